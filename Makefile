@@ -1,0 +1,57 @@
+# Every command a person needs. `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.run-$(shell cksum < requirements.lock | cut -d' ' -f1)
+DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | cksum | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run setup test nightly lint bench format lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): | $(BIN)/python
+	$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): $(RUN_READY)
+	$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
+
+run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--for 60s --chaos crash-agent --json"
+	@exec $(BIN)/sentinel demo $(ARGS)
+
+setup: $(DEV_READY)  ## make the environment with everything the tests need
+
+test: setup  ## run all tests (options in ARGS)
+	$(BIN)/python -m pytest $(ARGS)
+
+nightly: setup  ## the long randomised runs
+	$(BIN)/python -m pytest -m nightly --timeout 7200 $(ARGS)
+
+lint: setup  ## ruff, mypy strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff format and fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## figures, written to benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: setup  ## resolve the two lock files anew, with hashes and without index addresses
+	$(BIN)/python -m pip --quiet install uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove the environment and all generated state
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

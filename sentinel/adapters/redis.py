@@ -1,0 +1,208 @@
+"""Redis and Valkey: raw replies in bytes, no silent retry, every error in our words.
+
+redis-py's defaults retry ten times, which notices a frozen server after 58.7 s and runs XADD twice
+when a reply is lost (reliability.md §1.3); here a command is sent once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis.asyncio as aredis
+from redis import exceptions as rx
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from sentinel.adapters.reconnect import Reconnect
+from sentinel.errors import (
+    NotMeasurable,
+    SubjectError,
+    TargetError,
+    TargetRejected,
+    TargetStarting,
+    TargetUnreachable,
+    WrongTarget,
+)
+
+Command = Sequence[Any]
+
+_GUIDANCE = {
+    "OOM": "free memory or raise maxmemory: writes are refused although reads and PING work",
+    "READONLY": "the server is a replica: point the address at the primary",
+    "MISCONF": "persistence fails: look at the server's disk and log",
+    "NOREPLICAS": "too few replicas are in sync (min-replicas-to-write)",
+    "BUSY": "a script blocks the server: SCRIPT KILL, or wait",
+    "CLUSTERDOWN": "the cluster lacks slots: look at CLUSTER INFO",
+}
+
+
+class RedisClient:
+    """One logical server. Replies are RESP2 as sent: bytes, ints, lists, None. Times in seconds.
+
+    Raises TargetError and its children only. Safe to share between tasks; `dedicated()` gives a
+    client with a connection of its own for commands that block.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        password: str | None = None,
+        timeout: float = 2.0,
+        max_connections: int = 8,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._options = {"url": url, "password": password, "timeout": timeout, "monotonic": monotonic}
+        credentials = {"password": password} if password else {}
+        pool: aredis.ConnectionPool = aredis.ConnectionPool.from_url(
+            url,
+            max_connections=max_connections,
+            decode_responses=False,
+            protocol=2,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            client_name="sentinel",
+            lib_name=None,
+            lib_version=None,
+            **credentials,
+        )
+        self._client = aredis.Redis(connection_pool=pool)
+        self._client.response_callbacks.clear()  # type: ignore[no-untyped-call]
+        self._pool = pool
+        self._reconnect = Reconnect(f"{name} (Redis)", monotonic)
+
+    async def call(self, *command: Any) -> Any:
+        """Send one command, once; the raw reply."""
+        with self._translated():
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one write. A command that failed yields its TargetError as the value."""
+        return await self._batch(commands, transaction=False)
+
+    async def transaction(self, commands: Sequence[Command]) -> list[Any]:
+        """MULTI … EXEC: an atomic snapshot or an atomic change. A failed command yields its TargetError."""
+        return await self._batch(commands, transaction=True)
+
+    async def _batch(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+        if not commands:
+            return []
+        with self._translated():
+            async with self._client.pipeline(transaction=transaction) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+                replies = await pipe.execute(raise_on_error=False)
+        return [translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies]
+
+    def dedicated(self, timeout: float | None = None) -> RedisClient:
+        """A client with one connection of its own, for blocking reads; close it yourself."""
+        options = {**self._options, "timeout": timeout or self._options["timeout"]}
+        return RedisClient(self.name, options.pop("url"), max_connections=1, **options)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+        await self._pool.disconnect()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        self._reconnect.admit()
+        try:
+            yield
+        except (rx.RedisError, OSError, asyncio.TimeoutError) as error:
+            ours = translate(error)
+            if isinstance(ours, TargetUnreachable) or ours.code in _CREDENTIALS:
+                self._reconnect.failed(ours)
+            raise ours from error
+        self._reconnect.succeeded()
+
+
+_CREDENTIALS = {"NOAUTH", "WRONGPASS"}
+
+
+def translate(error: BaseException) -> TargetError:
+    """A client library's error in our words: who is to blame, what to do next."""
+    text = str(error).strip() or type(error).__name__
+    code = _code(error, text)
+    for kind, make in _BY_TYPE:
+        if isinstance(error, kind):
+            return make(text, code)
+    return _by_code(text, code)
+
+
+def _code(error: BaseException, text: str) -> str:
+    for kind, code in _CODE_OF_TYPE.items():
+        if isinstance(error, kind):
+            return code
+    first = text.split(" ", 1)[0].rstrip(":")
+    return first if first.isupper() else ""
+
+
+_CODE_OF_TYPE: dict[type[BaseException], str] = {
+    rx.NoPermissionError: "NOPERM",
+    rx.AuthenticationError: "WRONGPASS",
+    rx.OutOfMemoryError: "OOM",
+    rx.ReadOnlyError: "READONLY",
+    rx.BusyLoadingError: "LOADING",
+    rx.MasterDownError: "MASTERDOWN",
+    rx.ClusterDownError: "CLUSTERDOWN",
+}
+
+
+def _credentials(text: str, code: str) -> TargetError:
+    return NotMeasurable(f"credentials refused: {text}", "check user and password of this resource", code=code)
+
+
+def _timed_out(text: str, _code: str) -> TargetError:
+    return TargetUnreachable(f"no answer in time: {text}", "is the server frozen, or the network black-holed?")
+
+
+def _starting(text: str, code: str) -> TargetError:
+    return TargetStarting(f"starting: {text}", "wait: the server loads its data", code=code)
+
+
+def _no_permission(text: str, code: str) -> TargetError:
+    return NotMeasurable(f"permission denied: {text}", "add the rule that the message names to sentinel's ACL", code=code)
+
+
+def _unreachable(text: str, _code: str) -> TargetError:
+    if "max number of clients" in text:
+        return NotMeasurable(f"no connection left: {text}", "raise maxclients, or find who leaks connections")
+    return TargetUnreachable(f"unreachable: {text}", "is the server running, and the address right?")
+
+
+def _wrong_server(text: str, _code: str) -> TargetError:
+    return WrongTarget(f"not a Redis server: {text}", "check the address: another kind of server answers there")
+
+
+def _pool_exhausted(text: str, _code: str) -> TargetError:
+    return NotMeasurable(f"own connection pool exhausted: {text}", "sentinel's own limit, not the server's")
+
+
+_BY_TYPE: list[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[str, str], TargetError]]] = [
+    (rx.NoPermissionError, _no_permission),
+    (rx.AuthenticationError, _credentials),
+    (rx.BusyLoadingError, _starting),
+    (rx.MaxConnectionsError, _pool_exhausted),
+    ((rx.TimeoutError, asyncio.TimeoutError), _timed_out),
+    (rx.InvalidResponse, _wrong_server),
+    (rx.ConnectionError, _unreachable),
+    (OSError, _unreachable),
+]
+
+
+def _by_code(text: str, code: str) -> TargetError:
+    if code in {"NOAUTH", "WRONGPASS"}:
+        return _credentials(text, code)
+    if code == "NOPERM":
+        return _no_permission(text, code)
+    if code in {"WRONGTYPE", "NOGROUP"} or "no such key" in text:
+        return SubjectError(text, "check the stream and group names", code=code or "NOKEY")
+    return TargetRejected(text, _GUIDANCE.get(code, ""), code=code)

@@ -1,0 +1,274 @@
+"""The nouns of sentinel, as frozen values. Every arrow of the data flow is one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Labels = Mapping[str, str]
+NO_LABELS: Labels = {}
+
+
+class Status(StrEnum):
+    """What a check says of its target. `unknown` means that *we* could not tell; it blames nobody."""
+
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+    @property
+    def rank(self) -> int:
+        """How bad, for taking the worst: up < unknown < degraded < down."""
+        return _RANK[self]
+
+    @property
+    def exit_code(self) -> int:
+        """The Nagios convention: 0 ok, 1 degraded, 2 failed, 3 unknown."""
+        return _EXIT[self]
+
+
+_RANK = {Status.UP: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.DOWN: 3}
+_EXIT = {Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2, Status.UNKNOWN: 3}
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    """The worst of several statuses; of none, nothing is known."""
+    return max(statuses, key=lambda status: status.rank, default=Status.UNKNOWN)
+
+
+class Quality(StrEnum):
+    """Whether a verdict was really observed, or taken while sentinel itself was blind (stalled, starved)."""
+
+    OBSERVED = "observed"
+    BLIND = "blind"
+
+
+class ErrorClass(StrEnum):
+    """Whose fault, and whether trying again may help."""
+
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    OURS = "ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Cumulative classic histogram: `counts[i]` observations ≤ `bounds[i]`; `total` is the +Inf bucket."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: int
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Declaration of one measured figure: the name used in rows and thresholds, and the metric it feeds.
+
+    `labels` are the metric's labels; a row that carries this measurement must have all of them.
+    Counters carry totals since sentinel began to watch and never go back; a gauge of a check that
+    failed is removed, not frozen. `unit` is `seconds`, `bytes`, `ratio`, `entries` or "".
+    """
+
+    name: str
+    help: str
+    metric: str = ""
+    type: str = "gauge"
+    unit: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Named measurements of one subject (a stream and group, a queue, a database …)."""
+
+    labels: Labels
+    values: Mapping[str, float | Histogram]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one run of a probe found.
+
+    `detail` is one line for people. `rows` are measurements. `evidence` is a small JSON-able mapping
+    with samples and commands that cure. `guidance` tells the next manual step when not up.
+    `key` names the figure people look at first: (label, text), such as ("acked", "99.95 %").
+    """
+
+    status: Status
+    detail: str
+    rows: Sequence[Row] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    guidance: str = ""
+    key: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Value hysteresis: enter at `raise_at`, leave at `clear_at`. raise > clear: high is bad; less: low is bad."""
+
+    raise_at: float
+    clear_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Levels of one measurement of a check."""
+
+    measurement: str
+    degraded: Level | None = None
+    down: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """When soft becomes hard: `failures` in a row or of the last `of`; back after `recoveries` and `recovery_time` s."""
+
+    failures: int = 3
+    of: int = 5
+    recoveries: int = 2
+    recovery_time: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One configured check. `options` is the kind's own Options object; times in seconds."""
+
+    name: str
+    kind: str
+    component: str
+    every: float
+    timeout: float
+    options: Any
+    resources: Mapping[str, str] = field(default_factory=dict)
+    thresholds: tuple[Threshold, ...] = ()
+    health: HealthPolicy = field(default_factory=HealthPolicy)
+    runbook: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delay before attempt n: `first` for n = 1, then `initial`·`factor`^(n−2), at most `max`, × 1 ± `jitter`."""
+
+    first: float = 5.0
+    initial: float = 20.0
+    factor: float = 4.0
+    max: float = 300.0
+    jitter: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """Caps and times of automatic restarts of one component; times in seconds (reliability.md §3)."""
+
+    max_attempts: int = 3
+    per_hour: int = 3
+    per_day: int = 6
+    backoff: Backoff = field(default_factory=Backoff)
+    startup_grace: float = 60.0
+    success_after: float = 60.0
+    close_after: float = 600.0
+    stop_timeout: float = 30.0
+    kill_safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the platform. `command` with driver `process` means that sentinel supervises it."""
+
+    name: str
+    resource: str = ""
+    driver: str = ""
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    depends_on: tuple[str, ...] = ()
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One ended run of a check: the finding, or what stopped it. `started` is aware UTC, `duration` seconds."""
+
+    check: str
+    finding: Finding
+    started: datetime
+    duration: float
+    trace_id: str
+    quality: Quality = Quality.OBSERVED
+    error_class: ErrorClass | None = None
+    outcome: str = "ok"
+    state: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of the hard status of a check or a component."""
+
+    subject: str
+    scope: str
+    before: Status
+    after: Status
+    at: datetime
+    reason: str
+
+
+class IncidentState(StrEnum):
+    """Life of an incident: open until the component is healthy, recovering while that is proven, then closed."""
+
+    OPEN = "open"
+    RECOVERING = "recovering"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One continuous not-healthy episode of one component. Instants are aware UTC."""
+
+    id: str
+    component: str
+    opened: datetime
+    state: IncidentState
+    status: Status
+    summary: str
+    check: str = ""
+    blocked_by: str = ""
+    exhausted: bool = False
+    escalated: bool = False
+    recovered: datetime | None = None
+    closed: datetime | None = None
+    last_unhealthy: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One journaled intent to act; the row exists before the act, so its number is spent whatever happens."""
+
+    incident: str
+    n: int
+    component: str
+    action: str
+    reason: str
+    intended: datetime
+    outcome: str = ""
+    detail: str = ""
+    ended: datetime | None = None
+    verdict: str = ""
+    recovered_in: float | None = None
+    start_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something to be done by the dispatcher: `notify` or `restart`; `key` makes it idempotent."""
+
+    kind: str
+    key: str
+    subject: str
+    payload: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,134 @@
+"""The whole exception tree, drawn here:
+
+SentinelError                    message, guidance, exit code
+├── UsageError                   64  the command line is wrong
+├── ConfigurationError           78  every problem at once, each with file, line, key and remedy
+├── StateError                   78  the state folder or its database can't be used
+├── PortInUse                    69  the address to listen on is taken
+├── ActionRefused                75  a guard said no, with the reason
+└── TargetError                      a foreign system, in our words; carries the verdict it justifies
+    ├── TargetUnreachable            down: refused, reset, timed out
+    ├── TargetStarting               degraded: answers, but is still loading or in recovery
+    ├── TargetRejected               degraded or down: answered with an error of its own
+    ├── WrongTarget                  unknown: another kind of server answers there
+    ├── SubjectError                 unknown: that stream, group, table or column only
+    └── NotMeasurable                unknown: our fault or our rights: credentials, privileges, own pool, own stall
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sentinel.core.model import ErrorClass, Status
+
+
+class SentinelError(Exception):
+    """Root of the tree. `guidance` is the next step for a person."""
+
+    exit_code = 2
+    error_class = ErrorClass.PERMANENT
+
+    def __init__(self, message: str, guidance: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.guidance = guidance
+
+
+class UsageError(SentinelError):
+    """The command line is wrong."""
+
+    exit_code = 64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong with the configuration, and how to mend it."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        key = f" {self.key}:" if self.key else ""
+        remedy = f"\n    remedy: {self.remedy}" if self.remedy else ""
+        return f"{place}:{key} {self.message}{remedy}"
+
+
+class ConfigurationError(SentinelError):
+    """The configuration can't be used; `problems` has them all."""
+
+    exit_code = 78
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems)
+        count = len(problems)
+        lines = "\n".join(str(problem) for problem in self.problems)
+        super().__init__(f"{count} problem{'s' * (count != 1)} in the configuration\n{lines}")
+
+
+class StateError(SentinelError):
+    """The state folder or its database can't be used."""
+
+    exit_code = 78
+
+
+class PortInUse(SentinelError):
+    """The address to listen on is taken."""
+
+    exit_code = 69
+
+
+class ActionRefused(SentinelError):
+    """A guard refused an action; the message is the reason."""
+
+    exit_code = 75
+
+
+class TargetError(SentinelError):
+    """A foreign system failed or can't be judged. `status` is the verdict that this justifies, `code` its own word."""
+
+    status = Status.UNKNOWN
+    error_class = ErrorClass.TEMPORARY
+
+    def __init__(self, message: str, guidance: str = "", *, code: str = "") -> None:
+        super().__init__(message, guidance)
+        self.code = code
+
+
+class TargetUnreachable(TargetError):
+    """Nobody answers: refused, reset, timed out."""
+
+    status = Status.DOWN
+
+
+class TargetStarting(TargetError):
+    """Answers, but is loading or recovering: no reason to act."""
+
+    status = Status.DEGRADED
+
+
+class TargetRejected(TargetError):
+    """Answers with an error of its own (OOM, READONLY, MISCONF …)."""
+
+    status = Status.DEGRADED
+
+
+class WrongTarget(TargetError):
+    """Another kind of server answers at the address."""
+
+    error_class = ErrorClass.PERMANENT
+
+
+class SubjectError(TargetError):
+    """One stream, group, table or column can't be judged; its neighbours can."""
+
+    error_class = ErrorClass.PERMANENT
+
+
+class NotMeasurable(TargetError):
+    """We can't tell, and it is our side: credentials, privileges, own pool, own stall."""
+
+    error_class = ErrorClass.OURS

@@ -1,0 +1,104 @@
+"""One file per check kind. A kind is a value: options, declared measurements, and `run`, which knows only "once"."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from sentinel.adapters.http import HttpClient
+from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.redis import RedisClient
+from sentinel.core.model import Finding, Measurement
+
+
+class Options(BaseModel):
+    """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class State(Protocol):
+    """What a kind remembers between runs and over restarts, as a JSON document."""
+
+    def dump(self) -> Any:
+        """JSON-able document of everything that must survive a restart."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of tasks and connections that the state holds (a canary's reader)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a probe may use in one run: its clients, its state, the clock, the trace id. Times in seconds."""
+
+    check: str
+    component: str
+    trace_id: str
+    interval: float
+    timeout: float
+    clients: Mapping[str, Any]
+    state: Any
+    utcnow: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    stalled: Callable[[float], float]
+    """`stalled(t)`: seconds for which our own event loop stood still since monotonic instant t."""
+    supervised: Callable[[str], int | None] = lambda _component: None
+    """Process id of a component that sentinel supervises, or None."""
+
+    def redis(self, role: str = "resource") -> RedisClient:
+        """The Redis client that the check's option `role` names."""
+        return cast(RedisClient, self.clients[role])
+
+    def postgres(self, role: str = "resource") -> PostgresClient:
+        """The PostgreSQL client that the check's option `role` names."""
+        return cast(PostgresClient, self.clients[role])
+
+    def http(self, role: str = "resource") -> HttpClient:
+        """The HTTP client that the check's option `role` names."""
+        return cast(HttpClient, self.clients[role])
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A check kind: everything that the rest of sentinel needs to know of it.
+
+    `resources` maps option names to resource types: {"resource": "redis"} means that the option
+    `resource` names a resource of type redis; when it is not given, the component's resource is
+    taken, else the only one of that type. `load_state(document | None)` makes the state from what
+    `dump` gave before, or afresh.
+    """
+
+    name: str
+    summary: str
+    options: type[Options]
+    run: Callable[[Any, Context], Awaitable[Finding]]
+    measurements: tuple[Measurement, ...]
+    resources: Mapping[str, str] = field(default_factory=dict)
+    load_state: Callable[[Any], State] | None = None
+    default_every: float = 10.0
+
+
+def load_kinds() -> dict[str, Kind]:
+    """Every kind of this folder by name: a new file is a new kind, nothing else is edited."""
+    kinds = {}
+    for info in pkgutil.iter_modules(__path__):
+        kind = read_kind(importlib.import_module(f"{__name__}.{info.name}"))
+        kinds[kind.name] = kind
+    return kinds
+
+
+def read_kind(module: ModuleType) -> Kind:
+    """The KIND that a module declares; refuses a file of the shelf without one."""
+    kind = getattr(module, "KIND", None)
+    if not isinstance(kind, Kind):
+        raise TypeError(f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind")
+    return kind
