@@ -69,8 +69,7 @@ class RedisClient:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
             client_name="sentinel",
-            lib_name=None,
-            lib_version=None,
+            driver_info=None,
             **credentials,
         )
         self._client = aredis.Redis(connection_pool=pool)
