@@ -1,0 +1,234 @@
+"""What sentinel remembers. The engine writes values of the core; everybody else reads them back as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from sentinel.core.health import Health
+from sentinel.core.incident import Event
+from sentinel.core.model import Attempt, Incident, Order, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """The latest of one check, for people: hard status, last finding, runs. Instants aware UTC, seconds."""
+
+    name: str
+    kind: str
+    component: str
+    status: str
+    soft: str
+    since: datetime | None
+    detail: str
+    key: tuple[str, str] | None
+    guidance: str
+    evidence: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    runs: int
+    every: float
+    last_run: datetime | None
+    duration: float
+    outcome: str
+    quality: str
+    trace_id: str
+    runbook: str
+    flapping: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentView:
+    """The latest of one component: worst status, why nothing is being done, restarts so far."""
+
+    name: str
+    status: str
+    since: datetime | None
+    detail: str
+    depends_on: Sequence[str]
+    driver: str
+    pid: int | None
+    restarts: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One line of an incident's timeline."""
+
+    incident: str
+    at: datetime
+    kind: str
+    text: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """The last known process of a supervised component, so that a new daemon can adopt it."""
+
+    component: str
+    pid: int
+    start_id: str
+    started: datetime
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which sentinel saw nothing: stalled, stopped, not running."""
+
+    began: datetime
+    ended: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """A rendered report: where it lies and the facts it was made from."""
+
+    id: int
+    kind: str
+    at: datetime
+    paths: Sequence[str]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One figure at the end of a minute: a roll-up for reports."""
+
+    at: datetime
+    check: str
+    measurement: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the audit log: who did what, chained by hash."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: str
+    hash: str
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything that one turn of the pipeline wants to remember; committed in one transaction."""
+
+    checks: list[CheckView] = field(default_factory=list)
+    components: list[ComponentView] = field(default_factory=list)
+    health: dict[str, Health] = field(default_factory=dict)
+    probe_state: dict[str, Any] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    events: list[tuple[str, datetime, Event, Mapping[str, Any]]] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    processes: list[ProcessRow] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)
+
+
+class Reader(Protocol):
+    """What web, reports, runbooks and the CLI may ask."""
+
+    def meta(self, key: str) -> str | None:
+        """A single remembered word, such as `started` or `platform`."""
+        ...
+
+    def checks(self) -> list[CheckView]:
+        """Every check of the running configuration, by name."""
+        ...
+
+    def components(self) -> list[ComponentView]:
+        """Every component of the running configuration, in dependency order."""
+        ...
+
+    def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
+        """Newest first."""
+        ...
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """One incident by id."""
+        ...
+
+    def timeline(self, incident_id: str) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first."""
+        ...
+
+    def attempts(
+        self, *, incident: str | None = None, component: str | None = None, since: datetime | None = None
+    ) -> list[Attempt]:
+        """Journaled attempts, oldest first."""
+        ...
+
+    def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
+        """Changes of hard status since an instant, oldest first."""
+        ...
+
+    def gaps(self, *, since: datetime) -> list[Gap]:
+        """Times in which sentinel saw nothing, that ended after `since`, oldest first."""
+        ...
+
+    def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
+        """Minute roll-ups since an instant, oldest first."""
+        ...
+
+    def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
+        """Rendered reports, newest first."""
+        ...
+
+    def audit(self, limit: int = 100) -> list[AuditRow]:
+        """The audit log, newest first."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """What the engine may do besides reading."""
+
+    def commit(self, changes: Changes) -> None:
+        """Remember everything, or nothing."""
+        ...
+
+    def claim_attempt(self, attempt: Attempt) -> bool:
+        """Journal an intent with full sync before the act; False when its number is already taken."""
+        ...
+
+    def add_order(self, order: Order, at: datetime) -> bool:
+        """Put an order; False when its key is already known."""
+        ...
+
+    def take_orders(self) -> list[Order]:
+        """Orders not done yet, oldest first."""
+        ...
+
+    def finish_order(self, key: str, outcome: str, at: datetime) -> None:
+        """Note that an order was carried out."""
+        ...
+
+    def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
+        """Append to the audit log; the hash chains it to the line before."""
+        ...
+
+    def add_report(self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]) -> int:
+        """Remember a rendered report; its id."""
+        ...
+
+    def forget(self, before: datetime) -> None:
+        """Drop what is older than the retention."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

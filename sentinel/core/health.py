@@ -1,0 +1,178 @@
+"""From single verdicts to a believable status: soft → hard, recovery hysteresis, flapping, blindness.
+
+Rules and figures of reliability.md §2. Unknown verdicts never enter the window, the flap score or an SLO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+
+from sentinel.core.model import HealthPolicy, Level, Quality, Row, Status, Threshold, worst
+
+FLAP_MEMORY = 20
+FLAP_START = 30.0
+FLAP_STOP = 15.0
+FLAP_HOLD = 10
+MIN_OBSERVATIONS = 10
+BLIND_AFTER = 3
+"""More than two intervals of unknown mean that sentinel is blind to the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is believed of one check. `status` is the hard status; `window` the latest observed verdicts."""
+
+    status: Status = Status.UNKNOWN
+    since: datetime | None = None
+    window: tuple[Status, ...] = ()
+    first_pass: datetime | None = None
+    passes: int = 0
+    blind: int = 0
+    history: tuple[bool, ...] = ()
+    flapping: bool = False
+    flap_hold: int = 0
+    last_observed: datetime | None = None
+    restored: bool = False
+
+    @property
+    def shown(self) -> Status:
+        """The status to show: unknown while sentinel is blind to the target."""
+        return Status.UNKNOWN if self.blind >= BLIND_AFTER else self.status
+
+    @property
+    def soft(self) -> bool:
+        """True while the latest verdicts differ from the hard status: time for faster re-checks."""
+        return bool(self.window) and self.window[-1] is not self.status
+
+
+def step(
+    health: Health, verdict: Status, quality: Quality, policy: HealthPolicy, interval: float, now: datetime
+) -> Health:
+    """Take one verdict in; the new belief. Compare `status` before and after for a transition."""
+    if verdict is Status.UNKNOWN or quality is Quality.BLIND:
+        return replace(health, blind=health.blind + 1)
+    health = _observe(_forget_after_gap(health, interval, now), verdict, policy, now)
+    if health.restored:
+        return replace(health, restored=False)
+    hard = _judge(health, policy, now)
+    if hard is health.status:
+        return health
+    return replace(health, status=hard, since=now)
+
+
+def _forget_after_gap(health: Health, interval: float, now: datetime) -> Health:
+    """A gap of more than three intervals says nothing of what happened in it."""
+    if health.last_observed is None or (now - health.last_observed).total_seconds() <= 3 * interval + 1:
+        return health
+    return replace(health, window=(), history=(), passes=0, first_pass=None, flapping=False, flap_hold=0)
+
+
+def _observe(health: Health, verdict: Status, policy: HealthPolicy, now: datetime) -> Health:
+    passed = verdict is Status.UP
+    seen = replace(
+        health,
+        window=(*health.window, verdict)[-policy.of :],
+        passes=health.passes + 1 if passed else 0,
+        first_pass=(health.first_pass or now) if passed else None,
+        history=(*health.history, passed)[-(FLAP_MEMORY + 1) :],
+        blind=0,
+        last_observed=now,
+    )
+    return _flap(seen)
+
+
+def _flap(health: Health) -> Health:
+    score = flap_score(health.history)
+    hold = max(health.flap_hold - 1, 0)
+    if not health.flapping and len(health.history) >= MIN_OBSERVATIONS and score > FLAP_START:
+        return replace(health, flapping=True, flap_hold=FLAP_HOLD)
+    if health.flapping and hold == 0 and score <= FLAP_STOP:
+        return replace(health, flapping=False, flap_hold=0)
+    return replace(health, flap_hold=hold)
+
+
+def flap_score(history: Sequence[bool]) -> float:
+    """Weighted share of changes among the last 20: change i weighs 0.8 + 0.02·i (reliability.md §2)."""
+    changes = [a != b for a, b in pairwise(history)][-FLAP_MEMORY:]
+    offset = FLAP_MEMORY - len(changes)
+    weights = (0.8 + 0.02 * (offset + i) for i, changed in enumerate(changes, 1) if changed)
+    return 100 * sum(weights) / FLAP_MEMORY
+
+
+def _judge(health: Health, policy: HealthPolicy, now: datetime) -> Status:
+    bad = _failing(health.window, policy)
+    if bad.rank > health.status.rank or (health.status is Status.UNKNOWN and bad is not Status.UP):
+        return bad
+    if health.status is Status.UNKNOWN:
+        return Status.UP if health.window[-1] is Status.UP else Status.UNKNOWN
+    if health.status is Status.UP:
+        return Status.UP
+    if _recovered(health, policy, now):
+        return Status.UP
+    latest = health.window[-policy.recoveries :]
+    improved = len(latest) == policy.recoveries and worst(latest) is Status.DEGRADED
+    return Status.DEGRADED if improved else health.status
+
+
+def _failing(window: Sequence[Status], policy: HealthPolicy) -> Status:
+    """The status that `failures` of the last `of` verdicts justify."""
+    if sum(verdict is Status.DOWN for verdict in window) >= policy.failures:
+        return Status.DOWN
+    if sum(verdict is not Status.UP for verdict in window) >= policy.failures:
+        return Status.DEGRADED
+    return Status.UP
+
+
+def _recovered(health: Health, policy: HealthPolicy, now: datetime) -> bool:
+    if health.first_pass is None or health.passes < policy.recoveries:
+        return False
+    return (now - health.first_pass).total_seconds() >= policy.recovery_time
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """A threshold that is raised: who, by what value, to which status."""
+
+    measurement: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    status: Status
+
+
+def cross_thresholds(
+    thresholds: Sequence[Threshold], rows: Sequence[Row], raised: frozenset[tuple[object, ...]]
+) -> tuple[list[Crossed], frozenset[tuple[object, ...]]]:
+    """Apply raise and clear values to every row; `raised` is the memory from the run before."""
+    found: list[Crossed] = []
+    memory: set[tuple[object, ...]] = set()
+    for threshold in thresholds:
+        for row in rows:
+            value = row.values.get(threshold.measurement)
+            if isinstance(value, int | float):
+                found += _cross(threshold, tuple(sorted(row.labels.items())), float(value), raised, memory)
+    return found, frozenset(memory)
+
+
+def _cross(
+    threshold: Threshold,
+    labels: tuple[tuple[str, str], ...],
+    value: float,
+    raised: frozenset[tuple[object, ...]],
+    memory: set[tuple[object, ...]],
+) -> list[Crossed]:
+    for status, level in ((Status.DOWN, threshold.down), (Status.DEGRADED, threshold.degraded)):
+        key = (threshold.measurement, *labels, status.value)
+        if level is not None and _is_raised(level, value, was=key in raised):
+            memory.add(key)
+            return [Crossed(threshold.measurement, labels, value, status)]
+    return []
+
+
+def _is_raised(level: Level, value: float, *, was: bool) -> bool:
+    limit = level.clear_at if was else level.raise_at
+    if level.raise_at >= level.clear_at:
+        return value >= limit if not was else value > limit
+    return value <= limit if not was else value < limit

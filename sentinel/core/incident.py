@@ -1,0 +1,122 @@
+"""Incidents: one per component and episode, root cause first, closed only after observed health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sentinel.core.model import Incident, IncidentState, RestartPolicy, Status
+
+BAD = (Status.DEGRADED, Status.DOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of an incident's timeline: what happened, in one word and one sentence."""
+
+    kind: str
+    text: str
+
+
+def step(
+    incident: Incident | None,
+    component: str,
+    status: Status,
+    cause: tuple[str, str],
+    blocked_by: str,
+    policy: RestartPolicy,
+    now: datetime,
+    blind_seconds: float = 0.0,
+) -> tuple[Incident | None, list[Event]]:
+    """The incident after a component's status was judged anew, and what to write into its timeline.
+
+    `cause` is (check, detail) of the worst check. `blind_seconds` is the time since recovery that
+    sentinel did not observe: it does not count as health. Unknown changes nothing.
+    """
+    if incident is None or incident.state is IncidentState.CLOSED:
+        if status not in BAD:
+            return None, []
+        return _open(component, status, cause, blocked_by, now)
+    if status in BAD:
+        return _continue(incident, status, cause, blocked_by, now)
+    if status is Status.UP:
+        return _heal(incident, policy, now, blind_seconds)
+    return incident, []
+
+
+def incident_id(component: str, now: datetime) -> str:
+    """Readable, sortable and unique per component and millisecond."""
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{component}"
+
+
+def find_root_cause(component: str, depends_on: Mapping[str, tuple[str, ...]], statuses: Mapping[str, Status]) -> str:
+    """The unhealthy transitive dependency with no unhealthy dependency of its own, or ""."""
+    for dependency in depends_on.get(component, ()):
+        deeper = find_root_cause(dependency, depends_on, statuses)
+        if deeper:
+            return deeper
+        if statuses.get(dependency, Status.UNKNOWN) is Status.DOWN:
+            return dependency
+    return ""
+
+
+def _open(
+    component: str, status: Status, cause: tuple[str, str], blocked_by: str, now: datetime
+) -> tuple[Incident, list[Event]]:
+    check, detail = cause
+    incident = Incident(
+        id=incident_id(component, now),
+        component=component,
+        opened=now,
+        state=IncidentState.OPEN,
+        status=status,
+        summary=detail,
+        check=check,
+        blocked_by=blocked_by,
+        last_unhealthy=now,
+    )
+    events = [Event("opened", f"{component} is {status}: {detail}")]
+    if blocked_by:
+        events.append(Event("blocked", f"blocked by {blocked_by}: no attempt while it is not healthy"))
+    return incident, events
+
+
+def _continue(
+    incident: Incident, status: Status, cause: tuple[str, str], blocked_by: str, now: datetime
+) -> tuple[Incident, list[Event]]:
+    check, detail = cause
+    events = []
+    if incident.state is IncidentState.RECOVERING:
+        events.append(Event("relapsed", f"{incident.component} is {status} again: {detail}"))
+    elif status is not incident.status:
+        events.append(Event("changed", f"{incident.component} went from {incident.status} to {status}: {detail}"))
+    if blocked_by != incident.blocked_by:
+        text = f"blocked by {blocked_by}" if blocked_by else f"no longer blocked by {incident.blocked_by}"
+        events.append(Event("blocked" if blocked_by else "unblocked", text))
+    worse = status.rank > incident.status.rank
+    changed = replace(
+        incident,
+        state=IncidentState.OPEN,
+        status=status if worse or incident.state is IncidentState.OPEN else incident.status,
+        check=check if worse else incident.check,
+        summary=detail if worse else incident.summary,
+        blocked_by=blocked_by,
+        recovered=None,
+        last_unhealthy=now,
+    )
+    return changed, events
+
+
+def _heal(
+    incident: Incident, policy: RestartPolicy, now: datetime, blind_seconds: float
+) -> tuple[Incident, list[Event]]:
+    if incident.state is IncidentState.OPEN:
+        seconds = (now - incident.opened).total_seconds()
+        healed = replace(incident, state=IncidentState.RECOVERING, recovered=now, blocked_by="")
+        return healed, [Event("recovered", f"{incident.component} is healthy after {seconds:.1f} s")]
+    healthy = (now - (incident.recovered or now)).total_seconds() - blind_seconds
+    if healthy < policy.close_after:
+        return incident, []
+    text = f"closed after {healthy:.0f} s of observed health"
+    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False), [Event("closed", text)]

@@ -1,0 +1,146 @@
+"""May sentinel restart this component now? A decision with its reason; reliability.md §3.
+
+The budget is counted from journaled attempts: a row that exists is spent, whatever became of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
+
+
+class Reason(StrEnum):
+    """Why an attempt is made, put off or refused; also the label of metrics and logs."""
+
+    ACT = "act"
+    NOT_DOWN = "not_down"
+    BLIND = "blind"
+    OBSERVE = "observe"
+    HALTED = "halted"
+    EXHAUSTED = "exhausted"
+    BUDGET_SPENT = "budget_spent"
+    BLOCKED = "blocked"
+    BUSY = "busy"
+    STARTUP_GRACE = "startup_grace"
+    DAEMON_GRACE = "daemon_grace"
+    BACKOFF = "backoff"
+    FLAPPING = "flapping"
+    JOURNAL_LOST = "journal_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision needs, gathered by the engine. Instants are aware UTC."""
+
+    incident: Incident | None
+    status: Status
+    observed: bool
+    attempts: Sequence[Attempt]
+    """Attempts of this component in the last 24 h, oldest first, those of the incident among them."""
+    dependencies: Mapping[str, Status] = field(default_factory=dict)
+    """Every transitive dependency with its *fresh* status; a stale one is unknown."""
+    actions_enabled: bool = True
+    halted: bool = False
+    busy: str = ""
+    flapping: bool = False
+    journal_lost: bool = False
+    quiet_until: datetime | None = None
+    """No automatic action before this instant: the daemon has just started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`act` with attempt number `n`; else why not, and `not_before` when waiting would help."""
+
+    act: bool
+    reason: Reason
+    text: str
+    n: int = 0
+    not_before: datetime | None = None
+
+
+def decide_restart(policy: RestartPolicy, situation: Situation, now: datetime) -> Decision:
+    """Walk the guards in the order in which a person would ask; the first that objects is the reason."""
+    incident = situation.incident
+    if incident is None or incident.state is not IncidentState.OPEN or situation.status is not Status.DOWN:
+        return _no(Reason.NOT_DOWN, "not down")
+    if not situation.observed:
+        return _no(Reason.BLIND, "the verdict is not observed (stale, unknown or our own stall)")
+    spent = [attempt for attempt in situation.attempts if attempt.incident == incident.id]
+    return (
+        _permission(incident, situation)
+        or _budget(policy, spent, situation.attempts, now)
+        or _world(situation, now)
+        or _backoff(policy, incident, spent, now)
+        or Decision(True, Reason.ACT, f"attempt {len(spent) + 1} of {policy.max_attempts}", n=len(spent) + 1)
+    )
+
+
+def _no(reason: Reason, text: str, not_before: datetime | None = None) -> Decision:
+    return Decision(False, reason, text, not_before=not_before)
+
+
+def _permission(incident: Incident, situation: Situation) -> Decision | None:
+    if incident.exhausted:
+        return _no(Reason.EXHAUSTED, f"exhausted: `sentinel reset {incident.component}` after repair")
+    if situation.journal_lost:
+        return _no(Reason.JOURNAL_LOST, "the journal was lost: every budget counts as spent until a reset")
+    if situation.halted:
+        return _no(Reason.HALTED, "halted by an operator: `sentinel resume`")
+    if not situation.actions_enabled:
+        return _no(Reason.OBSERVE, "observe mode: would restart (actions.enabled is false)")
+    if situation.flapping:
+        return _no(Reason.FLAPPING, "flapping: restarts would not help")
+    return None
+
+
+def _budget(
+    policy: RestartPolicy, spent: Sequence[Attempt], recent: Sequence[Attempt], now: datetime
+) -> Decision | None:
+    if len(spent) >= policy.max_attempts and _is_judged(spent[-1], policy, now):
+        return _no(Reason.BUDGET_SPENT, f"all {policy.max_attempts} attempts of this incident failed")
+    if spent and not _is_judged(spent[-1], policy, now):
+        until = spent[-1].intended + timedelta(seconds=policy.startup_grace)
+        return _no(Reason.STARTUP_GRACE, f"attempt {spent[-1].n} may still succeed", until)
+    for limit, hours in ((policy.per_hour, 1), (policy.per_day, 24)):
+        since = now - timedelta(hours=hours)
+        if sum(attempt.intended > since for attempt in recent) >= limit:
+            return _no(Reason.BUDGET_SPENT, f"{limit} attempts within {hours} h")
+    return None
+
+
+def _is_judged(attempt: Attempt, policy: RestartPolicy, now: datetime) -> bool:
+    """An attempt counts as failed once its verdict is in, or its start-up grace is over."""
+    return bool(attempt.verdict) or now >= attempt.intended + timedelta(seconds=policy.startup_grace)
+
+
+def _world(situation: Situation, now: datetime) -> Decision | None:
+    for name, status in situation.dependencies.items():
+        if status is not Status.UP:
+            return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
+    if situation.quiet_until is not None and now < situation.quiet_until:
+        return _no(Reason.DAEMON_GRACE, "sentinel has just started", situation.quiet_until)
+    if situation.busy:
+        return _no(Reason.BUSY, f"one action at a time: {situation.busy} is running")
+    return None
+
+
+def _backoff(policy: RestartPolicy, incident: Incident, spent: Sequence[Attempt], now: datetime) -> Decision | None:
+    start = (spent[-1].ended or spent[-1].intended) if spent else incident.opened
+    due = start + timedelta(seconds=backoff_delay(policy.backoff, len(spent) + 1, incident.id))
+    if now >= due:
+        return None
+    return _no(Reason.BACKOFF, f"attempt {len(spent) + 1} of {policy.max_attempts} waits", due)
+
+
+def backoff_delay(backoff: Backoff, n: int, seed: str) -> float:
+    """Seconds before attempt n ≥ 1. The jitter is drawn from `seed`, so a restart of sentinel draws the same."""
+    plain = backoff.first if n == 1 else backoff.initial * backoff.factor ** (n - 2)
+    digest = hashlib.blake2b(f"{seed}/{n}".encode(), digest_size=8).digest()
+    unit = int.from_bytes(digest) / 2**64
+    return min(plain, backoff.max) * (1 + backoff.jitter * (2 * unit - 1))

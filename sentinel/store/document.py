@@ -1,0 +1,83 @@
+"""Values of the core as JSON documents and back: one place that knows how instants, enums and tuples travel."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def write_instant(at: datetime) -> str:
+    """ISO 8601 in UTC with microseconds: text order is time order."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_instant(text: str) -> datetime:
+    """The aware instant of `write_instant`."""
+    return datetime.fromisoformat(text)
+
+
+def write(value: Any) -> str:
+    """A JSON document; non-finite numbers become null, unknown objects their text."""
+    return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def to_json(value: Any) -> Any:
+    """JSON-able form of dataclasses, mappings, sequences, enums and instants."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return write_instant(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def read(kind: type[T], text: str) -> T:
+    """The dataclass of `write`; fields that a newer or older version does not know are left at their defaults."""
+    return cast(T, _build(kind, json.loads(text)))
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _build(kind: Any, value: Any) -> Any:
+    if value is None or kind is Any:
+        return value
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return _build(next(arg for arg in get_args(kind) if arg is not NoneType), value)
+    if origin is tuple and isinstance(value, list):
+        return _build_tuple(get_args(kind), value)
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _build(hints[name], item) for name, item in value.items() if name in hints})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    return read_instant(value) if kind is datetime else value
+
+
+def _build_tuple(arguments: tuple[Any, ...], value: list[Any]) -> tuple[Any, ...]:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_build(arguments[0], item) for item in value)
+    return tuple(_build(kind, item) for kind, item in zip(arguments, value, strict=False))

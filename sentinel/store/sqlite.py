@@ -1,0 +1,399 @@
+"""The embedded store: one SQLite file in the state folder, write-ahead log, schema migrations.
+
+Two connections: results are synced lazily (a killed process loses nothing, a power cut the last
+moments); the journal of attempts is synced in full before any action.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sentinel.core.health import Health
+from sentinel.core.model import Attempt, Incident, Order, Status, Transition
+from sentinel.errors import ActionRefused, StateError
+from sentinel.store import (
+    AuditRow,
+    Changes,
+    CheckView,
+    ComponentView,
+    Gap,
+    ProcessRow,
+    ReportRow,
+    Sample,
+    TimelineEntry,
+)
+from sentinel.store.document import read, read_instant, write, write_instant
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+FILE = "sentinel.db"
+_MIGRATIONS = {1: Path(__file__).with_name("schema.sql")}
+
+
+def lock_state(folder: Path) -> int:
+    """Take the state folder for one daemon; the descriptor holds the lock until it is closed."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ActionRefused(
+            f"another sentinel runs on the state folder {folder}",
+            "stop it, or give this one its own `state:`",
+        ) from error
+    return descriptor
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the state folder, or say why it can't be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StateError(
+            f"the state folder {folder} can't be written: {error.strerror}",
+            "make it writable, or change `state:`",
+        ) from error
+    if folder.stat().st_mode & 0o002:
+        raise StateError(f"the state folder {folder} is world-writable", f"chmod o-w {folder}")
+
+
+class SqliteStore:
+    """The Store protocol on SQLite. Safe to use from several threads; each call is one transaction."""
+
+    def __init__(self, folder: Path, *, writable: bool = True) -> None:
+        self.path = folder / FILE
+        self._lock = threading.RLock()
+        if not writable and not self.path.exists():
+            raise StateError(
+                f"no sentinel has run on {folder} yet", "start one with `sentinel run`, or name its folder"
+            )
+        self._open(writable=writable)
+
+    def _open(self, *, writable: bool) -> None:
+        try:
+            self._db = self._connect("NORMAL")
+            _check_version(self._db, self.path)
+            if writable:
+                self._migrate()
+                _check_pages(self._db)
+            self._journal = self._connect("FULL")
+        except sqlite3.DatabaseError as error:
+            if not writable or not _is_corrupt(error):
+                raise StateError(
+                    f"{self.path}: {error}", "look at the disk and the rights of the state folder"
+                ) from error
+            self._move_aside()
+            self._open(writable=True)
+            self.commit(Changes(meta={"journal_lost": write_instant(datetime.now(UTC))}))
+
+    def _connect(self, synchronous: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        return connection
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        for number in range(version + 1, SCHEMA_VERSION + 1):
+            script = _MIGRATIONS[number].read_text()
+            self._db.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+
+    def _move_aside(self) -> None:
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        for suffix in ("", "-wal", "-shm"):
+            file = self.path.with_name(self.path.name + suffix)
+            if file.exists():
+                file.rename(file.with_name(f"{file.name}.corrupt-{stamp}"))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._db.close()
+            self._journal.close()
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise StateError(f"{self.path}: {error}", "look at the disk of the state folder") from error
+
+    def _all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._db.execute(sql, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise StateError(f"{self.path}: {error}") from error
+
+    # -- the engine writes ---------------------------------------------------------------------
+
+    def commit(self, changes: Changes) -> None:
+        """Remember everything, or nothing."""
+        with self._transaction(self._db) as db:
+            _write_views(db, changes)
+            _write_history(db, changes)
+            _write_incidents(db, changes)
+
+    def claim_attempt(self, attempt: Attempt) -> bool:
+        """Journal an intent with full sync before the act; False when its number is already taken."""
+        with self._transaction(self._journal) as db:
+            cursor = db.execute(
+                "INSERT INTO attempt VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    attempt.incident,
+                    attempt.n,
+                    attempt.component,
+                    write_instant(attempt.intended),
+                    write(attempt),
+                ),
+            )
+            return cursor.rowcount == 1
+
+    def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
+        """Forget the views of checks and components that the configuration no longer has; keep their order."""
+        with self._transaction(self._db) as db:
+            for table, names in (("check_view", checks), ("component_view", components)):
+                keep = {name: position for position, name in enumerate(names)}
+                for (name,) in db.execute(f"SELECT name FROM {table}").fetchall():  # noqa: S608 - two literals
+                    if name not in keep:
+                        db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608
+            positions = {name: i for names in (checks, components) for i, name in enumerate(names)}
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('positions', ?)", (json.dumps(positions),))
+
+    def add_order(self, order: Order, at: datetime) -> bool:
+        """Put an order; False when its key is already known."""
+        with self._transaction(self._db) as db:
+            return _write_order(db, order, at)
+
+    def take_orders(self) -> list[Order]:
+        """Orders not done yet, oldest first."""
+        rows = self._all("SELECT kind, key, subject, payload FROM orders WHERE done IS NULL ORDER BY at")
+        return [Order(kind, key, subject, json.loads(payload)) for kind, key, subject, payload in rows]
+
+    def finish_order(self, key: str, outcome: str, at: datetime) -> None:
+        """Note that an order was carried out."""
+        with self._transaction(self._db) as db:
+            db.execute("UPDATE orders SET outcome = ?, done = ? WHERE key = ?", (outcome, write_instant(at), key))
+
+    def order_outcome(self, key: str) -> str | None:
+        """What became of an order, or None while it waits."""
+        rows = self._all("SELECT outcome FROM orders WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
+        """Append to the audit log; the hash chains it to the line before."""
+        with self._transaction(self._journal) as db:
+            last = db.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+            fields = (write_instant(at), actor, action, subject, detail)
+            digest = _chain(last[0] if last else "", fields)
+            db.execute("INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?)", (*fields, digest))
+
+    def add_report(self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]) -> int:
+        """Remember a rendered report; its id."""
+        with self._transaction(self._db) as db:
+            row = (kind, write_instant(at), write(list(paths)), write(facts))
+            return int(db.execute("INSERT INTO report VALUES (NULL, ?, ?, ?, ?)", row).lastrowid or 0)
+
+    def forget(self, before: datetime) -> None:
+        """Drop what is older than the retention; open incidents, their timeline and attempts stay."""
+        limit = write_instant(before)
+        with self._transaction(self._db) as db:
+            closed = "SELECT id FROM incident WHERE state = 'closed' AND opened < ?"
+            db.execute(f"DELETE FROM event WHERE incident IN ({closed})", (limit,))  # noqa: S608 - a literal
+            db.execute(f"DELETE FROM attempt WHERE incident IN ({closed})", (limit,))  # noqa: S608
+            db.execute("DELETE FROM incident WHERE state = 'closed' AND opened < ?", (limit,))
+            for table, column in (
+                ("transition", "at"),
+                ("sample", "at"),
+                ("gap", "ended"),
+                ("orders", "done"),
+            ):
+                db.execute(f"DELETE FROM {table} WHERE {column} < ?", (limit,))  # noqa: S608 - four literals
+
+    # -- the engine reads at start ---------------------------------------------------------------
+
+    def healths(self) -> dict[str, Health]:
+        """What was believed of every check."""
+        return {name: read(Health, document) for name, document in self._all("SELECT name, document FROM health")}
+
+    def probe_states(self) -> dict[str, Any]:
+        """What every kind with a memory had dumped."""
+        rows = self._all("SELECT name, document FROM probe_state")
+        return {name: json.loads(document) for name, document in rows}
+
+    def processes(self) -> list[ProcessRow]:
+        """The last known process of every supervised component."""
+        return [read(ProcessRow, document) for (document,) in self._all("SELECT document FROM process")]
+
+    # -- everybody reads -------------------------------------------------------------------------
+
+    def meta(self, key: str) -> str | None:
+        """A single remembered word."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def checks(self) -> list[CheckView]:
+        """Every check of the running configuration, in its order."""
+        return self._views(CheckView, "SELECT name, document FROM check_view")
+
+    def components(self) -> list[ComponentView]:
+        """Every component of the running configuration, in dependency order."""
+        return self._views(ComponentView, "SELECT name, document FROM component_view")
+
+    def _views(self, kind: type[T], sql: str) -> list[T]:
+        positions = json.loads(self.meta("positions") or "{}")
+        rows = sorted(self._all(sql), key=lambda row: (positions.get(row[0], 1 << 30), row[0]))
+        return [read(kind, document) for _, document in rows]
+
+    def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
+        """Newest first."""
+        where = "WHERE state <> 'closed'" if open_only else ""
+        sql = f"SELECT document FROM incident {where} ORDER BY opened DESC LIMIT ?"  # noqa: S608 - two literals
+        return [read(Incident, document) for (document,) in self._all(sql, limit)]
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """One incident by id."""
+        rows = self._all("SELECT document FROM incident WHERE id = ?", incident_id)
+        return read(Incident, rows[0][0]) if rows else None
+
+    def timeline(self, incident_id: str) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first."""
+        sql = "SELECT incident, at, kind, text, evidence FROM event WHERE incident = ? ORDER BY at, id"
+        rows = self._all(sql, incident_id)
+        return [TimelineEntry(i, read_instant(at), kind, text, json.loads(ev)) for i, at, kind, text, ev in rows]
+
+    def attempts(
+        self, *, incident: str | None = None, component: str | None = None, since: datetime | None = None
+    ) -> list[Attempt]:
+        """Journaled attempts, oldest first."""
+        sql = """SELECT document FROM attempt WHERE (? IS NULL OR incident = ?) AND (? IS NULL OR component = ?)
+                 AND intended >= ? ORDER BY intended, n"""
+        start = write_instant(since) if since else ""
+        rows = self._all(sql, incident, incident, component, component, start)
+        return [read(Attempt, document) for (document,) in rows]
+
+    def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
+        """Changes of hard status since an instant, oldest first."""
+        sql = """SELECT subject, scope, before, after, at, reason FROM transition
+                 WHERE at >= ? AND (? IS NULL OR subject = ?) ORDER BY at, id"""
+        rows = self._all(sql, write_instant(since), subject, subject)
+        return [Transition(s, sc, Status(b), Status(a), read_instant(at), r) for s, sc, b, a, at, r in rows]
+
+    def gaps(self, *, since: datetime) -> list[Gap]:
+        """Times in which sentinel saw nothing, that ended after `since`, oldest first."""
+        rows = self._all("SELECT began, ended, reason FROM gap WHERE ended >= ? ORDER BY began", write_instant(since))
+        return [Gap(read_instant(began), read_instant(ended), reason) for began, ended, reason in rows]
+
+    def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
+        """Minute roll-ups since an instant, oldest first."""
+        sql = """SELECT at, name, measurement, labels, value FROM sample
+                 WHERE at >= ? AND (? IS NULL OR measurement = ?) ORDER BY at"""
+        rows = self._all(sql, write_instant(since), measurement, measurement)
+        return [Sample(read_instant(at), name, m, json.loads(labels), value) for at, name, m, labels, value in rows]
+
+    def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
+        """Rendered reports, newest first."""
+        sql = """SELECT id, kind, at, paths, facts FROM report WHERE (? IS NULL OR kind = ?)
+                 ORDER BY id DESC LIMIT ?"""
+        rows = self._all(sql, kind, kind, limit)
+        return [ReportRow(i, k, read_instant(at), json.loads(p), json.loads(f)) for i, k, at, p, f in rows]
+
+    def audit(self, limit: int = 100) -> list[AuditRow]:
+        """The audit log, newest first."""
+        sql = "SELECT at, actor, action, subject, detail, hash FROM audit ORDER BY id DESC LIMIT ?"
+        return [AuditRow(read_instant(at), *rest) for at, *rest in self._all(sql, limit)]
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise StateError(
+            f"{path} was written by a newer sentinel (schema {version}, this one knows {SCHEMA_VERSION})",
+            "upgrade sentinel, or give it another `state:` folder",
+        )
+
+
+def _check_pages(db: sqlite3.Connection) -> None:
+    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"malformed: {verdict}")
+
+
+def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    return any(word in str(error) for word in ("malformed", "not a database", "corrupt"))
+
+
+def _chain(previous: str, fields: Sequence[str]) -> str:
+    return hashlib.sha256("\x1f".join((previous, *fields)).encode()).hexdigest()
+
+
+def _write_views(db: sqlite3.Connection, changes: Changes) -> None:
+    views = [("check_view", view.name, write(view)) for view in changes.checks]
+    views += [("component_view", view.name, write(view)) for view in changes.components]
+    for table, name, document in views:
+        db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, document))  # noqa: S608 - literals
+    documents = [("health", name, write(health)) for name, health in changes.health.items()]
+    documents += [("probe_state", name, write(state)) for name, state in changes.probe_state.items()]
+    documents += [("process", row.component, write(row)) for row in changes.processes]
+    for table, name, document in documents:
+        db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, document))  # noqa: S608 - literals
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
+
+
+def _write_history(db: sqlite3.Connection, changes: Changes) -> None:
+    db.executemany(
+        "INSERT INTO transition VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+        [(write_instant(t.at), t.subject, t.scope, t.before, t.after, t.reason) for t in changes.transitions],
+    )
+    gaps = [(write_instant(gap.began), write_instant(gap.ended), gap.reason) for gap in changes.gaps]
+    db.executemany("INSERT INTO gap VALUES (?, ?, ?)", gaps)
+    db.executemany(
+        "INSERT INTO sample VALUES (?, ?, ?, ?, ?)",
+        [(write_instant(s.at), s.check, s.measurement, write(s.labels), s.value) for s in changes.samples],
+    )
+
+
+def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
+    for incident in changes.incidents:
+        row = (
+            incident.id,
+            incident.component,
+            write_instant(incident.opened),
+            incident.state,
+            write(incident),
+        )
+        db.execute("INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?)", row)
+    for incident_id, at, event, evidence in changes.events:
+        entry = (incident_id, write_instant(at), event.kind, event.text, write(evidence))
+        db.execute("INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?)", entry)
+    for attempt in changes.attempts:
+        document = (write(attempt), attempt.incident, attempt.n)
+        db.execute("UPDATE attempt SET document = ? WHERE incident = ? AND n = ?", document)
+    now = datetime.now(UTC)
+    for order in changes.orders:
+        _write_order(db, order, now)
+
+
+def _write_order(db: sqlite3.Connection, order: Order, at: datetime) -> bool:
+    row = (order.key, write_instant(at), order.kind, order.subject, write(order.payload))
+    sql = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING"
+    return db.execute(sql, row).rowcount == 1
