@@ -126,7 +126,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """When soft becomes hard: `failures` in a row or of the last `of`; back after `recoveries` and `recovery_time` s."""
+    """Hard after `failures` of the last `of` verdicts; back after `recoveries` and `recovery_time` s."""
 
     failures: int = 3
     of: int = 5
