@@ -1,0 +1,151 @@
+"""Processes of our own making, held by pidfd: no pid is ever signalled that may have been reused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+MAX_LOG = 10 * 2**20
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "TMPDIR", "SHELL")
+
+
+class Process:
+    """A running process: `start_id` names it for ever (boot, pid, start time). Close it when done."""
+
+    def __init__(self, pid: int, start_id: str, popen: subprocess.Popen[bytes] | None = None) -> None:
+        self.pid = pid
+        self.start_id = start_id
+        self._popen = popen
+        self._pidfd = os.pidfd_open(pid)
+        self._ended = False
+
+    def fileno(self) -> int:
+        """The pidfd: readable when the process has ended."""
+        return self._pidfd
+
+    def is_alive(self) -> bool:
+        """False once it has ended; a child is reaped here."""
+        if self._ended:
+            return False
+        if self._popen is not None:
+            self._ended = self._popen.poll() is not None
+        else:
+            self._ended = read_start_id(self.pid) != self.start_id
+        return not self._ended
+
+    def describe_exit(self) -> str:
+        """How it ended, as far as can be known: only a parent learns the exit status."""
+        code = self._popen.poll() if self._popen is not None else None
+        if code is None:
+            return "ended (exit status unknown: it was adopted)"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+    def signal(self, signum: int) -> None:
+        """Send a signal to exactly this process; nothing happens when it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signum)
+
+    def signal_group(self, signum: int) -> None:
+        """Send a signal to what is left of its session's process group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signum)
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it has ended; False when it has not within `seconds`."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        descriptor = os.dup(self._pidfd)
+        loop.add_reader(descriptor, ended.set)
+        try:
+            async with asyncio.timeout(seconds):
+                await ended.wait()
+        except TimeoutError:
+            return not self.is_alive()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        return not self.is_alive()
+
+    def close(self) -> None:
+        """Let go of the pidfd; the process goes on."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -> Process:
+    """Start a process in a session of its own, output appended to `log`. Raises OSError when it can't be started.
+
+    Its environment is `env` on top of PATH, HOME, locale and time zone: nothing of sentinel's own leaks into it.
+    """
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    _rotate(log)
+    with log.open("ab") as output:
+        popen = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**inherited, **env},
+            cwd=cwd or None,
+            start_new_session=True,
+        )
+    return Process(popen.pid, read_start_id(popen.pid) or f"unknown/{popen.pid}", popen)
+
+
+def adopt(start_id: str) -> Process | None:
+    """The process that a former sentinel started, when it still runs."""
+    pid = int(start_id.split("/")[1])
+    if read_start_id(pid) != start_id:
+        return None
+    try:
+        process = Process(pid, start_id)
+    except OSError:
+        return None
+    if process.is_alive():
+        return process
+    process.close()
+    return None
+
+
+def read_start_id(pid: int, root: Path = Path("/proc")) -> str | None:
+    """`boot/pid/ticks` of a live process, or None. Zombies count as ended."""
+    try:
+        stat = (root / str(pid) / "stat").read_text()
+        boot = (root / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else f"{boot}/{pid}/{fields[19]}"
+
+
+def find_marked(mark: tuple[str, str], root: Path = Path("/proc")) -> Process | None:
+    """The session leader whose environment carries `name=value`: started by a former sentinel, not noted by it."""
+    wanted = "=".join(mark).encode()
+    for folder in root.iterdir():
+        if folder.name.isdigit() and _is_marked_leader(folder, wanted):
+            start_id = read_start_id(int(folder.name), root)
+            return adopt(start_id) if start_id else None
+    return None
+
+
+def _is_marked_leader(folder: Path, wanted: bytes) -> bool:
+    try:
+        if wanted not in (folder / "environ").read_bytes().split(b"\0"):
+            return False
+        session = (folder / "stat").read_text().rpartition(")")[2].split()[3]
+    except OSError:
+        return False
+    return session == folder.name
+
+
+def _rotate(log: Path) -> None:
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > MAX_LOG:
+            log.replace(log.with_suffix(".1.log"))

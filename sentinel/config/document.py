@@ -1,0 +1,159 @@
+"""YAML as plain values with the line of every key. Strict: no duplicate keys, no tags, no alias bombs, YAML 1.2 words.
+
+YAML 1.1 reads `no` as false, `12:30:45` as 45045 and `0777` as 511; here they are what they look like: text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sentinel.errors import Problem
+
+MAX_NODES = 500_000
+MAX_DEPTH = 40
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_ENVIRONMENT = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Document:
+    """One file: its value, the line of every path in it, and what was wrong. Lines count from 1."""
+
+    file: str
+    value: Any = None
+    lines: dict[Path_, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def line(self, path: Path_) -> int:
+        """Line of a path, or of its nearest ancestor that stands in the file."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 0)
+
+    def add(self, path: Path_, message: str, remedy: str = "") -> None:
+        """Note a problem at a path."""
+        self.problems.append(Problem(self.file, self.line(path), name_of(path), message, remedy))
+
+
+def name_of(path: Path_) -> str:
+    """`components.api.depends_on[0]` of ("components", "api", "depends_on", 0)."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def read_document(path: Path, environment: Mapping[str, str], shown: str = "") -> Document:
+    """Read one file; problems are collected, never raised."""
+    document = Document(shown or str(path))
+    text = _read_text(path, document)
+    node = _compose(text, document) if text is not None else None
+    if node is not None:
+        _Builder(document, environment).build_root(node)
+    return document
+
+
+def _read_text(path: Path, document: Document) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        document.add((), f"is not UTF-8 text (byte {error.start})", "save the file as UTF-8")
+    except OSError as error:
+        document.add((), f"can't be read: {error.strerror}", "check the path and its rights")
+    return None
+
+
+def _compose(text: str, document: Document) -> yaml.Node | None:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        nodes = list(yaml.compose_all(text, loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        message = f"is not YAML: {error.problem or error.context}"
+        document.problems.append(Problem(document.file, line, "", message, "mend the syntax at this line"))
+        return None
+    except (yaml.YAMLError, RecursionError) as error:
+        document.add((), f"is not YAML: {' '.join(str(error).split()) or type(error).__name__}", "mend the syntax")
+        return None
+    if len(nodes) > 1:
+        document.add((), "has several documents", "one document for each file: remove the `---` lines")
+        return None
+    return nodes[0] if nodes else None
+
+
+class _Builder:
+    """Walks the node tree once."""
+
+    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+        self._document = document
+        self._environment = environment
+        self._count = 0
+
+    def build_root(self, node: yaml.Node) -> None:
+        """Fill in the document's value."""
+        self._document.value = self._build(node, (), 0)
+
+    def _build(self, node: yaml.Node, path: Path_, depth: int) -> Any:
+        self._count += 1
+        self._document.lines.setdefault(path, node.start_mark.line + 1)
+        if self._count == MAX_NODES or depth == MAX_DEPTH:
+            self._document.add(path, "is too large or too deep to be configuration", "remove repeated aliases")
+        if self._count >= MAX_NODES or depth >= MAX_DEPTH:
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._pairs(node, path, depth))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _pairs(self, node: yaml.MappingNode, path: Path_, depth: int) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._document.add(path, "a key must be a word", "write `key: value`")
+                continue
+            if key in seen:
+                message = f"the key `{key}` is given twice (first in line {seen[key]})"
+                problem = Problem(self._document.file, line, name_of((*path, key)), message, "keep one of them")
+                self._document.problems.append(problem)
+                continue
+            seen[key] = line
+            self._document.lines[(*path, key)] = line
+            yield key, self._build(value_node, (*path, key), depth + 1)
+
+    def _scalar(self, node: yaml.Node, path: Path_) -> Any:
+        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
+            self._document.add(path, f"the tag {node.tag} is not allowed", "write plain values")
+            return None
+        text = str(node.value)
+        if getattr(node, "style", None) is None:
+            if text in _WORDS:
+                return _WORDS[text]
+            if _INTEGER.fullmatch(text):
+                return int(text)
+            if _FLOAT.fullmatch(text):
+                return float(text)
+        return self._substitute(text, path)
+
+    def _substitute(self, text: str, path: Path_) -> str:
+        def replace(match: re.Match[str]) -> str:
+            name = match[2]
+            if name is None:
+                return "${"
+            value = self._environment.get(name, match[3])
+            if value is None:
+                message = f"the environment variable {name} is not set"
+                self._document.add(path, message, f"export {name}=…, or write ${{{name}:-default}}")
+            return value or ""
+
+        return _ENVIRONMENT.sub(replace, text)

@@ -1,0 +1,77 @@
+"""Validation errors in our words: what is wrong, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from sentinel.config.document import Document, Path_, name_of
+from sentinel.config.model import CheckSettings
+from sentinel.errors import Problem
+
+
+def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel]) -> Problem:
+    """A pydantic error in our words."""
+    shown = tuple(part for part in path if not (isinstance(part, str) and part.startswith(("function-", "tagged-"))))
+    message, remedy = _EXPLAIN.get(item["type"], _explain_other)(item, model)
+    return Problem(document.file, document.line(shown), name_of(shown), message, remedy)
+
+
+def _explain_extra(item: Any, model: type[BaseModel]) -> tuple[str, str]:
+    known = _fields_at(model, item["loc"][:-1])
+    known |= set(CheckSettings.model_fields) if model.__module__.startswith("sentinel.probes") else set()
+    return unknown_message("key", str(item["loc"][-1]), known)
+
+
+def _explain_missing(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
+    return f"the key `{item['loc'][-1]}` is missing", "add it"
+
+
+def _explain_other(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
+    text = str(item["msg"]).removeprefix("Value error, ")
+    found = item.get("input")
+    shown = "" if isinstance(found, dict | list) or "no duration" in text else f" (found {_shown(found)})"
+    return f"{text[0].lower()}{text[1:]}{shown}", "correct the value"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
+
+
+_EXPLAIN: dict[str, Callable[[Any, type[BaseModel]], tuple[str, str]]] = {
+    "extra_forbidden": _explain_extra,
+    "missing": _explain_missing,
+}
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
+    """Field names of the model that the last but one element of an error's place belongs to."""
+    found: Any = model
+    for part in loc:
+        field = getattr(found, "model_fields", {}).get(part)
+        found = _model_in(field.annotation) if field is not None else found
+    return {field.alias or name for name, field in getattr(found, "model_fields", {}).items()}
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    models = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in models if model is not None), None)
+
+
+def unknown_message(what: str, name: str, known: Iterable[str], where: str = "") -> tuple[str, str]:
+    """Message and remedy for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else one_of(names)
+    return f"unknown {what} `{name}`", f"{hint}{f' ({where} lists them)' if where else ''}"
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The known names, for a remedy."""
+    listed = ", ".join(list(names)[:20])
+    return f"known: {listed}" if listed else "none is configured"

@@ -1,0 +1,494 @@
+"""Read a folder (or one file), check it as a whole, build the Configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from apscheduler.triggers.cron import CronTrigger
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from sentinel.config.document import Document, Path_, read_document
+from sentinel.config.explain import one_of, problem_of, unknown_message
+from sentinel.config.model import (
+    CheckSettings,
+    ComponentSettings,
+    Configuration,
+    Overrides,
+    PlatformSettings,
+    Report,
+    Resource,
+    ResourceSettings,
+)
+from sentinel.core.model import Backoff, Check, Component, HealthPolicy, Level, RestartPolicy, Threshold
+from sentinel.core.quantity import parse_duration
+from sentinel.errors import ConfigurationError, Problem
+from sentinel.probes import Kind, load_kinds
+
+M = TypeVar("M", bound=BaseModel)
+
+_SCHEMES = {
+    "redis": ("redis", "rediss", "valkey", "valkeys", "unix"),
+    "postgres": ("postgresql", "postgres"),
+    "http": ("http", "https"),
+}
+
+
+def shipped_folder(name: str) -> Path:
+    """A folder that travels with the package: checks, dashboards, runbooks."""
+    return Path(__file__).resolve().parents[1] / "shipped" / name
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration of a folder of YAML files, or of one file. Raises ConfigurationError with all problems."""
+    return _Loader(path, os.environ if environment is None else environment).load()
+
+
+class _Loader:
+    """One reading of one folder. Collects problems; raises once, at the end."""
+
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        self._path = path
+        self._environment = environment
+        self._kinds = load_kinds()
+        self._documents: list[Document] = []
+        self._problems: list[Problem] = []
+        self._places: dict[tuple[str, str], tuple[Document, Path_]] = {}
+        self._settings: dict[str, Any] = {}
+        self._raw_checks: list[tuple[Document, Path_, Any]] = []
+
+    def load(self) -> Configuration:
+        """All steps in order; nothing is built from a configuration with problems."""
+        self._read()
+        settings = self._validate_settings()
+        resources = self._resources(settings)
+        components = self._components(settings)
+        checks = self._checks(settings, resources)
+        self._check_reports(settings)
+        self._check_objectives(settings)
+        listen = self._listen(settings)
+        overrides = self._overrides()
+        self._raise_problems()
+        return self._build(settings, overrides, resources, components, checks, listen)
+
+    # -- read -----------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        for file in self._files():
+            document = read_document(file, self._environment)
+            self._documents.append(document)
+            self._take(document)
+        if not self._raw_checks and not self._problems and not any(d.problems for d in self._documents):
+            self._problem(str(self._path), "has no checks", "add a file with a list of checks (`sentinel kinds`)")
+
+    def _files(self) -> list[Path]:
+        if self._path.is_file():
+            return [self._path]
+        files = sorted(p for p in self._path.glob("*.y*ml") if p.suffix in {".yaml", ".yml"})
+        if not files:
+            problem = "is no folder" if not self._path.is_dir() else "has no *.yaml file"
+            self._problem(str(self._path), problem, "name the folder with `--config`, or copy one from checks/packs/")
+        return files
+
+    def _take(self, document: Document) -> None:
+        if isinstance(document.value, list):
+            self._raw_checks += [(document, (i,), item) for i, item in enumerate(document.value)]
+        elif isinstance(document.value, dict):
+            self._take_settings(document, document.value)
+        elif document.value is not None:
+            document.add((), "is neither a list of checks nor a mapping of settings", "begin with `- name:` or `key:`")
+
+    def _take_settings(self, document: Document, value: dict[str, Any]) -> None:
+        for key, item in value.items():
+            if key in {"resources", "components"} and isinstance(item, dict):
+                self._merge(document, key, item)
+            elif key == "checks" and isinstance(item, list):
+                self._raw_checks += [(document, ("checks", i), check) for i, check in enumerate(item)]
+            elif self._is_new(document, "", key, (key,)):
+                self._settings[key] = item
+
+    def _merge(self, document: Document, section: str, items: dict[str, Any]) -> None:
+        merged = self._settings.setdefault(section, {})
+        self._places.setdefault(("", section), (document, (section,)))
+        for name, item in items.items():
+            if self._is_new(document, section, name, (section, name)):
+                merged[name] = item
+
+    def _is_new(self, document: Document, section: str, name: str, path: Path_) -> bool:
+        known = self._places.get((section, name))
+        if known is None:
+            self._places[section, name] = (document, path)
+            return True
+        first, where = known
+        what = f"{section or 'key'} `{name}`"
+        document.add(path, f"{what} is given twice (first in {first.file}:{first.line(where)})", "keep one of them")
+        return False
+
+    # -- validate ---------------------------------------------------------------------------------
+
+    def _validate_settings(self) -> PlatformSettings:
+        try:
+            return PlatformSettings.model_validate(self._settings)
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                document, base = self._place(item["loc"])
+                document.problems.append(problem_of(document, base, item, PlatformSettings))
+        return PlatformSettings.model_validate(self._good_settings())
+
+    def _good_settings(self) -> dict[str, Any]:
+        """What is valid by itself, so that the other problems of the same file are found in the same run."""
+        good: dict[str, Any] = {}
+        for key, value in self._settings.items():
+            if key in {"resources", "components"} and isinstance(value, dict):
+                good[key] = {name: item for name, item in value.items() if self._is_good(key, {name: item})}
+            elif self._is_good(key, value):
+                good[key] = value
+        return good
+
+    @staticmethod
+    def _is_good(key: str, value: Any) -> bool:
+        try:
+            PlatformSettings.model_validate({key: value})
+        except ValidationError:
+            return False
+        return True
+
+    def _place(self, loc: tuple[str | int, ...]) -> tuple[Document, Path_]:
+        for key in (tuple(str(part) for part in loc[:2]), ("", str(loc[0]) if loc else "")):
+            if len(key) == 2 and (key[0], key[1]) in self._places:
+                return self._places[key[0], key[1]][0], tuple(loc)
+        return self._documents[0], tuple(loc)
+
+    def _resources(self, settings: PlatformSettings) -> dict[str, Resource]:
+        resources = {name: self._resource(name, item) for name, item in settings.resources.items()}
+        return {name: resource for name, resource in resources.items() if resource is not None}
+
+    def _resource(self, name: str, item: ResourceSettings) -> Resource | None:
+        at = ("resources", name)
+        given = [kind for kind in _SCHEMES if getattr(item, kind) is not None]
+        if len(given) != 1:
+            self._at(at, "needs exactly one of redis, postgres, http", 'write `bus: {redis: "redis://host:6379/0"}`')
+            return None
+        kind = given[0]
+        address = str(getattr(item, kind))
+        if not self._is_address(at, kind, address):
+            return None
+        password = item.password or self._secret_file((*at, "password_file"), item.password_file)
+        return Resource(name, kind, address, password, self._client_options(at, kind, item))
+
+    def _is_address(self, at: tuple[str, str], kind: str, address: str) -> bool:
+        if kind == "postgres" and "=" in address and "://" not in address:
+            return True
+        try:
+            parts = urlsplit(address)
+            good = parts.scheme in _SCHEMES[kind] and bool(parts.hostname or parts.path) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good and address:
+            schemes = " or ".join(f"{scheme}://" for scheme in _SCHEMES[kind][:2])
+            self._at((*at, kind), f"is no address of a {kind} server", f"write {schemes}host:port/…")
+        return good
+
+    def _client_options(self, at: tuple[str, str], kind: str, item: ResourceSettings) -> dict[str, Any]:
+        if kind == "redis":
+            return {"timeout": item.timeout}
+        if kind == "postgres":
+            return {"statement_timeout": item.timeout}
+        headers = {name: value.get_secret_value() for name, value in item.headers.items()}
+        return {"user_agent": item.user_agent, "headers": headers, "budget": self._budget(at, item.budget)}
+
+    def _budget(self, at: tuple[str, str], text: str | None) -> tuple[int, float] | None:
+        if text is None:
+            return None
+        count, _, time = text.partition("/")
+        try:
+            if int(count) > 0:
+                return int(count), parse_duration(time)
+        except ValueError:
+            pass
+        self._at((*at, "budget"), f"{text!r} is no request budget", "write requests/time, such as 60/15m")
+        return None
+
+    def _secret_file(self, at: tuple[str, ...], name: str | None) -> SecretStr | None:
+        if name is None:
+            return None
+        path = self._relative(name)
+        try:
+            text = path.read_text().strip()
+            if path.stat().st_mode & 0o004:
+                self._at(at, f"the secret file {name} is readable by everyone", f"chmod 600 {name}")
+            return SecretStr(text)
+        except OSError as error:
+            self._at(at, f"the secret file {name} can't be read: {error.strerror}", "check the path and its rights")
+        return None
+
+    def _components(self, settings: PlatformSettings) -> tuple[Component, ...]:
+        known = settings.components
+        for name, item in known.items():
+            at = ("components", name)
+            if item.resource and item.resource not in settings.resources:
+                self._unknown((*at, "resource"), "resource", item.resource, settings.resources)
+            for i, dependency in enumerate(item.depends_on):
+                if dependency not in known:
+                    self._unknown((*at, "depends_on", i), "component", dependency, known)
+            if item.driver == "process" and not item.command:
+                self._at((*at, "driver"), "driver process needs a command", "add `command: [program, argument, …]`")
+            if item.command and not item.driver:
+                self._at((*at, "command"), "a command needs a driver", "add `driver: process`")
+        return tuple(_component(name, known[name]) for name in self._dependency_order(known))
+
+    def _dependency_order(self, known: Mapping[str, ComponentSettings]) -> list[str]:
+        graph = {name: [d for d in item.depends_on if d in known] for name, item in known.items()}
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            cycle = " → ".join(reversed(error.args[1]))
+            name = error.args[1][0]
+            self._at(("components", name, "depends_on"), f"dependency cycle: {cycle}", "remove one of these edges")
+            return []
+
+    # -- checks -----------------------------------------------------------------------------------
+
+    def _checks(self, settings: PlatformSettings, resources: Mapping[str, Resource]) -> tuple[Check, ...]:
+        checks = (self._check(document, path, raw, settings, resources) for document, path, raw in self._raw_checks)
+        return tuple(check for check in list(checks) if check is not None)
+
+    def _check(
+        self,
+        document: Document,
+        path: Path_,
+        raw: Any,
+        settings: PlatformSettings,
+        resources: Mapping[str, Resource],
+    ) -> Check | None:
+        if not isinstance(raw, dict):
+            document.add(path, "is no check", "write `- name: …`, `kind: …`, `component: …`")
+            return None
+        kind = self._kind(document, path, raw.get("kind"))
+        own = {key: value for key, value in raw.items() if key in CheckSettings.model_fields}
+        base = self._validated(document, path, CheckSettings, own)
+        rest = {key: value for key, value in raw.items() if key not in CheckSettings.model_fields}
+        options = self._validated(document, path, kind.options, rest) if kind else None
+        if base is None or kind is None:
+            return None
+        if not self._is_new(document, "check", base.name, (*path, "name")):
+            return None
+        if base.component not in settings.components:
+            at = (*path, "component")
+            document.add(at, *unknown_message("component", base.component, settings.components))
+        roles = self._roles(document, path, kind, rest, base.component, settings, resources)
+        thresholds = self._thresholds(document, path, kind, base)
+        if options is None or roles is None:
+            return None
+        return _assemble(base, kind, options, roles, thresholds, f"{document.file}:{document.line(path)}")
+
+    def _kind(self, document: Document, path: Path_, name: Any) -> Kind | None:
+        kind = self._kinds.get(name) if isinstance(name, str) else None
+        if kind is None and name is not None:
+            document.add((*path, "kind"), *unknown_message("kind", str(name), self._kinds, "`sentinel kinds`"))
+        return kind
+
+    @staticmethod
+    def _validated(document: Document, path: Path_, model: type[M], value: Any) -> M | None:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                document.problems.append(problem_of(document, (*path, *item["loc"]), item, model))
+        return None
+
+    def _roles(
+        self,
+        document: Document,
+        path: Path_,
+        kind: Kind,
+        options: Mapping[str, Any],
+        component: str,
+        settings: PlatformSettings,
+        resources: Mapping[str, Resource],
+    ) -> dict[str, str] | None:
+        """Which resource serves each role of the kind: named, else the component's, else the only one of its type."""
+        roles: dict[str, str] = {}
+        for role, wanted in kind.resources.items():
+            type_, optional = wanted.removesuffix("?"), wanted.endswith("?")
+            fitting = [name for name, resource in resources.items() if resource.type == type_]
+            named = options.get(role)
+            own = settings.components[component].resource if component in settings.components else ""
+            name = named or (own if own in fitting else fitting[0] if len(fitting) == 1 else "")
+            if name in fitting:
+                roles[role] = name
+            elif named in settings.resources:
+                if named in resources:
+                    found = resources[named].type
+                    document.add((*path, role), f"resource {named} is of type {found}, not {type_}", one_of(fitting))
+            elif named:
+                document.add((*path, role), *unknown_message("resource", str(named), fitting))
+            elif not optional:
+                message = f"kind {kind.name} needs a {type_} resource, and it is not clear which"
+                document.add(path, message, f"add `{role}: name`; {one_of(fitting)}")
+        return roles
+
+    @staticmethod
+    def _thresholds(document: Document, path: Path_, kind: Kind, base: CheckSettings) -> tuple[Threshold, ...]:
+        known = {measurement.name for measurement in kind.measurements}
+        for name in base.thresholds:
+            if name not in known:
+                document.add((*path, "thresholds", name), *unknown_message("measurement", name, known))
+        return tuple(
+            Threshold(name, _level(item.degraded), _level(item.down)) for name, item in base.thresholds.items()
+        )
+
+    # -- the rest ---------------------------------------------------------------------------------
+
+    def _check_reports(self, settings: PlatformSettings) -> None:
+        for i, report in enumerate(settings.reports):
+            try:
+                zone = ZoneInfo(report.timezone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                self._at(("reports", i, "timezone"), f"unknown time zone {report.timezone!r}", "such as Europe/Berlin")
+                continue
+            try:
+                CronTrigger.from_crontab(report.cron, timezone=zone).get_next_fire_time(None, datetime.now(UTC))
+            except ValueError as error:
+                self._at(("reports", i, "cron"), f"{report.cron!r} is no cron line: {error}", 'such as "0 8,20 * * *"')
+
+    def _check_objectives(self, settings: PlatformSettings) -> None:
+        names = [raw.get("name") for _, _, raw in self._raw_checks if isinstance(raw, dict)]
+        for i, objective in enumerate(settings.objectives):
+            if objective.check not in names:
+                self._unknown(("objectives", i, "check"), "check", objective.check, [str(name) for name in names])
+
+    def _listen(self, settings: PlatformSettings) -> tuple[str, int]:
+        address = self._environment.get("SENTINEL_LISTEN", settings.listen)
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        if not host or not port.isdigit() or int(port) > 65535:
+            self._at(("listen",), f"{address!r} is no address to listen on", "write host:port, such as 127.0.0.1:9130")
+            return "127.0.0.1", 0
+        if host not in {"127.0.0.1", "::1", "localhost"}:
+            message = f"{host} is not loopback, and sentinel has no TLS and no authentication of its own"
+            self._at(("listen",), message, "listen on 127.0.0.1 and put a proxy with TLS and authentication before it")
+        return host, int(port)
+
+    def _overrides(self) -> Overrides:
+        try:
+            return Overrides()
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                name = f"SENTINEL_{str(item['loc'][0]).upper()}"
+                self._problem("environment", item["msg"], f"correct or unset {name}", key=name)
+            return Overrides.model_construct()
+
+    def _build(
+        self,
+        settings: PlatformSettings,
+        overrides: Overrides,
+        resources: Mapping[str, Resource],
+        components: tuple[Component, ...],
+        checks: tuple[Check, ...],
+        listen: tuple[str, int],
+    ) -> Configuration:
+        enabled = settings.actions.enabled if overrides.actions_enabled is None else overrides.actions_enabled
+        templates = self._relative(settings.report_templates) if settings.report_templates else None
+        document, path = self._places.get(("", "listen"), (self._documents[0], ()))
+        return Configuration(
+            platform=settings.platform,
+            listen=listen,
+            state=Path(overrides.state or settings.state),
+            resources=resources,
+            components=components,
+            checks=checks,
+            actions_enabled=enabled,
+            start_grace=settings.actions.start_grace,
+            reports=tuple(Report(r.kind, r.cron, r.timezone) for r in settings.reports),
+            report_templates=templates,
+            tasks_per_hour_target=settings.tasks_per_hour_target,
+            retention=settings.retention,
+            secrets=frozenset(_secrets(resources.values())),
+            folder=self._path,
+            listen_place=f"{document.file}:{document.line(path)}",
+        )
+
+    # -- problems ---------------------------------------------------------------------------------
+
+    def _relative(self, name: str) -> Path:
+        base = self._path if self._path.is_dir() else self._path.parent
+        return Path(name) if Path(name).is_absolute() else base / name
+
+    def _at(self, path: Path_, message: str, remedy: str) -> None:
+        document, _ = self._place(path)
+        document.add(path, message, remedy)
+
+    def _unknown(self, path: Path_, what: str, name: str, known: Iterable[str]) -> None:
+        self._at(path, *unknown_message(what, name, known))
+
+    def _problem(self, file: str, message: str, remedy: str, key: str = "") -> None:
+        self._problems.append(Problem(file, 0, key, message, remedy))
+
+    def _raise_problems(self) -> None:
+        problems = [*self._problems, *(problem for document in self._documents for problem in document.problems)]
+        if problems:
+            raise ConfigurationError(list(dict.fromkeys(problems)))
+
+
+def _component(name: str, item: ComponentSettings) -> Component:
+    values = item.restart.model_dump(exclude={"backoff"})
+    backoff = item.restart.backoff
+    first = backoff.initial if backoff.first is None else backoff.first
+    initial = backoff.initial * backoff.factor if backoff.first is None else backoff.initial
+    delays = Backoff(first, initial, backoff.factor, backoff.max, backoff.jitter)
+    return Component(
+        name=name,
+        resource=item.resource,
+        driver=item.driver,
+        command=tuple(item.command),
+        env=item.env,
+        cwd=item.cwd,
+        depends_on=tuple(item.depends_on),
+        group=item.group,
+        restart=RestartPolicy(**values, backoff=delays),
+    )
+
+
+def _assemble(
+    base: CheckSettings,
+    kind: Kind,
+    options: Any,
+    roles: Mapping[str, str],
+    thresholds: tuple[Threshold, ...],
+    source: str,
+) -> Check:
+    every = base.every if base.every is not None else kind.default_every
+    return Check(
+        name=base.name,
+        kind=base.kind,
+        component=base.component,
+        every=every,
+        timeout=base.timeout if base.timeout is not None else max(5.0, min(every, 10.0)),
+        options=options,
+        resources=roles,
+        thresholds=thresholds,
+        health=HealthPolicy(base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time),
+        runbook=base.runbook,
+        source=source,
+    )
+
+
+def _level(item: Any) -> Level | None:
+    return None if item is None else Level(item.raise_at, item.clear)
+
+
+def _secrets(resources: Iterable[Resource]) -> Iterable[str]:
+    for resource in resources:
+        if resource.password is not None:
+            yield resource.password.get_secret_value()
+        parts = urlsplit(resource.address) if "://" in resource.address else None
+        if parts is not None and parts.password:
+            yield parts.password
+        yield from (value for value in resource.options.get("headers", {}).values() if len(value) >= 6)

@@ -1,0 +1,197 @@
+"""What may stand in the configuration, as strict models; and what comes out of it, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sentinel.core.model import Check, Component
+from sentinel.core.quantity import Duration, Percentage
+
+
+class Strict(BaseModel):
+    """Unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ResourceSettings(Strict):
+    """One foreign system by address: exactly one of `redis`, `postgres` or `http`."""
+
+    redis: str | None = None
+    postgres: str | None = None
+    http: str | None = None
+    password_file: str | None = None
+    password: SecretStr | None = None
+    timeout: Duration = 2.0
+    budget: str | None = Field(None, description="requests per time, such as 60/15m")
+    user_agent: str = "sentinel"
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class BackoffSettings(Strict):
+    """Delays before attempts."""
+
+    first: Duration | None = None
+    initial: Duration = 5.0
+    factor: float = Field(4.0, ge=1)
+    max: Duration = 300.0
+    jitter: float = Field(0.2, ge=0, lt=1)
+
+
+class RestartSettings(Strict):
+    """Caps and times of automatic restarts."""
+
+    max_attempts: int = Field(3, ge=0, le=10)
+    per_hour: int = Field(3, ge=0)
+    per_day: int = Field(6, ge=0)
+    backoff: BackoffSettings = BackoffSettings()
+    startup_grace: Duration = 60.0
+    success_after: Duration = 60.0
+    close_after: Duration = 600.0
+    stop_timeout: Duration = 30.0
+    kill_safe: bool = False
+
+
+class ComponentSettings(Strict):
+    """A part of the platform."""
+
+    resource: str = ""
+    driver: Literal["", "process"] = ""
+    command: list[str] = Field(default_factory=list)
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: str = ""
+    depends_on: list[str] = Field(default_factory=list)
+    group: str = ""
+    restart: RestartSettings = RestartSettings()
+
+
+class ActionsSettings(Strict):
+    """Whether sentinel may act, and how soon after its own start."""
+
+    enabled: bool = False
+    start_grace: Duration = 60.0
+
+
+class ObjectiveSettings(Strict):
+    """A target for an SLI that a check measures."""
+
+    name: str
+    check: str
+    sli: str
+    target: Percentage
+    window: Duration
+
+
+class ReportSettings(Strict):
+    """A report on a calendar."""
+
+    kind: Literal["progress", "recovery"]
+    cron: str
+    timezone: str = "UTC"
+    to: list[str] = Field(default_factory=list)
+
+
+class PlatformSettings(Strict):
+    """Every key outside of checks."""
+
+    platform: str = "platform"
+    listen: str = "127.0.0.1:9130"
+    state: str = "./var"
+    resources: dict[str, ResourceSettings] = Field(default_factory=dict)
+    components: dict[str, ComponentSettings] = Field(default_factory=dict)
+    actions: ActionsSettings = ActionsSettings()
+    objectives: list[ObjectiveSettings] = Field(default_factory=list)
+    reports: list[ReportSettings] = Field(default_factory=list)
+    report_templates: str = ""
+    tasks_per_hour_target: float | None = None
+    retention: Duration = 14 * 86400.0
+    checks: list[Any] = Field(default_factory=list)
+
+
+class LevelSettings(Strict):
+    """Enter at `raise`, leave at `clear`."""
+
+    raise_at: float = Field(alias="raise")
+    clear: float
+
+
+class ThresholdSettings(Strict):
+    """Levels of one measurement."""
+
+    degraded: LevelSettings | None = None
+    down: LevelSettings | None = None
+
+
+class CheckSettings(Strict):
+    """The keys that every check has; the others belong to its kind."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
+    kind: str
+    component: str
+    every: Duration | None = None
+    timeout: Duration | None = None
+    failures: int = Field(3, ge=1)
+    of: int = Field(5, ge=1)
+    recoveries: int = Field(2, ge=1)
+    recovery_time: Duration = 30.0
+    thresholds: dict[str, ThresholdSettings] = Field(default_factory=dict)
+    runbook: str = ""
+
+
+class Overrides(BaseSettings):
+    """What the environment may override: SENTINEL_LISTEN, SENTINEL_STATE, SENTINEL_ACTIONS_ENABLED, SENTINEL_LOG_…"""
+
+    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
+
+    listen: str | None = None
+    state: str | None = None
+    actions_enabled: bool | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A foreign system, ready to connect. `options` go to its client; `password` never is printed."""
+
+    name: str
+    type: str
+    address: str
+    password: SecretStr | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report on a calendar."""
+
+    kind: str
+    cron: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that was configured, checked as a whole. `components` come in dependency order."""
+
+    platform: str
+    listen: tuple[str, int]
+    state: Path
+    resources: Mapping[str, Resource]
+    components: tuple[Component, ...]
+    checks: tuple[Check, ...]
+    actions_enabled: bool
+    start_grace: float
+    reports: tuple[Report, ...]
+    report_templates: Path | None
+    tasks_per_hour_target: float | None
+    retention: float
+    secrets: frozenset[str]
+    folder: Path
+    listen_place: str = ""

@@ -1,0 +1,321 @@
+"""What happens to a result, in order: record → measure → health → component → incident; one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sentinel.core import health as health_core
+from sentinel.core import incident as incident_core
+from sentinel.core.health import Health
+from sentinel.core.incident import Event, find_root_cause
+from sentinel.core.model import (
+    Check,
+    Component,
+    Finding,
+    Incident,
+    IncidentState,
+    Order,
+    Result,
+    Row,
+    Status,
+    Transition,
+    worst,
+)
+from sentinel.engine.recorder import Recorder
+from sentinel.engine.stall import StallGuard
+from sentinel.metrics import Metrics
+from sentinel.probes import Kind
+from sentinel.store import Changes, CheckView, ComponentView, Sample
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What the pipeline knows of one check."""
+
+    check: Check
+    kind: Kind
+    health: Health
+    raised: frozenset[tuple[object, ...]] = frozenset()
+    runs: int = 0
+    finding: Finding | None = None
+    result: Result | None = None
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Takes results; keeps the current picture; tells `on_turn` which components to look at again."""
+
+    recorder: Recorder
+    metrics: Metrics
+    guard: StallGuard
+    utcnow: Callable[[], datetime]
+    scrub: Callable[[Any], Any]
+    on_turn: Callable[[], None] = lambda: None
+    components: dict[str, Component] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    statuses: dict[str, Status] = field(default_factory=dict)
+    since: dict[str, datetime] = field(default_factory=dict)
+    describe_action: Callable[[str], tuple[str, int | None, int]] = lambda _name: ("", None, 0)
+    _watched: dict[str, _Watched] = field(default_factory=dict)
+
+    def add_component(self, component: Component, incident: Incident | None) -> None:
+        """Begin to keep the picture of a component, with the incident that is still open from before."""
+        self.components[component.name] = component
+        self.statuses.setdefault(component.name, Status.UNKNOWN)
+        if incident is not None:
+            self.incidents[component.name] = incident
+        self.metrics.set_component_status(component.name, self.statuses[component.name])
+        self.metrics.incidents_open.labels(component.name).set(incident is not None)
+
+    def add_check(self, check: Check, kind: Kind, health: Health | None) -> None:
+        """Begin to take results of a check; `health` is what was believed before a restart."""
+        known = self._watched.get(check.name)
+        restored = known.health if known else replace(health, restored=True) if health else Health()
+        self._watched[check.name] = _Watched(check, kind, restored)
+        self.metrics.add_check(check.name, check.component, check.every)
+        self.metrics.set_check_status(check.name, check.component, restored.shown)
+
+    def remove_check(self, name: str) -> None:
+        """Forget a check that the configuration no longer has."""
+        watched = self._watched.pop(name, None)
+        if watched is not None:
+            self.metrics.remove_check(name, watched.check.component)
+
+    def remove_component(self, name: str) -> None:
+        """Forget a component that the configuration no longer has; its incident stays as it is in the store."""
+        self.components.pop(name, None)
+        self.incidents.pop(name, None)
+        self.statuses.pop(name, None)
+        self.since.pop(name, None)
+
+    async def take(self, result: Result) -> bool:
+        """One turn. True when the status is soft, so that a faster re-check is wanted."""
+        watched = self._watched.get(result.check)
+        if watched is None:
+            return False
+        now = self.utcnow()
+        changes = Changes(gaps=self.guard.take_gaps())
+        self._record(watched, result, changes)
+        finding = self._measure(watched, result)
+        self._judge_health(watched, finding, result, changes, now)
+        self._judge_component(watched.check.component, changes, now)
+        changes.checks.append(self._view_check(watched))
+        self._view_components(changes)
+        await self.recorder.record(changes)
+        self.on_turn()
+        return watched.health.soft and finding.status is not Status.UNKNOWN
+
+    # -- record and measure -----------------------------------------------------------------------
+
+    def _record(self, watched: _Watched, result: Result, changes: Changes) -> None:
+        watched.runs += 1
+        watched.result = result
+        self.metrics.observe(result, watched.kind.measurements)
+        if result.state is not None:
+            changes.probe_state[result.check] = result.state
+
+    def _measure(self, watched: _Watched, result: Result) -> Finding:
+        """Apply the thresholds of the configuration on top of the kind's own judgement."""
+        finding = result.finding
+        if finding.status is Status.UNKNOWN:
+            watched.finding = finding
+            return finding
+        crossed, watched.raised = health_core.cross_thresholds(watched.check.thresholds, finding.rows, watched.raised)
+        if crossed:
+            status = worst([finding.status, *(each.status for each in crossed)])
+            texts = [f"{each.measurement} is {each.value:g}{_of(each.labels)}" for each in crossed[:3]]
+            finding = replace(finding, status=status, detail=f"{'; '.join(texts)} – {finding.detail}")
+        watched.finding = finding
+        return finding
+
+    # -- health -----------------------------------------------------------------------------------
+
+    def _judge_health(
+        self, watched: _Watched, finding: Finding, result: Result, changes: Changes, now: datetime
+    ) -> None:
+        before = watched.health
+        check = watched.check
+        watched.health = health_core.step(before, finding.status, result.quality, check.health, check.every, now)
+        after = watched.health
+        changes.health[check.name] = after
+        if before.shown is not after.shown:
+            self.metrics.set_check_status(check.name, check.component, after.shown)
+            reason = self.scrub(finding.detail)
+            changes.transitions.append(Transition(check.name, "check", before.shown, after.shown, now, reason))
+
+    # -- components and incidents -----------------------------------------------------------------
+
+    def _judge_component(self, name: str, changes: Changes, now: datetime) -> None:
+        mine = [watched for watched in self._watched.values() if watched.check.component == name]
+        status = worst([watched.health.shown for watched in mine])
+        before = self.statuses.get(name, Status.UNKNOWN)
+        if status is not before:
+            self.statuses[name] = status
+            self.since[name] = now
+            self.metrics.set_component_status(name, status)
+            cause = self._cause(name)[1]
+            changes.transitions.append(Transition(name, "component", before, status, now, cause))
+        others = [other for other in self.incidents if other != name] if status is not before else []
+        for each in (name, *others):
+            self._judge_incident(each, changes, now)
+
+    def _cause(self, name: str) -> tuple[str, str]:
+        """The worst check of a component and its detail line."""
+        mine = [watched for watched in self._watched.values() if watched.check.component == name and watched.finding]
+        if not mine:
+            return "", ""
+        bad = max(mine, key=lambda watched: watched.health.shown.rank)
+        return bad.check.name, self.scrub(bad.finding.detail if bad.finding else "")
+
+    def _judge_incident(self, name: str, changes: Changes, now: datetime) -> None:
+        component = self.components.get(name)
+        if component is None:
+            return
+        known = self.incidents.get(name)
+        depends_on = {each.name: each.depends_on for each in self.components.values()}
+        root = find_root_cause(name, depends_on, self.statuses)
+        blind = self._blind_seconds(known, now)
+        after, events = incident_core.step(
+            known, name, self.statuses[name], self._cause(name), root, component.restart, now, blind
+        )
+        if after is None:
+            return
+        if after != known:
+            self._keep_incident(after, changes)
+        for event in events:
+            self._note(after, event, changes, now)
+
+    def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
+        if incident is None or incident.recovered is None:
+            return 0.0
+        return self.guard.stalled(self.guard.monotonic() - (now - incident.recovered).total_seconds())
+
+    def _keep_incident(self, incident: Incident, changes: Changes) -> None:
+        if incident.state is IncidentState.CLOSED:
+            self.incidents.pop(incident.component, None)
+        else:
+            self.incidents[incident.component] = incident
+        self.metrics.incidents_open.labels(incident.component).set(incident.component in self.incidents)
+        changes.incidents.append(incident)
+
+    def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
+        evidence = self._evidence(incident) if event.kind in {"opened", "changed", "relapsed"} else {}
+        changes.events.append((incident.id, now, event, evidence))
+        wanted = event.kind in {"opened", "closed"} and not incident.blocked_by
+        if wanted:
+            payload = {"event": event.kind, "text": event.text, "incident": incident.id}
+            changes.orders.append(Order("notify", f"{incident.id}/{event.kind}", incident.component, payload))
+
+    def _evidence(self, incident: Incident) -> Mapping[str, Any]:
+        watched = self._watched.get(incident.check)
+        if watched is None or watched.result is None or watched.finding is None:
+            return {}
+        scrubbed: Mapping[str, Any] = self.scrub(
+            {"check": incident.check, "detail": watched.finding.detail, "trace_id": watched.result.trace_id}
+        )
+        return scrubbed
+
+    async def change_incident(self, incident: Incident, *events: Event) -> None:
+        """Record a change that the remediator or an operator makes to an incident."""
+        now = self.utcnow()
+        changes = Changes()
+        self._keep_incident(incident, changes)
+        for event in events:
+            changes.events.append((incident.id, now, event, {}))
+            if event.kind == "exhausted":
+                payload = {"event": event.kind, "text": event.text, "incident": incident.id}
+                changes.orders.append(Order("notify", f"{incident.id}/exhausted", incident.component, payload))
+        self._view_components(changes)
+        await self.recorder.record(changes)
+
+    # -- the picture ------------------------------------------------------------------------------
+
+    def fresh_status(self, component: str) -> Status:
+        """Status of a component with stale verdicts counted as unknown."""
+        now = self.utcnow()
+        mine = [watched for watched in self._watched.values() if watched.check.component == component]
+        return worst([_fresh(watched, now) for watched in mine])
+
+    def is_flapping(self, component: str) -> bool:
+        """Whether any check of the component flaps."""
+        return any(w.health.flapping for w in self._watched.values() if w.check.component == component)
+
+    def last_result(self, check: str) -> Result | None:
+        """The latest result of a check."""
+        watched = self._watched.get(check)
+        return watched.result if watched else None
+
+    def results(self) -> list[tuple[Check, Result | None, Finding | None, Health, int]]:
+        """Every check with its latest result, finding after thresholds, health and number of runs."""
+        return [(w.check, w.result, w.finding, w.health, w.runs) for w in self._watched.values()]
+
+    def samples(self) -> list[Sample]:
+        """Every scalar figure of every check as it is now."""
+        now = self.utcnow()
+        return [
+            Sample(now, watched.check.name, name, dict(row.labels), float(value))
+            for watched in self._watched.values()
+            if watched.finding is not None
+            for row in watched.finding.rows
+            for name, value in row.values.items()
+            if isinstance(value, int | float)
+        ]
+
+    def _view_components(self, changes: Changes) -> None:
+        changes.components += [self._view_component(component) for component in self.components.values()]
+
+    def _view_component(self, component: Component) -> ComponentView:
+        action, pid, restarts = self.describe_action(component.name)
+        status = self.statuses[component.name]
+        detail = self._cause(component.name)[1]
+        since = self.since.get(component.name)
+        return ComponentView(
+            component.name, status, since, detail, component.depends_on, component.driver, pid, restarts, action
+        )
+
+    def _view_check(self, watched: _Watched) -> CheckView:
+        check, health, finding, result = watched.check, watched.health, watched.finding, watched.result
+        if finding is None or result is None:
+            raise ValueError(f"no result of {check.name} yet")
+        return CheckView(
+            name=check.name,
+            kind=check.kind,
+            component=check.component,
+            status=health.shown,
+            soft=finding.status,
+            since=health.since,
+            detail=self.scrub(finding.detail),
+            key=finding.key,
+            guidance=self.scrub(finding.guidance),
+            evidence=self.scrub(dict(finding.evidence)),
+            rows=[_plain(row) for row in finding.rows],
+            runs=watched.runs,
+            every=check.every,
+            last_run=result.started,
+            duration=result.duration,
+            outcome=result.outcome,
+            quality=result.quality,
+            trace_id=result.trace_id,
+            runbook=check.runbook,
+            flapping=health.flapping,
+        )
+
+
+def _fresh(watched: _Watched, now: datetime) -> Status:
+    result, check = watched.result, watched.check
+    if result is None:
+        return Status.UNKNOWN
+    age = now - result.started
+    return watched.health.shown if age <= timedelta(seconds=2 * check.every + check.timeout) else Status.UNKNOWN
+
+
+def _of(labels: tuple[tuple[str, str], ...]) -> str:
+    return f" ({', '.join(value for _, value in labels)})" if labels else ""
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = {name: value for name, value in row.values.items() if isinstance(value, int | float)}
+    return {"labels": dict(row.labels), "values": values}

@@ -1,0 +1,62 @@
+"""Commits in order, off the event loop. What can't be written now waits and is written later; nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+
+from sentinel.errors import StateError
+from sentinel.metrics import Metrics
+from sentinel.store import Changes, Store
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+MAX_WAITING = 50_000
+
+
+class Recorder:
+    """The one thread that writes to the store."""
+
+    def __init__(self, store: Store, metrics: Metrics, utcnow: Callable[[], datetime]) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._utcnow = utcnow
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._waiting: deque[Changes] = deque(maxlen=MAX_WAITING)
+        self.writable = True
+
+    async def record(self, changes: Changes) -> None:
+        """Commit one turn of the pipeline; on a full or failing disk it waits for the next turn."""
+        if not changes:
+            return
+        self._waiting.append(changes)
+        await self.call(self._flush)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function of the store in its thread, after everything that was recorded before."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    def _flush(self) -> None:
+        while self._waiting:
+            try:
+                self._store.commit(self._waiting[0])
+            except StateError as error:
+                if self.writable:
+                    log.error("state_not_writable", error=error.message, guidance="actions stop until it is")
+                self.writable = False
+                return
+            self._waiting.popleft()
+            self.writable = True
+            self._metrics.persisted.set(self._utcnow().timestamp())
+
+    def close(self) -> None:
+        """Write what waits and end the thread."""
+        self._thread.submit(self._flush)
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,89 @@
+"""Runs one check once. Every ending becomes a Result, at this one place that never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result, Status
+from sentinel.engine.stall import NOTICEABLE, StallGuard
+from sentinel.errors import NotMeasurable, SentinelError, TargetError
+from sentinel.metrics import Metrics
+from sentinel.probes import Context, Kind
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Runner:
+    """Holds what runs need: clients by resource, live state of each check, the stall guard, the clocks."""
+
+    clients: Mapping[str, Any]
+    guard: StallGuard
+    metrics: Metrics
+    utcnow: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    supervised: Callable[[str], int | None]
+    states: dict[str, Any] = field(default_factory=dict)
+
+    async def run(self, check: Check, kind: Kind) -> Result:
+        """Run the probe with its timeout; classify; judge whether we were able to see."""
+        trace_id = secrets.token_hex(16)
+        started, begun = self.utcnow(), self.monotonic()
+        with structlog.contextvars.bound_contextvars(check=check.name, trace_id=trace_id):
+            finding, outcome, error_class = await self._find(check, kind, trace_id)
+        duration = self.monotonic() - begun
+        quality = Quality.OBSERVED
+        stalled = self.guard.stalled(begun)
+        if stalled > NOTICEABLE and finding.status is not Status.UP:
+            quality, finding = Quality.BLIND, _blind(finding, stalled)
+        state = self.states.get(check.name)
+        dumped = state.dump() if state is not None else None
+        return Result(check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped)
+
+    async def _find(self, check: Check, kind: Kind, trace_id: str) -> tuple[Finding, str, ErrorClass | None]:
+        try:
+            async with asyncio.timeout(check.timeout):
+                return await kind.run(check.options, self._context(check, trace_id)), "ok", None
+        except TimeoutError:
+            detail = f"gave no result within its timeout of {check.timeout:g} s"
+            return Finding(Status.UNKNOWN, detail, guidance="raise `timeout`"), "timeout", ErrorClass.OURS
+        except TargetError as error:
+            finding = Finding(error.status, error.message, guidance=error.guidance)
+            return finding, "error", error.error_class
+        except Exception as error:  # noqa: BLE001 - the one place where every ending becomes a value
+            self.metrics.swallowed.labels("runner").inc()
+            log.error("probe_raised", error=repr(error), where=traceback.format_exc(limit=-4))
+            text = error.message if isinstance(error, SentinelError) else repr(error)
+            detail = f"sentinel's own error in kind {check.kind}: {text}"
+            return Finding(Status.UNKNOWN, detail, guidance="report it with the log line"), "error", ErrorClass.OURS
+
+    def _context(self, check: Check, trace_id: str) -> Context:
+        missing = [name for name in check.resources.values() if name not in self.clients]
+        if missing:
+            raise NotMeasurable(f"no client for resource {missing[0]}")
+        return Context(
+            check=check.name,
+            component=check.component,
+            trace_id=trace_id,
+            interval=check.every,
+            timeout=check.timeout,
+            clients={role: self.clients[name] for role, name in check.resources.items()},
+            state=self.states.get(check.name),
+            utcnow=self.utcnow,
+            monotonic=self.monotonic,
+            stalled=self.guard.stalled,
+            supervised=self.supervised,
+        )
+
+
+def _blind(finding: Finding, stalled: float) -> Finding:
+    detail = f"not observed: sentinel itself stood still for {stalled:.1f} s (would have said: {finding.detail})"
+    return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence)

@@ -1,0 +1,141 @@
+"""Owns time: fixed rate, no drift, no overlap, spread first runs, faster re-checks; every skipped slot is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from sentinel.core.model import Check
+from sentinel.core.schedule import first_due, next_due, recheck_delay
+from sentinel.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Entry:
+    check: Check
+    due: float
+    task: asyncio.Task[None] | None = None
+    again: bool = False
+    skipped: int = 0
+    last_end: float | None = None
+    version: int = 0
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """`run(check)` is awaited for each due check, never twice at once; it returns True to ask for a fast re-check."""
+
+    run: Callable[[Check], Awaitable[bool]]
+    monotonic: Callable[[], float]
+    metrics: Metrics
+    _entries: dict[str, _Entry] = field(default_factory=dict)
+    _heap: list[tuple[float, int, str]] = field(default_factory=list)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _count: int = 0
+
+    def add(self, check: Check) -> None:
+        """Schedule a check; its first run comes within one interval."""
+        entry = _Entry(check, first_due(check.name, check.every, self.monotonic()))
+        self._entries[check.name] = entry
+        self._push(entry, entry.due)
+
+    async def remove(self, name: str) -> None:
+        """Take a check off the schedule; a run in progress is cancelled."""
+        entry = self._entries.pop(name, None)
+        if entry is not None and entry.task is not None:
+            entry.task.cancel()
+            await asyncio.gather(entry.task, return_exceptions=True)
+
+    def trigger(self, name: str) -> None:
+        """Run a check now, beside its schedule; when it runs already, once more right after."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        if entry.task is not None:
+            entry.again = True
+        else:
+            self._start(entry)
+
+    def overdue(self) -> list[str]:
+        """Checks that have not ended a run for more than two intervals and their timeout."""
+        now = self.monotonic()
+        return [
+            name
+            for name, entry in self._entries.items()
+            if entry.last_end is not None and now - entry.last_end > 2 * entry.check.every + entry.check.timeout
+        ]
+
+    async def loop(self) -> None:
+        """Start what is due, for ever."""
+        while True:
+            delay = self._start_due()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def stop(self) -> None:
+        """Cancel every run in progress."""
+        for name in list(self._entries):
+            await self.remove(name)
+
+    def _start_due(self) -> float:
+        now = self.monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            _, version, name = heapq.heappop(self._heap)
+            entry = self._entries.get(name)
+            if entry is not None and entry.version == version:
+                self._tick(entry, now)
+        return max(self._heap[0][0] - self.monotonic(), 0.0) if self._heap else 1.0
+
+    def _tick(self, entry: _Entry, now: float) -> None:
+        following, skipped = next_due(entry.due, entry.check.every, now)
+        if entry.task is not None:
+            skipped += 1
+        else:
+            self._start(entry)
+        entry.due = following
+        if skipped:
+            self.metrics.probe_runs.labels(entry.check.name, "skipped").inc(skipped)
+        self._push(entry, entry.due)
+
+    def _push(self, entry: _Entry, at: float) -> None:
+        self._count += 1
+        entry.version = self._count
+        heapq.heappush(self._heap, (at, entry.version, entry.check.name))
+        self._wake.set()
+
+    def _start(self, entry: _Entry) -> None:
+        entry.task = asyncio.create_task(self._guarded(entry), name=f"check {entry.check.name}")
+
+    async def _guarded(self, entry: _Entry) -> None:
+        """The task guard: an error here is ours, is counted, and never stops the schedule."""
+        try:
+            fast = await self.run(entry.check)
+        except Exception as error:  # noqa: BLE001 - a check must not die silently
+            self.metrics.swallowed.labels("scheduler").inc()
+            log.error("run_raised", check=entry.check.name, error=repr(error))
+            fast = False
+        finally:
+            entry.task = None
+            entry.last_end = self.monotonic()
+        self._after(entry, fast=fast)
+
+    def _after(self, entry: _Entry, *, fast: bool) -> None:
+        if entry.check.name not in self._entries:
+            return
+        if entry.again:
+            entry.again = False
+            self._start(entry)
+        elif fast:
+            delay = recheck_delay(entry.check.every)
+            if self.monotonic() + delay < entry.due:
+                asyncio.get_running_loop().call_later(delay, self.trigger, entry.check.name)

@@ -1,0 +1,60 @@
+"""A paused monitor must not invent outages: gaps of our own event loop are measured and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sentinel.metrics import Metrics
+from sentinel.store import Gap
+
+BEAT = 0.1
+NOTICEABLE = 0.25
+UNOBSERVED = 1.0
+
+
+class StallGuard:
+    """A heartbeat every 0.1 s. `stalled(t)` tells for how many seconds the loop stood still since t."""
+
+    def __init__(self, monotonic: Callable[[], float], utcnow: Callable[[], datetime], metrics: Metrics) -> None:
+        self.monotonic = monotonic
+        self._utcnow = utcnow
+        self._metrics = metrics
+        self._last = monotonic()
+        self._gaps: deque[tuple[float, float]] = deque(maxlen=256)
+        self._unsaved: list[Gap] = []
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        self._last = self.monotonic()
+        while True:
+            await asyncio.sleep(BEAT)
+            self.beat()
+
+    def beat(self) -> None:
+        """Note the time since the last beat; a gap is remembered."""
+        now = self.monotonic()
+        late = max(now - self._last - BEAT, 0.0)
+        self._metrics.loop_lag.observe(late)
+        if late > NOTICEABLE:
+            self._gaps.append((self._last, now))
+        if late > UNOBSERVED:
+            ended = self._utcnow()
+            self._metrics.unobserved.inc(late)
+            self._unsaved.append(Gap(ended - timedelta(seconds=late), ended, "sentinel itself stood still"))
+        self._last = now
+
+    def stalled(self, since: float) -> float:
+        """Seconds of noticeable standstill since a monotonic instant, the present gap included."""
+        now = self.monotonic()
+        gaps = list(self._gaps)
+        if now - self._last - BEAT > NOTICEABLE:
+            gaps.append((self._last, now))
+        return sum(max(0.0, ended - max(began, since)) for began, ended in gaps)
+
+    def take_gaps(self) -> list[Gap]:
+        """Gaps that are not stored yet."""
+        gaps, self._unsaved = self._unsaved, []
+        return gaps

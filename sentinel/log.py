@@ -1,0 +1,65 @@
+"""Logs: an event name with keys and values, a trace id, and no secret ever."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+_URL = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
+_BEARER = re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]+")
+_KEYED = re.compile(r"(?i)\b(password|passwd|secret|token|api_key)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",}]+")
+_NAMES = ("password", "secret", "token", "authorization")
+
+
+class Redaction:
+    """Scrubs known secrets, `://user:password@`, bearer tokens and `password=` from every value of an event."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = sorted((secret for secret in secrets if len(secret) >= 4), key=len, reverse=True)
+
+    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """A structlog processor."""
+        for key, value in event.items():
+            hidden = any(name in key.lower() for name in _NAMES)
+            event[key] = "***" if hidden else self.scrub(value)
+        return event
+
+    def scrub(self, value: Any) -> Any:
+        """The value without secrets; containers are scrubbed inside."""
+        if isinstance(value, dict):
+            return {key: self.scrub(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.scrub(item) for item in value]
+        if not isinstance(value, str):
+            return value if value is None or isinstance(value, bool | int | float) else self.scrub(str(value))
+        for secret in self._secrets:
+            value = value.replace(secret, "***")
+        value = _BEARER.sub(r"\1***", _URL.sub(r"\1***@", value))
+        return _KEYED.sub(r"\1\2***", value)
+
+
+def configure_logging(
+    *, level: str = "info", form: str = "auto", secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """Set up structlog for the process: JSON lines, or coloured text when a person looks at a terminal."""
+    out = stream or sys.stderr
+    as_text = form == "console" or (form == "auto" and out.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            Redaction(secrets),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )

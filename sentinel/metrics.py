@@ -1,0 +1,214 @@
+"""Every metric of sentinel itself, and the collector that turns the latest findings into exposition.
+
+Gauges of a check that failed are removed, not frozen; counters and histograms stay and never go back.
+Hostile label values come out as valid text; the number of series is capped and what is dropped is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from sentinel import __version__
+from sentinel.core.model import Finding, Measurement, Result, Row, Status
+from sentinel.core.model import Histogram as HistogramValue
+
+MAX_LABEL = 200
+MAX_SERIES = 20_000
+STATUSES = tuple(Status)
+OUTCOMES = ("ok", "error", "timeout", "skipped")
+
+
+def safe_label(value: str) -> str:
+    """Any text as a label value: no lone surrogates, no control characters, at most 200 characters."""
+    clean = value.encode("utf-8", "backslashreplace").decode()
+    clean = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean)
+    return clean if len(clean) <= MAX_LABEL else clean[: MAX_LABEL - 1] + "…"
+
+
+@dataclass(slots=True)
+class _Exported:
+    measurements: Mapping[str, Measurement]
+    rows: list[Row]
+
+
+@dataclass(slots=True)
+class _Family:
+    measurement: Measurement
+    series: dict[tuple[str, ...], float | HistogramValue] = field(default_factory=dict)
+
+
+class Metrics:
+    """Sentinel's own figures, and the latest rows of every check."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._checks: dict[str, _Exported] = {}
+        self._own_figures()
+        self.registry.register(_Findings(self))
+
+    def _own_figures(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+        gauge("sentinel_build_info", "Version of sentinel.", "version").labels(__version__).set(1)
+        durations = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
+        self.probe_duration = histogram("sentinel_probe_duration_seconds", "Duration of runs.", durations, "probe")
+        self.probe_runs = counter("sentinel_probe_runs_total", "Runs of a check by outcome.", "probe", "outcome")
+        self.last_success = gauge(
+            "sentinel_probe_last_success_timestamp_seconds", "When a check last gave an observed verdict.", "probe"
+        )
+        self.interval = gauge("sentinel_probe_interval_seconds", "Configured interval of a check.", "probe")
+        self.check_status = gauge("sentinel_check_status", "1 for the hard status.", "check", "component", "status")
+        self.component_status = gauge("sentinel_component_status", "1 for the status.", "component", "status")
+        lags = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+        self.loop_lag = histogram("sentinel_event_loop_lag_seconds", "Lateness of the event loop's heartbeat.", lags)
+        self.overdue = gauge("sentinel_checks_overdue", "Checks whose last run is older than two intervals.")
+        self.coverage = gauge("sentinel_coverage_ratio", "Share of due runs that gave an observed verdict, last hour.")
+        self.unobserved = counter("sentinel_unobserved_seconds_total", "Time in which sentinel was stalled.")
+        self.persisted = gauge("sentinel_state_persisted_timestamp_seconds", "When the state was last committed.")
+        self.incidents_open = gauge("sentinel_incidents_open", "Incidents that are not closed.", "component")
+        self.attempts = counter("sentinel_restart_attempts_total", "Attempts by outcome.", "component", "outcome")
+        self.exhausted = gauge("sentinel_component_exhausted", "1 when the restart budget is spent.", "component")
+        self.halted = gauge("sentinel_actions_halted", "1 while the kill switch is on.")
+        self.actions_enabled = gauge("sentinel_actions_enabled", "1 when sentinel may act, 0 in observe mode.")
+        self.reload_ok = gauge("sentinel_config_last_reload_successful", "1 when the last reload was good.")
+        self.reload_time = gauge("sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load.")
+        self.swallowed = counter("sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place")
+        self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
+        for place in ("runner", "dispatcher", "scheduler"):
+            self.swallowed.labels(place)
+        for reason in ("cap", "conflict", "invalid"):
+            self.dropped.labels(reason)
+
+    def add_check(self, name: str, component: str, interval: float) -> None:
+        """Create the label sets of a check at zero, so that `rate()` sees the first failure."""
+        for outcome in OUTCOMES:
+            self.probe_runs.labels(name, outcome)
+        self.probe_duration.labels(name)
+        self.interval.labels(name).set(interval)
+        self.set_check_status(name, component, Status.UNKNOWN)
+
+    def remove_check(self, name: str, component: str) -> None:
+        """Remove every series of a check that the configuration no longer has."""
+        self._checks.pop(name, None)
+        for outcome in OUTCOMES:
+            self.probe_runs.remove(name, outcome)
+        for metric in (self.probe_duration, self.interval, self.last_success):
+            metric.remove(name)
+        for status in STATUSES:
+            self.check_status.remove(name, component, status.value)
+
+    def set_check_status(self, name: str, component: str, status: Status) -> None:
+        """One 0/1 series per status."""
+        for each in STATUSES:
+            self.check_status.labels(name, component, each.value).set(each is status)
+
+    def set_component_status(self, name: str, status: Status) -> None:
+        """One 0/1 series per status."""
+        for each in STATUSES:
+            self.component_status.labels(name, each.value).set(each is status)
+
+    def observe(self, result: Result, measurements: Iterable[Measurement]) -> None:
+        """Take a result in: its duration and outcome, and the rows of its finding."""
+        self.probe_runs.labels(result.check, result.outcome).inc()
+        self.probe_duration.labels(result.check).observe(result.duration)
+        declared = {measurement.name: measurement for measurement in measurements}
+        before = self._checks.get(result.check)
+        kept = [] if before is None else _without_gauges(before)
+        fresh = result.finding.status is not Status.UNKNOWN
+        if fresh:
+            self.last_success.labels(result.check).set(result.started.timestamp())
+        rows = list(result.finding.rows) if _has_values(result.finding) else kept
+        self._checks[result.check] = _Exported(declared, rows)
+
+    def exported(self) -> Iterator[tuple[str, _Exported]]:
+        """Checks and their rows, by name, so that a conflict is always decided alike."""
+        yield from sorted(self._checks.items())
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self.registry)
+
+
+def _has_values(finding: Finding) -> bool:
+    return any(row.values for row in finding.rows)
+
+
+def _without_gauges(exported: _Exported) -> list[Row]:
+    rows = []
+    for row in exported.rows:
+        values = {
+            name: value
+            for name, value in row.values.items()
+            if name in exported.measurements and exported.measurements[name].type != "gauge"
+        }
+        rows.append(Row(row.labels, values))
+    return rows
+
+
+class _Findings:
+    """A prometheus_client collector over the latest rows."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """Families of every declared measurement that has a metric name."""
+        families: dict[str, _Family] = {}
+        count = 0
+        for _check, exported in self._metrics.exported():
+            for measurement, labels, value in _series(exported):
+                count += 1
+                if count > MAX_SERIES:
+                    self._metrics.dropped.labels("cap").inc()
+                    continue
+                family = families.setdefault(measurement.metric, _Family(measurement))
+                if family.measurement.labels != measurement.labels or family.measurement.type != measurement.type:
+                    self._metrics.dropped.labels("invalid").inc()
+                elif labels in family.series:
+                    self._metrics.dropped.labels("conflict").inc()
+                else:
+                    family.series[labels] = value
+        yield from map(_metric, families.values())
+
+
+def _series(exported: _Exported) -> Iterator[tuple[Measurement, tuple[str, ...], float | HistogramValue]]:
+    for row in exported.rows:
+        for name, value in row.values.items():
+            measurement = exported.measurements.get(name)
+            if measurement is not None and measurement.metric:
+                labels = tuple(safe_label(str(row.labels.get(label, ""))) for label in measurement.labels)
+                yield measurement, labels, value
+
+
+def _metric(family: _Family) -> Metric:
+    declared = family.measurement
+    if declared.type == "histogram":
+        return _histogram(family)
+    kind = CounterMetricFamily if declared.type == "counter" else GaugeMetricFamily
+    metric: Metric = kind(declared.metric, declared.help, labels=declared.labels)
+    for labels, value in family.series.items():
+        if isinstance(value, int | float):
+            metric.add_metric(labels, float(value))  # type: ignore[attr-defined]
+    return metric
+
+
+def _histogram(family: _Family) -> Metric:
+    declared = family.measurement
+    metric = HistogramMetricFamily(declared.metric, declared.help, labels=declared.labels)
+    for labels, value in family.series.items():
+        if isinstance(value, HistogramValue):
+            buckets = [(str(bound), float(count)) for bound, count in zip(value.bounds, value.counts, strict=True)]
+            metric.add_metric(labels, [*buckets, ("+Inf", float(value.total))], value.sum)
+    return metric
