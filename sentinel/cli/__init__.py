@@ -1,0 +1,161 @@
+"""Arguments → one call each. Only argparse is imported until a command is known, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentinel import __version__
+from sentinel.errors import SentinelError
+
+EXIT_CODES = """exit codes:
+  0 ok · 1 degraded · 2 failed · 3 unknown · 64 usage · 69 a needed service or port is not available
+  75 refused by a guard, try again · 78 invalid configuration or unusable state"""
+
+EPILOG = f"""where things are:
+  --config  folder of YAML files (default: SENTINEL_CONFIG, else ./checks)
+  --state   state folder of the daemon to read or command (default: SENTINEL_STATE, else `state:` of the configuration)
+
+{EXIT_CODES}"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors exit with 64, as sysexits has it; 2 means "failed" here."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.print_usage(sys.stderr)
+        self.exit(64, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `sentinel` command; the exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "call"):
+        parser.print_help()
+        return 64
+    try:
+        commands = importlib.import_module("sentinel.cli.commands")
+        return int(getattr(commands, arguments.call)(arguments))
+    except SentinelError as error:
+        guidance = f"\n  remedy: {error.guidance}" if error.guidance else ""
+        print(f"sentinel: {error.message}{guidance}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its help."""
+    parser = _Parser(
+        prog="sentinel",
+        description="Watches multi-agent platforms: are messages delivered, tasks assigned, what broke, what was done?",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sentinel {__version__}")
+    parser.add_argument(
+        "--config", type=Path, default=Path(os.environ.get("SENTINEL_CONFIG", "checks")), metavar="PATH"
+    )
+    state = os.environ.get("SENTINEL_STATE")
+    parser.add_argument("--state", type=Path, default=Path(state) if state else None, metavar="DIR")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    _add_running(commands)
+    _add_reading(commands)
+    _add_acting(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction
+
+
+def _add(commands: _Commands[_Parser], name: str, call: str, text: str, *, json: bool = False) -> _Parser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(call=call)
+    if json:
+        parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
+    return parser
+
+
+def _add_running(commands: _Commands[_Parser]) -> None:
+    _add(commands, "run", "run", "run the daemon on the configuration (SIGHUP reloads, SIGTERM ends; components go on)")
+    demo = _add(commands, "demo", "demo", "start the demo platform and watch it; Ctrl-C stops everything", json=True)
+    demo.add_argument("--for", dest="seconds", metavar="TIME", help="end by itself after this time, such as 60s")
+    demo.add_argument("--chaos", action="append", default=[], metavar="NAME", help="inject a scenario; may be repeated")
+    demo.add_argument("--list-chaos", action="store_true", help="list the scenarios and what a monitor must report")
+    demo.add_argument("--rate", type=float, default=20.0, metavar="N", help="tasks a second (default 20)")
+    demo.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        help="address of /metrics and the page (default 127.0.0.1:9130, or a free port)",
+    )
+    demo.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("var/demo"),
+        metavar="DIR",
+        help="state, reports and ledgers (default var/demo)",
+    )
+
+
+def _add_reading(commands: _Commands[_Parser]) -> None:
+    _add(commands, "validate", "validate", "check the configuration and list every problem at once", json=True)
+    kinds = _add(
+        commands, "kinds", "kinds", "list the check kinds, or show one kind's options and measurements", json=True
+    )
+    kinds.add_argument("name", nargs="?", help="show this kind in full")
+    check = commands.add_parser("check", help="list the configured checks, or run one once").add_subparsers(
+        metavar="list|run", required=True, parser_class=_Parser
+    )
+    _add(check, "list", "check_list", "list the configured checks", json=True)
+    once = _add(check, "run", "check_run", "run one check once, now, beside the daemon", json=True)
+    once.add_argument("name")
+    _add(commands, "status", "status", "show components, checks and open incidents of the running daemon", json=True)
+    report = _add(
+        commands, "report", "report", "make a recovery or progress report from what the daemon recorded", json=True
+    )
+    report.add_argument("kind", choices=("recovery", "progress"))
+    report.add_argument("--incident", metavar="ID", help="the incident of a recovery report (default: the last one)")
+    report.add_argument(
+        "--output", type=Path, metavar="DIR", help="where the files go (default: reports/ in the state folder)"
+    )
+    report.add_argument("--templates", type=Path, metavar="DIR", help="a folder of *.j2 that override ours by name")
+    incident = commands.add_parser("incident", help="list incidents, or show one with its timeline").add_subparsers(
+        metavar="list|show", required=True, parser_class=_Parser
+    )
+    listed = _add(incident, "list", "incident_list", "list incidents, newest first", json=True)
+    listed.add_argument("--open", action="store_true", help="only those that are not closed")
+    shown = _add(incident, "show", "incident_show", "show an incident: timeline, attempts, evidence", json=True)
+    shown.add_argument("id", nargs="?", help="default: the last one")
+
+
+def _add_acting(commands: _Commands[_Parser]) -> None:
+    runbook = commands.add_parser("runbook", help="list, show or run a runbook").add_subparsers(
+        metavar="list|show|run", required=True, parser_class=_Parser
+    )
+    _add(runbook, "list", "runbook_list", "list the runbooks and what they apply to", json=True)
+    show = _add(runbook, "show", "runbook_show", "show a runbook", json=True)
+    show.add_argument("name")
+    run = _add(runbook, "run", "runbook_run", "show a runbook's plan (dry run); --execute runs it", json=True)
+    run.add_argument("name")
+    run.add_argument("parameters", nargs="*", metavar="name=value")
+    run.add_argument(
+        "--execute", action="store_true", help="run the steps; asks before each one that changes something"
+    )
+    run.add_argument("--yes", action="store_true", help="do not ask")
+    reset = _add(
+        commands, "reset", "reset", "give a component a full restart budget again, after its repair", json=True
+    )
+    reset.add_argument("component")
+    reset.add_argument("--reason", required=True, help="goes into the incident and the audit log")
+    for name, text in (("halt", "stop every automatic action at once"), ("resume", "allow automatic actions again")):
+        command = _add(commands, name, name, text, json=True)
+        command.add_argument("--reason", required=name == "halt", default="", help="goes into the audit log")

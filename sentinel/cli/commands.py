@@ -1,0 +1,421 @@
+"""One function for each command: read or call, print, exit code. What a command decides, it decides elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+from rich.text import Text
+
+from sentinel.app import HALT_FILE, REPORTS, Daemon, run_once, serve
+from sentinel.cli import tables
+from sentinel.config import Overrides, load, shipped_folder
+from sentinel.core.model import Incident, Order, Status, worst
+from sentinel.core.quantity import parse_duration
+from sentinel.demo.chaos import load_scenarios
+from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
+from sentinel.errors import ConfigurationError, SentinelError, StateError, UsageError
+from sentinel.log import Redaction, configure_logging
+from sentinel.probes import Kind, load_kinds
+from sentinel.reports.collect import collect
+from sentinel.reports.render import render
+from sentinel.reports.write import write_report
+from sentinel.store.document import to_json
+from sentinel.store.sqlite import SqliteStore, prepare_folder
+from sentinel.web.document import status_document
+
+Arguments = argparse.Namespace
+
+
+# -- running --------------------------------------------------------------------------------------
+
+
+def run(arguments: Arguments) -> int:
+    """`sentinel run`"""
+    configuration = load(arguments.config)
+    overrides = Overrides()
+    configure_logging(level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets)
+    asyncio.run(_serve(arguments.config, arguments.state))
+    return 0
+
+
+async def _serve(path: Path, state: Path | None) -> None:
+    stop, again = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, again.set)
+    await serve(path, stop, again, _announce, state)
+
+
+def _announce(daemon: Daemon) -> None:
+    print(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics", file=sys.stderr)
+
+
+def demo(arguments: Arguments) -> int:
+    """`sentinel demo`"""
+    if arguments.list_chaos:
+        return _list_chaos(as_json=arguments.json)
+    options = DemoOptions(
+        seconds=_seconds(arguments.seconds),
+        chaos=arguments.chaos,
+        rate=arguments.rate,
+        listen=arguments.listen,
+        folder=arguments.folder,
+        pack=shipped_folder("checks") / "packs" / "demo",
+    )
+    live = sys.stdout.isatty() and not arguments.json
+    with tables.LivePage(enabled=live) as page:
+        configure_logging(level="warning", form="json", stream=page.log_stream())
+        session = Session(options, Daemon, page.say, lambda watcher, head: _show_live(page, watcher, head))
+        document = session.run()
+    if arguments.json:
+        print_document(document, sys.stdout.write)
+    else:
+        _show_end(document)
+    return 0
+
+
+def _show_live(page: tables.LivePage, watcher: Watcher, head: Sequence[str]) -> None:
+    if page.enabled:
+        store = watcher.store
+        page.update(store.components(), store.checks(), store.incidents(limit=5), head)
+
+
+def _show_end(document: dict[str, Any]) -> None:
+    tables.show(
+        Text(f"\nwatched for {document['duration_seconds']} s; everything is stopped"),
+        tables.mapping_table(
+            document["restarts"], "component", "attempt", "outcome", "recovered_in_seconds", title="restarts"
+        ),
+        Text("reports"),
+        *(Text(f"  {path}") for path in document["reports"]),
+    )
+
+
+def _list_chaos(*, as_json: bool) -> int:
+    scenarios = list(load_scenarios().values())
+    if as_json:
+        return _print_json([to_json(scenario) for scenario in scenarios])
+    rows = [
+        {"name": s.name, "start": f"{s.start:g} s", "for": f"{s.duration:g} s", "what": s.description}
+        for s in scenarios
+    ]
+    tables.show(tables.mapping_table(rows, "name", "start", "for", "what"))
+    return 0
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"--for: {error}") from error
+
+
+# -- configuration --------------------------------------------------------------------------------
+
+
+def validate(arguments: Arguments) -> int:
+    """`sentinel validate`"""
+    try:
+        configuration = load(arguments.config)
+    except ConfigurationError as error:
+        if arguments.json:
+            _print_json({"valid": False, "problems": [to_json(problem) for problem in error.problems]})
+            return error.exit_code
+        raise
+    counts = {
+        "valid": True,
+        "platform": configuration.platform,
+        "resources": len(configuration.resources),
+        "components": len(configuration.components),
+        "checks": len(configuration.checks),
+    }
+    if arguments.json:
+        return _print_json(counts)
+    print(f"valid: {counts['checks']} checks, {counts['components']} components, {counts['resources']} resources")
+    return 0
+
+
+def kinds(arguments: Arguments) -> int:
+    """`sentinel kinds`"""
+    known = load_kinds()
+    if arguments.name is None:
+        if arguments.json:
+            return _print_json([_describe_kind(kind) for kind in known.values()])
+        rows = [
+            {"kind": kind.name, "needs": ", ".join(kind.resources.values()), "what": kind.summary}
+            for kind in known.values()
+        ]
+        tables.show(tables.mapping_table(rows, "kind", "needs", "what"))
+        return 0
+    if arguments.name not in known:
+        raise UsageError(f"there is no kind {arguments.name!r}", f"known: {', '.join(known)}")
+    kind = _describe_kind(known[arguments.name])
+    if arguments.json:
+        return _print_json(kind)
+    tables.show(
+        Text(f"{kind['name']}: {kind['summary']}\n"),
+        tables.mapping_table(kind["options"], "option", "type", "default", "what", title="options"),
+        Text(),
+        tables.mapping_table(kind["measurements"], "name", "metric", "type", "labels", "help", title="measurements"),
+    )
+    return 0
+
+
+def _describe_kind(kind: Kind) -> dict[str, Any]:
+    options = [
+        {
+            "option": name,
+            "type": str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", ""),
+            "default": "required" if field.is_required() else _default(field),
+            "what": field.description or "",
+        }
+        for name, field in kind.options.model_fields.items()
+    ]
+    return {
+        "name": kind.name,
+        "summary": kind.summary,
+        "resources": dict(kind.resources),
+        "options": options,
+        "measurements": [to_json(measurement) for measurement in kind.measurements],
+    }
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    return "" if value is PydanticUndefined else str(to_json(value))
+
+
+def check_list(arguments: Arguments) -> int:
+    """`sentinel check list`"""
+    configuration = load(arguments.config)
+    rows = [
+        {"check": c.name, "kind": c.kind, "component": c.component, "every": f"{c.every:g} s", "where": c.source}
+        for c in configuration.checks
+    ]
+    if arguments.json:
+        return _print_json(rows)
+    tables.show(tables.mapping_table(rows, "check", "kind", "component", "every", "where"))
+    return 0
+
+
+def check_run(arguments: Arguments) -> int:
+    """`sentinel check run`"""
+    configuration = load(arguments.config)
+    configure_logging(level="error", secrets=configuration.secrets)
+    result = asyncio.run(run_once(configuration, arguments.name))
+    scrub = Redaction(configuration.secrets).scrub
+    finding = result.finding
+    if arguments.json:
+        _print_json(scrub(to_json(replace(result, state=None))))
+        return finding.status.exit_code
+    line = Text.assemble(tables.status_text(finding.status), "  ", tables.clean(scrub(finding.detail)))
+    rows = [
+        {"subject": ", ".join(row.labels.values()), "measurement": name, "value": f"{value:g}"}
+        for row in finding.rows
+        for name, value in row.values.items()
+        if isinstance(value, int | float)
+    ]
+    guidance = [Text(f"next: {tables.clean(scrub(finding.guidance))}")] if finding.guidance else []
+    tables.show(line, *guidance, tables.mapping_table(rows, "subject", "measurement", "value"))
+    return finding.status.exit_code
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def status(arguments: Arguments) -> int:
+    """`sentinel status`"""
+    folder, store = _open_store(arguments)
+    checks, components = store.checks(), store.components()
+    now = datetime.now(UTC)
+    document = status_document(store, now)
+    overall = worst([Status(component.status) for component in components])
+    if arguments.json:
+        _print_json(document)
+        return overall.exit_code
+    beat = store.meta("beat")
+    seen = datetime.fromisoformat(beat) if beat else None
+    stale = seen is None or (now - seen).total_seconds() > 10
+    head = f"{store.meta('platform')}: {overall}; sentinel last wrote {tables.age(seen, now)}"
+    warning = [Text("sentinel is NOT RUNNING or hangs: all below is old", style="bold red")] if stale else []
+    halted = (
+        [Text("actions are HALTED (sentinel resume)", style="bold yellow")] if (folder / HALT_FILE).exists() else []
+    )
+    open_ones = store.incidents(open_only=True)
+    tables.show(
+        Text(tables.clean(head)), *warning, *halted, Text(), tables.components_table(components, checks), Text(),
+        tables.checks_table(checks), Text(),
+        tables.incidents_table(open_ones, "open incidents") if open_ones else Text("no open incident"),
+    )  # fmt: skip
+    return Status.UNKNOWN.exit_code if stale else overall.exit_code
+
+
+def report(arguments: Arguments) -> int:
+    """`sentinel report`"""
+    folder, store = _open_store(arguments, writable=True)
+    now = datetime.now(UTC)
+    templates, target = _report_settings(arguments)
+    if arguments.json:
+        facts = collect(store, arguments.kind, now, incident_id=arguments.incident, target_per_hour=target)
+        return _print_json(facts)
+    paths = write_report(
+        store,
+        arguments.kind,
+        now,
+        arguments.output or folder / REPORTS,
+        templates=templates,
+        incident_id=arguments.incident,
+        target_per_hour=target,
+    )
+    facts = dict(store.reports(arguments.kind, limit=1)[0].facts)
+    print(render(arguments.kind, facts, ("md",), templates)["md"])
+    for path in paths:
+        print(f"written: {path}", file=sys.stderr)
+    return 0
+
+
+def _report_settings(arguments: Arguments) -> tuple[Path | None, float | None]:
+    """Templates and target: from the command line, else from the configuration when that can be read here."""
+    try:
+        configuration = load(arguments.config)
+    except ConfigurationError:
+        return arguments.templates, None
+    return arguments.templates or configuration.report_templates, configuration.tasks_per_hour_target
+
+
+def incident_list(arguments: Arguments) -> int:
+    """`sentinel incident list`"""
+    _, store = _open_store(arguments)
+    incidents = store.incidents(open_only=arguments.open)
+    if arguments.json:
+        return _print_json([to_json(incident) for incident in incidents])
+    tables.show(tables.incidents_table(incidents) if incidents else Text("no incident"))
+    return 0
+
+
+def incident_show(arguments: Arguments) -> int:
+    """`sentinel incident show`"""
+    _, store = _open_store(arguments)
+    incident = _find_incident(store, arguments.id)
+    timeline, attempts = store.timeline(incident.id), store.attempts(incident=incident.id)
+    if arguments.json:
+        document = {"incident": incident, "timeline": timeline, "attempts": attempts}
+        return _print_json(to_json(document))
+    tables.show(tables.incident_page(incident, timeline, attempts))
+    return 0
+
+
+def _find_incident(store: SqliteStore, incident_id: str | None) -> Incident:
+    if incident_id is not None:
+        incident = store.incident(incident_id)
+        if incident is None:
+            raise UsageError(f"there is no incident {incident_id!r}", "`sentinel incident list` lists them")
+        return incident
+    latest = store.incidents(limit=1)
+    if not latest:
+        raise UsageError("there is no incident yet")
+    return latest[0]
+
+
+# -- acting ---------------------------------------------------------------------------------------
+
+
+def reset(arguments: Arguments) -> int:
+    """`sentinel reset`"""
+    folder, store = _open_store(arguments, writable=True)
+    if arguments.component not in [component.name for component in store.components()]:
+        known = ", ".join(component.name for component in store.components())
+        raise UsageError(f"there is no component {arguments.component!r}", f"known: {known}")
+    now = datetime.now(UTC)
+    key = f"reset/{arguments.component}/{now.isoformat()}"
+    _audit(store, "reset", arguments.component, arguments.reason)
+    store.add_order(Order("reset", key, arguments.component, {"reason": arguments.reason}), now)
+    outcome = _wait_for(store, key)
+    if outcome is None:
+        raise StateError(f"no daemon took the order on {folder}", "it is kept: the next daemon on this folder will")
+    return _say(arguments, {"component": arguments.component, "outcome": outcome})
+
+
+def halt(arguments: Arguments) -> int:
+    """`sentinel halt`: works without a daemon, and with one that hangs."""
+    folder = _state_folder(arguments)
+    prepare_folder(folder)
+    (folder / HALT_FILE).write_text(f"{datetime.now(UTC).isoformat()} {_actor()}: {arguments.reason}\n")
+    _audit(SqliteStore(folder), "halt", "", arguments.reason)
+    return _say(arguments, {"outcome": f"halted: no automatic action while {folder / HALT_FILE} exists"})
+
+
+def resume(arguments: Arguments) -> int:
+    """`sentinel resume`"""
+    folder, store = _open_store(arguments, writable=True)
+    was = (folder / HALT_FILE).exists()
+    _audit(store, "resume", "", arguments.reason)
+    (folder / HALT_FILE).unlink(missing_ok=True)
+    return _say(arguments, {"outcome": "resumed" if was else "was not halted"})
+
+
+def _wait_for(store: SqliteStore, key: str, seconds: float = 5.0) -> str | None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        outcome = store.order_outcome(key)
+        if outcome is not None:
+            return outcome
+        time.sleep(0.1)
+    return None
+
+
+def _audit(store: SqliteStore, action: str, subject: str, detail: str) -> None:
+    store.add_audit(datetime.now(UTC), _actor(), action, subject, detail)
+
+
+def _actor() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+# -- where and how --------------------------------------------------------------------------------
+
+
+def _state_folder(arguments: Arguments) -> Path:
+    """--state, else SENTINEL_STATE, else what the configuration says."""
+    if arguments.state is not None:
+        return Path(arguments.state)
+    try:
+        return load(arguments.config).state
+    except ConfigurationError as error:
+        raise SentinelError(f"which state folder? {error.message}", "name it with --state DIR") from error
+
+
+def _open_store(arguments: Arguments, *, writable: bool = False) -> tuple[Path, SqliteStore]:
+    folder = _state_folder(arguments)
+    if writable and not folder.is_dir():
+        raise StateError(f"there is no state folder {folder}", "name it with --state DIR")
+    return folder, SqliteStore(folder, writable=writable)
+
+
+def _say(arguments: Arguments, document: dict[str, Any]) -> int:
+    if arguments.json:
+        return _print_json(document)
+    print(document["outcome"])
+    return 0
+
+
+def _print_json(document: Any) -> int:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+    return 0

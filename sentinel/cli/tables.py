@@ -1,0 +1,186 @@
+"""What people see in the terminal: tables from views. Everything from outside is printed as text, never as markup."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from sentinel.core.model import Attempt, Incident
+from sentinel.core.quantity import format_duration
+from sentinel.store import CheckView, ComponentView, TimelineEntry
+
+COLOURS = {"up": "green", "degraded": "yellow", "down": "bold red", "unknown": "magenta"}
+
+
+def clean(value: Any) -> str:
+    """Text without control characters: a hostile name can't move the cursor."""
+    text = str(value).encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def status_text(status: str) -> Text:
+    """A status by word and colour."""
+    return Text(clean(status), style=COLOURS.get(status, ""))
+
+
+def age(at: datetime | None, now: datetime | None = None) -> str:
+    """How long ago, for people."""
+    return (
+        "never" if at is None else f"{format_duration(max(((now or datetime.now(UTC)) - at).total_seconds(), 0))} ago"
+    )
+
+
+def _table(*columns: str, title: str = "") -> Table:
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def components_table(components: Sequence[ComponentView], checks: Sequence[CheckView]) -> Table:
+    """Component, status, last check, key figure, restarts, and why nothing is being done."""
+    table = _table("component", "status", "last check", "key figure", "restarts", "detail")
+    for component in components:
+        mine = [check for check in checks if check.component == component.name]
+        last = max((check.last_run for check in mine if check.last_run), default=None)
+        figures = [f"{key} {value}" for key, value in (check.key for check in mine if check.key) if value]
+        detail = component.action or ("" if component.status == "up" else component.detail)
+        table.add_row(
+            Text(clean(component.name)),
+            status_text(component.status),
+            age(last),
+            Text(clean(" · ".join(figures[:2]) or "–")),
+            str(component.restarts) if component.driver else "–",
+            Text(clean(detail)[:160], style="dim"),
+        )
+    return table
+
+
+def checks_table(checks: Sequence[CheckView]) -> Table:
+    """Every check with status, age, runs and detail."""
+    table = _table("check", "kind", "status", "last run", "runs", "detail")
+    for check in checks:
+        status = status_text(check.status)
+        if check.soft != check.status:
+            status.append(f" (now {check.soft})", style="dim")
+        table.add_row(
+            Text(clean(check.name)), check.kind, status, age(check.last_run), str(check.runs), Text(clean(check.detail))
+        )
+    return table
+
+
+def incidents_table(incidents: Sequence[Incident], title: str = "") -> Table:
+    """Incidents, newest first."""
+    table = _table("incident", "component", "state", "opened", "lasted", "summary", title=title)
+    now = datetime.now(UTC)
+    for incident in incidents:
+        state = f"{incident.state}{', exhausted' if incident.exhausted else ''}"
+        if incident.blocked_by:
+            state += f", blocked by {incident.blocked_by}"
+        ended = incident.recovered or incident.closed or now
+        table.add_row(
+            Text(clean(incident.id)),
+            Text(clean(incident.component)),
+            Text(clean(state)),
+            f"{incident.opened:%H:%M:%S}Z",
+            format_duration((ended - incident.opened).total_seconds()),
+            Text(clean(incident.summary)),
+        )
+    return table
+
+
+def incident_page(incident: Incident, timeline: Sequence[TimelineEntry], attempts: Sequence[Attempt]) -> RenderableType:
+    """One incident: head, timeline, attempts."""
+    events = _table("time (UTC)", "event", "what", title="timeline")
+    for entry in timeline:
+        events.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], entry.kind, Text(clean(entry.text)))
+    acts = _table("attempt", "intended (UTC)", "outcome", "verdict", "healthy after", "detail", title="attempts")
+    for attempt in attempts:
+        acts.add_row(
+            str(attempt.n),
+            f"{attempt.intended:%H:%M:%S}",
+            attempt.outcome or "not ended",
+            attempt.verdict or "–",
+            format_duration(attempt.recovered_in),
+            Text(clean(attempt.detail)),
+        )
+    return Group(incidents_table([incident]), Text(), events, Text(), acts if attempts else Text("no attempts"))
+
+
+def live_page(
+    components: Sequence[ComponentView],
+    checks: Sequence[CheckView],
+    incidents: Sequence[Incident],
+    head: Sequence[str],
+) -> RenderableType:
+    """The live view of the demo: addresses, components, open incidents."""
+    parts: list[RenderableType] = [Text(clean(line)) for line in head]
+    parts += [Text(), components_table(components, checks)]
+    if incidents:
+        parts += [Text(), incidents_table(incidents, "incidents")]
+    return Panel(Group(*parts), title="sentinel demo", title_align="left", border_style="dim")
+
+
+class LivePage:
+    """The live view in a terminal, or plain progress lines on stderr where there is none."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self._live = Live(
+            console=Console(markup=False, highlight=False, emoji=False), auto_refresh=False, screen=enabled
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live.is_started:
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """A progress line."""
+        print(clean(line), file=sys.stderr, flush=True)
+
+    def log_stream(self) -> TextIO:
+        """Where log lines go without tearing the page."""
+        return open(os.devnull, "w", encoding="utf-8") if self.enabled else sys.stderr
+
+    def update(
+        self,
+        components: Sequence[ComponentView],
+        checks: Sequence[CheckView],
+        incidents: Sequence[Incident],
+        head: Sequence[str],
+    ) -> None:
+        """Draw anew."""
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(live_page(components, checks, incidents, head), refresh=True)
+
+
+def mapping_table(rows: Iterable[Mapping[str, Any]], *columns: str, title: str = "") -> Table:
+    """Any list of mappings, by column."""
+    table = _table(*columns, title=title)
+    for row in rows:
+        table.add_row(*(Text(clean(row.get(column, ""))) for column in columns))
+    return table
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to the terminal; wide when piped, so that nothing is cut."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=200)
+    for part in parts:
+        console.print(part)

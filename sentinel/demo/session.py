@@ -1,0 +1,263 @@
+"""One run of `sentinel demo`: platform up, daemon on it, chaos, a live view, an end in order, one document."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from sentinel.config import Configuration, load
+from sentinel.core.model import Attempt, Finding, Incident
+from sentinel.demo.chaos import Chaos, find_scenario
+from sentinel.demo.platform import Platform
+from sentinel.demo.servers import free_port
+from sentinel.demo.truth import read_truth
+from sentinel.errors import UsageError
+from sentinel.remediation.process import ProcessDriver
+from sentinel.store.sqlite import SqliteStore
+
+DEADLINE = 5.0
+BLUR = 3.0
+"""Cohort width plus poll interval of the demo's delivery check, with room for a busy machine."""
+SETTLE = DEADLINE + BLUR + 1.0
+"""Seconds at the end of a timed run without load, in which the last cohorts are settled."""
+MIN_SECONDS = 20.0
+KEPT_RUNS = 5
+PORT = 9130
+
+
+class Watcher(Protocol):
+    """What the session needs of the daemon; the composition root gives it."""
+
+    store: SqliteStore
+    drivers: dict[str, ProcessDriver]
+    url: str
+
+    async def start(self) -> None:
+        """Begin to watch."""
+        ...
+
+    async def stop(self, *, stop_components: bool = False) -> None:
+        """End."""
+        ...
+
+    async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
+        """Write a report."""
+        ...
+
+    def results(self) -> list[tuple[Any, Any, Any, Any, int]]:
+        """Every check with its latest result."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line gives. `seconds` None means: until Ctrl-C."""
+
+    seconds: float | None = None
+    chaos: Sequence[str] = ()
+    rate: float = 20.0
+    listen: str | None = None
+    folder: Path = Path("var/demo")
+    pack: Path = Path("checks/packs/demo")
+
+
+View = Callable[[Watcher, Sequence[str]], None]
+
+
+@dataclass(slots=True)
+class Session:
+    """Runs once. `say` gets progress lines before the live view, `view` is called twice a second."""
+
+    options: DemoOptions
+    make_watcher: Callable[[Configuration], Watcher]
+    say: Callable[[str], None]
+    view: View
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def run(self) -> dict[str, Any]:
+        """The whole run; the document of `--json`. Everything that was started is stopped, whatever happens."""
+        for name in self.options.chaos:
+            find_scenario(name)
+        seconds = self.options.seconds
+        if seconds is not None and seconds < MIN_SECONDS:
+            raise UsageError(
+                f"--for {seconds:g}s is too short", f"the last messages need time: {MIN_SECONDS:g}s or more"
+            )
+        folder = _new_folder(self.options.folder)
+        self.say("starting Valkey and PostgreSQL …")
+        with Platform(rate=self.options.rate) as platform:
+            self.say(f"platform is up; state, logs and reports: {folder}")
+            return asyncio.run(self._watch(platform, folder))
+
+    async def _watch(self, platform: Platform, folder: Path) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(signum, self._stop.set)
+        listen = self.options.listen or f"127.0.0.1:{_port()}"
+        names = {**os.environ, **platform.environment(), "SENTINEL_LISTEN": listen, "DEMO_STATE": str(folder / "state")}
+        watcher = self.make_watcher(load(self.options.pack, names))
+        began = time.monotonic()
+        try:
+            await watcher.start()
+            await self._live(platform, watcher, folder, began)
+            return await self._conclude(platform, watcher, began)
+        finally:
+            await watcher.stop(stop_components=True)
+            _keep_ledgers(platform, folder)
+
+    async def _live(self, platform: Platform, watcher: Watcher, folder: Path, began: float) -> None:
+        """Chaos and the live view, until the time is over or Ctrl-C; then a timed run settles without load."""
+        seconds = self.options.seconds
+        head = [
+            f"page     {watcher.url}/",
+            f"metrics  {watcher.url}/metrics",
+            f"state    {folder / 'state'}   (sentinel --state {folder / 'state'} status)",
+            f"chaos    {', '.join(self.options.chaos) or 'none (--chaos NAME, --list-chaos)'}",
+        ]
+        chaos = Chaos(platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None)
+        until = None if seconds is None else max(seconds - SETTLE, 1.0)
+        misery = asyncio.create_task(chaos.run(self.options.chaos, until))
+        try:
+            await self._show_until(watcher, head, began, until)
+        finally:
+            misery.cancel()
+            with suppress(asyncio.CancelledError):
+                await misery
+        if seconds is not None and not self._stop.is_set():
+            await watcher.drivers["load"].stop()
+            await self._show_until(watcher, head, began, seconds)
+
+    async def _show_until(self, watcher: Watcher, head: Sequence[str], began: float, until: float | None) -> None:
+        while not self._stop.is_set():
+            left = None if until is None else began + until - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            passed = f"running  {time.monotonic() - began:.0f} s" + ("" if left is None else f", {left:.0f} s left")
+            self.view(watcher, [*head, passed + "; Ctrl-C ends"])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(0.5, left) if left is not None else 0.5):
+                    await self._stop.wait()
+
+    async def _conclude(self, platform: Platform, watcher: Watcher, began: float) -> dict[str, Any]:
+        """Reports and the document, while the servers still run."""
+        paths = [*await watcher.write_report("progress"), *await watcher.write_report("recovery")]
+        truth = await asyncio.to_thread(
+            read_truth,
+            platform.folder,
+            deadline_seconds=DEADLINE,
+            blur_seconds=BLUR,
+            redis_url=platform.valkey.url,
+            database_url=platform.admin_dsn,
+        )
+        return {
+            "duration_seconds": round(time.monotonic() - began, 1),
+            **describe_checks(watcher.results()),
+            "restarts": [_restart(attempt) for attempt in watcher.store.attempts()],
+            "incidents": [_incident(incident) for incident in watcher.store.incidents()],
+            "reports": [str(path) for path in paths],
+            "truth": truth,
+        }
+
+
+def describe_checks(results: Sequence[tuple[Any, Any, Any, Any, int]]) -> dict[str, Any]:
+    """The sections `checks`, `delivery`, `canary` and `assignment` of the document."""
+    rows = [
+        {
+            "name": check.name,
+            "kind": check.kind,
+            "component": check.component,
+            "status": str(health.shown),
+            "runs": runs,
+            "detail": finding.detail if finding else "no result yet",
+        }
+        for check, _, finding, health, runs in results
+    ]
+    found = {check.kind: finding for check, _, finding, _, _ in results if finding is not None}
+    return {
+        "checks": rows,
+        "delivery": _pick(found.get("bus_delivery"), "account", _DELIVERY),
+        "canary": _pick(found.get("bus_canary"), "canary", _CANARY),
+        "assignment": _pick(found.get("task_assignment"), "assignment", _ASSIGNMENT),
+    }
+
+
+_DELIVERY = ("published", "acknowledged", "pending", "lost", "ratio", "deadline_seconds")
+_CANARY = ("sent", "ok", "late", "lost", "duplicate", "corrupt")
+_ASSIGNMENT = ("total", "within_100ms", "unassigned", "p99_seconds")
+
+
+def _pick(finding: Finding | None, section: str, keys: Sequence[str]) -> Mapping[str, Any] | None:
+    facts = finding.evidence.get(section) if finding else None
+    return None if facts is None else {key: facts.get(key) for key in keys}
+
+
+def _restart(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "component": attempt.component,
+        "attempt": attempt.n,
+        "reason": attempt.reason,
+        "outcome": attempt.outcome,
+        "verdict": attempt.verdict,
+        "recovered_in_seconds": attempt.recovered_in,
+    }
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "component": incident.component,
+        "state": str(incident.state),
+        "summary": incident.summary,
+        "blocked_by": incident.blocked_by,
+        "exhausted": incident.exhausted,
+        "opened": incident.opened.isoformat(),
+        "recovered": incident.recovered.isoformat() if incident.recovered else None,
+    }
+
+
+def _new_folder(base: Path) -> Path:
+    """A folder for this run; the link `latest` points at it; the oldest runs go."""
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    folder = base.resolve() / name
+    folder.mkdir(parents=True)
+    latest = base / "latest"
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(name)
+    runs = sorted(path for path in base.iterdir() if path.is_dir() and not path.is_symlink())
+    for old in runs[:-KEPT_RUNS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _keep_ledgers(platform: Platform, folder: Path) -> None:
+    """The ledgers outlive the platform: they are what the figures can be checked against."""
+    ledgers = platform.folder / "ledgers"
+    if ledgers.exists():
+        shutil.copytree(ledgers, folder / "ledgers", dirs_exist_ok=True)
+
+
+def _port() -> int:
+    """The usual port when it is free, so that prometheus.yml fits; else any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return free_port()
+    return PORT
+
+
+def print_document(document: Mapping[str, Any], write: Callable[[str], Any]) -> None:
+    """One JSON document and a line feed."""
+    write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
