@@ -41,7 +41,8 @@ from sentinel.remediation.process import ProcessDriver
 from sentinel.reports.write import write_report
 from sentinel.store import Changes, Gap
 from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
-from sentinel.web import make_app
+from sentinel.web.app import make_app
+from sentinel.web.guard import listen_hosts
 
 log = structlog.get_logger()
 
@@ -155,8 +156,8 @@ class Daemon:
             self.store,
             metrics=self.metrics.render,
             ready=self._ready,
-            report_folder=self.configuration.state / REPORTS,
-            allowed_hosts=frozenset({f"{name}:{port}" for name in (host, "127.0.0.1", "localhost", "[::1]")}),
+            reports=self.configuration.state / REPORTS,
+            allowed_hosts=listen_hosts(host, port),
         )
         self._site = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._site.setup()

@@ -26,7 +26,7 @@ from sentinel.core.model import Incident, Order, Status, worst
 from sentinel.core.quantity import parse_duration
 from sentinel.demo.chaos import load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
-from sentinel.errors import ConfigurationError, SentinelError, StateError, UsageError
+from sentinel.errors import ConfigurationError, StateError, UsageError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, load_kinds
 from sentinel.reports.collect import collect
@@ -399,7 +399,8 @@ def _state_folder(arguments: Arguments) -> Path:
     try:
         return load(arguments.config).state
     except ConfigurationError as error:
-        raise SentinelError(f"which state folder? {error.message}", "name it with --state DIR") from error
+        error.guidance = "or name the state folder with --state DIR"
+        raise
 
 
 def _open_store(arguments: Arguments, *, writable: bool = False) -> tuple[Path, SqliteStore]:

@@ -136,7 +136,7 @@ class _Builder:
             self._document.add(path, f"the tag {node.tag} is not allowed", "write plain values")
             return None
         text = str(node.value)
-        if getattr(node, "style", None) is None:
+        if node.style in {None, ""}:
             if text in _WORDS:
                 return _WORDS[text]
             if _INTEGER.fullmatch(text):

@@ -94,8 +94,6 @@ def _permission(incident: Incident, situation: Situation) -> Decision | None:
         return _no(Reason.HALTED, "halted by an operator: `sentinel resume`")
     if not situation.actions_enabled:
         return _no(Reason.OBSERVE, "observe mode: would restart (actions.enabled is false)")
-    if situation.flapping:
-        return _no(Reason.FLAPPING, "flapping: restarts would not help")
     return None
 
 
@@ -125,6 +123,8 @@ def _world(situation: Situation, now: datetime) -> Decision | None:
             return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
     if situation.quiet_until is not None and now < situation.quiet_until:
         return _no(Reason.DAEMON_GRACE, "sentinel has just started", situation.quiet_until)
+    if situation.flapping:
+        return _no(Reason.FLAPPING, "flapping: restarts would not help")
     if situation.busy:
         return _no(Reason.BUSY, f"one action at a time: {situation.busy} is running")
     return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -31,6 +31,7 @@ class Dispatcher:
     channels: Sequence[Channel]
     actions: Mapping[str, Callable[[Order], Awaitable[str]]]
     utcnow: Callable[[], datetime]
+    _retries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Poll for orders, for ever."""
@@ -46,12 +47,23 @@ class Dispatcher:
             log.error("orders_not_readable", error=error.message)
             return
         for order in orders:
-            outcome = await self._carry_out(order)
-            if outcome is not None:
-                await self._finish(order, outcome)
+            if self._is_due(order):
+                outcome = await self._carry_out(order)
+                if outcome is not None:
+                    await self._finish(order, outcome)
+
+    def _is_due(self, order: Order) -> bool:
+        return order.key not in self._retries or self.utcnow() >= self._retries[order.key][1]
+
+    def _put_off(self, order: Order) -> None:
+        """A channel that fails is tried again after 1, 2, 4 … seconds, at most 5 minutes apart."""
+        failures = self._retries.get(order.key, (0, self.utcnow()))[0] + 1
+        delay = timedelta(seconds=min(2.0 ** (failures - 1), 300.0))
+        self._retries[order.key] = (failures, self.utcnow() + delay)
 
     async def _finish(self, order: Order, outcome: str) -> None:
         now = self.utcnow()
+        self._retries.pop(order.key, None)
         try:
             await self.recorder.call(lambda: self.store.finish_order(order.key, outcome, now))
         except StateError as error:
@@ -69,4 +81,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one bad order must not stop the others
             self.metrics.swallowed.labels("dispatcher").inc()
             log.error("order_raised", key=order.key, error=repr(error))
-            return None if order.kind == "notify" else f"failed: {error}"
+            if order.kind != "notify":
+                return f"failed: {error}"
+            self._put_off(order)
+            return None

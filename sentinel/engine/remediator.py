@@ -136,7 +136,8 @@ class Remediator:
         driver = self.drivers.get(name)
         restarts = sum(bool(attempt.outcome) for attempt in self._attempts.get(name, ()))
         decision = self._decisions.get(name)
-        return decision.text if decision else "", driver.pid if driver else None, restarts
+        text = decision.text if decision and decision.reason is not Reason.NOT_DOWN else ""
+        return text, driver.pid if driver else None, restarts
 
     def attempts(self, name: str) -> list[Attempt]:
         """Attempts of a component in the last day, oldest first."""
@@ -309,7 +310,7 @@ class Remediator:
             event = Event("healthy", f"{attempt.component} is healthy {seconds:.2f} s after the failure was noticed")
             self._spawn(self._keep(attempt, event))
         if (now - since).total_seconds() >= success_after:
-            self._conclude(attempt, "recovered", f"attempt {attempt.n} succeeded")
+            self._conclude(attempt, "recovered", f"healthy for {success_after:g} s")
 
     def _noticed(self, attempt: Attempt, incident: Incident) -> datetime:
         """When the failure behind this attempt was noticed: the end of the attempt before, or the incident's start."""
