@@ -30,6 +30,19 @@ class Server(Protocol):
         """Start and wait until it answers."""
         ...
 
+    def launch(self) -> None:
+        """Start without waiting: from the main thread, because the server dies with the thread that made it."""
+        ...
+
+    def wait_ready(self) -> None:
+        """Wait until it answers; from any thread."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        ...
+
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """Stop and wait until it is gone."""
         ...
@@ -42,9 +55,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends: a killed demo leaves nothing behind."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent(signum: int = signal.SIGTERM) -> None:
+    """Ask the kernel to end this process when the thread that made it ends: a killed demo leaves nothing behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signum)
 
 
 class ValkeyServer:
@@ -64,13 +77,27 @@ class ValkeyServer:
         """Address for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return _lives(self.process)
+
     def start(self) -> None:
         """Start and wait until it answers PING."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start without waiting."""
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         argv += ["--save", "", "--logfile", "server.log", "--daemonize", "no", *self._arguments]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509
-        _wait_until(lambda: _answers(self.port, b"PING\r\n"), self.process, self.folder / "server.log")
+
+    def wait_ready(self) -> None:
+        """Wait until it answers; "I am loading" is not yet an answer."""
+        assert self.process is not None  # noqa: S101 - launched
+        _wait_until(lambda: _is_loaded(self.port), self.process, self.folder / "server.log")
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """Stop and wait."""
@@ -91,8 +118,18 @@ class PostgresServer:
         """Address for clients."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return _lives(self.process)
+
     def start(self) -> None:
         """Make the cluster if it is not there, start, and wait until it accepts connections."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Make the cluster if it is not there, and start without waiting."""
         data = self.folder / "data"
         if not (data / "PG_VERSION").exists():
             self._init(data)
@@ -101,9 +138,18 @@ class PostgresServer:
         argv += [part for setting in settings for part in ("-c", setting)]
         log = (self.folder / "server.log").open("ab")
         with log:
-            self.process = subprocess.Popen(  # noqa: PLW1509
-                argv, stdout=log, stderr=log, preexec_fn=die_with_parent, user=_unprivileged(), cwd=data
+            self.process = subprocess.Popen(
+                argv,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,  # noqa: PLW1509
+                user=_unprivileged(),
+                cwd=data,
             )
+
+    def wait_ready(self) -> None:
+        """Wait until it accepts connections."""
+        assert self.process is not None  # noqa: S101 - launched
         ready = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         _wait_until(lambda: subprocess.call(ready) == 0, self.process, self.folder / "server.log")
 
@@ -152,13 +198,22 @@ def _unprivileged() -> int | None:
     return _NOBODY if os.geteuid() == 0 else None
 
 
-def _answers(port: int, request: bytes) -> bool:
+def _lives(process: subprocess.Popen[bytes] | None) -> bool:
+    return process is not None and process.poll() is None
+
+
+def _is_loaded(port: int) -> bool:
+    answer = _answers(port, b"PING\r\n")
+    return bool(answer) and not answer.startswith(b"-LOADING")
+
+
+def _answers(port: int, request: bytes) -> bytes:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
             connection.sendall(request)
-            return bool(connection.recv(64))
+            return connection.recv(64)
     except OSError:
-        return False
+        return b""
 
 
 def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 20) -> None:
