@@ -80,7 +80,8 @@ class Daemon:
         self.clients: dict[str, Any] = {}
         self._kinds = load_kinds()
         self._started: dict[str, float] = {}
-        self._kinds["supervision"] = make_kind(self.drivers, self._started)
+        self._stopped: set[str] = set()
+        self._kinds["supervision"] = make_kind(self.drivers, self._started, self._stopped)
         self._tasks: list[asyncio.Task[Any]] = []
         self._site: web.AppRunner | None = None
         self._lock = -1
@@ -132,6 +133,7 @@ class Daemon:
             journal_lost=datetime.fromisoformat(lost) if lost else None,
             drivers=self.drivers,
             started=self._started,
+            stopped=self._stopped,
         )
         self.pipeline.on_turn = self.remediator.consider
         self.pipeline.describe_action = self.remediator.describe
@@ -146,7 +148,12 @@ class Daemon:
         gaps = []
         if beat and (now - datetime.fromisoformat(beat)).total_seconds() > MIN_GAP:
             gaps.append(Gap(datetime.fromisoformat(beat), now, "sentinel was not running"))
-        meta = {"started": now.isoformat(), "platform": self.configuration.platform, "beat": now.isoformat()}
+        meta = {
+            "started": now.isoformat(),
+            "platform": self.configuration.platform,
+            "beat": now.isoformat(),
+            "stopped": "",
+        }
         first = self.store.meta("watching_since") or now.isoformat()
         await self.recorder.record(Changes(gaps=gaps, meta={**meta, "watching_since": first}))
 
@@ -284,8 +291,16 @@ class Daemon:
                 templates=configuration.report_templates,
                 incident_id=incident_id,
                 target_per_hour=configuration.tasks_per_hour_target,
+                next_update=self._next_report(kind),
             )
         )
+
+    def _next_report(self, kind: str) -> datetime | None:
+        """When the calendar makes this report next."""
+        if not hasattr(self, "_calendar"):
+            return None
+        jobs = (job for job in self._calendar.get_jobs() if job.id.startswith("report-") and job.id.endswith(kind))
+        return min((job.next_run_time for job in jobs), default=None)
 
     async def _do_reset(self, order: Order) -> str:
         return await self.remediator.reset(order.subject, str(order.payload.get("reason", "")))
@@ -371,7 +386,8 @@ class Daemon:
         for client in self.clients.values():
             await client.close()
         if hasattr(self, "recorder"):
-            await self.recorder.record(Changes(meta={"beat": utcnow().isoformat()}))
+            now = utcnow().isoformat()
+            await self.recorder.record(Changes(meta={"beat": now, "stopped": now}))
             self.recorder.close()
             self.store.close()
         if self._lock >= 0:
@@ -382,6 +398,10 @@ class Daemon:
     def results(self) -> list[tuple[Check, Result | None, Any, Any, int]]:
         """Every check with its latest result, finding, health and number of runs."""
         return self.pipeline.results()
+
+    async def stop_component(self, name: str) -> None:
+        """Stop a supervised component on request."""
+        await self.remediator.stop(name)
 
     def is_quiet(self) -> bool:
         """Whether no incident is open (recovering ones are not open)."""

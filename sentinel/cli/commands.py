@@ -251,7 +251,10 @@ def status(arguments: Arguments) -> int:
     seen = datetime.fromisoformat(beat) if beat else None
     stale = seen is None or (now - seen).total_seconds() > 10
     head = f"{store.meta('platform')}: {overall}; sentinel last wrote {tables.age(seen, now)}"
-    warning = [Text("sentinel is NOT RUNNING or hangs: all below is old", style="bold red")] if stale else []
+    stopped = store.meta("stopped")
+    stale = stale or bool(stopped)
+    why = "was stopped" if stopped else "is NOT RUNNING or hangs"
+    warning = [Text(f"sentinel {why}: all below is old", style="bold red")] if stale else []
     halted = (
         [Text("actions are HALTED (sentinel resume)", style="bold yellow")] if (folder / HALT_FILE).exists() else []
     )

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -154,7 +155,7 @@ class LivePage:
 
     def log_stream(self) -> TextIO:
         """Where log lines go without tearing the page."""
-        return open(os.devnull, "w", encoding="utf-8") if self.enabled else sys.stderr
+        return Path(os.devnull).open("w", encoding="utf-8") if self.enabled else sys.stderr
 
     def update(
         self,

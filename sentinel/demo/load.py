@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 
-from sentinel.demo.bus import AGENTS, Publisher, envelope, stream_of
+from sentinel.demo.bus import AGENTS, HEARTBEATS, Publisher, envelope, stream_of
 from sentinel.demo.component import Backoff, Frame, Stop
 from sentinel.demo.ledger import Ledger
 
@@ -101,13 +101,29 @@ def _task(number: int) -> dict[str, Any]:
     return {"type": "report", "required_capabilities": required, "payload": {"number": number}}
 
 
+def wait_for_agents(frame: Frame, stop: Stop) -> None:
+    """Nobody opens the doors before the staff is there: begin when every agent's heart beats (at most 15 s)."""
+    deadline = time.monotonic() + 15
+    while not stop and time.monotonic() < deadline:
+        try:
+            with frame.redis() as client:
+                if client.zcard(HEARTBEATS) >= len(AGENTS):
+                    stop.sleep(1.0)
+                    return
+        except redis.RedisError:
+            pass
+        stop.sleep(0.2)
+
+
 def main() -> int:
     """Run the load."""
     parser = argparse.ArgumentParser(description="Load on the demo platform")
     parser.add_argument("--rate", type=float, default=20.0, help="tasks a second")
     rate = parser.parse_args().rate
     stop = Stop()
-    load = Load(Frame("load"))
+    frame = Frame("load")
+    wait_for_agents(frame, stop)
+    load = Load(frame)
     number = 0
     while not stop:
         load.step(number)

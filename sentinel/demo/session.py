@@ -41,7 +41,11 @@ class Watcher(Protocol):
 
     store: SqliteStore
     drivers: dict[str, ProcessDriver]
-    url: str
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        ...
 
     async def start(self) -> None:
         """Begin to watch."""
@@ -53,6 +57,10 @@ class Watcher(Protocol):
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report."""
+        ...
+
+    async def stop_component(self, name: str) -> None:
+        """Stop a supervised component on request."""
         ...
 
     def results(self) -> list[tuple[Any, Any, Any, Any, int]]:
@@ -135,7 +143,7 @@ class Session:
             with suppress(asyncio.CancelledError):
                 await misery
         if seconds is not None and not self._stop.is_set():
-            await watcher.drivers["load"].stop()
+            await watcher.stop_component("load")
             await self._show_until(watcher, head, began, seconds)
 
     async def _show_until(self, watcher: Watcher, head: Sequence[str], began: float, until: float | None) -> None:
@@ -188,13 +196,19 @@ def describe_checks(results: Sequence[tuple[Any, Any, Any, Any, int]]) -> dict[s
         "checks": rows,
         "delivery": _pick(found.get("bus_delivery"), "account", _DELIVERY),
         "canary": _pick(found.get("bus_canary"), "canary", _CANARY),
-        "assignment": _pick(found.get("task_assignment"), "assignment", _ASSIGNMENT),
+        "assignment": _assignment(found.get("task_assignment")),
     }
 
 
 _DELIVERY = ("published", "acknowledged", "pending", "lost", "ratio", "deadline_seconds")
 _CANARY = ("sent", "ok", "late", "lost", "duplicate", "corrupt")
-_ASSIGNMENT = ("total", "within_100ms", "unassigned", "p99_seconds")
+_ASSIGNMENT = ("total", "within_deadline", "unassigned", "p99_seconds")
+
+
+def _assignment(finding: Finding | None) -> Mapping[str, Any] | None:
+    """The deadline of the demo's check is 100 ms, and the document says so in the name."""
+    facts = _pick(finding, "assignment", _ASSIGNMENT)
+    return facts and {key.replace("deadline", "100ms"): value for key, value in facts.items()}
 
 
 def _pick(finding: Finding | None, section: str, keys: Sequence[str]) -> Mapping[str, Any] | None:

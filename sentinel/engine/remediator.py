@@ -43,6 +43,8 @@ class Remediator:
     journal_lost: datetime | None = None
     drivers: dict[str, ProcessDriver] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
+    """Components that were stopped on request."""
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     _resets: dict[str, datetime] = field(default_factory=dict)
     _decisions: dict[str, Decision] = field(default_factory=dict)
@@ -101,11 +103,19 @@ class Remediator:
     async def stop_all(self) -> None:
         """Stop every supervised component, dependents first; not counted as failures."""
         for name in reversed(list(self.drivers)):
-            driver = self.drivers[name]
-            outcome = await driver.stop()
-            row = ProcessRow(name, driver.pid or 0, driver.start_id, self.utcnow(), not outcome.done)
-            await self.recorder.record(Changes(processes=[row]))
-            log.info("component_stopped", component=name, done=outcome.done, detail=outcome.detail)
+            await self.stop(name)
+
+    async def stop(self, name: str) -> Outcome:
+        """Stop a component on request: no failure, no incident, no restart."""
+        driver = self.drivers[name]
+        self.stopped.add(name)
+        outcome = await driver.stop()
+        if not outcome.done:
+            self.stopped.discard(name)
+        row = ProcessRow(name, driver.pid or 0, driver.start_id, self.utcnow(), not outcome.done)
+        await self.recorder.record(Changes(processes=[row]))
+        log.info("component_stopped", component=name, done=outcome.done, detail=outcome.detail)
+        return outcome
 
     async def close(self) -> None:
         """End running actions; components go on."""

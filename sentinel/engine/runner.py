@@ -32,6 +32,8 @@ class Runner:
     monotonic: Callable[[], float]
     supervised: Callable[[str], int | None]
     states: dict[str, Any] = field(default_factory=dict)
+    logged: dict[str, str] = field(default_factory=dict)
+    """The last error of our own code by check, so that a flood is one line."""
 
     async def run(self, check: Check, kind: Kind) -> Result:
         """Run the probe with its timeout; classify; judge whether we were able to see."""
@@ -59,11 +61,17 @@ class Runner:
             finding = Finding(error.status, error.message, guidance=error.guidance)
             return finding, "error", error.error_class
         except Exception as error:  # noqa: BLE001 - the one place where every ending becomes a value
-            self.metrics.swallowed.labels("runner").inc()
-            log.error("probe_raised", error=repr(error), where=traceback.format_exc(limit=-4))
+            self._log_once(check.name, error)
             text = error.message if isinstance(error, SentinelError) else repr(error)
             detail = f"sentinel's own error in kind {check.kind}: {text}"
             return Finding(Status.UNKNOWN, detail, guidance="report it with the log line"), "error", ErrorClass.OURS
+
+    def _log_once(self, check: str, error: Exception) -> None:
+        """Count every error of our own; write each new one, not the same one every second."""
+        self.metrics.swallowed.labels("runner").inc()
+        if self.logged.get(check) != repr(error):
+            self.logged[check] = repr(error)
+            log.error("probe_raised", error=repr(error), where=traceback.format_exc(limit=-4))
 
     def _context(self, check: Check, trace_id: str) -> Context:
         missing = [name for name in check.resources.values() if name not in self.clients]

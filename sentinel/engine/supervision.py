@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sentinel.core.model import Check, Component, Finding, HealthPolicy, Status
 from sentinel.probes import Context, Kind, Options
@@ -27,12 +27,18 @@ def make_check(component: Component) -> Check:
     return Check(name_of_check(component.name), "supervision", component.name, 2.0, 5.0, NoOptions(), health=policy)
 
 
-def make_kind(drivers: Mapping[str, ProcessDriver], started: Mapping[str, float]) -> Kind:
-    """The kind over the live drivers; `started` has the monotonic instant of each start."""
+def make_kind(drivers: Mapping[str, ProcessDriver], started: Mapping[str, float], stopped: Collection[str]) -> Kind:
+    """The kind over the live drivers.
+
+    `started` has the monotonic instant of each start, `stopped` who was stopped on request: that is
+    neither up nor a failure.
+    """
 
     async def run(_options: NoOptions, context: Context) -> Finding:
         driver = drivers[context.component]
         pid = driver.pid
+        if context.component in stopped:
+            return Finding(Status.UNKNOWN, "stopped on request: not judged", key=("pid", "–"))
         if pid is None:
             how = driver.how_ended or "does not run"
             return Finding(Status.DOWN, f"process {how}", key=("pid", "–"))
