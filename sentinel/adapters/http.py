@@ -1,25 +1,61 @@
-"""HTTP targets: one session per resource, a request budget, total deadlines, a limit on the body."""
+"""HTTP targets: one session per resource, a request budget, total deadlines, a limit on the body.
+
+Each request uses a connection of its own, as a new user would: a held one hides a full backlog, a moved name
+and a certificate that expired in the meantime.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import email.utils
+import ssl
 import time
+import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
+
+from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.tcp import unreachable, who_answers
+from sentinel.core.model import Status
+from sentinel.core.quantity import format_duration
+from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable, WrongTarget
+
+MAX_BODY = 65536
+_MAX_BACK_OFF = 900.0
+_BACK_OFF_WITHOUT_WORD = 30.0
+_REDIRECTS = {301, 302, 303, 307, 308}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer: status code, headers, at most `max_body` bytes of body, seconds until it was read."""
+    """An answer: status code, headers, at most `max_body` bytes of body, seconds until it was read.
+
+    `truncated` says that the body went on. `retry_after`: seconds for which a 429 or 503 asks us to stay away.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     seconds: float
     truncated: bool
+    retry_after: float | None = None
+    certificate_expires: datetime | None = None
 
 
 class HttpClient:
-    """One HTTP target by base address."""
+    """One HTTP target by base address. Times in seconds. Raises TargetError and its children only.
+
+    `budget` is (requests, seconds): no more than that in any window of that length; what is over it is not
+    sent. `ca_file` names certificates to trust beside the system's.
+    """
 
     def __init__(
         self,
@@ -30,6 +66,290 @@ class HttpClient:
         user_agent: str = "sentinel",
         headers: Mapping[str, str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        ca_file: str = "",
+        resolver: Resolver | None = None,
     ) -> None:
         self.name = name
         self.base_url = base_url
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
+        self._budget = budget
+        self._sent: deque[float] = deque()
+        self._wait_until = 0.0
+        self._refusal = 0
+        self._monotonic = monotonic
+        self._ca_file = ca_file
+        self._resolver = resolver or Resolver()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float,  # noqa: ASYNC109 - the deadline is total, and it is ours to keep
+        max_body: int = MAX_BODY,
+        redirects: int = 0,
+    ) -> HttpResponse:
+        """Send one request and read the answer within `timeout` seconds in all.
+
+        At most `redirects` redirects are followed, each only on the same host and never from https to http.
+        An answer of 429, or of 503 that says when to come back, stops all requests of this client for that time.
+        """
+        self._admit_again()
+        url = self.base_url.rstrip("/") + path
+        sent = {**self._headers, **(headers or {})}
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._follow(method, url, sent, body, max_body, redirects)
+        except TimeoutError as error:
+            raise TargetUnreachable(
+                f"no whole answer within {format_duration(timeout)}", "is the process frozen, or just too slow?"
+            ) from error
+        except aiohttp.ServerDisconnectedError as error:
+            raise await self._identify() or translate(error) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise translate(error) from error
+        return self._note(response)
+
+    async def close(self) -> None:
+        """Close the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _admit_again(self) -> None:
+        """Refuse while the target has asked us to stay away."""
+        wait = self._wait_until - self._monotonic()
+        if wait > 0:
+            raise TargetRejected(
+                f"backing off: answered {self._refusal}, not asked again for {format_duration(wait)}",
+                "the target limits or sheds load: give its checks longer intervals or a budget",
+                code=str(self._refusal),
+            )
+
+    def _spend(self) -> None:
+        """Take one request of the budget, or refuse."""
+        if self._budget is None:
+            return
+        limit, window = self._budget
+        now = self._monotonic()
+        while self._sent and self._sent[0] <= now - window:
+            self._sent.popleft()
+        if len(self._sent) >= limit:
+            wait = self._sent[0] + window - now
+            raise NotMeasurable(
+                f"request budget spent: {limit} per {format_duration(window)}, next in {format_duration(wait)}",
+                "give the checks on this resource longer intervals, or raise its budget",
+                code="BUDGET",
+            )
+        self._sent.append(now)
+
+    def _note(self, response: HttpResponse) -> HttpResponse:
+        wait = _retry_after(response)
+        if wait is None:
+            return response
+        self._refusal = response.status
+        self._wait_until = self._monotonic() + wait
+        return replace(response, retry_after=wait)
+
+    async def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, max_body: int, redirects: int
+    ) -> HttpResponse:
+        for left in range(redirects, -1, -1):
+            response = await self._once(method, url, headers, body, max_body)
+            target = response.headers.get("Location", "")
+            if response.status not in _REDIRECTS or not target or redirects == 0:
+                return response
+            if left:
+                url = _next_hop(url, target)
+                method, body = ("GET", None) if response.status == 303 else (method, body)
+        raise TargetRejected(f"more than {redirects} redirects", "a redirect loop?", code=str(response.status))
+
+    async def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, max_body: int
+    ) -> HttpResponse:
+        self._spend()
+        begin = self._monotonic()
+        async with self._opened().request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
+            raw, truncated = await _read(answer.content, max_body)
+            content, cut = _unpack(raw, answer.headers.get("Content-Encoding", ""), max_body)
+            answer.close()
+        seconds = self._monotonic() - begin
+        return HttpResponse(
+            answer.status, answer.headers, content, seconds, truncated or cut, certificate_expires=_expiry(answer)
+        )
+
+    async def _identify(self) -> WrongTarget | None:
+        """Redis hangs up on HTTP without a word: ask who it is."""
+        parts = urlsplit(self.base_url)
+        if parts.scheme != "http" or not parts.hostname:
+            return None
+        kind = await who_answers(parts.hostname, parts.port or 80, self._resolver)
+        if kind in {"", "an HTTP server"}:
+            return None
+        return WrongTarget(f"not an HTTP server: {kind} answers there", "check the address of this resource")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """The session, made in the running loop; its TLS context costs 20 ms once."""
+        if self._session is None:
+            context = ssl.create_default_context()
+            if self._ca_file:
+                context.load_verify_locations(self._ca_file)
+            connector = aiohttp.TCPConnector(
+                resolver=_Names(self._resolver), use_dns_cache=False, force_close=True, limit=32, ssl=context
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                response_class=_Response,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                read_bufsize=16384,
+            )
+        return self._session
+
+
+class _Response(aiohttp.ClientResponse):
+    """Keeps the server's certificate: the connection of a short answer is gone before its caller sees it."""
+
+    certificate: Mapping[str, Any] | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        if connection.transport is not None:
+            self.certificate = connection.transport.get_extra_info("peercert")
+        return await super().start(connection)
+
+
+class _Names(AbstractResolver):
+    """aiohttp's view of our resolver."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:  # noqa: ARG002
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=found, proto=0, flags=0)
+            for found, address, port in await self._resolver.addresses(host, port)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def _read(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, bool]:
+    """At most `limit` bytes, and whether there was more."""
+    body = b""
+    while len(body) <= limit:
+        chunk = await content.read(limit + 1 - len(body))
+        if not chunk:
+            return body, False
+        body += chunk
+    return body[:limit], True
+
+
+def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
+    """Undo gzip or deflate up to `limit` bytes: a bomb does not go off. Other encodings stay as they are."""
+    if encoding.lower() not in {"gzip", "x-gzip", "deflate"}:
+        return raw, False
+    unpacker = zlib.decompressobj(wbits=47)
+    try:
+        content = unpacker.decompress(raw, limit)
+    except zlib.error as error:
+        raise TargetRejected(f"broken body: {error}", f"the body is not {encoding}, as its header says") from error
+    return content, bool(unpacker.unconsumed_tail)
+
+
+def _next_hop(url: str, location: str) -> str:
+    target = urljoin(url, location)
+    before, after = urlsplit(url), urlsplit(target)
+    if after.scheme not in {"http", "https"} or after.hostname != before.hostname:
+        raise TargetRejected(f"redirects away to {_short(target)}", "redirects are followed on the same host only")
+    if before.scheme == "https" and after.scheme == "http":
+        raise TargetRejected(f"redirects from https to {_short(target)}", "redirects must not lose encryption")
+    return target
+
+
+def _short(text: str) -> str:
+    return ascii(" ".join(text.split())[:200])
+
+
+def _retry_after(response: HttpResponse) -> float | None:
+    """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585 §4)."""
+    if response.status not in {429, 503}:
+        return None
+    word = response.headers.get("Retry-After", "").strip()
+    seconds = float(word) if word.isascii() and word.isdigit() else _until(word)
+    if seconds is None:
+        return _BACK_OFF_WITHOUT_WORD if response.status == 429 else None
+    return min(max(seconds, 0.0), _MAX_BACK_OFF)
+
+
+def _until(date: str) -> float | None:
+    try:
+        when = email.utils.parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
+
+
+def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:
+    certificate = getattr(answer, "certificate", None)
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
+
+
+def translate(error: BaseException) -> TargetError:
+    """An aiohttp or socket error in our words."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _untrusted(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return TargetRejected(f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?")
+    if isinstance(error, aiohttp.InvalidURL):
+        return NotMeasurable(f"not a usable address: {_short(str(error))}", "correct the address of this resource")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return unreachable(error.os_error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return TargetUnreachable("closed the connection without an answer", "is the process crashing on requests?")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _malformed(error)
+    if isinstance(error, aiohttp.ClientPayloadError | ValueError):
+        return TargetRejected(f"broken body: {_short(str(error))}", "the answer ended early or is malformed")
+    if isinstance(error, OSError):
+        return unreachable(error)
+    return TargetUnreachable(f"unreachable: {_short(str(error))}", "is the process running, and the address right?")
+
+
+def _cause(error: aiohttp.ClientConnectorError) -> str:
+    return error.os_error.strerror or str(error.os_error)
+
+
+def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
+    text = _short(error.message)
+    if error.message.startswith("Bad status line"):
+        return WrongTarget(f"not an HTTP server: {text}", "check the address: another kind of server answers there")
+    return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
+
+
+# OpenSSL's X509_V_ERR_ codes: what they mean for a user of the target, and whether any client would go on.
+_VERIFY = {
+    10: ("expired", "renew the certificate", "TLS_EXPIRED"),
+    9: ("not yet valid", "look at the certificate, and at the clock of this machine", "TLS_NOT_YET"),
+    62: ("for another host", "get a certificate for this name, or correct the address", "TLS_HOST"),
+    64: ("for another host", "get a certificate for this address, or use its name", "TLS_HOST"),
+    18: ("self-signed", "name it in ca_file of this resource, or get one from a known issuer", "TLS_SELF_SIGNED"),
+    19: ("signed by an issuer of its own", "name the issuer in ca_file of this resource", "TLS_SELF_SIGNED"),
+    20: ("of an issuer that this machine does not know", "name the issuer in ca_file of this resource", "TLS_ISSUER"),
+}
+
+
+def _untrusted(error: BaseException) -> TargetError:
+    """Expired or for another host: every client fails, so it is down. Unknown issuer: perhaps our own trust store."""
+    number = getattr(error, "verify_code", 0)
+    word, guidance, code = _VERIFY.get(number, (f"refused: {error}", "look at the certificate", "TLS"))
+    message = f"TLS certificate {word}"
+    if code in {"TLS_EXPIRED", "TLS_NOT_YET", "TLS_HOST"}:
+        ours = TargetRejected(message, guidance, code=code)
+        ours.status = Status.DOWN
+        return ours
+    return NotMeasurable(message, guidance, code=code)

@@ -1,0 +1,115 @@
+"""Plain TCP: connect, say something, read the answer, all within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sentinel.adapters.resolver import Address, Resolver
+from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
+
+_OUR_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What came of it: seconds until connected, seconds until the answer was read, and the answer."""
+
+    connected: float
+    seconds: float
+    answer: bytes
+
+
+async def converse(
+    host: str,
+    port: int,
+    *,
+    deadline: float,
+    resolver: Resolver,
+    send: bytes = b"",
+    until: bytes = b"",
+    limit: int = 4096,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Conversation:
+    """Connect to the first address that answers, write `send`, read until `until` occurs.
+
+    Reading ends at `until`, at the end of the stream, or after `limit` bytes; without `until` nothing is read.
+    `deadline` bounds connecting and reading together, in seconds. Raises
+    TargetUnreachable (refused, reset, too late) or NotMeasurable (name resolution, our own descriptors).
+    """
+    addresses = await resolver.addresses(host, port)
+    begin = monotonic()
+    connected = 0.0
+    try:
+        async with asyncio.timeout(deadline):
+            reader, writer = await _connect(addresses, deadline)
+            connected = monotonic() - begin
+            try:
+                answer = await _exchange(reader, writer, send, until, limit)
+            finally:
+                writer.transport.abort()
+    except TimeoutError as error:
+        what = f"connected in {connected:.3f} s, then no answer" if connected else "no connection"
+        raise TargetUnreachable(
+            f"no answer in time: {what} within {deadline:g} s", "is the process frozen, or the network black-holed?"
+        ) from error
+    except OSError as error:
+        raise unreachable(error) from error
+    return Conversation(connected, monotonic() - begin, answer)
+
+
+async def _connect(addresses: list[Address], deadline: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Each address gets its share of the time, so that a black hole at the first does not hide the second."""
+    *others, last = addresses
+    for _family, address, port in others:
+        try:
+            async with asyncio.timeout(deadline / len(addresses)):
+                return await asyncio.open_connection(address, port)
+        except OSError:
+            continue
+    return await asyncio.open_connection(last[1], last[2])
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, send: bytes, until: bytes, limit: int
+) -> bytes:
+    if send:
+        writer.write(send)
+        await writer.drain()
+    answer = b""
+    while until and until not in answer and len(answer) < limit:
+        chunk = await reader.read(limit - len(answer))
+        if not chunk:
+            break
+        answer += chunk
+    return answer
+
+
+_GREETINGS = {
+    b"+PONG": "a Redis server",
+    b"-NOAUTH": "a Redis server",
+    b"-ERR": "a Redis server",
+    b"-DENIED": "a Redis server",
+    b"HTTP/": "an HTTP server",
+    b"<!DOCTYPE": "an HTTP server",
+}
+
+
+async def who_answers(host: str, port: int, resolver: Resolver) -> str:
+    """Which kind of server is it that does not speak our protocol? One line asks it; "" if unclear."""
+    try:
+        talk = await converse(host, port, deadline=0.5, resolver=resolver, send=b"PING\r\n\r\n", until=b"\n", limit=64)
+    except TargetError:
+        return ""
+    return next((kind for start, kind in _GREETINGS.items() if talk.answer.startswith(start)), "")
+
+
+def unreachable(error: OSError) -> TargetError:
+    """A socket error in our words: out of descriptors or forbidden is ours, all else is the target's."""
+    text = error.strerror or str(error) or type(error).__name__
+    if error.errno in _OUR_FAULT:
+        return NotMeasurable(f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its firewall")
+    return TargetUnreachable(f"unreachable: {text}", "is the process running, and the address right?")

@@ -1,0 +1,106 @@
+"""Kind `tcp`: does somebody accept connections, in time, and say what is expected?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.tcp import Conversation, converse
+from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.quantity import Duration, format_duration
+from sentinel.errors import TargetUnreachable
+from sentinel.probes import Context, Kind, Options
+
+
+class TcpOptions(Options):
+    """Options of `tcp`."""
+
+    address: str = Field(description="host:port, an IPv6 address in brackets: [::1]:5432")
+    send: str = Field("", description='text to send after connecting, such as "PING\\r\\n"')
+    expect: str = Field("", description="text that the answer must contain")
+    max_connect: Duration | None = Field(None, description="a connection that takes longer is degraded")
+    deadline: Duration | None = Field(None, description="time for all of it; default: the check's timeout")
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        _split(address)
+        return address
+
+    @model_validator(mode="after")
+    def _asks_for_an_answer(self) -> TcpOptions:
+        if self.send and not self.expect:
+            raise ValueError("`send` without `expect` proves nothing: add what the answer must contain")
+        return self
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{address!r} is no address: write host:port, such as 127.0.0.1:5432")
+    return host, int(port)
+
+
+class TcpState:
+    """The resolver, so that a name that hangs costs one thread and not one per run."""
+
+    def __init__(self, _document: Any = None) -> None:
+        self.resolver = Resolver()
+
+    def dump(self) -> Any:
+        """Nothing has to survive a restart."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def run(options: TcpOptions, context: Context) -> Finding:
+    """Connect, talk, judge."""
+    target = {"target": options.address, "target_type": "tcp"}
+    host, port = _split(options.address)
+    try:
+        talk = await converse(
+            host,
+            port,
+            deadline=options.deadline or 0.95 * context.timeout,
+            resolver=context.state.resolver,
+            send=options.send.encode(),
+            until=options.expect.encode(),
+            monotonic=context.monotonic,
+        )
+    except TargetUnreachable as error:
+        return Finding(error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance)
+    status, detail, guidance = _judge(options, talk)
+    rows = [Row({"check": context.check}, {"connect_seconds": talk.connected}), Row(target, {"target_up": 1.0})]
+    return Finding(status, detail, rows, guidance=guidance, key=("connect", format_duration(talk.connected)))
+
+
+def _judge(options: TcpOptions, talk: Conversation) -> tuple[Status, str, str]:
+    took = format_duration(talk.connected)
+    if options.expect.encode() not in talk.answer:
+        answer = ascii(talk.answer[:80].decode(errors="replace")) if talk.answer else "nothing"
+        return Status.DOWN, f"answered {answer}, expected {options.expect!a}", "is it the right service that answers?"
+    if options.max_connect is not None and talk.connected > options.max_connect:
+        limit = format_duration(options.max_connect)
+        return Status.DEGRADED, f"connected in {took}, more than {limit}", "look at the network and the target's load"
+    return Status.UP, f"connected in {took}", ""
+
+
+KIND = Kind(
+    name="tcp",
+    summary="A TCP address: accepts connections, in time, and answers as expected",
+    options=TcpOptions,
+    run=run,
+    load_state=TcpState,
+    measurements=(
+        Measurement(
+            "connect_seconds", "Time to connect", "sentinel_tcp_connect_seconds", unit="seconds", labels=("check",)
+        ),
+        Measurement(
+            "target_up", "Whether the target answers at all", "sentinel_target_up", labels=("target", "target_type")
+        ),
+    ),
+)

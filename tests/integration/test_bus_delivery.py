@@ -1,0 +1,339 @@
+"""The kind `bus_delivery` on real servers: known numbers in, exactly these numbers out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import redis
+
+from sentinel.adapters.redis import RedisClient
+from sentinel.core.model import Status
+from sentinel.errors import NotMeasurable, TargetUnreachable
+from sentinel.probes import bus_delivery
+from sentinel.probes.bus_delivery import DeliveryOptions, DeliveryState
+
+KEY = "agent_messages:agent-2"
+OPTIONS = {
+    "streams": {"include": ["agent_messages:*"], "exclude": ["*:dlq"]},
+    "groups": {"required": ["group_*"]},
+    "deadline": "20ms",
+}
+
+
+class Bus:
+    """One probe with its state, and a product client."""
+
+    def __init__(self, server, make_context, options=None, url=None) -> None:
+        self.client = RedisClient("bus", url or server.url)
+        self.redis = redis.Redis(port=server.port)
+        self.options = DeliveryOptions.model_validate({**OPTIONS, **(options or {})})
+        self.state = DeliveryState()
+        self.make_context = make_context
+
+    async def run(self):
+        finding = await bus_delivery.run(
+            self.options, self.make_context({"resource": self.client}, self.state, check="delivery")
+        )
+        declared = {m.name: m for m in bus_delivery.KIND.measurements}
+        for row in finding.rows:
+            assert all(set(row.labels) == set(declared[name].labels) for name in row.values), row
+        json.dumps([finding.evidence, self.state.dump()])
+        return finding
+
+    def restart(self) -> None:
+        self.state = DeliveryState(json.loads(json.dumps(self.state.dump())))
+
+    def publish(self, count: int, key: str = KEY) -> list[bytes]:
+        return [self.redis.xadd(key, {"f": "v"}) for _ in range(count)]
+
+    def consume(self, count: int, ack: bool = True, group: str = "group_2", key: str = KEY) -> None:
+        for entry, _ in self.redis.xreadgroup(group, "c", {key: ">"}, count=count)[0][1]:
+            if ack:
+                self.redis.xack(key, group, entry)
+
+    async def settle(self):
+        """Runs until everything that was published is judged."""
+        while True:
+            finding = await self.run()
+            if not any(account.cohorts for account in self.state.watch.accounts.values()):
+                return finding
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+async def bus(request, make_context):
+    made = Bus(request.getfixturevalue(request.param), make_context)
+    made.redis.xgroup_create(KEY, "group_2", "0", mkstream=True)
+    yield made
+    await made.client.close()
+
+
+def value(finding, name: str, **labels: str) -> float:
+    """The one value of this measurement with these labels."""
+    (found,) = [
+        row.values[name]
+        for row in finding.rows
+        if name in row.values and all(row.labels.get(k) == v for k, v in labels.items())
+    ]
+    return found
+
+
+async def test_everything_acknowledged_is_up_and_exact(bus):
+    """120 published, read and acknowledged: 100 %, nothing else."""
+    await bus.run()
+    bus.publish(120)
+    bus.consume(120)
+    finding = await bus.settle()
+    account = finding.evidence["account"]
+    assert finding.status is Status.UP, finding.detail
+    assert account["published"] == 120
+    assert account["acknowledged"] == [120, 120]
+    assert (account["pending"], account["waiting"], account["lost"]) == (0, 0, [0, 0])
+    assert account["ratio"] == [1.0, 1.0]
+    assert finding.key == ("acked", "100 %")
+    assert "120 published, 100 % acknowledged" in finding.detail
+    assert value(finding, "published_total", stream="agent_messages:*") == 120
+    assert value(finding, "settled_total", group="group_*", outcome="acked") == 120
+
+
+async def test_messages_trimmed_unread_are_lost_exactly(bus):
+    """Consumer stopped after 40 of 100, XTRIM of 37 unread: lost is [37, 37], on any server family."""
+    await bus.run()
+    bus.publish(100)
+    bus.consume(40)
+    await bus.run()
+    bus.redis.xtrim(KEY, maxlen=100 - 40 - 37, approximate=False)
+    finding = await bus.run()
+    assert finding.evidence["account"]["lost"] == [37, 37]
+    assert finding.status is not Status.UP
+    assert "lost before read: 37" in finding.detail
+    assert value(finding, "lost_before_read_total", group="group_*") == 37
+    assert value(finding, "lost_before_read_uncertain_total", group="group_*") == 0
+    bus.consume(100)
+    finding = await bus.settle()
+    account = finding.evidence["account"]
+    assert account["lost"] == [37, 37]
+    assert account["acknowledged"] == [63, 63]
+    assert value(finding, "lost_before_read_total", group="group_*") == 37
+
+
+async def test_loss_after_settlement_is_counted_once(bus):
+    """Entries that settled as waiting and are trimmed later: waiting stays settled, lost_before_read counts them."""
+    await bus.run()
+    bus.publish(30)
+    await bus.settle()
+    bus.redis.xtrim(KEY, maxlen=10, approximate=False)
+    for _ in range(3):
+        finding = await bus.run()
+    assert value(finding, "settled_total", outcome="waiting") == 30
+    assert value(finding, "settled_total", outcome="lost") == 0
+    assert value(finding, "lost_before_read_total", group="group_*") == 20
+    assert finding.evidence["account"]["lost"] == [20, 20]
+
+
+async def test_late_entries_are_named_with_a_cure(bus):
+    """Delivered but never acknowledged: pending at the deadline, overdue, with id, consumer and command."""
+    await bus.run()
+    bus.publish(50)
+    bus.consume(50, ack=False)
+    finding = await bus.settle()
+    assert finding.status is Status.DOWN
+    assert value(finding, "settled_total", outcome="pending") == 50
+    assert value(finding, "pending_overdue_entries", group="group_*") == 50
+    sample = finding.evidence["samples"][0]
+    assert sample["consumer"] == "c"
+    assert sample["cure"].startswith(f"XAUTOCLAIM {KEY} group_2")
+
+
+async def test_history_is_not_ours(bus):
+    """Entries from before the first look don't count, not even those that still wait or pend."""
+    bus.publish(30)
+    bus.consume(10, ack=False)
+    await bus.run()
+    bus.publish(5)
+    bus.consume(100, ack=False)
+    for _ in range(2):
+        finding = await bus.run()
+    account = finding.evidence["account"]
+    assert (account["published"], account["pending"]) == (5, 5)
+    assert account["acknowledged"] == [0, 0]
+
+
+async def test_stream_born_under_watch_counts_from_its_first_entry(bus):
+    """A stream that the last complete discovery proved absent has no history."""
+    await bus.run()
+    key = "agent_messages:new"
+    bus.publish(7, key)
+    bus.redis.xgroup_create(key, "group_new", "0")
+    finding = await bus.run()
+    assert finding.evidence["account"]["published"] == 7
+
+
+async def test_restart_of_sentinel_is_one_long_poll(bus):
+    """What happens while sentinel is away is counted exactly; counters never go back."""
+    await bus.run()
+    bus.publish(20)
+    bus.consume(20)
+    await bus.settle()
+    bus.restart()
+    bus.publish(30)
+    bus.consume(30)
+    bus.publish(3, "agent_messages:meanwhile")
+    finding = await bus.settle()
+    assert value(finding, "published_total", stream="agent_messages:*") == 53
+    assert finding.evidence["account"]["acknowledged"] == [50, 50]
+
+
+async def test_recreated_stream_is_a_reset_and_not_a_loss_of_counts(bus):
+    """DEL and a new life within one poll: counters go on, the group is reported lost with its position."""
+    await bus.run()
+    last = bus.publish(20)[-1].decode()
+    bus.consume(20)
+    await bus.settle()
+    bus.redis.delete(KEY)
+    bus.publish(4)
+    finding = await bus.run()
+    assert finding.status is Status.DEGRADED
+    assert value(finding, "stream_resets_total", reason="recreated") == 1
+    assert value(finding, "published_total", stream="agent_messages:*") == 24
+    assert any("group_2" in event and last in event for event in finding.evidence["events"])
+    assert finding.evidence["account"]["acknowledged"] == [20, 20]
+
+
+async def test_rolled_back_stream_counts_what_was_taken_back(bus):
+    """An older state comes back (as after a failover): 10 rolled back, no negative, no jump."""
+    await bus.run()
+    bus.publish(90)
+    bus.consume(90)
+    await bus.run()
+    older = bus.redis.dump(KEY)
+    bus.publish(10)
+    await bus.run()
+    bus.redis.restore(KEY, 0, older, replace=True)
+    finding = await bus.run()
+    assert finding.status is Status.DEGRADED
+    assert value(finding, "rolled_back_entries_total", stream="agent_messages:*") == 10
+    assert value(finding, "stream_resets_total", reason="rollback") == 1
+    assert value(finding, "published_total", stream="agent_messages:*") == 100
+    low, high = finding.evidence["account"]["acknowledged"]
+    assert low <= 90 <= high
+
+
+async def test_flushall_is_gone_not_zero(bus):
+    """After FLUSHALL the stream is gone with its last known id, nothing is created, and the rest is unknown."""
+    await bus.run()
+    bus.publish(3)
+    await bus.run()
+    bus.redis.flushall()
+    finding = await bus.run()
+    assert finding.status is Status.DEGRADED
+    assert value(finding, "stream_resets_total", reason="gone") == 1
+    assert any(KEY in event for event in finding.evidence["events"])
+    assert not bus.redis.exists(KEY)
+    low, high = finding.evidence["account"]["lost"]
+    assert (low, high) == (0, 3)
+
+
+async def test_vanished_group_is_reported_with_its_position(bus):
+    """XGROUP DESTROY: found by what was known, with the command that brings it back."""
+    await bus.run()
+    last = bus.publish(3)[-1].decode()
+    bus.consume(3)
+    await bus.run()
+    bus.redis.xgroup_destroy(KEY, "group_2")
+    finding = await bus.run()
+    assert finding.status is Status.DEGRADED
+    assert f"XGROUP CREATE {KEY} group_2 {last}" in finding.guidance
+
+
+async def test_odd_subjects_are_reported_alone(bus):
+    """A name that is not UTF-8, a missing required group, a stream of another type: the others go on."""
+    bus.options = DeliveryOptions.model_validate({**OPTIONS, "streams": {"include": ["agent_messages:*", "a-string"]}})
+    bus.redis.set("a-string", "x")
+    bus.redis.xadd(b"agent_messages:\xff", {"f": "v"})
+    bus.redis.xadd("agent_messages:broadcast", {"f": "v"})
+    await bus.run()
+    bus.publish(5)
+    bus.consume(5)
+    finding = await bus.settle()
+    problems = {t["subject"]: t for t in finding.evidence["troubles"]}
+    assert "UTF-8" in problems["agent_messages:\\xff"]["problem"]
+    assert "WRONGTYPE" in problems["a-string"]["problem"]
+    assert "no group group_*" in problems["agent_messages:broadcast"]["problem"]
+    assert all(trouble["remedy"] for trouble in problems.values())
+    assert finding.evidence["not_measurable"] == ["agent_messages:broadcast: no group, not measurable"]
+    assert finding.evidence["account"]["acknowledged"] == [5, 5]
+    assert finding.status is Status.DEGRADED
+
+
+async def test_no_stream_is_unknown(valkey, make_context):
+    """Nothing to measure is neither 0 % nor 100 %; the counters exist at zero all the same."""
+    bus = Bus(valkey, make_context)
+    finding = await bus.run()
+    assert finding.status is Status.UNKNOWN
+    assert finding.key == ("acked", "–")
+    assert value(finding, "settled_total", outcome="acked", group="group_*") == 0
+    assert value(finding, "stream_resets_total", reason="gone") == 0
+    await bus.client.close()
+
+
+async def test_family_is_found_by_experiment(valkey, redis7, make_context):
+    """Valkey 9 ranks, Redis 7.0 counts; the scratch key is never measured."""
+    for server, family in ((valkey, "rank-b"), (redis7, "count")):
+        bus = Bus(server, make_context, {"streams": {"include": ["*"], "exclude": []}})
+        finding = await bus.run()
+        assert finding.evidence["capability"] == family
+        assert finding.evidence["account"]["streams"] == {}
+        await bus.client.close()
+
+
+async def test_read_only_credential_measures_by_anchors(valkey, make_context):
+    """Without the right to write the family is unknown, the figures are exact all the same, and it is said."""
+    admin = redis.Redis(port=valkey.port)
+    rules = "resetkeys %R~* +xinfo +xpending +xrange +info +scan +time +multi +exec +client|setname +client|setinfo"
+    admin.execute_command("ACL", "SETUSER", "reader", "on", ">secret", *rules.split())
+    url = f"redis://reader:secret@127.0.0.1:{valkey.port}/0"
+    bus = Bus(valkey, make_context, url=url)
+    admin.xgroup_create(KEY, "group_2", "0", mkstream=True)
+    await bus.run()
+    bus.publish(100)
+    bus.consume(40)
+    await bus.run()
+    bus.redis.xtrim(KEY, maxlen=23, approximate=False)
+    finding = await bus.run()
+    assert finding.evidence["capability"] == "unknown"
+    assert "permission" in finding.evidence["note"]
+    assert finding.evidence["account"]["lost"] == [37, 37]
+    await bus.client.close()
+    admin.execute_command("ACL", "DELUSER", "reader")
+
+
+async def test_missing_right_is_named(valkey, make_context):
+    """Without SCAN nothing can be found: unknown, and the message names the rule."""
+    admin = redis.Redis(port=valkey.port)
+    admin.execute_command("ACL", "SETUSER", "blind", "on", ">secret", "~*", "+info", "+client|setname")
+    bus = Bus(valkey, make_context, url=f"redis://blind:secret@127.0.0.1:{valkey.port}/0")
+    with pytest.raises(NotMeasurable, match="scan"):
+        await bus.run()
+    await bus.client.close()
+    admin.execute_command("ACL", "DELUSER", "blind")
+
+
+async def test_dead_server_is_down(own_valkey, make_context):
+    """A server that is away raises in our words, and the state survives it."""
+    bus = Bus(own_valkey, make_context)
+    await bus.run()
+    own_valkey.stop()
+    with pytest.raises(TargetUnreachable):
+        await bus.run()
+    await bus.client.close()
+
+
+async def test_stream_names_are_bounded_by_patterns(bus):
+    """Many streams and groups, few label sets."""
+    for n in range(20):
+        bus.redis.xgroup_create(f"agent_messages:a{n}", f"group_{n}", "0", mkstream=True)
+    finding = await bus.run()
+    streams = {row.labels["stream"] for row in finding.rows if "stream" in row.labels}
+    groups = {row.labels["group"] for row in finding.rows if "group" in row.labels}
+    assert (streams, groups) == ({"agent_messages:*"}, {"group_*"})

@@ -1,0 +1,275 @@
+"""Kind `http`: judging answers of a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+from pydantic import ValidationError
+
+from sentinel.adapters.http import HttpClient, HttpResponse
+from sentinel.core.model import Histogram, Status
+from sentinel.demo.servers import free_port
+from sentinel.errors import NotMeasurable, TargetRejected
+from sentinel.probes.http import BOUNDS, KIND, HttpOptions, HttpState, _finding
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture
+async def look(make_context):
+    """`look(answer, **options)`: serve this body (or handler), run the kind once."""
+    clients, runners = [], []
+
+    async def once(answer, state=None, budget=None, status: int = 200, **options):
+        async def fixed(_request: web.Request) -> web.Response:
+            return web.Response(body=answer if isinstance(answer, bytes) else json.dumps(answer), status=status)
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", answer if callable(answer) else fixed)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        client = HttpClient("api", f"http://127.0.0.1:{port}", budget=budget)
+        clients.append(client)
+        runners.append(runner)
+        context = make_context({"resource": client}, state=state or HttpState(), check="api-health")
+        return await KIND.run(HttpOptions.model_validate(options), context)
+
+    yield once
+    for client in clients:
+        await client.close()
+    for runner in runners:
+        await runner.cleanup()
+
+
+def asserting(**assertion) -> dict:
+    return {"assertions": [assertion]}
+
+
+BODY = {"status": "unhealthy", "n": 3, "ok": True, "components": {"a": {"s": "up"}, "b": {"s": "down"}}, "none": None}
+
+
+@pytest.mark.parametrize(
+    ("assertion", "good"),
+    [
+        ({"path": "$.status", "equals": "unhealthy"}, True),
+        ({"path": "$.status", "equals": "healthy"}, False),
+        ({"path": "$.ok", "equals": True}, True),
+        ({"path": "$.ok", "equals": 1}, False),
+        ({"path": "$.n", "equals": 3}, True),
+        ({"path": "$.none", "equals": None}, True),
+        ({"path": "$.n", "equals": None}, False),
+        ({"path": "$.components.*.s", "one_of": ["up", "down"]}, True),
+        ({"path": "$.components.*.s", "one_of": ["up"]}, False),
+        ({"path": "$.status", "matches": "un"}, True),
+        ({"path": "$.status", "matches": "healthy"}, False),
+        ({"path": "$.n", "matches": "3"}, False),
+        ({"path": "$.n", "min": 3.0, "max": 3.0}, True),
+        ({"path": "$.n", "min": 3.5}, False),
+        ({"path": "$.n", "max": 2.5}, False),
+        ({"path": "$.status", "min": 0.0}, False),
+        ({"path": "$.ok", "min": 0.0}, False),
+        ({"path": "$.n"}, True),
+        ({"path": "$.missing"}, False),
+        ({"path": "$.missing", "equals": "x"}, False),
+        ({"path": "$.missing", "exists": False}, True),
+        ({"path": "$.metadata.error", "exists": False}, True),
+        ({"path": "$.status", "exists": False}, False),
+        ({"path": "$.components[?@.s == 'down'].s", "exists": True}, True),
+    ],
+)
+async def test_assertions_on_the_body(look, assertion, good):
+    """Each condition holds for the values it means, and 200 with a wrong body is down (R9)."""
+    finding = await look(BODY, assertions=[assertion])
+    assert finding.status is (Status.UP if good else Status.DOWN), finding.detail
+
+
+async def test_assertion_may_mean_degraded(look):
+    """The check says what a wrong value means."""
+    finding = await look(BODY, assertions=[{"path": "$.n", "max": 1.0, "status": "degraded"}])
+    assert finding.status is Status.DEGRADED
+    assert "$.n is 3, not at most 1" in finding.detail
+
+
+async def test_hostile_value_is_shown_harmlessly(look):
+    """What the body says is quoted in printable ASCII and cut."""
+    finding = await look({"s": "\x1b[2J" + "é" * 1000}, assertions=[{"path": "$.s", "equals": "ok"}])
+    assert finding.detail.replace("…", "").isascii()
+    assert finding.detail.isprintable()
+    assert len(finding.detail) < 250
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[" * 60000, b"\xff\xfe", b""])
+async def test_body_that_is_no_json_is_down(look, body):
+    """Assertions on what can't be parsed, also absurdly deep, fail with that reason."""
+    finding = await look(body, assertions=[{"path": "$.a"}])
+    assert finding.status is Status.DOWN
+    assert "not JSON" in finding.detail
+
+
+async def test_content(look):
+    """The expected text decides; without it 200 is down."""
+    assert (await look(b"welcome to acme", contains="acme")).status is Status.UP
+    assert (await look(b"parked domain", contains="acme")).status is Status.DOWN
+
+
+async def test_body_over_the_limit_is_not_judged(look):
+    """What was not read can't be said to be missing."""
+    finding = await look(b"x" * 2000 + b"acme", contains="acme", max_body="1kB")
+    assert finding.status is Status.UNKNOWN
+    finding = await look(b"[" + b"1," * 1000 + b"1]", max_body="1kB", **asserting(path="$"))
+    assert finding.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "expect", "verdict"),
+    [
+        (200, [200], Status.UP),
+        (204, [200, 204], Status.UP),
+        (500, [200], Status.DOWN),
+        (404, [200], Status.DOWN),
+        (503, [200], Status.DOWN),
+        (429, [200], Status.DEGRADED),
+        (401, [200], Status.UNKNOWN),
+        (403, [200], Status.UNKNOWN),
+        (401, [401], Status.UP),
+    ],
+)
+async def test_status_codes(look, status, expect, verdict):
+    """Expected is up; refused credentials are ours; asked to stay away is degraded; anything else is down."""
+    assert (await look(b"", status=status, expect=expect)).status is verdict
+
+
+async def test_latency_levels(look):
+    """Over a level it is what the level says, the worse one alone."""
+    assert (await look(b"", latency={"degraded": "10s"})).status is Status.UP
+    assert (await look(b"", latency={"degraded": "0.001ms"})).status is Status.DEGRADED
+    finding = await look(b"", latency={"degraded": "0.001ms", "down": "0.002ms"})
+    assert finding.status is Status.DOWN
+    assert finding.detail.count("answer took") == 1
+
+
+async def test_trace_context_travels(look):
+    """The run's trace id is in a well-formed traceparent with a parent id of its own."""
+    seen = []
+
+    async def keep(request: web.Request) -> web.Response:
+        seen.append(request.headers["traceparent"])
+        return web.Response()
+
+    await look(keep)
+    await look(keep)
+    assert all(re.fullmatch(r"00-0123456789abcdef0123456789abcdef-[0-9a-f]{16}-01", text) for text in seen)
+    assert seen[0] != seen[1]
+
+
+async def test_method_headers_and_body(look):
+    """The check's own request is sent, and secrets in headers are not shown."""
+    seen = {}
+
+    async def keep(request: web.Request) -> web.Response:
+        seen.update(method=request.method, token=request.headers["X-Token"], body=await request.text())
+        return web.Response(status=500)
+
+    options = {"method": "POST", "headers": {"X-Token": "s3cret"}, "body": "{}", "path": "/x?a=b"}
+    finding = await look(keep, **options)
+    assert seen == {"method": "POST", "token": "s3cret", "body": "{}"}
+    assert "s3cret" not in repr(finding) + repr(HttpOptions.model_validate(options))
+
+
+async def test_spent_budget_is_unknown(look):
+    """A redirect over a budget of one request is our side."""
+
+    async def away(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/x"})
+
+    with pytest.raises(NotMeasurable, match="budget spent"):
+        await look(away, budget=(1, 60.0), redirects=2)
+
+
+async def test_backing_off_is_degraded(look, make_context):
+    """The run after a 429 is not sent and not down."""
+    clients = []
+
+    async def once(_request: web.Request) -> web.Response:
+        clients.append(1)
+        return web.Response(status=429, headers={"Retry-After": "60"})
+
+    runner = web.AppRunner(app := web.Application())
+    app.router.add_get("/", once)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
+    client = HttpClient("api", f"http://127.0.0.1:{port}")
+    context = make_context({"resource": client}, state=HttpState())
+    assert (await KIND.run(HttpOptions(), context)).status is Status.DEGRADED
+    with pytest.raises(TargetRejected):
+        await KIND.run(HttpOptions(), context)
+    await client.close()
+    await runner.cleanup()
+    assert len(clients) == 1
+
+
+async def test_measurements(look):
+    """All declared ones but the certificate's come, with exactly their labels; the histogram counts over a restart."""
+    state = HttpState()
+    await look(b"", state=state)
+    finding = await look(b"", state=HttpState(state.dump()))
+    labels = {m.name: set(m.labels) for m in KIND.measurements}
+    assert {n for row in finding.rows for n in row.values} == set(labels) - {"certificate_remaining_seconds"}
+    assert all(set(row.labels) == labels[name] for row in finding.rows for name in row.values)
+    histogram = finding.rows[0].values["duration_seconds"]
+    assert isinstance(histogram, Histogram)
+    assert histogram.total == 2
+
+
+def test_histogram_is_cumulative():
+    """Each bucket counts what is not above its bound; bounds are inclusive."""
+    state = HttpState()
+    for seconds in (0.005, 0.1, 99.0):
+        histogram = state.observe(seconds)
+    assert dict(zip(BOUNDS, histogram.counts, strict=True))[0.1] == 2
+    assert histogram.counts[0] == 1
+    assert (histogram.total, histogram.sum) == (3, pytest.approx(99.105))
+
+
+async def test_nobody_there_is_down_with_target_up_zero(make_context):
+    """Refused: down, and the gauge is 0, not missing."""
+    client = HttpClient("api", f"http://127.0.0.1:{free_port()}")
+    finding = await KIND.run(HttpOptions(), make_context({"resource": client}, state=HttpState()))
+    await client.close()
+    assert finding.status is Status.DOWN
+    assert [dict(row.values) for row in finding.rows] == [{"target_up": 0.0}]
+
+
+@pytest.mark.parametrize(("days", "status"), [(13.9, Status.DEGRADED), (14.1, Status.UP)])
+def test_certificate_near_its_end_is_degraded(days, status):
+    """14 days before its end it is time to renew (C6)."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    response = HttpResponse(200, {}, b"", 0.1, False, certificate_expires=now + timedelta(days=days))
+    assert _finding(HttpOptions(), response, [], now).status is status
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "x"},
+        {"path": "/a b"},
+        {"assertions": [{"path": "not a path"}]},
+        {"assertions": [{"path": "$.a", "matches": "("}]},
+        {"headers": {"A": "b\r\nC: d"}},
+        {"method": "BREW"},
+        {"expect": []},
+        {"max_body": "2MB"},
+        {"deadline": 5},
+    ],
+)
+def test_bad_options_are_refused(options):
+    """Each is a problem of the configuration, not of a run."""
+    with pytest.raises(ValidationError):
+        HttpOptions.model_validate(options)

@@ -1,0 +1,287 @@
+"""Kind `postgres` against a real server with known faults in it."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from sentinel.adapters import postgres_queries
+from sentinel.adapters.postgres import PostgresClient
+from sentinel.core.model import Status
+from sentinel.demo.servers import PostgresServer
+from sentinel.errors import NotMeasurable
+from sentinel.probes.postgres import KIND, PostgresOptions, PostgresState
+
+
+@pytest.fixture
+def admin(postgres: PostgresServer):
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, admin):
+    """A database of this test's own."""
+    name = "health"
+    admin.execute(f"drop database if exists {name} with (force)")
+    admin.execute(f"create database {name}")
+    yield name
+    admin.execute(f"drop database if exists {name} with (force)")
+
+
+@pytest.fixture
+def monitor(admin) -> str:
+    """A login role that is a member of pg_monitor and nothing else."""
+    create_role(admin, "watcher")
+    admin.execute("grant pg_monitor to watcher")
+    return "watcher"
+
+
+def create_role(admin, name: str) -> None:
+    admin.execute(f"do $$ begin create role {name} login; exception when duplicate_object then null; end $$")
+
+
+@pytest.fixture
+async def look(postgres, database, monitor, make_context):
+    """Runs the kind once as the monitor role; `state` and options may be given."""
+    clients = []
+
+    async def once(state=None, user: str = monitor, utcnow=None, **options):
+        client = PostgresClient("main", postgres.dsn(database, user))
+        clients.append(client)
+        extra = {"utcnow": utcnow} if utcnow else {}
+        context = make_context({"resource": client}, state=state or PostgresState(), **extra)
+        return await KIND.run(PostgresOptions.model_validate(options), context)
+
+    yield once
+    for client in clients:
+        await client.close()
+
+
+def values(finding) -> dict[str, float]:
+    """Measurements of the server itself."""
+    found: dict[str, float] = {}
+    for row in finding.rows:
+        if set(row.labels) == {"server"}:
+            found.update(row.values)
+    return found
+
+
+async def test_healthy_server_is_up_as_pg_monitor_only(look):
+    """Every query runs for a role that is only in pg_monitor, and every declared measurement of a server comes."""
+    finding = await look()
+    assert finding.status is Status.UP, finding.detail
+    declared = {m.name for m in KIND.measurements if m.labels == ("server",)}
+    assert set(values(finding)) == declared
+    assert finding.key is not None
+    assert finding.key[0] == "connections"
+
+
+async def test_rows_carry_exactly_the_declared_labels(look):
+    """Each row has all labels of each measurement that it carries."""
+    finding = await look()
+    labels = {m.name: set(m.labels) for m in KIND.measurements}
+    assert all(set(row.labels) == labels[name] for row in finding.rows for name in row.values)
+
+
+async def test_holders_of_the_horizon_exist_at_zero(look):
+    """All four holders are there although nobody holds anything."""
+    finding = await look()
+    holders = {row.labels["holder"] for row in finding.rows if "holder" in row.labels}
+    assert holders == {"backend", "slot", "prepared", "standby"}
+
+
+async def test_without_pg_monitor_it_is_blind_and_says_the_remedy(look, admin):
+    """What may not be seen is unknown, not absent; what can be seen is still reported."""
+    create_role(admin, "plain")
+    finding = await look(user="plain")
+    assert finding.status is Status.UNKNOWN
+    assert "blind" in finding.detail
+    assert finding.guidance == 'GRANT pg_monitor TO "plain"'
+    seen = values(finding)
+    assert {"lock_waiters", "commits_total", "invalid_indexes", "archiver_failing"} <= set(seen)
+    assert not {"connections_used", "longest_transaction_seconds"} & set(seen)
+    assert not [row for row in finding.rows if "holder" in row.labels]
+
+
+async def test_session_idle_in_transaction_is_found_with_its_pid(look, postgres, database):
+    """A forgotten transaction is reported with the number of its process (B11)."""
+    with psycopg.connect(postgres.dsn(database)) as other:
+        pid = other.execute("select pg_backend_pid()").fetchone()[0]
+        finding = await look(max_idle_in_transaction="1ms")
+    assert finding.status is Status.DEGRADED
+    assert f"pid {pid} idle in transaction" in finding.detail
+
+
+async def test_long_transaction_is_found(look, postgres, database):
+    """The age of the oldest transaction is judged by its own level."""
+    with psycopg.connect(postgres.dsn(database)) as other:
+        pid = other.execute("select pg_backend_pid()").fetchone()[0]
+        finding = await look(max_transaction_age="1ms")
+    assert f"pid {pid} in one transaction" in finding.detail
+
+
+async def test_lock_wait_names_who_blocks(look, postgres, database, admin):
+    """A waiting lock request is counted, and the blocker named (B9)."""
+    with (
+        psycopg.connect(postgres.dsn(database), autocommit=True) as setup,
+        psycopg.connect(postgres.dsn(database)) as holder,
+        psycopg.connect(postgres.dsn(database)) as waiter,
+    ):
+        setup.execute("create table locked (id int)")
+        holder.execute("lock table locked in access exclusive mode")
+        waiter.pgconn.send_query(b"begin; lock table locked")
+        pid = holder.info.backend_pid
+        while not admin.execute("select 1 from pg_locks where not granted").fetchone():
+            pass
+        finding = await look(max_lock_wait="1ms")
+        holder.rollback()
+        waiter.pgconn.finish()
+    assert values(finding)["lock_waiters"] == 1
+    assert f"blocked by {pid}" in finding.detail
+
+
+async def test_connections_are_counted_exactly(look, postgres, database, admin):
+    """used is every client session of the server, ours included."""
+    others = [psycopg.connect(postgres.dsn(database)) for _ in range(5)]
+    expected = admin.execute(
+        "select count(*) + 1 from pg_stat_activity where backend_type = 'client backend'"
+    ).fetchone()[0]
+    finding = await look(max_connections_used="1%")
+    for other in others:
+        other.close()
+    assert values(finding)["connections_used"] == expected
+    assert values(finding)["connections_usable"] == 57
+    assert "connections used" in finding.detail
+
+
+async def test_invalid_index_is_named(look, postgres, database):
+    """An index that a failed CONCURRENTLY build left behind is found."""
+    with psycopg.connect(postgres.dsn(database), autocommit=True) as setup:
+        setup.execute("create table twice (id int)")
+        setup.execute("insert into twice values (1), (1)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            setup.execute("create unique index concurrently broken_index on twice (id)")
+    finding = await look()
+    assert values(finding)["invalid_indexes"] == 1
+    assert "broken_index" in finding.detail
+
+
+async def test_prepared_slot_and_archiver_figures(own_postgres, make_context):
+    """A slot's retained WAL and a failing archiver are seen."""
+    own_postgres.stop()
+    server = PostgresServer(
+        own_postgres.folder,
+        port=own_postgres.port,
+        settings=("archive_mode=on", "archive_command=false", "wal_level=replica"),
+    )
+    server.start()
+    try:
+        with psycopg.connect(server.dsn(), autocommit=True) as setup:
+            setup.execute("select pg_create_physical_replication_slot('kept', true)")
+            setup.execute("create table filler as select generate_series(1, 20000)")
+            setup.execute("select pg_switch_wal()")
+            while not setup.execute("select 1 from pg_stat_archiver where failed_count > 0").fetchone():
+                pass
+        client = PostgresClient("main", server.dsn())
+        context = make_context({"resource": client}, state=PostgresState())
+        options = PostgresOptions.model_validate({"max_slot_retained": "1kB", "max_archiver_failing": "1ms"})
+        finding = await KIND.run(options, context)
+        await client.close()
+    finally:
+        server.stop(signal.SIGQUIT)
+    assert "archiving fails" in finding.detail
+    assert "slot kept retains" in finding.detail
+    assert next(r for r in finding.rows if r.labels.get("slot") == "kept").values["slot_retained_bytes"] > 1000
+
+
+async def test_counters_count_since_the_first_look(look, admin, postgres, database):
+    """The first look is the baseline; deadlocks and rollbacks made after it are counted exactly."""
+    while admin.execute(
+        "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+    ).fetchone():
+        pass
+    state = PostgresState()
+    first = await look(state)
+    assert values(first)["rollbacks_total"] == 0
+    with psycopg.connect(postgres.dsn(database)) as other:
+        for _ in range(7):
+            other.execute("select 1")
+            other.rollback()
+        other.execute("select pg_stat_force_next_flush()")
+        other.rollback()
+    admin.execute("select pg_stat_force_next_flush()")
+    second = await look(PostgresState(state.dump()))
+    assert values(second)["rollbacks_total"] == 8
+
+
+async def test_counters_never_go_back_when_statistics_are_reset(look, postgres, database):
+    """pg_stat_reset() in the middle is no negative step."""
+    state = PostgresState()
+    await look(state)
+    with psycopg.connect(postgres.dsn(database), autocommit=True) as other:
+        for _ in range(50):
+            other.execute("select 1")
+        other.execute("select pg_stat_force_next_flush()")
+    before = values(await look(state))["commits_total"]
+    with psycopg.connect(postgres.dsn(database), autocommit=True) as other:
+        other.execute("select pg_stat_reset()")
+    assert values(await look(state))["commits_total"] >= before
+
+
+async def test_another_cluster_behind_the_address_is_shown_for_an_hour(look):
+    """A changed system identifier is degraded while it is fresh, then accepted."""
+    state = PostgresState({"system": "42", "timeline": 1, "last": {"1": {}}})
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    finding = await look(state, utcnow=lambda: now)
+    assert finding.status is Status.DEGRADED
+    assert "another cluster answers" in finding.detail
+    restored = PostgresState(state.dump())
+    assert (await look(restored, utcnow=lambda: now + timedelta(minutes=59))).status is Status.DEGRADED
+    assert (await look(restored, utcnow=lambda: now + timedelta(minutes=61))).status is Status.UP
+
+
+async def test_timeline_change_is_a_failover(look, admin):
+    """The same cluster on a new timeline is told apart from another cluster."""
+    system = admin.execute("select system_identifier::text from pg_control_system()").fetchone()[0]
+    finding = await look(PostgresState({"system": system, "timeline": 7}))
+    assert "timeline 7 → 1" in finding.detail
+
+
+async def test_a_failing_query_takes_only_its_own_figures(look, monkeypatch):
+    """One broken query is unknown and named; the other figures come."""
+    broken = tuple(
+        postgres_queries.HealthQuery(q.name, {14: "select nonsense"}) if q.name == "locks" else q
+        for q in postgres_queries.HEALTH
+    )
+    monkeypatch.setattr("sentinel.probes.postgres.HEALTH", broken)
+    finding = await look()
+    assert finding.status is Status.UNKNOWN
+    assert "locks: no such column" in finding.detail
+    assert "connections_used" in values(finding)
+    assert "lock_waiters" not in values(finding)
+
+
+async def test_dead_server_is_down_with_up_zero(make_context):
+    """Nobody at the address: down, and sentinel_pg_up is 0, not missing."""
+    client = PostgresClient("main", "postgresql://u@127.0.0.1:1/x")
+    finding = await KIND.run(PostgresOptions(), make_context({"resource": client}, state=PostgresState()))
+    assert finding.status is Status.DOWN
+    assert [dict(row.values) for row in finding.rows] == [{"up": 0.0}]
+
+
+async def test_refused_credentials_are_not_down(look, admin):
+    """Our own wrong address or rights raise unknown."""
+    with pytest.raises(NotMeasurable):
+        await look(user="nobody_at_all")
+
+
+@pytest.mark.parametrize("version", [14, 15, 16, 17, 18])
+def test_every_version_has_one_text_per_query(version):
+    """The text of the newest variant that is not newer than the server; collations begin with 15."""
+    names = {query.name for query in postgres_queries.HEALTH if query.text(version)}
+    missing = {query.name for query in postgres_queries.HEALTH} - names
+    assert missing == ({"collations"} if version == 14 else set())

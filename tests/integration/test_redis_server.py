@@ -1,0 +1,151 @@
+"""The kind `redis_server` on real servers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from sentinel.adapters.redis import RedisClient
+from sentinel.core.model import Status
+from sentinel.errors import WrongTarget
+from sentinel.probes import redis_server
+from sentinel.probes.redis_server import RedisServerOptions, RedisServerState
+
+
+class Bench:
+    """One probe with its state, and an admin's client."""
+
+    def __init__(self, server, make_context, url=None, **options) -> None:
+        self.client = RedisClient("bus", url or server.url)
+        self.redis = redis.Redis(port=server.port)
+        self.options = RedisServerOptions.model_validate(options)
+        self.state = RedisServerState()
+        self.make_context = make_context
+
+    async def run(self):
+        context = self.make_context({"resource": self.client}, self.state, check="bus-server")
+        finding = await redis_server.run(self.options, context)
+        declared = {m.name: m for m in redis_server.KIND.measurements}
+        for row in finding.rows:
+            assert all(set(row.labels) == set(declared[name].labels) for name in row.values)
+        self.state = RedisServerState(json.loads(json.dumps(self.state.dump())))
+        return finding
+
+
+@pytest.fixture
+async def bench(own_valkey, make_context):
+    made = Bench(own_valkey, make_context)
+    yield made
+    await made.client.close()
+
+
+async def test_healthy_server_is_up_and_was_written_to(bench):
+    """Up on both families, with a key of our own that expires."""
+    finding = await bench.run()
+    assert finding.status is Status.UP, finding.detail
+    assert 0 < bench.redis.ttl("sentinel:probe:bus-server") <= 60
+
+
+async def test_redis_7_is_up_too(redis7, make_context):
+    """The other family."""
+    bench = Bench(redis7, make_context)
+    assert (await bench.run()).status is Status.UP
+    await bench.client.close()
+
+
+async def test_refused_writes_are_degraded(bench):
+    """maxmemory reached: writes are refused although PING is green."""
+    bench.redis.config_set("maxmemory", 1)
+    finding = await bench.run()
+    assert finding.status is Status.DEGRADED
+    assert "writes are refused" in finding.detail
+    assert bench.redis.ping()
+
+
+async def test_write_without_the_right_is_unknown_and_names_the_rule(bench, own_valkey):
+    """NOPERM on our key is our side: unknown, with the rule; the rest is still judged."""
+    bench.redis.execute_command(
+        "ACL", "SETUSER", "ro", "on", ">x", "%R~*", "+info", "+time", "+scan", "+client|setname"
+    )
+    bench.client = RedisClient("bus", f"redis://ro:x@127.0.0.1:{own_valkey.port}/0")
+    finding = await bench.run()
+    assert finding.status is Status.UNKNOWN
+    assert "set" in finding.detail
+    assert "sentinel:probe:" in finding.guidance
+
+
+async def test_eviction_policy_matters_only_with_streams(bench):
+    """allkeys-lru is degraded once a stream is in use, unless it is accepted."""
+    bench.redis.config_set("maxmemory-policy", "allkeys-lru")
+    assert (await bench.run()).status is Status.UP
+    bench.redis.xadd("s", {"f": "v"})
+    finding = await bench.run()
+    assert finding.status is Status.DEGRADED
+    assert "allkeys-lru" in finding.detail
+    assert "noeviction" in finding.guidance
+    bench.options = RedisServerOptions(accept_eviction=True)
+    assert (await bench.run()).status is Status.UP
+
+
+async def test_evicted_keys_are_counted(bench):
+    """Evictions since the last run: degraded, and the total rises by as many."""
+    await bench.run()
+    bench.redis.config_set("maxmemory-policy", "allkeys-random")
+    for n in range(500):
+        bench.redis.set(f"k{n}", "x" * 2000)
+    bench.redis.config_set("maxmemory", bench.redis.info("memory")["used_memory"] - 300_000)
+    for _ in range(3):
+        bench.redis.set("more", "x")
+    expected = bench.redis.info("stats")["evicted_keys"]
+    finding = await bench.run()
+    (total,) = [row.values["evicted_keys_total"] for row in finding.rows if "evicted_keys_total" in row.values]
+    assert expected > 0
+    assert total >= expected
+    assert finding.status is Status.DEGRADED
+    assert "evicted" in finding.detail
+
+
+async def test_replica_in_place_of_the_primary_is_degraded(bench, own_valkey):
+    """A role that is not the expected one, and the change of role as suspected loss."""
+    await bench.run()
+    bench.redis.config_set("replica-read-only", "no")
+    bench.redis.replicaof("127.0.0.1", 1)
+    finding = await bench.run()
+    assert finding.status is Status.DEGRADED
+    assert "role is slave" in finding.detail
+    assert "data loss suspected" in finding.detail
+
+
+async def test_restarted_server_is_noticed(bench, own_valkey):
+    """Another run_id behind the address: what was not persisted is lost."""
+    await bench.run()
+    own_valkey.stop()
+    own_valkey.start()
+    bench.client = RedisClient("bus", own_valkey.url)
+    finding = await bench.run()
+    assert finding.status is Status.DEGRADED
+    assert "restarted" in finding.detail
+    assert (await bench.run()).status is Status.UP
+
+
+async def test_clock_of_the_server_is_compared(bench):
+    """The offset is exported; a tolerance below it degrades."""
+    finding = await bench.run()
+    assert any("clock_offset_seconds" in row.values for row in finding.rows)
+    bench.options = RedisServerOptions.model_validate({"clock_tolerance": "1ms"})
+    make = bench.make_context
+    bench.make_context = lambda *args, **kw: make(*args, utcnow=lambda: datetime.now(UTC) + timedelta(hours=1), **kw)
+    finding = await bench.run()
+    assert finding.status is Status.DEGRADED
+    assert "clock" in finding.detail
+
+
+async def test_another_kind_of_server_is_named(postgres, make_context):
+    """A PostgreSQL behind the address is a wrong target, not a dead bus."""
+    bench = Bench(postgres, make_context, url=f"redis://127.0.0.1:{postgres.port}/0")
+    with pytest.raises(WrongTarget, match="PostgreSQL"):
+        await bench.run()
+    await bench.client.close()

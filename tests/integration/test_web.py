@@ -1,0 +1,344 @@
+"""The web application over real HTTP: routes, hosts, headers, limits, hostile names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sentinel.core.incident import Event
+from sentinel.core.model import Attempt, Incident, IncidentState, Status
+from sentinel.errors import StateError
+from sentinel.store import Changes, CheckView, ComponentView, Gap
+from sentinel.store.sqlite import SqliteStore
+from sentinel.web import guard
+from sentinel.web.app import ROUTES, make_app
+from sentinel.web.document import status_document
+from sentinel.web.guard import listen_hosts
+
+T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script>"
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def check(name: str, **changes: Any) -> CheckView:
+    fields: dict[str, Any] = {
+        "name": name, "kind": "tcp", "component": "bus", "status": "up", "soft": "up", "since": T0, "detail": "fine",
+        "key": ("acked", "99 %"), "guidance": "", "evidence": {}, "rows": [], "runs": 3, "every": 5.0,
+        "last_run": at(97), "duration": 0.5, "outcome": "ok", "quality": "observed", "trace_id": "t", "runbook": "",
+        "flapping": False,
+    }  # fmt: skip
+    return CheckView(**{**fields, **changes})
+
+
+class World:
+    """A running application and what it serves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = SqliteStore(folder)
+        self.reports = folder / "reports"
+        self.reports.mkdir()
+        self.renders = 0
+        self.ready = (True, "watching")
+        self.clock = 0.0
+        self.port = 0
+        self.session: aiohttp.ClientSession
+
+    def metrics(self) -> bytes:
+        self.renders += 1
+        return f"renders {self.renders}\n".encode()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, str]:
+        async with self.session.get(self.url(path), headers=headers, allow_redirects=False) as answer:
+            return answer, await answer.text()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """The application on a free port, with one component, one check and one incident."""
+    made = World(tmp_path)
+    made.store.commit(
+        Changes(
+            meta={"platform": "demo"},
+            checks=[check("bus-port")],
+            components=[ComponentView("bus", "down", T0, "gone", [], "", None, 2, "halted by an operator")],
+            incidents=[
+                Incident("I1", "bus", T0, IncidentState.OPEN, Status.DOWN, "connection refused", "bus-port"),
+                Incident("I0", "api", at(-99), IncidentState.CLOSED, Status.DOWN, "old", closed=at(-9)),
+            ],
+            events=[("I1", T0, Event("opened", "bus is down"), {"port": 6379})],
+        )
+    )
+    made.store.claim_attempt(Attempt("I1", 1, "bus", "restart", "down", at(5)))
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    made.port = sock.getsockname()[1]
+    app = make_app(
+        made.store,
+        made.metrics,
+        lambda: made.ready,
+        listen_hosts("127.0.0.1", made.port),
+        reports=made.reports,
+        now=lambda: at(100),
+        monotonic=lambda: made.clock,
+    )
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.SockSite(runner, sock).start()
+    async with aiohttp.ClientSession() as made.session:
+        yield made
+    await runner.cleanup()
+    made.store.close()
+
+
+def test_every_route_declares_its_scope() -> None:
+    """The route table is the whole of the application: every route is there, is GET and has the scope read."""
+    app = make_app(None, lambda: b"", lambda: (True, ""), frozenset())  # type: ignore[arg-type]
+    served = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
+    assert {path for _, path in served} == {route.path for route in ROUTES}
+    assert {method for method, _ in served} == {"GET", "HEAD"}
+    assert {route.scope for route in ROUTES} == {"read"}
+
+
+async def test_every_route_answers_with_security_headers(world: World) -> None:
+    """Each route of the table answers a GET, with the headers of the specification, and refuses to be written to."""
+    (world.reports / "r.md").write_text("text")
+    names = {"/reports/{name}": "r.md", "/static/{name}": "page.css"}
+    for route in ROUTES:
+        path = route.path.replace("{id}", "I1").replace("{name}", names.get(route.path, ""))
+        answer, _ = await world.get(path)
+        assert answer.status == 200, path
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "script-src 'unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Server"] == "sentinel"
+        assert "Set-Cookie" not in answer.headers
+        async with world.session.post(world.url(path), json={}) as refused:
+            assert refused.status == 405
+            assert refused.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert "GET" in refused.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil:{port}", "x@127.0.0.1:{port}"]
+)
+async def test_foreign_host_is_refused(world: World, host: str) -> None:
+    """Any Host but the exact ones gets 421, on every path, and no data."""
+    for path in ("/", "/metrics", "/api/v1/status", "/-/healthy", "/nothing"):
+        answer, text = await world.get(path, Host=host.format(port=world.port))
+        assert answer.status == 421
+        assert "bus" not in text
+
+
+async def test_known_hosts_are_served(world: World) -> None:
+    """Loopback under its names with the port is served, in any case of letters."""
+    for host in (f"127.0.0.1:{world.port}", f"LocalHost:{world.port}", f"[::1]:{world.port}"):
+        answer, _ = await world.get("/-/healthy", Host=host)
+        assert answer.status == 200
+
+
+def test_hosts_of_a_listen_address() -> None:
+    """The configured address and loopback, each with the port."""
+    assert "sentinel.local:9130" in listen_hosts("Sentinel.local", 9130)
+    assert "[fd00::1]:9130" in listen_hosts("fd00::1", 9130)
+    assert listen_hosts("127.0.0.1", 1) == {"127.0.0.1:1", "localhost:1", "[::1]:1"}
+
+
+async def test_errors_are_json_for_programs(world: World) -> None:
+    """404 and 405 under /api are JSON with the status, elsewhere one line of text."""
+    for path in ("/api/v1/nothing", "/api/v1/incidents/nope"):
+        answer, text = await world.get(path)
+        assert (answer.status, json.loads(text)["status"]) == (404, 404)
+    async with world.session.delete(world.url("/api/v1/status")) as answer:
+        assert answer.status == 405
+        assert (await answer.json())["status"] == 405
+    answer, text = await world.get("/incident/nope")
+    assert (answer.status, text) == (404, "404: no such incident\n")
+
+
+async def test_store_that_cannot_be_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken store is 503 with its reason, and the next request works again."""
+
+    def broken(**_kwargs: Any) -> list[Incident]:
+        raise StateError("disk gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "incidents", broken)
+        for path in ("/", "/api/v1/status", "/api/v1/incidents"):
+            answer, text = await world.get(path)
+            assert answer.status == 503
+            assert "disk gone" in text
+    answer, _ = await world.get("/api/v1/status")
+    assert answer.status == 200
+
+
+async def test_metrics_are_rendered_once_a_second(world: World) -> None:
+    """Fifty scrapes within a second share one render; the next second has the next."""
+    answers = await asyncio.gather(*(world.get("/metrics") for _ in range(50)))
+    assert {text for _, text in answers} == {"renders 1\n"}
+    assert answers[0][0].headers["Content-Type"].startswith("text/plain; version=")
+    world.clock = 0.9
+    assert (await world.get("/metrics"))[1] == "renders 1\n"
+    world.clock = 1.1
+    assert (await world.get("/metrics"))[1] == "renders 2\n"
+
+
+async def test_readiness(world: World) -> None:
+    """/-/ready is 503 with the reason while the daemon is not ready; /-/healthy only says that it answers."""
+    assert (await world.get("/-/ready"))[0].status == 200
+    world.ready = (False, "configuration is being loaded")
+    answer, text = await world.get("/-/ready")
+    assert (answer.status, text) == (503, "configuration is being loaded\n")
+    assert (await world.get("/-/healthy"))[0].status == 200
+
+
+async def test_incident_api(world: World) -> None:
+    """Incidents newest first, `open=1` only the open ones; one incident with timeline and attempts."""
+    every = json.loads((await world.get("/api/v1/incidents"))[1])
+    assert [item["id"] for item in every] == ["I1", "I0"]
+    opened = json.loads((await world.get("/api/v1/incidents?open=1"))[1])
+    assert [item["id"] for item in opened] == ["I1"]
+    one = json.loads((await world.get("/api/v1/incidents/I1"))[1])
+    assert one["timeline"][0]["text"] == "bus is down"
+    assert one["attempts"][0]["n"] == 1
+    assert one["why"] == "halted by an operator"
+
+
+async def test_reports_are_served_sandboxed(world: World) -> None:
+    """Files of the report folder are listed and served by name, in a sandbox without scripts."""
+    (world.reports / "recovery-1.html").write_text("<p>hi</p>")
+    (world.reports / "recovery-1.json").write_text("{}")
+    world.store.add_report("recovery", T0, [str(world.reports / "recovery-1.html"), "/gone/x.md"], {"headline": "hm"})
+    answer, text = await world.get("/reports/recovery-1.html")
+    assert (answer.content_type, text) == ("text/html", "<p>hi</p>")
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert (await world.get("/reports/recovery-1.json"))[0].content_type == "application/json"
+    listed = json.loads((await world.get("/api/v1/reports"))[1])
+    assert listed[0]["files"] == ["recovery-1.html"]
+    assert "/reports/recovery-1.html" in (await world.get("/reports/"))[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..%2fsentinel.db", "%2e%2e/sentinel.db", "..%5csentinel.db", "%2fetc%2fpasswd", "link.md", ".hidden.md", "x.py",
+     "sub%2fx.md", "a%00.md", "sub.md", "..", "x.md%0a"],
+)  # fmt: skip
+async def test_no_path_leaves_the_report_folder(world: World, name: str) -> None:
+    """No traversal, no link, no hidden file, no folder, no other kind of file."""
+    secret = world.reports.parent / "secret.md"
+    secret.write_text("secret")
+    (world.reports / "link.md").symlink_to(secret)
+    for file in (".hidden.md", "x.py", "x.md"):
+        (world.reports / file).write_text("secret")
+    (world.reports / "sub.md").mkdir()
+    (world.reports / "sub").mkdir()
+    (world.reports / "sub" / "x.md").write_text("secret")
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    request = f"GET /reports/{name} HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nConnection: close\r\n\r\n"
+    writer.write(request.encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer.split()[1] in {b"404", b"400"}
+    assert b"secret" not in answer.split(b"\r\n\r\n", 1)[1]
+
+
+async def test_hostile_names_are_inert(world: World) -> None:
+    """Markup in any name is text on every page."""
+    incident = Incident(HOSTILE, HOSTILE, T0, IncidentState.OPEN, Status.DOWN, HOSTILE, HOSTILE, blocked_by=HOSTILE)
+    view = ComponentView(HOSTILE, "down", T0, HOSTILE, [], "", None, 0, HOSTILE)
+    event = (HOSTILE, T0, Event(HOSTILE, HOSTILE), {HOSTILE: HOSTILE})
+    hostile = check(HOSTILE, detail=HOSTILE, key=(HOSTILE, HOSTILE), kind=HOSTILE, component=HOSTILE)
+    world.store.commit(
+        Changes(meta={"platform": HOSTILE}, checks=[hostile], components=[view], incidents=[incident], events=[event])
+    )
+    world.store.add_report("recovery", T0, [], {"headline": HOSTILE})
+    for path in ("/", "/incident/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "/reports/"):
+        answer, text = await world.get(path)
+        assert answer.status == 200, path
+        assert HOSTILE not in text
+        assert "&lt;script&gt;" in text
+
+
+async def test_pages_have_no_inline_code(world: World) -> None:
+    """Pages load their own two files and nothing else: no inline script, style or handler."""
+    for path in ("/", "/incident/I1", "/reports/"):
+        text = (await world.get(path))[1]
+        assert "<style" not in text
+        assert "style=" not in text
+        assert text.count("<script") == text.count('<script src="/static/status.js"')
+        assert "http" not in text.replace("HTTP", "")
+        assert " on" not in "".join(part.split(">")[0] for part in text.split("<")[1:] if "=" in part.split(">")[0])
+
+
+async def test_too_many_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the limit of concurrent requests the answer is 503 at once; slow ones end at their deadline."""
+    monkeypatch.setattr(guard, "MAX_REQUESTS", 0)
+    assert (await world.get("/-/healthy"))[0].status == 503
+    monkeypatch.setattr(guard, "MAX_REQUESTS", 100)
+    monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.0)
+    assert (await world.get("/"))[0].status == 503
+
+
+def test_document(tmp_path: Path) -> None:
+    """The document: causes first, stale checks by age, why nothing is done, the last blindness."""
+    store = SqliteStore(tmp_path)
+    store.commit(
+        Changes(
+            checks=[
+                check("fresh"),
+                check("old", last_run=at(88.4), component="api", key=None),
+                check("edge", last_run=at(88.6), component="bus"),
+                check("never", last_run=None, status="unknown", detail="", component="db"),
+            ],
+            components=[
+                ComponentView("bus", "up", T0, "", ["host"], "process", 42, 0, ""),
+                ComponentView("api", "up", T0, "", [], "", None, 0, ""),
+            ],
+            incidents=[
+                Incident("B", "api", at(50), IncidentState.OPEN, Status.DOWN, "x", blocked_by="bus"),
+                Incident("A", "bus", at(10), IncidentState.OPEN, Status.DEGRADED, "y", exhausted=True),
+                Incident("R", "db", at(20), IncidentState.RECOVERING, Status.DOWN, "z", recovered=at(60)),
+            ],
+            gaps=[Gap(at(1), at(4), "stalled")],
+        )
+    )
+    document = status_document(store, at(100))
+    assert json.loads(json.dumps(document)) == document
+    assert {item["name"]: item["status"] for item in document["checks"]} == {
+        "fresh": "up", "old": "stale", "edge": "up", "never": "unknown",
+    }  # fmt: skip
+    by_name = {item["name"]: item for item in document["checks"]}
+    assert by_name["fresh"]["next_text"] == "in 2.0 s"
+    assert by_name["old"]["next_text"] == "overdue 6.6 s"
+    assert by_name["never"]["age_text"] == "never"
+    assert {item["name"]: item["status"] for item in document["components"]} == {"api": "stale", "bus": "up"}
+    assert [item["id"] for item in document["incidents"]] == ["A", "B", "R"]
+    why = {item["id"]: item["why"] for item in document["incidents"]}
+    assert "sentinel reset bus" in why["A"]
+    assert why["B"] == "blocked by bus: repair that first"
+    assert document["incidents"][1]["root_cause"] == "bus"
+    assert document["blind"]["text"] == "saw nothing for 3.0 s"
+    store.close()
+
+
+def test_document_of_an_empty_store(tmp_path: Path) -> None:
+    """Nothing watched is unknown, not up."""
+    store = SqliteStore(tmp_path)
+    assert status_document(store, T0)["status"] == "unknown"
+    store.close()

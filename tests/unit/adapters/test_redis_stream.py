@@ -1,0 +1,107 @@
+"""Replies as a server sends them, and what they mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentinel.adapters import redis_stream as rs
+from sentinel.adapters.stream_reader import DropWatch
+from sentinel.core.delivery import Question
+from sentinel.errors import NotMeasurable, SubjectError
+
+STREAM = [
+    b"length", 2, b"last-generated-id", b"5-1", b"max-deleted-entry-id", b"0-0", b"entries-added", 7,
+    b"recorded-first-entry-id", b"4-0", b"groups", 1, b"last-entry", [b"5-1", [b"field", b"12345"]],
+]  # fmt: skip
+GROUP = [
+    b"name", b"g", b"consumers", 1, b"pending", 3, b"last-delivered-id", b"4-0", b"entries-read", None, b"lag", 1,
+]  # fmt: skip
+
+
+def test_snapshot_is_read_from_raw_replies():
+    """All numbers, ids, the group, its oldest pending entry, the size of the newest entry."""
+    view = rs.parse_snapshot([[b"10", b"500000"], STREAM, [GROUP], [[b"3-0", b"c", 5, 1]]], ["g"])
+    assert (view.now, view.added, view.length, view.removed, view.entry_bytes) == (10.5, 7, 2, 5, 10)
+    assert (view.first, view.last) == ((4, 0), (5, 1))
+    group = view.groups["g"]
+    assert (group.pending, group.lag, group.entries_read, group.oldest_pending) == (3, 1, None, (3, 0))
+
+
+def test_server_without_entries_added_is_too_old():
+    """Redis 6.2 can't be measured, and the message says what is needed."""
+    old = STREAM[:4]
+    with pytest.raises(NotMeasurable, match=r"Redis 7\.0"):
+        rs.parse_snapshot([[b"1", b"0"], old, []], [])
+
+
+def test_error_of_the_stream_is_raised():
+    """A reply that is an error is that stream's error."""
+    with pytest.raises(SubjectError):
+        rs.parse_snapshot([[b"1", b"0"], SubjectError("no such key", code="NOKEY"), []], [])
+
+
+@pytest.mark.parametrize(
+    ("behind", "after", "read", "family", "trusted"),
+    [
+        (7, 6, 4, "count", (False, True)),
+        (4, 6, 4, "half", (False, True)),
+        (4, 3, 7, "rank", (True, False)),
+        (7, 3, 7, "rank-b", (True, False)),
+        (7, None, None, "unknown", (False, False)),
+    ],
+)
+def test_families_are_told_apart(behind, after, read, family, trusted):
+    """The table of measurement.md §1.2, by behaviour."""
+    found = rs.judge_capability({"lag": behind}, {"lag": after, "entries-read": read})
+    assert (found.family, (found.lag_exact, found.reads_counted)) == (family, trusted)
+
+
+def test_questions_become_commands():
+    """Exclusive start, open ends."""
+    pending = Question("pending", "g", (1, 2), (3, 4), 10)
+    live = Question("live", "g", (0, 0), None, 5)
+    assert rs.question_command(b"k", pending) == ("XPENDING", b"k", "g", "(1-2", "3-4", 10)
+    assert rs.question_command(b"k", live) == ("XRANGE", b"k", "-", "+", "COUNT", 5)
+
+
+def test_answer_at_its_cap_is_not_complete():
+    """A full list says that there may be more; a refused one says nothing."""
+    question = Question("live", "g", (0, 0), None, 2)
+    answer = rs.parse_answer(question, [[b"1-0", []], [b"2-0", []]])
+    assert answer is not None
+    assert answer.full
+    assert answer.count(9) == type(answer.count(9))(2, 9)
+    assert rs.parse_answer(question, SubjectError("x")) is None
+
+
+def test_overdue_is_asked_by_id_range():
+    """Never IDLE, which scans the whole pending list."""
+    command = rs.overdue_command(b"k", "g", 12.345, 100)
+    assert command[:4] == ("XPENDING", b"k", "g", "-")
+    assert str(command[4]).startswith("12345-")
+    assert "IDLE" not in command
+
+
+def test_names_that_are_not_utf8_are_shown_with_escapes():
+    """Readable, and marked."""
+    assert rs.display(b"a\xff") == "a\\xff"
+    assert rs.is_text("grün".encode())
+    assert not rs.is_text(b"a\xff")
+
+
+def test_dropping_calls_are_noticed_around_a_batch():
+    """A call between two batches changes the number; without INFO every claim is possible."""
+    info = {"cmdstat_xgroup|delconsumer": "calls=3,usec=1", "cmdstat_xclaim": "calls=2", "cmdstat_xadd": "calls=9"}
+    assert rs.count_dropping_calls(info) == (3, 2)
+    watch = DropWatch()
+    watch.note((1, 1), (1, 1))
+    claims = watch.claims
+    watch.note((1, 1), (1, 1))
+    assert (watch.deletions, watch.claims) == (0, claims)
+    watch.note((1, 1), (2, 1))
+    watch.note((2, 1), (2, 1))
+    assert watch.deletions == 2  # once too often rather than once too few
+    watch.note((2, 1), (2, 1))
+    assert watch.deletions == 2
+    watch.note(None, None)
+    assert watch.claims == claims + 1
