@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 import redis.asyncio as aredis
@@ -58,11 +58,12 @@ class RedisClient:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._options = {"url": url, "password": password, "timeout": timeout, "monotonic": monotonic}
+        self._url, self._password, self._timeout, self._monotonic = url, password, timeout, monotonic
         credentials = {"password": password} if password else {}
-        pool: aredis.ConnectionPool = aredis.ConnectionPool.from_url(
+        pool: aredis.BlockingConnectionPool = aredis.BlockingConnectionPool.from_url(
             url,
             max_connections=max_connections,
+            timeout=timeout,
             decode_responses=False,
             protocol=2,
             socket_timeout=timeout,
@@ -73,13 +74,13 @@ class RedisClient:
             **credentials,
         )
         self._client = aredis.Redis(connection_pool=pool)
-        self._client.response_callbacks.clear()  # type: ignore[no-untyped-call]
+        self._client.response_callbacks.clear()
         self._pool = pool
         self._reconnect = Reconnect(f"{name} (Redis)", monotonic)
 
     async def call(self, *command: Any) -> Any:
         """Send one command, once; the raw reply."""
-        with self._translated():
+        async with self._translated():
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
@@ -90,37 +91,76 @@ class RedisClient:
         """MULTI … EXEC: an atomic snapshot or an atomic change. A failed command yields its TargetError."""
         return await self._batch(commands, transaction=True)
 
+    async def transactions(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
+        """Many atomic snapshots in one write: each batch is a MULTI … EXEC of its own.
+
+        A command that failed yields its TargetError; one that the server refused to queue fails its whole batch.
+        """
+        flat = [c for batch in batches for c in (("MULTI",), *batch, ("EXEC",))]
+        replies = iter(await self.pipeline(flat))
+        return [_unpack_transaction([next(replies) for _ in range(len(batch) + 2)]) for batch in batches]
+
     async def _batch(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
         if not commands:
             return []
-        with self._translated():
-            async with self._client.pipeline(transaction=transaction) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-                replies = await pipe.execute(raise_on_error=False)
+        async with self._translated(), self._client.pipeline(transaction=transaction) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            replies = await pipe.execute(raise_on_error=False)
         return [translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies]
 
     def dedicated(self, timeout: float | None = None) -> RedisClient:
         """A client with one connection of its own, for blocking reads; close it yourself."""
-        options = {**self._options, "timeout": timeout or self._options["timeout"]}
-        return RedisClient(self.name, options.pop("url"), max_connections=1, **options)
+        return RedisClient(
+            self.name,
+            self._url,
+            password=self._password,
+            timeout=timeout or self._timeout,
+            max_connections=1,
+            monotonic=self._monotonic,
+        )
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
         await self._pool.disconnect()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
         self._reconnect.admit()
         try:
             yield
-        except (rx.RedisError, OSError, asyncio.TimeoutError) as error:
+        except (rx.RedisError, OSError) as error:
             ours = translate(error)
-            if isinstance(ours, TargetUnreachable) or ours.code in _CREDENTIALS:
+            if "closed by server" in ours.message and await self._is_postgres():
+                ours = _wrong_server("PostgreSQL answers there", "")
+            if isinstance(ours, TargetUnreachable | WrongTarget) or ours.code in _CREDENTIALS:
                 self._reconnect.failed(ours)
             raise ours from error
         self._reconnect.succeeded()
+
+    async def _is_postgres(self) -> bool:
+        """A PostgreSQL hangs up on a Redis command without a word, but answers one letter to its own greeting."""
+        place = self._pool.connection_kwargs
+        answer = b""
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(min(self._timeout, 0.5)):
+                reader, writer = await asyncio.open_connection(place.get("host", "localhost"), place.get("port", 6379))
+                with closing(writer):
+                    writer.write(_SSL_REQUEST)
+                    answer = await reader.read(1)
+        return answer in {b"S", b"N"}
+
+
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
+def _unpack_transaction(replies: list[Any]) -> list[Any]:
+    """Replies of the commands between MULTI and EXEC."""
+    refused = next((reply for reply in replies if isinstance(reply, TargetError)), None)
+    if refused is not None:
+        return [refused] * (len(replies) - 2)
+    return [translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies[-1]]
 
 
 _CREDENTIALS = {"NOAUTH", "WRONGPASS"}
@@ -168,10 +208,14 @@ def _starting(text: str, code: str) -> TargetError:
 
 
 def _no_permission(text: str, code: str) -> TargetError:
-    return NotMeasurable(f"permission denied: {text}", "add the rule that the message names to sentinel's ACL", code=code)
+    return NotMeasurable(
+        f"permission denied: {text}", "add the rule that the message names to sentinel's ACL", code=code
+    )
 
 
 def _unreachable(text: str, _code: str) -> TargetError:
+    if "No connection available" in text:
+        return _pool_exhausted(text, _code)
     if "max number of clients" in text:
         return NotMeasurable(f"no connection left: {text}", "raise maxclients, or find who leaks connections")
     return TargetUnreachable(f"unreachable: {text}", "is the server running, and the address right?")
@@ -190,7 +234,7 @@ _BY_TYPE: list[tuple[type[BaseException] | tuple[type[BaseException], ...], Call
     (rx.AuthenticationError, _credentials),
     (rx.BusyLoadingError, _starting),
     (rx.MaxConnectionsError, _pool_exhausted),
-    ((rx.TimeoutError, asyncio.TimeoutError), _timed_out),
+    ((rx.TimeoutError, TimeoutError), _timed_out),
     (rx.InvalidResponse, _wrong_server),
     (rx.ConnectionError, _unreachable),
     (OSError, _unreachable),

@@ -1,0 +1,147 @@
+"""Cohorts: what was published between two snapshots, the questions a due one raises, and how it settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sentinel.core.delivery.group import OUTCOMES
+from sentinel.core.delivery.stream import ZERO, Anchor, Bounds, Id, format_id, parse_id
+
+DELIVER = "deliver"
+ACK = "ack"
+STAGES = (DELIVER, ACK)
+Open = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds after publishing by which an entry must be delivered to, and acknowledged by, each group."""
+
+    deliver: float
+    ack: float
+
+    def of(self, stage: str) -> float:
+        """Deadline of a stage in seconds."""
+        return self.deliver if stage == DELIVER else self.ack
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Everything published in (start, end], until every (group, stage) of `open` is settled."""
+
+    start: Anchor
+    end: Anchor
+    open: Open
+
+    @property
+    def size(self) -> int:
+        """The exact number of entries published."""
+        return self.end.rank - self.start.rank
+
+    def dump(self) -> list[Any]:
+        """JSON-able document."""
+        ends = [[format_id(a.id), a.rank, a.at] for a in (self.start, self.end)]
+        return [*ends, sorted(list(pair) for pair in self.open)]
+
+    @classmethod
+    def load(cls, document: Sequence[Any]) -> Cohort:
+        """What `dump` gave."""
+        start, end = (Anchor(parse_id(entry), rank, at) for entry, rank, at in document[:2])
+        return cls(start, end, frozenset((group, stage) for group, stage in document[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One cohort to be settled for one group at one stage."""
+
+    cohort: Cohort
+    group: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Ids the server must list, at most `cap`: `pending` of a group or `live`, in (after, upto]; upto None: no end."""
+
+    kind: str
+    group: str
+    after: Id
+    upto: Id | None
+    cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The listed ids. Full when the list reached the cap: there may be more."""
+
+    ids: tuple[Id, ...]
+    full: bool
+
+    def count(self, limit: int, after: Id = ZERO, upto: Id | None = None) -> Bounds:
+        """How many lie in (after, upto]; at most `limit` when the list was cut off."""
+        found = sum(1 for entry in self.ids if entry > after and (upto is None or entry <= upto))
+        return Bounds(min(found, limit), limit) if self.full else Bounds(min(found, limit), min(found, limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A cohort judged once for one group and stage. The truth of each figure lies in its bounds.
+
+    `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size`.
+    """
+
+    group: str
+    stage: str
+    start: Id
+    end: Id
+    size: int
+    waiting: Bounds
+    pending: Bounds
+    lost: Bounds
+    dropped: int
+
+    @property
+    def good(self) -> Bounds:
+        """Acknowledged by the deadline; at stage deliver: delivered."""
+        if self.stage == DELIVER:
+            return self._left(self.waiting, self.lost)
+        return self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped))
+
+    def _left(self, *bad: Bounds) -> Bounds:
+        lo = self.size - sum(each.hi for each in bad)
+        hi = self.size - sum(each.lo for each in bad)
+        return Bounds(max(0, lo), max(0, hi))
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """What is certain per outcome, the rest is uncertain."""
+        acked = self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped)).lo
+        sure = {"acked": acked, "pending": self.pending.lo, "waiting": self.waiting.lo, "lost": self.lost.lo}
+        counts = dict.fromkeys(OUTCOMES, 0)
+        left = self.size
+        for outcome, count in sure.items():
+            counts[outcome] = min(count, left)
+            left -= counts[outcome]
+        counts["uncertain"] = left
+        return counts
+
+
+def merge_cohorts(cohorts: list[Cohort], cap: int) -> list[Cohort]:
+    """At most `cap` cohorts where possible: the two neighbours that are shortest in time become one.
+
+    Sound: the merged cohort is judged when its younger half is due; only the blur of the deadline grows.
+    """
+    while len(cohorts) > cap:
+        pairs = [n for n in range(len(cohorts) - 1) if _mergeable(cohorts[n], cohorts[n + 1])]
+        if not pairs:
+            return cohorts
+        shortest = min(pairs, key=lambda n: cohorts[n + 1].end.at - cohorts[n].start.at)
+        merged = replace(cohorts[shortest + 1], start=cohorts[shortest].start)
+        cohorts = [*cohorts[:shortest], merged, *cohorts[shortest + 2 :]]
+    return cohorts
+
+
+def _mergeable(first: Cohort, second: Cohort) -> bool:
+    return first.open == second.open and first.end.rank == second.start.rank

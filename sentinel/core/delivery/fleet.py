@@ -1,0 +1,187 @@
+"""Many streams as few rows: totals and worst ages per configured pattern, so that labels stay bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sentinel.core.delivery.account import EMPTY, StreamAccount
+from sentinel.core.delivery.group import OUTCOMES
+from sentinel.core.delivery.lineage import REASONS
+from sentinel.core.delivery.stream import Bounds, Id
+from sentinel.core.model import Row
+
+OVERFLOW = "_other_"
+MAX_GROUP_LABELS = 5
+OLDEST_PLAUSIBLE = 10**12
+"""Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the glob patterns matches."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def age_of(entry: Id | None, now: float) -> float | None:
+    """Seconds since an entry was published, by the server's clock; None when its id is no time."""
+    if entry is None or entry[0] < OLDEST_PLAUSIBLE:
+        return None
+    return max(0.0, now - entry[0] / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Which label a stream and a group get: the configured pattern that matches first."""
+
+    streams: Sequence[str]
+    groups: Sequence[str]
+
+    def stream(self, name: str) -> str:
+        """Label of a stream."""
+        return next((pattern for pattern in self.streams if fnmatchcase(name, pattern)), OVERFLOW)
+
+    def group(self, name: str, seen: set[str]) -> str:
+        """Label of a group: its pattern, else its name for the first few that are seen with a stream label."""
+        for pattern in self.groups:
+            if pattern != "*" and fnmatchcase(name, pattern):
+                return pattern
+        if name not in seen and len(seen) >= MAX_GROUP_LABELS:
+            return OVERFLOW
+        seen.add(name)
+        return name
+
+
+GroupKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums of counters per label; those of streams that are gone for ever stay here."""
+
+    streams: dict[str, dict[str, int]] = field(default_factory=dict)
+    groups: dict[GroupKey, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, account: StreamAccount, stream: str, group_labels: Mapping[str, str]) -> None:
+        """Add the counters of one stream."""
+        mine = self.streams.setdefault(stream, dict.fromkeys(STREAM_COUNTERS, 0))
+        for counter, value in _count_stream(account).items():
+            mine[counter] += value
+        for name, group in account.groups.items():
+            sums = self.groups.setdefault((stream, group_labels[name]), dict.fromkeys(GROUP_COUNTERS, 0))
+            values = {**group.settled, **dict(zip(GROUP_COUNTERS[-3:], group.counted, strict=True))}
+            for counter, value in values.items():
+                sums[counter] += value
+
+    def touch(self, streams: Iterable[str], groups: Iterable[str]) -> None:
+        """Create label sets at zero."""
+        for stream in streams:
+            self.streams.setdefault(stream, dict.fromkeys(STREAM_COUNTERS, 0))
+            for group in groups:
+                self.groups.setdefault((stream, group), dict.fromkeys(GROUP_COUNTERS, 0))
+
+    def copy(self) -> Totals:
+        """An independent copy."""
+        return Totals(
+            {label: dict(sums) for label, sums in self.streams.items()},
+            {label: dict(sums) for label, sums in self.groups.items()},
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able document."""
+        return {"streams": self.streams, "groups": [[*key, sums] for key, sums in self.groups.items()]}
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any]) -> Totals:
+        """What `dump` gave."""
+        groups = {(stream, group): dict(sums) for stream, group, sums in document["groups"]}
+        return cls({label: dict(sums) for label, sums in document["streams"].items()}, groups)
+
+    def rows(self) -> list[Row]:
+        """Counters as rows."""
+        rows = []
+        for stream, sums in self.streams.items():
+            values = {counter: float(sums[counter]) for counter in STREAM_COUNTERS[:3]}
+            rows.append(Row({"stream": stream}, values))
+            rows += [
+                Row({"stream": stream, "reason": reason}, {"stream_resets_total": float(sums[reason])})
+                for reason in REASONS
+            ]
+        for (stream, group), sums in self.groups.items():
+            labels = {"stream": stream, "group": group}
+            rows.append(Row(labels, {counter: float(sums[counter]) for counter in GROUP_COUNTERS[-3:]}))
+            rows += [
+                Row({**labels, "outcome": outcome}, {"settled_total": float(sums[outcome])}) for outcome in OUTCOMES
+            ]
+        return rows
+
+
+STREAM_COUNTERS = ("published_total", "removed_entries_total", "rolled_back_entries_total", *REASONS)
+GROUP_COUNTERS = (
+    *OUTCOMES,
+    "lost_before_read_total",
+    "lost_before_read_uncertain_total",
+    "dropped_uncertain_total",
+)
+
+
+def _count_stream(account: StreamAccount) -> dict[str, int]:
+    numbers = (account.published, account.removed, account.rolled_back)
+    return {**dict(zip(STREAM_COUNTERS[:3], numbers, strict=True)), **account.resets}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one group on one stream stands now. Ages in seconds, None when there is nothing or no time to tell."""
+
+    stream: str
+    group: str
+    waiting: Bounds
+    pending: int
+    overdue: int
+    oldest_waiting: float | None
+    oldest_pending: float | None
+    headroom: int
+    headroom_seconds: float | None
+
+
+def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Standing:
+    """Read the standing of a group from its stream's account."""
+    group, view = account.groups[name], account.view or EMPTY
+    now = view.groups[name]
+    rate = account.publish_rate()
+    headroom = account.headroom(name).lo
+    return Standing(
+        stream,
+        name,
+        group.waiting,
+        now.pending,
+        overdue,
+        age_of(group.oldest_waiting, view.now),
+        age_of(now.oldest_pending, view.now),
+        headroom,
+        headroom / rate if rate > 0 else None,
+    )
+
+
+def aggregate(standings: Sequence[Standing], label: Mapping[GroupKey, GroupKey]) -> list[Row]:
+    """Gauges per label: sums of entries, the oldest age, the least headroom."""
+    members: dict[GroupKey, list[Standing]] = {}
+    for standing in standings:
+        members.setdefault(label[standing.stream, standing.group], []).append(standing)
+    return [Row({"stream": stream, "group": group}, _gauges(found)) for (stream, group), found in members.items()]
+
+
+def _gauges(found: Sequence[Standing]) -> dict[str, float]:
+    values = {
+        "waiting_entries": float(sum(each.waiting.hi for each in found)),
+        "waiting_exact": float(all(each.waiting.exact for each in found)),
+        "oldest_waiting_age_seconds": max(each.oldest_waiting or 0.0 for each in found),
+        "pending_entries": float(sum(each.pending for each in found)),
+        "oldest_pending_age_seconds": max(each.oldest_pending or 0.0 for each in found),
+        "pending_overdue_entries": float(sum(each.overdue for each in found)),
+        "trim_headroom_entries": float(min(each.headroom for each in found)),
+    }
+    seconds = [each.headroom_seconds for each in found if each.headroom_seconds is not None]
+    return {**values, "trim_headroom_seconds": min(seconds)} if seconds else values

@@ -1,0 +1,179 @@
+"""What the server says of one stream at one instant, and what that proves about publish ranks.
+
+The publish rank of an id is the number of entries that were ever published with an id up to it. One
+atomic XINFO STREAM gives an exact (id, rank) pair, an anchor: `last-generated-id` and `entries-added`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Id = tuple[int, int]
+ZERO: Id = (0, 0)
+MAX_SEQUENCE = 2**64 - 1
+
+
+def parse_id(text: str) -> Id:
+    """`1700000000000-3` as a comparable pair (milliseconds, sequence)."""
+    milliseconds, _, sequence = text.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def format_id(entry: Id) -> str:
+    """The pair as the server writes it."""
+    return f"{entry[0]}-{entry[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The truth lies in lo … hi, both included; a point when they are equal."""
+
+    lo: int
+    hi: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether only one value is possible."""
+        return self.lo == self.hi
+
+    def meet(self, other: Bounds) -> Bounds:
+        """What both allow. A contradiction means that `other` can't be trusted, and changes nothing."""
+        lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
+        return Bounds(lo, hi) if lo <= hi else self
+
+    def clip(self, lo: int, hi: int) -> Bounds:
+        """Both ends forced into lo … hi."""
+        return Bounds(min(max(self.lo, lo), hi), min(max(self.hi, lo), hi))
+
+    def __add__(self, other: Bounds) -> Bounds:
+        return Bounds(self.lo + other.lo, self.hi + other.hi)
+
+
+def point(value: int) -> Bounds:
+    """Exactly this value."""
+    return Bounds(value, value)
+
+
+NOTHING = point(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """An exact pair: the entry `id` (or nothing after it) has publish rank `rank`; seen at server time `at`."""
+
+    id: Id
+    rank: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """One group as XINFO GROUPS shows it. `oldest_pending` is None when nothing is pending or it wasn't asked."""
+
+    name: str
+    last_delivered: Id
+    pending: int
+    consumers: int = 0
+    entries_read: int | None = None
+    lag: int | None = None
+    oldest_pending: Id | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """One atomic snapshot of a stream and its groups; `now` is the server's TIME in seconds.
+
+    `deletions` and `claims` only rise: a change since the last view says that a DELCONSUMER (or a claim, which
+    drops entries without payload) may have happened anywhere on the server in between. `entry_bytes` is the size
+    of the newest entry.
+    """
+
+    now: float
+    added: int
+    length: int
+    last: Id
+    first: Id = ZERO
+    max_deleted: Id = ZERO
+    groups: Mapping[str, GroupView] = field(default_factory=dict)
+    deletions: int = 0
+    claims: int = 0
+    entry_bytes: int = 0
+
+    @property
+    def removed(self) -> int:
+        """Entries that were trimmed or deleted in this life of the stream; never falls."""
+        return self.added - self.length
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether entries may have been deleted behind the first live one (only XDEL does that)."""
+        return self.length > 0 and self.max_deleted >= self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What the server's lag and entries-read mean, found by experiment (measurement.md §1.2), not by version.
+
+    `lag_exact`: lag is right after unread entries were trimmed. `reads_counted`: entries-read counts
+    deliveries, so that entries-added − entries-read − waiting is the number lost.
+    """
+
+    lag_exact: bool = False
+    reads_counted: bool = False
+    family: str = "unknown"
+
+
+def bound_head_gap(view: StreamView, anchors: Sequence[Anchor], floor: int = 0) -> Bounds:
+    """How many ranks lie before the first live entry. Exact without holes (measurement.md §1.1)."""
+    if not view.length:
+        return point(view.added)
+    if not view.has_holes:
+        return point(view.removed)
+    known = bisect_right(anchors, (view.first[0], view.first[1] - 1), key=lambda anchor: anchor.id)
+    rank = anchors[known - 1].rank if known else 0
+    return Bounds(min(max(rank, floor), view.removed), view.removed)
+
+
+def bound_rank(entry: Id, view: StreamView, anchors: Sequence[Anchor], gap: Bounds) -> Bounds:
+    """Publish rank of the newest entry with an id up to `entry`, from the anchors and the head of the stream."""
+    if entry >= view.last:
+        return point(view.added)
+    if entry == ZERO:
+        return NOTHING
+    after = bisect_right(anchors, entry, key=lambda anchor: anchor.id)
+    lo = anchors[after - 1].rank if after else 0
+    hi = anchors[after].rank - 1 if after < len(anchors) else view.added - 1
+    between = Bounds(lo, max(lo, hi))
+    return between.meet(_bound_by_head(entry, view, gap))
+
+
+def _bound_by_head(entry: Id, view: StreamView, gap: Bounds) -> Bounds:
+    if not view.length:
+        return Bounds(0, view.added)
+    if entry < view.first:
+        return Bounds(0, gap.hi)
+    if entry == view.first:
+        return Bounds(gap.lo + 1, gap.hi + 1)
+    return Bounds(gap.lo + 1, view.added)
+
+
+def bound_waiting(
+    view: StreamView, group: GroupView, position: Bounds, capability: Capability = Capability()
+) -> Bounds:
+    """Published, live, not yet delivered to the group: the rule of measurement.md §1.3.
+
+    `position` bounds the rank of the group's last delivered entry.
+    """
+    delivered = group.last_delivered
+    if not view.length or delivered >= view.last:
+        return NOTHING
+    if delivered < view.first:
+        return point(view.length)
+    if capability.lag_exact and group.lag is not None:
+        return point(group.lag)
+    ahead = Bounds(view.added - position.hi, view.added - position.lo)
+    if view.max_deleted > delivered:
+        ahead = Bounds(max(0, ahead.lo - view.removed), ahead.hi)
+    return ahead.clip(0, view.length - 1)
