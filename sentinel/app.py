@@ -93,7 +93,7 @@ class Daemon:
         configuration = self.configuration
         prepare_folder(configuration.state)
         self._lock = lock_state(configuration.state)
-        self.store = SqliteStore(configuration.state)
+        self.store = SqliteStore(configuration.state, owner=True)
         self.recorder = Recorder(self.store, self.metrics, utcnow)
         self.clients.update({name: make_client(item) for name, item in configuration.resources.items()})
         self._wire()
@@ -156,6 +156,7 @@ class Daemon:
         }
         first = self.store.meta("watching_since") or now.isoformat()
         await self.recorder.record(Changes(gaps=gaps, meta={**meta, "watching_since": first}))
+        self.pipeline.away = self.store.gaps(since=now - timedelta(days=1))
 
     async def _listen(self) -> None:
         host, port = self.configuration.listen

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import structlog
 
-_URL = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
+_URL = re.compile(r"(://[^:/@\s]*:)[^/\s]+@")
 _BEARER = re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]+")
 _KEYED = re.compile(r"(?i)\b(password|passwd|secret|token|api_key)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",}]+")
 _NAMES = ("password", "secret", "token", "authorization")
@@ -25,16 +25,21 @@ class Redaction:
     def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """A structlog processor."""
         for key, value in event.items():
-            hidden = any(name in key.lower() for name in _NAMES)
-            event[key] = "***" if hidden else self.scrub(value)
+            event[key] = self._scrub_item(key, value)
         return event
+
+    def _scrub_item(self, key: Any, value: Any) -> Any:
+        hidden = any(name in str(key).lower() for name in _NAMES)
+        return "***" if hidden and value is not None and not isinstance(value, bool) else self.scrub(value)
 
     def scrub(self, value: Any) -> Any:
         """The value without secrets; containers are scrubbed inside."""
         if isinstance(value, dict):
-            return {key: self.scrub(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+            return {key: self._scrub_item(key, item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
             return [self.scrub(item) for item in value]
+        if isinstance(value, bytes):
+            return self.scrub(value.decode(errors="backslashreplace"))
         if not isinstance(value, str):
             return value if value is None or isinstance(value, bool | int | float) else self.scrub(str(value))
         for secret in self._secrets:

@@ -86,7 +86,7 @@ class Metrics:
         self.reload_time = gauge("sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load.")
         self.swallowed = counter("sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place")
         self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
-        for place in ("runner", "dispatcher", "scheduler"):
+        for place in ("runner", "dispatcher", "scheduler", "recorder"):
             self.swallowed.labels(place)
         for reason in ("cap", "conflict", "invalid"):
             self.dropped.labels(reason)
@@ -174,7 +174,7 @@ class _Findings:
                     self._metrics.dropped.labels("cap").inc()
                     continue
                 family = families.setdefault(measurement.metric, _Family(measurement))
-                if family.measurement.labels != measurement.labels or family.measurement.type != measurement.type:
+                if not _fits(family.measurement, measurement, value):
                     self._metrics.dropped.labels("invalid").inc()
                 elif labels in family.series:
                     self._metrics.dropped.labels("conflict").inc()
@@ -190,6 +190,15 @@ def _series(exported: _Exported) -> Iterator[tuple[Measurement, tuple[str, ...],
             if measurement is not None and measurement.metric:
                 labels = tuple(safe_label(str(row.labels.get(label, ""))) for label in measurement.labels)
                 yield measurement, labels, value
+
+
+def _fits(first: Measurement, measurement: Measurement, value: float | HistogramValue) -> bool:
+    """One family has one set of labels and one type, and a value of that type: anything else would end the scrape."""
+    if first.labels != measurement.labels or first.type != measurement.type:
+        return False
+    if isinstance(value, HistogramValue):
+        return first.type == "histogram" and len(value.bounds) == len(value.counts)
+    return first.type != "histogram" and isinstance(value, int | float)
 
 
 def _metric(family: _Family) -> Metric:

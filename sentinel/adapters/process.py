@@ -52,7 +52,12 @@ class Process:
             signal.pidfd_send_signal(self._pidfd, signum)
 
     def signal_group(self, signum: int) -> None:
-        """Send a signal to what is left of its session's process group."""
+        """Send a signal to what is left of its session's process group.
+
+        Its number stays taken while a member lives; a stranger who has it now shows that nobody is left.
+        """
+        if read_start_id(self.pid) not in {None, self.start_id}:
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signum)
 
@@ -101,8 +106,10 @@ def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -
 
 def adopt(start_id: str) -> Process | None:
     """The process that a former sentinel started, when it still runs."""
-    pid = int(start_id.split("/")[1])
-    if read_start_id(pid) != start_id:
+    _, _, rest = start_id.partition("/")
+    number = rest.partition("/")[0]
+    pid = int(number) if number.isdigit() else 0
+    if not pid or read_start_id(pid) != start_id:
         return None
     try:
         process = Process(pid, start_id)

@@ -6,7 +6,7 @@ YAML 1.1 reads `no` as false, `12:30:45` as 45045 and `0777` as 511; here they a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,14 @@ import yaml
 
 from sentinel.errors import Problem
 
-MAX_NODES = 500_000
+MAX_NODES = 100_000
 MAX_DEPTH = 40
+MAX_DIGITS = 18
+"""A longer run of digits is a name, not a number."""
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
+_READ_AS_TEXT = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "merge", "value")}
+_STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -34,6 +40,7 @@ class Document:
     value: Any = None
     lines: dict[Path_, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    _unread: set[tuple[int, str]] = field(default_factory=set)
 
     def line(self, path: Path_) -> int:
         """Line of a path, or of its nearest ancestor that stands in the file."""
@@ -43,7 +50,17 @@ class Document:
 
     def add(self, path: Path_, message: str, remedy: str = "") -> None:
         """Note a problem at a path."""
-        self.problems.append(Problem(self.file, self.line(path), name_of(path), message, remedy))
+        self.take(Problem(self.file, self.line(path), name_of(path), message, remedy))
+
+    def take(self, problem: Problem) -> None:
+        """Note a problem; what could not even be read is not judged a second time."""
+        if (problem.line, problem.key) not in self._unread:
+            self.problems.append(problem)
+
+    def refuse(self, path: Path_, message: str, remedy: str) -> None:
+        """Note a problem of reading: the value at this place is not known, and nothing more is said of it."""
+        self.add(path, message, remedy)
+        self._unread.add((self.line(path), name_of(path)))
 
 
 def name_of(path: Path_) -> str:
@@ -63,9 +80,11 @@ def read_document(path: Path, environment: Mapping[str, str], shown: str = "") -
 
 def _read_text(path: Path, document: Document) -> str | None:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        document.add((), f"is not UTF-8 text (byte {error.start})", "save the file as UTF-8")
+        line = error.object.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 text (byte 0x{error.object[error.start]:02x})"
+        document.problems.append(Problem(document.file, line, "", message, "save the file as UTF-8"))
     except OSError as error:
         document.add((), f"can't be read: {error.strerror}", "check the path and its rights")
     return None
@@ -74,6 +93,9 @@ def _read_text(path: Path, document: Document) -> str | None:
 def _compose(text: str, document: Document) -> yaml.Node | None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        if _is_too_deep(yaml.parse(text, loader)):
+            document.add((), f"is nested more than {MAX_DEPTH} levels deep", "configuration is flat: mend the brackets")
+            return None
         nodes = list(yaml.compose_all(text, loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -81,13 +103,25 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
         message = f"is not YAML: {error.problem or error.context}"
         document.problems.append(Problem(document.file, line, "", message, "mend the syntax at this line"))
         return None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         document.add((), f"is not YAML: {' '.join(str(error).split()) or type(error).__name__}", "mend the syntax")
         return None
     if len(nodes) > 1:
-        document.add((), "has several documents", "one document for each file: remove the `---` lines")
+        line = nodes[1].start_mark.line
+        remedy = "one document for each file: remove the `---` lines"
+        document.problems.append(Problem(document.file, line, "", "has several documents", remedy))
         return None
     return nodes[0] if nodes else None
+
+
+def _is_too_deep(events: Iterable[yaml.Event]) -> bool:
+    """Counted over events: composing nodes recurses in C, and enough brackets would end the process."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, _STARTS) - isinstance(event, _ENDS)
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 class _Builder:
@@ -97,23 +131,40 @@ class _Builder:
         self._document = document
         self._environment = environment
         self._count = 0
+        self._refused = False
 
     def build_root(self, node: yaml.Node) -> None:
         """Fill in the document's value."""
-        self._document.value = self._build(node, (), 0)
+        value = self._build(node, (), 0)
+        self._document.value = None if self._refused else value
 
     def _build(self, node: yaml.Node, path: Path_, depth: int) -> Any:
         self._count += 1
         self._document.lines.setdefault(path, node.start_mark.line + 1)
-        if self._count == MAX_NODES or depth == MAX_DEPTH:
-            self._document.add(path, "is too large or too deep to be configuration", "remove repeated aliases")
-        if self._count >= MAX_NODES or depth >= MAX_DEPTH:
+        if self._count > MAX_NODES or depth > MAX_DEPTH:
+            self._refuse(path)
+            return None
+        if not self._is_plain(node, path):
             return None
         if isinstance(node, yaml.MappingNode):
             return dict(self._pairs(node, path, depth))
         if isinstance(node, yaml.SequenceNode):
             return [self._build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
-        return self._scalar(node, path)
+        return self._scalar(node, path) if isinstance(node, yaml.ScalarNode) else None
+
+    def _refuse(self, path: Path_) -> None:
+        """Said once: an alias that holds itself would say it on every path."""
+        if not self._refused:
+            self._refused = True
+            self._count = MAX_NODES
+            place = path[:3]
+            self._document.add(place, "is too large or too deep to be configuration", "remove repeated aliases")
+
+    def _is_plain(self, node: yaml.Node, path: Path_) -> bool:
+        plain = node.tag in _PLAIN_TAGS or node.tag in _READ_AS_TEXT
+        if not plain:
+            self._document.refuse(path, f"the tag {node.tag} is not allowed", "write plain values")
+        return plain
 
     def _pairs(self, node: yaml.MappingNode, path: Path_, depth: int) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
@@ -131,17 +182,14 @@ class _Builder:
             self._document.lines[(*path, key)] = line
             yield key, self._build(value_node, (*path, key), depth + 1)
 
-    def _scalar(self, node: yaml.Node, path: Path_) -> Any:
-        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
-            self._document.add(path, f"the tag {node.tag} is not allowed", "write plain values")
-            return None
+    def _scalar(self, node: yaml.ScalarNode, path: Path_) -> Any:
         text = str(node.value)
         if node.style in {None, ""}:
             if text in _WORDS:
                 return _WORDS[text]
-            if _INTEGER.fullmatch(text):
+            if len(text) <= MAX_DIGITS and _INTEGER.fullmatch(text):
                 return int(text)
-            if _FLOAT.fullmatch(text):
+            if len(text) <= MAX_DIGITS and _FLOAT.fullmatch(text):
                 return float(text)
         return self._substitute(text, path)
 
@@ -153,7 +201,7 @@ class _Builder:
             value = self._environment.get(name, match[3])
             if value is None:
                 message = f"the environment variable {name} is not set"
-                self._document.add(path, message, f"export {name}=…, or write ${{{name}:-default}}")
+                self._document.refuse(path, message, f"export {name}=…, or write ${{{name}:-default}}")
             return value or ""
 
         return _ENVIRONMENT.sub(replace, text)

@@ -9,13 +9,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from sentinel.config.document import Document, Path_, name_of
-from sentinel.config.model import CheckSettings
+from sentinel.config.model import NAME_PATTERN, CheckSettings
 from sentinel.errors import Problem
+
+_NOT_KEYS = ("function-", "tagged-", "[key]")
+"""What pydantic puts into a place besides keys."""
 
 
 def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel]) -> Problem:
     """A pydantic error in our words."""
-    shown = tuple(part for part in path if not (isinstance(part, str) and part.startswith(("function-", "tagged-"))))
+    shown = tuple(part for part in path if not (isinstance(part, str) and part.startswith(_NOT_KEYS)))
     message, remedy = _EXPLAIN.get(item["type"], _explain_other)(item, model)
     return Problem(document.file, document.line(shown), name_of(shown), message, remedy)
 
@@ -30,11 +33,39 @@ def _explain_missing(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
     return f"the key `{item['loc'][-1]}` is missing", "add it"
 
 
+def _explain_pattern(item: Any, model: type[BaseModel]) -> tuple[str, str]:
+    if item["ctx"]["pattern"] != NAME_PATTERN:
+        return _explain_other(item, model)
+    return (
+        f"{str(item['input'])[:60]!r} is no name",
+        "use letters, digits and . _ : - (at most 100, a letter or digit first)",
+    )
+
+
 def _explain_other(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
     text = str(item["msg"]).removeprefix("Value error, ")
     found = item.get("input")
     shown = "" if isinstance(found, dict | list) or "no duration" in text else f" (found {_shown(found)})"
     return f"{text[0].lower()}{text[1:]}{shown}", "correct the value"
+
+
+def _explain_type(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
+    wanted, remedy = _TYPES[item["type"]]
+    found = item["input"]
+    shown = {dict: "a mapping", list: "a list"}.get(type(found)) or _shown(found)
+    return f"must be {wanted}, found {shown}", remedy
+
+
+_TYPES = {
+    "string_type": ("text", 'write text, in quotes where it looks like something else: "…"'),
+    "int_type": ("a whole number", "write a number without quotes"),
+    "float_type": ("a number", "write a number without quotes"),
+    "bool_type": ("true or false", "write true or false, without quotes"),
+    "list_type": ("a list", "write a list: [one, two]"),
+    "dict_type": ("a mapping", "write `key: value` lines, indented, below it"),
+    "model_type": ("a mapping", "write `key: value` lines, indented, below it"),
+}
+"""Wrong types by pydantic's name of the error: what was wanted, and how to write it."""
 
 
 def _shown(value: Any) -> str:
@@ -44,6 +75,8 @@ def _shown(value: Any) -> str:
 _EXPLAIN: dict[str, Callable[[Any, type[BaseModel]], tuple[str, str]]] = {
     "extra_forbidden": _explain_extra,
     "missing": _explain_missing,
+    "string_pattern_mismatch": _explain_pattern,
+    **dict.fromkeys(_TYPES, _explain_type),
 }
 
 

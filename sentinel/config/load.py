@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
@@ -107,7 +107,8 @@ class _Loader:
     def _take_settings(self, document: Document, value: dict[str, Any]) -> None:
         for key, item in value.items():
             if key in {"resources", "components"} and isinstance(item, dict):
-                self._merge(document, key, item)
+                if isinstance(self._settings.get(key, {}), dict):
+                    self._merge(document, key, item)
             elif key == "checks" and isinstance(item, list):
                 self._raw_checks += [(document, ("checks", i), check) for i, check in enumerate(item)]
             elif self._is_new(document, "", key, (key,)):
@@ -126,7 +127,7 @@ class _Loader:
             self._places[section, name] = (document, path)
             return True
         first, where = known
-        what = f"{section or 'key'} `{name}`"
+        what = f"{section.removesuffix('s') or 'key'} `{name}`"
         document.add(path, f"{what} is given twice (first in {first.file}:{first.line(where)})", "keep one of them")
         return False
 
@@ -138,7 +139,7 @@ class _Loader:
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 document, base = self._place(item["loc"])
-                document.problems.append(problem_of(document, base, item, PlatformSettings))
+                document.take(problem_of(document, base, item, PlatformSettings))
         return PlatformSettings.model_validate(self._good_settings())
 
     def _good_settings(self) -> dict[str, Any]:
@@ -164,6 +165,11 @@ class _Loader:
             if len(key) == 2 and (key[0], key[1]) in self._places:
                 return self._places[key[0], key[1]][0], tuple(loc)
         return self._documents[0], tuple(loc)
+
+    def _names(self, section: str) -> set[str]:
+        """Every name that a section has, those with problems among them: a second complaint would not help."""
+        given = self._settings.get(section, {})
+        return set(given) if isinstance(given, dict) else _Everything()
 
     def _resources(self, settings: PlatformSettings) -> dict[str, Resource]:
         resources = {name: self._resource(name, item) for name, item in settings.resources.items()}
@@ -192,7 +198,7 @@ class _Loader:
             good = False
         if not good and address:
             schemes = " or ".join(f"{scheme}://" for scheme in _SCHEMES[kind][:2])
-            self._at((*at, kind), f"is no address of a {kind} server", f"write {schemes}host:port/…")
+            self._at((*at, kind), f"is no {kind} address", f"write {schemes}host:port/…")
         return good
 
     def _client_options(self, at: tuple[str, str], kind: str, item: ResourceSettings) -> dict[str, Any]:
@@ -220,27 +226,31 @@ class _Loader:
             return None
         path = self._relative(name)
         try:
-            text = path.read_text().strip()
-            if path.stat().st_mode & 0o004:
+            text = path.read_text("utf-8").strip()
+            if path.stat().st_mode & 0o007:
                 self._at(at, f"the secret file {name} is readable by everyone", f"chmod 600 {name}")
             return SecretStr(text)
         except OSError as error:
             self._at(at, f"the secret file {name} can't be read: {error.strerror}", "check the path and its rights")
+        except ValueError:
+            self._at(at, f"the secret file {name} is not UTF-8 text", "write the secret as one line of text")
         return None
 
     def _components(self, settings: PlatformSettings) -> tuple[Component, ...]:
         known = settings.components
         for name, item in known.items():
             at = ("components", name)
-            if item.resource and item.resource not in settings.resources:
+            if item.resource and item.resource not in self._names("resources"):
                 self._unknown((*at, "resource"), "resource", item.resource, settings.resources)
             for i, dependency in enumerate(item.depends_on):
-                if dependency not in known:
+                if dependency not in self._names("components"):
                     self._unknown((*at, "depends_on", i), "component", dependency, known)
             if item.driver == "process" and not item.command:
                 self._at((*at, "driver"), "driver process needs a command", "add `command: [program, argument, …]`")
             if item.command and not item.driver:
                 self._at((*at, "command"), "a command needs a driver", "add `driver: process`")
+            if any("\0" in text for text in (*item.command, item.cwd, *item.env, *item.env.values())):
+                self._at(at, "a NUL character can't be handed to a program", "remove it")
         return tuple(_component(name, known[name]) for name in self._dependency_order(known))
 
     def _dependency_order(self, known: Mapping[str, ComponentSettings]) -> list[str]:
@@ -279,7 +289,8 @@ class _Loader:
             return None
         if not self._is_new(document, "check", base.name, (*path, "name")):
             return None
-        if base.component not in settings.components:
+        self._is_free(document, path, base.name, settings)
+        if base.component not in self._names("components"):
             at = (*path, "component")
             document.add(at, *unknown_message("component", base.component, settings.components))
         roles = self._roles(document, path, kind, rest, base.component, settings, resources)
@@ -287,6 +298,13 @@ class _Loader:
         if options is None or roles is None:
             return None
         return _assemble(base, kind, options, roles, thresholds, f"{document.file}:{document.line(path)}")
+
+    def _is_free(self, document: Document, path: Path_, name: str, settings: PlatformSettings) -> None:
+        """The check that every supervised component has by itself owns its name."""
+        component = name.removesuffix(".process")
+        if component != name and component in settings.components and settings.components[component].driver:
+            message = f"the name `{name}` belongs to the check that the driver of {component} brings along"
+            document.add((*path, "name"), message, "choose another name")
 
     def _kind(self, document: Document, path: Path_, name: Any) -> Kind | None:
         kind = self._kinds.get(name) if isinstance(name, str) else None
@@ -300,7 +318,7 @@ class _Loader:
             return model.model_validate(value)
         except ValidationError as error:
             for item in error.errors(include_url=False):
-                document.problems.append(problem_of(document, (*path, *item["loc"]), item, model))
+                document.take(problem_of(document, (*path, *item["loc"]), item, model))
         return None
 
     def _roles(
@@ -319,11 +337,13 @@ class _Loader:
             type_, optional = wanted.removesuffix("?"), wanted.endswith("?")
             fitting = [name for name, resource in resources.items() if resource.type == type_]
             named = options.get(role)
+            if named is not None and not isinstance(named, str):
+                continue  # the kind's options have refused it already
             own = settings.components[component].resource if component in settings.components else ""
             name = named or (own if own in fitting else fitting[0] if len(fitting) == 1 else "")
             if name in fitting:
                 roles[role] = name
-            elif named in settings.resources:
+            elif named in self._names("resources"):
                 if named in resources:
                     found = resources[named].type
                     document.add((*path, role), f"resource {named} is of type {found}, not {type_}", one_of(fitting))
@@ -368,13 +388,20 @@ class _Loader:
         address = self._environment.get("SENTINEL_LISTEN", settings.listen)
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
-        if not host or not port.isdigit() or int(port) > 65535:
-            self._at(("listen",), f"{address!r} is no address to listen on", "write host:port, such as 127.0.0.1:9130")
+        if not host or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
+            self._listen_problem(f"{address!r} is no address to listen on", "write host:port, such as 127.0.0.1:9130")
             return "127.0.0.1", 0
         if host not in {"127.0.0.1", "::1", "localhost"}:
             message = f"{host} is not loopback, and sentinel has no TLS and no authentication of its own"
-            self._at(("listen",), message, "listen on 127.0.0.1 and put a proxy with TLS and authentication before it")
+            remedy = "listen on 127.0.0.1 and put a proxy with TLS and authentication before it"
+            self._listen_problem(message, remedy)
         return host, int(port)
+
+    def _listen_problem(self, message: str, remedy: str) -> None:
+        if "SENTINEL_LISTEN" in self._environment:
+            self._problem("environment", message, remedy, key="SENTINEL_LISTEN")
+        else:
+            self._at(("listen",), message, remedy)
 
     def _overrides(self) -> Overrides:
         try:
@@ -437,6 +464,13 @@ class _Loader:
             raise ConfigurationError(list(dict.fromkeys(problems)))
 
 
+class _Everything(set[str]):
+    """The names of a section that could not be read: any may be in it."""
+
+    def __contains__(self, _name: object) -> bool:
+        return True
+
+
 def _component(name: str, item: ComponentSettings) -> Component:
     values = item.restart.model_dump(exclude={"backoff"})
     backoff = item.restart.backoff
@@ -490,5 +524,5 @@ def _secrets(resources: Iterable[Resource]) -> Iterable[str]:
             yield resource.password.get_secret_value()
         parts = urlsplit(resource.address) if "://" in resource.address else None
         if parts is not None and parts.password:
-            yield parts.password
+            yield from {parts.password, unquote(parts.password)}
         yield from (value for value in resource.options.get("headers", {}).values() if len(value) >= 6)

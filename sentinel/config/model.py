@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.core.model import Check, Component
 from sentinel.core.quantity import Duration, Percentage
+
+MIN_INTERVAL = 0.05
+
+
+def _not_zero(seconds: float) -> float:
+    if seconds < MIN_INTERVAL:
+        raise ValueError(f"must be at least {MIN_INTERVAL * 1000:g} ms")
+    return seconds
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError("must be a finite number")
+    return number
+
+
+Positive = Annotated[Duration, AfterValidator(_not_zero)]
+Finite = Annotated[float, AfterValidator(_finite)]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""Names of components become names of log files, names of checks become labels: no path, no space, no control."""
 
 
 class Strict(BaseModel):
@@ -28,7 +50,7 @@ class ResourceSettings(Strict):
     http: str | None = None
     password_file: str | None = None
     password: SecretStr | None = None
-    timeout: Duration = 2.0
+    timeout: Positive = 2.0
     budget: str | None = Field(None, description="requests per time, such as 60/15m")
     user_agent: str = "sentinel"
     headers: dict[str, SecretStr] = Field(default_factory=dict)
@@ -39,7 +61,7 @@ class BackoffSettings(Strict):
 
     first: Duration | None = None
     initial: Duration = 5.0
-    factor: float = Field(4.0, ge=1)
+    factor: float = Field(4.0, ge=1, le=100)
     max: Duration = 300.0
     jitter: float = Field(0.2, ge=0, lt=1)
 
@@ -103,22 +125,22 @@ class PlatformSettings(Strict):
     platform: str = "platform"
     listen: str = "127.0.0.1:9130"
     state: str = "./var"
-    resources: dict[str, ResourceSettings] = Field(default_factory=dict)
-    components: dict[str, ComponentSettings] = Field(default_factory=dict)
+    resources: dict[Name, ResourceSettings] = Field(default_factory=dict)
+    components: dict[Name, ComponentSettings] = Field(default_factory=dict)
     actions: ActionsSettings = ActionsSettings()
     objectives: list[ObjectiveSettings] = Field(default_factory=list)
     reports: list[ReportSettings] = Field(default_factory=list)
     report_templates: str = ""
     tasks_per_hour_target: float | None = None
-    retention: Duration = 14 * 86400.0
+    retention: Positive = 14 * 86400.0
     checks: list[Any] = Field(default_factory=list)
 
 
 class LevelSettings(Strict):
     """Enter at `raise`, leave at `clear`."""
 
-    raise_at: float = Field(alias="raise")
-    clear: float
+    raise_at: Finite = Field(alias="raise")
+    clear: Finite
 
 
 class ThresholdSettings(Strict):
@@ -131,11 +153,11 @@ class ThresholdSettings(Strict):
 class CheckSettings(Strict):
     """The keys that every check has; the others belong to its kind."""
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
+    name: Name
     kind: str
     component: str
-    every: Duration | None = None
-    timeout: Duration | None = None
+    every: Positive | None = None
+    timeout: Positive | None = None
     failures: int = Field(3, ge=1)
     of: int = Field(5, ge=1)
     recoveries: int = Field(2, ge=1)

@@ -103,7 +103,8 @@ def flap_score(history: Sequence[bool]) -> float:
 
 
 def _judge(health: Health, policy: HealthPolicy, now: datetime) -> Status:
-    bad = _failing(health.window, policy)
+    # Old failures may still stand in the window: a verdict never makes it worse than itself.
+    bad = min(_failing(health.window, policy), health.window[-1], key=lambda status: status.rank)
     if bad.rank > health.status.rank or (health.status is Status.UNKNOWN and bad is not Status.UP):
         return bad
     if health.status is Status.UNKNOWN:
@@ -163,12 +164,13 @@ def _cross(
     raised: frozenset[tuple[object, ...]],
     memory: set[tuple[object, ...]],
 ) -> list[Crossed]:
+    found = []
     for status, level in ((Status.DOWN, threshold.down), (Status.DEGRADED, threshold.degraded)):
         key = (threshold.measurement, *labels, status.value)
         if level is not None and _is_raised(level, value, was=key in raised):
             memory.add(key)
-            return [Crossed(threshold.measurement, labels, value, status)]
-    return []
+            found.append(Crossed(threshold.measurement, labels, value, status))
+    return found[:1]
 
 
 def _is_raised(level: Level, value: float, *, was: bool) -> bool:

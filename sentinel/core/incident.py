@@ -98,7 +98,7 @@ def _continue(
     changed = replace(
         incident,
         state=IncidentState.OPEN,
-        status=status if worse or incident.state is IncidentState.OPEN else incident.status,
+        status=status,
         check=check if worse else incident.check,
         summary=detail if worse else incident.summary,
         blocked_by=blocked_by,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
+
+
+_PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+MAX_DURATION = 100 * 366 * 86400.0
+"""A century: beyond it, instants leave the calendar."""
+MAX_BYTES = 2**63 - 1
 
 
 def parse_duration(text: Any) -> float:
@@ -21,36 +28,43 @@ def parse_duration(text: Any) -> float:
     if isinstance(text, str):
         parts = _DURATION.findall(text.strip())
         if parts and "".join(n + u for n, u in parts) == text.strip():
-            return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+            seconds = float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+            if seconds <= MAX_DURATION:
+                return seconds
+            raise ValueError(f"{text[:60]!r} is longer than a century")
     raise ValueError(f"{text!r} is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d")
 
 
 def parse_bytes(text: Any) -> int:
     """Bytes of `64KiB`, `2GB`."""
     if isinstance(text, str) and (match := _SIZE.fullmatch(text.strip())):
-        return int(float(match[1]) * _BYTES[match[2]])
+        count = float(match[1]) * _BYTES[match[2]]
+        if count <= MAX_BYTES:
+            return int(count)
+        raise ValueError(f"{text[:60]!r} is more than 8 EiB")
     raise ValueError(f"{text!r} is no size: write a number with a unit, such as 64KiB, 100MB or 2GB")
 
 
 def parse_percentage(text: Any) -> float:
     """Ratio of `99.5%`."""
-    if isinstance(text, str) and text.strip().endswith("%"):
-        value = float(text.strip()[:-1])
-        if 0 <= value <= 100:
+    if isinstance(text, str) and (match := _PERCENTAGE.fullmatch(text.strip())):
+        value = float(match[1])
+        if value <= 100:
             return value / 100
     raise ValueError(f"{text!r} is no percentage: write it as 99.5%")
 
 
 def format_duration(seconds: float | None) -> str:
     """Two significant steps at most: `850 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 0:
         return f"-{format_duration(-seconds)}"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
+    seconds = max(seconds, 60.0)
     for big, small, size in (("min", "s", 60), ("h", "min", 3600), ("d", "h", 86400)):
         if seconds < size * (60 if size < 3600 else 24 if size < 86400 else 10**9):
             unit = {"s": 1, "min": 60, "h": 3600}[small]

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     EXHAUSTED = "exhausted"
     BUDGET_SPENT = "budget_spent"
     BLOCKED = "blocked"
+    SETTLING = "settling"
     BUSY = "busy"
     STARTUP_GRACE = "startup_grace"
     DAEMON_GRACE = "daemon_grace"
@@ -43,12 +44,14 @@ class Situation:
     attempts: Sequence[Attempt]
     """Attempts of this component in the last 24 h, oldest first, those of the incident among them."""
     dependencies: Mapping[str, Status] = field(default_factory=dict)
-    """Every transitive dependency with its *fresh* status; a stale one is unknown."""
+    """Every transitive dependency with the status seen since the component went down; older verdicts are unknown."""
     actions_enabled: bool = True
     halted: bool = False
     busy: str = ""
     flapping: bool = False
     journal_lost: bool = False
+    settling_until: datetime | None = None
+    """A dependency has just recovered: until then the component may still recover by itself."""
     quiet_until: datetime | None = None
     """No automatic action before this instant: the daemon has just started."""
 
@@ -74,6 +77,7 @@ def decide_restart(policy: RestartPolicy, situation: Situation, now: datetime) -
     spent = [attempt for attempt in situation.attempts if attempt.incident == incident.id]
     return (
         _permission(incident, situation)
+        or _blocked(situation)
         or _budget(policy, spent, situation.attempts, now)
         or _world(situation, now)
         or _backoff(policy, incident, spent, now)
@@ -97,9 +101,19 @@ def _permission(incident: Incident, situation: Situation) -> Decision | None:
     return None
 
 
+def _blocked(situation: Situation) -> Decision | None:
+    """Before the budget: nobody gives up on a component whose dependency is away."""
+    for name, status in situation.dependencies.items():
+        if status is not Status.UP:
+            return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
+    return None
+
+
 def _budget(
     policy: RestartPolicy, spent: Sequence[Attempt], recent: Sequence[Attempt], now: datetime
 ) -> Decision | None:
+    if policy.max_attempts == 0:
+        return _no(Reason.BUDGET_SPENT, "this component is never restarted (max_attempts is 0)")
     if len(spent) >= policy.max_attempts and _is_judged(spent[-1], policy, now):
         return _no(Reason.BUDGET_SPENT, f"all {policy.max_attempts} attempts of this incident failed")
     if spent and not _is_judged(spent[-1], policy, now):
@@ -118,9 +132,8 @@ def _is_judged(attempt: Attempt, policy: RestartPolicy, now: datetime) -> bool:
 
 
 def _world(situation: Situation, now: datetime) -> Decision | None:
-    for name, status in situation.dependencies.items():
-        if status is not Status.UP:
-            return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
+    if situation.settling_until is not None and now < situation.settling_until:
+        return _no(Reason.SETTLING, "a dependency has just recovered: grace", situation.settling_until)
     if situation.quiet_until is not None and now < situation.quiet_until:
         return _no(Reason.DAEMON_GRACE, "sentinel has just started", situation.quiet_until)
     if situation.flapping:

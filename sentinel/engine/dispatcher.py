@@ -32,6 +32,8 @@ class Dispatcher:
     actions: Mapping[str, Callable[[Order], Awaitable[str]]]
     utcnow: Callable[[], datetime]
     _retries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    _done: dict[str, str] = field(default_factory=dict)
+    """Carried out, but the disk did not take the note: not to be done again."""
 
     async def run(self) -> None:
         """Poll for orders, for ever."""
@@ -47,7 +49,9 @@ class Dispatcher:
             log.error("orders_not_readable", error=error.message)
             return
         for order in orders:
-            if self._is_due(order):
+            if order.key in self._done:
+                await self._finish(order, self._done[order.key])
+            elif self._is_due(order):
                 outcome = await self._carry_out(order)
                 if outcome is not None:
                     await self._finish(order, outcome)
@@ -66,8 +70,11 @@ class Dispatcher:
         self._retries.pop(order.key, None)
         try:
             await self.recorder.call(lambda: self.store.finish_order(order.key, outcome, now))
+            self._done.pop(order.key, None)
         except StateError as error:
-            log.error("order_not_finished", key=order.key, error=error.message)
+            if order.key not in self._done:
+                log.error("order_not_finished", key=order.key, error=error.message)
+            self._done[order.key] = outcome
 
     async def _carry_out(self, order: Order) -> str | None:
         """What became of an order; None to try again later."""

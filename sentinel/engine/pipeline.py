@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from sentinel.engine.recorder import Recorder
 from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
-from sentinel.store import Changes, CheckView, ComponentView, Sample
+from sentinel.store import Changes, CheckView, ComponentView, Gap, Sample
 
 
 @dataclass(slots=True)
@@ -58,6 +58,8 @@ class Pipeline:
     incidents: dict[str, Incident] = field(default_factory=dict)
     statuses: dict[str, Status] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
+    away: Sequence[Gap] = ()
+    """Times before this start in which no sentinel was running."""
     describe_action: Callable[[str], tuple[str, int | None, int]] = lambda _name: ("", None, 0)
     _watched: dict[str, _Watched] = field(default_factory=dict)
 
@@ -69,6 +71,7 @@ class Pipeline:
             self.incidents[component.name] = incident
         self.metrics.set_component_status(component.name, self.statuses[component.name])
         self.metrics.incidents_open.labels(component.name).set(incident is not None)
+        self.metrics.exhausted.labels(component.name).set(incident is not None and incident.exhausted)
 
     def add_check(self, check: Check, kind: Kind, health: Health | None) -> None:
         """Begin to take results of a check; `health` is what was believed before a restart."""
@@ -191,7 +194,9 @@ class Pipeline:
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         if incident is None or incident.recovered is None:
             return 0.0
-        return self.guard.stalled(self.guard.monotonic() - (now - incident.recovered).total_seconds())
+        began = incident.recovered
+        away = sum(max((gap.ended - max(gap.began, began)).total_seconds(), 0.0) for gap in self.away)
+        return away + self.guard.stalled(self.guard.monotonic() - (now - began).total_seconds())
 
     def _keep_incident(self, incident: Incident, changes: Changes) -> None:
         if incident.state is IncidentState.CLOSED:
@@ -199,6 +204,7 @@ class Pipeline:
         else:
             self.incidents[incident.component] = incident
         self.metrics.incidents_open.labels(incident.component).set(incident.component in self.incidents)
+        self.metrics.exhausted.labels(incident.component).set(incident.exhausted)
         changes.incidents.append(incident)
 
     def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
@@ -233,11 +239,20 @@ class Pipeline:
 
     # -- the picture ------------------------------------------------------------------------------
 
-    def fresh_status(self, component: str) -> Status:
-        """Status of a component with stale verdicts counted as unknown."""
+    def status_after(self, component: str, instant: datetime) -> Status:
+        """What verdicts taken after an instant say of a component: hard or soft, the worse; older ones say nothing."""
+        mine = [watched for watched in self._watched.values() if watched.check.component == component]
+        return worst([_after(watched, instant) for watched in mine])
+
+    def checks_of(self, component: str) -> list[str]:
+        """Names of a component's checks."""
+        return [name for name, watched in self._watched.items() if watched.check.component == component]
+
+    def is_observed_down(self, component: str) -> bool:
+        """Whether a fresh verdict says down right now: a check that passes again needs no action."""
         now = self.utcnow()
         mine = [watched for watched in self._watched.values() if watched.check.component == component]
-        return worst([_fresh(watched, now) for watched in mine])
+        return any(_fresh(w, now) is Status.DOWN and w.health.window[-1:] == (Status.DOWN,) for w in mine)
 
     def is_flapping(self, component: str) -> bool:
         """Whether any check of the component flaps."""
@@ -310,6 +325,12 @@ def _fresh(watched: _Watched, now: datetime) -> Status:
         return Status.UNKNOWN
     age = now - result.started
     return watched.health.shown if age <= timedelta(seconds=2 * check.every + check.timeout) else Status.UNKNOWN
+
+
+def _after(watched: _Watched, instant: datetime) -> Status:
+    if watched.result is None or watched.finding is None or watched.result.started < instant:
+        return Status.UNKNOWN
+    return worst([watched.health.shown, watched.finding.status])
 
 
 def _of(labels: tuple[tuple[str, str], ...]) -> str:

@@ -52,6 +52,12 @@ class Recorder:
                     log.error("state_not_writable", error=error.message, guidance="actions stop until it is")
                 self.writable = False
                 return
+            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+                # Not the disk but a value that no store takes: it would stand in the way of all that follow.
+                self._metrics.swallowed.labels("recorder").inc()
+                log.error("change_not_storable", error=repr(error))
+                self._waiting.popleft()
+                continue
             self._waiting.popleft()
             self.writable = True
             self._metrics.persisted.set(self._utcnow().timestamp())

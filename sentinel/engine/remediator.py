@@ -16,7 +16,7 @@ from sentinel.core.model import Attempt, Component, Incident, IncidentState, Sta
 from sentinel.core.restart import Decision, Reason, Situation, decide_restart
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
-from sentinel.engine.supervision import name_of_check
+from sentinel.engine.supervision import STARTED_AFTER, name_of_check
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.remediation import Outcome
@@ -48,6 +48,7 @@ class Remediator:
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     _resets: dict[str, datetime] = field(default_factory=dict)
     _decisions: dict[str, Decision] = field(default_factory=dict)
+    _asked: dict[str, datetime | None] = field(default_factory=dict)
     _busy: str = ""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -57,20 +58,26 @@ class Remediator:
         """Take a component under supervision: adopt what runs, start what never ran, leave the dead to the budget."""
         self.drivers[component.name] = driver
         driver.watch(lambda how: self._on_end(component.name, how))
-        since = self.utcnow() - timedelta(days=1)
-        self._attempts[component.name] = self.store.attempts(component=component.name, since=since)
+        self._attempts[component.name] = self._spent(component.name)
         await self._settle_interrupted(component.name)
         reset = self.store.meta(f"reset/{component.name}")
         if reset:
             self._resets[component.name] = datetime.fromisoformat(reset)
-        if row is not None and row.wanted and driver.adopt(row.start_id):
-            self.started[component.name] = self.monotonic() - max((self.utcnow() - row.started).total_seconds(), 0)
+        if (row is None or row.wanted) and driver.adopt(row.start_id if row else ""):
+            age = (self.utcnow() - row.started).total_seconds() if row else STARTED_AFTER
+            self.started[component.name] = self.monotonic() - max(age, 0)
             await self.recorder.record(Changes(processes=[self._row(component.name, driver)]))
             log.info("component_adopted", component=component.name, pid=driver.pid)
         elif row is not None and row.wanted:
             driver.how_ended = "ended while sentinel was away"
         else:
             await self._first_start(component.name, driver)
+
+    def _spent(self, name: str) -> list[Attempt]:
+        """Attempts of the last day, and all of the incident that is open, however old."""
+        since = self.utcnow() - timedelta(days=1)
+        incident = self.pipeline.incidents.get(name)
+        return self.store.attempts(component=name, since=min(since, incident.opened) if incident else since)
 
     async def _settle_interrupted(self, name: str) -> None:
         """A row without outcome is spent, outcome unknown: sentinel ended between the intent and its end."""
@@ -161,6 +168,7 @@ class Remediator:
             if incident is None:
                 self._decisions.pop(name, None)
                 continue
+            self._ask_dependencies(name)
             self._verify(name, incident)
             decision = decide_restart(
                 self.pipeline.components[name].restart, self._situation(name, incident), self._now()
@@ -176,7 +184,7 @@ class Remediator:
         return Situation(
             incident=incident,
             status=self.pipeline.statuses[name],
-            observed=self.pipeline.fresh_status(name) is Status.DOWN,
+            observed=self.pipeline.is_observed_down(name),
             attempts=[a for a in self._attempts.get(name, ()) if reset is None or a.intended > reset],
             dependencies=self._dependencies(name),
             actions_enabled=self.actions_enabled,
@@ -184,19 +192,42 @@ class Remediator:
             busy=self._busy,
             flapping=self.pipeline.is_flapping(name),
             journal_lost=not self.recorder.writable or (lost is not None and (reset is None or reset < lost)),
+            settling_until=self._settling_until(name),
             quiet_until=self.quiet_until,
         )
 
+    def _settling_until(self, name: str) -> datetime | None:
+        """The start-up grace of a component begins anew when something that it needs has recovered."""
+        incidents = (self.pipeline.incidents.get(dependency) for dependency in self._needed(name))
+        recovered = [incident.recovered for incident in incidents if incident is not None and incident.recovered]
+        grace = timedelta(seconds=self.pipeline.components[name].restart.startup_grace)
+        return max(recovered) + grace if recovered else None
+
     def _dependencies(self, name: str) -> Mapping[str, Status]:
-        """Every transitive dependency with its fresh status."""
-        found: dict[str, Status] = {}
+        """Every transitive dependency with what was seen of it since this component went down."""
+        since = self.pipeline.since.get(name, self.utcnow())
+        return {each: self.pipeline.status_after(each, since) for each in self._needed(name)}
+
+    def _needed(self, name: str) -> list[str]:
+        """Every transitive dependency of a component."""
+        found: dict[str, None] = {}
         waiting = list(self.pipeline.components[name].depends_on)
         while waiting:
             dependency = waiting.pop()
             if dependency not in found:
-                found[dependency] = self.pipeline.fresh_status(dependency)
+                found[dependency] = None
                 waiting += self.pipeline.components[dependency].depends_on
-        return found
+        return list(found)
+
+    def _ask_dependencies(self, name: str) -> None:
+        """An old "up" proves nothing: have every dependency checked again, once for each failure of `name`."""
+        since = self.pipeline.since.get(name)
+        if self.pipeline.statuses[name] is not Status.DOWN or self._asked.get(name) == since:
+            return
+        self._asked[name] = since
+        for dependency in self._needed(name):
+            for check in self.pipeline.checks_of(dependency):
+                self.trigger(check)
 
     def _follow(self, name: str, incident: Incident, decision: Decision) -> None:
         before = self._decisions.get(name)

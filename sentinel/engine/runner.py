@@ -46,9 +46,17 @@ class Runner:
         stalled = self.guard.stalled(begun)
         if stalled > NOTICEABLE and finding.status is not Status.UP:
             quality, finding = Quality.BLIND, _blind(finding, stalled)
-        state = self.states.get(check.name)
-        dumped = state.dump() if state is not None else None
+        dumped = self._dump(check)
         return Result(check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped)
+
+    def _dump(self, check: Check) -> Any:
+        """What the kind wants to remember; a dump that fails costs the memory, not the verdict."""
+        state = self.states.get(check.name)
+        try:
+            return state.dump() if state is not None else None
+        except Exception as error:  # noqa: BLE001 - as below
+            self._log_once(check.name, error)
+            return None
 
     async def _find(self, check: Check, kind: Kind, trace_id: str) -> tuple[Finding, str, ErrorClass | None]:
         try:
@@ -60,6 +68,12 @@ class Runner:
         except TargetError as error:
             finding = Finding(error.status, error.message, guidance=error.guidance)
             return finding, "error", error.error_class
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            text = "sentinel's own error: the run was cancelled from within"
+            return Finding(Status.UNKNOWN, text), "error", ErrorClass.OURS
         except Exception as error:  # noqa: BLE001 - the one place where every ending becomes a value
             self._log_once(check.name, error)
             text = error.message if isinstance(error, SentinelError) else repr(error)

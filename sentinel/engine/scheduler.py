@@ -23,7 +23,7 @@ class _Entry:
     task: asyncio.Task[None] | None = None
     again: bool = False
     skipped: int = 0
-    last_end: float | None = None
+    last_end: float = 0.0
     version: int = 0
 
 
@@ -41,7 +41,9 @@ class Scheduler:
 
     def add(self, check: Check) -> None:
         """Schedule a check; its first run comes within one interval."""
-        entry = _Entry(check, first_due(check.name, check.every, self.monotonic()))
+        now = self.monotonic()
+        due = first_due(check.name, check.every, now)
+        entry = _Entry(check, due, last_end=due)
         self._entries[check.name] = entry
         self._push(entry, entry.due)
 
@@ -68,7 +70,7 @@ class Scheduler:
         return [
             name
             for name, entry in self._entries.items()
-            if entry.last_end is not None and now - entry.last_end > 2 * entry.check.every + entry.check.timeout
+            if now - entry.last_end > 2 * entry.check.every + entry.check.timeout
         ]
 
     async def loop(self) -> None:

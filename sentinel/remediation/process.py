@@ -12,7 +12,6 @@ from sentinel.adapters.process import Process, adopt, find_marked, spawn
 from sentinel.core.model import Component
 from sentinel.remediation import Outcome
 
-
 MARK = "SENTINEL_SUPERVISED"
 """Environment variable that marks what sentinel started, as state folder and component."""
 
@@ -66,6 +65,8 @@ class ProcessDriver:
             process = spawn(component.command, env, component.cwd, self._log)
         except OSError as error:
             return Outcome(False, f"can't be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        except ValueError as error:
+            return Outcome(False, f"can't be started: {error}")
         self._hold(process)
         return Outcome(True, f"started (pid {process.pid})", process.start_id)
 

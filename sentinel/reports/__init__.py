@@ -1,0 +1,1 @@
+"""Reports: collect facts from the store, render them, write them to files. Facts first: templates only show."""

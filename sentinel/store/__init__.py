@@ -198,7 +198,7 @@ class Store(Reader, Protocol):
     """What the engine may do besides reading."""
 
     def commit(self, changes: Changes) -> None:
-        """Remember everything, or nothing."""
+        """Remember everything, or nothing. StateError: try later; ValueError: it can never be stored."""
         ...
 
     def claim_attempt(self, attempt: Attempt) -> bool:

@@ -25,6 +25,11 @@ def read_instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def clean_text(text: str) -> str:
+    """Text that every database takes: lone surrogates written out, NUL as its picture."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "␀")
+
+
 def write(value: Any) -> str:
     """A JSON document; non-finite numbers become null, unknown objects their text."""
     return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
@@ -35,7 +40,7 @@ def to_json(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
+        return {to_json(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item) for item in value]
     if isinstance(value, Enum):
@@ -46,9 +51,9 @@ def to_json(value: Any) -> Any:
         return None
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
-    if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def read(kind: type[T], text: str) -> T:

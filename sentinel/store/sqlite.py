@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ from sentinel.store import (
     Sample,
     TimelineEntry,
 )
-from sentinel.store.document import read, read_instant, write, write_instant
+from sentinel.store.document import clean_text, read, read_instant, write, write_instant
 
 T = TypeVar("T")
 
@@ -72,10 +73,15 @@ def prepare_folder(folder: Path) -> None:
 
 
 class SqliteStore:
-    """The Store protocol on SQLite. Safe to use from several threads; each call is one transaction."""
+    """The Store protocol on SQLite. Safe to use from several threads; each call is one transaction.
 
-    def __init__(self, folder: Path, *, writable: bool = True) -> None:
+    `owner` is the daemon that holds the lock of the state folder: only it checks the pages and moves a
+    corrupt file aside; a command beside a running daemon never does.
+    """
+
+    def __init__(self, folder: Path, *, writable: bool = True, owner: bool = False) -> None:
         self.path = folder / FILE
+        self._owner = owner
         self._lock = threading.RLock()
         if not writable and not self.path.exists():
             raise StateError(
@@ -84,27 +90,36 @@ class SqliteStore:
         self._open(writable=writable)
 
     def _open(self, *, writable: bool) -> None:
+        self._connections: list[sqlite3.Connection] = []
         try:
             self._db = self._connect("NORMAL")
             _check_version(self._db, self.path)
             if writable:
                 self._migrate()
+            if self._owner:
                 _check_pages(self._db)
             self._journal = self._connect("FULL")
         except sqlite3.DatabaseError as error:
-            if not writable or not _is_corrupt(error):
-                raise StateError(
-                    f"{self.path}: {error}", "look at the disk and the rights of the state folder"
-                ) from error
+            self._close_connections()
+            if not self._owner or not _is_corrupt(error):
+                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
             self._move_aside()
             self._open(writable=True)
             self.commit(Changes(meta={"journal_lost": write_instant(datetime.now(UTC))}))
+        except StateError:
+            self._close_connections()
+            raise
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        self._connections.append(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection
+
+    def _close_connections(self) -> None:
+        for connection in self._connections:
+            connection.close()
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -122,8 +137,7 @@ class SqliteStore:
     def close(self) -> None:
         """Let go of the database."""
         with self._lock:
-            self._db.close()
-            self._journal.close()
+            self._close_connections()
 
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
@@ -132,10 +146,15 @@ class SqliteStore:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
+            except _UNSTORABLE as error:
+                _roll_back(connection)
+                raise ValueError(f"can't be stored: {error}") from error
             except sqlite3.Error as error:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                _roll_back(connection)
                 raise StateError(f"{self.path}: {error}", "look at the disk of the state folder") from error
+            except BaseException:
+                _roll_back(connection)
+                raise
 
     def _all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -203,7 +222,7 @@ class SqliteStore:
         """Append to the audit log; the hash chains it to the line before."""
         with self._transaction(self._journal) as db:
             last = db.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
-            fields = (write_instant(at), actor, action, subject, detail)
+            fields = (write_instant(at), *map(clean_text, (actor, action, subject, detail)))
             digest = _chain(last[0] if last else "", fields)
             db.execute("INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?)", (*fields, digest))
 
@@ -323,6 +342,22 @@ class SqliteStore:
         return [AuditRow(read_instant(at), *rest) for at, *rest in self._all(sql, limit)]
 
 
+_UNSTORABLE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""Errors of what was to be written, not of the disk: writing it again would fail again."""
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+
+def _guidance_for(error: sqlite3.DatabaseError) -> str:
+    if _is_corrupt(error):
+        return "the file is damaged: the daemon moves it aside at its next start"
+    return "look at the disk and the rights of the state folder"
+
+
 def _check_version(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
@@ -356,19 +391,26 @@ def _write_views(db: sqlite3.Connection, changes: Changes) -> None:
     documents += [("process", row.component, write(row)) for row in changes.processes]
     for table, name, document in documents:
         db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, document))  # noqa: S608 - literals
-    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, clean_text(v)) for k, v in changes.meta.items()])
 
 
 def _write_history(db: sqlite3.Connection, changes: Changes) -> None:
     db.executemany(
         "INSERT INTO transition VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-        [(write_instant(t.at), t.subject, t.scope, t.before, t.after, t.reason) for t in changes.transitions],
+        [
+            (write_instant(t.at), t.subject, t.scope, t.before, t.after, clean_text(t.reason))
+            for t in changes.transitions
+        ],
     )
     gaps = [(write_instant(gap.began), write_instant(gap.ended), gap.reason) for gap in changes.gaps]
     db.executemany("INSERT INTO gap VALUES (?, ?, ?)", gaps)
     db.executemany(
         "INSERT INTO sample VALUES (?, ?, ?, ?, ?)",
-        [(write_instant(s.at), s.check, s.measurement, write(s.labels), s.value) for s in changes.samples],
+        [
+            (write_instant(s.at), s.check, s.measurement, write(s.labels), s.value)
+            for s in changes.samples
+            if math.isfinite(s.value)
+        ],
     )
 
 
@@ -383,7 +425,7 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
         )
         db.execute("INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?)", row)
     for incident_id, at, event, evidence in changes.events:
-        entry = (incident_id, write_instant(at), event.kind, event.text, write(evidence))
+        entry = (incident_id, write_instant(at), event.kind, clean_text(event.text), write(evidence))
         db.execute("INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?)", entry)
     for attempt in changes.attempts:
         document = (write(attempt), attempt.incident, attempt.n)
@@ -394,6 +436,6 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
 
 
 def _write_order(db: sqlite3.Connection, order: Order, at: datetime) -> bool:
-    row = (order.key, write_instant(at), order.kind, order.subject, write(order.payload))
+    row = (clean_text(order.key), write_instant(at), order.kind, clean_text(order.subject), write(order.payload))
     sql = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING"
     return db.execute(sql, row).rowcount == 1

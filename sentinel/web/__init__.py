@@ -1,0 +1,1 @@
+"""The status page, the read API and /metrics. Everything here only reads."""

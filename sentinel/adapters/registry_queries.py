@@ -1,0 +1,87 @@
+"""The statements about agents and their work (measurement.md §4). Identifiers are quoted in, values are parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sentinel.adapters.relation import Relation, quote_name
+from sentinel.adapters.task_queries import fill
+
+MAX_AGENTS = 20_000
+MAX_DEMANDS = 1_000
+
+_AGENTS = """
+SELECT {id}::text AS id, lower({status}::text) AS status, extract(epoch FROM {last_heartbeat})::float8 AS beat,
+       to_jsonb({capabilities}) AS capabilities, extract(epoch FROM {registered_at})::float8 AS registered,
+       extract(epoch FROM clock_timestamp())::float8 AS now
+FROM {table} LIMIT %(limit)s
+"""
+_WORK = """
+SELECT {agent}::text AS agent, count(*) AS n, (array_agg({id}::text))[1:20] AS sample
+FROM {table} WHERE {agent} IS NOT NULL AND lower({status}::text) = ANY (%(open)s) AND {recent} GROUP BY 1
+"""
+_DEMANDS = """
+SELECT to_jsonb({required}) AS required, count(*) AS n, (array_agg({id}::text))[1:20] AS sample
+FROM {table} WHERE lower({status}::text) = ANY (%(pending)s) AND {recent} GROUP BY 1 LIMIT %(limit)s
+"""
+_DONE = """
+SELECT {agent}::text AS agent, count(*) AS n FROM {table}
+WHERE {agent} IS NOT NULL AND lower({status}::text) = ANY (%(completed)s) AND {recent} GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A text and its parameters."""
+
+    sql: str
+    params: Mapping[str, Any]
+
+
+def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
+    """All registry rows: id, status (lower case), beat and registered (Unix seconds), capabilities (JSON), now."""
+    names = {
+        "table": str(Relation.of(table)),
+        "id": quote_name(columns["id"] or ""),
+        "status": quote_name(columns["status"] or ""),
+        "last_heartbeat": _column(columns["last_heartbeat"], "timestamptz"),
+        "registered_at": _column(columns["registered_at"], "timestamptz"),
+        "capabilities": _column(columns["capabilities"], "text"),
+    }
+    return Statement(fill(_AGENTS, names), {"limit": MAX_AGENTS})
+
+
+class TaskWork:
+    """Statements about tasks by agent; `lookback` seconds bound them where `created_at` is configured."""
+
+    def __init__(
+        self,
+        table: str,
+        columns: Mapping[str, str | None],
+        statuses: Mapping[str, Sequence[str]],
+        lookback: float,
+    ) -> None:
+        created = columns["created_at"]
+        bounded = (
+            f"{quote_name(created)} >= clock_timestamp() - make_interval(secs => %(lookback)s)" if created else "true"
+        )
+        names = {
+            "table": str(Relation.of(table)),
+            "id": quote_name(columns["id"] or ""),
+            "status": quote_name(columns["status"] or ""),
+            "agent": quote_name(columns["agent"] or ""),
+            "required": _column(columns["required_capabilities"], "text"),
+            "recent": bounded,
+        }
+        lowered = {name: [status.lower() for status in known] for name, known in statuses.items()}
+        params = {**lowered, "lookback": lookback, "limit": MAX_DEMANDS}
+        self.work = Statement(fill(_WORK, names), params)
+        self.done = Statement(fill(_DONE, names), params)
+        self.done_ever = Statement(fill(_DONE, {**names, "recent": "true"}), params)
+        self.demands = Statement(fill(_DEMANDS, names), params) if columns["required_capabilities"] else None
+
+
+def _column(name: str | None, type_: str) -> str:
+    return quote_name(name) if name else f"NULL::{type_}"

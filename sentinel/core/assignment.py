@@ -1,0 +1,170 @@
+"""Task-assignment latency without survivor bias: deadline cohorts, a commit horizon, censored quantiles.
+
+Everything created before the oldest running transaction began is final; windows are half-open, so
+each task is counted exactly once (measurement.md §3.2). A task that nobody took is a failure, and its
+age is a lower bound of its latency (§3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sentinel.core.model import Histogram, Status
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0)
+OUTCOMES = ("in_deadline", "late", "unassigned")
+ASIDE = ("negative", "offset", "missing", "censored")
+HORIZON_CAP = 60.0
+RECOUNT_AFTER = 600.0
+CHUNK = timedelta(minutes=15)
+MAX_CHUNKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is counted again later."""
+
+    start: datetime
+    end: datetime
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The server's clock, and the instant before which nothing new can become visible; aware UTC."""
+
+    now: datetime
+    exact: datetime
+
+    @property
+    def capped(self) -> datetime:
+        """The horizon, at most 60 s ago: one forgotten BEGIN must not stop the measurement."""
+        return max(self.exact, self.now - timedelta(seconds=HORIZON_CAP))
+
+    @property
+    def hold(self) -> float:
+        """Seconds for which the oldest transaction holds the horizon back."""
+        return (self.now - self.exact).total_seconds()
+
+
+def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[Window]:
+    """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon; eight at a time.
+
+    `delay` counts from the horizon and not from now: an assignment that was made in time may still
+    be uncommitted in a transaction that began before.
+    """
+    end = horizon.capped - timedelta(seconds=delay)
+    final = horizon.exact - timedelta(seconds=delay)
+    start = watermark
+    for _ in range(MAX_CHUNKS):
+        if start >= end:
+            return
+        stop = min(start + CHUNK, end)
+        yield Window(start, stop, stop > final)
+        start = stop
+
+
+def censored_quantile(latencies: Sequence[float], open_ages: Sequence[float], q: float) -> float | None:
+    """Nearest-rank quantile of latencies and ages of still-open tasks; seconds, None without any task.
+
+    A lower bound, which grows while nobody assigns (measurement.md §3.5).
+    """
+    values = sorted([*latencies, *open_ages])
+    if not values:
+        return None
+    rank = max(1, -int(-q * len(values) // 1))
+    return values[min(rank, len(values)) - 1]
+
+
+@dataclass(slots=True)
+class QueueTotals:
+    """Counts of one queue since sentinel began to watch. `buckets` has one count per bound; `sum` in seconds."""
+
+    settled: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    buckets: list[int] = field(default_factory=list)
+    total: int = 0
+    sum: float = 0.0
+
+    def histogram(self, bounds: Sequence[float]) -> Histogram:
+        """The frozen value; buckets are cumulative already."""
+        return Histogram(tuple(bounds), tuple(self.buckets or [0] * len(bounds)), self.total, self.sum)
+
+    def observe(self, buckets: Sequence[int], total: int, seconds: float) -> None:
+        """Add one settled window: cumulative bucket counts, all tasks, sum of seconds."""
+        known = self.buckets or [0] * len(buckets)
+        self.buckets = [before + more for before, more in zip(known, buckets, strict=True)]
+        self.total += total
+        self.sum += seconds
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able document; `QueueTotals(**document)` reads it."""
+        return {"settled": dict(self.settled), "buckets": list(self.buckets), "total": self.total, "sum": self.sum}
+
+
+def usable_bounds(deadline: float, settle_after: float) -> tuple[float, ...]:
+    """Histogram edges that settle in time, with the deadline among them (every SLO threshold is an edge)."""
+    return tuple(sorted({bound for bound in (*BOUNDS, deadline) if bound <= settle_after}))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the assigner is judged bad; seconds, ratio, count."""
+
+    unassigned_degraded: float
+    unassigned_down: float
+    objective: float
+    min_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one poll knows: the oldest open task's age, and the settled tasks of the last minute."""
+
+    oldest_unassigned: float
+    good: int
+    settled: int
+    skewed: int
+
+
+def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
+    """The verdict and its reason; the oldest open task first, because a hung assigner settles nothing."""
+    age = f"the oldest unassigned task waits {facts.oldest_unassigned:.1f} s"
+    if facts.oldest_unassigned >= limits.unassigned_down:
+        return Status.DOWN, age
+    if facts.oldest_unassigned >= limits.unassigned_degraded:
+        return Status.DEGRADED, age
+    if facts.skewed and not facts.settled:
+        return Status.UNKNOWN, f"all {facts.skewed} tasks of the last minute have impossible times (clock or time zone)"
+    if facts.settled >= limits.min_events and facts.good < limits.objective * facts.settled:
+        share = 100 * facts.good / facts.settled
+        return Status.DEGRADED, f"{share:.4g} % of {facts.settled} tasks of the last minute were assigned in time"
+    return Status.UP, ""
+
+
+class Recent:
+    """Settled tasks by second for the last minute: (good, settled, skewed). Seconds of the server's clock."""
+
+    SPAN = 60.0
+
+    def __init__(self, document: Sequence[Sequence[float]] = ()) -> None:
+        self._entries = [tuple(entry) for entry in document]
+
+    def add(self, now: float, counts: Mapping[str, int]) -> None:
+        """Note one settled window."""
+        settled = sum(counts.get(outcome, 0) for outcome in OUTCOMES)
+        skewed = counts.get("negative", 0) + counts.get("offset", 0)
+        if settled or skewed:
+            self._entries.append((now, counts.get("in_deadline", 0), settled, skewed))
+
+    def count(self, now: float) -> tuple[int, int, int]:
+        """(good, settled, skewed) of the last minute; forgets what is older."""
+        self._entries = [entry for entry in self._entries if entry[0] > now - self.SPAN]
+        good, settled, skewed = (sum(int(entry[i]) for entry in self._entries) for i in (1, 2, 3))
+        return good, settled, skewed
+
+    def dump(self) -> list[list[float]]:
+        """JSON-able document."""
+        return [list(entry) for entry in self._entries]

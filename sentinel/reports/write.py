@@ -1,0 +1,59 @@
+"""Reports as files: collect, render, write, remember."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sentinel.errors import StateError
+from sentinel.reports.collect import collect
+from sentinel.reports.render import FORMATS, render
+from sentinel.store import Store
+
+
+def write_report(
+    store: Store,
+    kind: str,
+    now: datetime,
+    folder: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    templates: Path | None = None,
+    incident_id: str | None = None,
+    target_per_hour: float | None = None,
+    next_update: datetime | None = None,
+) -> list[Path]:
+    """Write `<folder>/<kind>-<UTC stamp>.{md,html,json}` and remember them in the store; the paths.
+
+    A report never replaces another one: a second one in the same second gets a number. Raises
+    UsageError (unknown kind or incident), TemplateBroken, or StateError when the folder can't be
+    written; then nothing is remembered.
+    """
+    facts = collect(store, kind, now, incident_id=incident_id, target_per_hour=target_per_hour, next_update=next_update)
+    texts = render(kind, facts, formats, templates)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = _write(texts, folder, f"{kind}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    except OSError as error:
+        raise StateError(
+            f"the report folder {folder} can't be written: {error.strerror}", "make it writable, or name another one"
+        ) from error
+    store.add_report(kind, now, [str(path) for path in paths], facts)
+    return paths
+
+
+def _write(texts: dict[str, str], folder: Path, stem: str) -> list[Path]:
+    """Whole files or none under a name that is free: a reader never sees half a report."""
+    number, name = 1, stem
+    while any((folder / f"{name}.{form}").exists() for form in texts):
+        number += 1
+        name = f"{stem}-{number}"
+    paths = []
+    for form, text in texts.items():
+        path = folder / f"{name}.{form}"
+        draft = folder / f".{path.name}.draft"
+        draft.write_text(text, encoding="utf-8")
+        draft.rename(path)
+        paths.append(path)
+    return paths

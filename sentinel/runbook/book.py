@@ -1,0 +1,119 @@
+"""What a runbook is made of, as frozen values. Times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify", "Escalation")
+PARAMETER_TYPES = ("str", "int", "component", "incident")
+ACTIONS = ("reset", "restart", "halt", "resume")
+
+
+@dataclass(frozen=True, slots=True)
+class Argv:
+    """A program with its arguments; never a shell. As a condition it holds when it exits with 0."""
+
+    argv: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(_quote(word) for word in self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """Run a configured check once. As a condition it holds when its status is one of `statuses`."""
+
+    check: str
+    statuses: tuple[str, ...] = ("up",)
+
+    def __str__(self) -> str:
+        return f"check {self.check}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """One read-only statement. As a condition it holds when the first value of its first row is true."""
+
+    resource: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"sql on {self.resource}: {' '.join(self.text.split())}"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisCommand:
+    """One read-only command. As a condition it holds when its reply is neither empty, nil nor 0."""
+
+    resource: str
+    argv: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"redis on {self.resource}: {' '.join(_quote(word) for word in self.argv)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One of sentinel's own actions, journaled and guarded like the automatic ones."""
+
+    name: str
+    args: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([f"action {self.name}", *(f"{key}={_quote(value)}" for key, value in self.args.items())])
+
+
+Act = Argv | RunCheck | Sql | RedisCommand | Action
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: `precondition` must hold before it, `verify` must come to hold after it."""
+
+    name: str
+    run: Act
+    timeout: float
+    changes: bool
+    precondition: Act | None = None
+    verify: Act | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that a person gives. `pattern` must match all of it."""
+
+    name: str
+    type: str
+    pattern: str
+    required: bool
+    default: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliesTo:
+    """What a runbook is for: check kinds, components, conditions such as `exhausted`."""
+
+    kinds: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """One file. `sections` maps headings to their Markdown text."""
+
+    name: str
+    title: str
+    applies_to: AppliesTo
+    parameters: tuple[Parameter, ...]
+    steps: tuple[Step, ...]
+    sections: Mapping[str, str]
+    source: str
+
+
+def _quote(word: str) -> str:
+    """For people only: shows where a word with spaces begins and ends."""
+    return word if word and not any(c.isspace() or c in "\"'" for c in word) else repr(word)

@@ -1,0 +1,64 @@
+"""Which SQL and Redis commands only read. Checked when a runbook is read, and again right before a step runs.
+
+For SQL this is the first of two locks: the session that runs it is READ ONLY as well, so what a list
+of words can't see (a function that writes) is refused by the server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_READING = {"select", "with", "values", "table", "show", "explain"}
+_WRITING = re.compile(
+    r"\b(insert|into|update|delete|merge|truncate|drop|alter|create|grant|revoke|copy|call|do|vacuum|reindex|cluster"
+    r"|refresh|lock|notify|listen|prepare|execute|set_config|setval|nextval|dblink\w*|lo_\w+"
+    r"|pg_terminate_backend|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile|pg_promote|pg_switch_wal"
+    r"|pg_create_\w+|pg_drop_\w+|pg_advisory\w*|pg_try_advisory\w*|pg_stat_reset\w*|pg_sleep\w*"
+    r"|pg_read_file|pg_read_binary_file|pg_ls_dir|pg_notify|pg_wal_replay_\w+|pg_logical_\w+)\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+
+_COMMANDS = {
+    "PING", "INFO", "TIME", "ROLE", "DBSIZE", "TYPE", "EXISTS", "TTL", "PTTL", "SCAN", "STRLEN", "XLEN", "XPENDING",
+    "XRANGE", "XREVRANGE", "LLEN", "LRANGE", "ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE",
+    "HLEN", "HGET", "HGETALL", "GET", "SCARD", "SMEMBERS",
+}  # fmt: skip
+_SUBCOMMANDS = {
+    "XINFO": {"STREAM", "GROUPS", "CONSUMERS"},
+    "MEMORY": {"USAGE", "STATS"},
+    "LATENCY": {"LATEST", "HISTORY"},
+    "SLOWLOG": {"GET", "LEN"},
+    "CLIENT": {"LIST", "INFO"},
+    "CONFIG": {"GET"},
+    "ACL": {"WHOAMI"},
+}
+
+
+def refuse_sql(text: str) -> str:
+    """Why a statement may not run as a reading step; "" when it may."""
+    bare = _QUOTED.sub("''", text).strip().rstrip(";").strip()
+    if "\\" in text or any(sign in bare for sign in ("--", "/*", "$")):
+        return "comments, dollar quotes and backslashes are not allowed in a step's SQL"
+    if ";" in bare:
+        return "one statement per step"
+    first = re.match(r"[a-z]+", bare.lower())
+    if first is None or first[0] not in _READING:
+        return f"a step's SQL must only read: begin with one of {', '.join(sorted(_READING))}"
+    writing = _WRITING.search(bare)
+    return f"a step's SQL must only read: {writing[0]!r} is not allowed" if writing else ""
+
+
+def refuse_redis(argv: Sequence[str]) -> str:
+    """Why a command may not run as a reading step; "" when it may."""
+    command = argv[0].upper() if argv else ""
+    if command in _COMMANDS:
+        return ""
+    if command in _SUBCOMMANDS:
+        allowed = _SUBCOMMANDS[command]
+        if len(argv) > 1 and argv[1].upper() in allowed:
+            return ""
+        return f"{command} may only be used with {', '.join(sorted(allowed))}"
+    allowed = _COMMANDS | set(_SUBCOMMANDS)
+    return f"{command or 'nothing'} is not on the list of commands that only read: {', '.join(sorted(allowed))}"

@@ -1,0 +1,206 @@
+"""Routes of the page and the API, as data, and the application made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from sentinel.core.model import Incident
+from sentinel.store import Reader, ReportRow
+from sentinel.store.document import to_json
+from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.guard import (
+    MAX_BODY,
+    REPORT_POLICY,
+    Handler,
+    add_headers,
+    check_host,
+    explain_errors,
+    limit_load,
+)
+from sentinel.web.site import SITE, Site, make_site, utcnow
+
+MAX_INCIDENTS = 200
+_REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json)", re.ASCII)
+_REPORT_TYPES = {".md": "text/plain", ".html": "text/html", ".json": "application/json"}
+
+
+def make_app(
+    store: Reader,
+    metrics: Callable[[], bytes],
+    ready: Callable[[], tuple[bool, str]],
+    allowed_hosts: frozenset[str],
+    *,
+    reports: Path | None = None,
+    now: Callable[[], datetime] = utcnow,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> web.Application:
+    """The web application.
+
+    `metrics()` gives the exposition, `ready()` whether the daemon is and one line why. `allowed_hosts`
+    are exact Host headers with port (see `guard.listen_hosts`); `reports` is the folder of report files.
+    """
+    app = web.Application(middlewares=[limit_load(), check_host, explain_errors], client_max_size=MAX_BODY)
+    app[SITE] = make_site(
+        store, metrics, ready, allowed_hosts, status_document, reports=reports, now=now, monotonic=monotonic
+    )
+    for route in ROUTES:
+        app.router.add_get(route.path, route.handler)
+    app.on_response_prepare.append(add_headers)
+    return app
+
+
+# -- pages -------------------------------------------------------------------------------------------
+
+
+async def show_status(request: web.Request) -> web.Response:
+    """The status page, complete without JavaScript."""
+    site = request.app[SITE]
+    return _page(site, "status.html.j2", status=await site.status.get())
+
+
+async def show_incident(request: web.Request) -> web.Response:
+    """One incident with its timeline and attempts."""
+    site = request.app[SITE]
+    return _page(site, "incident.html.j2", incident=await _incident(request))
+
+
+async def list_reports(request: web.Request) -> web.Response:
+    """The report files that can be read here."""
+    site = request.app[SITE]
+    return _page(site, "reports.html.j2", reports=await _reports(site))
+
+
+async def show_report(request: web.Request) -> web.Response:
+    """One report file of the report folder, by its bare name."""
+    folder, name = request.app[SITE].reports, request.match_info["name"]
+    if folder is None or _REPORT_NAME.fullmatch(name) is None:
+        raise web.HTTPNotFound(text="no such report")
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        raise web.HTTPNotFound(text="no such report")
+    body = await asyncio.to_thread(path.read_bytes)
+    headers = {"Content-Security-Policy": REPORT_POLICY}
+    return web.Response(body=body, content_type=_REPORT_TYPES[path.suffix], charset="utf-8", headers=headers)
+
+
+async def serve_static(request: web.Request) -> web.Response:
+    """A style sheet or script of the package."""
+    found = request.app[SITE].static.get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound(text="no such file")
+    content_type, body = found
+    return web.Response(body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"})
+
+
+def _page(site: Site, template: str, **facts: Any) -> web.Response:
+    text = site.templates.get_template(template).render(**facts)
+    return web.Response(text=text, content_type="text/html")
+
+
+# -- programs ----------------------------------------------------------------------------------------
+
+
+async def serve_metrics(request: web.Request) -> web.Response:
+    """The exposition for Prometheus, rendered at most once a second for everybody."""
+    body = await request.app[SITE].metrics.get()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def tell_healthy(_request: web.Request) -> web.Response:
+    """The process answers."""
+    return web.Response(text="ok\n")
+
+
+async def tell_ready(request: web.Request) -> web.Response:
+    """Whether the daemon does its work, and one line why."""
+    is_ready, text = request.app[SITE].ready()
+    return web.Response(text=f"{text}\n", status=200 if is_ready else 503)
+
+
+async def api_status(request: web.Request) -> web.Response:
+    """The status document."""
+    return web.json_response(await request.app[SITE].status.get())
+
+
+async def api_incidents(request: web.Request) -> web.Response:
+    """Incidents, newest first; `?open=1` the open ones only."""
+    site = request.app[SITE]
+    incidents = await asyncio.to_thread(
+        site.store.incidents, open_only=request.query.get("open") in {"1", "true"}, limit=MAX_INCIDENTS
+    )
+    actions = {view.name: view.action for view in await asyncio.to_thread(site.store.components)}
+    return web.json_response(to_json([describe_incident(incident, site.now(), actions) for incident in incidents]))
+
+
+async def api_incident(request: web.Request) -> web.Response:
+    """One incident with timeline and attempts."""
+    return web.json_response(await _incident(request))
+
+
+async def api_reports(request: web.Request) -> web.Response:
+    """Reports, newest first, with the names of their files."""
+    return web.json_response(await _reports(request.app[SITE]))
+
+
+async def _incident(request: web.Request) -> dict[str, Any]:
+    site, name = request.app[SITE], request.match_info["id"]
+    incident: Incident | None = await asyncio.to_thread(site.store.incident, name)
+    if incident is None:
+        raise web.HTTPNotFound(text="no such incident")
+    return await asyncio.to_thread(incident_document, site.store, incident, site.now())
+
+
+async def _reports(site: Site) -> list[dict[str, Any]]:
+    rows: list[ReportRow] = await asyncio.to_thread(site.store.reports, None, 100)
+    return [
+        {
+            "id": row.id,
+            "kind": row.kind,
+            "at": to_json(row.at),
+            "headline": str(row.facts.get("headline", "")),
+            "files": [name for path in row.paths if _is_served(site, name := Path(path).name)],
+        }
+        for row in rows
+    ]
+
+
+def _is_served(site: Site, name: str) -> bool:
+    return site.reports is not None and _REPORT_NAME.fullmatch(name) is not None and (site.reports / name).is_file()
+
+
+# -- the route table ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route. Every one is GET, and declares the scope that a token will need."""
+
+    path: str
+    handler: Handler
+    scope: str
+
+
+ROUTES = (
+    Route("/", show_status, "read"),
+    Route("/incident/{id}", show_incident, "read"),
+    Route("/reports/", list_reports, "read"),
+    Route("/reports/{name}", show_report, "read"),
+    Route("/static/{name}", serve_static, "read"),
+    Route("/metrics", serve_metrics, "read"),
+    Route("/-/healthy", tell_healthy, "read"),
+    Route("/-/ready", tell_ready, "read"),
+    Route("/api/v1/status", api_status, "read"),
+    Route("/api/v1/incidents", api_incidents, "read"),
+    Route("/api/v1/incidents/{id}", api_incident, "read"),
+    Route("/api/v1/reports", api_reports, "read"),
+)

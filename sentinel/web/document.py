@@ -1,0 +1,191 @@
+"""The status of the platform as one JSON document: the page, the API and `sentinel status --json` show this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sentinel.core.model import Incident, Status, worst
+from sentinel.core.quantity import format_duration
+from sentinel.store import CheckView, ComponentView, Reader
+from sentinel.store.document import to_json
+
+STALE = "stale"
+_ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
+
+Document = dict[str, Any]
+
+
+def status_document(store: Reader, now: datetime) -> Document:
+    """What is the matter now, for people and programs; JSON-able.
+
+    Keys: `platform`, `generated`, `started`, `status` (worst of all components), `incidents` (open
+    ones, causes and the worst first), `components`, `checks`, `blind` (the latest gap or null). Ages are seconds;
+    every `…_text` is the same figure for people.
+    """
+    checks = [describe_check(view, now) for view in store.checks()]
+    views = store.components()
+    components = [
+        _component(view, [check for check in checks if check["component"] == view.name], now) for view in views
+    ]
+    actions = {view.name: view.action for view in views}
+    urgent = sorted(store.incidents(open_only=True), key=_urgency)
+    incidents = [describe_incident(incident, now, actions) for incident in urgent]
+    document: Document = to_json(
+        {
+            "platform": store.meta("platform") or "platform",
+            "generated": now,
+            "started": store.meta("started"),
+            "status": worst([_status(item["status"]) for item in components]).value,
+            "incidents": incidents,
+            "components": components,
+            "checks": checks,
+            "blind": _last_gap(store, now),
+        }
+    )
+    return document
+
+
+def _urgency(incident: Incident) -> tuple[bool, bool, int]:
+    """What is broken before what recovers, causes before what they block, the worst first, then the newest."""
+    return incident.recovered is not None, bool(incident.blocked_by), -incident.status.rank
+
+
+def describe_check(view: CheckView, now: datetime) -> Document:
+    """One check. `status` is the hard status, or `stale` when runs are overdue; `soft` is the latest verdict."""
+    age = (now - view.last_run).total_seconds() if view.last_run else None
+    next_in = view.every - age if age is not None else None
+    return {
+        "name": view.name,
+        "kind": view.kind,
+        "component": view.component,
+        "status": STALE if is_stale(view, now) else _status(view.status).value,
+        "hard": view.status,
+        "soft": view.soft,
+        "since": view.since,
+        "detail": view.detail or "not run yet",
+        "guidance": view.guidance,
+        "key": ": ".join(view.key) if view.key else "",
+        "runs": view.runs,
+        "every": view.every,
+        "last_run": view.last_run,
+        "age": age,
+        "age_text": _ago(age),
+        "next_run": view.last_run + timedelta(seconds=view.every) if view.last_run else None,
+        "next_text": _ahead(next_in),
+        "duration": view.duration,
+        "outcome": view.outcome,
+        "quality": view.quality,
+        "trace_id": view.trace_id,
+        "runbook": view.runbook,
+        "flapping": view.flapping,
+    }
+
+
+def is_stale(view: CheckView, now: datetime) -> bool:
+    """Whether more than two intervals and the last run's length passed since a check last ran."""
+    if view.last_run is None:
+        return False
+    return (now - view.last_run).total_seconds() > 2 * view.every + view.duration + 1
+
+
+def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, str]) -> Document:
+    """One incident with its root cause, and why nothing (more) is being done."""
+    ended = incident.closed or now
+    age = (ended - incident.opened).total_seconds()
+    return {
+        "id": incident.id,
+        "component": incident.component,
+        "status": incident.status.value,
+        "state": incident.state.value,
+        "opened": incident.opened,
+        "recovered": incident.recovered,
+        "closed": incident.closed,
+        "age": age,
+        "age_text": format_duration(age),
+        "summary": incident.summary,
+        "check": incident.check,
+        "root_cause": incident.blocked_by or incident.component,
+        "blocked_by": incident.blocked_by,
+        "exhausted": incident.exhausted,
+        "escalated": incident.escalated,
+        "why": _why(incident, actions.get(incident.component, "")),
+    }
+
+
+def _why(incident: Incident, action: str) -> str:
+    """Why nothing is being done, in one sentence; "" when there is no obstacle that we know of."""
+    if incident.closed is not None:
+        return ""
+    if incident.exhausted:
+        return f"restarts are used up: repair it, then `sentinel reset {incident.component}`"
+    if incident.blocked_by:
+        return f"blocked by {incident.blocked_by}: repair that first"
+    if incident.recovered is not None:
+        return "healthy again: observed for a while before the incident is closed"
+    return action
+
+
+def incident_document(store: Reader, incident: Incident, now: datetime) -> Document:
+    """One incident with its timeline and attempts."""
+    actions = {view.name: view.action for view in store.components()}
+    document: Document = to_json(
+        {
+            **describe_incident(incident, now, actions),
+            "timeline": store.timeline(incident.id),
+            "attempts": store.attempts(incident=incident.id),
+        }
+    )
+    return document
+
+
+def _component(view: ComponentView, checks: Sequence[Mapping[str, Any]], now: datetime) -> Document:
+    """One component: its own status; stale when all of its checks are."""
+    ages = [check["age"] for check in checks if check["age"] is not None]
+    age = min(ages) if ages else None
+    stale = bool(checks) and all(check["status"] == STALE for check in checks)
+    ranked = sorted(checks, key=lambda check: -_ORDER.index(check["status"]))
+    since = (now - view.since).total_seconds() if view.since else None
+    return {
+        "name": view.name,
+        "status": STALE if stale else _status(view.status).value,
+        "since": view.since,
+        "since_text": format_duration(since),
+        "detail": view.detail,
+        "depends_on": list(view.depends_on),
+        "driver": view.driver,
+        "pid": view.pid,
+        "restarts": view.restarts,
+        "action": view.action,
+        "age": age,
+        "age_text": _ago(age),
+        "key": next((check["key"] for check in ranked if check["key"]), ""),
+        "checks": [check["name"] for check in checks],
+    }
+
+
+def _status(word: str) -> Status:
+    return Status(word) if word in Status.__members__.values() else Status.UNKNOWN
+
+
+def _ago(age: float | None) -> str:
+    return "never" if age is None else "now" if age < 1 else f"{format_duration(age)} ago"
+
+
+def _ahead(seconds: float | None) -> str:
+    if seconds is None:
+        return "not run yet"
+    if seconds < -1:
+        return f"overdue {format_duration(-seconds)}"
+    return "due" if seconds < 1 else f"in {format_duration(seconds)}"
+
+
+def _last_gap(store: Reader, now: datetime) -> Document | None:
+    """The latest time in which sentinel saw nothing, within the last hour."""
+    gaps = store.gaps(since=now - timedelta(hours=1))
+    if not gaps:
+        return None
+    gap = gaps[-1]
+    lasted = format_duration((gap.ended - gap.began).total_seconds())
+    return {"began": gap.began, "ended": gap.ended, "reason": gap.reason, "text": f"saw nothing for {lasted}"}

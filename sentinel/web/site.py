@@ -1,0 +1,120 @@
+"""What every page may use: the store, the callables of the app, shared renders, the templates and static files."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from sentinel.store import Reader
+
+T = TypeVar("T")
+FOLDER = Path(__file__).parent
+METRICS_EVERY = 1.0
+"""Seconds for which one render of /metrics is shared: scrapers can't make us render more often."""
+
+
+def utcnow() -> datetime:
+    """Aware UTC now."""
+    return datetime.now(UTC)
+
+
+class Shared(Generic[T]):
+    """One result for everybody who asks while it is being made, and for `seconds` after it began."""
+
+    def __init__(self, make: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]) -> None:
+        self._make, self._seconds, self._monotonic = make, seconds, monotonic
+        self._task: asyncio.Task[T] | None = None
+        self._began = float("-inf")
+
+    async def get(self) -> T:
+        """The shared result. A waiter that goes away doesn't take it from the others; errors are not kept."""
+        task = self._task
+        if task is None or (task.done() and self._is_old(task)):
+            self._began = self._monotonic()
+            task = self._task = asyncio.create_task(_call(self._make))
+        return await asyncio.shield(task)
+
+    def _is_old(self, task: asyncio.Task[T]) -> bool:
+        failed = task.cancelled() or task.exception() is not None
+        return failed or self._monotonic() - self._began >= self._seconds
+
+
+async def _call(make: Callable[[], Awaitable[T]]) -> T:
+    return await make()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The page's world; everything comes from outside, so that tests can give their own."""
+
+    store: Reader
+    metrics: Shared[bytes]
+    status: Shared[dict[str, Any]]
+    ready: Callable[[], tuple[bool, str]]
+    allowed_hosts: frozenset[str]
+    reports: Path | None
+    now: Callable[[], datetime]
+    templates: Environment
+    static: dict[str, tuple[str, bytes]]
+
+
+SITE: web.AppKey[Site] = web.AppKey("site", Site)
+
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def load_templates() -> Environment:
+    """The page's own templates; everything they print is escaped."""
+    return Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def load_static() -> dict[str, tuple[str, bytes]]:
+    """(content type, bytes) of each static file by name: nothing outside this list can be served."""
+    files = sorted((FOLDER / "static").iterdir())
+    return {file.name: (_TYPES[file.suffix], file.read_bytes()) for file in files if file.suffix in _TYPES}
+
+
+def make_site(
+    store: Reader,
+    metrics: Callable[[], bytes],
+    ready: Callable[[], tuple[bool, str]],
+    allowed_hosts: frozenset[str],
+    document: Callable[[Reader, datetime], dict[str, Any]],
+    *,
+    reports: Path | None = None,
+    now: Callable[[], datetime] = utcnow,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Site:
+    """Put a site together. The status is shared only while it is being made, metrics for METRICS_EVERY."""
+
+    async def render_metrics() -> bytes:
+        return metrics()
+
+    async def render_status() -> dict[str, Any]:
+        return await asyncio.to_thread(document, store, now())
+
+    return Site(
+        store=store,
+        metrics=Shared(render_metrics, METRICS_EVERY, monotonic),
+        status=Shared(render_status, 0.0, monotonic),
+        ready=ready,
+        allowed_hosts=frozenset(host.lower() for host in allowed_hosts),
+        reports=reports,
+        now=now,
+        templates=load_templates(),
+        static=load_static(),
+    )

@@ -1,0 +1,77 @@
+"""Whole runs of `sentinel demo`, side by side, started as a user starts them; each test reads their documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentinel.demo.servers import free_port
+
+RUNS = {
+    "loss": ("60s", ["lose-messages", "crash-agent"]),
+    "crash": ("60s", ["crash-loop", "slow-assigner"]),
+    "bus": ("45s", ["redis-down"]),
+    "database": ("45s", ["postgres-down"]),
+    "faults": ("60s", ["evict-stream", "poison-message", "tenant-leak", "stuck-flow"]),
+}
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A finished run: its document, exit code, stderr, and the folder with state and ledgers."""
+
+    document: dict[str, Any]
+    code: int
+    stderr: str
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.folder / "latest" / "state"
+
+    def incidents(self, component: str) -> list[dict[str, Any]]:
+        """Incidents of a component, newest first."""
+        return [incident for incident in self.document["incidents"] if incident["component"] == component]
+
+    def restarts(self, component: str) -> list[dict[str, Any]]:
+        """Attempts of a component, oldest first."""
+        return [restart for restart in self.document["restarts"] if restart["component"] == component]
+
+
+def start_demo(seconds: str, chaos: list[str], folder: Path, *, listen: str | None = None) -> subprocess.Popen[str]:
+    """`sentinel demo --for … --chaos … --json` without a terminal."""
+    argv = [sys.executable, "-m", "sentinel", "demo", "--for", seconds, "--json", "--folder", str(folder)]
+    argv += ["--listen", listen or f"127.0.0.1:{free_port()}"]
+    for name in chaos:
+        argv += ["--chaos", name]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+    return subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> DemoRun:
+    """Wait for the document."""
+    out, err = process.communicate(timeout=170)
+    return DemoRun(json.loads(out) if process.returncode == 0 else {}, process.returncode, err, folder)
+
+
+@pytest.fixture(scope="session")
+def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DemoRun]]:
+    """All runs, started together: they take the time of the longest."""
+    folders = {name: tmp_path_factory.mktemp(f"demo-{name}") for name in RUNS}
+    running = {name: start_demo(*RUNS[name], folders[name]) for name in RUNS}
+    try:
+        yield {name: finish(process, folders[name]) for name, process in running.items()}
+    finally:
+        for process in running.values():
+            process.kill()

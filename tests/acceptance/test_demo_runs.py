@@ -1,0 +1,179 @@
+"""What a person reads in the document of a run equals what the platform's own ledgers say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sentinel.demo.ledger import read_ledgers
+from tests.acceptance.conftest import RUNS, DemoRun
+
+KEYS = {
+    "delivery": {"published", "acknowledged", "pending", "lost", "ratio", "deadline_seconds"},
+    "canary": {"sent", "ok", "late", "lost", "duplicate", "corrupt"},
+    "assignment": {"total", "within_100ms", "unassigned", "p99_seconds"},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_document_has_every_section(demo_runs: dict[str, DemoRun], name: str) -> None:
+    """Each run ends with exit code 0 and one document of the promised shape."""
+    run = demo_runs[name]
+    assert run.code == 0, run.stderr
+    document = run.document
+    for section, keys in KEYS.items():
+        assert set(document[section]) == keys
+        assert keys - {"sent", "ok"} & set(document["truth"].get(section, {})) is not None
+    assert {"name", "kind", "component", "status", "runs", "detail"} == set(document["checks"][0])
+    assert all(check["runs"] > 0 for check in document["checks"])
+    assert all(Path(path).stat().st_size > 0 for path in document["reports"])
+    assert len(document["reports"]) == 6
+    assert document["duration_seconds"] >= float(RUNS[name][0][:-1])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_is_left_behind(demo_runs: dict[str, DemoRun], name: str) -> None:
+    """No process of a run outlives it."""
+    folder = str(demo_runs[name].folder)
+    marks = [process.info for process in psutil.process_iter(["pid", "environ", "cmdline"])]
+    left = [info["cmdline"] for info in marks if folder in (info["environ"] or {}).get("SENTINEL_SUPERVISED", "")]
+    assert left == []
+
+
+def test_loss_is_found_to_the_entry(demo_runs: dict[str, DemoRun]) -> None:
+    """lose-messages trims exactly 25 unread entries: published, acknowledged and lost equal the ledgers', as points."""
+    found, truth = demo_runs["loss"].document["delivery"], demo_runs["loss"].document["truth"]["delivery"]
+    assert truth["lost"] == [25, 25]
+    assert found["lost"] == [25, 25]
+    assert found["published"] == truth["published"] > 200
+    assert found["acknowledged"] == [truth["acknowledged"]] * 2
+    assert found["pending"] == truth["pending"] == 0
+    _assert_overlap(found["ratio"], truth["ratio"])
+
+
+@pytest.mark.parametrize("name", ["crash", "bus", "database"])
+def test_delivery_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -> None:
+    """Whatever else breaks: published is exact, acknowledged and lost intervals contain the truth."""
+    found, truth = demo_runs[name].document["delivery"], demo_runs[name].document["truth"]["delivery"]
+    assert found["published"] == truth["published"]
+    low, high = found["acknowledged"]
+    assert low <= truth["acknowledged"] <= high
+    assert found["lost"][0] <= truth["lost"][0] <= found["lost"][1]
+
+
+@pytest.mark.parametrize("name", ["loss", "crash", "bus", "faults"])
+def test_assignment_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -> None:
+    """Every task is counted once, with the same share in time and the same p99."""
+    found, truth = demo_runs[name].document["assignment"], demo_runs[name].document["truth"]["assignment"]
+    assert found["total"] == truth["total"] > 100
+    assert found["within_100ms"] == truth["within_100ms"]
+    assert found["unassigned"] == truth["unassigned"]
+    assert found["p99_seconds"] == pytest.approx(truth["p99_seconds"], abs=1e-3)
+
+
+def _assert_overlap(found: list[float], truth: list[float]) -> None:
+    assert found[0] <= truth[1] + 1e-9
+    assert truth[0] <= found[1] + 1e-9
+
+
+def test_crashed_agent_is_restarted_once(demo_runs: dict[str, DemoRun]) -> None:
+    """crash-agent: noticed, restarted in one attempt, verified, and nothing published is lost by it."""
+    run = demo_runs["loss"]
+    (restart,) = run.restarts("agent-2")
+    assert restart["attempt"] == 1
+    assert restart["outcome"] == "done"
+    assert restart["verdict"] == "recovered"
+    assert "SIGKILL" in restart["reason"]
+    assert restart["recovered_in_seconds"] is not None
+    assert run.incidents("agent-2")[0]["recovered"] is not None
+
+
+def test_frozen_agent_is_not_restarted(demo_runs: dict[str, DemoRun]) -> None:
+    """lose-messages freezes agent-4: its process lives, so it is degraded and left alone."""
+    assert demo_runs["loss"].restarts("agent-4") == []
+
+
+def test_crash_loop_is_capped_and_escalated(demo_runs: dict[str, DemoRun]) -> None:
+    """crash-loop: three attempts, then exhausted; never a fourth."""
+    run = demo_runs["crash"]
+    assert [restart["attempt"] for restart in run.restarts("agent-3")] == [1, 2, 3]
+    assert any(incident["exhausted"] for incident in run.incidents("agent-3"))
+
+
+def test_stopped_assigner_is_reported_within_ten_seconds(demo_runs: dict[str, DemoRun]) -> None:
+    """slow-assigner: the assignment component is bad within 10 s of the fault, and nothing is restarted for it."""
+    run = demo_runs["crash"]
+    (incident, *_) = reversed(run.incidents("assignment"))
+    began = _chaos(run, "slow-assigner")
+    assert _epoch(incident["opened"]) - began < 10
+    assert run.restarts("orchestrator") == []
+
+
+@pytest.mark.parametrize(("name", "component"), [("bus", "bus"), ("database", "database")])
+def test_server_away_is_seen_and_survived(demo_runs: dict[str, DemoRun], name: str, component: str) -> None:
+    """redis-down, postgres-down: an incident of that server, no restart of anybody, health again by itself."""
+    run = demo_runs[name]
+    assert run.incidents(component)
+    assert run.incidents(component)[0]["recovered"] is not None
+    assert run.document["restarts"] == []
+    statuses = {check["name"]: check["status"] for check in run.document["checks"]}
+    servers = ("bus-server", "bus-port", "database-health", "api-health", "agent-1.process", "orchestrator.process")
+    assert {statuses[name] for name in servers} == {"up"}
+
+
+def test_tenant_leak_is_found(demo_runs: dict[str, DemoRun]) -> None:
+    """tenant-leak: the tenants component goes down, and recovers when the hole is closed."""
+    (incident,) = demo_runs["faults"].incidents("tenants")
+    assert "tenant" in incident["summary"]
+    assert incident["recovered"] is not None
+
+
+def test_stuck_flows_are_found(demo_runs: dict[str, DemoRun]) -> None:
+    """stuck-flow: seven flows are too long in "initialized", and exactly seven are named."""
+    (incident,) = demo_runs["faults"].incidents("flows")
+    assert re.search(r"\b7\b", incident["summary"])
+
+
+def test_evicted_stream_is_a_reset_not_a_loss_of_thousands(demo_runs: dict[str, DemoRun]) -> None:
+    """evict-stream: the recreated stream is noticed as such."""
+    assert demo_runs["faults"].incidents("messaging")
+
+
+def test_commands_read_the_state_of_a_run(demo_runs: dict[str, DemoRun]) -> None:
+    """status, incident and report work on the state that a run left, with the promised exit codes."""
+    state = str(demo_runs["loss"].state)
+
+    def sentinel(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "sentinel", "--state", state, *words]
+        return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+
+    status = sentinel("status")
+    assert status.returncode == 3
+    assert "was stopped" in status.stdout
+    shown = sentinel("incident", "show")
+    assert shown.returncode == 0
+    assert "timeline" in shown.stdout
+    report = sentinel("report", "recovery")
+    assert report.returncode == 0
+    assert "Recovery" in report.stdout
+    assert sentinel("incident", "show", "nonsense").returncode == 64
+
+
+def _chaos(run: DemoRun, scenario: str) -> float:
+    """Epoch seconds at which a scenario began, from the chaos ledger."""
+    for record in read_ledgers(run.folder / "latest"):
+        facts: Any = record
+        if facts.get("scenario") == scenario and facts.get("phase") == "begin":
+            return float(facts["t"])
+    raise AssertionError(f"{scenario} did not begin")
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

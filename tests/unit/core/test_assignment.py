@@ -1,0 +1,131 @@
+"""Windows behind the horizon, censored quantiles, verdicts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel.core import assignment
+from sentinel.core.assignment import Facts, Horizon, Limits, QueueTotals, Recent, censored_quantile, decide_status
+from sentinel.core.model import Status
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def ago(seconds):
+    return NOW - timedelta(seconds=seconds)
+
+
+def windows(since, held, delay=0.1):
+    return list(assignment.due_windows(ago(since), Horizon(NOW, ago(held)), delay))
+
+
+def test_a_window_ends_one_deadline_before_the_horizon():
+    """Counted from the horizon and not from now: an assignment in time may still be uncommitted."""
+    (window,) = windows(since=10, held=3)
+    assert (window.start, window.end, window.provisional) == (ago(10), ago(3.1), False)
+
+
+def test_nothing_is_due_before_the_deadline():
+    """No empty and no backward window."""
+    assert windows(since=3.1, held=3) == []
+    assert windows(since=1, held=3) == []
+
+
+def test_a_forgotten_transaction_holds_for_a_minute_only():
+    """Beyond the cap windows go on, marked for a second count."""
+    (window,) = windows(since=70, held=500)
+    assert (window.end, window.provisional) == (ago(60.1), True)
+
+
+def test_a_long_gap_is_settled_in_pieces():
+    """After hours of absence: 15-minute windows without gap or overlap, eight per run."""
+    found = windows(since=10 * 3600, held=0)
+    assert len(found) == 8
+    assert all(a.end == b.start for a, b in pairwise(found))
+    assert found[0].start == ago(10 * 3600)
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 400)), max_size=40))
+def test_windows_tile_time(steps):
+    """Whatever the clock and the horizon do: half-open windows follow each other, so nothing is counted twice."""
+    clock, watermark, tiles = 0.0, NOW, []
+    for passed, held in steps:
+        clock += passed
+        now = NOW + timedelta(seconds=clock)
+        for window in assignment.due_windows(watermark, Horizon(now, now - timedelta(seconds=held)), 0.1):
+            tiles.append(window)
+            watermark = window.end
+    assert all(tile.start < tile.end for tile in tiles)
+    assert all(a.end == b.start for a, b in pairwise(tiles))
+
+
+@pytest.mark.parametrize(
+    ("latencies", "ages", "q", "value"),
+    [
+        ([], [], 0.99, None),
+        ([0.1], [], 0.99, 0.1),
+        ([i / 100 for i in range(1, 101)], [], 0.99, 0.99),
+        ([i / 100 for i in range(1, 101)], [], 0.5, 0.5),
+        ([0.01] * 90, [30.0] * 10, 0.99, 30.0),
+        ([0.01] * 90, [30.0] * 10, 0.5, 0.01),
+        ([], [7.0, 9.0], 0.5, 7.0),
+    ],
+)
+def test_quantiles_count_open_tasks_by_their_age(latencies, ages, q, value):
+    """A hung assigner can't hide: open ages are in, nearest rank, None of nothing."""
+    assert censored_quantile(latencies, ages, q) == value
+
+
+LIMITS = Limits(unassigned_degraded=2.0, unassigned_down=5.0, objective=0.99, min_events=20)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        (Facts(0, 0, 0, 0), Status.UP),
+        (Facts(1.9, 100, 100, 0), Status.UP),
+        (Facts(2.0, 100, 100, 0), Status.DEGRADED),
+        (Facts(5.0, 100, 100, 0), Status.DOWN),
+        (Facts(0, 98, 100, 0), Status.DEGRADED),
+        (Facts(0, 99, 100, 0), Status.UP),
+        (Facts(0, 0, 19, 0), Status.UP),
+        (Facts(0, 0, 0, 3), Status.UNKNOWN),
+        (Facts(0, 100, 100, 3), Status.UP),
+        (Facts(9, 0, 0, 3), Status.DOWN),
+    ],
+)
+def test_verdicts(facts, status):
+    """The oldest open task first, then impossible clocks, then the share of the last minute."""
+    verdict, reason = decide_status(facts, LIMITS)
+    assert verdict is status
+    assert bool(reason) is (status is not Status.UP)
+
+
+def test_the_last_minute():
+    """Older entries are forgotten, empty windows leave no entry, skewed ones are apart."""
+    recent = Recent()
+    recent.add(100.0, {"in_deadline": 5, "late": 1, "unassigned": 2})
+    recent.add(130.0, {"in_deadline": 1, "negative": 2, "offset": 1, "censored": 9})
+    recent.add(131.0, {})
+    assert recent.count(131.0) == (6, 9, 3)
+    recent = Recent(json.loads(json.dumps(recent.dump())))
+    assert recent.count(165.0) == (1, 1, 3)
+    assert len(recent.dump()) == 1
+
+
+def test_totals_of_a_queue_survive_the_document():
+    """Buckets add up; a fresh queue has a histogram of zeros."""
+    bounds = assignment.usable_bounds(0.2, 1.0)
+    assert bounds == (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
+    totals = QueueTotals()
+    assert totals.histogram(bounds).counts == (0,) * 9
+    totals.observe([1] * 9, 2, 1.5)
+    totals.observe([0] * 8 + [1], 1, 0.5)
+    again = QueueTotals(**json.loads(json.dumps(totals.dump()))).histogram(bounds)
+    assert (again.counts[-1], again.total, again.sum) == (2, 3, 2.0)

@@ -1,0 +1,151 @@
+"""One incident per component and episode; root cause first; closed only after observed health."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sentinel.core.incident import find_root_cause, incident_id, step
+from sentinel.core.model import IncidentState, RestartPolicy, Status
+
+T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
+POLICY = RestartPolicy(close_after=600.0)
+UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
+
+
+def turn(incident, status, seconds=0.0, *, blocked_by="", blind=0.0, cause=("api-check", "refused")):
+    """One turn at T0 + seconds: the incident and the kinds of what was written into its timeline."""
+    now = T0 + timedelta(seconds=seconds)
+    after, events = step(incident, "api", status, cause, blocked_by, POLICY, now, blind)
+    return after, [event.kind for event in events]
+
+
+def opened(status=DOWN, **options):
+    """An incident that has just been opened."""
+    return turn(None, status, **options)[0]
+
+
+@pytest.mark.parametrize("status", [UP, UNKNOWN])
+def test_health_and_ignorance_open_nothing(status):
+    """No incident without a failure."""
+    assert turn(None, status) == (None, [])
+
+
+@pytest.mark.parametrize("status", [DEGRADED, DOWN])
+def test_a_failure_opens_one(status):
+    """With component, check, summary and instant."""
+    incident, events = turn(None, status)
+    assert events == ["opened"]
+    assert (incident.component, incident.status, incident.check) == ("api", status, "api-check")
+    assert (incident.summary, incident.opened, incident.state) == ("refused", T0, IncidentState.OPEN)
+
+
+def test_ids_are_readable_and_unique_per_millisecond():
+    """Time first, so that they sort; the component behind it."""
+    assert incident_id("api", T0) == "20260105T123015.123Z-api"
+
+
+def test_unknown_changes_nothing():
+    """Blindness neither heals nor worsens."""
+    incident = opened()
+    assert turn(incident, UNKNOWN, 100) == (incident, [])
+
+
+def test_it_follows_the_status():
+    """Worse and better are both written down; the summary stays that of the worst."""
+    incident = opened(DEGRADED)
+    incident, events = turn(incident, DOWN, 5, cause=("api-process", "exited"))
+    assert (incident.status, incident.summary, incident.check, events) == (DOWN, "exited", "api-process", ["changed"])
+    incident, events = turn(incident, DEGRADED, 9)
+    assert (incident.status, incident.summary, events) == (DEGRADED, "exited", ["changed"])
+
+
+def test_recovered_at_the_first_health():
+    """Recovering, with the recovery time in the text; nothing is closed yet."""
+    incident = opened()
+    now = T0 + timedelta(seconds=12.34)
+    healed, events = step(incident, "api", UP, ("", ""), "", POLICY, now)
+    assert (healed.state, healed.recovered, healed.closed) == (IncidentState.RECOVERING, now, None)
+    assert events[0].text == "api is healthy after 12.3 s"
+
+
+def test_closed_after_ten_minutes_of_health_and_not_before():
+    """600 s from the recovery on."""
+    incident, _ = turn(opened(), UP, 10)
+    still, events = turn(incident, UP, 609.9)
+    assert (still, events) == (incident, [])
+    closed, events = turn(incident, UP, 610)
+    assert (closed.state, events) == (IncidentState.CLOSED, ["closed"])
+
+
+def test_time_that_nobody_observed_is_no_health():
+    """Blind seconds are taken off the ten minutes."""
+    incident, _ = turn(opened(), UP, 10)
+    assert turn(incident, UP, 700, blind=100)[0].state is IncidentState.RECOVERING
+    assert turn(incident, UP, 710, blind=100)[0].state is IncidentState.CLOSED
+
+
+def test_a_relapse_belongs_to_the_same_incident():
+    """Down again while recovering: open again, same id, the ten minutes begin anew."""
+    first = opened()
+    recovering, _ = turn(first, UP, 10)
+    again, events = turn(recovering, DOWN, 300)
+    assert (again.id, again.state, again.recovered, events) == (first.id, IncidentState.OPEN, None, ["relapsed"])
+    recovering, _ = turn(again, UP, 400)
+    assert turn(recovering, UP, 999)[0].state is IncidentState.RECOVERING
+
+
+def test_a_milder_relapse_has_the_milder_status():
+    """Degraded again after down: the incident says degraded."""
+    recovering, _ = turn(opened(), UP, 10)
+    again, events = turn(recovering, DEGRADED, 20)
+    assert (again.status, events) == (DEGRADED, ["relapsed"])
+
+
+def test_after_closing_a_failure_opens_a_new_one():
+    """Another episode, another id."""
+    closed, _ = turn(turn(opened(), UP, 10)[0], UP, 700)
+    fresh, events = turn(closed, DOWN, 800)
+    assert events == ["opened"]
+    assert fresh.id != closed.id
+
+
+def test_closing_ends_exhaustion():
+    """Ten minutes of spontaneous health give the component back to automation."""
+    exhausted = replace(opened(), exhausted=True)
+    recovering, _ = turn(exhausted, UP, 10)
+    assert recovering.exhausted
+    assert not turn(recovering, UP, 700)[0].exhausted
+
+
+def test_blocked_and_unblocked_are_said():
+    """The root cause stands in the incident as long as it blocks."""
+    incident, events = turn(None, DOWN, blocked_by="bus")
+    assert (incident.blocked_by, events) == ("bus", ["opened", "blocked"])
+    incident, events = turn(incident, DOWN, 5)
+    assert (incident.blocked_by, events) == ("", ["unblocked"])
+    incident, events = turn(incident, DOWN, 6, blocked_by="bus")
+    assert (incident.blocked_by, events) == ("bus", ["blocked"])
+
+
+EDGES = {"api": ("orchestrator", "database"), "orchestrator": ("bus",), "database": (), "bus": ()}
+
+
+@pytest.mark.parametrize(
+    ("bad", "root"),
+    [
+        ({}, ""),
+        ({"bus": DOWN}, "bus"),
+        ({"bus": DOWN, "orchestrator": DOWN}, "bus"),
+        ({"orchestrator": DOWN}, "orchestrator"),
+        ({"database": DOWN}, "database"),
+        ({"bus": UNKNOWN}, ""),
+        ({"api": DOWN}, ""),
+    ],
+)
+def test_the_root_cause_is_the_deepest_failure(bad, root):
+    """The transitive dependency that is down and has nothing below it that is down."""
+    statuses = {name: bad.get(name, UP) for name in EDGES}
+    assert find_root_cause("api", EDGES, statuses) == root

@@ -1,0 +1,92 @@
+"""Durations, sizes and percentages, read and written."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel.core.quantity import format_bytes, format_duration, parse_bytes, parse_duration, parse_percentage
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("250ms", 0.25), ("5s", 5), ("1.5s", 1.5), ("2m", 120), ("1h30m", 5400), ("30d", 2592000), (" 5s ", 5), ("0s", 0)],
+)
+def test_durations(text, seconds):
+    """A number with a unit, or several of them."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "5 s", "5sec", "-5s", "1h 30m", "٣s", "5s5", 5, 5.0, None, True, "1e3s"]
+)
+def test_what_is_no_duration(text):
+    """A number without a unit is refused: nobody knows what it means."""
+    with pytest.raises(ValueError, match="is no duration: write a number with a unit"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["99999999h", "9" * 400 + "s"])
+def test_durations_beyond_a_century(text):
+    """What would leave the calendar is refused."""
+    with pytest.raises(ValueError, match="longer than a century"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("512B", 512), ("64KiB", 65536), ("2GB", 2 * 10**9), ("1.5 MiB", 1572864), ("1kB", 1000)]
+)
+def test_sizes(text, count):
+    """Powers of ten and of two, each with its own unit."""
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "5", "5K", "-1MB", 5, None, "1 PB", "9" * 400 + "GB"])
+def test_what_is_no_size(text):
+    """Anything else is refused."""
+    with pytest.raises(ValueError, match=r"is no size|more than 8 EiB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(("text", "ratio"), [("99.5%", 0.995), ("0%", 0), ("100 %", 1.0)])
+def test_percentages(text, ratio):
+    """A ratio inside."""
+    assert parse_percentage(text) == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("text", ["99.5", "101%", "-1%", "nan%", "abc%", "%", 0.5, None])
+def test_what_is_no_percentage(text):
+    """Anything else is refused, with the way to write it."""
+    with pytest.raises(ValueError, match="is no percentage: write it as"):
+        parse_percentage(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"), (math.nan, "–"), (math.inf, "–"), (0, "0 ms"), (0.0042, "4.2 ms"), (0.9994, "999 ms"),
+        (0.9996, "1.0 s"), (4.24, "4.2 s"), (59.94, "59.9 s"), (59.96, "1 min"), (60, "1 min"), (185, "3 min 5 s"),
+        (3600, "1 h"), (7800, "2 h 10 min"), (86400, "1 d"), (356400, "4 d 3 h"), (-4.24, "-4.2 s"),
+    ],
+)  # fmt: skip
+def test_durations_for_people(seconds, text):
+    """Two significant steps at most."""
+    assert format_duration(seconds) == text
+
+
+@given(st.floats(0, 3e9))
+def test_no_duration_is_shown_wrong(seconds):
+    """What people read is within 5 % (or one unit of the smaller step) of what was measured."""
+    words = format_duration(seconds).split()
+    units = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
+    shown = sum(float(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+    assert abs(shown - seconds) <= max(0.05 * seconds, 0.001)
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (3 * 2**40, "3.0 TiB")])
+def test_sizes_for_people(count, text):
+    """Powers of two."""
+    assert format_bytes(count) == text

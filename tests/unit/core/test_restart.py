@@ -1,0 +1,223 @@
+"""May sentinel restart this component now? Every guard by itself, and the caps over random histories."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
+from sentinel.core.restart import Reason, Situation, backoff_delay, decide_restart
+
+T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
+POLICY = RestartPolicy()
+INCIDENT = Incident("i-1", "api", T0, IncidentState.OPEN, Status.DOWN, "exited")
+LATER = T0 + timedelta(minutes=10)
+
+
+def at(seconds):
+    return T0 + timedelta(seconds=seconds)
+
+
+def attempt(n=1, seconds=0.0, *, incident="i-1", verdict="failed", ended=True):
+    """An attempt at T0 + seconds that ended at once."""
+    when = at(seconds)
+    return Attempt(
+        incident, n, "api", "restart", "exited", when, outcome="done", verdict=verdict, ended=when if ended else None
+    )
+
+
+def situation(**facts):
+    """All is well for acting, but for the given facts."""
+    plain = {"incident": INCIDENT, "status": Status.DOWN, "observed": True, "attempts": [], "dependencies": {}}
+    return Situation(**{**plain, **facts})
+
+
+def decide(now=LATER, policy=POLICY, **facts):
+    return decide_restart(policy, situation(**facts), now)
+
+
+def test_nothing_objects():
+    """An observed, hard down component with a full budget is restarted: attempt 1."""
+    decision = decide()
+    assert (decision.act, decision.reason, decision.n) == (True, Reason.ACT, 1)
+    assert decision.text == "attempt 1 of 3"
+
+
+def test_the_next_attempt_has_the_next_number():
+    """Numbers go on within the incident; attempts of other incidents do not count into them."""
+    others = [attempt(1, -7200, incident="i-0"), attempt(2, -7000, incident="i-0")]
+    decision = decide(attempts=[*others, attempt(1, 10)], now=LATER)
+    assert (decision.act, decision.n) == (True, 2)
+
+
+YOUNG = timedelta(seconds=1)
+GUARDS = {
+    "no incident": ({"incident": None}, Reason.NOT_DOWN, "not down"),
+    "incident recovers": (
+        {"incident": replace(INCIDENT, state=IncidentState.RECOVERING)}, Reason.NOT_DOWN, "not down"
+    ),
+    "incident closed": ({"incident": replace(INCIDENT, state=IncidentState.CLOSED)}, Reason.NOT_DOWN, "not down"),
+    "degraded": ({"status": Status.DEGRADED}, Reason.NOT_DOWN, "not down"),
+    "up": ({"status": Status.UP}, Reason.NOT_DOWN, "not down"),
+    "unknown": ({"status": Status.UNKNOWN}, Reason.NOT_DOWN, "not down"),
+    "not observed": ({"observed": False}, Reason.BLIND, "not observed"),
+    "exhausted": ({"incident": replace(INCIDENT, exhausted=True)}, Reason.EXHAUSTED, "`sentinel reset api`"),
+    "journal lost": ({"journal_lost": True}, Reason.JOURNAL_LOST, "the journal was lost"),
+    "halted": ({"halted": True}, Reason.HALTED, "`sentinel resume`"),
+    "observe mode": ({"actions_enabled": False}, Reason.OBSERVE, "would restart"),
+    "dependency down": ({"dependencies": {"bus": Status.DOWN}}, Reason.BLOCKED, "blocked by bus, which is down"),
+    "dependency degraded": ({"dependencies": {"bus": Status.DEGRADED}}, Reason.BLOCKED, "which is degraded"),
+    "dependency unknown": ({"dependencies": {"bus": Status.UNKNOWN}}, Reason.BLOCKED, "which is unknown"),
+    "second dependency down": (
+        {"dependencies": {"bus": Status.UP, "database": Status.DOWN}}, Reason.BLOCKED, "blocked by database"
+    ),
+    "all attempts failed": (
+        {"attempts": [attempt(1, 1), attempt(2, 2), attempt(3, 3)]}, Reason.BUDGET_SPENT, "all 3 attempts"
+    ),
+    "three in an hour": (
+        {"attempts": [attempt(n, -60 * n, incident=f"i-{n + 1}") for n in (3, 2, 1)]},
+        Reason.BUDGET_SPENT, "3 attempts within 1 h",
+    ),
+    "six in a day": (
+        {"attempts": [attempt(n, -4000 * n, incident=f"i-{n + 1}") for n in (6, 5, 4, 3, 2, 1)]},
+        Reason.BUDGET_SPENT, "6 attempts within 24 h",
+    ),
+    "the last attempt may still succeed": (
+        {"attempts": [attempt(1, 590, verdict="")]}, Reason.STARTUP_GRACE, "attempt 1 may still succeed"
+    ),
+    "the third attempt may still succeed": (
+        {"attempts": [attempt(1, 1), attempt(2, 2), attempt(3, 590, verdict="")]}, Reason.STARTUP_GRACE, "attempt 3"
+    ),
+    "the daemon is young": ({"quiet_until": LATER + YOUNG}, Reason.DAEMON_GRACE, "sentinel has just started"),
+    "flapping": ({"flapping": True}, Reason.FLAPPING, "flapping"),
+    "another action runs": ({"busy": "agent-1"}, Reason.BUSY, "agent-1 is running"),
+    "too soon after the attempt before": ({"attempts": [attempt(1, 595)]}, Reason.BACKOFF, "attempt 2 of 3 waits"),
+    "too soon after the failure": (
+        {"incident": replace(INCIDENT, opened=LATER - YOUNG)}, Reason.BACKOFF, "attempt 1 of 3 waits"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "reason", "text"), GUARDS.values(), ids=GUARDS)
+def test_each_guard_objects(facts, reason, text):
+    """With everything else in favour, this one fact stops the restart and is the reason given."""
+    decision = decide(**facts)
+    assert not decision.act
+    assert decision.reason is reason
+    assert text in decision.text
+    assert decision.n == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("quiet time over", {"quiet_until": LATER}),
+        ("an hour ago", {"attempts": [attempt(n, 600 - 3600 - n, incident=f"i-{n}") for n in (9, 8, 7)]}),
+        ("a day ago", {"attempts": [attempt(n, 600 - 86400 - n, incident=f"i-{n}") for n in (9, 8, 7, 6, 5, 4)]}),
+        ("grace over", {"attempts": [attempt(1, 539, verdict="")]}),
+        ("dependencies up", {"dependencies": {"bus": Status.UP, "database": Status.UP}}),
+    ],
+)
+def test_each_guard_lets_go(name, facts):
+    """When its fact is gone, the guard objects no longer."""
+    assert decide(**facts).act, name
+
+
+def test_waiting_tells_until_when():
+    """Backoff, grace and quiet time name the instant from which on it is worth asking again."""
+    assert decide(quiet_until=LATER + YOUNG).not_before == LATER + YOUNG
+    assert decide(attempts=[attempt(1, 590, verdict="")]).not_before == at(650)
+    waiting = decide(attempts=[attempt(1, 595)])
+    assert decide(waiting.not_before, attempts=[attempt(1, 595)]).act
+    assert not decide(waiting.not_before - timedelta(milliseconds=1), attempts=[attempt(1, 595)]).act
+
+
+def test_backoff_counts_from_the_end_of_the_attempt():
+    """A restart that took 30 s to stop and start is not followed by the next one at once."""
+    slow = replace(attempt(1, 560), ended=at(595))
+    assert decide(attempts=[slow]).reason is Reason.BACKOFF
+
+
+def test_nobody_gives_up_while_a_dependency_is_away():
+    """Blocked comes before "budget spent": an exhausted budget is no statement about the component then."""
+    spent = [attempt(1, 1), attempt(2, 2), attempt(3, 3)]
+    assert decide(attempts=spent, dependencies={"bus": Status.DOWN}).reason is Reason.BLOCKED
+
+
+def test_a_component_that_is_never_restarted():
+    """max_attempts 0 is a policy, not a crash."""
+    decision = decide(policy=RestartPolicy(max_attempts=0))
+    assert (decision.act, decision.reason) == (False, Reason.BUDGET_SPENT)
+    assert "never restarted" in decision.text
+
+
+def test_a_clock_that_goes_back_refills_no_budget():
+    """Attempts that seem to lie in the future count as made."""
+    ahead = [attempt(n, 3600 + n, incident=f"i-{n + 1}") for n in (1, 2, 3)]
+    assert decide(attempts=ahead).reason is Reason.BUDGET_SPENT
+
+
+@pytest.mark.parametrize(("n", "delay"), [(1, 5.0), (2, 20.0), (3, 80.0), (4, 300.0), (9, 300.0)])
+def test_backoff_is_exponential_and_capped(n, delay):
+    """5 s · 4^(n−1), at most 300 s."""
+    assert backoff_delay(Backoff(jitter=0.0), n, "x") == delay
+
+
+@given(st.integers(1, 12), st.text())
+def test_jitter_is_bounded_and_the_same_after_a_restart(n, seed):
+    """× uniform(0.8, 1.2), drawn from the incident and the number."""
+    plain = backoff_delay(Backoff(jitter=0.0), n, seed)
+    delay = backoff_delay(Backoff(), n, seed)
+    assert 0.8 * plain <= delay <= 1.2 * plain
+    assert delay == backoff_delay(Backoff(), n, seed)
+
+
+def test_jitter_spreads():
+    """Different incidents wait differently."""
+    assert len({round(backoff_delay(Backoff(), 1, f"i-{i}"), 6) for i in range(50)}) > 45
+
+
+TURNS = st.lists(
+    st.tuples(
+        st.floats(0.1, 4000),  # seconds since the turn before
+        st.sampled_from([Status.DOWN, Status.DOWN, Status.DOWN, Status.UP, Status.UNKNOWN]),
+        st.sampled_from([Status.UP, Status.UP, Status.UP, Status.DOWN, Status.DEGRADED, Status.UNKNOWN]),
+        st.sampled_from(["failed", "recovered", ""]),
+        st.booleans(),  # a new incident begins
+        st.booleans(),  # observed
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=300)
+@given(TURNS)
+def test_the_caps_hold_over_every_history(turns):
+    """Never more than 3 attempts per incident, 3 in an hour, 6 in a day; never with a dependency that is not up."""
+    policy = RestartPolicy(startup_grace=10, backoff=Backoff(0.1, 0.1, 2, 1))
+    now, incident, attempts = T0, INCIDENT, []
+    for i, (seconds, status, dependency, verdict, new, observed) in enumerate(turns):
+        now += timedelta(seconds=seconds)
+        if new:
+            incident = replace(INCIDENT, id=f"i-{i}", opened=now - timedelta(seconds=5))
+        facts = {"incident": incident, "status": status, "observed": observed, "attempts": attempts}
+        decision = decide(now, policy, **facts, dependencies={"bus": dependency})
+        if not decision.act:
+            continue
+        assert status is Status.DOWN
+        assert dependency is Status.UP
+        assert observed
+        assert decision.n == 1 + sum(each.incident == incident.id for each in attempts)
+        attempts = [*attempts, replace(attempt(decision.n, verdict=verdict, incident=incident.id), intended=now)]
+    for incident_id in {each.incident for each in attempts}:
+        numbers = [each.n for each in attempts if each.incident == incident_id]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) <= policy.max_attempts
+    for each in attempts:
+        for limit, hours in ((policy.per_hour, 1), (policy.per_day, 24)):
+            window = each.intended - timedelta(hours=hours)
+            assert sum(window < other.intended <= each.intended for other in attempts) <= limit

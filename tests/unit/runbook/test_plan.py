@@ -1,0 +1,78 @@
+"""Planning: values become whole arguments or literals, and wrong ones are refused together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sentinel.errors import UsageError
+from sentinel.runbook.book import Argv, Sql
+from sentinel.runbook.plan import make_plan
+from sentinel.runbook.read import read_runbook
+
+Write = Callable[..., Path]
+PARAMETERS = """
+  - {name: who, type: str, pattern: ".{1,80}"}
+  - {name: count, type: int, default: 5}
+  - {name: part, type: component, default: api}"""
+
+
+def plan_of(write_book: Write, step: str, **values: str) -> Argv | Sql:
+    book = read_runbook(write_book(f"  - {step}", PARAMETERS))
+    act = make_plan(book, values).steps[0].run
+    assert isinstance(act, Argv | Sql)
+    return act
+
+
+@pytest.mark.parametrize("value", ["a b", "$(reboot)", "; rm -rf /", "{count}", "`id`", "'", '"', "-rf", "*", "../.."])
+def test_a_value_is_one_argument(write_book: Write, value: str) -> None:
+    """Whatever a value holds, it stays one argument, unexpanded."""
+    act = plan_of(write_book, "{name: a, run: [echo, --, '{who}', 'x={who}'], changes: false}", who=value)
+    assert act == Argv(("echo", "--", value, f"x={value}"))
+
+
+@pytest.mark.parametrize(
+    ("value", "literal"), [("a", "'a'"), ("a'b", "'a''b'"), ("'; DROP TABLE t; --", "'''; DROP TABLE t; --'")]
+)
+def test_a_value_is_one_literal(write_book: Write, value: str, literal: str) -> None:
+    """In SQL a text is a quoted literal and a whole number stands bare."""
+    act = plan_of(
+        write_book, '{name: a, run: {sql: "SELECT * FROM t WHERE a = {who} AND n = {count}", resource: r}}', who=value
+    )
+    assert isinstance(act, Sql)
+    assert act.text == f"SELECT * FROM t WHERE a = {literal} AND n = 5"
+
+
+def test_all_wrong_values_at_once(write_book: Write) -> None:
+    """Missing, unknown and wrong values are told together."""
+    book = read_runbook(write_book("  - {name: a, run: {check: c}}", PARAMETERS))
+    with pytest.raises(UsageError) as caught:
+        make_plan(book, {"count": "5; x", "part": "--all", "nope": "1"})
+    for word in ("who (str) is required", "count: '5; x'", "part: '--all'", "no parameter 'nope'"):
+        assert word in caught.value.message
+
+
+def test_known_names(write_book: Write) -> None:
+    """A component that does not exist is refused when the names are known."""
+    book = read_runbook(write_book("  - {name: a, run: {check: c}}", PARAMETERS))
+    with pytest.raises(UsageError, match="no component 'api'"):
+        make_plan(book, {"who": "x"}, {"component": ["bus"]})
+    assert make_plan(book, {"who": "x"}, {"component": ["api"]}).parameters["part"] == "api"
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\x00b", "\x1b[2J", "a\u202eb"])
+def test_control_characters_are_refused(write_book: Write, value: str) -> None:
+    """No control or direction character gets into a plan."""
+    with pytest.raises(UsageError, match="control characters"):
+        plan_of(write_book, "{name: a, run: [echo, --, '{who}'], changes: false}", who=value)
+
+
+def test_a_value_never_becomes_an_option(write_book: Write) -> None:
+    """A whole number whose pattern allows a sign is refused where a program would read it as an option."""
+    parameters = "  - {name: pid, type: int, pattern: '-?[0-9]+'}"
+    book = read_runbook(write_book("  - {name: a, run: [kill, '{pid}'], changes: true}", parameters))
+    assert make_plan(book, {"pid": "1"}).steps[0].run == Argv(("kill", "1"))
+    with pytest.raises(UsageError, match="'-1' would be taken for an option of kill"):
+        make_plan(book, {"pid": "-1"})

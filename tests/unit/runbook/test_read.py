@@ -1,0 +1,206 @@
+"""Reading runbooks: strict, every problem at once, with the right lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sentinel.errors import ConfigurationError
+from sentinel.runbook.book import SECTIONS, Action, Argv, RedisCommand, RunCheck, Sql
+from sentinel.runbook.read import read_runbook, read_runbooks
+
+Write = Callable[..., Path]
+SHIPPED = Path(__file__).parents[3] / "runbooks"
+
+
+def problems_of(path: Path) -> list[tuple[int, str, str]]:
+    with pytest.raises(ConfigurationError) as caught:
+        read_runbook(path)
+    assert caught.value.exit_code == 78
+    assert all(problem.file == str(path) for problem in caught.value.problems)
+    return [(problem.line, problem.key, problem.message) for problem in caught.value.problems]
+
+
+def test_shipped_runbooks_are_valid() -> None:
+    """The three shipped runbooks read without a problem and can be run on the demo."""
+    books = read_runbooks(SHIPPED)
+    assert {"component-exhausted", "bus-unreachable", "assigner-hung"} <= set(books)
+    for book in books.values():
+        assert set(SECTIONS) <= set(book.sections)
+        assert any(step.changes for step in book.steps)
+        assert book.steps[-1].precondition is not None
+
+
+def test_whole_runbook(write_book: Write) -> None:
+    """Every shape of a step is read into its value."""
+    path = write_book(
+        """
+  - {name: a, run: [df, -h], changes: false, timeout: 2s}
+  - {name: b, run: {check: "{who}-process", is: [up, degraded]}}
+  - {name: c, run: {sql: "SELECT 1", resource: db}}
+  - {name: d, run: {redis: [XINFO, STREAM, "s"], resource: bus}}
+  - name: e
+    run: {action: restart, args: {component: "{who}"}}
+    precondition: {check: x, is: [down]}
+    verify: [test, -e, /tmp]""",
+        "  - {name: who, type: component}",
+    )
+    book = read_runbook(path)
+    assert [type(step.run) for step in book.steps] == [Argv, RunCheck, Sql, RedisCommand, Action]
+    assert [step.changes for step in book.steps] == [False, False, False, False, True]
+    assert book.steps[0].timeout == 2.0
+    assert book.steps[4].precondition == RunCheck("x", ("down",))
+    assert book.steps[1].line == 9
+    assert book.parameters[0].required
+
+
+def test_all_problems_at_once_with_their_lines(tmp_path: Path) -> None:
+    """One message per mistake, each at its line, none hides another."""
+    path = tmp_path / "bad.md"
+    path.write_text(
+        "\n".join(
+            [
+                "---",  # 1
+                "name: Bad Name",
+                "titel: typo",  # 3: unknown; title is missing
+                "parameters:",
+                "  - {name: n, type: float}",  # 5: no such type
+                "  - {name: o, type: str, required: false}",  # 6: no default
+                "steps:",
+                "  - name: one",  # 8: changes is missing
+                "    run: [rm, '{n}']",  # 9: no -- before it
+                "  - name: two",
+                "    run: df -h",  # 11: a text
+                "  - name: three",
+                "    run: {sql: DELETE FROM t, resource: db}",  # 13
+                "    timeout: 10",  # 14: no unit
+                "  - name: four",
+                "    run: {redis: [FLUSHALL], resource: bus}",  # 16
+                "    changes: maybe",  # 17
+                "  - name: five",
+                "    run: {action: explode}",  # 19
+                "  - name: six",
+                "    run: {check: '{unknown}', is: [fine]}",  # 21: twice
+                "    verify: {action: halt}",  # 22
+                "---",
+                "# Bad",
+                "",
+                "## Meaning",  # 26: empty
+                "",
+                "## Impact",
+                "text",
+            ]
+        )
+    )
+    found = problems_of(path)
+    assert {(line, key) for line, key, _ in found} >= {
+        (2, "name"), (2, "title"), (3, "titel"), (5, "parameters[0].type"), (6, "parameters[1].default"),
+        (8, "steps[0].changes"), (9, "steps[0].run[1]"), (11, "steps[1].run"), (13, "steps[2].run.sql"),
+        (14, "steps[2].timeout"), (16, "steps[3].run.redis"), (17, "steps[3].changes"), (19, "steps[4].run.action"),
+        (21, "steps[5].run.check"), (21, "steps[5].run.is"), (22, "steps[5].verify"), (26, "## Meaning"),
+        (29, "## Diagnosis"), (29, "## Escalation"), (29, "## Mitigation"), (29, "## Verify"),
+    }  # fmt: skip
+    assert len(found) == 21
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("# no front matter", 1, "no front matter"),
+        ("---\nname: x\n", 1, "no front matter"),
+        ("---\nname: x\nsteps: [x\n---\n", 3, "not YAML"),
+        ("---\n- a\n---\n", 1, "no mapping"),
+        ("---\nname: &a x\ntitle: *a\n---\n", 1, "anchors and aliases"),
+        ("---\nname: x\nname: y\ntitle: t\nsteps: []\n---\n", 3, "given twice"),
+        ("---\nname: x\ntitle: t\nsteps: []\n---\n", 4, "no step"),
+        ("---\nname: 12\ntitle: t\nsteps: []\n---\n", 2, "is no text"),
+        ("---\nname: x\ntitle: !!python/object:os.system t\nsteps: []\n---\n", 3, "is no text"),
+        ("---\n" + "[" * 60_000 + "\n---\n", 1, "nested more than"),
+        ("---\nx: " + "y" * 70_000 + "\n---\n", 1, "longer than"),
+        ("z" * 300_000, 0, "longer than"),
+    ],
+)
+def test_broken_files(tmp_path: Path, content: str, line: int, message: str) -> None:
+    """A file that is broken as a whole gives a specific problem, never a traceback."""
+    path = tmp_path / "x.md"
+    path.write_text(content)
+    assert any(where == line and message in text for where, _, text in problems_of(path))
+
+
+def test_not_utf8(tmp_path: Path) -> None:
+    """A file that is not UTF-8, or can't be read, is a problem of its own."""
+    path = tmp_path / "x.md"
+    path.write_bytes(b"---\n\xff\n---\n")
+    assert "UTF-8" in problems_of(path)[0][2]
+    assert "can't be read" in problems_of(tmp_path / "gone.md")[0][2]
+
+
+def test_problems_of_all_files(write_book: Write, tmp_path: Path) -> None:
+    """A folder is judged as a whole: problems of every file, and names that are used twice."""
+    step = "  - {name: a, run: {check: c}}"
+    write_book(step, name="good")
+    (tmp_path / "copy.md").write_text((tmp_path / "good.md").read_text())
+    write_book("  - {name: a, run: [x]}", name="bad")
+    with pytest.raises(ConfigurationError) as caught:
+        read_runbooks(tmp_path)
+    assert sorted(Path(problem.file).name for problem in caught.value.problems) == ["bad.md", "copy.md", "good.md"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM t", "SELECT 1; DELETE FROM t", "WITH x AS (DELETE FROM t RETURNING 1) SELECT * FROM x",
+        "SELECT pg_terminate_backend(1)", "SELECT set_config('a', 'b', false)", "SELECT 1 -- x", "SELECT /* */ 1",
+        "SELECT $$a$$", "SELECT $x$ ' $x$", "SELECT E'\\\\' ; DELETE FROM t; --'", "SELECT * INTO u FROM t",
+        "EXPLAIN ANALYZE DELETE FROM t", "COPY t TO PROGRAM 'sh'", "SET ROLE postgres", "SELECT nextval('s')",
+        "SELECT '{who}'", "SELECT x{who}", "SELECT E{who}", "",
+    ],
+)  # fmt: skip
+def test_sql_that_may_write_is_refused(write_book: Write, sql: str) -> None:
+    """Only one statement that reads, with placeholders as whole literals."""
+    path = write_book(f'  - {{name: a, run: {{sql: "{sql}", resource: db}}}}', "  - {name: who, type: str}")
+    assert any(key == "steps[0].run.sql" for _, key, _ in problems_of(path))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "[SET, a, b]", "[XADD, a, '*', b, c]", "[CONFIG, SET, a, b]", "[CONFIG]", "[EVAL, x, '0']", "[xack, a]", "[]",
+        "[CLIENT, KILL, x]", "[MEMORY, PURGE]", "[XINFO, HELP]", "['INFO\n']",
+    ],
+)  # fmt: skip
+def test_redis_command_that_may_write_is_refused(write_book: Write, command: str) -> None:
+    """Only commands of the reading list, containers only with their reading subcommands."""
+    path = write_book(f"  - {{name: a, run: {{redis: {command}, resource: bus}}}}")
+    assert any(key == "steps[0].run.redis" for _, key, _ in problems_of(path))
+
+
+@pytest.mark.parametrize(
+    ("step", "key"),
+    [
+        ("{name: a, run: ['{who}'], changes: false}", "steps[0].run[0]"),
+        ("{name: a, run: [ls, '{who}'], changes: false}", "steps[0].run[1]"),
+        ("{name: a, run: {action: restart}}", "steps[0].run.args"),
+        ("{name: a, run: {action: reset, args: {}}}", "steps[0].run.args.component"),
+        ("{name: a, run: {action: halt, args: {component: x}}}", "steps[0].run.args.component"),
+        ("{name: a, run: {action: halt}, changes: false}", "steps[0].changes"),
+        ("{name: a, run: {check: c}, changes: true}", "steps[0].changes"),
+        ("{name: a, run: {check: c, sql: SELECT 1, resource: r}}", "steps[0].run"),
+        ("{name: a, run: {check: c}, timeout: 2h}", "steps[0].timeout"),
+        ("{name: a, run: {check: c}, precondition: {action: halt}}", "steps[0].precondition"),
+        ("{name: a, run: {check: c}, extra: 1}", "steps[0].extra"),
+    ],
+)
+def test_steps_that_are_refused(write_book: Write, step: str, key: str) -> None:
+    """Each mistake in a step is named by its key."""
+    path = write_book(f"  - {step}", "  - {name: who, type: str}")
+    assert [found for _, found, _ in problems_of(path)] == [key]
+
+
+def test_double_dash_and_numbers_are_fine(write_book: Write) -> None:
+    """A text after `--`, or inside an argument, and a whole number anywhere, can't become an option."""
+    steps = "  - {name: a, run: [kill, '{n}', '--x={who}', --, '{who}'], changes: true}"
+    book = read_runbook(write_book(steps, "  - {name: who, type: str}\n  - {name: n, type: int}"))
+    assert len(book.steps) == 1
