@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import json
-import os
 import signal
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +15,15 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
-from sentinel.app import HALT_FILE, REPORTS, Daemon, run_once, serve
+from sentinel.app import HALT_FILE, REPORTS, Daemon, OperatorHands, serve
+from sentinel.app.hands import actor, command_component, run_check
+from sentinel.app.hands import halt as halt_actions
+from sentinel.app.hands import resume as resume_actions
+from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
 from sentinel.config import Overrides, load, shipped_folder
-from sentinel.core.model import Incident, Order, Status, worst
+from sentinel.core.incident import Event
+from sentinel.core.model import Finding, Incident, Status, worst
 from sentinel.core.quantity import parse_duration
 from sentinel.demo.chaos import load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
@@ -32,8 +33,12 @@ from sentinel.probes import Kind, load_kinds
 from sentinel.reports.collect import collect
 from sentinel.reports.render import render
 from sentinel.reports.write import write_report
+from sentinel.runbook.book import Runbook, Step
+from sentinel.runbook.read import read_runbooks
+from sentinel.runbook.run import Transcript, plan_runbook, run_runbook
+from sentinel.store import Changes, CheckView
 from sentinel.store.document import to_json
-from sentinel.store.sqlite import SqliteStore, prepare_folder
+from sentinel.store.sqlite import SqliteStore
 from sentinel.web.document import status_document
 
 Arguments = argparse.Namespace
@@ -216,22 +221,35 @@ def check_run(arguments: Arguments) -> int:
     """`sentinel check run`"""
     configuration = load(arguments.config)
     configure_logging(level="error", secrets=configuration.secrets)
-    result = asyncio.run(run_once(configuration, arguments.name))
+    folder = arguments.state or configuration.state
+    store = SqliteStore(folder) if (folder / "sentinel.db").exists() else None
+    view, finding = asyncio.run(run_check(configuration, store, arguments.name))
     scrub = Redaction(configuration.secrets).scrub
-    finding = result.finding
+    where = "in the running daemon" if view else "here: no daemon runs on this configuration's state"
+    document = scrub({"check": arguments.name, "ran": where, **to_json(finding), "rows": _rows(view, finding)})
     if arguments.json:
-        _print_json(scrub(to_json(replace(result, state=None))))
+        _print_json(document)
         return finding.status.exit_code
-    line = Text.assemble(tables.status_text(finding.status), "  ", tables.clean(scrub(finding.detail)))
-    rows = [
-        {"subject": ", ".join(row.labels.values()), "measurement": name, "value": f"{value:g}"}
-        for row in finding.rows
-        for name, value in row.values.items()
-        if isinstance(value, int | float)
+    line = Text.assemble(tables.status_text(finding.status), "  ", tables.clean(document["detail"]))
+    guidance = [Text(f"next: {tables.clean(document['guidance'])}")] if finding.guidance else []
+    figures = [
+        {"subject": ", ".join(row["labels"].values()), "measurement": name, "value": f"{value:g}"}
+        for row in document["rows"]
+        for name, value in row["values"].items()
     ]
-    guidance = [Text(f"next: {tables.clean(scrub(finding.guidance))}")] if finding.guidance else []
-    tables.show(line, *guidance, tables.mapping_table(rows, "subject", "measurement", "value"))
+    ran = Text(f"ran {where}", style="dim")
+    tables.show(line, *guidance, ran, Text(), tables.mapping_table(figures, "subject", "measurement", "value"))
     return finding.status.exit_code
+
+
+def _rows(view: CheckView | None, finding: Finding) -> list[dict[str, Any]]:
+    """Labels and plain figures of every row."""
+    if view is not None:
+        return [dict(row) for row in view.rows]
+    return [
+        {"labels": dict(row.labels), "values": {k: v for k, v in row.values.items() if isinstance(v, int | float)}}
+        for row in finding.rows
+    ]
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -339,57 +357,115 @@ def _find_incident(store: SqliteStore, incident_id: str | None) -> Incident:
 
 def reset(arguments: Arguments) -> int:
     """`sentinel reset`"""
-    folder, store = _open_store(arguments, writable=True)
-    if arguments.component not in [component.name for component in store.components()]:
-        known = ", ".join(component.name for component in store.components())
-        raise UsageError(f"there is no component {arguments.component!r}", f"known: {known}")
-    now = datetime.now(UTC)
-    key = f"reset/{arguments.component}/{now.isoformat()}"
-    _audit(store, "reset", arguments.component, arguments.reason)
-    store.add_order(Order("reset", key, arguments.component, {"reason": arguments.reason}), now)
-    outcome = _wait_for(store, key)
-    if outcome is None:
-        raise StateError(f"no daemon took the order on {folder}", "it is kept: the next daemon on this folder will")
+    _, store = _open_store(arguments, writable=True)
+    outcome = asyncio.run(command_component(store, "reset", arguments.component, arguments.reason))
     return _say(arguments, {"component": arguments.component, "outcome": outcome})
 
 
 def halt(arguments: Arguments) -> int:
     """`sentinel halt`: works without a daemon, and with one that hangs."""
-    folder = _state_folder(arguments)
-    prepare_folder(folder)
-    (folder / HALT_FILE).write_text(f"{datetime.now(UTC).isoformat()} {_actor()}: {arguments.reason}\n")
-    _audit(SqliteStore(folder), "halt", "", arguments.reason)
-    return _say(arguments, {"outcome": f"halted: no automatic action while {folder / HALT_FILE} exists"})
+    return _say(arguments, {"outcome": halt_actions(_state_folder(arguments), arguments.reason)})
 
 
 def resume(arguments: Arguments) -> int:
     """`sentinel resume`"""
     folder, store = _open_store(arguments, writable=True)
-    was = (folder / HALT_FILE).exists()
-    _audit(store, "resume", "", arguments.reason)
-    (folder / HALT_FILE).unlink(missing_ok=True)
-    return _say(arguments, {"outcome": "resumed" if was else "was not halted"})
+    return _say(arguments, {"outcome": resume_actions(folder, store, arguments.reason)})
 
 
-def _wait_for(store: SqliteStore, key: str, seconds: float = 5.0) -> str | None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        outcome = store.order_outcome(key)
-        if outcome is not None:
-            return outcome
-        time.sleep(0.1)
-    return None
+# -- runbooks -------------------------------------------------------------------------------------
 
 
-def _audit(store: SqliteStore, action: str, subject: str, detail: str) -> None:
-    store.add_audit(datetime.now(UTC), _actor(), action, subject, detail)
+def _runbooks(arguments: Arguments) -> dict[str, Runbook]:
+    """Runbooks beside the configuration (`runbooks/` in it) override the shipped ones by name."""
+    own = arguments.config / "runbooks"
+    return {**read_runbooks(shipped_folder("runbooks")), **(read_runbooks(own) if own.is_dir() else {})}
 
 
-def _actor() -> str:
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+def _find_runbook(arguments: Arguments) -> Runbook:
+    books = _runbooks(arguments)
+    if arguments.name not in books:
+        raise UsageError(f"there is no runbook {arguments.name!r}", f"known: {', '.join(books)}")
+    return books[arguments.name]
+
+
+def runbook_list(arguments: Arguments) -> int:
+    """`sentinel runbook list`"""
+    rows = [
+        {
+            "name": book.name,
+            "title": book.title,
+            "applies to": ", ".join((*book.applies_to.kinds, *book.applies_to.components)),
+            "parameters": " ".join(f"{p.name}={'…' if p.required else p.default or ''}" for p in book.parameters),
+            "changes": "yes" if any(step.changes for step in book.steps) else "no",
+        }
+        for book in _runbooks(arguments).values()
+    ]
+    if arguments.json:
+        return _print_json(rows)
+    tables.show(tables.mapping_table(rows, "name", "title", "applies to", "parameters", "changes"))
+    return 0
+
+
+def runbook_show(arguments: Arguments) -> int:
+    """`sentinel runbook show`"""
+    book = _find_runbook(arguments)
+    if arguments.json:
+        return _print_json(to_json(book))
+    print(Path(book.source).read_text())
+    return 0
+
+
+def runbook_run(arguments: Arguments) -> int:
+    """`sentinel runbook run`"""
+    book = _find_runbook(arguments)
+    parameters = dict(_parameter(word) for word in arguments.parameters)
+    transcript = (
+        _execute(arguments, book, parameters) if arguments.execute else plan_runbook(book, parameters, utcnow())
+    )
+    if arguments.json:
+        _print_json(to_json(transcript))
+    else:
+        print(transcript.text)
+    return 0 if transcript.outcome in {"dry run", "done"} else 2
+
+
+def _execute(arguments: Arguments, book: Runbook, parameters: Mapping[str, str]) -> Transcript:
+    configuration = load(arguments.config)
+    configure_logging(level="error", secrets=configuration.secrets)
+    folder, store = _open_store(arguments, writable=True)
+    hands = OperatorHands(configuration, folder, store)
+    known = {"component": [component.name for component in configuration.components]}
+    confirm = (lambda _step: True) if arguments.yes else _confirm
+    store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(parameters))
+    transcript = asyncio.run(run_runbook(book, parameters, hands, dry_run=False, confirm=confirm, known=known))
+    _append_transcript(store, transcript, parameters)
+    return transcript
+
+
+def _parameter(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        raise UsageError(f"{word!r} is no parameter", "write name=value")
+    return name, value
+
+
+def _confirm(step: Step) -> bool:
+    if not sys.stdin.isatty():
+        print(f"{step.name}: changes something, and nobody is there to ask (--yes)", file=sys.stderr)
+        return False
+    return input(f"{step.name}: this changes something. Go on? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _append_transcript(store: SqliteStore, transcript: Transcript, parameters: Mapping[str, str]) -> None:
+    """What was done by hand belongs into the incident's timeline."""
+    open_ones = store.incidents(open_only=True)
+    wanted = {parameters.get("component"), parameters.get("assigner"), parameters.get("incident")}
+    incident = next((i for i in open_ones if {i.component, i.id} & wanted), open_ones[0] if open_ones else None)
+    if incident is not None:
+        event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")
+        evidence = {"transcript": transcript.text[:8000]}
+        store.commit(Changes(events=[(incident.id, transcript.began, event, evidence)]))
 
 
 # -- where and how --------------------------------------------------------------------------------

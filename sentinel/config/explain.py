@@ -52,7 +52,7 @@ def _explain_other(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
 def _explain_type(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
     wanted, remedy = _TYPES[item["type"]]
     found = item["input"]
-    shown = {dict: "a mapping", list: "a list"}.get(type(found)) or _shown(found)
+    shown = "a mapping" if isinstance(found, dict) else "a list" if isinstance(found, list) else _shown(found)
     return f"must be {wanted}, found {shown}", remedy
 
 

@@ -285,19 +285,24 @@ class _Loader:
         base = self._validated(document, path, CheckSettings, own)
         rest = {key: value for key, value in raw.items() if key not in CheckSettings.model_fields}
         options = self._validated(document, path, kind.options, rest) if kind else None
-        if base is None or kind is None:
+        is_new = self._check_names(document, path, raw, settings)
+        if base is None or kind is None or not is_new:
             return None
-        if not self._is_new(document, "check", base.name, (*path, "name")):
-            return None
-        self._is_free(document, path, base.name, settings)
-        if base.component not in self._names("components"):
-            at = (*path, "component")
-            document.add(at, *unknown_message("component", base.component, settings.components))
         roles = self._roles(document, path, kind, rest, base.component, settings, resources)
         thresholds = self._thresholds(document, path, kind, base)
         if options is None or roles is None:
             return None
         return _assemble(base, kind, options, roles, thresholds, f"{document.file}:{document.line(path)}")
+
+    def _check_names(self, document: Document, path: Path_, raw: dict[str, Any], settings: PlatformSettings) -> bool:
+        """The name is new and free, and the component exists; said even when other keys of the check are wrong."""
+        name, component = raw.get("name"), raw.get("component")
+        if isinstance(component, str) and component not in self._names("components"):
+            document.add((*path, "component"), *unknown_message("component", component, settings.components))
+        if not isinstance(name, str):
+            return False
+        self._is_free(document, path, name, settings)
+        return self._is_new(document, "check", name, (*path, "name"))
 
     def _is_free(self, document: Document, path: Path_, name: str, settings: PlatformSettings) -> None:
         """The check that every supervised component has by itself owns its name."""
@@ -349,10 +354,16 @@ class _Loader:
                     document.add((*path, role), f"resource {named} is of type {found}, not {type_}", one_of(fitting))
             elif named:
                 document.add((*path, role), *unknown_message("resource", str(named), fitting))
-            elif not optional:
+            elif not optional and not self._is_broken(type_, resources):
                 message = f"kind {kind.name} needs a {type_} resource, and it is not clear which"
                 document.add(path, message, f"add `{role}: name`; {one_of(fitting)}")
         return roles
+
+    def _is_broken(self, type_: str, resources: Mapping[str, Resource]) -> bool:
+        """Whether a resource of this type has a problem of its own: then that is the one to mend."""
+        given = self._settings.get("resources")
+        items = given.items() if isinstance(given, dict) else ()
+        return any(name not in resources and isinstance(item, dict) and type_ in item for name, item in items)
 
     @staticmethod
     def _thresholds(document: Document, path: Path_, kind: Kind, base: CheckSettings) -> tuple[Threshold, ...]:

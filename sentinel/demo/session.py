@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -113,24 +114,24 @@ class Session:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(signum, self._stop.set)
         listen = self.options.listen or f"127.0.0.1:{_port()}"
-        names = {**os.environ, **platform.environment(), "SENTINEL_LISTEN": listen, "DEMO_STATE": str(folder / "state")}
-        watcher = self.make_watcher(load(self.options.pack, names))
+        values = {**platform.environment(), "DEMO_LISTEN": listen, "DEMO_STATE": str(folder / "state")}
+        watcher = self.make_watcher(load(_fill_in(self.options.pack, values, folder / "config")))
         began = time.monotonic()
         try:
             await watcher.start()
-            await self._live(platform, watcher, folder, began)
+            await self._live(platform, watcher, began)
             return await self._conclude(platform, watcher, began)
         finally:
             await watcher.stop(stop_components=True)
             _keep_ledgers(platform, folder)
 
-    async def _live(self, platform: Platform, watcher: Watcher, folder: Path, began: float) -> None:
+    async def _live(self, platform: Platform, watcher: Watcher, began: float) -> None:
         """Chaos and the live view, until the time is over or Ctrl-C; then a timed run settles without load."""
         seconds = self.options.seconds
         head = [
             f"page     {watcher.url}/",
             f"metrics  {watcher.url}/metrics",
-            f"state    {folder / 'state'}   (sentinel --state {folder / 'state'} status)",
+            f"try      sentinel --config {self.options.folder}/latest/config status",
             f"chaos    {', '.join(self.options.chaos) or 'none (--chaos NAME, --list-chaos)'}",
         ]
         chaos = Chaos(platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None)
@@ -256,6 +257,15 @@ def _new_folder(base: Path) -> Path:
     runs = sorted(path for path in base.iterdir() if path.is_dir() and not path.is_symlink())
     for old in runs[:-KEPT_RUNS]:
         shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _fill_in(pack: Path, values: Mapping[str, str], folder: Path) -> Path:
+    """The check pack with this run's addresses: a configuration that every command can be given."""
+    folder.mkdir(mode=0o700)
+    for file in pack.glob("*.yaml"):
+        text = re.sub(r"\$\{(DEMO_\w+)\}", lambda match: values[match[1]], file.read_text())
+        (folder / file.name).write_text(text)
     return folder
 
 

@@ -42,6 +42,8 @@ class _Watched:
     runs: int = 0
     finding: Finding | None = None
     result: Result | None = None
+    failing_since: datetime | None = None
+    """Start of the first run of the present row of failures."""
 
 
 @dataclass(slots=True)
@@ -141,6 +143,10 @@ class Pipeline:
     ) -> None:
         before = watched.health
         check = watched.check
+        if finding.status is Status.UP:
+            watched.failing_since = None
+        elif finding.status is not Status.UNKNOWN and watched.failing_since is None:
+            watched.failing_since = result.started
         watched.health = health_core.step(before, finding.status, result.quality, check.health, check.every, now)
         after = watched.health
         changes.health[check.name] = after
@@ -219,10 +225,17 @@ class Pipeline:
         watched = self._watched.get(incident.check)
         if watched is None or watched.result is None or watched.finding is None:
             return {}
-        scrubbed: Mapping[str, Any] = self.scrub(
-            {"check": incident.check, "detail": watched.finding.detail, "trace_id": watched.result.trace_id}
-        )
+        evidence = {"check": incident.check, "detail": watched.finding.detail, "trace_id": watched.result.trace_id}
+        if watched.failing_since is not None:
+            evidence["failing_since"] = watched.failing_since.isoformat()
+        scrubbed: Mapping[str, Any] = self.scrub(evidence)
         return scrubbed
+
+    def forget_failures(self, component: str) -> None:
+        """The next failure of a component begins a story of its own (after an operator's reset)."""
+        for watched in self._watched.values():
+            if watched.check.component == component:
+                watched.failing_since = None
 
     async def change_incident(self, incident: Incident, *events: Event) -> None:
         """Record a change that the remediator or an operator makes to an incident."""

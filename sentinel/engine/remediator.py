@@ -365,6 +365,29 @@ class Remediator:
 
     # -- operators --------------------------------------------------------------------------------
 
+    async def restart_on_request(self, name: str, reason: str) -> str:
+        """Restart at an operator's word: under the kill switch and one at a time, outside the automatic budget."""
+        driver = self.drivers.get(name)
+        if driver is None:
+            return f"refused: {name} is not supervised by sentinel"
+        if self.is_halted():
+            return "refused: halted (`sentinel resume`)"
+        if self._busy:
+            return f"refused: one action at a time, {self._busy} is being restarted"
+        self._busy = name
+        try:
+            outcome = await self._restart(driver)
+            self.stopped.discard(name)
+            self._note_start(name, driver, outcome)
+            await self.recorder.record(Changes(processes=[self._row(name, driver)]))
+        finally:
+            self._busy = ""
+        incident = self.pipeline.incidents.get(name)
+        if incident is not None:
+            event = Event("operator", f"restarted by an operator: {reason} ({outcome.detail})")
+            await self.pipeline.change_incident(incident, event)
+        return outcome.detail if outcome.done else f"failed: {outcome.detail}"
+
     async def reset(self, name: str, reason: str) -> str:
         """Give a component a full budget again: the present incident ends here, a new one may open."""
         now = self.utcnow()
@@ -372,6 +395,7 @@ class Remediator:
         if name not in self.pipeline.components:
             return f"unknown component {name}"
         self._resets[name] = now
+        self.pipeline.forget_failures(name)
         self.metrics.exhausted.labels(name).set(0)
         await self.recorder.record(Changes(meta={f"reset/{name}": now.isoformat()}))
         if incident is not None:

@@ -73,10 +73,12 @@ class Reader:
         self._context = context
         self._client = ledger.client.dedicated(BLOCK_MS / 1000 + 2)
         self._highest = -1
+        self._closed = False
         self._task = asyncio.create_task(self._live(), name=f"canary reader {ledger.stream}")
 
     async def close(self) -> None:
-        """End the task and its connection."""
+        """End the task and its connection; a cancellation that the client library swallowed does not revive it."""
+        self._closed = True
         self._task.cancel()
         await asyncio.wait([self._task])
         await self._client.close()
@@ -92,19 +94,24 @@ class Reader:
 
     async def _live(self) -> None:
         failures = 0
-        while True:
+        while not self._closed:
             try:
                 await self._open_group()
                 await self._read_pending()
                 failures = 0
-                while True:
+                while not self._closed:
                     await self._read_new()
             except TargetError as error:
-                if error.code not in GROUP_GONE:
-                    self.error = error
-                self.connected = float("-inf")
+                await self._rest(error, failures)
+                failures = min(failures + 1, 10)
+
+    async def _rest(self, error: TargetError, failures: int) -> None:
+        """Keep the error for the next run, unless only the group is gone, and wait before the next try."""
+        if error.code not in GROUP_GONE:
+            self.error = error
+        self.connected = float("-inf")
+        if not self._closed:
             await asyncio.sleep(min(5.0, 0.05 * 2**failures))
-            failures = min(failures + 1, 10)
 
     async def _open_group(self) -> None:
         """Make the group from the stream's beginning: what was published before it was there still counts."""

@@ -265,7 +265,7 @@ KIND = Kind(
     run=run,
     load_state=ProcessState,
     measurements=(
-        Measurement("processes", "Processes found", "sentinel_process_count", labels=("component",)),
+        Measurement("processes", "Processes found", "sentinel_processes", labels=("component",)),
         _measured("resident_bytes", "Resident memory of all processes", "bytes"),
         _measured("cpu_ratio", "Cores used since the last look (1 is one whole core)", "ratio"),
         _measured("open_descriptors", "Open file descriptors of all processes"),

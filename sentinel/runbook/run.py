@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError
 from sentinel.runbook.book import Act, Action, Argv, RedisCommand, Runbook, RunCheck, Sql, Step
-from sentinel.runbook.plan import make_plan
+from sentinel.runbook.plan import NO_NAMES, make_plan
 from sentinel.runbook.program import MAX_OUTPUT, find_program, run_program
 from sentinel.runbook.safety import refuse_redis, refuse_sql
 
@@ -76,6 +76,15 @@ class Transcript:
         return render_transcript(self)
 
 
+def plan_runbook(
+    book: Runbook, parameters: Mapping[str, str], now: datetime, known: Mapping[str, Collection[str]] = NO_NAMES
+) -> Transcript:
+    """The dry run: what would be done, and nothing is. Raises UsageError for wrong parameters."""
+    plan = make_plan(book, parameters, known)
+    records = tuple(_plan_record(step) for step in plan.steps)
+    return Transcript(book.name, book.title, plan.parameters, True, now, now, "dry run", records)
+
+
 async def run_runbook(
     book: Runbook,
     parameters: Mapping[str, str],
@@ -83,6 +92,7 @@ async def run_runbook(
     *,
     dry_run: bool = True,
     confirm: Callable[[Step], bool] = lambda _step: False,
+    known: Mapping[str, Collection[str]] = NO_NAMES,
 ) -> Transcript:
     """Run a runbook with these parameters.
 
@@ -91,14 +101,14 @@ async def run_runbook(
     is not verified; a reading step that fails is written down and the run goes on. Raises UsageError
     for wrong parameters, before anything runs.
     """
-    plan = make_plan(book, parameters)
     began = hands.now()
+    if dry_run:
+        return plan_runbook(book, parameters, began, known)
+    plan = make_plan(book, parameters, known)
     records: list[Record] = []
-    outcome = "dry run" if dry_run else ""
+    outcome = ""
     for step in plan.steps:
-        if dry_run:
-            records.append(_plan_record(step))
-        elif outcome:
+        if outcome:
             records.append(Record(step.name, str(step.run), step.changes, "not reached"))
         else:
             record = await _run_step(step, hands, confirm)

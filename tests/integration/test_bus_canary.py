@@ -304,6 +304,23 @@ async def test_a_key_of_another_type(rig):
     assert conserved((await rig.until(lambda c: c["ok"] >= 1)).evidence["canary"])
 
 
+async def test_a_swallowed_cancellation_does_not_keep_the_reader(rig, monkeypatch):
+    """The client library may turn a cancellation into an error of its own: closing ends the reader all the same."""
+    await rig.run()
+    blocked = asyncio.Event()
+
+    async def swallow(*_command):
+        blocked.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise TargetUnreachable("cancelled") from None
+
+    monkeypatch.setattr(rig.state.reader._client, "call", swallow)
+    await blocked.wait()
+    await asyncio.wait_for(rig.state.close(), 2)
+
+
 async def test_two_sentinels_on_one_path(rig):
     """The second one sends nothing and says who holds the path; a dead holder's lease is free."""
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -390,7 +407,7 @@ async def test_eight_kills_and_a_saboteur(server, request, make_context):
     argv = [sys.executable, str(RUNNER), server.url, "0.005", "0.8"]
     for _ in range(8):
         process = subprocess.Popen(argv)
-        await asyncio.to_thread(saboteur.act, 0.5 + 0.7 * random.random(), 3)
+        await asyncio.to_thread(saboteur.act, 0.45 + 0.5 * random.random(), 3)
         process.kill()
         process.wait()
     rig = Rig(server, make_context, CanaryOptions(path="t", deadline="1s", loss_after="800ms"))

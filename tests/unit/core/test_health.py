@@ -271,6 +271,7 @@ def crossings(threshold, values):
     found = []
     for value in values:
         crossed, raised = cross_thresholds([threshold], [Row({"queue": "a"}, {"lag": value})], raised)
+        assert len(crossed) <= 1, "the worse level speaks for both"
         found.append(str(crossed[0].status) if crossed else "-")
     return found
 

@@ -1,4 +1,4 @@
-"""The composition root: configuration → running daemon. The only place that wires; start, reload, stop."""
+"""Configuration → running daemon: start, reload, stop."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from sentinel.adapters.http import HttpClient
-from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.redis import RedisClient
-from sentinel.config import Configuration, Resource, load
+from sentinel.app.wiring import make_client, utcnow
+from sentinel.config import Configuration, load
 from sentinel.core.model import Check, Component, IncidentState, Order, Result
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.pipeline import Pipeline
@@ -32,7 +30,7 @@ from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.stall import StallGuard
 from sentinel.engine.supervision import make_check, make_kind
-from sentinel.errors import ConfigurationError, PortInUse, StateError, UsageError
+from sentinel.errors import ConfigurationError, PortInUse, StateError
 from sentinel.log import Redaction
 from sentinel.metrics import Metrics
 from sentinel.notify.log import LogChannel
@@ -52,21 +50,9 @@ CONSIDER_EVERY = 0.25
 ROLLUP_EVERY = 60
 BEAT_EVERY = 2.0
 MIN_GAP = 5.0
-
-
-def utcnow() -> datetime:
-    """Aware UTC."""
-    return datetime.now(UTC)
-
-
-def make_client(resource: Resource) -> Any:
-    """The client of a resource; it connects when it is first used."""
-    password = resource.password.get_secret_value() if resource.password else None
-    if resource.type == "redis":
-        return RedisClient(resource.name, resource.address, password=password, **resource.options)
-    if resource.type == "postgres":
-        return PostgresClient(resource.name, resource.address, password=password, **resource.options)
-    return HttpClient(resource.name, resource.address, **resource.options)
+CHECK_PATIENCE = 15.0
+BASELINE_AFTER = 3.0
+"""Seconds until the first roll-up: what reports compare with when something breaks in the first minute."""
 
 
 class Daemon:
@@ -107,6 +93,7 @@ class Daemon:
         self._spawn(self._consider_loop())
         self._spawn(self._beat_loop())
         self._start_calendar()
+        asyncio.get_running_loop().call_later(BASELINE_AFTER, lambda: self._spawn(self._roll_up()))
         self._note_reload(good=True)
         gc.freeze()
         log.info("started", platform=configuration.platform, checks=len(configuration.checks), url=self.url)
@@ -138,7 +125,7 @@ class Daemon:
         self.pipeline.on_turn = self.remediator.consider
         self.pipeline.describe_action = self.remediator.describe
         self.metrics.actions_enabled.set(configuration.actions_enabled)
-        actions = {"reset": self._do_reset, "report": self._do_report}
+        actions = {"reset": self._do_reset, "restart": self._do_restart, "check": self._do_check}
         self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], actions, utcnow)
 
     async def _remember_start(self) -> None:
@@ -306,9 +293,19 @@ class Daemon:
     async def _do_reset(self, order: Order) -> str:
         return await self.remediator.reset(order.subject, str(order.payload.get("reason", "")))
 
-    async def _do_report(self, order: Order) -> str:
-        paths = await self.write_report(order.subject, order.payload.get("incident"))
-        return " ".join(str(path) for path in paths)
+    async def _do_restart(self, order: Order) -> str:
+        return await self.remediator.restart_on_request(order.subject, str(order.payload.get("reason", "")))
+
+    async def _do_check(self, order: Order) -> str:
+        """Run a check now, in the daemon, with its memory; its view in the store then has the result."""
+        before = self.pipeline.last_result(order.subject)
+        if order.subject not in [check.name for check, *_ in self.pipeline.results()]:
+            return f"unknown check {order.subject}"
+        self.scheduler.trigger(order.subject)
+        async with asyncio.timeout(CHECK_PATIENCE):
+            while self.pipeline.last_result(order.subject) is before:  # noqa: ASYNC110 - results come by the pipeline
+                await asyncio.sleep(0.02)
+        return "done"
 
     # -- reload and stop --------------------------------------------------------------------------
 
@@ -438,28 +435,3 @@ async def _either(*events: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
-
-
-async def run_once(configuration: Configuration, name: str) -> Result:
-    """Run one configured check once, without daemon and without state. Raises UsageError for an unknown name."""
-    check = next((check for check in configuration.checks if check.name == name), None)
-    if check is None:
-        known = ", ".join(check.name for check in configuration.checks)
-        raise UsageError(f"there is no check {name!r}", f"known: {known}")
-    daemon_metrics = Metrics()
-    clients = {role: make_client(configuration.resources[role]) for role in set(check.resources.values())}
-    guard = StallGuard(time.monotonic, utcnow, daemon_metrics)
-    beat = asyncio.create_task(guard.run())
-    runner = Runner(clients, guard, daemon_metrics, utcnow, time.monotonic, lambda _name: None)
-    kind = load_kinds()[check.kind]
-    daemon_metrics.add_check(check.name, check.component, check.every)
-    try:
-        if kind.load_state is not None:
-            runner.states[name] = kind.load_state(None)
-        return await runner.run(check, kind)
-    finally:
-        beat.cancel()
-        if name in runner.states:
-            await runner.states[name].close()
-        for client in clients.values():
-            await client.close()

@@ -1,0 +1,255 @@
+"""Random SIGKILLs of sentinel while a component crashes again and again: the restart cap holds.
+
+An offline checker reads two independent records: sentinel's journal and the component's own log of its starts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sentinel.core.model import Attempt, Incident, Order
+from sentinel.core.schedule import phase
+from sentinel.store.sqlite import SqliteStore
+
+ATTEMPTS = 3
+# Its check is due right after a start of sentinel, so that short lives get on with the work.
+VICTIM = next(name for name in map("victim{}".format, range(999)) if phase(f"{name}.process") < 0.005)
+CONFIGURATION = """
+listen: 127.0.0.1:0
+state: {folder}/state
+actions: {{enabled: true, start_grace: 0s}}
+components:
+  elsewhere: {{}}
+  {victim}:
+    driver: process
+    command: [/bin/sh, {folder}/victim.sh]
+    restart:
+      max_attempts: 3
+      per_hour: 100000
+      per_day: 100000
+      backoff: {{first: 0s, initial: 20ms, factor: 2, max: 100ms}}
+      startup_grace: 300ms
+checks:
+  - {{name: elsewhere-port, kind: tcp, component: elsewhere, address: "127.0.0.1:9", every: 1h}}
+"""
+PROGRAM = """
+now() {{ date +%s.%N; }}
+echo "start $$ $(now)" >> {folder}/victim.log
+sleep 0.02
+echo "end $$ $(now)" >> {folder}/victim.log
+exit 1
+"""
+
+
+@dataclass
+class Run:
+    """One crash loop with its folder and its daemon starter."""
+
+    folder: Path
+    zygote: subprocess.Popen[str]
+    store: SqliteStore
+    kills: int = 0
+    resets: int = 0
+
+    def start(self) -> int:
+        """Start a daemon; its process id."""
+        self._say("start")
+        return int(self._hear())
+
+    def end(self, pid: int, signum: int = signal.SIGKILL) -> None:
+        """End a daemon and wait for its end."""
+        os.kill(pid, signum)
+        assert self._hear() == "ended"
+        self.kills += signum == signal.SIGKILL
+
+    def exhausted(self) -> bool:
+        """Whether the present incident is given up."""
+        return any(incident.exhausted for incident in self.store.incidents(open_only=True))
+
+    def reset(self) -> None:
+        """What `sentinel reset` does: an order, which a daemon carries out once."""
+        self.resets += 1
+        order = Order("reset", f"reset/{VICTIM}/{self.resets}", VICTIM, {"reason": "test"})
+        self.store.add_order(order, datetime.now(UTC))
+
+    def waits_for_reset(self) -> bool:
+        """Whether a reset is not carried out yet."""
+        return any(order.kind == "reset" for order in self.store.take_orders())
+
+    def wait_until_settled(self) -> None:
+        """Until the last reset is carried out and the incident after it is given up."""
+        deadline = time.monotonic() + 30
+        while self.waits_for_reset() or not self.exhausted():
+            assert time.monotonic() < deadline, (self.folder / "sentinel.log").read_text()[-3000:]
+            time.sleep(0.02)
+
+    def _say(self, word: str) -> None:
+        assert self.zygote.stdin is not None
+        self.zygote.stdin.write(f"{word}\n")
+        self.zygote.stdin.flush()
+
+    def _hear(self) -> str:
+        assert self.zygote.stdout is not None
+        return self.zygote.stdout.readline().strip()
+
+
+@contextmanager
+def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
+    """A folder with a component that always dies, and a starter of daemons."""
+    (folder / "checks").mkdir()
+    (folder / "checks" / "sentinel.yaml").write_text(CONFIGURATION.format(folder=folder, victim=VICTIM))
+    (folder / "victim.sh").write_text(PROGRAM.format(folder=folder))
+    (folder / "state").mkdir(mode=0o700)
+    command = [sys.executable, str(Path(__file__).with_name("zygote.py")), str(folder), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as zygote:
+        run = Run(folder, zygote, SqliteStore(folder / "state"))
+        assert run._hear() == "ready"
+        try:
+            yield run
+        finally:
+            run.store.close()
+            assert zygote.stdin is not None
+            zygote.stdin.close()
+
+
+def torture(run: Run, kills: int, seed: int) -> None:
+    """Kill at random moments; reset whenever the component was given up; end with a daemon that lives."""
+    chance = random.Random(seed)
+    for _ in range(kills):
+        pid = run.start()
+        time.sleep(chance.uniform(0.0, 0.4))
+        run.end(pid)
+        if run.exhausted() and not run.waits_for_reset():
+            run.reset()
+    pid = run.start()
+    run.wait_until_settled()
+    time.sleep(0.3)  # whatever would start it once more has its chance
+    run.end(pid, signal.SIGTERM)
+
+
+@dataclass
+class Verdict:
+    """What the two records say together. `violations` is what must be empty."""
+
+    starts: int
+    attempts: int
+    incidents: int
+    per_incident: Counter[str]
+    overlaps: int
+    violations: list[str]
+
+
+def check(run: Run) -> Verdict:
+    """Compare the journal with the component's own log."""
+    store = SqliteStore(run.folder / "state")
+    attempts, incidents = store.attempts(), store.incidents(limit=100_000)
+    escalations = Counter(
+        (incident.id, entry.kind) for incident in incidents for entry in store.timeline(incident.id)
+        if entry.kind == "exhausted"
+    )  # fmt: skip
+    rows = store._all("SELECT key FROM orders WHERE kind = 'notify' AND key LIKE '%/exhausted'")
+    orders = Counter(key.removesuffix("/exhausted") for (key,) in rows)
+    store.close()
+    lines = [line.split() for line in (run.folder / "victim.log").read_text().splitlines()]
+    starts = sorted(float(at) for word, _, at in lines if word == "start")
+    violations, used = _compare(starts, attempts)
+    violations += _caps(used, attempts)
+    violations += _escalations(incidents, escalations, orders, attempts)
+    overlaps = _overlaps(lines)
+    if overlaps:
+        violations.append(f"{overlaps} times two copies ran at once")
+    return Verdict(len(starts), len(attempts), len(incidents), used, overlaps, violations)
+
+
+def _compare(starts: list[float], attempts: list[Attempt]) -> tuple[list[str], Counter[str]]:
+    """Every start but the very first needs a row of its own that was claimed before it."""
+    violations, used = [], Counter[str]()
+    waiting = sorted(attempts, key=lambda attempt: attempt.intended)
+    taken: set[tuple[str, int]] = set()
+    for number, at in enumerate(starts[1:], 2):
+        before = [a for a in waiting if a.intended.timestamp() <= at and (a.incident, a.n) not in taken]
+        if not before:
+            violations.append(f"start {number} at {at:.3f} has no journaled attempt before it")
+            continue
+        taken.add((before[-1].incident, before[-1].n))
+        used[before[-1].incident] += 1
+    return violations, used
+
+
+def _caps(used: Counter[str], attempts: list[Attempt]) -> list[str]:
+    spent = Counter(attempt.incident for attempt in attempts)
+    found = [f"{n} starts in incident {name}" for name, n in used.items() if n > ATTEMPTS]
+    return found + [f"{n} attempts in incident {name}" for name, n in spent.items() if n > ATTEMPTS]
+
+
+def _escalations(
+    incidents: list[Incident], escalations: Counter[tuple[str, str]], orders: Counter[str], attempts: list[Attempt]
+) -> list[str]:
+    """Given up once each, never before the third attempt, and told once."""
+    spent = Counter(attempt.incident for attempt in attempts)
+    found = [f"{name} escalated {n} times" for (name, _), n in escalations.items() if n != 1]
+    found += [f"{name} notified {n} times" for name, n in orders.items() if n != 1]
+    found += [f"{name} given up after {spent[name]}" for name, _ in escalations if spent[name] != ATTEMPTS]
+    last = max(incidents, key=lambda incident: incident.opened)
+    if not (last.exhausted and last.escalated and escalations[last.id, "exhausted"] == 1 and orders[last.id] == 1):
+        found.append(f"the last incident {last.id} was not escalated exactly once")
+    return found
+
+
+def _overlaps(lines: list[list[str]]) -> int:
+    """How often a copy started while another one ran."""
+    events = sorted((float(at), word, pid) for word, pid, at in lines)
+    running: set[str] = set()
+    overlaps = 0
+    for _, word, pid in events:
+        if word == "start":
+            overlaps += bool(running)
+            running.add(pid)
+        else:
+            running.discard(pid)
+    return overlaps
+
+
+def survives(folder: Path, kills: int, seed: int) -> Verdict:
+    """Torture and check."""
+    with crash_loop(folder, "journal-first") as run:
+        torture(run, kills, seed)
+        verdict = check(run)
+        sys.stdout.write(f"{run.kills} kills, {run.resets} resets: {verdict}\n")
+        assert run.resets >= kills // 20, "the loop hardly moved: nothing was tested"
+    return verdict
+
+
+def test_random_kills_never_exceed_the_cap(tmp_path):
+    """40 SIGKILLs: never a fourth start in an incident, no start without a row before it, one escalation each."""
+    verdict = survives(tmp_path, 40, seed=1)
+    assert verdict.violations == []
+    assert verdict.starts > ATTEMPTS
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_two_hundred_random_kills_never_exceed_the_cap(tmp_path, seed):
+    """200 SIGKILLs, five times with other moments."""
+    assert survives(tmp_path, 200, seed).violations == []
+
+
+def test_the_checker_notices_a_journal_that_comes_after_the_act(tmp_path):
+    """The mutation act-then-record: the same kills leave starts that no row explains."""
+    with crash_loop(tmp_path, "act-first") as run:
+        torture(run, 25, seed=1)
+        assert check(run).violations

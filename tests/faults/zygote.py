@@ -1,0 +1,92 @@
+"""Starts real daemons fast: imports once, forks one sentinel per line on stdin and prints its process id.
+
+`python zygote.py FOLDER MODE`; MODE is `journal-first` (sentinel as it is) or `act-first` (the mutation: the
+attempt is journaled after the act). Both wait a little around the act, as a slow disk would make them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from sentinel.app import serve
+from sentinel.engine.remediator import Remediator
+from sentinel.log import configure_logging
+from sentinel.remediation.process import ProcessDriver
+
+SLOW = 0.03
+
+
+def slow_down() -> None:
+    """Widen the moments between intent, act and outcome, so that kills hit them."""
+    plain = ProcessDriver.start
+
+    async def start(self):
+        await asyncio.sleep(SLOW)
+        outcome = await plain(self)
+        await asyncio.sleep(SLOW)
+        return outcome
+
+    ProcessDriver.start = start
+
+
+def act_first() -> None:
+    """The mutation: no row before the act, but right after it."""
+    plain = Remediator._keep
+
+    async def claim(self, attempt):
+        self._attempts.setdefault(attempt.component, []).append(attempt)
+        return True
+
+    async def keep(self, attempt, *events):
+        await self.recorder.call(lambda: self.store.claim_attempt(attempt))
+        await plain(self, attempt, *events)
+
+    Remediator._claim, Remediator._keep = claim, keep
+
+
+def run(folder: Path) -> None:
+    """One daemon until it is killed or told to end."""
+    log = (folder / "sentinel.log").open("a")
+    os.dup2(log.fileno(), 2)
+    os.dup2(log.fileno(), 1)
+    configure_logging(form="json")
+    asyncio.run(_serve(folder))
+
+
+async def _serve(folder: Path) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(15, stop.set)
+    await serve(folder / "checks", stop, asyncio.Event(), lambda _daemon: None)
+
+
+def say(word: str) -> None:
+    """One line to the test."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Fork on demand."""
+    folder, mode = Path(sys.argv[1]), sys.argv[2]
+    slow_down()
+    if mode == "act-first":
+        act_first()
+    say("ready")
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                run(folder)
+                status = 0
+            finally:
+                os._exit(status)
+        say(str(pid))
+        os.waitpid(pid, 0)
+        say("ended")
+
+
+main()

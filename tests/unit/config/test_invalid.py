@@ -1,0 +1,433 @@
+"""Every mistake of `invalid/`: all problems at once, each with file, line, key, message and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sentinel.config import load
+from sentinel.errors import ConfigurationError
+
+FOLDER = Path(__file__).with_name("invalid")
+
+# mistake: [(file, line, key, message, remedy)], all of them and no other
+EXPECTED = {
+    "alias_bomb.yaml": [
+        ("alias_bomb.yaml", 3, "e[7][8]", "is too large or too deep to be configuration", "remove repeated aliases"),
+    ],
+    "alias_of_itself.yaml": [
+        (
+            "alias_of_itself.yaml",
+            1,
+            "components.api.api",
+            "is too large or too deep to be configuration",
+            "remove repeated aliases",
+        ),
+    ],
+    "check_is_a_word.yaml": [
+        ("check_is_a_word.yaml", 1, "[0]", "is no check", "write `- name: …`, `kind: …`, `component: …`"),
+    ],
+    "command_without_driver.yaml": [
+        (
+            "command_without_driver.yaml",
+            3,
+            "components.api.command",
+            "a command needs a driver",
+            "add `driver: process`",
+        ),
+        (
+            "command_without_driver.yaml",
+            5,
+            "components.agent.driver",
+            "driver process needs a command",
+            "add `command: [program, argument, …]`",
+        ),
+    ],
+    "component_name_is_a_path.yaml": [
+        (
+            "component_name_is_a_path.yaml",
+            2,
+            "components.../../etc/cron.d/x",
+            "'../../etc/cron.d/x' is no name",
+            "use letters, digits and . _ : - (at most 100, a letter or digit first)",
+        ),
+    ],
+    "dependency_cycle.yaml": [
+        (
+            "dependency_cycle.yaml",
+            2,
+            "components.api.depends_on",
+            "dependency cycle: api → orchestrator → agent → api",
+            "remove one of these edges",
+        ),
+    ],
+    "depends_on_itself.yaml": [
+        (
+            "depends_on_itself.yaml",
+            2,
+            "components.api.depends_on",
+            "dependency cycle: api → api",
+            "remove one of these edges",
+        ),
+    ],
+    "duplicate_key.yaml": [
+        (
+            "duplicate_key.yaml",
+            4,
+            "platform",
+            "the key `platform` is given twice (first in line 1)",
+            "keep one of them",
+        ),
+    ],
+    "duplicate_key_of_a_check.yaml": [
+        (
+            "duplicate_key_of_a_check.yaml",
+            8,
+            "checks[0].address",
+            "the key `address` is given twice (first in line 7)",
+            "keep one of them",
+        ),
+    ],
+    "duration_without_unit.yaml": [
+        (
+            "duration_without_unit.yaml",
+            8,
+            "checks[0].every",
+            "5 is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d",
+            "correct the value",
+        ),
+    ],
+    "include_tag.yaml": [
+        ("include_tag.yaml", 1, "platform", "the tag !include is not allowed", "write plain values"),
+    ],
+    "interval_of_zero.yaml": [
+        ("interval_of_zero.yaml", 8, "checks[0].every", "must be at least 50 ms (found str '0s')", "correct the value"),
+        (
+            "interval_of_zero.yaml",
+            9,
+            "checks[0].timeout",
+            "must be at least 50 ms (found str '0ms')",
+            "correct the value",
+        ),
+    ],
+    "key_is_a_list.yaml": [
+        ("key_is_a_list.yaml", 1, "", "a key must be a word", "write `key: value`"),
+    ],
+    "listen_to_everybody.yaml": [
+        (
+            "listen_to_everybody.yaml",
+            2,
+            "listen",
+            "0.0.0.0 is not loopback, and sentinel has no TLS and no authentication of its own",
+            "listen on 127.0.0.1 and put a proxy with TLS and authentication before it",
+        ),
+    ],
+    "listen_without_port.yaml": [
+        (
+            "listen_without_port.yaml",
+            1,
+            "listen",
+            "'127.0.0.1' is no address to listen on",
+            "write host:port, such as 127.0.0.1:9130",
+        ),
+    ],
+    "missing_environment_variable.yaml": [
+        (
+            "missing_environment_variable.yaml",
+            2,
+            "resources.bus.redis",
+            "the environment variable BUS_URL is not set",
+            "export BUS_URL=…, or write ${BUS_URL:-default}",
+        ),
+    ],
+    "missing_key.yaml": [
+        ("missing_key.yaml", 4, "checks[0].address", "the key `address` is missing", "add it"),
+        ("missing_key.yaml", 7, "checks[1].name", "the key `name` is missing", "add it"),
+    ],
+    "name_of_the_drivers_own_check.yaml": [
+        (
+            "name_of_the_drivers_own_check.yaml",
+            4,
+            "checks[0].name",
+            "the name `api.process` belongs to the check that the driver of api brings along",
+            "choose another name",
+        ),
+    ],
+    "neither_list_nor_mapping.yaml": [
+        (
+            "neither_list_nor_mapping.yaml",
+            1,
+            "",
+            "is neither a list of checks nor a mapping of settings",
+            "begin with `- name:` or `key:`",
+        ),
+    ],
+    "no_checks.yaml": [
+        ("no_checks.yaml", 0, "", "has no checks", "add a file with a list of checks (`sentinel kinds`)"),
+    ],
+    "not_utf8.yaml": [
+        ("not_utf8.yaml", 1, "", "is not UTF-8 text (byte 0xe9)", "save the file as UTF-8"),
+    ],
+    "not_yaml.yaml": [
+        ("not_yaml.yaml", 5, "", "is not YAML: did not find expected node content", "mend the syntax at this line"),
+    ],
+    "objective_of_no_check.yaml": [
+        ("objective_of_no_check.yaml", 4, "objectives[0].check", "unknown check `api-prt`", "did you mean `api-port`?"),
+    ],
+    "python_tag.yaml": [
+        (
+            "python_tag.yaml",
+            1,
+            "platform",
+            "the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed",
+            "write plain values",
+        ),
+        (
+            "python_tag.yaml",
+            2,
+            "state",
+            "the tag tag:yaml.org,2002:python/name:os.system is not allowed",
+            "write plain values",
+        ),
+        ("python_tag.yaml", 4, "components.api", "the tag !thing is not allowed", "write plain values"),
+    ],
+    "request_budget_garbled.yaml": [
+        (
+            "request_budget_garbled.yaml",
+            4,
+            "resources.api.budget",
+            "'lots' is no request budget",
+            "write requests/time, such as 60/15m",
+        ),
+    ],
+    "resource_address_of_another_scheme.yaml": [
+        (
+            "resource_address_of_another_scheme.yaml",
+            2,
+            "resources.bus.redis",
+            "is no redis address",
+            "write redis:// or rediss://host:port/…",
+        ),
+        (
+            "resource_address_of_another_scheme.yaml",
+            3,
+            "resources.database.postgres",
+            "is no postgres address",
+            "write postgresql:// or postgres://host:port/…",
+        ),
+        (
+            "resource_address_of_another_scheme.yaml",
+            4,
+            "resources.api.http",
+            "is no http address",
+            "write http:// or https://host:port/…",
+        ),
+    ],
+    "resource_not_clear.yaml": [
+        (
+            "resource_not_clear.yaml",
+            7,
+            "checks[0]",
+            "kind redis_server needs a redis resource, and it is not clear which",
+            "add `resource: name`; known: bus, cache",
+        ),
+    ],
+    "resource_of_the_wrong_type.yaml": [
+        (
+            "resource_of_the_wrong_type.yaml",
+            10,
+            "checks[0].resource",
+            "resource bus is of type redis, not http",
+            "known: api",
+        ),
+    ],
+    "resource_without_address.yaml": [
+        (
+            "resource_without_address.yaml",
+            2,
+            "resources.bus",
+            "needs exactly one of redis, postgres, http",
+            'write `bus: {redis: "redis://host:6379/0"}`',
+        ),
+        (
+            "resource_without_address.yaml",
+            3,
+            "resources.both",
+            "needs exactly one of redis, postgres, http",
+            'write `bus: {redis: "redis://host:6379/0"}`',
+        ),
+    ],
+    "same_check_in_two_files": [
+        (
+            "more.yaml",
+            2,
+            "[1].name",
+            "check `api-port` is given twice (first in same_check_in_two_files/api.yaml:1)",
+            "keep one of them",
+        ),
+    ],
+    "same_component_in_two_files": [
+        (
+            "sentinel.yaml",
+            3,
+            "components.api",
+            "component `api` is given twice (first in same_component_in_two_files/more.yaml:3)",
+            "keep one of them",
+        ),
+    ],
+    "same_setting_in_two_files": [
+        (
+            "sentinel.yaml",
+            1,
+            "platform",
+            "key `platform` is given twice (first in same_setting_in_two_files/more.yaml:1)",
+            "keep one of them",
+        ),
+    ],
+    "section_in_two_shapes": [
+        (
+            "a.yaml",
+            1,
+            "components",
+            "must be a mapping, found str 'api'",
+            "write `key: value` lines, indented, below it",
+        ),
+    ],
+    "several_documents.yaml": [
+        (
+            "several_documents.yaml",
+            2,
+            "",
+            "has several documents",
+            "one document for each file: remove the `---` lines",
+        ),
+    ],
+    "tab.yaml": [
+        ("tab.yaml", 3, "", "is not YAML: found character that cannot start any token", "mend the syntax at this line"),
+    ],
+    "threshold_without_clear.yaml": [
+        (
+            "threshold_without_clear.yaml",
+            11,
+            "checks[0].thresholds.duration_seconds.degraded.clear",
+            "the key `clear` is missing",
+            "add it",
+        ),
+    ],
+    "unknown_component.yaml": [
+        (
+            "unknown_component.yaml",
+            6,
+            "checks[0].component",
+            "unknown component `orchestrater`",
+            "did you mean `orchestrator`?",
+        ),
+    ],
+    "unknown_dependency.yaml": [
+        (
+            "unknown_dependency.yaml",
+            4,
+            "components.api.depends_on[0]",
+            "unknown component `databse`",
+            "did you mean `database`?",
+        ),
+    ],
+    "unknown_key.yaml": [
+        ("unknown_key.yaml", 2, "lisen", "unknown key `lisen`", "did you mean `listen`?"),
+    ],
+    "unknown_key_of_a_check.yaml": [
+        ("unknown_key_of_a_check.yaml", 4, "checks[0].address", "the key `address` is missing", "add it"),
+        ("unknown_key_of_a_check.yaml", 7, "checks[0].adress", "unknown key `adress`", "did you mean `address`?"),
+    ],
+    "unknown_kind.yaml": [
+        (
+            "unknown_kind.yaml",
+            5,
+            "checks[0].kind",
+            "unknown kind `tpc`",
+            "did you mean `tcp`? (`sentinel kinds` lists them)",
+        ),
+    ],
+    "unknown_measurement.yaml": [
+        (
+            "unknown_measurement.yaml",
+            10,
+            "checks[0].thresholds.latncy_seconds",
+            "unknown measurement `latncy_seconds`",
+            "did you mean `duration_seconds`?",
+        ),
+    ],
+    "unknown_resource.yaml": [
+        ("unknown_resource.yaml", 4, "components.bus.resource", "unknown resource `buss`", "did you mean `bus`?"),
+        ("unknown_resource.yaml", 9, "checks[0].resource", "unknown resource `but`", "did you mean `bus`?"),
+    ],
+    "unknown_time_zone.yaml": [
+        (
+            "unknown_time_zone.yaml",
+            4,
+            "reports[0].timezone",
+            "unknown time zone 'Europe/Berlinn'",
+            "such as Europe/Berlin",
+        ),
+        (
+            "unknown_time_zone.yaml",
+            5,
+            "reports[1].cron",
+            "'0 25 * * *' is no cron line: Error validating expression '25': "
+            "the last value (25) is higher than the maximum value (23)",
+            'such as "0 8,20 * * *"',
+        ),
+    ],
+    "wrong_type.yaml": [
+        (
+            "wrong_type.yaml",
+            1,
+            "platform",
+            "must be text, found int '7'",
+            'write text, in quotes where it looks like something else: "…"',
+        ),
+        (
+            "wrong_type.yaml",
+            3,
+            "components.api.depends_on",
+            "must be a list, found str 'bus'",
+            "write a list: [one, two]",
+        ),
+        (
+            "wrong_type.yaml",
+            10,
+            "checks[0].failures",
+            "must be a whole number, found str '3'",
+            "write a number without quotes",
+        ),
+    ],
+}
+
+
+def problems_of(path, environment=()):
+    """What a configuration is refused for."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, dict(environment))
+    assert caught.value.exit_code == 78
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("mistake", EXPECTED)
+def test_each_mistake_is_explained(mistake):
+    """Exactly the expected problems: nothing is missed, nothing is said twice, nothing follows from another."""
+    found = [
+        (Path(p.file).name, p.line, p.key, p.message.replace(f"{FOLDER}/", ""), p.remedy)
+        for p in problems_of(FOLDER / mistake)
+    ]
+    assert found == EXPECTED[mistake]
+
+
+def test_every_fixture_is_expected():
+    """No fixture without its expectation."""
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(EXPECTED)
+
+
+def test_every_problem_has_a_remedy():
+    """Nobody is left with a complaint alone."""
+    assert all(remedy for problems in EXPECTED.values() for *_, remedy in problems)

@@ -1,0 +1,314 @@
+"""A valid configuration loads; strange text never does more than be refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sentinel.config import load
+from sentinel.config.document import read_document
+from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
+from sentinel.errors import ConfigurationError
+
+VALID = """
+platform: shop
+listen: 127.0.0.1:9131
+state: ./somewhere
+actions: {enabled: true, start_grace: 5s}
+retention: 7d
+resources:
+  bus: {redis: "${BUS_URL}", password_file: secret}
+  database: {postgres: "postgresql://watch:hunter2%21@127.0.0.1/shop"}
+  api: {http: "http://127.0.0.1:8100", budget: 60/15m, headers: {X-Key: canary-key}}
+components:
+  orchestrator:
+    driver: process
+    command: [python, orchestrator.py]
+    depends_on: [database, bus]
+    restart: {max_attempts: 2, backoff: {initial: 1s, factor: 3, max: 9s, jitter: 0.0}, kill_safe: true}
+  bus: {resource: bus}
+  database: {resource: database}
+  api: {resource: api, depends_on: [orchestrator]}
+objectives:
+  - {name: delivery, check: api-health, sli: up, target: 99.5%, window: 30d}
+reports:
+  - {kind: progress, cron: "0 8,20 * * *", timezone: Europe/Berlin}
+"""
+CHECKS = """
+- name: api-health
+  kind: http
+  component: api
+  every: 2s
+  failures: 7
+  thresholds: {duration_seconds: {degraded: {raise: 0.5, clear: 0.25}, down: {raise: 5, clear: 1}}}
+- {name: bus-server, kind: redis_server, component: bus}
+- {name: api-port, kind: tcp, component: api, address: "127.0.0.1:8100", every: 30s, timeout: 1s}
+"""
+ENVIRONMENT = {"BUS_URL": "redis://127.0.0.1:6379/0"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A valid folder."""
+    (tmp_path / "sentinel.yaml").write_text(VALID)
+    (tmp_path / "api.yaml").write_text(CHECKS)
+    (tmp_path / "secret").write_text("pass-word-of-the-bus\n")
+    (tmp_path / "secret").chmod(0o600)
+    return tmp_path
+
+
+def problems_of(path, environment=None):
+    """What a configuration is refused for, as text."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, ENVIRONMENT if environment is None else environment)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_valid_folder_loads(folder):
+    """Everything arrives as frozen values, with seconds and ratios inside."""
+    configuration = load(folder, ENVIRONMENT)
+    assert (configuration.platform, configuration.listen) == ("shop", ("127.0.0.1", 9131))
+    assert (configuration.state, configuration.retention) == (Path("somewhere"), 7 * 86400)
+    assert (configuration.actions_enabled, configuration.start_grace) == (True, 5.0)
+    assert configuration.resources["bus"].address == "redis://127.0.0.1:6379/0"
+    assert configuration.resources["bus"].password.get_secret_value() == "pass-word-of-the-bus"
+    assert configuration.resources["api"].options["budget"] == (60, 900.0)
+    assert [(report.kind, report.timezone) for report in configuration.reports] == [("progress", "Europe/Berlin")]
+
+
+def test_components_come_in_dependency_order(folder):
+    """A component never comes before what it depends on."""
+    names = [component.name for component in load(folder, ENVIRONMENT).components]
+    assert sorted(names[:2]) == ["bus", "database"]
+    assert names[2:] == ["orchestrator", "api"]
+
+
+def test_restart_policy(folder):
+    """`backoff: {initial, factor, max}` means initial · factor^(n−1)."""
+    component = next(each for each in load(folder, ENVIRONMENT).components if each.name == "orchestrator")
+    backoff = Backoff(first=1.0, initial=3.0, factor=3.0, max=9.0, jitter=0.0)
+    assert component.restart == RestartPolicy(max_attempts=2, backoff=backoff, kill_safe=True)
+    assert component.command == ("python", "orchestrator.py")
+
+
+def test_checks(folder):
+    """Intervals, thresholds, policies and resources of checks, with the place they came from."""
+    checks = {check.name: check for check in load(folder, ENVIRONMENT).checks}
+    api = checks["api-health"]
+    assert (api.every, api.timeout, api.health.failures, api.health.of) == (2.0, 5.0, 7, 7)
+    assert api.thresholds == (Threshold("duration_seconds", Level(0.5, 0.25), Level(5, 1)),)
+    assert dict(api.resources) == {"resource": "api"}
+    assert dict(checks["bus-server"].resources) == {"resource": "bus"}
+    assert (checks["api-port"].every, checks["api-port"].timeout) == (30.0, 1.0)
+    assert api.source == f"{folder}/api.yaml:2"
+
+
+def test_every_secret_is_known_to_the_redaction(folder):
+    """Passwords of files and URLs (as written and decoded) and header values."""
+    secrets = load(folder, ENVIRONMENT).secrets
+    assert {"pass-word-of-the-bus", "hunter2%21", "hunter2!", "canary-key"} <= secrets
+
+
+def test_no_secret_in_the_configurations_text(folder):
+    """Printing a resource shows no password."""
+    assert "pass-word-of-the-bus" not in repr(load(folder, ENVIRONMENT).resources["bus"])
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
+def test_a_secret_file_open_to_everyone(folder, mode):
+    """Refused, with the command that cures it."""
+    (folder / "secret").chmod(mode)
+    (problem,) = problems_of(folder)
+    assert "sentinel.yaml:8: resources.bus.password_file: the secret file secret is readable by everyone" in problem
+    assert "chmod 600 secret" in problem
+
+
+@pytest.mark.parametrize(("content", "text"), [(None, "can't be read"), (b"\xff\xfe", "is not UTF-8 text")])
+def test_a_secret_file_that_can_not_be_read(folder, content, text):
+    """Missing or binary: a problem with its place."""
+    (folder / "secret").unlink()
+    if content is not None:
+        (folder / "secret").write_bytes(content)
+        (folder / "secret").chmod(0o600)
+    (problem,) = problems_of(folder)
+    assert text in problem
+
+
+def test_all_problems_at_once(folder):
+    """Mistakes of several files and sections come together, in the order of file and line."""
+    (folder / "sentinel.yaml").write_text(
+        VALID.replace("platform: shop", "platfrom: shop").replace("budget: 60", "budget: x")
+    )
+    (folder / "api.yaml").write_text(CHECKS.replace("kind: tcp", "kind: tpc").replace("every: 2s", "every: 2"))
+    (folder / "broken.yaml").write_text("{")
+    found = problems_of(folder, {})
+    assert [problem.split(": ")[0].rpartition("/")[2] for problem in found] == [
+        "api.yaml:5", "api.yaml:9", "broken.yaml:2", "sentinel.yaml:2", "sentinel.yaml:8", "sentinel.yaml:10",
+    ]  # fmt: skip
+
+
+def test_listen_of_the_environment(folder):
+    """SENTINEL_LISTEN is checked like `listen:`, and the environment is named as the place."""
+    assert load(folder, {**ENVIRONMENT, "SENTINEL_LISTEN": "[::1]:7"}).listen == ("::1", 7)
+    for address in ("0.0.0.0:9130", "nonsense", "127.0.0.1:²", "127.0.0.1:99999999999999999999"):
+        (problem,) = problems_of(folder, {**ENVIRONMENT, "SENTINEL_LISTEN": address})
+        assert problem.startswith("environment: SENTINEL_LISTEN: ")
+
+
+@pytest.mark.parametrize("path", ["nowhere", "empty"])
+def test_no_configuration_at_all(tmp_path, path):
+    """No folder, or nothing in it: one problem with the way out, whatever the environment says."""
+    (tmp_path / "empty").mkdir()
+    found = problems_of(tmp_path / path, {"SENTINEL_LISTEN": "nonsense"})
+    assert any("--config" in problem for problem in found)
+
+
+# -- YAML -------------------------------------------------------------------------------------------
+
+
+def value_of(text, tmp_path, environment=()):
+    """The value of a document of one key."""
+    (tmp_path / "x.yaml").write_text(f"key: {text}\n")
+    document = read_document(tmp_path / "x.yaml", dict(environment))
+    assert not document.problems
+    return document.value["key"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"), ("NO", "NO"), ("yes", "yes"), ("on", "on"), ("off", "off"), ("y", "y"),
+        ("true", True), ("false", False), ("True", "True"), ("null", None), ("~", None), ("", None),
+        ("12:30:45", "12:30:45"), ("0777", "0777"), ("0x1F", "0x1F"), ("0b11", "0b11"), ("1_000", "1_000"),
+        ("007", "007"), ("0", 0), ("-5", -5), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5), (".inf", ".inf"),
+        (".nan", ".nan"), ("2026-01-05", "2026-01-05"), ("2026-01-05T12:00:00Z", "2026-01-05T12:00:00Z"),
+        ("'5'", "5"), ('"true"', "true"), ("9" * 5000, "9" * 5000), ("1e999999999999999999", "1e999999999999999999"),
+        ("<<", "<<"), ("=", "="),
+    ],
+)  # fmt: skip
+def test_yaml_means_what_it_looks_like(text, value, tmp_path):
+    """The surprises of YAML 1.1 (no, 12:30:45, 0777 …) are text."""
+    found = value_of(text, tmp_path)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_environment_variables(tmp_path):
+    """Substituted in text, with a default, never evaluated again; `$${` is a plain `${`."""
+    environment = {"A": "one", "B": "${A}", "EMPTY": ""}
+    assert value_of("x-${A}-${B}-${C:-two}", tmp_path, environment) == "x-one-${A}-two"
+    assert value_of("$${A}", tmp_path, environment) == "${A}"
+    assert value_of("${EMPTY:-x}", tmp_path, environment) == ""
+    assert value_of("$A", tmp_path, environment) == "$A"
+
+
+def test_a_value_of_the_environment_is_never_yaml(tmp_path):
+    """Text from the environment stays text: no key, no list, no number can be smuggled in."""
+    assert value_of("${A}", tmp_path, {"A": "5"}) == "5"
+    assert value_of("${A}", tmp_path, {"A": "{a: b}\nother: 1"}) == "{a: b}\nother: 1"
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    """Some editors write one."""
+    (tmp_path / "x.yaml").write_bytes(b"\xef\xbb\xbfkey: 1\n")
+    assert read_document(tmp_path / "x.yaml", {}).value == {"key": 1}
+
+
+@pytest.mark.parametrize("depth", [5_000, 1_000_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_depth(tmp_path, depth, brackets):
+    """Very deep nesting is refused; it does not end the process."""
+    opening = brackets[0] if brackets == "[]" else "{a: "
+    (tmp_path / "x.yaml").write_text(opening * depth)
+    (problem,) = read_document(tmp_path / "x.yaml", {}).problems
+    assert "nested more than 40 levels deep" in problem.message
+
+
+ALPHABET = st.sampled_from([*"abc-:[]{}&*!#|>'\"%@`,?\n \t0159.~$\\", "${A}", "name: ", "- ", "components:\n  ", "é"])
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.one_of(st.binary(max_size=200), st.lists(ALPHABET, max_size=60).map("".join).map(str.encode)))
+def test_garbage_is_refused_and_nothing_else(tmp_path, content):
+    """Whatever stands in the file: ConfigurationError, or a configuration; no other exception."""
+    (tmp_path / "x.yaml").write_bytes(content)
+    with suppress(ConfigurationError):
+        load(tmp_path, {})
+
+
+WORDS = (
+    "platform listen state resources components actions objectives reports retention checks name kind component "
+    "every timeout thresholds depends_on driver command env restart backoff redis http postgres password_file budget "
+    "headers api bus target window check cron timezone resource address failures of raise clear enabled"
+)
+KEYS = st.sampled_from(WORDS.split())
+TEXTS = "tcp http redis_server process 5s 0s 127.0.0.1:80 redis://h:1 http://h api bus 99% Europe/Berlin / /dev/null"
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 10**30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=8),
+    st.sampled_from([*TEXTS.split(), "0 8 * * *", ""]),
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.dictionaries(KEYS, TREES, max_size=6), min_size=1, max_size=2))
+def test_any_shape_is_refused_and_nothing_else(tmp_path, documents):
+    """Known keys with values of every shape, over two files: ConfigurationError, or a configuration."""
+    for i in range(2):
+        (tmp_path / f"{i}.yaml").unlink(missing_ok=True)
+    for i, document in enumerate(documents):
+        (tmp_path / f"{i}.yaml").write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
+    with suppress(ConfigurationError):
+        load(tmp_path, {})
+
+
+# -- the command ------------------------------------------------------------------------------------
+
+
+def sentinel(*arguments, **environment):
+    """Run the command: exit code, stdout, stderr."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "sentinel", *map(str, arguments)],
+        capture_output=True, text=True, timeout=60, env={**clean, **environment}, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_validate_says_yes(folder):
+    """Exit 0 and a count."""
+    code, out, err = sentinel("--config", folder, "validate", **ENVIRONMENT)
+    assert (code, out) == (0, "valid: 3 checks, 4 components, 3 resources\n"), err
+
+
+@pytest.mark.parametrize("command", [["validate"], ["run"], ["check", "list"]])
+def test_an_invalid_configuration_ends_with_78(folder, command):
+    """Every command that needs the configuration lists every problem on stderr and exits with 78."""
+    code, out, err = sentinel("--config", folder, *command)
+    assert (code, out) == (78, "")
+    assert f"{folder}/sentinel.yaml:8: resources.bus.redis: the environment variable BUS_URL is not set" in err
+    assert "remedy: export BUS_URL=…" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [["--no-such"], ["nonsense"], ["check"], ["reset", "api"], []])
+def test_a_wrong_command_line_ends_with_64(arguments):
+    """Usage errors are 64, never 2: 2 means "failed" here."""
+    code, _, err = sentinel(*arguments)
+    assert code == 64, err
