@@ -1,0 +1,97 @@
+"""What the README shows is executed: examples that are not run rot."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import types
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sentinel.adapters.redis import RedisClient
+from sentinel.cli import build_parser
+from sentinel.config import load
+from sentinel.core.model import Status
+from sentinel.demo.servers import ValkeyServer
+from sentinel.probes import Context, load_kinds, read_kind
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_ten_lines_of_yaml_are_valid(tmp_path: Path) -> None:
+    """The example configuration loads as it stands, with the variable it names."""
+    (example,) = _blocks("yaml")
+    assert len(example.splitlines()) <= 12
+    (tmp_path / "sentinel.yaml").write_text(example)
+    configuration = load(tmp_path, {"BUS_URL": "redis://127.0.0.1:6379/0"})
+    assert [check.name for check in configuration.checks] == ["bus-server", "delivery"]
+
+
+def test_example_folder_is_valid() -> None:
+    """`checks/` loads without any environment."""
+    assert len(load(ROOT / "checks", {}).checks) == 5
+
+
+async def test_example_kind_runs(valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind that the README shows is a complete file of the shelf and measures."""
+    (source,) = _blocks("python")
+    module = types.ModuleType("readme_kind")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(source, "README.md", "exec"), module.__dict__)
+    kind = read_kind(module)
+    client = RedisClient("bus", valkey.url)
+    await client.call("SET", "a", "1")
+    context = Context(
+        check="x",
+        component="bus",
+        trace_id="0" * 32,
+        interval=1.0,
+        timeout=5.0,
+        clients={"resource": client},
+        state=None,
+        utcnow=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        stalled=lambda _since: 0.0,
+    )
+    finding = await kind.run(kind.options(most=0), context)
+    await client.close()
+    assert finding.status is Status.DEGRADED
+    assert finding.rows[0].values == {"keys": 1}
+
+
+def test_every_kind_is_documented() -> None:
+    """The table of kinds names each file of the shelf, and no other."""
+    section = README.split("## Check kinds")[1].split("```python")[0]
+    assert set(load_kinds()) <= set(re.findall(r"`([a-z_]+)`", section))
+
+
+def test_documented_commands_exist() -> None:
+    """Each command of the table parses `--help`."""
+    section = README.split("## Commands")[1].split("`--json` on every read")[0]
+    words = re.findall(r"`([a-z]+(?: [a-z]+)?)(?: NAME)?`", section)
+    assert len(words) > 12
+    for word in words:
+        with pytest.raises(SystemExit) as end:
+            build_parser().parse_args([*word.split(), "--help"])
+        assert end.value.code == 0, word
+
+
+@pytest.mark.parametrize("name", ["checks/packs/demo"])
+def test_packs_are_valid(name: str) -> None:
+    """Every ready-made pack loads when its variables are set."""
+    folder = ROOT / name
+    wanted = set(re.findall(r"\$\{([A-Z_]+)\}", "".join(file.read_text() for file in folder.glob("*.yaml"))))
+    values = dict.fromkeys(wanted, "1")
+    values |= {"DEMO_REDIS_URL": "redis://h:1", "DEMO_API_URL": "http://h:1", "DEMO_LISTEN": "127.0.0.1:1"}
+    values |= {"DEMO_SENTINEL_DATABASE_URL": "postgresql://h/d", "DEMO_REDIS_ADDRESS": "h:1"}
+    configuration = load(folder, values)
+    assert len(configuration.checks) >= 16
+    assert all(check.runbook for check in configuration.checks if check.kind != "process")
