@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from sentinel.demo.servers import PostgresServer, ValkeyServer
 
@@ -94,8 +95,6 @@ def own_postgres(server_folder: Path) -> Iterator[PostgresServer]:
 
 
 def _flush(server: ValkeyServer) -> None:
-    import redis
-
     with redis.Redis(port=server.port) as client:
         client.flushall()
         client.config_resetstat()

@@ -108,7 +108,7 @@ def adopt(start_id: str) -> Process | None:
     """The process that a former sentinel started, when it still runs."""
     _, _, rest = start_id.partition("/")
     number = rest.partition("/")[0]
-    pid = int(number) if number.isdigit() else 0
+    pid = int(number) if number.isascii() and number.isdigit() else 0
     if not pid or read_start_id(pid) != start_id:
         return None
     try:

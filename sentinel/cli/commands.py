@@ -25,7 +25,7 @@ from sentinel.config import Overrides, load, shipped_folder
 from sentinel.core.incident import Event
 from sentinel.core.model import Finding, Incident, Status, worst
 from sentinel.core.quantity import parse_duration
-from sentinel.demo.chaos import load_scenarios
+from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
 from sentinel.errors import ConfigurationError, StateError, UsageError
 from sentinel.log import Redaction, configure_logging
@@ -115,11 +115,22 @@ def _list_chaos(*, as_json: bool) -> int:
     if as_json:
         return _print_json([to_json(scenario) for scenario in scenarios])
     rows = [
-        {"name": s.name, "start": f"{s.start:g} s", "for": f"{s.duration:g} s", "what": s.description}
-        for s in scenarios
+        {
+            "name": scenario.name,
+            "begins": f"at {scenario.start:g} s",
+            "lasts": f"{scenario.duration:g} s" if scenario.duration else "once",
+            "what": scenario.description,
+            "must be reported": "; ".join(map(_describe_expectation, scenario.expect)),
+        }
+        for scenario in scenarios
     ]
-    tables.show(tables.mapping_table(rows, "name", "start", "for", "what"))
+    tables.show(tables.mapping_table(rows, *rows[0]))
     return 0
+
+
+def _describe_expectation(expected: Expectation) -> str:
+    restart = ", restarted" if expected.restart else ""
+    return f"{expected.component} {expected.status} by {expected.kind} within {expected.within:g} s{restart}"
 
 
 def _seconds(text: str | None) -> float | None:

@@ -100,7 +100,5 @@ def read_kind(module: ModuleType) -> Kind:
     """The KIND that a module declares; refuses a file of the shelf without one."""
     kind = getattr(module, "KIND", None)
     if not isinstance(kind, Kind):
-        raise TypeError(
-            f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind"
-        )
+        raise TypeError(f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind")
     return kind

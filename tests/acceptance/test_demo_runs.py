@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from sentinel.core.model import Status
+from sentinel.demo.chaos import load_scenarios
 from sentinel.demo.ledger import read_ledgers
+from sentinel.store.sqlite import SqliteStore
 from tests.acceptance.conftest import RUNS, DemoRun
 
 KEYS = {
@@ -58,7 +61,7 @@ def test_loss_is_found_to_the_entry(demo_runs: dict[str, DemoRun]) -> None:
     _assert_overlap(found["ratio"], truth["ratio"])
 
 
-@pytest.mark.parametrize("name", ["crash", "bus", "database"])
+@pytest.mark.parametrize("name", ["crash", "bus", "database", "agents", "calm"])
 def test_delivery_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -> None:
     """Whatever else breaks: published is exact, acknowledged and lost intervals contain the truth."""
     found, truth = demo_runs[name].document["delivery"], demo_runs[name].document["truth"]["delivery"]
@@ -68,7 +71,7 @@ def test_delivery_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -
     assert found["lost"][0] <= truth["lost"][0] <= found["lost"][1]
 
 
-@pytest.mark.parametrize("name", ["loss", "crash", "bus", "faults"])
+@pytest.mark.parametrize("name", ["loss", "crash", "bus", "faults", "agents", "calm"])
 def test_assignment_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -> None:
     """Every task is counted once, with the same share in time and the same p99."""
     found, truth = demo_runs[name].document["assignment"], demo_runs[name].document["truth"]["assignment"]
@@ -141,9 +144,34 @@ def test_stuck_flows_are_found(demo_runs: dict[str, DemoRun]) -> None:
     assert re.search(r"\b7\b", incident["summary"])
 
 
-def test_evicted_stream_is_a_reset_not_a_loss_of_thousands(demo_runs: dict[str, DemoRun]) -> None:
-    """evict-stream: the recreated stream is noticed as such."""
-    assert demo_runs["faults"].incidents("messaging")
+@pytest.mark.parametrize("scenario", sorted(load_scenarios()))
+def test_every_scenario_is_reported_as_it_says(demo_runs: dict[str, DemoRun], scenario: str) -> None:
+    """What a correct monitor must report is data of the scenario: the status, by the kind, in time, restarted or not."""
+    run = next(demo_runs[name] for name, (_, chaos) in RUNS.items() if scenario in chaos)
+    store = SqliteStore(run.state, writable=False)
+    began = datetime.fromtimestamp(_chaos(run, scenario), UTC)
+    for expected in load_scenarios()[scenario].expect:
+        checks = [c.name for c in store.checks() if (c.kind, c.component) == (expected.kind, expected.component)]
+        assert checks, expected
+        changes = [t for name in checks for t in store.transitions(since=began, subject=name)]
+        wanted = Status(expected.status)
+        if wanted is Status.UP:
+            assert [change for change in changes if change.after is not Status.UP] == []
+        else:
+            seen = [(t.at - began).total_seconds() for t in changes if t.after.rank >= wanted.rank]
+            assert seen, (expected, changes)
+            assert min(seen) <= expected.within
+        assert bool(run.restarts(expected.component)) is expected.restart
+    store.close()
+
+
+def test_a_calm_run_finds_nothing(demo_runs: dict[str, DemoRun]) -> None:
+    """Three poison messages end as dead letters, as designed: no incident, no restart, every check up."""
+    document = demo_runs["calm"].document
+    assert document["incidents"] == []
+    assert document["restarts"] == []
+    assert {check["status"] for check in document["checks"] if check["name"] != "load.process"} == {"up"}
+    assert document["canary"]["lost"] == document["canary"]["duplicate"] == document["canary"]["corrupt"] == 0
 
 
 def test_commands_read_the_state_of_a_run(demo_runs: dict[str, DemoRun]) -> None:

@@ -93,6 +93,7 @@ GUARDS = {
         {"attempts": [attempt(1, 1), attempt(2, 2), attempt(3, 590, verdict="")]}, Reason.STARTUP_GRACE, "attempt 3"
     ),
     "the daemon is young": ({"quiet_until": LATER + YOUNG}, Reason.DAEMON_GRACE, "sentinel has just started"),
+    "a dependency has just recovered": ({"settling_until": LATER + YOUNG}, Reason.SETTLING, "just recovered"),
     "flapping": ({"flapping": True}, Reason.FLAPPING, "flapping"),
     "another action runs": ({"busy": "agent-1"}, Reason.BUSY, "agent-1 is running"),
     "too soon after the attempt before": ({"attempts": [attempt(1, 595)]}, Reason.BACKOFF, "attempt 2 of 3 waits"),
@@ -116,6 +117,7 @@ def test_each_guard_objects(facts, reason, text):
     ("name", "facts"),
     [
         ("quiet time over", {"quiet_until": LATER}),
+        ("dependency has settled", {"settling_until": LATER}),
         ("an hour ago", {"attempts": [attempt(n, 600 - 3600 - n, incident=f"i-{n}") for n in (9, 8, 7)]}),
         ("a day ago", {"attempts": [attempt(n, 600 - 86400 - n, incident=f"i-{n}") for n in (9, 8, 7, 6, 5, 4)]}),
         ("grace over", {"attempts": [attempt(1, 539, verdict="")]}),

@@ -1,0 +1,62 @@
+"""The parts of an engine without a daemon: metrics, guard, store, recorder."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from sentinel.engine.recorder import Recorder
+from sentinel.engine.stall import StallGuard
+from sentinel.metrics import Metrics
+from sentinel.store.sqlite import SqliteStore
+
+
+class Clock:
+    """A monotonic clock and a wall clock that stand still until they are moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def utcnow(self) -> datetime:
+        """The same instant on the wall."""
+        return datetime.fromtimestamp(1_800_000_000 + self.now, UTC)
+
+
+@pytest.fixture
+def clock():
+    """A clock in the hands of the test."""
+    return Clock()
+
+
+@pytest.fixture
+def metrics():
+    """Fresh metrics."""
+    return Metrics()
+
+
+@pytest.fixture
+def guard(metrics):
+    """A stall guard on the real clock."""
+    return StallGuard(time.monotonic, lambda: datetime.now(UTC), metrics)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An empty store."""
+    made = SqliteStore(tmp_path, owner=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def recorder(store, metrics):
+    """A recorder on it."""
+    made = Recorder(store, metrics, lambda: datetime.now(UTC))
+    yield made
+    made.close()

@@ -1,0 +1,290 @@
+"""What a result changes: rows, transitions, incidents, orders; one transaction for each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sentinel.core.model import (
+    Check,
+    Component,
+    Finding,
+    HealthPolicy,
+    IncidentState,
+    Level,
+    Measurement,
+    Quality,
+    RestartPolicy,
+    Result,
+    Row,
+    Status,
+    Threshold,
+)
+from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.recorder import Recorder
+from sentinel.engine.stall import StallGuard
+from sentinel.log import Redaction
+from sentinel.probes import Kind, Options
+from sentinel.store import Gap
+
+UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
+AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
+LAG = Measurement("lag", "Lag.", "bus_lag_entries", labels=("queue",))
+
+
+def kind(measurements=(LAG,)):
+    """A kind that is never run here."""
+
+    async def run(_options, _context):
+        raise AssertionError
+
+    return Kind("kind", "", Options, run, measurements)
+
+
+class World:
+    """A pipeline with three components (api needs orchestrator needs bus) and one check for each."""
+
+    def __init__(self, store, metrics, clock):
+        self.clock, self.store, self.metrics = clock, store, metrics
+        self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
+        self.recorder = Recorder(store, metrics, clock.utcnow)
+        self.turns = 0
+        self.pipeline = self.make()
+
+    def make(self, incidents=(), health=None, policy=AT_ONCE):
+        """A pipeline as a start of sentinel makes it."""
+        pipeline = Pipeline(self.recorder, self.metrics, self.guard, self.clock.utcnow, Redaction(["canary"]).scrub)
+        known = {incident.component: incident for incident in incidents}
+        for name, needs in (("bus", ()), ("orchestrator", ("bus",)), ("api", ("orchestrator",))):
+            component = Component(name, depends_on=needs, restart=RestartPolicy(close_after=600))
+            pipeline.add_component(component, known.get(name))
+            pipeline.add_check(self.check(name, policy), kind(), (health or {}).get(f"{name}-check"))
+        pipeline.on_turn = self.turned
+        self.pipeline = pipeline
+        return pipeline
+
+    @staticmethod
+    def check(name, policy, thresholds=()):
+        """The check of a component."""
+        return Check(f"{name}-check", "kind", name, 10.0, 5.0, Options(), thresholds=thresholds, health=policy)
+
+    def turned(self):
+        """The pipeline says that something may have to be done."""
+        self.turns += 1
+
+    async def see(self, name, status, detail="as seen", *, rows=(), seconds=1.0, quality=Quality.OBSERVED, state=None):
+        """A result of the component's check, some seconds later."""
+        self.clock.now += seconds
+        self.guard.beat()
+        self.guard._gaps.clear()
+        self.guard.take_gaps()
+        finding = Finding(status, detail, rows, guidance="look", evidence={"secret": "canary"})
+        now = self.clock.utcnow()
+        return await self.pipeline.take(Result(f"{name}-check", finding, now, 0.1, "trace", quality, state=state))
+
+    def transitions(self, scope="component"):
+        """(subject, before, after) of every stored transition of a scope."""
+        since = self.clock.utcnow() - timedelta(days=2)
+        return [(t.subject, t.before, t.after) for t in self.store.transitions(since=since) if t.scope == scope]
+
+    def kinds(self, incident):
+        """The timeline by kind."""
+        return [entry.kind for entry in self.store.timeline(incident.id)]
+
+    def notified(self):
+        """Keys of notifications, without the incident's instant."""
+        return [order.key.split("Z-", 1)[1] for order in self.store.take_orders() if order.kind == "notify"]
+
+
+@pytest.fixture
+def world(store, metrics, clock):
+    """A world."""
+    made = World(store, metrics, clock)
+    yield made
+    made.recorder.close()
+
+
+async def test_a_failure_from_end_to_end(world):
+    """Transition rows of check and component, an incident with evidence, a notification, views, metrics, a turn."""
+    await world.see("bus", UP)
+    await world.see("bus", DOWN, "refused (password canary)")
+    assert world.transitions("check") == [("bus-check", UNKNOWN, UP), ("bus-check", UP, DOWN)]
+    assert world.transitions() == [("bus", UNKNOWN, UP), ("bus", UP, DOWN)]
+    (incident,) = world.store.incidents(open_only=True)
+    assert (incident.component, incident.check, incident.status) == ("bus", "bus-check", DOWN)
+    (entry,) = world.store.timeline(incident.id)
+    assert entry.kind == "opened"
+    assert (entry.evidence["check"], entry.evidence["trace_id"]) == ("bus-check", "trace")
+    assert world.notified() == ["bus/opened"]
+    (view,) = world.store.checks()
+    assert (view.name, view.status, view.soft, view.runs) == ("bus-check", "down", "down", 2)
+    assert {view.name: view.status for view in world.store.components()}["bus"] == "down"
+    assert world.turns == 2
+    assert "canary" not in repr((world.store.checks(), world.store.timeline(incident.id), incident))
+
+
+async def test_soft_failures_ask_for_a_fast_recheck(world):
+    """Soft: true; hard, healthy or unknown: false."""
+    world.make(policy=HealthPolicy())
+    asked = [await world.see("bus", status) for status in (UP, DOWN, DOWN, UNKNOWN, DOWN, DOWN)]
+    assert asked == [False, True, True, False, False, False]
+
+
+async def test_unknown_opens_nothing(world):
+    """Blindness is shown, and is no incident."""
+    await world.see("bus", UP)
+    for _ in range(5):
+        await world.see("bus", UNKNOWN, quality=Quality.BLIND)
+    assert world.store.incidents() == []
+    assert world.transitions() == [("bus", UNKNOWN, UP), ("bus", UP, UNKNOWN)]
+
+
+async def test_recovery_and_closing(world):
+    """Recovered at the first health, closed after ten observed minutes, told at the end."""
+    await world.see("bus", DOWN)
+    incident = world.pipeline.incidents["bus"]
+    await world.see("bus", UP, seconds=5)
+    assert world.pipeline.incidents["bus"].state is IncidentState.RECOVERING
+    for _ in range(59):
+        await world.see("bus", UP, seconds=10)
+    assert "bus" in world.pipeline.incidents
+    await world.see("bus", UP, seconds=10)
+    assert world.pipeline.incidents == {}
+    assert world.kinds(incident) == ["opened", "recovered", "closed"]
+    assert world.notified() == ["bus/opened", "bus/closed"]
+
+
+async def test_time_without_sentinel_is_no_observed_health(world):
+    """Ten minutes in which no sentinel ran close nothing."""
+    await world.see("bus", DOWN)
+    await world.see("bus", UP)
+    before = world.clock.utcnow()
+    world.clock.now += 3600
+    world.make(incidents=[world.pipeline.incidents["bus"]], health=world.store.healths())
+    world.pipeline.away = [Gap(before, world.clock.utcnow(), "sentinel was not running")]
+    await world.see("bus", UP)
+    await world.see("bus", UP, seconds=300)
+    assert world.pipeline.incidents["bus"].state is IncidentState.RECOVERING
+    await world.see("bus", UP, seconds=300)
+    assert world.pipeline.incidents == {}
+
+
+async def test_the_root_cause_blocks_and_only_it_is_told(world):
+    """Bus, orchestrator and api go down: three incidents, one page; both dependents name the bus."""
+    for name in ("bus", "orchestrator", "api"):
+        await world.see(name, DOWN)
+    blocked = {incident.component: incident.blocked_by for incident in world.store.incidents()}
+    assert blocked == {"bus": "", "orchestrator": "bus", "api": "bus"}
+    assert world.notified() == ["bus/opened"]
+
+
+async def test_the_root_cause_is_found_late_and_goes_away(world):
+    """When the dependency is noticed after the dependent, the incident says so then, and when it is gone."""
+    await world.see("api", DOWN)
+    incident = world.pipeline.incidents["api"]
+    await world.see("bus", DOWN)
+    assert world.pipeline.incidents["api"].blocked_by == "bus"
+    await world.see("bus", UP)
+    assert world.pipeline.incidents["api"].blocked_by == ""
+    assert world.kinds(incident) == ["opened", "blocked", "unblocked"]
+
+
+async def test_thresholds_judge_measurements(world):
+    """A raised value makes an up finding down, says which and whose, and holds until it is cleared."""
+    levels = Threshold("lag", degraded=Level(10, 5), down=Level(60, 20))
+    world.pipeline.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
+    seen = []
+    for value in (3.0, 10.0, 6.0, 60.0, 30.0, 19.0, 5.0):
+        await world.see("bus", UP, rows=[Row({"queue": "a"}, {"lag": value})])
+        seen.append(world.pipeline.statuses["bus"].value)
+    assert seen == ["up", "degraded", "degraded", "down", "down", "degraded", "up"]
+    reasons = [t.reason for t in world.store.transitions(since=world.clock.utcnow() - timedelta(days=1))]
+    assert "lag is 60 (a) – as seen" in reasons
+
+
+async def test_a_restart_of_sentinel_changes_no_status(world):
+    """Restored health: the first failure after the start opens nothing, the second does."""
+    await world.see("bus", UP)
+    world.make(health=world.store.healths())
+    await world.see("bus", DOWN)
+    assert world.store.incidents() == []
+    await world.see("bus", DOWN)
+    assert [incident.component for incident in world.store.incidents()] == ["bus"]
+
+
+async def test_an_open_incident_goes_on_after_a_restart(world):
+    """The same incident, not another one; nothing is told twice."""
+    await world.see("bus", DOWN)
+    world.make(incidents=world.store.incidents(open_only=True), health=world.store.healths())
+    await world.see("bus", DOWN)
+    await world.see("bus", DOWN)
+    assert len(world.store.incidents()) == 1
+    assert world.notified() == ["bus/opened"]
+
+
+async def test_probe_state_is_kept_with_the_result(world):
+    """What a kind dumped is in the same transaction as what it found."""
+    await world.see("bus", UP, state={"cursor": 5})
+    assert world.store.probe_states() == {"bus-check": {"cursor": 5}}
+
+
+async def test_a_stale_verdict_is_no_fresh_one(world):
+    """After two intervals and the timeout, a "down" is no reason to act any more."""
+    await world.see("bus", DOWN)
+    world.clock.now += 24.9
+    assert world.pipeline.is_observed_down("bus")
+    world.clock.now += 0.2
+    assert not world.pipeline.is_observed_down("bus")
+    assert not world.pipeline.is_observed_down("nobody")
+
+
+async def test_a_check_that_passes_again_is_no_reason_to_act(world):
+    """Hard down, but the latest verdict is up: wait for the recovery."""
+    world.make(policy=HealthPolicy(failures=1, of=1, recoveries=5))
+    await world.see("bus", DOWN)
+    assert world.pipeline.is_observed_down("bus")
+    await world.see("bus", UP)
+    assert world.pipeline.statuses["bus"] is DOWN
+    assert not world.pipeline.is_observed_down("bus")
+
+
+async def test_an_old_verdict_says_nothing_about_now(world):
+    """Only what was seen after an instant counts, soft failures among it; nothing seen is unknown."""
+    world.make(policy=HealthPolicy())
+    await world.see("bus", UP)
+    instant = world.clock.utcnow() + timedelta(seconds=0.5)
+    assert world.pipeline.status_after("bus", instant) is UNKNOWN
+    await world.see("bus", UP)
+    assert world.pipeline.status_after("bus", instant) is UP
+    await world.see("bus", DOWN)
+    assert world.pipeline.statuses["bus"] is UP
+    assert world.pipeline.status_after("bus", instant) is DOWN
+    assert world.pipeline.status_after("nobody", instant) is UNKNOWN
+
+
+async def test_a_removed_check_is_not_taken(world):
+    """A result that comes after its check was removed changes nothing."""
+    world.pipeline.remove_check("bus-check")
+    assert await world.see("bus", DOWN) is False
+    assert world.store.incidents() == []
+
+
+async def test_an_exhausted_incident_shows_after_a_restart(world):
+    """The gauge of exhausted components is set from what is stored, and cleared when the incident closes."""
+
+    def gauge():
+        return world.metrics.exhausted.labels("bus")._value.get()
+
+    await world.see("bus", DOWN)
+    incident = world.pipeline.incidents["bus"]
+    assert gauge() == 0
+    object.__setattr__(incident, "exhausted", True)
+    world.make(incidents=[incident], health=world.store.healths())
+    assert gauge() == 1
+    await world.see("bus", UP)
+    await world.see("bus", UP)
+    assert gauge() == 1
+    for _ in range(61):
+        await world.see("bus", UP, seconds=10)
+    assert gauge() == 0

@@ -1,0 +1,223 @@
+"""The exposition stays valid, complete and bounded, whatever the labels and the values are."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from sentinel.core.model import Finding, Histogram, Measurement, Result, Row, Status
+from sentinel.metrics import MAX_LABEL, Metrics, safe_label
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+LAG = Measurement("lag", "Lag.", "bus_lag_entries", "gauge", "entries", ("stream",))
+SENT = Measurement("sent", "Sent.", "bus_sent_total", "counter", "entries", ("stream",))
+TIME = Measurement("time", "Time.", "bus_time_seconds", "histogram", "seconds", ("stream",))
+INNER = Measurement("inner", "For thresholds only.")
+DECLARED = (LAG, SENT, TIME, INNER)
+HOSTILE = [
+    "\xff",
+    "a\0b",
+    "\x1b[31mred",
+    "line\nbreak",
+    "x" * 10_000,
+    "\udcff\ud800",
+    'quo"te\\',
+    "",
+    "☃",
+    "\u2028",
+    "{}",
+]
+TIMES = Histogram((0.1, 1.0), (1, 3), 4, 7.5)
+
+
+def result(rows, status=Status.UP, check="bus-check", outcome="ok"):
+    """A result with rows."""
+    return Result(check, Finding(status, "x", rows), NOW, 0.01, "t", outcome=outcome)
+
+
+def row(stream="a", **values):
+    """One row of one stream."""
+    return Row({"stream": stream}, values)
+
+
+def parse(metrics):
+    """Every sample of the exposition: {(name, labels): value}."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found, f"{key} twice"
+            found[key] = sample.value
+    return found
+
+
+def value(metrics, name, **labels):
+    """One figure, or None."""
+    return parse(metrics).get((name, tuple(sorted(labels.items()))))
+
+
+def test_rows_come_out():
+    """Gauges, counters and histograms of a finding; what has no metric does not."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=3.0, sent=7.0, time=TIMES, inner=1.0)]), DECLARED)
+    found = parse(metrics)
+    stream = ("stream", "a")
+    assert found["bus_lag_entries", (stream,)] == 3.0
+    assert found["bus_sent_total", (stream,)] == 7.0
+    assert [found["bus_time_seconds_bucket", (("le", le), stream)] for le in ("0.1", "1.0", "+Inf")] == [1, 3, 4]
+    assert (found["bus_time_seconds_count", (stream,)], found["bus_time_seconds_sum", (stream,)]) == (4, 7.5)
+    assert not any("inner" in name for name, _ in found)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_labels_are_valid_exposition(name):
+    """A parser reads back what `safe_label` made of the name, beside an honest one."""
+    metrics = Metrics()
+    metrics.observe(result([row(name, lag=1.0), row("honest", lag=2.0)]), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream=safe_label(name)) == 1.0
+    assert value(metrics, "bus_lag_entries", stream="honest") == 2.0
+
+
+@given(st.text(st.characters(codec=None), max_size=400))
+def test_safe_labels_are_short_printable_and_utf8(name):
+    """Any text at all."""
+    label = safe_label(name)
+    label.encode()
+    assert len(label) <= MAX_LABEL
+    assert label.isprintable()
+
+
+def test_labels_stay_apart_when_they_are_readable():
+    """Printable names of a normal length are left alone."""
+    assert safe_label("agent_messages:agent-1 ünï") == "agent_messages:agent-1 ünï"
+
+
+def test_gauges_of_a_failed_check_are_removed_and_counters_kept():
+    """A frozen gauge would lie; a counter that vanishes would look like a reset."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=3.0, sent=7.0, time=TIMES)]), DECLARED)
+    metrics.observe(result([], Status.UNKNOWN, outcome="error"), DECLARED)
+    metrics.observe(result([], Status.DOWN, outcome="error"), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream="a") is None
+    assert value(metrics, "bus_sent_total", stream="a") == 7.0
+    assert value(metrics, "bus_time_seconds_count", stream="a") == 4.0
+    metrics.observe(result([row(lag=4.0, sent=9.0)]), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream="a") == 4.0
+
+
+def test_runs_and_the_last_success():
+    """Counted by outcome; an unknown verdict is no success."""
+    metrics = Metrics()
+    metrics.add_check("bus-check", "bus", 2.0)
+    metrics.observe(result([]), DECLARED)
+    metrics.observe(result([], Status.UNKNOWN, outcome="timeout"), DECLARED)
+    runs = {o: value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=o) for o in ("ok", "timeout")}
+    assert runs == {"ok": 1.0, "timeout": 1.0}
+    assert value(metrics, "sentinel_probe_last_success_timestamp_seconds", probe="bus-check") == NOW.timestamp()
+
+
+def test_label_sets_exist_from_the_start():
+    """`rate()` sees the first failure because the counter was there at zero."""
+    metrics = Metrics()
+    metrics.add_check("bus-check", "bus", 2.0)
+    for outcome in ("ok", "error", "timeout", "skipped"):
+        assert value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=outcome) == 0.0
+    for reason in ("cap", "conflict", "invalid"):
+        assert value(metrics, "sentinel_series_dropped_total", reason=reason) == 0.0
+
+
+def test_the_same_series_of_two_checks_is_exported_once():
+    """The first check by name wins, always; the other is counted."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=2.0)], check="z-check"), DECLARED)
+    metrics.observe(result([row(lag=1.0)], check="a-check"), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream="a") == 1.0
+    assert value(metrics, "sentinel_series_dropped_total", reason="conflict") >= 1.0
+
+
+def test_names_that_become_alike_do_not_break_the_exposition():
+    """Two names that differ only behind the cap of a label: one series, one counted."""
+    metrics = Metrics()
+    metrics.observe(result([row("x" * 300, lag=1.0), row("x" * 400, lag=2.0)]), DECLARED)
+    parse(metrics)
+    assert value(metrics, "sentinel_series_dropped_total", reason="conflict") >= 1.0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Measurement("lag", "Lag.", "bus_lag_entries", "counter", "", ("stream",)),
+        Measurement("lag", "Lag.", "bus_lag_entries", "gauge", "", ("stream", "group")),
+        Measurement("lag", "Lag.", "bus_lag_entries", "histogram", "", ("stream",)),
+    ],
+    ids=["type", "labels", "histogram"],
+)
+def test_two_declarations_of_one_metric_that_disagree(bad):
+    """The one that came first stays, the other is counted; the scrape goes on."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=1.0)], check="a-check"), DECLARED)
+    metrics.observe(result([row("b", lag=2.0)], check="b-check"), (bad,))
+    assert value(metrics, "bus_lag_entries", stream="a") == 1.0
+    assert value(metrics, "sentinel_series_dropped_total", reason="invalid") >= 1.0
+
+
+@pytest.mark.parametrize("figure", [Histogram((0.1, 1.0), (1,), 4, 7.5), 5.0, TIMES])
+def test_a_figure_that_does_not_fit_its_declaration(figure):
+    """A histogram with a bound too many, a number for a histogram, a histogram for a gauge: the scrape goes on."""
+    metrics = Metrics()
+    name = "lag" if figure is TIMES else "time"
+    metrics.observe(result([row(**{name: figure, "sent": 7.0})]), DECLARED)
+    assert value(metrics, "bus_sent_total", stream="a") == 7.0
+    assert value(metrics, "sentinel_series_dropped_total", reason="invalid") >= 1.0
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 0, -1.5, 10**300])
+def test_any_number_is_valid_exposition(number):
+    """NaN and infinities are legal in Prometheus."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=number)]), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream="a") == pytest.approx(number, nan_ok=True)
+
+
+def test_the_number_of_series_is_capped(monkeypatch):
+    """Beyond the cap series are dropped and counted; what fits is exported."""
+    monkeypatch.setattr("sentinel.metrics.MAX_SERIES", 50)
+    metrics = Metrics()
+    metrics.observe(result([row(f"s{i}", lag=1.0) for i in range(80)]), DECLARED)
+    found = parse(metrics)
+    assert sum(name == "bus_lag_entries" for name, _ in found) == 50
+    assert value(metrics, "sentinel_series_dropped_total", reason="cap") >= 30.0
+
+
+def test_statuses_are_one_series_each():
+    """Exactly one of the four is 1."""
+    metrics = Metrics()
+    metrics.add_check("bus-check", "bus", 2.0)
+    for status in Status:
+        metrics.set_check_status("bus-check", "bus", status)
+        metrics.set_component_status("bus", status)
+        for name, labels in (
+            ("check", {"check": "bus-check", "component": "bus"}),
+            ("component", {"component": "bus"}),
+        ):
+            found = {each: value(metrics, f"sentinel_{name}_status", status=each.value, **labels) for each in Status}
+            assert found == {each: float(each is status) for each in Status}
+
+
+def test_a_removed_check_leaves_nothing():
+    """No series of a check that the configuration no longer has; also when it never succeeded."""
+    metrics = Metrics()
+    for name in ("bus-check", "never-ran"):
+        metrics.add_check(name, "bus", 2.0)
+    metrics.observe(result([row(lag=3.0, sent=7.0)]), DECLARED)
+    metrics.remove_check("bus-check", "bus")
+    metrics.remove_check("never-ran", "bus")
+    text = metrics.render().decode()
+    assert "bus-check" not in text
+    assert "never-ran" not in text
+    assert 'stream="a"' not in text
