@@ -21,6 +21,7 @@ MAX_LABEL = 200
 MAX_SERIES = 20_000
 STATUSES = tuple(Status)
 OUTCOMES = ("ok", "error", "timeout", "skipped")
+ATTEMPT_OUTCOMES = ("recovered", "failed")
 
 
 def safe_label(value: str) -> str:
@@ -98,6 +99,12 @@ class Metrics:
         self.probe_duration.labels(name)
         self.interval.labels(name).set(interval)
         self.set_check_status(name, component, Status.UNKNOWN)
+
+    def add_supervised(self, component: str, *, exhausted: bool) -> None:
+        """Create the label sets of a supervised component at zero."""
+        for outcome in ATTEMPT_OUTCOMES:
+            self.attempts.labels(component, outcome)
+        self.exhausted.labels(component).set(exhausted)
 
     def remove_check(self, name: str, component: str) -> None:
         """Remove every series of a check that the configuration no longer has."""

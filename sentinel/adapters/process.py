@@ -44,7 +44,7 @@ class Process:
         code = self._popen.poll() if self._popen is not None else None
         if code is None:
             return "ended (exit status unknown: it was adopted)"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+        return f"killed by {_signal_name(-code)}" if code < 0 else f"exited with status {code}"
 
     def signal(self, signum: int) -> None:
         """Send a signal to exactly this process; nothing happens when it has ended."""
@@ -82,6 +82,13 @@ class Process:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -> Process:

@@ -21,7 +21,8 @@ from apscheduler.triggers.cron import CronTrigger
 
 from sentinel.app.wiring import make_client, utcnow
 from sentinel.config import Configuration, load
-from sentinel.core.model import Check, Component, IncidentState, Order, Result
+from sentinel.core.model import Check, Component, IncidentState, Order, Quality, Result, Status
+from sentinel.engine.coverage import Coverage
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
@@ -93,7 +94,7 @@ class Daemon:
         self._spawn(self._consider_loop())
         self._spawn(self._beat_loop())
         self._start_calendar()
-        asyncio.get_running_loop().call_later(BASELINE_AFTER, lambda: self._spawn(self._roll_up()))
+        self._spawn(self._take_baseline())
         self._note_reload(good=True)
         gc.freeze()
         log.info("started", platform=configuration.platform, checks=len(configuration.checks), url=self.url)
@@ -101,7 +102,8 @@ class Daemon:
     def _wire(self) -> None:
         configuration = self.configuration
         self.runner = Runner(self.clients, self.guard, self.metrics, utcnow, time.monotonic, self._pid_of)
-        self.scheduler = Scheduler(self._run_check, time.monotonic, self.metrics)
+        self.coverage = Coverage(time.monotonic)
+        self.scheduler = Scheduler(self._run_check, time.monotonic, self.metrics, self._note_skipped)
         self.pipeline = Pipeline(
             self.recorder, self.metrics, self.guard, utcnow, Redaction(configuration.secrets).scrub
         )
@@ -223,7 +225,12 @@ class Daemon:
 
     async def _run_check(self, check: Check) -> bool:
         result = await self.runner.run(check, self._kinds[check.kind])
+        seen = result.quality is Quality.OBSERVED and result.finding.status is not Status.UNKNOWN
+        self.coverage.note(due=1, seen=seen)
         return await self.pipeline.take(result)
+
+    def _note_skipped(self, count: int) -> None:
+        self.coverage.note(due=count, seen=0)
 
     def _pid_of(self, component: str) -> int | None:
         driver = self.drivers.get(component)
@@ -243,6 +250,7 @@ class Daemon:
         while True:
             await asyncio.sleep(BEAT_EVERY)
             self.metrics.overdue.set(len(self.scheduler.overdue()))
+            self.metrics.coverage.set(self.coverage.ratio())
             await self.recorder.record(Changes(meta={"beat": utcnow().isoformat()}, gaps=self.guard.take_gaps()))
 
     def _start_calendar(self) -> None:
@@ -255,6 +263,10 @@ class Daemon:
             trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
             self._calendar.add_job(self.write_report, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
         self._calendar.start()
+
+    async def _take_baseline(self) -> None:
+        await asyncio.sleep(BASELINE_AFTER)
+        await self._roll_up()
 
     async def _roll_up(self) -> None:
         await self.recorder.record(Changes(samples=self.pipeline.samples()))

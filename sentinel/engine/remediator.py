@@ -58,6 +58,8 @@ class Remediator:
         """Take a component under supervision: adopt what runs, start what never ran, leave the dead to the budget."""
         self.drivers[component.name] = driver
         driver.watch(lambda how: self._on_end(component.name, how))
+        incident = self.pipeline.incidents.get(component.name)
+        self.metrics.add_supervised(component.name, exhausted=incident is not None and incident.exhausted)
         self._attempts[component.name] = self._spent(component.name)
         await self._settle_interrupted(component.name)
         reset = self.store.meta(f"reset/{component.name}")
@@ -282,6 +284,7 @@ class Remediator:
         try:
             claimed = await self.recorder.call(lambda: self.store.claim_attempt(attempt))
         except StateError as error:
+            self.recorder.writable = False
             log.error("journal_not_writable", component=attempt.component, error=error.message)
             return False
         self._attempts.setdefault(attempt.component, []).append(attempt)

@@ -34,6 +34,7 @@ class Scheduler:
     run: Callable[[Check], Awaitable[bool]]
     monotonic: Callable[[], float]
     metrics: Metrics
+    on_skip: Callable[[int], None] = lambda _count: None
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _heap: list[tuple[float, int, str]] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,6 +108,7 @@ class Scheduler:
         entry.due = following
         if skipped:
             self.metrics.probe_runs.labels(entry.check.name, "skipped").inc(skipped)
+            self.on_skip(skipped)
         self._push(entry, entry.due)
 
     def _push(self, entry: _Entry, at: float) -> None:

@@ -146,7 +146,7 @@ def test_stuck_flows_are_found(demo_runs: dict[str, DemoRun]) -> None:
 
 @pytest.mark.parametrize("scenario", sorted(load_scenarios()))
 def test_every_scenario_is_reported_as_it_says(demo_runs: dict[str, DemoRun], scenario: str) -> None:
-    """What a correct monitor must report is data of the scenario: the status, by the kind, in time, restarted or not."""
+    """The scenario says what must be reported: the status, by the kind, in time, restarted or not."""
     run = next(demo_runs[name] for name, (_, chaos) in RUNS.items() if scenario in chaos)
     store = SqliteStore(run.state, writable=False)
     began = datetime.fromtimestamp(_chaos(run, scenario), UTC)

@@ -89,6 +89,14 @@ class Run:
         """Whether a reset is not carried out yet."""
         return any(order.kind == "reset" for order in self.store.take_orders())
 
+    def wait_for_an_act(self, seconds: float) -> None:
+        """Until the component is started once more, at most some seconds."""
+        path = self.folder / "victim.log"
+        size = path.stat().st_size if path.exists() else 0
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and (not path.exists() or path.stat().st_size == size):
+            time.sleep(0.001)
+
     def wait_until_settled(self) -> None:
         """Until the last reset is carried out and the incident after it is given up."""
         deadline = time.monotonic() + 30
@@ -126,11 +134,15 @@ def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
 
 
 def torture(run: Run, kills: int, seed: int) -> None:
-    """Kill at random moments; reset whenever the component was given up; end with a daemon that lives."""
+    """Kill at random moments, every third time right behind an act; reset what was given up; end with one that lives."""
     chance = random.Random(seed)
-    for _ in range(kills):
+    for i in range(kills):
         pid = run.start()
-        time.sleep(chance.uniform(0.0, 0.4))
+        patience = chance.uniform(0.0, 0.4)
+        if i % 3 == 2:
+            run.wait_for_an_act(patience + 0.2)
+        else:
+            time.sleep(patience)
         run.end(pid)
         if run.exhausted() and not run.waits_for_reset():
             run.reset()
@@ -234,7 +246,7 @@ def survives(folder: Path, kills: int, seed: int) -> Verdict:
 
 
 def test_random_kills_never_exceed_the_cap(tmp_path):
-    """40 SIGKILLs: never a fourth start in an incident, no start without a row before it, one escalation each."""
+    """40 SIGKILLs, some right behind an act: never a fourth start in an incident, no start without a row before it, one escalation each."""
     verdict = survives(tmp_path, 40, seed=1)
     assert verdict.violations == []
     assert verdict.starts > ATTEMPTS

@@ -244,7 +244,7 @@ async def test_adopt_by_mark(drivers):
 
 async def test_an_adopted_process_can_be_stopped(drivers):
     """As if it were a child of this sentinel."""
-    popen = "subprocess.Popen(['/bin/sleep', '60'], start_new_session=True, stdout=subprocess.DEVNULL)"
+    popen = "subprocess.Popen(['/bin/sleep', '60'], start_new_session=True, stdout=-3, stderr=-3)"
     script = f"import subprocess; print({popen}.pid)"
     pid = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
     driver = drivers()
