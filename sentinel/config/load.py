@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from sentinel.config.build import find_secrets, make_check, make_component, make_level
 from sentinel.config.document import Document, Path_, read_document
 from sentinel.config.explain import one_of, problem_of, unknown_message
 from sentinel.config.model import (
@@ -26,7 +27,7 @@ from sentinel.config.model import (
     Resource,
     ResourceSettings,
 )
-from sentinel.core.model import Backoff, Check, Component, HealthPolicy, Level, RestartPolicy, Threshold
+from sentinel.core.model import Check, Component, Threshold
 from sentinel.core.quantity import parse_duration
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.probes import Kind, load_kinds
@@ -251,7 +252,7 @@ class _Loader:
                 self._at((*at, "command"), "a command needs a driver", "add `driver: process`")
             if any("\0" in text for text in (*item.command, item.cwd, *item.env, *item.env.values())):
                 self._at(at, "a NUL character can't be handed to a program", "remove it")
-        return tuple(_component(name, known[name]) for name in self._dependency_order(known))
+        return tuple(make_component(name, known[name]) for name in self._dependency_order(known))
 
     def _dependency_order(self, known: Mapping[str, ComponentSettings]) -> list[str]:
         graph = {name: [d for d in item.depends_on if d in known] for name, item in known.items()}
@@ -292,7 +293,7 @@ class _Loader:
         thresholds = self._thresholds(document, path, kind, base)
         if options is None or roles is None:
             return None
-        return _assemble(base, kind, options, roles, thresholds, f"{document.file}:{document.line(path)}")
+        return make_check(base, kind, options, roles, thresholds, f"{document.file}:{document.line(path)}")
 
     def _check_names(self, document: Document, path: Path_, raw: dict[str, Any], settings: PlatformSettings) -> bool:
         """The name is new and free, and the component exists; said even when other keys of the check are wrong."""
@@ -372,7 +373,7 @@ class _Loader:
             if name not in known:
                 document.add((*path, "thresholds", name), *unknown_message("measurement", name, known))
         return tuple(
-            Threshold(name, _level(item.degraded), _level(item.down)) for name, item in base.thresholds.items()
+            Threshold(name, make_level(item.degraded), make_level(item.down)) for name, item in base.thresholds.items()
         )
 
     # -- the rest ---------------------------------------------------------------------------------
@@ -448,7 +449,7 @@ class _Loader:
             report_templates=templates,
             tasks_per_hour_target=settings.tasks_per_hour_target,
             retention=settings.retention,
-            secrets=frozenset(_secrets(resources.values())),
+            secrets=frozenset(find_secrets(resources.values())),
             folder=self._path,
             listen_place=f"{document.file}:{document.line(path)}",
         )
@@ -480,60 +481,3 @@ class _Everything(set[str]):
 
     def __contains__(self, _name: object) -> bool:
         return True
-
-
-def _component(name: str, item: ComponentSettings) -> Component:
-    values = item.restart.model_dump(exclude={"backoff"})
-    backoff = item.restart.backoff
-    first = backoff.initial if backoff.first is None else backoff.first
-    initial = backoff.initial * backoff.factor if backoff.first is None else backoff.initial
-    delays = Backoff(first, initial, backoff.factor, backoff.max, backoff.jitter)
-    return Component(
-        name=name,
-        resource=item.resource,
-        driver=item.driver,
-        command=tuple(item.command),
-        env=item.env,
-        cwd=item.cwd,
-        depends_on=tuple(item.depends_on),
-        group=item.group,
-        restart=RestartPolicy(**values, backoff=delays),
-    )
-
-
-def _assemble(
-    base: CheckSettings,
-    kind: Kind,
-    options: Any,
-    roles: Mapping[str, str],
-    thresholds: tuple[Threshold, ...],
-    source: str,
-) -> Check:
-    every = base.every if base.every is not None else kind.default_every
-    return Check(
-        name=base.name,
-        kind=base.kind,
-        component=base.component,
-        every=every,
-        timeout=base.timeout if base.timeout is not None else max(5.0, min(every, 10.0)),
-        options=options,
-        resources=roles,
-        thresholds=thresholds,
-        health=HealthPolicy(base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time),
-        runbook=base.runbook,
-        source=source,
-    )
-
-
-def _level(item: Any) -> Level | None:
-    return None if item is None else Level(item.raise_at, item.clear)
-
-
-def _secrets(resources: Iterable[Resource]) -> Iterable[str]:
-    for resource in resources:
-        if resource.password is not None:
-            yield resource.password.get_secret_value()
-        parts = urlsplit(resource.address) if "://" in resource.address else None
-        if parts is not None and parts.password:
-            yield from {parts.password, unquote(parts.password)}
-        yield from (value for value in resource.options.get("headers", {}).values() if len(value) >= 6)

@@ -134,7 +134,7 @@ def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
 
 
 def torture(run: Run, kills: int, seed: int) -> None:
-    """Kill at random moments, every third time right behind an act; reset what was given up; end with one that lives."""
+    """Kill at random moments, every third time right behind an act; reset what was given up; let the last one live."""
     chance = random.Random(seed)
     for i in range(kills):
         pid = run.start()
@@ -246,7 +246,7 @@ def survives(folder: Path, kills: int, seed: int) -> Verdict:
 
 
 def test_random_kills_never_exceed_the_cap(tmp_path):
-    """40 SIGKILLs, some right behind an act: never a fourth start in an incident, no start without a row before it, one escalation each."""
+    """40 SIGKILLs: never a fourth start in an incident, no start without a row before it, one escalation each."""
     verdict = survives(tmp_path, 40, seed=1)
     assert verdict.violations == []
     assert verdict.starts > ATTEMPTS

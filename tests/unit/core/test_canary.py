@@ -195,12 +195,14 @@ def test_latencies_are_cumulative():
         (["late", "corrupt"] + ["ok"] * 18, Status.DEGRADED),
         (["late", "corrupt"] + ["ok"] * 19, Status.UP),
         (["ok"] * 9 + ["lost"] * 2, Status.DEGRADED),
-        (["ok"] * 9 + ["lost", "publish_error", "lost"], Status.DOWN),
+        (["ok"] * 9 + ["lost", "publish_error", "lost"], Status.DEGRADED),
+        (["ok"] * 9 + ["lost", "publish_error", "lost", "lost"], Status.DOWN),
+        (["publish_error"] * 20, Status.DEGRADED),
         (["ok"] * 9 + ["lost", "late", "lost"], Status.DEGRADED),
     ],
 )
 def test_k_of_the_last_m(recent, status):
-    """2 of 20 are degraded, 3 in a row that never arrived are down, none is unknown."""
+    """2 of 20 are degraded, 3 in a row that were sent and never arrived are down, refused ones are not, none is unknown."""
     assert judge_recent(recent, failures=2, of=20, down_after=3)[0] is status
 
 

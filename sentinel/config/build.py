@@ -1,0 +1,72 @@
+"""From what was written to the frozen values of the core: settings that are valid already, with their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sentinel.config.model import CheckSettings, ComponentSettings, Resource
+from sentinel.core.model import Backoff, Check, Component, HealthPolicy, Level, RestartPolicy, Threshold
+from sentinel.probes import Kind
+
+
+def make_component(name: str, item: ComponentSettings) -> Component:
+    """A component with its restart policy. `first` not given: delays are initial · factor^(n−1)."""
+    values = item.restart.model_dump(exclude={"backoff"})
+    backoff = item.restart.backoff
+    first = backoff.initial if backoff.first is None else backoff.first
+    initial = backoff.initial * backoff.factor if backoff.first is None else backoff.initial
+    delays = Backoff(first, initial, backoff.factor, backoff.max, backoff.jitter)
+    return Component(
+        name=name,
+        resource=item.resource,
+        driver=item.driver,
+        command=tuple(item.command),
+        env=item.env,
+        cwd=item.cwd,
+        depends_on=tuple(item.depends_on),
+        group=item.group,
+        restart=RestartPolicy(**values, backoff=delays),
+    )
+
+
+def make_check(
+    base: CheckSettings,
+    kind: Kind,
+    options: Any,
+    roles: Mapping[str, str],
+    thresholds: tuple[Threshold, ...],
+    source: str,
+) -> Check:
+    """A check with its defaults filled in; times in seconds."""
+    every = base.every if base.every is not None else kind.default_every
+    return Check(
+        name=base.name,
+        kind=base.kind,
+        component=base.component,
+        every=every,
+        timeout=base.timeout if base.timeout is not None else max(5.0, min(every, 10.0)),
+        options=options,
+        resources=roles,
+        thresholds=thresholds,
+        health=HealthPolicy(base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time),
+        runbook=base.runbook,
+        source=source,
+    )
+
+
+def make_level(item: Any) -> Level | None:
+    """Raise and clear value, or None."""
+    return None if item is None else Level(item.raise_at, item.clear)
+
+
+def find_secrets(resources: Iterable[Resource]) -> Iterable[str]:
+    """Every value that must not be printed: passwords, of URLs as written and decoded, and header values."""
+    for resource in resources:
+        if resource.password is not None:
+            yield resource.password.get_secret_value()
+        parts = urlsplit(resource.address) if "://" in resource.address else None
+        if parts is not None and parts.password:
+            yield from {parts.password, unquote(parts.password)}
+        yield from (value for value in resource.options.get("headers", {}).values() if len(value) >= 6)

@@ -1,0 +1,160 @@
+"""The three kinds that watch the bus, run by the real runner against one address, with what must hold in every case."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from sentinel.adapters.redis import RedisClient
+from sentinel.core.model import Check, Finding, Status
+from sentinel.engine.runner import Runner
+from sentinel.metrics import Metrics
+from sentinel.probes import Kind, bus_canary, bus_delivery, redis_server
+
+SECRET = "hunter2-canary"
+KEY = "agent_messages:agent-2"
+GROUP = "group_2"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "bus_delivery": {
+        "streams": {"include": ["agent_messages:*"], "exclude": ["*:dlq"]},
+        "groups": {"required": ["group_*"]},
+        "deadline": "20ms",
+    },
+    "bus_canary": {"path": "t", "deadline": "500ms", "loss_after": "1s"},
+    "redis_server": {},
+}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (bus_delivery.KIND, bus_canary.KIND, redis_server.KIND)}
+
+
+class Awake:
+    """A stall guard that never saw a stall: a busy machine must not blind a test."""
+
+    def stalled(self, _since: float) -> float:
+        """No standstill."""
+        return 0.0
+
+
+class Bench:
+    """One address, one user whose password must never show, the state of each kind between runs."""
+
+    def __init__(
+        self,
+        port: int,
+        user: str = "default",
+        *,
+        password: str = SECRET,
+        timeout: float = 2.0,
+        utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
+        options: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        self._ahead = 0.0
+        credentials = f"{user}:{password}@" if password else ""
+        self.client = RedisClient("bus", f"redis://{credentials}127.0.0.1:{port}/0", timeout=timeout, monotonic=self._now)
+        self.options = {name: {**OPTIONS[name], **(options or {}).get(name, {})} for name in OPTIONS}
+        self.runner = Runner(
+            clients={"bus": self.client},
+            guard=Awake(),  # type: ignore[arg-type]
+            metrics=Metrics(),
+            utcnow=utcnow,
+            monotonic=time.monotonic,
+            supervised=lambda _component: None,
+        )
+        for name, kind in KINDS.items():
+            self.runner.states[name] = kind.load_state(None)
+
+    def _now(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def forgive(self) -> None:
+        """Let the back-off of our own reconnects pass."""
+        self._ahead += 60
+
+    async def run(self, name: str, timeout: float = 20.0) -> Finding:
+        """One run of a kind, as the daemon does it; no secret, no error of our own, documents that survive JSON."""
+        kind = KINDS[name]
+        options = kind.options.model_validate(self.options[name])
+        result = await self.runner.run(Check(name, name, "bus", 1.0, timeout, options, {"resource": "bus"}), kind)
+        assert "sentinel's own error" not in result.finding.detail, result.finding.detail
+        said = repr(result) + json.dumps([result.finding.evidence, result.state])
+        assert SECRET not in said
+        return result.finding
+
+    async def judge(self) -> dict[str, Finding]:
+        """One run of every kind."""
+        return {name: await self.run(name) for name in KINDS}
+
+    async def until_up(self, name: str) -> Finding:
+        """Run until it is up again; the back-off of our own does not count."""
+        end = time.monotonic() + 20
+        while (finding := await self.run(name)).status is not Status.UP:
+            assert time.monotonic() < end, finding
+            self.forgive()
+        return finding
+
+    async def close(self) -> None:
+        """End readers and connections."""
+        for state in self.runner.states.values():
+            await state.close()
+        await self.client.close()
+
+
+def statuses(findings: dict[str, Finding]) -> dict[str, str]:
+    """The verdict of each kind."""
+    return {name: finding.status.value for name, finding in findings.items()}
+
+
+@asynccontextmanager
+async def opened(port: int, user: str = "default", **settings: Any) -> AsyncIterator[Bench]:
+    """A bench; at its end no task is left, no exception was dropped, and every descriptor is back."""
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+    tasks, descriptors = asyncio.all_tasks(), len(os.listdir("/proc/self/fd"))
+    bench = Bench(port, user, **settings)
+    try:
+        yield bench
+    finally:
+        await bench.close()
+    gc.collect()
+    assert unhandled == []
+    end = time.monotonic() + 10
+    while asyncio.all_tasks() - tasks or len(os.listdir("/proc/self/fd")) > descriptors:
+        assert time.monotonic() < end, (asyncio.all_tasks() - tasks, os.listdir("/proc/self/fd"), descriptors)
+        await asyncio.sleep(0.02)
+
+
+class Product:
+    """The platform's side of the bus: publishes, reads, acknowledges, directly at the server."""
+
+    def __init__(self, port: int) -> None:
+        self.redis = redis.Redis(port=port)
+        if not self.redis.exists(KEY):
+            self.redis.xgroup_create(KEY, GROUP, "0", mkstream=True)
+
+    def __enter__(self) -> Product:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.redis.close()
+
+    def publish(self, count: int) -> list[bytes]:
+        """Entries with one field; their ids."""
+        return [self.redis.xadd(KEY, {"f": "v"}) for _ in range(count)]
+
+    def consume(self, count: int) -> None:
+        """Read and acknowledge."""
+        for entry, _ in self.redis.xreadgroup(GROUP, "c", {KEY: ">"}, count=count)[0][1]:
+            self.redis.xack(KEY, GROUP, entry)
+
+    def calls(self, *commands: str) -> int:
+        """How often the server ran these commands since the last reset of its statistics."""
+        stats = self.redis.info("commandstats")
+        return sum(stats.get(f"cmdstat_{command}", {}).get("calls", 0) for command in commands)
