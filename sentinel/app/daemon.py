@@ -172,7 +172,7 @@ class Daemon:
     def url(self) -> str:
         """Address of the status page."""
         host, port = self.configuration.listen
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def _ready(self) -> tuple[bool, str]:
         if not self.recorder.writable:

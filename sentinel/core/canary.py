@@ -303,10 +303,11 @@ class Record:
 
 def judge_recent(recent: Sequence[str], *, failures: int, of: int, down_after: int) -> tuple[Status, str]:
     """The verdict of the last outcomes (oldest first) and its reason: `failures` of the last `of` are degraded,
-    `down_after` in a row that never arrived are down, none at all is unknown."""
-    tail = recent[-down_after:]
-    if len(tail) == down_after and all(o in (Outcome.LOST, Outcome.PUBLISH_ERROR) for o in tail):
-        return Status.DOWN, f"the last {len(tail)} canaries were all lost or refused"
+    `down_after` in a row that were sent and never arrived are down, none at all is unknown. A refused canary is no
+    sign of a dead path: the server answers, and a restart would not make room or undo a failover."""
+    tail = [outcome for outcome in recent if outcome != Outcome.PUBLISH_ERROR][-down_after:]
+    if len(tail) == down_after and all(outcome == Outcome.LOST for outcome in tail):
+        return Status.DOWN, f"the last {len(tail)} canaries that were sent were all lost"
     window = recent[-of:]
     failed = [outcome for outcome in window if outcome in FAILED]
     if len(failed) >= failures:

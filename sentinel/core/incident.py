@@ -74,6 +74,7 @@ def _open(
         summary=detail,
         check=check,
         blocked_by=blocked_by,
+        announced=not blocked_by,
         last_unhealthy=now,
     )
     events = [Event("opened", f"{component} is {status}: {detail}")]
@@ -102,6 +103,7 @@ def _continue(
         check=check if worse else incident.check,
         summary=detail if worse else incident.summary,
         blocked_by=blocked_by,
+        announced=incident.announced or not blocked_by,
         recovered=None,
         last_unhealthy=now,
     )

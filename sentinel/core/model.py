@@ -241,6 +241,8 @@ class Incident:
     blocked_by: str = ""
     exhausted: bool = False
     escalated: bool = False
+    announced: bool = False
+    """Whether people were told of it; an incident that is blocked by another one is not announced."""
     recovered: datetime | None = None
     closed: datetime | None = None
     last_unhealthy: datetime | None = None

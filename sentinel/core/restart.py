@@ -32,6 +32,7 @@ class Reason(StrEnum):
     BACKOFF = "backoff"
     FLAPPING = "flapping"
     JOURNAL_LOST = "journal_lost"
+    JOURNAL_UNWRITABLE = "journal_unwritable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Situation:
     busy: str = ""
     flapping: bool = False
     journal_lost: bool = False
+    journal_unwritable: bool = False
     settling_until: datetime | None = None
     """A dependency has just recovered: until then the component may still recover by itself."""
     quiet_until: datetime | None = None
@@ -94,6 +96,8 @@ def _permission(incident: Incident, situation: Situation) -> Decision | None:
         return _no(Reason.EXHAUSTED, f"exhausted: `sentinel reset {incident.component}` after repair")
     if situation.journal_lost:
         return _no(Reason.JOURNAL_LOST, "the journal was lost: every budget counts as spent until a reset")
+    if situation.journal_unwritable:
+        return _no(Reason.JOURNAL_UNWRITABLE, "the journal can't be written: what can't be journaled is not done")
     if situation.halted:
         return _no(Reason.HALTED, "halted by an operator: `sentinel resume`")
     if not situation.actions_enabled:

@@ -196,6 +196,9 @@ class Pipeline:
             self._keep_incident(after, changes)
         for event in events:
             self._note(after, event, changes, now)
+        if after.announced and not (known is not None and known.announced):
+            text = f"{name} is {after.status}: {after.summary}"
+            self._tell(after, Event("opened", text), changes)
 
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         if incident is None or incident.recovered is None:
@@ -216,10 +219,14 @@ class Pipeline:
     def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
         evidence = self._evidence(incident) if event.kind in {"opened", "changed", "relapsed"} else {}
         changes.events.append((incident.id, now, event, evidence))
-        wanted = event.kind in {"opened", "closed"} and not incident.blocked_by
-        if wanted:
-            payload = {"event": event.kind, "text": event.text, "incident": incident.id}
-            changes.orders.append(Order("notify", f"{incident.id}/{event.kind}", incident.component, payload))
+        if event.kind == "closed" and incident.announced:
+            self._tell(incident, event, changes)
+
+    @staticmethod
+    def _tell(incident: Incident, event: Event, changes: Changes) -> None:
+        """Order a notification; its key makes it one for each incident and event."""
+        payload = {"event": event.kind, "text": event.text, "incident": incident.id}
+        changes.orders.append(Order("notify", f"{incident.id}/{event.kind}", incident.component, payload))
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:
         watched = self._watched.get(incident.check)
@@ -245,8 +252,7 @@ class Pipeline:
         for event in events:
             changes.events.append((incident.id, now, event, {}))
             if event.kind == "exhausted":
-                payload = {"event": event.kind, "text": event.text, "incident": incident.id}
-                changes.orders.append(Order("notify", f"{incident.id}/exhausted", incident.component, payload))
+                self._tell(incident, event, changes)
         self._view_components(changes)
         await self.recorder.record(changes)
 

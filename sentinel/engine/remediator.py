@@ -193,7 +193,8 @@ class Remediator:
             halted=self.is_halted(),
             busy=self._busy,
             flapping=self.pipeline.is_flapping(name),
-            journal_lost=not self.recorder.writable or (lost is not None and (reset is None or reset < lost)),
+            journal_lost=lost is not None and (reset is None or reset < lost),
+            journal_unwritable=not self.recorder.writable,
             settling_until=self._settling_until(name),
             quiet_until=self.quiet_until,
         )

@@ -279,8 +279,8 @@ async def _send_burst(state: CanaryState, reader: Reader, options: CanaryOptions
         begun = state.depart(seq, context.monotonic())
         try:
             await reader.ledger.publish(seq, fields, context.utcnow().timestamp())
-        except TargetUnreachable:
-            raise  # sent or not? The reader or the reaper will know
+        except TargetUnreachable as error:  # sent or not? The reader or the reaper will know
+            raise TargetUnreachable(f"ack lost, a canary may be sent or not: {error.message}", error.guidance) from error
         except TargetError:
             state.arrive(seq)
             raise
@@ -341,7 +341,7 @@ def _problems(
     """(status, detail, guidance) of everything that is wrong, worst first."""
     problems: list[Problem] = []
     if refused is not None:
-        problems.append((Status.DOWN, f"publish refused: {refused.message}", refused.guidance))
+        problems.append((refused.status, f"publish refused: {refused.message}", refused.guidance))
     if reader.error is not None:
         problems.append((reader.error.status, f"reader: {reader.error.message}", reader.error.guidance))
     if wiped:

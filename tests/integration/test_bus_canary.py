@@ -258,13 +258,13 @@ async def test_the_reader_survives_a_server_restart(own_valkey, make_context):
     await rig.close()
 
 
-async def test_a_refused_publish_is_down(own_valkey, make_context):
-    """Out of memory: PING works, but the canary is refused; counted as publish_error, not as sent."""
+async def test_a_refused_publish_is_degraded(own_valkey, make_context):
+    """Out of memory: PING works, but the canary is refused; counted as publish_error, not as sent, no reason to act."""
     rig = Rig(own_valkey, make_context)
     await rig.run()
     rig.raw.config_set("maxmemory", "1")
     finding = await rig.run()
-    assert finding.status is Status.DOWN
+    assert finding.status is Status.DEGRADED
     assert "publish refused" in finding.detail
     assert "maxmemory" in finding.guidance
     assert finding.evidence["canary"]["publish_error"] == 1

@@ -1,0 +1,119 @@
+"""How many results a second one core takes through runner, pipeline and store, without a network in between."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.harness import Benchmark, Report, Samples
+from sentinel.core.model import Check, Component, Finding, Measurement, Row, Status
+from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.recorder import Recorder
+from sentinel.engine.runner import Runner
+from sentinel.engine.stall import StallGuard
+from sentinel.metrics import Metrics
+from sentinel.probes import Context, Kind, Options
+from sentinel.store.sqlite import SqliteStore
+
+SIZES = (100, 1000, 10_000)
+PER_COMPONENT = 10
+IN_FLIGHT = 50
+ROUNDS = 5
+SECONDS = 1.5
+"""Of each round."""
+GOAL = 8000
+
+
+class NoOptions(Options):
+    """The measured kind has none."""
+
+
+async def _probe(_options: NoOptions, context: Context) -> Finding:
+    """A probe that costs nothing: three figures of one subject."""
+    figures = {"latency": random.random(), "entries": 7.0, "age": 1.5}
+    return Finding(Status.UP, "status 200 in 3 ms", [Row({"target": context.check}, figures)], key=("latency", "3 ms"))
+
+
+KIND = Kind(
+    "nothing",
+    "Finds that all is well.",
+    NoOptions,
+    _probe,
+    tuple(Measurement(name, name, f"bench_{name}", labels=("target",)) for name in ("latency", "entries", "age")),
+)
+
+
+def run(report: Report) -> None:
+    """Every size in turn."""
+    for size in SIZES:
+        asyncio.run(_measure(report, size))
+    report.notes.append(
+        f"Runner, pipeline, metrics and one SQLite transaction for each result, {IN_FLIGHT} in flight, "
+        f"{PER_COMPONENT} checks a component; the probe itself does nothing. CPU of the whole process, the store's "
+        "thread included: results ÷ CPU seconds."
+    )
+
+
+async def _measure(report: Report, size: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
+        store = SqliteStore(Path(folder))
+        metrics = Metrics()
+        recorder = Recorder(store, metrics, _utcnow)
+        guard = StallGuard(time.monotonic, _utcnow, metrics)
+        beat = asyncio.create_task(guard.run())
+        pipeline = Pipeline(recorder, metrics, guard, _utcnow, lambda value: value)
+        runner = Runner({}, guard, metrics, _utcnow, time.monotonic, lambda _name: None)
+        checks = _fill(pipeline, size)
+        gc.freeze()
+        rounds = [await _round(runner, pipeline, checks) for _ in range(ROUNDS)]
+        beat.cancel()
+        recorder.close()
+        store.close()
+    rate, wall = (Samples.of([each[i] for each in rounds]) for i in (0, 1))
+    met = rate.median >= GOAL if size == SIZES[-1] else None
+    goal = f"≥ {GOAL}" if size == SIZES[-1] else ""
+    report.add(f"results per CPU second, {size} checks", f"{rate.median:.0f}", rate.spread("1/s", 0), goal, met)
+    report.add(f"results per second of wall, {size} checks", f"{wall.median:.0f}", wall.spread("1/s", 0))
+
+
+def _fill(pipeline: Pipeline, size: int) -> list[Check]:
+    for i in range(size // PER_COMPONENT):
+        pipeline.add_component(Component(f"component-{i}"), None)
+    options = NoOptions()
+    checks = [
+        Check(f"check-{i}", KIND.name, f"component-{i // PER_COMPONENT}", 10.0, 5.0, options) for i in range(size)
+    ]
+    for check in checks:
+        pipeline.add_check(check, KIND, None)
+    return checks
+
+
+async def _round(runner: Runner, pipeline: Pipeline, checks: list[Check]) -> tuple[float, float]:
+    """Results per CPU second and per second of wall."""
+    begin, spent = time.perf_counter(), time.process_time()
+    counts = await asyncio.gather(
+        *(_work(runner, pipeline, checks, lane, begin + SECONDS) for lane in range(IN_FLIGHT))
+    )
+    done = sum(counts)
+    return done / (time.process_time() - spent), done / (time.perf_counter() - begin)
+
+
+async def _work(runner: Runner, pipeline: Pipeline, checks: list[Check], lane: int, until: float) -> int:
+    """One of the runs in flight: its share of the checks, round and round."""
+    done, mine = 0, checks[lane::IN_FLIGHT]
+    while time.perf_counter() < until:
+        await pipeline.take(await runner.run(mine[done % len(mine)], KIND))
+        done += 1
+    return done
+
+
+def _utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+BENCHMARK = Benchmark("results through runner, pipeline and store", run)

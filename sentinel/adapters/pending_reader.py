@@ -1,0 +1,218 @@
+"""Reads pending entries of many groups in bounded pages, by id range, and the consumers that hold them.
+
+Needs XINFO STREAM, GROUPS and CONSUMERS, XPENDING, TIME; SCAN for patterns; MULTI and EXEC are used where they are
+permitted. `XPENDING … IDLE` is never sent: it walks the whole list, 72–95 ms of a blocked server at a million
+(measurement.md §1.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentinel.adapters.redis import Command, RedisClient
+from sentinel.adapters.redis_stream import display, parse_entry_id, parse_map, parse_time
+from sentinel.core.delivery import ZERO, Id, format_id
+from sentinel.core.pending import BEYOND, ConsumerView, Count, Page, PendingRow, count_below, count_from_both_ends
+from sentinel.errors import NotMeasurable, TargetError
+
+HEAD = 200
+SWEEP = 500
+CAP = 1000
+_CHUNK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """One group of XINFO GROUPS; `raw` is its name as the server has it."""
+
+    raw: bytes
+    pending: int
+    consumers: int
+    delivered: Id
+
+    @property
+    def name(self) -> str:
+        """For people and patterns."""
+        return display(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to read of one group: pages of the oldest and behind the cursor, and single entries seen before."""
+
+    key: bytes
+    group: bytes
+    cursor: Id
+    sweep: bool
+    rechecks: tuple[Id, ...] = ()
+
+
+@dataclass(slots=True)
+class GroupReading:
+    """One group at one instant (server time `now`). `first`: the first live entry; everything below has no payload.
+
+    `holes`: entries were deleted (XDEL) at or behind the oldest pending one, so more payloads may be gone.
+    """
+
+    now: float
+    pending: int
+    first: Id
+    holes: bool
+    head: Page
+    sweep: Page | None = None
+    rechecked: dict[Id, PendingRow | None] = field(default_factory=dict)
+
+    @property
+    def pages(self) -> list[Page]:
+        """What was read in order of id."""
+        return [self.head] if self.sweep is None else [self.head, self.sweep]
+
+    @property
+    def rows(self) -> dict[Id, PendingRow]:
+        """Every row that was read."""
+        rows = {row.id: row for page in self.pages for row in page.rows}
+        return rows | {entry: row for entry, row in self.rechecked.items() if row is not None}
+
+
+@dataclass(slots=True)
+class PendingReader:
+    """Reads through one client. `atomic`: MULTI is permitted, so that each group is one snapshot."""
+
+    client: RedisClient
+    atomic: bool = True
+
+    async def read_groups(self, keys: Sequence[bytes]) -> tuple[float, dict[bytes, list[GroupSummary] | TargetError]]:
+        """Server time, and per stream its groups or its error. Raises when the server can't be asked."""
+        clock, *replies = await self.client.pipeline([("TIME",), *[("XINFO", "GROUPS", key) for key in keys]])
+        if isinstance(clock, TargetError):
+            raise clock
+        pairs = zip(keys, replies, strict=True)
+        return parse_time(clock), {
+            key: reply if isinstance(reply, TargetError) else [_parse_group(row) for row in reply]
+            for key, reply in pairs
+        }
+
+    async def read_pending(self, plans: Sequence[Plan]) -> list[GroupReading | TargetError]:
+        """The pages of each group that has pending entries, each with its stream's first entry."""
+        replies = await self._snapshots([_commands(plan) for plan in plans])
+        return [_parse_reading(plan, reply) for plan, reply in zip(plans, replies, strict=True)]
+
+    async def count(self, wanted: Sequence[tuple[Plan, GroupReading, Id]]) -> list[Count]:
+        """How many pending entries have an id below the bound; bounded, whatever the number of entries."""
+        counts = [count_below(reading.head, bound) for _, reading, bound in wanted]
+        far = [item for item, count in zip(wanted, counts, strict=True) if count is None]
+        replies = iter(await self._snapshots([_count_commands(plan, bound) for plan, _, bound in far]))
+        return [_parse_count(next(replies)) if count is None else count for count in counts]
+
+    async def read_consumers(self, groups: Sequence[tuple[bytes, bytes]]) -> list[list[ConsumerView] | TargetError]:
+        """All consumers of each (stream, group)."""
+        replies = await self.client.pipeline([("XINFO", "CONSUMERS", key, group) for key, group in groups])
+        return [r if isinstance(r, TargetError) else [_parse_consumer(row) for row in r] for r in replies]
+
+    async def read_owned(self, owners: Sequence[tuple[bytes, bytes, str]], most: int) -> list[list[Id]]:
+        """The oldest pending entries of single consumers: O(log n + most), for the consumer has a list of its own."""
+        commands = [("XPENDING", key, group, "-", "+", most, name) for key, group, name in owners]
+        replies = await self.client.pipeline(commands)
+        return [[] if isinstance(reply, TargetError) else [row.id for row in _parse_rows(reply)] for reply in replies]
+
+    async def _snapshots(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
+        """Replies per batch; without the right to MULTI the commands of a batch follow each other directly."""
+        found: list[list[Any]] = []
+        for start in range(0, len(batches), _CHUNK):
+            found += await self._snapshot(batches[start : start + _CHUNK])
+        return found
+
+    async def _snapshot(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
+        if self.atomic:
+            replies = await self.client.transactions(batches)
+            if not any(_refuses_multi(reply) for batch in replies for reply in batch):
+                return replies
+            self.atomic = False
+        flat = iter(await self.client.pipeline([command for batch in batches for command in batch]))
+        return [[next(flat) for _ in batch] for batch in batches]
+
+
+def _refuses_multi(reply: Any) -> bool:
+    return isinstance(reply, NotMeasurable) and reply.code == "NOPERM" and "multi" in reply.message.lower()
+
+
+def _commands(plan: Plan) -> list[Command]:
+    commands: list[Command] = [
+        ("TIME",),
+        ("XINFO", "STREAM", plan.key),
+        ("XINFO", "GROUPS", plan.key),
+        ("XPENDING", plan.key, plan.group, "-", "+", HEAD),
+    ]
+    if plan.sweep:
+        commands.append(("XPENDING", plan.key, plan.group, _after(plan.cursor), "+", SWEEP))
+    for entry in plan.rechecks:
+        commands.append(("XPENDING", plan.key, plan.group, format_id(entry), format_id(entry), 1))
+    return commands
+
+
+def _after(entry: Id) -> str:
+    return "-" if entry == ZERO else f"({format_id(entry)}"
+
+
+def _count_commands(plan: Plan, bound: Id) -> list[Command]:
+    limit = format_id(bound)
+    return [
+        ("XINFO", "GROUPS", plan.key),
+        ("XPENDING", plan.key, plan.group, "-", f"({limit}", CAP),
+        ("XPENDING", plan.key, plan.group, limit, "+", CAP),
+        ("XPENDING", plan.key, plan.group),
+    ]
+
+
+def _parse_count(replies: Sequence[Any]) -> Count:
+    """A group that vanished meanwhile has nothing pending any more."""
+    if any(isinstance(reply, TargetError) for reply in replies):
+        return Count(0, exact=False)
+    below, above = (Page(_parse_rows(reply), len(reply) >= CAP) for reply in replies[1:3])
+    return count_from_both_ends(replies[3][0], below, above)
+
+
+def _parse_reading(plan: Plan, replies: Sequence[Any]) -> GroupReading | TargetError:
+    error = next((reply for reply in replies if isinstance(reply, TargetError)), None)
+    if error is not None:
+        return error
+    clock, stream, groups, head, *rest = replies
+    info = parse_map(stream)
+    sweep = rest.pop(0) if plan.sweep else None
+    rows = [_parse_rows(reply) for reply in rest]
+    oldest = _parse_rows(head)
+    return GroupReading(
+        now=parse_time(clock),
+        pending=next((g.pending for g in map(_parse_group, groups) if g.raw == plan.group), 0),
+        first=_find_first(info),
+        holes=bool(oldest) and parse_entry_id(info.get("max-deleted-entry-id")) >= max(_find_first(info), oldest[0].id),
+        head=Page(oldest, len(oldest) >= HEAD),
+        sweep=None if sweep is None else Page(_parse_rows(sweep), len(sweep) >= SWEEP, plan.cursor),
+        rechecked={e: found[0] if found else None for e, found in zip(plan.rechecks, rows, strict=True)},
+    )
+
+
+def _find_first(info: dict[str, Any]) -> Id:
+    """The first live entry; of an empty stream nothing is left. Redis 6.2 shows it as the entry itself."""
+    if not info["length"]:
+        return BEYOND
+    first = info.get("first-entry")
+    return parse_entry_id(info.get("recorded-first-entry-id") or (first[0] if first else None))
+
+
+def _parse_group(row: Sequence[Any]) -> GroupSummary:
+    info = parse_map(row)
+    return GroupSummary(info["name"], info["pending"], info["consumers"], parse_entry_id(info["last-delivered-id"]))
+
+
+def _parse_rows(reply: Sequence[Any]) -> tuple[PendingRow, ...]:
+    return tuple(PendingRow(parse_entry_id(r[0]), display(r[1] or b""), r[2] / 1000, r[3]) for r in reply)
+
+
+def _parse_consumer(row: Sequence[Any]) -> ConsumerView:
+    info = parse_map(row)
+    inactive = info.get("inactive")
+    quiet = None if inactive is None else -1.0 if inactive < 0 else inactive / 1000
+    return ConsumerView(display(info["name"]), info["pending"], info["idle"] / 1000, quiet)

@@ -1,0 +1,284 @@
+"""Do database and bus agree? Who is asked, what an entry says, and what its absence proves (measurement.md §1.6).
+
+An acknowledgement is not an effect, and a publication that failed on the client never reached the bus: neither
+shows in the bus's own figures. Instants are Unix seconds by the bus's clock unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from sentinel.core.delivery import ZERO, Id
+
+EARLY = 2.0
+"""An entry may be older than its assignment by so many seconds: published before the transaction's clock reading."""
+SAMPLES = 10
+MAX_OPEN = 1000
+PUBLISHED, PROCESSED = "db-bus", "bus-db"
+T = TypeVar("T")
+
+
+class Verdict(StrEnum):
+    """What became of one sample; `wait` is none yet."""
+
+    GOOD = "good"
+    BAD = "bad"
+    LATE = "late"
+    UNMEASURABLE = "unmeasurable"
+    WAIT = "wait"
+
+
+# --- names and fields ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A name with one place for the agent, `agent_messages:{agent}`, or without: one stream for all."""
+
+    text: str
+
+    @property
+    def per_agent(self) -> bool:
+        """Whether each agent has its own."""
+        return "{agent}" in self.text
+
+    @property
+    def glob(self) -> str:
+        """The pattern for SCAN."""
+        head, _, tail = self.text.partition("{agent}")
+        escape = re.compile(r"([*?\[\]\\])")
+        head, tail = escape.sub(r"\\\1", head), escape.sub(r"\\\1", tail)
+        return f"{head}*{tail}" if self.per_agent else head
+
+    def fill(self, agent: str) -> str:
+        """The name for one agent."""
+        return self.text.replace("{agent}", agent)
+
+    def agent_of(self, name: str) -> str | None:
+        """Whose stream this is; "" for a common one, None when the name is another."""
+        head, _, tail = self.text.partition("{agent}")
+        found = re.fullmatch(f"{re.escape(head)}(.{'+' if self.per_agent else '{0}'}){re.escape(tail)}", name)
+        return found[1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Where an entry keeps what: paths `field` or `field.key.key` into JSON, the first that leads somewhere counts."""
+
+    task: Sequence[str]
+    message: Sequence[str] = ()
+    type: Sequence[str] = ()
+    types: Sequence[str] = ()
+
+    def task_of(self, fields: Mapping[str, str]) -> str:
+        """The id of the task that an entry is about; "" when it is about none or of another type."""
+        if self.types and read_first(fields, self.type).lower() not in {kind.lower() for kind in self.types}:
+            return ""
+        return read_first(fields, self.task)
+
+    def message_of(self, fields: Mapping[str, str]) -> str:
+        """The product's own message id."""
+        return read_first(fields, self.message)
+
+
+def read_first(fields: Mapping[str, str], paths: Iterable[str]) -> str:
+    """The text or whole number at the first path that has one, else ""."""
+    return next((found for path in paths if (found := _read_path(fields, path))), "")
+
+
+def _read_path(fields: Mapping[str, str], path: str) -> str:
+    if path in fields:
+        return fields[path]
+    name, *keys = path.split(".")
+    value: Any = fields.get(name, "")
+    for key in keys:
+        value = _open_json(value)
+        value = value.get(key) if isinstance(value, dict) else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _open_json(value: Any) -> Any:
+    """A JSON text is opened, at every level: bodies are often JSON inside JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def choose(found: Sequence[T], count: int, name: Mapping[int, str]) -> list[T]:
+    """At most `count`, by the hash of their names: a sample that favours nobody and needs no dice."""
+    order = sorted(range(len(found)), key=lambda n: blake2b(name[n].encode()).digest())
+    return [found[n] for n in order[:count]]
+
+
+# --- database → bus -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task that an agent was given at `at`."""
+
+    task: str
+    agent: str
+    stream: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a stream can still show: its oldest entry and the newest one that was deleted. None of it: no stream."""
+
+    exists: bool
+    first: Id = ZERO
+    max_deleted: Id = ZERO
+
+    def keeps(self, since: float) -> bool:
+        """Whether nothing that was published after `since` can have been removed.
+
+        A stream whose oldest entry is younger may have been trimmed, or evicted and made anew: nobody can tell.
+        """
+        start = (int(since * 1000), 0)
+        return self.exists and ZERO < self.first <= start and self.max_deleted < start
+
+
+def decide_published(at: float, within: float, seen: Sequence[Id], extent: Extent, *, complete: bool) -> Verdict:
+    """Does the entry of an assignment at `at` exist? `complete`: everything from the window on was read."""
+    start, end = at - EARLY, at + within
+    if any(start <= entry[0] / 1000 <= end for entry in seen):
+        return Verdict.GOOD
+    if seen:
+        return Verdict.LATE
+    return Verdict.BAD if complete and extent.keeps(start) else Verdict.UNMEASURABLE
+
+
+def merge_windows(windows: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Overlapping windows as one."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(windows):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+# --- bus → database -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A sampled entry about a task, of a group that got it. `acked`: first seen without being pending."""
+
+    stream: str
+    group: str
+    entry: str
+    task: str
+    agent: str
+    message: str = ""
+    acked: float | None = None
+
+    @property
+    def published(self) -> float:
+        """When it was published, from its id."""
+        return int(self.entry.partition("-")[0]) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNow:
+    """A task's row: canonical facts only. `assigned_at` by the bus's clock."""
+
+    assigned: bool
+    agent: str
+    assigned_at: float | None
+
+
+def decide_effect(entry: Delivered, task: TaskNow | None, now: float, within: float, tolerance: float) -> Verdict:
+    """Did the task leave `assigned` after its entry was acknowledged?
+
+    Who has the task of another assignment, another agent or of no row at all can't be judged by this entry.
+    """
+    if task is not None and not task.assigned:
+        return Verdict.GOOD
+    if entry.acked is None or now - entry.acked < within:
+        return Verdict.WAIT
+    if task is None or (entry.agent and task.agent != entry.agent):
+        return Verdict.UNMEASURABLE
+    later = task.assigned_at is not None and task.assigned_at > entry.published + tolerance
+    return Verdict.UNMEASURABLE if later else Verdict.BAD
+
+
+# --- the account --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Count:
+    """Totals of one direction. Every judged sample is good, bad or late."""
+
+    samples: int = 0
+    bad: int = 0
+    late: int = 0
+    unmeasurable: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one verdict."""
+        self.samples += verdict in {Verdict.GOOD, Verdict.BAD, Verdict.LATE}
+        self.bad += verdict is Verdict.BAD
+        self.late += verdict is Verdict.LATE
+        self.unmeasurable += verdict is Verdict.UNMEASURABLE
+
+    def plus(self, other: Count) -> Count:
+        """Both together."""
+        return Count(
+            self.samples + other.samples,
+            self.bad + other.bad,
+            self.late + other.late,
+            self.unmeasurable + other.unmeasurable,
+        )
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Totals, the verdicts of the recent window, and the newest bad samples, of one direction."""
+
+    total: Count = field(default_factory=Count)
+    recent: list[tuple[float, Count]] = field(default_factory=list)
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, now: float, verdicts: Sequence[tuple[Verdict, Mapping[str, Any]]], window: float) -> None:
+        """Count the verdicts of one run; `found` keeps the newest bad ones of the window."""
+        run = Count()
+        for verdict, _ in verdicts:
+            run.add(verdict)
+        self.total = self.total.plus(run)
+        self.recent = [(at, count) for at, count in [*self.recent, (now, run)] if at > now - window]
+        bad = [{**sample, "judged": now} for verdict, sample in verdicts if verdict is Verdict.BAD]
+        self.found = [sample for sample in [*self.found, *bad] if sample["judged"] > now - window][-SAMPLES:]
+
+    def window(self) -> Count:
+        """The recent verdicts together."""
+        total = Count()
+        for _, count in self.recent:
+            total = total.plus(count)
+        return total
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able document."""
+        return {
+            "total": asdict(self.total),
+            "recent": [(at, asdict(count)) for at, count in self.recent],
+            "found": self.found,
+        }
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any]) -> Ledger:
+        """What `dump` gave."""
+        recent = [(at, Count(**count)) for at, count in document.get("recent", ())]
+        return cls(Count(**document.get("total", {})), recent, list(document.get("found", ())))

@@ -1,0 +1,292 @@
+"""Is a flow stuck, and why? One row now, compared with what is remembered of it (measurement.md §5).
+
+Judged by change of value, never by updated_at alone (platforms.md R13). Ages in seconds, instants in Unix seconds
+of the server's clock. Statuses are canonical: lower case, after the configured mapping.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sentinel.core.quantity import format_duration
+
+AHEAD = 2.0
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One flow as read. `status_age` is exact where a column tells it; `changed_age` is that of updated_at."""
+
+    id: str
+    type: str
+    status: str
+    now: float
+    created_age: float | None = None
+    changed_age: float | None = None
+    status_age: float | None = None
+    progress: float | None = None
+    phase: str = ""
+    counters: tuple[str, ...] = ()
+    flags: tuple[bool, ...] = ()
+    worker: str = ""
+    waits: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Short digest of everything whose change is progress."""
+        values = repr((self.status, self.progress, self.phase, self.counters, self.flags))
+        return hashlib.blake2b(values.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a flow.
+
+    `since`: in this status at least since then; `entered`: earliest possible entry, None when it was there before
+    sentinel looked; `moved`: last change of `mark`; `peak`, `rank`, `phase`: how far it has been.
+    """
+
+    status: str
+    since: float
+    entered: float | None
+    progress: float | None
+    moved: float
+    mark: str
+    peak: float | None = None
+    rank: int = -1
+    phase: int = -1
+    last_rank: int = -1
+    last_phase: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Ranks of statuses and phases in the order of work, by lower-case name."""
+
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    phases: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a flow since the last look. `stay` in seconds, None when its beginning is unknown."""
+
+    before: str = ""
+    after: str = ""
+    stay: float | None = None
+    regressions: tuple[str, ...] = ()
+    is_untouched: bool = False
+    """The values changed although updated_at says that nothing did: that column is not kept."""
+
+
+def first_look(sight: Sight, order: Order, previous: float | None) -> Memory:
+    """Remember a flow that is new to us; `previous`: the look before, at which it was not there (None: unknown)."""
+    rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
+    exact = _exact_entry(sight)
+    entered = exact if exact is not None else previous
+    since = exact if exact is not None else sight.now
+    return Memory(
+        sight.status,
+        since,
+        entered,
+        sight.progress,
+        sight.now,
+        sight.mark,
+        sight.progress,
+        rank,
+        phase,
+        rank,
+        phase,
+    )
+
+
+def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tuple[Memory, Change]:
+    """The memory after this look, and what changed. `previous`: instant of the look before."""
+    rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
+    same = sight.status == before.status
+    exact = _exact_entry(sight)
+    left = sight.now if exact is None else exact
+    entered = before.entered if same else (previous if exact is None else exact)
+    since = before.since if same else left
+    moved = sight.now if sight.mark != before.mark else before.moved
+    peaks = [value for value in (before.peak, sight.progress) if value is not None]
+    memory = Memory(
+        sight.status,
+        since,
+        entered,
+        sight.progress,
+        moved,
+        sight.mark,
+        max(peaks, default=None),
+        max(before.rank, rank),
+        max(before.phase, phase),
+        rank,
+        phase,
+    )
+    regressions = tuple(_find_regressions(before, sight, rank, phase))
+    untouched = sight.mark != before.mark and (sight.changed_age or 0.0) > sight.now - previous + AHEAD
+    if same:
+        return memory, Change(regressions=regressions, is_untouched=untouched)
+    stay = None if before.entered is None else max(0.0, left - before.entered)
+    return memory, Change(before.status, sight.status, stay, regressions, untouched)
+
+
+def _exact_entry(sight: Sight) -> float | None:
+    """When it entered its status, where a column tells it."""
+    if sight.status_age is None or sight.status_age < 0:
+        return None
+    return sight.now - sight.status_age
+
+
+def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> Iterator[str]:
+    if before.progress is not None and sight.progress is not None and sight.progress < before.progress:
+        yield "progress"
+    if 0 <= rank < before.last_rank:
+        yield "status"
+    if 0 <= phase < before.last_phase:
+        yield "phase"
+
+
+def dump_memory(memory: Memory) -> list[Any]:
+    """JSON-able; `Memory(*document)` reads it."""
+    return list(asdict(memory).values())
+
+
+def age_in_status(sight: Sight, memory: Memory, initial: str, *, trust_changed: bool) -> float:
+    """Exact where a column tells it and for the initial status; else the longest of the known lower bounds."""
+    if sight.status_age is not None and sight.status_age >= 0:
+        return sight.status_age
+    bounds = [sight.now - memory.since, 0.0]
+    if sight.status == initial:
+        bounds.append(sight.created_age or 0.0)
+    elif trust_changed:
+        bounds.append(sight.changed_age or 0.0)
+    return max(bounds)
+
+
+# --- judgement ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A row of the worker registry: seconds since its heartbeat (None: never), and whether it sleeps by right."""
+
+    age: float | None
+    sleeps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The registry of workers; a heartbeat older than `ttl` seconds is no life."""
+
+    name: str
+    workers: Mapping[str, Worker]
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is normal for the flows of one table; seconds. None switches a rule off."""
+
+    initial: str
+    order: Order = field(default_factory=Order)
+    waiting: frozenset[str] = frozenset()
+    no_progress_after: float | None = None
+    has_worker: bool = False
+    no_worker_after: float | None = None
+    full: float | None = None
+    full_after: float = 60.0
+    crew: Crew | None = None
+    phase_flags: Sequence[str] = ()
+
+
+def find_reasons(sight: Sight, memory: Memory, rules: Rules, age: float, longest: float) -> dict[str, str]:
+    """Reason → what blocks it, in words; empty for a flow that moves or waits for people."""
+    if sight.waits or sight.status in rules.waiting:
+        return {}
+    begun, still = sight.status != rules.initial, sight.now - memory.moved
+    found: dict[str, str] = {}
+    if age > longest:
+        found["overdue"] = f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
+    if begun and rules.no_progress_after is not None and still > rules.no_progress_after:
+        found["no_progress"] = f"no value changed for {format_duration(still)}"
+    if text := _gone_back(sight, memory):
+        found["regression"] = text
+    if text := _out_of_order(sight, rules.phase_flags):
+        found["phase_order"] = text
+    if _is_full(sight, rules) and max(still, 0.0) >= rules.full_after:
+        found["full_but_open"] = f"progress is {sight.progress:g}, status is still {sight.status}"
+    return {**found, **_find_worker_reasons(sight, rules, age, overdue="overdue" in found)}
+
+
+def _gone_back(sight: Sight, memory: Memory) -> str:
+    if memory.peak is not None and sight.progress is not None and sight.progress < memory.peak:
+        return f"progress fell from {memory.peak:g} to {sight.progress:g}"
+    if 0 <= memory.last_rank < memory.rank:
+        return f"back in {sight.status}"
+    if 0 <= memory.last_phase < memory.phase:
+        return f"back in phase {sight.phase:.40}"
+    return ""
+
+
+def _out_of_order(sight: Sight, names: Sequence[str]) -> str:
+    """A later phase is done while an earlier one is not."""
+    for index, name in enumerate(names):
+        later = [names[i] for i in range(index + 1, len(names)) if sight.flags[i]]
+        if later and not sight.flags[index]:
+            return f"{later[0]} is done, {name} is not"
+    return ""
+
+
+def _is_full(sight: Sight, rules: Rules) -> bool:
+    return rules.full is not None and sight.progress is not None and sight.progress >= rules.full
+
+
+def _find_worker_reasons(sight: Sight, rules: Rules, age: float, *, overdue: bool) -> dict[str, str]:
+    """No worker, an unknown one, a dead one. Without a registry only the first can be told."""
+    if not rules.has_worker:
+        return {}
+    if not sight.worker:
+        late = overdue or (rules.no_worker_after is not None and age > rules.no_worker_after)
+        return {"no_worker": "no worker has it"} if late and sight.status != rules.initial else {}
+    crew = rules.crew
+    if crew is None:
+        return {}
+    worker = crew.workers.get(sight.worker)
+    if worker is None:
+        return {"worker_unknown": f"worker {sight.worker:.80} is not in {crew.name}"}
+    if worker.sleeps or (worker.age is not None and worker.age <= crew.ttl):
+        return {}
+    silent = "that never beat" if worker.age is None else f"silent for {format_duration(worker.age)}"
+    return {"worker_dead": f"worker {sight.worker:.80} {silent}"}
+
+
+# --- values as they are stored ------------------------------------------------------------------
+
+
+def read_number(text: str | None) -> float | None:
+    """Progress may be stored as text (R12), also as `45%`. None for what is no number."""
+    try:
+        value = float(text.strip().rstrip("%")) if text else None
+    except ValueError:
+        return None
+    return value if value is None or abs(value) < float("inf") else None
+
+
+def read_progress(texts: Sequence[str | None]) -> float | None:
+    """One column: its number. Two: done of all, in percent."""
+    numbers = [read_number(text) for text in texts]
+    if not numbers or numbers[0] is None:
+        return None
+    if len(numbers) == 1:
+        return numbers[0]
+    return 100 * numbers[0] / numbers[1] if numbers[1] else None
+
+
+def is_true(text: str | None) -> bool:
+    """A boolean, as PostgreSQL, JSON and people write it."""
+    return text is not None and text.strip().lower() in _TRUE
