@@ -71,6 +71,7 @@ class _Loader:
         resources = self._resources(settings)
         components = self._components(settings)
         checks = self._checks(settings, resources)
+        self._check_needed(settings)
         self._check_reports(settings)
         self._check_objectives(settings)
         listen = self._listen(settings)
@@ -377,6 +378,16 @@ class _Loader:
         )
 
     # -- the rest ---------------------------------------------------------------------------------
+
+    def _check_needed(self, settings: PlatformSettings) -> None:
+        """A dependency that nobody checks is never proven healthy: what needs it would never be restarted."""
+        judged = {raw.get("component") for _, _, raw in self._raw_checks if isinstance(raw, dict)}
+        judged |= {name for name, item in settings.components.items() if item.driver}
+        for name, item in settings.components.items():
+            for i, needed in enumerate(item.depends_on if item.driver else ()):
+                if needed in settings.components and needed not in judged:
+                    message = f"no check says whether `{needed}` is healthy: {name} would never be restarted"
+                    self._at(("components", name, "depends_on", i), message, f"add a check of {needed}")
 
     def _check_reports(self, settings: PlatformSettings) -> None:
         for i, report in enumerate(settings.reports):

@@ -115,10 +115,10 @@ class Sweep:
     turn: int = 0
     begun: bool = False
 
-    def list_rechecks(self, head: Id) -> list[Id]:
-        """Known entries behind the oldest page, longest unseen first: have they been acknowledged?"""
-        behind = [entry for entry in self.known if entry > head]
-        return sorted(behind, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
+    def list_rechecks(self) -> list[Id]:
+        """Known entries that the last run did not see, longest unseen first: have they been acknowledged?"""
+        unseen = [entry for entry in self.known if self.checked.get(entry, 0) < self.turn]
+        return sorted(unseen, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
 
     def take(self, pages: Sequence[Page], rechecked: Mapping[Id, PendingRow | None]) -> int:
         """Take in what was read; how many redeliveries were seen to happen since the last time (a lower bound)."""

@@ -79,8 +79,8 @@ class Change:
     after: str = ""
     stay: float | None = None
     regressions: tuple[str, ...] = ()
-    is_untouched: bool = False
-    """The values changed although updated_at says that nothing did: that column is not kept."""
+    is_touched: bool | None = None
+    """Whether updated_at tells of the change of values; None when no value changed."""
 
 
 def first_look(sight: Sight, order: Order, previous: float | None) -> Memory:
@@ -128,11 +128,12 @@ def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tupl
         phase,
     )
     regressions = tuple(_find_regressions(before, sight, rank, phase))
-    untouched = sight.mark != before.mark and (sight.changed_age or 0.0) > sight.now - previous + AHEAD
+    fresh = (sight.changed_age or 0.0) <= sight.now - previous + AHEAD
+    touched = fresh if sight.mark != before.mark else None
     if same:
-        return memory, Change(regressions=regressions, is_untouched=untouched)
+        return memory, Change(regressions=regressions, is_touched=touched)
     stay = None if before.entered is None else max(0.0, left - before.entered)
-    return memory, Change(before.status, sight.status, stay, regressions, untouched)
+    return memory, Change(before.status, sight.status, stay, regressions, touched)
 
 
 def _exact_entry(sight: Sight) -> float | None:

@@ -64,6 +64,9 @@ class Pipeline:
     """Times before this start in which no sentinel was running."""
     describe_action: Callable[[str], tuple[str, int | None, int]] = lambda _name: ("", None, 0)
     _watched: dict[str, _Watched] = field(default_factory=dict)
+    _of_component: dict[str, dict[str, _Watched]] = field(default_factory=dict)
+    _shown: dict[str, ComponentView] = field(default_factory=dict)
+    """The views as they were last written: only what changed is written again."""
 
     def add_component(self, component: Component, incident: Incident | None) -> None:
         """Begin to keep the picture of a component, with the incident that is still open from before."""
@@ -79,13 +82,17 @@ class Pipeline:
         """Begin to take results of a check; `health` is what was believed before a restart."""
         known = self._watched.get(check.name)
         restored = known.health if known else replace(health, restored=True) if health else Health()
-        self._watched[check.name] = _Watched(check, kind, restored)
+        watched = _Watched(check, kind, restored)
+        self._watched[check.name] = watched
+        self._of_component.setdefault(check.component, {})[check.name] = watched
         self.metrics.add_check(check.name, check.component, check.every)
         self.metrics.set_check_status(check.name, check.component, restored.shown)
 
     def remove_check(self, name: str) -> None:
         """Forget a check that the configuration no longer has."""
         watched = self._watched.pop(name, None)
+        for mine in self._of_component.values():
+            mine.pop(name, None)
         if watched is not None:
             self.metrics.remove_check(name, watched.check.component)
 
@@ -108,7 +115,7 @@ class Pipeline:
         self._judge_health(watched, finding, result, changes, now)
         self._judge_component(watched.check.component, changes, now)
         changes.checks.append(self._view_check(watched))
-        self._view_components(changes)
+        self._view_components(watched.check.component, changes)
         await self.recorder.record(changes)
         self.on_turn()
         return watched.health.soft and finding.status is not Status.UNKNOWN
@@ -158,7 +165,7 @@ class Pipeline:
     # -- components and incidents -----------------------------------------------------------------
 
     def _judge_component(self, name: str, changes: Changes, now: datetime) -> None:
-        mine = [watched for watched in self._watched.values() if watched.check.component == name]
+        mine = self._mine(name)
         status = worst([watched.health.shown for watched in mine])
         before = self.statuses.get(name, Status.UNKNOWN)
         if status is not before:
@@ -173,7 +180,7 @@ class Pipeline:
 
     def _cause(self, name: str) -> tuple[str, str]:
         """The worst check of a component and its detail line."""
-        mine = [watched for watched in self._watched.values() if watched.check.component == name and watched.finding]
+        mine = [watched for watched in self._mine(name) if watched.finding]
         if not mine:
             return "", ""
         bad = max(mine, key=lambda watched: watched.health.shown.rank)
@@ -240,9 +247,8 @@ class Pipeline:
 
     def forget_failures(self, component: str) -> None:
         """The next failure of a component begins a story of its own (after an operator's reset)."""
-        for watched in self._watched.values():
-            if watched.check.component == component:
-                watched.failing_since = None
+        for watched in self._mine(component):
+            watched.failing_since = None
 
     async def change_incident(self, incident: Incident, *events: Event) -> None:
         """Record a change that the remediator or an operator makes to an incident."""
@@ -253,29 +259,29 @@ class Pipeline:
             changes.events.append((incident.id, now, event, {}))
             if event.kind == "exhausted":
                 self._tell(incident, event, changes)
-        self._view_components(changes)
+        self._view_components(incident.component, changes)
         await self.recorder.record(changes)
 
     # -- the picture ------------------------------------------------------------------------------
 
     def status_after(self, component: str, instant: datetime) -> Status:
         """What verdicts taken after an instant say of a component: hard or soft, the worse; older ones say nothing."""
-        mine = [watched for watched in self._watched.values() if watched.check.component == component]
+        mine = self._mine(component)
         return worst([_after(watched, instant) for watched in mine])
 
     def checks_of(self, component: str) -> list[str]:
         """Names of a component's checks."""
-        return [name for name, watched in self._watched.items() if watched.check.component == component]
+        return list(self._of_component.get(component, ()))
 
     def is_observed_down(self, component: str) -> bool:
         """Whether a fresh verdict says down right now: a check that passes again needs no action."""
         now = self.utcnow()
-        mine = [watched for watched in self._watched.values() if watched.check.component == component]
+        mine = self._mine(component)
         return any(_fresh(w, now) is Status.DOWN and w.health.window[-1:] == (Status.DOWN,) for w in mine)
 
     def is_flapping(self, component: str) -> bool:
         """Whether any check of the component flaps."""
-        return any(w.health.flapping for w in self._watched.values() if w.check.component == component)
+        return any(watched.health.flapping for watched in self._mine(component))
 
     def last_result(self, check: str) -> Result | None:
         """The latest result of a check."""
@@ -298,8 +304,18 @@ class Pipeline:
             if isinstance(value, int | float)
         ]
 
-    def _view_components(self, changes: Changes) -> None:
-        changes.components += [self._view_component(component) for component in self.components.values()]
+    def _mine(self, component: str) -> list[_Watched]:
+        """The checks of a component."""
+        return list(self._of_component.get(component, {}).values())
+
+    def _view_components(self, name: str, changes: Changes) -> None:
+        """Write the views that may have changed with a turn of `name`: its own, and those with incidents."""
+        for each in {name, *self.incidents}:
+            component = self.components.get(each)
+            view = self._view_component(component) if component is not None else None
+            if view is not None and self._shown.get(each) != view:
+                self._shown[each] = view
+                changes.components.append(view)
 
     def _view_component(self, component: Component) -> ComponentView:
         action, pid, restarts = self.describe_action(component.name)

@@ -51,6 +51,7 @@ CHECKS = """
   thresholds: {duration_seconds: {degraded: {raise: 0.5, clear: 0.25}, down: {raise: 5, clear: 1}}}
 - {name: bus-server, kind: redis_server, component: bus}
 - {name: api-port, kind: tcp, component: api, address: "127.0.0.1:8100", every: 30s, timeout: 1s}
+- {name: database-health, kind: postgres, component: database}
 """
 ENVIRONMENT = {"BUS_URL": "redis://127.0.0.1:6379/0"}
 
@@ -294,7 +295,7 @@ def sentinel(*arguments, **environment):
 def test_validate_says_yes(folder):
     """Exit 0 and a count."""
     code, out, err = sentinel("--config", folder, "validate", **ENVIRONMENT)
-    assert (code, out) == (0, "valid: 3 checks, 4 components, 3 resources\n"), err
+    assert (code, out) == (0, "valid: 4 checks, 4 components, 3 resources\n"), err
 
 
 @pytest.mark.parametrize("command", [["validate"], ["run"], ["check", "list"]])
@@ -312,3 +313,16 @@ def test_a_wrong_command_line_ends_with_64(arguments):
     """Usage errors are 64, never 2: 2 means "failed" here."""
     code, _, err = sentinel(*arguments)
     assert code == 64, err
+
+
+def test_a_dependency_that_nobody_checks(folder):
+    """What is never proven healthy blocks every restart of what needs it: said at load, with its place."""
+    text = (
+        (folder / "api.yaml")
+        .read_text()
+        .replace("- {name: database-health, kind: postgres, component: database}\n", "")
+    )
+    (folder / "api.yaml").write_text(text)
+    found = problems_of(folder, ENVIRONMENT)
+    assert "no check says whether `database` is healthy" in str(found)
+    assert "add a check of database" in str(found)

@@ -1,0 +1,108 @@
+"""Do a master flow and its children agree? Four disagreements (platforms.md R14). Ages in seconds.
+
+A master and its child are written by different transactions, so that a disagreement counts when it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sentinel.core.stall import Sight
+
+DISAGREEMENTS = ("master_initialized", "master_finished", "child_finished", "no_master")
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """An open child and the master that its join names; None when there is none."""
+
+    child: Sight
+    master: Sight | None
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An open master with a child that is over."""
+
+    master: Sight
+    child: str
+    child_status: str
+    child_changed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MasterRules:
+    """Canonical statuses of masters; `waits_for_children` empty: every status after the initial one."""
+
+    initial: str
+    terminal: frozenset[str]
+    waiting: frozenset[str] = frozenset()
+    waits_for_children: frozenset[str] = frozenset()
+    trusts_changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """`subject` is stuck; `of_master` tells whose row it is. `proven`: has lasted for at least so many seconds."""
+
+    subject: Sight
+    reason: str
+    text: str
+    proven: float
+    of_master: bool
+
+
+def find_disagreements(
+    kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules, *, need_master: bool
+) -> Iterator[Disagreement]:
+    """All disagreements of one table of children; a master is named once per reason."""
+    named: set[tuple[str, str]] = set()
+    found = [*_from_children(kin, rules, need_master=need_master), *_from_masters(kin, done, rules)]
+    for one in found:
+        if (one.reason, one.subject.id) not in named:
+            named.add((one.reason, one.subject.id))
+            yield one
+
+
+def _from_children(kin: Sequence[Kin], rules: MasterRules, *, need_master: bool) -> Iterator[Disagreement]:
+    for pair in kin:
+        child, master = pair.child, pair.master
+        if master is None:
+            if need_master:
+                yield Disagreement(child, "no_master", "no master row belongs to it", child.created_age or 0.0, False)
+        elif master.status in rules.terminal:
+            text = f"master {master.id:.80} is {master.status}"
+            yield Disagreement(child, "master_finished", text, _proven(rules, child, master), False)
+        elif master.status == rules.initial and pair.begun:
+            text = f"child {child.id:.80} is {child.status} already"
+            yield Disagreement(master, "master_initialized", text, _proven(rules, child, master), True)
+
+
+def _from_masters(kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules) -> Iterator[Disagreement]:
+    working = {pair.master.id for pair in kin if pair.master is not None}
+    for one in done:
+        master, text = one.master, f"child {one.child:.80} is {one.child_status}"
+        proven = _least(rules, one.child_changed, master.changed_age)
+        if master.status == rules.initial:
+            yield Disagreement(master, "master_initialized", text, proven, True)
+        elif master.id not in working and _waits_for_child(master, rules):
+            yield Disagreement(master, "child_finished", text, proven, True)
+
+
+def _waits_for_child(master: Sight, rules: MasterRules) -> bool:
+    if master.waits or master.status in rules.waiting:
+        return False
+    return not rules.waits_for_children or master.status in rules.waits_for_children
+
+
+def _proven(rules: MasterRules, child: Sight, master: Sight) -> float:
+    return _least(rules, child.changed_age, master.changed_age)
+
+
+def _least(rules: MasterRules, *ages: float | None) -> float:
+    """Neither row was written for so long, so they have disagreed for so long; 0 when a row does not tell."""
+    if not rules.trusts_changed:
+        return 0.0
+    return max(0.0, min(age if age is not None else 0.0 for age in ages))

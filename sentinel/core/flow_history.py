@@ -1,0 +1,190 @@
+"""What sentinel remembers of flows over its own restarts: each open flow, transitions, stays, learned limits.
+
+Bounded: open flows only, 50 pairs of type and status, 200 transitions; what is beyond is summed up as `_other_`.
+Instants in Unix seconds of the server's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from typing import Any
+
+from sentinel.core.dwell import Limit, Observed, Passage, Sketch, Stays, dump_map, load_map, relearn
+from sentinel.core.stall import Change, Memory, Order, Sight, compare, dump_memory, first_look
+
+OTHER = "_other_"
+NEW = "_new_"
+REGRESSIONS = ("progress", "status", "phase")
+_PAIRS = 50
+_TRANSITIONS = 200
+_TYPES = 50
+
+Pair = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Past:
+    """One table: its open flows, the last look (None: never), whether that saw all, whether updated_at is kept."""
+
+    flows: dict[str, Memory] = field(default_factory=dict)
+    looked: float | None = None
+    saw_all: bool = True
+    changed_is_kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one run read of a table at `now`: open flows, formerly open ones that left, whether that is all."""
+
+    now: float
+    sights: Sequence[Sight]
+    gone: Sequence[Sight] = ()
+    saw_all: bool = True
+
+
+class History:
+    """Everything that a check of flows remembers, as one JSON document."""
+
+    def __init__(self, document: Mapping[str, Any] | None = None) -> None:
+        known = document or {}
+        self.tables = {name: _load_past(past) for name, past in known.get("tables", {}).items()}
+        self.pairs: dict[Pair, None] = {(pair[0], pair[1]): None for pair in known.get("pairs", ())}
+        self.transitions: dict[tuple[str, ...], int] = load_map(known.get("transitions", ()))
+        self.regressions: dict[tuple[str, ...], int] = load_map(known.get("regressions", ()))
+        self.sketches = {key: Sketch.load(value) for key, value in load_map(known.get("sketches", ())).items()}
+        self.observed = {key: Observed(**value) for key, value in load_map(known.get("observed", ())).items()}
+        self.limits = {key: Limit(*value) for key, value in load_map(known.get("limits", ())).items()}
+        self.passages = {key: Passage(*value) for key, value in load_map(known.get("passages", ())).items()}
+        self.suspects: dict[tuple[str, ...], float] = load_map(known.get("suspects", ()))
+        self.types = {key[0] for key in self.regressions}
+        self.told: dict[Pair, Stays] = {}
+        self.stays: dict[Pair, Stays] = {}
+
+    def dump(self) -> Any:
+        """JSON-able document of all that must survive a restart."""
+        return {
+            "tables": {name: _dump_past(past) for name, past in self.tables.items()},
+            "pairs": [list(pair) for pair in self.pairs],
+            "transitions": dump_map(self.transitions),
+            "regressions": dump_map(self.regressions),
+            "sketches": dump_map({key: sketch.dump() for key, sketch in self.sketches.items()}),
+            "observed": dump_map({key: asdict(value) for key, value in self.observed.items()}),
+            "limits": dump_map({key: list(astuple(value)) for key, value in self.limits.items()}),
+            "passages": dump_map({key: list(astuple(value)) for key, value in self.passages.items()}),
+            "suspects": dump_map(self.suspects),
+        }
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def pair(self, type_: str, status: str) -> Pair:
+        """The labels of a flow; the fifty-first pair and later ones share one."""
+        pair = (type_, status)
+        if pair not in self.pairs:
+            if len(self.pairs) >= _PAIRS:
+                return (OTHER, OTHER)
+            self.pairs[pair] = None
+        return pair
+
+    def look(self, table: str, look: Look, order: Order) -> dict[str, Memory]:
+        """Take in what was read of a table; gives the memory of each open flow, this look included."""
+        past = self.tables.setdefault(table, Past())
+        before, past.flows = past.flows, {}
+        for sight in look.sights:
+            past.flows[sight.id] = self._advance(past, before.get(sight.id), sight, order)
+        for sight in look.gone:
+            if sight.id in before:
+                self._advance(past, before[sight.id], sight, order)
+        past.looked, past.saw_all = look.now, look.saw_all
+        return past.flows
+
+    def _advance(self, past: Past, before: Memory | None, sight: Sight, order: Order) -> Memory:
+        self._type(sight.type)
+        previous = past.looked if past.saw_all else None
+        if before is None:
+            if previous is not None:
+                self._count_transition(sight, NEW, sight.status)
+                self._passage(self.pair(sight.type, sight.status), sight.now).entries += 1
+            return first_look(sight, order, _earliest(sight, previous))
+        memory, change = compare(before, sight, order, past.looked or sight.now)
+        if change.is_touched is not None:
+            past.changed_is_kept = change.is_touched
+        self._note(sight, change)
+        return memory
+
+    def _note(self, sight: Sight, change: Change) -> None:
+        for kind in change.regressions:
+            self.regressions[self._type(sight.type), kind] += 1
+        if change.before == change.after:
+            return
+        self._count_transition(sight, change.before, change.after)
+        left, entered = self.pair(sight.type, change.before), self.pair(sight.type, change.after)
+        self.passages.pop(left, None)
+        self._passage(entered, sight.now).entries += 1
+        if change.stay is not None and left[0] != OTHER:
+            self.sketches.setdefault(left, Sketch()).add(change.stay, sight.now)
+            self.observed.setdefault(left, Observed()).add(change.stay)
+
+    def _count_transition(self, sight: Sight, before: str, after: str) -> None:
+        key: tuple[str, ...] = (sight.type, before, after)
+        if key not in self.transitions and len(self.transitions) >= _TRANSITIONS:
+            key = (OTHER, OTHER, OTHER)
+        self.transitions[key] = self.transitions.get(key, 0) + 1
+
+    def _passage(self, pair: Pair, now: float) -> Passage:
+        return self.passages.setdefault(pair, Passage(now))
+
+    def _type(self, type_: str) -> str:
+        """The label of a type, with its regressions at zero; the fifty-first type and later ones share one."""
+        label = type_ if type_ in self.types or len(self.types) < _TYPES else OTHER
+        if label not in self.types:
+            self.types.add(label)
+            self.regressions |= {(label, kind): 0 for kind in REGRESSIONS}
+        return label
+
+    def settle(self, occupied: Iterable[Pair], now: float) -> None:
+        """After all tables: forget passages of empty statuses, begin those of others, learn limits that are due."""
+        here = set(occupied)
+        self.passages = {key: value for key, value in self.passages.items() if key in here}
+        for pair in here:
+            self._passage(pair, now)
+            self._learn(pair, now)
+
+    def _learn(self, pair: Pair, now: float) -> None:
+        """From what a table of transitions told or from what we saw, whichever knows more stays."""
+        if pair[0] == OTHER:
+            return
+        sketch, told = self.sketches.get(pair), self.told.get(pair)
+        seen = sketch.summarise() if sketch is not None else None
+        stays = seen if told is None or (seen is not None and seen.n > told.n) else told
+        if stays is not None:
+            self.stays[pair] = stays
+        if (limit := relearn(self.limits.get(pair), stays, now)) is not None:
+            self.limits[pair] = limit
+
+    def confirm(self, suspects: Mapping[tuple[str, ...], float], after: float, now: float) -> set[tuple[str, ...]]:
+        """Those that have lasted for `after` seconds: seen by us, or proven by the given seconds."""
+        self.suspects = {key: self.suspects.get(key, now) for key in suspects}
+        return {key for key, proven in suspects.items() if max(proven, now - self.suspects[key]) >= after}
+
+
+def _earliest(sight: Sight, previous: float | None) -> float | None:
+    """When a flow that is new to us can have entered its status at the earliest; not before it was created."""
+    if previous is None:
+        return None
+    return max(previous, sight.now - max(0.0, sight.created_age)) if sight.created_age is not None else previous
+
+
+def _load_past(document: Mapping[str, Any]) -> Past:
+    flows = {key: Memory(*value) for key, value in document["flows"].items()}
+    return Past(flows, document["looked"], document["saw_all"], document["changed_is_kept"])
+
+
+def _dump_past(past: Past) -> dict[str, Any]:
+    return {
+        "flows": {key: dump_memory(memory) for key, memory in past.flows.items()},
+        "looked": past.looked,
+        "saw_all": past.saw_all,
+        "changed_is_kept": past.changed_is_kept,
+    }
