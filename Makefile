@@ -12,16 +12,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
+# Progress goes to stderr: with --json, stdout has the document and nothing else.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "making $(VENV) …" >&2
+	@$(PYTHON) -m venv $(VENV) >&2
 
 $(RUN_READY): | $(BIN)/python
-	$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "installing what sentinel and its demo need …" >&2
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock >&2
+	@$(PIP) install --no-deps --no-build-isolation --editable . >&2
 	@touch $@
 
 $(DEV_READY): $(RUN_READY)
-	$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock
+	@echo "installing what the tests need …" >&2
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock >&2
 	@touch $@
 
 run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--for 60s --chaos crash-agent --json"
