@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -131,7 +132,7 @@ class Session:
         head = [
             f"page     {watcher.url}/",
             f"metrics  {watcher.url}/metrics",
-            f"try      sentinel --config {self.options.folder}/latest/config status",
+            f"try      {os.path.relpath(sys.argv[0])} --config {self.options.folder}/latest/config status",
             f"chaos    {', '.join(self.options.chaos) or 'none (--chaos NAME, --list-chaos)'}",
         ]
         chaos = Chaos(platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None)

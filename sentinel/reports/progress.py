@@ -37,9 +37,9 @@ def progress_facts(
 ) -> ProgressFacts:
     """The facts of a progress report. Differences are taken from the totals of the last progress report."""
     checks, components = store.checks(), store.components()
-    before = _last_totals(store)
-    since = before.at or watch_began(store)
     totals = _totals(checks)
+    before = _last_totals(store) or _first_totals(store, totals)
+    since = before.at
     agents = _agents(checks, before)
     blockers = _blockers(store, checks)
     return ProgressFacts(
@@ -71,10 +71,18 @@ class _Before:
         self.assigned = _numbers(totals.get("assigned"))
 
 
-def _last_totals(store: Reader) -> _Before:
+def _first_totals(store: Reader, totals: Mapping[str, Mapping[str, float]]) -> _Before:
+    """Before the first report: tasks are counted since the watch began, so they began at zero.
+
+    What agents had completed before nobody knows.
+    """
+    return _Before(watch_began(store), {"assigned": dict.fromkeys(totals["assigned"], 0)})
+
+
+def _last_totals(store: Reader) -> _Before | None:
     last = next(iter(store.reports("progress", limit=1)), None)
     if last is None:
-        return _Before(None, {})
+        return None
     totals = last.facts.get("totals")
     return _Before(_instant(last.facts.get("generated")) or last.at, totals if isinstance(totals, Mapping) else {})
 

@@ -136,10 +136,12 @@ def test_progress_from_the_last_report(incident_store: SqliteStore) -> None:
     assert shares["delivery ratio"] == (0.98, 0.984)
 
 
-def test_first_progress_report_has_no_rate(incident_store: SqliteStore) -> None:
-    """The first report has nothing to compare with and invents no rate; the second takes up its totals."""
+def test_first_progress_report_counts_since_the_watch_began(incident_store: SqliteStore) -> None:
+    """600 tasks were seen in the two hours since the watch began; the second report takes up its totals."""
     first = collect(incident_store, "progress", at(0))
-    assert first["throughput"]["per_hour"] is None
+    assert first["throughput"]["per_hour"] == 300
+    assert "created" in first["throughput"]["basis"]
+    assert [agent["done"] for agent in first["agents"]] == [None, None]
     incident_store.add_report("progress", at(0), [], json.loads(json.dumps(first)))
     second = progress_facts(incident_store, at(3600), target_per_hour=None)
     assert second.throughput.per_hour == 0
