@@ -244,3 +244,44 @@ def test_broken_reload_keeps_the_old_configuration(start: Start) -> None:
     sentinel.until("second", lambda check: check["status"] == "up")
     sentinel.until_metric("sentinel_config_last_reload_successful 1.0")
     assert "is not YAML" in sentinel.stop()
+
+
+def test_no_secret_in_any_output(start: Start, own_valkey: ValkeyServer, own_postgres: PostgresServer) -> None:
+    """Passwords in addresses, keys and headers never reach page, API, metrics, state, logs or a child's environment."""
+    secret = "c4nary-s3cret"
+    with redis.Redis(port=own_valkey.port) as client:
+        client.config_set("requirepass", "right")
+    text = f"""
+resources:
+  bus: {{redis: "redis://user:{secret}@127.0.0.1:{own_valkey.port}/0"}}
+  again: {{redis: "{own_valkey.url}", password: {secret}}}
+  database: {{postgres: "postgresql://nobody:{secret}@127.0.0.1:{own_postgres.port}/postgres"}}
+  api: {{http: "http://127.0.0.1:{own_valkey.port}", headers: {{Authorization: "Bearer {secret}"}}}}
+components:
+  bus: {{resource: bus}}
+  worker: {{driver: process, command: [sleep, "600"], depends_on: [bus]}}
+checks:
+- {{name: a, kind: redis_server, component: bus, every: 1s}}
+- {{name: b, kind: redis_server, component: bus, every: 1s, resource: again}}
+- {{name: c, kind: postgres, component: bus, every: 1s}}
+- {{name: d, kind: http, component: bus, every: 1s}}
+"""
+    sentinel = start(text)
+    for name in "abcd":
+        sentinel.until(name, lambda check: check["runs"] >= 2)
+    pages = [sentinel.get(path) for path in ("/", "/metrics", "/api/v1/status", "/api/v1/incidents")]
+    (pid,) = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _is_worker(p, sentinel.folder)]
+    pages.append((pid / "environ").read_bytes().decode(errors="replace"))
+    os.kill(int(pid.name), signal.SIGKILL)
+    logs = sentinel.stop()
+    state = b"".join(file.read_bytes() for file in (sentinel.folder.parent / "state").rglob("*") if file.is_file())
+    assert [secret in page for page in (*pages, logs)] == [False] * 6
+    assert secret.encode() not in state
+
+
+def _is_worker(process: Path, folder: Path) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes()
+        return words.startswith(b"sleep\x00600") and str(folder.parent).encode() in (process / "environ").read_bytes()
+    except OSError:
+        return False
