@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.adapters.bus_scope import (
+    Scope,
+    Sight,
+    Trouble,
+    answer_cap,
+    groups_with_old_pending,
+    leave_out,
+    remedy_of,
+)
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_stream import (
     SCRATCH_PREFIX,
-    PendingEntry,
     display,
     find_survivors,
     is_missing,
@@ -19,20 +28,19 @@ from sentinel.adapters.redis_stream import (
     parse_pending,
     probe_capability,
 )
-from sentinel.adapters.stream_reader import DropWatch, Reading, Request, Scan, read_streams
+from sentinel.adapters.stream_reader import DropWatch, Haul, Reading, Request, Scan, StreamReader
 from sentinel.core.delivery import (
     Account,
     Capability,
     Deadlines,
     Question,
-    Settlement,
     StreamAccount,
     begin_account,
     dump_account,
     format_id,
     load_account,
 )
-from sentinel.core.delivery.fleet import Naming, Totals, matches
+from sentinel.core.delivery.fleet import Naming, Totals
 from sentinel.core.delivery.statement import NO_FIGURES, dump_figures, load_figures, sum_accounts
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 
@@ -40,54 +48,7 @@ SCAN_STEPS = 20
 FORGET_AFTER = 3600.0
 PROBE_AGAIN_AFTER = 300.0
 OVERDUE_CAP = 1000
-_ANSWER_BYTES = 4 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which streams and groups are watched: glob patterns; and at most how many streams."""
-
-    include: Sequence[str]
-    exclude: Sequence[str]
-    groups: Sequence[str]
-    not_groups: Sequence[str]
-    max_streams: int
-
-    def has_stream(self, name: str) -> bool:
-        """Whether a stream is watched. Sentinel's own scratch keys never are."""
-        own = name.startswith(SCRATCH_PREFIX)
-        return not own and matches(name, self.include) and not matches(name, self.exclude)
-
-    def has_group(self, name: str) -> bool:
-        """Whether a group is watched."""
-        return matches(name, self.groups) and not matches(name, self.not_groups)
-
-    @property
-    def literals(self) -> list[str]:
-        """Includes without a wildcard: read directly, without SCAN."""
-        return [name for name in self.include if not re.search(r"[*?\[]", name)]
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What can't be judged, or is wrong, about one subject alone. `fault`: the platform's, else just unknown."""
-
-    subject: str
-    problem: str
-    remedy: str
-    fault: bool = False
-
-
-@dataclass(slots=True)
-class Sight:
-    """What one look brought, besides the accounts: for the verdict and the evidence of this run."""
-
-    now: float = 0.0
-    settlements: list[Settlement] = field(default_factory=list)
-    breaks: list[str] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
-    overdue: dict[tuple[str, str], list[PendingEntry]] = field(default_factory=dict)
-    info: dict[str, str] = field(default_factory=dict)
+__all__ = ["FORGET_AFTER", "OVERDUE_CAP", "BusWatch", "Scope", "Sight", "Trouble"]
 
 
 @dataclass(slots=True)
@@ -97,7 +58,7 @@ class BusWatch:
     deadlines: Deadlines
     accounts: dict[str, StreamAccount] = field(default_factory=dict)
     retired: Totals = field(default_factory=Totals)
-    drops: DropWatch = field(default_factory=DropWatch)
+    reader: StreamReader = field(default_factory=StreamReader)
     scan: Scan = field(default_factory=Scan)
     untracked: set[str] | None = None
     absent: set[str] = field(default_factory=set)
@@ -108,19 +69,35 @@ class BusWatch:
     group_labels: dict[str, set[str]] = field(default_factory=dict)
     probed: float = 0.0
     departed: Account = NO_FIGURES
+    _order: list[bytes] = field(default_factory=list)
+    _turn: int = 0
+    _moved: set[str] = field(default_factory=set)
+    _open: set[str] = field(default_factory=set)
+    _pending: set[str] = field(default_factory=set)
+    _foreign: set[bytes] = field(default_factory=set)
+    _group_scope: tuple[Sequence[str], Sequence[str]] = ((), ())
+    _texts: dict[str, tuple[str, tuple[int, int]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.accounts:
+            self._note(name)
 
     async def look(self, client: RedisClient, scope: Scope, naming: Naming) -> Sight:
         """One run: find streams, read them, settle what is due."""
         sight = Sight()
         self._apply(scope, naming)
         newcomers = await self._discover(client, scope, sight)
-        keys = sorted({name.encode() for name in self.accounts} | {n.encode() for n in newcomers})
+        keys = self._take_turn(scope.streams_per_run) + [name.encode() for name in newcomers]
+        sight.read = len(keys)
         changed = await self._feed(client, scope, sight, keys, {}, newcomers)
         retry = self.capability_note and sight.now - self.probed > PROBE_AGAIN_AFTER
         if changed or retry:
             await self._learn_server(client, sight)
         await self._settle(client, scope, sight, newcomers)
         await self._find_overdue(client, sight)
+        if isinstance(self.reader.refused, NotMeasurable):
+            problem = f"dropped deliveries and failovers go unseen: {self.reader.refused.message}"
+            sight.troubles.append(Trouble("server", problem, self.reader.refused.guidance))
         self._retire(naming, sight.now)
         return sight
 
@@ -129,12 +106,32 @@ class BusWatch:
         label = naming.stream(stream)
         return label, naming.group(group, self.group_labels.setdefault(label, set()))
 
-    def totals(self, naming: Naming) -> Totals:
-        """Counters per label, of the watched and of the departed."""
-        sums = self.retired.copy()
-        for name, account in self.accounts.items():
-            self._sum(sums, naming, name, account)
-        return sums
+    def take_moved(self) -> set[str]:
+        """Streams whose account changed since this was asked last, those that were let go included."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    def _take_turn(self, limit: int) -> list[bytes]:
+        """The streams of this run: all, or the next so many in turn."""
+        if not self._order:
+            self._order = sorted(name.encode() for name in self.accounts)
+        order, begin = self._order, self._turn
+        if len(order) <= limit:
+            return list(order)
+        self._turn = (begin + limit) % len(order)
+        return (order[begin:] + order[:begin])[:limit]
+
+    def _note(self, name: str) -> None:
+        """An account changed: what was derived from it is out of date."""
+        account = self.accounts.get(name)
+        self._moved.add(name)
+        self._texts.pop(name, None)
+        view = account.view if account is not None and account.present else None
+        for names, holds in (
+            (self._open, account is not None and bool(account.cohorts)),
+            (self._pending, view is not None and any(group.pending for group in view.groups.values())),
+        ):
+            (names.add if holds else names.discard)(name)
 
     def _sum(self, sums: Totals, naming: Naming, name: str, account: StreamAccount) -> None:
         labels = {group: self.label_group(naming, name, group)[1] for group in account.groups}
@@ -142,6 +139,10 @@ class BusWatch:
 
     def _let_go(self, naming: Naming, name: str) -> None:
         account = self.accounts.pop(name)
+        self.reader.forget(name.encode())
+        self._requests.pop(name.encode(), None)
+        self._order = []
+        self._note(name)
         self._sum(self.retired, naming, name, account)
         self.departed = sum_accounts([self.departed, *(account.account_of(g) for g in account.groups)])
 
@@ -150,9 +151,14 @@ class BusWatch:
     def _apply(self, scope: Scope, naming: Naming) -> None:
         """Other patterns than last time: what they add was not watched, what they leave out is let go."""
         patterns = [list(scope.include), list(scope.exclude)]
+        if self._group_scope != (scope.groups, scope.not_groups):
+            self._group_scope = (scope.groups, scope.not_groups)
+            for name in self.accounts:
+                self.reader.forget(name.encode())
         if patterns == self.patterns:
             return
         self.patterns, self.untracked, self.absent, self.scan = patterns, None, set(), Scan()
+        self._foreign = set()
         for name in [name for name in self.accounts if not scope.has_stream(name)]:
             self._let_go(naming, name)
 
@@ -164,17 +170,21 @@ class BusWatch:
         found = await self.scan.advance(client, SCAN_STEPS)
         if found is None:
             return literals
-        texts = {key.decode() for key in found if is_text(key)}
-        self._report_odd_names(found, scope, sight)
+        self._foreign &= found
+        unknown = found.difference(self._requests, self._foreign)
+        self._report_odd_names(unknown, scope, sight)
+        texts = {key.decode() for key in unknown if is_text(key)}
+        self._foreign |= {name.encode() for name in texts if not scope.has_stream(name)}
         fresh = sorted(n for n in texts if scope.has_stream(n) and n not in self.accounts and n not in literals)
-        room = max(0, scope.max_streams - len(self.accounts) - len(literals))
+        free = max(0, scope.max_streams - len(self.accounts) - len(literals))
+        room = min(free, scope.streams_per_run)
         known = self.untracked
         newcomers = {name: known is not None and name not in known for name in fresh[:room]}
         self.untracked = set(fresh[room:])
-        if self.untracked:
+        if len(fresh) > free:
             sight.troubles.append(
                 Trouble(
-                    f"{len(self.untracked)} streams",
+                    f"{len(fresh) - free} streams",
                     f"more streams match than max_streams = {scope.max_streams}",
                     "narrow streams.include, or raise max_streams",
                 )
@@ -200,28 +210,54 @@ class BusWatch:
         newcomers: Mapping[str, bool],
     ) -> bool:
         """Read and take in; gives whether the server is another one than before."""
-        requests = [Request(key, self._known_groups(key), questions.get(key, ())) for key in keys]
-        readings, info = await read_streams(client, requests, self.drops)
+        requests = [
+            Request(key, self._pending_groups(key), questions[key])
+            if key in questions
+            else self._requests.get(key) or Request(key)
+            for key in keys
+        ]
+        haul = await self.reader.read(client, requests)
+        info = haul.info
         sight.info = info or sight.info
         server = [info.get("run_id", ""), info.get("master_replid", "")]
         changed, self.server = bool(info) and server != self.server, server if info else self.server
+        readings = {**haul.readings, **self._touch(haul, changed)}
         for key, reading in readings.items():
             if reading.view is None:
                 self._note_error(key.decode(), reading, sight)
             else:
-                view = replace(
-                    reading.view,
-                    groups={name: g for name, g in reading.view.groups.items() if scope.has_group(name)},
-                )
-                await self._take_in(client, key, replace(reading, view=view), sight, newcomers, changed)
+                watched = leave_out(reading, scope)
+                await self._take_in(client, key, watched, sight, newcomers, changed)
+                if not reading.odd_groups:
+                    self.reader.accept(key)
+                self._renew_request(key)
         self._answers = {key: reading.answers for key, reading in readings.items() if reading.view}
+        sight.now = max([sight.now, *haul.same.values()])
         return changed
 
+    def _touch(self, haul: Haul, changed: bool) -> dict[bytes, Reading]:
+        """Move on what did not change; gives the readings of what must be fed all the same."""
+        calls = (self.reader.drops.deletions, self.reader.drops.claims)
+        accounts = self.accounts
+        rest = {}
+        for key, now in haul.same.items():
+            account = accounts.get(key.decode())
+            if changed or account is None or not account.touch(now, calls):
+                rest[key] = self.reader.parse_same(self._requests[key], now)
+        return rest
+
+    _requests: dict[bytes, Request] = field(default_factory=dict)
     _answers: dict[bytes, dict[Any, Any]] = field(default_factory=dict)
 
-    def _known_groups(self, key: bytes) -> list[str]:
+    def _renew_request(self, key: bytes) -> None:
+        known, pending = self._requests.get(key), self._pending_groups(key)
+        if known is None or known.groups != pending:
+            self._requests[key] = Request(key, pending)
+
+    def _pending_groups(self, key: bytes) -> list[str]:
         account = self.accounts.get(key.decode())
-        return [] if account is None else sorted(n for n, group in account.groups.items() if not group.gone)
+        view = account.view if account is not None and account.present else None
+        return [] if view is None else sorted(name for name, group in view.groups.items() if group.pending)
 
     async def _take_in(
         self,
@@ -239,6 +275,7 @@ class BusWatch:
         account = self.accounts.get(name)
         if account is None:
             account = self.accounts[name] = begin_account(self.deadlines, self.capability)
+            self._order = []
         self.absent.discard(name)
         survivors = None
         if account.view is not None and (changed or account.needs_survivors(view)):
@@ -246,6 +283,8 @@ class BusWatch:
         before = {n: group.delivered for n, group in account.groups.items() if not group.gone}
         broken, settled = account.feed(view, watched_from_birth=newcomers.get(name, False), survivors=survivors)
         sight.settlements += settled
+        sight.fed.add(name)
+        self._note(name)
         if broken is not None:
             sight.breaks.append(f"stream {name}: {broken.reason} ({broken.sign})")
         for group in sorted(set(before) - set(view.groups)):
@@ -267,21 +306,22 @@ class BusWatch:
             if is_missing(error) and name not in self._literal_names():
                 return
             problem = "the stream does not exist" if is_missing(error) else error.message
-            sight.troubles.append(Trouble(name, problem, _remedy_of(error)))
+            sight.troubles.append(Trouble(name, problem, remedy_of(error)))
         elif is_missing(error) or error.code == "WRONGTYPE":
             self._note_gone(name, account, error, sight)
         else:
-            sight.troubles.append(Trouble(name, error.message, _remedy_of(error)))
+            sight.troubles.append(Trouble(name, error.message, remedy_of(error)))
 
     def _note_gone(self, name: str, account: StreamAccount, error: TargetError, sight: Sight) -> None:
         if account.present and account.view is not None:
             position = format_id(account.view.last)
             sight.breaks.append(f"stream {name} is gone, last known id {position}")
         sight.settlements += account.mark_gone()
+        self._note(name)
         if error.code == "WRONGTYPE":
-            sight.troubles.append(Trouble(name, error.message, _remedy_of(error)))
+            sight.troubles.append(Trouble(name, error.message, remedy_of(error)))
         elif name in self._literal_names():
-            sight.troubles.append(Trouble(name, "the stream does not exist", _remedy_of(error)))
+            sight.troubles.append(Trouble(name, "the stream does not exist", remedy_of(error)))
 
     def _literal_names(self) -> set[str]:
         include = self.patterns[0] if self.patterns else []
@@ -305,27 +345,30 @@ class BusWatch:
     # -- settlement -------------------------------------------------------------------------------
 
     async def _settle(self, client: RedisClient, scope: Scope, sight: Sight, newcomers: Mapping[str, bool]) -> None:
-        present = {name: account for name, account in self.accounts.items() if account.present}
-        due = {name: account.list_due() for name, account in present.items()}
+        names = sorted(name for name in sight.fed | self._open if self.accounts[name].present)
+        due = {name: self.accounts[name].list_due() for name in names}
         questions = {
             name.encode(): asked
-            for name, account in present.items()
-            if (asked := account.ask(due[name], _answer_cap(account)))
+            for name in names
+            if (name in sight.fed or due[name])
+            and (asked := self.accounts[name].ask(due[name], answer_cap(self.accounts[name])))
         }
         if questions:
             await self._feed(client, scope, sight, sorted(questions), questions, newcomers)
-        for name, account in present.items():
-            key = name.encode()
-            if account.present and (key not in questions or key in self._answers):
-                answers = self._answers.get(key, {}) if key in questions else {}
+        for name in names:
+            key, account = name.encode(), self.accounts[name]
+            if not account.present or (key in questions and key not in self._answers):
+                continue
+            answers = self._answers.get(key, {}) if key in questions else {}
+            if answers or due[name]:
                 sight.settlements += account.settle(due[name], answers)
+                self._note(name)
 
     async def _find_overdue(self, client: RedisClient, sight: Sight) -> None:
         wanted = [
-            (name, group, account.view.now - self.deadlines.ack)
-            for name, account in self.accounts.items()
-            if account.present and account.view is not None
-            for group in _groups_with_old_pending(account, self.deadlines.ack)
+            (name, group, self.accounts[name].now - self.deadlines.ack)
+            for name in sorted(self._pending)
+            for group in groups_with_old_pending(self.accounts[name], self.deadlines.ack)
         ]
         commands = [overdue_command(n.encode(), g, before, OVERDUE_CAP) for n, g, before in wanted]
         replies = await client.pipeline(commands)
@@ -348,9 +391,10 @@ class BusWatch:
     def dump(self) -> dict[str, Any]:
         """JSON-able document of everything that must survive a restart."""
         return {
-            "accounts": {name: dump_account(account) for name, account in self.accounts.items()},
+            "accounts": {name: self._write(name, account) for name, account in self.accounts.items()},
+            "calls": {n: list(a.calls) for n, a in self.accounts.items() if a.calls != self._texts[n][1]},
             "retired": self.retired.dump(),
-            "drops": [self.drops.seen, self.drops.deletions, self.drops.claims],
+            "drops": [self.reader.drops.seen, self.reader.drops.deletions, self.reader.drops.claims],
             "untracked": None if self.untracked is None else sorted(self.untracked),
             "absent": sorted(self.absent),
             "patterns": self.patterns,
@@ -365,6 +409,14 @@ class BusWatch:
             "group_labels": {label: sorted(seen) for label, seen in self.group_labels.items()},
         }
 
+    def _write(self, name: str, account: StreamAccount) -> str:
+        """An account as JSON text, written anew only when it moved."""
+        known = self._texts.get(name)
+        if known is None:
+            text = json.dumps(dump_account(account), separators=(",", ":"))
+            known = self._texts[name] = text, account.calls
+        return known[0]
+
     @classmethod
     def load(cls, document: Mapping[str, Any], deadlines: Deadlines) -> BusWatch:
         """What `dump` gave."""
@@ -372,11 +424,17 @@ class BusWatch:
         capability = Capability(lag_exact, reads_counted, family)
         seen, deletions, claims = document["drops"]
         untracked = document["untracked"]
+        accounts = {
+            name: load_account(json.loads(text) if isinstance(text, str) else text, deadlines, capability)
+            for name, text in document["accounts"].items()
+        }
+        for name, calls in document.get("calls", {}).items():
+            accounts[name].calls = tuple(calls)
         return cls(
             deadlines,
-            {n: load_account(d, deadlines, capability) for n, d in document["accounts"].items()},
+            accounts,
             Totals.load(document["retired"]),
-            DropWatch(tuple(seen) if seen else None, deletions, claims),
+            StreamReader(DropWatch(tuple(seen) if seen else None, deletions, claims)),
             Scan(),
             None if untracked is None else set(untracked),
             set(document["absent"]),
@@ -387,29 +445,3 @@ class BusWatch:
             {label: set(labels) for label, labels in document["group_labels"].items()},
             departed=load_figures(document["departed"]),
         )
-
-
-def _answer_cap(account: StreamAccount) -> int:
-    """List at most so many entries that a reply stays under a few megabytes."""
-    size = account.view.entry_bytes if account.view else 0
-    return max(10, min(1000, _ANSWER_BYTES // max(1, size)))
-
-
-def _groups_with_old_pending(account: StreamAccount, deadline: float) -> list[str]:
-    view = account.view
-    if view is None:
-        return []
-    limit = (int((view.now - deadline) * 1000), 0)
-    return [
-        name
-        for name, group in view.groups.items()
-        if group.pending and (group.oldest_pending is None or group.oldest_pending <= limit)
-    ]
-
-
-def _remedy_of(error: TargetError) -> str:
-    if error.code == "WRONGTYPE":
-        return "the key holds another type: correct streams.include, or exclude this key"
-    if is_missing(error):
-        return "create it by publishing, or correct streams.include"
-    return error.guidance or "look at the message"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_stream import (
     calls_of,
-    is_missing,
     parse_entry_id,
     parse_info,
     parse_snapshot,
@@ -25,6 +25,7 @@ from sentinel.errors import SubjectError, TargetError
 
 PAGE = 1000
 _BATCH = 100
+_DROPPING = ("xgroup|delconsumer", "xgroup|destroy", "xgroup|setid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,14 @@ class Stretch:
     entries: Sequence[Entry]
     complete: bool
     extent: Extent
+
+
+class Fate(StrEnum):
+    """What became of a delivered entry."""
+
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    GONE = "gone"
 
 
 async def read_clock(client: RedisClient) -> float:
@@ -99,11 +108,8 @@ async def read_positions(client: RedisClient, streams: Sequence[str]) -> dict[st
         part = streams[start : start + _BATCH]
         batches = await client.transactions([snapshot_commands(name.encode(), ()) for name in part])
         for name, replies in zip(part, batches, strict=True):
-            error = next((reply for reply in replies if isinstance(reply, TargetError)), None)
-            if error is None:
+            if not any(_is_gone(reply) for reply in replies):
                 views[name] = parse_snapshot(replies, ())
-            elif not isinstance(error, SubjectError) and not is_missing(error):
-                raise error
     return views
 
 
@@ -114,19 +120,41 @@ async def read_after(
     commands = [("XRANGE", s, f"({format_id(after)}", format_id(upto), "COUNT", count) for s, after, upto in places]
     replies = await client.pipeline(commands)
     found = zip(places, replies, strict=True)
-    return {place[0]: parse_entries(reply) for place, reply in found if not isinstance(reply, TargetError)}
+    return {place[0]: parse_entries(reply) for place, reply in found if not _is_gone(reply)}
 
 
-async def read_pending(client: RedisClient, entries: Sequence[tuple[str, str, str]]) -> list[bool | None]:
-    """Whether each (stream, group, id) is pending; None when that can't be said: the group is gone."""
-    replies = await client.pipeline([("XPENDING", s, group, entry, entry, 1) for s, group, entry in entries])
-    return [None if isinstance(reply, TargetError) else bool(reply) for reply in replies]
+def _is_gone(reply: Any) -> bool:
+    """Whether a stream or group is not there; any other error is raised, a missing permission above all."""
+    if isinstance(reply, TargetError) and not isinstance(reply, SubjectError):
+        raise reply
+    return isinstance(reply, SubjectError)
+
+
+async def read_fates(client: RedisClient, entries: Sequence[tuple[str, str, str]]) -> list[Fate]:
+    """What became of each delivered (stream, group, id).
+
+    An entry that is neither pending nor there any more may have been acknowledged, dropped by a claim after it was
+    trimmed, or gone with its stream: nobody can tell.
+    """
+    commands: list[Command] = []
+    for stream, group, entry in entries:
+        commands += [("XPENDING", stream, group, entry, entry, 1), ("XRANGE", stream, entry, entry, "COUNT", 1)]
+    replies = await client.pipeline(commands)
+    return [_judge_fate(pending, live) for pending, live in zip(replies[::2], replies[1::2], strict=True)]
+
+
+def _judge_fate(pending: Any, live: Any) -> Fate:
+    if _is_gone(pending) or _is_gone(live):
+        return Fate.GONE
+    if pending:
+        return Fate.PENDING
+    return Fate.ACKNOWLEDGED if live else Fate.GONE
 
 
 async def count_dropping_calls(client: RedisClient) -> int:
-    """Calls so far, server wide, that empty a pending list without an acknowledgement (DELCONSUMER, DESTROY).
+    """Calls so far, server wide, that empty a pending list or skip entries without an acknowledgement.
 
     Raises NotMeasurable when INFO isn't permitted: then an acknowledgement can't be told from a drop.
     """
     info = parse_info(await client.call("INFO", "commandstats"))
-    return sum(calls_of(info, name) for name in ("xgroup|delconsumer", "xgroup|destroy"))
+    return sum(calls_of(info, name) for name in _DROPPING)

@@ -88,7 +88,7 @@ class FlowTable:
     def is_open(self, alias: str) -> str:
         """Condition of a flow that is not over; a status of NULL is none that is over."""
         ended = ", ".join(_literal(text) for text in self.terminal)
-        return f"coalesce(lower({_value(alias, self.status)}::text), '') <> ALL (ARRAY[{ended}]::text[])"
+        return f"coalesce(lower({value_of(alias, self.status)}::text), '') <> ALL (ARRAY[{ended}]::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Statements:
 
 def make_statements(table: FlowTable, types: Mapping[str, str], link: Link | None = None) -> Statements:
     """The statements for a table whose column types are known."""
-    oldest = _value("f", table.created_at) if table.created_at else f"f.{quote_name(table.id)}"
+    oldest = value_of("f", table.created_at) if table.created_at else f"f.{quote_name(table.id)}"
     parts = {
         "columns": table.select("f"),
         "table": str(Relation.of(table.table)),
@@ -218,7 +218,7 @@ def select_stays(events: Mapping[str, str | None], table: FlowTable) -> str:
     flow = quote_name(events["flow"] or "")
     left = events["left_at"]
     parts = {
-        "type": _value("f", table.type) if table.type else "NULL",
+        "type": value_of("f", table.type) if table.type else "NULL",
         "status": quote_name(events["status"] or ""),
         "entered": entered,
         "left": f"e.{quote_name(left)}"
@@ -242,13 +242,13 @@ def _names(table: FlowTable, alias: str) -> dict[str, str]:
     several = {name: getattr(table, name) for name in ("progress", "counters", "flags", "waits")}
     times = {name: getattr(table, name) for name in ("created_at", "changed_at", "status_changed_at")}
     return {
-        **{name: _value(alias, text) if text else "NULL" for name, text in single.items()},
-        **{name: _texts(alias, texts) for name, texts in several.items()},
-        **{name: _age(alias, text) for name, text in times.items()},
+        **{name: value_of(alias, text) if text else "NULL" for name, text in single.items()},
+        **{name: texts_of(alias, texts) for name, texts in several.items()},
+        **{name: age_of(alias, text) for name, text in times.items()},
     }
 
 
-def _value(alias: str, text: str) -> str:
+def value_of(alias: str, text: str) -> str:
     """`column`, or the text at `column->key->key`."""
     column, *path = text.split("->")
     value = f"{alias}.{quote_name(column)}"
@@ -256,14 +256,16 @@ def _value(alias: str, text: str) -> str:
     return f"({value}::text::jsonb #>> ARRAY[{keys}])" if path else value
 
 
-def _texts(alias: str, names: Sequence[str]) -> str:
-    return f"ARRAY[{', '.join(f'{_value(alias, name)}::text' for name in names)}]::text[]"
+def texts_of(alias: str, names: Sequence[str]) -> str:
+    """Columns as an array of texts."""
+    return f"ARRAY[{', '.join(f'{value_of(alias, name)}::text' for name in names)}]::text[]"
 
 
-def _age(alias: str, name: str | None) -> str:
+def age_of(alias: str, name: str | None) -> str:
+    """Seconds since the instant in a column."""
     if name is None:
         return "NULL::float8"
-    return f"extract(epoch FROM clock_timestamp() - {_value(alias, name)})::float8"
+    return f"extract(epoch FROM clock_timestamp() - {value_of(alias, name)})::float8"
 
 
 def _literal(text: str) -> str:

@@ -25,17 +25,13 @@ _CHUNK = 100
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """One group of XINFO GROUPS; `raw` is its name as the server has it."""
+    """One group of XINFO GROUPS; `raw` is its name as the server has it, `name` for people and patterns."""
 
     raw: bytes
+    name: str
     pending: int
     consumers: int
-    delivered: Id
-
-    @property
-    def name(self) -> str:
-        """For people and patterns."""
-        return display(self.raw)
+    delivered: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +97,11 @@ class PendingReader:
 
     async def count(self, wanted: Sequence[tuple[Plan, GroupReading, Id]]) -> list[Count]:
         """How many pending entries have an id below the bound; bounded, whatever the number of entries."""
-        counts = [count_below(reading.head, bound) for _, reading, bound in wanted]
-        far = [item for item, count in zip(wanted, counts, strict=True) if count is None]
-        replies = iter(await self._snapshots([_count_commands(plan, bound) for plan, _, bound in far]))
-        return [_parse_count(next(replies)) if count is None else count for count in counts]
+        near = [_count_near(reading, bound) for _, reading, bound in wanted]
+        far = [(plan, bound) for (plan, _, bound), count in zip(wanted, near, strict=True) if count is None]
+        replies = await self._snapshots([_count_commands(plan, bound) for plan, bound in far])
+        counts = iter([_parse_count(plan, reply) for (plan, _), reply in zip(far, replies, strict=True)])
+        return [next(counts) if count is None else count for count in near]
 
     async def read_consumers(self, groups: Sequence[tuple[bytes, bytes]]) -> list[list[ConsumerView] | TargetError]:
         """All consumers of each (stream, group)."""
@@ -156,22 +153,29 @@ def _after(entry: Id) -> str:
     return "-" if entry == ZERO else f"({format_id(entry)}"
 
 
+def _count_near(reading: GroupReading, bound: Id) -> Count | None:
+    return Count(reading.pending) if bound == BEYOND else count_below(reading.head, bound)
+
+
 def _count_commands(plan: Plan, bound: Id) -> list[Command]:
     limit = format_id(bound)
     return [
         ("XINFO", "GROUPS", plan.key),
         ("XPENDING", plan.key, plan.group, "-", f"({limit}", CAP),
         ("XPENDING", plan.key, plan.group, limit, "+", CAP),
-        ("XPENDING", plan.key, plan.group),
     ]
 
 
-def _parse_count(replies: Sequence[Any]) -> Count:
-    """A group that vanished meanwhile has nothing pending any more."""
+def _parse_count(plan: Plan, replies: Sequence[Any]) -> Count:
+    """Nothing is proved when the group vanished meanwhile."""
     if any(isinstance(reply, TargetError) for reply in replies):
         return Count(0, exact=False)
     below, above = (Page(_parse_rows(reply), len(reply) >= CAP) for reply in replies[1:3])
-    return count_from_both_ends(replies[3][0], below, above)
+    return count_from_both_ends(_find_pending(plan, replies[0]), below, above)
+
+
+def _find_pending(plan: Plan, groups: Sequence[Any]) -> int:
+    return next((g.pending for g in map(_parse_group, groups) if g.raw == plan.group), 0)
 
 
 def _parse_reading(plan: Plan, replies: Sequence[Any]) -> GroupReading | TargetError:
@@ -185,7 +189,7 @@ def _parse_reading(plan: Plan, replies: Sequence[Any]) -> GroupReading | TargetE
     oldest = _parse_rows(head)
     return GroupReading(
         now=parse_time(clock),
-        pending=next((g.pending for g in map(_parse_group, groups) if g.raw == plan.group), 0),
+        pending=_find_pending(plan, groups),
         first=_find_first(info),
         holes=bool(oldest) and parse_entry_id(info.get("max-deleted-entry-id")) >= max(_find_first(info), oldest[0].id),
         head=Page(oldest, len(oldest) >= HEAD),
@@ -203,8 +207,9 @@ def _find_first(info: dict[str, Any]) -> Id:
 
 
 def _parse_group(row: Sequence[Any]) -> GroupSummary:
-    info = parse_map(row)
-    return GroupSummary(info["name"], info["pending"], info["consumers"], parse_entry_id(info["last-delivered-id"]))
+    info = dict(zip(row[::2], row[1::2], strict=True))
+    raw = info[b"name"]
+    return GroupSummary(raw, display(raw), info[b"pending"], info[b"consumers"], info[b"last-delivered-id"])
 
 
 def _parse_rows(reply: Sequence[Any]) -> tuple[PendingRow, ...]:

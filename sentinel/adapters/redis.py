@@ -14,6 +14,7 @@ from typing import Any
 
 import redis.asyncio as aredis
 from redis import exceptions as rx
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -33,6 +34,7 @@ Command = Sequence[Any]
 _GUIDANCE = {
     "OOM": "free memory or raise maxmemory: writes are refused although reads and PING work",
     "READONLY": "the server is a replica: point the address at the primary",
+    "MASTERDOWN": "this replica has lost its primary: bring that back, or point the address at the new one",
     "MISCONF": "persistence fails: look at the server's disk and log",
     "NOREPLICAS": "too few replicas are in sync (min-replicas-to-write)",
     "BUSY": "a script blocks the server: SCRIPT KILL, or wait",
@@ -104,6 +106,7 @@ class RedisClient:
         if not commands:
             return []
         async with self._translated(), self._client.pipeline(transaction=transaction) as pipe:
+            pipe.annotate_exception = _keep  # type: ignore[assignment]
             for command in commands:
                 pipe.execute_command(*command)
             replies = await pipe.execute(raise_on_error=False)
@@ -124,6 +127,27 @@ class RedisClient:
         """Close all connections."""
         await self._client.aclose()
         await self._pool.disconnect()
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[AbstractConnection]:
+        """A pooled connection for code that writes and reads by itself; errors come out in our words.
+
+        It is closed when the block does not end normally: replies may still be under way.
+        """
+        async with self._translated():
+            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                yield connection
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await self._pool.release(connection)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds without a byte after which an answer is given up."""
+        return self._timeout
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
@@ -152,6 +176,10 @@ class RedisClient:
         return answer in {b"S", b"N"}
 
 
+def _keep(error: BaseException, number: int, command: object) -> None:
+    """Leave a server's error as it came: the client library would put the command, payload and all, before its code."""
+
+
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
@@ -166,10 +194,20 @@ def _unpack_transaction(replies: list[Any]) -> list[Any]:
 _CREDENTIALS = {"NOAUTH", "WRONGPASS"}
 
 
+_NO_MULTI = "EXEC without MULTI"
+"""MULTI was refused, and nothing but a missing right refuses MULTI."""
+_DISCARDED = "Transaction discarded because of: "
+
+
 def translate(error: BaseException) -> TargetError:
     """A client library's error in our words: who is to blame, what to do next."""
     text = str(error).strip() or type(error).__name__
+    if _NO_MULTI in text:
+        return NotMeasurable("permission denied: the 'multi' command", "add +multi to sentinel's ACL", code="NOPERM")
+    text = text.rpartition(_DISCARDED)[2]
     code = _code(error, text)
+    if code in _CUT_OFF and not text.startswith(code):
+        text = f"{code} {text}"
     for kind, make in _BY_TYPE:
         if isinstance(error, kind):
             return make(text, code)
@@ -193,6 +231,9 @@ _CODE_OF_TYPE: dict[type[BaseException], str] = {
     rx.MasterDownError: "MASTERDOWN",
     rx.ClusterDownError: "CLUSTERDOWN",
 }
+
+_CUT_OFF = {*_CODE_OF_TYPE.values()} - {"WRONGPASS"}
+"""Codes that the client library takes off a message: operators search for them."""
 
 
 def _credentials(text: str, code: str) -> TargetError:

@@ -87,40 +87,44 @@ def parse_snapshot(replies: Sequence[Any], groups: Sequence[str], *, deletions: 
     for reply in replies[:3]:
         if isinstance(reply, TargetError):
             raise reply
-    info = parse_map(replies[1])
-    if "entries-added" not in info:
+    info = _map_fields(replies[1])
+    if b"entries-added" not in info:
         raise NotMeasurable(
             "the server is too old: Redis 7.0 or Valkey is needed to count deliveries",
             "upgrade the server; its XINFO STREAM has no entries-added",
             code="TOO_OLD",
         )
     oldest = {name: _parse_oldest(reply) for name, reply in zip(groups, replies[3:], strict=False)}
-    views = [parse_group(parse_map(reply), oldest) for reply in replies[2]]
-    newest = info.get("last-entry")
+    views = [_read_group(_map_fields(reply), oldest) for reply in replies[2]]
+    newest = info.get(b"last-entry")
     return StreamView(
         now=parse_time(replies[0]),
-        added=info["entries-added"],
-        length=info["length"],
-        last=parse_entry_id(info["last-generated-id"]),
-        first=parse_entry_id(info["recorded-first-entry-id"]),
-        max_deleted=parse_entry_id(info["max-deleted-entry-id"]),
+        added=info[b"entries-added"],
+        length=info[b"length"],
+        last=parse_entry_id(info[b"last-generated-id"]),
+        first=parse_entry_id(info[b"recorded-first-entry-id"]),
+        max_deleted=parse_entry_id(info[b"max-deleted-entry-id"]),
         groups={view.name: view for view in views},
         deletions=deletions,
         claims=claims,
-        entry_bytes=sum(len(part) for part in newest[1]) if newest else 0,
+        entry_bytes=sum(map(len, newest[1])) if newest else 0,
     )
 
 
-def parse_group(info: Mapping[str, Any], oldest: Mapping[str, Id | None]) -> GroupView:
+def _map_fields(reply: Sequence[Any]) -> dict[bytes, Any]:
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _read_group(info: Mapping[bytes, Any], oldest: Mapping[str, Id | None]) -> GroupView:
     """One group of XINFO GROUPS."""
-    name = display(info["name"])
+    name = display(info[b"name"])
     return GroupView(
         name=name,
-        last_delivered=parse_entry_id(info["last-delivered-id"]),
-        pending=info["pending"],
-        consumers=info["consumers"],
-        entries_read=info.get("entries-read"),
-        lag=info.get("lag"),
+        last_delivered=parse_entry_id(info[b"last-delivered-id"]),
+        pending=info[b"pending"],
+        consumers=info[b"consumers"],
+        entries_read=info.get(b"entries-read"),
+        lag=info.get(b"lag"),
         oldest_pending=oldest.get(name),
     )
 

@@ -23,6 +23,11 @@ CHUNK = timedelta(minutes=15)
 MAX_CHUNKS = 8
 
 
+SHOWN_WITHIN = 1.0
+"""Seconds. PostgreSQL stamps a transaction (and so `created_at`) before it shows it in pg_stat_activity; on a starved
+machine there is time between the two, in which the horizon would be too young and the task missed for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is counted again later."""
@@ -54,10 +59,10 @@ def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator
     """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon; eight at a time.
 
     `delay` counts from the horizon and not from now: an assignment that was made in time may still
-    be uncommitted in a transaction that began before.
+    be uncommitted in a transaction that began before. It is at least `SHOWN_WITHIN`.
     """
-    end = horizon.capped - timedelta(seconds=delay)
-    final = horizon.exact - timedelta(seconds=delay)
+    distance = timedelta(seconds=max(delay, SHOWN_WITHIN))
+    end, final = horizon.capped - distance, horizon.exact - distance
     start = watermark
     for _ in range(MAX_CHUNKS):
         if start >= end:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 from sentinel.core.delivery import ZERO, Id
+from sentinel.core.delivery.fleet import OLDEST_PLAUSIBLE
 
 EARLY = 2.0
 """An entry may be older than its assignment by so many seconds: published before the transaction's clock reading."""
@@ -113,10 +114,9 @@ def _open_json(value: Any) -> Any:
         return None
 
 
-def choose(found: Sequence[T], count: int, name: Mapping[int, str]) -> list[T]:
+def choose(found: Iterable[T], count: int, name: Callable[[T], str]) -> list[T]:
     """At most `count`, by the hash of their names: a sample that favours nobody and needs no dice."""
-    order = sorted(range(len(found)), key=lambda n: blake2b(name[n].encode()).digest())
-    return [found[n] for n in order[:count]]
+    return sorted(found, key=lambda each: blake2b(name(each).encode()).digest())[:count]
 
 
 # --- database → bus -----------------------------------------------------------------------------
@@ -130,6 +130,11 @@ class Assignment:
     agent: str
     stream: str
     at: float
+
+
+def has_time(entry: Id) -> bool:
+    """Whether an id can be a publication time: below the year 2001 it is a number that a producer chose."""
+    return entry[0] >= OLDEST_PLAUSIBLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ class Extent:
         A stream whose oldest entry is younger may have been trimmed, or evicted and made anew: nobody can tell.
         """
         start = (int(since * 1000), 0)
-        return self.exists and ZERO < self.first <= start and self.max_deleted < start
+        return self.exists and has_time(self.first) and self.first <= start and self.max_deleted < start
 
 
 def decide_published(at: float, within: float, seen: Sequence[Id], extent: Extent, *, complete: bool) -> Verdict:
@@ -205,9 +210,11 @@ def decide_effect(entry: Delivered, task: TaskNow | None, now: float, within: fl
 
     Who has the task of another assignment, another agent or of no row at all can't be judged by this entry.
     """
+    if entry.acked is None:
+        return Verdict.WAIT
     if task is not None and not task.assigned:
         return Verdict.GOOD
-    if entry.acked is None or now - entry.acked < within:
+    if now - entry.acked < within:
         return Verdict.WAIT
     if task is None or (entry.agent and task.agent != entry.agent):
         return Verdict.UNMEASURABLE

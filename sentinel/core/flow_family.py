@@ -5,7 +5,7 @@ A master and its child are written by different transactions, so that a disagree
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from sentinel.core.stall import Sight
@@ -55,11 +55,14 @@ class Disagreement:
 
 
 def find_disagreements(
-    kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules, *, need_master: bool
+    kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules, working: Set[str], *, need_master: bool
 ) -> Iterator[Disagreement]:
-    """All disagreements of one table of children; a master is named once per reason."""
+    """All disagreements of one table of children; a master is named once per reason.
+
+    `working`: masters with an open child in any table.
+    """
     named: set[tuple[str, str]] = set()
-    found = [*_from_children(kin, rules, need_master=need_master), *_from_masters(kin, done, rules)]
+    found = [*_from_children(kin, rules, need_master=need_master), *_from_masters(done, rules, working)]
     for one in found:
         if (one.reason, one.subject.id) not in named:
             named.add((one.reason, one.subject.id))
@@ -80,8 +83,7 @@ def _from_children(kin: Sequence[Kin], rules: MasterRules, *, need_master: bool)
             yield Disagreement(master, "master_initialized", text, _proven(rules, child, master), True)
 
 
-def _from_masters(kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules) -> Iterator[Disagreement]:
-    working = {pair.master.id for pair in kin if pair.master is not None}
+def _from_masters(done: Sequence[Done], rules: MasterRules, working: Set[str]) -> Iterator[Disagreement]:
     for one in done:
         master, text = one.master, f"child {one.child:.80} is {one.child_status}"
         proven = _least(rules, one.child_changed, master.changed_age)

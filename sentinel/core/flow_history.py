@@ -15,6 +15,7 @@ from sentinel.core.stall import Change, Memory, Order, Sight, compare, dump_memo
 
 OTHER = "_other_"
 NEW = "_new_"
+DELETED = "_deleted_"
 REGRESSIONS = ("progress", "status", "phase")
 _PAIRS = 50
 _TRANSITIONS = 200
@@ -96,6 +97,10 @@ class History:
         for sight in look.gone:
             if sight.id in before:
                 self._advance(past, before[sight.id], sight, order)
+        found = past.flows.keys() | {sight.id for sight in look.gone}
+        for key in before.keys() - found if look.saw_all else ():
+            deleted = Sight(key, before[key].type, DELETED, look.now)
+            self._note(deleted, compare(before[key], deleted, order, look.now)[1])
         past.looked, past.saw_all = look.now, look.saw_all
         return past.flows
 
@@ -119,9 +124,10 @@ class History:
         if change.before == change.after:
             return
         self._count_transition(sight, change.before, change.after)
-        left, entered = self.pair(sight.type, change.before), self.pair(sight.type, change.after)
+        left = self.pair(sight.type, change.before)
         self.passages.pop(left, None)
-        self._passage(entered, sight.now).entries += 1
+        if change.after != DELETED:
+            self._passage(self.pair(sight.type, change.after), sight.now).entries += 1
         if change.stay is not None and left[0] != OTHER:
             self.sketches.setdefault(left, Sketch()).add(change.stay, sight.now)
             self.observed.setdefault(left, Observed()).add(change.stay)

@@ -61,6 +61,9 @@ class Count:
         return Count(self.n + other.n, self.exact and other.exact)
 
 
+NO_ENTRIES = Count()
+
+
 def find_overdue_bound(now: float, deadline: float) -> Id:
     """The first id that is *not* overdue: published after `now - deadline` (seconds, server's clock)."""
     return (int((now - deadline) * 1000) + 1, 0)

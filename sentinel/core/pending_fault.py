@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.delivery import Id, format_id
-from sentinel.core.pending import ConsumerView, Count, PendingRow, Roster
+from sentinel.core.pending import NO_ENTRIES, ConsumerView, Count, PendingRow, Roster
 from sentinel.core.quantity import format_duration
 
 MAX_SAMPLES = 10
@@ -48,11 +48,11 @@ class Standing:
     group: str
     pending: int = 0
     consumers: int = 0
-    overdue: Count | None = Count()
+    overdue: Count | None = NO_ENTRIES
     oldest: float | None = None
-    missing: Count = Count()
-    poison: Count = Count()
-    redelivered: Count = Count()
+    missing: Count = NO_ENTRIES
+    poison: Count = NO_ENTRIES
+    redelivered: Count = NO_ENTRIES
     poison_ids: Mapping[Id, int] = field(default_factory=dict)
     rows: Sequence[PendingRow] = ()
     bound: Id = (0, 0)
@@ -96,11 +96,13 @@ def quote(name: str) -> str:
 
 def find_faults(standing: Standing, limits: Limits) -> list[Fault]:
     """Everything wrong with one group, worst first."""
-    found = [_find_missing(standing), _find_poison(standing, limits), _find_overdue(standing, limits)]
     roster = standing.roster
+    found: list[Fault | None] = []
+    if standing.pending:
+        found += [_find_missing(standing), _find_poison(standing, limits), _find_overdue(standing, limits)]
     if roster is not None:
         found += [_find_dead(standing, each, roster, limits) for each in roster.dead]
-        found += [_find_unknown(standing, roster, limits), _find_ghosts(standing, roster, limits)]
+        found += [_find_unknown(standing, roster), _find_ghosts(standing, roster, limits)]
     return [fault for fault in found if fault is not None]
 
 
@@ -123,6 +125,7 @@ def _find_poison(standing: Standing, limits: Limits) -> Fault | None:
         for entry, count in ((entry, standing.poison_ids[entry]) for entry in ids)
     ]
     text = f"{standing.poison} delivered more than {limits.poison_after} times"
+    text += "" if standing.poison.exact else f", counts of {standing.coverage:.0%} of the pending were read"
     first = format_id(ids[0]) if ids else ""
     look = f"XRANGE {quote(standing.stream)} {first} {first}"
     joined = " ".join(map(format_id, ids))
@@ -150,7 +153,7 @@ def _find_dead(standing: Standing, consumer: ConsumerView, roster: Roster, limit
     return _fault("dead_consumer", standing, Count(consumer.pending), text, samples, cure)
 
 
-def _find_unknown(standing: Standing, roster: Roster, limits: Limits) -> Fault | None:
+def _find_unknown(standing: Standing, roster: Roster) -> Fault | None:
     if not roster.unknown:
         return None
     count = len(roster.unknown)
@@ -169,7 +172,8 @@ def _find_ghosts(standing: Standing, roster: Roster, limits: Limits) -> Fault | 
     count = len(roster.ghosts)
     if count <= limits.max_ghosts:
         return None
-    text = f"{count:,} consumers hold nothing and are silent for over {format_duration(limits.ghost_after)}"
+    since = roster.ghosts[-1].since
+    text = f"{count:,} consumers hold nothing, {since} more than {format_duration(limits.ghost_after)} ago"
     name = quote(roster.ghosts[-1].name)
     cure = f"XGROUP DELCONSUMER {_place(standing)} {name}, and so on, each only while its pending is 0"
     return _fault("ghost_consumers", standing, Count(count), text, _describe_consumers(roster.ghosts[::-1]), cure)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from sentinel.core.quantity import format_duration
@@ -61,14 +62,16 @@ class Memory:
     phase: int = -1
     last_rank: int = -1
     last_phase: int = -1
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Ranks of statuses and phases in the order of work, by lower-case name."""
+    """Ranks of statuses and phases in the order of work, by lower-case name; `initial`: the status of creation."""
 
     statuses: Mapping[str, int] = field(default_factory=dict)
     phases: Mapping[str, int] = field(default_factory=dict)
+    initial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ def first_look(sight: Sight, order: Order, previous: float | None) -> Memory:
     """Remember a flow that is new to us; `previous`: the look before, at which it was not there (None: unknown)."""
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
     exact = _exact_entry(sight)
+    if exact is None and sight.status == order.initial and (sight.created_age or -1.0) >= 0:
+        exact = sight.now - (sight.created_age or 0.0)
     entered = exact if exact is not None else previous
     since = exact if exact is not None else sight.now
     return Memory(
@@ -101,6 +106,7 @@ def first_look(sight: Sight, order: Order, previous: float | None) -> Memory:
         phase,
         rank,
         phase,
+        sight.type,
     )
 
 
@@ -112,7 +118,8 @@ def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tupl
     left = sight.now if exact is None else exact
     entered = before.entered if same else (previous if exact is None else exact)
     since = before.since if same else left
-    moved = sight.now if sight.mark != before.mark else before.moved
+    mark = sight.mark
+    moved = sight.now if mark != before.mark else before.moved
     peaks = [value for value in (before.peak, sight.progress) if value is not None]
     memory = Memory(
         sight.status,
@@ -120,16 +127,17 @@ def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tupl
         entered,
         sight.progress,
         moved,
-        sight.mark,
+        mark,
         max(peaks, default=None),
         max(before.rank, rank),
         max(before.phase, phase),
         rank,
         phase,
+        sight.type,
     )
     regressions = tuple(_find_regressions(before, sight, rank, phase))
     fresh = (sight.changed_age or 0.0) <= sight.now - previous + AHEAD
-    touched = fresh if sight.mark != before.mark else None
+    touched = fresh if mark != before.mark else None
     if same:
         return memory, Change(regressions=regressions, is_touched=touched)
     stay = None if before.entered is None else max(0.0, left - before.entered)
@@ -152,9 +160,12 @@ def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> It
         yield "phase"
 
 
+_values_of = attrgetter(*(each.name for each in fields(Memory)))
+
+
 def dump_memory(memory: Memory) -> list[Any]:
     """JSON-able; `Memory(*document)` reads it."""
-    return list(asdict(memory).values())
+    return list(_values_of(memory))
 
 
 def age_in_status(sight: Sight, memory: Memory, initial: str, *, trust_changed: bool) -> float:
@@ -206,9 +217,7 @@ class Rules:
 
 
 def find_reasons(sight: Sight, memory: Memory, rules: Rules, age: float, longest: float) -> dict[str, str]:
-    """Reason → what blocks it, in words; empty for a flow that moves or waits for people."""
-    if sight.waits or sight.status in rules.waiting:
-        return {}
+    """Reason → what blocks it, in words; empty for a flow that moves. Those that wait for people are not asked for."""
     begun, still = sight.status != rules.initial, sight.now - memory.moved
     found: dict[str, str] = {}
     if age > longest:

@@ -73,6 +73,7 @@ class Reader:
         self._context = context
         self._client = ledger.client.dedicated(BLOCK_MS / 1000 + 2)
         self._highest = -1
+        self._heard = self.booted
         self._closed = False
         self._task = asyncio.create_task(self._live(), name=f"canary reader {ledger.stream}")
 
@@ -106,9 +107,10 @@ class Reader:
                 failures = min(failures + 1, 10)
 
     async def _rest(self, error: TargetError, failures: int) -> None:
-        """Keep the error for the next run, unless only the group is gone, and wait before the next try."""
-        if error.code not in GROUP_GONE:
+        """Keep the error for the next run, unless only the group is gone or we stood still; wait for the next try."""
+        if error.code not in GROUP_GONE and not self._context.stalled(self._heard):
             self.error = error
+        self._heard = self._context.monotonic()
         self.connected = float("-inf")
         if not self._closed:
             await asyncio.sleep(min(5.0, 0.05 * 2**failures))
@@ -132,7 +134,7 @@ class Reader:
     async def _read_new(self) -> None:
         issued = self._context.monotonic()
         entries = await self._read(b">", "BLOCK", BLOCK_MS)
-        received = self._context.monotonic()
+        received = self._heard = self._context.monotonic()
         self.error = None
         for entry, fields in entries:
             await self._receive(entry, fields, received, again=False)
@@ -280,7 +282,8 @@ async def _send_burst(state: CanaryState, reader: Reader, options: CanaryOptions
         try:
             await reader.ledger.publish(seq, fields, context.utcnow().timestamp())
         except TargetUnreachable as error:  # sent or not? The reader or the reaper will know
-            raise TargetUnreachable(f"ack lost, a canary may be sent or not: {error.message}", error.guidance) from error
+            text = f"ack lost, the canary may be there or not: {error.message}"
+            raise TargetUnreachable(text, error.guidance) from error
         except TargetError:
             state.arrive(seq)
             raise

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from sentinel.adapters.bus_watch import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
 from sentinel.core.delivery import ACK, OUTCOMES, Deadlines, StreamAccount, format_id
-from sentinel.core.delivery.fleet import Naming, Standing, aggregate, matches, stand
+from sentinel.core.delivery.board import Board
+from sentinel.core.delivery.fleet import Naming, Standing, Totals, matches
 from sentinel.core.delivery.statement import (
     describe_figures,
     describe_worst,
@@ -54,6 +55,9 @@ class DeliveryOptions(Options):
         None, gt=0, description="an entry must be delivered this long after publishing; default: deadline"
     )
     max_streams: int = Field(1000, ge=1, description="watch at most so many streams")
+    streams_per_run: int = Field(
+        1000, ge=1, description="look at so many streams a run, at the others in the next; deadlines blur with it"
+    )
     window: Duration = Field(60.0, gt=0, description="the verdict rests on what was settled this recently")
     down_below: Percentage = Field(0.5, description="down when the acknowledged share of the window is lower")
     min_events: int = Field(20, ge=1, description="judge the share only with so many settled entries")
@@ -67,7 +71,8 @@ class DeliveryOptions(Options):
     def scope(self) -> Scope:
         """What is watched."""
         groups = [*self.groups.include, *self.groups.required]
-        return Scope(self.streams.include, self.streams.exclude, groups, self.groups.exclude, self.max_streams)
+        streams, limits = self.streams, (self.max_streams, self.streams_per_run)
+        return Scope(streams.include, streams.exclude, groups, self.groups.exclude, *limits)
 
     @property
     def naming(self) -> Naming:
@@ -83,6 +88,34 @@ class DeliveryState:
         self.watch: BusWatch | None = None
         self.window = Window(60.0)
         self.lost_before = 0
+        self.board = Board()
+        self.troubles: dict[str, list[Trouble]] = {}
+        self._options: DeliveryOptions | None = None
+
+    def tally(self, options: DeliveryOptions, sight: Sight) -> None:
+        """Bring the board up to date: what moved, and what changes by time alone."""
+        watch, naming = self.open(options), options.naming
+        names = watch.take_moved() | self.board.list_stale(sight.now) | set(self.troubles)
+        names |= {name for name, _ in sight.overdue}
+        if options != self._options:
+            self.board, self.troubles, self._options = Board(), {}, options
+            names = set(watch.accounts)
+        for name in names:
+            self._put(options, naming, sight, name)
+
+    def _put(self, options: DeliveryOptions, naming: Naming, sight: Sight, name: str) -> None:
+        watch = self.open(options)
+        account = watch.accounts.get(name)
+        self.troubles.pop(name, None)
+        if account is None:
+            self.board.remove(name)
+            return
+        overdue = {group: len(sight.overdue.get((name, group), ())) for group in account.groups}
+        self.board.put(
+            name, account, naming.stream(name), lambda group: watch.label_group(naming, name, group), overdue
+        )
+        if account.present and (found := find_group_troubles(options, {name: account})):
+            self.troubles[name] = found
 
     def open(self, options: DeliveryOptions) -> BusWatch:
         """The accounts, with the deadlines of the configuration in force."""
@@ -112,26 +145,25 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
     state: DeliveryState = context.state
     watch = state.open(options)
     sight = await watch.look(context.redis(), options.scope, options.naming)
-    present = {name: account for name, account in watch.accounts.items() if account.present}
-    troubles = [*sight.troubles, *find_group_troubles(options, present), *_find_replica(sight)]
-    standings = [
-        stand(name, group, account, len(sight.overdue.get((name, group), ())))
-        for name, account in sorted(present.items())
-        for group in sorted(_groups_of(account))
-    ]
-    totals = watch.totals(options.naming)
+    state.tally(options, sight)
+    board = state.board
+    known = [trouble for name in sorted(state.troubles) for trouble in state.troubles[name]]
+    troubles = [*sight.troubles, *known, *_find_replica(sight)]
+    standings = board.list_standings()
+    totals = watch.retired.copy()
+    totals.merge(board.totals)
     totals.touch(options.streams.include, options.groups.required)
     lost = sum(sums["lost_before_read_total"] for sums in totals.groups.values())
     state.window.add(tally(sight.now, sight.settlements, lost - state.lost_before, sight.breaks))
     state.lost_before = lost
-    account = describe_account(options, watch, standings)
-    status = judge(options, state.window, sight, standings, troubles)
+    account = describe_account(options, watch, board, totals)
+    status = judge(options, state.window, sight, standings, troubles, measured=board.measured > 0)
     return Finding(
         status=status,
-        detail=describe(options, account, state.window, standings, troubles),
+        detail=describe(options, account, state.window, standings, troubles, measured=board.measured > 0),
         rows=[
             *totals.rows(),
-            *_gauge_rows(options, watch, present, standings),
+            *_gauge_rows(options, board),
             *_server_rows(sight, watch),
         ],
         evidence={
@@ -139,7 +171,8 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
             "troubles": [_describe_trouble(trouble) for trouble in troubles[:WORST]],
             "events": state.window.breaks[-WORST:],
             "samples": describe_samples(watch, sight, standings),
-            "not_measurable": _list_groupless(present)[:WORST],
+            "not_measurable": [f"{name}: no group, not measurable" for name in sorted(board.groupless)[:WORST]],
+            "poll": describe_poll(watch, sight),
             "capability": watch.capability.family,
             "note": watch.capability_note,
         },
@@ -157,6 +190,8 @@ def judge(
     sight: Sight,
     standings: Sequence[Standing],
     troubles: Sequence[Trouble],
+    *,
+    measured: bool,
 ) -> Status:
     """down: most of the window missed; degraded: something missed, lost or broken; unknown: nothing to judge."""
     if window.is_below(options.down_below, options.min_events):
@@ -164,7 +199,7 @@ def judge(
     if window.lost or window.breaks or _has_missed(options, sight, standings):
         return Status.DEGRADED
     verdicts = [Status.DEGRADED if trouble.fault else Status.UNKNOWN for trouble in troubles]
-    return worst([*verdicts, Status.UP if standings else Status.UNKNOWN])
+    return worst([*verdicts, Status.UP if measured else Status.UNKNOWN])
 
 
 def _has_missed(options: DeliveryOptions, sight: Sight, standings: Sequence[Standing]) -> bool:
@@ -202,10 +237,6 @@ def _groups_of(account: StreamAccount) -> Iterable[str]:
     return account.view.groups if account.view else ()
 
 
-def _list_groupless(present: dict[str, StreamAccount]) -> list[str]:
-    return [f"{name}: no group, not measurable" for name, a in sorted(present.items()) if not _groups_of(a)]
-
-
 # -- words ----------------------------------------------------------------------------------------
 
 
@@ -215,6 +246,8 @@ def describe(
     window: Window,
     standings: Sequence[Standing],
     troubles: Sequence[Trouble],
+    *,
+    measured: bool,
 ) -> str:
     """One line: the worst news first, then the figures."""
     news = []
@@ -226,7 +259,7 @@ def describe(
     news += [f"{trouble.subject}: {trouble.problem}" for trouble in troubles[:1]]
     if len(troubles) > 1:
         news.append(f"{len(troubles) - 1} more")
-    if not standings:
+    if not measured:
         return "; ".join([*news, "no stream with a group matches: nothing to measure"])
     ratio = describe_ratio(account["ratio"])
     seconds = format_duration(options.deadline)
@@ -283,27 +316,29 @@ def _guide(status: Status, troubles: Sequence[Trouble], standings: Sequence[Stan
 # -- figures --------------------------------------------------------------------------------------
 
 
-def describe_account(options: DeliveryOptions, watch: BusWatch, standings: Sequence[Standing]) -> dict[str, Any]:
+def describe_account(options: DeliveryOptions, watch: BusWatch, board: Board, totals: Totals) -> dict[str, Any]:
     """Where everything stands that was published to a judged group since the watch began."""
-    groups = [
-        (name, group, account.account_of(group), account.groups[group].settled)
-        for name, account in watch.accounts.items()
-        for group in account.groups
+    worst = [
+        (name, group, account, watch.accounts[name].groups[group].settled)
+        for name in board.pick(WORST)
+        for group, account in board.cards[name].figures.items()
     ]
-    total = sum_accounts([watch.departed, *(account for _, _, account, _ in groups)])
-    departed = watch.retired.groups.values()
-    settled = {
-        outcome: sum(counts[outcome] for *_, counts in groups) + sum(sums[outcome] for sums in departed)
-        for outcome in OUTCOMES
-    }
+    settled = {outcome: sum(sums[outcome] for sums in totals.groups.values()) for outcome in OUTCOMES}
+    standings = [each for name in {name for name, *_ in worst} for each in board.cards[name].standings]
     return {
-        **describe_figures(total),
+        **describe_figures(sum_accounts([watch.departed, board.sum_figures()])),
         "settled": settled,
         "ratio": find_ratio(settled),
         "deadline_seconds": options.deadline,
-        "entries": sum(account.published for account in watch.accounts.values()),
-        "streams": describe_worst(groups, standings, WORST),
+        "entries": sum(sums["published_total"] for sums in board.totals.streams.values()),
+        "streams": describe_worst(worst, standings, WORST),
     }
+
+
+def describe_poll(watch: BusWatch, sight: Sight) -> dict[str, float]:
+    """How wide a poll really is: an entry is judged so much later than its deadline says, at most."""
+    oldest = min((account.now for account in watch.accounts.values() if account.present), default=sight.now)
+    return {"streams": len(watch.accounts), "read": sight.read, "width_seconds": round(sight.now - oldest, 3)}
 
 
 def describe_samples(watch: BusWatch, sight: Sight, standings: Sequence[Standing]) -> list[dict[str, Any]]:
@@ -338,28 +373,12 @@ def describe_samples(watch: BusWatch, sight: Sight, standings: Sequence[Standing
     return samples
 
 
-def _gauge_rows(
-    options: DeliveryOptions,
-    watch: BusWatch,
-    present: dict[str, StreamAccount],
-    standings: Sequence[Standing],
-) -> list[Row]:
-    naming = options.naming
-    labels = {(s.stream, s.group): watch.label_group(naming, s.stream, s.group) for s in standings}
-    rows = aggregate(standings, labels)
+def _gauge_rows(options: DeliveryOptions, board: Board) -> list[Row]:
+    rows = board.group_rows()
     for pattern in options.streams.include:
         for stage, seconds in (("deliver", options.deadlines.deliver), ("ack", options.deadline)):
             rows.append(Row({"stream": pattern, "stage": stage}, {"deadline_seconds": seconds}))
-        views = [
-            account.view
-            for name, account in present.items()
-            if naming.stream(name) == pattern and account.view is not None
-        ]
-        values = {"stream_entries": float(sum(view.length for view in views))}
-        times = [view.last[0] / 1000 for view in views if view.last[0] > 10**12]
-        if times:
-            values["last_published_timestamp_seconds"] = max(times)
-        rows.append(Row({"stream": pattern}, values))
+        rows.append(Row({"stream": pattern}, board.stream_values(pattern)))
     return rows
 
 

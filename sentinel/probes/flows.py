@@ -1,222 +1,326 @@
-"""Kind `flows`: do the flows of a table get on, or are they stuck?
+"""Kind `flows`: do the flows of one or several tables get on, or are they stuck, and what blocks them?
 
-One table per check, by a mapping of its columns. Three ways of being stuck (measurement.md §5): `overdue` (too long
-in one status), `no_progress` (progress has not changed for too long, whatever updated_at says, platforms.md R13) and
-`regression` (progress or status behind where it has been). The last two need sentinel's own history of each flow,
-which survives a restart.
+Every table by a mapping of its columns. What is stuck is judged by sentinel's own history of each flow, which
+survives a restart (measurement.md §5; platforms.md R11 to R14): a monitor that touches updated_at moves nothing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
-from sentinel.adapters.postgres import Query, Record, identifier
+from sentinel.adapters.flow_queries import FlowTable, Statements, read_stays, select_stays
+from sentinel.adapters.flow_reader import Reading, Source, prove_sources, read_crew, read_flows
+from sentinel.adapters.postgres import Query
+from sentinel.adapters.relation import Relation
+from sentinel.core.dwell import DAY
+from sentinel.core.flow_family import DISAGREEMENTS, MasterRules
+from sentinel.core.flow_history import OTHER, History, Pair
+from sentinel.core.flow_verdict import Families, Flow, TableRules, judge
 from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.quantity import Duration, format_duration
-from sentinel.errors import NotMeasurable
+from sentinel.core.stall import AHEAD, Crew, Order, Rules
 from sentinel.probes import Context, Kind, Options
 
-REASONS = ("overdue", "no_progress", "regression")
+REMEDIES = {
+    "overdue": "look at these flows and what works on them",
+    "no_progress": "the row is there, its values stand still: look at its worker",
+    "regression": "find out who set progress, status or phase back",
+    "phase_order": "a later phase is done before an earlier one: look at what skipped it",
+    "full_but_open": "the work is done: close the flow, or find what should have closed it",
+    "no_worker": "assign a worker",
+    "worker_unknown": "the worker is not registered: assign another one",
+    "worker_dead": "restart the worker, or hand its flows to a live one",
+    "no_exits": "flows enter this status and none leaves it: look at what should take them on",
+    "master_initialized": "the child works, the master was never told: set its status",
+    "master_finished": "the master is over, the child goes on: stop the child or mend the master",
+    "child_finished": "every child is over, the master waits on: move it on",
+    "no_master": "correct the reference of the child, or set require_master: false",
+}
+_UNMAPPED = "unmapped: name each status under active, waiting or terminal, or map it under statuses"
+_PROVE_EVERY = 60.0
 _SAMPLES = 5
-_LABEL_SETS = 50
-_OTHER = "_other_"
 
 
-class FlowsOptions(Options):
-    """Options of `flows`. Statuses are compared without regard to case."""
+class Table(Options):
+    """One table of flows: its columns, its statuses and what is normal. Statuses are compared without case."""
 
-    resource: str | None = Field(None, description="PostgreSQL resource with the table")
-    table: str = Field(description="table of the flows, with its schema: public.flows")
+    table: str = Field(min_length=1, description="table of the flows, with its schema: public.flows")
     id: str = Field("id", description="column with the identity of a flow")
     type: str | None = Field(None, description="column with the type of a flow")
     flow_type: str = Field("flow", description="type of all flows, when no column tells it")
-    status: str = Field("status", description="column with the status")
-    progress: str | None = Field(None, description="column with the progress, any number (also as text)")
-    created_at: str = Field("created_at", description="column with the time of creation")
+    status: str = Field("status", description="column with the status; column->key->key reads from JSON")
+    progress: str | list[str] | None = Field(
+        None, description="column with the progress, any number (also as text); two columns: done and total"
+    )
+    phase: str | None = Field(None, description="column with the phase")
+    phases: list[str] = Field([], description="phases in the order of work: going back is a regression")
+    phase_flags: list[str] = Field([], description="boolean columns of the phases, in the order of work")
+    counters: list[str] = Field([], description="columns whose change is progress, too")
+    created_at: str | None = Field("created_at", description="column with the time of creation")
     changed_at: str | None = Field("updated_at", description="column with the time of the last change")
-    worker: str | None = Field(None, description="column with the worker, shown with samples")
+    status_changed_at: str | None = Field(None, description="column with the time of the last change of status")
+    worker: str | None = Field(None, description="column with the worker")
     initial: str = Field("initialized", description="status of a flow that nobody has begun")
+    active: list[str] = Field([], description="statuses of work; when given, a status that nothing names is reported")
     terminal: list[str] = Field(["completed", "failed", "cancelled"], description="statuses of flows that are over")
     waiting: list[str] = Field([], description="statuses that wait for people: never stuck")
+    waiting_flags: list[str] = Field([], description="boolean columns, or column->key in JSON, that say the same")
+    statuses: dict[str, str] = Field({}, description="other spellings: text in the table, status that it means")
     order: list[str] = Field([], description="statuses in the order of work: going back is a regression")
-    overdue_after: Duration = Field(3600.0, description="longest stay in one status")
+    overdue_after: Duration = Field(3600.0, description="longest stay in one status, while none is learned")
     initial_overdue_after: Duration | None = Field(None, description="longest stay in the initial status")
-    overdue: dict[str, Duration] = Field({}, description="longest stay by status, in place of overdue_after")
+    overdue: dict[str, Duration] = Field({}, description="longest stay by status; wins over what is learned")
     no_progress_after: Duration | None = Field(1800.0, description="longest time without a change of progress")
-    max_flows: int = Field(5000, gt=0, le=100_000, description="open flows to read, oldest first")
+    no_worker_after: Duration | None = Field(
+        None, description="longest time in a begun status without a worker; default: when the flow is overdue"
+    )
+    full: float | None = Field(100.0, description="progress at which a flow should be over; null: never judged")
 
-    def longest_stay(self, status: str) -> float:
-        """Seconds that a flow may stay in this status (lower case)."""
-        own = {name.lower(): seconds for name, seconds in self.overdue.items()}
-        if status == self.initial.lower() and self.initial_overdue_after is not None:
-            return own.get(status, self.initial_overdue_after)
-        return own.get(status, self.overdue_after)
+    def lower(self, names: Sequence[str]) -> frozenset[str]:
+        """Canonical statuses."""
+        return frozenset(name.lower() for name in names)
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Status text → canonical status, both in lower case."""
+        return {text.lower(): meant.lower() for text, meant in self.statuses.items()}
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the configuration claims to name every status."""
+        return bool(self.active or self.statuses)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every status that the configuration names."""
+        named = [self.initial, *self.active, *self.terminal, *self.waiting, *self.order, *self.overdue]
+        return self.lower([*named, *self.statuses.values()])
+
+    @property
+    def flow_table(self) -> FlowTable:
+        """The columns; terminal texts are those of the table, before the mapping."""
+        over, aliases = self.lower(self.terminal), self.aliases
+        raw = {text for text in over if aliases.get(text, text) in over} | {
+            t for t, to in aliases.items() if to in over
+        }
+        progress = [self.progress] if isinstance(self.progress, str) else self.progress or []
+        return FlowTable(
+            self.table,
+            self.id,
+            self.status,
+            sorted(raw),
+            self.type,
+            self.worker,
+            self.phase,
+            self.created_at,
+            self.changed_at,
+            self.status_changed_at,
+            progress,
+            self.counters,
+            self.phase_flags,
+            self.waiting_flags,
+        )
+
+    @property
+    def type_of_all(self) -> str | None:
+        """The type of all flows; None when a column tells it."""
+        return None if self.type is not None else self.flow_type or Relation.of(self.table).name
+
+    @property
+    def source(self) -> Source:
+        """What to read."""
+        return Source(self.table, self.flow_table, self.aliases, self.type_of_all, self.initial.lower())
+
+    def rules(self, options: FlowsOptions, crew: Crew | None) -> TableRules:
+        """What is normal."""
+        tracked = bool(self.progress or self.counters or self.phase_flags)
+        limits = {name.lower(): seconds for name, seconds in self.overdue.items()}
+        if self.initial_overdue_after is not None:
+            limits = {self.initial.lower(): self.initial_overdue_after, **limits}
+        rules = Rules(
+            self.initial.lower(),
+            Order(_rank(self.order), _rank(self.phases), self.initial.lower()),
+            self.lower(self.waiting),
+            self.no_progress_after if tracked else None,
+            self.worker is not None,
+            self.no_worker_after,
+            self.full if self.progress else None,
+            options.disagree_after,
+            crew,
+            self.phase_flags,
+        )
+        known = self.known if self.is_mapped else None
+        return TableRules(self.source.name, rules, limits, self.overdue_after, options.learn, known)
 
 
-@dataclass(slots=True)
-class Memory:
-    """What sentinel remembers of one flow: Unix seconds by the server's clock, and how far it has been."""
-
-    status: str
-    since: float
-    progress: float | None
-    moved: float
-    peak: float | None
-    rank: int
+def _rank(names: Sequence[str]) -> dict[str, int]:
+    return {name.lower(): n for n, name in enumerate(names)}
 
 
-class FlowsState:
-    """Memory of the open flows; those that are over are forgotten."""
+class Child(Table):
+    """A table of children of the master table."""
 
-    def __init__(self, document: Any = None) -> None:
-        self.flows = {str(key): Memory(*value) for key, value in (document or {}).items()}
+    flow_type: str = Field("", description="type of all flows, when no column tells it; default: the table's name")
+    join: list[str] = Field(min_length=1, description="columns that name the master; the first that is not NULL counts")
+    master_key: str | None = Field(None, description="column of the master that they name; default: its id")
+    require_master: bool = Field(True, description="a child without a master is a disagreement")
 
-    def dump(self) -> Any:
-        """Everything: a flow that stands still for a day is seen to, also over restarts."""
-        return {key: [m.status, m.since, m.progress, m.moved, m.peak, m.rank] for key, m in self.flows.items()}
+    @property
+    def source(self) -> Source:
+        """What to read; the master's key is filled in by the check."""
+        name = f"{self.table} by {', '.join(self.join)}"
+        key, initial = self.master_key or "", self.initial.lower()
+        return Source(
+            name, self.flow_table, self.aliases, self.type_of_all, initial, self.join, key, self.require_master
+        )
+
+
+class Workers(Options):
+    """The registry of the workers."""
+
+    table: str = Field(min_length=1, description="table or view of the workers, with its schema")
+    id: str = Field("id", description="column of the worker's id")
+    status: str = Field("status", description="column of the worker's status")
+    last_heartbeat: str = Field("last_heartbeat", description="column of the last heartbeat")
+    ttl: Duration = Field(60.0, gt=0, description="a worker whose heartbeat is older is dead")
+    sleeping: list[str] = Field(["sleeping", "maintenance"], description="statuses of workers that may be silent")
+
+
+class Transitions(Options):
+    """A table of transitions, from which normal stays are learned; without it they are learned by watching."""
+
+    table: str = Field(min_length=1, description="table with one row per stay of a flow in a status")
+    flow: str = Field("flow_id", description="column with the flow")
+    status: str = Field("status", description="column with the status that was entered")
+    entered_at: str = Field("entered_at", description="column with the time of entry")
+    left_at: str | None = Field(None, description="column with the time of leaving; default: the flow's next row")
+
+
+class FlowsOptions(Table):
+    """Options of `flows`: the mapping of the only or master table, and what belongs to it."""
+
+    resource: str | None = Field(None, description="PostgreSQL resource with the tables")
+    children: list[Child] = Field([], description="tables of children of these flows")
+    workers: Workers | None = Field(None, description="registry of the workers: dead and unknown ones are found")
+    transitions: Transitions | None = Field(None, description="table of transitions of this table's flows")
+    learn: bool = Field(True, description="learn the longest normal stay per type and status from 50 stays on")
+    disagree_after: Duration = Field(60.0, description="master and child, or progress and status, may differ so long")
+    waits_for_children: list[str] = Field(
+        [], description="statuses in which a master only waits for its children; none: each but the initial one"
+    )
+    max_flows: int = Field(5000, gt=0, le=100_000, description="open flows to read per table, oldest first")
+
+    @property
+    def tables(self) -> list[Table]:
+        """The master first."""
+        return [self, *self.children]
+
+    @property
+    def sources(self) -> list[Source]:
+        """What to read, the master first."""
+        children = [replace(child.source, master_key=child.master_key or self.id) for child in self.children]
+        return [self.source, *children]
+
+    @property
+    def master_rules(self) -> MasterRules:
+        """Statuses of masters."""
+        return MasterRules(
+            self.initial.lower(),
+            self.lower(self.terminal),
+            self.lower(self.waiting),
+            self.lower(self.waits_for_children),
+        )
+
+    @property
+    def reasons(self) -> list[str]:
+        """Reasons that can be found with this configuration."""
+        found = {"overdue", "no_progress", "regression", "no_exits"}
+        found |= {"phase_order"} if any(table.phase_flags for table in self.tables) else set()
+        found |= {"full_but_open"} if any(table.progress and table.full for table in self.tables) else set()
+        found |= {"no_worker"} if any(table.worker for table in self.tables) else set()
+        found |= {"worker_unknown", "worker_dead"} if self.workers else set()
+        found |= set(DISAGREEMENTS) if self.children else set()
+        return [reason for reason in REMEDIES if reason in found]
+
+
+class FlowsState(History):
+    """The history, and what is asked less often than every run; only the history survives a restart."""
+
+    def __init__(self, document: Mapping[str, Any] | None = None) -> None:
+        super().__init__(document)
+        self.sources: list[Source] = []
+        self.statements: list[Statements] = []
+        self.proved_at = self.asked_at = float("-inf")
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """One open flow now: age in its status in seconds, and why it is stuck."""
-
-    id: str
-    type: str
-    status: str
-    worker: str
-    age: float
-    reasons: tuple[str, ...]
-
-
 async def run(options: FlowsOptions, context: Context) -> Finding:
-    """Read the open flows, compare with what was before, judge."""
+    """Read the open flows of all tables in one snapshot, compare with what was before, judge."""
+    state: FlowsState = context.state
+    sources, crew, workers = options.sources, None, options.workers
     async with context.postgres().snapshot() as query:
-        records = await _read(query, options)
-        if not records:
-            await _prove_sight(query, options)
-    flows = list(_remember(options, context.state, records[: options.max_flows]))
-    ahead = sum(record["created_age"] < -2 for record in records)
-    return _finding(options, flows, more=len(records) > options.max_flows, ahead=ahead)
+        if state.sources != sources or context.monotonic() - state.proved_at >= _PROVE_EVERY:
+            state.statements = await prove_sources(query, sources)
+            state.sources, state.proved_at = sources, context.monotonic()
+        await _ask_stays(query, options, state, context.monotonic())
+        if workers is not None:
+            columns = workers.model_dump(include={"id", "status", "last_heartbeat"})
+            crew = await read_crew(query, workers.table, columns, workers.sleeping, workers.ttl)
+        reading = await read_flows(query, sources, state.statements, state, options.max_flows)
+    families = Families(options.master_rules, reading.families, options.disagree_after)
+    rules = [table.rules(options, crew) for table in options.tables]
+    return _finding(options, state, reading, judge(state, reading.looks, rules, families, reading.now))
 
 
-async def _read(query: Query, options: FlowsOptions) -> list[Record]:
-    """Open flows, oldest first, ages in seconds by the server's clock; naive times are taken as UTC."""
-    column = {
-        name: f"f.{identifier(given)}"
-        for name in ("id", "type", "status", "progress", "created_at", "changed_at", "worker")
-        if (given := getattr(options, name))
-    }
-    age = "extract(epoch from clock_timestamp() - {})::float8"
-    sql = f"""
-select {column["id"]}::text as id, lower({column["status"]}::text) as status,
-       {column.get("type", "null")}::text as type, {column.get("progress", "null")}::text as progress,
-       {column.get("worker", "null")}::text as worker,
-       {age.format(column["created_at"])} as created_age,
-       {age.format(column.get("changed_at", column["created_at"]))} as changed_age,
-       extract(epoch from clock_timestamp())::float8 as now
-from {identifier(options.table)} as f
-where lower({column["status"]}::text) <> all(%(terminal)s)
-order by {column["created_at"]} limit %(limit)s"""  # noqa: S608 - identifiers are quoted
-    terminal = [status.lower() for status in options.terminal]
-    return await query(sql, {"terminal": terminal, "limit": options.max_flows + 1})
+async def _ask_stays(query: Query, options: FlowsOptions, state: FlowsState, now: float) -> None:
+    """Once a day: completed stays from the table of transitions."""
+    if options.transitions is None or not options.learn or now - state.asked_at < DAY:
+        return
+    for row in await query(select_stays(options.transitions.model_dump(), options.flow_table)):
+        status = row["status"] or ""
+        pair = (options.type_of_all or row["type"] or "", options.aliases.get(status, status))
+        stays = read_stays(row)
+        if pair not in state.told or stays.n > state.told[pair].n:
+            state.told[pair] = stays
+    state.asked_at = now
 
 
-async def _prove_sight(query: Query, options: FlowsOptions) -> None:
-    """No open flow is only good news for a role that row-level security hides nothing from (R15)."""
-    sql = "select row_security_active(%(table)s::regclass) as hidden"
-    if (await query(sql, {"table": identifier(options.table).replace("%%", "%")}))[0]["hidden"]:
-        raise NotMeasurable(
-            f"row-level security may hide all rows of {options.table} from this role: nothing seen is no proof",
-            "read through a narrow view, or as a role with BYPASSRLS",
-        )
+# --- the finding --------------------------------------------------------------------------------
 
 
-def _remember(options: FlowsOptions, state: FlowsState, records: Sequence[Record]) -> Iterator[Flow]:
-    order = {status.lower(): rank for rank, status in enumerate(options.order)}
-    before, state.flows = state.flows, {}
-    for record in records:
-        memory = _advance(before.get(record["id"]), record, order)
-        state.flows[record["id"]] = memory
-        yield _judged(options, record, memory, order)
-
-
-def _advance(before: Memory | None, record: Record, order: Mapping[str, int]) -> Memory:
-    status, progress, now = record["status"] or "", _number(record["progress"]), record["now"]
-    rank = order.get(status, -1)
-    if before is None:
-        return Memory(status, now, progress, now, progress, rank)
-    peaks = [value for value in (before.peak, progress) if value is not None]
-    return Memory(
-        status,
-        before.since if status == before.status else now,
-        progress,
-        before.moved if (progress, status) == (before.progress, before.status) else now,
-        max(peaks, default=None),
-        max(before.rank, rank),
-    )
-
-
-def _judged(options: FlowsOptions, record: Record, memory: Memory, order: Mapping[str, int]) -> Flow:
-    age = _age_in_status(options, record, memory)
-    waits = memory.status in {status.lower() for status in options.waiting}
-    reasons = () if waits else tuple(_reasons(options, record, memory, age, order))
-    type_ = options.flow_type if options.type is None else record["type"] or ""
-    return Flow(record["id"], type_, memory.status, record["worker"] or "", age, reasons)
-
-
-def _age_in_status(options: FlowsOptions, record: Record, memory: Memory) -> float:
-    """Exact for the initial status; else the longer of two lower bounds: since the last change, since first seen."""
-    if memory.status == options.initial.lower():
-        return max(0.0, float(record["created_age"]))
-    changed = record["changed_age"] if options.changed_at and record["changed_age"] is not None else 0.0
-    return max(0.0, float(changed), float(record["now"]) - memory.since)
-
-
-def _reasons(
-    options: FlowsOptions, record: Record, memory: Memory, age: float, order: Mapping[str, int]
-) -> Iterator[str]:
-    if age > options.longest_stay(memory.status):
-        yield "overdue"
-    begun = memory.status != options.initial.lower()
-    still = record["now"] - memory.moved
-    if options.progress and options.no_progress_after is not None and begun and still > options.no_progress_after:
-        yield "no_progress"
-    fell = memory.peak is not None and memory.progress is not None and memory.progress < memory.peak
-    if fell or 0 <= order.get(memory.status, -1) < memory.rank:
-        yield "regression"
-
-
-def _number(text: str | None) -> float | None:
-    """Progress may be stored as text (R12), also as `45%`."""
-    try:
-        return float(text.strip().rstrip("%")) if text else None
-    except ValueError:
-        return None
-
-
-def _finding(options: FlowsOptions, flows: Sequence[Flow], *, more: bool, ahead: int) -> Finding:
-    stuck = {reason: [flow for flow in flows if reason in flow.reasons] for reason in REASONS}
-    said = [_said(reason, found) for reason, found in stuck.items() if found]
-    if more:
-        said.append(f"only the oldest {options.max_flows} open flows were read")
-    if ahead:
-        said.append(f"{ahead} created in the future: a clock or a time zone is wrong")
+def _finding(options: FlowsOptions, state: FlowsState, reading: Reading, flows: Sequence[Flow]) -> Finding:
+    stuck = {reason: [flow for flow in flows if reason in flow.reasons] for reason in options.reasons}
+    wrong = {reason: found for reason, found in stuck.items() if found}
+    unmapped = Counter(flow.sight.status for flow in flows if not flow.is_mapped)
+    said = [_said(reason, found) for reason, found in wrong.items()]
+    said += [f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped" for status, n in unmapped.most_common(3)]
+    said += _reservations(options, reading, flows)
     count = sum(1 for flow in flows if flow.reasons)
+    evidence = {reason: [_sample(reason, flow) for flow in _oldest(found)] for reason, found in wrong.items()}
     return Finding(
-        Status.DEGRADED if count else Status.UP,
+        Status.DEGRADED if count else Status.UNKNOWN if unmapped else Status.UP,
         "; ".join(said) or f"{len(flows)} open, none stuck",
-        _rows(flows),
-        {reason: [_sample(flow) for flow in _oldest(found)] for reason, found in stuck.items() if found},
-        f"look at these flows and their workers in {options.table}" if count else "",
+        _rows(options, state, flows),
+        {**evidence, **({"unmapped": dict(unmapped.most_common(20))} if unmapped else {})},
+        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *([_UNMAPPED] if unmapped else [])]),
         ("stuck", f"{count}/{len(flows)}"),
     )
+
+
+def _reservations(options: FlowsOptions, reading: Reading, flows: Sequence[Flow]) -> Iterator[str]:
+    if not all(look.saw_all for look in reading.looks):
+        yield f"only the oldest {options.max_flows} open flows were read"
+    ahead = [age for flow in flows if (age := flow.sight.created_age or 0.0) < -AHEAD]
+    if ahead:
+        by = format_duration(-min(ahead))
+        yield f"{len(ahead)} created in the future, by up to {by}: a clock or a time zone is wrong"
 
 
 def _oldest(flows: Sequence[Flow]) -> list[Flow]:
@@ -226,49 +330,96 @@ def _oldest(flows: Sequence[Flow]) -> list[Flow]:
 def _said(reason: str, flows: Sequence[Flow]) -> str:
     oldest = _oldest(flows)[0]
     word = reason.replace("_", " ")
-    return f"{len(flows)} {word}, such as {oldest.id:.40} ({oldest.status}, {format_duration(oldest.age)})"
+    return f"{len(flows)} {word}, such as {oldest.sight.id:.40} ({oldest.sight.status}, {format_duration(oldest.age)})"
 
 
-def _sample(flow: Flow) -> dict[str, Any]:
-    return {"id": flow.id[:80], "status": flow.status, "worker": flow.worker[:80], "age_seconds": round(flow.age, 1)}
+def _sample(reason: str, flow: Flow) -> dict[str, Any]:
+    return {
+        "id": flow.sight.id[:80],
+        "type": flow.sight.type[:80],
+        "status": flow.sight.status[:80],
+        "worker": flow.sight.worker[:80],
+        "age_seconds": round(flow.age, 1),
+        "blocked_by": flow.reasons[reason][:300],
+    }
 
 
-def _rows(flows: Sequence[Flow]) -> list[Row]:
-    """Per type and status, the most frequent first; what is over the bound is summed up as `_other_`."""
-    groups: dict[tuple[str, str], list[Flow]] = {}
+def _rows(options: FlowsOptions, state: FlowsState, flows: Sequence[Flow]) -> list[Row]:
+    groups: dict[Pair, list[Flow]] = {}
     for flow in flows:
-        groups.setdefault((flow.type, flow.status), []).append(flow)
-    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    bounded = dict(ranked[:_LABEL_SETS])
-    if rest := [flow for _, members in ranked[_LABEL_SETS:] for flow in members]:
-        bounded[_OTHER, _OTHER] = rest
-    return [row for (type_, status), members in bounded.items() for row in _group_rows(type_, status, members)]
+        groups.setdefault(state.pair(flow.sight.type, flow.sight.status), []).append(flow)
+    rows = [row for pair, members in groups.items() for row in _group_rows(options, pair, members)]
+    rows += [
+        Row({"flow_type": key[0], "from": key[1], "to": key[2]}, {"transitions": float(n)})
+        for key, n in state.transitions.items()
+    ]
+    rows += [
+        Row({"flow_type": key[0], "kind": key[1]}, {"regressions": float(n)}) for key, n in state.regressions.items()
+    ]
+    return rows + [Row(_labels(pair), {"dwell": stays.histogram()}) for pair, stays in state.observed.items()]
 
 
-def _group_rows(type_: str, status: str, flows: Sequence[Flow]) -> Iterator[Row]:
-    labels = {"flow_type": type_, "status": status}
+def _labels(pair: Sequence[str]) -> dict[str, str]:
+    return {"flow_type": pair[0], "status": pair[1]}
+
+
+def _group_rows(options: FlowsOptions, pair: Pair, flows: Sequence[Flow]) -> Iterator[Row]:
+    labels = _labels(pair)
     yield Row(labels, {"open": float(len(flows)), "oldest_age_seconds": max(flow.age for flow in flows)})
-    for reason in REASONS:
+    if (longest := max((flow.longest or 0.0 for flow in flows), default=0.0)) and pair[0] != OTHER:
+        yield Row(labels, {"stuck_threshold": longest})
+    for reason in options.reasons:
         yield Row({**labels, "reason": reason}, {"stuck": float(sum(reason in flow.reasons for flow in flows))})
 
 
+_BY_STATUS = ("flow_type", "status")
+
 KIND = Kind(
     name="flows",
-    summary="Flows of a table: overdue in their status, without progress, going backwards",
+    summary="Flows of one or several tables: overdue, without progress, going backwards, blocked, at odds",
     options=FlowsOptions,
     run=run,
     resources={"resource": "postgres"},
     load_state=FlowsState,
     default_every=30.0,
     measurements=(
-        Measurement("open", "Open flows", "sentinel_flow_open", labels=("flow_type", "status")),
-        Measurement("stuck", "Stuck flows by reason", "sentinel_flow_stuck", labels=("flow_type", "status", "reason")),
+        Measurement("open", "Open flows", "sentinel_flow_open", labels=_BY_STATUS),
+        Measurement("stuck", "Stuck flows by reason", "sentinel_flow_stuck", labels=(*_BY_STATUS, "reason")),
         Measurement(
             "oldest_age_seconds",
             "Longest time that a flow has been in this status, at least",
             "sentinel_flow_oldest_age_seconds",
             unit="seconds",
-            labels=("flow_type", "status"),
+            labels=_BY_STATUS,
+        ),
+        Measurement(
+            "stuck_threshold",
+            "Longest normal stay: configured, else learned from completed stays, else overdue_after",
+            "sentinel_flow_stuck_threshold_seconds",
+            unit="seconds",
+            labels=_BY_STATUS,
+        ),
+        Measurement(
+            "transitions",
+            "Changes of status that were seen; of several between two looks only the sum",
+            "sentinel_flow_transitions_total",
+            "counter",
+            labels=("flow_type", "from", "to"),
+        ),
+        Measurement(
+            "regressions",
+            "Times that progress, status or phase went back",
+            "sentinel_flow_regressions_total",
+            "counter",
+            labels=("flow_type", "kind"),
+        ),
+        Measurement(
+            "dwell",
+            "Completed stays in a status; at most one interval too long, where no column tells the entry",
+            "sentinel_flow_dwell_seconds",
+            "histogram",
+            "seconds",
+            _BY_STATUS,
         ),
     ),
 )

@@ -97,6 +97,7 @@ async def run(options: RedisServerOptions, context: Context) -> Finding:
         *judge_persistence(info),
         *judge_clients(info, state),
         *_judge_clock(offset, options),
+        *_judge_rights(server_time, streams),
     ]
     return _conclude(info, state, remarks, offset, context)
 
@@ -127,15 +128,29 @@ def judge_identity(info: Mapping[str, str], state: RedisServerState, options: Re
     if role != options.role:
         remedy = f"point the resource at the {options.role}, or set role: {role}"
         remarks.append(Remark(Status.DEGRADED, f"role is {role}, expected {options.role}", remedy))
-    same_process = before[:1] == identity[:1]
-    if before and (before[2] != role or (same_process and before[1] != identity[1])):
+    if role == "slave" and info.get("master_link_status") == "down":
+        remedy = "bring its primary back, or promote it: REPLICAOF NO ONE"
+        remarks.append(Remark(Status.DEGRADED, "its link to the primary is down", remedy))
+    if before and _is_failover(before, identity, info.get("master_replid2", "")):
         state.role_changes += 1
         text = "failover: replication history changed, data loss suspected"
         remarks.append(Remark(Status.DEGRADED, text, "compare the last published ids with the producers"))
-    elif before and not same_process:
+    elif before and before[0] != identity[0]:
         text = "the server restarted: what was not persisted is lost"
         remarks.append(Remark(Status.DEGRADED, text, "compare the last published ids with the producers"))
     return remarks
+
+
+def _is_failover(before: Sequence[str], now: Sequence[str], continued: str) -> bool:
+    """Whether the role or the history changed. Identities are (run_id, master_replid, role).
+
+    `continued` (master_replid2) is the history that a promoted replica goes on from. A primary that gets its
+    first replica begins a history of its own as well, but goes on from none and has lost nothing.
+    """
+    (process, history, role), (process_now, history_now, role_now) = before, now
+    if role != role_now or (history != history_now and history == continued):
+        return True
+    return role_now == "slave" and process == process_now and history != history_now
 
 
 def judge_memory(
@@ -184,6 +199,12 @@ def _judge_clock(offset: float | None, options: RedisServerOptions) -> list[Rema
         return []
     text = f"its clock differs from ours by {format_duration(offset)}"
     return [Remark(Status.DEGRADED, text, "check NTP on both machines")]
+
+
+def _judge_rights(*replies: Any) -> list[Remark]:
+    """What we may not ask is unknown, not fine."""
+    refused = [reply for reply in replies if isinstance(reply, NotMeasurable)]
+    return [Remark(error.status, error.message, error.guidance) for error in refused]
 
 
 def _int(info: Mapping[str, str], field: str) -> int:

@@ -82,7 +82,7 @@ async def test_a2_a_stopped_server_is_down_in_time_and_comes_back(own_valkey):
 async def test_a3_a_black_hole_delays_nobody_else(valkey):
     """A3: a connect that is never answered is down; 100 runs against a healthy server end while it still hangs."""
     with black_hole() as port, Product(valkey.port):
-        async with opened(port, timeout=1.0) as blind, opened(valkey.port) as seeing:
+        async with opened(port, timeout=1.0) as blind, opened(valkey.port, inner=True) as seeing:
             hung = [asyncio.create_task(blind.run(name)) for name in KINDS]
             for _ in range(100):
                 assert (await seeing.run("redis_server")).status is Status.UP
@@ -193,3 +193,20 @@ async def test_a7_runs_cancelled_in_mid_flight_leave_exact_figures(valkey, name)
             account = (await settle(bench)).evidence["account"]
             assert (account["published"], account["acknowledged"], account["lost"]) == (60, [60, 60], [0, 0])
             assert (await bench.run("redis_server")).status is Status.UP
+
+
+async def test_a4_a_connection_that_broke_while_we_stood_still_accuses_nobody(valkey):
+    """The canary's reader lost its connection in a pause of our own: no error is kept; in the next loss one is."""
+    async with Proxy(valkey.port) as proxy, opened(proxy.port) as bench:
+        assert (await bench.run("bus_canary")).status is Status.UP
+        reader = bench.runner.states["bus_canary"].reader
+        for stalled in (3.0, 0.0):
+            bench.guard.seconds = stalled
+            async with asyncio.timeout(20):
+                while reader.connected == float("-inf"):
+                    await asyncio.sleep(0.001)
+                proxy.reset()
+                while reader.connected > float("-inf"):
+                    await asyncio.sleep(0.001)
+            assert (reader.error is None) == bool(stalled)
+            bench.forgive()

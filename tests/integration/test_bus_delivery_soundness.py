@@ -12,15 +12,10 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_stream import (
-    count_dropping_calls,
     find_survivors,
-    parse_answer,
-    parse_info,
-    parse_snapshot,
     probe_capability,
-    question_command,
-    snapshot_commands,
 )
+from sentinel.adapters.stream_reader import Request, StreamReader
 from sentinel.core.delivery import (
     Capability,
     Deadlines,
@@ -148,7 +143,8 @@ class Poller:
         self.deadlines = Deadlines(1.0, 2.0)
         self.account = begin_account(self.deadlines, capability)
         self.now = 1000.0
-        self.calls: tuple[int, int] = (0, 0)
+        self.reader = StreamReader()
+        self.touched = 0
         self.birth = True
 
     async def poll(self) -> list[Settlement]:
@@ -161,20 +157,36 @@ class Poller:
         return self.account.settle(due, answers)
 
     async def feed(self, questions):
-        known = sorted(self.account.groups)
-        commands = snapshot_commands(KEY, known)
-        replies = await self.client.transaction(commands + [question_command(KEY, q) for q in questions])
-        info = parse_info(await self.client.call("INFO", "commandstats"))
-        deletions, claims = count_dropping_calls(info)
-        view = parse_snapshot(replies, known, deletions=deletions, claims=claims)
-        view = replace(view, now=self.now)
+        view = self.account.view
+        pending = [name for name, group in view.groups.items() if group.pending] if view is not None else []
+        request = Request(KEY, pending, questions)
+        haul = await self.reader.read(self.client, [request])
+        calls = (self.reader.drops.deletions, self.reader.drops.claims)
+        if KEY in haul.same:
+            fed = dump_account(self.fed_instead(request, calls))
+            if self.account.touch(self.now, calls):
+                self.touched += 1
+                self.account.view = replace(self.account.view, now=self.now, deletions=calls[0], claims=calls[1])
+                assert dump_account(self.account) == fed
+                return {}
+            reading = self.reader.parse_same(request, self.now)
+        else:
+            reading = haul.readings[KEY]
+        view = replace(reading.view, now=self.now)
         survivors = None
         if self.account.needs_survivors(view):
             survivors = await find_survivors(self.client, KEY, [a.id for a in self.account.anchors])
         broken, _ = self.account.feed(view, watched_from_birth=self.birth, survivors=survivors)
         assert broken is None
-        pairs = zip(questions, replies[len(commands) :], strict=True)
-        return {q: a for q, reply in pairs if (a := parse_answer(q, reply)) is not None}
+        self.reader.accept(KEY)
+        return reading.answers
+
+    def fed_instead(self, request, calls):
+        """What the account would be if it were fed the equal numbers."""
+        other = load_account(dump_account(self.account), self.deadlines, self.capability)
+        view = self.reader.parse_same(request, self.now).view
+        other.feed(replace(view, now=self.now, deletions=calls[0], claims=calls[1]))
+        return other
 
     def restart(self) -> None:
         document = json.loads(json.dumps(dump_account(self.account)))
@@ -218,6 +230,7 @@ GENTLE = {"publish": 10, "read": 12, "ack": 10, "finish": 1, "trim_read": 3}
 async def run(server, kinds: dict[str, float], settlements: int, seed: int, capability: Capability | None = None):
     """Live at random until so many settlements are checked; gives (settled, points, poller, world)."""
     client = RedisClient("bus", server.url)
+    touched = 0
     redis.Redis(port=server.port).flushall()
     found = await probe_capability(client, "sentinel:probe:test")
     settled = points = 0
@@ -236,8 +249,10 @@ async def run(server, kinds: dict[str, float], settlements: int, seed: int, capa
         if len(world.published) > 800:  # the truth is looked up linearly: begin another life
             redis.Redis(port=server.port).flushall()
             world = World(server, seed + settled, kinds)
+            touched += poller.touched
             poller = Poller(client, poller.capability, world)
     await client.close()
+    assert touched + poller.touched > settlements / 50, "the short way was hardly taken"
     return settled, points, poller, world
 
 

@@ -243,6 +243,7 @@ async def test_shifted_clocks_are_unknown_and_not_fast(rig):
 async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(rig, monkeypatch):
     """Behind a forgotten BEGIN windows are settled after the cap, counted again later: late arrivals are told."""
     monkeypatch.setattr("sentinel.core.assignment.HORIZON_CAP", 0.3)
+    monkeypatch.setattr("sentinel.core.assignment.SHOWN_WITHIN", 0.1)
     monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 1.0)
     await rig.run()
     add(rig, 3)

@@ -51,6 +51,7 @@ class StreamAccount:
 
     Per poll: `needs_survivors` → `feed` → `list_due` → `ask` → (snapshot with answers) `feed` → `settle`.
     Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began and never go back.
+    `now` and `calls` (deletions, claims) are those of the last snapshot; `touch` moves only these.
     """
 
     deadlines: Deadlines
@@ -66,6 +67,9 @@ class StreamAccount:
     removed_seen: int = 0
     rolled_back: int = 0
     resets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    now: float = 0.0
+    calls: tuple[int, int] = (0, 0)
+    still: bool = False
 
     # -- snapshots --------------------------------------------------------------------------------
 
@@ -84,16 +88,45 @@ class StreamAccount:
         if self.view is None:
             self._first_sight(view, watched_from_birth)
             return None, []
+        self._catch_up()
         broken = judge_break(self.view, view, self.anchors, survivors)
         settled = self._begin_life(broken, view) if broken is not None else []
         lost_groups = self._advance(view)
         self.present = True
         return broken, settled + lost_groups
 
+    def touch(self, now: float, calls: tuple[int, int]) -> bool:
+        """Take in a snapshot that equals the last one fed in every number; False when it must be fed all the same.
+
+        To feed equal numbers changes nothing but the time, unless a deletion or claim in between may have dropped
+        what was pending, or something vague must be asked again.
+        """
+        if not (self.still and self.present) or (calls != self.calls and self._may_drop()):
+            return False
+        self.now, self.calls = now, calls
+        return True
+
+    def _may_drop(self) -> bool:
+        groups = (self.view or EMPTY).groups
+        return any(now.pending or not self.groups[name].high_rank.exact for name, now in groups.items())
+
+    def _catch_up(self) -> None:
+        """Bring what `touch` moved into the last view, before the next one is compared with it."""
+        view, (deletions, claims) = self.view, self.calls
+        if view is not None and (self.now, deletions, claims) != (view.now, view.deletions, view.claims):
+            self.view = replace(view, now=self.now, deletions=deletions, claims=claims)
+
+    def _find_still(self) -> bool:
+        """Whether nothing about the groups is vague or was found by asking for what equal numbers don't prove."""
+        alive = [group for group in self.groups.values() if not group.gone]
+        known = all(g.waiting.exact and (not g.waiting.hi or g.oldest_waiting is not None) for g in alive)
+        return known and not any(group.asked_history for group in alive)
+
     def mark_gone(self) -> list[Settlement]:
         """The key no longer exists: settle what is open. A stream that comes back is judged by its anchors."""
         if not self.present or self.view is None:
             return []
+        self._catch_up()
         self.present = False
         self.resets[GONE] += 1
         return self._close_groups(self.groups)
@@ -145,6 +178,8 @@ class StreamAccount:
         settled = self._close_groups({n: g for n, g in self.groups.items() if n not in view.groups})
         self._observe_groups(step, newest)
         self.view, self.gap = view, gap
+        self.now, self.calls = view.now, (view.deletions, view.claims)
+        self.still = self._find_still()
         if view.added > newest.rank:
             self._open_cohort(newest, self.anchors[-1])
         self._prune()
@@ -200,10 +235,11 @@ class StreamAccount:
         """Cohorts old enough to be judged, at the server time of the last snapshot."""
         if self.view is None or not self.present:
             return []
-        now = self.view.now
+        now = self.now
         return [
             Due(cohort, group, stage)
             for cohort in self.cohorts
+            if now - cohort.end.at >= self.deadlines.deliver or now - cohort.end.at >= self.deadlines.ack
             for group, stage in sorted(cohort.open)
             if now - cohort.end.at >= self.deadlines.of(stage)
         ]
@@ -263,6 +299,7 @@ class StreamAccount:
         settled = [self._record(self._judge(each, answers)) for each in ready]
         self._forget(ready)
         self._prune()
+        self.still = self._find_still()
         return settled
 
     def _is_answered(self, due: Due, answers: Mapping[Question, Answer]) -> bool:
@@ -356,8 +393,10 @@ class StreamAccount:
         gone: dict[Cohort, set[tuple[str, str]]] = {}
         for each in done:
             gone.setdefault(each.cohort, set()).add((each.group, each.stage))
-        rest = [replace(cohort, open=cohort.open - gone.get(cohort, set())) for cohort in self.cohorts]
-        self.cohorts = [cohort for cohort in rest if cohort.open]
+        if not gone:
+            return
+        rest = ((cohort, cohort.open - gone.get(cohort, set())) for cohort in self.cohorts)
+        self.cohorts = [c if len(left) == len(c.open) else Cohort(c.start, c.end, left) for c, left in rest if left]
 
     def _prune(self) -> None:
         """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open cohort."""
@@ -384,8 +423,8 @@ class StreamAccount:
     def publish_rate(self, window: float = 60.0) -> float:
         """Entries per second over about the last `window` seconds, 0 when it can't be told."""
         view, newest = self.view or EMPTY, self.anchors[-1:] or [Anchor(ZERO, 0, 0.0)]
-        old = next((a for a in self.anchors if view.now - a.at <= window), newest[0])
-        seconds = view.now - old.at
+        old = next((a for a in self.anchors if self.now - a.at <= window), newest[0])
+        seconds = self.now - old.at
         return (view.added - old.rank) / seconds if seconds > 0 else 0.0
 
     def headroom(self, name: str) -> Bounds:

@@ -13,6 +13,7 @@ DELIVER = "deliver"
 ACK = "ack"
 STAGES = (DELIVER, ACK)
 Open = frozenset[tuple[str, str]]
+_NONE = dict.fromkeys(OUTCOMES, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,16 @@ class Settlement:
         return self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped))
 
     def _left(self, *bad: Bounds) -> Bounds:
-        lo = self.size - sum(each.hi for each in bad)
-        hi = self.size - sum(each.lo for each in bad)
+        lo = hi = self.size
+        for each in bad:
+            lo, hi = lo - each.hi, hi - each.lo
         return Bounds(max(0, lo), max(0, hi))
 
     @property
     def outcomes(self) -> dict[str, int]:
         """What is certain per outcome, the rest is uncertain."""
+        if not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped):
+            return {**_NONE, "acked": self.size}
         acked = self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped)).lo
         sure = {"acked": acked, "pending": self.pending.lo, "waiting": self.waiting.lo, "lost": self.lost.lo}
         counts = dict.fromkeys(OUTCOMES, 0)

@@ -74,6 +74,11 @@ class Totals:
             for counter, value in values.items():
                 sums[counter] += value
 
+    def merge(self, other: Totals, sign: int = 1) -> None:
+        """Add the counters of `other`, or take them off."""
+        for mine, theirs in ((self.streams, other.streams), (self.groups, other.groups)):
+            _merge(mine, theirs, sign)
+
     def touch(self, streams: Iterable[str], groups: Iterable[str]) -> None:
         """Create label sets at zero."""
         for stream in streams:
@@ -117,6 +122,16 @@ class Totals:
         return rows
 
 
+def _merge(mine: dict[Any, dict[str, int]], theirs: Mapping[Any, Mapping[str, int]], sign: int) -> None:
+    for label, values in theirs.items():
+        sums = mine.get(label)
+        if sums is None:
+            sums = mine[label] = dict.fromkeys(values, 0)
+        for counter, value in values.items():
+            if value:
+                sums[counter] += sign * value
+
+
 STREAM_COUNTERS = ("published_total", "removed_entries_total", "rolled_back_entries_total", *REASONS)
 GROUP_COUNTERS = (
     *OUTCOMES,
@@ -158,30 +173,25 @@ def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Stand
         group.waiting,
         now.pending,
         overdue,
-        age_of(group.oldest_waiting, view.now),
-        age_of(now.oldest_pending, view.now),
+        age_of(group.oldest_waiting, account.now),
+        age_of(now.oldest_pending, account.now),
         headroom,
         headroom / rate if rate > 0 else None,
     )
 
 
-def aggregate(standings: Sequence[Standing], label: Mapping[GroupKey, GroupKey]) -> list[Row]:
-    """Gauges per label: sums of entries, the oldest age, the least headroom."""
-    members: dict[GroupKey, list[Standing]] = {}
-    for standing in standings:
-        members.setdefault(label[standing.stream, standing.group], []).append(standing)
-    return [Row({"stream": stream, "group": group}, _gauges(found)) for (stream, group), found in members.items()]
-
-
-def _gauges(found: Sequence[Standing]) -> dict[str, float]:
+def describe_gauges(found: Sequence[Standing], headroom: int | None, seconds: float | None) -> dict[str, float]:
+    """Gauges of the groups with one label: of those in `found`, and the least headroom of those that rest."""
+    rooms = [each.headroom for each in found] + ([] if headroom is None else [headroom])
+    times = [each.headroom_seconds for each in found if each.headroom_seconds is not None]
+    times += [] if seconds is None else [seconds]
     values = {
         "waiting_entries": float(sum(each.waiting.hi for each in found)),
         "waiting_exact": float(all(each.waiting.exact for each in found)),
-        "oldest_waiting_age_seconds": max(each.oldest_waiting or 0.0 for each in found),
+        "oldest_waiting_age_seconds": max([each.oldest_waiting or 0.0 for each in found], default=0.0),
         "pending_entries": float(sum(each.pending for each in found)),
-        "oldest_pending_age_seconds": max(each.oldest_pending or 0.0 for each in found),
+        "oldest_pending_age_seconds": max([each.oldest_pending or 0.0 for each in found], default=0.0),
         "pending_overdue_entries": float(sum(each.overdue for each in found)),
-        "trim_headroom_entries": float(min(each.headroom for each in found)),
+        "trim_headroom_entries": float(min(rooms)),
     }
-    seconds = [each.headroom_seconds for each in found if each.headroom_seconds is not None]
-    return {**values, "trim_headroom_seconds": min(seconds)} if seconds else values
+    return {**values, "trim_headroom_seconds": min(times)} if times else values

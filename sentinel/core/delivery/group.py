@@ -89,6 +89,7 @@ class GroupAccount:
     gone: bool = False
     oldest_waiting: Id | None = None
     ended: float = 0.0
+    asked_history: bool = False
 
     @classmethod
     def begin(cls, base: Anchor) -> GroupAccount:
@@ -185,6 +186,7 @@ class GroupAccount:
             self.high_rank = position
         self.waiting = bound_waiting(step.view, now, position, step.capability)
         self.pending = self._bound_pending(step.view, now)
+        self.asked_history = not self.pending.exact
         unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
         self.oldest_waiting = step.view.first if unread_head else None
 

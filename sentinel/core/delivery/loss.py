@@ -81,6 +81,8 @@ class Losses:
 
     def total(self) -> Bounds:
         """Everything lost in this life of the stream."""
+        if not (self.certain or self.possible):
+            return self.past
         sure = sum(upto - after for after, upto in self.certain)
         lo = sure + sum(each.lo for each in self.possible)
         hi = sure + sum(min(each.hi, self._free(each.after, each.upto)) for each in self.possible)
@@ -92,6 +94,8 @@ class Losses:
 
     def lost_in(self, after: int, upto: int) -> Bounds:
         """Lost of the ranks (after, upto]."""
+        if not (self.certain or self.possible):
+            return NOTHING
         sure = cover(self.certain, after, upto)
         lo = hi = sure
         for each in self.possible:
@@ -107,6 +111,8 @@ class Losses:
 
     def prune(self, floor: int) -> None:
         """Fold everything up to rank `floor` into the totals: no open cohort reaches so far back."""
+        if not (self.certain or self.possible or self.drops):
+            return
         for each in self.possible:
             if each.upto <= floor:
                 self.past += Bounds(each.lo, max(each.lo, min(each.hi, self._free(each.after, each.upto))))

@@ -29,19 +29,23 @@ def dump_account(account: StreamAccount) -> dict[str, Any]:
         "present": account.present,
         "totals": [account.published, account.removed, account.removed_seen, account.rolled_back],
         "resets": dict(account.resets),
+        "now": account.now,
+        "calls": list(account.calls),
     }
 
 
 def load_account(document: dict[str, Any], deadlines: Deadlines, capability: Capability) -> StreamAccount:
     """What `dump_account` gave."""
     published, removed, removed_seen, rolled_back = document["totals"]
+    view = _load_view(document["view"]) if document["view"] else None
+    deletions, claims = document.get("calls") or ((view.deletions, view.claims) if view else (0, 0))
     return StreamAccount(
         deadlines,
         capability,
         [Anchor(parse_id(entry), rank, at) for entry, rank, at in document["anchors"]],
         [Cohort.load(cohort) for cohort in document["cohorts"]],
         {name: GroupAccount.load(group) for name, group in document["groups"].items()},
-        _load_view(document["view"]) if document["view"] else None,
+        view,
         Bounds(*document["gap"]),
         document["present"],
         published,
@@ -49,6 +53,8 @@ def load_account(document: dict[str, Any], deadlines: Deadlines, capability: Cap
         removed_seen,
         rolled_back,
         dict(document["resets"]),
+        now=document.get("now") or (view.now if view else 0.0),
+        calls=(deletions, claims),
     )
 
 

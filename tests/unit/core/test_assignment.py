@@ -27,20 +27,26 @@ def windows(since, held, delay=0.1):
 
 def test_a_window_ends_one_deadline_before_the_horizon():
     """Counted from the horizon and not from now: an assignment in time may still be uncommitted."""
-    (window,) = windows(since=10, held=3)
-    assert (window.start, window.end, window.provisional) == (ago(10), ago(3.1), False)
+    (window,) = windows(since=10, held=3, delay=5)
+    assert (window.start, window.end, window.provisional) == (ago(10), ago(8), False)
+
+
+def test_a_window_keeps_a_second_from_the_horizon():
+    """A transaction is stamped before it is shown: with a deadline of 100 ms the window still ends a second before."""
+    (window,) = windows(since=10, held=3, delay=0.1)
+    assert window.end == ago(4)
 
 
 def test_nothing_is_due_before_the_deadline():
     """No empty and no backward window."""
-    assert windows(since=3.1, held=3) == []
+    assert windows(since=4, held=3) == []
     assert windows(since=1, held=3) == []
 
 
 def test_a_forgotten_transaction_holds_for_a_minute_only():
     """Beyond the cap windows go on, marked for a second count."""
     (window,) = windows(since=70, held=500)
-    assert (window.end, window.provisional) == (ago(60.1), True)
+    assert (window.end, window.provisional) == (ago(61), True)
 
 
 def test_a_long_gap_is_settled_in_pieces():

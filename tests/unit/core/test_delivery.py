@@ -25,6 +25,7 @@ from sentinel.core.delivery import (
     load_account,
 )
 from sentinel.core.delivery.account import MAX_INTERVALS
+from sentinel.core.delivery.board import REFRESH_AFTER, Board
 from sentinel.core.delivery.cohort import Cohort, Settlement, merge_cohorts
 from sentinel.core.delivery.fleet import MAX_GROUP_LABELS, OVERFLOW, Naming, Totals
 from sentinel.core.delivery.lineage import judge_break
@@ -340,3 +341,62 @@ def test_window_forgets_and_judges_by_the_best_case():
     assert (window.size, window.lost, window.breaks) == (300, 3, ["x"])
     window.add(tally(80.0, []))
     assert window.tallies == []
+
+
+def put(board: Board, name: str, account) -> None:
+    board.put(name, account, "s:*", lambda group: ("s:*", group), {})
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["publish", "read", "ack", "trim"]), st.integers(1, 9))))
+@settings(max_examples=40, deadline=None)
+def test_sums_kept_up_to_date_are_those_made_afresh(steps):
+    """Whatever moves in whatever order, the board says what one says that is filled at the end; off again is zero."""
+    models = [Model() for _ in range(3)]
+    accounts = [begin_account(Deadlines(1.0, 2.0)) for _ in models]
+    board = Board()
+    for index, act, count in steps:
+        getattr(models[index], act)(count)
+        poll(models[index], accounts[index])
+        put(board, f"s:{index}", accounts[index])
+    afresh = Board()
+    for index, account in enumerate(accounts):
+        if account.view is not None:
+            put(afresh, f"s:{index}", account)
+    assert (board.totals, board.sums, board.measured) == (afresh.totals, afresh.sums, afresh.measured)
+    assert board.restless == afresh.restless
+    assert sorted(map(str, board.group_rows())) == sorted(map(str, afresh.group_rows()))
+    assert board.stream_values("s:*") == afresh.stream_values("s:*")
+    for name in list(board.cards):
+        board.remove(name)
+    assert (set(board.sums), board.measured, board.group_rows()) == ({0}, 0, [])
+
+
+def test_time_to_loss_of_a_stream_at_rest_is_told_anew():
+    """Its publish rate sinks: the board names it as stale after a while, and no longer when nothing lapses."""
+    model, account, board = Model(), begin_account(Deadlines(1.0, 2.0)), Board()
+    poll(model, account)
+    model.publish(5)
+    model.read(5)
+    model.ack(5)
+    poll(model, account)
+    put(board, "s:0", account)
+    assert board.list_stale(account.now) == set()
+    assert board.list_stale(account.now + REFRESH_AFTER) == {"s:0"}
+    assert account.touch(account.now + 1000, account.calls)
+    put(board, "s:0", account)
+    assert board.list_stale(account.now + 1000) == set()
+
+
+def test_equal_numbers_are_fed_when_something_may_have_dropped():
+    """A deletion while something is pending can't be passed over; while nothing pends it can."""
+    model, account = Model(), begin_account(Deadlines(1.0, 2.0))
+    model.publish(4)
+    model.read(4)
+    poll(model, account)
+    assert account.touch(model.now + 1, (0, 0))
+    assert not account.touch(model.now + 2, (1, 0))
+    model.ack(4)
+    poll(model, account)
+    assert account.touch(model.now + 3, (1, 0))
+    account.mark_gone()
+    assert not account.touch(model.now + 4, (1, 0))

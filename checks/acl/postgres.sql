@@ -1,0 +1,25 @@
+-- The database role of sentinel. Run as a superuser in the watched database, then give it a password:
+--   \password sentinel
+-- Running it again changes nothing.
+
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'sentinel') then
+    create role sentinel login;
+  end if;
+end $$;
+
+alter role sentinel nosuperuser nobypassrls nocreatedb nocreaterole noreplication connection limit 3;
+alter role sentinel set default_transaction_read_only = on;
+alter role sentinel set statement_timeout = '2s';
+alter role sentinel set lock_timeout = '500ms';
+alter role sentinel set idle_in_transaction_session_timeout = '10s';
+
+-- Sessions of others are invisible without this: a poller without it says "fine" and sees nothing.
+grant pg_monitor to sentinel;
+
+-- Business state only through narrow views, owned by who may read the tables: no payload, no personal data.
+-- Name the view where a check asks for the table, for instance `table: sentinel.tasks`.
+create schema if not exists sentinel;
+grant usage on schema sentinel to sentinel;
+alter default privileges in schema sentinel grant select on tables to sentinel;
+-- create view sentinel.tasks as select id, status, created_at, assigned_at, assigned_agent_id from public.tasks;

@@ -1,0 +1,190 @@
+"""An agent that lives, and gets nowhere: no progress, the same step again and again, spending without result.
+
+Heartbeats, output and steps are activity, not progress: only a finished task, a changed counter or a changed status
+is (peers.md §2). Instants in Unix seconds of the server's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sentinel.core.quantity import format_duration
+
+REASONS = ("no_progress", "repeated_step", "spending")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that an agent took: a digest of its text, the beginning of the text, and when."""
+
+    digest: str
+    text: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One agent now. `is_awake`: beats, and neither sleeps nor is out of service. `spent`: tokens, cost, as totals.
+
+    `finished`: tasks done in some window, which may go down as old ones leave it; `last_finish`: exact, if known.
+    `steps`: newest first.
+    """
+
+    id: str
+    status: str
+    now: float
+    is_awake: bool = True
+    open: int = 0
+    counters: tuple[str, ...] = ()
+    finished: int = 0
+    last_finish: float | None = None
+    spent: tuple[float | None, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of an agent.
+
+    `waited`: since then awake, with open work and without progress; `changed`: last progress, or first sight;
+    `progressed`: last progress that was seen, None before the first; `base`: spending at `changed`; `paid`: when
+    spending last rose.
+    """
+
+    status: str
+    counters: tuple[str, ...]
+    finished: int
+    last_finish: float | None
+    spent: tuple[float | None, ...]
+    waited: float
+    changed: float
+    progressed: float | None
+    base: tuple[float | None, ...]
+    paid: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is normal; seconds. `repeats`: so many times the same step, or cycle of up to `cycle` steps, is a loop."""
+
+    stalled_after: float
+    spending_after: float
+    spending_limit: float | None
+    repeats: int
+    cycle: int
+
+
+def remember(before: Memory | None, sight: Sight) -> Memory:
+    """The memory after this look."""
+    if before is None:
+        return _first(sight)
+    moved = _has_moved(before, sight)
+    busy = sight.is_awake and sight.open > 0
+    reset = moved or len(before.base) != len(sight.spent) or _fell(before.spent, sight.spent)
+    return Memory(
+        sight.status,
+        sight.counters,
+        sight.finished,
+        sight.last_finish,
+        sight.spent,
+        sight.now if moved or not busy else before.waited,
+        sight.now if moved else before.changed,
+        sight.now if moved else before.progressed,
+        sight.spent if reset else before.base,
+        sight.now if not reset and _rise(before.spent, sight.spent) > 0 else (None if moved else before.paid),
+    )
+
+
+def _first(sight: Sight) -> Memory:
+    return Memory(
+        sight.status,
+        sight.counters,
+        sight.finished,
+        sight.last_finish,
+        sight.spent,
+        sight.now,
+        sight.now,
+        None,
+        sight.spent,
+        None,
+    )
+
+
+def _has_moved(before: Memory, sight: Sight) -> bool:
+    if (sight.status, sight.counters) != (before.status, before.counters):
+        return True
+    return sight.finished > before.finished or (sight.last_finish or 0.0) > (before.last_finish or 0.0)
+
+
+def _rise(before: Sequence[float | None], after: Sequence[float | None]) -> float:
+    """The largest rise of any total."""
+    pairs = zip(before, after, strict=False)
+    return max((b - a for a, b in pairs if a is not None and b is not None), default=0.0)
+
+
+def _fell(before: Sequence[float | None], after: Sequence[float | None]) -> bool:
+    """A total that fell was set back: counting begins anew."""
+    return any(a is not None and b is not None and b < a for a, b in zip(before, after, strict=False))
+
+
+def find_reasons(sight: Sight, memory: Memory, rules: Rules) -> dict[str, str]:
+    """Reason → what was seen, in words. An agent that is asleep or dead is silent by right."""
+    if not sight.is_awake:
+        return {}
+    return dict(_find(sight, memory, rules))
+
+
+def _find(sight: Sight, memory: Memory, rules: Rules) -> Iterator[tuple[str, str]]:
+    still = sight.now - memory.waited
+    if sight.open and still > rules.stalled_after:
+        yield "no_progress", f"beats, has {sight.open} open, and finished nothing for {format_duration(still)}"
+    if text := _looping(sight, memory, rules):
+        yield "repeated_step", text
+    if text := _spending(sight, memory, rules):
+        yield "spending", text
+
+
+def _looping(sight: Sight, memory: Memory, rules: Rules) -> str:
+    """The same k times, with no progress since the first of them."""
+    for period in range(1, rules.cycle + 1):
+        times = count_repeats([step.digest for step in sight.steps], period)
+        if times < rules.repeats:
+            continue
+        first = sight.steps[times * period - 1].at
+        if max(memory.progressed or 0.0, sight.last_finish or 0.0) < first:
+            what = "step" if period == 1 else f"{period} steps"
+            return f"{times} times the same {what}: {sight.steps[0].text:.80}"
+    return ""
+
+
+def count_repeats(digests: Sequence[str], period: int) -> int:
+    """How often the newest `period` steps were taken in a row; newest first."""
+    same = 0
+    while same + period < len(digests) and digests[same] == digests[same + period]:
+        same += 1
+    return (same + period) // period if len(digests) >= period else 0
+
+
+def _spending(sight: Sight, memory: Memory, rules: Rules) -> str:
+    """Totals still rise long after the last progress, or by more than the limit since then."""
+    rise = _rise(memory.base, sight.spent)
+    if memory.paid is None or rise <= 0:
+        return ""
+    ongoing = sight.now - memory.paid < rules.spending_after
+    late = memory.paid - memory.changed >= rules.spending_after
+    if ongoing and (late or (rules.spending_limit is not None and rise >= rules.spending_limit)):
+        return f"spent {rise:g} in {format_duration(sight.now - memory.changed)} without progress"
+    return ""
+
+
+def dump_memory(memory: Memory) -> list[Any]:
+    """JSON-able document."""
+    return list(asdict(memory).values())
+
+
+def load_memory(document: Sequence[Any]) -> Memory:
+    """Read what `dump_memory` gave."""
+    memory = Memory(*document)
+    return replace(memory, counters=tuple(memory.counters), spent=tuple(memory.spent), base=tuple(memory.base))

@@ -1,0 +1,299 @@
+"""Kind `agent_progress`: agents that live and get nowhere.
+
+Heartbeats and output are no progress. Found are agents that hold open work and finish nothing, that take the same
+step again and again, and that spend tokens or money without a change of status. Sleeping agents are silent by right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from sentinel.adapters.agent_queries import StepStream, read_stream_steps, select_agents, select_steps, select_tasks
+from sentinel.adapters.postgres import PostgresClient, Record
+from sentinel.adapters.registry_queries import Statement
+from sentinel.adapters.relation import Relation, prove_visible, refuse_large_scan
+from sentinel.core.agent_progress import (
+    REASONS,
+    Memory,
+    Rules,
+    Sight,
+    Step,
+    dump_memory,
+    find_reasons,
+    load_memory,
+    remember,
+)
+from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.stall import is_true, read_number
+from sentinel.errors import NotMeasurable
+from sentinel.probes import Context, Kind, Options
+
+REMEDIES = {
+    "no_progress": "look at the agent's log and its open task; restart it, or hand the task to another agent",
+    "repeated_step": "the agent is in a loop: stop it, look at the step it repeats, mend or cancel its task",
+    "spending": "the agent spends without result: stop it before the budget is gone, then look at its task",
+}
+_UNMAPPED = "unmapped: name each status under active, sleeping or inactive"
+_PROVE_EVERY = 60.0
+_SAMPLES = 5
+
+
+class Tasks(Options):
+    """The task table: what agents hold, and what they have finished."""
+
+    table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
+    agent: str = Field("assigned_agent_id", description="column of the agent that has the task")
+    status: str = Field("status", description="column of the status")
+    created_at: str | None = Field("created_at", description="column that bounds the query; null for small tables")
+    finished_at: str | None = Field(None, description="column of the end of a task: makes the last progress exact")
+    lookback: Duration = Field(86400.0, gt=0, description="only tasks created in this time are looked at")
+    open: list[str] = Field(["assigned", "in_progress", "running"], description="statuses that an agent works on")
+    finished: list[str] = Field(
+        ["completed", "done", "failed", "cancelled"], description="statuses of tasks that an agent has done with"
+    )
+
+
+class StepTable(Options):
+    """A table with one row per step of an agent."""
+
+    table: str = Field(min_length=1, description="table or view of steps, with its schema")
+    agent: str = Field("agent_id", description="column of the agent")
+    step: str = Field("step", description="column of the step's text or hash; column->key reads from JSON")
+    at: str = Field("created_at", description="column of the time; needs an index")
+    lookback: Duration = Field(3600.0, gt=0, description="only steps of this time are looked at")
+
+
+class Stream(Options):
+    """A stream with one entry per step of an agent."""
+
+    key: str = Field(min_length=1, description="key of the stream")
+    agent: str = Field("agent_id", description="field of the agent; field->key reads from JSON")
+    step: str = Field("step", description="field of the step's text or hash; field->key reads from JSON")
+    entries: int = Field(1000, gt=0, le=10_000, description="newest entries to read")
+
+
+class ProgressOptions(Options):
+    """Options of `agent_progress`. Statuses are compared without regard to case."""
+
+    database: str | None = Field(None, description="PostgreSQL resource with the agents")
+    bus: str | None = Field(None, description="Redis resource with the stream of steps")
+    table: str = Field("agents", min_length=1, description="table or view of agents, with its schema")
+    id: str = Field("id", description="column of the agent's id")
+    status: str | None = Field("status", description="column of the status; null when there is none")
+    active: list[str] = Field([], description="statuses of work; when given, a status that nothing names is reported")
+    sleeping: list[str] = Field(["sleeping", "maintenance", "paused"], description="statuses that are silent by right")
+    inactive: list[str] = Field(
+        ["inactive", "error", "shutting_down", "offline", "stopped"], description="statuses that are not judged here"
+    )
+    last_heartbeat: str | None = Field(None, description="column of the last heartbeat: the dead are not judged here")
+    ttl: Duration = Field(60.0, gt=0, description="an agent whose heartbeat is older is dead")
+    open_work: str | None = Field(None, description="column with the number of open tasks, or with the current task")
+    tasks: Tasks | None = Field(None, description="the task table")
+    counters: list[str] = Field([], description="columns whose change is progress")
+    spend: list[str] = Field([], description="columns with totals of tokens or cost")
+    steps: StepTable | None = Field(None, description="table of steps")
+    stream: Stream | None = Field(None, description="stream of steps, in place of a table")
+    stalled_after: Duration = Field(1800.0, gt=0, description="longest time with open work and without progress")
+    spending_after: Duration = Field(1800.0, gt=0, description="longest time of spending without progress")
+    spending_limit: float | None = Field(None, gt=0, description="most that may be spent without progress at all")
+    repeats: int = Field(10, ge=2, le=200, description="so many times the same step in a row is a loop")
+    longest_cycle: int = Field(1, ge=1, le=5, description="steps of a loop: 2 also finds A, B, A, B")
+    max_agents: int = Field(5000, gt=0, le=20_000, description="agents to read")
+
+    @property
+    def rules(self) -> Rules:
+        """What is normal."""
+        limit = self.spending_limit
+        return Rules(self.stalled_after, self.spending_after, limit, self.repeats, self.longest_cycle)
+
+    @property
+    def step_count(self) -> int:
+        """Steps to read per agent: one more repetition than needed, so that a longer loop shows."""
+        return (self.repeats + 1) * self.longest_cycle
+
+    def statements(self) -> dict[str, Statement]:
+        """What to ask, by name: agents, tasks, steps."""
+        columns = self.model_dump(include={"id", "status", "last_heartbeat", "open_work"})
+        found = {"agents": select_agents(self.table, columns, self.counters, self.spend, self.max_agents + 1)}
+        if (tasks := self.tasks) is not None:
+            columns = tasks.model_dump(include={"agent", "status", "created_at", "finished_at"})
+            statuses = {"open": tasks.open, "finished": tasks.finished}
+            found["tasks"] = select_tasks(tasks.table, columns, statuses, tasks.lookback)
+        if (steps := self.steps) is not None:
+            columns = steps.model_dump(include={"agent", "step", "at"})
+            found["steps"] = select_steps(steps.table, columns, self.step_count, steps.lookback)
+        return found
+
+    def is_awake(self, row: Record) -> bool:
+        """Whether an agent is in service and, where heartbeats are configured, alive; by the clock of the server."""
+        status, active = row["status"] or "", {text.lower() for text in self.active}
+        silent = {text.lower() for text in [*self.sleeping, *self.inactive]}
+        if status not in active if active else status in silent:
+            return False
+        return self.last_heartbeat is None or (row["silence"] is not None and row["silence"] <= self.ttl)
+
+    def is_mapped(self, status: str) -> bool:
+        """Whether the configuration names the status, or does not claim to name all."""
+        named = {text.lower() for text in [*self.active, *self.sleeping, *self.inactive]}
+        return not self.active or status in named
+
+
+class ProgressState:
+    """The memory of every agent that is in the table; survives a restart."""
+
+    def __init__(self, document: Mapping[str, Any] | None = None) -> None:
+        self.agents = {name: load_memory(memory) for name, memory in (document or {}).items()}
+        self.proved: tuple[float, Any] = (float("-inf"), None)
+
+    def dump(self) -> Any:
+        """JSON-able document."""
+        return {name: dump_memory(memory) for name, memory in self.agents.items()}
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+async def run(options: ProgressOptions, context: Context) -> Finding:
+    """Read agents, tasks and steps; compare with what was before; judge."""
+    state: ProgressState = context.state
+    client, statements = context.postgres("database"), options.statements()
+    await _prove(options, statements, client, context)
+    steps: dict[str, tuple[Step, ...]] = {}
+    if (stream := options.stream) is not None:
+        if "bus" not in context.clients:
+            raise NotMeasurable("no Redis resource for the stream of steps", "name one as bus")
+        place = StepStream(stream.key, stream.agent, stream.step, stream.entries)
+        steps = await read_stream_steps(context.redis("bus"), place, options.step_count)
+    async with client.snapshot() as query:
+        rows = {name: await query(asked.sql, dict(asked.params)) for name, asked in statements.items()}
+    sights = _read_sights(options, rows, steps)
+    state.agents = {sight.id: remember(state.agents.get(sight.id), sight) for sight in sights}
+    unmapped = Counter(row["status"] or "" for row in rows["agents"] if not options.is_mapped(row["status"] or ""))
+    return _finding(options, sights, state.agents, unmapped, truncated=len(rows["agents"]) > options.max_agents)
+
+
+async def _prove(
+    options: ProgressOptions, statements: Mapping[str, Statement], client: PostgresClient, context: Context
+) -> None:
+    """Once a minute: do we see the rows, and can the tables be polled? Raises NotMeasurable with the remedy."""
+    state: ProgressState = context.state
+    at, proved = state.proved
+    if proved == options and context.monotonic() - at < _PROVE_EVERY:
+        return
+    columns = {"agents": options.id}
+    await prove_visible(client.query, Relation.of(options.table))
+    if options.tasks is not None:
+        await prove_visible(client.query, Relation.of(options.tasks.table))
+        columns["tasks"] = options.tasks.created_at or options.tasks.agent
+    if options.steps is not None:
+        await prove_visible(client.query, Relation.of(options.steps.table))
+        columns["steps"] = options.steps.at
+    for name, asked in statements.items():
+        await refuse_large_scan(client.query, asked.sql, dict(asked.params), columns[name])
+    state.proved = (context.monotonic(), options)
+
+
+def _read_sights(
+    options: ProgressOptions, rows: Mapping[str, Sequence[Record]], steps: Mapping[str, tuple[Step, ...]]
+) -> list[Sight]:
+    tasks = {row["agent"]: row for row in rows.get("tasks", ())}
+    taken: dict[str, list[Step]] = {}
+    for row in rows.get("steps", ()):
+        taken.setdefault(row["agent"], []).append(Step(row["digest"], row["text"], row["at"]))
+    return [
+        _read_sight(options, row, tasks.get(row["id"]), tuple(taken.get(row["id"], steps.get(row["id"], ()))))
+        for row in rows["agents"][: options.max_agents]
+    ]
+
+
+def _read_sight(options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[Step, ...]) -> Sight:
+    work = _count_work(row["open"]) + (tasks["open"] if tasks else 0)
+    return Sight(
+        id=row["id"],
+        status=row["status"] or "",
+        now=row["now"],
+        is_awake=options.is_awake(row),
+        open=work,
+        counters=tuple(text or "" for text in row["counters"]),
+        finished=tasks["finished"] if tasks else 0,
+        last_finish=tasks["last_finish"] if tasks else None,
+        spent=tuple(read_number(text) for text in row["spend"]),
+        steps=steps,
+    )
+
+
+def _count_work(text: str | None) -> int:
+    """A number of tasks; a boolean; or the name of the current task, which is one."""
+    if text is None or not text.strip():
+        return 0
+    number = read_number(text)
+    if number is not None:
+        return max(0, int(number))
+    return int(is_true(text) or text.strip().lower() not in {"false", "f", "no", "none", "null", "idle"})
+
+
+# --- the finding --------------------------------------------------------------------------------
+
+
+def _finding(
+    options: ProgressOptions,
+    sights: Sequence[Sight],
+    memories: Mapping[str, Memory],
+    unmapped: Counter[str],
+    *,
+    truncated: bool,
+) -> Finding:
+    found = {sight.id: find_reasons(sight, memories[sight.id], options.rules) for sight in sights}
+    stalled = {reason: [sight for sight in sights if reason in found[sight.id]] for reason in REASONS}
+    wrong = {reason: agents for reason, agents in stalled.items() if agents}
+    working = [sight for sight in sights if sight.is_awake and sight.open]
+    waited = [sight.now - memories[sight.id].waited for sight in working]
+    said = [f"{len(agents)} {reason.replace('_', ' ')}, such as {agents[0].id:.40}" for reason, agents in wrong.items()]
+    said += [f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped" for status, n in unmapped.most_common(3)]
+    said += [f"only {options.max_agents} agents were read"] if truncated else []
+    awake, longest = sum(sight.is_awake for sight in sights), max(waited, default=0.0)
+    healthy = f"{awake} awake, {len(working)} at work, longest without progress {format_duration(longest)}"
+    count = sum(1 for reasons in found.values() if reasons)
+    evidence = {
+        reason: [
+            {"agent": sight.id[:80], "status": sight.status[:80], "open": sight.open, "seen": found[sight.id][reason]}
+            for sight in agents[:_SAMPLES]
+        ]
+        for reason, agents in wrong.items()
+    }
+    rows = [Row({"reason": reason}, {"stalled": float(len(agents))}) for reason, agents in stalled.items()]
+    rows.append(Row({}, {"working": float(len(working)), "longest_wait": longest}))
+    return Finding(
+        Status.DEGRADED if count else Status.UNKNOWN if unmapped else Status.UP,
+        "; ".join(said) or healthy,
+        rows,
+        {**evidence, **({"unmapped": dict(unmapped.most_common(20))} if unmapped else {})},
+        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *([_UNMAPPED] if unmapped else [])]),
+        ("stalled", f"{count}/{awake}"),
+    )
+
+
+KIND = Kind(
+    name="agent_progress",
+    summary="agents that live and get nowhere: no progress, the same step again, spending without result",
+    options=ProgressOptions,
+    run=run,
+    resources={"database": "postgres", "bus": "redis?"},
+    load_state=ProgressState,
+    default_every=30.0,
+    measurements=(
+        Measurement("stalled", "Agents that live and get nowhere", "sentinel_agent_stalled", labels=("reason",)),
+        Measurement("working", "Agents that are awake and hold open work", "sentinel_agent_working"),
+        Measurement(
+            "longest_wait",
+            "Longest time that an agent has held open work without progress, as far as sentinel has seen",
+            "sentinel_agent_no_progress_longest_seconds",
+            unit="seconds",
+        ),
+    ),
+)

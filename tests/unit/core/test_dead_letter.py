@@ -1,0 +1,143 @@
+"""Histories of dead-letter places, and times inside entries."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sentinel.core.dead_letter import (
+    MAX_SAMPLES,
+    KeyReading,
+    PlaceHistory,
+    PlaceLimits,
+    PlaceStanding,
+    find_excesses,
+    read_time,
+    suggest_cure,
+)
+
+NOW = 1_700_000_000.0
+ANYTHING = PlaceLimits(None, None, None, None)
+
+
+def look(history: PlaceHistory, *readings: KeyReading, at: float = 0.0, complete: bool = True, whole: bool = True):
+    history.take(NOW + at, readings, 300.0, complete=complete, whole=whole)
+
+
+def standing(type_: str, *readings: KeyReading, growth: float | None = None) -> PlaceStanding:
+    return PlaceStanding("p", type_, readings, NOW, 0, growth)
+
+
+def test_what_the_server_counts_is_exact():
+    """Entries that came and went between two looks are in the server's own count."""
+    history = PlaceHistory()
+    look(history, KeyReading("k", 5, added=100))
+    look(history, KeyReading("k", 2, added=140))
+    assert history.added == 40
+    look(history, KeyReading("k", 3, added=3))
+    assert history.added == 43
+
+
+def test_depth_alone_is_a_lower_bound():
+    """Only a rise of the depth is known to be an addition."""
+    history = PlaceHistory()
+    for depth in (5, 9, 1, 3):
+        look(history, KeyReading("k", depth))
+    assert history.added == 6
+
+
+def test_new_keys_count_once_all_old_ones_are_known():
+    """A key found while the first discovery still goes on may be old."""
+    history = PlaceHistory()
+    look(history, KeyReading("a", 4), complete=False)
+    look(history, KeyReading("a", 4), KeyReading("b", 7))
+    assert history.added == 0
+    look(history, KeyReading("a", 4), KeyReading("b", 7), KeyReading("c", 2))
+    assert history.added == 2
+
+
+def test_unreadable_keys_are_no_empty_keys():
+    """A key that could not be read keeps its last depth, so that its return is no addition, and no growth."""
+    history = PlaceHistory()
+    look(history, KeyReading("k", 8))
+    look(history, KeyReading("k", problem="NOPERM", read=False), at=400, whole=False)
+    look(history, KeyReading("k", 8), at=440)
+    assert history.added == 0
+    assert history.find_growth() is None
+
+
+def test_growth_needs_time_and_forgets():
+    """No growth from two looks a moment apart; what is older than the window doesn't count; samples are bounded."""
+    history = PlaceHistory()
+    assert history.find_growth() is None
+    look(history, KeyReading("k", 0))
+    look(history, KeyReading("k", 50), at=10)
+    assert history.find_growth() is None
+    look(history, KeyReading("k", 60), at=60)
+    assert history.find_growth() == pytest.approx(60)
+    for n in range(1000):
+        look(history, KeyReading("k", 60), at=61 + n)
+        assert len(history.samples) <= MAX_SAMPLES
+    assert history.find_growth() == 0
+
+
+def test_history_survives_a_restart():
+    """What was dumped goes on."""
+    history = PlaceHistory()
+    look(history, KeyReading("k", 8, added=9), KeyReading("l", 1))
+    again = PlaceHistory.load(json.loads(json.dumps(history.dump())))
+    assert again == history
+
+
+@pytest.mark.parametrize(
+    ("raw", "seconds"),
+    [
+        ('{"t": 1700000000}', NOW),
+        ('{"t": 1700000000000}', NOW),
+        ('{"t": "1700000000.5"}', NOW + 0.5),
+        ('{"t": "2023-11-14T22:13:20"}', NOW),
+        ('{"t": "2023-11-14T23:13:20+01:00"}', NOW),
+        ('{"t": "2023-11-14T22:13:20Z"}', NOW),
+        ('{"t": 17}', None),
+        ('{"t": true}', None),
+        ('{"t": 1e400}', None),
+        ('{"t": "soon"}', None),
+        ('{"t": {"t": 1700000000}}', None),
+        ("[1700000000]", None),
+        ("not json", None),
+        ("\xff", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_times_in_entries(raw, seconds):
+    """Epoch seconds or milliseconds or ISO 8601; anything else is no time, and never an error."""
+    assert read_time(raw.encode("latin-1"), "t") == seconds
+
+
+def test_age_of_a_place():
+    """The oldest of all keys; 0 when empty; None when entries have no time."""
+    assert standing("stream", KeyReading("a", 1, oldest=NOW - 5), KeyReading("b", 1, oldest=NOW - 50)).age == 50
+    assert standing("zset", KeyReading("a", 1, oldest=NOW + 50)).age == 0
+    assert standing("list", KeyReading("a", 1)).age is None
+    assert standing("list", KeyReading("a", 0)).age == 0
+
+
+def test_every_limit_is_told_apart():
+    """Each limit is passed by its own figure only, and none when there is no limit."""
+    full = standing("zset", KeyReading("a", 9, oldest=NOW - 70, overdue=3), growth=4.0)
+    assert find_excesses(full, ANYTHING) == []
+    assert find_excesses(full, PlaceLimits(9, 70, 3, 4)) == []
+    assert find_excesses(full, PlaceLimits(8, 69, 2, 3)) == [
+        "9 entries, more than 8",
+        "3 overdue",
+        "past due for 1 min 10 s, more than 1 min 9 s",
+        "grows by 4 a minute, more than 3",
+    ]
+
+
+def test_cure_names_the_fullest_key_in_quotes():
+    """A key with a space or a line break is one word of the command."""
+    cure = suggest_cure(standing("list", KeyReading("a b\n", 9), KeyReading("c", 1)))
+    assert cure.startswith('LRANGE "a b\\n" -10 -1')
+    assert suggest_cure(standing("list")) == ""
