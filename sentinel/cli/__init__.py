@@ -39,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 64
     try:
-        commands = importlib.import_module("sentinel.cli.commands")
-        return int(getattr(commands, arguments.call)(arguments))
+        module, _, name = arguments.call.partition(".")
+        commands = importlib.import_module(f"sentinel.cli.{module}")
+        return int(getattr(commands, name)(arguments))
     except SentinelError as error:
         guidance = f"\n  remedy: {error.guidance}" if error.guidance else ""
         print(f"sentinel: {error.message}{guidance}", file=sys.stderr)
@@ -79,7 +80,7 @@ _Commands = argparse._SubParsersAction
 def _add(commands: _Commands[_Parser], name: str, call: str, text: str, *, json: bool = False) -> _Parser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call if "." in call else f"commands.{call}")
     if json:
         parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
     return parser
@@ -141,10 +142,10 @@ def _add_acting(commands: _Commands[_Parser]) -> None:
     runbook = commands.add_parser("runbook", help="list, show or run a runbook").add_subparsers(
         metavar="list|show|run", required=True, parser_class=_Parser
     )
-    _add(runbook, "list", "runbook_list", "list the runbooks and what they apply to", json=True)
-    show = _add(runbook, "show", "runbook_show", "show a runbook", json=True)
+    _add(runbook, "list", "acting.runbook_list", "list the runbooks and what they apply to", json=True)
+    show = _add(runbook, "show", "acting.runbook_show", "show a runbook", json=True)
     show.add_argument("name")
-    run = _add(runbook, "run", "runbook_run", "show a runbook's plan (dry run); --execute runs it", json=True)
+    run = _add(runbook, "run", "acting.runbook_run", "show a runbook's plan (dry run); --execute runs it", json=True)
     run.add_argument("name")
     run.add_argument("parameters", nargs="*", metavar="name=value")
     run.add_argument(
@@ -152,10 +153,10 @@ def _add_acting(commands: _Commands[_Parser]) -> None:
     )
     run.add_argument("--yes", action="store_true", help="do not ask")
     reset = _add(
-        commands, "reset", "reset", "give a component a full restart budget again, after its repair", json=True
+        commands, "reset", "acting.reset", "give a component a full restart budget again, after its repair", json=True
     )
     reset.add_argument("component")
     reset.add_argument("--reason", required=True, help="goes into the incident and the audit log")
     for name, text in (("halt", "stop every automatic action at once"), ("resume", "allow automatic actions again")):
-        command = _add(commands, name, name, text, json=True)
+        command = _add(commands, name, f"acting.{name}", text, json=True)
         command.add_argument("--reason", required=name == "halt", default="", help="goes into the audit log")

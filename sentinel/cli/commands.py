@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,34 +13,25 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
-from sentinel.app import HALT_FILE, REPORTS, Daemon, OperatorHands, serve
-from sentinel.app.hands import actor, command_component, run_check
-from sentinel.app.hands import halt as halt_actions
-from sentinel.app.hands import resume as resume_actions
-from sentinel.app.wiring import utcnow
+from sentinel.app import HALT_FILE, REPORTS, Daemon, serve
+from sentinel.app.hands import run_check
 from sentinel.cli import tables
+from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Overrides, load, shipped_folder
-from sentinel.core.incident import Event
 from sentinel.core.model import Finding, Incident, Status, worst
 from sentinel.core.quantity import parse_duration
 from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
-from sentinel.errors import ConfigurationError, StateError, UsageError
+from sentinel.errors import ConfigurationError, UsageError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, load_kinds
 from sentinel.reports.collect import collect
 from sentinel.reports.render import render
 from sentinel.reports.write import write_report
-from sentinel.runbook.book import Runbook, Step
-from sentinel.runbook.read import read_runbooks
-from sentinel.runbook.run import Transcript, plan_runbook, run_runbook
-from sentinel.store import Changes, CheckView
+from sentinel.store import CheckView
 from sentinel.store.document import to_json
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web.document import status_document
-
-Arguments = argparse.Namespace
-
 
 # -- running --------------------------------------------------------------------------------------
 
@@ -113,7 +102,7 @@ def _show_end(document: dict[str, Any]) -> None:
 def _list_chaos(*, as_json: bool) -> int:
     scenarios = list(load_scenarios().values())
     if as_json:
-        return _print_json([to_json(scenario) for scenario in scenarios])
+        return print_json([to_json(scenario) for scenario in scenarios])
     rows = [
         {
             "name": scenario.name,
@@ -149,7 +138,7 @@ def validate(arguments: Arguments) -> int:
         configuration = load(arguments.config)
     except ConfigurationError as error:
         if arguments.json:
-            _print_json({"valid": False, "problems": [to_json(problem) for problem in error.problems]})
+            print_json({"valid": False, "problems": [to_json(problem) for problem in error.problems]})
             return error.exit_code
         raise
     counts = {
@@ -160,7 +149,7 @@ def validate(arguments: Arguments) -> int:
         "checks": len(configuration.checks),
     }
     if arguments.json:
-        return _print_json(counts)
+        return print_json(counts)
     print(f"valid: {counts['checks']} checks, {counts['components']} components, {counts['resources']} resources")
     return 0
 
@@ -170,7 +159,7 @@ def kinds(arguments: Arguments) -> int:
     known = load_kinds()
     if arguments.name is None:
         if arguments.json:
-            return _print_json([_describe_kind(kind) for kind in known.values()])
+            return print_json([_describe_kind(kind) for kind in known.values()])
         rows = [
             {"kind": kind.name, "needs": ", ".join(kind.resources.values()), "what": kind.summary}
             for kind in known.values()
@@ -181,7 +170,7 @@ def kinds(arguments: Arguments) -> int:
         raise UsageError(f"there is no kind {arguments.name!r}", f"known: {', '.join(known)}")
     kind = _describe_kind(known[arguments.name])
     if arguments.json:
-        return _print_json(kind)
+        return print_json(kind)
     tables.show(
         Text(f"{kind['name']}: {kind['summary']}\n"),
         tables.mapping_table(kind["options"], "option", "type", "default", "what", title="options"),
@@ -223,7 +212,7 @@ def check_list(arguments: Arguments) -> int:
         for c in configuration.checks
     ]
     if arguments.json:
-        return _print_json(rows)
+        return print_json(rows)
     tables.show(tables.mapping_table(rows, "check", "kind", "component", "every", "where"))
     return 0
 
@@ -239,7 +228,7 @@ def check_run(arguments: Arguments) -> int:
     where = "in the running daemon" if view else "here: no daemon runs on this configuration's state"
     document = scrub({"check": arguments.name, "ran": where, **to_json(finding), "rows": _rows(view, finding)})
     if arguments.json:
-        _print_json(document)
+        print_json(document)
         return finding.status.exit_code
     line = Text.assemble(tables.status_text(finding.status), "  ", tables.clean(document["detail"]))
     guidance = [Text(f"next: {tables.clean(document['guidance'])}")] if finding.guidance else []
@@ -268,13 +257,13 @@ def _rows(view: CheckView | None, finding: Finding) -> list[dict[str, Any]]:
 
 def status(arguments: Arguments) -> int:
     """`sentinel status`"""
-    folder, store = _open_store(arguments)
+    folder, store = open_store(arguments)
     checks, components = store.checks(), store.components()
     now = datetime.now(UTC)
     document = status_document(store, now)
     overall = worst([Status(component.status) for component in components])
     if arguments.json:
-        _print_json(document)
+        print_json(document)
         return overall.exit_code
     beat = store.meta("beat")
     seen = datetime.fromisoformat(beat) if beat else None
@@ -298,12 +287,12 @@ def status(arguments: Arguments) -> int:
 
 def report(arguments: Arguments) -> int:
     """`sentinel report`"""
-    folder, store = _open_store(arguments, writable=True)
+    folder, store = open_store(arguments, writable=True)
     now = datetime.now(UTC)
     templates, target = _report_settings(arguments)
     if arguments.json:
         facts = collect(store, arguments.kind, now, incident_id=arguments.incident, target_per_hour=target)
-        return _print_json(facts)
+        return print_json(facts)
     paths = write_report(
         store,
         arguments.kind,
@@ -331,22 +320,22 @@ def _report_settings(arguments: Arguments) -> tuple[Path | None, float | None]:
 
 def incident_list(arguments: Arguments) -> int:
     """`sentinel incident list`"""
-    _, store = _open_store(arguments)
+    _, store = open_store(arguments)
     incidents = store.incidents(open_only=arguments.open)
     if arguments.json:
-        return _print_json([to_json(incident) for incident in incidents])
+        return print_json([to_json(incident) for incident in incidents])
     tables.show(tables.incidents_table(incidents) if incidents else Text("no incident"))
     return 0
 
 
 def incident_show(arguments: Arguments) -> int:
     """`sentinel incident show`"""
-    _, store = _open_store(arguments)
+    _, store = open_store(arguments)
     incident = _find_incident(store, arguments.id)
     timeline, attempts = store.timeline(incident.id), store.attempts(incident=incident.id)
     if arguments.json:
         document = {"incident": incident, "timeline": timeline, "attempts": attempts}
-        return _print_json(to_json(document))
+        return print_json(to_json(document))
     tables.show(tables.incident_page(incident, timeline, attempts))
     return 0
 
@@ -361,152 +350,3 @@ def _find_incident(store: SqliteStore, incident_id: str | None) -> Incident:
     if not latest:
         raise UsageError("there is no incident yet")
     return latest[0]
-
-
-# -- acting ---------------------------------------------------------------------------------------
-
-
-def reset(arguments: Arguments) -> int:
-    """`sentinel reset`"""
-    _, store = _open_store(arguments, writable=True)
-    outcome = asyncio.run(command_component(store, "reset", arguments.component, arguments.reason))
-    return _say(arguments, {"component": arguments.component, "outcome": outcome})
-
-
-def halt(arguments: Arguments) -> int:
-    """`sentinel halt`: works without a daemon, and with one that hangs."""
-    return _say(arguments, {"outcome": halt_actions(_state_folder(arguments), arguments.reason)})
-
-
-def resume(arguments: Arguments) -> int:
-    """`sentinel resume`"""
-    folder, store = _open_store(arguments, writable=True)
-    return _say(arguments, {"outcome": resume_actions(folder, store, arguments.reason)})
-
-
-# -- runbooks -------------------------------------------------------------------------------------
-
-
-def _runbooks(arguments: Arguments) -> dict[str, Runbook]:
-    """Runbooks beside the configuration (`runbooks/` in it) override the shipped ones by name."""
-    own = arguments.config / "runbooks"
-    return {**read_runbooks(shipped_folder("runbooks")), **(read_runbooks(own) if own.is_dir() else {})}
-
-
-def _find_runbook(arguments: Arguments) -> Runbook:
-    books = _runbooks(arguments)
-    if arguments.name not in books:
-        raise UsageError(f"there is no runbook {arguments.name!r}", f"known: {', '.join(books)}")
-    return books[arguments.name]
-
-
-def runbook_list(arguments: Arguments) -> int:
-    """`sentinel runbook list`"""
-    rows = [
-        {
-            "name": book.name,
-            "title": book.title,
-            "applies to": ", ".join((*book.applies_to.kinds, *book.applies_to.components)),
-            "parameters": " ".join(f"{p.name}={'…' if p.required else p.default or ''}" for p in book.parameters),
-            "changes": "yes" if any(step.changes for step in book.steps) else "no",
-        }
-        for book in _runbooks(arguments).values()
-    ]
-    if arguments.json:
-        return _print_json(rows)
-    tables.show(tables.mapping_table(rows, "name", "title", "applies to", "parameters", "changes"))
-    return 0
-
-
-def runbook_show(arguments: Arguments) -> int:
-    """`sentinel runbook show`"""
-    book = _find_runbook(arguments)
-    if arguments.json:
-        return _print_json(to_json(book))
-    print(Path(book.source).read_text())
-    return 0
-
-
-def runbook_run(arguments: Arguments) -> int:
-    """`sentinel runbook run`"""
-    book = _find_runbook(arguments)
-    parameters = dict(_parameter(word) for word in arguments.parameters)
-    transcript = (
-        _execute(arguments, book, parameters) if arguments.execute else plan_runbook(book, parameters, utcnow())
-    )
-    if arguments.json:
-        _print_json(to_json(transcript))
-    else:
-        print(transcript.text)
-    return 0 if transcript.outcome in {"dry run", "done"} else 2
-
-
-def _execute(arguments: Arguments, book: Runbook, parameters: Mapping[str, str]) -> Transcript:
-    configuration = load(arguments.config)
-    configure_logging(level="error", secrets=configuration.secrets)
-    folder, store = _open_store(arguments, writable=True)
-    hands = OperatorHands(configuration, folder, store)
-    known = {"component": [component.name for component in configuration.components]}
-    confirm = (lambda _step: True) if arguments.yes else _confirm
-    store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(parameters))
-    transcript = asyncio.run(run_runbook(book, parameters, hands, dry_run=False, confirm=confirm, known=known))
-    _append_transcript(store, transcript, parameters)
-    return transcript
-
-
-def _parameter(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals or not name:
-        raise UsageError(f"{word!r} is no parameter", "write name=value")
-    return name, value
-
-
-def _confirm(step: Step) -> bool:
-    if not sys.stdin.isatty():
-        print(f"{step.name}: changes something, and nobody is there to ask (--yes)", file=sys.stderr)
-        return False
-    return input(f"{step.name}: this changes something. Go on? [y/N] ").strip().lower() in {"y", "yes"}
-
-
-def _append_transcript(store: SqliteStore, transcript: Transcript, parameters: Mapping[str, str]) -> None:
-    """What was done by hand belongs into the incident's timeline."""
-    open_ones = store.incidents(open_only=True)
-    wanted = {parameters.get("component"), parameters.get("assigner"), parameters.get("incident")}
-    incident = next((i for i in open_ones if {i.component, i.id} & wanted), open_ones[0] if open_ones else None)
-    if incident is not None:
-        event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")
-        evidence = {"transcript": transcript.text[:8000]}
-        store.commit(Changes(events=[(incident.id, transcript.began, event, evidence)]))
-
-
-# -- where and how --------------------------------------------------------------------------------
-
-
-def _state_folder(arguments: Arguments) -> Path:
-    """--state, else SENTINEL_STATE, else what the configuration says."""
-    if arguments.state is not None:
-        return Path(arguments.state)
-    try:
-        return load(arguments.config).state
-    except ConfigurationError as error:
-        error.guidance = "or name the state folder with --state DIR"
-        raise
-
-
-def _open_store(arguments: Arguments, *, writable: bool = False) -> tuple[Path, SqliteStore]:
-    folder = _state_folder(arguments)
-    if writable and not folder.is_dir():
-        raise StateError(f"there is no state folder {folder}", "name it with --state DIR")
-    return folder, SqliteStore(folder, writable=writable)
-
-
-def _say(arguments: Arguments, document: dict[str, Any]) -> int:
-    if arguments.json:
-        return _print_json(document)
-    print(document["outcome"])
-    return 0
-
-
-def _print_json(document: Any) -> int:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
-    return 0

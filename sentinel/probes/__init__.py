@@ -10,7 +10,7 @@ from datetime import datetime
 from types import ModuleType
 from typing import Any, Protocol, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
@@ -22,6 +22,20 @@ class Options(BaseModel):
     """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StreamPatterns(Options):
+    """Which streams: options that the kinds of the bus share."""
+
+    include: list[str] = Field(["*"], min_length=1, description="glob patterns; each is a metric label")
+    exclude: list[str] = Field(["sentinel:*"], description="glob patterns that win over include")
+
+
+class GroupPatterns(Options):
+    """Which consumer groups: options that the kinds of the bus share."""
+
+    include: list[str] = Field(["*"], min_length=1, description="glob patterns of groups to judge")
+    exclude: list[str] = Field([], description="glob patterns that win over include")
 
 
 class State(Protocol):

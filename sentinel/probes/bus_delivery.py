@@ -24,23 +24,14 @@ from sentinel.core.delivery.statement import (
 from sentinel.core.delivery.window import Window, tally
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, format_duration
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
 
 WORST = 20
 
 
-class Streams(Options):
-    """Which streams."""
+class Groups(GroupPatterns):
+    """Which groups are judged, and which must be there."""
 
-    include: list[str] = Field(["*"], min_length=1, description="glob patterns; each is a metric label")
-    exclude: list[str] = Field(["sentinel:*"], description="glob patterns that win over include")
-
-
-class Groups(Options):
-    """Which groups."""
-
-    include: list[str] = Field(["*"], min_length=1, description="glob patterns of groups to judge")
-    exclude: list[str] = Field([], description="glob patterns that win over include")
     required: list[str] = Field([], description="every stream must have a group for each of these patterns")
 
 
@@ -48,7 +39,7 @@ class DeliveryOptions(Options):
     """Options of `bus_delivery`."""
 
     resource: str | None = Field(None, description="Redis resource that carries the streams")
-    streams: Streams = Field(Streams(), description="which streams are watched")
+    streams: StreamPatterns = Field(StreamPatterns(), description="which streams are watched")
     groups: Groups = Field(Groups(), description="which consumer groups are judged")
     deadline: Duration = Field(5.0, gt=0, description="an entry must be acknowledged this long after publishing")
     delivered_deadline: Duration | None = Field(

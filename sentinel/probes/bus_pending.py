@@ -20,32 +20,18 @@ from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.pending import NO_ENTRIES, Count
 from sentinel.core.pending_fault import Fault, Limits, Standing, find_faults
 from sentinel.core.quantity import Duration, format_duration
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
 
 WORST = 20
 ORDER = ("payload_missing", "poison", "dead_consumer", "overdue", "unknown_consumers", "ghost_consumers")
-
-
-class Streams(Options):
-    """Which streams."""
-
-    include: list[str] = Field(["*"], min_length=1, description="glob patterns; each is a metric label")
-    exclude: list[str] = Field(["sentinel:*"], description="glob patterns that win over include")
-
-
-class Groups(Options):
-    """Which groups."""
-
-    include: list[str] = Field(["*"], min_length=1, description="glob patterns of groups to judge")
-    exclude: list[str] = Field([], description="glob patterns that win over include")
 
 
 class PendingOptions(Options):
     """Options of `bus_pending`."""
 
     resource: str | None = Field(None, description="Redis resource that carries the streams")
-    streams: Streams = Field(Streams(), description="which streams are watched")
-    groups: Groups = Field(Groups(), description="which consumer groups are judged")
+    streams: StreamPatterns = Field(StreamPatterns(), description="which streams are watched")
+    groups: GroupPatterns = Field(GroupPatterns(), description="which consumer groups are judged")
     deadline: Duration = Field(60.0, gt=0, description="overdue: not acknowledged so long after publishing")
     max_overdue: int = Field(0, ge=0, description="degraded when a group has more overdue entries")
     poison_after: int = Field(

@@ -14,6 +14,7 @@ from pathlib import Path
 from sentinel.app import serve
 from sentinel.engine.remediator import Remediator
 from sentinel.log import configure_logging
+from sentinel.probes import load_kinds
 from sentinel.remediation.process import ProcessDriver
 
 SLOW = 0.03
@@ -71,6 +72,7 @@ def say(word: str) -> None:
 def main() -> None:
     """Fork on demand."""
     folder, mode = Path(sys.argv[1]), sys.argv[2]
+    load_kinds()  # every life would spend its time with importing them
     slow_down()
     if mode == "act-first":
         act_first()
