@@ -24,7 +24,7 @@ from sentinel.demo.chaos import Chaos, find_scenario
 from sentinel.demo.platform import Platform
 from sentinel.demo.servers import free_port
 from sentinel.demo.truth import read_truth
-from sentinel.errors import UsageError
+from sentinel.errors import StateError, UsageError
 from sentinel.remediation.process import ProcessDriver
 from sentinel.store.sqlite import SqliteStore
 
@@ -251,10 +251,15 @@ def _new_folder(base: Path) -> Path:
     """A folder for this run; the link `latest` points at it; the oldest runs go."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     folder = base.resolve() / name
-    folder.mkdir(parents=True)
     latest = base / "latest"
-    latest.unlink(missing_ok=True)
-    latest.symlink_to(name)
+    try:
+        folder.mkdir(parents=True)
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(name)
+    except OSError as error:
+        raise StateError(
+            f"the folder {base} can't be written: {error.strerror}", "name another one: --folder DIR"
+        ) from error
     runs = sorted(path for path in base.iterdir() if path.is_dir() and not path.is_symlink())
     for old in runs[:-KEPT_RUNS]:
         shutil.rmtree(old, ignore_errors=True)

@@ -285,3 +285,12 @@ def _is_worker(process: Path, folder: Path) -> bool:
         return words.startswith(b"sleep\x00600") and str(folder.parent).encode() in (process / "environ").read_bytes()
     except OSError:
         return False
+
+
+def test_demo_folder_that_can_not_be_written() -> None:
+    """One line with the folder and the remedy, exit code 78, before any server is started."""
+    argv = [sys.executable, "-m", "sentinel", "demo", "--for", "30s", "--folder", "/proc/nowhere"]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 78
+    assert "the folder /proc/nowhere can't be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
