@@ -21,7 +21,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from sentinel.app.wiring import make_client, utcnow
 from sentinel.config import Configuration, load
-from sentinel.core.model import Check, Component, IncidentState, Order, Quality, Result, Status
+from sentinel.core.model import Check, Component, Order, Quality, Result, Status
 from sentinel.engine.coverage import Coverage
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.pipeline import Pipeline
@@ -412,10 +412,6 @@ class Daemon:
     async def stop_component(self, name: str) -> None:
         """Stop a supervised component on request."""
         await self.remediator.stop(name)
-
-    def is_quiet(self) -> bool:
-        """Whether no incident is open (recovering ones are not open)."""
-        return not any(incident.state is IncidentState.OPEN for incident in self.pipeline.incidents.values())
 
 
 async def serve(
