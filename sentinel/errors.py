@@ -8,6 +8,7 @@ SentinelError                    message, guidance, exit code
 ├── ActionRefused                75  a guard said no, with the reason
 └── TargetError                      a foreign system, in our words; carries the verdict it justifies
     ├── TargetUnreachable            down: refused, reset, timed out
+    │   └── ReplyLost                the request may have arrived: what it asked for may have happened
     ├── TargetStarting               degraded: answers, but is still loading or in recovery
     ├── TargetRejected               degraded or down: answered with an error of its own
     ├── WrongTarget                  unknown: another kind of server answers there
@@ -102,6 +103,10 @@ class TargetUnreachable(TargetError):
     """Nobody answers: refused, reset, timed out."""
 
     status = Status.DOWN
+
+
+class ReplyLost(TargetUnreachable):
+    """The request may have arrived, and no reply came: what it asked for may have happened, and is not repeated."""
 
 
 class TargetStarting(TargetError):

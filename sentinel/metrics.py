@@ -83,6 +83,8 @@ class Metrics:
         self.attempts = counter("sentinel_restart_attempts_total", "Attempts by outcome.", "component", "outcome")
         self.exhausted = gauge("sentinel_component_exhausted", "1 when the restart budget is spent.", "component")
         self.halted = gauge("sentinel_actions_halted", "1 while the kill switch is on.")
+        self.breaker_open = gauge("sentinel_automation_breaker_open", "1 while automation has switched itself off.")
+        self.braked = gauge("sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted.")
         self.actions_enabled = gauge("sentinel_actions_enabled", "1 when sentinel may act, 0 in observe mode.")
         self.reload_ok = gauge("sentinel_config_last_reload_successful", "1 when the last reload was good.")
         self.reload_time = gauge("sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load.")

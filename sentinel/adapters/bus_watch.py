@@ -36,9 +36,9 @@ from sentinel.core.delivery import (
     Question,
     StreamAccount,
     begin_account,
-    dump_account,
     format_id,
     load_account,
+    write_account,
 )
 from sentinel.core.delivery.fleet import Naming, Totals
 from sentinel.core.delivery.statement import NO_FIGURES, dump_figures, load_figures, sum_accounts
@@ -413,8 +413,7 @@ class BusWatch:
         """An account as JSON text, written anew only when it moved."""
         known = self._texts.get(name)
         if known is None:
-            text = json.dumps(dump_account(account), separators=(",", ":"))
-            known = self._texts[name] = text, account.calls
+            known = self._texts[name] = write_account(account), account.calls
         return known[0]
 
     @classmethod

@@ -10,25 +10,58 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary import Outcome, Tally
-from sentinel.errors import TargetError
+from sentinel.core.canary import Outcome
+from sentinel.core.canary_record import Tally
+from sentinel.core.canary_shard import tag_of
+from sentinel.errors import SubjectError, TargetError
 
 GROUP = "sentinel"
 MAXLEN = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Keys of one path, all in one slot: canaries go to `stream` and come back in `inbox`; `base` begins the names of
+    ledger, totals and lease. `extra`: options of XADD."""
+
+    stream: str
+    inbox: str
+    base: str
+    extra: tuple[str | int, ...] = ("MAXLEN", "~", MAXLEN)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it begins in a stream of sentinel's own."""
+        return self.stream == self.inbox
+
+    @classmethod
+    def own(cls, tag: str) -> Place:
+        """A stream of sentinel's own, in the slot of `tag`."""
+        name = f"sentinel:canary:{{{tag}}}"
+        return cls(name, name, name)
+
+    @classmethod
+    def through(cls, stream: str, path: str, maxlen: int | None) -> Place:
+        """A stream of the product's; the rest in the same slot. Never made by sentinel, and trimmed only on request."""
+        tag = tag_of(stream)
+        trim: tuple[str | int, ...] = ("MAXLEN", "~", maxlen) if maxlen else ()
+        base = f"sentinel:canary:{{{tag}}}:{path}"
+        return cls(stream, f"sentinel:canary:reply:{{{tag}}}:{path}", base, ("NOMKSTREAM", *trim))
+
+
 class Ledger:
     """The promises of one path, in Redis. Every change is one transaction, and its reply feeds the tally."""
 
-    def __init__(self, client: RedisClient, path: str, tally: Tally) -> None:
+    def __init__(self, client: RedisClient, place: Place, tally: Tally) -> None:
         self.client = client
-        self.stream = f"sentinel:canary:{{{path}}}"
-        self._open = f"{self.stream}:ledger"
-        self._totals = f"{self.stream}:totals"
-        self._lease = f"{self.stream}:lease"
+        self.place = place
+        self._open = f"{place.base}:ledger"
+        self._totals = f"{place.base}:totals"
+        self._lease = f"{place.base}:lease"
         self._tally = tally
         self.lock = asyncio.Lock()  # replies must reach the tally in the order in which the server made them
 
@@ -44,19 +77,26 @@ class Ledger:
             await self.client.call("SET", self._lease, ours, "PX", ttl)
         return ""
 
-    async def publish(self, seq: str, fields: Sequence[bytes], now: float) -> None:
-        """Promise and send, or neither. Raises TargetError; a refused XADD takes the promise back."""
+    async def publish(self, seq: str, fields: Sequence[bytes], now: float) -> bytes:
+        """Promise and send, or neither; the entry's id. Raises TargetError; a refused XADD takes the promise back."""
+        place = self.place
+        bound: list[tuple[Any, ...]] = [] if place.is_ours else [("XTRIM", place.inbox, "MAXLEN", "~", MAXLEN)]
         replies = await self.client.transaction(
             [
                 ("ZADD", self._open, now, seq),
-                ("XADD", self.stream, "MAXLEN", "~", MAXLEN, "*", *fields),
+                ("XADD", place.stream, *place.extra, "*", *fields),
                 ("HINCRBY", self._totals, "sent", 1),
+                *bound,
             ]
         )
         self._absorb("sent", replies[2], 1)
-        if isinstance(replies[1], TargetError):
+        if not isinstance(entry := replies[1], bytes):
             await self._take_back(seq)
         _checked(replies)
+        if entry is None:
+            guidance = "name the stream that the handler reads; sentinel makes none"
+            raise SubjectError(f"stream {place.stream} does not exist", guidance)
+        return bytes(entry)
 
     async def _take_back(self, seq: str) -> None:
         replies = await self.client.transaction([("ZREM", self._open, seq), ("HINCRBY", self._totals, "sent", -1)])
@@ -67,19 +107,25 @@ class Ledger:
         clock, score = _checked(await self.client.transaction([("TIME",), ("ZSCORE", self._open, seq)]))
         return int(clock[0]) + int(clock[1]) / 1e6, score is not None
 
-    async def settle(self, outcome: Outcome, seq: str, entry: bytes | None, *extras: str) -> None:
-        """Close a promise, once: acknowledged, removed and counted in one step. Hold the lock."""
-        await self._count([outcome, *extras], [("ZREM", self._open, seq), *self._gone(entry)])
+    async def settle(self, outcome: Outcome, seq: str, entries: Sequence[bytes], *extras: str) -> None:
+        """Close a promise, once: its entries acknowledged and removed, and counted, in one step. Hold the lock."""
+        await self._count([outcome, *extras], [("ZREM", self._open, seq), *self._gone(*entries)])
 
     async def dismiss(self, entry: bytes, *extras: str) -> None:
         """Acknowledge an entry that settles nothing. Hold the lock."""
         await self._count(extras, self._gone(entry))
 
-    def _gone(self, entry: bytes | None) -> list[tuple[Any, ...]]:
+    def _gone(self, *entries: bytes) -> list[tuple[Any, ...]]:
         """Acknowledged and deleted: were the group lost, the new one would read only what is not settled."""
-        if entry is None:
-            return []
-        return [("XACK", self.stream, GROUP, entry), ("XDEL", self.stream, entry)]
+        inbox = self.place.inbox
+        return [("XACK", inbox, GROUP, *entries), ("XDEL", inbox, *entries)] if entries else []
+
+    async def erase(self) -> None:
+        """Leave nothing behind: the path is elsewhere from now on. Its totals are ours to keep."""
+        place = self.place
+        keys = {place.inbox, self._open, self._totals, self._lease}
+        _checked(await self.client.transaction([("EXPIRE", key, 0) for key in sorted(keys)]))
+        self._tally.fold()
 
     async def _count(self, names: Sequence[str], commands: list[tuple[Any, ...]]) -> None:
         counts = [("HINCRBY", self._totals, str(name), 1) for name in names]

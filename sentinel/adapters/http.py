@@ -353,3 +353,12 @@ def _untrusted(error: BaseException) -> TargetError:
         ours.status = Status.DOWN
         return ours
     return NotMeasurable(message, guidance, code=code)
+
+
+def may_have_arrived(error: TargetError) -> bool:
+    """Whether the request behind this error may have reached the target: only then may it have had an effect.
+
+    What the budget or a back-off held back has no cause; what found no connection was never sent.
+    """
+    cause = error.__cause__
+    return cause is not None and not isinstance(cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL)

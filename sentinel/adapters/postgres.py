@@ -79,6 +79,17 @@ class PostgresClient:
         async with self._held() as connection:
             return await self._fetch(connection, sql, params)
 
+    async def write(self, sql: str, params: Params = None) -> list[Record]:
+        """Run one statement in a READ WRITE transaction of its own, committed when this returns; fetch all rows.
+
+        TargetUnreachable leaves in doubt whether it happened; every other TargetError says that it did not.
+        """
+        async with self._held() as connection:
+            await self._fetch(connection, "BEGIN READ WRITE", None)
+            rows = await self._fetch(connection, sql, params)
+            await self._fetch(connection, "COMMIT", None)
+            return rows
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Query]:
         """A REPEATABLE READ, READ ONLY transaction, always rolled back; yields `await query(sql, params)`.

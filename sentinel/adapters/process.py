@@ -97,7 +97,7 @@ def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -
     Its environment is `env` on top of PATH, HOME, locale and time zone: nothing of sentinel's own leaks into it.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    _rotate(log)
+    rotate_log(log)
     with log.open("ab") as output:
         popen = subprocess.Popen(
             list(command),
@@ -159,7 +159,8 @@ def _is_marked_leader(folder: Path, wanted: bytes) -> bool:
     return session == folder.name
 
 
-def _rotate(log: Path) -> None:
+def rotate_log(log: Path) -> None:
+    """Put a log beyond MAX_LOG aside; the one before it goes."""
     with suppress(FileNotFoundError):
         if log.stat().st_size > MAX_LOG:
             log.replace(log.with_suffix(".1.log"))

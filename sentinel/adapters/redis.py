@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis.asyncio as aredis
 from redis import exceptions as rx
@@ -123,6 +124,24 @@ class RedisClient:
             monotonic=self._monotonic,
         )
 
+    def at(self, host: str, port: int) -> RedisClient:
+        """A client for another node of the same cluster: same credentials, same times; close it yourself."""
+        parts = urlsplit(self._url)
+        credentials = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return RedisClient(
+            f"{self.name} {place}",
+            parts._replace(netloc=credentials + place).geturl(),
+            password=self._password,
+            timeout=self._timeout,
+            monotonic=self._monotonic,
+        )
+
+    @property
+    def host(self) -> str:
+        """The host of its address; "" for a socket in the file system."""
+        return urlsplit(self._url).hostname or ""
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
@@ -230,6 +249,10 @@ _CODE_OF_TYPE: dict[type[BaseException], str] = {
     rx.BusyLoadingError: "LOADING",
     rx.MasterDownError: "MASTERDOWN",
     rx.ClusterDownError: "CLUSTERDOWN",
+    rx.MovedError: "MOVED",
+    rx.AskError: "ASK",
+    rx.TryAgainError: "TRYAGAIN",
+    rx.ClusterCrossSlotError: "CROSSSLOT",
 }
 
 _CUT_OFF = {*_CODE_OF_TYPE.values()} - {"WRONGPASS"}

@@ -8,6 +8,8 @@ from typing import Any
 
 from sentinel.adapters.relation import Relation, quote_name
 from sentinel.adapters.task_queries import fill
+from sentinel.core.capability import read_capabilities
+from sentinel.core.registration import Registration
 
 MAX_AGENTS = 20_000
 MAX_DEMANDS = 1_000
@@ -15,7 +17,7 @@ MAX_DEMANDS = 1_000
 _AGENTS = """
 SELECT {id}::text AS id, lower({status}::text) AS status, extract(epoch FROM {last_heartbeat})::float8 AS beat,
        to_jsonb({capabilities}) AS capabilities, extract(epoch FROM {registered_at})::float8 AS registered,
-       extract(epoch FROM clock_timestamp())::float8 AS now
+       {boot_id}::text AS boot, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM {table} LIMIT %(limit)s
 """
 _WORK = """
@@ -41,7 +43,7 @@ class Statement:
 
 
 def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
-    """All registry rows: id, status (lower case), beat and registered (Unix seconds), capabilities (JSON), now."""
+    """All registry rows: id, status (lower case), beat, registered and now (Unix seconds), capabilities (JSON), boot."""
     names = {
         "table": str(Relation.of(table)),
         "id": quote_name(columns["id"] or ""),
@@ -49,8 +51,40 @@ def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
         "last_heartbeat": _column(columns["last_heartbeat"], "timestamptz"),
         "registered_at": _column(columns["registered_at"], "timestamptz"),
         "capabilities": _column(columns["capabilities"], "text"),
+        "boot_id": _column(columns.get("boot_id"), "text"),
     }
     return Statement(fill(_AGENTS, names), {"limit": MAX_AGENTS})
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTable:
+    """A registry that is a table or view. `names`: columns of id, status and what else is configured."""
+
+    table: str
+    names: Mapping[str, str | None]
+
+    @property
+    def select(self) -> Statement:
+        """All rows."""
+        return select_agents(self.table, self.names)
+
+    @property
+    def columns(self) -> list[str | None]:
+        """Every column that is read."""
+        return [self.names.get(name) for name in ("id", "status", "capabilities", "boot_id")]
+
+    @property
+    def times(self) -> list[str | None]:
+        """Columns that must be times."""
+        return [self.names.get(name) for name in ("last_heartbeat", "registered_at")]
+
+
+def read_table_row(row: Mapping[str, Any]) -> Registration:
+    """A row of `select_agents`."""
+    capabilities = read_capabilities(row["capabilities"])
+    return Registration(
+        row["id"] or "", row["status"] or "", row["beat"], capabilities, row["registered"], row["boot"] or ""
+    )
 
 
 class TaskWork:
@@ -64,6 +98,10 @@ class TaskWork:
         lookback: float,
     ) -> None:
         created = columns["created_at"]
+        self.table = table
+        self.columns = [columns[name] for name in ("id", "status", "agent", "required_capabilities")]
+        self.times = [created]
+        self.indexed = created or columns["agent"] or ""
         bounded = (
             f"{quote_name(created)} >= clock_timestamp() - make_interval(secs => %(lookback)s)" if created else "true"
         )

@@ -77,13 +77,17 @@ class Scan:
 
 async def find_scans(query: Query, sql: str, params: dict[str, Any]) -> list[Scan]:
     """The sequential scans that the planner would use for a statement; nothing is executed."""
-    rows = await query(f"EXPLAIN (FORMAT JSON, VERBOSE) {sql}", params)
-    plan = rows[0]["QUERY PLAN"][0]["Plan"]
     return [
         Scan(Relation(node.get("Schema", "public"), node["Relation Name"]), float(node["Total Cost"]))
-        for node in _nodes(plan)
+        for node in await explain(query, sql, params)
         if node["Node Type"] == "Seq Scan"
     ]
+
+
+async def explain(query: Query, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of a statement's plan as PostgreSQL's JSON names them, the root first; nothing is executed."""
+    rows = await query(f"EXPLAIN (FORMAT JSON, VERBOSE) {sql}", params)
+    return list(_nodes(rows[0]["QUERY PLAN"][0]["Plan"]))
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

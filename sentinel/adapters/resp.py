@@ -7,7 +7,7 @@ and the pool stay redis-py's, and it is the oracle of the tests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import hiredis
@@ -40,15 +40,29 @@ async def exchange(client: RedisClient, payload: bytes, count: int) -> list[Any]
 
     Raises TargetError when the server can't be reached or gives no byte for the client's timeout.
     """
+    replies: list[Any] = []
+    reader = make_reader()
+
+    def take(received: bytes) -> bool:
+        reader.feed(received)
+        while (reply := reader.gets()) is not False:
+            replies.append(reply)
+        return len(replies) >= count
+
+    await converse(client, payload, take)
+    return replies
+
+
+async def converse(client: RedisClient, payload: bytes, take: Callable[[bytes], bool]) -> None:
+    """Send encoded commands in one write, and hand over what comes back until `take` has all. Raises as `exchange`."""
     async with client.borrow() as connection:
         sending = asyncio.ensure_future(connection.send_packed_command(payload, check_health=False))
         sending.add_done_callback(_take_note)
         try:
-            replies = await _receive(connection, count, client.timeout)
+            await _receive(connection, take, client.timeout)
             await sending
         finally:
             sending.cancel()
-    return replies
 
 
 def _take_note(sending: asyncio.Future[None]) -> None:
@@ -57,19 +71,20 @@ def _take_note(sending: asyncio.Future[None]) -> None:
         sending.exception()
 
 
-async def _receive(connection: Any, count: int, timeout: float) -> list[Any]:  # noqa: ASYNC109 - of each read
+async def _receive(connection: Any, take: Callable[[bytes], bool], timeout: float) -> None:  # noqa: ASYNC109
     stream: asyncio.StreamReader = connection._reader
-    reader = hiredis.Reader(protocolError=rx.InvalidResponse, replyError=_refuse)
-    replies: list[Any] = []
-    while len(replies) < count:
+    complete = take(b"")
+    while not complete:
         async with asyncio.timeout(timeout):
             received = await stream.read(READ_BYTES)
         if not received:
             raise rx.ConnectionError("Connection closed by server.")
-        reader.feed(received)
-        while (reply := reader.gets()) is not False:
-            replies.append(reply)
-    return replies
+        complete = take(received)
+
+
+def make_reader() -> Any:
+    """A parser of RESP2: errors of the server become values in our words."""
+    return hiredis.Reader(protocolError=rx.InvalidResponse, replyError=_refuse)
 
 
 def _refuse(text: str) -> TargetError:

@@ -1,6 +1,6 @@
 """Reads many streams in one go: bounded discovery, pipelined atomic snapshots, and what may have dropped deliveries.
 
-A stream whose raw replies equal the last ones is not parsed again: that is the usual case, and the cheap one.
+A stream whose replies equal the last ones byte by byte is not parsed again: the usual case, and the cheap one.
 
 The read path needs SCAN, TYPE filter, XINFO, XPENDING, XRANGE, TIME, INFO, MULTI and EXEC, nothing else.
 """
@@ -22,7 +22,8 @@ from sentinel.adapters.redis_stream import (
     question_command,
     snapshot_commands,
 )
-from sentinel.adapters.resp import encode, encode_all, exchange
+from sentinel.adapters.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
+from sentinel.adapters.resp import converse, encode, encode_all
 from sentinel.core.delivery import Answer, Question, StreamView
 from sentinel.errors import TargetError
 
@@ -46,6 +47,11 @@ class Request:
     questions: Sequence[Question] = ()
     payload: bytes = field(init=False)
     count: int = field(init=False)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the replies change only when the stream does."""
+        return not (self.groups or self.questions)
 
     def __post_init__(self) -> None:
         _, *commands = snapshot_commands(self.key, self.groups)
@@ -125,9 +131,11 @@ class StreamReader:
     """Streams that were refused when read alone: they would spoil the transaction of others."""
     refused: TargetError | None = None
     """Why INFO gave nothing the last time."""
-    _taken: dict[bytes, list[Any]] = field(default_factory=dict)
-    _latest: dict[bytes, list[Any]] = field(default_factory=dict)
+    _taken: dict[bytes, bytes | list[Any]] = field(default_factory=dict)
+    """Replies to a plain request in bytes, to one about pending entries without the idle times."""
+    _latest: dict[bytes, bytes | list[Any]] = field(default_factory=dict)
     _fresh: list[tuple[Request, list[Any]]] = field(default_factory=list)
+    _head: bytes = b""
 
     def accept(self, key: bytes) -> None:
         """The caller has taken in the latest reading of this stream: compare with it from now on."""
@@ -140,7 +148,9 @@ class StreamReader:
 
     def parse_same(self, request: Request, now: float) -> Reading:
         """The reading of a stream that did not change."""
-        reading = _parse(request, [_NO_TIME, *self._taken[request.key]], self.drops)
+        taken = self._taken[request.key]
+        replies = parse_known(taken, request.count) if isinstance(taken, bytes) else taken
+        reading = _parse(request, [_NO_TIME, *replies], self.drops)
         return replace(reading, view=replace(reading.view, now=now)) if reading.view else reading
 
     async def read(self, client: RedisClient, requests: Sequence[Request]) -> Haul:
@@ -173,18 +183,25 @@ class StreamReader:
         batches = self._split(requests, alone)
         info = encode(_INFO)
         payload = b"".join([info, *map(_wrap, batches), info])
-        counts = [3 + sum(request.count for request in batch) for batch in batches]
-        replies = await exchange(client, payload, 2 + sum(counts))
+        walk = ReplyWalk([None, *map(self._expect, batches), None], self._head)
+        await converse(client, payload, walk.feed)
+        self._head = walk.head
         refused: list[Request] = []
-        begin = 1
-        for batch, count in zip(batches, counts, strict=True):
-            refused += self._unpack(batch, replies[begin : begin + count], haul)
-            begin += count
-        before, after = _parse_info(replies[0]), _parse_info(replies[-1])
-        self.refused = replies[-1] if isinstance(replies[-1], TargetError) else None
+        for batch, got in zip(batches, walk.found[1:-1], strict=True):
+            refused += self._unpack(batch, got, haul)
+        before, after = _parse_info(walk.found[0]), _parse_info(walk.found[-1])
+        self.refused = walk.found[-1] if isinstance(walk.found[-1], TargetError) else None
         if refused:
             _, after = await self._round(client, refused, haul, alone=True)
         return before, after
+
+    def _expect(self, batch: Sequence[Request]) -> Expected:
+        return Expected([request.count for request in batch], [self._known(request) for request in batch])
+
+    def _known(self, request: Request) -> bytes:
+        """The bytes that say: nothing changed."""
+        taken = None if request.groups or request.questions else self._taken.get(request.key)
+        return taken if isinstance(taken, bytes) else b""
 
     def _split(self, requests: Sequence[Request], alone: bool) -> list[Sequence[Request]]:
         if alone or self.alone:
@@ -193,28 +210,31 @@ class StreamReader:
         together: list[Sequence[Request]] = [usual[n : n + _TOGETHER] for n in range(0, len(usual), _TOGETHER)]
         return together + [[request] for request in requests if request.key in self.apart]
 
-    def _unpack(self, batch: Sequence[Request], replies: list[Any], haul: Haul) -> Sequence[Request]:
+    def _unpack(self, batch: Sequence[Request], got: Got, haul: Haul) -> Sequence[Request]:
         """Take in a transaction's replies; gives the streams to be read one by one, because one may be to blame."""
-        error = next((reply for reply in replies if isinstance(reply, TargetError)), None)
+        error = next((reply for reply in got.refused or () if isinstance(reply, TargetError)), None)
         if error is not None and len(batch) > 1:
             self.alone = self.alone or "CROSSSLOT" in error.message
             return batch
         if len(batch) == 1:
             (self.apart.add if error is not None else self.apart.discard)(batch[0].key)
-        found = [error] * (1 + batch[0].count) if error is not None else replies[-1]
-        clock, begin = found[0], 1
-        for request in batch:
-            end = begin + request.count
-            self._sort(request, clock, found[begin:end], haul)
-            begin = end
+        if error is not None:
+            self._fresh.append((batch[0], [error] * (1 + batch[0].count)))
+            return ()
+        now = parse_time(got.clock)
+        for request, part in zip(batch, got.parts, strict=True):
+            if part is None:
+                haul.same[request.key] = now
+            else:
+                self._sort(request, got.clock, now, part, haul)
         return ()
 
-    def _sort(self, request: Request, clock: Any, replies: list[Any], haul: Haul) -> None:
+    def _sort(self, request: Request, clock: list[bytes], now: float, part: Part, haul: Haul) -> None:
         """Same as before, or to be parsed."""
-        plain = 2 + len(request.groups)
-        latest = [*replies[:2], *map(_drop_idle, replies[2:plain])] if request.groups else replies[:2]
+        replies = part.replies
+        latest = part.raw if request.plain else [*replies[:2], *map(_drop_idle, replies[2 : 2 + len(request.groups)])]
         if not request.questions and latest == self._taken.get(request.key):
-            haul.same[request.key] = parse_time(clock)
+            haul.same[request.key] = now
             return
         self._latest[request.key] = latest
         self._fresh.append((request, [clock, *replies]))

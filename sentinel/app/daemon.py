@@ -6,9 +6,11 @@ import asyncio
 import errno
 import gc
 import os
+import secrets
+import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,26 @@ from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from sentinel.app.wiring import make_client, utcnow
+from sentinel.app.bookshelf import describe_conditions
+from sentinel.app.diagnosis import Diagnosis, find_latest
+from sentinel.app.reading import ReadingHands
+from sentinel.app.wiring import make_client
 from sentinel.config import Configuration, load
-from sentinel.core.model import Check, Component, Order, Quality, Result, Status
+from sentinel.coordination import Coordinator, Member, Placement
+from sentinel.coordination.local import LocalCoordinator
+from sentinel.core.model import Check, Component, Finding, Order, Quality, Result, Status
+from sentinel.engine.aside import Aside
+from sentinel.engine.automation import Automation
+from sentinel.engine.clock import SteadyClock
+from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
 from sentinel.engine.dispatcher import Dispatcher
+from sentinel.engine.file_watch import FileWatch
+from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.remediator import Remediator
+from sentinel.engine.requests import Requests
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.stall import StallGuard
@@ -36,7 +50,7 @@ from sentinel.log import Redaction
 from sentinel.metrics import Metrics
 from sentinel.notify.log import LogChannel
 from sentinel.probes import Kind, load_kinds
-from sentinel.remediation.process import ProcessDriver
+from sentinel.remediation import Driver, DriverContext, load_drivers
 from sentinel.reports.write import write_report
 from sentinel.store import Changes, Gap
 from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
@@ -62,10 +76,12 @@ class Daemon:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.metrics = Metrics()
-        self.guard = StallGuard(time.monotonic, utcnow, self.metrics)
-        self.drivers: dict[str, ProcessDriver] = {}
+        self.clock = SteadyClock()
+        self.guard = StallGuard(time.monotonic, self.clock.utcnow, self.metrics)
+        self.drivers: dict[str, Driver] = {}
         self.clients: dict[str, Any] = {}
         self._kinds = load_kinds()
+        self._driver_kinds = load_drivers()
         self._started: dict[str, float] = {}
         self._stopped: set[str] = set()
         self._kinds["supervision"] = make_kind(self.drivers, self._started, self._stopped)
@@ -81,7 +97,9 @@ class Daemon:
         prepare_folder(configuration.state)
         self._lock = lock_state(configuration.state)
         self.store = SqliteStore(configuration.state, owner=True)
-        self.recorder = Recorder(self.store, self.metrics, utcnow)
+        self.recorder = Recorder(self.store, self.metrics, self.clock.utcnow)
+        self.coordinator: Coordinator = LocalCoordinator(self.store, self.recorder, self.clock.utcnow)
+        await self.coordinator.start(_make_member(self.clock.utcnow()))
         self.clients.update({name: make_client(item) for name, item in configuration.resources.items()})
         self._wire()
         await self._remember_start()
@@ -95,45 +113,102 @@ class Daemon:
         self._spawn(self._beat_loop())
         self._start_calendar()
         self._spawn(self._take_baseline())
+        await self.file_watch.follow(self.pipeline.components)
         self._note_reload(good=True)
         gc.freeze()
         log.info("started", platform=configuration.platform, checks=len(configuration.checks), url=self.url)
 
     def _wire(self) -> None:
-        configuration = self.configuration
+        configuration, utcnow = self.configuration, self.clock.utcnow
         self.runner = Runner(self.clients, self.guard, self.metrics, utcnow, time.monotonic, self._pid_of)
         self.coverage = Coverage(time.monotonic)
         self.scheduler = Scheduler(self._run_check, time.monotonic, self.metrics, self._note_skipped)
         self.pipeline = Pipeline(
             self.recorder, self.metrics, self.guard, utcnow, Redaction(configuration.secrets).scrub
         )
+        self.automation = Automation(
+            store=self.store,
+            record=self.recorder.record,
+            metrics=self.metrics,
+            utcnow=utcnow,
+            halt_file=configuration.state / HALT_FILE,
+            enabled=configuration.actions_enabled,
+            guard=self.guard,
+        )
+        self._limit(configuration)
         lost = self.store.meta("journal_lost")
         self.remediator = Remediator(
             pipeline=self.pipeline,
             recorder=self.recorder,
-            store=self.store,
+            journal=Journal(self.coordinator, self.store, self.metrics, self.clock.moment),
+            automation=self.automation,
             metrics=self.metrics,
-            utcnow=utcnow,
+            moment=self.clock.moment,
             monotonic=time.monotonic,
             trigger=self.scheduler.trigger,
-            halt_file=configuration.state / HALT_FILE,
-            actions_enabled=configuration.actions_enabled,
             quiet_until=utcnow() + timedelta(seconds=configuration.start_grace),
             journal_lost=datetime.fromisoformat(lost) if lost else None,
             drivers=self.drivers,
             started=self._started,
             stopped=self._stopped,
         )
+        self.requests = Requests(self.remediator)
+        self.aside, self.conductor, self.file_watch = Aside(), Conductor(self.requests), FileWatch(self.requests)
         self.pipeline.on_turn = self.remediator.consider
         self.pipeline.describe_action = self.remediator.describe
+        self.pipeline.is_held = self.remediator.is_held
+        self.pipeline.holds_announcement = self.automation.holds_announcement
+        self.diagnosis = Diagnosis(
+            lambda: self.configuration,
+            self.store,
+            self.recorder,
+            lambda: ReadingHands(self.configuration, self.configuration.state, self.store, self._latest_finding),
+            self.pipeline.scrub,
+            utcnow,
+        )
+        self.pipeline.runbook_of, self.pipeline.diagnoses = self.diagnosis.runbook_of, self.diagnosis.is_wanted
+        self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], self._actions(), utcnow)
+
+    def _limit(self, configuration: Configuration) -> None:
+        """What holds actions back, as it is configured now."""
+        automation = self.automation
+        automation.enabled = configuration.actions_enabled
+        automation.limits = configuration.limits
+        automation.brake_policy = configuration.brake
+        automation.breaker_policy = configuration.breaker
         self.metrics.actions_enabled.set(configuration.actions_enabled)
-        actions = {"reset": self._do_reset, "restart": self._do_restart, "check": self._do_check}
-        self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], actions, utcnow)
+
+    def _actions(self) -> Mapping[str, Callable[[Order], Awaitable[str | None]]]:
+        """What may be ordered on the command line, with its reason."""
+
+        def reason(order: Order) -> str:
+            return str(order.payload.get("reason", ""))
+
+        async def restart(order: Order) -> str:
+            return await self.requests.restart(
+                order.subject, reason(order), by=str(order.payload.get("by", "operator"))
+            )
+
+        async def move(order: Order) -> str:
+            return await self.conductor.move(order.key, str(order.payload.get("action")), order.subject, reason(order))
+
+        return {
+            "check": self._do_check,
+            "diagnose": self.diagnosis.carry_out,
+            "reset": lambda order: self.requests.reset(order.subject, reason(order)),
+            "restart": self.aside.wrap(restart),
+            "move": self.aside.wrap(move),
+            "reload": self.aside.wrap(lambda order: self.requests.reload(order.subject, reason(order))),
+            "breaker": lambda order: self.requests.close_breaker(reason(order)),
+            "resume": lambda _order: self.requests.resume(),
+        }
 
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
-        now = utcnow()
+        now = self.clock.utcnow()
         beat = self.store.meta("beat")
+        crashed = beat is not None and not self.store.meta("stopped")
+        await self.recorder.record(self.automation.load(crashed=crashed))
         gaps = []
         if beat and (now - datetime.fromisoformat(beat)).total_seconds() > MIN_GAP:
             gaps.append(Gap(datetime.fromisoformat(beat), now, "sentinel was not running"))
@@ -143,6 +218,7 @@ class Daemon:
             "beat": now.isoformat(),
             "stopped": "",
         }
+        meta |= describe_conditions(self.diagnosis.shelf)
         first = self.store.meta("watching_since") or now.isoformat()
         await self.recorder.record(Changes(gaps=gaps, meta={**meta, "watching_since": first}))
         self.pipeline.away = self.store.gaps(since=now - timedelta(days=1))
@@ -185,11 +261,15 @@ class Daemon:
         rows = {row.component: row for row in self.store.processes()}
         for component in components:
             self.pipeline.add_component(component, open_incidents.get(component.name))
+        context = DriverContext(self.configuration.state / "log", self.clients)
         for component in components:
-            if component.driver == "process":
-                driver = ProcessDriver(component, self.configuration.state / "log")
-                self._add_check(make_check(component))
-                await self.remediator.manage(component, driver, rows.get(component.name))
+            if component.driver:
+                kind = self._driver_kinds[component.driver]
+                driver = kind.make(component, component.options, context)
+                if kind.observes(component.options):
+                    self._add_check(make_check(component))
+                row = rows.get(component.name)
+                await self.remediator.manage(component, driver, row, supervises=kind.supervises)
 
     def _add_checks(self, checks: Sequence[Check]) -> None:
         for check in checks:
@@ -251,7 +331,23 @@ class Daemon:
             await asyncio.sleep(BEAT_EVERY)
             self.metrics.overdue.set(len(self.scheduler.overdue()))
             self.metrics.coverage.set(self.coverage.ratio())
-            await self.recorder.record(Changes(meta={"beat": utcnow().isoformat()}, gaps=self.guard.take_gaps()))
+            if not self.pipeline.incidents:
+                self.clock.settle()
+            await self._tick()
+            beat = self.clock.utcnow().isoformat()
+            await self.recorder.record(Changes(meta={"beat": beat}, gaps=self.guard.take_gaps()))
+
+    async def _tick(self) -> None:
+        """Whether the checks and components are still ours to act upon."""
+        try:
+            view = await self.coordinator.tick(Placement())
+        except StateError as error:
+            log.error("coordination_failed", error=error.message)
+            return
+        if view.reason != self.automation.fenced:
+            log.error("fenced" if view.reason else "no_longer_fenced", reason=view.reason)
+        self.automation.fenced = view.reason
+        self.remediator.journal.writable = True
 
     def _start_calendar(self) -> None:
         """Calendar work on APScheduler; its defaults would drop runs silently in a stall."""
@@ -272,7 +368,7 @@ class Daemon:
         await self.recorder.record(Changes(samples=self.pipeline.samples()))
 
     async def _forget(self) -> None:
-        before = utcnow() - timedelta(seconds=self.configuration.retention)
+        before = self.clock.utcnow() - timedelta(seconds=self.configuration.retention)
         try:
             await self.recorder.call(lambda: self.store.forget(before))
         except StateError as error:
@@ -286,7 +382,7 @@ class Daemon:
             lambda: write_report(
                 self.store,
                 kind,
-                utcnow(),
+                self.clock.utcnow(),
                 configuration.state / REPORTS,
                 templates=configuration.report_templates,
                 incident_id=incident_id,
@@ -302,11 +398,10 @@ class Daemon:
         jobs = (job for job in self._calendar.get_jobs() if job.id.startswith("report-") and job.id.endswith(kind))
         return min((job.next_run_time for job in jobs), default=None)
 
-    async def _do_reset(self, order: Order) -> str:
-        return await self.remediator.reset(order.subject, str(order.payload.get("reason", "")))
-
-    async def _do_restart(self, order: Order) -> str:
-        return await self.remediator.restart_on_request(order.subject, str(order.payload.get("reason", "")))
+    async def _latest_finding(self, name: str) -> Finding:
+        """What a check says now, without a run more than needed."""
+        finding = await find_latest(self.results(), name, self.clock.utcnow(), self._do_check)
+        return finding or next(found for check, _, found, *_ in self.results() if check.name == name)
 
     async def _do_check(self, order: Order) -> str:
         """Run a check now, in the daemon, with its memory; its view in the store then has the result."""
@@ -350,8 +445,9 @@ class Daemon:
         for name in known - {component.name for component in fresh.components} - self.drivers.keys():
             self.pipeline.remove_component(name)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
-        self.remediator.actions_enabled = fresh.actions_enabled
-        self.metrics.actions_enabled.set(fresh.actions_enabled)
+        self._limit(self.configuration)
+        await self.file_watch.follow(self.pipeline.components)
+        self.diagnosis.reload()
         changed = [check for name, check in after.items() if before.get(name) != check]
         for check in changed:
             await self.scheduler.remove(check.name)
@@ -372,6 +468,19 @@ class Daemon:
         if state is not None:
             await state.close()
 
+    def halt(self) -> None:
+        """The kill switch by signal: at once in memory, and as the file that `sentinel resume` takes away."""
+        self.automation.halted_by_signal = True
+        log.error("halted", by="SIGUSR1", guidance="`sentinel resume` when it is over")
+        try:
+            self.automation.halt_file.write_text(f"{self.clock.utcnow().isoformat()} SIGUSR1\n")
+        except OSError as error:
+            log.error(
+                "halt_file_not_written", error=str(error), guidance="halted all the same, until `sentinel resume`"
+            )
+        else:
+            self.automation.halted_by_signal = False
+
     def _note_reload(self, *, good: bool) -> None:
         self.metrics.reload_ok.set(good)
         if good:
@@ -387,21 +496,27 @@ class Daemon:
         if self._site is not None:
             await self._site.cleanup()
         if hasattr(self, "scheduler"):
-            await self.scheduler.stop()
-            if stop_components:
-                await self.remediator.stop_all()
-            await self.remediator.close()
-            for name in list(self.runner.states):
-                await self._close_state(name)
+            await self._stop_engine(stop_components=stop_components)
         for client in self.clients.values():
             await client.close()
         if hasattr(self, "recorder"):
-            now = utcnow().isoformat()
+            now = self.clock.utcnow().isoformat()
             await self.recorder.record(Changes(meta={"beat": now, "stopped": now}))
             self.recorder.close()
             self.store.close()
         if self._lock >= 0:
             os.close(self._lock)
+
+    async def _stop_engine(self, *, stop_components: bool) -> None:
+        await self.file_watch.close()
+        await self.aside.close()
+        await self.scheduler.stop()
+        if stop_components:
+            await self.remediator.stop_all()
+        await self.diagnosis.close()
+        await self.remediator.close()
+        for name in list(self.runner.states):
+            await self._close_state(name)
 
     # -- what others read -------------------------------------------------------------------------
 
@@ -414,26 +529,36 @@ class Daemon:
         await self.remediator.stop(name)
 
 
-async def serve(
-    path: Path,
-    stop: asyncio.Event,
-    reload: asyncio.Event,
-    ready: Callable[[Daemon], None],
-    state: Path | None = None,
-) -> None:
-    """Run a daemon on a configuration folder until `stop` is set; `reload` asks for a new reading."""
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is asked of a running daemon from outside: end, read the configuration anew, stop every action."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    reload: asyncio.Event = field(default_factory=asyncio.Event)
+    halt: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def serve(path: Path, signals: Signals, ready: Callable[[Daemon], None], state: Path | None = None) -> None:
+    """Run a daemon on a configuration folder until it is asked to stop."""
     configuration = load(path)
     daemon = Daemon(replace(configuration, state=state) if state else configuration)
     try:
         await daemon.start()
         ready(daemon)
-        while not stop.is_set():
-            await _either(stop, reload)
-            if reload.is_set():
-                reload.clear()
+        while not signals.stop.is_set():
+            await _either(signals.stop, signals.reload, signals.halt)
+            if signals.halt.is_set():
+                signals.halt.clear()
+                daemon.halt()
+            if signals.reload.is_set():
+                signals.reload.clear()
                 await daemon.reload()
     finally:
         await daemon.stop()
+
+
+def _make_member(started: datetime) -> Member:
+    return Member(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,21 @@ from typing import Any
 from sentinel.adapters.process import read_start_id
 from sentinel.app.daemon import HALT_FILE
 from sentinel.app.once import run_once
-from sentinel.app.wiring import make_client, utcnow
+from sentinel.app.reading import ReadingHands
+from sentinel.app.wiring import utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Finding, Order, Status
+from sentinel.engine.conductor import PROGRESS
 from sentinel.errors import ActionRefused, StateError, UsageError
+from sentinel.runbook.book import Action, Step
+from sentinel.runbook.transcript import redact
 from sentinel.store import CheckView
 from sentinel.store.sqlite import SqliteStore, prepare_folder
 
 PATIENCE = 20.0
+RUNBOOK_PATIENCE = 3600.0
+"""Longer than the deadline of any step: that one counts."""
+MOVE_PATIENCE = 3600.0
 FRESH = 10.0
 
 
@@ -40,13 +47,15 @@ def is_running(store: SqliteStore) -> bool:
     return fresh and not store.meta("stopped")
 
 
-async def give_order(store: SqliteStore, kind: str, subject: str, payload: Mapping[str, Any]) -> str:
+async def give_order(
+    store: SqliteStore, kind: str, subject: str, payload: Mapping[str, Any], patience: float = PATIENCE, key: str = ""
+) -> str:
     """Put an order and wait for its outcome. Raises StateError when no daemon takes it; the order is kept."""
     now = utcnow()
-    key = f"{kind}/{subject}/{now.isoformat()}"
+    key = key or f"{kind}/{subject}/{now.isoformat()}"
     store.add_order(Order(kind, key, subject, payload), now)
     try:
-        async with asyncio.timeout(PATIENCE if is_running(store) else 0):
+        async with asyncio.timeout(patience if is_running(store) else 0):
             while (outcome := store.order_outcome(key)) is None:  # noqa: ASYNC110 - the daemon is another process
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
@@ -54,6 +63,17 @@ async def give_order(store: SqliteStore, kind: str, subject: str, payload: Mappi
             "no daemon took the order", "it is kept: the next daemon on this folder carries it out"
         ) from error
     return outcome
+
+
+def is_halted(folder: Path) -> bool:
+    """The kill switch, looked at right before an act: anything but a certain "no such file" counts as halted."""
+    try:
+        (folder / HALT_FILE).stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def halt(folder: Path, reason: str) -> str:
@@ -66,19 +86,54 @@ def halt(folder: Path, reason: str) -> str:
 
 def resume(folder: Path, store: SqliteStore, reason: str) -> str:
     """Allow automatic actions again."""
-    was = (folder / HALT_FILE).exists()
-    store.add_audit(utcnow(), actor(), "resume", "", reason)
+    was, now = (folder / HALT_FILE).exists(), utcnow()
+    store.add_audit(now, actor(), "resume", "", reason)
     (folder / HALT_FILE).unlink(missing_ok=True)
+    if is_running(store):
+        store.add_order(Order("resume", f"resume/{now.isoformat()}", "automation", {}), now)
     return "resumed" if was else "was not halted"
 
 
-async def command_component(store: SqliteStore, action: str, component: str, reason: str) -> str:
-    """`reset` or `restart` a component through the daemon, written to the audit log before the effect."""
+async def command_component(store: SqliteStore, action: str, component: str, reason: str, by: str = "operator") -> str:
+    """`reset` or `restart` a component through the daemon, written to the audit log before the effect.
+
+    A restart `by` a runbook is counted and capped like an automatic one, and its step has its own deadline.
+    """
+    _refuse_unknown(store, component)
+    store.add_audit(utcnow(), actor(), action, component, reason)
+    patience = RUNBOOK_PATIENCE if by == "runbook" else PATIENCE
+    return await give_order(store, action, component, {"reason": reason, "by": by}, patience)
+
+
+def _refuse_unknown(store: SqliteStore, component: str) -> None:
     known = [view.name for view in store.components()]
     if component not in known:
         raise UsageError(f"there is no component {component!r}", f"known: {', '.join(known)}")
-    store.add_audit(utcnow(), actor(), action, component, reason)
-    return await give_order(store, action, component, {"reason": reason})
+
+
+async def move_platform(
+    store: SqliteStore, action: str, component: str, reason: str, show: Callable[[Sequence[Mapping[str, str]]], None]
+) -> str:
+    """`start`, `stop` or `restart` one component or, with "", all, through the daemon; `show` gets the steps so far."""
+    if component:
+        _refuse_unknown(store, component)
+    store.add_audit(utcnow(), actor(), action, component or "everything", reason)
+    key = f"move/{component}/{utcnow().isoformat()}"
+    order = asyncio.create_task(
+        give_order(store, "move", component, {"action": action, "reason": reason}, MOVE_PATIENCE, key)
+    )
+    while not order.done():
+        await asyncio.wait([order], timeout=0.2)
+        progress = json.loads(store.meta(PROGRESS) or "{}")
+        if progress.get("order") == key:
+            show(progress["steps"])
+    return order.result()
+
+
+async def close_breaker(store: SqliteStore, reason: str) -> str:
+    """Let automation act again."""
+    store.add_audit(utcnow(), actor(), "close breaker", "", reason)
+    return await give_order(store, "breaker", "automation", {"reason": reason})
 
 
 async def run_check(
@@ -102,42 +157,22 @@ def _pid(store: SqliteStore | None, component: str) -> int | None:
     return row.pid if row is not None and read_start_id(row.pid) == row.start_id else None
 
 
-@dataclass(slots=True)
-class OperatorHands:
+class OperatorHands(ReadingHands):
     """The hands of a runbook: reading steps on the configured resources, actions through the daemon."""
 
-    configuration: Configuration
-    folder: Path
-    store: SqliteStore
+    def __init__(self, configuration: Configuration, folder: Path, store: SqliteStore) -> None:
+        super().__init__(configuration, folder, store, self._ask)
+        self._orders = store
 
-    async def run_check(self, name: str) -> Finding:
-        """Run a configured check once."""
-        return (await run_check(self.configuration, self.store, name))[1]
+    async def _ask(self, name: str) -> Finding:
+        return (await run_check(self.configuration, self._orders, name))[1]
 
-    async def sql(self, resource: str, text: str) -> Sequence[Mapping[str, Any]]:
-        """Run one statement in a READ ONLY transaction that is rolled back; its rows."""
-        client = self._client(resource, "postgres")
-        try:
-            async with client.snapshot() as query:
-                rows: Sequence[Mapping[str, Any]] = await query(text)
-                return rows
-        finally:
-            await client.close()
-
-    async def redis(self, resource: str, argv: Sequence[str]) -> Any:
-        """Send one reading command; the reply as sent."""
-        client = self._client(resource, "redis")
-        try:
-            return await client.call(*argv)
-        finally:
-            await client.close()
-
-    def _client(self, name: str, kind: str) -> Any:
-        resource = self.configuration.resources.get(name)
-        if resource is None or resource.type != kind:
-            known = [each.name for each in self.configuration.resources.values() if each.type == kind]
-            raise UsageError(f"there is no {kind} resource {name!r}", f"known: {', '.join(known) or 'none'}")
-        return make_client(resource)
+    async def permit(self, step: Step) -> None:
+        """The last word before a change: not while halted; and the audit log knows it before it happens."""
+        lifts = isinstance(step.run, Action) and step.run.name in {"halt", "resume"}
+        if is_halted(self.folder) and not lifts:
+            raise ActionRefused("halted: nothing is changed (`sentinel resume` when it is over)")
+        self._orders.add_audit(utcnow(), actor(), "runbook step", step.name, redact(str(step.run)))
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
         """One of sentinel's own actions, guarded and journaled; one line about its outcome."""
@@ -145,12 +180,8 @@ class OperatorHands:
         if name == "halt":
             return halt(self.folder, reason)
         if name == "resume":
-            return resume(self.folder, self.store, reason)
-        outcome = await command_component(self.store, name, args.get("component", ""), reason)
-        if outcome.startswith(("refused", "failed")):
+            return resume(self.folder, self._orders, reason)
+        outcome = await command_component(self._orders, name, args.get("component", ""), reason, by="runbook")
+        if outcome.startswith(("refused", "failed", "unknown")):
             raise ActionRefused(outcome)
         return outcome
-
-    def now(self) -> datetime:
-        """Aware UTC now."""
-        return utcnow()

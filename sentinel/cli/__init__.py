@@ -139,8 +139,8 @@ def _add_reading(commands: _Commands[_Parser]) -> None:
 
 
 def _add_acting(commands: _Commands[_Parser]) -> None:
-    runbook = commands.add_parser("runbook", help="list, show or run a runbook").add_subparsers(
-        metavar="list|show|run", required=True, parser_class=_Parser
+    runbook = commands.add_parser("runbook", help="list, show, run or resume a runbook").add_subparsers(
+        metavar="list|show|run|runs|resume", required=True, parser_class=_Parser
     )
     _add(runbook, "list", "acting.runbook_list", "list the runbooks and what they apply to", json=True)
     show = _add(runbook, "show", "acting.runbook_show", "show a runbook", json=True)
@@ -152,11 +152,46 @@ def _add_acting(commands: _Commands[_Parser]) -> None:
         "--execute", action="store_true", help="run the steps; asks before each one that changes something"
     )
     run.add_argument("--yes", action="store_true", help="do not ask")
+    run.add_argument(
+        "--incident", metavar="ID", help="the incident that it is for (default: the open one that fits the runbook)"
+    )
+    _add(runbook, "runs", "acting.runbook_runs", "list runs of runbooks, the interrupted ones among them", json=True)
+    resume = _add(
+        runbook, "resume", "acting.runbook_resume", "go on with a run after its last finished step", json=True
+    )
+    resume.add_argument("id", help="the run, as `sentinel runbook runs` lists it")
+    resume.add_argument("--yes", action="store_true", help="do not ask before changes that were not begun")
+    resume.add_argument(
+        "--repeat", action="store_true", help="do not ask before a change that was begun and whose outcome is unknown"
+    )
     reset = _add(
         commands, "reset", "acting.reset", "give a component a full restart budget again, after its repair", json=True
     )
     reset.add_argument("component")
     reset.add_argument("--reason", required=True, help="goes into the incident and the audit log")
+    _add_moving(commands)
     for name, text in (("halt", "stop every automatic action at once"), ("resume", "allow automatic actions again")):
         command = _add(commands, name, f"acting.{name}", text, json=True)
         command.add_argument("--reason", required=name == "halt", default="", help="goes into the audit log")
+
+
+def _add_moving(commands: _Commands[_Parser]) -> None:
+    for name, text in (
+        ("start", "start the platform in dependency order, or one component; waits until it is healthy"),
+        ("stop", "stop the platform, dependents first, or one component; it stays stopped until it is started"),
+        ("restart", "restart one component, or stop and start the platform; no failure, no budget"),
+    ):
+        command = _add(commands, name, f"moving.{name}", text, json=True)
+        command.add_argument("component", nargs="?", default="", help="default: all that sentinel can act upon")
+        command.add_argument("--reason", default="by hand", help="goes into the incident and the audit log")
+        command.add_argument("--yes", action="store_true", help="do not ask before the whole platform is moved")
+    reload = _add(commands, "reload", "moving.reload", "have a component read its configuration again", json=True)
+    reload.add_argument("component")
+    reload.add_argument("--reason", default="by hand", help="goes into the incident and the audit log")
+    breaker = commands.add_parser("breaker", help="the breaker of automation").add_subparsers(
+        metavar="close", required=True, parser_class=_Parser
+    )
+    close = _add(
+        breaker, "close", "moving.close_breaker", "let automation act again after it switched itself off", json=True
+    )
+    close.add_argument("--reason", required=True, help="goes into the audit log")

@@ -6,25 +6,31 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from rich.text import Text
+
 from sentinel.app import OperatorHands
+from sentinel.app.bookshelf import find_incident, find_values, known_names, open_shelf
 from sentinel.app.hands import actor, command_component
 from sentinel.app.hands import halt as halt_actions
 from sentinel.app.hands import resume as resume_actions
+from sentinel.app.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json, say, state_folder
-from sentinel.config import load, shipped_folder
-from sentinel.core.incident import Event
-from sentinel.errors import UsageError
+from sentinel.config import load
+from sentinel.core.model import Incident
+from sentinel.errors import ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
 from sentinel.runbook.book import Runbook, Step
-from sentinel.runbook.read import read_runbooks
-from sentinel.runbook.run import Transcript, plan_runbook, run_runbook
-from sentinel.store import Changes
+from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.run import show_plan
+from sentinel.runbook.shelf import list_parameters
+from sentinel.runbook.transcript import Transcript
 from sentinel.store.document import to_json
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store.runbook import RunbookRun
 
 
 def reset(arguments: Arguments) -> int:
@@ -48,16 +54,10 @@ def resume(arguments: Arguments) -> int:
 # -- runbooks -------------------------------------------------------------------------------------
 
 
-def _runbooks(arguments: Arguments) -> dict[str, Runbook]:
-    """Runbooks beside the configuration (`runbooks/` in it) override the shipped ones by name."""
-    own = arguments.config / "runbooks"
-    return {**read_runbooks(shipped_folder("runbooks")), **(read_runbooks(own) if own.is_dir() else {})}
-
-
 def _find_runbook(arguments: Arguments) -> Runbook:
-    books = _runbooks(arguments)
+    books = open_shelf(arguments.config).books
     if arguments.name not in books:
-        raise UsageError(f"there is no runbook {arguments.name!r}", f"known: {', '.join(books)}")
+        raise UsageError(f"there is no runbook {arguments.name!r}", f"known: {', '.join(sorted(books))}")
     return books[arguments.name]
 
 
@@ -67,11 +67,11 @@ def runbook_list(arguments: Arguments) -> int:
         {
             "name": book.name,
             "title": book.title,
-            "applies to": ", ".join((*book.applies_to.kinds, *book.applies_to.components)),
-            "parameters": " ".join(f"{p.name}={'…' if p.required else p.default or ''}" for p in book.parameters),
+            "applies to": ", ".join((*book.applies_to.kinds, *book.applies_to.conditions, *book.applies_to.alerts)),
+            "parameters": " ".join(list_parameters(book)),
             "changes": "yes" if any(step.changes for step in book.steps) else "no",
         }
-        for book in _runbooks(arguments).values()
+        for _, book in sorted(open_shelf(arguments.config).books.items())
     ]
     if arguments.json:
         return print_json(rows)
@@ -91,28 +91,102 @@ def runbook_show(arguments: Arguments) -> int:
 def runbook_run(arguments: Arguments) -> int:
     """`sentinel runbook run`"""
     book = _find_runbook(arguments)
-    parameters = dict(_parameter(word) for word in arguments.parameters)
-    transcript = (
-        _execute(arguments, book, parameters) if arguments.execute else plan_runbook(book, parameters, utcnow())
+    given = dict(_parameter(word) for word in arguments.parameters)
+    if not arguments.execute:
+        return _show(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
+    room = _Room(arguments)
+    incident = room.find_incident(book, given)
+    plan = make_plan(book, given, room.known, find_values(book, room.configuration, incident, given))
+    run = begin_run(plan, actor(), incident.id if incident else "")
+    room.store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(dict(plan.parameters)))
+    return room.perform(run, plan)
+
+
+def runbook_runs(arguments: Arguments) -> int:
+    """`sentinel runbook runs`"""
+    _, store = open_store(arguments)
+    rows = [
+        {
+            "run": run.id,
+            "runbook": run.book,
+            "state": state_of(run),
+            "steps": len(run.steps),
+            "incident": run.incident or "–",
+            "who": run.actor,
+            "began": run.began.isoformat(timespec="seconds"),
+        }
+        for run in store.runs()
+    ]
+    if arguments.json:
+        return print_json(rows)
+    tables.show(
+        tables.mapping_table(rows, "run", "state", "steps", "incident", "who", "began") if rows else Text("no run yet")
     )
+    return 0
+
+
+def runbook_resume(arguments: Arguments) -> int:
+    """`sentinel runbook resume`"""
+    room = _Room(arguments)
+    run = next(iter(room.store.runs(arguments.id)), None)
+    if run is None:
+        raise UsageError(f"there is no run {arguments.id!r}", "`sentinel runbook runs` lists them")
+    run, plan = pick_up(run, open_shelf(arguments.config), actor())
+    room.store.add_audit(utcnow(), actor(), "runbook resume", run.book, run.id)
+    return room.perform(run, plan)
+
+
+class _Room:
+    """Where a runbook is carried out: configuration, state, and whom to ask."""
+
+    def __init__(self, arguments: Arguments, *, writable: bool = True) -> None:
+        self._arguments = arguments
+        self.configuration = load(arguments.config)
+        configure_logging(level="error", secrets=self.configuration.secrets)
+        self.folder, self.store = open_store(arguments, writable=writable)
+        self.known = known_names(self.configuration)
+
+    def find_incident(self, book: Runbook, given: Mapping[str, str]) -> Incident | None:
+        """The incident of `--incident`, else the open one that the runbook is for."""
+        named = self._arguments.incident
+        if named is None:
+            return find_incident(book, given, self.store)
+        incident = self.store.incident(named)
+        if incident is None:
+            raise UsageError(f"there is no incident {named!r}", "`sentinel incident list` lists them")
+        return incident
+
+    def perform(self, run: RunbookRun, plan: Plan) -> int:
+        """Carry it out, show the transcript, put it into the incident's timeline."""
+        hands = OperatorHands(self.configuration, self.folder, self.store)
+        confirm = (lambda _step: True) if self._arguments.yes else _confirm
+        repeat = (lambda _step: True) if getattr(self._arguments, "repeat", False) else _confirm_again
+        transcript = asyncio.run(perform(self.store, run, plan, hands, confirm, repeat))
+        if run.incident:
+            append_transcript(self.store, run.incident, transcript, self.configuration.secrets, utcnow())
+        where = f"transcript in incident {run.incident}" if run.incident else "no open incident: kept in the run only"
+        print(f"run {run.id}; {where}", file=sys.stderr)
+        return _show(self._arguments, transcript)
+
+
+def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> Plan:
+    """A plan needs no daemon and no state; with a configuration its values are those of this platform."""
+    try:
+        configuration = load(arguments.config)
+    except ConfigurationError:
+        return make_plan(book, given)
+    incident = None
+    with suppress(StateError):
+        incident = _Room(arguments, writable=False).find_incident(book, given)
+    return make_plan(book, given, known_names(configuration), find_values(book, configuration, incident, given))
+
+
+def _show(arguments: Arguments, transcript: Transcript) -> int:
     if arguments.json:
         print_json(to_json(transcript))
     else:
         print(transcript.text)
     return 0 if transcript.outcome in {"dry run", "done"} else 2
-
-
-def _execute(arguments: Arguments, book: Runbook, parameters: Mapping[str, str]) -> Transcript:
-    configuration = load(arguments.config)
-    configure_logging(level="error", secrets=configuration.secrets)
-    folder, store = open_store(arguments, writable=True)
-    hands = OperatorHands(configuration, folder, store)
-    known = {"component": [component.name for component in configuration.components]}
-    confirm = (lambda _step: True) if arguments.yes else _confirm
-    store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(parameters))
-    transcript = asyncio.run(run_runbook(book, parameters, hands, dry_run=False, confirm=confirm, known=known))
-    _append_transcript(store, transcript, parameters)
-    return transcript
 
 
 def _parameter(word: str) -> tuple[str, str]:
@@ -123,18 +197,15 @@ def _parameter(word: str) -> tuple[str, str]:
 
 
 def _confirm(step: Step) -> bool:
+    return _ask(step, "this changes something. Go on?", "--yes")
+
+
+def _confirm_again(step: Step) -> bool:
+    return _ask(step, "this was begun before, and nobody knows whether it was done. Do it again?", "--repeat")
+
+
+def _ask(step: Step, question: str, option: str) -> bool:
     if not sys.stdin.isatty():
-        print(f"{step.name}: changes something, and nobody is there to ask (--yes)", file=sys.stderr)
+        print(f"{step.name}: {question} Nobody is there to ask ({option})", file=sys.stderr)
         return False
-    return input(f"{step.name}: this changes something. Go on? [y/N] ").strip().lower() in {"y", "yes"}
-
-
-def _append_transcript(store: SqliteStore, transcript: Transcript, parameters: Mapping[str, str]) -> None:
-    """What was done by hand belongs into the incident's timeline."""
-    open_ones = store.incidents(open_only=True)
-    wanted = {parameters.get("component"), parameters.get("assigner"), parameters.get("incident")}
-    incident = next((i for i in open_ones if {i.component, i.id} & wanted), open_ones[0] if open_ones else None)
-    if incident is not None:
-        event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")
-        evidence = {"transcript": transcript.text[:8000]}
-        store.commit(Changes(events=[(incident.id, transcript.began, event, evidence)]))
+    return input(f"{step.name}: {step.run}\n  {question} [y/N] ").strip().lower() in {"y", "yes"}

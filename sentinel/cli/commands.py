@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
-from sentinel.app import HALT_FILE, REPORTS, Daemon, serve
+from sentinel.app import HALT_FILE, REPORTS, Daemon, Signals, serve
 from sentinel.app.hands import run_check
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
@@ -46,12 +46,13 @@ def run(arguments: Arguments) -> int:
 
 
 async def _serve(path: Path, state: Path | None) -> None:
-    stop, again = asyncio.Event(), asyncio.Event()
+    signals = Signals()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, again.set)
-    await serve(path, stop, again, _announce, state)
+        loop.add_signal_handler(signum, signals.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
+    loop.add_signal_handler(signal.SIGUSR1, signals.halt.set)
+    await serve(path, signals, _announce, state)
 
 
 def _announce(daemon: Daemon) -> None:

@@ -11,8 +11,13 @@ from sentinel.core.model import Backoff, Check, Component, HealthPolicy, Level, 
 from sentinel.probes import Kind
 
 
-def make_component(name: str, item: ComponentSettings) -> Component:
-    """A component with its restart policy. `first` not given: delays are initial · factor^(n−1)."""
+def make_component(
+    name: str, item: ComponentSettings, options: object = None, watch: tuple[str, ...] = ()
+) -> Component:
+    """A component with its restart policy, its driver's options and the files it watches.
+
+    `first` not given: delays are initial · factor^(n−1).
+    """
     values = item.restart.model_dump(exclude={"backoff"})
     backoff = item.restart.backoff
     first = backoff.initial if backoff.first is None else backoff.first
@@ -22,11 +27,10 @@ def make_component(name: str, item: ComponentSettings) -> Component:
         name=name,
         resource=item.resource,
         driver=item.driver,
-        command=tuple(item.command),
-        env=item.env,
-        cwd=item.cwd,
+        options=options,
         depends_on=tuple(item.depends_on),
         group=item.group,
+        watch=watch,
         restart=RestartPolicy(**values, backoff=delays),
     )
 
@@ -52,6 +56,7 @@ def make_check(
         thresholds=thresholds,
         health=HealthPolicy(base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time),
         runbook=base.runbook,
+        diagnose=base.diagnose,
         source=source,
     )
 

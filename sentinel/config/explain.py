@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sentinel.config.document import Document, Path_, name_of
-from sentinel.config.model import NAME_PATTERN, CheckSettings
+from sentinel.config.model import NAME_PATTERN, CheckSettings, ComponentSettings
 from sentinel.errors import Problem
 
 _NOT_KEYS = ("function-", "tagged-", "[key]")
@@ -26,6 +26,7 @@ def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel
 def _explain_extra(item: Any, model: type[BaseModel]) -> tuple[str, str]:
     known = _fields_at(model, item["loc"][:-1])
     known |= set(CheckSettings.model_fields) if model.__module__.startswith("sentinel.probes") else set()
+    known |= set(ComponentSettings.model_fields) if model.__module__.startswith("sentinel.remediation") else set()
     return unknown_message("key", str(item["loc"][-1]), known)
 
 

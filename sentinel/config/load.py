@@ -15,22 +15,28 @@ from apscheduler.triggers.cron import CronTrigger
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from sentinel.config.build import find_secrets, make_check, make_component, make_level
+from sentinel.config.component import read_options
 from sentinel.config.document import Document, Path_, read_document
 from sentinel.config.explain import one_of, problem_of, unknown_message
 from sentinel.config.model import (
     CheckSettings,
     ComponentSettings,
     Configuration,
+    Diagnosing,
     Overrides,
     PlatformSettings,
     Report,
     Resource,
     ResourceSettings,
 )
+from sentinel.core.brake import ActionLimits, BrakePolicy
+from sentinel.core.breaker import BreakerPolicy
 from sentinel.core.model import Check, Component, Threshold
 from sentinel.core.quantity import parse_duration
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.probes import Kind, load_kinds
+from sentinel.remediation import DriverKind, load_drivers
+from sentinel.remediation import Options as DriverOptions
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,6 +64,8 @@ class _Loader:
         self._path = path
         self._environment = environment
         self._kinds = load_kinds()
+        self._drivers = load_drivers()
+        self._unobserved: set[str] = set()
         self._documents: list[Document] = []
         self._problems: list[Problem] = []
         self._places: dict[tuple[str, str], tuple[Document, Path_]] = {}
@@ -69,7 +77,7 @@ class _Loader:
         self._read()
         settings = self._validate_settings()
         resources = self._resources(settings)
-        components = self._components(settings)
+        components = self._components(settings, resources)
         checks = self._checks(settings, resources)
         self._check_needed(settings)
         self._check_reports(settings)
@@ -238,7 +246,7 @@ class _Loader:
             self._at(at, f"the secret file {name} is not UTF-8 text", "write the secret as one line of text")
         return None
 
-    def _components(self, settings: PlatformSettings) -> tuple[Component, ...]:
+    def _components(self, settings: PlatformSettings, resources: Mapping[str, Resource]) -> tuple[Component, ...]:
         known = settings.components
         for name, item in known.items():
             at = ("components", name)
@@ -247,13 +255,35 @@ class _Loader:
             for i, dependency in enumerate(item.depends_on):
                 if dependency not in self._names("components"):
                     self._unknown((*at, "depends_on", i), "component", dependency, known)
-            if item.driver == "process" and not item.command:
-                self._at((*at, "driver"), "driver process needs a command", "add `command: [program, argument, …]`")
-            if item.command and not item.driver:
-                self._at((*at, "command"), "a command needs a driver", "add `driver: process`")
-            if any("\0" in text for text in (*item.command, item.cwd, *item.env, *item.env.values())):
-                self._at(at, "a NUL character can't be handed to a program", "remove it")
-        return tuple(make_component(name, known[name]) for name in self._dependency_order(known))
+        options = {name: self._driver_options(name, item, settings, resources) for name, item in known.items()}
+        watched = {name: self._watched(("components", name), item) for name, item in known.items()}
+        return tuple(
+            make_component(name, known[name], options[name], watched[name]) for name in self._dependency_order(known)
+        )
+
+    def _watched(self, at: tuple[str, str], item: ComponentSettings) -> tuple[str, ...]:
+        """Paths whose change has the component reload or restart; relative to the configuration."""
+        if item.watch and not item.driver:
+            self._at((*at, "watch"), "a watch needs a driver", "add `driver: process` or another one")
+        paths = [self._relative(name) for name in item.watch]
+        for i, path in enumerate(paths):
+            if not path.exists():
+                self._at((*at, "watch", i), f"there is no file or folder {path}", "make it, or correct the path")
+        return tuple(str(path.resolve()) for path in paths)
+
+    def _driver_options(
+        self, name: str, item: ComponentSettings, settings: PlatformSettings, resources: Mapping[str, Resource]
+    ) -> DriverOptions | None:
+        """What the component's driver is told, with the resources that it is to use."""
+        document, path = self._place(("components", name))
+        options = read_options(document, path, item, self._drivers)
+        if options is None:
+            return None
+        kind = self._drivers[item.driver]
+        if not kind.observes(options):
+            self._unobserved.add(name)
+        roles = self._roles(document, path, kind, item.model_extra or {}, name, settings, resources)
+        return options.model_copy(update=roles) if roles else options
 
     def _dependency_order(self, known: Mapping[str, ComponentSettings]) -> list[str]:
         graph = {name: [d for d in item.depends_on if d in known] for name, item in known.items()}
@@ -292,7 +322,7 @@ class _Loader:
             return None
         roles = self._roles(document, path, kind, rest, base.component, settings, resources)
         thresholds = self._thresholds(document, path, kind, base)
-        if options is None or roles is None:
+        if options is None:
             return None
         return make_check(base, kind, options, roles, thresholds, f"{document.file}:{document.line(path)}")
 
@@ -307,9 +337,9 @@ class _Loader:
         return self._is_new(document, "check", name, (*path, "name"))
 
     def _is_free(self, document: Document, path: Path_, name: str, settings: PlatformSettings) -> None:
-        """The check that every supervised component has by itself owns its name."""
+        """The check that a component has by its driver owns its name."""
         component = name.removesuffix(".process")
-        if component != name and component in settings.components and settings.components[component].driver:
+        if component != name and component in settings.components and self._is_observed(component, settings):
             message = f"the name `{name}` belongs to the check that the driver of {component} brings along"
             document.add((*path, "name"), message, "choose another name")
 
@@ -332,13 +362,13 @@ class _Loader:
         self,
         document: Document,
         path: Path_,
-        kind: Kind,
+        kind: Kind | DriverKind,
         options: Mapping[str, Any],
         component: str,
         settings: PlatformSettings,
         resources: Mapping[str, Resource],
-    ) -> dict[str, str] | None:
-        """Which resource serves each role of the kind: named, else the component's, else the only one of its type."""
+    ) -> dict[str, str]:
+        """Which resource serves each role of a kind or driver: named, the component's, or the only one of its type."""
         roles: dict[str, str] = {}
         for role, wanted in kind.resources.items():
             type_, optional = wanted.removesuffix("?"), wanted.endswith("?")
@@ -357,7 +387,8 @@ class _Loader:
             elif named:
                 document.add((*path, role), *unknown_message("resource", str(named), fitting))
             elif not optional and not self._is_broken(type_, resources):
-                message = f"kind {kind.name} needs a {type_} resource, and it is not clear which"
+                word = "kind" if isinstance(kind, Kind) else "driver"
+                message = f"{word} {kind.name} needs a {type_} resource, and it is not clear which"
                 document.add(path, message, f"add `{role}: name`; {one_of(fitting)}")
         return roles
 
@@ -382,12 +413,19 @@ class _Loader:
     def _check_needed(self, settings: PlatformSettings) -> None:
         """A dependency that nobody checks is never proven healthy: what needs it would never be restarted."""
         judged = {raw.get("component") for _, _, raw in self._raw_checks if isinstance(raw, dict)}
-        judged |= {name for name, item in settings.components.items() if item.driver}
+        judged |= {name for name in settings.components if self._is_observed(name, settings)}
         for name, item in settings.components.items():
+            if item.driver and name not in judged:
+                message = f"driver {item.driver} can't tell whether {name} runs: it would never be restarted"
+                self._at(("components", name, "driver"), message, f"give its driver a status, or add a check of {name}")
             for i, needed in enumerate(item.depends_on if item.driver else ()):
                 if needed in settings.components and needed not in judged:
                     message = f"no check says whether `{needed}` is healthy: {name} would never be restarted"
                     self._at(("components", name, "depends_on", i), message, f"add a check of {needed}")
+
+    def _is_observed(self, name: str, settings: PlatformSettings) -> bool:
+        """Whether the component has a check by itself: its driver asks."""
+        return bool(settings.components[name].driver) and name not in self._unobserved
 
     def _check_reports(self, settings: PlatformSettings) -> None:
         for i, report in enumerate(settings.reports):
@@ -456,6 +494,10 @@ class _Loader:
             checks=checks,
             actions_enabled=enabled,
             start_grace=settings.actions.start_grace,
+            limits=ActionLimits(**settings.actions.limits.model_dump()),
+            brake=BrakePolicy(**settings.actions.brake.model_dump()),
+            breaker=BreakerPolicy(**settings.actions.breaker.model_dump()),
+            runbooks=Diagnosing(**settings.runbooks.model_dump()),
             reports=tuple(Report(r.kind, r.cron, r.timezone) for r in settings.reports),
             report_templates=templates,
             tasks_per_hour_target=settings.tasks_per_hour_target,

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.core.brake import ActionLimits, BrakePolicy
+from sentinel.core.breaker import BreakerPolicy
 from sentinel.core.model import Check, Component
 from sentinel.core.quantity import Duration, Percentage
 
@@ -81,23 +83,58 @@ class RestartSettings(Strict):
 
 
 class ComponentSettings(Strict):
-    """A part of the platform."""
+    """The keys that every component has; the others belong to its driver, whose options refuse unknown ones."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     resource: str = ""
-    driver: Literal["", "process"] = ""
-    command: list[str] = Field(default_factory=list)
-    env: dict[str, str] = Field(default_factory=dict)
-    cwd: str = ""
+    driver: str = ""
     depends_on: list[str] = Field(default_factory=list)
     group: str = ""
+    watch: list[str] = Field(default_factory=list)
     restart: RestartSettings = RestartSettings()
 
 
+class LimitsSettings(Strict):
+    """Caps over all components together."""
+
+    concurrent: int = Field(1, ge=1, le=20)
+    per_window: int = Field(3, ge=1)
+    window: Positive = 300.0
+    group_share: Percentage = 0.2
+    group_window: Duration = 600.0
+
+
+class BrakeSettings(Strict):
+    """When so many are down together that there is one cause."""
+
+    group_share: Percentage = 0.5
+    total_share: Percentage = 0.3
+    minimum: int = Field(3, ge=2)
+    announce_after: Duration = 10.0
+
+
+class BreakerSettings(Strict):
+    """When automation switches itself off until a person closes the breaker. 0 switches a cause off."""
+
+    exhausted: int = Field(2, ge=0)
+    exhausted_window: Positive = 900.0
+    last_attempts: int = Field(6, ge=0)
+    success_share: Percentage = 0.5
+    starts: int = Field(3, ge=0)
+    starts_window: Positive = 600.0
+    stall: Duration = 5.0
+    stall_window: Positive = 120.0
+
+
 class ActionsSettings(Strict):
-    """Whether sentinel may act, and how soon after its own start."""
+    """Whether sentinel may act, how soon after its own start, and what holds it back."""
 
     enabled: bool = False
     start_grace: Duration = 60.0
+    limits: LimitsSettings = LimitsSettings()
+    brake: BrakeSettings = BrakeSettings()
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class ObjectiveSettings(Strict):
@@ -108,6 +145,15 @@ class ObjectiveSettings(Strict):
     sli: str
     target: Percentage
     window: Duration
+
+
+class RunbookSettings(Strict):
+    """Whether reading steps of runbooks run by themselves when an incident opens, and within what bounds."""
+
+    diagnose: bool = False
+    deadline: Positive = 60.0
+    concurrent: int = Field(2, ge=1, le=10)
+    per_hour: int = Field(30, ge=1)
 
 
 class ReportSettings(Strict):
@@ -130,6 +176,7 @@ class PlatformSettings(Strict):
     actions: ActionsSettings = ActionsSettings()
     objectives: list[ObjectiveSettings] = Field(default_factory=list)
     reports: list[ReportSettings] = Field(default_factory=list)
+    runbooks: RunbookSettings = RunbookSettings()
     report_templates: str = ""
     tasks_per_hour_target: float | None = None
     retention: Positive = 14 * 86400.0
@@ -164,6 +211,7 @@ class CheckSettings(Strict):
     recovery_time: Duration = 30.0
     thresholds: dict[str, ThresholdSettings] = Field(default_factory=dict)
     runbook: str = ""
+    diagnose: bool | None = None
 
 
 class Overrides(BaseSettings):
@@ -199,6 +247,16 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosing:
+    """What reading steps may do by themselves; seconds."""
+
+    diagnose: bool = False
+    deadline: float = 60.0
+    concurrent: int = 2
+    per_hour: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that was configured, checked as a whole. `components` come in dependency order."""
 
@@ -217,3 +275,7 @@ class Configuration:
     secrets: frozenset[str]
     folder: Path
     listen_place: str = ""
+    limits: ActionLimits = field(default_factory=ActionLimits)
+    brake: BrakePolicy = field(default_factory=BrakePolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    runbooks: Diagnosing = field(default_factory=Diagnosing)

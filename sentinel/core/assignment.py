@@ -16,9 +16,10 @@ from sentinel.core.model import Histogram, Status
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0)
 OUTCOMES = ("in_deadline", "late", "unassigned")
-ASIDE = ("negative", "offset", "missing", "censored")
+ASIDE = ("negative", "offset", "missing", "censored", "deleted", "untracked")
 HORIZON_CAP = 60.0
 RECOUNT_AFTER = 600.0
+STAGE_BOUNDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0)
 CHUNK = timedelta(minutes=15)
 MAX_CHUNKS = 8
 
@@ -55,14 +56,19 @@ class Horizon:
         return (self.now - self.exact).total_seconds()
 
 
+def due_until(horizon: Horizon, delay: float) -> datetime:
+    """Tasks created before this instant are `delay` seconds old, counted from the horizon as `due_windows` does."""
+    return horizon.capped - timedelta(seconds=max(delay, SHOWN_WITHIN))
+
+
 def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[Window]:
     """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon; eight at a time.
 
     `delay` counts from the horizon and not from now: an assignment that was made in time may still
     be uncommitted in a transaction that began before. It is at least `SHOWN_WITHIN`.
     """
-    distance = timedelta(seconds=max(delay, SHOWN_WITHIN))
-    end, final = horizon.capped - distance, horizon.exact - distance
+    end = due_until(horizon, delay)
+    final = end - (horizon.capped - horizon.exact)
     start = watermark
     for _ in range(MAX_CHUNKS):
         if start >= end:
@@ -85,10 +91,9 @@ def censored_quantile(latencies: Sequence[float], open_ages: Sequence[float], q:
 
 
 @dataclass(slots=True)
-class QueueTotals:
-    """Counts of one queue since sentinel began to watch. `buckets` has one count per bound; `sum` in seconds."""
+class Buckets:
+    """A histogram that grows: `buckets` are cumulative, one count per bound; `sum` in seconds."""
 
-    settled: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     buckets: list[int] = field(default_factory=list)
     total: int = 0
     sum: float = 0.0
@@ -104,9 +109,41 @@ class QueueTotals:
         self.total += total
         self.sum += seconds
 
+    def add(self, seconds: float, bounds: Sequence[float], cap: float) -> None:
+        """Add one observation; the sum takes at most `cap` seconds of it."""
+        self.observe([int(seconds <= bound) for bound in bounds], 1, min(seconds, cap))
+
+    def reset(self) -> None:
+        """Begin again."""
+        self.buckets, self.total, self.sum = [], 0, 0.0
+
     def dump(self) -> dict[str, Any]:
-        """JSON-able document; `QueueTotals(**document)` reads it."""
-        return {"settled": dict(self.settled), "buckets": list(self.buckets), "total": self.total, "sum": self.sum}
+        """JSON-able document, the keyword arguments of another one."""
+        return {"buckets": list(self.buckets), "total": self.total, "sum": self.sum}
+
+
+@dataclass(slots=True)
+class QueueTotals(Buckets):
+    """Counts of one queue since sentinel began to watch, and the histogram of its latencies."""
+
+    settled: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    reassigned: int = 0
+
+    def dump(self) -> dict[str, Any]:
+        """As of `Buckets`."""
+        return {**Buckets.dump(self), "settled": dict(self.settled), "reassigned": self.reassigned}
+
+
+@dataclass(slots=True)
+class StageTotals(Buckets):
+    """Durations of one stage; `unfinished` had begun only, `skewed` ended before they began (another clock)."""
+
+    unfinished: int = 0
+    skewed: int = 0
+
+    def dump(self) -> dict[str, Any]:
+        """As of `Buckets`."""
+        return {**Buckets.dump(self), "unfinished": self.unfinished, "skewed": self.skewed}
 
 
 def usable_bounds(deadline: float, settle_after: float) -> tuple[float, ...]:
@@ -126,12 +163,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one poll knows: the oldest open task's age, and the settled tasks of the last minute."""
+    """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it is unfair."""
 
     oldest_unassigned: float
     good: int
     settled: int
     skewed: int
+    unfair: str = ""
 
 
 def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
@@ -146,7 +184,7 @@ def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
     if facts.settled >= limits.min_events and facts.good < limits.objective * facts.settled:
         share = 100 * facts.good / facts.settled
         return Status.DEGRADED, f"{share:.4g} % of {facts.settled} tasks of the last minute were assigned in time"
-    return Status.UP, ""
+    return (Status.DEGRADED, facts.unfair) if facts.unfair else (Status.UP, "")
 
 
 class Recent:

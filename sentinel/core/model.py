@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sentinel.core.moment import Moment
+
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
 
@@ -148,6 +150,8 @@ class Check:
     thresholds: tuple[Threshold, ...] = ()
     health: HealthPolicy = field(default_factory=HealthPolicy)
     runbook: str = ""
+    diagnose: bool | None = None
+    """Whether reading steps of its runbook run by themselves; None leaves it to the runbook and the platform."""
     source: str = ""
 
 
@@ -179,17 +183,17 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A part of the platform. `command` with driver `process` means that sentinel supervises it."""
+    """A part of the platform. `options` is its driver's own Options object, None without a driver."""
 
     name: str
     resource: str = ""
     driver: str = ""
-    command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: str = ""
+    options: object = None
     depends_on: tuple[str, ...] = ()
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     group: str = ""
+    watch: tuple[str, ...] = ()
+    """Files and folders whose change has it reload or restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +268,26 @@ class Attempt:
     verdict: str = ""
     recovered_in: float | None = None
     start_id: str = ""
+    by: str = "sentinel"
+    """Who asked: `sentinel` itself, a `runbook` (the same budget), an `operator` or a `watch` of files (no budget)."""
+    boot: str = ""
+    uptime: float | None = None
+    ended_uptime: float | None = None
+    epoch: int = 0
+    target: str = ""
+    """Start id of the target before the act: after a crash it tells whether the act happened."""
+    command: str = ""
+    """Hash of what is started."""
+
+    @property
+    def began(self) -> Moment:
+        """When it was intended, safe from changes of the wall clock."""
+        return Moment(self.intended, self.boot, self.uptime)
+
+    @property
+    def finished(self) -> Moment:
+        """When it ended, or was intended while that is not known."""
+        return Moment(self.ended, self.boot, self.ended_uptime) if self.ended else self.began
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,36 @@
 """Who is registered, who beats, who listens, who has work: four sets, compared (measurement.md §4).
 
-Mismatches of one poll are only candidates; they count when two polls in a row saw them. The sets must be
-read in this order, which removes the races of starting and stopping: consumers, registry with
-tasks, heartbeats, consumers again.
+Mismatches of one poll are only candidates; they count when two polls in a row saw them, of the same registration. The
+sets must be read in this order, which removes the races of starting and stopping: heartbeats and consumers, registry
+with tasks, heartbeats, consumers again.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-KINDS = ("ghost", "deaf", "unregistered", "zombie", "orphan", "twin", "uncovered", "clock_ahead")
+from sentinel.core.capability import Demand, Gap, find_gaps
+from sentinel.core.registration import ACTIVE, INACTIVE, SLEEPING, Agent, Life
+
+KINDS = (
+    "ghost",
+    "deaf",
+    "unregistered",
+    "zombie",
+    "orphan",
+    "twin",
+    "split",
+    "flapping",
+    "uncovered",
+    "uncovered_combination",
+    "clock_ahead",
+    "clock_behind",
+    "stale_file",
+)
 SAMPLES = 20
-
-ACTIVE = "active"
-SLEEPING = "sleeping"
-INACTIVE = "inactive"
-UNMAPPED = "unmapped"
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """A registry row. `status` is canonical; `beat` and `registered` are Unix seconds of the server's clock."""
-
-    id: str
-    status: str
-    beat: float | None = None
-    capabilities: frozenset[str] = frozenset()
-    registered: float | None = None
-    rows: int = 1
+_ATTEMPT_AGAIN = 1.0
+"""Seconds by which the instant of a consumer's last attempt must move on to be another attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,33 @@ class Consumer:
     idle: float
     pending: int
     tells_attempts: bool
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """What the bus knows. `waiting`: agent → age in seconds of the oldest entry that waits on the agent's stream."""
+    """What the bus knows. `waiting`: agent → age in seconds of the oldest entry that waits on the agent's stream.
+
+    `unjudged`: agents whose stream can't be judged, with the reason. `now`: Unix seconds of the bus server.
+    """
 
     consumers: tuple[Consumer, ...] = ()
     waiting: Mapping[str, float] = field(default_factory=dict)
+    now: float = 0.0
+    unjudged: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """Heartbeats outside of the registry: agent → Unix seconds, and by boot id where names tell it.
+
+    `now`: Unix seconds of their source. `unreadable`: agent → what there is in place of a time.
+    """
+
+    at: Mapping[str, float] = field(default_factory=dict)
+    now: float = 0.0
+    boots: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +77,6 @@ class Work:
     """Open tasks of one agent: how many, and up to 20 ids."""
 
     agent: str
-    count: int
-    sample: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Tasks that wait for an agent with all of these capabilities."""
-
-    capabilities: frozenset[str]
     count: int
     sample: tuple[str, ...] = ()
 
@@ -82,12 +92,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """One reading of the four sets. None means that this source is not configured. `now`: Unix seconds, per source."""
+    """One reading of the four sets; None: this source is not configured. `now`: Unix seconds of the registry.
+
+    `beats_before` and `before` were read before the registry, `beats` and `after` after it.
+    """
 
     agents: Mapping[str, Agent] | None = None
-    database_now: float = 0.0
-    beats: Mapping[str, float] | None = None
-    beats_now: float = 0.0
+    now: float = 0.0
+    beats_before: Beats | None = None
+    beats: Beats | None = None
     before: Listeners | None = None
     after: Listeners | None = None
     work: Sequence[Work] = ()
@@ -96,25 +109,88 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A candidate for a mismatch: how many subjects it stands for, names to show, and the beat that raised it."""
+    """A candidate for a mismatch.
+
+    `count`: how many subjects it stands for; `sample`: names to show. It is confirmed when the next poll sees it of
+    the same `life`, with a later sign in `signs` for at least `needed` of them; `proven`: at once.
+    """
 
     count: int = 1
     sample: tuple[str, ...] = ()
-    beat: float | None = None
+    life: Life | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
+    needed: int = 0
+    proven: bool = False
+    margin: float = 0.0
 
 
 Suspects = dict[str, dict[str, Suspect]]
 
 
-def heartbeat_age(census: Census, agent: str) -> float | None:
-    """Seconds since the newest heartbeat from any source, by the clock of that source; None without one."""
-    ages = []
-    if census.beats is not None and agent in census.beats:
-        ages.append(census.beats_now - census.beats[agent])
-    row = (census.agents or {}).get(agent)
-    if row is not None and row.beat is not None:
-        ages.append(census.database_now - row.beat)
-    return min(ages, default=None)
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Who shows signs of life: seconds since the newest one by agent; whose clock is wrong, and how."""
+
+    ages: Mapping[str, float]
+    ahead: frozenset[str] = frozenset()
+    behind: frozenset[str] = frozenset()
+
+
+class Pulse:
+    """Reads heartbeats with the memory of the looks before.
+
+    A beat in the future is no sign of life in itself: a dead agent would look alive for hours. Nor is one that says to
+    be old a sign of death, when it was not there at the look before. Both are judged by when we saw them change.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], tuple[float, float, bool]] = {}
+        self._looked: dict[str, float] = {}
+
+    def see(self, census: Census, rules: Rules) -> Vitals:
+        """Take one reading."""
+        found: dict[str, list[float]] = {}
+        wrong: dict[str, set[str]] = {"ahead": set(), "behind": set()}
+        seen: dict[tuple[str, str], tuple[float, float, bool]] = {}
+        for source, now, beats in _beats_of(census):
+            for name, beat in beats.items():
+                seen[source, name] = state = self._note((source, name), beat, now, rules)
+                age, how = _age(state, now, rules)
+                found.setdefault(name, []).append(age)
+                if how:
+                    wrong[how].add(name)
+            self._looked[source] = now
+        self._seen = seen
+        ages = {name: min(mine) for name, mine in found.items()}
+        return Vitals(ages, frozenset(wrong["ahead"]), frozenset(wrong["behind"]))
+
+    def _note(self, key: tuple[str, str], beat: float, now: float, rules: Rules) -> tuple[float, float, bool]:
+        """(beat, when we saw it first, whether it was older then than the look before that did not have it)."""
+        known = self._seen.get(key)
+        if known is None:
+            return beat, now, False
+        if beat == known[0]:
+            return known
+        gap = now - self._looked.get(key[0], now)
+        return beat, now, now - beat > gap + rules.ahead
+
+
+def _age(state: tuple[float, float, bool], now: float, rules: Rules) -> tuple[float, str]:
+    """Seconds since the beat, and how its clock is wrong, if it is."""
+    beat, first_seen, came_old = state
+    nominal = now - beat
+    if nominal < -rules.ahead:
+        return now - first_seen, "ahead"
+    if came_old and nominal > rules.ttl:
+        return now - first_seen, "behind" if now - first_seen <= rules.ttl else ""
+    return nominal, ""
+
+
+def _beats_of(census: Census) -> Iterator[tuple[str, float, Mapping[str, float]]]:
+    if census.beats is not None:
+        yield "beats", census.beats.now, census.beats.at
+    rows = {name: agent.beat for name, agent in (census.agents or {}).items() if agent.beat is not None}
+    yield "registry", census.now, rows
 
 
 def has_heartbeats(census: Census) -> bool:
@@ -122,38 +198,86 @@ def has_heartbeats(census: Census) -> bool:
     return census.beats is not None or any(agent.beat is not None for agent in (census.agents or {}).values())
 
 
-def live_agents(census: Census, rules: Rules) -> set[str]:
-    """Registered as active, with a fresh heartbeat where heartbeats are known."""
-    beating = has_heartbeats(census)
-    ages = {name: heartbeat_age(census, name) for name in _active(census)}
-    return {name for name, age in ages.items() if not beating or (age is not None and age <= rules.ttl)}
+def live_agents(census: Census, rules: Rules, vitals: Vitals) -> set[str]:
+    """Registered as active, with a fresh heartbeat where heartbeats are known; a fresh registration is one, too."""
+    agents = _active(census)
+    if not has_heartbeats(census):
+        return set(agents)
+    return {name for name, agent in agents.items() if _is_alive(agent, census, rules, vitals)}
 
 
-def find_suspects(census: Census, rules: Rules) -> Suspects:
+def _is_alive(agent: Agent, census: Census, rules: Rules, vitals: Vitals) -> bool:
+    return _is_new(agent, census, rules) or vitals.ages.get(agent.id, rules.ttl + 1) <= rules.ttl
+
+
+def _is_new(agent: Agent, census: Census, rules: Rules) -> bool:
+    return agent.registered is not None and 0 <= census.now - agent.registered <= rules.ttl
+
+
+def find_suspects(census: Census, rules: Rules, vitals: Vitals | None = None) -> Suspects:
     """Every kind of mismatch that this reading shows, by kind and name. A kind without a source stays empty."""
+    vitals = vitals or Pulse().see(census, rules)
     found: Suspects = {kind: {} for kind in KINDS}
-    found["clock_ahead"] = {name: Suspect() for name in _ahead(census, rules)}
-    found["twin"] = {name: Suspect(sample=names) for name, names in _twins(census).items()}
+    found["clock_ahead"] = {name: Suspect() for name in vitals.ahead}
+    found["clock_behind"] = {name: Suspect() for name in vitals.behind}
+    found["twin"] = _twins(census)
     if census.agents is None:
         return found
-    live = live_agents(census, rules)
-    found["ghost"] = {name: Suspect() for name in _active(census) - live}
-    found["zombie"] = _zombies(census, rules)
+    live = live_agents(census, rules, vitals)
+    unreadable = _unreadable(census)
+    dead = {name: agent for name, agent in _active(census).items() if name not in live and name not in unreadable}
+    found["ghost"] = {name: Suspect(life=agent.life) for name, agent in dead.items()}
+    found["split"] = _splits(census, rules)
+    found["zombie"] = _zombies(census, rules, vitals)
     found["orphan"] = {
         work.agent: Suspect(work.count, work.sample)
         for work in census.work
-        if work.count and (work.agent not in census.agents or work.agent in found["ghost"])
+        if work.count and (work.agent not in census.agents or work.agent in dead)
     }
-    found["uncovered"] = _uncovered(census, live)
+    for gap in _gaps(census, live | unreadable):
+        kind = "uncovered" if gap.missing else "uncovered_combination"
+        asleep = (f"only asleep: {', '.join(gap.asleep[:3])}",) if gap.asleep else ()
+        found[kind][gap.demand.name] = Suspect(gap.demand.count, (*asleep, *gap.demand.sample))
     if census.before is not None:
-        found["unregistered"] = {
-            c.agent: Suspect(sample=(c.name,))
-            for c in census.before.consumers
-            if c.agent not in census.agents and c.idle <= rules.quiet
-        }
+        found["unregistered"] = _strangers(census.before, census.after or census.before, census.agents, rules)
     if census.after is not None:
-        found["deaf"] = {name: Suspect() for name in live & _deaf(live, census.after, rules)}
+        settled = {name for name in live if not _is_new(census.agents[name], census, rules)}
+        found["deaf"] = {name: Suspect(life=census.agents[name].life) for name in _deaf(settled, census.after, rules)}
     return found
+
+
+def _gaps(census: Census, live: set[str]) -> list[Gap]:
+    agents = census.agents or {}
+    awake = {name: agents[name].capabilities for name in live if name in agents}
+    asleep = {name: agent.capabilities for name, agent in agents.items() if agent.status == SLEEPING}
+    return find_gaps(census.demands, awake, asleep)
+
+
+def _active(census: Census) -> dict[str, Agent]:
+    return {name: agent for name, agent in (census.agents or {}).items() if agent.status == ACTIVE}
+
+
+def _unreadable(census: Census) -> set[str]:
+    """Agents whose heartbeat is no time: neither alive nor dead, as far as can be told."""
+    return {name for name, agent in (census.agents or {}).items() if agent.problem} | {
+        *(census.beats.unreadable if census.beats else ())
+    }
+
+
+def _strangers(before: Listeners, after: Listeners, agents: Mapping[str, Agent], rules: Rules) -> dict[str, Suspect]:
+    """Who reads without being registered, before the registry was read and after it.
+
+    A consumer that left in disorder stays listed: only another attempt proves it there.
+    """
+    found: dict[str, dict[str, float]] = {}
+    there = {consumer.agent for consumer in after.consumers}
+    for consumer in before.consumers:
+        if consumer.agent not in agents and consumer.agent in there and consumer.idle <= rules.quiet:
+            found.setdefault(consumer.agent, {})[consumer.name] = before.now - consumer.idle
+    return {
+        agent: Suspect(sample=tuple(sorted(names)[:SAMPLES]), signs=names, needed=1, margin=_ATTEMPT_AGAIN)
+        for agent, names in found.items()
+    }
 
 
 def _deaf(agents: set[str], bus: Listeners, rules: Rules) -> set[str]:
@@ -161,7 +285,11 @@ def _deaf(agents: set[str], bus: Listeners, rules: Rules) -> set[str]:
     for consumer in bus.consumers:
         held.setdefault(consumer.agent, []).append(consumer)
     modern = any(consumer.tells_attempts for consumer in bus.consumers)
-    return {name for name in agents if is_deaf(held.get(name, ()), bus.waiting.get(name, 0.0), rules, lists_all=modern)}
+    return {
+        name
+        for name in agents - bus.unjudged.keys()
+        if is_deaf(held.get(name, ()), bus.waiting.get(name, 0.0), rules, lists_all=modern)
+    }
 
 
 def is_deaf(mine: Sequence[Consumer], waits: float, rules: Rules, *, lists_all: bool) -> bool:
@@ -176,50 +304,67 @@ def is_deaf(mine: Sequence[Consumer], waits: float, rules: Rules, *, lists_all: 
     return waits > rules.quiet or lists_all
 
 
-def _active(census: Census) -> set[str]:
-    return {name for name, agent in (census.agents or {}).items() if agent.status == ACTIVE}
+def _zombies(census: Census, rules: Rules, vitals: Vitals) -> dict[str, Suspect]:
+    """Fresh beats of agents that are not registered, or registered as inactive: before the registry was read and after.
 
-
-def _ahead(census: Census, rules: Rules) -> set[str]:
-    names = {*(census.beats or {}), *(census.agents or {})}
-    ages = {name: heartbeat_age(census, name) for name in names}
-    return {name for name, age in ages.items() if age is not None and age < -rules.ahead}
-
-
-def _zombies(census: Census, rules: Rules) -> dict[str, Suspect]:
-    """Fresh beats of agents that are not registered, or registered as inactive."""
-    agents = census.agents or {}
-    fresh = {name: at for name, at in (census.beats or {}).items() if census.beats_now - at <= rules.ttl}
+    Who comes then is not in the first reading, who goes takes its beat away, so that it is not in the last.
+    """
+    agents, before, after = census.agents or {}, census.beats_before or Beats(), census.beats or Beats()
+    fresh = {name: at for name, at in before.at.items() if before.now - at <= rules.ttl and name in after.at}
     for name, agent in agents.items():
-        if agent.beat is not None and census.database_now - agent.beat <= rules.ttl:
+        if agent.beat is not None and vitals.ages.get(name, rules.ttl + 1) <= rules.ttl:
             fresh.setdefault(name, agent.beat)
     silent = {name for name, agent in agents.items() if agent.status != INACTIVE}
-    return {name: Suspect(beat=at) for name, at in fresh.items() if name not in silent}
+    return {name: Suspect(signs={"": at}, needed=1) for name, at in fresh.items() if name not in silent}
 
 
-def _twins(census: Census) -> dict[str, tuple[str, ...]]:
-    """One agent with several rows, or with several consumers of one stream that all hold entries."""
-    names: dict[tuple[str, str], list[str]] = {}
-    for consumer in census.after.consumers if census.after else ():
-        if consumer.pending:
-            names.setdefault((consumer.agent, consumer.stream), []).append(consumer.name)
-    twins = {agent: tuple(sorted(held)[:SAMPLES]) for (agent, _), held in names.items() if len(held) > 1}
-    return {**{a.id: (f"{a.rows} rows",) for a in (census.agents or {}).values() if a.rows > 1}, **twins}
-
-
-def _uncovered(census: Census, live: set[str]) -> dict[str, Suspect]:
-    """Demands whose combination of capabilities no single live agent has."""
-    agents = census.agents or {}
-    offers = {agents[name].capabilities for name in live}
+def _splits(census: Census, rules: Rules) -> dict[str, Suspect]:
+    """Agents with two boot ids whose beats are fresh, by rows or by names of heartbeats."""
+    boots: dict[str, dict[str, float]] = {}
+    for name, agent in (census.agents or {}).items():
+        _add_fresh(boots, name, agent.boots, census.now, rules)
+    if census.beats is not None:
+        for name, beats in census.beats.boots.items():
+            _add_fresh(boots, name, beats, census.beats.now, rules)
     return {
-        " + ".join(sorted(demand.capabilities)): Suspect(demand.count, demand.sample)
-        for demand in census.demands
-        if demand.capabilities and not any(demand.capabilities <= offer for offer in offers)
+        name: Suspect(sample=tuple(sorted(mine)[:SAMPLES]), signs=mine, needed=2)
+        for name, mine in boots.items()
+        if len(mine) > 1
+    }
+
+
+def _add_fresh(
+    boots: dict[str, dict[str, float]], name: str, beats: Mapping[str, float | None], now: float, rules: Rules
+) -> None:
+    for boot, beat in beats.items():
+        if beat is not None and now - beat <= rules.ttl:
+            boots.setdefault(name, {})[boot] = beat
+
+
+def _twins(census: Census) -> dict[str, Suspect]:
+    """One agent with several active rows, or with several consumers of one group that hold entries and all read on.
+
+    A consumer of a former start keeps its entries, but reads no more.
+    """
+    rows = {a.id: Suspect(sample=(f"{a.rows} rows",)) for a in (census.agents or {}).values() if a.rows > 1}
+    bus = census.after or Listeners()
+    places: dict[tuple[str, str, str], dict[str, float]] = {}
+    for consumer in bus.consumers:
+        if consumer.pending:
+            place = (consumer.agent, consumer.stream, consumer.group)
+            places.setdefault(place, {})[consumer.name] = bus.now - consumer.idle
+    return rows | {
+        agent: Suspect(sample=tuple(sorted(names)[:SAMPLES]), signs=names, needed=2, margin=_ATTEMPT_AGAIN)
+        for (agent, _, _), names in places.items()
+        if len(names) > 1
     }
 
 
 class Confirmation:
-    """Two polls in a row. A zombie must also have beaten again: its last beat stays fresh for a while after it left."""
+    """Two polls in a row, of the same registration; where signs are asked for, also a later one than the first seen.
+
+    A zombie's last beat stays fresh for a while after it left, and so does the last attempt of a consumer.
+    """
 
     def __init__(self) -> None:
         self._before: Suspects = {}
@@ -229,20 +374,29 @@ class Confirmation:
         confirmed: Suspects = {}
         for kind, suspects in now.items():
             known = self._before.get(kind, {})
-            confirmed[kind] = {name: s for name, s in suspects.items() if name in known and _again(s, known[name])}
+            confirmed[kind] = {n: s for n, s in suspects.items() if s.proven or (n in known and _again(s, known[n]))}
             for name in suspects.keys() & known.keys():
-                if suspects[name].beat is not None:
-                    suspects[name] = known[name]  # keeps the beat that was seen first
+                if suspects[name].needed:
+                    suspects[name] = _keep_first(suspects[name], known[name])
         self._before = now
         return confirmed
 
 
 def _again(suspect: Suspect, first: Suspect) -> bool:
-    return suspect.beat is None or (first.beat is not None and suspect.beat > first.beat)
+    if suspect.life != first.life:
+        return False
+    later = [at for name, at in suspect.signs.items() if at > first.signs.get(name, at) + suspect.margin]
+    return len(later) >= suspect.needed
+
+
+def _keep_first(suspect: Suspect, first: Suspect) -> Suspect:
+    """With the signs that were seen first."""
+    signs = {name: first.signs.get(name, at) for name, at in suspect.signs.items()}
+    return Suspect(suspect.count, suspect.sample, suspect.life, signs, suspect.needed, suspect.proven, suspect.margin)
 
 
 def count_mismatches(confirmed: Suspects) -> dict[str, int]:
-    """Subjects per kind: agents, or tasks for orphan and uncovered."""
+    """Subjects per kind: agents, or tasks for orphan and uncovered ones."""
     return {kind: sum(s.count for s in confirmed.get(kind, {}).values()) for kind in KINDS}
 
 
@@ -252,49 +406,3 @@ def sample_names(suspects: Mapping[str, Suspect]) -> list[str]:
         f"{name} ({', '.join(suspect.sample[:3])})" if suspect.sample else name
         for name, suspect in sorted(suspects.items())[:SAMPLES]
     ]
-
-
-class Arrivals:
-    """Counts registrations: ids that were not there before, or registered again. The first reading is the baseline."""
-
-    def __init__(self, total: int = 0) -> None:
-        self.total = total
-        self._known: dict[str, float | None] | None = None
-
-    def see(self, agents: Iterable[Agent]) -> int:
-        """Take one reading; the total so far."""
-        now = {agent.id: agent.registered for agent in agents}
-        if self._known is not None:
-            known = self._known
-            self.total += sum(name not in known or known[name] != at for name, at in now.items())
-        self._known = now
-        return self.total
-
-
-_NAME_KEYS = ("name", "capability", "id", "type")
-
-
-def read_capabilities(value: Any) -> frozenset[str]:
-    """Capabilities as platforms write them: list of names, list of objects, object, JSON text, or `a, b`."""
-    if isinstance(value, str):
-        return _read_text(value)
-    if isinstance(value, Mapping):
-        return frozenset(str(key) for key in value)
-    if not isinstance(value, list):
-        return frozenset()
-    return frozenset(name for item in value if (name := _name_of(item)))
-
-
-def _read_text(text: str) -> frozenset[str]:
-    if text.lstrip()[:1] in ("[", "{"):
-        try:
-            return read_capabilities(json.loads(text))
-        except ValueError:
-            pass  # an array of PostgreSQL as text: {a,b}
-    return frozenset(part for raw in text.split(",") if (part := raw.strip(' {}[]"')))
-
-
-def _name_of(item: Any) -> str:
-    if isinstance(item, Mapping):
-        return next((str(item[key]) for key in _NAME_KEYS if item.get(key)), "")
-    return str(item) if item is not None else ""

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
+from sentinel.core.moment import Moment
+
+UNCOUNTED = ("operator", "watch")
+"""Who restarts beside the budget: a person, and a change of the component's own files. Neither is a failure."""
 
 
 class Reason(StrEnum):
@@ -33,6 +37,10 @@ class Reason(StrEnum):
     FLAPPING = "flapping"
     JOURNAL_LOST = "journal_lost"
     JOURNAL_UNWRITABLE = "journal_unwritable"
+    BRAKED = "braked"
+    BREAKER_OPEN = "breaker_open"
+    LIMITED = "limited"
+    FENCED = "fenced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Situation:
     status: Status
     observed: bool
     attempts: Sequence[Attempt]
-    """Attempts of this component in the last 24 h, oldest first, those of the incident among them."""
+    """Attempts of this component since its last reset, oldest first."""
     dependencies: Mapping[str, Status] = field(default_factory=dict)
     """Every transitive dependency with the status seen since the component went down; older verdicts are unknown."""
     actions_enabled: bool = True
@@ -56,6 +64,16 @@ class Situation:
     """A dependency has just recovered: until then the component may still recover by itself."""
     quiet_until: datetime | None = None
     """No automatic action before this instant: the daemon has just started."""
+    down_for: float = 0.0
+    """Seconds since the incident opened."""
+    fenced: str = ""
+    """Why another sentinel, and not this one, may act."""
+    breaker: str = ""
+    """Why the breaker of automation is open."""
+    brake: str = ""
+    """How many are down together."""
+    limit: tuple[str, float] | None = None
+    """Why all components together were acted upon enough, and for how many more seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +87,38 @@ class Decision:
     not_before: datetime | None = None
 
 
-def decide_restart(policy: RestartPolicy, situation: Situation, now: datetime) -> Decision:
+def decide_restart(policy: RestartPolicy, situation: Situation, now: Moment) -> Decision:
     """Walk the guards in the order in which a person would ask; the first that objects is the reason."""
     incident = situation.incident
     if incident is None or incident.state is not IncidentState.OPEN or situation.status is not Status.DOWN:
         return _no(Reason.NOT_DOWN, "not down")
     if not situation.observed:
         return _no(Reason.BLIND, "the verdict is not observed (stale, unknown or our own stall)")
-    spent = [attempt for attempt in situation.attempts if attempt.incident == incident.id]
+    mine = [attempt for attempt in situation.attempts if attempt.incident == incident.id]
+    number, spent = max((attempt.n for attempt in mine), default=0) + 1, _automatic(mine)
     return (
         _permission(incident, situation)
         or _blocked(situation)
-        or _budget(policy, spent, situation.attempts, now)
+        or _budget(policy, spent, _automatic(situation.attempts), now)
         or _world(situation, now)
-        or _backoff(policy, incident, spent, now)
-        or Decision(True, Reason.ACT, f"attempt {len(spent) + 1} of {policy.max_attempts}", n=len(spent) + 1)
+        or _backoff(policy, situation, incident, mine, len(spent) + 1, now)
+        or Decision(True, Reason.ACT, f"attempt {len(spent) + 1} of {policy.max_attempts}", n=number)
+    )
+
+
+def decide_request(policy: RestartPolicy, situation: Situation, now: Moment, *, budgeted: bool) -> Decision:
+    """May a restart that somebody asked for be made now? `budgeted`: by a runbook, under the automatic budget.
+
+    A person may act on a healthy component, on one that is blocked or exhausted, and with the breaker open. Nobody
+    acts while halted, fenced, without a journal, or beside another action.
+    """
+    incident = situation.incident
+    mine = [a for a in situation.attempts if incident is not None and a.incident == incident.id]
+    spent = _automatic(mine)
+    return (
+        _request_permission(situation)
+        or (budgeted and incident is not None and _budget(policy, spent, _automatic(situation.attempts), now))
+        or Decision(True, Reason.ACT, "on request", n=max((attempt.n for attempt in mine), default=0) + 1)
     )
 
 
@@ -91,68 +126,90 @@ def _no(reason: Reason, text: str, not_before: datetime | None = None) -> Decisi
     return Decision(False, reason, text, not_before=not_before)
 
 
+def _automatic(attempts: Sequence[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt.by not in UNCOUNTED]
+
+
 def _permission(incident: Incident, situation: Situation) -> Decision | None:
     if incident.exhausted:
         return _no(Reason.EXHAUSTED, f"exhausted: `sentinel reset {incident.component}` after repair")
     if situation.journal_lost:
         return _no(Reason.JOURNAL_LOST, "the journal was lost: every budget counts as spent until a reset")
-    if situation.journal_unwritable:
-        return _no(Reason.JOURNAL_UNWRITABLE, "the journal can't be written: what can't be journaled is not done")
-    if situation.halted:
-        return _no(Reason.HALTED, "halted by an operator: `sentinel resume`")
+    refused = _request_permission(replace(situation, busy=""))
+    if refused:
+        return refused
     if not situation.actions_enabled:
         return _no(Reason.OBSERVE, "observe mode: would restart (actions.enabled is false)")
+    if situation.breaker:
+        return _no(Reason.BREAKER_OPEN, f"automation is off: {situation.breaker}; `sentinel breaker close`")
     return None
 
 
-def _blocked(situation: Situation) -> Decision | None:
-    """Before the budget: nobody gives up on a component whose dependency is away."""
-    for name, status in situation.dependencies.items():
-        if status is not Status.UP:
-            return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
-    return None
-
-
-def _budget(
-    policy: RestartPolicy, spent: Sequence[Attempt], recent: Sequence[Attempt], now: datetime
-) -> Decision | None:
-    if policy.max_attempts == 0:
-        return _no(Reason.BUDGET_SPENT, "this component is never restarted (max_attempts is 0)")
-    if len(spent) >= policy.max_attempts and _is_judged(spent[-1], policy, now):
-        return _no(Reason.BUDGET_SPENT, f"all {policy.max_attempts} attempts of this incident failed")
-    if spent and not _is_judged(spent[-1], policy, now):
-        until = spent[-1].intended + timedelta(seconds=policy.startup_grace)
-        return _no(Reason.STARTUP_GRACE, f"attempt {spent[-1].n} may still succeed", until)
-    for limit, hours in ((policy.per_hour, 1), (policy.per_day, 24)):
-        since = now - timedelta(hours=hours)
-        if sum(attempt.intended > since for attempt in recent) >= limit:
-            return _no(Reason.BUDGET_SPENT, f"{limit} attempts within {hours} h")
-    return None
-
-
-def _is_judged(attempt: Attempt, policy: RestartPolicy, now: datetime) -> bool:
-    """An attempt counts as failed once its verdict is in, or its start-up grace is over."""
-    return bool(attempt.verdict) or now >= attempt.intended + timedelta(seconds=policy.startup_grace)
-
-
-def _world(situation: Situation, now: datetime) -> Decision | None:
-    if situation.settling_until is not None and now < situation.settling_until:
-        return _no(Reason.SETTLING, "a dependency has just recovered: grace", situation.settling_until)
-    if situation.quiet_until is not None and now < situation.quiet_until:
-        return _no(Reason.DAEMON_GRACE, "sentinel has just started", situation.quiet_until)
-    if situation.flapping:
-        return _no(Reason.FLAPPING, "flapping: restarts would not help")
+def _request_permission(situation: Situation) -> Decision | None:
+    if situation.journal_unwritable:
+        return _no(Reason.JOURNAL_UNWRITABLE, "the journal can't be written: what can't be journaled is not done")
+    if situation.fenced:
+        return _no(Reason.FENCED, f"fenced: {situation.fenced}")
+    if situation.halted:
+        return _no(Reason.HALTED, "halted by an operator: `sentinel resume`")
     if situation.busy:
         return _no(Reason.BUSY, f"one action at a time: {situation.busy} is running")
     return None
 
 
-def _backoff(policy: RestartPolicy, incident: Incident, spent: Sequence[Attempt], now: datetime) -> Decision | None:
-    start = (spent[-1].ended or spent[-1].intended) if spent else incident.opened
-    due = start + timedelta(seconds=backoff_delay(policy.backoff, len(spent) + 1, incident.id))
-    if now >= due:
+def _blocked(situation: Situation) -> Decision | None:
+    """Before the budget: nobody gives up on a component whose dependency is away, or that falls with many others."""
+    for name, status in situation.dependencies.items():
+        if status is not Status.UP:
+            return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
+    if situation.brake:
+        return _no(Reason.BRAKED, f"braked: {situation.brake}, which has one common cause")
+    return None
+
+
+def _budget(policy: RestartPolicy, spent: Sequence[Attempt], recent: Sequence[Attempt], now: Moment) -> Decision | None:
+    if policy.max_attempts == 0:
+        return _no(Reason.BUDGET_SPENT, "this component is never restarted (max_attempts is 0)")
+    waiting = spent and not _is_judged(spent[-1], policy, now)
+    if len(spent) >= policy.max_attempts and not waiting:
+        return _no(Reason.BUDGET_SPENT, f"all {policy.max_attempts} attempts of this incident failed")
+    if waiting:
+        left = policy.startup_grace - now.seconds_since(spent[-1].began)
+        return _no(Reason.STARTUP_GRACE, f"attempt {spent[-1].n} may still succeed", now.at + timedelta(seconds=left))
+    for limit, hours in ((policy.per_hour, 1), (policy.per_day, 24)):
+        if sum(now.seconds_since(attempt.began) < hours * 3600 for attempt in recent) >= limit:
+            return _no(Reason.BUDGET_SPENT, f"{limit} attempts within {hours} h")
+    return None
+
+
+def _is_judged(attempt: Attempt, policy: RestartPolicy, now: Moment) -> bool:
+    """An attempt counts as failed once its verdict is in, or its start-up grace is over."""
+    return bool(attempt.verdict) or now.seconds_since(attempt.began) >= policy.startup_grace
+
+
+def _world(situation: Situation, now: Moment) -> Decision | None:
+    if situation.settling_until is not None and now.at < situation.settling_until:
+        return _no(Reason.SETTLING, "a dependency has just recovered: grace", situation.settling_until)
+    if situation.quiet_until is not None and now.at < situation.quiet_until:
+        return _no(Reason.DAEMON_GRACE, "sentinel has just started", situation.quiet_until)
+    if situation.flapping:
+        return _no(Reason.FLAPPING, "flapping: restarts would not help")
+    if situation.busy:
+        return _no(Reason.BUSY, f"one action at a time: {situation.busy} is running")
+    if situation.limit:
+        why, seconds = situation.limit
+        return _no(Reason.LIMITED, f"{why}: that is the limit", now.at + timedelta(seconds=seconds))
+    return None
+
+
+def _backoff(
+    policy: RestartPolicy, situation: Situation, incident: Incident, mine: Sequence[Attempt], n: int, now: Moment
+) -> Decision | None:
+    waited = now.seconds_since(mine[-1].finished) if mine else situation.down_for
+    left = backoff_delay(policy.backoff, n, incident.id) - waited
+    if left <= 0:
         return None
-    return _no(Reason.BACKOFF, f"attempt {len(spent) + 1} of {policy.max_attempts} waits", due)
+    return _no(Reason.BACKOFF, f"attempt {n} of {policy.max_attempts} waits", now.at + timedelta(seconds=left))
 
 
 def backoff_delay(backoff: Backoff, n: int, seed: str) -> float:

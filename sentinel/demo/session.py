@@ -25,7 +25,7 @@ from sentinel.demo.platform import Platform
 from sentinel.demo.servers import free_port
 from sentinel.demo.truth import read_truth
 from sentinel.errors import StateError, UsageError
-from sentinel.remediation.process import ProcessDriver
+from sentinel.remediation import Driver
 from sentinel.store.sqlite import SqliteStore
 
 DEADLINE = 5.0
@@ -42,7 +42,7 @@ class Watcher(Protocol):
     """What the session needs of the daemon; the composition root gives it."""
 
     store: SqliteStore
-    drivers: dict[str, ProcessDriver]
+    drivers: dict[str, Driver]
 
     @property
     def url(self) -> str:

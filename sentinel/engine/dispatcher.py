@@ -29,7 +29,7 @@ class Dispatcher:
     recorder: Recorder
     metrics: Metrics
     channels: Sequence[Channel]
-    actions: Mapping[str, Callable[[Order], Awaitable[str]]]
+    actions: Mapping[str, Callable[[Order], Awaitable[str | None]]]
     utcnow: Callable[[], datetime]
     _retries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _done: dict[str, str] = field(default_factory=dict)

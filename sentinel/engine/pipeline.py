@@ -63,6 +63,14 @@ class Pipeline:
     away: Sequence[Gap] = ()
     """Times before this start in which no sentinel was running."""
     describe_action: Callable[[str], tuple[str, int | None, int]] = lambda _name: ("", None, 0)
+    runbook_of: Callable[[Check, str], str] = lambda check, _detail: check.runbook
+    """The runbook for a check and the line of its finding."""
+    diagnoses: Callable[[Check, str], bool] = lambda _check, _runbook: False
+    """Whether the reading steps of a runbook run by themselves when a check opens an incident."""
+    holds_announcement: Callable[[str, datetime], bool] = lambda _group, _opened: False
+    """Whether the incident of a member of a group waits: ten that fall together are one page."""
+    is_held: Callable[[str], bool] = lambda _name: False
+    """Whether a component, or something that it needs, is stopped on request: that is no incident."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _of_component: dict[str, dict[str, _Watched]] = field(default_factory=dict)
     _shown: dict[str, ComponentView] = field(default_factory=dict)
@@ -191,6 +199,8 @@ class Pipeline:
         if component is None:
             return
         known = self.incidents.get(name)
+        if known is None and self.is_held(name):
+            return
         depends_on = {each.name: each.depends_on for each in self.components.values()}
         root = find_root_cause(name, depends_on, self.statuses)
         blind = self._blind_seconds(known, now)
@@ -199,13 +209,17 @@ class Pipeline:
         )
         if after is None:
             return
+        told = known is not None and known.announced
+        if after.announced and not told and self.holds_announcement(component.group, after.opened):
+            after = replace(after, announced=False)
         if after != known:
             self._keep_incident(after, changes)
         for event in events:
             self._note(after, event, changes, now)
-        if after.announced and not (known is not None and known.announced):
+        if after.announced and not told:
             text = f"{name} is {after.status}: {after.summary}"
             self._tell(after, Event("opened", text), changes)
+            self._order_diagnosis(after, changes)
 
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         if incident is None or incident.recovered is None:
@@ -234,6 +248,14 @@ class Pipeline:
         """Order a notification; its key makes it one for each incident and event."""
         payload = {"event": event.kind, "text": event.text, "incident": incident.id}
         changes.orders.append(Order("notify", f"{incident.id}/{event.kind}", incident.component, payload))
+
+    def _order_diagnosis(self, incident: Incident, changes: Changes) -> None:
+        """Have somebody look, in the transaction that opens the incident: the key makes it once for each."""
+        watched = self._watched.get(incident.check)
+        runbook = self.runbook_of(watched.check, incident.summary) if watched is not None else ""
+        if watched is not None and runbook and self.diagnoses(watched.check, runbook):
+            payload = {"incident": incident.id, "runbook": runbook, "at": self.utcnow().isoformat()}
+            changes.orders.append(Order("diagnose", f"{incident.id}/diagnose", incident.component, payload))
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:
         watched = self._watched.get(incident.check)
@@ -278,6 +300,10 @@ class Pipeline:
         now = self.utcnow()
         mine = self._mine(component)
         return any(_fresh(w, now) is Status.DOWN and w.health.window[-1:] == (Status.DOWN,) for w in mine)
+
+    def passes(self, component: str) -> int:
+        """How many times in a row each check of a component has passed by now, the fewest of all."""
+        return min((watched.health.passes for watched in self._mine(component)), default=0)
 
     def is_flapping(self, component: str) -> bool:
         """Whether any check of the component flaps."""
@@ -349,7 +375,7 @@ class Pipeline:
             outcome=result.outcome,
             quality=result.quality,
             trace_id=result.trace_id,
-            runbook=check.runbook,
+            runbook=self.runbook_of(check, finding.detail if finding.status is not Status.UP else ""),
             flapping=health.flapping,
         )
 

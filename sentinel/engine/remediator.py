@@ -1,129 +1,169 @@
-"""Starts, adopts, restarts supervised components. The core decides; here it is journaled, done and verified."""
+"""Starts, adopts, restarts components. The core decides; here it is journaled, done and verified."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
 
+from sentinel.coordination import Refused
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Component, Incident, IncidentState, Status
+from sentinel.core.model import Attempt, Component, Incident, Status
+from sentinel.core.moment import Moment
 from sentinel.core.restart import Decision, Reason, Situation, decide_restart
+from sentinel.engine.automation import Automation
+from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.supervision import STARTED_AFTER, name_of_check
-from sentinel.errors import StateError
+from sentinel.engine.verification import Verification
 from sentinel.metrics import Metrics
-from sentinel.remediation import Outcome
-from sentinel.remediation.process import ProcessDriver
-from sentinel.store import Changes, ProcessRow, Store
+from sentinel.remediation import Driver, Outcome
+from sentinel.store import Changes, ProcessRow
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Remediator:
-    """One action at a time; every attempt is a journal row before it is an act."""
+    """Every attempt is a journal row before it is an act; every guard is asked before the row is written."""
 
     pipeline: Pipeline
     recorder: Recorder
-    store: Store
+    journal: Journal
+    automation: Automation
     metrics: Metrics
-    utcnow: Callable[[], datetime]
+    moment: Callable[[], Moment]
     monotonic: Callable[[], float]
     trigger: Callable[[str], None]
-    halt_file: Path
-    actions_enabled: bool
     quiet_until: datetime
     journal_lost: datetime | None = None
-    drivers: dict[str, ProcessDriver] = field(default_factory=dict)
+    drivers: dict[str, Driver] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
-    """Components that were stopped on request."""
-    _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
-    _resets: dict[str, datetime] = field(default_factory=dict)
+    """Components that were stopped on request, are being restarted on request, or wait to be started: not judged."""
+    waiting: dict[str, datetime] = field(default_factory=dict)
+    """Components that are to be started as soon as everything that they need was seen healthy after this instant."""
+    _supervised: set[str] = field(default_factory=set)
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _asked: dict[str, datetime | None] = field(default_factory=dict)
-    _busy: str = ""
+    _opened: dict[str, float] = field(default_factory=dict)
+    """Monotonic instants at which the open incidents began."""
+    _busy: dict[str, None] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     # -- start and stop ---------------------------------------------------------------------------
 
-    async def manage(self, component: Component, driver: ProcessDriver, row: ProcessRow | None) -> None:
-        """Take a component under supervision: adopt what runs, start what never ran, leave the dead to the budget."""
-        self.drivers[component.name] = driver
-        driver.watch(lambda how: self._on_end(component.name, how))
-        incident = self.pipeline.incidents.get(component.name)
-        self.metrics.add_supervised(component.name, exhausted=incident is not None and incident.exhausted)
-        self._attempts[component.name] = self._spent(component.name)
-        await self._settle_interrupted(component.name)
-        reset = self.store.meta(f"reset/{component.name}")
-        if reset:
-            self._resets[component.name] = datetime.fromisoformat(reset)
+    async def manage(
+        self, component: Component, driver: Driver, row: ProcessRow | None, *, supervises: bool = True
+    ) -> None:
+        """Take a component into hand: adopt what runs, start what never ran, leave the dead to the budget."""
+        name = component.name
+        self.drivers[name] = driver
+        driver.watch(lambda how: self._on_end(name, how))
+        incident = self.pipeline.incidents.get(name)
+        self.metrics.add_supervised(name, exhausted=incident is not None and incident.exhausted)
+        self.journal.load(name)
+        if row is not None and not row.wanted and not row.with_platform:
+            self.stopped.add(name)
+        if supervises:
+            self._supervised.add(name)
+            await self._take_up(name, driver, row)
+        else:
+            driver.adopt(row.start_id if row else "")
+            await driver.observe()
+        await self.journal.settle_interrupted(name, driver.start_id)
+
+    async def _take_up(self, name: str, driver: Driver, row: ProcessRow | None) -> None:
         if (row is None or row.wanted) and driver.adopt(row.start_id if row else ""):
-            age = (self.utcnow() - row.started).total_seconds() if row else STARTED_AFTER
-            self.started[component.name] = self.monotonic() - max(age, 0)
-            await self.recorder.record(Changes(processes=[self._row(component.name, driver)]))
-            log.info("component_adopted", component=component.name, pid=driver.pid)
+            age = (self.moment().at - row.started).total_seconds() if row else STARTED_AFTER
+            self.started[name] = self.monotonic() - max(age, 0)
+            await self._note_process(name, driver)
+            log.info("component_adopted", component=name, pid=driver.pid)
         elif row is not None and row.wanted:
             driver.how_ended = "ended while sentinel was away"
-        else:
-            await self._first_start(component.name, driver)
+        elif name not in self.stopped:
+            self.start_when_ready(name)
 
-    def _spent(self, name: str) -> list[Attempt]:
-        """Attempts of the last day, and all of the incident that is open, however old."""
-        since = self.utcnow() - timedelta(days=1)
-        incident = self.pipeline.incidents.get(name)
-        return self.store.attempts(component=name, since=min(since, incident.opened) if incident else since)
+    def start_when_ready(self, name: str) -> None:
+        """Start it once everything that it needs is healthy: a process that runs is not enough."""
+        self.waiting[name] = self.moment().at
+        self.stopped.add(name)
+        for dependency in self._needed(name):
+            for check in self.pipeline.checks_of(dependency):
+                self.trigger(check)
 
-    async def _settle_interrupted(self, name: str) -> None:
-        """A row without outcome is spent, outcome unknown: sentinel ended between the intent and its end."""
-        for attempt in self._attempts[name]:
-            if not attempt.outcome:
-                text = "sentinel ended during this attempt: spent, outcome unknown"
-                unknown = replace(attempt, outcome="unknown", detail=text, ended=self.utcnow())
-                await self._keep(unknown, Event("attempt unknown", f"attempt {attempt.n}: {text}"))
+    def missing(self, name: str) -> str:
+        """What a waiting component waits for, or ""."""
+        since = self.waiting[name]
+        for dependency in self.pipeline.components[name].depends_on:
+            status = self.pipeline.status_after(dependency, since)
+            if dependency in self.stopped or status is not Status.UP:
+                return f"waits for {dependency}, which is {'stopped' if dependency in self.stopped else status}"
+        return ""
 
-    async def _first_start(self, name: str, driver: ProcessDriver) -> None:
-        if self.is_halted():
-            driver.how_ended = "was not started: halted"
+    def _start_ready_ones(self) -> None:
+        if not self.waiting or self.automation.may_act(automatic=False):
             return
-        await self.recorder.record(Changes(processes=[ProcessRow(name, 0, "", self.utcnow(), True)]))
-        outcome = await driver.start()
-        self._note_start(name, driver, outcome)
-        await self.recorder.record(Changes(processes=[self._row(name, driver)]))
-        log.info("component_started", component=name, done=outcome.done, detail=outcome.detail)
+        for name in [name for name in self.waiting if not self.missing(name)]:
+            del self.waiting[name]
+            self._spawn(self._first_start(name))
 
-    def _note_start(self, name: str, driver: ProcessDriver, outcome: Outcome) -> None:
+    async def _first_start(self, name: str) -> None:
+        """The intent is noted first: a sentinel that ends in between finds the process by its mark."""
+        await self.recorder.record(Changes(processes=[ProcessRow(name, 0, "", self.moment().at, True)]))
+        await self.start(name)
+
+    def note_start(self, name: str, driver: Driver, outcome: Outcome) -> None:
+        """It was started just now: its grace begins, and its check looks soon."""
         self.started[name] = self.monotonic()
         if not outcome.done:
             driver.how_ended = outcome.detail
         asyncio.get_running_loop().call_later(1.05, self.trigger, name_of_check(name))
         self.trigger(name_of_check(name))
 
-    def _row(self, name: str, driver: ProcessDriver) -> ProcessRow:
-        return ProcessRow(name, driver.pid or 0, driver.start_id, self.utcnow(), True)
+    async def _note_process(
+        self, name: str, driver: Driver, *, wanted: bool = True, with_platform: bool = False
+    ) -> None:
+        row = ProcessRow(name, driver.pid or 0, driver.start_id, self.moment().at, wanted, with_platform)
+        await self.recorder.record(Changes(processes=[row]))
 
     async def stop_all(self) -> None:
-        """Stop every supervised component, dependents first; not counted as failures."""
+        """Stop what sentinel is the parent of, dependents first; the next start of sentinel starts it again."""
         for name in reversed(list(self.drivers)):
-            await self.stop(name)
+            if name in self._supervised:
+                await self._stop(name, with_platform=name not in self.stopped)
 
     async def stop(self, name: str) -> Outcome:
-        """Stop a component on request: no failure, no incident, no restart."""
+        """Stop a component on request: no failure, no incident, no restart, until it is started on request."""
+        return await self._stop(name, with_platform=False)
+
+    async def _stop(self, name: str, *, with_platform: bool) -> Outcome:
         driver = self.drivers[name]
+        known = name in self.stopped
         self.stopped.add(name)
+        self.waiting.pop(name, None)
         outcome = await driver.stop()
-        if not outcome.done:
+        if not outcome.done and not known:
             self.stopped.discard(name)
-        row = ProcessRow(name, driver.pid or 0, driver.start_id, self.utcnow(), not outcome.done)
-        await self.recorder.record(Changes(processes=[row]))
+        await self._note_process(name, driver, wanted=not outcome.done, with_platform=with_platform)
         log.info("component_stopped", component=name, done=outcome.done, detail=outcome.detail)
+        return outcome
+
+    async def start(self, name: str) -> Outcome:
+        """Start a component now."""
+        driver = self.drivers[name]
+        self.waiting.pop(name, None)
+        outcome = await driver.start()
+        self.stopped.discard(name)
+        self.note_start(name, driver, outcome)
+        await self._note_process(name, driver)
+        log.info("component_started", component=name, done=outcome.done, detail=outcome.detail)
         return outcome
 
     async def close(self) -> None:
@@ -140,64 +180,74 @@ class Remediator:
         log.warning("component_ended", component=name, how=how)
         self.trigger(name_of_check(name))
 
-    def is_halted(self) -> bool:
-        """The kill switch: anything but a certain "no such file" counts as halted."""
-        try:
-            self.halt_file.stat()
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return True
-
     def describe(self, name: str) -> tuple[str, int | None, int]:
         """For people: why nothing is being done (or what is), process id, restarts so far."""
         driver = self.drivers.get(name)
-        restarts = sum(bool(attempt.outcome) for attempt in self._attempts.get(name, ()))
+        restarts = sum(bool(attempt.outcome) for attempt in self.journal.all(name))
         decision = self._decisions.get(name)
         text = decision.text if decision and decision.reason is not Reason.NOT_DOWN else ""
+        if name in self.waiting:
+            text = self.missing(name) or self.automation.may_act(automatic=False) or "starts"
+        elif name in self.stopped and name not in self._busy:
+            text = f"stopped on request: `sentinel start {name}`"
         return text, driver.pid if driver else None, restarts
 
-    def attempts(self, name: str) -> list[Attempt]:
-        """Attempts of a component in the last day, oldest first."""
-        return list(self._attempts.get(name, ()))
-
     def consider(self) -> None:
-        """Look at every supervised component: verify attempts, decide anew, act when nothing objects."""
-        self.metrics.halted.set(self.is_halted())
+        """Look at every component: verify attempts, decide anew, act when nothing objects."""
+        self.metrics.halted.set(self.automation.is_halted())
+        self._look_at_all()
+        self._start_ready_ones()
         for name in self.drivers:
             incident = self.pipeline.incidents.get(name)
-            if incident is None:
+            if incident is None or name in self.stopped:
                 self._decisions.pop(name, None)
                 continue
             self._ask_dependencies(name)
             self._verify(name, incident)
-            decision = decide_restart(
-                self.pipeline.components[name].restart, self._situation(name, incident), self._now()
-            )
-            self._follow(name, incident, decision)
+            policy = self.pipeline.components[name].restart
+            self._follow(name, incident, decide_restart(policy, self.situation(name), self.moment()))
 
-    def _now(self) -> datetime:
-        return self.utcnow()
+    def _look_at_all(self) -> None:
+        """Brake and breaker, which know no single component."""
+        incidents = self.pipeline.incidents
+        down = [n for n, i in incidents.items() if self.pipeline.statuses[n] is Status.DOWN and not i.blocked_by]
+        groups = {name: each.group for name, each in self.pipeline.components.items()} if down else {}
+        for changes in (
+            self.automation.look(groups, down),
+            self.automation.judge(self.journal.verdicts(self.automation.closed_at())),
+        ):
+            if changes:
+                self._spawn(self.recorder.record(changes))
 
-    def _situation(self, name: str, incident: Incident) -> Situation:
-        lost = self.journal_lost
-        reset = self._resets.get(name)
+    def situation(self, name: str) -> Situation:
+        """All that a decision about a component needs."""
+        lost, reset, incident = self.journal_lost, self.journal.resets.get(name), self.pipeline.incidents.get(name)
+        full = len(self._busy) >= self.automation.limits.concurrent or name in self._busy
         return Situation(
             incident=incident,
             status=self.pipeline.statuses[name],
             observed=self.pipeline.is_observed_down(name),
-            attempts=[a for a in self._attempts.get(name, ()) if reset is None or a.intended > reset],
+            attempts=self.journal.since_reset(name),
             dependencies=self._dependencies(name),
-            actions_enabled=self.actions_enabled,
-            halted=self.is_halted(),
-            busy=self._busy,
+            actions_enabled=self.automation.enabled,
+            halted=self.automation.is_halted(),
+            busy=", ".join(self._busy) if full else "",
             flapping=self.pipeline.is_flapping(name),
-            journal_lost=lost is not None and (reset is None or reset < lost),
-            journal_unwritable=not self.recorder.writable,
+            journal_lost=lost is not None and (reset is None or reset.at < lost),
+            journal_unwritable=not (self.recorder.writable and self.journal.writable),
             settling_until=self._settling_until(name),
             quiet_until=self.quiet_until,
+            down_for=self._down_for(incident) if incident else 0.0,
+            fenced=self.automation.fenced,
+            breaker=self.automation.breaker.reason if self.automation.breaker.opened else "",
+            brake=self.automation.brake(name),
+            limit=self.automation.limit(name, self.journal.recent()),
         )
+
+    def _down_for(self, incident: Incident) -> float:
+        """Seconds since the incident opened; by the wall clock only for the time before this sentinel saw it."""
+        before = max((self.moment().at - incident.opened).total_seconds(), 0.0)
+        return self.monotonic() - self._opened.setdefault(incident.id, self.monotonic() - before)
 
     def _settling_until(self, name: str) -> datetime | None:
         """The start-up grace of a component begins anew when something that it needs has recovered."""
@@ -208,7 +258,7 @@ class Remediator:
 
     def _dependencies(self, name: str) -> Mapping[str, Status]:
         """Every transitive dependency with what was seen of it since this component went down."""
-        since = self.pipeline.since.get(name, self.utcnow())
+        since = self.pipeline.since.get(name, self.moment().at)
         return {each: self.pipeline.status_after(each, since) for each in self._needed(name)}
 
     def _needed(self, name: str) -> list[str]:
@@ -221,6 +271,10 @@ class Remediator:
                 found[dependency] = None
                 waiting += self.pipeline.components[dependency].depends_on
         return list(found)
+
+    def is_held(self, name: str) -> bool:
+        """Whether a component, or something that it needs, is stopped on request."""
+        return bool(self.stopped) and not self.stopped.isdisjoint([name, *self._needed(name)])
 
     def _ask_dependencies(self, name: str) -> None:
         """An old "up" proves nothing: have every dependency checked again, once for each failure of `name`."""
@@ -238,7 +292,7 @@ class Remediator:
         if before is None or before.reason is not decision.reason:
             log.info("restart_decision", component=name, reason=decision.reason, text=decision.text)
         if decision.act:
-            self._busy = name
+            self._busy[name] = None
             self._spawn(self._act(name, incident, decision.n))
         elif decision.reason is Reason.BUDGET_SPENT and not incident.exhausted:
             self._spawn(self._exhaust(incident, decision.text))
@@ -257,67 +311,58 @@ class Remediator:
     # -- act --------------------------------------------------------------------------------------
 
     async def _act(self, name: str, incident: Incident, n: int) -> None:
-        """Journal, check the kill switch once more, stop what is left, start, write what became of it."""
-        driver = self.drivers[name]
-        attempt = Attempt(incident.id, n, name, "restart", incident.summary, self.utcnow())
         try:
-            if not await self._claim(attempt):
-                return
-            outcome = await self._restart(driver)
-            self._note_start(name, driver, outcome)
-            ended = replace(
-                attempt,
-                outcome="done" if outcome.done else "failed",
-                detail=outcome.detail,
-                ended=self.utcnow(),
-                start_id=outcome.start_id,
-                verdict="" if outcome.done else "failed",
-            )
-            await self._keep(
-                ended, Event("restarted" if outcome.done else "attempt failed", f"{name}: {outcome.detail}")
-            )
-            await self.recorder.record(Changes(processes=[self._row(name, driver)]))
+            await self.carry_out(name, incident.id, n, incident.summary, by="sentinel")
         finally:
-            self._busy = ""
+            self._busy.pop(name, None)
 
-    async def _claim(self, attempt: Attempt) -> bool:
-        """The row is the fence: what can't be journaled is not done."""
+    async def act_on_request(self, name: str, incident: str, n: int, reason: str, by: str) -> Outcome:
+        """One journaled restart beside the automatic ones; the caller has asked `decide_request`."""
+        self._busy[name] = None
+        known = name in self.stopped
+        self.stopped.add(name)
         try:
-            claimed = await self.recorder.call(lambda: self.store.claim_attempt(attempt))
-        except StateError as error:
-            self.recorder.writable = False
-            log.error("journal_not_writable", component=attempt.component, error=error.message)
-            return False
-        self._attempts.setdefault(attempt.component, []).append(attempt)
-        if not claimed:
-            log.error("attempt_already_claimed", incident=attempt.incident, n=attempt.n)
-            return False
-        event = Event("attempt", f"attempt {attempt.n}: restart of {attempt.component}")
-        await self.recorder.record(Changes(events=[(attempt.incident, attempt.intended, event, {})]))
-        return True
+            outcome = await self.carry_out(name, incident, n, reason, by)
+        finally:
+            self._busy.pop(name, None)
+            if not known:
+                self.stopped.discard(name)
+        if outcome.done:
+            self.stopped.discard(name)
+        return outcome
 
-    async def _restart(self, driver: ProcessDriver) -> Outcome:
-        if self.is_halted():
-            return Outcome(False, "halted between intent and act")
-        stopped = await driver.stop()
-        return await driver.start() if stopped.done else stopped
+    async def carry_out(self, name: str, incident: str, n: int, reason: str, by: str) -> Outcome:
+        """Journal, ask the kill switch once more, restart, write what became of it."""
+        driver, component = self.drivers[name], self.pipeline.components[name]
+        intent = replace(
+            self.journal.intend(component, incident, n, reason),
+            by=by,
+            target=driver.start_id,
+            command=_hash(component.options),
+        )
+        attempt = await self.journal.claim(intent, component)
+        if isinstance(attempt, Refused):
+            return Outcome(False, f"refused: {attempt.reason}")
+        refusal = self.automation.may_act(automatic=by == "sentinel")
+        outcome = Outcome(False, refusal) if refusal else await driver.restart(f"{incident}/{n}")
+        self.note_start(name, driver, outcome)
+        await self._conclude_act(attempt, outcome)
+        await self._note_process(name, driver)
+        return outcome
 
-    async def _keep(self, attempt: Attempt, *events: Event) -> None:
-        """Remember what became of an attempt."""
-        self._replace(attempt)
-        if attempt.verdict or attempt.outcome == "failed":
-            self.metrics.attempts.labels(attempt.component, attempt.verdict or attempt.outcome).inc()
-        now = self.utcnow()
-        entries: list[tuple[str, datetime, Event, Mapping[str, Any]]] = [
-            (attempt.incident, now, event, {}) for event in events
-        ]
-        await self.recorder.record(Changes(attempts=[attempt], events=entries))
-
-    def _replace(self, attempt: Attempt) -> None:
-        """Put the newer version of an attempt into the memory at once, so that nothing is judged twice."""
-        key = (attempt.incident, attempt.n)
-        mine = self._attempts[attempt.component]
-        self._attempts[attempt.component] = [attempt if (a.incident, a.n) == key else a for a in mine]
+    async def _conclude_act(self, attempt: Attempt, outcome: Outcome) -> None:
+        now = self.moment()
+        ended = replace(
+            attempt,
+            outcome=outcome.word,
+            detail=outcome.detail,
+            ended=now.at,
+            ended_uptime=now.uptime,
+            start_id=outcome.start_id,
+            verdict="failed" if outcome.word == "failed" else "",
+        )
+        kind = {"done": "restarted", "failed": "attempt failed"}.get(outcome.word, "attempt unknown")
+        await self.journal.finish(ended, Event(kind, f"{attempt.component}: {outcome.detail}"))
 
     async def _exhaust(self, incident: Incident, why: str) -> None:
         """Give up, once, and say so with the next manual step."""
@@ -326,84 +371,26 @@ class Remediator:
             return
         name = incident.component
         self.metrics.exhausted.labels(name).set(1)
-        text = f"{why}; next: repair it (log: {name}.log in the state folder), then `sentinel reset {name} --reason …`"
+        text = f"{why}; next: repair it{self._where_its_log_is(name)}, then `sentinel reset {name} --reason …`"
         await self.pipeline.change_incident(replace(current, exhausted=True, escalated=True), Event("exhausted", text))
+        await self.recorder.record(self.automation.note_exhausted())
 
-    # -- verify -----------------------------------------------------------------------------------
+    def _where_its_log_is(self, name: str) -> str:
+        return f" (log: {name}.log in the state folder)" if name in self._supervised else ""
 
     def _verify(self, name: str, incident: Incident) -> None:
         """Judge the last attempt by what the checks saw after it."""
-        mine = [attempt for attempt in self._attempts.get(name, ()) if attempt.incident == incident.id]
+        mine = self.journal.of_incident(incident)
         if not mine or mine[-1].verdict or not mine[-1].outcome:
             return
-        attempt, policy, now = mine[-1], self.pipeline.components[name].restart, self.utcnow()
-        status, since = self.pipeline.statuses[name], self.pipeline.since.get(name, now)
-        if status is Status.UP and since > attempt.intended:
-            self._verify_health(attempt, incident, policy.success_after, since, now)
-        elif self.drivers[name].pid is None and self.drivers[name].how_ended:
-            self._conclude(attempt, "failed", f"{self.drivers[name].how_ended} after the restart")
-        elif now >= attempt.intended + timedelta(seconds=policy.startup_grace):
-            self._conclude(attempt, "failed", f"not healthy within {policy.startup_grace:g} s")
+        policy = self.pipeline.components[name].restart
+        work = Verification(self.pipeline, self.journal, self.moment(), policy).judge(
+            mine, incident, self.drivers[name]
+        )
+        if work is not None:
+            self._spawn(work)
 
-    def _verify_health(
-        self, attempt: Attempt, incident: Incident, success_after: float, since: datetime, now: datetime
-    ) -> None:
-        if attempt.recovered_in is None:
-            seconds = (since - self._noticed(attempt, incident)).total_seconds()
-            attempt = replace(attempt, recovered_in=round(seconds, 3))
-            self._replace(attempt)
-            event = Event("healthy", f"{attempt.component} is healthy {seconds:.2f} s after the failure was noticed")
-            self._spawn(self._keep(attempt, event))
-        if (now - since).total_seconds() >= success_after:
-            self._conclude(attempt, "recovered", f"healthy for {success_after:g} s")
 
-    def _noticed(self, attempt: Attempt, incident: Incident) -> datetime:
-        """When the failure behind this attempt was noticed: the end of the attempt before, or the incident's start."""
-        before = [a for a in self._attempts[attempt.component] if a.incident == incident.id and a.n == attempt.n - 1]
-        return max(incident.opened, before[0].ended or incident.opened) if before else incident.opened
-
-    def _conclude(self, attempt: Attempt, verdict: str, text: str) -> None:
-        concluded = replace(attempt, verdict=verdict)
-        self._replace(concluded)
-        self._spawn(self._keep(concluded, Event(f"attempt {verdict}", f"attempt {attempt.n}: {text}")))
-
-    # -- operators --------------------------------------------------------------------------------
-
-    async def restart_on_request(self, name: str, reason: str) -> str:
-        """Restart at an operator's word: under the kill switch and one at a time, outside the automatic budget."""
-        driver = self.drivers.get(name)
-        if driver is None:
-            return f"refused: {name} is not supervised by sentinel"
-        if self.is_halted():
-            return "refused: halted (`sentinel resume`)"
-        if self._busy:
-            return f"refused: one action at a time, {self._busy} is being restarted"
-        self._busy = name
-        try:
-            outcome = await self._restart(driver)
-            self.stopped.discard(name)
-            self._note_start(name, driver, outcome)
-            await self.recorder.record(Changes(processes=[self._row(name, driver)]))
-        finally:
-            self._busy = ""
-        incident = self.pipeline.incidents.get(name)
-        if incident is not None:
-            event = Event("operator", f"restarted by an operator: {reason} ({outcome.detail})")
-            await self.pipeline.change_incident(incident, event)
-        return outcome.detail if outcome.done else f"failed: {outcome.detail}"
-
-    async def reset(self, name: str, reason: str) -> str:
-        """Give a component a full budget again: the present incident ends here, a new one may open."""
-        now = self.utcnow()
-        incident = self.pipeline.incidents.get(name)
-        if name not in self.pipeline.components:
-            return f"unknown component {name}"
-        self._resets[name] = now
-        self.pipeline.forget_failures(name)
-        self.metrics.exhausted.labels(name).set(0)
-        await self.recorder.record(Changes(meta={f"reset/{name}": now.isoformat()}))
-        if incident is not None:
-            closed = replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False)
-            await self.pipeline.change_incident(closed, Event("reset", f"reset by an operator: {reason}"))
-        self.trigger(name_of_check(name))
-        return "reset"
+def _hash(options: object) -> str:
+    """Tells whether two attempts started the same thing, without writing down what it was."""
+    return hashlib.sha256(repr(options).encode()).hexdigest()[:16]

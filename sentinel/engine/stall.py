@@ -54,6 +54,10 @@ class StallGuard:
             gaps.append((self._last, now))
         return sum(max(0.0, ended - max(began, since)) for began, ended in gaps)
 
+    def longest(self, since: float) -> float:
+        """The longest standstill that ended after a monotonic instant, seconds."""
+        return max((ended - began for began, ended in self._gaps if ended > since), default=0.0)
+
     def take_gaps(self) -> list[Gap]:
         """Gaps that are not stored yet."""
         gaps, self._unsaved = self._unsaved, []

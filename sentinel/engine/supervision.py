@@ -1,15 +1,19 @@
-"""The check that every supervised component has without asking: does its process run?"""
+"""The check that every component with a driver has without asking: does it run, as its driver sees it?"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 
 from sentinel.core.model import Check, Component, Finding, HealthPolicy, Status
+from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options
-from sentinel.remediation.process import ProcessDriver
+from sentinel.remediation import Driver, Observation
 
 STARTED_AFTER = 1.0
 """Seconds a process must live to count as started (supervisord's `startsecs`)."""
+PATIENCE = 0.9
+"""Share of the check's timeout after which a driver that does not answer is given up."""
 
 
 class NoOptions(Options):
@@ -17,7 +21,7 @@ class NoOptions(Options):
 
 
 def name_of_check(component: str) -> str:
-    """The implicit check of a supervised component."""
+    """The implicit check of a component with a driver."""
     return f"{component}.process"
 
 
@@ -27,7 +31,7 @@ def make_check(component: Component) -> Check:
     return Check(name_of_check(component.name), "supervision", component.name, 2.0, 5.0, NoOptions(), health=policy)
 
 
-def make_kind(drivers: Mapping[str, ProcessDriver], started: Mapping[str, float], stopped: Collection[str]) -> Kind:
+def make_kind(drivers: Mapping[str, Driver], started: Mapping[str, float], stopped: Collection[str]) -> Kind:
     """The kind over the live drivers.
 
     `started` has the monotonic instant of each start, `stopped` who was stopped on request: that is
@@ -35,16 +39,34 @@ def make_kind(drivers: Mapping[str, ProcessDriver], started: Mapping[str, float]
     """
 
     async def run(_options: NoOptions, context: Context) -> Finding:
-        driver = drivers[context.component]
-        pid = driver.pid
         if context.component in stopped:
-            return Finding(Status.UNKNOWN, "stopped on request: not judged", key=("pid", "–"))
-        if pid is None:
-            how = driver.how_ended or "does not run"
-            return Finding(Status.DOWN, f"process {how}", key=("pid", "–"))
+            return Finding(Status.UNKNOWN, "stopped on request, or waits to be started: not judged", key=("pid", "–"))
+        seen = await _observe(drivers[context.component], PATIENCE * context.timeout)
         age = context.monotonic() - started.get(context.component, 0.0)
-        if age < STARTED_AFTER:
-            return Finding(Status.UNKNOWN, f"starting (pid {pid}, {age:.1f} s)", key=("pid", str(pid)))
-        return Finding(Status.UP, f"runs (pid {pid})", key=("pid", str(pid)))
+        return _judge(seen, age)
 
-    return Kind("supervision", "Does the process of a supervised component run?", NoOptions, run, ())
+    return Kind("supervision", "Does a component with a driver run?", NoOptions, run, ())
+
+
+async def _observe(driver: Driver, seconds: float) -> Observation:
+    try:
+        async with asyncio.timeout(seconds):
+            return await driver.observe()
+    except TimeoutError:
+        text = f"its driver did not answer within {format_duration(seconds)}"
+        return Observation(None, detail=text, guidance="is the manager of this component frozen or overloaded?")
+
+
+def _judge(seen: Observation, age: float) -> Finding:
+    """`age`: seconds since we have started it. Who can't be seen is unknown, never down."""
+    key = ("pid", "–" if seen.pid is None else str(seen.pid))
+    if seen.running is None:
+        return Finding(Status.UNKNOWN, seen.detail, guidance=seen.guidance, key=key)
+    if seen.busy:
+        return Finding(Status.DEGRADED, seen.detail, guidance=seen.guidance, key=key)
+    if not seen.running or seen.healthy is False:
+        return Finding(Status.DOWN, seen.detail, guidance=seen.guidance, key=key)
+    if age < STARTED_AFTER:
+        pid = "" if seen.pid is None else f"pid {seen.pid}, "
+        return Finding(Status.UNKNOWN, f"starting ({pid}{age:.1f} s)", key=key)
+    return Finding(Status.UP, seen.detail, key=key)

@@ -14,7 +14,7 @@ from pydantic import Field
 from sentinel.adapters.bus_watch import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
 from sentinel.core.delivery import ACK, OUTCOMES, Deadlines, StreamAccount, format_id
 from sentinel.core.delivery.board import Board
-from sentinel.core.delivery.fleet import Naming, Standing, Totals, matches
+from sentinel.core.delivery.fleet import DELIVERY_COUNTERS, Naming, Standing, Totals, matches
 from sentinel.core.delivery.statement import (
     describe_figures,
     describe_worst,
@@ -252,10 +252,17 @@ def describe(
         news.append(f"{len(troubles) - 1} more")
     if not measured:
         return "; ".join([*news, "no stream with a group matches: nothing to measure"])
-    ratio = describe_ratio(account["ratio"])
-    seconds = format_duration(options.deadline)
-    figures = f"{account['published']:,} published, {ratio} acknowledged in {seconds}"
+    figures = f"{account['published']:,} published, {_describe_ratios(options, account)}"
     return "; ".join([*news, f"{figures}; {_describe_bounds(account['lost'])} lost"])
+
+
+def _describe_ratios(options: DeliveryOptions, account: dict[str, Any]) -> str:
+    """Both reliabilities; the one of deliveries only where it says something of its own."""
+    acked, reached = describe_ratio(account["ratio"]), describe_ratio(account["ratio_delivered"])
+    words = f"{acked} acknowledged in {format_duration(options.deadline)}"
+    if reached == acked and options.deadlines.deliver == options.deadline:
+        return words
+    return f"{words}, {reached} delivered in {format_duration(options.deadlines.deliver)}"
 
 
 def describe_ratio(ratio: Sequence[float] | None) -> str:
@@ -310,17 +317,23 @@ def _guide(status: Status, troubles: Sequence[Trouble], standings: Sequence[Stan
 def describe_account(options: DeliveryOptions, watch: BusWatch, board: Board, totals: Totals) -> dict[str, Any]:
     """Where everything stands that was published to a judged group since the watch began."""
     worst = [
-        (name, group, account, watch.accounts[name].groups[group].settled)
+        (name, group, watch.accounts[name].account_of(group), watch.accounts[name].groups[group])
         for name in board.pick(WORST)
-        for group, account in board.cards[name].figures.items()
+        for group in watch.accounts[name].groups
     ]
     settled = {outcome: sum(sums[outcome] for sums in totals.groups.values()) for outcome in OUTCOMES}
+    reached = {
+        outcome: sum(sums[counter] for sums in totals.groups.values()) for outcome, counter in DELIVERY_COUNTERS.items()
+    }
     standings = [each for name in {name for name, *_ in worst} for each in board.cards[name].standings]
     return {
         **describe_figures(sum_accounts([watch.departed, board.sum_figures()])),
         "settled": settled,
         "ratio": find_ratio(settled),
         "deadline_seconds": options.deadline,
+        "settled_delivery": reached,
+        "ratio_delivered": find_ratio(reached, "delivered"),
+        "delivered_deadline_seconds": options.deadlines.deliver,
         "entries": sum(sums["published_total"] for sums in board.totals.streams.values()),
         "streams": describe_worst(worst, standings, WORST),
     }
@@ -402,6 +415,12 @@ KIND = Kind(
         _declare(
             "settled_total",
             "Entries judged once at their deadline, by outcome; acked over the sum is the delivery reliability.",
+            "counter",
+            (*_GROUP, "outcome"),
+        ),
+        _declare(
+            "delivery_settled_total",
+            "Entries judged once at their deadline to deliver, by outcome; delivered over the sum is the other SLI.",
             "counter",
             (*_GROUP, "outcome"),
         ),

@@ -7,20 +7,37 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
 
 from sentinel.adapters.process import Process, adopt, find_marked, spawn
 from sentinel.core.model import Component
-from sentinel.remediation import Outcome
+from sentinel.remediation import ACTIONS, RELOAD, DriverContext, DriverKind, Observation, Options, Outcome
 
 MARK = "SENTINEL_SUPERVISED"
 """Environment variable that marks what sentinel started, as state folder and component."""
 
 
-class ProcessDriver:
-    """Supervises one component. Its output goes to `<state>/log/<component>.log`."""
+class ProcessOptions(Options):
+    """What is started, and how."""
 
-    def __init__(self, component: Component, log_folder: Path) -> None:
+    command: list[str] = Field(
+        min_length=1, description="program and arguments; no shell", examples=["[program, argument, …]"]
+    )
+    env: dict[str, str] = Field({}, description="its environment, beside PATH, HOME, locale and time zone")
+    cwd: str = Field("", description="its working folder; default: sentinel's")
+    reload_signal: Literal["HUP", "USR1", "USR2"] | None = Field(
+        None, description="the signal at which it reads its configuration again; without one it can't be reloaded"
+    )
+
+
+class ProcessDriver:
+    """Supervises one component. Its output goes to `<log_folder>/<component>.log`."""
+
+    def __init__(self, component: Component, options: ProcessOptions, log_folder: Path) -> None:
         self._component = component
+        self._options = options
         self._log = log_folder / f"{component.name}.log"
         self._mark = (MARK, f"{log_folder.resolve()}#{component.name}")
         self._process: Process | None = None
@@ -29,13 +46,18 @@ class ProcessDriver:
         self.how_ended = ""
 
     @property
+    def actions(self) -> frozenset[str]:
+        """Everything, but reload only with a signal for it."""
+        return ACTIONS if self._options.reload_signal else ACTIONS - {RELOAD}
+
+    @property
     def pid(self) -> int | None:
         """Process id while it runs."""
         return self._process.pid if self._process is not None and self._process.is_alive() else None
 
     @property
     def start_id(self) -> str:
-        """Names the running incarnation for ever; "" when there is none."""
+        """Names the running incarnation for ever (boot, pid, ticks); "" when there is none."""
         return self._process.start_id if self._process is not None else ""
 
     def watch(self, on_end: Callable[[str], None]) -> None:
@@ -53,16 +75,23 @@ class ProcessDriver:
             self._hold(process)
         return process is not None
 
-    async def start(self) -> Outcome:
+    async def observe(self) -> Observation:
+        """Its pidfd tells."""
+        pid = self.pid
+        if pid is None:
+            return Observation(False, detail=f"process {self.how_ended or 'does not run'}")
+        return Observation(True, self.start_id, pid, f"runs (pid {pid})")
+
+    async def start(self, key: str = "") -> Outcome:  # noqa: ARG002 - a second start of what runs starts nothing
         """Start it in a session of its own."""
         if self.pid is not None:
             return Outcome(True, f"already runs (pid {self.pid})", self.start_id)
-        component = self._component
+        options = self._options
         self.close()
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            env = {**component.env, self._mark[0]: self._mark[1]}
-            process = spawn(component.command, env, component.cwd, self._log)
+            env = {**options.env, self._mark[0]: self._mark[1]}
+            process = spawn(options.command, env, options.cwd, self._log)
         except OSError as error:
             return Outcome(False, f"can't be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
         except ValueError as error:
@@ -70,7 +99,7 @@ class ProcessDriver:
         self._hold(process)
         return Outcome(True, f"started (pid {process.pid})", process.start_id)
 
-    async def stop(self) -> Outcome:
+    async def stop(self, key: str = "") -> Outcome:  # noqa: ARG002 - a second stop finds nothing that runs
         """TERM → wait → refuse to escalate, or KILL where the component is marked `kill_safe`."""
         process = self._process
         if process is None or not process.is_alive():
@@ -85,6 +114,21 @@ class ProcessDriver:
         process.signal_group(signal.SIGTERM)
         self._forget()
         return Outcome(True, f"stopped: {process.describe_exit()}")
+
+    async def restart(self, key: str = "") -> Outcome:
+        """Stop it, then start it; what does not stop is not started a second time."""
+        stopped = await self.stop(key)
+        return await self.start(key) if stopped.done else stopped
+
+    async def reload(self, key: str = "") -> Outcome:  # noqa: ARG002 - reading a configuration twice is harmless
+        """Send it its reload signal."""
+        name, process = self._options.reload_signal, self._process
+        if name is None:
+            return Outcome(False, "refused: no reload_signal is configured, and an unknown signal may end it")
+        if process is None or not process.is_alive():
+            return Outcome(False, "does not run: nothing to reload")
+        process.signal(signal.Signals[f"SIG{name}"])
+        return Outcome(True, f"sent SIG{name} (pid {process.pid})", process.start_id)
 
     async def _kill(self, process: Process) -> bool:
         if not self._component.restart.kill_safe:
@@ -117,3 +161,16 @@ class ProcessDriver:
     def close(self) -> None:
         """Let go of it; the process goes on."""
         self._forget()
+
+
+def _make(component: Component, options: ProcessOptions, context: DriverContext) -> ProcessDriver:
+    return ProcessDriver(component, options, context.log_folder)
+
+
+DRIVER = DriverKind(
+    name="process",
+    summary="A child process that sentinel starts, stops with the platform, and whose death it notices at once",
+    options=ProcessOptions,
+    make=_make,
+    supervises=True,
+)

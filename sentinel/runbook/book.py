@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify", "Escalation")
-PARAMETER_TYPES = ("str", "int", "component", "incident")
+PARAMETER_TYPES = ("str", "int", "component", "incident", "check", "resource", "table", "column")
 ACTIONS = ("reset", "restart", "halt", "resume")
+VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "audit", "log")
+"""What sentinel itself remembers, by name; `log` is the end of a supervised component's log file."""
+CONDITIONS = (
+    "degraded", "down", "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
+    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "stalled", "overdue",
+    "not_running",
+)  # fmt: skip
+"""States of a component, of its restarts, and of sentinel itself that a runbook can be for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,17 @@ class RedisCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What sentinel itself remembers: one of VIEWS, of one component where `subject` is given."""
+
+    view: str
+    subject: str = ""
+
+    def __str__(self) -> str:
+        return f"look at {self.view}{f' of {self.subject}' if self.subject else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """One of sentinel's own actions, journaled and guarded like the automatic ones."""
 
@@ -64,7 +83,7 @@ class Action:
         return " ".join([f"action {self.name}", *(f"{key}={_quote(value)}" for key, value in self.args.items())])
 
 
-Act = Argv | RunCheck | Sql | RedisCommand | Action
+Act = Argv | RunCheck | Sql | RedisCommand | Look | Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +101,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that a person gives. `pattern` must match all of it."""
+    """A value that a person gives. `pattern` must match all of it.
+
+    `sources` tell where it comes from when nobody gives it, first come first: `incident.component`, `kind.KIND`
+    (a check of that kind), `resource.TYPE`, `option.KIND.OPTION`; then the default.
+    """
 
     name: str
     type: str
@@ -90,20 +113,30 @@ class Parameter:
     required: bool
     default: str | None = None
     description: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AppliesTo:
-    """What a runbook is for: check kinds, components, conditions such as `exhausted`."""
+    """What a runbook is for: check kinds, components, conditions such as `exhausted`, alerts by name.
+
+    `findings` are words of a finding's line: with them, it is only for findings that have one of them. One that is
+    written `kind/word` says so of that kind alone.
+    """
 
     kinds: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """One file. `sections` maps headings to their Markdown text."""
+    """One file. `sections` maps headings to their Markdown text.
+
+    `diagnose` says whether its reading steps may run by themselves; None leaves it to the platform.
+    """
 
     name: str
     title: str
@@ -112,6 +145,7 @@ class Runbook:
     steps: tuple[Step, ...]
     sections: Mapping[str, str]
     source: str
+    diagnose: bool | None = None
 
 
 def _quote(word: str) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sentinel.errors import UsageError
-from sentinel.runbook.book import Act, Action, Argv, Parameter, RedisCommand, Runbook, RunCheck, Sql, Step
+from sentinel.runbook.book import Act, Action, Argv, Look, Parameter, RedisCommand, Runbook, RunCheck, Sql, Step
 from sentinel.runbook.read import PLACEHOLDER
 
 NO_NAMES: Mapping[str, Collection[str]] = {}
+NO_VALUES: Mapping[str, str] = {}
+_NAMES_IN_SQL = {"table", "column"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,19 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def make_plan(book: Runbook, parameters: Mapping[str, str], known: Mapping[str, Collection[str]] = NO_NAMES) -> Plan:
+def make_plan(
+    book: Runbook,
+    parameters: Mapping[str, str],
+    known: Mapping[str, Collection[str]] = NO_NAMES,
+    found: Mapping[str, str] = NO_VALUES,
+) -> Plan:
     """The plan of a runbook.
 
-    `known` may have the existing names by parameter type ("component", "incident"). Raises UsageError
-    with every problem of the given values at once.
+    `known` may have the existing names by parameter type ("component", "check", …): a name that is given
+    must be one of them. `found` are values that the platform's configuration gives for what nobody gave.
+    Raises UsageError with every problem of the values at once.
     """
-    values, problems = _check_values(book, parameters, known)
+    values, problems = _check_values(book, parameters, known, found)
     problems = problems or _find_options(book, values)
     if problems:
         listed = "; ".join(problems)
@@ -38,17 +46,17 @@ def make_plan(book: Runbook, parameters: Mapping[str, str], known: Mapping[str, 
 
 
 def _check_values(
-    book: Runbook, given: Mapping[str, str], known: Mapping[str, Collection[str]]
+    book: Runbook, given: Mapping[str, str], known: Mapping[str, Collection[str]], found: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
     declared = {parameter.name for parameter in book.parameters}
     problems = [f"there is no parameter {name!r}" for name in given if name not in declared]
     values: dict[str, str] = {}
     for parameter in book.parameters:
-        value = given.get(parameter.name, parameter.default)
+        value = given.get(parameter.name, found.get(parameter.name, parameter.default))
         if value is None:
             problems.append(f"{parameter.name} ({parameter.type}) is required")
             continue
-        problem = _refuse_value(parameter, value, known)
+        problem = _refuse_value(parameter, value, known if parameter.name in given else NO_NAMES)
         if problem:
             problems.append(problem)
         values[parameter.name] = value
@@ -95,9 +103,11 @@ def _fill(act: Act, values: Mapping[str, str], kinds: Mapping[str, str]) -> Act:
     if isinstance(act, RunCheck):
         return replace(act, check=fill_text(act.check, values))
     if isinstance(act, Sql):
-        return replace(act, text=fill_sql(act.text, values, kinds))
+        return Sql(fill_text(act.resource, values), fill_sql(act.text, values, kinds))
     if isinstance(act, RedisCommand):
-        return replace(act, argv=tuple(fill_text(word, values) for word in act.argv))
+        return RedisCommand(fill_text(act.resource, values), tuple(fill_text(word, values) for word in act.argv))
+    if isinstance(act, Look):
+        return Look(act.view, fill_text(act.subject, values))
     return Action(act.name, {key: fill_text(text, values) for key, text in act.args.items()})
 
 
@@ -107,10 +117,12 @@ def fill_text(text: str, values: Mapping[str, str]) -> str:
 
 
 def fill_sql(text: str, values: Mapping[str, str], kinds: Mapping[str, str]) -> str:
-    """The statement with each `{name}` as a literal: whole numbers bare, everything else quoted."""
+    """The statement with each `{name}` put in: whole numbers bare, tables and columns quoted, texts as literals."""
 
     def literal(found: re.Match[str]) -> str:
         value = values[found[1]]
+        if kinds[found[1]] in _NAMES_IN_SQL:
+            return ".".join(f'"{part}"' for part in value.split("."))
         return value if kinds[found[1]] == "int" else "'" + value.replace("'", "''") + "'"
 
     return PLACEHOLDER.sub(literal, text)

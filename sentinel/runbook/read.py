@@ -14,12 +14,15 @@ from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook import nodes
 from sentinel.runbook.book import (
     ACTIONS,
+    CONDITIONS,
     PARAMETER_TYPES,
     SECTIONS,
+    VIEWS,
     Act,
     Action,
     AppliesTo,
     Argv,
+    Look,
     Parameter,
     RedisCommand,
     Runbook,
@@ -41,7 +44,12 @@ _PATTERNS = {
     "int": r"[0-9]{1,18}",
     "component": r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
     "incident": r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}",
+    "check": r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}",
+    "resource": r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}",
+    "table": r"[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?",
+    "column": r"[A-Za-z_][A-Za-z0-9_$]{0,62}",
 }
+_SOURCE = re.compile(r"incident\.component|(kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}")
 _ACTION_ARGS = {
     "reset": {"component", "reason"},
     "restart": {"component", "reason"},
@@ -121,7 +129,8 @@ def _read_sections(lines: list[str], start: int, notes: Notes) -> dict[str, str]
 
 
 def _read_book(node: yaml.MappingNode, sections: dict[str, str], path: Path, notes: Notes) -> Runbook:
-    keys = nodes.mapping(node, "", notes, required=("name", "title", "steps"), optional=("applies_to", "parameters"))
+    optional = ("applies_to", "parameters", "diagnose")
+    keys = nodes.mapping(node, "", notes, required=("name", "title", "steps"), optional=optional)
     name = nodes.text(keys.get("name"), "name", notes)
     if name and _NAME.fullmatch(name) is None:
         notes.add(keys["name"], "name", f"{name!r} is no name", "use a-z, 0-9 and -")
@@ -135,17 +144,21 @@ def _read_book(node: yaml.MappingNode, sections: dict[str, str], path: Path, not
         notes.add(keys["steps"], "steps", "there is no step", "a runbook without steps is a page of a wiki")
     title = nodes.text(keys.get("title"), "title", notes)
     applies_to = _read_applies_to(keys.get("applies_to"), notes)
-    return Runbook(name, title, applies_to, tuple(parameters), tuple(steps), sections, str(path))
+    diagnose = nodes.truth(keys["diagnose"], "diagnose", notes) if "diagnose" in keys else None
+    return Runbook(name, title, applies_to, tuple(parameters), tuple(steps), sections, str(path), diagnose)
 
 
 def _read_applies_to(node: yaml.Node | None, notes: Notes) -> AppliesTo:
     if node is None:
         return AppliesTo()
-    keys = nodes.mapping(node, "applies_to", notes, optional=("kinds", "components", "conditions"))
-    kinds, components, conditions = (
-        nodes.texts(keys.get(key), f"applies_to.{key}", notes) for key in ("kinds", "components", "conditions")
-    )
-    return AppliesTo(kinds, components, conditions)
+    names = ("kinds", "components", "conditions", "alerts", "findings")
+    keys = nodes.mapping(node, "applies_to", notes, optional=names)
+    lists = {name: nodes.texts(keys.get(name), f"applies_to.{name}", notes) for name in names}
+    for condition in lists["conditions"]:
+        if condition not in CONDITIONS:
+            remedy = f"choose of {', '.join(CONDITIONS)}"
+            notes.add(keys["conditions"], "applies_to.conditions", f"{condition!r} is no condition", remedy)
+    return AppliesTo(**lists)
 
 
 # -- parameters --------------------------------------------------------------------------------------
@@ -162,7 +175,7 @@ def _read_parameters(node: yaml.Node | None, notes: Notes) -> list[Parameter]:
 
 
 def _read_parameter(node: yaml.Node, where: str, notes: Notes) -> Parameter:
-    optional = ("pattern", "required", "default", "description")
+    optional = ("pattern", "required", "default", "description", "from")
     keys = nodes.mapping(node, where, notes, required=("name", "type"), optional=optional)
     name = nodes.text(keys.get("name"), f"{where}.name", notes)
     if name and _PARAMETER_NAME.fullmatch(name) is None:
@@ -180,7 +193,16 @@ def _read_parameter(node: yaml.Node, where: str, notes: Notes) -> Parameter:
     if not required and default is None:
         notes.add(node, f"{where}.default", "is missing", "an optional parameter needs a default")
     description = nodes.text(keys.get("description"), f"{where}.description", notes)
-    return Parameter(name, kind, pattern, required, default, description)
+    return Parameter(name, kind, pattern, required, default, description, _read_sources(keys.get("from"), where, notes))
+
+
+def _read_sources(node: yaml.Node | None, where: str, notes: Notes) -> tuple[str, ...]:
+    found = nodes.texts(node, f"{where}.from", notes)
+    for source in found:
+        if node is not None and _SOURCE.fullmatch(source) is None:
+            remedy = "write incident.component, kind.KIND, resource.TYPE or option.KIND.OPTION"
+            notes.add(node, f"{where}.from", f"{source!r} is no source of a value", remedy)
+    return found
 
 
 def _read_pattern(node: yaml.Node | None, where: str, default: str, notes: Notes) -> str:
@@ -223,8 +245,8 @@ def _check_changes(
         notes.add(node, f"{where}.changes", "is missing", "say whether this program changes anything: true or false")
     elif isinstance(run, Action) and not changes:
         notes.add(place, f"{where}.changes", "an action changes something", "write `changes: true`")
-    elif isinstance(run, RunCheck | Sql | RedisCommand) and changes:
-        notes.add(place, f"{where}.changes", "check, sql and redis only read", "write `changes: false`")
+    elif isinstance(run, RunCheck | Sql | RedisCommand | Look) and changes:
+        notes.add(place, f"{where}.changes", "check, sql, redis and look only read", "write `changes: false`")
 
 
 def _read_condition(node: yaml.Node | None, where: str, known: dict[str, Parameter], notes: Notes) -> Act | None:
@@ -242,10 +264,16 @@ def _read_act(node: yaml.Node, where: str, known: dict[str, Parameter], notes: N
     if isinstance(node, yaml.ScalarNode):
         notes.add(node, where, "is one text, and no shell will split it", "write a list: [df, -h, /]")
         return RunCheck("")
-    builtins = {"check": _read_check, "sql": _read_sql, "redis": _read_redis, "action": _read_action}
+    builtins = {
+        "check": _read_check,
+        "sql": _read_sql,
+        "redis": _read_redis,
+        "look": _read_look,
+        "action": _read_action,
+    }
     found = [str(key.value) for key, _ in node.value if str(key.value) in builtins]
     if len(found) != 1:
-        notes.add(node, where, "must have exactly one of check, sql, redis, action, or be a list of arguments")
+        notes.add(node, where, "must have exactly one of check, sql, redis, look, action, or be a list of arguments")
         return RunCheck("")
     return builtins[found[0]](node, where, known, notes)
 
@@ -289,7 +317,7 @@ def _read_sql(node: yaml.Node, where: str, known: dict[str, Parameter], notes: N
         notes.add(place, f"{where}.sql", refusal, "steps that change something are actions or programs")
     if re.search(r"[\w'\"$]\{[a-z]|\{[a-z][a-z0-9_]*\}[\w'\"]", statement):
         notes.add(place, f"{where}.sql", "a placeholder is put in as a whole literal", "remove what touches it")
-    return Sql(nodes.text(keys.get("resource"), f"{where}.resource", notes), statement)
+    return Sql(_read_resource(keys.get("resource"), where, known, notes), statement)
 
 
 def _read_redis(node: yaml.Node, where: str, known: dict[str, Parameter], notes: Notes) -> Act:
@@ -301,7 +329,26 @@ def _read_redis(node: yaml.Node, where: str, known: dict[str, Parameter], notes:
     refusal = refuse_redis(argv) if "redis" in keys else ""
     if refusal:
         notes.add(place, f"{where}.redis", refusal, "steps that change something are actions or programs")
-    return RedisCommand(nodes.text(keys.get("resource"), f"{where}.resource", notes), argv)
+    return RedisCommand(_read_resource(keys.get("resource"), where, known, notes), argv)
+
+
+def _read_resource(node: yaml.Node | None, where: str, known: dict[str, Parameter], notes: Notes) -> str:
+    name = nodes.text(node, f"{where}.resource", notes)
+    if node is not None:
+        _check_placeholders(node, f"{where}.resource", name, known, notes)
+    return name
+
+
+def _read_look(node: yaml.Node, where: str, known: dict[str, Parameter], notes: Notes) -> Act:
+    keys = nodes.mapping(node, where, notes, required=("look",), optional=("component",))
+    view = nodes.text(keys.get("look"), f"{where}.look", notes)
+    if view not in VIEWS:
+        notes.add(keys.get("look", node), f"{where}.look", f"{view!r} is no view", f"choose of {', '.join(VIEWS)}")
+    if "component" not in keys:
+        return Look(view)
+    subject = nodes.text(keys["component"], f"{where}.component", notes)
+    _check_placeholders(keys["component"], f"{where}.component", subject, known, notes)
+    return Look(view, subject)
 
 
 def _read_action(node: yaml.Node, where: str, known: dict[str, Parameter], notes: Notes) -> Act:

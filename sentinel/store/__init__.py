@@ -66,13 +66,18 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """The last known process of a supervised component, so that a new daemon can adopt it."""
+    """The last known process of a component, so that a new daemon can adopt it.
+
+    Not `wanted`: it was stopped on request and stays so, or `with_platform`: it was stopped together with
+    sentinel, and is started together with it.
+    """
 
     component: str
     pid: int
     start_id: str
     started: datetime
     wanted: bool
+    with_platform: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,24 @@ class AuditRow:
     subject: str
     detail: str
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What must hold in the ledger in the moment of a claim, whatever the claimant believes (scale.md §4.3).
+
+    The shard is `member`'s under `epoch`; fewer than `max_attempts` of the incident count into the budget; fewer than
+    `concurrent` attempts are running. 0 or "" asks nothing.
+    """
+
+    member: str = ""
+    epoch: int = 0
+    shard: int = 0
+    max_attempts: int = 0
+    concurrent: int = 0
+
+
+NO_FENCE = Fence()
 
 
 @dataclass(slots=True)
@@ -168,9 +191,14 @@ class Reader(Protocol):
         ...
 
     def attempts(
-        self, *, incident: str | None = None, component: str | None = None, since: datetime | None = None
+        self,
+        *,
+        incident: str | None = None,
+        component: str | None = None,
+        since: datetime | None = None,
+        limit: int = -1,
     ) -> list[Attempt]:
-        """Journaled attempts, oldest first."""
+        """Journaled attempts, oldest first; with `limit` only the newest."""
         ...
 
     def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
@@ -201,8 +229,20 @@ class Store(Reader, Protocol):
         """Remember everything, or nothing. StateError: try later; ValueError: it can never be stored."""
         ...
 
-    def claim_attempt(self, attempt: Attempt) -> bool:
-        """Journal an intent with full sync before the act; False when its number is already taken."""
+    def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
+        """Journal an intent with full sync before the act. ActionRefused: its number is taken, or the fence objects."""
+        ...
+
+    def join(self, member: str, at: datetime) -> int:
+        """Take all shards under a new epoch; every earlier member is fenced. Returns the epoch."""
+        ...
+
+    def newest_epoch(self, member: str, at: datetime) -> int:
+        """Sign of life of a member; the epoch of whoever joined last."""
+        ...
+
+    def set_watermarks(self, watermarks: Mapping[int, str]) -> None:
+        """Note how far shards were worked through when they were given up."""
         ...
 
     def add_order(self, order: Order, at: datetime) -> bool:

@@ -23,10 +23,12 @@ from sentinel.core.health import Health
 from sentinel.core.model import Attempt, Incident, Order, Status, Transition
 from sentinel.errors import ActionRefused, StateError
 from sentinel.store import (
+    NO_FENCE,
     AuditRow,
     Changes,
     CheckView,
     ComponentView,
+    Fence,
     Gap,
     ProcessRow,
     ReportRow,
@@ -34,12 +36,14 @@ from sentinel.store import (
     TimelineEntry,
 )
 from sentinel.store.document import clean_text, read, read_instant, write, write_instant
+from sentinel.store.runbook import RunbookRun, write_run
+from sentinel.store.shards import beat, find_refusal, take_shards
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "sentinel.db"
-_MIGRATIONS = {1: Path(__file__).with_name("schema.sql")}
+_MIGRATIONS = {n: Path(__file__).with_name(name) for n, name in ((1, "schema.sql"), (2, "schema_2.sql"))}
 
 
 def lock_state(folder: Path) -> int:
@@ -172,9 +176,12 @@ class SqliteStore:
             _write_history(db, changes)
             _write_incidents(db, changes)
 
-    def claim_attempt(self, attempt: Attempt) -> bool:
-        """Journal an intent with full sync before the act; False when its number is already taken."""
+    def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
+        """Journal an intent with full sync before the act. ActionRefused: its number is taken, or the fence objects."""
         with self._transaction(self._journal) as db:
+            refusal = find_refusal(db, attempt, fence)
+            if refusal:
+                raise ActionRefused(refusal)
             cursor = db.execute(
                 "INSERT INTO attempt VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
@@ -185,7 +192,23 @@ class SqliteStore:
                     write(attempt),
                 ),
             )
-            return cursor.rowcount == 1
+            if cursor.rowcount != 1:
+                raise ActionRefused(f"attempt {attempt.n} of {attempt.incident} is already claimed")
+
+    def join(self, member: str, at: datetime) -> int:
+        """Take all shards under a new epoch; every earlier member is fenced. Returns the epoch."""
+        with self._transaction(self._journal) as db:
+            return take_shards(db, member, write_instant(at))
+
+    def newest_epoch(self, member: str, at: datetime) -> int:
+        """Sign of life of a member; the epoch of whoever joined last."""
+        with self._transaction(self._db) as db:
+            return beat(db, member, write_instant(at))
+
+    def set_watermarks(self, watermarks: Mapping[int, str]) -> None:
+        """Note how far shards were worked through when they were given up."""
+        with self._transaction(self._db) as db:
+            db.executemany("UPDATE shard SET watermark = ? WHERE n = ?", [(w, n) for n, w in watermarks.items()])
 
     def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
         """Forget the views of checks and components that the configuration no longer has; keep their order."""
@@ -232,6 +255,16 @@ class SqliteStore:
             row = (kind, write_instant(at), write(list(paths)), write(facts))
             return int(db.execute("INSERT INTO report VALUES (NULL, ?, ?, ?, ?)", row).lastrowid or 0)
 
+    def save_run(self, run: RunbookRun) -> None:
+        """Keep a run of a runbook with full sync: a step is written down before it is done."""
+        with self._transaction(self._journal) as db:
+            write_run(db, run)
+
+    def runs(self, run_id: str | None = None, limit: int = 100) -> list[RunbookRun]:
+        """Runs of runbooks, newest first; with `run_id` only that one."""
+        sql = "SELECT document FROM runbook_run WHERE (? IS NULL OR id = ?) ORDER BY began DESC LIMIT ?"
+        return [read(RunbookRun, document) for (document,) in self._all(sql, run_id, run_id, limit)]
+
     def forget(self, before: datetime) -> None:
         """Drop what is older than the retention; open incidents, their timeline and attempts stay."""
         limit = write_instant(before)
@@ -244,9 +277,10 @@ class SqliteStore:
                 ("transition", "at"),
                 ("sample", "at"),
                 ("gap", "ended"),
+                ("runbook_run", "began"),
                 ("orders", "done"),
             ):
-                db.execute(f"DELETE FROM {table} WHERE {column} < ?", (limit,))  # noqa: S608 - four literals
+                db.execute(f"DELETE FROM {table} WHERE {column} < ?", (limit,))  # noqa: S608 - literals
 
     # -- the engine reads at start ---------------------------------------------------------------
 
@@ -301,14 +335,23 @@ class SqliteStore:
         return [TimelineEntry(i, read_instant(at), kind, text, json.loads(ev)) for i, at, kind, text, ev in rows]
 
     def attempts(
-        self, *, incident: str | None = None, component: str | None = None, since: datetime | None = None
+        self,
+        *,
+        incident: str | None = None,
+        component: str | None = None,
+        since: datetime | None = None,
+        limit: int = -1,
     ) -> list[Attempt]:
-        """Journaled attempts, oldest first."""
-        sql = """SELECT document FROM attempt WHERE (? IS NULL OR incident = ?) AND (? IS NULL OR component = ?)
-                 AND intended >= ? ORDER BY intended, n"""
-        start = write_instant(since) if since else ""
-        rows = self._all(sql, incident, incident, component, component, start)
-        return [read(Attempt, document) for (document,) in rows]
+        """Journaled attempts, oldest first; with `limit` only the newest."""
+        given = {
+            "incident =": incident,
+            "component =": component,
+            "intended >=": write_instant(since) if since else None,
+        }
+        where = " AND ".join(f"{column} ?" for column, value in given.items() if value is not None)
+        sql = f"SELECT document FROM attempt WHERE {where or 'TRUE'} ORDER BY intended DESC, n DESC LIMIT ?"  # noqa: S608 - literals
+        rows = self._all(sql, *(value for value in given.values() if value is not None), limit)
+        return [read(Attempt, document) for (document,) in reversed(rows)]
 
     def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
         """Changes of hard status since an instant, oldest first."""

@@ -199,7 +199,7 @@ async def test_a4_a_connection_that_broke_while_we_stood_still_accuses_nobody(va
     """The canary's reader lost its connection in a pause of our own: no error is kept; in the next loss one is."""
     async with Proxy(valkey.port) as proxy, opened(proxy.port) as bench:
         assert (await bench.run("bus_canary")).status is Status.UP
-        reader = bench.runner.states["bus_canary"].reader
+        reader = bench.runner.states["bus_canary"].paths["t"].reader
         for stalled in (3.0, 0.0):
             bench.guard.seconds = stalled
             async with asyncio.timeout(20):

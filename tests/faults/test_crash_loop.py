@@ -30,7 +30,11 @@ VICTIM = next(name for name in map("victim{}".format, range(999)) if phase(f"{na
 CONFIGURATION = """
 listen: 127.0.0.1:0
 state: {folder}/state
-actions: {{enabled: true, start_grace: 0s}}
+actions:
+  enabled: true
+  start_grace: 0s
+  limits: {{per_window: 100000}}
+  breaker: {{exhausted: 0, last_attempts: 0, starts: 0, stall: 0s}}   # two hundred crashes are the test
 components:
   elsewhere: {{}}
   {victim}:

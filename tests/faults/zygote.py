@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from sentinel.app import serve
-from sentinel.engine.remediator import Remediator
+from sentinel.app import Signals, serve
+from sentinel.engine.journal import Journal
+from sentinel.errors import ActionRefused
 from sentinel.log import configure_logging
 from sentinel.probes import load_kinds
 from sentinel.remediation.process import ProcessDriver
@@ -24,9 +26,9 @@ def slow_down() -> None:
     """Widen the moments between intent, act and outcome, so that kills hit them."""
     plain = ProcessDriver.start
 
-    async def start(self):
+    async def start(self, key=""):
         await asyncio.sleep(SLOW)
-        outcome = await plain(self)
+        outcome = await plain(self, key)
         await asyncio.sleep(SLOW)
         return outcome
 
@@ -35,17 +37,18 @@ def slow_down() -> None:
 
 def act_first() -> None:
     """The mutation: no row before the act, but right after it."""
-    plain = Remediator._keep
+    plain = Journal.finish
 
-    async def claim(self, attempt):
-        self._attempts.setdefault(attempt.component, []).append(attempt)
-        return True
+    async def claim(self, attempt, component):
+        self._attempts.setdefault(component.name, []).append(attempt)
+        return attempt
 
-    async def keep(self, attempt, *events):
-        await self.recorder.call(lambda: self.store.claim_attempt(attempt))
+    async def finish(self, attempt, *events):
+        with suppress(ActionRefused):
+            self.store.claim_attempt(attempt)
         await plain(self, attempt, *events)
 
-    Remediator._claim, Remediator._keep = claim, keep
+    Journal.claim, Journal.finish = claim, finish
 
 
 def run(folder: Path) -> None:
@@ -58,9 +61,9 @@ def run(folder: Path) -> None:
 
 
 async def _serve(folder: Path) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(15, stop.set)
-    await serve(folder / "checks", stop, asyncio.Event(), lambda _daemon: None)
+    signals = Signals()
+    asyncio.get_running_loop().add_signal_handler(15, signals.stop.set)
+    await serve(folder / "checks", signals, lambda _daemon: None)
 
 
 def say(word: str) -> None:

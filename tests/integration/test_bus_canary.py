@@ -35,6 +35,10 @@ class Rig:
         self.raw = redis.Redis(port=server.port)
         self.state = KIND.load_state(None)
 
+    @property
+    def path(self):
+        return next(iter(self.state.paths.values()))
+
     async def run(self, **context):
         return await KIND.run(self.options, self.make({"resource": self.client}, self.state, timeout=2.0, **context))
 
@@ -51,7 +55,7 @@ class Rig:
     async def settled(self):
         """Wait until a read that began now has come back, so that everything published is settled."""
         begun = time.monotonic()
-        while self.state.reader.caught_up < begun:
+        while self.path.reader.caught_up < begun:
             await asyncio.sleep(0.01)
 
     async def close(self):
@@ -284,7 +288,7 @@ async def test_an_unanswered_publish_is_counted_once(own_valkey, make_context):
     own_valkey.process.send_signal(18)
     end = time.monotonic() + 15
     counts = {"ok": 0, "open": 1}
-    while counts["ok"] < 4 or counts["open"] or rig.state.doubtful:
+    while counts["ok"] < 4 or counts["open"] or rig.path.traffic.doubtful:
         assert time.monotonic() < end, counts
         with contextlib.suppress(TargetUnreachable):
             counts = (await rig.run()).evidence["canary"]
@@ -316,7 +320,7 @@ async def test_a_swallowed_cancellation_does_not_keep_the_reader(rig, monkeypatc
         except asyncio.CancelledError:
             raise TargetUnreachable("cancelled") from None
 
-    monkeypatch.setattr(rig.state.reader._client, "call", swallow)
+    monkeypatch.setattr(rig.path.reader._client, "call", swallow)
     await blocked.wait()
     await asyncio.wait_for(rig.state.close(), 2)
 
@@ -338,7 +342,7 @@ async def test_two_sentinels_on_one_path(rig):
 async def test_a_fault_of_our_own_reader_is_raised_in_the_next_run(rig, monkeypatch):
     """A bug never dies silently in the background: the next run raises it, the one after works again."""
     await rig.run()
-    monkeypatch.setattr(rig.state.reader, "_receive", None)
+    monkeypatch.setattr(rig.path.reader, "_receive", None)
     await rig.run()
     with pytest.raises(TypeError):
         await rig.run()
@@ -365,12 +369,13 @@ RUNNER = Path(__file__).with_name("canary_runner.py")
 
 
 class Saboteur:
-    """Steals entries and drops, doubles or corrupts them; keeps the ground truth."""
+    """Steals entries and drops, doubles or corrupts them, no canary twice; keeps the ground truth."""
 
     def __init__(self, port, each):
         self.raw = redis.Redis(port=port)
         self.plan = random.sample(["drop", "double", "corrupt"] * each, 3 * each)
         self.truth = dict.fromkeys(("drop", "double", "corrupt"), 0)
+        self.spoilt = set()
 
     def act(self, seconds, most=99):
         """Sabotage now and then for so long, at most so often."""
@@ -382,15 +387,23 @@ class Saboteur:
                 self.spoil(self.plan.pop(), *entry)
 
     def steal(self):
-        """One entry, before sentinel reads it."""
+        """One entry, before sentinel reads it. One that it had in hand before (its own copy) goes back as it is: to
+        corrupt one of two copies, or to drop it, would be no corruption and no loss."""
         try:
             reply = self.raw.xreadgroup("sentinel", "thief", {STREAM: ">"}, 1, 20)
         except redis.ResponseError:  # the group is not there yet
             return None
-        return reply[0][1][0] if reply else None
+        if not reply:
+            return None
+        entry, fields = reply[0][1][0]
+        if fields[b"seq"] not in self.spoilt:
+            return entry, fields
+        self.raw.pipeline(transaction=True).xack(STREAM, "sentinel", entry).xadd(STREAM, fields).execute()
+        return None
 
     def spoil(self, how, entry, fields):
         self.truth[how] += 1
+        self.spoilt.add(fields[b"seq"])
         pipe = self.raw.pipeline(transaction=True).xack(STREAM, "sentinel", entry)
         if how == "double":
             pipe.xadd(STREAM, fields).xadd(STREAM, fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 import uuid
@@ -14,13 +15,15 @@ import redis
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Status
+from sentinel.core.registry import KINDS, Confirmation
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.registry import KIND, RegistryOptions
 
 SCHEMA = """
 CREATE SCHEMA {s};
 CREATE TABLE {s}.agents (id text PRIMARY KEY, status text NOT NULL, capabilities text[] NOT NULL DEFAULT '{{}}',
-                         last_heartbeat timestamptz, registered_at timestamptz DEFAULT now());
+                         last_heartbeat timestamptz, registered_at timestamptz DEFAULT now() - interval '1 h',
+                         boot_id text);
 CREATE TABLE {s}.tasks (id bigserial PRIMARY KEY, status text NOT NULL, assigned_agent_id text,
                         required_capabilities text[], created_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX ON {s}.tasks (created_at);
@@ -37,16 +40,21 @@ class House:
         self.raw = redis.Redis(port=bus.port)
         self.clients = {"database": PostgresClient("database", dsn), "bus": RedisClient("bus", bus.url)}
         self.state = KIND.load_state(None)
-        self.options = RegistryOptions(
-            agents={
+        self.document = {
+            "agents": {
                 "table": f"{self.s}.agents",
                 "capabilities": "capabilities",
                 "registered_at": "registered_at",
+                "boot_id": "boot_id",
             },
-            tasks={"table": f"{self.s}.tasks", "required_capabilities": "required_capabilities"},
-            heartbeats={"key": "beats"},
-            consumers={"streams": "messages:*"},
-        )
+            "tasks": {"table": f"{self.s}.tasks", "required_capabilities": "required_capabilities"},
+            "heartbeats": {"key": "beats"},
+            "consumers": {"streams": "messages:*"},
+        }
+
+    @property
+    def options(self):
+        return RegistryOptions.model_validate(self.document)
 
     def register(self, name, status="ACTIVE", capabilities=()):
         self.db.execute(
@@ -72,6 +80,17 @@ class House:
         for entry in self.listen(name, name):
             self.raw.xack(f"messages:{name}", f"group_{name}", entry)
 
+    def read_on(self, stream, *names):
+        """Consumers that read one more entry each."""
+        for name in names:
+            self.raw.xadd(f"messages:{stream}", {"to": stream})
+            self.raw.xreadgroup(f"group_{stream}", name, {f"messages:{stream}": ">"})
+
+    def leave(self, name):
+        """Stop in good order: stop listening, deregister; the beat is left to expire."""
+        self.raw.xgroup_delconsumer(f"messages:{name}", f"group_{name}", name)
+        self.db.execute(f"DELETE FROM {self.s}.agents WHERE id = %s", (name,))
+
     def task(self, status, agent=None, required=None, count=1):
         for _ in range(count):
             self.db.execute(
@@ -86,6 +105,13 @@ class House:
         await self.poll()
         between()
         return await self.poll()
+
+    def change(self, **options):
+        """Other options from now on; those of a section are merged into it."""
+        for name, value in options.items():
+            before = self.document.get(name)
+            merged = isinstance(value, dict) and isinstance(before, dict)
+            self.document[name] = {**before, **value} if merged else value
 
     async def close(self):
         for client in self.clients.values():
@@ -130,43 +156,137 @@ async def test_a_healthy_house(house):
     assert finding.evidence["agents"]["sleeper"]["status"] == "sleeping"
 
 
-async def test_a_known_number_of_each_mismatch(house):
-    """7 ghosts, 3 zombies, 2 unregistered, 4 orphaned tasks, 1 twin, 5 uncovered, 2 clocks: exactly these."""
-    for n in range(6):
-        house.settle(f"good-{n}", ["x"])
+def inject(house):
+    """Agents of every class: 8 good, 3 asleep, 7 ghosts, 3 zombies, 3 to be split, 2 strangers, 2 that left."""
+    for n in range(8):
+        house.settle(f"good-{n}", ["x", f"c{n}"])
     for n in range(7):
         house.register(f"ghost-{n}")
         house.beat(f"ghost-{n}", age=100 + n)
     for n in range(3):
+        house.register(f"asleep-{n}", "Sleeping", ["nap"])
         house.beat(f"zombie-{n}")
+        house.settle(f"split-{n}")
     for n in range(2):
-        for entry in house.listen(f"stranger-{n}", f"stranger-{n}"):
-            house.raw.xack(f"messages:stranger-{n}", f"group_stranger-{n}", entry)
+        house.listen(f"stranger-{n}", f"stranger-{n}")
+        house.listen(f"left-{n}", f"left-{n}")
+
+
+async def test_a_known_number_of_each_mismatch(house):
+    """7 ghosts, 3 zombies, 2 unregistered, 4 orphaned tasks, 1 twin, 3 splits, 5 + 2 uncovered, 2 clocks: exactly."""
+    inject(house)
     house.task("assigned", "nobody", count=3)
     house.task("assigned", "ghost-1")
-    house.options = house.options.model_copy(
-        update={
-            "consumers": house.options.consumers.model_copy(
-                update={"agent_of_consumer": r"(?P<agent>[a-z]+-\d+)(\.\d+)?"}
-            )
-        }
+    house.task("assigned", "asleep-1")
+    house.change(
+        heartbeats={"member": r"(?P<agent>[a-z]+-\d+)(@(?P<boot>\w+))?"},
+        consumers={"agent_of_consumer": r"(?P<agent>[a-z]+-\d+)(\.\d+)?"},
     )
-    house.listen("good-0", "good-0.1")
-    house.listen("good-0", "good-0.2")
-    house.task("pending", required=["x", "y"], count=5)
+    for name in ("good-0.1", "good-0.2", "good-1.1", "good-1.2"):
+        house.listen(name.split(".")[0], name)
+    house.task("pending", required=["x", "y"], count=4)
+    house.task("pending", required=["nap"], count=1)
+    house.task("pending", required=["c1", "c2"], count=2)
+    house.task("pending", required=["x", "c1"], count=6)
     for n in (4, 5):
         house.beat(f"good-{n}", age=-30)
-    finding = await house.twice(between=lambda: [house.beat(f"zombie-{n}") for n in range(3)])
+
+    for n in range(3):
+        house.beat(f"split-{n}@b1", age=3)
+        house.beat(f"split-{n}@b2", age=3)
+        house.beat(f"good-{n}@b1", age=3)
+        house.beat(f"good-{n}@b2", age=1)
+    await house.poll()
+    time.sleep(1.1)
+    for n in range(3):
+        house.beat(f"zombie-{n}")
+        house.beat(f"split-{n}@b1", age=1)
+        house.beat(f"split-{n}@b2")
+        house.beat(f"good-{n}@b2")
+    for name in ("stranger-0", "stranger-1", "good-0.1", "good-0.2", "good-1.2"):
+        house.read_on(name.split(".")[0], name)
+    finding = await house.poll()
     assert mismatches(finding) == {
-        "ghost": 7, "zombie": 3, "unregistered": 2, "orphan": 4, "twin": 1, "uncovered": 5, "clock_ahead": 2,
+        "ghost": 7, "zombie": 3, "unregistered": 2, "orphan": 4, "twin": 1, "split": 3, "uncovered": 5,
+        "uncovered_combination": 2, "clock_ahead": 2,
     }  # fmt: skip
     assert finding.status is Status.DEGRADED
     ghosts = finding.evidence["mismatches"]["ghost"]
     assert ghosts["sample"] == [f"ghost-{n}" for n in range(7)]
     assert ghosts["remedy"] in finding.guidance
+    assert "only asleep: asleep-0" in finding.evidence["mismatches"]["uncovered"]["sample"][0]
     rows = {row.labels["kind"]: row.values["agent_mismatches"] for row in finding.rows if "kind" in row.labels}
     assert rows["ghost"] == 7
     assert rows["deaf"] == 0
+    (uncovered,) = [row.values["capability_uncovered_tasks"] for row in finding.rows if not row.labels]
+    assert uncovered == 7
+
+
+async def test_rows_with_boot_ids(one):
+    """2 names with two boots that both beat are split; 3 that were restarted, 1 with two rows of one boot is a twin."""
+    one.db.execute(f"ALTER TABLE {one.s}.agents DROP CONSTRAINT agents_pkey")
+    one.change(agents={"last_heartbeat": "last_heartbeat"}, heartbeats=None, consumers=None)
+
+    def add(name, boot, age):
+        one.db.execute(
+            f"INSERT INTO {one.s}.agents (id, status, boot_id, last_heartbeat)"
+            " VALUES (%s, 'active', %s, now() - %s * interval '1 s')",
+            (name, boot, age),
+        )
+
+    def beat(boots):
+        one.db.execute(f"UPDATE {one.s}.agents SET last_heartbeat = now() WHERE boot_id = ANY (%s)", (boots,))
+
+    for n in range(2):
+        add(f"split-{n}", "old", 3)
+        add(f"split-{n}", "new", 2)
+    for n in range(3):
+        add(f"restarted-{n}", "before", 3)
+        add(f"restarted-{n}", "new", 2)
+    for _ in range(2):
+        add("twin", "new", 1)
+    finding = await one.twice(lambda: beat(["old", "new"]))
+    assert mismatches(finding) == {"split": 2, "twin": 1}
+    assert finding.key == ("live agents", "6 of 6")
+
+
+async def test_one_row_that_two_processes_write(one):
+    """The boot id of a row comes back after another one took its place: 1 split; 2 restarts are none."""
+    one.change(agents={"last_heartbeat": "last_heartbeat"}, heartbeats=None, consumers=None)
+    for name in ("split", "again", "steady"):
+        one.register(name)
+
+    def write(name, boot):
+        one.db.execute(
+            f"UPDATE {one.s}.agents SET boot_id = %s, last_heartbeat = now(),"
+            " registered_at = CASE boot_id WHEN %s THEN registered_at ELSE now() END WHERE id = %s",
+            (boot, boot, name),
+        )
+
+    found = []
+    for split, again in (("A", "1"), ("B", "2"), ("A", "3")):
+        write("split", split)
+        write("again", again)
+        write("steady", "x")
+        found.append(mismatches(await one.poll()))
+    assert found == [{}, {}, {"split": 1}]
+
+
+async def test_an_agent_that_registers_again_and_again(one):
+    """11 registrations in an hour are flapping, 10 are not; the figure of the hour is there."""
+    one.change(agents={"last_heartbeat": "last_heartbeat"}, heartbeats=None, consumers=None)
+    for name in ("flaps", "restarts"):
+        one.register(name)
+    one.db.execute(f"UPDATE {one.s}.agents SET last_heartbeat = now()")
+    await one.poll()
+    for n in range(11):
+        names = ["flaps"] if n == 10 else ["flaps", "restarts"]
+        one.db.execute(f"UPDATE {one.s}.agents SET registered_at = now() WHERE id = ANY (%s)", (names,))
+        finding = await one.poll()
+    assert mismatches(finding) == {"flapping": 1}
+    assert finding.evidence["registrations_last_hour"] == {"flaps": 11, "restarts": 10}
+    (last_hour,) = [row.values["agent_registrations_last_hour"] for row in finding.rows if not row.labels]
+    assert last_hour == 21
 
 
 async def test_deaf_agents(house):
@@ -181,28 +301,104 @@ async def test_deaf_agents(house):
     assert mismatches(finding) == {"deaf": 3}
 
 
-async def test_the_sets_are_read_in_the_order_that_removes_races(one, monkeypatch):
-    """Consumers, registry with tasks, heartbeats, consumers again."""
-    one.settle("a")
-    await one.poll()
-    order = []
-    bus, database = one.clients["bus"], one.clients["database"]
+class Turns:
+    """Lets the world move between the single requests of a poll: before request `n`, the steps that are due there."""
 
-    def record(client, method, name):
+    def __init__(self, house, monkeypatch):
+        self.n, self.due = 0, {}
+        for client, methods in (("bus", ("call", "pipeline")), ("database", ("query", "snapshot"))):
+            for method in methods:
+                self._wrap(house.clients[client], method, monkeypatch)
+
+    def _wrap(self, client, method, monkeypatch):
         real = getattr(client, method)
 
-        def call(*args, **kwargs):
-            order.append(name)
+        def request(*args, **kwargs):
+            for step in self.due.get(self.n, ()):
+                step()
+            self.n += 1
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(client, method, call)
+        monkeypatch.setattr(client, method, request)
 
-    record(bus, "pipeline", "consumers")
-    record(bus, "call", "heartbeats")
-    record(database, "snapshot", "registry")
+    def plan(self, steps, places):
+        self.n, self.due = 0, {}
+        for step, place in zip(steps, places, strict=True):
+            self.due.setdefault(place, []).append(step)
+
+    def finish(self):
+        """Steps that no request was left for."""
+        for place, steps in sorted(self.due.items()):
+            if place >= self.n:
+                for step in steps:
+                    step()
+
+
+class Passer:
+    """An agent that comes or goes in good order: registers, beats, listens; stops listening, deregisters."""
+
+    def __init__(self, house):
+        self.house = house
+        self.raw, self.stream, self.group = house.raw, "messages:passer", "group_passer"
+        self.raw.xgroup_create(self.stream, self.group, "$", mkstream=True)
+        self.registrations = 0
+
+    @property
+    def coming(self):
+        return [self.register, self.beat, self.listen]
+
+    @property
+    def going(self):
+        return [self.stop_listening, self.deregister]
+
+    def register(self):
+        self.registrations += 1
+        self.house.db.execute(
+            f"INSERT INTO {self.house.s}.agents (id, status, registered_at) VALUES ('passer', 'active',"
+            " now() - interval '1 h' + %s * interval '1 s')",
+            (self.registrations,),
+        )
+
+    def beat(self):
+        self.house.beat("passer")
+
+    def listen(self):
+        self.raw.xgroup_createconsumer(self.stream, self.group, "passer")
+        self.house.read_on("passer", "passer")
+
+    def stop_listening(self):
+        self.raw.xgroup_delconsumer(self.stream, self.group, "passer")
+        self.raw.zrem("beats", "passer")
+
+    def deregister(self):
+        self.house.db.execute(f"DELETE FROM {self.house.s}.agents WHERE id = 'passer'")
+
+
+@pytest.mark.parametrize("coming", [True, False])
+async def test_no_moment_of_coming_or_going_is_a_mismatch(one, monkeypatch, coming):
+    """At every place between the requests of two polls in a row, an agent comes or goes in good order: nothing."""
+    one.settle("a")
+    one.change(flapping_above=1_000_000)
+    passer, turns = Passer(one), Turns(one, monkeypatch)
+    turns.plan([], [])
     await one.poll()
-    assert list(dict.fromkeys(order[: order.index("registry")])) == ["consumers"]
-    assert list(dict.fromkeys(order[order.index("registry") :])) == ["registry", "heartbeats", "consumers"]
+    turns.plan([], [])
+    await one.poll()
+    requests = turns.n
+    steps, back = (passer.coming, passer.going) if coming else (passer.going, passer.coming)
+    if not coming:
+        for step in back:
+            step()
+    for places in itertools.combinations_with_replacement(range(requests + 1), len(steps)):
+        one.state.confirmation = Confirmation()
+        for _ in range(2):
+            turns.plan(steps, places)
+            finding = await one.poll()
+            turns.finish()
+            turns.plan([], [])
+            for step in back:
+                step()
+        assert mismatches(finding) == {}, places
 
 
 async def test_one_poll_accuses_nobody(one):
@@ -226,23 +422,26 @@ async def test_the_last_beat_of_a_leaver_is_no_zombie(one):
 
 
 async def test_statuses_that_no_list_names_are_told(one):
-    """Free text does not become active or dead by guess."""
+    """Free text does not become active or dead by guess: unknown, with the remedy; the others are judged."""
+    one.settle("good")
     one.register("a", "ACTIVE-PRIORITY")
     finding = await one.twice()
     assert finding.evidence["unmapped_statuses"] == {"active-priority": 1}
     assert mismatches(finding) == {}
+    assert finding.status is Status.UNKNOWN
+    assert "nobody mapped" in finding.detail
+    assert "agents.active" in finding.guidance
+    one.register("ghost")
+    assert mismatches(await one.twice()) == {"ghost": 1}
 
 
 async def test_milliseconds_and_a_heartbeat_column(one):
     """Scores in ms; or a column, by the database's clock."""
     one.register("a")
     one.raw.zadd("beats", {"a": time.time() * 1000})
-    one.options = one.options.model_copy(
-        update={"heartbeats": one.options.heartbeats.model_copy(update={"unit": "milliseconds"}), "consumers": None}
-    )
+    one.change(heartbeats={"unit": "milliseconds"}, consumers=None)
     assert mismatches(await one.twice()) == {}
-    agents = one.options.agents.model_copy(update={"last_heartbeat": "last_heartbeat"})
-    one.options = one.options.model_copy(update={"heartbeats": None, "agents": agents})
+    one.change(heartbeats=None, agents={"last_heartbeat": "last_heartbeat"})
     one.db.execute(f"UPDATE {one.s}.agents SET last_heartbeat = now() - interval '61 s'")
     one.register("b")
     assert mismatches(await one.twice()) == {"ghost": 2}
@@ -257,7 +456,7 @@ async def test_every_row_fits_its_declaration(one):
     declared = {m.name: set(m.labels) for m in KIND.measurements}
     assert {name for row in finding.rows for name in row.values} == set(declared)
     assert all(declared[name] == set(row.labels) for row in finding.rows for name in row.values)
-    assert sum("kind" in row.labels for row in finding.rows) == 8
+    assert sum("kind" in row.labels for row in finding.rows) == len(KINDS)
 
 
 async def test_registrations_survive_a_restart(one):
@@ -273,8 +472,7 @@ async def test_registrations_survive_a_restart(one):
 
 async def test_a_missing_column_is_named(one):
     """The message names it."""
-    agents = one.options.agents.model_copy(update={"capabilities": "no_such_one"})
-    one.options = one.options.model_copy(update={"agents": agents})
+    one.change(agents={"capabilities": "no_such_one"})
     with pytest.raises(SubjectError, match="no_such_one"):
         await one.poll()
 
@@ -297,8 +495,7 @@ async def test_a_large_task_table_without_index_is_refused(one):
     one.db.execute(
         f"INSERT INTO {one.s}.bare SELECT n, repeat('x', 1000), 'a', null, now() FROM generate_series(1, 45000) n"
     )
-    tasks = one.options.tasks.model_copy(update={"table": f"{one.s}.bare"})
-    one.options = one.options.model_copy(update={"tasks": tasks})
+    one.change(tasks={"table": f"{one.s}.bare"})
     with pytest.raises(NotMeasurable, match="refused to poll") as refused:
         await one.poll()
     assert "CREATE INDEX CONCURRENTLY" in refused.value.guidance

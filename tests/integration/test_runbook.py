@@ -15,10 +15,11 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Finding, Status
 from sentinel.demo.servers import PostgresServer, ValkeyServer
-from sentinel.runbook import run as running
+from sentinel.runbook import act as acting
 from sentinel.runbook.book import AppliesTo, RedisCommand, Runbook, Sql, Step
 from sentinel.runbook.read import read_runbooks
-from sentinel.runbook.run import Transcript, run_runbook
+from sentinel.runbook.run import run_runbook
+from sentinel.runbook.transcript import Transcript
 
 SHIPPED = Path(__file__).parents[2] / "runbooks"
 
@@ -41,6 +42,12 @@ class RealHands:
     async def redis(self, resource: str, argv: Sequence[str]) -> Any:
         assert resource == "bus"
         return await self._bus.call(*argv)
+
+    async def look(self, view: str, subject: str) -> str:
+        return f"{view} {subject}"
+
+    async def permit(self, step: Step) -> None:
+        """Everything."""
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
         return f"{name} {dict(args)}"
@@ -99,7 +106,7 @@ async def test_sql_step_cannot_write(
     hands: RealHands, database: PostgresClient, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Even past the list of words, the READ ONLY session refuses the write and the row stays."""
-    monkeypatch.setattr(running, "refuse_sql", lambda _text: "")
+    monkeypatch.setattr(acting, "refuse_sql", lambda _text: "")
     transcript = await run_one(Sql("database", text), hands)
     assert transcript.records[0].outcome == "failed"
     assert await database.query("SELECT count(*) AS n FROM watch.tasks") == [{"n": 1}]

@@ -8,7 +8,7 @@ from sentinel.core.delivery.account import EMPTY, MAX_ANCHORS, MAX_COHORTS, Stre
 from sentinel.core.delivery.cohort import ACK, DELIVER, Answer, Cohort, Deadlines, Due, Question, Settlement
 from sentinel.core.delivery.group import OUTCOMES, Account, GroupAccount
 from sentinel.core.delivery.lineage import GONE, REASONS, RECREATED, ROLLBACK, XSETID, Break
-from sentinel.core.delivery.persistence import dump_account, load_account
+from sentinel.core.delivery.persistence import dump_account, load_account, write_account
 from sentinel.core.delivery.stream import (
     MAX_SEQUENCE,
     ZERO,
@@ -57,4 +57,5 @@ __all__ = [
     "format_id",
     "load_account",
     "parse_id",
+    "write_account",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from sentinel.core.delivery.cohort import (
     ACK,
@@ -42,6 +44,8 @@ from sentinel.core.delivery.stream import (
 MAX_ANCHORS = 64
 MAX_COHORTS = 128
 MAX_INTERVALS = 128
+_AT = attrgetter("at")
+_NOBODY: frozenset[tuple[str, str]] = frozenset()
 EMPTY = StreamView(now=0.0, added=0, length=0, last=ZERO)
 
 
@@ -174,8 +178,10 @@ class StreamAccount:
         self.removed_seen = view.removed
         floor = self.gap.lo
         gap = bound_head_gap(view, self.anchors, floor)
-        step = Step(before, view, self.anchors, self.gap, gap, self.capability)
-        settled = self._close_groups({n: g for n, g in self.groups.items() if n not in view.groups})
+        quiet = (view.deletions, view.claims) == (before.deletions, before.claims)
+        step = Step(before, view, self.anchors, self.gap, gap, self.capability, quiet)
+        vanished = {n: g for n, g in self.groups.items() if not g.gone and n not in view.groups}
+        settled = self._close_groups(vanished) if vanished else []
         self._observe_groups(step, newest)
         self.view, self.gap = view, gap
         self.now, self.calls = view.now, (view.deletions, view.claims)
@@ -192,8 +198,8 @@ class StreamAccount:
                 group = self.groups[name] = GroupAccount.begin(newest)
             elif group.gone:
                 group.reopen(newest)
-            group.observe(step, now, None if group.fresh else step.before.groups.get(name))
-            group.count_up(group.settle_account(step.view, step.gap))
+            if not group.observe(step, now, None if group.fresh else step.before.groups.get(name)) or group.losses:
+                group.count_up(group.settle_account(step.view, step.gap))
 
     def _open_cohort(self, start: Anchor, end: Anchor) -> None:
         names = [name for name, group in self.groups.items() if not group.gone]
@@ -235,11 +241,13 @@ class StreamAccount:
         """Cohorts old enough to be judged, at the server time of the last snapshot."""
         if self.view is None or not self.present:
             return []
-        now = self.now
+        now, first = self.now, min(self.deadlines.deliver, self.deadlines.ack)
+        if not self.cohorts or now - self.cohorts[0].end.at < first:
+            return []
         return [
             Due(cohort, group, stage)
             for cohort in self.cohorts
-            if now - cohort.end.at >= self.deadlines.deliver or now - cohort.end.at >= self.deadlines.ack
+            if now - cohort.end.at >= first
             for group, stage in sorted(cohort.open)
             if now - cohort.end.at >= self.deadlines.of(stage)
         ]
@@ -294,8 +302,10 @@ class StreamAccount:
 
     def settle(self, due: Sequence[Due], answers: Mapping[Question, Answer]) -> list[Settlement]:
         """Judge what is due, from the last snapshot fed and the answers taken in one transaction with it."""
-        self._learn(answers)
-        ready = [each for each in due if each.cohort in self.cohorts and self._is_answered(each, answers)]
+        if answers:
+            self._learn(answers)
+        open_ = {id(cohort) for cohort in self.cohorts}
+        ready = [each for each in due if id(each.cohort) in open_ and self._is_answered(each, answers)]
         settled = [self._record(self._judge(each, answers)) for each in ready]
         self._forget(ready)
         self._prune()
@@ -306,11 +316,19 @@ class StreamAccount:
         view = self.view or EMPTY
         if due.group not in view.groups or self.groups[due.group].gone:
             return False
+        if self._is_clean(due):
+            return True
         if self._has_holes_ahead(due) and not any(self._lists_waiting(q, due) for q in answers):
             return False
         if due.stage == DELIVER or not view.groups[due.group].pending:
             return True
         return any(self._covers(question, due) for question in answers)
+
+    def _is_clean(self, due: Due) -> bool:
+        """Whether everything was delivered, nothing pends, and nothing was lost or dropped of late."""
+        group = self.groups[due.group]
+        done = due.stage == DELIVER or not (self.view or EMPTY).groups[due.group].pending
+        return done and group.delivered >= due.cohort.end.id and not group.losses
 
     @staticmethod
     def _covers(question: Question, due: Due) -> bool:
@@ -349,6 +367,9 @@ class StreamAccount:
     def _judge(self, due: Due, answers: Mapping[Question, Answer]) -> Settlement:
         group, cohort = self.groups[due.group], due.cohort
         after, upto = cohort.start.rank, cohort.end.rank
+        if self._is_clean(due):
+            ends = cohort.start.id, cohort.end.id
+            return Settlement(due.group, due.stage, *ends, upto - after, NOTHING, NOTHING, NOTHING, 0)
         waiting = self._count_waiting(due, answers)
         pending = self._count_pending(due, answers) if due.stage == ACK else NOTHING
         room = max(0, cohort.size - waiting.lo - pending.lo)
@@ -381,29 +402,30 @@ class StreamAccount:
 
     def _record(self, settlement: Settlement) -> Settlement:
         group = self.groups[settlement.group]
-        if settlement.stage == ACK:
-            for outcome, count in settlement.outcomes.items():
-                group.settled[outcome] += count
-        else:
-            size, lo, hi = group.in_time
-            group.in_time = (size + settlement.size, lo + settlement.good.lo, hi + settlement.good.hi)
+        counts = group.settled if settlement.stage == ACK else group.reached
+        if settlement.clean:
+            counts["acked" if settlement.stage == ACK else "delivered"] += settlement.size
+            return settlement
+        for outcome, count in settlement.outcomes.items():
+            counts[outcome] += count
         return settlement
 
     def _forget(self, done: Sequence[Due]) -> None:
-        gone: dict[Cohort, set[tuple[str, str]]] = {}
+        gone: dict[int, set[tuple[str, str]]] = {}
         for each in done:
-            gone.setdefault(each.cohort, set()).add((each.group, each.stage))
+            gone.setdefault(id(each.cohort), set()).add((each.group, each.stage))
         if not gone:
             return
-        rest = ((cohort, cohort.open - gone.get(cohort, set())) for cohort in self.cohorts)
+        rest = ((cohort, cohort.open - gone.get(id(cohort), _NOBODY)) for cohort in self.cohorts)
         self.cohorts = [c if len(left) == len(c.open) else Cohort(c.start, c.end, left) for c, left in rest if left]
 
     def _prune(self) -> None:
         """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open cohort."""
         floor = self.cohorts[0].start.rank if self.cohorts else self.anchors[-1].rank
         for group in self.groups.values():
-            group.losses.prune(floor)
-            group.losses.compact(MAX_INTERVALS)
+            if group.losses:
+                group.losses.prune(floor)
+                group.losses.compact(MAX_INTERVALS)
         if len(self.anchors) > MAX_ANCHORS:
             self.anchors = self._thin(self.anchors)
 
@@ -423,7 +445,8 @@ class StreamAccount:
     def publish_rate(self, window: float = 60.0) -> float:
         """Entries per second over about the last `window` seconds, 0 when it can't be told."""
         view, newest = self.view or EMPTY, self.anchors[-1:] or [Anchor(ZERO, 0, 0.0)]
-        old = next((a for a in self.anchors if self.now - a.at <= window), newest[0])
+        begin = bisect_left(self.anchors, self.now - window, key=_AT)
+        old = self.anchors[begin] if begin < len(self.anchors) else newest[0]
         seconds = self.now - old.at
         return (view.added - old.rank) / seconds if seconds > 0 else 0.0
 

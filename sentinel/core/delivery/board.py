@@ -5,27 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sentinel.core.delivery.account import StreamAccount
-from sentinel.core.delivery.fleet import OLDEST_PLAUSIBLE, GroupKey, Standing, Totals, describe_gauges, stand
-from sentinel.core.delivery.group import Account
+from sentinel.core.delivery.account import EMPTY, StreamAccount
+from sentinel.core.delivery.fleet import (
+    OLDEST_PLAUSIBLE,
+    Counts,
+    GroupKey,
+    Standing,
+    Totals,
+    count_group,
+    count_stream,
+    describe_gauges,
+    stand,
+)
+from sentinel.core.delivery.group import Account, GroupAccount
 from sentinel.core.delivery.statement import NO_FIGURES, dump_figures, load_figures
+from sentinel.core.delivery.stream import GroupView, StreamView
 from sentinel.core.model import Row
 
 REFRESH_AFTER = 10.0
 """Seconds after which the time to loss of a stream that rests is told anew: its publish rate has sunk meanwhile."""
 
 Labels = Callable[[str], GroupKey]
+_LOST = 6
+"""Where the entries certainly lost stand among the figures."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Card:
     """The contribution of one stream, as of when it last moved. `labels` are those of its groups."""
 
-    labels: Mapping[str, GroupKey]
-    totals: Totals
-    figures: Mapping[str, Account]
-    sums: tuple[int, ...]
-    standings: tuple[Standing, ...]
+    stream: str
+    labels: dict[str, GroupKey] = field(default_factory=dict)
+    counts: Counts = ()
+    groups: dict[str, Counts] = field(default_factory=dict)
+    sums: Counts = ()
+    measured: int = 0
+    standings: tuple[Standing, ...] = ()
 
 
 @dataclass(slots=True)
@@ -49,62 +64,104 @@ class Board:
     published: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def put(self, name: str, account: StreamAccount, stream: str, label: Labels, overdue: Mapping[str, int]) -> None:
-        """Take in where a stream stands now; `overdue` counts late pending entries per group."""
-        self.remove(name)
-        labels = {group: label(group) for group in account.groups}
-        totals = Totals()
-        totals.add(account, stream, {group: key[1] for group, key in labels.items()})
-        figures = {group: account.account_of(group) for group in account.groups}
-        sums = tuple(sum(ends) for ends in zip(*map(dump_figures, figures.values()), strict=True)) if figures else ()
-        groups = account.view.groups if account.present and account.view is not None else {}
-        standings = tuple(stand(name, group, account, overdue.get(group, 0)) for group in sorted(groups))
-        card = self.cards[name] = Card(labels, totals, figures, sums, standings)
-        self._count(card, 1)
-        if any(figure.lost.lo for figure in figures.values()):
-            self.scarred.add(name)
-        if account.present and account.view is not None:
-            self._place(name, account, stream, card)
-
-    def _place(self, name: str, account: StreamAccount, stream: str, card: Card) -> None:
-        view = account.view
-        if view is None:
-            return
-        self.entries.setdefault(stream, {})[name] = view.length
-        if view.last[0] > OLDEST_PLAUSIBLE:
-            self.published.setdefault(stream, {})[name] = view.last[0] / 1000
-        if not view.groups:
-            self.groupless.add(name)
-        if any(each.waiting.hi or each.pending or not each.waiting.exact for each in card.standings):
+        """Take in where a stream stands now; `overdue` counts late pending entries per group. Costs what changed."""
+        card = self.cards.get(name)
+        if card is None:
+            card = self.cards[name] = Card(stream)
+        self._count(card, account, label)
+        view = account.view if account.present else None
+        self._show(name, card, view)
+        groups = view.groups if view is not None else {}
+        resting = all(_rests(account.groups[group], now) for group, now in groups.items())
+        if resting:
+            card.standings = ()
+            self.restless.discard(name)
+            self._keep_headroom(name, card, account, groups)
+        else:
+            card.standings = tuple(stand(name, group, account, overdue.get(group, 0)) for group in sorted(groups))
             self.restless.add(name)
+            self._keep_headroom(name, card, account, ())
+
+    def _count(self, card: Card, account: StreamAccount, label: Labels) -> None:
+        counts = count_stream(account)
+        self.totals.shift_stream(card.stream, card.counts, counts)
+        card.counts = counts
+        view = account.view or EMPTY
+        figures = []
+        for name, group in account.groups.items():
+            key = card.labels.get(name)
+            if key is None:
+                key = card.labels[name] = label(name)
+            counts = count_group(group)
+            before = card.groups.get(name, ())
+            if counts != before:
+                self.totals.shift_group(key, before, counts)
+                card.groups[name] = counts
+            figures.append(group.list_figures(view, account.gap))
+        self._add_up(card, tuple(map(sum, zip(*figures, strict=True))))
+
+    def _add_up(self, card: Card, sums: Counts) -> None:
+        if sums == card.sums:
             return
-        for each in card.standings:
-            key = card.labels[each.group]
-            _keep_least(self.headroom.setdefault(key, {}), name, each.headroom)
-            if each.headroom_seconds is not None:
-                self.lapsing[name] = account.now + REFRESH_AFTER
-                _keep_least(self.seconds.setdefault(key, {}), name, each.headroom_seconds)
+        nothing = (0,) * len(self.sums)
+        for index, (old, new) in enumerate(zip(card.sums or nothing, sums or nothing, strict=True)):
+            self.sums[index] += new - old
+        card.sums = sums
+
+    def _show(self, name: str, card: Card, view: StreamView | None) -> None:
+        """What is told of a stream, groups aside."""
+        entries = self.entries.setdefault(card.stream, {})
+        published = self.published.setdefault(card.stream, {})
+        measured = 0 if view is None else len(view.groups)
+        self.measured += measured - card.measured
+        card.measured = measured
+        if view is None:
+            entries.pop(name, None)
+            published.pop(name, None)
+            self.groupless.discard(name)
+        else:
+            entries[name] = view.length
+            if view.last[0] > OLDEST_PLAUSIBLE:
+                published[name] = view.last[0] / 1000
+            (self.groupless.discard if view.groups else self.groupless.add)(name)
+        (self.scarred.add if card.sums and card.sums[_LOST] else self.scarred.discard)(name)
+
+    def _keep_headroom(self, name: str, card: Card, account: StreamAccount, groups: Iterable[str]) -> None:
+        """Nothing waits in these groups: all that is there was read, and is the room before the next loss."""
+        resting = {card.labels[group] for group in groups}
+        length = (account.view or EMPTY).length
+        rate = account.publish_rate() if resting else 0.0
+        for key in card.labels.values():
+            room, seconds = self.headroom.setdefault(key, {}), self.seconds.setdefault(key, {})
+            if key in resting:
+                room[name] = length
+            else:
+                room.pop(name, None)
+            if key in resting and rate > 0:
+                seconds[name] = length / rate
+            else:
+                seconds.pop(name, None)
+        if rate > 0:
+            self.lapsing[name] = account.now + REFRESH_AFTER
+        else:
+            self.lapsing.pop(name, None)
 
     def remove(self, name: str) -> None:
         """Take a stream off."""
         card = self.cards.pop(name, None)
         if card is None:
             return
-        self._count(card, -1)
+        self.totals.shift_stream(card.stream, card.counts, ())
+        for group, counts in card.groups.items():
+            self.totals.shift_group(card.labels[group], counts, ())
+        self._add_up(card, ())
+        self._show(name, card, None)
         for names in (self.restless, self.scarred, self.groupless):
             names.discard(name)
         self.lapsing.pop(name, None)
         for key in card.labels.values():
             self.headroom.get(key, {}).pop(name, None)
             self.seconds.get(key, {}).pop(name, None)
-        for stream in card.totals.streams:
-            self.entries.get(stream, {}).pop(name, None)
-            self.published.get(stream, {}).pop(name, None)
-
-    def _count(self, card: Card, sign: int) -> None:
-        self.totals.merge(card.totals, sign)
-        self.measured += sign * len(card.standings)
-        for index, value in enumerate(card.sums):
-            self.sums[index] += sign * value
 
     def list_stale(self, now: float) -> set[str]:
         """Streams to be put again although they did not move."""
@@ -142,7 +199,5 @@ class Board:
         return {**values, "last_published_timestamp_seconds": max(times.values())} if times else values
 
 
-def _keep_least(found: dict[str, int] | dict[str, float], name: str, value: float) -> None:
-    known = found.get(name)
-    if known is None or value < known:
-        found[name] = value  # type: ignore[assignment]
+def _rests(group: GroupAccount, now: GroupView) -> bool:
+    return not (group.waiting.hi or now.pending)

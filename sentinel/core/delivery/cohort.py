@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sentinel.core.delivery.group import OUTCOMES
+from sentinel.core.delivery.group import DELIVERY_OUTCOMES, OUTCOMES
 from sentinel.core.delivery.stream import ZERO, Anchor, Bounds, Id, format_id, parse_id
 
 DELIVER = "deliver"
 ACK = "ack"
 STAGES = (DELIVER, ACK)
 Open = frozenset[tuple[str, str]]
-_NONE = dict.fromkeys(OUTCOMES, 0)
+_OUTCOMES = {DELIVER: DELIVERY_OUTCOMES, ACK: OUTCOMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,15 @@ class Settlement:
     dropped: int
 
     @property
+    def clean(self) -> bool:
+        """Whether everything is certainly good."""
+        return not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped)
+
+    @property
     def good(self) -> Bounds:
         """Acknowledged by the deadline; at stage deliver: delivered."""
+        if self.clean:
+            return Bounds(self.size, self.size)
         if self.stage == DELIVER:
             return self._left(self.waiting, self.lost)
         return self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped))
@@ -118,12 +125,12 @@ class Settlement:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """What is certain per outcome, the rest is uncertain."""
-        if not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped):
-            return {**_NONE, "acked": self.size}
-        acked = self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped)).lo
-        sure = {"acked": acked, "pending": self.pending.lo, "waiting": self.waiting.lo, "lost": self.lost.lo}
-        counts = dict.fromkeys(OUTCOMES, 0)
+        """What is certain per outcome of this stage, the rest is uncertain."""
+        names = _OUTCOMES[self.stage]
+        counts = dict.fromkeys(names, 0)
+        sure = {names[0]: self.good.lo, "waiting": self.waiting.lo, "lost": self.lost.lo}
+        if self.stage == ACK:
+            sure = {"acked": self.good.lo, "pending": self.pending.lo, **sure}
         left = self.size
         for outcome, count in sure.items():
             counts[outcome] = min(count, left)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sentinel.core.delivery.account import EMPTY, StreamAccount
-from sentinel.core.delivery.group import OUTCOMES
+from sentinel.core.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
 from sentinel.core.delivery.lineage import REASONS
 from sentinel.core.delivery.stream import Bounds, Id
 from sentinel.core.model import Row
@@ -54,6 +54,7 @@ class Naming:
 
 
 GroupKey = tuple[str, str]
+Counts = tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -65,19 +66,28 @@ class Totals:
 
     def add(self, account: StreamAccount, stream: str, group_labels: Mapping[str, str]) -> None:
         """Add the counters of one stream."""
-        mine = self.streams.setdefault(stream, dict.fromkeys(STREAM_COUNTERS, 0))
-        for counter, value in _count_stream(account).items():
-            mine[counter] += value
+        self.shift_stream(stream, (), count_stream(account))
         for name, group in account.groups.items():
-            sums = self.groups.setdefault((stream, group_labels[name]), dict.fromkeys(GROUP_COUNTERS, 0))
-            values = {**group.settled, **dict(zip(GROUP_COUNTERS[-3:], group.counted, strict=True))}
-            for counter, value in values.items():
-                sums[counter] += value
+            self.shift_group((stream, group_labels[name]), (), count_group(group))
 
-    def merge(self, other: Totals, sign: int = 1) -> None:
-        """Add the counters of `other`, or take them off."""
+    def shift_stream(self, stream: str, before: Counts, now: Counts) -> None:
+        """What one stream contributes was `before`, and is `now`."""
+        sums = self.streams.get(stream)
+        if sums is None:
+            sums = self.streams[stream] = dict.fromkeys(STREAM_COUNTERS, 0)
+        _shift(sums, STREAM_COUNTERS, before, now)
+
+    def shift_group(self, key: GroupKey, before: Counts, now: Counts) -> None:
+        """What one group contributes was `before`, and is `now`."""
+        sums = self.groups.get(key)
+        if sums is None:
+            sums = self.groups[key] = dict.fromkeys(GROUP_COUNTERS, 0)
+        _shift(sums, GROUP_COUNTERS, before, now)
+
+    def merge(self, other: Totals) -> None:
+        """Add the counters of `other`."""
         for mine, theirs in ((self.streams, other.streams), (self.groups, other.groups)):
-            _merge(mine, theirs, sign)
+            _merge(mine, theirs)
 
     def touch(self, streams: Iterable[str], groups: Iterable[str]) -> None:
         """Create label sets at zero."""
@@ -119,31 +129,52 @@ class Totals:
             rows += [
                 Row({**labels, "outcome": outcome}, {"settled_total": float(sums[outcome])}) for outcome in OUTCOMES
             ]
+            rows += [
+                Row({**labels, "outcome": outcome}, {"delivery_settled_total": float(sums[counter])})
+                for outcome, counter in DELIVERY_COUNTERS.items()
+            ]
         return rows
 
 
-def _merge(mine: dict[Any, dict[str, int]], theirs: Mapping[Any, Mapping[str, int]], sign: int) -> None:
+def _merge(mine: dict[Any, dict[str, int]], theirs: Mapping[Any, Mapping[str, int]]) -> None:
     for label, values in theirs.items():
         sums = mine.get(label)
         if sums is None:
             sums = mine[label] = dict.fromkeys(values, 0)
         for counter, value in values.items():
-            if value:
-                sums[counter] += sign * value
+            sums[counter] = sums.get(counter, 0) + value
 
 
+def _shift(sums: dict[str, int], names: Sequence[str], before: Counts, now: Counts) -> None:
+    if before == now:
+        return
+    for name, old, new in zip(names, before or (0,) * len(names), now or (0,) * len(names), strict=True):
+        if old != new:
+            sums[name] += new - old
+
+
+DELIVERY_COUNTERS = {outcome: f"deliver_{outcome}" for outcome in DELIVERY_OUTCOMES}
+"""By the deadline to deliver: outcome and the name of its counter here, for two outcomes share theirs with OUTCOMES."""
 STREAM_COUNTERS = ("published_total", "removed_entries_total", "rolled_back_entries_total", *REASONS)
 GROUP_COUNTERS = (
     *OUTCOMES,
+    *DELIVERY_COUNTERS.values(),
     "lost_before_read_total",
     "lost_before_read_uncertain_total",
     "dropped_uncertain_total",
 )
 
 
-def _count_stream(account: StreamAccount) -> dict[str, int]:
-    numbers = (account.published, account.removed, account.rolled_back)
-    return {**dict(zip(STREAM_COUNTERS[:3], numbers, strict=True)), **account.resets}
+def count_stream(account: StreamAccount) -> Counts:
+    """The counters of a stream, as STREAM_COUNTERS names them."""
+    return account.published, account.removed, account.rolled_back, *map(account.resets.__getitem__, REASONS)
+
+
+def count_group(group: GroupAccount) -> Counts:
+    """The counters of a group, as GROUP_COUNTERS names them."""
+    settled, reached = group.settled, group.reached
+    outcomes = map(settled.__getitem__, OUTCOMES)
+    return *outcomes, *map(reached.__getitem__, DELIVERY_OUTCOMES), *group.counted
 
 
 @dataclass(frozen=True, slots=True)

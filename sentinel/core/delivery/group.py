@@ -24,6 +24,7 @@ from sentinel.core.delivery.stream import (
 )
 
 OUTCOMES = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
+DELIVERY_OUTCOMES = ("delivered", "waiting", "lost", "uncertain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Step:
     gap_before: Bounds
     gap: Bounds
     capability: Capability
+    quiet: bool = False
+    """No deletion of a consumer and no claim can have happened in between."""
 
     def rank(self, entry: Id) -> Bounds:
         """Publish rank of an id, as the new snapshot bounds it."""
@@ -70,6 +73,7 @@ class GroupAccount:
 
     `position` bounds the rank of the last delivered entry, `high` is the furthest the group ever got.
     `closed` carries the sums of earlier lives; `counted` are the exported loss totals, which never go back.
+    `settled` counts by outcome at the deadline to acknowledge, `reached` at the one to deliver.
     """
 
     base: Anchor
@@ -83,7 +87,7 @@ class GroupAccount:
     losses: Losses = field(default_factory=Losses)
     closed: Account = Account(0, NOTHING, NOTHING, NOTHING, 0)
     settled: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
-    in_time: tuple[int, int, int] = (0, 0, 0)
+    reached: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DELIVERY_OUTCOMES, 0))
     counted: tuple[int, int, int] = (0, 0, 0)
     fresh: bool = True
     gone: bool = False
@@ -98,8 +102,14 @@ class GroupAccount:
 
     # -- one snapshot -----------------------------------------------------------------------------
 
-    def observe(self, step: Step, now: GroupView, before: GroupView | None) -> None:
-        """Take a snapshot in: losses since the last one, then where the group stands."""
+    def observe(self, step: Step, now: GroupView, before: GroupView | None) -> bool:
+        """Take a snapshot in: losses since the last one, then where the group stands.
+
+        True when nothing can have been lost or dropped, so that those figures are as before.
+        """
+        if before is not None and self._is_plain(step, now, before):
+            self._follow(step, now)
+            return True
         position = self._find_position(step, now)
         high_before, read_before = self.high_rank.clip(self.base.rank, step.view.added), self.high
         if now.last_delivered >= self.high:
@@ -111,6 +121,33 @@ class GroupAccount:
         self._place(step, now, position)
         self._reconcile(step, now, found if comparable else None)
         self.fresh = False
+        return False
+
+    def _is_plain(self, step: Step, now: GroupView, before: GroupView) -> bool:
+        """Whether the group has read everything, or rests where its rank is known, and nothing unread or pending
+        can have vanished: the rules of `observe` then come down to `_follow`.
+        """
+        view, high = step.view, self.high
+        if not step.quiet or now.consumers < before.consumers or self.fresh or self.delivered != high:
+            return False
+        if not view.length or view.first > high or view.max_deleted > high or now.last_delivered < high:
+            return False
+        return now.last_delivered >= view.last or (now.last_delivered == high and self.position.exact)
+
+    def _follow(self, step: Step, now: GroupView) -> None:
+        """Take a plain snapshot in."""
+        view, delivered = step.view, now.last_delivered
+        if delivered >= view.last:
+            self.position, self.waiting = point(view.added), NOTHING
+        else:
+            self.waiting = bound_waiting(view, now, self.position, step.capability)
+        self.delivered = self.high = delivered
+        self.high_rank = self.position
+        self.pending = self._bound_pending(view, now) if now.pending else NOTHING
+        self.asked_history = not self.pending.exact
+        self.oldest_waiting = self.unaccounted = None
+        if self._reads_hold(step, now) and now.entries_read is not None and self.waiting.exact:
+            self.unaccounted = view.added - now.entries_read - self.waiting.lo
 
     def _find_position(self, step: Step, now: GroupView) -> Bounds:
         found = step.rank(now.last_delivered)
@@ -266,6 +303,23 @@ class GroupAccount:
         self.delivered = self.high = ZERO
         self.fresh, self.gone = True, False
 
+    def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
+        """The account as numbers: published, dropped, then both ends of waiting, pending and lost."""
+        closed = self.closed
+        lost = closed.lost
+        if self.gone:
+            return closed.published, closed.dropped, 0, 0, 0, 0, lost.lo, lost.hi
+        losses, dropped = self.losses, closed.dropped
+        if losses:
+            lost, dropped = lost + losses.total(), dropped + losses.dropped()
+        elif losses.past is not NOTHING or losses.past_dropped:
+            lost, dropped = lost + losses.past, dropped + losses.past_dropped
+        waiting = self.waiting
+        if self.delivered < self.base.id:
+            waiting = self._bound_waiting_ours(view, gap)
+        pending, published = self.pending, closed.published + view.added - self.base.rank
+        return published, dropped, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi
+
     def count_up(self, account: Account) -> None:
         """Raise the exported totals (lost, lost uncertain, dropped): they never go back."""
         now = (account.lost.lo, account.lost.hi - account.lost.lo, account.dropped)
@@ -289,7 +343,7 @@ class GroupAccount:
             "losses": self.losses.dump(),
             "closed": [closed.published, closed.dropped],
             "settled": dict(self.settled),
-            "in_time": list(self.in_time),
+            "reached": dict(self.reached),
             "counted": list(self.counted),
             "flags": [self.fresh, self.gone],
             "ended": self.ended,
@@ -314,7 +368,7 @@ class GroupAccount:
             Losses.load(document["losses"]),
             Account(published, NOTHING, NOTHING, lost, dropped),
             dict(document["settled"]),
-            tuple(document["in_time"]),
+            dict(document["reached"]),
             tuple(document["counted"]),
             fresh,
             gone,

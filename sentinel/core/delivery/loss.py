@@ -48,6 +48,10 @@ class Losses:
     past: Bounds = NOTHING
     past_dropped: int = 0
 
+    def __bool__(self) -> bool:
+        """Whether anything is noted that is not yet past."""
+        return bool(self.certain or self.possible or self.drops)
+
     def add_certain(self, after: int, upto: int) -> int:
         """Note ranks that were removed unread; gives their number. Callers pass each rank once."""
         if upto <= after:
@@ -111,7 +115,7 @@ class Losses:
 
     def prune(self, floor: int) -> None:
         """Fold everything up to rank `floor` into the totals: no open cohort reaches so far back."""
-        if not (self.certain or self.possible or self.drops):
+        if not self:
             return
         for each in self.possible:
             if each.upto <= floor:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sentinel.core.delivery.fleet import Standing
-from sentinel.core.delivery.group import Account
+from sentinel.core.delivery.group import Account, GroupAccount
 from sentinel.core.delivery.stream import Bounds
 
 
-def find_ratio(settled: Mapping[str, int]) -> list[float]:
-    """[low, high] of acknowledged by the deadline over everything settled; [0, 1] of nothing."""
+def find_ratio(settled: Mapping[str, int], good: str = "acked") -> list[float]:
+    """[low, high] of what was good by the deadline over everything settled; [0, 1] of nothing."""
     size = sum(settled.values())
-    return [settled["acked"] / size, (settled["acked"] + settled["uncertain"]) / size] if size else [0.0, 1.0]
+    return [settled[good] / size, (settled[good] + settled["uncertain"]) / size] if size else [0.0, 1.0]
 
 
 def sum_accounts(accounts: Sequence[Account]) -> Account:
@@ -45,17 +45,18 @@ def _number(bounds: Bounds) -> int | list[int]:
 
 
 def describe_worst(
-    groups: Sequence[tuple[str, str, Account, dict[str, int]]], standings: Sequence[Standing], limit: int
+    groups: Sequence[tuple[str, str, Account, GroupAccount]], standings: Sequence[Standing], limit: int
 ) -> dict[str, Any]:
     """The streams and groups with the most trouble, by name."""
     now = {(each.stream, each.group): each for each in standings}
     worst_first = sorted(groups, key=lambda g: (-g[2].lost.lo, -g[2].waiting.hi - g[2].pending.hi, g[0]))
     shown = {}
-    for name, group, account, settled in worst_first[:limit]:
+    for name, group, account, known in worst_first[:limit]:
         standing = now.get((name, group))
         shown[f"{name} {group}"] = {
             **describe_figures(account),
-            "settled": dict(settled),
+            "settled": dict(known.settled),
+            "settled_delivery": dict(known.reached),
             "oldest_waiting_age_seconds": standing.oldest_waiting if standing else None,
             "oldest_pending_age_seconds": standing.oldest_pending if standing else None,
             "pending_overdue": standing.overdue if standing else None,

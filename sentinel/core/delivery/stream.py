@@ -66,6 +66,15 @@ class Anchor:
     id: Id
     rank: int
     at: float
+    _text: str = field(default="", init=False, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """As JSON, made once: an anchor is written at every run for as long as it is kept."""
+        if not self._text:
+            written = f'["{self.id[0]}-{self.id[1]}",{self.rank},{self.at!r}]'
+            object.__setattr__(self, "_text", written)
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sentinel.config import load
 from sentinel.config.document import read_document
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
 from sentinel.errors import ConfigurationError
+from sentinel.remediation.process import ProcessOptions
 
 VALID = """
 platform: shop
@@ -97,7 +98,7 @@ def test_restart_policy(folder):
     component = next(each for each in load(folder, ENVIRONMENT).components if each.name == "orchestrator")
     backoff = Backoff(first=1.0, initial=3.0, factor=3.0, max=9.0, jitter=0.0)
     assert component.restart == RestartPolicy(max_attempts=2, backoff=backoff, kill_safe=True)
-    assert component.command == ("python", "orchestrator.py")
+    assert component.options == ProcessOptions(command=["python", "orchestrator.py"])
 
 
 def test_checks(folder):

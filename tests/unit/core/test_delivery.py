@@ -23,6 +23,7 @@ from sentinel.core.delivery import (
     begin_account,
     dump_account,
     load_account,
+    write_account,
 )
 from sentinel.core.delivery.account import MAX_INTERVALS
 from sentinel.core.delivery.board import REFRESH_AFTER, Board
@@ -140,7 +141,9 @@ def test_truth_lies_in_every_interval(actions, cap, delay):
                 for settlement in poll(model, account, cap):
                     verify(model, settlement)
         elif action == "restart":
-            account = load_account(json.loads(json.dumps(dump_account(account))), deadlines, Capability())
+            written = json.loads(write_account(account))
+            assert written == json.loads(json.dumps(dump_account(account)))
+            account = load_account(written, deadlines, Capability())
         else:
             getattr(model, action)(n)
     found = account.account_of("g")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
-from sentinel.core.restart import Reason, Situation, backoff_delay, decide_restart
+from sentinel.core.moment import Moment
+from sentinel.core.restart import Reason, Situation, backoff_delay, decide_request, decide_restart
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 POLICY = RestartPolicy()
@@ -37,7 +38,8 @@ def situation(**facts):
 
 
 def decide(now=LATER, policy=POLICY, **facts):
-    return decide_restart(policy, situation(**facts), now)
+    down_for = (now - INCIDENT.opened).total_seconds()
+    return decide_restart(policy, situation(**{"down_for": down_for, **facts}), Moment(now))
 
 
 def test_nothing_objects():
@@ -97,9 +99,12 @@ GUARDS = {
     "flapping": ({"flapping": True}, Reason.FLAPPING, "flapping"),
     "another action runs": ({"busy": "agent-1"}, Reason.BUSY, "agent-1 is running"),
     "too soon after the attempt before": ({"attempts": [attempt(1, 595)]}, Reason.BACKOFF, "attempt 2 of 3 waits"),
-    "too soon after the failure": (
-        {"incident": replace(INCIDENT, opened=LATER - YOUNG)}, Reason.BACKOFF, "attempt 1 of 3 waits"
-    ),
+    "too soon after the failure": ({"down_for": 1.0}, Reason.BACKOFF, "attempt 1 of 3 waits"),
+    "journal unwritable": ({"journal_unwritable": True}, Reason.JOURNAL_UNWRITABLE, "can't be written"),
+    "fenced": ({"fenced": "another sentinel"}, Reason.FENCED, "another sentinel"),
+    "breaker open": ({"breaker": "2 exhausted"}, Reason.BREAKER_OPEN, "`sentinel breaker close`"),
+    "braked": ({"brake": "4 of 5 agents down"}, Reason.BRAKED, "4 of 5 agents down"),
+    "limited": ({"limit": ("3 actions within 300 s", 60.0)}, Reason.LIMITED, "3 actions within 300 s"),
 }  # fmt: skip
 
 
@@ -161,6 +166,67 @@ def test_a_clock_that_goes_back_refills_no_budget():
     """Attempts that seem to lie in the future count as made."""
     ahead = [attempt(n, 3600 + n, incident=f"i-{n + 1}") for n in (1, 2, 3)]
     assert decide(attempts=ahead).reason is Reason.BUDGET_SPENT
+
+
+BOOT = {"boot": "b-1", "uptime": 4000.0}
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(hours=-1), timedelta(days=-40)])
+def test_a_wall_clock_that_is_set_changes_no_budget(jump):
+    """Uptime of the same boot decides: a day forward refills nothing, an hour back holds nothing up."""
+    mine = [replace(attempt(n, incident=f"i-{n + 1}"), boot="b-1", uptime=1000.0 + n) for n in (1, 2, 3)]
+    spent = {"down_for": 600.0, "attempts": mine}
+    decision = decide_restart(POLICY, situation(**spent), Moment(LATER + jump, **BOOT))
+    assert decision.reason is Reason.BUDGET_SPENT
+    later = Moment(LATER + jump, "b-1", 1004.0 + 3600)
+    assert decide_restart(POLICY, situation(**spent), later).act
+
+
+def test_backoff_does_not_follow_the_wall_clock():
+    """Set a day forward right after an attempt: the next one still waits its 20 s of uptime."""
+    last = replace(attempt(1, 595), boot="b-1", uptime=3990.0, ended_uptime=3995.0)
+    jumped = Moment(LATER + timedelta(days=1), **BOOT)
+    assert decide_restart(POLICY, situation(attempts=[last]), jumped).reason is Reason.BACKOFF
+    assert decide_restart(POLICY, situation(attempts=[last]), Moment(LATER, "b-1", 4030.0)).act
+
+
+def test_a_person_and_a_change_of_files_are_beside_the_budget():
+    """Six restarts by hand spend nothing; their numbers go on; the automatic one waits for its backoff all the same."""
+    by_hand = [replace(attempt(n, 100 + n), by="operator" if n % 2 else "watch") for n in range(1, 7)]
+    decision = decide(attempts=by_hand)
+    assert (decision.act, decision.n, decision.text) == (True, 7, "attempt 1 of 3")
+    assert decide(attempts=[replace(attempt(1, 599.5), by="operator")]).reason is Reason.BACKOFF
+
+
+REQUEST_GUARDS = {
+    "halted": ({"halted": True}, Reason.HALTED),
+    "fenced": ({"fenced": "another sentinel"}, Reason.FENCED),
+    "journal unwritable": ({"journal_unwritable": True}, Reason.JOURNAL_UNWRITABLE),
+    "another action runs": ({"busy": "agent-1"}, Reason.BUSY),
+}
+
+
+@pytest.mark.parametrize(("facts", "reason"), REQUEST_GUARDS.values(), ids=REQUEST_GUARDS)
+@pytest.mark.parametrize("budgeted", [True, False])
+def test_what_stops_a_request_too(facts, reason, budgeted):
+    """A person's word does not get past the kill switch, the fence, a journal that fails, or a running action."""
+    decision = decide_request(POLICY, situation(**facts), Moment(LATER), budgeted=budgeted)
+    assert (decision.act, decision.reason) == (False, reason)
+
+
+def test_a_runbook_acts_under_the_budget_and_a_person_does_not():
+    """Three failed attempts: the runbook's restart is refused, the operator's is made with the next number."""
+    spent = situation(attempts=[attempt(1, 1), attempt(2, 2), attempt(3, 3)], dependencies={"bus": Status.DOWN})
+    assert decide_request(POLICY, spent, Moment(LATER), budgeted=True).reason is Reason.BUDGET_SPENT
+    by_hand = decide_request(POLICY, spent, Moment(LATER), budgeted=False)
+    assert (by_hand.act, by_hand.n) == (True, 4)
+
+
+def test_a_healthy_component_may_be_restarted_on_request():
+    """Nothing is wrong with it: there is no incident, and no budget to ask."""
+    healthy = situation(incident=None, status=Status.UP)
+    for budgeted in (True, False):
+        assert decide_request(POLICY, healthy, Moment(LATER), budgeted=budgeted).act
 
 
 @pytest.mark.parametrize(("n", "delay"), [(1, 5.0), (2, 20.0), (3, 80.0), (4, 300.0), (9, 300.0)])

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sentinel.core.moment import Moment
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
@@ -18,6 +19,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.set_back = 0.0
 
     def monotonic(self) -> float:
         """Seconds."""
@@ -25,7 +27,11 @@ class Clock:
 
     def utcnow(self) -> datetime:
         """The same instant on the wall."""
-        return datetime.fromtimestamp(1_800_000_000 + self.now, UTC)
+        return datetime.fromtimestamp(1_800_000_000 + self.now - self.set_back, UTC)
+
+    def moment(self) -> Moment:
+        """The same instant by wall and by uptime."""
+        return Moment(self.utcnow(), "boot", self.now)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from sentinel.adapters import process as adapter
 from sentinel.adapters.process import adopt, find_marked, read_start_id, spawn
 from sentinel.core.model import Component, RestartPolicy
-from sentinel.remediation.process import ProcessDriver
+from sentinel.remediation.process import ProcessDriver, ProcessOptions
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
@@ -43,9 +43,9 @@ class Factory:
         policy = RestartPolicy(
             stop_timeout=settings.pop("stop_timeout", 5.0), kill_safe=settings.pop("kill_safe", False)
         )
-        command = settings.pop("command", ("/bin/sh", "-c", script))
-        component = Component("worker", driver="process", command=command, restart=policy, **settings)
-        driver = ProcessDriver(component, self.folder / "log")
+        command = list(settings.pop("command", ("/bin/sh", "-c", script)))
+        component = Component("worker", driver="process", restart=policy)
+        driver = ProcessDriver(component, ProcessOptions(command=command, **settings), self.folder / "log")
         self.made.append(driver)
         return driver
 
@@ -238,7 +238,7 @@ async def test_adopt_by_mark(drivers):
     new = drivers()
     assert new.adopt("")
     assert new.pid == old.pid
-    other = ProcessDriver(Component("other"), drivers.folder / "log")
+    other = ProcessDriver(Component("other"), ProcessOptions(command=["true"]), drivers.folder / "log")
     assert not other.adopt("")
 
 

@@ -6,21 +6,31 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Backoff, Check, Component, Finding, HealthPolicy, RestartPolicy, Result, Status
+from sentinel.coordination import Member, Placement, Refused
+from sentinel.coordination.local import LocalCoordinator
+from sentinel.core.brake import ActionLimits
+from sentinel.core.breaker import Breaker
+from sentinel.core.model import Attempt, Backoff, Check, Component, Finding, HealthPolicy, RestartPolicy, Result, Status
 from sentinel.core.restart import Reason
+from sentinel.engine.automation import Automation
+from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.remediator import Remediator
+from sentinel.engine.requests import Requests
 from sentinel.engine.stall import StallGuard
 from sentinel.engine.supervision import make_check, make_kind
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
-from sentinel.remediation.process import ProcessDriver
+from sentinel.remediation import Outcome
+from sentinel.remediation.process import ProcessDriver, ProcessOptions
 from sentinel.store.sqlite import SqliteStore
 
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -34,59 +44,85 @@ POLICY = RestartPolicy(
     close_after=60.0,
     stop_timeout=5.0,
 )
+PLENTY = ActionLimits(per_window=100, group_share=1.0)
+"""Limits that are not in the way of a test about something else."""
 
 
 class House:
-    """A bus that is only watched, and a worker that is supervised and needs it."""
+    """A bus that is only watched, and workers that are supervised and need it."""
 
-    def __init__(self, folder: Path, store: SqliteStore, clock, metrics: Metrics) -> None:
+    def __init__(self, folder: Path, store: SqliteStore, clock, metrics: Metrics, workers: int = 1, **policy) -> None:
         self.clock, self.store, self.folder = clock, store, folder
         self.triggered: list[str] = []
         self.recorder = Recorder(store, metrics, clock.utcnow)
-        guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.pipeline = Pipeline(self.recorder, metrics, guard, clock.utcnow, lambda value: value)
+        self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
+        self.pipeline = Pipeline(self.recorder, metrics, self.guard, clock.utcnow, lambda value: value)
+        self.automation = Automation(
+            store=store,
+            record=self.recorder.record,
+            metrics=metrics,
+            utcnow=clock.utcnow,
+            halt_file=folder / "HALT",
+            enabled=True,
+            guard=self.guard,
+            **{"limits": PLENTY, **policy},
+        )
+        self.coordinator = LocalCoordinator(store, self.recorder, clock.utcnow)
         self.remediator = Remediator(
             pipeline=self.pipeline,
             recorder=self.recorder,
-            store=store,
+            journal=Journal(self.coordinator, store, metrics, clock.moment),
+            automation=self.automation,
             metrics=metrics,
-            utcnow=clock.utcnow,
+            moment=clock.moment,
             monotonic=clock.monotonic,
             trigger=self.triggered.append,
-            halt_file=folder / "HALT",
-            actions_enabled=True,
             quiet_until=clock.utcnow() - timedelta(seconds=1),
         )
-        self.worker = Component(
-            "worker", driver="process", command=("sleep", "60"), depends_on=("bus",), restart=POLICY
-        )
-        self.driver = ProcessDriver(self.worker, folder / "log")
+        self.requests = Requests(self.remediator)
+        self.pipeline.is_held = self.remediator.is_held
+        self.pipeline.holds_announcement = self.automation.holds_announcement
+        names = ["worker"] if workers == 1 else [f"worker-{n}" for n in range(workers)]
+        group = "" if workers == 1 else "workers"
+        self.workers = [
+            Component(name, driver="process", depends_on=("bus",), restart=POLICY, group=group) for name in names
+        ]
+        options = ProcessOptions(command=["sleep", "60"])
+        self.drivers = {each.name: ProcessDriver(each, options, folder / "log") for each in self.workers}
+        self.worker, self.driver = self.workers[0], self.drivers[names[0]]
 
-    async def open(self) -> None:
-        """Start the worker; everything is healthy."""
-        drivers = self.remediator.drivers
-        kind = make_kind(drivers, self.remediator.started, self.remediator.stopped)
-        for component in (Component("bus"), self.worker):
+    async def open(self, member: str = "first") -> None:
+        """Start the workers; everything is healthy."""
+        await self.coordinator.start(Member(member, self.clock.utcnow()))
+        self.automation.load(crashed=False)
+        kind = make_kind(self.remediator.drivers, self.remediator.started, self.remediator.stopped)
+        for component in (Component("bus"), *self.workers):
             self.pipeline.add_component(component, None)
         plain = Kind("plain", "", Options, kind.run, ())
         self.pipeline.add_check(Check("bus-server", "plain", "bus", 2.0, 5.0, None, health=AT_ONCE), plain, None)
-        self.pipeline.add_check(make_check(self.worker), kind, None)
-        await self.remediator.manage(self.worker, self.driver, None)
+        rows = {row.component: row for row in self.store.processes()}
+        for component in self.workers:
+            self.pipeline.add_check(make_check(component), kind, None)
+            driver = self.drivers[component.name]
+            await self.remediator.manage(component, driver, rows.get(component.name))
         await self.see("bus-server", Status.UP)
-        await self.see("worker.process", Status.UP)
+        await self.consider()
+        for component in self.workers:
+            await self.see(f"{component.name}.process", Status.UP)
 
     async def see(self, check: str, status: Status) -> None:
         """A check has just seen this."""
         now: datetime = self.clock.utcnow()
         await self.pipeline.take(Result(check, Finding(status, str(status)), now, 0.01, "0" * 32))
 
-    async def kill(self) -> None:
-        """The worker dies, and that is seen."""
-        assert self.driver.pid is not None
-        os.kill(self.driver.pid, signal.SIGKILL)
-        await self.until(lambda: self.driver.pid is None and self.driver.how_ended != "")
+    async def kill(self, name: str = "worker") -> None:
+        """A worker dies, and that is seen."""
+        driver = self.drivers[name]
+        assert driver.pid is not None
+        os.kill(driver.pid, signal.SIGKILL)
+        await self.until(lambda: driver.pid is None and driver.how_ended != "")
         self.clock.now += 0.01
-        await self.see("worker.process", Status.DOWN)
+        await self.see(f"{name}.process", Status.DOWN)
 
     async def consider(self) -> None:
         """One look of the remediator, and the end of what it began."""
@@ -113,7 +149,12 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path, store: SqliteStore, clock, metrics: Metrics) -> AsyncIterator[House]:
     """The house, with its worker running."""
-    made = House(tmp_path, store, clock, metrics)
+    async with _open_house(House(tmp_path, store, clock, metrics)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _open_house(made: House) -> AsyncIterator[House]:
     await made.open()
     yield made
     await made.remediator.stop_all()
@@ -138,6 +179,10 @@ async def test_death_is_restarted_and_verified(house: House) -> None:
     await house.see("worker.process", Status.UP)
     await house.consider()
     house.clock.now += POLICY.success_after
+    await house.consider()
+    assert house.store.attempts()[0].verdict == ""  # long enough, but one check only has seen it
+    for _ in range(2):
+        await house.see("worker.process", Status.UP)
     await house.consider()
     (attempt,) = house.store.attempts(component="worker")
     assert (attempt.n, attempt.outcome, attempt.verdict) == (1, "done", "recovered")
@@ -208,7 +253,7 @@ async def test_budget_ends_in_exhausted_once(house: House) -> None:
 async def test_reset_gives_a_full_budget(house: House) -> None:
     """After a reset the old incident is closed and a new one begins with attempt 1."""
     await test_budget_ends_in_exhausted_once(house)
-    assert await house.remediator.reset("worker", "disk replaced") == "reset"
+    assert await house.requests.reset("worker", "disk replaced") == "reset"
     house.clock.now += 1
     await house.see("worker.process", Status.DOWN)
     await _settle(house)
@@ -224,7 +269,7 @@ async def test_kill_switch(house: House, how: str) -> None:
         (house.folder / "HALT").touch()
     else:
         (house.folder / "loop").symlink_to("loop")
-        house.remediator.halt_file = house.folder / "loop" / "HALT"
+        house.automation.halt_file = house.folder / "loop" / "HALT"
     await house.kill()
     await _settle(house)
     await house.consider()
@@ -242,11 +287,284 @@ async def test_stop_on_request_is_no_failure(house: House) -> None:
 
 
 async def test_operator_restarts_outside_the_budget(house: House) -> None:
-    """A restart at an operator's word works on a healthy component, and is refused while halted."""
+    """A restart at an operator's word is journaled and works on a healthy component; it is refused while halted."""
     first = house.driver.pid
-    assert "started" in await house.remediator.restart_on_request("worker", "new release")
+    assert "started" in await house.requests.restart("worker", "new release")
     assert house.driver.pid not in {None, first}
-    assert house.store.attempts() == []
+    (attempt,) = house.store.attempts()
+    assert (attempt.incident, attempt.n, attempt.by, attempt.outcome) == ("by-hand-worker", 1, "operator", "done")
     (house.folder / "HALT").touch()
-    assert "refused" in await house.remediator.restart_on_request("worker", "again")
-    assert "refused" in await house.remediator.restart_on_request("bus", "not ours")
+    assert "refused" in await house.requests.restart("worker", "again")
+    assert "refused" in await house.requests.restart("bus", "not ours")
+    assert len(house.store.attempts()) == 1
+
+
+async def test_a_restart_on_request_is_no_failure(house: House) -> None:
+    """While the component is away on request, its check does not call it down."""
+    seen = []
+
+    async def slow_stop(_key: str = "") -> Outcome:
+        seen.append("worker" in house.remediator.stopped)
+        return Outcome(True, "restarted")
+
+    house.driver.restart = slow_stop
+    await house.requests.restart("worker", "new release")
+    assert seen == [True]
+    assert "worker" not in house.remediator.stopped
+
+
+async def test_runbook_acts_under_the_budget(house: House) -> None:
+    """Two attempts are spent: a runbook's restart is refused, an operator's is made."""
+    await test_budget_ends_in_exhausted_once(house)
+    before = len(house.store.attempts())
+    assert "refused: all 2 attempts" in await house.requests.restart("worker", "cure", by="runbook")
+    assert len(house.store.attempts()) == before
+    assert "started" in await house.requests.restart("worker", "by hand")
+    assert [attempt.by for attempt in house.store.attempts()][before:] == ["operator"]
+
+
+async def test_halt_between_intent_and_act(house: House) -> None:
+    """F9: the attempt is spent, and nothing was done."""
+    plain = house.coordinator.claim_attempt
+
+    async def claim_and_halt(*args):
+        claimed = await plain(*args)
+        (house.folder / "HALT").touch()
+        return claimed
+
+    house.coordinator.claim_attempt = claim_and_halt
+    await house.kill()
+    await _settle(house)
+    await house.consider()
+    (attempt,) = house.store.attempts()
+    assert (attempt.outcome, attempt.detail) == ("failed", "halted between intent and act")
+    assert house.driver.pid is None
+
+
+@pytest.mark.parametrize("total", [4, 10])
+async def test_common_cause_is_one_page_and_no_attempt(tmp_path, store, clock, metrics, total: int) -> None:
+    """F5: all of a group down: nothing is restarted, and people get one page instead of ten."""
+    async with _open_house(House(tmp_path, store, clock, metrics, workers=total)) as house:
+        for name in house.drivers:
+            await house.kill(name)
+        for _ in range(5):
+            house.clock.now += 5
+            await _settle(house)
+            for name in house.drivers:
+                await house.see(f"{name}.process", Status.DOWN)
+            await house.consider()
+        assert house.store.attempts() == []
+        pages = [order for order in house.store.take_orders() if order.kind == "notify"]
+        assert {page.payload["event"] for page in pages} == {"braked"}
+        assert len(pages) == 2  # of everything, and of the group
+        assert (
+            f"{total} of {total} workers down" in house.remediator.describe("worker-0")[0]
+            or "components" in (house.remediator.describe("worker-0")[0])
+        )
+
+
+async def test_brake_lets_go(tmp_path, store, clock, metrics) -> None:
+    """When enough of the group are back by themselves, the last one is helped."""
+    async with _open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
+        for name in list(house.drivers)[:3]:
+            await house.kill(name)
+        await _settle(house)
+        await house.consider()
+        assert house.store.attempts() == []
+        for name in ("worker-0", "worker-1"):
+            await house.drivers[name].start()
+            await house.see(f"{name}.process", Status.UP)
+        await house.see("worker-2.process", Status.DOWN)
+        await _settle(house)
+        await house.consider()
+        assert [attempt.component for attempt in house.store.attempts()] == ["worker-2"]
+
+
+async def test_one_action_at_a_time(tmp_path, store, clock, metrics) -> None:
+    """Two of four are down: the second waits until the first action has ended."""
+    async with _open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
+        await house.kill("worker-0")
+        await house.kill("worker-1")
+        await _settle(house)
+        house.remediator.consider()
+        assert len(house.remediator._tasks) == 1
+        assert house.remediator._decisions["worker-1"].reason is Reason.BUSY
+        await house.until(lambda: not house.remediator._tasks)
+        await house.consider()
+        assert {attempt.component for attempt in house.store.attempts()} == {"worker-0", "worker-1"}
+
+
+async def test_group_limit(tmp_path, store, clock, metrics) -> None:
+    """At most 20 % of a group in ten minutes: the second of four waits its time, and says so."""
+    limits = replace(PLENTY, group_share=0.2)
+    async with _open_house(House(tmp_path, store, clock, metrics, workers=4, limits=limits)) as house:
+        await house.kill("worker-0")
+        await _settle(house)
+        await house.consider()
+        await house.see("worker-0.process", Status.UP)
+        await house.kill("worker-1")
+        await _settle(house)
+        await house.consider()
+        assert house.remediator._decisions["worker-1"].reason is Reason.LIMITED
+        assert "1 of 4 workers were acted upon" in house.remediator.describe("worker-1")[0]
+        house.clock.now += 600
+        await house.see("worker-1.process", Status.DOWN)
+        await _settle(house)
+        await house.consider()
+        assert [attempt.component for attempt in house.store.attempts()] == ["worker-0", "worker-1"]
+
+
+async def test_breaker_is_closed_by_an_operator_only(house: House) -> None:
+    """F16: two components given up: automation stops, pages once, survives a restart of sentinel."""
+    for _ in range(2):
+        await house.recorder.record(house.automation.note_exhausted())
+    await house.kill()
+    await _settle(house)
+    for _ in range(3):
+        await house.consider()
+    assert house.reason is Reason.BREAKER_OPEN
+    pages = [order for order in house.store.take_orders() if order.payload.get("event") == "breaker_opened"]
+    assert len(pages) == 1
+    house.automation.breaker = Breaker()
+    house.automation.load(crashed=False)
+    assert house.automation.breaker.opened is not None
+    assert await house.requests.close_breaker("looked at it") == "closed"
+    await house.see("worker.process", Status.DOWN)
+    await _settle(house)
+    await house.consider()
+    assert len(house.store.attempts()) == 1
+
+
+async def test_own_crashes_open_the_breaker(house: House) -> None:
+    """The third unclean start within ten minutes; ends in order do not count."""
+    for crashed in (True, False, True, False):
+        await house.recorder.record(house.automation.load(crashed=crashed))
+    await house.consider()
+    assert house.automation.breaker.opened is None
+    await house.recorder.record(house.automation.load(crashed=True))
+    await house.consider()
+    assert "crashed 3 times" in house.automation.breaker.reason
+
+
+async def test_own_stall_opens_the_breaker(house: House) -> None:
+    """A standstill of more than 5 s within the last two minutes; an older one does not count."""
+    house.guard.beat()
+    house.clock.now += 6
+    house.guard.beat()
+    await house.consider()
+    assert "stood still" in house.automation.breaker.reason
+    await house.requests.close_breaker("the machine was suspended")
+    await house.consider()
+    assert house.automation.breaker.opened is None
+
+
+async def test_a_second_sentinel_fences_the_first(house: House) -> None:
+    """D12: somebody joins after us: our claim is refused by the ledger, and the next tick tells why."""
+    other = LocalCoordinator(house.store, house.recorder, house.clock.utcnow)
+    await other.start(Member("second", house.clock.utcnow()))
+    await house.kill()
+    await _settle(house)
+    await house.consider()
+    assert house.store.attempts() == []
+    view = await house.coordinator.tick(Placement())
+    assert not view.ok
+    assert "another sentinel has taken over" in view.reason
+    assert (await other.tick(Placement())).ok
+    house.automation.fenced = view.reason
+    await house.consider()
+    assert house.reason is Reason.FENCED
+
+
+async def test_the_ledger_keeps_the_cap_by_itself(house: House) -> None:
+    """A sentinel whose memory lost the attempts is refused by the journal: the cap holds without the core."""
+    await test_budget_ends_in_exhausted_once(house)
+    incident = house.pipeline.incidents["worker"]
+    for n in (3, 4):
+        claimed = await house.remediator.journal.claim(
+            house.remediator.journal.intend(house.worker, incident.id, n, "again"), house.worker
+        )
+        assert isinstance(claimed, Refused)
+        assert "all 2 attempts" in claimed.reason
+
+
+async def test_no_two_actions_by_the_ledger(house: House) -> None:
+    """While an attempt has no outcome, the ledger lets no other begin."""
+    journal = house.remediator.journal
+    first = await journal.claim(journal.intend(house.worker, "i-1", 1, "x"), house.worker)
+    assert isinstance(first, Attempt)
+    second = await journal.claim(journal.intend(house.worker, "i-2", 1, "x"), house.worker)
+    assert isinstance(second, Refused)
+    await journal.finish(replace(first, outcome="done"))
+    assert isinstance(await journal.claim(journal.intend(house.worker, "i-2", 1, "x"), house.worker), Attempt)
+
+
+@pytest.mark.parametrize(("happened", "text"), [(True, "it was restarted"), (False, "nothing was done")])
+async def test_start_id_tells_what_an_interrupted_attempt_did(house: House, happened: bool, text: str) -> None:
+    """D4: sentinel ended between the intent and its end; the row is spent, and the target tells what was done."""
+    journal = house.remediator.journal
+    intent = replace(journal.intend(house.worker, "i-1", 1, "x"), target=house.driver.start_id)
+    await journal.claim(intent, house.worker)
+    if happened:
+        await house.driver.restart()
+    await journal.settle_interrupted("worker", house.driver.start_id)
+    (attempt,) = house.store.attempts()
+    assert attempt.outcome == "unknown"
+    assert text in attempt.detail
+
+
+async def test_a_wall_clock_that_is_set_stops_no_backoff_and_refills_no_budget(house: House) -> None:
+    """D7: an hour back or a day forward between two attempts changes nothing."""
+    for jump in (-3600.0, 86400.0):
+        await house.kill()
+        await _settle(house)
+        await house.consider()
+        house.clock.set_back -= jump
+        house.clock.now += 15
+        await house.see("worker.process", Status.DOWN)
+        await _settle(house)
+        await house.consider()
+        await house.until(lambda: house.driver.pid is not None)
+    await house.kill()
+    house.clock.now += 60
+    await house.see("worker.process", Status.DOWN)
+    await _settle(house)
+    await house.consider()
+    assert [attempt.n for attempt in house.store.attempts()] == [1, 2]
+    assert house.pipeline.incidents["worker"].exhausted
+
+
+async def test_nothing_is_started_before_what_it_needs_is_healthy(tmp_path, store, clock, metrics) -> None:
+    """The bus runs but is not healthy: the worker waits, is not judged, and says for what; then it is started."""
+    house = House(tmp_path, store, clock, metrics)
+    house.see = _see_nothing
+    async with _open_house(house):
+        del house.see
+        assert house.driver.pid is None
+        assert house.remediator.describe("worker")[0] == "waits for bus, which is unknown"
+        for status in (Status.DOWN, Status.DEGRADED):
+            await house.see("bus-server", status)
+            await house.consider()
+            assert house.driver.pid is None
+        assert "waits for bus" in house.remediator.describe("worker")[0]
+        assert "worker" not in house.pipeline.incidents
+        await house.see("bus-server", Status.UP)
+        await house.consider()
+        assert house.driver.pid is not None
+
+
+async def _see_nothing(_check: str, _status: Status) -> None:
+    """No check has run."""
+
+
+async def test_stopped_on_request_stays_stopped(tmp_path, store, clock, metrics) -> None:
+    """Over a restart of sentinel too; a component that was stopped with the platform starts with it."""
+    async with _open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
+        assert "stopped" in await house.requests.stop("worker-0", "maintenance")
+    async with _open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
+        assert house.drivers["worker-0"].pid is None
+        assert house.drivers["worker-1"].pid is not None
+        assert "`sentinel start worker-0`" in house.remediator.describe("worker-0")[0]
+        await house.consider()
+        assert house.store.attempts() == []
+        assert "started" in await house.requests.start("worker-0", "maintenance is over")
+        assert house.drivers["worker-0"].pid is not None

@@ -55,11 +55,11 @@ def test_all_wrong_values_at_once(write_book: Write) -> None:
 
 
 def test_known_names(write_book: Write) -> None:
-    """A component that does not exist is refused when the names are known."""
+    """A component that does not exist is refused when it is given and the names are known."""
     book = read_runbook(write_book("  - {name: a, run: {check: c}}", PARAMETERS))
     with pytest.raises(UsageError, match="no component 'api'"):
-        make_plan(book, {"who": "x"}, {"component": ["bus"]})
-    assert make_plan(book, {"who": "x"}, {"component": ["api"]}).parameters["part"] == "api"
+        make_plan(book, {"who": "x", "part": "api"}, {"component": ["bus"]})
+    assert make_plan(book, {"who": "x", "part": "api"}, {"component": ["api"]}).parameters["part"] == "api"
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\x00b", "\x1b[2J", "a\u202eb"])

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from sentinel.adapters.program import MAX_OUTPUT, _read, find_program
 from sentinel.core.model import Finding, Status
 from sentinel.errors import ActionRefused, TargetUnreachable, UsageError
 from sentinel.runbook.book import Argv, RedisCommand, Runbook, Sql, Step
-from sentinel.runbook.program import MAX_OUTPUT, _read, find_program
 from sentinel.runbook.read import read_runbook
-from sentinel.runbook.run import Transcript, redact, run_runbook
+from sentinel.runbook.run import run_runbook
+from sentinel.runbook.transcript import Transcript, redact
 from sentinel.store.document import to_json
 
 Write = Callable[..., Path]
@@ -30,6 +31,7 @@ class Recorder:
     def __init__(self, **statuses: list[Status]) -> None:
         self.statuses = statuses
         self.asked: list[str] = []
+        self.halted = False
 
     async def run_check(self, name: str) -> Finding:
         self.asked.append(f"check {name}")
@@ -48,6 +50,15 @@ class Recorder:
         if argv[0] == "ROLE":
             raise TargetUnreachable("refused")
         return [b"a", [b"\xff", 3], None] if argv[0] == "INFO" else 0
+
+    async def look(self, view: str, subject: str) -> str:
+        self.asked.append(f"look {view} {subject}".strip())
+        return "seen"
+
+    async def permit(self, step: Step) -> None:
+        self.asked.append(f"permit {step.name}")
+        if self.halted:
+            raise ActionRefused("halted")
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
         self.asked.append(f"action {name} {dict(args)}")
@@ -92,7 +103,7 @@ async def test_everything_runs_in_order(write_book: Write, tmp_path: Path) -> No
     """A real run does every step once, in order, and writes it down."""
     hands = Recorder()
     transcript = await run(write_book(ALL % (tmp_path / "touched")), hands)
-    assert hands.asked == ["check p", "check c", "sql db", "redis PING", "action halt {}", "check v"]
+    assert hands.asked == ["check p", "check c", "sql db", "redis PING", "permit d", "permit e", "action halt {}", "check v"]
     assert (tmp_path / "touched").exists()
     assert transcript.outcome == "done"
     assert json.loads(json.dumps(to_json(transcript)))["records"][4]["outcome"] == "done"
@@ -162,7 +173,7 @@ async def test_failed_reading_goes_on_failed_change_ends(write_book: Write) -> N
   - {name: c, run: {action: resume}}
   - {name: d, run: {check: x}}"""
     transcript = await run(write_book(steps), Recorder())
-    assert outcomes(transcript) == ["failed", "failed", "failed", "not reached"]
+    assert outcomes(transcript) == ["failed", "skipped", "failed", "not reached"]
     assert [record.detail for record in transcript.records[:3]] == [
         "refused",
         "no program 'no-such-program' in the system's folders",

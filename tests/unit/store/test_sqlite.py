@@ -167,10 +167,11 @@ def test_figures_that_are_no_numbers_are_left_out(store):
 def test_an_attempt_is_claimed_once(store, tmp_path):
     """The primary key (incident, n) is the fence, also between two connections."""
     other = SqliteStore(tmp_path)
-    assert store.claim_attempt(ATTEMPT)
-    assert not store.claim_attempt(ATTEMPT)
-    assert not other.claim_attempt(replace(ATTEMPT, reason="another"))
-    assert other.claim_attempt(replace(ATTEMPT, n=2))
+    store.claim_attempt(ATTEMPT)
+    for again, attempt in ((store, ATTEMPT), (other, replace(ATTEMPT, reason="another"))):
+        with pytest.raises(ActionRefused, match="already claimed"):
+            again.claim_attempt(attempt)
+    other.claim_attempt(replace(ATTEMPT, n=2))
     assert [attempt.n for attempt in store.attempts(incident="i-1")] == [1, 2]
     assert store.attempts()[0].reason == "exited"
     other.close()

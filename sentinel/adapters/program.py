@@ -1,4 +1,7 @@
-"""Runs one program: argv only, a session of its own, a clean environment, bounded output, an end at its deadline."""
+"""Runs one program: argv only, a session of its own, a clean environment, bounded output, an end at its deadline.
+
+What it leaves running survives its end in time, in its own session or not, but finds nobody who reads its output.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +41,12 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join((own, *SEARCH)))
 
 
-async def run_program(path: str, arguments: Sequence[str], seconds: float) -> Ended:
+async def run_program(
+    path: str, arguments: Sequence[str], seconds: float, env: Mapping[str, str] | None = None
+) -> Ended:
     """Run until it ends or `seconds` have passed; then its whole process group is ended.
 
-    Raises OSError when it can't be started.
+    Its environment is PATH, the locale, and `env`: nothing of sentinel's own. Raises OSError when it can't be started.
     """
     process = await asyncio.create_subprocess_exec(
         path,
@@ -50,7 +55,7 @@ async def run_program(path: str, arguments: Sequence[str], seconds: float) -> En
         stdout=PIPE,
         stderr=STDOUT,
         cwd="/",
-        env={"PATH": os.pathsep.join(SEARCH), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"},
+        env={"PATH": os.pathsep.join(SEARCH), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(env or {})},
         start_new_session=True,
     )
     kept = bytearray()

@@ -1,0 +1,252 @@
+"""Reads the four sets of kind `registry` in the order that removes the races of starting and stopping.
+
+Heartbeats and consumers; registry and tasks (in one snapshot where one database has both, else tasks before and after
+it); heartbeats; consumers. Who comes registers first, who goes deregisters last: what beats or listens before and after
+a look at the registry, and is not in it, is neither coming nor going (measurement.md §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from sentinel.adapters.columns import prove_columns
+from sentinel.adapters.consumer_reader import ListenerPlaces, find_other_keys, find_streams, read_listeners
+from sentinel.adapters.postgres import PostgresClient, Query
+from sentinel.adapters.redis import RedisClient
+from sentinel.adapters.registry_file import AgentFile, read_file
+from sentinel.adapters.registry_queries import MAX_AGENTS, AgentTable, Statement, TaskWork, read_table_row
+from sentinel.adapters.registry_store import AgentStore, BeatStore, Troubles, read_beats, read_store, refuse_type
+from sentinel.adapters.relation import Relation, find_scans, prove_visible, refuse_large_scan
+from sentinel.core.capability import Demand, read_capabilities
+from sentinel.core.registration import ACTIVE, Agent, FileAge, Registration, merge
+from sentinel.core.registry import Beats, Census, Listeners, Work
+from sentinel.errors import NotMeasurable, SubjectError
+
+PROVE_EVERY = 60.0
+REFRESH_EVERY = 10.0
+_CHEAP = 5000.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the sets are. `statuses`: status text in lower case → canonical status."""
+
+    agents: AgentTable | AgentStore | AgentFile
+    statuses: Mapping[str, str]
+    tasks: TaskWork | None = None
+    beats: BeatStore | None = None
+    consumers: ListenerPlaces | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is asked less often than every run: proofs, names of streams, completed tasks by agent."""
+
+    streams: list[bytes] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+    done_since: str = ""
+    tasks_trouble: SubjectError | None = None
+    ran: dict[str, float] = field(default_factory=dict)
+
+    def is_due(self, what: str, every: float, now: float) -> bool:
+        """Whether `what` was last done `every` seconds ago or never; monotonic."""
+        return what not in self.ran or now - self.ran[what] >= every
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The census, and what the finding needs beside it."""
+
+    census: Census
+    unmapped: Mapping[str, int] = field(default_factory=dict)
+    troubles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    file: FileAge | None = None
+    truncated: bool = False
+
+
+@dataclass(slots=True)
+class Reader:
+    """One run: clients, what is remembered, the clocks (monotonic and Unix seconds), troubles as they come up."""
+
+    sources: Sources
+    database: PostgresClient | None
+    bus: RedisClient | None
+    memory: Memory
+    monotonic: float
+    clock: float
+    troubles: Troubles = field(default_factory=dict)
+    file: FileAge | None = None
+
+    async def read(self) -> Reading:
+        """All sets, in order. Raises TargetError when the registry itself, or a server, can't be read."""
+        beats_before = await self._read_beats()
+        before = await self._read_listeners()
+        rows, now, work, demands = await self._read_registry()
+        beats = await self._read_beats()
+        after = await self._read_listeners()
+        agents = merge(rows[:MAX_AGENTS], self.sources.statuses)
+        if after is not None:
+            after = await self._without_other_keys(after, agents)
+        unmapped: dict[str, int] = {}
+        for row in rows:
+            if row.status not in self.sources.statuses:
+                unmapped[row.status] = unmapped.get(row.status, 0) + 1
+        census = Census(agents, now, beats_before, beats, before, after, work, demands)
+        return Reading(census, unmapped, self.troubles, self.file, len(rows) >= MAX_AGENTS)
+
+    # --- the bus ---------------------------------------------------------------------------------
+
+    async def _read_beats(self) -> Beats | None:
+        store = self.sources.beats
+        if store is None:
+            return None
+        bus = self._bus()
+        return await self._guard("heartbeats", "heartbeats", lambda: read_beats(bus, store))
+
+    async def _read_listeners(self) -> Listeners | None:
+        """Consumers of the streams; the list of streams itself is read again every 10 s."""
+        places, memory = self.sources.consumers, self.memory
+        if places is None:
+            return None
+        bus = self._bus()
+        if memory.is_due("streams", REFRESH_EVERY, self.monotonic):
+            memory.streams = await find_streams(bus, places.streams)
+            memory.ran["streams"] = self.monotonic
+        listeners, troubles = await read_listeners(bus, memory.streams, places)
+        self.troubles.update(troubles)
+        return listeners
+
+    async def _without_other_keys(self, after: Listeners, agents: Mapping[str, Agent]) -> Listeners:
+        """An agent whose stream's key holds something else is not judged, and that is said."""
+        places = self.sources.consumers
+        if places is None:
+            return after
+        active = [name for name, agent in agents.items() if agent.status == ACTIVE]
+        others = await find_other_keys(self._bus(), self.memory.streams, places.streams, active)
+        for agent, kind in others.items():
+            remedy = "the platform can't publish to it: rename the key, or delete it when nothing needs it"
+            self.troubles[f"stream of {agent:.60}"] = (f"its key is of type {kind}", remedy)
+        return replace(after, unjudged={**after.unjudged, **others})
+
+    def _bus(self) -> RedisClient:
+        if self.bus is None:
+            raise NotMeasurable("no Redis resource for this check", "name one as bus")
+        return self.bus
+
+    async def _guard(self, subject: str, option: str, work: Callable[[], Awaitable[T]]) -> T | None:
+        """What can't be read for a reason of its own is left out and told; the other sets are compared."""
+        try:
+            return await work()
+        except SubjectError as error:
+            self.troubles[subject] = refuse_type(error, option)
+            return None
+
+    # --- registry and tasks ----------------------------------------------------------------------
+
+    async def _read_registry(self) -> tuple[list[Registration], float, list[Work], list[Demand]]:
+        source = self.sources.agents
+        if isinstance(source, AgentTable):
+            return await self._read_table(source)
+        before, _ = await self._read_tasks_alone()
+        if isinstance(source, AgentStore):
+            rows, now, troubles = await read_store(self._bus(), source)
+        else:
+            rows, self.file, troubles = await read_file(source)
+            now = self.clock
+        self.troubles.update(troubles)
+        after, demands = await self._read_tasks_alone()
+        return rows, now, _in_both(before, after), demands
+
+    async def _read_table(self, table: AgentTable) -> tuple[list[Registration], float, list[Work], list[Demand]]:
+        """Registry rows, open work, demands: one snapshot, so that a task never names an agent of a later instant."""
+        client, tasks = self._database(), self.sources.tasks
+        await self._prove(client, table)
+        async with client.snapshot() as query:
+            agents = await query(table.select.sql, table.select.params)
+            work, demands = await self._read_tasks(query, tasks)
+        await self._refresh_done(client)
+        return [read_table_row(row) for row in agents], agents[0]["now"] if agents else self.clock, work, demands
+
+    async def _read_tasks_alone(self) -> tuple[list[Work], list[Demand]]:
+        if self.sources.tasks is None:
+            return [], []
+        client = self._database()
+        await self._prove(client, None)
+        async with client.snapshot() as query:
+            found = await self._read_tasks(query, self.sources.tasks)
+        await self._refresh_done(client)
+        return found
+
+    async def _read_tasks(self, query: Query, tasks: TaskWork | None) -> tuple[list[Work], list[Demand]]:
+        if tasks is None:
+            return [], []
+        if self.memory.tasks_trouble is not None:
+            self.troubles["tasks"] = (self.memory.tasks_trouble.message, self.memory.tasks_trouble.guidance)
+            return [], []
+        work = await query(tasks.work.sql, tasks.work.params)
+        demands = await query(tasks.demands.sql, tasks.demands.params) if tasks.demands else []
+        return (
+            [Work(row["agent"], row["n"], tuple(row["sample"])) for row in work],
+            [Demand(read_capabilities(row["required"]), row["n"], tuple(row["sample"])) for row in demands],
+        )
+
+    async def _prove(self, client: PostgresClient, table: AgentTable | None) -> None:
+        """Once a minute: do we see the rows, and can the task table be polled? Raises NotMeasurable with the remedy."""
+        memory, tasks = self.memory, self.sources.tasks
+        if not memory.is_due("proof", PROVE_EVERY, self.monotonic):
+            return
+        if table is not None:
+            await prove_visible(client.query, Relation.of(table.table))
+            await prove_columns(client.query, table.table, table.columns, table.times)
+        if tasks is not None:
+            memory.tasks_trouble = await _find_trouble(client, tasks)
+        memory.ran["proof"] = self.monotonic
+
+    async def _refresh_done(self, client: PostgresClient) -> None:
+        """Completed tasks by agent, every 10 s: all of them where that is cheap, else those of the lookback."""
+        tasks, memory = self.sources.tasks, self.memory
+        if tasks is None or memory.tasks_trouble is not None:
+            return
+        if not memory.is_due("done", REFRESH_EVERY, self.monotonic):
+            return
+        cheap = await _is_cheap(client, tasks.done_ever)
+        statement = tasks.done_ever if cheap else tasks.done
+        memory.done = {row["agent"]: row["n"] for row in await client.query(statement.sql, statement.params)}
+        memory.done_since = "ever" if cheap else "lookback"
+        memory.ran["done"] = self.monotonic
+
+    def _database(self) -> PostgresClient:
+        if self.database is None:
+            raise NotMeasurable("no PostgreSQL resource for this check", "name one as database")
+        return self.database
+
+
+async def _find_trouble(client: PostgresClient, tasks: TaskWork) -> SubjectError | None:
+    """What is wrong with the task table alone; the registry is compared without it."""
+    try:
+        await prove_visible(client.query, Relation.of(tasks.table))
+        await prove_columns(client.query, tasks.table, tasks.columns, tasks.times)
+    except SubjectError as error:
+        return error
+    for statement in (tasks.work, tasks.demands):
+        if statement is not None:
+            await refuse_large_scan(client.query, statement.sql, dict(statement.params), tasks.indexed)
+    return None
+
+
+async def _is_cheap(client: PostgresClient, statement: Statement) -> bool:
+    scans = await find_scans(client.query, statement.sql, dict(statement.params))
+    return all(scan.cost <= _CHEAP for scan in scans)
+
+
+def _in_both(before: Sequence[Work], after: Sequence[Work]) -> list[Work]:
+    """Work that was there before the registry was read and still was after it: neither just given nor just done."""
+    known = {work.agent: work for work in before}
+    found: list[Work] = []
+    for work in after:
+        if (first := known.get(work.agent)) is not None:
+            found.append(Work(work.agent, min(work.count, first.count), work.sample))
+    return found

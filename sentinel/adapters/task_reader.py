@@ -1,0 +1,206 @@
+"""Reading tasks: proofs that a poll sees everything and costs little, the commit horizon, the tracker's snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.relation import Query, Relation, explain, prove_visible, quote_name, refuse_large_scan
+from sentinel.adapters.task_queries import HORIZON, TYPE_OF, TaskStatements
+from sentinel.core.assignment import SHOWN_WITHIN, Horizon
+from sentinel.core.fairness import Spread, TenantWait
+from sentinel.core.open_tasks import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
+from sentinel.errors import NotMeasurable, SubjectError
+
+AFFORDABLE = 25_000.0
+"""Planner cost of a statement that runs twice a minute at most; about 50 ms when its pages are cached."""
+SCAN_LIMIT = 5_000.0
+_INSTANT = timedelta(microseconds=1)
+
+
+# --- proofs -------------------------------------------------------------------------------------
+
+
+async def prove_readable(query: Query, statements: TaskStatements, now: datetime) -> None:
+    """Do we see the rows, and is there an index on the time of creation? Raises NotMeasurable with the remedy."""
+    await prove_visible(query, Relation.of(statements.table.table))
+    # so narrow that any index on it is chosen
+    params = statements.within(now - timedelta(milliseconds=1), now, limit=1)
+    for sql in (statements.settle, statements.stages):
+        if sql:
+            await refuse_large_scan(query, sql, params, statements.table.created_at)
+
+
+async def prove_followable(query: Query, statements: TaskStatements, now: datetime) -> str:
+    """Can tasks be looked up by id, and new ones by time? The type of the id column. Raises as `prove_readable`."""
+    tasks, relation = statements.table, Relation.of(statements.table.table)
+    params = statements.within(now - timedelta(milliseconds=1), now, limit=1)
+    await refuse_large_scan(query, statements.arrivals, params, tasks.created_at)
+    found = await query(TYPE_OF, {"schema": relation.schema, "name": relation.name, "column": tasks.id})
+    if not found:
+        raise SubjectError(
+            f"no such column: {tasks.id} of {tasks.table}", "name the column of the task's id: columns.id"
+        )
+    type_ = str(found[0]["type"])
+    await _refuse_lookup(query, statements, type_)
+    return type_
+
+
+async def _refuse_lookup(query: Query, statements: TaskStatements, type_: str) -> None:
+    empty: list[str] = []
+    params = {**statements.looking_up(empty), "limit": 1}
+    for node in await explain(query, statements.sights(type_), params):
+        if node["Node Type"] == "Seq Scan" and node["Total Cost"] > SCAN_LIMIT:
+            relation = Relation(node.get("Schema", "public"), node["Relation Name"])
+            column = quote_name(statements.table.id)
+            raise NotMeasurable(
+                f"refused to poll: {relation.schema}.{relation.name} has no usable index on {statements.table.id}"
+                f" (planner cost {node['Total Cost']:.0f})",
+                f"CREATE INDEX CONCURRENTLY ON {relation} ({column});".replace("%%", "%"),
+            )
+
+
+async def find_reach(
+    query: Query, sql: str, params: Callable[[float], dict[str, Any]], seconds: float, least: float = 60.0
+) -> float:
+    """For how many seconds back `sql` is affordable by its plan: `seconds`, or a half, a quarter … of it."""
+    while seconds > least:
+        root, *_ = await explain(query, sql, params(seconds))
+        if root["Total Cost"] <= AFFORDABLE:
+            break
+        seconds = max(least, seconds / 2)
+    return seconds
+
+
+async def find_reaches(
+    query: Query, statements: TaskStatements, now: datetime, lookback: float, window: float
+) -> tuple[dict[str, float], str]:
+    """How far back open tasks, throughput and tenants are looked at, in seconds; the index to advise when it is less.
+
+    The throughput of an hour is of tasks created in the lookback.
+    """
+    reach = {
+        "open": await find_reach(query, statements.open, partial(statements.back, now), lookback),
+        "throughput": await find_reach(query, statements.throughput, partial(statements.back, now), lookback),
+    }
+    if statements.tenants:
+        since = partial(statements.back, now, oldest=now - timedelta(seconds=reach["open"]))
+        reach["tenants"] = await find_reach(query, statements.tenants, since, min(window, lookback))
+    return reach, await _advise_open_index(query, statements, now) if reach["open"] < lookback else ""
+
+
+async def _advise_open_index(query: Query, statements: TaskStatements, now: datetime) -> str:
+    """The index that makes open tasks cheap to find, for the table that is really read."""
+    nodes = await explain(query, statements.open, statements.back(now, 60.0))
+    found = (Relation(n.get("Schema", "public"), n["Relation Name"]) for n in nodes if "Relation Name" in n)
+    table = next(found, Relation.of(statements.table.table))
+    created, assigned = quote_name(statements.table.created_at), quote_name(statements.table.assigned_at)
+    return f"CREATE INDEX CONCURRENTLY ON {table} ({created}) WHERE {assigned} IS NULL;".replace("%%", "%")
+
+
+# --- readings -----------------------------------------------------------------------------------
+
+
+async def read_horizon(query: Query, readonly_roles: Sequence[str]) -> tuple[Horizon, str]:
+    """The horizon by a statement of its own: the windows need a snapshot that is younger than it. And its holder."""
+    row = (await query(HORIZON, {"readonly_roles": list(readonly_roles)}))[0]
+    if not row["sees_all"]:
+        raise NotMeasurable(
+            "blind: without pg_monitor the transactions of others, and so the commit horizon, can't be seen",
+            f"GRANT pg_monitor TO {quote_name(row['role']).replace('%%', '%')};",
+        )
+    return Horizon(row["now"], row["horizon"]), row["holder"] or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """A window that was read in front of the horizon, and how many tasks it had then."""
+
+    start: datetime
+    end: datetime
+    counted: int
+
+
+async def read_poll(
+    client: PostgresClient,
+    statements: TaskStatements,
+    id_type: str,
+    tracker: Tracker,
+    horizon: Horizon,
+    lookback: float | None,
+) -> tuple[Poll, Recount | None]:
+    """One snapshot: arrivals since the floor, the followed tasks by id; with `lookback`, open ones from before it."""
+    asked = tracker.to_look_up()
+    start = horizon.exact if tracker.floor is None else datetime.fromtimestamp(tracker.floor, UTC)
+    async with client.snapshot() as query:
+        arrivals = await query(statements.arrivals, statements.within(start, horizon.now, limit=MAX_ARRIVALS + 1))
+        lookup = statements.sights(id_type)
+        sights = await query(lookup, statements.looking_up(asked)) if asked else []
+        backlog: list[dict[str, Any]] = []
+        if lookback is not None:
+            earlier = statements.within(start - timedelta(seconds=lookback), start, limit=MAX_OPEN)
+            backlog = await query(statements.backlog, earlier)
+        taken, floor = _advance(arrivals, start, horizon)
+        recount, untracked = None, 0
+        is_provisional = floor > horizon.exact - timedelta(seconds=SHOWN_WITHIN) and floor > start
+        if is_provisional or _is_crowd(arrivals):
+            counted = (await query(statements.count, statements.within(start, floor)))[0]["n"]
+            recount = Recount(start, floor, counted) if is_provisional else None
+            untracked = counted - len(taken) if _is_crowd(arrivals) else 0
+    poll = Poll(
+        [_sight(row) for row in taken],
+        asked,
+        [_sight(row) for row in sights],
+        final=horizon.exact.timestamp() - SHOWN_WITHIN,
+        due=horizon.capped.timestamp(),
+        floor=floor.timestamp(),
+        backlog=[_sight(row) for row in backlog],
+        untracked=max(0, untracked),
+    )
+    return poll, recount
+
+
+def _is_crowd(arrivals: Sequence[dict[str, Any]]) -> bool:
+    """More tasks of one instant than a poll may read: one INSERT of very many rows."""
+    return len(arrivals) > MAX_ARRIVALS and arrivals[0]["created"] == arrivals[-1]["created"]
+
+
+def _advance(
+    arrivals: list[dict[str, Any]], start: datetime, horizon: Horizon
+) -> tuple[list[dict[str, Any]], datetime]:
+    """The rows to take in, and the floor after them: behind the horizon, and not beyond what was read."""
+    floor = max(start, horizon.capped - timedelta(seconds=SHOWN_WITHIN + OVERLAP))
+    if len(arrivals) <= MAX_ARRIVALS:
+        return arrivals, floor
+    last = arrivals[-1]["created"]
+    if _is_crowd(arrivals):
+        return arrivals[:-1], datetime.fromtimestamp(last, UTC) + _INSTANT
+    return [row for row in arrivals if row["created"] < last], min(floor, datetime.fromtimestamp(last, UTC))
+
+
+def _sight(row: dict[str, Any]) -> Sight:
+    return Sight(
+        row["id"],
+        row["queue"],
+        row["class"],
+        row["state"],
+        row["created"],
+        row["assigned"],
+        row["latency"],
+        row["created"] + row["age"],
+    )
+
+
+def read_spread(rows: Sequence[dict[str, Any]]) -> Spread:
+    """Tenants' waits as the statement `tenants` gives them."""
+    if not rows:
+        return Spread()
+    first = rows[0]
+    worst = [TenantWait(row["tenant"], row["p90"], row["mean"], row["n"], row["waiting"]) for row in rows]
+    return Spread(
+        first["tenants"], first["tasks"], first["best"], first["waited"], first["means"], first["squares"], worst
+    )

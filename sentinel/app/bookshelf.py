@@ -1,0 +1,158 @@
+"""Runbooks on this platform: where they lie, what their parameters are here, which incident a run belongs to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sentinel.config import Configuration, shipped_folder
+from sentinel.core.model import Check, Incident, Status
+from sentinel.errors import Problem
+from sentinel.runbook.book import Parameter, Runbook
+from sentinel.runbook.shelf import Shelf, read_shelf
+from sentinel.store import CheckView, Reader
+from sentinel.store.runbook import CONDITIONS_KEY, runbook_of
+
+
+def open_shelf(folder: Path) -> Shelf:
+    """Runbooks beside the configuration (`runbooks/` in it) come before the shipped ones, and replace them by name."""
+    return read_shelf(shipped_folder("runbooks"), folder / "runbooks")
+
+
+def find_runbook(shelf: Shelf, check: Check, detail: str) -> str:
+    """What the check's configuration names, else what is on the shelf for its kind and this finding."""
+    return check.runbook or shelf.find_for_check(check.kind, check.component, detail)
+
+
+def find_missing(configuration: Configuration, shelf: Shelf) -> list[Problem]:
+    """Checks whose configuration names a runbook that does not exist."""
+    return [
+        Problem(
+            check.source.rpartition(":")[0],
+            int(check.source.rpartition(":")[2] or 0),
+            f"{check.name}.runbook",
+            f"there is no runbook {check.runbook!r}",
+            f"leave it out: {shelf.find_for_check(check.kind) or 'none'} is for every {check.kind}",
+        )
+        for check in configuration.checks
+        if check.runbook and check.runbook not in shelf.books
+    ]
+
+
+def describe_conditions(shelf: Shelf) -> dict[str, str]:
+    """What the daemon remembers for those who only read its store: condition → runbook."""
+    return {CONDITIONS_KEY: json.dumps(shelf.list_conditions())}
+
+
+def known_names(configuration: Configuration) -> dict[str, list[str]]:
+    """The names that a given parameter may have, by type."""
+    supervised = [f"{component.name}.process" for component in configuration.components if component.driver]
+    return {
+        "component": [component.name for component in configuration.components],
+        "check": [*(check.name for check in configuration.checks), *supervised],
+        "resource": list(configuration.resources),
+    }
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+
+def find_values(
+    book: Runbook, configuration: Configuration, incident: Incident | None, given: Mapping[str, str]
+) -> dict[str, str]:
+    """Values of parameters that nobody gave, from the incident and the configuration, by each parameter's sources."""
+    place = _Place(configuration, incident, given.get("component", ""))
+    found: dict[str, str] = {}
+    for parameter in book.parameters:
+        value = place.find(parameter)
+        if value:
+            found[parameter.name] = value
+    return found
+
+
+class _Place:
+    """What is known where a runbook is to run: the configuration, and perhaps an incident or a component."""
+
+    def __init__(self, configuration: Configuration, incident: Incident | None, component: str) -> None:
+        self._configuration = configuration
+        self._incident = incident
+        self._component = component or (incident.component if incident else "")
+
+    def find(self, parameter: Parameter) -> str:
+        """The first source that gives a fitting value, or ""."""
+        if parameter.type == "incident":
+            return self._incident.id if self._incident else ""
+        for source in parameter.sources:
+            value = self._ask(*source.split("."))
+            if value and re.fullmatch(parameter.pattern, value):
+                return value
+        return ""
+
+    def _ask(self, what: str, *rest: str) -> str:
+        if what == "incident":
+            return self._component
+        if what == "resource":
+            return self._resource(rest[0])
+        check = self._check(rest[0])
+        if check is None:
+            return ""
+        return check.name if what == "kind" else _option(check.options, rest[1:])
+
+    def _check(self, kind: str) -> Check | None:
+        """Of a kind: the incident's own check, one of its component, else the first."""
+        checks = [check for check in self._configuration.checks if check.kind == kind]
+        own = self._incident.check if self._incident else ""
+        return max(checks, key=lambda check: (check.name == own, check.component == self._component), default=None)
+
+    def _resource(self, type_: str) -> str:
+        """Of a type: one that the incident's check asks, else the first."""
+        fitting = [name for name, resource in self._configuration.resources.items() if resource.type == type_]
+        own = self._incident.check if self._incident else ""
+        asked = next(
+            (set(check.resources.values()) for check in self._configuration.checks if check.name == own), set()
+        )
+        return next((name for name in fitting if name in asked), fitting[0] if fitting else "")
+
+
+def _option(options: Any, path: Sequence[str]) -> str:
+    """The text of a nested option, or ""."""
+    value = options
+    for name in path:
+        value = getattr(value, name, None)
+    return str(value) if isinstance(value, str | int) else ""
+
+
+# -- incidents ------------------------------------------------------------------------------------
+
+
+def find_incident(book: Runbook, given: Mapping[str, str], store: Reader) -> Incident | None:
+    """The open incident that a run of this runbook belongs to.
+
+    The one that a parameter names, else one of a component that a parameter names, else one that this
+    runbook is for; None rather than a wrong one.
+    """
+    incidents = sorted(store.incidents(open_only=True), key=_urgency)
+    types = {parameter.name: parameter.type for parameter in book.parameters}
+    named = [given[name] for name, type_ in types.items() if name in given and type_ in {"incident", "component"}]
+    if named:
+        return next((each for each in incidents if each.id in named or each.component in named), None)
+    views = {view.name: view for view in store.checks()}
+    fitting = [each for each in incidents if runbook_of(store, each) == book.name]
+    fitting += [each for each in incidents if _is_for(book, each, views.get(each.check))]
+    return next(iter(fitting), None)
+
+
+def _urgency(incident: Incident) -> tuple[bool, bool, int, float]:
+    """Not recovered before recovered, causes before what they block, the worst first, then the newest."""
+    opened = -incident.opened.timestamp()
+    return incident.recovered is not None, bool(incident.blocked_by), -Status(incident.status).rank, opened
+
+
+def _is_for(book: Runbook, incident: Incident, view: CheckView | None) -> bool:
+    applies = book.applies_to
+    if "exhausted" in applies.conditions and incident.exhausted:
+        return True
+    return incident.component in applies.components or (view is not None and view.kind in applies.kinds)

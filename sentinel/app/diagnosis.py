@@ -1,0 +1,171 @@
+"""Reading steps of runbooks that run by themselves when an incident opens: bounded, beside everything else.
+
+The pipeline puts an order `diagnose` into the transaction that announces the incident. Here it is carried out by a
+task of its own: with a deadline, a few at a time, so many an hour. It reads while halted, too: it changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from sentinel.app.bookshelf import find_runbook, find_values, open_shelf
+from sentinel.config import Configuration
+from sentinel.core.incident import Event
+from sentinel.core.model import Check, Finding, Incident, IncidentState, Order, Result
+from sentinel.core.quantity import format_duration
+from sentinel.engine.recorder import Recorder
+from sentinel.errors import ConfigurationError, SentinelError, UsageError
+from sentinel.runbook.act import Hands
+from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.run import Care, keep_reading, run_plan
+from sentinel.runbook.transcript import Record, Transcript, render_transcript
+from sentinel.store import Changes, Store
+
+log = structlog.get_logger()
+
+TOO_LATE = timedelta(minutes=10)
+MAX_LINES = 25
+MAX_TEXT = 16_000
+
+
+class Diagnosis:
+    """Carries out `diagnose` orders, and knows the shelf of runbooks."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        store: Store,
+        recorder: Recorder,
+        make_hands: Callable[[], Hands],
+        scrub: Callable[[Any], Any],
+        utcnow: Callable[[], datetime],
+    ) -> None:
+        self._configuration, self._store, self._recorder = configuration, store, recorder
+        self._make_hands, self._scrub, self._utcnow = make_hands, scrub, utcnow
+        self._tasks: dict[str, asyncio.Task[str]] = {}
+        self._begun: deque[datetime] = deque()
+        self.shelf = open_shelf(configuration().folder)
+
+    def reload(self) -> None:
+        """Read the runbooks anew. Broken ones change nothing: the old shelf stays."""
+        try:
+            self.shelf = open_shelf(self._configuration().folder)
+        except ConfigurationError as error:
+            log.error("runbooks_refused", problems=[str(problem) for problem in error.problems])
+
+    def runbook_of(self, check: Check, detail: str) -> str:
+        """The runbook for a check and its finding, or ""."""
+        return find_runbook(self.shelf, check, detail)
+
+    def is_wanted(self, check: Check, runbook: str) -> bool:
+        """The check's word counts first, then the runbook's, then the platform's."""
+        book = self.shelf.books.get(runbook)
+        if book is None or all(step.changes for step in book.steps):
+            return False
+        said = [word for word in (check.diagnose, book.diagnose) if word is not None]
+        return said[0] if said else self._configuration().runbooks.diagnose
+
+    async def carry_out(self, order: Order) -> str | None:
+        """Begin a diagnosis, or tell how it ended; None while it runs or waits for its turn."""
+        task = self._tasks.get(order.key)
+        if task is not None:
+            return self._conclude(order.key, task) if task.done() else None
+        refusal = self._refuse(order)
+        if refusal:
+            return refusal
+        if len(self._tasks) >= self._configuration().runbooks.concurrent:
+            return None
+        self._begun.append(self._utcnow())
+        self._tasks[order.key] = asyncio.create_task(self._diagnose(order))
+        return None
+
+    def _conclude(self, key: str, task: asyncio.Task[str]) -> str:
+        del self._tasks[key]
+        error = task.exception()
+        if error is not None:
+            log.error("diagnosis_raised", key=key, error=repr(error))
+        return f"failed: {error!r}" if error is not None else task.result()
+
+    def _refuse(self, order: Order) -> str:
+        now, limit = self._utcnow(), self._configuration().runbooks.per_hour
+        while self._begun and now - self._begun[0] > timedelta(hours=1):
+            self._begun.popleft()
+        if now - datetime.fromisoformat(str(order.payload["at"])) > TOO_LATE:
+            return "not diagnosed: too late"
+        if len(self._begun) >= limit:
+            return f"not diagnosed: {limit} diagnoses within an hour"
+        return ""
+
+    async def _diagnose(self, order: Order) -> str:
+        """Run the reading steps and put what they gave into the incident's timeline; the outcome."""
+        incident = self._store.incident(str(order.payload["incident"]))
+        if incident is None or incident.state is IncidentState.CLOSED:
+            return "not diagnosed: the incident is closed"
+        name = str(order.payload["runbook"])
+        try:
+            transcript = await self._read(name, incident)
+        except SentinelError as error:
+            await self._note(incident, Event("diagnosis", f"runbook {name} can't be run: {error.message}"), "")
+            return f"failed: {error.message}"
+        await self._note(incident, Event("diagnosis", summarize(transcript)), render_transcript(transcript, MAX_LINES))
+        return transcript.outcome
+
+    async def _read(self, name: str, incident: Incident) -> Transcript:
+        """At the deadline what was read so far is the transcript."""
+        configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
+        book = self.shelf.books[name]
+        plan = keep_reading(make_plan(book, {}, found=find_values(book, configuration, incident, {})))
+        try:
+            async with asyncio.timeout(configuration.runbooks.deadline):
+                return await run_plan(plan, self._make_hands(), Care(note=records.__setitem__))
+        except TimeoutError:
+            outcome = f"ended at its deadline of {format_duration(configuration.runbooks.deadline)}"
+            return _cut_short(plan, records, began, self._utcnow(), outcome)
+
+    async def _note(self, incident: Incident, event: Event, text: str) -> None:
+        evidence = {"runbook": event.text, "transcript": self._scrub(text)[:MAX_TEXT]} if text else {}
+        event = Event(event.kind, str(self._scrub(event.text)))
+        await self._recorder.record(Changes(events=[(incident.id, self._utcnow(), event, evidence)]))
+
+    async def close(self) -> None:
+        """End what runs. The orders stay, and are carried out after the next start if it comes soon."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+async def find_latest(
+    results: Sequence[tuple[Check, Result | None, Finding | None, Any, int]],
+    name: str,
+    now: datetime,
+    rerun: Callable[[Order], Awaitable[str]],
+) -> Finding | None:
+    """What a check of the daemon said within its last interval; what is older is asked for anew (None then)."""
+    known = next((row for row in results if row[0].name == name), None)
+    if known is None:
+        raise UsageError(f"there is no check {name!r}", "`sentinel check list` lists them")
+    check, result, finding, *_ = known
+    if result is not None and finding is not None and (now - result.started).total_seconds() <= 2 * check.every:
+        return finding
+    await rerun(Order("check", "", name))
+    return None
+
+
+def summarize(transcript: Transcript) -> str:
+    """One line: how much was learned, and which check said what."""
+    done = sum(record.outcome == "done" for record in transcript.records)
+    said = f"runbook {transcript.book}: {done} of {len(transcript.records)} reading steps answered"
+    bad = [record for record in transcript.records if record.detail.startswith(("down:", "degraded:"))]
+    return "; ".join([said, *(f"{record.act.removeprefix('check ')} is {record.detail}"[:160] for record in bad[:2])])
+
+
+def _cut_short(plan: Plan, records: dict[int, Record], began: datetime, ended: datetime, outcome: str) -> Transcript:
+    steps = enumerate(plan.steps)
+    kept = tuple(records.get(n, Record(step.name, str(step.run), step.changes, "not reached")) for n, step in steps)
+    return Transcript(plan.book.name, plan.book.title, plan.parameters, False, began, ended, outcome, kept)

@@ -1,0 +1,105 @@
+"""Runs of runbooks that can be resumed: each step is in the store before it begins and when it ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sentinel.adapters.process import read_start_id
+from sentinel.app.wiring import utcnow
+from sentinel.core.incident import Event
+from sentinel.errors import ActionRefused, UsageError
+from sentinel.log import Redaction
+from sentinel.runbook.act import Hands
+from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.run import Care, Question, run_plan
+from sentinel.runbook.shelf import Shelf, digest_plan
+from sentinel.runbook.transcript import Record, Transcript, render_transcript
+from sentinel.store import Changes
+from sentinel.store.document import to_json
+from sentinel.store.runbook import RUNNING, RunbookRun
+from sentinel.store.sqlite import SqliteStore
+
+INTERRUPTED = "interrupted"
+MAX_TEXT = 16_000
+MAX_LINES = 25
+
+
+def begin_run(plan: Plan, actor: str, incident: str) -> RunbookRun:
+    """A run that has not done anything yet."""
+    now = utcnow()
+    run_id = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{plan.book.name}"
+    return RunbookRun(
+        id=run_id,
+        book=plan.book.name,
+        began=now,
+        state=RUNNING,
+        actor=actor,
+        digest=digest_plan(plan),
+        pid=os.getpid(),
+        start_id=read_start_id(os.getpid()) or "",
+        incident=incident,
+        parameters=plan.parameters,
+    )
+
+
+def state_of(run: RunbookRun) -> str:
+    """How a run stands: one whose process is gone without a word was interrupted."""
+    if run.state != RUNNING:
+        return run.state
+    return RUNNING if run.start_id and read_start_id(run.pid) == run.start_id else INTERRUPTED
+
+
+def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, Plan]:
+    """An ended or interrupted run as it goes on in this process, with its plan.
+
+    Raises ActionRefused while another process runs it, and UsageError when there is nothing to resume or
+    the runbook was changed since.
+    """
+    state = state_of(run)
+    if state == RUNNING:
+        raise ActionRefused(f"{run.id} is still running (pid {run.pid})", "wait for its end, or end that process")
+    if state == "done":
+        raise UsageError(f"{run.id} is done: there is nothing to resume", "`sentinel runbook run` begins a new one")
+    again = f"begin anew: sentinel runbook run {run.book}"
+    if run.book not in shelf.books:
+        raise UsageError(f"there is no runbook {run.book!r} any more", again)
+    plan = make_plan(shelf.books[run.book], run.parameters)
+    if digest_plan(plan) != run.digest:
+        raise UsageError(f"the runbook {run.book} was changed since {run.id}: its steps are others", again)
+    mine = begin_run(plan, actor, run.incident)
+    return replace(run, state=RUNNING, actor=actor, pid=mine.pid, start_id=mine.start_id), plan
+
+
+async def perform(
+    store: SqliteStore, run: RunbookRun, plan: Plan, hands: Hands, confirm: Question, repeat: Question
+) -> Transcript:
+    """Run or go on with a run, keeping every step; the transcript begins with the run, not with its resumption."""
+    kept = run
+    store.save_run(kept)
+
+    def note(number: int, record: Record) -> None:
+        nonlocal kept
+        kept = replace(kept, steps={**kept.steps, str(number): to_json(record)})
+        store.save_run(kept)
+
+    earlier = {int(number): _read_record(document) for number, document in run.steps.items()}
+    transcript = await run_plan(plan, hands, Care(confirm, repeat, note, earlier))
+    store.save_run(replace(kept, state=transcript.outcome, ended=utcnow()))
+    return replace(transcript, began=run.began)
+
+
+def _read_record(document: Mapping[str, Any]) -> Record:
+    return Record(**document)
+
+
+def append_transcript(
+    store: SqliteStore, incident: str, transcript: Transcript, secrets: frozenset[str], at: datetime
+) -> None:
+    """What was done by hand belongs into the incident's timeline."""
+    event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")
+    text = Redaction(secrets).scrub(render_transcript(transcript, MAX_LINES))
+    store.commit(Changes(events=[(incident, at, event, {"transcript": text[:MAX_TEXT]})]))

@@ -1,0 +1,129 @@
+"""Commands that move the platform: start, stop, restart, reload; and the breaker of automation."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sentinel.app.hands import close_breaker as close_automation_breaker
+from sentinel.app.hands import command_component, move_platform
+from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.cli.tables import clean
+from sentinel.errors import ActionRefused
+
+Steps = Sequence[Mapping[str, str]]
+
+
+def start(arguments: Arguments) -> int:
+    """`sentinel start`"""
+    return _move(arguments, "start")
+
+
+def stop(arguments: Arguments) -> int:
+    """`sentinel stop`"""
+    return _move(arguments, "stop")
+
+
+def restart(arguments: Arguments) -> int:
+    """`sentinel restart`"""
+    return _move(arguments, "restart")
+
+
+def reload(arguments: Arguments) -> int:
+    """`sentinel reload`"""
+    _, store = open_store(arguments, writable=True)
+    outcome = asyncio.run(command_component(store, "reload", arguments.component, arguments.reason))
+    return _conclude(arguments, outcome, [])
+
+
+def close_breaker(arguments: Arguments) -> int:
+    """`sentinel breaker close`"""
+    _, store = open_store(arguments, writable=True)
+    return _conclude(arguments, asyncio.run(close_automation_breaker(store, arguments.reason)), [])
+
+
+def _move(arguments: Arguments, action: str) -> int:
+    _, store = open_store(arguments, writable=True)
+    if not arguments.component and action != "start":
+        _ask(arguments, f"{action} every component that sentinel can act upon?")
+    seen: list[Mapping[str, str]] = []
+
+    def keep(steps: Steps) -> None:
+        seen[:] = steps
+
+    with _Progress(quiet=arguments.json) as progress:
+        outcome = asyncio.run(
+            move_platform(store, action, arguments.component, arguments.reason, _both(keep, progress.show))
+        )
+    return _conclude(arguments, outcome, seen)
+
+
+def _both(*calls: Callable[[Steps], None]) -> Callable[[Steps], None]:
+    def call(steps: Steps) -> None:
+        for each in calls:
+            each(steps)
+
+    return call
+
+
+def _ask(arguments: Arguments, question: str) -> None:
+    if arguments.yes:
+        return
+    if not sys.stdin.isatty():
+        raise ActionRefused(f"{question} nobody is there to ask", "add --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise ActionRefused("not confirmed: nothing was done")
+
+
+def _conclude(arguments: Arguments, outcome: str, steps: Steps) -> int:
+    if arguments.json:
+        print_json({"outcome": outcome, "steps": list(steps)})
+    else:
+        print(clean(outcome))
+    return 75 if outcome.startswith("refused") else 2 if outcome.startswith("failed") else 0
+
+
+class _Progress:
+    """The steps as a table that grows in a terminal; one line for each finished step elsewhere, on stderr."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._quiet = quiet
+        self._live = Live(console=console, refresh_per_second=5) if console.is_terminal and not quiet else None
+        self._told = 0
+
+    def __enter__(self) -> _Progress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, steps: Steps) -> None:
+        """The steps so far."""
+        if self._live is not None:
+            self._live.update(_table(steps))
+        elif not self._quiet:
+            done = [step for step in steps if step["outcome"] != "…"]
+            for step in done[self._told :]:
+                print(f"{step['action']} {clean(step['component'])}: {clean(step['outcome'])}", file=sys.stderr)
+            self._told = len(done)
+
+
+def _table(steps: Steps) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for column in ("", "component", "outcome"):
+        table.add_column(column, overflow="fold")
+    for step in steps:
+        bad = step["outcome"].startswith(("failed", "refused"))
+        style = "bold red" if bad else "dim" if step["outcome"] == "…" else "green"
+        table.add_row(step["action"], clean(step["component"]), Text(clean(step["outcome"]), style=style))
+    return table

@@ -1,0 +1,84 @@
+"""The coordinator of one machine, on the embedded store: one member owns all shards under a growing epoch.
+
+A second daemon that gets past the lock of the state folder takes over with a newer epoch: the first one is fenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from sentinel.coordination import ClaimPolicy, Member, Placement, Refused, View
+from sentinel.core.incident import Event
+from sentinel.core.model import Attempt
+from sentinel.errors import ActionRefused
+from sentinel.store import Changes, Fence, Store
+
+
+class Writer(Protocol):
+    """The one thread that writes to the store."""
+
+    async def record(self, changes: Changes) -> None:
+        """Commit, or keep for later while the disk fails."""
+        ...
+
+    async def call(self, function: Callable[[], Any]) -> Any:
+        """Run a function of the store after everything that was recorded before."""
+        ...
+
+
+class LocalCoordinator:
+    """All shards are ours, until somebody joins after us."""
+
+    def __init__(self, store: Store, writer: Writer, utcnow: Callable[[], datetime]) -> None:
+        self._store = store
+        self._writer = writer
+        self._utcnow = utcnow
+        self._me = Member("", utcnow())
+        self._epoch = 0
+
+    async def start(self, me: Member) -> None:
+        """Take every shard under a new epoch."""
+        self._me = me
+        self._epoch = await self._call(lambda: self._store.join(me.id, me.started))
+
+    async def tick(self, want: Placement) -> View:
+        """Whether our epoch is still the newest; StateError when the store can't be asked."""
+        newest = await self._call(lambda: self._store.newest_epoch(self._me.id, self._utcnow()))
+        owned = dict.fromkeys(range(want.shards), self._epoch)
+        since = dict.fromkeys(owned, self._me.started)
+        if newest == self._epoch:
+            return View((self._me.id,), owned, since)
+        reason = f"another sentinel has taken over this state (epoch {newest}, ours {self._epoch})"
+        return View((self._me.id,), owned, since, ok=False, reason=reason)
+
+    async def release(self, watermarks: Mapping[int, str]) -> None:
+        """Note how far each shard was worked through; nobody else takes them."""
+        await self._call(lambda: self._store.set_watermarks(watermarks))
+
+    async def claim_attempt(
+        self, attempt: Attempt, shard: int, policy: ClaimPolicy, events: Sequence[Event] = ()
+    ) -> Attempt | Refused:
+        """One transaction with full sync: fence, cap and number are checked where they are written."""
+        claimed = replace(attempt, epoch=self._epoch)
+        fence = Fence(self._me.id, self._epoch, shard, policy.max_attempts, policy.concurrent)
+        try:
+            await self._call(lambda: self._store.claim_attempt(claimed, fence))
+        except ActionRefused as refusal:
+            return Refused(refusal.message)
+        await self._writer.record(Changes(events=[(attempt.incident, attempt.intended, event, {}) for event in events]))
+        return claimed
+
+    async def finish_attempt(self, attempt: Attempt, events: Sequence[Event] = ()) -> None:
+        """Outcome and timeline in one transaction, later if the disk fails now."""
+        now = self._utcnow()
+        lines: list[tuple[str, datetime, Event, Mapping[str, Any]]] = [
+            (attempt.incident, now, event, {}) for event in events
+        ]
+        await self._writer.record(Changes(attempts=[attempt], events=lines))
+
+    async def _call(self, function: Callable[[], Any]) -> Any:
+        waiting: Awaitable[Any] = self._writer.call(function)
+        return await waiting

@@ -1,0 +1,176 @@
+"""What `task_assignment` remembers: watermarks, totals, followed tasks. They move together, with no await between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sentinel.core.assignment import (
+    ASIDE,
+    OUTCOMES,
+    STAGE_BOUNDS,
+    Buckets,
+    Horizon,
+    QueueTotals,
+    Recent,
+    StageTotals,
+    Window,
+)
+from sentinel.core.fairness import Spread
+from sentinel.core.open_tasks import Bounds, Tally, Tracker
+
+MAX_QUEUES = 50
+OTHER = "_other_"
+Rows = Sequence[Mapping[str, Any]]
+
+
+class AssignmentState:
+    """Watermarks and totals. Both move together, in memory and in the document: each task is counted once."""
+
+    def __init__(self, document: dict[str, Any] | None = None) -> None:
+        known = document or {}
+        self.settled_to = _instant(known.get("settled_to"))
+        self.observed_to = _instant(known.get("observed_to"))
+        self.staged_to = _instant(known.get("staged_to"))
+        self.bounds: list[float] = known.get("bounds", [])
+        self.queues = {name: QueueTotals(**totals) for name, totals in known.get("queues", {}).items()}
+        self.aside: dict[str, int] = {**dict.fromkeys(ASIDE, 0), **known.get("aside", {})}
+        self.late_arrivals: int = known.get("late_arrivals", 0)
+        self.recounts: list[tuple[datetime, datetime, int]] = [
+            (datetime.fromisoformat(a), datetime.fromisoformat(b), n) for a, b, n in known.get("recounts", ())
+        ]
+        self.recent = Recent(known.get("recent", ()))
+        self.stages = {name: StageTotals(**totals) for name, totals in known.get("stages", {}).items()}
+        self.tracker = Tracker(known["tracker"]) if known.get("tracker") else None
+        self.returns = {end: Buckets(**known.get("returns", {}).get(end, {})) for end in ("least", "most")}
+        self.in_time = {name: list(known.get("in_time", {}).get(name, (0, 0))) for name in ("missing", "reassigned")}
+        self.proved_at: float | None = None
+        self.open_since: datetime | None = None
+        self.swept_at = 0.0
+        self.advice = ""
+        self.trends_at: float | None = None
+        self.throughput: dict[str, tuple[int, int]] = {}
+        self.spread = Spread()
+        self.reach: dict[str, float] = {}
+        self.id_type = ""
+
+    def dump(self) -> Any:
+        """JSON-able document."""
+        return {
+            "settled_to": _text(self.settled_to),
+            "observed_to": _text(self.observed_to),
+            "staged_to": _text(self.staged_to),
+            "bounds": list(self.bounds),
+            "queues": {name: totals.dump() for name, totals in self.queues.items()},
+            "aside": dict(self.aside),
+            "late_arrivals": self.late_arrivals,
+            "recounts": [(a.isoformat(), b.isoformat(), n) for a, b, n in self.recounts],
+            "recent": self.recent.dump(),
+            "stages": {name: totals.dump() for name, totals in self.stages.items()},
+            "tracker": self.tracker.dump() if self.tracker else None,
+            "returns": {end: buckets.dump() for end, buckets in self.returns.items()},
+            "in_time": {name: list(ends) for name, ends in self.in_time.items()},
+        }
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    def fit(self, bounds: Sequence[float]) -> None:
+        """Histograms begin again when the configured bounds are others than those they were counted by."""
+        if self.bounds != list(bounds):
+            self.bounds = list(bounds)
+            for totals in (*self.queues.values(), *self.returns.values()):
+                totals.reset()
+
+    def label(self, name: str | None) -> str:
+        """The metric label of a queue; the fifty-first and later ones share one."""
+        label = name or ("default" if name == "" else "none")
+        if label not in self.queues and len(self.queues) >= MAX_QUEUES:
+            label = OTHER
+        self.queues.setdefault(label, QueueTotals())
+        return label
+
+    def queue(self, name: str | None) -> QueueTotals:
+        """The totals of a queue."""
+        return self.queues[self.label(name)]
+
+    def settle(self, rows: Rows, window: Window, horizon: Horizon) -> None:
+        """Method A: the classes of one window, and the watermark after it."""
+        classes = self._count((row["queue"], row["class"], row["n"]) for row in rows)
+        self.recent.add(horizon.now.timestamp(), classes)
+        self.settled_to = window.end
+        if window.provisional:
+            self.recounts.append((window.start, window.end, sum(classes.values())))
+
+    def take(self, tally: Tally, horizon: Horizon, deadline: float, settle_after: float) -> None:
+        """Method B: what one poll of the tracker adds."""
+        classes = self._count((queue, kind, n) for (queue, kind), n in tally.settled.items())
+        self.recent.add(horizon.now.timestamp(), classes)
+        for queue, seconds in tally.latencies:
+            self.queue(queue).add(seconds, self.bounds, settle_after)
+        for bounds in tally.missing:
+            self._note_bounds("missing", bounds, deadline)
+        for queue, bounds in tally.reassigned:
+            self.queue(queue).reassigned += 1
+            self._note_bounds("reassigned", bounds, deadline)
+            for end, seconds in zip(("least", "most"), bounds, strict=True):
+                self.returns[end].add(seconds, self.bounds, settle_after)
+
+    def stage(self, rows: Rows, window: Window) -> None:
+        """The durations of one window, by stage, and the watermark after it."""
+        for row in rows:
+            totals = self.stages.setdefault(row["stage"], StageTotals())
+            totals.observe(row["buckets"], row["n"], float(row["seconds"]))
+            totals.unfinished += row["unfinished"]
+            totals.skewed += row["skewed"]
+        self.staged_to = window.end
+
+    def note_throughput(self, rows: Rows) -> None:
+        """Assigned and completed in the last hour, by queue."""
+        self.throughput = {}
+        for row in rows:
+            label = self.label(row["queue"])
+            assigned, completed = self.throughput.get(label, (0, 0))
+            self.throughput[label] = (assigned + row["assigned"], completed + row["completed"])
+
+    def summary(self) -> dict[str, Any]:
+        """Counts of all queues, and of what was left out of them."""
+        total = {o: sum(totals.settled[o] for totals in self.queues.values()) for o in OUTCOMES}
+        return {
+            "total": sum(total.values()),
+            "within_deadline": total["in_deadline"],
+            "late": total["late"],
+            "unassigned": total["unassigned"],
+            **self.aside,
+            "late_arrivals": self.late_arrivals,
+        }
+
+    def _count(self, counts: Iterable[tuple[str | None, str, int]]) -> dict[str, int]:
+        classes: dict[str, int] = {}
+        for queue, kind, n in counts:
+            classes[kind] = classes.get(kind, 0) + n
+            if kind in OUTCOMES:
+                self.queue(queue).settled[kind] += n
+            else:
+                self.aside[kind] += n
+        return classes
+
+    def _note_bounds(self, what: str, bounds: Bounds, deadline: float) -> None:
+        """How many were in time: at least those whose upper bound was, at most those whose lower bound was."""
+        least, most = bounds
+        self.in_time[what][0] += most <= deadline
+        self.in_time[what][1] += least <= deadline
+
+
+def stage_totals(state: AssignmentState, stages: Sequence[str]) -> dict[str, StageTotals]:
+    """The totals of the stages that are measured, from zero on."""
+    return {stage: state.stages.get(stage, StageTotals([0] * len(STAGE_BOUNDS))) for stage in stages}
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _text(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None

@@ -1,0 +1,142 @@
+"""What is known of one path: totals that never go back, latencies, the last outcomes, and the verdict on them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentinel.core.canary import FAILED, LATENCY_BOUNDS, SETTLED, Outcome
+from sentinel.core.canary_proof import Windows
+from sentinel.core.model import Histogram, Status
+
+LEGS = ("publish", "deliver", "total")
+RECENT = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """Totals mirrored from the server. `mirror` is what it said last, `base` what it has forgotten since."""
+
+    mirror: dict[str, int] = field(default_factory=dict)
+    base: dict[str, int] = field(default_factory=dict)
+
+    def absorb(self, name: str, value: int, added: int = 0) -> None:
+        """Take the server's total after we added `added`. Less than expected means that it forgot (flush, rollback)."""
+        forgotten = self.mirror.get(name, 0) + added - value
+        if forgotten > 0:
+            self.credit(name, forgotten)
+        self.mirror[name] = value
+
+    def credit(self, name: str, count: int) -> None:
+        """Add to the part of a total that only we know."""
+        self.base[name] = self.base.get(name, 0) + count
+
+    def fold(self) -> None:
+        """The server's totals are gone for good: what they were is ours now."""
+        for name, value in self.mirror.items():
+            self.credit(name, value)
+        self.mirror.clear()
+
+    def total(self, name: str) -> int:
+        """Since sentinel began to watch; never goes back."""
+        return self.mirror.get(name, 0) + self.base.get(name, 0)
+
+    def imbalance(self, still_open: int) -> int:
+        """sent − settled − open: 0 by the conservation law; positive: ledger entries were wiped from the server;
+        negative: a rollback brought settled ones back."""
+        return self.total("sent") - sum(self.total(outcome) for outcome in SETTLED) - still_open
+
+    def rebalance(self, still_open: int) -> int:
+        """Restore the law: wiped canaries are lost, revived ones count as sent again. Gives `imbalance` as it was."""
+        gap = self.imbalance(still_open)
+        if gap > 0:
+            self.credit(Outcome.LOST, gap)
+        elif gap < 0:
+            self.credit("sent", -gap)
+        return gap
+
+
+class Latencies:
+    """A growing latency histogram with the edges of measurement.md §8; seconds."""
+
+    def __init__(self, document: Sequence[float] = ()) -> None:
+        counts = [int(count) for count in document[:-1]]
+        self._counts = counts or [0] * (len(LATENCY_BOUNDS) + 1)
+        self._sum = float(document[-1]) if document else 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one observation."""
+        place = next((i for i, bound in enumerate(LATENCY_BOUNDS) if seconds <= bound), len(LATENCY_BOUNDS))
+        self._counts[place] += 1
+        self._sum += seconds
+
+    def histogram(self) -> Histogram:
+        """The frozen, cumulative value."""
+        cumulative = [sum(self._counts[: i + 1]) for i in range(len(self._counts))]
+        return Histogram(LATENCY_BOUNDS, tuple(cumulative[:-1]), cumulative[-1], self._sum)
+
+    def dump(self) -> list[float]:
+        """The JSON document that the constructor takes."""
+        return [*self._counts, self._sum]
+
+
+class Record:
+    """Everything known of one path: totals, latencies by leg, the last outcomes, the windows.
+
+    `hops` are the legs through the product, in order, beside those that every path has.
+    """
+
+    def __init__(self, document: Mapping[str, Any] | None = None, hops: Sequence[str] = ()) -> None:
+        known = document or {}
+        self.tally = Tally(dict(known.get("mirror", {})), dict(known.get("base", {})))
+        self.windows = Windows(known.get("windows", ()), known.get("since"))
+        self.recent: deque[str] = deque(known.get("recent", ()), RECENT)
+        latency = known.get("latency", {})
+        self.latency = {leg: Latencies(latency.get(leg, ())) for leg in (*LEGS, *hops)}
+
+    def ended(self, outcome: Outcome, minute: int, times: int = 1) -> None:
+        """Note ends for the windows and the last-m rule; an orphan was not judged and counts in neither."""
+        if outcome is Outcome.ORPHAN:
+            return
+        for _ in range(min(times, RECENT)):
+            self.recent.append(outcome)
+            self.windows.add(minute, failed=outcome in FAILED)
+
+    def last(self, count: int) -> list[str]:
+        """The last outcomes, oldest first."""
+        return list(self.recent)[-count:]
+
+    def lost_in_a_row(self) -> int:
+        """How many of the last outcomes, up to now, are losses."""
+        others = (index for index, outcome in enumerate(reversed(self.recent)) if outcome != Outcome.LOST)
+        return next(others, len(self.recent))
+
+    def dump(self) -> dict[str, Any]:
+        """The JSON document that the constructor takes."""
+        return {
+            "mirror": dict(self.tally.mirror),
+            "base": dict(self.tally.base),
+            "windows": self.windows.dump(),
+            "since": self.windows.since,
+            "recent": list(self.recent),
+            "latency": {leg: latency.dump() for leg, latency in self.latency.items()},
+        }
+
+
+def judge_recent(recent: Sequence[str], *, failures: int, of: int, down_after: int) -> tuple[Status, str]:
+    """The verdict of the last outcomes (oldest first) and its reason: `failures` of the last `of` are degraded,
+    `down_after` in a row that were sent and never arrived are down, none at all is unknown. A refused canary is no
+    sign of a dead path: the server answers, and a restart would not make room or undo a failover."""
+    tail = [outcome for outcome in recent if outcome != Outcome.PUBLISH_ERROR][-down_after:]
+    if len(tail) == down_after and all(outcome == Outcome.LOST for outcome in tail):
+        return Status.DOWN, f"the last {len(tail)} canaries that were sent were all lost"
+    window = recent[-of:]
+    failed = [outcome for outcome in window if outcome in FAILED]
+    if len(failed) >= failures:
+        kinds = ", ".join(f"{failed.count(kind)} {kind}" for kind in sorted(set(failed)))
+        return Status.DEGRADED, f"{len(failed)} of the last {len(window)} canaries failed: {kinds}"
+    if not window:
+        return Status.UNKNOWN, "no canary was judged yet"
+    return Status.UP, ""

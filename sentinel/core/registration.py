@@ -1,0 +1,246 @@
+"""Registry rows as agents, whatever keeps them; which of them registered again, and which run twice.
+
+A life is one registration: its time and its boot id. A restart begins a new life, and the old one is over; two lives
+of one name that both go on are two processes (measurement.md §4). Instants in Unix seconds of the source's clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sentinel.core.capability import read_capabilities
+from sentinel.core.quantity import format_duration
+
+ACTIVE = "active"
+SLEEPING = "sleeping"
+UNMAPPED = "unmapped"
+INACTIVE = "inactive"
+_PREFERENCE = {ACTIVE: 3, SLEEPING: 2, UNMAPPED: 1, INACTIVE: 0}
+
+HOUR = 3600.0
+_KEPT_EVENTS = 2000
+_KEPT_BOOTS = 8
+_MILLISECONDS_FROM = 1e11
+"""Seconds reach this number in the year 5138, milliseconds in 1973."""
+_EARLIEST = 978_307_200.0
+"""2001-01-01: what claims to be older is no time of a platform that runs."""
+
+Life = tuple[float | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One row of a registry as read. `problem` tells what of it can't be read."""
+
+    id: str
+    status: str
+    beat: float | None = None
+    capabilities: frozenset[str] = frozenset()
+    registered: float | None = None
+    boot: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent of the registry. `status` is canonical; `boots`: active boot ids with their beats.
+
+    `rows`: active rows of the same boot id, of which there should be one. `problem`: why its heartbeat is no time.
+    """
+
+    id: str
+    status: str
+    beat: float | None = None
+    capabilities: frozenset[str] = frozenset()
+    registered: float | None = None
+    rows: int = 1
+    boot: str = ""
+    boots: Mapping[str, float | None] = field(default_factory=dict)
+    lives: frozenset[Life] = frozenset()
+    problem: str = ""
+
+    @property
+    def life(self) -> Life:
+        """The registration that counts."""
+        return self.registered, self.boot
+
+
+def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str, Agent]:
+    """Agents by id: of several rows the active one with the newest beat counts. `statuses`: lower text → canonical."""
+    grouped: dict[str, list[Registration]] = {}
+    for row in rows:
+        grouped.setdefault(row.id, []).append(row)
+    return {name: _merge_one(mine, statuses) for name, mine in grouped.items()}
+
+
+def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Agent:
+    def preference(row: Registration) -> tuple[int, float, float]:
+        return _PREFERENCE[statuses.get(row.status, UNMAPPED)], row.beat or 0.0, row.registered or 0.0
+
+    best = max(rows, key=preference)
+    active = [row for row in rows if statuses.get(row.status) == ACTIVE]
+    boots = {row.boot: row.beat for row in sorted(active, key=lambda row: row.beat or 0.0) if row.boot}
+    same = [sum(other.boot == row.boot for other in active) for row in active]
+    return Agent(
+        best.id,
+        statuses.get(best.status, UNMAPPED),
+        best.beat,
+        best.capabilities,
+        best.registered,
+        max(same, default=1),
+        best.boot,
+        boots,
+        frozenset((row.registered, row.boot) for row in rows),
+        next((row.problem for row in rows if row.problem), ""),
+    )
+
+
+class Arrivals:
+    """Counts registrations: lives that were not there before. The first reading is the baseline.
+
+    After a restart of sentinel, registrations since the last look still count where their time is known.
+    """
+
+    def __init__(self, total: int = 0, looked: float | None = None) -> None:
+        self.total = total
+        self.looked = looked
+        self._known: dict[str, frozenset[Life]] | None = None
+        self._events: deque[tuple[float, str]] = deque(maxlen=_KEPT_EVENTS)
+
+    def see(self, agents: Iterable[Agent], now: float) -> int:
+        """Take one reading at `now`; the total so far."""
+        here = {agent.id: agent.lives or frozenset({agent.life}) for agent in agents}
+        for name, lives in here.items():
+            for _ in range(self._count_new(name, lives)):
+                self.total += 1
+                self._events.append((now, name))
+        known = self._known or {}
+        self._known = {name: _newest(lives | known.get(name, frozenset()), lives) for name, lives in here.items()}
+        self.looked = now
+        return self.total
+
+    def _count_new(self, name: str, lives: frozenset[Life]) -> int:
+        if self._known is not None:
+            return len(lives - self._known.get(name, frozenset()))
+        if self.looked is None:
+            return 0
+        return sum(registered is not None and registered > self.looked for registered, _ in lives)
+
+    def last_hour(self, now: float) -> dict[str, int]:
+        """Registrations by agent in the last hour, as far as sentinel saw them."""
+        while self._events and self._events[0][0] < now - HOUR:
+            self._events.popleft()
+        found: dict[str, int] = {}
+        for _, name in self._events:
+            found[name] = found.get(name, 0) + 1
+        return found
+
+
+def _newest(lives: frozenset[Life], present: frozenset[Life]) -> frozenset[Life]:
+    """The present ones, and of the others the latest: a life that comes back is no new one."""
+    others = sorted(lives - present, key=lambda life: life[0] or 0.0, reverse=True)
+    return present | frozenset(others[:_KEPT_BOOTS])
+
+
+class Takeovers:
+    """Finds two processes that write one row in turns: a boot id that comes back after another one took its place.
+
+    After a restart the old boot id never comes back; it must do so within `ttl` seconds, for a boot id may be a host
+    name, to which an agent can move back on another day.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[tuple[str, float]]] = {}
+        self._returned: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    def see(self, agents: Mapping[str, Agent], now: float, ttl: float) -> dict[str, tuple[str, ...]]:
+        """Take one reading; agents with a return in the last `ttl` seconds, with their boot ids."""
+        for name, agent in agents.items():
+            if agent.boot and agent.status == ACTIVE:
+                self._note(name, agent.boot, now, ttl)
+        self._seen = {name: boots for name, boots in self._seen.items() if name in agents}
+        self._returned = {n: found for n, found in self._returned.items() if n in agents and now - found[0] <= ttl}
+        return {name: boots for name, (_, boots) in self._returned.items()}
+
+    def _note(self, name: str, boot: str, now: float, ttl: float) -> None:
+        seen = self._seen.setdefault(name, [])
+        before = next((at for other, at in seen if other == boot), None)
+        if seen and seen[0][0] != boot and before is not None and now - before <= ttl:
+            self._returned[name] = (now, (boot, seen[0][0]))
+        self._seen[name] = [(boot, now), *(item for item in seen if item[0] != boot)][:_KEPT_BOOTS]
+
+
+@dataclass(frozen=True, slots=True)
+class FileAge:
+    """Times of a registry file: last modified, as it claims, and when it promised to be written again; Unix seconds."""
+
+    modified: float
+    claimed: float | None = None
+    next_update: float | None = None
+
+    def find_faults(self, now: float, fresh: float | None, tolerance: float) -> tuple[str, ...]:
+        """What is wrong with the file's age, in words; `fresh`: longest time without a write, None: any."""
+        found = []
+        if fresh is not None and now - self.modified > fresh:
+            found.append(f"not written for {format_duration(now - self.modified)}")
+        if self.claimed is not None and fresh is not None and self.modified - self.claimed > fresh:
+            found.append(f"written with a time of {format_duration(self.modified - self.claimed)} before")
+        if self.claimed is not None and self.claimed - self.modified > tolerance:
+            found.append(f"claims a time {format_duration(self.claimed - self.modified)} after it was written")
+        if self.next_update is not None and now - self.next_update > tolerance:
+            found.append(f"its next update is overdue by {format_duration(now - self.next_update)}")
+        return tuple(found)
+
+
+def read_instant(value: Any) -> float | None:
+    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601 (naive is UTC); else None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return _read_iso(str(value))
+    seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
+    return seconds if _EARLIEST <= seconds < _MILLISECONDS_FROM else None
+
+
+def _read_iso(text: str) -> float | None:
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def is_time(seconds: float) -> bool:
+    """Whether a number can be an instant of a platform that runs, in Unix seconds."""
+    return _EARLIEST <= seconds < _MILLISECONDS_FROM
+
+
+def read_registration(
+    id_: str, fields: Mapping[str, Any], names: Mapping[str, str | None], problem: str = ""
+) -> Registration:
+    """A registry entry that is no table row. `names`: status, last_heartbeat, capabilities, registered_at, boot_id."""
+
+    def get(what: str) -> Any:
+        name = names.get(what)
+        return fields.get(name) if name else None
+
+    beat = get("last_heartbeat")
+    at = read_instant(beat)
+    if beat is not None and at is None:
+        problem = f"{names['last_heartbeat']} is no time: {str(beat)!r:.60}"
+    boot = get("boot_id")
+    return Registration(
+        id_,
+        str(get("status") or "").lower(),
+        at,
+        read_capabilities(get("capabilities")),
+        read_instant(get("registered_at")),
+        "" if boot is None else str(boot),
+        problem,
+    )

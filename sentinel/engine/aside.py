@@ -1,0 +1,41 @@
+"""Orders that take long, done beside the others: a restart must not hold up a notification."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from sentinel.core.model import Order
+
+
+@dataclass(slots=True)
+class Aside:
+    """Each order runs once as a task of its own; asked again, it tells the outcome when there is one."""
+
+    _tasks: dict[str, asyncio.Task[str]] = field(default_factory=dict)
+
+    def wrap(self, action: Callable[[Order], Awaitable[str]]) -> Callable[[Order], Awaitable[str | None]]:
+        """The same action, None while it lasts."""
+
+        async def look(order: Order) -> str | None:
+            if order.key not in self._tasks:
+                self._tasks[order.key] = asyncio.ensure_future(_await(action, order))
+                await asyncio.sleep(0)
+            task = self._tasks[order.key]
+            if not task.done():
+                return None
+            del self._tasks[order.key]
+            return task.result()
+
+        return look
+
+    async def close(self) -> None:
+        """End what still runs."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+async def _await(action: Callable[[Order], Awaitable[str]], order: Order) -> str:
+    return await action(order)

@@ -1,0 +1,183 @@
+"""What holds every action back, whatever the component: kill switch, fence, mass-failure brake, breaker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from sentinel.core.brake import ActionLimits, Brake, BrakePolicy, Crowd, Recent, brake_of, find_brakes, find_limit
+from sentinel.core.breaker import Breaker, BreakerPolicy, Record, find_cause
+from sentinel.core.model import Order
+from sentinel.core.moment import Moment
+from sentinel.engine.stall import StallGuard
+from sentinel.metrics import Metrics
+from sentinel.store import Changes, Store
+
+log = structlog.get_logger()
+
+BREAKER, STARTS, EXHAUSTIONS = "breaker", "crashes", "exhaustions"
+KEPT = 10
+
+
+@dataclass(slots=True)
+class Automation:
+    """May sentinel act at all? Everything is read again right before an act."""
+
+    store: Store
+    record: Callable[[Changes], Awaitable[None]]
+    metrics: Metrics
+    utcnow: Callable[[], datetime]
+    halt_file: Path
+    enabled: bool
+    guard: StallGuard | None = None
+    limits: ActionLimits = field(default_factory=ActionLimits)
+    brake_policy: BrakePolicy = field(default_factory=BrakePolicy)
+    breaker_policy: BreakerPolicy = field(default_factory=BreakerPolicy)
+    breaker: Breaker = field(default_factory=Breaker)
+    brakes: Sequence[Brake] = ()
+    fenced: str = ""
+    crowd: Crowd = field(default_factory=Crowd)
+    halted_by_signal: bool = False
+    _starts: list[datetime] = field(default_factory=list)
+    _exhaustions: list[datetime] = field(default_factory=list)
+
+    def load(self, *, crashed: bool) -> Changes:
+        """Remember what was before this start; `crashed`: the sentinel before did not end in order."""
+        self.breaker = _read_breaker(self.store.meta(BREAKER))
+        self._exhaustions = _read_instants(self.store.meta(EXHAUSTIONS))
+        self._starts = _read_instants(self.store.meta(STARTS))
+        if crashed:
+            self._starts = [*self._starts, self.utcnow()][-KEPT:]
+        self._show()
+        return Changes(meta={STARTS: _write_instants(self._starts)})
+
+    # -- the kill switch --------------------------------------------------------------------------
+
+    def is_halted(self) -> bool:
+        """The kill switch: anything but a certain "no such file" counts as halted."""
+        try:
+            self.halt_file.stat()
+        except FileNotFoundError:
+            return self.halted_by_signal
+        except OSError:
+            return True
+        return True
+
+    def may_act(self, *, automatic: bool) -> str:
+        """Why nothing may be done in this very moment, or ""; asked right before an act."""
+        if self.is_halted():
+            return "halted between intent and act"
+        if self.fenced:
+            return f"fenced between intent and act: {self.fenced}"
+        if automatic and not self.enabled:
+            return "actions were switched off between intent and act"
+        return ""
+
+    # -- brake and limits -------------------------------------------------------------------------
+
+    def look(self, groups: Mapping[str, str], unhealthy: Sequence[str]) -> Changes:
+        """See who is down by a cause of its own; orders one page when a brake goes on, and a word when it goes off."""
+        self.crowd = Crowd(groups, frozenset(unhealthy))
+        before, self.brakes = self.brakes, find_brakes(self.brake_policy, self.crowd) if unhealthy else []
+        self.metrics.braked.set(len(self.brakes))
+        known, present = {brake.group for brake in before}, {brake.group for brake in self.brakes}
+        changes = Changes()
+        for brake in self.brakes:
+            if brake.group not in known:
+                text = f"common cause: {brake.text}; nothing is restarted until fewer are"
+                changes.orders.append(self._page("braked", brake.group or "everything", text, brake.members))
+        for group in known - present:
+            text = "fewer components are down: restarts are allowed again"
+            changes.orders.append(self._page("brake_released", group or "everything", text))
+        return changes
+
+    def brake(self, component: str) -> str:
+        """How many are down together with a component, or ""."""
+        found = brake_of(self.brakes, self.crowd.groups.get(component, ""))
+        return found.text if found else ""
+
+    def limit(self, component: str, recent: Sequence[Recent]) -> tuple[str, float] | None:
+        """Why enough was done for now, and for how many more seconds."""
+        return find_limit(self.limits, component, self.crowd, recent)
+
+    def holds_announcement(self, group: str, opened: datetime) -> bool:
+        """Members of a group wait a little, in case all of them fall; while a brake is on it is the page."""
+        if brake_of(self.brakes, group):
+            return True
+        return bool(group) and (self.utcnow() - opened).total_seconds() < self.brake_policy.announce_after
+
+    # -- breaker ----------------------------------------------------------------------------------
+
+    def note_exhausted(self) -> Changes:
+        """One more component was given up."""
+        self._exhaustions = [*self._exhaustions, self.utcnow()][-KEPT:]
+        return Changes(meta={EXHAUSTIONS: _write_instants(self._exhaustions)})
+
+    def judge(self, verdicts: Sequence[str]) -> Changes:
+        """Open the breaker when sentinel's own acting does not help, or sentinel itself is ill."""
+        if self.breaker.opened is not None:
+            return Changes()
+        cause = find_cause(self.breaker_policy, self._look_at_ourselves(verdicts))
+        if not cause:
+            return Changes()
+        self.breaker = Breaker(self.utcnow(), cause, self.breaker.closed)
+        self._show()
+        log.error("breaker_opened", cause=cause, guidance="`sentinel breaker close --reason …` after a look")
+        text = f"automation switched itself off: {cause}; next: `sentinel breaker close --reason …` after a look"
+        return Changes(
+            meta={BREAKER: _write_breaker(self.breaker)}, orders=[self._page("breaker_opened", "automation", text)]
+        )
+
+    def close_breaker(self, reason: str) -> Changes:
+        """An operator's word: what was before it does not open the breaker again."""
+        self.breaker = Breaker(closed=self.utcnow())
+        self._show()
+        log.info("breaker_closed", reason=reason)
+        return Changes(meta={BREAKER: _write_breaker(self.breaker)})
+
+    def closed_at(self) -> Moment | None:
+        """When an operator closed the breaker last."""
+        return Moment(self.breaker.closed) if self.breaker.closed else None
+
+    def _look_at_ourselves(self, verdicts: Sequence[str]) -> Record:
+        now, closed = self.utcnow(), self.breaker.closed
+        window = self.breaker_policy.stall_window
+        if closed is not None:
+            window = min(window, (now - closed).total_seconds())
+        stall = self.guard.longest(self.guard.monotonic() - window) if self.guard else 0.0
+        return Record(_ages(self._exhaustions, now, closed), verdicts, _ages(self._starts, now, closed), stall)
+
+    def _show(self) -> None:
+        self.metrics.breaker_open.set(self.breaker.opened is not None)
+
+    def _page(self, event: str, subject: str, text: str, members: Sequence[str] = ()) -> Order:
+        payload = {"event": event, "text": text, "members": list(members)}
+        return Order("notify", f"{event}/{subject}/{self.utcnow().isoformat()}", subject, payload)
+
+
+def _ages(instants: Sequence[datetime], now: datetime, closed: datetime | None) -> list[float]:
+    return [max((now - at).total_seconds(), 0.0) for at in instants if closed is None or at > closed]
+
+
+def _read_instants(text: str | None) -> list[datetime]:
+    return [datetime.fromisoformat(word) for word in (text or "").split()]
+
+
+def _write_instants(instants: Sequence[datetime]) -> str:
+    return " ".join(at.isoformat() for at in instants)
+
+
+def _read_breaker(text: str | None) -> Breaker:
+    known = json.loads(text) if text else {}
+    opened, closed = (datetime.fromisoformat(known[key]) if known.get(key) else None for key in ("opened", "closed"))
+    return Breaker(opened, known.get("reason", ""), closed)
+
+
+def _write_breaker(breaker: Breaker) -> str:
+    instants = {"opened": breaker.opened, "closed": breaker.closed}
+    return json.dumps({**{key: at.isoformat() if at else "" for key, at in instants.items()}, "reason": breaker.reason})

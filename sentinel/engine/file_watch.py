@@ -1,0 +1,72 @@
+"""Hot reload: when the files of a component change, it reloads or restarts. That is no crash and spends no budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from watchfiles import Change, DefaultFilter, awatch
+
+from sentinel.core.model import Component
+from sentinel.engine.requests import Requests
+from sentinel.remediation import RELOAD
+
+log = structlog.get_logger()
+
+DEBOUNCE = 0.5
+"""Seconds without a further change after which the changes count as one: an editor writes several times."""
+TRY_AGAIN = 1.0
+TRIES = 60
+
+
+@dataclass(slots=True)
+class FileWatch:
+    """One watcher for each component with `watch:` paths."""
+
+    requests: Requests
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def follow(self, components: Mapping[str, Component]) -> None:
+        """Watch what the configuration names now; what it no longer names is let go."""
+        await self.close(keep=[])
+        for name, component in components.items():
+            if component.watch:
+                self._tasks[name] = asyncio.create_task(self._watch(component))
+
+    async def close(self, keep: Collection[str] = ()) -> None:
+        """End the watchers."""
+        ending = [self._tasks.pop(name) for name in list(self._tasks) if name not in keep]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _watch(self, component: Component) -> None:
+        paths = [Path(path) for path in component.watch]
+        milliseconds = int(DEBOUNCE * 1000)
+        async for changes in awatch(*paths, watch_filter=DefaultFilter(), debounce=8 * milliseconds, step=milliseconds):
+            await self._react(component, changes)
+
+    async def _react(self, component: Component, changes: Collection[tuple[Change, str]]) -> None:
+        first = Path(min(path for _, path in changes)).name
+        reason = f"{first} changed" if len(changes) == 1 else f"{first} and {len(changes) - 1} more files changed"
+        log.info("files_changed", component=component.name, files=len(changes), first=first)
+        for _ in range(TRIES):
+            outcome = await self._act(component, reason)
+            if "one action at a time" not in outcome:
+                break
+            await asyncio.sleep(TRY_AGAIN)
+        log.info("files_taken_over", component=component.name, outcome=outcome)
+
+    async def _act(self, component: Component, reason: str) -> str:
+        remediator = self.requests.remediator
+        if not remediator.automation.enabled:
+            return "observe mode: would reload or restart (actions.enabled is false)"
+        if component.name in remediator.stopped:
+            return "it is stopped on request, or being restarted"
+        driver = remediator.drivers.get(component.name)
+        if driver is not None and RELOAD in driver.actions:
+            return await self.requests.reload(component.name, reason)
+        return await self.requests.restart(component.name, reason, by="watch")

@@ -1,0 +1,65 @@
+"""What became of an attempt, as the checks saw it afterwards: an exit status of 0 is no health."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sentinel.core.incident import Event
+from sentinel.core.model import Attempt, Incident, RestartPolicy, Status
+from sentinel.core.moment import Moment
+from sentinel.engine.journal import Journal
+from sentinel.engine.pipeline import Pipeline
+from sentinel.remediation import Driver
+
+PASSES = 3
+
+Work = Coroutine[Any, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Recovered: healthy for `success_after` and three checks. Failed: ended again, or not healthy within the grace."""
+
+    pipeline: Pipeline
+    journal: Journal
+    now: Moment
+    policy: RestartPolicy
+
+    def judge(self, attempts: Sequence[Attempt], incident: Incident, driver: Driver) -> Work | None:
+        """What is to be written about the last attempt of an incident, or None while nothing is certain."""
+        attempt, name = attempts[-1], incident.component
+        status, since = self.pipeline.statuses[name], self.pipeline.since.get(name, self.now.at)
+        if status is Status.UP and since > attempt.intended:
+            return self._judge_health(attempts, incident, since)
+        if driver.pid is None and driver.how_ended:
+            return self._conclude(attempt, "failed", f"{driver.how_ended} after the restart")
+        if self.now.seconds_since(attempt.began) >= self.policy.startup_grace:
+            return self._conclude(attempt, "failed", f"not healthy within {self.policy.startup_grace:g} s")
+        return None
+
+    def _judge_health(self, attempts: Sequence[Attempt], incident: Incident, since: datetime) -> Work | None:
+        attempt = attempts[-1]
+        healthy = (self.now.at - since).total_seconds()
+        if healthy >= self.policy.success_after and self.pipeline.passes(attempt.component) >= PASSES:
+            return self._conclude(attempt, "recovered", f"healthy for {healthy:.0f} s")
+        if attempt.recovered_in is not None:
+            return None
+        seconds = (since - _noticed(attempts, incident)).total_seconds()
+        noted = replace(attempt, recovered_in=round(seconds, 3))
+        self.journal.replace(noted)
+        text = f"{attempt.component} is healthy {seconds:.2f} s after the failure was noticed"
+        return self.journal.finish(noted, Event("healthy", text))
+
+    def _conclude(self, attempt: Attempt, verdict: str, text: str) -> Work:
+        concluded = replace(attempt, verdict=verdict)
+        self.journal.replace(concluded)
+        return self.journal.finish(concluded, Event(f"attempt {verdict}", f"attempt {attempt.n}: {text}"))
+
+
+def _noticed(attempts: Sequence[Attempt], incident: Incident) -> datetime:
+    """When the failure behind the last attempt was noticed: the end of the one before, or the incident's start."""
+    before = attempts[-2] if len(attempts) > 1 else None
+    return max(incident.opened, before.ended or incident.opened) if before else incident.opened

@@ -1,0 +1,432 @@
+"""Kind `workflow_canary`: does a task that is given to the platform come through, hop by hop, in time and rightly?
+
+One synthetic task at a time through enqueue → assignment → agent → result → row. A run never waits: it looks at the
+tasks on their way, cleans up those that have served, and sends at most one. The failing hop is named.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from jsonpath import JSONPathError
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.workflow_queries import PATHS, Rows, TaskBoard
+from sentinel.adapters.workflow_watch import Errand, Insertion, Reach, Request, Round
+from sentinel.core.crosscheck import Envelope, Template
+from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
+from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.workflow_canary import (
+    ASSIGNED,
+    COMPLETED,
+    CREATED,
+    HOPS,
+    PUBLISHED,
+    RECENT,
+    RESULT,
+    STARTED,
+    TOTAL,
+    Lasting,
+    Outcome,
+    Plan,
+    Rule,
+    judge_recent,
+    overdue,
+)
+from sentinel.core.workflow_fleet import Fleet, token_pattern
+from sentinel.probes import Context, Kind, Options
+
+PROVE_EVERY = 60.0
+
+
+def _json_path(path: str) -> str:
+    try:
+        PATHS.compile(path)
+    except JSONPathError as error:
+        raise ValueError(f"{path!r} is no JSON path: {error}") from error
+    return path
+
+
+class HttpEnqueue(Options):
+    """A task is made by a request to an API."""
+
+    path: str = Field(pattern=r"^/[^\s#]*$", description="path behind the address of the resource `api`")
+    method: Literal["POST", "PUT"] = Field("POST", description="HTTP method")
+    headers: dict[str, SecretStr] = Field({}, description="headers to send; their values are never shown")
+    body: dict[str, Any] = Field(description="JSON body; {token}, {uuid} and {now} in its texts are filled in")
+    id: str = Field("$.id", description="JSON path of the new task's id in the answer")
+
+    _checked = field_validator("id")(_json_path)
+
+
+class SqlEnqueue(Options):
+    """A task is made by an INSERT."""
+
+    table: str = Field(min_length=1, description="table or view to insert into, with its schema")
+    columns: dict[str, Any] = Field(
+        min_length=1, description="value of each column; {token}, {uuid} and {now} in texts are filled in"
+    )
+
+
+class Enqueue(Options):
+    """How a task is given to the platform: by one of these. The token must get into the marker column."""
+
+    http: HttpEnqueue | None = Field(None, description="by a request to an API")
+    sql: SqlEnqueue | None = Field(None, description="by an INSERT")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Enqueue:
+        if (self.http is None) == (self.sql is None):
+            raise ValueError("give one of `http` and `sql`")
+        given = self.http.body if self.http else self.sql.columns if self.sql else {}
+        if "{token}" not in json.dumps(given):
+            raise ValueError("nothing carries {token}: without it own tasks can't be told from others")
+        return self
+
+
+class RowOptions(Options):
+    """Where a task's row is read. A column that the table lacks is null."""
+
+    table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
+    id: str = Field("id", description="column of the task's id, with an index")
+    marker: str = Field(
+        description="column (text or JSON) in which the token arrives; it tells own rows from all others"
+    )
+    created_at: str | None = Field("created_at", description="column of the creation time, with an index")
+    assigned_at: str | None = Field("assigned_at", description="column of the assignment time")
+    started_at: str | None = Field("started_at", description="column of the time at which an agent began")
+    completed_at: str | None = Field("completed_at", description="column of the completion time")
+    status: str | None = Field("status", description="column of the status")
+    agent: str | None = Field(None, description="column of the agent; needed for a stream for each agent")
+    lookback: Duration = Field(
+        3600.0, gt=0, le=86400, description="a sentinel without memory looks so far back for tasks that it left behind"
+    )
+
+
+class Statuses(Options):
+    """Which statuses, in any case, say what; only with a status column."""
+
+    assigned: list[str] = Field(["assigned"], description="an agent was chosen")
+    started: list[str] = Field(["in_progress", "running", "processing"], description="the agent has begun")
+    completed: list[str] = Field(["completed", "done", "succeeded"], description="done; the only sign of completion")
+    failed: list[str] = Field(["failed", "error", "cancelled", "dead_letter"], description="given up by the platform")
+
+
+class Deadlines(Options):
+    """How long each hop may take after the one before it."""
+
+    created: Duration = Field(1.0, gt=0, description="from sending to a row in the table")
+    assigned: Duration = Field(1.0, gt=0, description="until an agent is chosen")
+    published: Duration = Field(2.0, gt=0, description="until the message is on the bus")
+    started: Duration = Field(5.0, gt=0, description="until the agent begins")
+    completed: Duration = Field(60.0, gt=0, description="until it is done")
+
+
+class ResultOptions(Options):
+    """What a completed task's row must hold: "completed" with garbage is a failure."""
+
+    column: str = Field(description="column of the result, JSON or text")
+    path: str = Field("$", description="JSON path into it")
+    equals: str | int | float | bool | None = Field(description="the value; {token} in a text is filled in")
+
+    _checked = field_validator("path")(_json_path)
+
+
+class BusOptions(Options):
+    """Where the message about an assigned task must be."""
+
+    stream: str = Field("agent_messages:{agent}", min_length=1, description="the stream; {agent} is from rows.agent")
+    task_id: list[str] = Field(
+        ["task_id", "payload.task_id"], min_length=1, description="places of the task's id: field, or field.key of JSON"
+    )
+
+
+class Cleanup(Options):
+    """What happens to rows of synthetic tasks that have ended. Only a row with a known id and our token is touched."""
+
+    how: Literal["delete", "update", "none"] = Field("delete", description="delete the row, set columns, or leave it")
+    table: str | None = Field(None, description="table or view to change; default: rows.table")
+    set: dict[str, Any] = Field({}, description="columns to set with `how: update`")
+    keep: Duration = Field(60.0, le=3600, description="so long an ended task's row stays")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Cleanup:
+        if (self.how == "update") != bool(self.set):
+            raise ValueError("`how: update` and `set` belong together")
+        return self
+
+
+class FailuresOf(Options):
+    """k of the last m."""
+
+    failures: int = Field(2, ge=1, description="this many failed synthetic tasks …")
+    of: int = Field(10, ge=1, le=RECENT, description="… of the last so many are degraded")
+
+
+class WorkflowOptions(Options):
+    """Options of `workflow_canary`."""
+
+    database: str | None = Field(None, description="PostgreSQL resource with the task table, read only")
+    writer: str | None = Field(None, description="PostgreSQL resource to insert and clean up with; default: database")
+    api: str | None = Field(None, description="HTTP resource to enqueue through")
+    bus: str | None = Field(None, description="Redis resource for the hop `published`")
+    path: str = Field(
+        "0",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="name of the path in metrics and tokens; one for each sentinel",
+    )
+    enqueue: Enqueue = Field(description="how a task is given to the platform")
+    rows: RowOptions = Field(description="where its row is read")
+    statuses: Statuses = Field(Statuses(), description="what statuses mean")
+    deadlines: Deadlines = Field(Deadlines(), description="time for each hop")
+    patience: float = Field(4.0, ge=1, description="after so many deadlines without progress a task is given up")
+    result: ResultOptions | None = Field(None, description="what the row must hold in the end")
+    published: BusOptions | None = Field(None, description="watch the hop `published` on the bus")
+    cleanup: Cleanup = Field(Cleanup(), description="what happens to rows that have served")
+    send_every: Duration | None = Field(None, description="time between two tasks; default: one in each run")
+    max_open: int = Field(10, ge=1, le=100, description="nothing is sent while so many are on their way")
+    pause_file: str | None = Field(None, description="nothing is sent while this file exists")
+    failures_of: FailuresOf = Field(FailuresOf(), description="how many failures are degraded")
+    down_after: int = Field(3, ge=1, le=RECENT, description="so many in a row that never came through are down")
+
+    @property
+    def plan(self) -> Plan:
+        """What is watched, and until when."""
+        columns, meaning = self._times(), self._statuses()
+        watched = {CREATED, COMPLETED} | {hop for hop in (ASSIGNED, STARTED) if columns.get(hop) or meaning.get(hop)}
+        if self.published is not None:
+            watched.add(PUBLISHED)
+        deadlines = {hop: getattr(self.deadlines, hop) for hop in HOPS if hop in watched}
+        failed = frozenset(text.lower() for text in self.statuses.failed) if self.rows.status else frozenset()
+        return Plan(deadlines, meaning, failed, self.patience)
+
+    def _times(self) -> dict[str, str | None]:
+        rows = self.rows
+        at = {CREATED: rows.created_at, ASSIGNED: rows.assigned_at, STARTED: rows.started_at}
+        return {**at, COMPLETED: rows.completed_at}
+
+    def _statuses(self) -> dict[str, frozenset[str]]:
+        if self.rows.status is None:
+            return {}
+        words = {hop: getattr(self.statuses, hop) for hop in (ASSIGNED, STARTED, COMPLETED)}
+        return {hop: frozenset(text.lower() for text in texts) for hop, texts in words.items()}
+
+    def errand(self, interval: float) -> Errand:
+        """What the path does. A run every `interval` seconds may send half of one too early, never one too late."""
+        http, sql, cleanup = self.enqueue.http, self.enqueue.sql, self.cleanup
+        if http is not None:
+            headers = {name: value.get_secret_value() for name, value in http.headers.items()}
+            make: Request | Insertion = Request(http.method, http.path, headers, http.body, http.id)
+        else:
+            make = Insertion(sql.table, sql.columns) if sql else Insertion("", {})
+        return Errand(
+            self.path,
+            self.plan,
+            make,
+            self.rows.lookback,
+            (self.result.path, self.result.equals) if self.result else None,
+            (Template(self.published.stream), Envelope(self.published.task_id)) if self.published else None,
+            cleanup.how,
+            cleanup.table or self.rows.table,
+            cleanup.set,
+            cleanup.keep,
+            self.send_every - interval / 2 if self.send_every is not None else 0.0,
+            self.max_open,
+            self.pause_file,
+        )
+
+    def board(self, client: PostgresClient) -> TaskBoard:
+        """The task table, seen from our tasks."""
+        rows = self.rows
+        column = self.result.column if self.result else None
+        described = Rows(
+            rows.table, rows.id, rows.marker, rows.status, rows.agent, column, rows.created_at, self._times()
+        )
+        return TaskBoard(client, described, token_pattern(self.path))
+
+
+class WorkflowState:
+    """The fleet survives; what was proved of the table, and that we looked for leftovers, does not."""
+
+    def __init__(self, document: dict[str, Any] | None = None) -> None:
+        self.fleet = Fleet(document, secrets.token_hex(6))
+        self.proved_at: float | None = None
+        self.searched = False
+
+    def dump(self) -> Any:
+        """JSON-able document."""
+        return self.fleet.dump()
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+async def run(options: WorkflowOptions, context: Context) -> Finding:
+    """Look at the tasks on their way, clean up, send the task that was promised before, and promise the next."""
+    state: WorkflowState = context.state
+    reach = _reach(options, context)
+    fleet = state.fleet
+    round_ = Round(options.errand(context.interval), reach, fleet, await reach.board.read_clock())
+    await _prove(round_, state)
+    if not state.searched:
+        await round_.search()
+        state.searched = True
+    await round_.resolve_suspects()
+    await round_.look()
+    await round_.clean()
+    await round_.send()
+    fleet.promise(options.path)
+    fleet.looked, fleet.fresh = round_.now, False
+    return _judge(options, round_)
+
+
+def _reach(options: WorkflowOptions, context: Context) -> Reach:
+    clients = context.clients
+    return Reach(
+        options.board(context.postgres("database")),
+        context.postgres("writer" if "writer" in clients else "database"),
+        context.http("api") if "api" in clients else None,
+        context.redis("bus") if "bus" in clients else None,
+        context.monotonic,
+        context.stalled,
+        context.trace_id,
+        context.timeout,
+    )
+
+
+async def _prove(round_: Round, state: WorkflowState) -> None:
+    """Once a minute: do we see the rows, are the columns there, is there an index? Raises with the remedy."""
+    monotonic = round_.reach.monotonic()
+    if state.proved_at is None or monotonic - state.proved_at >= PROVE_EVERY:
+        state.proved_at = None
+        await round_.reach.board.prove(round_.now)
+        state.proved_at = monotonic
+
+
+# --- judgement ----------------------------------------------------------------------------------
+
+REMEDIES = {
+    CREATED: "does the API (or the insert) really make the row, and does it commit? Read its log",
+    ASSIGNED: "does the assigner run, does it see open tasks, and is an agent free that fits them?",
+    PUBLISHED: "assigned but not on the bus: look for refused XADD or errors of serialization in the producer's log",
+    STARTED: "do the agents live and read their streams? Compare the checks of the bus and the registry",
+    COMPLETED: "the agent began and did not finish: read its log, and the dead letters",
+    RESULT: "the agent says done and the result is wrong: compare the row's result with the task",
+    "": "the first verdict comes with the next runs",
+}
+
+
+def _judge(options: WorkflowOptions, round_: Round) -> Finding:
+    record, on_their_way = round_.fleet.record, list(round_.fleet.open.values())
+    late = {c.token: overdue(c, round_.errand.plan, round_.now, round_.watch(c)) for c in on_their_way}
+    rule = Rule(options.failures_of.failures, options.failures_of.of, options.down_after)
+    status, text, hop = judge_recent(list(record.recent), [hop for hop in late.values() if hop], rule)
+    problems = list(round_.problems)
+    if status is not Status.UP:
+        problems.append((status, text, REMEDIES[hop]))
+    problems.sort(key=lambda problem: -problem[0].rank)
+    recent = list(record.recent)[-rule.of :]
+    good = sum(outcome == Outcome.OK for outcome, _ in recent)
+    share = f"{good} of {len(recent)}" if recent else "no data"
+    return Finding(
+        worst([problem[0] for problem in problems]) if problems else Status.UP,
+        "; ".join(problem[1] for problem in problems)
+        or f"{share} synthetic tasks came through in time, {len(on_their_way)} on their way",
+        rows=_rows(options.path, round_),
+        evidence=_evidence(round_, late),
+        guidance=next((problem[2] for problem in problems if problem[2]), ""),
+        key=("workflow", share),
+    )
+
+
+def _totals(round_: Round) -> dict[str, int]:
+    fleet = round_.fleet
+    return {
+        "sent": fleet.record.sent,
+        "open": len(fleet.open),
+        "clock_disagreements": fleet.record.skewed,
+        "cleaned": fleet.cleaned,
+        "cleanup_failures": fleet.cleanup_failures,
+        "uncleaned": fleet.uncleaned,
+    }
+
+
+def _evidence(round_: Round, late: Mapping[str, str]) -> dict[str, Any]:
+    record = round_.fleet.record
+    samples = [
+        {"id": c.id, "token": c.token, "age": round(round_.now - c.sent, 3), "overdue": late[c.token]}
+        for c in list(round_.fleet.open.values())[:5]
+    ]
+    by_outcome = {outcome.value: record.total(outcome) for outcome in Outcome}
+    return {
+        "workflow": {**_totals(round_), **by_outcome, "blind": record.blind},
+        "ends": {f"{outcome} {hop}".strip(): n for (outcome, hop), n in sorted(record.ends.items())},
+        "on_their_way": samples,
+        "hops": {hop: _mean(lasting.histogram()) for hop, lasting in record.lasted.items()},
+    }
+
+
+def _mean(histogram: Histogram) -> str:
+    return f"mean {format_duration(histogram.sum / histogram.total)} of {histogram.total}"
+
+
+def _rows(path: str, round_: Round) -> list[Row]:
+    """Every outcome at every hop has its series from the start."""
+    record, plan = round_.fleet.record, round_.errand.plan
+    rows = [Row({"path": path}, {name: float(count) for name, count in _totals(round_).items()})]
+    ends = {(outcome.value, hop): 0 for outcome, hop in plan.endings} | dict(record.ends)
+    rows += [Row({"path": path, "outcome": o, "hop": hop}, {"outcomes": float(n)}) for (o, hop), n in ends.items()]
+    for hop in (*plan.hops, TOTAL):
+        lasted = record.lasted.get(hop) or Lasting()
+        rows.append(Row({"path": path, "hop": hop}, {"hop_seconds": lasted.histogram()}))
+    rows += [Row({"path": path, "hop": hop}, {"deadline_seconds": d}) for hop, d in plan.deadlines.items()]
+    return rows
+
+
+_PATH = ("path",)
+
+
+def _declare(
+    name: str, metric: str, help_: str, type_: str = "counter", labels: tuple[str, ...] = _PATH
+) -> Measurement:
+    unit = "seconds" if name.endswith("seconds") else ""
+    return Measurement(name, help_, f"sentinel_workflow_{metric}", type_, unit, labels)
+
+
+KIND = Kind(
+    name="workflow_canary",
+    summary="sends synthetic tasks through the whole platform and names the hop that fails",
+    options=WorkflowOptions,
+    run=run,
+    resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
+    load_state=WorkflowState,
+    default_every=30.0,
+    measurements=(
+        _declare("sent", "canary_sent_total", "Synthetic tasks sent"),
+        _declare(
+            "outcomes",
+            "canary_outcomes_total",
+            "Synthetic tasks by how and at which hop they ended: each in exactly one",
+            labels=("path", "outcome", "hop"),
+        ),
+        _declare("open", "canary_open", "Synthetic tasks on their way", "gauge"),
+        _declare(
+            "hop_seconds",
+            "hop_seconds",
+            "Time of each hop since the one before it, and of all (total); at most, where no column tells it",
+            "histogram",
+            ("path", "hop"),
+        ),
+        _declare("deadline_seconds", "hop_deadline_seconds", "Deadline of each hop", "gauge", ("path", "hop")),
+        _declare(
+            "clock_disagreements", "clock_disagreements_total", "Synthetic tasks with times of clocks that disagree"
+        ),
+        _declare("cleaned", "cleaned_total", "Rows of synthetic tasks that were cleaned up"),
+        _declare("cleanup_failures", "cleanup_failures_total", "Failed tries to clean up a row of a synthetic task"),
+        _declare("uncleaned", "uncleaned", "Rows of synthetic tasks whose clean-up has failed so far", "gauge"),
+    ),
+)

@@ -1,0 +1,173 @@
+"""The `http` driver: a manager with an HTTP interface. Each request carries the name of the attempt as its key.
+
+A request is sent once. When its reply is lost, the status request says whether it happened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from jsonpath import JSONPathEnvironment, JSONPathError
+from pydantic import ConfigDict, Field, field_validator
+
+from sentinel.adapters.http import HttpClient, HttpResponse, may_have_arrived
+from sentinel.core.model import Component
+from sentinel.core.quantity import Duration
+from sentinel.errors import NotMeasurable, ReplyLost, TargetError
+from sentinel.remediation import DriverContext, DriverKind, Observation, Options, Outcome, OutsideDriver
+
+KEY = "Idempotency-Key"
+_PATHS = JSONPathEnvironment(strict=True)
+_PATH = r"^/[^\s#]*$"
+_GATEWAY = {502, 504}
+"""A proxy says that it got no good answer: the request may have arrived."""
+
+
+class Request(Options):
+    """One request that acts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    path: str = Field(pattern=_PATH, description="path and query behind the resource's address")
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method")
+    document: Any = Field(None, alias="json", description="JSON document to send")
+    expect: list[int] = Field([200, 201, 202, 204], min_length=1, description="status codes that mean: done")
+
+
+class StatusRequest(Options):
+    """The request that tells whether it runs."""
+
+    path: str = Field(pattern=_PATH, description="path and query behind the resource's address")
+    expect: list[int] = Field([200], min_length=1, description="status codes that mean: it runs")
+    stopped: list[int] = Field([], description="status codes that mean: it does not run")
+    running: str | None = Field(None, description="JSON path to true or false: whether it runs")
+    start_id: str | None = Field(None, description="JSON path to what is new at every start, such as $.started_at")
+
+    @field_validator("running", "start_id")
+    @classmethod
+    def _is_json_path(cls, path: str | None) -> str | None:
+        try:
+            _PATHS.compile(path or "$")
+        except JSONPathError as error:
+            raise ValueError(f"{path!r} is no JSON path: {error}") from error
+        return path
+
+
+class Requests(Options):
+    """What is asked for each action."""
+
+    restart: Request = Field(description="restarts it")
+    start: Request | None = Field(None, description="starts it")
+    stop: Request | None = Field(None, description="stops it")
+    reload: Request | None = Field(None, description="has it read its configuration again")
+    status: StatusRequest | None = Field(None, description="tells whether it runs")
+
+
+class HttpOptions(Options):
+    """Whom to ask, and what."""
+
+    via: str | None = Field(None, description="HTTP resource that takes the requests; default: the component's own")
+    requests: Requests = Field(description="a request for each action", examples=["{restart: {path: /restart}}"])
+    deadline: Duration = Field(10.0, gt=0, description="time for each request that acts")
+    status_deadline: Duration = Field(3.0, gt=0, description="time for the status request")
+
+
+class HttpManager:
+    """One component behind an HTTP interface."""
+
+    def __init__(self, options: HttpOptions, context: DriverContext) -> None:
+        self._options = options
+        self._context = context
+        self._requests: Mapping[str, Request] = {
+            name: request for name, request in options.requests if isinstance(request, Request)
+        }
+        self.actions = frozenset(self._requests)
+
+    async def look(self) -> Observation:
+        """What the status request says."""
+        status = self._options.requests.status
+        if status is None:
+            return Observation(None, detail="no status request is configured")
+        response = await self._client().request("GET", status.path, timeout=self._options.status_deadline)
+        return observe(status, response)
+
+    async def act(self, action: str, key: str) -> Outcome:
+        """Send the request of this action once."""
+        request = self._requests[action]
+        try:
+            response = await self._send(request, key)
+        except TargetError as error:
+            if may_have_arrived(error):
+                raise ReplyLost(f"{action}: {error.message}", error.guidance) from error
+            raise
+        if response.status in request.expect:
+            return Outcome(True, f"{action} answered with {response.status}")
+        if response.status in _GATEWAY:
+            raise ReplyLost(f"{action}: a gateway answered with {response.status}", "look at the service behind it")
+        return Outcome(False, f"{action} answered with {response.status}", guidance="look at the log of the service")
+
+    async def _send(self, request: Request, key: str) -> HttpResponse:
+        headers = {KEY: key} if key else {}
+        body = None
+        if request.document is not None:
+            body = json.dumps(request.document).encode()
+            headers["Content-Type"] = "application/json"
+        return await self._client().request(
+            request.method, request.path, headers=headers, body=body, timeout=self._options.deadline
+        )
+
+    def _client(self) -> HttpClient:
+        name = self._options.via or ""
+        try:
+            return self._context.http(name)
+        except KeyError as error:
+            raise NotMeasurable(f"there is no resource {name!r} any more", "name another one with `via`") from error
+
+    def close(self) -> None:
+        """The client belongs to its resource."""
+
+
+def observe(status: StatusRequest, response: HttpResponse) -> Observation:
+    """An answer to the status request in our words."""
+    said = f"its status request answered with {response.status}"
+    if response.status in status.stopped:
+        return Observation(False, detail=f"does not run: {said}")
+    if response.status not in status.expect:
+        return Observation(None, detail=f"{said}, which tells nothing", guidance="name the code in expect or stopped")
+    try:
+        document = json.loads(response.body) if status.running or status.start_id else None
+        running = _find(status.running, document) if status.running else True
+        start_id = _find(status.start_id, document) if status.start_id else None
+    except (ValueError, RecursionError, JSONPathError) as error:
+        return Observation(None, detail=f"{said}, and its body can't be read: {error}")
+    if not isinstance(running, bool):
+        return Observation(None, detail=f"{said}, and {status.running} is neither true nor false")
+    if not running:
+        return Observation(False, detail=f"does not run: {status.running} is false")
+    return Observation(True, _text(start_id), detail=f"runs: {said}")
+
+
+def _find(path: str, document: Any) -> Any:
+    """The first value at the path, None when nothing is there."""
+    return next(iter(_PATHS.findall(path, document)), None)
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    return " ".join(text.split())[:200]
+
+
+def _make(_component: Component, options: HttpOptions, context: DriverContext) -> OutsideDriver:
+    return OutsideDriver(HttpManager(options, context))
+
+
+DRIVER = DriverKind(
+    name="http",
+    summary="A manager with an HTTP interface; each request carries the name of the attempt as Idempotency-Key",
+    options=HttpOptions,
+    make=_make,
+    resources={"via": "http"},
+    observes=lambda options: options.requests.status is not None,
+)

@@ -1,0 +1,136 @@
+"""What became of a run, as values and as text for terminals, tickets and timelines. Nothing secret, nothing hostile."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sentinel.core.quantity import format_duration
+
+BEGUN = "begun"
+"""A step that was begun and whose end nobody wrote down: what became of it is not known."""
+MAX_EVIDENCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one step.
+
+    `outcome`: `planned`, `begun`, `done`, `skipped`, `failed`, `stopped`, `declined`, or `not reached`.
+    """
+
+    name: str
+    act: str
+    changes: bool
+    outcome: str
+    detail: str = ""
+    output: str = ""
+    seconds: float | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a resumed run leaves this step as it is: it is done, or it only looked."""
+        return self.outcome in {"done", "skipped"} or (self.outcome == "failed" and not self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A run of a runbook. `outcome`: `dry run`, `done`, `done with failures`, `stopped`, `failed` or `declined`."""
+
+    book: str
+    title: str
+    parameters: Mapping[str, str]
+    dry_run: bool
+    began: datetime
+    ended: datetime
+    outcome: str
+    records: tuple[Record, ...]
+
+    @property
+    def text(self) -> str:
+        """The transcript for a terminal or a ticket."""
+        return render_transcript(self)
+
+
+def render_transcript(transcript: Transcript, max_output: int | None = None) -> str:
+    """The transcript as plain text; `max_output` is the most lines shown of the output of one step."""
+    given = ", ".join(f"{name}={value}" for name, value in transcript.parameters.items())
+    lines = [
+        f"{transcript.book}: {transcript.title}{' (dry run: nothing was run)' if transcript.dry_run else ''}",
+        f"began {transcript.began:%Y-%m-%d %H:%M:%S} UTC{f', with {given}' if given else ''}",
+    ]
+    for number, record in enumerate(transcript.records, 1):
+        lines += ["", *_render_record(number, record, max_output)]
+    return "\n".join([*lines, "", f"outcome: {transcript.outcome}", ""])
+
+
+def _render_record(number: int, record: Record, max_output: int | None) -> list[str]:
+    mark = " [changes]" if record.changes else ""
+    took = "" if record.seconds is None else f" in {format_duration(record.seconds)}"
+    shown = record.output.splitlines()
+    cut = [f"   | … {len(shown) - max_output} more lines"] if max_output is not None and len(shown) > max_output else []
+    return [
+        f"{number}. {record.name}{mark}: {record.outcome}{took}",
+        f"   {redact(record.act)}",
+        *([f"   {record.detail}"] if record.detail else []),
+        *(f"   | {line}" for line in shown[:max_output]),
+        *cut,
+    ]
+
+
+_SECRETS = (
+    (re.compile(r"(://[^/\s:@]*):[^@\s/]+@"), r"\1:***@"),
+    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), r"\1 ***"),
+    (re.compile(r"\b(password|passwd|secret|token|requirepass|masterauth)(\s*[=:]\s*)\S+", re.IGNORECASE), r"\1\2***"),
+)
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def redact(text: str) -> str:
+    """The text without passwords in addresses, bearer tokens, `password=…`, and without control characters."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as columns with a heading; of nothing, nothing."""
+    if not rows:
+        return ""
+    names = list(rows[0])
+    table = [names, *([" ".join(str(row[name]).split()) for name in names] for row in rows)]
+    widths = [max(len(line[n]) for line in table) for n in range(len(names))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
+    )
+
+
+def show_reply(reply: Any, depth: int = 0) -> str:
+    """A Redis reply for people: one line per item, nested ones indented."""
+    if isinstance(reply, list):
+        return "\n".join(show_reply(item, depth + 1) for item in reply)
+    text = reply.decode(errors="backslashreplace") if isinstance(reply, bytes) else str(reply)
+    indent = "  " * max(depth - 1, 0)
+    return "\n".join(f"{indent}{line}" for line in text.splitlines())
+
+
+def show_evidence(guidance: str, evidence: Mapping[str, Any]) -> str:
+    """What a check says beside its line: the next step, then its evidence, one fact a line, bounded."""
+    facts = [f"{name}: {_brief(value)}" for name, value in evidence.items() if value not in (None, "", [], {})]
+    text = "\n".join([*([f"next: {guidance}"] if guidance else []), *facts])
+    return text if len(text) <= MAX_EVIDENCE else f"{text[:MAX_EVIDENCE]}\n…"
+
+
+def _brief(value: Any) -> str:
+    """Lists of facts one a line, everything else as one line of JSON."""
+    if isinstance(value, list) and value and isinstance(value[0], Mapping | str):
+        return "".join(f"\n  {item if isinstance(item, str) else _json(item)}" for item in value)
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,67 @@
+"""Runs of runbooks as the store keeps them: step by step, so that an interrupted run can be resumed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from sentinel.core.model import Incident
+from sentinel.store.document import write, write_instant
+
+RUNNING = "running"
+CONDITIONS_KEY = "runbooks"
+"""Under this word the daemon remembers which runbook is for which condition, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookRun:
+    """One run. `state` is `running` or how it ended; `steps` has a document for each step that was begun.
+
+    `digest` is that of the plan: a runbook that was changed since can't be resumed. `pid` and `start_id` name
+    the process that runs it: when that is gone and the state is still `running`, the run was interrupted.
+    """
+
+    id: str
+    book: str
+    began: datetime
+    state: str
+    actor: str
+    digest: str
+    pid: int
+    start_id: str
+    incident: str = ""
+    ended: datetime | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def write_run(db: sqlite3.Connection, run: RunbookRun) -> None:
+    """Put a run, or its newer version."""
+    row = (run.id, write_instant(run.began), run.state, write(run))
+    db.execute("INSERT OR REPLACE INTO runbook_run VALUES (?, ?, ?, ?)", row)
+
+
+class _Views(Protocol):
+    """What is asked here of a Reader."""
+
+    def meta(self, key: str) -> str | None:
+        """A single remembered word."""
+        ...
+
+    def checks(self) -> Sequence[Any]:
+        """Every check."""
+        ...
+
+
+def runbook_of(store: _Views, incident: Incident) -> str:
+    """The runbook to open for an incident: that of its state, else that of the check that found it, or ""."""
+    conditions = json.loads(store.meta(CONDITIONS_KEY) or "{}")
+    if incident.exhausted and conditions.get("exhausted"):
+        return str(conditions["exhausted"])
+    if incident.blocked_by and conditions.get("blocked"):
+        return str(conditions["blocked"])
+    return next((str(check.runbook) for check in store.checks() if check.name == incident.check), "")

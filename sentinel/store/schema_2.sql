@@ -1,0 +1,9 @@
+-- Version 2.
+-- Who owns which shards (scale.md §4.1). One member owns all of them here; the epoch grows with every start, and a
+-- claim of an older epoch is refused.
+CREATE TABLE member      (id TEXT PRIMARY KEY, started TEXT NOT NULL, beat TEXT NOT NULL, epoch INTEGER NOT NULL);
+CREATE TABLE shard       (n INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, watermark TEXT);
+-- Attempts whose outcome is not known yet: one look tells whether another action is running.
+CREATE INDEX attempt_running ON attempt (component) WHERE json_extract(document, '$.outcome') = '';
+-- Runs of runbooks, each step written before it begins and when it ended.
+CREATE TABLE runbook_run (id TEXT PRIMARY KEY, began TEXT NOT NULL, state TEXT NOT NULL, document TEXT NOT NULL);

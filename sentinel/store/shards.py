@@ -1,0 +1,55 @@
+"""Members, shards and the fence of attempts in SQL; the text is nearly that of a PostgreSQL ledger (scale.md §4.1)."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sentinel.core.model import Attempt
+from sentinel.core.restart import UNCOUNTED
+from sentinel.core.shard import SHARDS
+from sentinel.store import Fence
+
+
+def take_shards(db: sqlite3.Connection, member: str, at: str) -> int:
+    """Give every shard to a new member under the next epoch."""
+    (epoch,) = db.execute("SELECT coalesce(max(epoch), 0) + 1 FROM member").fetchone()
+    db.execute("DELETE FROM member")
+    db.execute("INSERT INTO member VALUES (?, ?, ?, ?)", (member, at, at, epoch))
+    rows = ((n, member, epoch) for n in range(SHARDS))
+    db.executemany(
+        "INSERT INTO shard (n, owner, epoch) VALUES (?, ?, ?)"
+        " ON CONFLICT (n) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch",
+        rows,
+    )
+    return int(epoch)
+
+
+def beat(db: sqlite3.Connection, member: str, at: str) -> int:
+    """Note that a member lives, and tell whose epoch is the newest."""
+    db.execute("UPDATE member SET beat = ? WHERE id = ?", (at, member))
+    (epoch,) = db.execute("SELECT coalesce(max(epoch), 0) FROM member").fetchone()
+    return int(epoch)
+
+
+def find_refusal(db: sqlite3.Connection, attempt: Attempt, fence: Fence) -> str:
+    """Why an attempt must not be claimed, or ""."""
+    if fence.member:
+        row = db.execute("SELECT owner, epoch FROM shard WHERE n = ?", (fence.shard,)).fetchone()
+        if row != (fence.member, fence.epoch):
+            return f"fenced: another sentinel has taken over (epoch {row[1] if row else '?'}, ours {fence.epoch})"
+    if fence.max_attempts and attempt.by not in UNCOUNTED:
+        (spent,) = db.execute(_SPENT, (attempt.incident, *UNCOUNTED)).fetchone()
+        if spent >= fence.max_attempts:
+            return f"all {spent} attempts of this incident are spent"
+    if fence.concurrent:
+        (running,) = db.execute(_RUNNING).fetchone()
+        if running >= fence.concurrent:
+            return f"{running} actions are running"
+    return ""
+
+
+_SPENT = """
+SELECT count(*) FROM attempt
+WHERE incident = ? AND coalesce(json_extract(document, '$.by'), 'sentinel') NOT IN (?, ?)
+"""
+_RUNNING = "SELECT count(*) FROM attempt WHERE json_extract(document, '$.outcome') = ''"
