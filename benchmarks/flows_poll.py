@@ -39,15 +39,16 @@ INSERT INTO flows (n, flow_type, status, progress, worker)
 SELECT n, 'type-' || n %% 5, CASE n %% 4 WHEN 0 THEN 'initialized' ELSE 'running' END, n %% 90, 'worker-' || n %% 20
 FROM generate_series(1, %s) AS n
 """
-_CHILDREN = "UPDATE flows AS c SET parent = m.id FROM flows AS m WHERE c.n %% 2 = 0 AND m.n = c.n - 1"
+_CHILDREN = "UPDATE flows AS c SET parent = m.id FROM flows AS m WHERE c.n % 2 = 0 AND m.n = c.n - 1"
 _MOVE = """
 UPDATE flows SET progress = progress + 0.1, updated_at = clock_timestamp()
 WHERE n %% %(parts)s = %(part)s AND status = 'running'
 """
-_COLUMNS = {"table": "public.flows", "type": "flow_type", "progress": "progress", "worker": "worker"}
-_FAMILY = {
-    **_COLUMNS,
-    "where": "master",
+_ALONE = {"table": "public.flows", "type": "flow_type", "progress": "progress", "worker": "worker"}
+_CHILD = {"table": "public.flows", "join": ["parent"]}
+_CASES = {
+    f"{FLOWS} open flows": _ALONE,
+    f"{FLOWS // 2} masters with a child each": {**_ALONE, "children": [_CHILD]},
 }
 
 
@@ -101,8 +102,11 @@ def _measure(report: Report, server: PostgresServer) -> None:
         def move(poll: int) -> None:
             db.execute(_MOVE, {"parts": FLOWS // MOVING, "part": poll % (FLOWS // MOVING)})
 
-        costs = asyncio.run(_poll(server, _COLUMNS, move))
-    _describe(report, costs)
+        for what, options in _CASES.items():
+            if "children" in options:
+                db.execute(_CHILDREN)
+                db.execute("VACUUM ANALYZE flows")
+            _describe(report, what, asyncio.run(_poll(server, options, move)))
 
 
 async def _poll(server: PostgresServer, options: dict[str, Any], move: Callable[[int], None]) -> Costs:
@@ -126,10 +130,10 @@ async def _poll(server: PostgresServer, options: dict[str, Any], move: Callable[
     return costs
 
 
-def _describe(report: Report, costs: Costs) -> None:
-    what = f"{FLOWS} open flows"
+def _describe(report: Report, what: str, costs: Costs) -> None:
     cpu, size = Samples.of(costs.cpu), Samples.of(costs.size)
-    report.add(f"{what}: CPU a run", f"{cpu.median:.1f} ms", cpu.spread("ms"), f"≤ {CPU_GOAL:g} ms", cpu.median <= CPU_GOAL)
+    met = cpu.median <= CPU_GOAL
+    report.add(f"{what}: CPU a run", f"{cpu.median:.1f} ms", cpu.spread("ms"), f"≤ {CPU_GOAL:g} ms", met)
     wall, written = Samples.of(costs.wall), Samples.of(costs.written)
     report.add(f"{what}: wall a run", f"{wall.median:.1f} ms", wall.spread("ms"))
     report.add(f"{what}: CPU to write the state", f"{written.median:.1f} ms", written.spread("ms"))

@@ -7,6 +7,7 @@ Hostile label values come out as valid text; the number of series is capped and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -86,6 +87,15 @@ class Metrics:
         self.breaker_open = gauge("sentinel_automation_breaker_open", "1 while automation has switched itself off.")
         self.braked = gauge("sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted.")
         self.actions_enabled = gauge("sentinel_actions_enabled", "1 when sentinel may act, 0 in observe mode.")
+        self.chore_runs = counter("sentinel_housekeeping_runs_total", "Runs of a chore by outcome.", "chore", "outcome")
+        self.chore_removed = counter("sentinel_housekeeping_removed_total", "Things that a chore cleaned.", "chore")
+        self.chore_found = gauge("sentinel_housekeeping_found", "Things to clean at the last look.", "chore")
+        self.chore_refused = counter(
+            "sentinel_housekeeping_refused_total", "Things that a chore left, by reason.", "chore", "reason"
+        )
+        self.chore_last_run = gauge(
+            "sentinel_housekeeping_last_run_timestamp_seconds", "When a chore last ended.", "chore"
+        )
         self.reload_ok = gauge("sentinel_config_last_reload_successful", "1 when the last reload was good.")
         self.reload_time = gauge("sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load.")
         self.swallowed = counter("sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place")
@@ -118,6 +128,14 @@ class Metrics:
             metric.remove(name)
         for status in STATUSES:
             self.check_status.remove(name, component, status.value)
+
+    def remove_chore(self, name: str, outcomes: Iterable[str]) -> None:
+        """Remove every series of a chore that the configuration no longer has; refusals stay until the next start."""
+        for outcome in outcomes:
+            self.chore_runs.remove(name, outcome)
+        for metric in (self.chore_removed, self.chore_found, self.chore_last_run):
+            with suppress(KeyError):
+                metric.remove(name)
 
     def set_check_status(self, name: str, component: str, status: Status) -> None:
         """One 0/1 series per status."""

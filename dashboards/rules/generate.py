@@ -2,6 +2,7 @@
 
 Each service level indicator is a pair of selectors, good of all; from it come a ratio of errors for every
 window, the number of bad events, the budget that is left, and four alerts: two that page, two that make a ticket.
+Each alert names its runbook: `sentinel runbook show NAME`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Indicator:
     good: str
     every: str
     objective: float
+    runbook: str
 
     @property
     def budget(self) -> str:
@@ -72,6 +74,7 @@ INDICATORS = (
         '{outcome="acked"}',
         "",
         0.995,
+        "bus-delivery-late",
     ),
     Indicator(
         "canary",
@@ -81,6 +84,7 @@ INDICATORS = (
         '{result="ok"}',
         '{result!~"orphan_ok|unknown"}',
         0.995,
+        "bus-canary-failing",
     ),
     Indicator(
         "assign",
@@ -90,6 +94,7 @@ INDICATORS = (
         '{outcome="in_deadline"}',
         "",
         0.99,
+        "assigner-hung",
     ),
 )
 
@@ -106,28 +111,38 @@ OURSELVES = (
         "expr": "sum by (path) (increase(sentinel_canary_results_total[5m])) == 0",
         "for": "5m",
         "labels": {"severity": "page"},
-        "annotations": {"summary": "The canary on {{ $labels.path }} gives no results"},
+        "annotations": {
+            "summary": "The canary on {{ $labels.path }} gives no results",
+            "runbook": "bus-canary-failing",
+        },
     },
     {
         "alert": "SentinelProbeStale",
         "expr": "time() - sentinel_probe_last_success_timestamp_seconds > 3 * sentinel_probe_interval_seconds",
         "for": "1m",
         "labels": {"severity": "page"},
-        "annotations": {"summary": "Check {{ $labels.probe }} has given no verdict for three intervals"},
+        "annotations": {
+            "summary": "Check {{ $labels.probe }} has given no verdict for three intervals",
+            "runbook": "sentinel-blind",
+        },
     },
     {
         "alert": "SentinelDown",
         "expr": "absent(sentinel_build_info)",
         "for": "3m",
         "labels": {"severity": "page"},
-        "annotations": {"summary": "Sentinel is not scraped: nothing here is watched"},
+        "annotations": {
+            "summary": "Sentinel is not scraped: nothing here is watched",
+            "runbook": "sentinel-down",
+        },
     },
     {
         "alert": "SentinelWatchdog",
         "expr": "vector(1)",
         "labels": {"severity": "none"},
         "annotations": {
-            "summary": "Always fires: feed it to a dead man's switch, which tells when alerting itself ends"
+            "summary": "Always fires: feed it to a dead man's switch, which tells when alerting itself ends",
+            "runbook": "sentinel-down",
         },
     },
 )
@@ -164,7 +179,10 @@ def _alert(indicator: Indicator, burn: Burn) -> dict[str, Any]:
             f" {on} {prefix}:bad_increase{burn.bad_window} >= {burn.bad}"
         ),
         "labels": {"severity": burn.severity},
-        "annotations": {"summary": f"{indicator.title}: the error budget burns {burn.factor:g} times too fast"},
+        "annotations": {
+            "summary": f"{indicator.title}: the error budget burns {burn.factor:g} times too fast",
+            "runbook": indicator.runbook,
+        },
     }
     return alert | ({"keep_firing_for": "5m"} if burn.severity == "page" else {})
 

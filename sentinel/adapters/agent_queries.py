@@ -17,6 +17,8 @@ from sentinel.adapters.registry_queries import Statement
 from sentinel.adapters.relation import Relation
 from sentinel.adapters.task_queries import fill
 from sentinel.core.agent_progress import Step
+from sentinel.core.registration import is_time
+from sentinel.errors import SubjectError
 
 _AGENTS = """
 SELECT {id}::text AS id, lower({status}::text) AS status, {beat} AS silence, {open}::text AS open,
@@ -88,15 +90,24 @@ class StepStream:
 
 
 async def read_stream_steps(client: RedisClient, stream: StepStream, count: int) -> dict[str, tuple[Step, ...]]:
-    """The newest `count` steps of each agent among the newest entries of the stream; entries without one are passed."""
+    """The newest `count` steps of each agent among the newest entries of the stream; entries without one are passed.
+
+    Raises SubjectError when the key is no stream, or the ids of its entries are no times.
+    """
     found: dict[str, list[Step]] = {}
     for entry, fields in await client.call("XREVRANGE", stream.key, "+", "-", "COUNT", stream.entries):
+        at = int(entry.split(b"-")[0]) / 1000
+        if not is_time(at):
+            raise SubjectError(
+                f"entry id {_text(entry)} of {stream.key} is no time",
+                "let the server choose ids, or name a table of steps",
+            )
         values = {_text(name): _text(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
         agent, step = _field(values, stream.agent), _field(values, stream.step)
         steps = found.setdefault(agent, []) if agent and step else None
         if steps is not None and len(steps) < count:
             digest = hashlib.blake2b(step.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-            steps.append(Step(digest, step[:120], int(entry.split(b"-")[0]) / 1000))
+            steps.append(Step(digest, step[:120], at))
     return {agent: tuple(steps) for agent, steps in found.items()}
 
 

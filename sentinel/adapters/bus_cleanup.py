@@ -22,7 +22,7 @@ from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
 _SCRIPTS = Path(__file__).with_name("lua")
 _MAX_READ = 4 * 2**20
-_FAILED = re.compile(r"SENTINEL (?P<command>\S+) (?P<text>.*?)(?: script: .*)?$", re.DOTALL)
+_FAILED = re.compile(r"SENTINEL (?P<command>\S+) (?P<text>.*?)(?: script: ([0-9a-f]{40}, )?on @.*)?$", re.DOTALL)
 _NO_RIGHT = ("no permissions", "No permissions", "can't run this command", "can't access at least one")
 _UNKNOWN = "unknown command"
 
@@ -53,7 +53,7 @@ class TrimOrder:
 
 @dataclass(frozen=True, slots=True)
 class TrimReport:
-    """The floor and who holds it; entries of the stream, of those below the floor (bounded), and removed.
+    """The floor and who holds it; entries of the stream, of those below the floor (maybe `more`), and removed.
 
     `refused`: "", or no_group, group_missing, unacknowledged, limit.
     """
@@ -64,6 +64,7 @@ class TrimReport:
     length: int
     below: int
     removed: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +193,8 @@ class BusCleaner:
         mode, retention = "go" if go else "look", int(order.retention * 1000)
         words = [mode, order.most, retention, order.keep, order.planned, *order.groups]
         reply = await self._run(("safe_trim",), [order.key], words)
-        refused, floor, holder, length, below, removed = reply
-        return TrimReport(display(refused), display(floor), display(holder), length, below, removed)
+        refused, floor, holder, length, below, removed, more = reply
+        return TrimReport(display(refused), display(floor), display(holder), length, below, removed, bool(more))
 
     async def _trim_bounded(self, order: TrimOrder, *, go: bool) -> TrimReport:
         """Without a script. Between the look and the trim a floor can only rise: groups go forward.
@@ -213,19 +214,20 @@ class BusCleaner:
             return TrimReport("unacknowledged", floor, holder, 0, 0)
         floor = order.planned or floor
         length = int(await self.client.call("XLEN", order.key))
-        below = await self._count_below(order.key, floor, min(order.most, length - order.keep))
+        below, more = await self._count_below(order.key, floor, min(order.most, length - order.keep))
         if not go or below < 1:
-            return TrimReport("", floor, holder, length, below)
+            return TrimReport("", floor, holder, length, below, 0, more)
         command: Command = ("XTRIM", order.key, "MINID", "~", floor, "LIMIT", below)
-        return TrimReport("", floor, holder, length, below, int(await self.client.call(*command)))
+        return TrimReport("", floor, holder, length, below, int(await self.client.call(*command)), more)
 
-    async def _count_below(self, key: str, floor: str, room: int) -> int:
+    async def _count_below(self, key: str, floor: str, room: int) -> tuple[int, bool]:
         if room < 1:
-            return 0
+            return 0, False
         first = await self.client.call("XRANGE", key, "-", "+", "COUNT", 1)
         size = 1 + sum(map(len, first[0][1])) if first else 1
         readable = max(1, min(room, _MAX_READ // size))
-        return len(await self.client.call("XRANGE", key, "-", f"({floor}", "COUNT", readable))
+        below = len(await self.client.call("XRANGE", key, "-", f"({floor}", "COUNT", readable))
+        return below, below == readable < room
 
     async def remove_consumers(self, key: str, group: str, silence: float, names: Sequence[str]) -> list[str]:
         """Remove consumers that hold nothing and were silent for `silence` s. Per name: gone, or why not."""
@@ -252,9 +254,7 @@ class BusCleaner:
         if not any(each.name == heir and each.quiet <= alive_within for each in members):
             return ["no_heir"] * len(ids)
         rows, alive = await self.read_rows(key, group, ids), await self.have_payload(key, ids)
-        verdicts = [
-            _judge_row(row, there, owner, heir, idle) for row, there in zip(rows, alive, strict=True)
-        ]
+        verdicts = [_judge_row(row, there, owner, heir, idle) for row, there in zip(rows, alive, strict=True)]
         moving = [entry for entry, verdict in zip(ids, verdicts, strict=True) if not verdict]
         if moving:
             claimed = await self.client.call("XCLAIM", key, group, heir, int(idle * 1000), *moving)
@@ -279,10 +279,8 @@ class BusCleaner:
         words = [group, int(idle * 1000), deliveries, owner, reason, *ids]
         return list(map(display, await self._run(("pending", "dead_letter"), [key, place], words)))
 
-    async def expire(
-        self, keys: Sequence[str], mode: str, ttl: float, idle: float, types: Sequence[str]
-    ) -> list[str]:
-        """Per key without a TTL that nobody used for `idle` s: give it one, or unlink it. `mode` look, expire, unlink."""
+    async def expire(self, keys: Sequence[str], mode: str, ttl: float, idle: float, types: Sequence[str]) -> list[str]:
+        """Per key without a TTL that nobody used for `idle` s: a TTL, or unlink it. `mode`: look, expire, unlink."""
         if not await self.can_script():
             return await self._expire_bounded(keys, mode, ttl, idle, types)
         words = [mode, int(ttl * 1000), int(idle)]

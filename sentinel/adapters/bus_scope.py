@@ -65,18 +65,29 @@ class Sight:
     read: int = 0
 
 
-def leave_out(reading: Reading, scope: Scope) -> Reading:
-    """Without the groups that are not watched."""
+def leave_out(reading: Reading, scope: Scope, judged: dict[str, bool]) -> Reading:
+    """Without the groups that are not watched. `judged` remembers: thousands of streams share few group names."""
     view = reading.view
-    if view is None or all(map(scope.has_group, view.groups)):
+    if view is None:
         return reading
-    return replace(reading, view=replace(view, groups={n: g for n, g in view.groups.items() if scope.has_group(n)}))
+    for name in view.groups:
+        if name not in judged:
+            judged[name] = scope.has_group(name)
+    if all(map(judged.__getitem__, view.groups)):
+        return reading
+    return replace(reading, view=replace(view, groups={n: g for n, g in view.groups.items() if judged[n]}))
 
 
 def answer_cap(account: StreamAccount) -> int:
     """List at most so many entries that a reply stays under a few megabytes."""
     size = account.view.entry_bytes if account.view else 0
     return max(10, min(1000, _ANSWER_BYTES // max(1, size)))
+
+
+def listing_cap(account: StreamAccount) -> int:
+    """As `answer_cap`, for what came since the last look: entries that must be counted one by one."""
+    size = account.view.entry_bytes if account.view else 0
+    return max(10, min(10_000, 2 * _ANSWER_BYTES // max(1, size)))
 
 
 def groups_with_old_pending(account: StreamAccount, deadline: float) -> list[str]:

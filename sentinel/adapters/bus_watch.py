@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from sentinel.adapters.bus_scope import (
@@ -15,6 +16,7 @@ from sentinel.adapters.bus_scope import (
     answer_cap,
     groups_with_old_pending,
     leave_out,
+    listing_cap,
     remedy_of,
 )
 from sentinel.adapters.redis import RedisClient
@@ -25,25 +27,32 @@ from sentinel.adapters.redis_stream import (
     is_missing,
     is_text,
     overdue_command,
+    parse_answer,
     parse_pending,
     probe_capability,
+    question_command,
 )
+from sentinel.adapters.resp import pipeline
 from sentinel.adapters.stream_reader import DropWatch, Haul, Reading, Request, Scan, StreamReader
 from sentinel.core.delivery import (
     Account,
+    Answer,
     Capability,
     Deadlines,
     Question,
     StreamAccount,
+    StreamView,
     begin_account,
     format_id,
     load_account,
     write_account,
 )
 from sentinel.core.delivery.fleet import Naming, Totals
+from sentinel.core.delivery.legacy import Marks, complete_view, count_new
 from sentinel.core.delivery.statement import NO_FIGURES, dump_figures, load_figures, sum_accounts
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 
+_PENDING = attrgetter("pending")
 SCAN_STEPS = 20
 FORGET_AFTER = 3600.0
 PROBE_AGAIN_AFTER = 300.0
@@ -75,6 +84,9 @@ class BusWatch:
     _open: set[str] = field(default_factory=set)
     _pending: set[str] = field(default_factory=set)
     _foreign: set[bytes] = field(default_factory=set)
+    legacy: bool = False
+    _marks: dict[bytes, Marks] = field(default_factory=dict)
+    _judged: dict[str, bool] = field(default_factory=dict)
     _group_scope: tuple[Sequence[str], Sequence[str]] = ((), ())
     _texts: dict[str, tuple[str, tuple[int, int]]] = field(default_factory=dict)
 
@@ -127,11 +139,9 @@ class BusWatch:
         self._moved.add(name)
         self._texts.pop(name, None)
         view = account.view if account is not None and account.present else None
-        for names, holds in (
-            (self._open, account is not None and bool(account.cohorts)),
-            (self._pending, view is not None and any(group.pending for group in view.groups.values())),
-        ):
-            (names.add if holds else names.discard)(name)
+        pending = view is not None and any(map(_PENDING, view.groups.values()))
+        (self._open.add if account is not None and account.cohorts else self._open.discard)(name)
+        (self._pending.add if pending else self._pending.discard)(name)
 
     def _sum(self, sums: Totals, naming: Naming, name: str, account: StreamAccount) -> None:
         labels = {group: self.label_group(naming, name, group)[1] for group in account.groups}
@@ -153,6 +163,7 @@ class BusWatch:
         patterns = [list(scope.include), list(scope.exclude)]
         if self._group_scope != (scope.groups, scope.not_groups):
             self._group_scope = (scope.groups, scope.not_groups)
+            self._judged = {}
             for name in self.accounts:
                 self.reader.forget(name.encode())
         if patterns == self.patterns:
@@ -211,9 +222,7 @@ class BusWatch:
     ) -> bool:
         """Read and take in; gives whether the server is another one than before."""
         requests = [
-            Request(key, self._pending_groups(key), questions[key])
-            if key in questions
-            else self._requests.get(key) or Request(key)
+            self._make_request(key, questions[key]) if key in questions else self._requests.get(key) or Request(key)
             for key in keys
         ]
         haul = await self.reader.read(client, requests)
@@ -222,11 +231,14 @@ class BusWatch:
         server = [info.get("run_id", ""), info.get("master_replid", "")]
         changed, self.server = bool(info) and server != self.server, server if info else self.server
         readings = {**haul.readings, **self._touch(haul, changed)}
+        if self.legacy or any(reading.view is not None and reading.view.legacy for reading in readings.values()):
+            self.legacy = True
+            readings = self._count_up(haul, readings)
         for key, reading in readings.items():
             if reading.view is None:
                 self._note_error(key.decode(), reading, sight)
             else:
-                watched = leave_out(reading, scope)
+                watched = leave_out(reading, scope, self._judged)
                 await self._take_in(client, key, watched, sight, newcomers, changed)
                 if not reading.odd_groups:
                     self.reader.accept(key)
@@ -251,8 +263,48 @@ class BusWatch:
 
     def _renew_request(self, key: bytes) -> None:
         known, pending = self._requests.get(key), self._pending_groups(key)
-        if known is None or known.groups != pending:
-            self._requests[key] = Request(key, pending)
+        if known is None or known.groups != pending or self.legacy:
+            self._requests[key] = self._make_request(key, (), pending)
+
+    def _make_request(self, key: bytes, questions: Sequence[Question], pending: Sequence[str] | None = None) -> Request:
+        groups = self._pending_groups(key) if pending is None else pending
+        account = self.accounts.get(key.decode()) if self.legacy else None
+        if account is None or account.view is None:
+            return Request(key, groups, questions)
+        return Request(key, groups, questions, account.view.last, listing_cap(account))
+
+    def _count_up(self, haul: Haul, readings: Mapping[bytes, Reading]) -> dict[bytes, Reading]:
+        """Give each snapshot of an old server the ranks that it does not tell (core/delivery/legacy.py)."""
+        traffic, known = self.reader.traffic, self._marks
+        latest = Marks(traffic.removals, traffic.swaps, traffic.published[0])
+        counts = {key: self._count_new(key, reading.view, reading.fresh) for key, reading in readings.items()}
+        told: dict[int | None, int] = {}
+        for key, (new, _) in counts.items():
+            publishes = known[key].publishes if key in known else None
+            told[publishes] = told.get(publishes, 0) + (new or 0)
+        found = {}
+        for key, reading in readings.items():
+            (new, removed), view = counts[key], reading.view
+            if view is not None and view.legacy:
+                account, mark = self.accounts.get(key.decode()), known.get(key)
+                publishes = mark.publishes if mark is not None else None
+                calls = traffic.published[1]
+                spare = None if publishes is None or calls is None or calls < publishes else calls - publishes
+                spare = None if spare is None else max(0, spare - told[publishes])
+                before = account.view if account is not None else None
+                swapped = mark is None or mark.swaps != latest.swaps
+                view = complete_view(view, before, new, removed=removed, swapped=swapped, spare=spare)
+            found[key] = replace(reading, view=view)
+        known.update(dict.fromkeys([*haul.same, *(k for k, r in found.items() if r.view is not None)], latest))
+        return found
+
+    def _count_new(self, key: bytes, view: StreamView | None, fresh: Answer | None) -> tuple[int | None, bool]:
+        """Entries that are new to us, and whether some may have been deleted meanwhile."""
+        account, mark = self.accounts.get(key.decode()), self._marks.get(key)
+        removed = mark is None or mark.removals != self.reader.traffic.removals
+        if view is None or account is None or account.view is None or not view.legacy:
+            return 0, removed
+        return count_new(view, account.view, fresh, removed=removed), removed
 
     def _pending_groups(self, key: bytes) -> list[str]:
         account = self.accounts.get(key.decode())
@@ -280,14 +332,15 @@ class BusWatch:
         survivors = None
         if account.view is not None and (changed or account.needs_survivors(view)):
             survivors = await find_survivors(client, key, [anchor.id for anchor in account.anchors])
-        before = {n: group.delivered for n, group in account.groups.items() if not group.gone}
-        broken, settled = account.feed(view, watched_from_birth=newcomers.get(name, False), survivors=survivors)
+        before = {n: g.delivered for n, g in account.groups.items() if not g.gone and n not in view.groups}
+        birth = newcomers.get(name, False) and not view.legacy
+        broken, settled = account.feed(view, watched_from_birth=birth, survivors=survivors)
         sight.settlements += settled
         sight.fed.add(name)
         self._note(name)
         if broken is not None:
             sight.breaks.append(f"stream {name}: {broken.reason} ({broken.sign})")
-        for group in sorted(set(before) - set(view.groups)):
+        for group in sorted(before):
             position = format_id(before[group])
             sight.breaks.append(f"group {group} of stream {name} is gone, last known position {position}")
         for odd in reading.odd_groups:
@@ -298,8 +351,6 @@ class BusWatch:
     def _note_error(self, name: str, reading: Reading, sight: Sight) -> None:
         error = reading.error or SubjectError("no reply")
         account = self.accounts.get(name)
-        if isinstance(error, NotMeasurable) and error.code == "TOO_OLD":
-            raise error
         if is_missing(error):
             self.absent.add(name)
         if account is None:
@@ -346,22 +397,28 @@ class BusWatch:
 
     async def _settle(self, client: RedisClient, scope: Scope, sight: Sight, newcomers: Mapping[str, bool]) -> None:
         names = sorted(name for name in sight.fed | self._open if self.accounts[name].present)
-        due = {name: self.accounts[name].list_due() for name in names}
-        questions = {
-            name.encode(): asked
-            for name in names
-            if (name in sight.fed or due[name])
-            and (asked := self.accounts[name].ask(due[name], answer_cap(self.accounts[name])))
-        }
+        due = {name: found for name in names if (found := self.accounts[name].list_due())}
+        questions: dict[bytes, list[Question]] = {}
+        simple: dict[str, list[Question]] = {}
+        for name in names:
+            account = self.accounts[name]
+            if name not in sight.fed and name not in due:
+                continue
+            asked = account.ask(due.get(name, ()), answer_cap(account))
+            if any(question.counts for question in asked):
+                questions[name.encode()] = asked
+            elif asked:
+                simple[name] = asked
         if questions:
             await self._feed(client, scope, sight, sorted(questions), questions, newcomers)
-        for name in names:
+        told = await _ask_apart(client, simple)
+        for name in sorted({*due, *simple, *map(bytes.decode, questions)}):
             key, account = name.encode(), self.accounts[name]
             if not account.present or (key in questions and key not in self._answers):
                 continue
-            answers = self._answers.get(key, {}) if key in questions else {}
-            if answers or due[name]:
-                sight.settlements += account.settle(due[name], answers)
+            answers = self._answers.get(key, {}) if key in questions else told.get(name, {})
+            if answers or name in due:
+                sight.settlements += account.settle(due.get(name, ()), answers)
                 self._note(name)
 
     async def _find_overdue(self, client: RedisClient, sight: Sight) -> None:
@@ -390,9 +447,10 @@ class BusWatch:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document of everything that must survive a restart."""
+        written = {name: self._texts.get(name) or self._write(name, a) for name, a in self.accounts.items()}
         return {
-            "accounts": {name: self._write(name, account) for name, account in self.accounts.items()},
-            "calls": {n: list(a.calls) for n, a in self.accounts.items() if a.calls != self._texts[n][1]},
+            "accounts": {name: text for name, (text, _) in written.items()},
+            "calls": {n: list(a.calls) for n, a in self.accounts.items() if a.calls != written[n][1]},
             "retired": self.retired.dump(),
             "drops": [self.reader.drops.seen, self.reader.drops.deletions, self.reader.drops.claims],
             "untracked": None if self.untracked is None else sorted(self.untracked),
@@ -405,16 +463,28 @@ class BusWatch:
                 self.capability_note,
             ],
             "server": self.server,
+            "legacy": self._dump_marks() if self.legacy else None,
             "departed": dump_figures(self.departed),
             "group_labels": {label: sorted(seen) for label, seen in self.group_labels.items()},
         }
 
-    def _write(self, name: str, account: StreamAccount) -> str:
-        """An account as JSON text, written anew only when it moved."""
-        known = self._texts.get(name)
-        if known is None:
-            known = self._texts[name] = write_account(account), account.calls
-        return known[0]
+    def _write(self, name: str, account: StreamAccount) -> tuple[str, tuple[int, int]]:
+        """An account as JSON text, written anew only when it moved, and the calls it says."""
+        found = self._texts[name] = write_account(account), account.calls
+        return found
+
+    def _dump_marks(self) -> list[Any]:
+        traffic = self.reader.traffic
+        marks = {key.decode(): [mark.removals, mark.swaps, mark.publishes] for key, mark in self._marks.items()}
+        return [traffic.seen, traffic.removals, traffic.swaps, marks]
+
+    def _load_marks(self, document: Sequence[Any]) -> None:
+        traffic, self.legacy = self.reader.traffic, True
+        seen, traffic.removals, traffic.swaps, marks = document
+        traffic.seen = tuple(seen) if seen else None
+        self._marks = {name.encode(): Marks(*mark) for name, mark in marks.items()}
+        for key in self._marks:
+            self._requests[key] = self._make_request(key, ())
 
     @classmethod
     def load(cls, document: Mapping[str, Any], deadlines: Deadlines) -> BusWatch:
@@ -429,7 +499,7 @@ class BusWatch:
         }
         for name, calls in document.get("calls", {}).items():
             accounts[name].calls = tuple(calls)
-        return cls(
+        watch = cls(
             deadlines,
             accounts,
             Totals.load(document["retired"]),
@@ -444,3 +514,20 @@ class BusWatch:
             {label: set(labels) for label, labels in document["group_labels"].items()},
             departed=load_figures(document["departed"]),
         )
+        if document["legacy"]:
+            watch._load_marks(document["legacy"])
+        return watch
+
+
+async def _ask_apart(
+    client: RedisClient, questions: Mapping[str, Sequence[Question]]
+) -> dict[str, dict[Question, Answer]]:
+    """Answers that need no snapshot with them."""
+    wanted = [(name, question) for name, asked in questions.items() for question in asked]
+    replies = await pipeline(client, [question_command(name.encode(), question) for name, question in wanted])
+    found: dict[str, dict[Question, Answer]] = {}
+    for (name, question), reply in zip(wanted, replies, strict=True):
+        answer = parse_answer(question, reply)
+        if answer is not None:
+            found.setdefault(name, {})[question] = answer
+    return found

@@ -102,7 +102,7 @@ class Reader:
                 await self._read_pending()
                 failures = 0
                 while not self._closed:
-                    await self._read_new("BLOCK", BLOCK_MS)
+                    await self._read_new(BLOCK_MS)
             except TargetError as error:
                 await self._rest(error, failures)
                 failures = min(failures + 1, 10)
@@ -134,9 +134,9 @@ class Reader:
                 await self._receive(entry, fields, self._clock.monotonic(), again=True)
                 cursor = entry
 
-    async def _read_new(self, *block: Any) -> int:
+    async def _read_new(self, block_ms: int = 0) -> int:
         issued = self._clock.monotonic()
-        entries = await self._read(b">", *block)
+        entries = await self._read(b">", *(["BLOCK", block_ms] if block_ms else []))
         received = self._heard = self._clock.monotonic()
         self.error = None
         for entry, fields in entries:

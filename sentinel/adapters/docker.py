@@ -24,6 +24,8 @@ else:
 NEVER = 365 * 86400
 """Seconds that stand for "don't kill": the engine kills what has not ended after the time it is given."""
 _NO_CONNECTION = 900
+_BAD_REQUEST = 400
+_TIMEOUT = "TIMEOUT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class DockerEngine:
     def __init__(self, socket: str, seconds: float = 3.0) -> None:
         self._socket = socket
         self._seconds = seconds
+        self._version = ""
 
     async def inspect(self, name: str) -> Container | None:
         """What the container is doing; None when there is none of that name."""
@@ -71,15 +74,13 @@ class DockerEngine:
         ends later stays stopped, as was asked for.
         """
         async with self._session() as docker:
-            await self._inspect(docker, name)
             stop = docker.containers.container(name).stop(t=int(seconds) if kill else NEVER)
             try:
                 await self._act(name, "stop", stop, seconds + 10.0 if kill else seconds)
-            except ReplyLost:
-                after = await self._inspect(docker, name)
-                if after is None or not (after.running or after.status == "stopping"):
+            except ReplyLost as lost:
+                if await self._has_ended(docker, name, lost):
                     return True
-                if kill:
+                if kill or lost.code != _TIMEOUT:
                     raise
                 return False
         return True
@@ -92,21 +93,25 @@ class DockerEngine:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Docker]:
-        """The engine says first which version of its API it speaks: when that fails, nothing was asked of it yet."""
-        docker = Docker(f"unix://{self._socket}")
+        """A client that knows which version of its API the engine speaks: asked once, as Podman takes its time."""
+        docker = Docker(f"unix://{self._socket}", api_version=self._version or "auto")
         try:
-            async with asyncio.timeout(self._seconds):
-                await docker.version()
-        except TimeoutError as error:
-            await docker.close()
-            raise self._silent() from error
-        except (DockerError, OSError, ValueError, KeyError) as error:
-            await docker.close()
-            raise self._translate(error, "version") from error
-        try:
+            if not self._version:
+                self._version = await self._ask_version(docker)
             yield docker
         finally:
             await docker.close()
+
+    async def _ask_version(self, docker: Docker) -> str:
+        """When this fails, nothing was asked of the engine yet."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await docker.version()
+            return docker.api_version
+        except TimeoutError as error:
+            raise self._silent() from error
+        except (DockerError, OSError, ValueError, KeyError, TypeError) as error:
+            raise self._translate(error, "version") from error
 
     async def _inspect(self, docker: Docker, name: str) -> Container | None:
         try:
@@ -122,6 +127,14 @@ class DockerEngine:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._translate(error, "inspect") from error
 
+    async def _has_ended(self, docker: Docker, name: str, lost: ReplyLost) -> bool:
+        """Whether a stop without a reply has happened; when nobody tells, the reply stays lost."""
+        try:
+            after = await self._inspect(docker, name)
+        except TargetError:
+            raise lost from None
+        return after is None or not (after.running or after.status == "stopping")
+
     async def _act(self, name: str, what: str, work: Any, seconds: float) -> None:
         """`work` is a call that changes something: when its reply is lost, it may have happened."""
         try:
@@ -129,7 +142,8 @@ class DockerEngine:
                 await work
         except TimeoutError as error:
             text = f"{what} {name}: no reply within {format_duration(seconds)}"
-            raise ReplyLost(text, "is the engine frozen, or does the container not end?") from error
+            guidance = "is the engine frozen, or does the container not end?"
+            raise ReplyLost(text, guidance, code=_TIMEOUT) from error
         except DockerError as error:
             if error.status == _NO_CONNECTION:
                 raise ReplyLost(f"{what} {name}: the engine hung up without a reply", "was it restarted?") from error
@@ -148,6 +162,8 @@ class DockerEngine:
         if error.status == _NO_CONNECTION:
             return self._unreachable(error)
         text = " ".join(str(error.message).split())[:200]
+        if error.status == _BAD_REQUEST:
+            self._version = ""  # another engine may listen there by now, which speaks another version
         if error.status in {401, 403}:
             return NotMeasurable(f"the engine refuses {what}: {text}", "give this user the right to it")
         return TargetRejected(f"the engine refuses {what}: {text}", "look at the engine's log", code=str(error.status))

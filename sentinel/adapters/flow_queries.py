@@ -1,12 +1,15 @@
 """The statements about flows: open rows, rows that left, masters and children, completed stays (measurement.md §5).
 
 A column is named as `column`, or `column->key->key` for a value inside JSON. Identifiers are quoted into the text,
-values are parameters; ages are seconds by the server's clock, naive times are taken as UTC.
+values are parameters; instants are Unix seconds, naive times are taken as UTC. Rows come as one text, a JSON array on
+each line: a row that has not changed is the same line again, and is not read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,32 +17,24 @@ from sentinel.adapters.relation import Query, Relation, find_scans, quote_name
 from sentinel.adapters.task_queries import fill
 from sentinel.core.dwell import Stays
 from sentinel.core.stall import Sight, is_true, read_progress
-from sentinel.errors import NotMeasurable, SubjectError
+from sentinel.errors import NotMeasurable
 
 MAX_SCAN_COST = 5000.0
 JOINED = 20_000
 
-_COLUMNS = """
-       {id}::text AS id, lower({status}::text) AS status, {type}::text AS type, {worker}::text AS worker,
-       {progress} AS progress, {phase}::text AS phase, {waits} AS waits, {counters} AS counters, {flags} AS flags,
-       {created_at} AS created_age, {changed_at} AS changed_age, {status_changed_at} AS status_age,
-       extract(epoch FROM clock_timestamp())::float8 AS now"""
-_OPEN = "SELECT {columns}{master} FROM {table} AS f{join} WHERE {is_open} ORDER BY {oldest} LIMIT %(limit)s"
-_GONE = "SELECT {columns} FROM {table} AS f WHERE {key} = ANY (%(ids)s::{type}[])"
-_MASTER = """,
-       ({reference}) IS NOT NULL AS refers, m.{key}::text AS master_key, lower({status}::text) AS master_status,
-       {id}::text AS master_id, {type}::text AS master_type,
-       {created_at} AS master_created, {changed_at} AS master_changed"""
+_ROW = """json_build_array({id}::text, lower({status}::text), {type}::text, {worker}::text,
+       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at})"""
+_MASTER = """CASE WHEN m.{key} IS NOT NULL THEN
+       json_build_array({id}::text, lower({status}::text), {type}::text, {created_at}, {changed_at}) END"""
+_LINES = "SELECT string_agg(line, chr(10)) AS lines FROM ({rows}) AS r"
+_OPEN = "SELECT {line}::text AS line FROM {table} AS f{join} WHERE {is_open}{more} ORDER BY {oldest} LIMIT %(limit)s"
+_GONE = "SELECT {line}::text AS line FROM {table} AS f WHERE {key} = ANY (%(ids)s::{type}[])"
 _JOIN = " LEFT JOIN {table} AS m ON m.{key}{cast} = {reference}"
+_REFERS = " AND {reference} <> {own}"
 _FINISHED = """
-SELECT {columns}, f.{child_id}::text AS child, lower({child_status}::text) AS child_status,
-       {child_changed} AS child_changed
+SELECT json_build_array({row}, f.{child_id}::text, lower({child_status}::text), {child_changed})::text AS line
 FROM {table} AS m JOIN {child_table} AS f ON m.{key}{cast} = {reference}
 WHERE {is_open} AND NOT ({child_is_open}) LIMIT %(limit)s"""
-_TYPES = """
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type FROM pg_attribute a
-JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped"""
 _STAYS = """
 WITH d AS (SELECT type, status, seconds FROM ({events}) AS e
            WHERE seconds >= 0 AND entered >= clock_timestamp() - interval '30 days'),
@@ -75,36 +70,73 @@ class FlowTable:
     waits: Sequence[str] = ()
 
     @property
-    def columns(self) -> list[str]:
-        """All columns that are configured."""
-        single = [self.type, self.worker, self.phase, self.created_at, self.changed_at, self.status_changed_at]
+    def columns(self) -> list[str | None]:
+        """All columns that are configured, but those of times."""
         several = [*self.progress, *self.counters, *self.flags, *self.waits]
-        return [text.partition("->")[0] for text in [self.id, self.status, *single, *several] if text]
+        return [self.id, self.status, self.type, self.worker, self.phase, *several]
 
-    def select(self, alias: str) -> str:
-        """The columns of a sight, read from `alias`."""
-        return fill(_COLUMNS, _names(self, alias))
+    @property
+    def times(self) -> list[str | None]:
+        """Columns that must be times."""
+        return [self.created_at, self.changed_at, self.status_changed_at]
+
+    def row(self, alias: str) -> str:
+        """The JSON array of a flow, read from `alias`."""
+        return fill(_ROW, _names(self, alias))
 
     def is_open(self, alias: str) -> str:
         """Condition of a flow that is not over; a status of NULL is none that is over."""
         ended = ", ".join(_literal(text) for text in self.terminal)
-        return f"coalesce(lower({value_of(alias, self.status)}::text), '') <> ALL (ARRAY[{ended}]::text[])"
+        return f"{self._status(alias)} <> ALL (ARRAY[{ended}]::text[])"
+
+    def _status(self, alias: str) -> str:
+        return f"coalesce(lower({value_of(alias, self.status)}::text), '')"
+
+    @property
+    def statistics(self) -> str:
+        """Statement that lets the planner know how few rows are open, without which it would read them all."""
+        relation = Relation.of(self.table)
+        name = Relation(relation.schema, f"{relation.name}_open")
+        return (
+            f"CREATE STATISTICS {name} ON ({self._status('f').replace('f.', '')}) FROM {relation}; ANALYZE {relation};"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How a child finds its master: the first of `join` that is not NULL is the master's `key`; `cast`: by text."""
+    """How a child finds its master: the first of `join` that is not NULL is the master's `key`.
+
+    `by_text`: compared as text; `is_own`: children and masters are rows of one table.
+    """
 
     master: FlowTable
     key: str
     join: Sequence[str]
     by_text: bool
+    is_own: bool = False
+
+    @property
+    def own_key(self) -> str:
+        """The key by which a row of the table would be its own master."""
+        return f"f.{quote_name(self.key)}{'::text' if self.by_text else ''}"
 
     @property
     def reference(self) -> str:
         """The child's side of the join."""
         cast = "::text" if self.by_text else ""
-        return f"coalesce({', '.join(f'f.{quote_name(column)}{cast}' for column in self.join)})"
+        columns = [f"f.{quote_name(column)}{cast}" for column in self.join]
+        return columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
+
+    def index_on(self, relation: Relation, child: FlowTable) -> str:
+        """What to index for the join of a relation that would be read from end to end, and what to tell the planner.
+
+        Of the child's table its reference, of the master's its key.
+        """
+        cast = "::text" if self.by_text else ""
+        is_child = self.is_own or relation == Relation.of(child.table)
+        expression = self.reference.replace("f.", "") if is_child else f"{quote_name(self.key)}{cast}"
+        place = f"({expression})" if expression.startswith('"') and not cast else f"(({expression}))"
+        return f"{relation} {place}; {(child if is_child else self.master).statistics}"
 
     def parts(self) -> dict[str, str]:
         """What templates need of the master."""
@@ -119,35 +151,56 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Texts for one table: `open` (with its master) and `only_open` take limit; `gone` ids; `finished` limit."""
+    """Texts for one table, each of which gives `lines`.
 
-    open: str
-    only_open: str
-    gone: str
+    `open`: open rows, each with its master where there is a link; `gone`: rows by ids; `finished`: open masters with a
+    child that is over. `open` and `finished` take limit. `open` is empty for children in the master's own table, whose
+    rows are read with the masters: `kin` has their ids and masters.
+    """
+
+    open: str = ""
+    gone: str = ""
+    kin: str = ""
     finished: str = ""
 
 
 def make_statements(table: FlowTable, types: Mapping[str, str], link: Link | None = None) -> Statements:
     """The statements for a table whose column types are known."""
-    oldest = value_of("f", table.created_at) if table.created_at else f"f.{quote_name(table.id)}"
+    own = link is not None and link.is_own
+    line = table.row("f")
+    if link is not None:
+        child = f"f.{quote_name(table.id)}::text" if own else line
+        line = f"json_build_array({child}, {fill(_MASTER, link.parts())})"
+    key = {"line": table.row("f"), "table": str(Relation.of(table.table)), "key": f"f.{quote_name(table.id)}"}
+    gone = fill(_GONE, {**key, "type": types[table.id].replace("%", "%%")})
+    rows = _lines(_select_open(table, line, link))
+    finished = _lines(_finished(table, link)) if link else ""
+    if own:
+        return Statements(kin=rows, finished=finished)
+    return Statements(rows, _lines(gone), "", finished)
+
+
+def _select_open(table: FlowTable, line: str, link: Link | None) -> str:
+    own = link is not None and link.is_own
     parts = {
-        "columns": table.select("f"),
+        "line": line,
         "table": str(Relation.of(table.table)),
         "is_open": table.is_open("f"),
-        "oldest": oldest,
-        "master": fill(_MASTER, link.parts()) if link else "",
+        "oldest": value_of("f", table.created_at) if table.created_at else f"f.{quote_name(table.id)}",
         "join": fill(_JOIN, link.parts()) if link else "",
-        "key": f"f.{quote_name(table.id)}",
-        "type": types[table.id].replace("%", "%%"),
+        "more": fill(_REFERS, {"reference": link.reference, "own": link.own_key}) if link and own else "",
     }
-    alone = fill(_OPEN, {**parts, "master": "", "join": ""})
-    return Statements(fill(_OPEN, parts), alone, fill(_GONE, parts), _finished(table, link) if link else "")
+    return fill(_OPEN, parts)
+
+
+def _lines(rows: str) -> str:
+    return fill(_LINES, {"rows": rows})
 
 
 def _finished(child: FlowTable, link: Link) -> str:
     names = _names(child, "f")
     own = {
-        "columns": link.master.select("m"),
+        "row": link.master.row("m"),
         "is_open": link.master.is_open("m"),
         "child_id": quote_name(child.id),
         "child_status": names["status"],
@@ -158,58 +211,71 @@ def _finished(child: FlowTable, link: Link) -> str:
     return fill(_FINISHED, {**link.parts(), **own})
 
 
-async def read_types(query: Query, table: FlowTable, more: Sequence[str] = ()) -> dict[str, str]:
-    """Column → SQL type. Raises SubjectError with the columns that there are when a configured one is missing."""
-    relation = Relation.of(table.table)
-    rows = await query(_TYPES, {"schema": relation.schema, "name": relation.name})
-    types = {row["name"]: row["type"] for row in rows}
-    missing = sorted({name for name in [*table.columns, *more] if name not in types})
-    if missing:
-        raise SubjectError(
-            f"no such column: {', '.join(missing)} in {relation.schema}.{relation.name}",
-            f"correct the mapping; the columns are {', '.join(sorted(types))[:300]}",
-        )
-    return types
-
-
 async def refuse_scans(query: Query, table: FlowTable, statements: Statements, link: Link | None = None) -> None:
     """Raise NotMeasurable, with the index to create, when a poll would read a large table from end to end."""
     column = quote_name(table.created_at or table.id)
     partial = f"({column}) WHERE {table.is_open('f').replace('f.', '')}"
-    await _refuse(query, statements.only_open, f"the open rows of {table.table}", partial)
+    alone = _lines(_select_open(table, table.row("f"), None))
+    await _refuse(query, alone, f"the open rows of {table.table}", lambda relation: f"{relation} {partial};")
     if link is not None:
-        key = f"({', '.join(quote_name(name) for name in link.join)}), and of {link.master.table} on {link.key}"
-        for sql in (statements.open, statements.finished):
-            await _refuse(query, sql, f"the join of {table.table} and {link.master.table}", key)
+        what = f"the join of {table.table} and {link.master.table}"
+        for sql in (statements.open or statements.kin, statements.finished):
+            await _refuse(query, sql, what, lambda relation: link.index_on(relation, table))
 
 
-async def _refuse(query: Query, sql: str, what: str, index: str) -> None:
+async def _refuse(query: Query, sql: str, what: str, index: Callable[[Relation], str]) -> None:
     for scan in await find_scans(query, sql, {"limit": JOINED}):
         if scan.cost > MAX_SCAN_COST:
             raise NotMeasurable(
                 f"refused to poll: no usable index for {what} (planner cost {scan.cost:.0f})",
-                f"CREATE INDEX CONCURRENTLY ON {scan.relation} {index};".replace("%%", "%"),
+                f"CREATE INDEX CONCURRENTLY ON {index(scan.relation)}".replace("%%", "%"),
             )
 
 
-def read_sight(row: Mapping[str, Any], aliases: Mapping[str, str], type_: str | None) -> Sight:
+async def read_lines(query: Query, sql: str, params: Mapping[str, Any]) -> list[str]:
+    """The lines of one statement."""
+    text = (await query(sql, dict(params)))[0]["lines"]
+    return text.split("\n") if text else []
+
+
+def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None) -> Sight:
     """A row as a sight; `aliases`: status text → canonical status; `type_`: the type of all, when no column tells."""
-    status = row["status"] or ""
+    id_, status, own_type, worker, progress, phase, waits, counters, flags, created, changed, entered = row
+    status = status or ""
     return Sight(
-        id=row["id"],
-        type=(row["type"] or "") if type_ is None else type_,
+        id=id_ or "",
+        type=(own_type or "") if type_ is None else type_,
         status=aliases.get(status, status),
-        now=float(row["now"]),
-        created_age=row["created_age"],
-        changed_age=row["changed_age"],
-        status_age=row["status_age"],
-        progress=read_progress(row["progress"]),
-        phase=row["phase"] or "",
-        counters=tuple(text or "" for text in row["counters"]),
-        flags=tuple(is_true(text) for text in row["flags"]),
-        worker=row["worker"] or "",
-        waits=any(is_true(text) for text in row["waits"]),
+        created=read_instant(created),
+        changed=read_instant(changed),
+        entered=read_instant(entered),
+        progress=read_progress(progress),
+        phase=phase or "",
+        counters=tuple(text or "" for text in counters),
+        flags=tuple(is_true(text) for text in flags),
+        worker=worker or "",
+        waits=any(is_true(text) for text in waits),
     )
+
+
+def read_master(row: Sequence[Any] | None, aliases: Mapping[str, str], type_: str | None) -> Sight | None:
+    """What is read of a master beside its child; None when there is none."""
+    if row is None:
+        return None
+    id_, status, own_type, created, changed = row
+    status = status or ""
+    own = (own_type or "") if type_ is None else type_
+    return Sight(id_ or "", own, aliases.get(status, status), read_instant(created), read_instant(changed))
+
+
+def read_instant(value: Any) -> float | None:
+    """Unix seconds; an infinite time, which comes as text, is none."""
+    return float(value) if value is not None and math.isfinite(float(value)) else None
+
+
+def read_line(line: str) -> Any:
+    """One line as a JSON array."""
+    return json.loads(line)
 
 
 def select_stays(events: Mapping[str, str | None], table: FlowTable) -> str:
@@ -244,7 +310,7 @@ def _names(table: FlowTable, alias: str) -> dict[str, str]:
     return {
         **{name: value_of(alias, text) if text else "NULL" for name, text in single.items()},
         **{name: texts_of(alias, texts) for name, texts in several.items()},
-        **{name: age_of(alias, text) for name, text in times.items()},
+        **{name: instant_of(alias, text) for name, text in times.items()},
     }
 
 
@@ -266,6 +332,13 @@ def age_of(alias: str, name: str | None) -> str:
     if name is None:
         return "NULL::float8"
     return f"extract(epoch FROM clock_timestamp() - {value_of(alias, name)})::float8"
+
+
+def instant_of(alias: str, name: str | None) -> str:
+    """Unix seconds of the instant in a column."""
+    if name is None:
+        return "NULL::float8"
+    return f"extract(epoch FROM {value_of(alias, name)})::float8"
 
 
 def _literal(text: str) -> str:

@@ -1,36 +1,50 @@
-"""Reads all tables of flows in one snapshot: open rows, rows that left, masters beside children, the workers."""
+"""Reads all tables of flows in one snapshot: open rows, rows that left, masters beside children, the workers.
+
+A table of children that can't be read is set aside with its reason; the others are judged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
 
+from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.flow_queries import (
     JOINED,
     FlowTable,
     Link,
     Statements,
     make_statements,
+    read_instant,
+    read_line,
+    read_lines,
+    read_master,
     read_sight,
-    read_types,
     refuse_scans,
 )
-from sentinel.adapters.postgres import Query, Record
+from sentinel.adapters.postgres import Query
 from sentinel.adapters.registry_queries import select_agents
 from sentinel.adapters.relation import Relation, prove_visible
 from sentinel.core.flow_family import Done, Kin
 from sentinel.core.flow_history import History, Look
 from sentinel.core.flow_verdict import Family
 from sentinel.core.stall import Crew, Sight, Worker
+from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 
-NOW = "SELECT extract(epoch FROM now())::float8 AS now"
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
+T = TypeVar("T")
+Pair = tuple[Sight, Sight | None]
+"""A flow, and its master where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One table, by its `name` in the history. `aliases` maps status texts; `type` None: a column tells it.
 
-    For a child: `join` names the columns that name the master's `master_key`.
+    For children: `join` names the columns that name the master's `master_key`; `is_own`: they are rows of the master's
+    own table, and those without a master are no children.
     """
 
     name: str
@@ -41,82 +55,185 @@ class Source:
     join: Sequence[str] = ()
     master_key: str = ""
     need_master: bool = True
+    is_own: bool = False
+
+
+class Lines(Generic[T]):
+    """What was read of each line at the last look: a line that is there again is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, T] = {}
+
+    def read(self, lines: Sequence[str], parse: Callable[[Any], T]) -> list[T]:
+        """One value for each line; the same object as at the last look where the line is the same."""
+        known = self._known
+        self._known = {line: known[line] if line in known else parse(read_line(line)) for line in lines}
+        return list(self._known.values())
+
+
+@dataclass(slots=True)
+class Sheet:
+    """What is kept of one source between looks: its statements, or why there are none; its lines."""
+
+    statements: Statements = field(default_factory=Statements)
+    trouble: TargetError | None = None
+    rows: Lines[Pair] = field(default_factory=Lines)
+    kin: Lines[tuple[str, Sight | None]] = field(default_factory=Lines)
+    done: Lines[Done] = field(default_factory=Lines)
 
 
 @dataclass(slots=True)
 class Reading:
-    """What one run read; `families` belong to the tables after the first. `now`: Unix seconds of the server."""
+    """What one run read; a look is None where a table could not be read. `now`: Unix seconds of the server.
+
+    `looks`: one for each source that is no child in the master's own table. `troubles`: table → (problem, remedy).
+    """
 
     now: float
-    looks: list[Look] = field(default_factory=list)
+    looks: list[Look | None] = field(default_factory=list)
     families: list[Family] = field(default_factory=list)
+    troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-async def prove_sources(query: Query, sources: Sequence[Source]) -> list[Statements]:
-    """Statements for tables that are there, whose rows we see (R15), with indexes. Raises with the remedy."""
+async def prove_sources(query: Query, sources: Sequence[Source]) -> list[Sheet]:
+    """Statements for tables that are there, whose rows we see (R15), with indexes. Raises with the remedy.
+
+    For the master's table; what is wrong with a table of children becomes its sheet's trouble.
+    """
     master = sources[0]
     keys = sorted({source.master_key for source in sources[1:]})
-    made: list[Statements] = []
-    master_types: dict[str, str] = {}
-    for source in sources:
-        await prove_visible(query, Relation.of(source.table.table))
-        types = await read_types(query, source.table, source.join or keys)
-        link = None
-        if source.join:
-            compared = {types[name] for name in source.join} | {master_types[source.master_key]}
-            link = Link(master.table, source.master_key, source.join, len(compared) > 1)
-        else:
-            master_types = types
-        made.append(make_statements(source.table, types, link))
-        await refuse_scans(query, source.table, made[-1], link)
-    return made
+    types = await _prove(query, master, keys)
+    sheets = [Sheet(make_statements(master.table, types))]
+    await refuse_scans(query, master.table, sheets[0].statements)
+    for source in sources[1:]:
+        found = await _apart(query, partial(_prove_child, query, master, types, source))
+        sheets.append(Sheet(trouble=found) if isinstance(found, TargetError) else Sheet(found))
+    return sheets
+
+
+async def _prove(query: Query, source: Source, more: Sequence[str]) -> dict[str, str]:
+    await prove_visible(query, Relation.of(source.table.table))
+    return await prove_columns(query, source.table.table, [*source.table.columns, *more], source.table.times)
+
+
+async def _prove_child(query: Query, master: Source, master_types: Mapping[str, str], child: Source) -> Statements:
+    types = await _prove(query, child, child.join)
+    compared = {types[name] for name in child.join} | {master_types[child.master_key]}
+    link = Link(master.table, child.master_key, child.join, len(compared) > 1, child.is_own)
+    statements = make_statements(child.table, types, link)
+    await refuse_scans(query, child.table, statements, link)
+    return statements
+
+
+async def _apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetError:
+    """Work whose failure leaves the snapshot usable; an error that belongs to its subject alone is the value."""
+    await query("SAVEPOINT apart")
+    try:
+        return await work()
+    except (SubjectError, NotMeasurable, TargetRejected) as error:
+        await query("ROLLBACK TO SAVEPOINT apart")
+        return explain(error)
+
+
+def explain(error: TargetError) -> TargetError:
+    """A value that does not fit its mapping is the mapping's fault, not the server's."""
+    if isinstance(error, TargetRejected) and error.code.startswith("22"):
+        return SubjectError(f"a value is not what the mapping says: {error.message}", "correct the mapping")
+    return error
 
 
 async def read_flows(
-    query: Query, sources: Sequence[Source], statements: Sequence[Statements], history: History, limit: int
+    query: Query, sources: Sequence[Source], sheets: Sequence[Sheet], history: History, limit: int
 ) -> Reading:
     """Read every table: at most `limit` open flows each, oldest first, and what became of those open before."""
     reading = Reading((await query(NOW))[0]["now"])
-    for source, statement in zip(sources, statements, strict=True):
-        rows = await query(statement.open, {"limit": limit + 1})
-        sights = {row["id"]: read_sight(row, source.aliases, source.type) for row in rows[:limit]}
-        gone = await _read_gone(query, source, statement, history, sights)
-        reading.looks.append(Look(reading.now, list(sights.values()), gone, len(rows) <= limit))
-        if source.join:
-            kin = [_read_kin(sources[0], source, sights[row["id"]], row) for row in rows[:limit]]
-            done = [_read_done(sources[0], source, row) for row in await query(statement.finished, {"limit": JOINED})]
-            reading.families.append(Family(kin, done, source.need_master))
+    reader = _Reader(query, sources[0], history, limit, reading)
+    masters = await reader.read_master(sheets[0])
+    for source, sheet in zip(sources[1:], sheets[1:], strict=True):
+        found: Family | TargetError | None = sheet.trouble
+        if found is None:
+            found = await _apart(query, partial(reader.read_child, source, sheet, masters))
+        if isinstance(found, TargetError):
+            reading.troubles[source.name] = (found.message, found.guidance)
+            reading.looks += [] if source.is_own else [None]
+        else:
+            reading.families.append(found)
     return reading
 
 
-async def _read_gone(
-    query: Query, source: Source, statement: Statements, history: History, sights: Mapping[str, Sight]
-) -> list[Sight]:
-    past = history.tables.get(source.name)
-    left = [key for key in past.flows if key not in sights] if past is not None else []
-    rows = await query(statement.gone, {"ids": left}) if left else []
-    return [read_sight(row, source.aliases, source.type) for row in rows]
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One run over all tables; what it reads goes into `reading`."""
+
+    query: Query
+    master: Source
+    history: History
+    limit: int
+    reading: Reading
+
+    async def read_master(self, sheet: Sheet) -> dict[str, Sight]:
+        """The master's open flows by id."""
+        pairs, look = await self._read_open(self.master, sheet, lambda row: (_read_sight(self.master, row), None))
+        self.reading.looks.append(look)
+        return {sight.id: sight for sight, _ in pairs}
+
+    async def read_child(self, child: Source, sheet: Sheet, masters: Mapping[str, Sight]) -> Family:
+        """One table of children beside their masters."""
+        home, look = len(self.reading.looks), None
+        if child.is_own:
+            home, kin = 0, await self._read_own(child, sheet, masters)
+        else:
+            kin, look = await self._read_kin(child, sheet)
+        lines = await read_lines(self.query, sheet.statements.finished, {"limit": JOINED})
+        done = sheet.done.read(lines, lambda row: _read_done(self.master, child, row))
+        if look is not None:
+            self.reading.looks.append(look)
+        return Family(kin, done, child.need_master, home)
+
+    async def _read_open(self, source: Source, sheet: Sheet, parse: Callable[[Any], Pair]) -> tuple[list[Pair], Look]:
+        lines = await read_lines(self.query, sheet.statements.open, {"limit": self.limit + 1})
+        pairs = sheet.rows.read(lines[: self.limit], parse)
+        sights = {sight.id: sight for sight, _ in pairs}
+        past = self.history.tables.get(source.name)
+        left = [key for key in past.flows if key not in sights] if past is not None else []
+        gone = await read_lines(self.query, sheet.statements.gone, {"ids": left}) if left else []
+        over = [_read_sight(source, read_line(line)) for line in gone]
+        return pairs, Look(self.reading.now, list(sights.values()), over, len(lines) <= self.limit)
+
+    async def _read_kin(self, child: Source, sheet: Sheet) -> tuple[list[Kin], Look]:
+        def parse(row: Any) -> Pair:
+            return _read_sight(child, row[0]), _read_master(self.master, row[1])
+
+        pairs, look = await self._read_open(child, sheet, parse)
+        return [Kin(sight, parent, sight.status != child.initial) for sight, parent in pairs], look
+
+    async def _read_own(self, child: Source, sheet: Sheet, masters: Mapping[str, Sight]) -> list[Kin]:
+        """Children that are rows of the master's table: what was read there, with the master of each."""
+        lines = await read_lines(self.query, sheet.statements.kin, {"limit": self.limit})
+        pairs = sheet.kin.read(lines, lambda row: (row[0], _read_master(self.master, row[1])))
+        return [
+            Kin(masters[key], parent, masters[key].status != child.initial) for key, parent in pairs if key in masters
+        ]
 
 
-def _read_kin(master: Source, child: Source, sight: Sight, row: Record) -> Kin:
-    begun = sight.status != child.initial
-    if row["master_key"] is None:
-        return Kin(sight, None, begun)
-    status = row["master_status"] or ""
-    type_ = (row["master_type"] or "") if master.type is None else master.type
-    ages = row["master_created"], row["master_changed"]
-    return Kin(sight, Sight(row["master_id"], type_, master.aliases.get(status, status), sight.now, *ages), begun)
+def _read_sight(source: Source, row: Any) -> Sight:
+    return read_sight(row, source.aliases, source.type)
 
 
-def _read_done(master: Source, child: Source, row: Record) -> Done:
-    status = row["child_status"] or ""
-    sight = read_sight(row, master.aliases, master.type)
-    return Done(sight, row["child"], child.aliases.get(status, status), row["child_changed"])
+def _read_master(source: Source, row: Any) -> Sight | None:
+    return read_master(row, source.aliases, source.type)
+
+
+def _read_done(master: Source, child: Source, row: Any) -> Done:
+    sight, key, status, changed = row
+    status = status or ""
+    return Done(_read_sight(master, sight), key or "", child.aliases.get(status, status), read_instant(changed))
 
 
 async def read_crew(query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float) -> Crew:
     """The registry of workers; `columns`: id, status, last_heartbeat. `ttl` in seconds."""
     await prove_visible(query, Relation.of(table))
+    await prove_columns(query, table, [columns["id"], columns["status"]], [columns["last_heartbeat"]])
     select = select_agents(table, {**columns, "capabilities": None, "registered_at": None})
     asleep = {status.lower() for status in sleeping}
     workers = {
@@ -124,3 +241,10 @@ async def read_crew(query: Query, table: str, columns: Mapping[str, str], sleepi
         for row in await query(select.sql, select.params)
     }
     return Crew(table, workers, ttl)
+
+
+async def read_crew_apart(
+    query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float
+) -> Crew | TargetError:
+    """The same; what is wrong with that table alone is the value."""
+    return await _apart(query, partial(read_crew, query, table, columns, sleeping, ttl))

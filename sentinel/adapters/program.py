@@ -1,6 +1,6 @@
 """Runs one program: argv only, a session of its own, a clean environment, bounded output, an end at its deadline.
 
-What it leaves running survives its end in time, in its own session or not, but finds nobody who reads its output.
+What a program that ends in time leaves running goes on, but nobody reads its output any more.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from sentinel.adapters.process import Process, read_start_id
 
 MAX_OUTPUT = 64 * 1024
 GRACE = 1.0
@@ -48,55 +49,57 @@ async def run_program(
 
     Its environment is PATH, the locale, and `env`: nothing of sentinel's own. Raises OSError when it can't be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        path,
-        *arguments,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
+    popen = _start([path, *arguments], env or {})
+    process = Process(popen.pid, read_start_id(popen.pid) or f"unknown/{popen.pid}", popen)
+    try:
+        return await _attend(process, popen, seconds)
+    finally:
+        if process.is_alive():
+            process.signal_group(signal.SIGKILL)
+            await process.wait(GRACE)
+        process.close()
+
+
+def _start(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         cwd="/",
-        env={"PATH": os.pathsep.join(SEARCH), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(env or {})},
+        env={"PATH": os.pathsep.join(SEARCH), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **env},
         start_new_session=True,
     )
-    kept = bytearray()
-    reader = asyncio.create_task(_read(process, kept))
+
+
+async def _attend(process: Process, popen: subprocess.Popen[bytes], seconds: float) -> Ended:
+    """Read what it prints until it ends or its time is over. The pipe's end is no sign: a child may hold it."""
+    stream, kept = asyncio.StreamReader(), bytearray()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), popen.stdout
+    )
+    reader = asyncio.create_task(_read(stream, kept))
     try:
-        async with asyncio.timeout(seconds):
-            await process.wait()
+        in_time = await process.wait(seconds)
+        if not in_time:
+            await _end_group(process)
         await asyncio.wait({reader}, timeout=DRAIN)
-        return _ended(process.returncode, kept)
-    except TimeoutError:
-        await _end_group(process)
-        await asyncio.wait({reader}, timeout=DRAIN)
-        return _ended(None, kept)
+        code = popen.returncode if in_time else None
+        return Ended(code, bytes(kept[:MAX_OUTPUT]).decode(errors="replace"), len(kept) > MAX_OUTPUT)
     finally:
-        if process.returncode is None:
-            _signal(process, signal.SIGKILL)
         reader.cancel()
+        transport.close()
 
 
-async def _read(process: Process, kept: bytearray) -> None:
+async def _read(stream: asyncio.StreamReader, kept: bytearray) -> None:
     """Keep the beginning, drop the rest: a full pipe must not stop the program."""
-    if process.stdout is None:
-        return
-    while chunk := await process.stdout.read(8192):
+    while chunk := await stream.read(8192):
         kept += chunk[: MAX_OUTPUT + 1 - len(kept)]
-
-
-def _ended(code: int | None, kept: bytearray) -> Ended:
-    return Ended(code, bytes(kept[:MAX_OUTPUT]).decode(errors="replace"), len(kept) > MAX_OUTPUT)
 
 
 async def _end_group(process: Process) -> None:
     """TERM to the whole group, KILL to what is left of it after GRACE. The group is ours: a session of its own."""
-    _signal(process, signal.SIGTERM)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(GRACE):
-            await process.wait()
-    _signal(process, signal.SIGKILL)
-    await process.wait()
-
-
-def _signal(process: Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    process.signal_group(signal.SIGTERM)
+    await process.wait(GRACE)
+    process.signal_group(signal.SIGKILL)
+    await process.wait(GRACE)

@@ -20,12 +20,13 @@ from sentinel.core.delivery import (
     Question,
     StreamView,
     format_id,
-    parse_id,
 )
-from sentinel.errors import NotMeasurable, SubjectError, TargetError
+from sentinel.errors import SubjectError, TargetError
 
 SCRATCH_PREFIX = "sentinel:probe:"
-_DELETIONS = ("xgroup|delconsumer", "xgroup|destroy")
+_DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", "xgroup")
+"""The last one is all that Redis 6.2 tells."""
+_SWAPS = ("restore", "rename", "renamenx", "copy", "move", "swapdb")
 _CLAIMS = ("xautoclaim", "xclaim", "xdelex", "xackdel")
 
 
@@ -50,7 +51,10 @@ def parse_map(reply: Sequence[Any]) -> dict[str, Any]:
 
 def parse_entry_id(raw: bytes | None) -> Id:
     """An id as the server sends it."""
-    return parse_id(raw.decode()) if raw else ZERO
+    if not raw:
+        return ZERO
+    milliseconds, _, sequence = raw.partition(b"-")
+    return int(milliseconds), int(sequence or 0)
 
 
 def parse_time(reply: Sequence[bytes]) -> float:
@@ -76,6 +80,11 @@ def count_dropping_calls(info: Mapping[str, str]) -> tuple[int, int]:
     return deletions, sum(calls_of(info, command) for command in _CLAIMS)
 
 
+def count_legacy_calls(info: Mapping[str, str]) -> tuple[int, int, int]:
+    """Calls of XDEL, XADD, and of what puts another stream in place of one: what Redis 6.2 does not tell per stream."""
+    return calls_of(info, "xdel"), calls_of(info, "xadd"), sum(calls_of(info, command) for command in _SWAPS)
+
+
 def snapshot_commands(key: bytes, groups: Sequence[str]) -> list[Command]:
     """The commands of one atomic snapshot; `groups` are those already known, for their oldest pending entry."""
     commands: list[Command] = [("TIME",), ("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)]
@@ -83,31 +92,32 @@ def snapshot_commands(key: bytes, groups: Sequence[str]) -> list[Command]:
 
 
 def parse_snapshot(replies: Sequence[Any], groups: Sequence[str], *, deletions: int = 0, claims: int = 0) -> StreamView:
-    """The snapshot from the replies to `snapshot_commands`; raises the TargetError that the stream gave."""
+    """The snapshot from the replies to `snapshot_commands`; raises the TargetError that the stream gave.
+
+    On Redis 6.2 `added` is -1: count it (core/delivery/legacy.py).
+    """
     for reply in replies[:3]:
         if isinstance(reply, TargetError):
             raise reply
     info = _map_fields(replies[1])
-    if b"entries-added" not in info:
-        raise NotMeasurable(
-            "the server is too old: Redis 7.0 or Valkey is needed to count deliveries",
-            "upgrade the server; its XINFO STREAM has no entries-added",
-            code="TOO_OLD",
-        )
-    oldest = {name: _parse_oldest(reply) for name, reply in zip(groups, replies[3:], strict=False)}
+    legacy = b"entries-added" not in info
+    oldest = {name: _parse_oldest(reply) for name, reply in zip(groups, replies[3:], strict=False)} if groups else {}
     views = [_read_group(_map_fields(reply), oldest) for reply in replies[2]]
-    newest = info.get(b"last-entry")
+    newest, first = info.get(b"last-entry"), info.get(b"recorded-first-entry-id")
+    if legacy:
+        first = (info[b"first-entry"] or (None,))[0]
     return StreamView(
         now=parse_time(replies[0]),
-        added=info[b"entries-added"],
+        added=info.get(b"entries-added", -1),
         length=info[b"length"],
         last=parse_entry_id(info[b"last-generated-id"]),
-        first=parse_entry_id(info[b"recorded-first-entry-id"]),
-        max_deleted=parse_entry_id(info[b"max-deleted-entry-id"]),
+        first=parse_entry_id(first),
+        max_deleted=parse_entry_id(info.get(b"max-deleted-entry-id")),
         groups={view.name: view for view in views},
         deletions=deletions,
         claims=claims,
         entry_bytes=sum(map(len, newest[1])) if newest else 0,
+        legacy=legacy,
     )
 
 
@@ -119,13 +129,13 @@ def _read_group(info: Mapping[bytes, Any], oldest: Mapping[str, Id | None]) -> G
     """One group of XINFO GROUPS."""
     name = display(info[b"name"])
     return GroupView(
-        name=name,
-        last_delivered=parse_entry_id(info[b"last-delivered-id"]),
-        pending=info[b"pending"],
-        consumers=info[b"consumers"],
-        entries_read=info.get(b"entries-read"),
-        lag=info.get(b"lag"),
-        oldest_pending=oldest.get(name),
+        name,
+        parse_entry_id(info[b"last-delivered-id"]),
+        info[b"pending"],
+        info[b"consumers"],
+        info.get(b"entries-read"),
+        info.get(b"lag"),
+        oldest.get(name),
     )
 
 
@@ -172,7 +182,7 @@ def parse_pending(reply: Sequence[Any]) -> list[PendingEntry]:
 async def probe_capability(client: RedisClient, key: str) -> Capability:
     """Find out by experiment on a scratch key what lag and entries-read mean here (measurement.md appendix F).
 
-    One transaction of 20 commands; the key expires by itself. Raises NotMeasurable when writing isn't allowed.
+    One transaction of 16 commands; the key expires by itself. Raises NotMeasurable when writing isn't allowed.
     """
     read: Command = ("XREADGROUP", "GROUP", "g", "c", "COUNT", 3, "STREAMS", key, ">")
     commands: list[Command] = [("XADD", key, f"{n}-0", "f", "v") for n in range(1, 11)]
@@ -187,6 +197,8 @@ async def probe_capability(client: RedisClient, key: str) -> Capability:
 
 def judge_capability(behind: Mapping[str, Any], after: Mapping[str, Any]) -> Capability:
     """The family from a group behind trimmed entries (4 wait), and after its next read (3 wait, 4 were read)."""
+    if "entries-read" not in after:
+        return Capability(family="no counters")
     lag_exact = after.get("lag") == 3
     counted = after.get("entries-read") == 4
     if lag_exact:

@@ -41,7 +41,8 @@ _VISIBILITY = """
 SELECT current_user::text AS role,
        CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid)
             WHEN 'security_invoker' IN (SELECT option_name FROM pg_options_to_table(c.reloptions)
-                                        WHERE option_value::boolean) THEN EXISTS (
+                                        WHERE CASE option_name WHEN 'security_invoker' THEN option_value::boolean
+                                              ELSE false END) THEN EXISTS (
               SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
                 JOIN pg_class base ON d.refclassid = 'pg_class'::regclass AND base.oid = d.refobjid
               WHERE r.ev_class = c.oid AND base.relkind IN ('r', 'p') AND row_security_active(base.oid))

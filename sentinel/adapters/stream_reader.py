@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sentinel.adapters.redis import Command, RedisClient
+from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_stream import (
     count_dropping_calls,
+    count_legacy_calls,
     is_text,
     parse_answer,
     parse_info,
@@ -24,7 +25,7 @@ from sentinel.adapters.redis_stream import (
 )
 from sentinel.adapters.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
 from sentinel.adapters.resp import converse, encode, encode_all
-from sentinel.core.delivery import Answer, Question, StreamView
+from sentinel.core.delivery import ZERO, Answer, Id, Question, StreamView
 from sentinel.errors import TargetError
 
 _TOGETHER = 25
@@ -32,19 +33,26 @@ _TOGETHER = 25
 _SCAN_COUNT = 1000
 _MULTI, _TIME, _EXEC = encode(("MULTI",)), encode(("TIME",)), encode(("EXEC",))
 _NO_TIME = (b"0", b"0")
-_INFO: Command = ("INFO", "server", "replication", "commandstats")
+_INFO = encode(("INFO", "server", "replication", "commandstats"))
+_INFO_OF_OLD = encode(("INFO", "all"))
+"""Redis 6.2 takes one section."""
+Known = tuple[bytes, int]
+"""Replies in bytes, and how many they are."""
 
 
 @dataclass(slots=True, eq=False)
 class Request:
     """Read this stream; `groups` have entries pending; `questions` are answered in the same transaction.
 
+    `since`: list what is behind this id as well, at most `most` entries (servers that don't count what was added).
     `payload` are the `count` encoded commands, TIME excepted.
     """
 
     key: bytes
     groups: Sequence[str] = ()
     questions: Sequence[Question] = ()
+    since: Id | None = None
+    most: int = 1000
     payload: bytes = field(init=False)
     count: int = field(init=False)
 
@@ -55,18 +63,35 @@ class Request:
 
     def __post_init__(self) -> None:
         _, *commands = snapshot_commands(self.key, self.groups)
+        if self.since is not None:
+            commands.append(question_command(self.key, self._listing))
         commands += [question_command(self.key, question) for question in self.questions]
         self.payload, self.count = encode_all(commands), len(commands)
+
+    @property
+    def _listing(self) -> Question:
+        return Question("live", "", self.since or ZERO, None, self.most)
+
+    def sort(self, replies: Sequence[Any]) -> tuple[Answer | None, dict[Question, Answer]]:
+        """What is behind `since`, and the answers, from the replies behind those of the snapshot."""
+        first = self.since is not None
+        fresh = parse_answer(self._listing, replies[0]) if first else None
+        pairs = zip(self.questions, replies[first:], strict=True)
+        return fresh, {q: a for q, reply in pairs if (a := parse_answer(q, reply)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read: a snapshot with answers, or the error of this stream alone; group names that are no UTF-8."""
+    """What was read: a snapshot with answers, or the error of this stream alone; group names that are no UTF-8.
+
+    `fresh` is what came after the id that was asked for.
+    """
 
     view: StreamView | None
     answers: dict[Question, Answer] = field(default_factory=dict)
     error: TargetError | None = None
     odd_groups: tuple[bytes, ...] = ()
+    fresh: Answer | None = None
 
 
 @dataclass(slots=True)
@@ -121,19 +146,44 @@ class DropWatch:
 
 
 @dataclass(slots=True)
+class Traffic:
+    """XDEL and XADD on the whole server around each batch, for servers that don't count per stream.
+
+    `removals` and `swaps` rise whenever XDEL, or a command that replaces a whole stream, may have run between two
+    batches (to delete a stream takes its groups, and who makes them anew is seen by that); `published` are the calls of XADD before the
+    first and after the last snapshot of the latest batch, None when INFO is not permitted.
+    """
+
+    seen: tuple[int, int] | None = None
+    removals: int = 0
+    swaps: int = 0
+    published: tuple[int | None, int | None] = (None, None)
+
+    def note(self, before: tuple[int, int, int] | None, after: tuple[int, int, int] | None) -> None:
+        """Take in the counts of XDEL, XADD and replacements around a batch."""
+        unknown = after is None or self.seen is None
+        self.removals += unknown or after[0] != self.seen[0]
+        self.swaps += unknown or after[2] != self.seen[1]
+        self.seen = (before[0], before[2]) if before else None
+        self.published = (before[1] if before else None, after[1] if after else None)
+
+
+@dataclass(slots=True)
 class StreamReader:
     """Remembers the raw replies of each stream, so that only what changed is parsed."""
 
     drops: DropWatch = field(default_factory=DropWatch)
+    traffic: Traffic = field(default_factory=Traffic)
     alone: bool = False
     """Each stream in a transaction of its own, as a cluster wants it."""
     apart: set[bytes] = field(default_factory=set)
     """Streams that were refused when read alone: they would spoil the transaction of others."""
     refused: TargetError | None = None
     """Why INFO gave nothing the last time."""
-    _taken: dict[bytes, bytes | list[Any]] = field(default_factory=dict)
+    _taken: dict[bytes, Known | list[Any]] = field(default_factory=dict)
     """Replies to a plain request in bytes, to one about pending entries without the idle times."""
-    _latest: dict[bytes, bytes | list[Any]] = field(default_factory=dict)
+    _latest: dict[bytes, Known | list[Any]] = field(default_factory=dict)
+    _info: bytes = _INFO
     _fresh: list[tuple[Request, list[Any]]] = field(default_factory=list)
     _head: bytes = b""
 
@@ -149,7 +199,7 @@ class StreamReader:
     def parse_same(self, request: Request, now: float) -> Reading:
         """The reading of a stream that did not change."""
         taken = self._taken[request.key]
-        replies = parse_known(taken, request.count) if isinstance(taken, bytes) else taken
+        replies = parse_known(*taken) if isinstance(taken, tuple) else taken
         reading = _parse(request, [_NO_TIME, *replies], self.drops)
         return replace(reading, view=replace(reading.view, now=now)) if reading.view else reading
 
@@ -161,16 +211,21 @@ class StreamReader:
         haul, again = Haul(), []
         self._fresh, self._latest = [], {}
         before, after = await self._round(client, requests, haul)
+        if self.refused is not None and "syntax error" in self.refused.message and self._info != _INFO_OF_OLD:
+            self._info = _INFO_OF_OLD
+            return await self.read(client, requests)
         for request, replies in self._fresh:
             missed = _find_unasked(request, replies)
             if missed:
-                again.append(Request(request.key, [*request.groups, *missed], request.questions))
+                groups = [*request.groups, *missed]
+                again.append(Request(request.key, groups, request.questions, request.since, request.most))
         if again:
             first, self._fresh = self._fresh, []
             _, after = await self._round(client, again, haul)
             renewed = {request.key for request in again}
             self._fresh += [pair for pair in first if pair[0].key not in renewed]
         self.drops.note(*(count_dropping_calls(info) if info else None for info in (before, after)))
+        self.traffic.note(*(count_legacy_calls(info) if info else None for info in (before, after)))
         for request, replies in self._fresh:
             haul.readings[request.key] = _parse(request, replies, self.drops)
         haul.info = after or {}
@@ -181,8 +236,7 @@ class StreamReader:
     ) -> tuple[dict[str, str] | None, dict[str, str] | None]:
         """Read all of these between two looks at INFO."""
         batches = self._split(requests, alone)
-        info = encode(_INFO)
-        payload = b"".join([info, *map(_wrap, batches), info])
+        payload = b"".join([self._info, *map(_wrap, batches), self._info])
         walk = ReplyWalk([None, *map(self._expect, batches), None], self._head)
         await converse(client, payload, walk.feed)
         self._head = walk.head
@@ -201,7 +255,7 @@ class StreamReader:
     def _known(self, request: Request) -> bytes:
         """The bytes that say: nothing changed."""
         taken = None if request.groups or request.questions else self._taken.get(request.key)
-        return taken if isinstance(taken, bytes) else b""
+        return taken[0] if isinstance(taken, tuple) and taken[1] == request.count else b""
 
     def _split(self, requests: Sequence[Request], alone: bool) -> list[Sequence[Request]]:
         if alone or self.alone:
@@ -231,12 +285,19 @@ class StreamReader:
 
     def _sort(self, request: Request, clock: list[bytes], now: float, part: Part, haul: Haul) -> None:
         """Same as before, or to be parsed."""
-        replies = part.replies
-        latest = part.raw if request.plain else [*replies[:2], *map(_drop_idle, replies[2 : 2 + len(request.groups)])]
-        if not request.questions and latest == self._taken.get(request.key):
+        replies, taken = part.replies, self._taken.get(request.key)
+        plain = 2 + len(request.groups)
+        listed = [
+            *replies[:2],
+            *map(_drop_idle, replies[2:plain]),
+            *replies[plain : plain + (request.since is not None)],
+        ]
+        if not request.questions and listed == taken:
             haul.same[request.key] = now
+            if request.plain:
+                self._taken[request.key] = part.raw, request.count
             return
-        self._latest[request.key] = latest
+        self._latest[request.key] = (part.raw, request.count) if request.plain else listed
         self._fresh.append((request, [clock, *replies]))
 
 
@@ -253,9 +314,14 @@ def _find_unasked(request: Request, replies: list[Any]) -> list[str]:
     """Groups with pending entries whose oldest was not asked for."""
     if isinstance(replies[1], TargetError) or isinstance(replies[2], TargetError):
         return []
-    pending = [dict(zip(group[::2], group[1::2], strict=True)) for group in replies[2]]
-    names = [group[b"name"].decode() for group in pending if group[b"pending"] and is_text(group[b"name"])]
+    holding = [_field(group, b"name") for group in replies[2] if _field(group, b"pending")]
+    names = [name.decode() for name in holding if is_text(name)]
     return [name for name in names if name not in request.groups]
+
+
+def _field(flat: list[Any], name: bytes) -> Any:
+    """A field of a flat RESP2 map whose values are no field names."""
+    return flat[flat.index(name) + 1]
 
 
 def _parse_info(reply: Any) -> dict[str, str] | None:
@@ -272,6 +338,7 @@ def _parse(request: Request, replies: list[Any], watch: DropWatch) -> Reading:
         readable = [group for name, group in zip(names, replies[2], strict=True) if is_text(name)]
         replies = [*replies[:2], readable, *replies[3:]]
     view = parse_snapshot(replies, request.groups, deletions=watch.deletions, claims=watch.claims)
-    pairs = zip(request.questions, replies[3 + len(request.groups) :], strict=True)
-    answers = {q: a for q, reply in pairs if (a := parse_answer(q, reply)) is not None}
-    return Reading(view, answers, odd_groups=odd)
+    if len(replies) == 3 + len(request.groups):
+        return Reading(view, odd_groups=odd)
+    fresh, answers = request.sort(replies[3 + len(request.groups) :])
+    return Reading(view, answers, odd_groups=odd, fresh=fresh)

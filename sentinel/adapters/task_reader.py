@@ -12,6 +12,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Query, Relation, explain, prove_visible, quote_name, refuse_large_scan
 from sentinel.adapters.task_queries import HORIZON, TYPE_OF, TaskStatements
 from sentinel.core.assignment import SHOWN_WITHIN, Horizon
+from sentinel.core.assignment_state import Reach
 from sentinel.core.fairness import Spread, TenantWait
 from sentinel.core.open_tasks import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
 from sentinel.errors import NotMeasurable, SubjectError
@@ -78,19 +79,20 @@ async def find_reach(
 
 async def find_reaches(
     query: Query, statements: TaskStatements, now: datetime, lookback: float, window: float
-) -> tuple[dict[str, float], str]:
-    """How far back open tasks, throughput and tenants are looked at, in seconds; the index to advise when it is less.
-
-    The throughput of an hour is of tasks created in the lookback.
-    """
-    reach = {
-        "open": await find_reach(query, statements.open, partial(statements.back, now), lookback),
-        "throughput": await find_reach(query, statements.throughput, partial(statements.back, now), lookback),
+) -> Reach:
+    """`lookback` is for open tasks, and for the creation of those whose throughput is counted; `window` for tenants."""
+    since = partial(statements.back, now)
+    found = {
+        "open": await find_reach(query, statements.open, since, lookback),
+        "throughput": await find_reach(query, statements.throughput, since, lookback),
     }
     if statements.tenants:
-        since = partial(statements.back, now, oldest=now - timedelta(seconds=reach["open"]))
-        reach["tenants"] = await find_reach(query, statements.tenants, since, min(window, lookback))
-    return reach, await _advise_open_index(query, statements, now) if reach["open"] < lookback else ""
+        since = partial(statements.back, now, oldest=now - timedelta(seconds=found["open"]))
+        found["tenants"] = await find_reach(query, statements.tenants, since, min(window, found["open"]))
+    wanted = {"open": lookback, "throughput": lookback, "tenants": min(window, lookback)}
+    shortened = tuple(name for name, seconds in found.items() if seconds < wanted[name])
+    advice = await _advise_open_index(query, statements, now) if "open" in shortened else ""
+    return Reach(**found, shortened=shortened, advice=advice)
 
 
 async def _advise_open_index(query: Query, statements: TaskStatements, now: datetime) -> str:

@@ -22,6 +22,7 @@ from sentinel.adapters.relation import Relation, prove_visible, quote_name, refu
 from sentinel.adapters.task_queries import fill
 from sentinel.core.crosscheck import Envelope
 from sentinel.core.workflow_canary import Span
+from sentinel.core.workflow_fleet import PATTERN
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 
 PATHS = JSONPathEnvironment(strict=True)
@@ -39,7 +40,7 @@ _FIND = (
     _ROW
     + """ WHERE {range} substring({marker}::text FROM %(pattern)s) IS NOT NULL
   AND (%(tokens)s::text[] IS NULL OR substring({marker}::text FROM %(pattern)s) = ANY (%(tokens)s::text[]))
-ORDER BY {id} LIMIT 1000"""
+LIMIT 1000"""
 )
 _OURS = "WHERE {id} = ANY (%(ids)s) AND substring({marker}::text FROM %(pattern)s) = ANY (%(tokens)s::text[])"
 _DELETE = f"DELETE FROM {{table}} {_OURS} RETURNING {{id}}::text AS id"  # noqa: S608 - identifiers are quoted
@@ -80,10 +81,10 @@ class TaskRow:
 
 
 class TaskBoard:
-    """The platform's table of tasks, seen from synthetic ones. `pattern` is the regular expression of our tokens."""
+    """The platform's table of tasks, seen from synthetic ones."""
 
-    def __init__(self, client: PostgresClient, rows: Rows, pattern: str) -> None:
-        self.client, self.rows, self._pattern = client, rows, pattern
+    def __init__(self, client: PostgresClient, rows: Rows) -> None:
+        self.client, self.rows = client, rows
         self._columns = [hop for hop, column in rows.times.items() if column is not None]
         names = {name: self._optional(getattr(rows, name)) for name in ("status", "agent")}
         times = [
@@ -130,7 +131,7 @@ class TaskBoard:
         return {row["id"]: self._row(row) for row in found}
 
     async def find(self, start: float, end: float, tokens: Sequence[str] | None = None) -> list[TaskRow]:
-        """Our rows that were created in [start, end], at most 1000: all of them, or those with these tokens."""
+        """Synthetic rows that were created in [start, end], at most 1000: of all paths, or those with these tokens."""
         parameters = self._within(start, end, None if tokens is None else list(tokens))
         return [self._row(row) for row in await self.client.query(fill(_FIND, self._names), parameters)]
 
@@ -145,7 +146,7 @@ class TaskBoard:
         return self._params(tokens=tokens, **span)
 
     def _params(self, **more: Any) -> dict[str, Any]:
-        return {"pattern": self._pattern, **more}
+        return {"pattern": PATTERN, **more}
 
     def _no_id(self, error: TargetRejected) -> Exception:
         if error.code not in {"22P02", "22003"}:
@@ -290,6 +291,20 @@ def _read_id(response: HttpResponse, path: str) -> str:
     except (ValueError, RecursionError, JSONPathError):
         return ""
     return str(found[0]) if found and isinstance(found[0], str | int) and not isinstance(found[0], bool) else ""
+
+
+async def publish(bus: RedisClient, stream: str, fields: Mapping[str, Any]) -> None:
+    """Enqueue a task by an entry of a stream that is there already; values that are no texts go as JSON."""
+    pairs = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in fields.items())
+    try:
+        entry = await bus.call("XADD", stream, "NOMKSTREAM", "*", *(part for pair in pairs for part in pair))
+    except NotMeasurable as error:
+        remedy = error.guidance
+        if error.code == "NOPERM":
+            remedy = f"append a selector to the user of resource {bus.name}: (~{stream} -@all +xadd)"
+        raise NotMeasurable(error.message, remedy, code=error.code) from error
+    if entry is None:
+        raise SubjectError(f"there is no stream {stream}", "correct enqueue.stream.key")
 
 
 # --- on the bus ---------------------------------------------------------------------------------

@@ -12,21 +12,31 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonpath import JSONPathError
 
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.workflow_queries import PATHS, BusClock, TaskBoard, TaskRow, compare_clocks, find_entry, post
+from sentinel.adapters.workflow_queries import (
+    PATHS,
+    BusClock,
+    TaskBoard,
+    TaskRow,
+    compare_clocks,
+    find_entry,
+    post,
+    publish,
+)
 from sentinel.core.canary import is_same
 from sentinel.core.crosscheck import Envelope, Template
 from sentinel.core.model import Status
 from sentinel.core.workflow_canary import CREATED, PUBLISHED, Canary, End, Plan, Sight, Span, Watch, step
-from sentinel.core.workflow_fleet import Fleet, Litter
+from sentinel.core.workflow_fleet import Fleet, Litter, token_prefix
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected, TargetUnreachable
 
+T = TypeVar("T")
 Problem = tuple[Status, str, str]
 """Status, what is wrong, next step."""
 
@@ -51,6 +61,14 @@ class Insertion:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """A task is made by an entry of a stream; the platform makes its row."""
+
+    stream: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Errand:
     """What a path does: how a task is made, what is watched, what its result must be, what becomes of its row.
 
@@ -60,7 +78,7 @@ class Errand:
 
     path: str
     plan: Plan
-    make: Request | Insertion
+    make: Request | Insertion | Publication
     lookback: float
     result: tuple[str, Any] | None
     published: tuple[Template, Envelope] | None
@@ -107,7 +125,7 @@ class Round:
         fleet = self.fleet
         start = self.now - self.errand.lookback if fleet.fresh else fleet.looked
         for row in await self.reach.board.find(start, self.now):
-            if fleet.is_unstored(row.token):
+            if row.token.startswith(token_prefix(self.errand.path)) and fleet.is_unstored(row.token):
                 fleet.adopt(row.token, row.id, self.now, self.reach.monotonic())
 
     async def resolve_suspects(self) -> None:
@@ -166,9 +184,7 @@ class Round:
         template, envelope = place
         if template.per_agent and not row.agent:
             return {}
-        bus = self.reach.bus
-        if bus is None:
-            raise NotMeasurable("no Redis resource for the hop `published`", "name one with `bus:`")
+        bus = _needed(self.reach.bus, "a Redis", "bus")
         self._clock = self._clock or await compare_clocks(self.reach.board, bus)
         stream = template.fill(row.agent)
         span = await find_entry(bus, stream, envelope, row.id, canary.sent, self.now, self._clock)
@@ -216,11 +232,13 @@ class Round:
         make, reach = self.errand.make, self.reach
         if isinstance(make, Insertion):
             return await reach.board.insert(reach.writer, make.table, fill_in(make.columns, marks))
-        if reach.api is None:
-            raise NotMeasurable("no HTTP resource to enqueue through", "name one with `api:`")
+        if isinstance(make, Publication):
+            await publish(_needed(reach.bus, "a Redis", "bus"), make.stream, fill_in(make.fields, marks))
+            return ""
+        api = _needed(reach.api, "an HTTP", "api")
         headers = {**make.headers, "traceparent": f"00-{reach.trace_id}-{secrets.token_hex(8)}-01"}
         body = fill_in(make.body, marks)
-        return await post(reach.api, make.method, make.path, headers, body, make.id, timeout=0.4 * reach.timeout)
+        return await post(api, make.method, make.path, headers, body, make.id, timeout=0.4 * reach.timeout)
 
     # --- cleaning up ------------------------------------------------------------------------------
 
@@ -259,6 +277,12 @@ class Round:
                 f"{table} took the change and {len(kept)} rows are as they were",
                 f"let resource {self.reach.writer.name} see and change own rows of {table} (row-level security?)",
             )
+
+
+def _needed(client: T | None, what: str, option: str) -> T:
+    if client is None:
+        raise NotMeasurable(f"this needs {what} resource, and the check has none", f"name one with `{option}:`")
+    return client
 
 
 def fill_in(value: Any, marks: Mapping[str, str]) -> Any:

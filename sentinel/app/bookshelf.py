@@ -10,16 +10,16 @@ from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
 from sentinel.core.model import Check, Incident, Status
-from sentinel.errors import Problem
+from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook.book import Parameter, Runbook
 from sentinel.runbook.shelf import Shelf, read_shelf
 from sentinel.store import CheckView, Reader
 from sentinel.store.runbook import CONDITIONS_KEY, runbook_of
 
 
-def open_shelf(folder: Path) -> Shelf:
+def open_shelf(folder: Path | None = None) -> Shelf:
     """Runbooks beside the configuration (`runbooks/` in it) come before the shipped ones, and replace them by name."""
-    return read_shelf(shipped_folder("runbooks"), folder / "runbooks")
+    return read_shelf(shipped_folder("runbooks"), folder / "runbooks" if folder is not None else None)
 
 
 def find_runbook(shelf: Shelf, check: Check, detail: str) -> str:
@@ -27,9 +27,10 @@ def find_runbook(shelf: Shelf, check: Check, detail: str) -> str:
     return check.runbook or shelf.find_for_check(check.kind, check.component, detail)
 
 
-def find_missing(configuration: Configuration, shelf: Shelf) -> list[Problem]:
-    """Checks whose configuration names a runbook that does not exist."""
-    return [
+def check_runbooks(configuration: Configuration) -> None:
+    """Raises ConfigurationError for broken runbooks of the platform, and for checks that name one that is missing."""
+    shelf = open_shelf(configuration.folder)
+    missing = [
         Problem(
             check.source.rpartition(":")[0],
             int(check.source.rpartition(":")[2] or 0),
@@ -40,6 +41,8 @@ def find_missing(configuration: Configuration, shelf: Shelf) -> list[Problem]:
         for check in configuration.checks
         if check.runbook and check.runbook not in shelf.books
     ]
+    if missing:
+        raise ConfigurationError(missing)
 
 
 def describe_conditions(shelf: Shelf) -> dict[str, str]:
@@ -64,7 +67,8 @@ def find_values(
     book: Runbook, configuration: Configuration, incident: Incident | None, given: Mapping[str, str]
 ) -> dict[str, str]:
     """Values of parameters that nobody gave, from the incident and the configuration, by each parameter's sources."""
-    place = _Place(configuration, incident, given.get("component", ""))
+    usual = next((p.default or "" for p in book.parameters if p.name == "component"), "")
+    place = _Place(configuration, incident, given.get("component", ""), usual)
     found: dict[str, str] = {}
     for parameter in book.parameters:
         value = place.find(parameter)
@@ -76,10 +80,12 @@ def find_values(
 class _Place:
     """What is known where a runbook is to run: the configuration, and perhaps an incident or a component."""
 
-    def __init__(self, configuration: Configuration, incident: Incident | None, component: str) -> None:
+    def __init__(self, configuration: Configuration, incident: Incident | None, given: str, usual: str) -> None:
         self._configuration = configuration
         self._incident = incident
-        self._component = component or (incident.component if incident else "")
+        supervised = {component.name for component in configuration.components if component.driver}
+        self._subject = incident.component if incident is not None and incident.component in supervised else ""
+        self._component = given or self._subject or usual
 
     def find(self, parameter: Parameter) -> str:
         """The first source that gives a fitting value, or ""."""
@@ -93,13 +99,21 @@ class _Place:
 
     def _ask(self, what: str, *rest: str) -> str:
         if what == "incident":
-            return self._component
+            return self._subject
+        if what == "component":
+            return self._own_check(rest[0])
         if what == "resource":
             return self._resource(rest[0])
         check = self._check(rest[0])
         if check is None:
             return ""
         return check.name if what == "kind" else _option(check.options, rest[1:])
+
+    def _own_check(self, kind: str) -> str:
+        """The component's own check of a kind, else that of its driver."""
+        checks = self._configuration.checks
+        own = (check.name for check in checks if (check.kind, check.component) == (kind, self._component))
+        return next(own, f"{self._component}.process" if self._component else "")
 
     def _check(self, kind: str) -> Check | None:
         """Of a kind: the incident's own check, one of its component, else the first."""
@@ -155,4 +169,6 @@ def _is_for(book: Runbook, incident: Incident, view: CheckView | None) -> bool:
     applies = book.applies_to
     if "exhausted" in applies.conditions and incident.exhausted:
         return True
+    if applies.findings:
+        return False
     return incident.component in applies.components or (view is not None and view.kind in applies.kinds)

@@ -22,6 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from sentinel.app.bookshelf import describe_conditions
+from sentinel.app.cleaning import BUSY, clean_orders, schedule_chores
 from sentinel.app.diagnosis import Diagnosis, find_latest
 from sentinel.app.reading import ReadingHands
 from sentinel.app.wiring import make_client
@@ -36,6 +37,7 @@ from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.file_watch import FileWatch
+from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
@@ -157,6 +159,7 @@ class Daemon:
         self.pipeline.on_turn = self.remediator.consider
         self.pipeline.describe_action = self.remediator.describe
         self.pipeline.is_held = self.remediator.is_held
+        self.pipeline.is_stopped = self._stopped.__contains__
         self.pipeline.holds_announcement = self.automation.holds_announcement
         self.diagnosis = Diagnosis(
             lambda: self.configuration,
@@ -167,6 +170,10 @@ class Daemon:
             utcnow,
         )
         self.pipeline.runbook_of, self.pipeline.diagnoses = self.diagnosis.runbook_of, self.diagnosis.is_wanted
+        self.housekeeper = Housekeeper(
+            self.store, self.recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
+        )
+        self.housekeeper.configure(configuration.chores)
         self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], self._actions(), utcnow)
 
     def _limit(self, configuration: Configuration) -> None:
@@ -201,7 +208,12 @@ class Daemon:
             "reload": self.aside.wrap(lambda order: self.requests.reload(order.subject, reason(order))),
             "breaker": lambda order: self.requests.close_breaker(reason(order)),
             "resume": lambda _order: self.requests.resume(),
+            **{kind: self.aside.wrap(work) for kind, work in clean_orders(self.housekeeper).items()},
         }
+
+    def _may_clean(self) -> str:
+        """Why nothing may be cleaned in this very moment, or ""."""
+        return self.automation.may_act(automatic=True) or (BUSY if self.store.cleaning.running_attempts() else "")
 
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
@@ -358,6 +370,7 @@ class Daemon:
         for i, report in enumerate(self.configuration.reports):
             trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
             self._calendar.add_job(self.write_report, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
+        schedule_chores(self._calendar, self.housekeeper, self.configuration.chores)
         self._calendar.start()
 
     async def _take_baseline(self) -> None:
@@ -446,6 +459,7 @@ class Daemon:
             self.pipeline.remove_component(name)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
         self._limit(self.configuration)
+        schedule_chores(self._calendar, self.housekeeper, fresh.chores)
         await self.file_watch.follow(self.pipeline.components)
         self.diagnosis.reload()
         changed = [check for name, check in after.items() if before.get(name) != check]

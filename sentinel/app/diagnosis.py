@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,14 +24,12 @@ from sentinel.errors import ConfigurationError, SentinelError, UsageError
 from sentinel.runbook.act import Hands
 from sentinel.runbook.plan import Plan, make_plan
 from sentinel.runbook.run import Care, keep_reading, run_plan
-from sentinel.runbook.transcript import Record, Transcript, render_transcript
+from sentinel.runbook.transcript import Record, Transcript, describe_kept
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
 
 TOO_LATE = timedelta(minutes=10)
-MAX_LINES = 25
-MAX_TEXT = 16_000
 
 
 class Diagnosis:
@@ -50,10 +48,11 @@ class Diagnosis:
         self._make_hands, self._scrub, self._utcnow = make_hands, scrub, utcnow
         self._tasks: dict[str, asyncio.Task[str]] = {}
         self._begun: deque[datetime] = deque()
-        self.shelf = open_shelf(configuration().folder)
+        self.shelf = open_shelf()
+        self.reload()
 
     def reload(self) -> None:
-        """Read the runbooks anew. Broken ones change nothing: the old shelf stays."""
+        """Read the runbooks anew. Broken ones stop nobody from watching: the shelf of before stays."""
         try:
             self.shelf = open_shelf(self._configuration().folder)
         except ConfigurationError as error:
@@ -111,9 +110,9 @@ class Diagnosis:
         try:
             transcript = await self._read(name, incident)
         except SentinelError as error:
-            await self._note(incident, Event("diagnosis", f"runbook {name} can't be run: {error.message}"), "")
+            await self._note(incident, f"runbook {name} can't be run: {error.message}", {})
             return f"failed: {error.message}"
-        await self._note(incident, Event("diagnosis", summarize(transcript)), render_transcript(transcript, MAX_LINES))
+        await self._note(incident, summarize(transcript), describe_kept(transcript))
         return transcript.outcome
 
     async def _read(self, name: str, incident: Incident) -> Transcript:
@@ -128,10 +127,10 @@ class Diagnosis:
             outcome = f"ended at its deadline of {format_duration(configuration.runbooks.deadline)}"
             return _cut_short(plan, records, began, self._utcnow(), outcome)
 
-    async def _note(self, incident: Incident, event: Event, text: str) -> None:
-        evidence = {"runbook": event.text, "transcript": self._scrub(text)[:MAX_TEXT]} if text else {}
-        event = Event(event.kind, str(self._scrub(event.text)))
-        await self._recorder.record(Changes(events=[(incident.id, self._utcnow(), event, evidence)]))
+    async def _note(self, incident: Incident, text: str, evidence: Mapping[str, Any]) -> None:
+        event = Event("diagnosis", str(self._scrub(text)))
+        entry = (incident.id, self._utcnow(), event, self._scrub(dict(evidence)))
+        await self._recorder.record(Changes(events=[entry]))
 
     async def close(self) -> None:
         """End what runs. The orders stay, and are carried out after the next start if it comes soon."""

@@ -17,15 +17,13 @@ from sentinel.runbook.act import Hands
 from sentinel.runbook.plan import Plan, make_plan
 from sentinel.runbook.run import Care, Question, run_plan
 from sentinel.runbook.shelf import Shelf, digest_plan
-from sentinel.runbook.transcript import Record, Transcript, render_transcript
+from sentinel.runbook.transcript import Record, Transcript, describe_kept
 from sentinel.store import Changes
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RUNNING, RunbookRun
 from sentinel.store.sqlite import SqliteStore
 
 INTERRUPTED = "interrupted"
-MAX_TEXT = 16_000
-MAX_LINES = 25
 
 
 def begin_run(plan: Plan, actor: str, incident: str) -> RunbookRun:
@@ -83,7 +81,7 @@ async def perform(
 
     def note(number: int, record: Record) -> None:
         nonlocal kept
-        kept = replace(kept, steps={**kept.steps, str(number): to_json(record)})
+        kept = replace(kept, steps={**kept.steps, str(number): to_json(record.kept)})
         store.save_run(kept)
 
     earlier = {int(number): _read_record(document) for number, document in run.steps.items()}
@@ -101,5 +99,5 @@ def append_transcript(
 ) -> None:
     """What was done by hand belongs into the incident's timeline."""
     event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")
-    text = Redaction(secrets).scrub(render_transcript(transcript, MAX_LINES))
-    store.commit(Changes(events=[(incident, at, event, {"transcript": text[:MAX_TEXT]})]))
+    evidence = Redaction(secrets).scrub(describe_kept(transcript))
+    store.commit(Changes(events=[(incident, at, event, evidence)]))

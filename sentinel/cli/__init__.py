@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(commands)
     _add_reading(commands)
     _add_acting(commands)
+    _add_cleaning(commands)
     return parser
 
 
@@ -91,6 +92,12 @@ def _add_running(commands: _Commands[_Parser]) -> None:
     demo = _add(commands, "demo", "demo", "start the demo platform and watch it; Ctrl-C stops everything", json=True)
     demo.add_argument("--for", dest="seconds", metavar="TIME", help="end by itself after this time, such as 60s")
     demo.add_argument("--chaos", action="append", default=[], metavar="NAME", help="inject a scenario; may be repeated")
+    demo.add_argument(
+        "--nemesis",
+        type=int,
+        metavar="SEED",
+        help="inject random faults all the time, and judge afterwards whether every promise was kept; needs --for",
+    )
     demo.add_argument("--list-chaos", action="store_true", help="list the scenarios and what a monitor must report")
     demo.add_argument("--rate", type=float, default=20.0, metavar="N", help="tasks a second (default 20)")
     demo.add_argument(
@@ -195,3 +202,28 @@ def _add_moving(commands: _Commands[_Parser]) -> None:
         breaker, "close", "moving.close_breaker", "let automation act again after it switched itself off", json=True
     )
     close.add_argument("--reason", required=True, help="goes into the audit log")
+
+
+def _add_cleaning(commands: _Commands[_Parser]) -> None:
+    clean = commands.add_parser("clean", help="housekeeping: list the chores, plan one, apply a plan").add_subparsers(
+        metavar="list|kinds|plan|apply", required=True, parser_class=_Parser
+    )
+    _add(clean, "list", "cleaning.clean_list", "list the chores, and how each ran last", json=True)
+    kinds = _add(clean, "kinds", "cleaning.clean_kinds", "list the kinds of chores, or show one's options", json=True)
+    kinds.add_argument("name", nargs="?", help="show this kind in full")
+    plan = _add(clean, "plan", "cleaning.clean_plan", "show what a chore would do now; nothing is changed", json=True)
+    plan.add_argument("name")
+    plan.add_argument("parameters", nargs="*", metavar="name=value", help="options that `clean kinds` marks")
+    apply = _add(
+        clean, "apply", "cleaning.clean_apply", "do what a plan of the last minute showed, or nothing", json=True
+    )
+    apply.add_argument("id")
+    audit = commands.add_parser("audit", help="who did what: list it, or prove that it is whole").add_subparsers(
+        metavar="list|verify", required=True, parser_class=_Parser
+    )
+    listed = _add(audit, "list", "auditing.audit_list", "list the audit log, newest first", json=True)
+    listed.add_argument("--limit", type=int, default=100, metavar="N", help="so many rows (default 100)")
+    verify = _add(
+        audit, "verify", "auditing.audit_verify", "walk the hash chain; the first broken row is named", json=True
+    )
+    verify.add_argument("--head", metavar="NUMBER:HASH", help="a head that was noted before must be in the log")

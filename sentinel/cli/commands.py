@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from rich.text import Text
 
 from sentinel.app import HALT_FILE, REPORTS, Daemon, Signals, serve
+from sentinel.app.bookshelf import check_runbooks
 from sentinel.app.hands import run_check
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
@@ -30,6 +31,7 @@ from sentinel.reports.render import render
 from sentinel.reports.write import write_report
 from sentinel.store import CheckView
 from sentinel.store.document import to_json
+from sentinel.store.runbook import runbook_of
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web.document import status_document
 
@@ -66,6 +68,7 @@ def demo(arguments: Arguments) -> int:
     options = DemoOptions(
         seconds=_seconds(arguments.seconds),
         chaos=arguments.chaos,
+        nemesis=arguments.nemesis,
         rate=arguments.rate,
         listen=arguments.listen,
         folder=arguments.folder,
@@ -80,7 +83,7 @@ def demo(arguments: Arguments) -> int:
         print_document(document, sys.stdout.write)
     else:
         _show_end(document)
-    return 0
+    return 2 if document.get("nemesis", {}).get("violations") else 0
 
 
 def _show_live(page: tables.LivePage, watcher: Watcher, head: Sequence[str]) -> None:
@@ -98,6 +101,15 @@ def _show_end(document: dict[str, Any]) -> None:
         Text("reports"),
         *(Text(f"  {path}") for path in document["reports"]),
     )
+    if "nemesis" in document:
+        _show_nemesis(document["nemesis"])
+
+
+def _show_nemesis(judged: dict[str, Any]) -> None:
+    violations = judged["violations"]
+    word = f"{len(violations)} broken promises" if violations else "every promise was kept"
+    head = f"\n{len(judged['faults'])} random faults (seed {judged['seed']}): {word}"
+    tables.show(Text(head, style="bold red" if violations else "green"), *(Text(f"  {line}") for line in violations))
 
 
 def _list_chaos(*, as_json: bool) -> int:
@@ -137,6 +149,7 @@ def validate(arguments: Arguments) -> int:
     """`sentinel validate`"""
     try:
         configuration = load(arguments.config)
+        check_runbooks(configuration)
     except ConfigurationError as error:
         if arguments.json:
             print_json({"valid": False, "problems": [to_json(problem) for problem in error.problems]})
@@ -278,10 +291,11 @@ def status(arguments: Arguments) -> int:
         [Text("actions are HALTED (sentinel resume)", style="bold yellow")] if (folder / HALT_FILE).exists() else []
     )
     open_ones = store.incidents(open_only=True)
+    runbooks = {incident.id: runbook_of(store, incident) for incident in open_ones}
     tables.show(
         Text(tables.clean(head)), *warning, *halted, Text(), tables.components_table(components, checks), Text(),
         tables.checks_table(checks), Text(),
-        tables.incidents_table(open_ones, "open incidents") if open_ones else Text("no open incident"),
+        tables.incidents_table(open_ones, "open incidents", runbooks) if open_ones else Text("no open incident"),
     )  # fmt: skip
     return Status.UNKNOWN.exit_code if stale else overall.exit_code
 

@@ -81,9 +81,10 @@ def checks_table(checks: Sequence[CheckView]) -> Table:
     return table
 
 
-def incidents_table(incidents: Sequence[Incident], title: str = "") -> Table:
-    """Incidents, newest first."""
-    table = _table("incident", "component", "state", "opened", "lasted", "summary", title=title)
+def incidents_table(incidents: Sequence[Incident], title: str = "", runbooks: Mapping[str, str] | None = None) -> Table:
+    """Incidents, newest first; with `runbooks` (by incident) a column that says which one to open."""
+    names = ["runbook"] if runbooks is not None else []
+    table = _table("incident", "component", "state", "opened", "lasted", *names, "summary", title=title)
     now = datetime.now(UTC)
     for incident in incidents:
         state = f"{incident.state}{', exhausted' if incident.exhausted else ''}"
@@ -96,6 +97,7 @@ def incidents_table(incidents: Sequence[Incident], title: str = "") -> Table:
             Text(clean(state)),
             f"{incident.opened:%H:%M:%S}Z",
             format_duration((ended - incident.opened).total_seconds()),
+            *([] if runbooks is None else [Text(clean(runbooks.get(incident.id) or "–"))]),
             Text(clean(incident.summary)),
         )
     return table

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sentinel.config.document import Document, Path_, name_of
-from sentinel.config.model import NAME_PATTERN, CheckSettings, ComponentSettings
+from sentinel.config.model import NAME_PATTERN, CheckSettings, ChoreSettings, ComponentSettings
 from sentinel.errors import Problem
 
 _NOT_KEYS = ("function-", "tagged-", "[key]")
@@ -26,7 +26,9 @@ def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel
 def _explain_extra(item: Any, model: type[BaseModel]) -> tuple[str, str]:
     known = _fields_at(model, item["loc"][:-1])
     known |= set(CheckSettings.model_fields) if model.__module__.startswith("sentinel.probes") else set()
-    known |= set(ComponentSettings.model_fields) if model.__module__.startswith("sentinel.remediation") else set()
+    if model.__module__.startswith("sentinel.remediation") and len(item["loc"]) == 1:
+        known |= set(ComponentSettings.model_fields)
+    known |= set(ChoreSettings.model_fields) if model.__module__.startswith("sentinel.housekeeping") else set()
     return unknown_message("key", str(item["loc"][-1]), known)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -18,6 +19,7 @@ from sentinel.config.build import find_secrets, make_check, make_component, make
 from sentinel.config.component import read_options
 from sentinel.config.document import Document, Path_, read_document
 from sentinel.config.explain import one_of, problem_of, unknown_message
+from sentinel.config.housekeeping import read_chores
 from sentinel.config.model import (
     CheckSettings,
     ComponentSettings,
@@ -82,10 +84,11 @@ class _Loader:
         self._check_needed(settings)
         self._check_reports(settings)
         self._check_objectives(settings)
+        chores = read_chores(settings.housekeeping, self._place, resources)
         listen = self._listen(settings)
         overrides = self._overrides()
         self._raise_problems()
-        return self._build(settings, overrides, resources, components, checks, listen)
+        return replace(self._build(settings, overrides, resources, components, checks, listen), chores=chores)
 
     # -- read -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.core.brake import ActionLimits, BrakePolicy
 from sentinel.core.breaker import BreakerPolicy
+from sentinel.core.housekeeping import Chore
 from sentinel.core.model import Check, Component
 from sentinel.core.quantity import Duration, Percentage
 
@@ -165,6 +166,20 @@ class ReportSettings(Strict):
     to: list[str] = Field(default_factory=list)
 
 
+class ChoreSettings(Strict):
+    """The keys that every chore has; the others belong to its kind. Without `every` and `cron`: by hand only."""
+
+    name: Name
+    kind: str
+    resource: str = ""
+    every: Positive | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    dry_run: bool = True
+    max_per_hour: int = Field(1000, ge=1)
+    settle: Duration = 600.0
+
+
 class PlatformSettings(Strict):
     """Every key outside of checks."""
 
@@ -180,6 +195,7 @@ class PlatformSettings(Strict):
     report_templates: str = ""
     tasks_per_hour_target: float | None = None
     retention: Positive = 14 * 86400.0
+    housekeeping: list[Any] = Field(default_factory=list)
     checks: list[Any] = Field(default_factory=list)
 
 
@@ -278,4 +294,5 @@ class Configuration:
     limits: ActionLimits = field(default_factory=ActionLimits)
     brake: BrakePolicy = field(default_factory=BrakePolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    chores: tuple[Chore, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,27 @@ OTHER = "_other_"
 Rows = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many seconds back is looked for open tasks, for the throughput, and for tenants' waits.
+
+    `shortened` are those that would cost too much over the whole time asked for, `advice` is the index that cures it.
+    """
+
+    open: float = 0.0
+    throughput: float = 0.0
+    tenants: float = 0.0
+    shortened: tuple[str, ...] = ()
+    advice: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """For the evidence: nothing, when all that was asked for is seen."""
+        if not self.shortened:
+            return {}
+        found: dict[str, Any] = {"reach_seconds": {name: getattr(self, name) for name in self.shortened}}
+        return {**found, "index_advice": self.advice} if self.advice else found
+
+
 class AssignmentState:
     """Watermarks and totals. Both move together, in memory and in the document: each task is counted once."""
 
@@ -45,14 +67,13 @@ class AssignmentState:
         self.tracker = Tracker(known["tracker"]) if known.get("tracker") else None
         self.returns = {end: Buckets(**known.get("returns", {}).get(end, {})) for end in ("least", "most")}
         self.in_time = {name: list(known.get("in_time", {}).get(name, (0, 0))) for name in ("missing", "reassigned")}
-        self.proved_at: float | None = None
+        self.proved: tuple[Any, float] | None = None
         self.open_since: datetime | None = None
         self.swept_at = 0.0
-        self.advice = ""
         self.trends_at: float | None = None
         self.throughput: dict[str, tuple[int, int]] = {}
         self.spread = Spread()
-        self.reach: dict[str, float] = {}
+        self.reach = Reach()
         self.id_type = ""
 
     def dump(self) -> Any:

@@ -52,15 +52,20 @@ class Sketch:
     """Counts of stays by day and by logarithmic bucket: each known to 10 %, upwards; 30 days are kept."""
 
     days: dict[int, dict[int, int]] = field(default_factory=dict)
+    _texts: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
+    _summary: Stays | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> Sketch:
-        """Read what `dump` gave."""
-        return cls({day: dict(counts) for day, counts in document})
+        """Read what `dump` gave, also that of older versions: lists of pairs in place of text."""
+        return cls({day: _read_counts(counts) for day, counts in document})
 
     def dump(self) -> Any:
-        """JSON-able document."""
-        return [[day, [list(item) for item in counts.items()]] for day, counts in self.days.items()]
+        """JSON-able document: `[[day, "bucket count bucket count …"], …]`."""
+        for day, counts in self.days.items():
+            if day not in self._texts:
+                self._texts[day] = " ".join(f"{bucket} {n}" for bucket, n in counts.items())
+        return [[day, self._texts[day]] for day in self.days]
 
     def add(self, seconds: float, now: float) -> None:
         """Note one completed stay; forgets what is older than 30 days."""
@@ -69,9 +74,16 @@ class Sketch:
         counts = self.days.setdefault(today, {})
         counts[bucket] = counts.get(bucket, 0) + 1
         self.days = {day: counts for day, counts in self.days.items() if day > today - DAYS}
+        self._texts.pop(today, None)
+        self._summary = None
 
     def summarise(self) -> Stays | None:
-        """The summary of all days, None without a stay."""
+        """The summary of all days, None without a stay; it is the same until another stay is added."""
+        if self._summary is None:
+            self._summary = self._merge()
+        return self._summary
+
+    def _merge(self) -> Stays | None:
         merged: dict[int, int] = {}
         for counts in self.days.values():
             for bucket, n in counts.items():
@@ -82,6 +94,13 @@ class Sketch:
         median = _quantile(logs, 0.5)
         mad = _quantile([(abs(value - median), n) for value, n in logs], 0.5)
         return Stays(sum(merged.values()), median, mad, math.exp(_quantile(logs, 0.99)))
+
+
+def _read_counts(counts: str | Sequence[Sequence[int]]) -> dict[int, int]:
+    if not isinstance(counts, str):
+        return {int(bucket): int(n) for bucket, n in counts}
+    numbers = [int(word) for word in counts.split()]
+    return dict(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _quantile(weighted: Sequence[tuple[float, int]], q: float) -> float:

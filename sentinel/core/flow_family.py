@@ -1,4 +1,4 @@
-"""Do a master flow and its children agree? Four disagreements (platforms.md R14). Ages in seconds.
+"""Do a master flow and its children agree? Four disagreements (platforms.md R14). Instants in Unix seconds.
 
 A master and its child are written by different transactions, so that a disagreement counts when it lasts.
 """
@@ -55,38 +55,42 @@ class Disagreement:
 
 
 def find_disagreements(
-    kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules, working: Set[str], *, need_master: bool
+    kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules, working: Set[str], now: float, *, need_master: bool
 ) -> Iterator[Disagreement]:
     """All disagreements of one table of children; a master is named once per reason.
 
     `working`: masters with an open child in any table.
     """
     named: set[tuple[str, str]] = set()
-    found = [*_from_children(kin, rules, need_master=need_master), *_from_masters(done, rules, working)]
+    found = [*_from_children(kin, rules, now, need_master=need_master), *_from_masters(done, rules, working, now)]
     for one in found:
         if (one.reason, one.subject.id) not in named:
             named.add((one.reason, one.subject.id))
             yield one
 
 
-def _from_children(kin: Sequence[Kin], rules: MasterRules, *, need_master: bool) -> Iterator[Disagreement]:
+def _from_children(kin: Sequence[Kin], rules: MasterRules, now: float, *, need_master: bool) -> Iterator[Disagreement]:
     for pair in kin:
         child, master = pair.child, pair.master
         if master is None:
             if need_master:
-                yield Disagreement(child, "no_master", "no master row belongs to it", child.created_age or 0.0, False)
+                proven = now - child.created if child.created is not None else 0.0
+                yield Disagreement(child, "no_master", "no master row belongs to it", proven, False)
         elif master.status in rules.terminal:
             text = f"master {master.id:.80} is {master.status}"
-            yield Disagreement(child, "master_finished", text, _proven(rules, child, master), False)
+            yield Disagreement(
+                child, "master_finished", text, _proven(rules, now, child.changed, master.changed), False
+            )
         elif master.status == rules.initial and pair.begun:
             text = f"child {child.id:.80} is {child.status} already"
-            yield Disagreement(master, "master_initialized", text, _proven(rules, child, master), True)
+            proven = _proven(rules, now, child.changed, master.changed)
+            yield Disagreement(master, "master_initialized", text, proven, True)
 
 
-def _from_masters(done: Sequence[Done], rules: MasterRules, working: Set[str]) -> Iterator[Disagreement]:
+def _from_masters(done: Sequence[Done], rules: MasterRules, working: Set[str], now: float) -> Iterator[Disagreement]:
     for one in done:
         master, text = one.master, f"child {one.child:.80} is {one.child_status}"
-        proven = _least(rules, one.child_changed, master.changed_age)
+        proven = _proven(rules, now, one.child_changed, master.changed)
         if master.status == rules.initial:
             yield Disagreement(master, "master_initialized", text, proven, True)
         elif master.id not in working and _waits_for_child(master, rules):
@@ -99,12 +103,8 @@ def _waits_for_child(master: Sight, rules: MasterRules) -> bool:
     return not rules.waits_for_children or master.status in rules.waits_for_children
 
 
-def _proven(rules: MasterRules, child: Sight, master: Sight) -> float:
-    return _least(rules, child.changed_age, master.changed_age)
-
-
-def _least(rules: MasterRules, *ages: float | None) -> float:
+def _proven(rules: MasterRules, now: float, *changed: float | None) -> float:
     """Neither row was written for so long, so they have disagreed for so long; 0 when a row does not tell."""
     if not rules.trusts_changed:
         return 0.0
-    return max(0.0, min(age if age is not None else 0.0 for age in ages))
+    return max(0.0, min(0.0 if at is None else now - at for at in changed))

@@ -11,7 +11,8 @@ from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from sentinel.core.dwell import Limit, Observed, Passage, Sketch, Stays, dump_map, load_map, relearn
-from sentinel.core.stall import Change, Memory, Order, Sight, compare, dump_memory, first_look
+from sentinel.core.flow_memory import Packer, load_flows
+from sentinel.core.stall import Change, Memory, Order, Sight, compare, first_look
 
 OTHER = "_other_"
 NEW = "_new_"
@@ -25,13 +26,44 @@ Pair = tuple[str, str]
 
 
 @dataclass(slots=True)
+class Flow:
+    """One open flow as judged. In its status since at least `since`; `moved`: last change of a value.
+
+    `is_exempt`: waits for people, or has a status that nobody mapped. `reasons`: reason → what blocks it.
+    """
+
+    sight: Sight
+    since: float
+    moved: float
+    pair: Pair
+    waits: bool = False
+    is_mapped: bool = True
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_exempt(self) -> bool:
+        """Nothing is judged of it."""
+        return self.waits or not self.is_mapped
+
+    def age(self, now: float) -> float:
+        """Seconds in its status, at least."""
+        return max(0.0, now - self.since)
+
+
+@dataclass(slots=True)
 class Past:
-    """One table: its open flows, the last look (None: never), whether that saw all, whether updated_at is kept."""
+    """One table: its open flows, the last look (None: never), whether that saw all, whether updated_at is kept.
+
+    Only in memory: the rows as last read, and the flows about which there was nothing to say.
+    """
 
     flows: dict[str, Memory] = field(default_factory=dict)
     looked: float | None = None
     saw_all: bool = True
     changed_is_kept: bool = True
+    sights: dict[str, Sight] = field(default_factory=dict)
+    quiet: dict[str, Flow] = field(default_factory=dict)
+    packer: Packer = field(default_factory=Packer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,34 +123,44 @@ class History:
     def look(self, table: str, look: Look, order: Order) -> dict[str, Memory]:
         """Take in what was read of a table; gives the memory of each open flow, this look included."""
         past = self.tables.setdefault(table, Past())
-        before, past.flows = past.flows, {}
+        before, sights, past.flows = past.flows, past.sights, {}
         for sight in look.sights:
-            past.flows[sight.id] = self._advance(past, before.get(sight.id), sight, order)
+            known = before.get(sight.id)
+            if known is not None and sights.get(sight.id) is sight:
+                past.flows[sight.id] = known
+            else:
+                past.flows[sight.id] = self._advance(past, known, sight, order, look.now)
         for sight in look.gone:
             if sight.id in before:
-                self._advance(past, before[sight.id], sight, order)
+                self._advance(past, before[sight.id], sight, order, look.now)
         found = past.flows.keys() | {sight.id for sight in look.gone}
         for key in before.keys() - found if look.saw_all else ():
-            deleted = Sight(key, before[key].type, DELETED, look.now)
-            self._note(deleted, compare(before[key], deleted, order, look.now)[1])
+            deleted = Sight(key, before[key].type, DELETED)
+            self._note(deleted, compare(before[key], deleted, order, look.now, look.now)[1], look.now)
         past.looked, past.saw_all = look.now, look.saw_all
+        past.sights = {sight.id: sight for sight in look.sights}
         return past.flows
 
-    def _advance(self, past: Past, before: Memory | None, sight: Sight, order: Order) -> Memory:
+    def forget_readings(self) -> None:
+        """What was read is to be compared and judged anew: the configuration has changed."""
+        for past in self.tables.values():
+            past.sights, past.quiet = {}, {}
+
+    def _advance(self, past: Past, before: Memory | None, sight: Sight, order: Order, now: float) -> Memory:
         self._type(sight.type)
         previous = past.looked if past.saw_all else None
         if before is None:
             if previous is not None:
                 self._count_transition(sight, NEW, sight.status)
-                self._passage(self.pair(sight.type, sight.status), sight.now).entries += 1
-            return first_look(sight, order, _earliest(sight, previous))
-        memory, change = compare(before, sight, order, past.looked or sight.now)
-        if change.is_touched is not None:
-            past.changed_is_kept = change.is_touched
-        self._note(sight, change)
+                self._passage(self.pair(sight.type, sight.status), now).entries += 1
+            return first_look(sight, order, _earliest(sight, previous, now), now)
+        memory, change = compare(before, sight, order, past.looked or now, now)
+        if change.is_touched is not None and change.is_touched != past.changed_is_kept:
+            past.changed_is_kept, past.quiet = change.is_touched, {}
+        self._note(sight, change, now)
         return memory
 
-    def _note(self, sight: Sight, change: Change) -> None:
+    def _note(self, sight: Sight, change: Change, now: float) -> None:
         for kind in change.regressions:
             self.regressions[self._type(sight.type), kind] += 1
         if change.before == change.after:
@@ -127,9 +169,9 @@ class History:
         left = self.pair(sight.type, change.before)
         self.passages.pop(left, None)
         if change.after != DELETED:
-            self._passage(self.pair(sight.type, change.after), sight.now).entries += 1
+            self._passage(self.pair(sight.type, change.after), now).entries += 1
         if change.stay is not None and left[0] != OTHER:
-            self.sketches.setdefault(left, Sketch()).add(change.stay, sight.now)
+            self.sketches.setdefault(left, Sketch()).add(change.stay, now)
             self.observed.setdefault(left, Observed()).add(change.stay)
 
     def _count_transition(self, sight: Sight, before: str, after: str) -> None:
@@ -175,21 +217,21 @@ class History:
         return {key for key, proven in suspects.items() if max(proven, now - self.suspects[key]) >= after}
 
 
-def _earliest(sight: Sight, previous: float | None) -> float | None:
+def _earliest(sight: Sight, previous: float | None, now: float) -> float | None:
     """When a flow that is new to us can have entered its status at the earliest; not before it was created."""
     if previous is None:
         return None
-    return max(previous, sight.now - max(0.0, sight.created_age)) if sight.created_age is not None else previous
+    return max(previous, min(sight.created, now)) if sight.created is not None else previous
 
 
 def _load_past(document: Mapping[str, Any]) -> Past:
-    flows = {key: Memory(*value) for key, value in document["flows"].items()}
+    flows = load_flows(document["flows"])
     return Past(flows, document["looked"], document["saw_all"], document["changed_is_kept"])
 
 
 def _dump_past(past: Past) -> dict[str, Any]:
     return {
-        "flows": {key: dump_memory(memory) for key, memory in past.flows.items()},
+        "flows": past.packer.dump(past.flows, past.looked or 0.0),
         "looked": past.looked,
         "saw_all": past.saw_all,
         "changed_is_kept": past.changed_is_kept,

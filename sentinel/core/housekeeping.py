@@ -149,7 +149,7 @@ def judge_plan(plan: CleanPlan | None, now: Moment) -> Verdict:
     if plan.state != "open":
         return Verdict(plan.state, f"plan {plan.id} is {plan.state}: {plan.outcome}", _AGAIN)
     age = now.seconds_since(plan.made)
-    if age > PLAN_LIFE or now.at < plan.made.at and not _same_boot(now, plan.made):
+    if age > PLAN_LIFE or (now.at < plan.made.at and not _same_boot(now, plan.made)):
         return Verdict("expired", f"plan {plan.id} is {age:.0f} s old, and a plan lives {PLAN_LIFE:.0f} s", _AGAIN)
     return APPLICABLE
 

@@ -7,7 +7,7 @@ with tasks, heartbeats, consumers again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sentinel.core.capability import Demand, Gap, find_gaps
@@ -29,6 +29,8 @@ KINDS = (
     "stale_file",
 )
 SAMPLES = 20
+ANOTHER_BEAT = 0.5
+"""Seconds by which a beat must move on to be another one: what is left of a time to live is not exact."""
 _ATTEMPT_AGAIN = 1.0
 """Seconds by which the instant of a consumer's last attempt must move on to be another attempt."""
 
@@ -136,63 +138,6 @@ class Vitals:
     behind: frozenset[str] = frozenset()
 
 
-class Pulse:
-    """Reads heartbeats with the memory of the looks before.
-
-    A beat in the future is no sign of life in itself: a dead agent would look alive for hours. Nor is one that says to
-    be old a sign of death, when it was not there at the look before. Both are judged by when we saw them change.
-    """
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], tuple[float, float, bool]] = {}
-        self._looked: dict[str, float] = {}
-
-    def see(self, census: Census, rules: Rules) -> Vitals:
-        """Take one reading."""
-        found: dict[str, list[float]] = {}
-        wrong: dict[str, set[str]] = {"ahead": set(), "behind": set()}
-        seen: dict[tuple[str, str], tuple[float, float, bool]] = {}
-        for source, now, beats in _beats_of(census):
-            for name, beat in beats.items():
-                seen[source, name] = state = self._note((source, name), beat, now, rules)
-                age, how = _age(state, now, rules)
-                found.setdefault(name, []).append(age)
-                if how:
-                    wrong[how].add(name)
-            self._looked[source] = now
-        self._seen = seen
-        ages = {name: min(mine) for name, mine in found.items()}
-        return Vitals(ages, frozenset(wrong["ahead"]), frozenset(wrong["behind"]))
-
-    def _note(self, key: tuple[str, str], beat: float, now: float, rules: Rules) -> tuple[float, float, bool]:
-        """(beat, when we saw it first, whether it was older then than the look before that did not have it)."""
-        known = self._seen.get(key)
-        if known is None:
-            return beat, now, False
-        if beat == known[0]:
-            return known
-        gap = now - self._looked.get(key[0], now)
-        return beat, now, now - beat > gap + rules.ahead
-
-
-def _age(state: tuple[float, float, bool], now: float, rules: Rules) -> tuple[float, str]:
-    """Seconds since the beat, and how its clock is wrong, if it is."""
-    beat, first_seen, came_old = state
-    nominal = now - beat
-    if nominal < -rules.ahead:
-        return now - first_seen, "ahead"
-    if came_old and nominal > rules.ttl:
-        return now - first_seen, "behind" if now - first_seen <= rules.ttl else ""
-    return nominal, ""
-
-
-def _beats_of(census: Census) -> Iterator[tuple[str, float, Mapping[str, float]]]:
-    if census.beats is not None:
-        yield "beats", census.beats.now, census.beats.at
-    rows = {name: agent.beat for name, agent in (census.agents or {}).items() if agent.beat is not None}
-    yield "registry", census.now, rows
-
-
 def has_heartbeats(census: Census) -> bool:
     """Whether any heartbeat source is there; without one nobody is called a ghost."""
     return census.beats is not None or any(agent.beat is not None for agent in (census.agents or {}).values())
@@ -214,9 +159,8 @@ def _is_new(agent: Agent, census: Census, rules: Rules) -> bool:
     return agent.registered is not None and 0 <= census.now - agent.registered <= rules.ttl
 
 
-def find_suspects(census: Census, rules: Rules, vitals: Vitals | None = None) -> Suspects:
+def find_suspects(census: Census, rules: Rules, vitals: Vitals) -> Suspects:
     """Every kind of mismatch that this reading shows, by kind and name. A kind without a source stays empty."""
-    vitals = vitals or Pulse().see(census, rules)
     found: Suspects = {kind: {} for kind in KINDS}
     found["clock_ahead"] = {name: Suspect() for name in vitals.ahead}
     found["clock_behind"] = {name: Suspect() for name in vitals.behind}
@@ -315,7 +259,9 @@ def _zombies(census: Census, rules: Rules, vitals: Vitals) -> dict[str, Suspect]
         if agent.beat is not None and vitals.ages.get(name, rules.ttl + 1) <= rules.ttl:
             fresh.setdefault(name, agent.beat)
     silent = {name for name, agent in agents.items() if agent.status != INACTIVE}
-    return {name: Suspect(signs={"": at}, needed=1) for name, at in fresh.items() if name not in silent}
+    return {
+        name: Suspect(signs={"": at}, needed=1, margin=ANOTHER_BEAT) for name, at in fresh.items() if name not in silent
+    }
 
 
 def _splits(census: Census, rules: Rules) -> dict[str, Suspect]:
@@ -327,7 +273,7 @@ def _splits(census: Census, rules: Rules) -> dict[str, Suspect]:
         for name, beats in census.beats.boots.items():
             _add_fresh(boots, name, beats, census.beats.now, rules)
     return {
-        name: Suspect(sample=tuple(sorted(mine)[:SAMPLES]), signs=mine, needed=2)
+        name: Suspect(sample=tuple(sorted(mine)[:SAMPLES]), signs=mine, needed=2, margin=ANOTHER_BEAT)
         for name, mine in boots.items()
         if len(mine) > 1
     }

@@ -1,16 +1,14 @@
 """Is a flow stuck, and why? One row now, compared with what is remembered of it (measurement.md §5).
 
-Judged by change of value, never by updated_at alone (platforms.md R13). Ages in seconds, instants in Unix seconds
-of the server's clock. Statuses are canonical: lower case, after the configured mapping.
+Judged by change of value, never by updated_at alone (platforms.md R13). Instants, and `now`, in Unix seconds of the
+server's clock. Statuses are canonical: lower case, after the configured mapping.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
-from typing import Any
+from dataclasses import dataclass, field
 
 from sentinel.core.quantity import format_duration
 
@@ -20,15 +18,17 @@ _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One flow as read. `status_age` is exact where a column tells it; `changed_age` is that of updated_at."""
+    """One flow as read; it is the same at each look until its row changes.
+
+    `entered`: when it entered its status, where a column tells it; `changed` is updated_at.
+    """
 
     id: str
     type: str
     status: str
-    now: float
-    created_age: float | None = None
-    changed_age: float | None = None
-    status_age: float | None = None
+    created: float | None = None
+    changed: float | None = None
+    entered: float | None = None
     progress: float | None = None
     phase: str = ""
     counters: tuple[str, ...] = ()
@@ -86,20 +86,20 @@ class Change:
     """Whether updated_at tells of the change of values; None when no value changed."""
 
 
-def first_look(sight: Sight, order: Order, previous: float | None) -> Memory:
+def first_look(sight: Sight, order: Order, previous: float | None, now: float) -> Memory:
     """Remember a flow that is new to us; `previous`: the look before, at which it was not there (None: unknown)."""
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
-    exact = _exact_entry(sight)
-    if exact is None and sight.status == order.initial and (sight.created_age or -1.0) >= 0:
-        exact = sight.now - (sight.created_age or 0.0)
+    exact = _exact_entry(sight, now)
+    if exact is None and sight.status == order.initial and sight.created is not None and sight.created <= now:
+        exact = sight.created
     entered = exact if exact is not None else previous
-    since = exact if exact is not None else sight.now
+    since = exact if exact is not None else now
     return Memory(
         sight.status,
         since,
         entered,
         sight.progress,
-        sight.now,
+        now,
         sight.mark,
         sight.progress,
         rank,
@@ -110,16 +110,16 @@ def first_look(sight: Sight, order: Order, previous: float | None) -> Memory:
     )
 
 
-def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tuple[Memory, Change]:
+def compare(before: Memory, sight: Sight, order: Order, previous: float, now: float) -> tuple[Memory, Change]:
     """The memory after this look, and what changed. `previous`: instant of the look before."""
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
     same = sight.status == before.status
-    exact = _exact_entry(sight)
-    left = sight.now if exact is None else exact
+    exact = _exact_entry(sight, now)
+    left = now if exact is None else exact
     entered = before.entered if same else (previous if exact is None else exact)
     since = before.since if same else left
     mark = sight.mark
-    moved = sight.now if mark != before.mark else before.moved
+    moved = now if mark != before.mark else before.moved
     peaks = [value for value in (before.peak, sight.progress) if value is not None]
     memory = Memory(
         sight.status,
@@ -136,7 +136,7 @@ def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tupl
         sight.type,
     )
     regressions = tuple(_find_regressions(before, sight, rank, phase))
-    fresh = (sight.changed_age or 0.0) <= sight.now - previous + AHEAD
+    fresh = sight.changed is None or sight.changed >= previous - AHEAD
     touched = fresh if mark != before.mark else None
     if same:
         return memory, Change(regressions=regressions, is_touched=touched)
@@ -144,11 +144,9 @@ def compare(before: Memory, sight: Sight, order: Order, previous: float) -> tupl
     return memory, Change(before.status, sight.status, stay, regressions, touched)
 
 
-def _exact_entry(sight: Sight) -> float | None:
-    """When it entered its status, where a column tells it."""
-    if sight.status_age is None or sight.status_age < 0:
-        return None
-    return sight.now - sight.status_age
+def _exact_entry(sight: Sight, now: float) -> float | None:
+    """When it entered its status, where a column tells it; an instant in the future tells nothing."""
+    return sight.entered if sight.entered is not None and sight.entered <= now else None
 
 
 def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> Iterator[str]:
@@ -160,24 +158,13 @@ def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> It
         yield "phase"
 
 
-_values_of = attrgetter(*(each.name for each in fields(Memory)))
-
-
-def dump_memory(memory: Memory) -> list[Any]:
-    """JSON-able; `Memory(*document)` reads it."""
-    return list(_values_of(memory))
-
-
-def age_in_status(sight: Sight, memory: Memory, initial: str, *, trust_changed: bool) -> float:
-    """Exact where a column tells it and for the initial status; else the longest of the known lower bounds."""
-    if sight.status_age is not None and sight.status_age >= 0:
-        return sight.status_age
-    bounds = [sight.now - memory.since, 0.0]
-    if sight.status == initial:
-        bounds.append(sight.created_age or 0.0)
-    elif trust_changed:
-        bounds.append(sight.changed_age or 0.0)
-    return max(bounds)
+def in_status_since(sight: Sight, memory: Memory, initial: str, now: float, *, trust_changed: bool) -> float:
+    """Exact where a column tells it and for the initial status; else the earliest of the known upper bounds."""
+    exact = _exact_entry(sight, now)
+    if exact is not None:
+        return exact
+    known = sight.created if sight.status == initial else sight.changed if trust_changed else None
+    return min(memory.since, now, *(() if known is None else (known,)))
 
 
 # --- judgement ----------------------------------------------------------------------------------
@@ -199,6 +186,11 @@ class Crew:
     workers: Mapping[str, Worker]
     ttl: float
 
+    def has_live(self, worker: str) -> bool:
+        """Whether a worker is registered, and beats or sleeps by right."""
+        known = self.workers.get(worker)
+        return known is not None and (known.sleeps or (known.age is not None and known.age <= self.ttl))
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -216,9 +208,12 @@ class Rules:
     phase_flags: Sequence[str] = ()
 
 
-def find_reasons(sight: Sight, memory: Memory, rules: Rules, age: float, longest: float) -> dict[str, str]:
-    """Reason → what blocks it, in words; empty for a flow that moves. Those that wait for people are not asked for."""
-    begun, still = sight.status != rules.initial, sight.now - memory.moved
+def find_reasons(sight: Sight, memory: Memory, rules: Rules, age: float, longest: float, now: float) -> dict[str, str]:
+    """Reason → what blocks it, in words; empty for a flow that moves. Those that wait for people are not asked for.
+
+    `age`: seconds in its status; `longest`: the longest normal stay.
+    """
+    begun, still = sight.status != rules.initial, now - memory.moved
     found: dict[str, str] = {}
     if age > longest:
         found["overdue"] = f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
@@ -228,7 +223,7 @@ def find_reasons(sight: Sight, memory: Memory, rules: Rules, age: float, longest
         found["regression"] = text
     if text := _out_of_order(sight, rules.phase_flags):
         found["phase_order"] = text
-    if _is_full(sight, rules) and max(still, 0.0) >= rules.full_after:
+    if is_full(sight, rules) and max(still, 0.0) >= rules.full_after:
         found["full_but_open"] = f"progress is {sight.progress:g}, status is still {sight.status}"
     return {**found, **_find_worker_reasons(sight, rules, age, overdue="overdue" in found)}
 
@@ -252,7 +247,8 @@ def _out_of_order(sight: Sight, names: Sequence[str]) -> str:
     return ""
 
 
-def _is_full(sight: Sight, rules: Rules) -> bool:
+def is_full(sight: Sight, rules: Rules) -> bool:
+    """Whether its progress says that it should be over."""
     return rules.full is not None and sight.progress is not None and sight.progress >= rules.full
 
 
@@ -266,11 +262,11 @@ def _find_worker_reasons(sight: Sight, rules: Rules, age: float, *, overdue: boo
     crew = rules.crew
     if crew is None:
         return {}
+    if crew.has_live(sight.worker):
+        return {}
     worker = crew.workers.get(sight.worker)
     if worker is None:
         return {"worker_unknown": f"worker {sight.worker:.80} is not in {crew.name}"}
-    if worker.sleeps or (worker.age is not None and worker.age <= crew.ttl):
-        return {}
     silent = "that never beat" if worker.age is None else f"silent for {format_duration(worker.age)}"
     return {"worker_dead": f"worker {sight.worker:.80} {silent}"}
 

@@ -186,8 +186,9 @@ def _narrowed(reached: Mapping[str, Span], plan: Plan) -> dict[str, Span]:
     narrowed, latest = {}, float("inf")
     for hop in reversed([hop for hop in plan.hops if hop in reached]):
         low, high = reached[hop]
-        narrowed[hop] = (low, high if low == high else max(low, min(high, latest)))
-        latest = narrowed[hop][1]
+        known = high if low == high else min(high, latest)
+        narrowed[hop] = (min(low, known), known)  # a change stamped before our look may be committed after it
+        latest = known
     return dict(reversed(narrowed.items()))
 
 

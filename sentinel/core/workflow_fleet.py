@@ -13,6 +13,7 @@ from typing import Any
 from sentinel.core.workflow_canary import CREATED, Canary, End, Outcome, Plan, Record, Watch
 
 RETRY_AFTER = 60.0
+MAX_SUSPECTS = 20
 _NOTHING_TO_CLEAN = {Outcome.LOST}
 
 
@@ -21,9 +22,8 @@ def token_prefix(path: str) -> str:
     return f"sentinel-canary:{path}:"
 
 
-def token_pattern(path: str) -> str:
-    """The regular expression (POSIX and Python alike) that finds a whole token of a path in a text."""
-    return token_prefix(path) + "[0-9a-f]{12}:[0-9]+"
+PATTERN = "sentinel-canary:[A-Za-z0-9_-]+:[0-9a-f]{12}:[0-9]+"
+"""The regular expression (POSIX and Python alike) that finds a whole token, of whatever path, in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Fleet:
         self.open = {item["token"]: Canary.load(item) for item in known.get("open", ())}
         self.litter = [Litter(*item) for item in known.get("litter", ())]
         self.suspects: dict[str, float] = {}
-        if known.get("promised"):
-            self.suspects[known["promised"]] = known["looked"]
+        for token, since in known.get("promised", ()):
+            self.suspects[token] = since
         self.looked: float = known.get("looked", 0.0)
         self.last_sent: float = known.get("last_sent", float("-inf"))
         self.cleaned: int = known.get("cleaned", 0)
@@ -62,10 +62,11 @@ class Fleet:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document. A suspect that was not decided yet goes on as promised."""
+        promised = [*self.suspects.items(), *([(self.promised, self.looked)] if self.promised else [])]
         return {
             "epoch": self.epoch,
             "number": self.number,
-            "promised": self.promised or next(iter(self.suspects), ""),
+            "promised": [list(item) for item in promised[-MAX_SUSPECTS:]],
             "record": self.record.dump(),
             "open": [canary.dump() for canary in self.open.values()],
             "litter": [list(asdict(item).values()) for item in self.litter],
@@ -88,7 +89,7 @@ class Fleet:
 
     def promise(self, path: str) -> None:
         """Name the next task, to be stored before it is sent."""
-        if not self.promised and not self.suspects:
+        if not self.promised:
             self.number += 1
             self.promised = f"{token_prefix(path)}{self.epoch}:{self.number}"
 
@@ -112,11 +113,10 @@ class Fleet:
         self.open[token] = replace(self.open[token], id=name, confirmed=True)
 
     def take_back(self, token: str) -> None:
-        """It certainly was never sent, by a fault of our own: no outcome. Its name may be used again."""
+        """It certainly was never sent, by a fault of our own: no outcome, as if it had never been promised."""
         del self.open[token]
         self._begun.pop(token, None)
         self.record.sent -= 1
-        self.promised = token
 
     def refused(self, token: str, plan: Plan, now: float, *, perhaps_there: bool) -> None:
         """The platform refused it; `perhaps_there`: after a failure in which it may have made the row all the same."""
@@ -163,7 +163,7 @@ class Fleet:
 
     def due_litter(self, now: float, keep: float, most: int = 200) -> list[Litter]:
         """What is to be cleaned up now."""
-        return [item for item in self.litter if now - item.ended >= keep and now >= item.retry_at][:most]
+        return [item for item in self.litter if now - item.ended > keep and now >= item.retry_at][:most]
 
     def swept(self, items: Iterable[Litter], cleaned: int) -> None:
         """These rows are ours no more; `cleaned` of them we removed ourselves."""

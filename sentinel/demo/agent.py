@@ -19,7 +19,16 @@ from typing import Any
 
 import redis
 
-from sentinel.demo.bus import DEAD_LETTERS, HEARTBEATS, Publisher, envelope, group_of, stream_of
+from sentinel.demo.bus import (
+    DEAD_LETTERS,
+    HEARTBEATS,
+    PING,
+    Publisher,
+    answer_ping,
+    envelope,
+    group_of,
+    stream_of,
+)
 from sentinel.demo.component import Away, Backoff, Frame, Stop
 from sentinel.demo.ledger import Ledger
 
@@ -35,7 +44,8 @@ _START = """
 UPDATE tasks SET status = 'in_progress', started_at = coalesce(started_at, clock_timestamp())
 WHERE id = %s AND status IN ('assigned', 'in_progress') RETURNING id"""
 _COMPLETE = """
-UPDATE tasks SET status = 'completed', completed_at = clock_timestamp() WHERE id = %s AND status = 'in_progress'"""
+UPDATE tasks SET status = 'completed', completed_at = clock_timestamp(), result = jsonb_build_object('echo', payload)
+WHERE id = %s AND status = 'in_progress'"""
 _FAIL = """
 UPDATE tasks SET status = 'failed', retry_count = %s WHERE id = %s AND status IN ('assigned', 'in_progress')"""
 _REGISTER = """
@@ -234,9 +244,19 @@ class Agent:
         payload = _payload(fields)
         if payload.get("poison"):
             raise HandlerFailed("the handler can't digest this message")
+        if fields.get("type") == PING:
+            return self._answer(fields, payload)
         if fields.get("type") != "task":
             return "done"
         return self._do_task(payload["task_id"], payload["tenant_id"])
+
+    def _answer(self, fields: dict[str, str], payload: dict[str, Any]) -> str:
+        """Answer the monitor through the same reading, decoding and handling as every message."""
+        try:
+            answer_ping(self._redis, self._name, fields, payload)
+        except (redis.ResponseError, KeyError, ValueError) as error:
+            raise HandlerFailed(f"the ping can't be answered: {error}") from error
+        return "done"
 
     def _do_task(self, task: str, tenant: str) -> str:
         with self._database.transaction(tenant) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,11 @@ AGENTS = {
     "agent-4": ("sql", "review"),
 }
 MAX_LENGTH = 10_000
+MAX_REPLIES = 1000
+PING = "sentinel.ping"
+"""Type of the monitor's pings: an agent answers them to the stream that they name."""
+PING_PUBLICATION = "sentinel#"
+"""How the publications of pings begin: no ledger of the platform promised them, but they are messages like all."""
 Fields = dict[str, str]
 
 
@@ -46,6 +52,16 @@ def envelope(kind: str, sender: str, receiver: str, payload: dict[str, Any], cor
         "correlation_id": correlation or str(uuid.uuid4()),
         "timestamp": datetime.now(UTC).isoformat(),
     }
+
+
+def answer_ping(client: redis.Redis, name: str, fields: Fields, payload: dict[str, Any]) -> None:
+    """Send a ping's fields back as this handler has understood them, its name and clock added to `hops`.
+
+    Raises redis.RedisError; the stream of answers is bounded.
+    """
+    hops = [*json.loads(fields.get("hops", "[]")), [name, time.time_ns()]]
+    reply: Any = {**fields, "payload": json.dumps(payload), "hops": json.dumps(hops)}
+    client.xadd(fields["reply_to"], reply, maxlen=MAX_REPLIES, approximate=True)
 
 
 class Publisher:

@@ -7,8 +7,8 @@
 --                   agent takes the tenant from its message. So no policy says USING (true), no role that
 --                   can log in has BYPASSRLS, and a bug in an agent reaches one tenant's rows only.
 --   watch_owner     can't log in, BYPASSRLS, owns nothing but the narrow views of schema watch
---   sentinel        the monitor: reads those views (every row, no payload), may write nothing, and may
---                   SET ROLE app_user to probe isolation as the application would
+--   sentinel        the monitor: reads those views (every row, no payload), may write nothing but delete its
+--                   own synthetic tasks, and may SET ROLE app_user to probe isolation as the application would
 
 DO $$
 BEGIN
@@ -72,7 +72,8 @@ CREATE TABLE tasks (
   started_at            timestamptz,
   completed_at          timestamptz,
   redeliver_at          timestamptz,
-  retry_count           int NOT NULL DEFAULT 0
+  retry_count           int NOT NULL DEFAULT 0,
+  result                jsonb
 );
 CREATE INDEX tasks_created ON tasks (created_at);
 CREATE INDEX tasks_unassigned ON tasks (created_at) WHERE assigned_at IS NULL;
@@ -107,7 +108,7 @@ GRANT SELECT ON tenants TO worker;
 GRANT SELECT, INSERT, UPDATE ON agents, tasks, flows TO worker;
 GRANT SELECT, INSERT, DELETE ON outbox TO worker;
 GRANT SELECT (id, tenant_id, type, required_capabilities, status, assigned_agent_id, flow_id, created_at,
-              assigned_at, started_at, completed_at, retry_count) ON tasks TO watch_owner;
+              assigned_at, started_at, completed_at, retry_count, payload, result), DELETE ON tasks TO watch_owner;
 GRANT SELECT ON agents, flows, tenants TO watch_owner;
 
 RESET ROLE;
@@ -122,9 +123,15 @@ CREATE VIEW watch.agents AS
 CREATE VIEW watch.flows AS
   SELECT id, tenant_id, flow_type, status, phase, progress, worker_id, created_at, updated_at, status_changed_at
   FROM public.flows;
+-- Synthetic tasks, the only rows that the monitor may delete: by construction it reaches no other.
+CREATE VIEW watch.canaries AS
+  SELECT id, status, assigned_agent_id, created_at, assigned_at, started_at, completed_at,
+         payload ->> 'canary' AS canary, result
+  FROM public.tasks WHERE type = 'sentinel.canary';
 CREATE VIEW watch.tenants AS SELECT id, name FROM public.tenants;
 GRANT USAGE ON SCHEMA watch TO sentinel;
 GRANT SELECT ON watch.tasks, watch.agents, watch.flows, watch.tenants TO sentinel;
+GRANT SELECT, DELETE ON watch.canaries TO sentinel;
 
 RESET ROLE;
 ALTER ROLE sentinel SET default_transaction_read_only = on;

@@ -20,10 +20,14 @@ from typing import Any, Protocol
 
 from sentinel.config import Configuration, load
 from sentinel.core.model import Attempt, Finding, Incident
-from sentinel.demo.chaos import Chaos, find_scenario
+from sentinel.demo.chaos import Chaos, Scenario, find_scenario
+from sentinel.demo.component import write_control
+from sentinel.demo.ledger import read_ledgers
+from sentinel.demo.nemesis import draw_faults
 from sentinel.demo.platform import Platform
 from sentinel.demo.servers import free_port
 from sentinel.demo.truth import read_truth
+from sentinel.demo.verdict import Evidence, find_violations
 from sentinel.errors import StateError, UsageError
 from sentinel.remediation import Driver
 from sentinel.store.sqlite import SqliteStore
@@ -41,6 +45,7 @@ PORT = 9130
 class Watcher(Protocol):
     """What the session needs of the daemon; the composition root gives it."""
 
+    configuration: Configuration
     store: SqliteStore
     drivers: dict[str, Driver]
 
@@ -72,10 +77,11 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command line gives. `seconds` None means: until Ctrl-C."""
+    """What the command line gives. `seconds` None means: until Ctrl-C. `nemesis`: the seed of random faults."""
 
     seconds: float | None = None
     chaos: Sequence[str] = ()
+    nemesis: int | None = None
     rate: float = 20.0
     listen: str | None = None
     folder: Path = Path("var/demo")
@@ -97,9 +103,12 @@ class Session:
 
     def run(self) -> dict[str, Any]:
         """The whole run; the document of `--json`. Everything that was started is stopped, whatever happens."""
-        for name in self.options.chaos:
-            find_scenario(name)
+        scenarios = [find_scenario(name) for name in self.options.chaos]
         seconds = self.options.seconds
+        if self.options.nemesis is not None:
+            if seconds is None:
+                raise UsageError("a nemesis needs an end: it is judged afterwards", "add --for 10m")
+            scenarios += draw_faults(self.options.nemesis, seconds)
         if seconds is not None and seconds < MIN_SECONDS:
             raise UsageError(
                 f"--for {seconds:g}s is too short", f"the last messages need time: {MIN_SECONDS:g}s or more"
@@ -108,9 +117,9 @@ class Session:
         self.say("starting Valkey and PostgreSQL …")
         with Platform(rate=self.options.rate) as platform:
             self.say(f"platform is up; state, logs and reports: {folder}")
-            return asyncio.run(self._watch(platform, folder))
+            return asyncio.run(self._watch(platform, folder, scenarios))
 
-    async def _watch(self, platform: Platform, folder: Path) -> dict[str, Any]:
+    async def _watch(self, platform: Platform, folder: Path, scenarios: Sequence[Scenario]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(signum, self._stop.set)
@@ -120,24 +129,27 @@ class Session:
         began = time.monotonic()
         try:
             await watcher.start()
-            await self._live(platform, watcher, began)
-            return await self._conclude(platform, watcher, began)
+            await self._live(platform, watcher, began, scenarios)
+            document = await self._conclude(platform, watcher, began)
+            if self.options.nemesis is not None:
+                document["nemesis"] = _judge(self.options.nemesis, scenarios, watcher, platform, document)
+            return document
         finally:
             await watcher.stop(stop_components=True)
             _keep_ledgers(platform, folder)
 
-    async def _live(self, platform: Platform, watcher: Watcher, began: float) -> None:
+    async def _live(self, platform: Platform, watcher: Watcher, began: float, scenarios: Sequence[Scenario]) -> None:
         """Chaos and the live view, until the time is over or Ctrl-C; then a timed run settles without load."""
         seconds = self.options.seconds
         head = [
             f"page     {watcher.url}/",
             f"metrics  {watcher.url}/metrics",
             f"try      {os.path.relpath(sys.argv[0])} --config {self.options.folder}/latest/config status",
-            f"chaos    {', '.join(self.options.chaos) or 'none (--chaos NAME, --list-chaos)'}",
+            f"chaos    {_name_chaos(self.options, scenarios)}",
         ]
         chaos = Chaos(platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None)
         until = None if seconds is None else max(seconds - SETTLE, 1.0)
-        misery = asyncio.create_task(chaos.run(self.options.chaos, until))
+        misery = asyncio.create_task(chaos.run(scenarios, until))
         try:
             await self._show_until(watcher, head, began, until)
         finally:
@@ -145,6 +157,7 @@ class Session:
             with suppress(asyncio.CancelledError):
                 await misery
         if seconds is not None and not self._stop.is_set():
+            write_control(platform.folder, "no-canaries", {})  # synthetic tasks are load, too
             await watcher.stop_component("load")
             await self._show_until(watcher, head, began, seconds)
 
@@ -180,6 +193,31 @@ class Session:
         }
 
 
+def _name_chaos(options: DemoOptions, scenarios: Sequence[Scenario]) -> str:
+    drawn = [] if options.nemesis is None else [f"{len(scenarios) - len(options.chaos)} random faults"]
+    return ", ".join([*options.chaos, *drawn]) or "none (--chaos NAME, --list-chaos)"
+
+
+def _judge(
+    seed: int, scenarios: Sequence[Scenario], watcher: Watcher, platform: Platform, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was broken, and which promises sentinel did not keep meanwhile: [] is what it should be."""
+    store = watcher.store
+    evidence = Evidence(
+        {component.name: component for component in watcher.configuration.components},
+        store.attempts(),
+        store.incidents(limit=10_000),
+        store.transitions(since=datetime.fromtimestamp(0, UTC)),
+        store.order_keys("notify"),
+        read_ledgers(platform.folder),
+        document,
+    )
+    faults = [
+        {"at": round(s.start, 1), "action": s.action, "lasts": round(s.duration, 1), **s.params} for s in scenarios
+    ]
+    return {"seed": seed, "faults": faults, "violations": find_violations(evidence)}
+
+
 def describe_checks(results: Sequence[tuple[Any, Any, Any, Any, int]]) -> dict[str, Any]:
     """The sections `checks`, `delivery`, `canary` and `assignment` of the document."""
     rows = [
@@ -197,7 +235,7 @@ def describe_checks(results: Sequence[tuple[Any, Any, Any, Any, int]]) -> dict[s
     return {
         "checks": rows,
         "delivery": _pick(found.get("bus_delivery"), "account", _DELIVERY),
-        "canary": _pick(found.get("bus_canary"), "canary", _CANARY),
+        "canary": _add_up([_pick(finding, "canary", _CANARY) for finding in _findings(results, "bus_canary")]),
         "assignment": _assignment(found.get("task_assignment")),
     }
 
@@ -216,6 +254,17 @@ def _assignment(finding: Finding | None) -> Mapping[str, Any] | None:
     waiting = sum(int(count) for count in open_tasks if isinstance(count, int | float))
     named = {key.replace("deadline", "100ms"): value for key, value in facts.items()}
     return {**named, "unassigned": waiting}
+
+
+def _findings(results: Sequence[tuple[Any, Any, Any, Any, int]], kind: str) -> list[Finding]:
+    """The findings of all checks of a kind."""
+    return [finding for check, _, finding, _, _ in results if check.kind == kind and finding is not None]
+
+
+def _add_up(facts: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    """The counts of several checks together; None of none."""
+    known = [each for each in facts if each is not None]
+    return {key: sum(each[key] for each in known) for key in known[0]} if known else None
 
 
 def _pick(finding: Finding | None, section: str, keys: Sequence[str]) -> Mapping[str, Any] | None:

@@ -27,7 +27,7 @@ from typing import Any
 import psycopg
 import redis
 
-from sentinel.demo.bus import PREFIX
+from sentinel.demo.bus import PING_PUBLICATION, PREFIX
 from sentinel.demo.component import connect_redis
 from sentinel.demo.ledger import Record, microseconds, read_ledgers
 
@@ -92,6 +92,7 @@ def read_truth(
     records = read_ledgers(folder)
     fates = follow(records)
     if look is not None:
+        add_pings(fates, look)
         decide(fates, before, look)
     tasks = gather_tasks(records)
     if database_url:
@@ -233,6 +234,13 @@ def _outcome(fate: Fate) -> str:
 
 def _is_doubtful(fate: Fate) -> bool:
     return (not fate.id and not fate.refused) or (fate.ack_sent is not None and fate.acked is None)
+
+
+def add_pings(fates: dict[str, Fate], look: Look) -> None:
+    """The monitor's pings that wait: those that were read, or lost, are in the ledgers of whoever did that."""
+    for publication, (stream, name) in look.live.items():
+        if publication.startswith(PING_PUBLICATION):
+            fates.setdefault(publication, Fate(stream, name))
 
 
 def decide(fates: dict[str, Fate], before: dict[str, Fate], look: Look) -> None:

@@ -71,6 +71,8 @@ class Pipeline:
     """Whether the incident of a member of a group waits: ten that fall together are one page."""
     is_held: Callable[[str], bool] = lambda _name: False
     """Whether a component, or something that it needs, is stopped on request: that is no incident."""
+    is_stopped: Callable[[str], bool] = lambda _name: False
+    """Whether a component itself is stopped on request: nobody is to read that it is up."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _of_component: dict[str, dict[str, _Watched]] = field(default_factory=dict)
     _shown: dict[str, ComponentView] = field(default_factory=dict)
@@ -199,7 +201,7 @@ class Pipeline:
         if component is None:
             return
         known = self.incidents.get(name)
-        if known is None and self.is_held(name):
+        if known is None and (self.statuses[name] not in incident_core.BAD or self.is_held(name)):
             return
         depends_on = {each.name: each.depends_on for each in self.components.values()}
         root = find_root_cause(name, depends_on, self.statuses)
@@ -345,7 +347,7 @@ class Pipeline:
 
     def _view_component(self, component: Component) -> ComponentView:
         action, pid, restarts = self.describe_action(component.name)
-        status = self.statuses[component.name]
+        status = Status.UNKNOWN if self.is_stopped(component.name) else self.statuses[component.name]
         detail = self._cause(component.name)[1]
         since = self.since.get(component.name)
         return ComponentView(

@@ -28,6 +28,9 @@ from sentinel.store import Changes, ProcessRow
 
 log = structlog.get_logger()
 
+LOOK_AFTER = STARTED_AFTER + 0.05
+"""Seconds after a start: then its checks can tell."""
+
 
 @dataclass(slots=True)
 class Remediator:
@@ -124,8 +127,9 @@ class Remediator:
         self.started[name] = self.monotonic()
         if not outcome.done:
             driver.how_ended = outcome.detail
-        asyncio.get_running_loop().call_later(1.05, self.trigger, name_of_check(name))
         self.trigger(name_of_check(name))
+        for check in self.pipeline.checks_of(name):
+            asyncio.get_running_loop().call_later(LOOK_AFTER, self.trigger, check)
 
     async def _note_process(
         self, name: str, driver: Driver, *, wanted: bool = True, with_platform: bool = False
@@ -273,8 +277,21 @@ class Remediator:
         return list(found)
 
     def is_held(self, name: str) -> bool:
-        """Whether a component, or something that it needs, is stopped on request."""
-        return bool(self.stopped) and not self.stopped.isdisjoint([name, *self._needed(name)])
+        """Whether nothing of a component is an incident now.
+
+        It, or something that it needs, is stopped on request; or it was started just now, lives, and was not seen
+        healthy yet: in its start-up grace only its own death counts.
+        """
+        return any(each in self.stopped or self._starts(each) for each in (name, *self._needed(name)))
+
+    def _starts(self, name: str) -> bool:
+        driver, started = self.drivers.get(name), self.started.get(name)
+        if driver is None or started is None or driver.how_ended:
+            return False
+        age = self.monotonic() - started
+        since = self.moment().at - timedelta(seconds=age)
+        grace = self.pipeline.components[name].restart.startup_grace
+        return age < grace and self.pipeline.status_after(name, since) is not Status.UP
 
     def _ask_dependencies(self, name: str) -> None:
         """An old "up" proves nothing: have every dependency checked again, once for each failure of `name`."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentinel.adapters.bus_cleanup import BusCleaner, StreamShape
 from sentinel.core.delivery.fleet import matches
 from sentinel.core.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
+from sentinel.errors import SubjectError
 
 MAX_STREAMS = 1000
 OWN_KEYS = "sentinel:*"
@@ -45,10 +46,14 @@ class GroupPatterns(Options):
 
 @dataclass(slots=True)
 class Room:
-    """What a kind may use in one look or act. `seen`: the life signs of every stream that was looked at."""
+    """What a kind may use in one look or act.
+
+    `seen`: the life signs of every stream that was looked at; `troubles`: streams that can't be judged, and why.
+    """
 
     cleaner: BusCleaner
     seen: dict[str, tuple[int, str]] = field(default_factory=dict)
+    troubles: list[Refusal] = field(default_factory=list)
 
     async def find_streams(self, streams: StreamPatterns, *spared: str) -> list[str]:
         """Streams in scope, sorted; sentinel's own keys and those `spared` never are."""
@@ -59,8 +64,12 @@ class Room:
         return sorted(key for key in found if not matches(key, barred) and key not in spared)[:MAX_STREAMS]
 
     async def shape(self, key: str) -> StreamShape | None:
-        """One stream now; None when it is gone."""
-        shape = await self.cleaner.read_shape(key)
+        """One stream now; None when it is gone, or holds something else."""
+        try:
+            shape = await self.cleaner.read_shape(key)
+        except SubjectError as error:
+            self.troubles.append(Refusal("subject", key, error.message, error.guidance))
+            return None
         if shape is not None:
             self.seen[key] = (shape.added, shape.last)
         return shape
@@ -138,7 +147,8 @@ def read_verdicts(target: Target, verdicts: Sequence[str], done: str) -> Done:
     """What one command did, from the verdict per thing."""
     left = [verdict for verdict in verdicts if verdict != done]
     refusals = [
-        Refusal(reason, target.place, _WORDS.get(reason, reason), count=left.count(reason)) for reason in sorted(set(left))
+        Refusal(reason, target.place, _WORDS.get(reason, reason), count=left.count(reason))
+        for reason in sorted(set(left))
     ]
     return Done(len(verdicts) - len(left), tuple(refusals))
 

@@ -61,7 +61,9 @@ async def survey(options: DrainOptions, room: Room) -> Survey:
 
 def _groups_of(options: DrainOptions, shape: StreamShape | None) -> list[str]:
     names = [group.name for group in shape.groups] if shape else []
-    return [name for name in names if matches(name, options.groups.include) and not matches(name, options.groups.exclude)]
+    return [
+        name for name in names if matches(name, options.groups.include) and not matches(name, options.groups.exclude)
+    ]
 
 
 async def _look(
@@ -69,7 +71,11 @@ async def _look(
 ) -> Target | Refusal | None:
     key, group = place
     rows = await room.cleaner.read_pending(key, group, MAX_PENDING, options.consumer)
-    waits = any(g.name == group and shape and parse_id(g.delivered) < parse_id(shape.last) for g in shape.groups) if shape else False
+    waits = (
+        any(g.name == group and shape and parse_id(g.delivered) < parse_id(shape.last) for g in shape.groups)
+        if shape
+        else False
+    )
     if not rows and not waits:
         return None
     heir = choose_heir(members, options.consumer, options.alive_within, options.to)

@@ -30,6 +30,7 @@ class SafeTrimOptions(Options):
     groups: RequiredGroups = RequiredGroups(required=["*"])
     keep: Duration = Field(86400.0, description="entries younger than this stay, also when they are acknowledged")
     keep_entries: int = Field(1000, ge=1, description="so many of the newest entries stay, whatever their age")
+    at_least: int = Field(100, ge=1, description="fewer entries than this to trim are not worth a command")
     below: str = Field("", description="for a plan: trim below this id; refused beyond the oldest unacknowledged one")
 
     @field_validator("below")
@@ -68,7 +69,7 @@ async def _look(options: SafeTrimOptions, room: Room, key: str) -> Target | Refu
     seen = await room.cleaner.trim(_order(options, key, MAX_LOOK, names, options.below), go=False)
     if seen.refused:
         return _refuse(key, seen.refused, seen.floor, seen.holder)
-    if not seen.below:
+    if seen.below < (1 if options.below else options.at_least) and not seen.more:
         return None
     command = f"XTRIM {quote(key)} MINID ~ {seen.floor} LIMIT {seen.below}"
     note = f"held by {seen.holder}; {seen.length:,} entries; whole nodes only, so up to 99 of these stay"
@@ -84,21 +85,23 @@ def _judge(options: SafeTrimOptions, key: str, shape: StreamShape, now: float) -
             return Refusal("group_missing", key, text, "make the group, or correct groups.required")
     if parse_id(shape.last) > ZERO and not is_time(parse_id(shape.last), int(now * 1000)):
         text = f"its ids are no times (last {shape.last}): how old an entry is can't be known"
-        return Refusal("no_time", key, text, "trim it by hand with XTRIM MINID, below what every group has acknowledged")
+        return Refusal(
+            "no_time", key, text, "trim it by hand with XTRIM MINID, below what every group has acknowledged"
+        )
     return None
 
 
 _REFUSED = {
     "no_group": ("it has no group: nobody can have acknowledged anything", "exclude it, or make its groups"),
     "group_missing": ("a group that was there is gone", "look for who destroyed it; make a new plan"),
-    "unacknowledged": ("beyond the oldest entry that is not acknowledged", "name a lower id"),
+    "unacknowledged": ("beyond what every group has acknowledged, or younger than `keep`", "name a lower id"),
     "limit": ("it would leave nothing", "keep at least one entry"),
 }
 
 
 def _refuse(key: str, reason: str, floor: str, holder: str) -> Refusal:
     text, remedy = _REFUSED[reason]
-    where = f" ({floor}, held by group {holder})" if reason == "unacknowledged" else f" ({holder})" if holder else ""
+    where = f" ({floor}, held by {holder})" if reason == "unacknowledged" else f" ({holder})" if holder else ""
     return Refusal(reason, key, text + where, remedy)
 
 

@@ -7,12 +7,14 @@ step again and again, and that spend tokens or money without a change of status.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
 from sentinel.adapters.agent_queries import StepStream, read_stream_steps, select_agents, select_steps, select_tasks
+from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.registry_queries import Statement
 from sentinel.adapters.relation import Relation, prove_visible, refuse_large_scan
@@ -30,7 +32,7 @@ from sentinel.core.agent_progress import (
 from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.core.stall import is_true, read_number
-from sentinel.errors import NotMeasurable
+from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options
 
 REMEDIES = {
@@ -41,6 +43,16 @@ REMEDIES = {
 _UNMAPPED = "unmapped: name each status under active, sleeping or inactive"
 _PROVE_EVERY = 60.0
 _SAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Columns that a table must have, those that must be times, and the one that an index is needed for."""
+
+    table: str
+    columns: Sequence[str | None]
+    times: Sequence[str | None]
+    indexed: str
 
 
 class Tasks(Options):
@@ -57,6 +69,12 @@ class Tasks(Options):
         ["completed", "done", "failed", "cancelled"], description="statuses of tasks that an agent has done with"
     )
 
+    @property
+    def shape(self) -> _Shape:
+        """What the table must have."""
+        times = [self.created_at, self.finished_at]
+        return _Shape(self.table, [self.agent, self.status], times, self.created_at or self.agent)
+
 
 class StepTable(Options):
     """A table with one row per step of an agent."""
@@ -66,6 +84,11 @@ class StepTable(Options):
     step: str = Field("step", description="column of the step's text or hash; column->key reads from JSON")
     at: str = Field("created_at", description="column of the time; needs an index")
     lookback: Duration = Field(3600.0, gt=0, description="only steps of this time are looked at")
+
+    @property
+    def shape(self) -> _Shape:
+        """What the table must have."""
+        return _Shape(self.table, [self.agent, self.step], [self.at], self.at)
 
 
 class Stream(Options):
@@ -112,6 +135,12 @@ class ProgressOptions(Options):
         return Rules(self.stalled_after, self.spending_after, limit, self.repeats, self.longest_cycle)
 
     @property
+    def shape(self) -> _Shape:
+        """What the table of agents must have."""
+        columns = [self.id, self.status, self.open_work, *self.counters, *self.spend]
+        return _Shape(self.table, columns, [self.last_heartbeat], self.id)
+
+    @property
     def step_count(self) -> int:
         """Steps to read per agent: one more repetition than needed, so that a longer loop shows."""
         return (self.repeats + 1) * self.longest_cycle
@@ -149,6 +178,7 @@ class ProgressState:
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         self.agents = {name: load_memory(memory) for name, memory in (document or {}).items()}
         self.proved: tuple[float, Any] = (float("-inf"), None)
+        self.troubles: dict[str, SubjectError] = {}
 
     def dump(self) -> Any:
         """JSON-able document."""
@@ -163,39 +193,62 @@ async def run(options: ProgressOptions, context: Context) -> Finding:
     state: ProgressState = context.state
     client, statements = context.postgres("database"), options.statements()
     await _prove(options, statements, client, context)
-    steps: dict[str, tuple[Step, ...]] = {}
-    if (stream := options.stream) is not None:
-        if "bus" not in context.clients:
-            raise NotMeasurable("no Redis resource for the stream of steps", "name one as bus")
-        place = StepStream(stream.key, stream.agent, stream.step, stream.entries)
-        steps = await read_stream_steps(context.redis("bus"), place, options.step_count)
+    troubles = dict(state.troubles)
+    steps = await _read_stream(options, context, troubles)
     async with client.snapshot() as query:
-        rows = {name: await query(asked.sql, dict(asked.params)) for name, asked in statements.items()}
+        asked = {name: statement for name, statement in statements.items() if name not in troubles}
+        rows = {name: await query(statement.sql, dict(statement.params)) for name, statement in asked.items()}
     sights = _read_sights(options, rows, steps)
     state.agents = {sight.id: remember(state.agents.get(sight.id), sight) for sight in sights}
     unmapped = Counter(row["status"] or "" for row in rows["agents"] if not options.is_mapped(row["status"] or ""))
-    return _finding(options, sights, state.agents, unmapped, truncated=len(rows["agents"]) > options.max_agents)
+    truncated = len(rows["agents"]) > options.max_agents
+    return _finding(options, sights, state.agents, _Doubts(unmapped, troubles, truncated))
+
+
+async def _read_stream(
+    options: ProgressOptions, context: Context, troubles: dict[str, SubjectError]
+) -> dict[str, tuple[Step, ...]]:
+    """Steps by agent; a stream that is none is a trouble of its own, and the agents are judged without it."""
+    stream = options.stream
+    if stream is None:
+        return {}
+    if "bus" not in context.clients:
+        raise NotMeasurable("no Redis resource for the stream of steps", "name one as bus")
+    place = StepStream(stream.key, stream.agent, stream.step, stream.entries)
+    try:
+        return await read_stream_steps(context.redis("bus"), place, options.step_count)
+    except SubjectError as error:
+        troubles["stream"] = error
+        return {}
 
 
 async def _prove(
     options: ProgressOptions, statements: Mapping[str, Statement], client: PostgresClient, context: Context
 ) -> None:
-    """Once a minute: do we see the rows, and can the tables be polled? Raises NotMeasurable with the remedy."""
+    """Once a minute: do we see the rows, and can the tables be polled? Raises with the remedy.
+
+    What is wrong with the tables of tasks and steps alone is kept as a trouble: agents are judged without them.
+    """
     state: ProgressState = context.state
     at, proved = state.proved
     if proved == options and context.monotonic() - at < _PROVE_EVERY:
         return
-    columns = {"agents": options.id}
-    await prove_visible(client.query, Relation.of(options.table))
-    if options.tasks is not None:
-        await prove_visible(client.query, Relation.of(options.tasks.table))
-        columns["tasks"] = options.tasks.created_at or options.tasks.agent
-    if options.steps is not None:
-        await prove_visible(client.query, Relation.of(options.steps.table))
-        columns["steps"] = options.steps.at
-    for name, asked in statements.items():
-        await refuse_large_scan(client.query, asked.sql, dict(asked.params), columns[name])
+    await _prove_table(client, options.shape, statements["agents"])
+    state.troubles = {}
+    for name, part in (("tasks", options.tasks), ("steps", options.steps)):
+        if part is None:
+            continue
+        try:
+            await _prove_table(client, part.shape, statements[name])
+        except SubjectError as error:
+            state.troubles[name] = error
     state.proved = (context.monotonic(), options)
+
+
+async def _prove_table(client: PostgresClient, shape: _Shape, statement: Statement) -> None:
+    await prove_visible(client.query, Relation.of(shape.table))
+    await prove_columns(client.query, shape.table, shape.columns, shape.times)
+    await refuse_large_scan(client.query, statement.sql, dict(statement.params), shape.indexed)
 
 
 def _read_sights(
@@ -240,13 +293,38 @@ def _count_work(text: str | None) -> int:
 # --- the finding --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubts:
+    """What can't be judged: statuses that nobody mapped, parts of the check, agents beyond the bound."""
+
+    unmapped: Counter[str]
+    troubles: Mapping[str, SubjectError]
+    truncated: bool
+
+    def words(self, limit: int) -> Iterator[str]:
+        """For people."""
+        for status, n in self.unmapped.most_common(3):
+            yield f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped"
+        yield from (f"{part} not judged: {error.message}" for part, error in self.troubles.items())
+        if self.truncated:
+            yield f"only {limit} agents were read"
+
+    def remedies(self) -> Iterator[str]:
+        """What to do about them."""
+        if self.unmapped:
+            yield _UNMAPPED
+        yield from (f"{part}: {error.guidance}" for part, error in self.troubles.items() if error.guidance)
+
+    def evidence(self) -> dict[str, Any]:
+        """JSON-able."""
+        found: dict[str, Any] = {"unmapped": dict(self.unmapped.most_common(20))} if self.unmapped else {}
+        if self.troubles:
+            found["not_judged"] = {part: f"{error.message}; {error.guidance}" for part, error in self.troubles.items()}
+        return found
+
+
 def _finding(
-    options: ProgressOptions,
-    sights: Sequence[Sight],
-    memories: Mapping[str, Memory],
-    unmapped: Counter[str],
-    *,
-    truncated: bool,
+    options: ProgressOptions, sights: Sequence[Sight], memories: Mapping[str, Memory], doubts: _Doubts
 ) -> Finding:
     found = {sight.id: find_reasons(sight, memories[sight.id], options.rules) for sight in sights}
     stalled = {reason: [sight for sight in sights if reason in found[sight.id]] for reason in REASONS}
@@ -254,8 +332,7 @@ def _finding(
     working = [sight for sight in sights if sight.is_awake and sight.open]
     waited = [sight.now - memories[sight.id].waited for sight in working]
     said = [f"{len(agents)} {reason.replace('_', ' ')}, such as {agents[0].id:.40}" for reason, agents in wrong.items()]
-    said += [f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped" for status, n in unmapped.most_common(3)]
-    said += [f"only {options.max_agents} agents were read"] if truncated else []
+    said += doubts.words(options.max_agents)
     awake, longest = sum(sight.is_awake for sight in sights), max(waited, default=0.0)
     healthy = f"{awake} awake, {len(working)} at work, longest without progress {format_duration(longest)}"
     count = sum(1 for reasons in found.values() if reasons)
@@ -269,11 +346,11 @@ def _finding(
     rows = [Row({"reason": reason}, {"stalled": float(len(agents))}) for reason, agents in stalled.items()]
     rows.append(Row({}, {"working": float(len(working)), "longest_wait": longest}))
     return Finding(
-        Status.DEGRADED if count else Status.UNKNOWN if unmapped else Status.UP,
+        Status.DEGRADED if count else Status.UNKNOWN if doubts.unmapped or doubts.troubles else Status.UP,
         "; ".join(said) or healthy,
         rows,
-        {**evidence, **({"unmapped": dict(unmapped.most_common(20))} if unmapped else {})},
-        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *([_UNMAPPED] if unmapped else [])]),
+        {**evidence, **doubts.evidence()},
+        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *doubts.remedies()]),
         ("stalled", f"{count}/{awake}"),
     )
 

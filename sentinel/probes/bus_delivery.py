@@ -6,13 +6,13 @@ Passive: reads what the server knows of streams and groups, never a consumer's p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
 from sentinel.adapters.bus_watch import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
-from sentinel.core.delivery import ACK, OUTCOMES, Deadlines, StreamAccount, format_id
+from sentinel.core.delivery import ACK, OUTCOMES, Deadlines, GroupView, StreamAccount, format_id
 from sentinel.core.delivery.board import Board
 from sentinel.core.delivery.fleet import DELIVERY_COUNTERS, Naming, Standing, Totals, matches
 from sentinel.core.delivery.statement import (
@@ -27,6 +27,12 @@ from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
 
 WORST = 20
+LEGACY = (
+    "this server does not say how many entries were added: they are listed and counted, and what came and went "
+    "between two looks is uncertain; Redis 7.0 or later and every Valkey tell the number"
+)
+VERSION = 2
+"""Of the state's document; another one is not read: the watch begins anew, as at the first start."""
 
 
 class Groups(GroupPatterns):
@@ -75,7 +81,8 @@ class DeliveryState:
     """The accounts of all streams, and the window of the verdict; made at the first run."""
 
     def __init__(self, document: Any = None) -> None:
-        self._document = document or {}
+        known = bool(document) and document.get("version") == VERSION
+        self._document = document if known else {}
         self.watch: BusWatch | None = None
         self.window = Window(60.0)
         self.lost_before = 0
@@ -101,11 +108,12 @@ class DeliveryState:
         if account is None:
             self.board.remove(name)
             return
-        overdue = {group: len(sight.overdue.get((name, group), ())) for group in account.groups}
+        overdue = {g: len(sight.overdue.get((name, g), ())) for g in account.groups} if sight.overdue else {}
         self.board.put(
             name, account, naming.stream(name), lambda group: watch.label_group(naming, name, group), overdue
         )
-        if account.present and (found := find_group_troubles(options, {name: account})):
+        whole = not options.groups.required and account.groups.keys() == _groups_of(account).keys()
+        if account.present and not whole and (found := find_group_troubles(options, {name: account})):
             self.troubles[name] = found
 
     def open(self, options: DeliveryOptions) -> BusWatch:
@@ -122,6 +130,7 @@ class DeliveryState:
         if self.watch is None:
             return self._document or None
         return {
+            "version": VERSION,
             "watch": self.watch.dump(),
             "window": self.window.dump(),
             "lost_before": self.lost_before,
@@ -165,7 +174,7 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
             "not_measurable": [f"{name}: no group, not measurable" for name in sorted(board.groupless)[:WORST]],
             "poll": describe_poll(watch, sight),
             "capability": watch.capability.family,
-            "note": watch.capability_note,
+            "note": watch.capability_note or (LEGACY if watch.legacy else ""),
         },
         guidance=_guide(status, troubles, standings),
         key=("acked", describe_ratio(account["ratio"])),
@@ -224,8 +233,8 @@ def _find_replica(sight: Sight) -> list[Trouble]:
     return [Trouble("server", "this is a replica: its figures lag", "point the resource at the primary")]
 
 
-def _groups_of(account: StreamAccount) -> Iterable[str]:
-    return account.view.groups if account.view else ()
+def _groups_of(account: StreamAccount) -> Mapping[str, GroupView]:
+    return account.view.groups if account.view else {}
 
 
 # -- words ----------------------------------------------------------------------------------------
@@ -328,6 +337,7 @@ def describe_account(options: DeliveryOptions, watch: BusWatch, board: Board, to
     standings = [each for name in {name for name, *_ in worst} for each in board.cards[name].standings]
     return {
         **describe_figures(sum_accounts([watch.departed, board.sum_figures()])),
+        "unseen": sum(each.unseen for each in watch.accounts.values()) if watch.legacy else 0,
         "settled": settled,
         "ratio": find_ratio(settled),
         "deadline_seconds": options.deadline,

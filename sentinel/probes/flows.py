@@ -6,44 +6,36 @@ survives a restart (measurement.md §5; platforms.md R11 to R14): a monitor that
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sentinel.adapters.flow_queries import FlowTable, Statements, read_stays, select_stays
-from sentinel.adapters.flow_reader import Reading, Source, prove_sources, read_crew, read_flows
+from sentinel.adapters.flow_queries import FlowTable, read_stays, select_stays
+from sentinel.adapters.flow_reader import (
+    Reading,
+    Sheet,
+    Source,
+    explain,
+    prove_sources,
+    read_crew_apart,
+    read_flows,
+)
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation
 from sentinel.core.dwell import DAY
 from sentinel.core.flow_family import DISAGREEMENTS, MasterRules
-from sentinel.core.flow_history import OTHER, History, Pair
-from sentinel.core.flow_verdict import Families, Flow, TableRules, judge
-from sentinel.core.model import Finding, Measurement, Row, Status
-from sentinel.core.quantity import Duration, format_duration
-from sentinel.core.stall import AHEAD, Crew, Order, Rules
+from sentinel.core.flow_finding import REMEDIES, Reservations, make_finding
+from sentinel.core.flow_history import History
+from sentinel.core.flow_verdict import Families, TableRules, judge
+from sentinel.core.model import Finding, Measurement
+from sentinel.core.quantity import Duration
+from sentinel.core.stall import Crew, Order, Rules
+from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options
 
-REMEDIES = {
-    "overdue": "look at these flows and what works on them",
-    "no_progress": "the row is there, its values stand still: look at its worker",
-    "regression": "find out who set progress, status or phase back",
-    "phase_order": "a later phase is done before an earlier one: look at what skipped it",
-    "full_but_open": "the work is done: close the flow, or find what should have closed it",
-    "no_worker": "assign a worker",
-    "worker_unknown": "the worker is not registered: assign another one",
-    "worker_dead": "restart the worker, or hand its flows to a live one",
-    "no_exits": "flows enter this status and none leaves it: look at what should take them on",
-    "master_initialized": "the child works, the master was never told: set its status",
-    "master_finished": "the master is over, the child goes on: stop the child or mend the master",
-    "child_finished": "every child is over, the master waits on: move it on",
-    "no_master": "correct the reference of the child, or set require_master: false",
-}
-_UNMAPPED = "unmapped: name each status under active, waiting or terminal, or map it under statuses"
 _PROVE_EVERY = 60.0
-_SAMPLES = 5
 
 
 class Table(Options):
@@ -163,7 +155,7 @@ def _rank(names: Sequence[str]) -> dict[str, int]:
 
 
 class Child(Table):
-    """A table of children of the master table."""
+    """A table of children of the master table, or the master's own: then children are its rows that name a master."""
 
     flow_type: str = Field("", description="type of all flows, when no column tells it; default: the table's name")
     join: list[str] = Field(min_length=1, description="columns that name the master; the first that is not NULL counts")
@@ -215,16 +207,36 @@ class FlowsOptions(Table):
     )
     max_flows: int = Field(5000, gt=0, le=100_000, description="open flows to read per table, oldest first")
 
+    @model_validator(mode="after")
+    def _maps_a_table_once(self) -> Self:
+        for child in self.children:
+            own = child.model_fields_set - {"table", "join", "master_key", "require_master"}
+            if self.has_own(child) and own:
+                raise ValueError(
+                    f"{child.table} is the masters' table, whose mapping holds: drop {', '.join(sorted(own))}"
+                )
+        return self
+
+    def has_own(self, child: Child) -> bool:
+        """Whether children are rows of the master's own table."""
+        return Relation.of(child.table) == Relation.of(self.table)
+
     @property
     def tables(self) -> list[Table]:
-        """The master first."""
-        return [self, *self.children]
+        """Each once, the master first."""
+        return [self, *(child for child in self.children if not self.has_own(child))]
 
     @property
     def sources(self) -> list[Source]:
         """What to read, the master first."""
-        children = [replace(child.source, master_key=child.master_key or self.id) for child in self.children]
-        return [self.source, *children]
+        return [self.source, *map(self._source_of, self.children)]
+
+    def _source_of(self, child: Child) -> Source:
+        key = child.master_key or self.id
+        if not self.has_own(child):
+            return replace(child.source, master_key=key)
+        need, name = child.require_master, child.source.name
+        return replace(self.source, name=name, join=child.join, master_key=key, need_master=need, is_own=True)
 
     @property
     def master_rules(self) -> MasterRules:
@@ -253,9 +265,16 @@ class FlowsState(History):
 
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(document)
+        self.options: FlowsOptions | None = None
         self.sources: list[Source] = []
-        self.statements: list[Statements] = []
+        self.sheets: list[Sheet] = []
         self.proved_at = self.asked_at = float("-inf")
+
+    def adopt(self, options: FlowsOptions) -> None:
+        """Begin anew with everything that was read under other options."""
+        if options != self.options:
+            self.options, self.sources, self.proved_at = options, options.sources, float("-inf")
+            self.forget_readings()
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -264,19 +283,50 @@ class FlowsState(History):
 async def run(options: FlowsOptions, context: Context) -> Finding:
     """Read the open flows of all tables in one snapshot, compare with what was before, judge."""
     state: FlowsState = context.state
-    sources, crew, workers = options.sources, None, options.workers
-    async with context.postgres().snapshot() as query:
-        if state.sources != sources or context.monotonic() - state.proved_at >= _PROVE_EVERY:
-            state.statements = await prove_sources(query, sources)
-            state.sources, state.proved_at = sources, context.monotonic()
-        await _ask_stays(query, options, state, context.monotonic())
-        if workers is not None:
-            columns = workers.model_dump(include={"id", "status", "last_heartbeat"})
-            crew = await read_crew(query, workers.table, columns, workers.sleeping, workers.ttl)
-        reading = await read_flows(query, sources, state.statements, state, options.max_flows)
-    families = Families(options.master_rules, reading.families, options.disagree_after)
+    state.adopt(options)
+    try:
+        reading, crew = await _read(options, state, context)
+    except TargetRejected as error:
+        raise explain(error) from error
+    complete = len(reading.families) == len(options.children)
+    families = Families(options.master_rules, reading.families, options.disagree_after, complete)
     rules = [table.rules(options, crew) for table in options.tables]
-    return _finding(options, state, reading, judge(state, reading.looks, rules, families, reading.now))
+    verdict = judge(state, reading.looks, rules, families, reading.now)
+    saw_all = all(look is None or look.saw_all for look in reading.looks)
+    left_out = Reservations(None if saw_all else options.max_flows, reading.troubles)
+    return make_finding(state, verdict, options.reasons, left_out)
+
+
+async def _read(options: FlowsOptions, state: FlowsState, context: Context) -> tuple[Reading, Crew | None]:
+    """All of it in one snapshot."""
+    async with context.postgres().snapshot() as query:
+        if context.monotonic() - state.proved_at >= _PROVE_EVERY:
+            state.sheets = await _prove(query, state)
+            state.proved_at = context.monotonic()
+        await _ask_stays(query, options, state, context.monotonic())
+        crew = await _read_crew(query, options)
+        reading = await read_flows(query, state.sources, state.sheets, state, options.max_flows)
+    if isinstance(crew, TargetError):
+        reading.troubles["workers"] = (crew.message, crew.guidance)
+        return reading, None
+    return reading, crew
+
+
+async def _prove(query: Query, state: FlowsState) -> list[Sheet]:
+    """Prove all tables again; what was read of their lines stays known where the statements are the same."""
+    sheets = await prove_sources(query, state.sources)
+    for new, old in zip(sheets, state.sheets, strict=False):
+        if new.statements == old.statements:
+            new.rows, new.kin, new.done = old.rows, old.kin, old.done
+    return sheets
+
+
+async def _read_crew(query: Query, options: FlowsOptions) -> Crew | TargetError | None:
+    workers = options.workers
+    if workers is None:
+        return None
+    columns = workers.model_dump(include={"id", "status", "last_heartbeat"})
+    return await read_crew_apart(query, workers.table, columns, workers.sleeping, workers.ttl)
 
 
 async def _ask_stays(query: Query, options: FlowsOptions, state: FlowsState, now: float) -> None:
@@ -290,86 +340,6 @@ async def _ask_stays(query: Query, options: FlowsOptions, state: FlowsState, now
         if pair not in state.told or stays.n > state.told[pair].n:
             state.told[pair] = stays
     state.asked_at = now
-
-
-# --- the finding --------------------------------------------------------------------------------
-
-
-def _finding(options: FlowsOptions, state: FlowsState, reading: Reading, flows: Sequence[Flow]) -> Finding:
-    stuck = {reason: [flow for flow in flows if reason in flow.reasons] for reason in options.reasons}
-    wrong = {reason: found for reason, found in stuck.items() if found}
-    unmapped = Counter(flow.sight.status for flow in flows if not flow.is_mapped)
-    said = [_said(reason, found) for reason, found in wrong.items()]
-    said += [f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped" for status, n in unmapped.most_common(3)]
-    said += _reservations(options, reading, flows)
-    count = sum(1 for flow in flows if flow.reasons)
-    evidence = {reason: [_sample(reason, flow) for flow in _oldest(found)] for reason, found in wrong.items()}
-    return Finding(
-        Status.DEGRADED if count else Status.UNKNOWN if unmapped else Status.UP,
-        "; ".join(said) or f"{len(flows)} open, none stuck",
-        _rows(options, state, flows),
-        {**evidence, **({"unmapped": dict(unmapped.most_common(20))} if unmapped else {})},
-        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *([_UNMAPPED] if unmapped else [])]),
-        ("stuck", f"{count}/{len(flows)}"),
-    )
-
-
-def _reservations(options: FlowsOptions, reading: Reading, flows: Sequence[Flow]) -> Iterator[str]:
-    if not all(look.saw_all for look in reading.looks):
-        yield f"only the oldest {options.max_flows} open flows were read"
-    ahead = [age for flow in flows if (age := flow.sight.created_age or 0.0) < -AHEAD]
-    if ahead:
-        by = format_duration(-min(ahead))
-        yield f"{len(ahead)} created in the future, by up to {by}: a clock or a time zone is wrong"
-
-
-def _oldest(flows: Sequence[Flow]) -> list[Flow]:
-    return sorted(flows, key=lambda flow: -flow.age)[:_SAMPLES]
-
-
-def _said(reason: str, flows: Sequence[Flow]) -> str:
-    oldest = _oldest(flows)[0]
-    word = reason.replace("_", " ")
-    return f"{len(flows)} {word}, such as {oldest.sight.id:.40} ({oldest.sight.status}, {format_duration(oldest.age)})"
-
-
-def _sample(reason: str, flow: Flow) -> dict[str, Any]:
-    return {
-        "id": flow.sight.id[:80],
-        "type": flow.sight.type[:80],
-        "status": flow.sight.status[:80],
-        "worker": flow.sight.worker[:80],
-        "age_seconds": round(flow.age, 1),
-        "blocked_by": flow.reasons[reason][:300],
-    }
-
-
-def _rows(options: FlowsOptions, state: FlowsState, flows: Sequence[Flow]) -> list[Row]:
-    groups: dict[Pair, list[Flow]] = {}
-    for flow in flows:
-        groups.setdefault(state.pair(flow.sight.type, flow.sight.status), []).append(flow)
-    rows = [row for pair, members in groups.items() for row in _group_rows(options, pair, members)]
-    rows += [
-        Row({"flow_type": key[0], "from": key[1], "to": key[2]}, {"transitions": float(n)})
-        for key, n in state.transitions.items()
-    ]
-    rows += [
-        Row({"flow_type": key[0], "kind": key[1]}, {"regressions": float(n)}) for key, n in state.regressions.items()
-    ]
-    return rows + [Row(_labels(pair), {"dwell": stays.histogram()}) for pair, stays in state.observed.items()]
-
-
-def _labels(pair: Sequence[str]) -> dict[str, str]:
-    return {"flow_type": pair[0], "status": pair[1]}
-
-
-def _group_rows(options: FlowsOptions, pair: Pair, flows: Sequence[Flow]) -> Iterator[Row]:
-    labels = _labels(pair)
-    yield Row(labels, {"open": float(len(flows)), "oldest_age_seconds": max(flow.age for flow in flows)})
-    if (longest := max((flow.longest or 0.0 for flow in flows), default=0.0)) and pair[0] != OTHER:
-        yield Row(labels, {"stuck_threshold": longest})
-    for reason in options.reasons:
-        yield Row({**labels, "reason": reason}, {"stuck": float(sum(reason in flow.reasons for flow in flows))})
 
 
 _BY_STATUS = ("flow_type", "status")

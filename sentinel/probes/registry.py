@@ -19,9 +19,10 @@ from sentinel.adapters.registry_reader import Memory, Reader, Reading, Sources
 from sentinel.adapters.registry_store import AgentStore, BeatStore
 from sentinel.core.delivery.fleet import matches
 from sentinel.core.model import Finding, Measurement
+from sentinel.core.pulse import Pulse
 from sentinel.core.quantity import Duration
 from sentinel.core.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
-from sentinel.core.registry import Confirmation, Pulse, Rules, Suspect, Suspects, find_suspects, live_agents
+from sentinel.core.registry import Confirmation, Rules, Suspect, Suspects, find_suspects, live_agents
 from sentinel.core.registry_finding import Facts, make_finding
 from sentinel.probes import Context, GroupPatterns, Kind, Options
 

@@ -22,7 +22,7 @@ from sentinel.core import assignment
 from sentinel.core.assignment import STAGE_BOUNDS, Facts, Horizon, Limits
 from sentinel.core.assignment_rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
 from sentinel.core.assignment_state import AssignmentState
-from sentinel.core.fairness import decide_fairness
+from sentinel.core.fairness import Spread, decide_fairness
 from sentinel.core.model import Finding, Status
 from sentinel.core.open_tasks import Rules, Tracker
 from sentinel.core.quantity import Duration, Percentage, format_duration
@@ -30,7 +30,6 @@ from sentinel.probes import Context, Kind, Options
 
 PROVE_EVERY = 60.0
 TRENDS_EVERY = 30.0
-HOUR = 3600.0
 SAMPLE = 50_000
 
 
@@ -182,17 +181,15 @@ async def _prove(
 ) -> None:
     """Once a minute: do we see the rows, at what cost, how far back? Raises NotMeasurable with the remedy."""
     state: AssignmentState = context.state
-    if state.proved_at is not None and context.monotonic() - state.proved_at < PROVE_EVERY:
+    if state.proved is not None and state.proved[0] == options and context.monotonic() - state.proved[1] < PROVE_EVERY:
         return
-    state.proved_at = None
+    state.proved = state.trends_at = None
     now, query = context.utcnow(), client.query
     await task_reader.prove_readable(query, statements, now)
     if options.method == "tracker":
         state.id_type = await task_reader.prove_followable(query, statements, now)
-    state.reach, state.advice = await task_reader.find_reaches(
-        query, statements, now, options.lookback, options.fairness.window
-    )
-    state.proved_at = context.monotonic()
+    state.reach = await task_reader.find_reaches(query, statements, now, options.lookback, options.fairness.window)
+    state.proved = options, context.monotonic()
 
 
 # --- method A: deadline cohorts -------------------------------------------------------------------
@@ -228,7 +225,7 @@ async def _observe(poll: Poll) -> None:
 async def _read_open(poll: Poll, monotonic: float) -> list[OpenTasks]:
     """Open tasks by queue. The whole lookback once a minute, else from the oldest one known on."""
     state, now = poll.state, poll.horizon.now
-    start = poll.ago(state.reach["open"])
+    start = poll.ago(state.reach.open)
     if state.open_since is not None and monotonic - state.swept_at < PROVE_EVERY:
         start = max(start, state.open_since)
     else:
@@ -247,7 +244,7 @@ async def _track(poll: Poll, monotonic: float) -> Measured:
     """One snapshot of new and followed tasks; the latencies of the newest tasks of the window, and what is open."""
     state, options, horizon = poll.state, poll.options, poll.horizon
     tracker, is_sweep = state.tracker or Tracker(), monotonic - state.swept_at >= PROVE_EVERY
-    lookback = state.reach["open"] if is_sweep or state.tracker is None else None
+    lookback = state.reach.open if is_sweep or state.tracker is None else None
     seen, recount = await task_reader.read_poll(poll.client, poll.statements, state.id_type, tracker, horizon, lookback)
     tally = tracker.apply(seen, Rules(options.deadline, options.settle_after, options.follow))
     state.take(tally, horizon, options.deadline, options.settle_after)
@@ -287,13 +284,18 @@ async def _follow_trends(poll: Poll, monotonic: float) -> None:
     state, now = poll.state, poll.horizon.now
     if state.trends_at is not None and monotonic - state.trends_at < TRENDS_EVERY:
         return
-    rows = await poll.tasks(poll.statements.throughput, poll.ago(state.reach["throughput"]), now)
+    rows = await poll.tasks(poll.statements.throughput, poll.ago(state.reach.throughput), now)
     state.note_throughput(rows)
-    if poll.statements.tenants:
-        oldest = poll.ago(state.reach["open"])
-        start = max(oldest, poll.ago(state.reach["tenants"]))
-        state.spread = task_reader.read_spread(await poll.tasks(poll.statements.tenants, start, now, oldest=oldest))
+    state.spread = await _read_spread(poll)
     state.trends_at = monotonic
+
+
+async def _read_spread(poll: Poll) -> Spread:
+    if not poll.statements.tenants:
+        return Spread()
+    reach = poll.state.reach
+    start, oldest = poll.ago(reach.tenants), poll.ago(reach.open)
+    return task_reader.read_spread(await poll.tasks(poll.statements.tenants, start, poll.horizon.now, oldest=oldest))
 
 
 # --- judgement ------------------------------------------------------------------------------------
@@ -322,17 +324,10 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
         status,
         reason or healthy,
         rows=make_rows(state, still_open, poll.horizon, poll.holder, options.shown),
-        evidence={"assignment": {**state.summary(), **figures}, **trends, **_advise(poll)},
+        evidence={"assignment": {**state.summary(), **figures}, **trends, **state.reach.describe()},
         guidance=_guidance(status, skewed, unfair == reason != ""),
         key=("p99", format_duration(p99)),
     )
-
-
-def _advise(poll: Poll) -> dict[str, Any]:
-    """How far back figures reach where the whole time asked for would cost too much, and the index that cures it."""
-    if not poll.state.advice:
-        return {}
-    return {"reach_seconds": dict(poll.state.reach), "index_advice": poll.state.advice}
 
 
 def _guidance(status: Status, skewed: int, is_unfair: bool) -> str:

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.workflow_queries import PATHS, Rows, TaskBoard
-from sentinel.adapters.workflow_watch import Errand, Insertion, Reach, Request, Round
+from sentinel.adapters.workflow_watch import Errand, Insertion, Publication, Reach, Request, Round
 from sentinel.core.crosscheck import Envelope, Template
 from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, format_duration
@@ -37,7 +37,7 @@ from sentinel.core.workflow_canary import (
     judge_recent,
     overdue,
 )
-from sentinel.core.workflow_fleet import Fleet, token_pattern
+from sentinel.core.workflow_fleet import Fleet
 from sentinel.probes import Context, Kind, Options
 
 PROVE_EVERY = 60.0
@@ -62,6 +62,17 @@ class HttpEnqueue(Options):
 
     _checked = field_validator("id")(_json_path)
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the task is made of."""
+        return self.body
+
+    @property
+    def way(self) -> Request:
+        """For the adapter."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        return Request(self.method, self.path, headers, self.body, self.id)
+
 
 class SqlEnqueue(Options):
     """A task is made by an INSERT."""
@@ -71,21 +82,59 @@ class SqlEnqueue(Options):
         min_length=1, description="value of each column; {token}, {uuid} and {now} in texts are filled in"
     )
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the task is made of."""
+        return self.columns
+
+    @property
+    def way(self) -> Insertion:
+        """For the adapter."""
+        return Insertion(self.table, self.columns)
+
+
+class StreamEnqueue(Options):
+    """A task is made by an entry of a stream."""
+
+    key: str = Field(min_length=1, description="the stream; it must be there")
+    fields: dict[str, Any] = Field(
+        min_length=1, description="fields, what is no text goes as JSON; {token}, {uuid} and {now} are filled in"
+    )
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the task is made of."""
+        return self.fields
+
+    @property
+    def way(self) -> Publication:
+        """For the adapter."""
+        return Publication(self.key, self.fields)
+
 
 class Enqueue(Options):
     """How a task is given to the platform: by one of these. The token must get into the marker column."""
 
     http: HttpEnqueue | None = Field(None, description="by a request to an API")
     sql: SqlEnqueue | None = Field(None, description="by an INSERT")
+    stream: StreamEnqueue | None = Field(None, description="by an entry of a stream")
 
     @model_validator(mode="after")
     def _is_one(self) -> Enqueue:
-        if (self.http is None) == (self.sql is None):
-            raise ValueError("give one of `http` and `sql`")
-        given = self.http.body if self.http else self.sql.columns if self.sql else {}
-        if "{token}" not in json.dumps(given):
+        if len(self._ways) != 1:
+            raise ValueError("give one of `http`, `sql` and `stream`")
+        if "{token}" not in json.dumps(self._ways[0].content):
             raise ValueError("nothing carries {token}: without it own tasks can't be told from others")
         return self
+
+    @property
+    def _ways(self) -> list[HttpEnqueue | SqlEnqueue | StreamEnqueue]:
+        return [way for way in (self.http, self.sql, self.stream) if way is not None]
+
+    @property
+    def way(self) -> Request | Insertion | Publication:
+        """The one that is given."""
+        return self._ways[0].way
 
 
 class RowOptions(Options):
@@ -173,7 +222,7 @@ class WorkflowOptions(Options):
     database: str | None = Field(None, description="PostgreSQL resource with the task table, read only")
     writer: str | None = Field(None, description="PostgreSQL resource to insert and clean up with; default: database")
     api: str | None = Field(None, description="HTTP resource to enqueue through")
-    bus: str | None = Field(None, description="Redis resource for the hop `published`")
+    bus: str | None = Field(None, description="Redis resource to enqueue through, and for the hop `published`")
     path: str = Field(
         "0",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
@@ -217,16 +266,11 @@ class WorkflowOptions(Options):
 
     def errand(self, interval: float) -> Errand:
         """What the path does. A run every `interval` seconds may send half of one too early, never one too late."""
-        http, sql, cleanup = self.enqueue.http, self.enqueue.sql, self.cleanup
-        if http is not None:
-            headers = {name: value.get_secret_value() for name, value in http.headers.items()}
-            make: Request | Insertion = Request(http.method, http.path, headers, http.body, http.id)
-        else:
-            make = Insertion(sql.table, sql.columns) if sql else Insertion("", {})
+        cleanup = self.cleanup
         return Errand(
             self.path,
             self.plan,
-            make,
+            self.enqueue.way,
             self.rows.lookback,
             (self.result.path, self.result.equals) if self.result else None,
             (Template(self.published.stream), Envelope(self.published.task_id)) if self.published else None,
@@ -246,7 +290,7 @@ class WorkflowOptions(Options):
         described = Rows(
             rows.table, rows.id, rows.marker, rows.status, rows.agent, column, rows.created_at, self._times()
         )
-        return TaskBoard(client, described, token_pattern(self.path))
+        return TaskBoard(client, described)
 
 
 class WorkflowState:

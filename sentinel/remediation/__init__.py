@@ -196,10 +196,16 @@ class Manager(Protocol):
 
 
 class OutsideDriver:
-    """The driver of a component that a manager owns: sentinel asks, the manager acts, the start id tells."""
+    """The driver of a component that a manager owns: sentinel asks, the manager acts, the start id tells.
 
-    def __init__(self, manager: Manager) -> None:
+    `prompt`: what the manager says it has started runs by then. Without it a start may only have been taken on:
+    what does not run yet has not ended, and the start-up grace judges it.
+    """
+
+    def __init__(self, manager: Manager, *, prompt: bool = True) -> None:
         self._manager = manager
+        self._prompt = prompt
+        self._awaited = False
         self._on_end: Callable[[str], None] = lambda _how: None
         self._acting = False
         self._last = Observation(None, detail="not looked at yet")
@@ -258,9 +264,10 @@ class OutsideDriver:
         before, self._last = self._last, seen
         if seen.start_id:
             self.start_id = seen.start_id
-        if seen.running is not False:
+        self._awaited = self._awaited and not seen.running
+        if seen.running is not False or seen.busy:
             self.how_ended = ""
-        elif not self._acting:
+        elif not self._acting and not self._awaited:
             self.how_ended = seen.detail or "does not run"
             if before.running:
                 self._on_end(self.how_ended)
@@ -272,9 +279,15 @@ class OutsideDriver:
         try:
             before = await self.observe()
             outcome = await self._act(action, key)
-            return _settle(action, before, await self.observe(), outcome)
+            after = await self.observe()
         finally:
             self._acting = False
+        settled = _settle(action, before, after, outcome)
+        if action in {START, RESTART} and settled.word != "failed":
+            self.how_ended = ""
+            self._awaited = not (self._prompt and settled.done)
+            self._note(after)
+        return settled
 
     async def _act(self, action: str, key: str) -> Outcome:
         try:

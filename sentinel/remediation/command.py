@@ -138,7 +138,7 @@ def _running(output: str) -> Observation:
 
 
 def _make(component: Component, options: CommandOptions, context: DriverContext) -> OutsideDriver:
-    return OutsideDriver(CommandManager(options, context.log_folder / f"{component.name}.log"))
+    return OutsideDriver(CommandManager(options, context.log_folder / f"{component.name}.log"), prompt=False)
 
 
 DRIVER = DriverKind(

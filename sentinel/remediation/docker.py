@@ -6,9 +6,10 @@ unless the component is marked `kill_safe`. What the engine restarts by itself i
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sentinel.adapters.docker import UNAVAILABLE, Container, DockerEngine
 from sentinel.core.model import Component, RestartPolicy
@@ -26,6 +27,7 @@ from sentinel.remediation import (
     OutsideDriver,
 )
 
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _AT_WORK = {
     "paused": "paused by somebody: not acted upon",
     "restarting": "the engine restarts it by itself",
@@ -37,16 +39,26 @@ _AT_WORK = {
 class DockerOptions(Options):
     """Which container, and whose."""
 
-    container: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", description="name or id of the container", examples=["name"]
-    )
-    socket: str = Field(
-        "/var/run/docker.sock", pattern=r"^/", description="the engine's socket; Podman: /run/podman/podman.sock"
-    )
+    container: str = Field(description="name or id of the container", examples=["name"])
+    socket: str = Field("/var/run/docker.sock", description="the engine's socket; Podman: /run/podman/podman.sock")
     reload_signal: Literal["HUP", "USR1", "USR2"] | None = Field(
         None, description="the signal at which it reads its configuration again; without one it can't be reloaded"
     )
     deadline: Duration = Field(30.0, gt=0, description="time for a start; a stop has restart.stop_timeout")
+
+    @field_validator("container")
+    @classmethod
+    def _is_container(cls, name: str) -> str:
+        if not _CONTAINER.fullmatch(name):
+            raise ValueError("must be the name or id of a container: letters, digits and _ . - only")
+        return name
+
+    @field_validator("socket")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        if not path.startswith("/"):
+            raise ValueError("must be the absolute path of a unix socket")
+        return path
 
 
 class DockerManager:
@@ -116,7 +128,8 @@ def _ending(found: Container) -> str:
     if found.status == "created":
         return "was created and never started"
     why = "out of memory" if found.out_of_memory else found.error
-    return f"{found.status} with status {found.exit_code}{f': {why}' if why else ''}"
+    word = "dead" if found.status == "dead" else "exited"
+    return f"{word} with status {found.exit_code}{f': {why}' if why else ''}"
 
 
 def _make(component: Component, options: DockerOptions, _context: DriverContext) -> OutsideDriver:

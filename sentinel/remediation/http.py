@@ -6,11 +6,12 @@ A request is sent once. When its reply is lost, the status request says whether 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jsonpath import JSONPathEnvironment, JSONPathError
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from sentinel.adapters.http import HttpClient, HttpResponse, may_have_arrived
 from sentinel.core.model import Component
@@ -20,9 +21,17 @@ from sentinel.remediation import DriverContext, DriverKind, Observation, Options
 
 KEY = "Idempotency-Key"
 _PATHS = JSONPathEnvironment(strict=True)
-_PATH = r"^/[^\s#]*$"
 _GATEWAY = {502, 504}
 """A proxy says that it got no good answer: the request may have arrived."""
+
+
+def _is_path(path: str) -> str:
+    if not re.fullmatch(r"/[^\s#]*", path):
+        raise ValueError("must begin with / and have no blank and no #")
+    return path
+
+
+RequestPath = Annotated[str, AfterValidator(_is_path)]
 
 
 class Request(Options):
@@ -30,7 +39,7 @@ class Request(Options):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
-    path: str = Field(pattern=_PATH, description="path and query behind the resource's address")
+    path: RequestPath = Field(description="path and query behind the resource's address")
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method")
     document: Any = Field(None, alias="json", description="JSON document to send")
     expect: list[int] = Field([200, 201, 202, 204], min_length=1, description="status codes that mean: done")
@@ -39,7 +48,7 @@ class Request(Options):
 class StatusRequest(Options):
     """The request that tells whether it runs."""
 
-    path: str = Field(pattern=_PATH, description="path and query behind the resource's address")
+    path: RequestPath = Field(description="path and query behind the resource's address")
     expect: list[int] = Field([200], min_length=1, description="status codes that mean: it runs")
     stopped: list[int] = Field([], description="status codes that mean: it does not run")
     running: str | None = Field(None, description="JSON path to true or false: whether it runs")
@@ -160,7 +169,7 @@ def _text(value: Any) -> str:
 
 
 def _make(_component: Component, options: HttpOptions, context: DriverContext) -> OutsideDriver:
-    return OutsideDriver(HttpManager(options, context))
+    return OutsideDriver(HttpManager(options, context), prompt=False)
 
 
 DRIVER = DriverKind(

@@ -76,6 +76,25 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedStep:
+    """One step of a runbook that ran in an incident."""
+
+    name: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a runbook found in an incident: by itself, or run by a person."""
+
+    at: datetime
+    text: str
+    steps: Sequence[LookedStep]
+    transcript: str
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
     """From when to when a report speaks."""
 
@@ -102,6 +121,7 @@ class Episode:
     detection: Figure
     response: Figure
     recovery: Figure
+    runbook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +138,7 @@ class RecoveryFacts:
     uptime: Sequence[Uptime] = ()
     actions: Sequence[Act] = ()
     gaps: Sequence[Moment] = ()
+    diagnoses: Sequence[Looked] = ()
     open_issues: Sequence[str] = ()
     next_update: datetime | None = None
     cut: int = 0

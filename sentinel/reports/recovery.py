@@ -9,16 +9,18 @@ from typing import Any
 from sentinel.core.model import Attempt, Incident, IncidentState, Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import UsageError
-from sentinel.reports.facts import Act, Episode, Figure, Moment, Period, RecoveryFacts, Uptime
+from sentinel.reports.facts import Act, Episode, Figure, Looked, LookedStep, Moment, Period, RecoveryFacts, Uptime
 from sentinel.reports.measure import measure_impact
 from sentinel.reports.uptime import measure_uptime
 from sentinel.store import Gap, Reader, TimelineEntry
 from sentinel.store.document import read_instant, write
+from sentinel.store.runbook import runbook_of
 
 UPTIME_WINDOW = timedelta(hours=24)
 UPDATE_EVERY = timedelta(minutes=30)
 MAX_MOMENTS = 400
 MAX_EVIDENCE = 300
+MAX_DIAGNOSES = 5
 _FIRST_SIGNS = ("failing_since", "died_at", "first_failure")
 
 
@@ -51,6 +53,7 @@ def recovery_facts(
         timeline=timeline,
         uptime=_uptimes(store, window),
         actions=[_act(attempt) for attempt in attempts],
+        diagnoses=_diagnoses(entries),
         gaps=[_gap_moment(gap) for gap in gaps if gap.began < lasted.ended],
         open_issues=_open_issues(store, incident),
         next_update=next_update or (None if incident.state is IncidentState.CLOSED else now + UPDATE_EVERY),
@@ -87,6 +90,7 @@ def _episode(
         detection=_detection(incident, entries),
         response=_response(incident, attempts),
         recovery=_recovery(incident, now),
+        runbook=runbook_of(store, incident),
     )
 
 
@@ -152,7 +156,23 @@ def _bounded(moments: list[Moment]) -> tuple[list[Moment], int]:
     return moments[:head] + moments[head - MAX_MOMENTS :], len(moments) - MAX_MOMENTS
 
 
+def _diagnoses(entries: Sequence[TimelineEntry]) -> list[Looked]:
+    """What runbooks found, from the timeline; the newest ones when there are many."""
+    found = [entry for entry in entries if isinstance(entry.evidence.get("transcript"), str)]
+    return [
+        Looked(
+            entry.at,
+            entry.text,
+            [LookedStep(step["name"], step["outcome"], step["detail"]) for step in entry.evidence.get("steps", ())],
+            entry.evidence["transcript"],
+        )
+        for entry in found[-MAX_DIAGNOSES:]
+    ]
+
+
 def _brief(evidence: Mapping[str, Any]) -> str:
+    if "transcript" in evidence:
+        return "see Diagnosis"
     text = "; ".join(f"{key} {value if isinstance(value, str) else write(value)}" for key, value in evidence.items())
     return text if len(text) <= MAX_EVIDENCE else f"{text[: MAX_EVIDENCE - 1]}…"
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sentinel.adapters.program import MAX_OUTPUT, find_program, run_program
-from sentinel.core.model import Finding
+from sentinel.core.model import Finding, Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError, UsageError
 from sentinel.runbook.book import Act, Action, Argv, Look, RedisCommand, RunCheck, Sql, Step
-from sentinel.runbook.safety import refuse_redis, refuse_sql
+from sentinel.runbook.safety import is_paired, refuse_redis, refuse_sql
 from sentinel.runbook.transcript import show_evidence, show_reply, show_rows
 
 VERIFY_EVERY = 1.0
@@ -107,7 +107,8 @@ async def _do_builtin(act: RunCheck | Sql | RedisCommand | Look | Action, hands:
         finding = await hands.run_check(act.check)
         text = f"{finding.status.value}: {finding.detail}"
         holds = finding.status.value in act.statuses
-        return Done("done", holds, text, show_evidence(finding.guidance, finding.evidence))
+        evidence = {} if finding.status is Status.UP else finding.evidence
+        return Done("done", holds, text, show_evidence(finding.guidance, evidence))
     if isinstance(act, Action):
         return Done("done", False, await hands.action(act.name, act.args))
     if isinstance(act, Look):
@@ -125,7 +126,12 @@ async def _ask_server(act: Sql | RedisCommand, hands: Hands) -> Done:
         first = next(iter(rows[0].values()), None) if rows else None
         return Done("done", bool(first), f"{len(rows)} row{'s' * (len(rows) != 1)}", _limit(show_rows(rows)))
     reply = await hands.redis(act.resource, act.argv)
-    return Done("done", reply not in (None, b"", [], 0), "answered", _limit(show_reply(reply)))
+    return Done(
+        "done",
+        reply not in (None, b"", [], 0),
+        "answered",
+        _limit(show_reply(reply, paired=is_paired(act.argv))),
+    )
 
 
 async def _do_program(act: Argv, seconds: float) -> Done:

@@ -11,7 +11,7 @@ ACTIONS = ("reset", "restart", "halt", "resume")
 VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "audit", "log")
 """What sentinel itself remembers, by name; `log` is the end of a supervised component's log file."""
 CONDITIONS = (
-    "degraded", "down", "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
+    "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
     "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "stalled", "overdue",
     "not_running",
 )  # fmt: skip
@@ -88,7 +88,10 @@ Act = Argv | RunCheck | Sql | RedisCommand | Look | Action
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: `precondition` must hold before it, `verify` must come to hold after it."""
+    """One step: `precondition` must hold before it, `verify` must come to hold after it.
+
+    `missing` names parameters that it needs and nobody gave: the step is skipped.
+    """
 
     name: str
     run: Act
@@ -97,14 +100,16 @@ class Step:
     precondition: Act | None = None
     verify: Act | None = None
     line: int = 0
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A value that a person gives. `pattern` must match all of it.
 
-    `sources` tell where it comes from when nobody gives it, first come first: `incident.component`, `kind.KIND`
-    (a check of that kind), `resource.TYPE`, `option.KIND.OPTION`; then the default.
+    `sources` tell where it comes from when nobody gives it, first come first: `incident.component` (when it has a
+    driver), `component.KIND` (that component's own check), `kind.KIND` (a check of that kind), `resource.TYPE`,
+    `option.KIND.OPTION`; then the default. Steps that need a value with the default "" are skipped without it.
     """
 
     name: str

@@ -56,7 +56,8 @@ def _check_values(
         if value is None:
             problems.append(f"{parameter.name} ({parameter.type}) is required")
             continue
-        problem = _refuse_value(parameter, value, known if parameter.name in given else NO_NAMES)
+        optional = value == "" and parameter.name not in given
+        problem = "" if optional else _refuse_value(parameter, value, known if parameter.name in given else NO_NAMES)
         if problem:
             problems.append(problem)
         values[parameter.name] = value
@@ -89,8 +90,10 @@ def _find_options(book: Runbook, values: Mapping[str, str]) -> list[str]:
 
 
 def _fill_step(step: Step, values: Mapping[str, str], kinds: Mapping[str, str]) -> Step:
+    used = PLACEHOLDER.findall(f"{step.run} {step.precondition} {step.verify}")
     return replace(
         step,
+        missing=tuple(dict.fromkeys(name for name in used if values[name] == "")),
         run=_fill(step.run, values, kinds),
         precondition=step.precondition and _fill(step.precondition, values, kinds),
         verify=step.verify and _fill(step.verify, values, kinds),

@@ -49,7 +49,7 @@ _PATTERNS = {
     "table": r"[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?",
     "column": r"[A-Za-z_][A-Za-z0-9_$]{0,62}",
 }
-_SOURCE = re.compile(r"incident\.component|(kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}")
+_SOURCE = re.compile(r"incident\.component|(component|kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}")
 _ACTION_ARGS = {
     "reset": {"component", "reason"},
     "restart": {"component", "reason"},
@@ -187,7 +187,7 @@ def _read_parameter(node: yaml.Node, where: str, notes: Notes) -> Parameter:
         kind = "str"
     pattern = _read_pattern(keys.get("pattern"), f"{where}.pattern", _PATTERNS[kind], notes)
     default = nodes.scalar(keys.get("default"), f"{where}.default", notes)
-    if default is not None and re.fullmatch(pattern, default) is None:
+    if default and re.fullmatch(pattern, default) is None:
         notes.add(keys["default"], f"{where}.default", f"{default!r} does not match the pattern {pattern}")
     required = nodes.truth(keys.get("required"), f"{where}.required", notes, default=default is None)
     if not required and default is None:
@@ -200,7 +200,7 @@ def _read_sources(node: yaml.Node | None, where: str, notes: Notes) -> tuple[str
     found = nodes.texts(node, f"{where}.from", notes)
     for source in found:
         if node is not None and _SOURCE.fullmatch(source) is None:
-            remedy = "write incident.component, kind.KIND, resource.TYPE or option.KIND.OPTION"
+            remedy = "write incident.component, component.KIND, kind.KIND, resource.TYPE or option.KIND.OPTION"
             notes.add(node, f"{where}.from", f"{source!r} is no source of a value", remedy)
     return found
 

@@ -13,8 +13,9 @@ from datetime import datetime
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError
 from sentinel.runbook.act import Done, Hands, await_condition, describe_condition, do
-from sentinel.runbook.book import Runbook, Step
+from sentinel.runbook.book import RedisCommand, Runbook, Step
 from sentinel.runbook.plan import NO_NAMES, Plan, make_plan
+from sentinel.runbook.safety import shows_content
 from sentinel.runbook.transcript import BEGUN, Record, Transcript, redact
 
 UNKNOWN_OUTCOME = "begun before the interruption, outcome unknown"
@@ -98,12 +99,18 @@ def _end_of_run(record: Record) -> str:
 
 
 def _plan_record(step: Step) -> Record:
+    if step.missing:
+        return Record(step.name, str(step.run), step.changes, "planned", _explain_missing(step))
     parts = [f"at most {format_duration(step.timeout)}"]
     if step.precondition is not None:
         parts.append(f"only if {describe_condition(step.precondition)}")
     if step.verify is not None:
         parts.append(f"then until {describe_condition(step.verify)}")
     return Record(step.name, str(step.run), step.changes, "planned", "; ".join(parts))
+
+
+def _explain_missing(step: Step) -> str:
+    return f"skipped unless you give {' '.join(f'{name}=…' for name in step.missing)}"
 
 
 class _StepRun:
@@ -121,6 +128,8 @@ class _StepRun:
 
     async def _do(self, known: Record | None) -> Record:
         step = self._step
+        if step.missing:
+            return self._record("skipped", _explain_missing(step))
         in_doubt = step.changes and known is not None and known.outcome == BEGUN
         if in_doubt and step.verify is not None:
             after = await do(step.verify, self._hands, step.timeout)
@@ -168,4 +177,5 @@ class _StepRun:
     def _record(self, outcome: str, detail: str = "", output: str = "") -> Record:
         seconds = None if outcome == BEGUN else (self._hands.now() - self._began).total_seconds()
         step = self._step
-        return Record(step.name, str(step.run), step.changes, outcome, redact(detail), redact(output), seconds)
+        private = isinstance(step.run, RedisCommand) and shows_content(step.run.argv)
+        return Record(step.name, str(step.run), step.changes, outcome, redact(detail), redact(output), seconds, private)

@@ -36,6 +36,22 @@ _SUBCOMMANDS = {
 }
 
 
+_PAIRED = {"XINFO", "XRANGE", "XREVRANGE", "HGETALL", "CONFIG"}
+_CONTENT = {
+    "GET", "HGET", "HGETALL", "LRANGE", "SMEMBERS", "XRANGE", "XREVRANGE", "SLOWLOG",
+}  # fmt: skip
+
+
+def is_paired(argv: Sequence[str]) -> bool:
+    """Whether the reply is a list of names and values by turns."""
+    return argv[0].upper() in _PAIRED or argv[-1].upper() == "WITHSCORES"
+
+
+def shows_content(argv: Sequence[str]) -> bool:
+    """Whether the reply shows what is in messages and values: for the eyes of who asks, kept nowhere."""
+    return argv[0].upper() in _CONTENT
+
+
 def refuse_sql(text: str) -> str:
     """Why a statement may not run as a reading step; "" when it may."""
     bare = _QUOTED.sub("''", text).strip().rstrip(";").strip()

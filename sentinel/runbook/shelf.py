@@ -24,7 +24,7 @@ class Shelf:
         One whose `findings` are in the finding's line comes before one for every finding of the kind,
         one that names the component before one that names none.
         """
-        fitting = [book for book in self.books.values() if _fits(book, kind, component, detail)]
+        fitting = [book for book in self.books.values() if _fits(book, kind, detail)]
         rank = {book.name: (_is_found(book, kind, detail), component in book.applies_to.components) for book in fitting}
         return max(rank, key=lambda name: rank[name], default="")
 
@@ -42,12 +42,8 @@ class Shelf:
         return {condition: name for condition, name in found.items() if name}
 
 
-def _fits(book: Runbook, kind: str, component: str, detail: str) -> bool:
-    applies = book.applies_to
-    words = list(_words(book, kind))
-    if kind not in applies.kinds or (words and not _is_found(book, kind, detail)):
-        return False
-    return not applies.components or component in applies.components or bool(words)
+def _fits(book: Runbook, kind: str, detail: str) -> bool:
+    return kind in book.applies_to.kinds and (not any(_words(book, kind)) or _is_found(book, kind, detail))
 
 
 def _words(book: Runbook, kind: str) -> Iterator[str]:

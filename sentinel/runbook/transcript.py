@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,13 @@ class Record:
     detail: str = ""
     output: str = ""
     seconds: float | None = None
+    private: bool = False
+    """The output shows what is in messages: it is shown to who asked, and kept nowhere."""
+
+    @property
+    def kept(self) -> Record:
+        """What may be kept of it."""
+        return replace(self, output="(not kept: what is in messages)") if self.private and self.output else self
 
     @property
     def is_settled(self) -> bool:
@@ -54,6 +61,19 @@ class Transcript:
     def text(self) -> str:
         """The transcript for a terminal or a ticket."""
         return render_transcript(self)
+
+
+def describe_kept(transcript: Transcript, max_output: int = 25, max_text: int = 16_000) -> dict[str, Any]:
+    """The transcript as it may be kept: bounded, and nothing of what is in messages.
+
+    Keys: `runbook`; `steps`, each with name, outcome and detail; `transcript`, the text.
+    """
+    kept = replace(transcript, records=tuple(record.kept for record in transcript.records))
+    return {
+        "runbook": transcript.book,
+        "steps": [{"name": r.name, "outcome": r.outcome, "detail": r.detail[:300]} for r in kept.records],
+        "transcript": render_transcript(kept, max_output)[:max_text],
+    }
 
 
 def render_transcript(transcript: Transcript, max_output: int | None = None) -> str:
@@ -86,6 +106,7 @@ _SECRETS = (
     (re.compile(r"(://[^/\s:@]*):[^@\s/]+@"), r"\1:***@"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), r"\1 ***"),
     (re.compile(r"\b(password|passwd|secret|token|requirepass|masterauth)(\s*[=:]\s*)\S+", re.IGNORECASE), r"\1\2***"),
+    (re.compile(r"(--?[\w-]*(?:password|passwd|secret|token|api-?key)\s+)(?!-)\S+", re.IGNORECASE), r"\1***"),
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -109,13 +130,35 @@ def show_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def show_reply(reply: Any, depth: int = 0) -> str:
-    """A Redis reply for people: one line per item, nested ones indented."""
-    if isinstance(reply, list):
-        return "\n".join(show_reply(item, depth + 1) for item in reply)
-    text = reply.decode(errors="backslashreplace") if isinstance(reply, bytes) else str(reply)
+def show_reply(reply: Any, *, paired: bool = False, depth: int = 0) -> str:
+    """A Redis reply for people: one line per item, nested ones indented; `paired`: names beside their values."""
     indent = "  " * max(depth - 1, 0)
-    return "\n".join(f"{indent}{line}" for line in text.splitlines())
+    if not isinstance(reply, list):
+        return "\n".join(f"{indent}{line}" for line in _word(reply).splitlines())
+    if not reply:
+        return f"{indent}(empty)"
+    if paired and len(reply) % 2 == 0 and all(isinstance(name, bytes | str) for name in reply[::2]):
+        return "\n".join(_show_pair(name, value, depth) for name, value in zip(reply[::2], reply[1::2], strict=True))
+    return "\n".join(show_reply(item, paired=paired, depth=depth + 1) for item in reply)
+
+
+_ENTRIES = {b"first-entry", b"last-entry"}
+"""In the reply to XINFO STREAM, whole messages: their ids are enough."""
+
+
+def _show_pair(name: Any, value: Any, depth: int) -> str:
+    indent = "  " * max(depth - 1, 0)
+    if name in _ENTRIES and isinstance(value, list) and value:
+        return f"{indent}{_word(name)}: {_word(value[0])}"
+    if isinstance(value, list) and value:
+        return f"{indent}{_word(name)}:\n{show_reply(value, paired=True, depth=max(depth, 1) + 1)}"
+    return f"{indent}{_word(name)}: {_word(value) if not isinstance(value, list) else '(empty)'}"
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "(nil)"
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def show_evidence(guidance: str, evidence: Mapping[str, Any]) -> str:

@@ -7,3 +7,11 @@ CREATE TABLE shard       (n INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTE
 CREATE INDEX attempt_running ON attempt (component) WHERE json_extract(document, '$.outcome') = '';
 -- Runs of runbooks, each step written before it begins and when it ended.
 CREATE TABLE runbook_run (id TEXT PRIMARY KEY, began TEXT NOT NULL, state TEXT NOT NULL, document TEXT NOT NULL);
+-- Cleaning: reservations of the cap per hour (not settled: all of it counts), plans that wait to be applied, and what is
+-- remembered of servers and runs.
+CREATE TABLE cleaning    (id INTEGER PRIMARY KEY, chore TEXT NOT NULL, at TEXT NOT NULL, boot TEXT NOT NULL, uptime REAL,
+                          reserved INTEGER NOT NULL, done INTEGER);
+CREATE INDEX cleaning_chore ON cleaning (chore);
+CREATE TABLE clean_plan  (id TEXT PRIMARY KEY, chore TEXT NOT NULL, made TEXT NOT NULL, state TEXT NOT NULL,
+                          document TEXT NOT NULL);
+CREATE TABLE cleaning_memory (name TEXT PRIMARY KEY, document TEXT NOT NULL);

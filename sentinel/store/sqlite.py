@@ -7,7 +7,6 @@ moments); the journal of attempts is synced in full before any action.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -35,7 +34,9 @@ from sentinel.store import (
     Sample,
     TimelineEntry,
 )
+from sentinel.store.audit import AuditVerdict, append_row, move_heads_aside, read_heads, remember_head, verify
 from sentinel.store.document import clean_text, read, read_instant, write, write_instant
+from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.shards import beat, find_refusal, take_shards
 
@@ -97,7 +98,7 @@ class SqliteStore:
         self._connections: list[sqlite3.Connection] = []
         try:
             self._db = self._connect("NORMAL")
-            _check_version(self._db, self.path)
+            _check_version(self._db, self.path, writable=writable)
             if writable:
                 self._migrate()
             if self._owner:
@@ -137,6 +138,7 @@ class SqliteStore:
             file = self.path.with_name(self.path.name + suffix)
             if file.exists():
                 file.rename(file.with_name(f"{file.name}.corrupt-{stamp}"))
+        move_heads_aside(self.path.parent, stamp)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -236,6 +238,10 @@ class SqliteStore:
         with self._transaction(self._db) as db:
             db.execute("UPDATE orders SET outcome = ?, done = ? WHERE key = ?", (outcome, write_instant(at), key))
 
+    def order_keys(self, kind: str) -> list[str]:
+        """Keys of every order of a kind that is still remembered, oldest first."""
+        return [key for (key,) in self._all("SELECT key FROM orders WHERE kind = ? ORDER BY at", kind)]
+
     def order_outcome(self, key: str) -> str | None:
         """What became of an order, or None while it waits."""
         rows = self._all("SELECT outcome FROM orders WHERE key = ?", key)
@@ -244,10 +250,21 @@ class SqliteStore:
     def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
         """Append to the audit log; the hash chains it to the line before."""
         with self._transaction(self._journal) as db:
-            last = db.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
-            fields = (write_instant(at), *map(clean_text, (actor, action, subject, detail)))
-            digest = _chain(last[0] if last else "", fields)
-            db.execute("INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?)", (*fields, digest))
+            head = append_row(db, (write_instant(at), *map(clean_text, (actor, action, subject, detail))))
+        remember_head(self.path.parent, head)
+
+    def verify_audit(self, noted: tuple[int, str] | None = None) -> AuditVerdict:
+        """Walk the chain of the audit log, and compare with the remembered heads and one that a person noted."""
+        heads = read_heads(self.path.parent)
+        if noted is not None:
+            heads.setdefault(noted[0], set()).add(noted[1])
+        rows = self._all("SELECT id, at, actor, action, subject, detail, hash FROM audit ORDER BY id")
+        return verify([(n, at, who, what, on, text, digest) for n, at, who, what, on, text, digest in rows], heads)
+
+    @property
+    def cleaning(self) -> CleaningLedger:
+        """What housekeeping remembers."""
+        return CleaningLedger(lambda: self._transaction(self._journal), self._all)
 
     def add_report(self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]) -> int:
         """Remember a rendered report; its id."""
@@ -279,6 +296,8 @@ class SqliteStore:
                 ("gap", "ended"),
                 ("runbook_run", "began"),
                 ("orders", "done"),
+                ("cleaning", "at"),
+                ("clean_plan", "made"),
             ):
                 db.execute(f"DELETE FROM {table} WHERE {column} < ?", (limit,))  # noqa: S608 - literals
 
@@ -401,8 +420,11 @@ def _guidance_for(error: sqlite3.DatabaseError) -> str:
     return "look at the disk and the rights of the state folder"
 
 
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
+def _check_version(db: sqlite3.Connection, path: Path, *, writable: bool) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
+    if not writable and version < SCHEMA_VERSION:
+        written = f"was written by an older sentinel (schema {version})" if version else "has nothing in it yet"
+        raise StateError(f"{path} {written}", "`sentinel run` brings it up to date when it starts")
     if version > SCHEMA_VERSION:
         raise StateError(
             f"{path} was written by a newer sentinel (schema {version}, this one knows {SCHEMA_VERSION})",
@@ -418,10 +440,6 @@ def _check_pages(db: sqlite3.Connection) -> None:
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
     return any(word in str(error) for word in ("malformed", "not a database", "corrupt"))
-
-
-def _chain(previous: str, fields: Sequence[str]) -> str:
-    return hashlib.sha256("\x1f".join((previous, *fields)).encode()).hexdigest()
 
 
 def _write_views(db: sqlite3.Connection, changes: Changes) -> None:

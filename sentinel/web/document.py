@@ -10,6 +10,7 @@ from sentinel.core.model import Incident, Status, worst
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader
 from sentinel.store.document import to_json
+from sentinel.store.runbook import runbook_of
 
 STALE = "stale"
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
@@ -31,7 +32,9 @@ def status_document(store: Reader, now: datetime) -> Document:
     ]
     actions = {view.name: view.action for view in views}
     urgent = sorted(store.incidents(open_only=True), key=_urgency)
-    incidents = [describe_incident(incident, now, actions) for incident in urgent]
+    incidents = [
+        {**describe_incident(incident, now, actions), "runbook": runbook_of(store, incident)} for incident in urgent
+    ]
     document: Document = to_json(
         {
             "platform": store.meta("platform") or "platform",
@@ -133,6 +136,7 @@ def incident_document(store: Reader, incident: Incident, now: datetime) -> Docum
     document: Document = to_json(
         {
             **describe_incident(incident, now, actions),
+            "runbook": runbook_of(store, incident),
             "timeline": store.timeline(incident.id),
             "attempts": store.attempts(incident=incident.id),
         }

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +29,9 @@ from sentinel.store.sqlite import SqliteStore
 ATTEMPTS = 3
 # Its check is due right after a start of sentinel, so that short lives get on with the work.
 VICTIM = next(name for name in map("victim{}".format, range(999)) if phase(f"{name}.process") < 0.005)
+BASE = next(name for name in map("base{}".format, range(999)) if phase(name) < 0.005)
+SEEN_LATE = 1.0
+"""Seconds after which an outage of `base` must have been seen: many times the interval of its check."""
 CONFIGURATION = """
 listen: 127.0.0.1:0
 state: {folder}/state
@@ -36,10 +41,11 @@ actions:
   limits: {{per_window: 100000}}
   breaker: {{exhausted: 0, last_attempts: 0, starts: 0, stall: 0s}}   # two hundred crashes are the test
 components:
-  elsewhere: {{}}
+  base: {{}}
   {victim}:
     driver: process
     command: [/bin/sh, {folder}/victim.sh]
+    depends_on: [base]
     restart:
       max_attempts: 3
       per_hour: 100000
@@ -47,7 +53,15 @@ components:
       backoff: {{first: 0s, initial: 20ms, factor: 2, max: 100ms}}
       startup_grace: 300ms
 checks:
-  - {{name: elsewhere-port, kind: tcp, component: elsewhere, address: "127.0.0.1:9", every: 1h}}
+  - name: {base}
+    kind: tcp
+    component: base
+    address: "127.0.0.1:{port}"
+    every: 100ms
+    failures: 1
+    of: 1
+    recoveries: 1
+    recovery_time: 0s
 """
 PROGRAM = """
 now() {{ date +%s.%N; }}
@@ -58,6 +72,54 @@ exit 1
 """
 
 
+class Base:
+    """What the victim needs: a port that listens, with outages at times that are written down."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self.outages: list[tuple[float, float]] = []
+        self.port = self._listen(0)
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _listen(self, port: int) -> int:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self._socket.listen(128)
+        return int(self._socket.getsockname()[1])
+
+    def fail_now_and_then(self, seed: int) -> None:
+        """Up for about three seconds, away for about two, until `heal`."""
+        self._thread = threading.Thread(target=self._toggle, args=(random.Random(seed),), daemon=True)
+        self._thread.start()
+
+    def _toggle(self, chance: random.Random) -> None:
+        while not self._end.wait(chance.uniform(2.0, 4.0)):
+            assert self._socket is not None
+            self._socket.close()
+            began = time.time()
+            self._end.wait(chance.uniform(1.5, 2.5))
+            self.outages.append((began, time.time()))
+            self._listen(self.port)
+
+    def heal(self) -> None:
+        """No further outage."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def restore(self) -> None:
+        """Ready for another round."""
+        self._end.clear()
+
+    def close(self) -> None:
+        """Away for good."""
+        self.heal()
+        if self._socket is not None:
+            self._socket.close()
+
+
 @dataclass
 class Run:
     """One crash loop with its folder and its daemon starter."""
@@ -65,6 +127,7 @@ class Run:
     folder: Path
     zygote: subprocess.Popen[str]
     store: SqliteStore
+    base: Base
     kills: int = 0
     resets: int = 0
 
@@ -121,17 +184,20 @@ class Run:
 @contextmanager
 def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
     """A folder with a component that always dies, and a starter of daemons."""
+    base = Base()
     (folder / "checks").mkdir()
-    (folder / "checks" / "sentinel.yaml").write_text(CONFIGURATION.format(folder=folder, victim=VICTIM))
+    text = CONFIGURATION.format(folder=folder, victim=VICTIM, base=BASE, port=base.port)
+    (folder / "checks" / "sentinel.yaml").write_text(text)
     (folder / "victim.sh").write_text(PROGRAM.format(folder=folder))
     (folder / "state").mkdir(mode=0o700)
     command = [sys.executable, str(Path(__file__).with_name("zygote.py")), str(folder), mode]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as zygote:
-        run = Run(folder, zygote, SqliteStore(folder / "state"))
+        run = Run(folder, zygote, SqliteStore(folder / "state"), base)
         assert run._hear() == "ready"
         try:
             yield run
         finally:
+            base.close()
             run.store.close()
             assert zygote.stdin is not None
             zygote.stdin.close()
@@ -140,9 +206,10 @@ def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
 def torture(run: Run, kills: int, seed: int) -> None:
     """Kill at random moments, every third time right behind an act; reset what was given up; let the last one live."""
     chance = random.Random(seed)
+    run.base.fail_now_and_then(seed)
     for i in range(kills):
         pid = run.start()
-        patience = chance.uniform(0.0, 0.4)
+        patience = chance.uniform(0.0, 0.7)
         if i % 3 == 2:
             run.wait_for_an_act(patience + 0.2)
         else:
@@ -150,6 +217,7 @@ def torture(run: Run, kills: int, seed: int) -> None:
         run.end(pid)
         if run.exhausted() and not run.waits_for_reset():
             run.reset()
+    run.base.heal()
     pid = run.start()
     run.wait_until_settled()
     time.sleep(0.3)  # whatever would start it once more has its chance
@@ -184,6 +252,12 @@ def check(run: Run) -> Verdict:
     violations, used = _compare(starts, attempts)
     violations += _caps(used, attempts)
     violations += _escalations(incidents, escalations, orders, attempts)
+    violations += [
+        f"started at {at:.3f} although base was away since {began:.3f}"
+        for at in starts
+        for began, ended in run.base.outages
+        if began + SEEN_LATE < at < ended
+    ]
     overlaps = _overlaps(lines)
     if overlaps:
         violations.append(f"{overlaps} times two copies ran at once")
@@ -246,12 +320,15 @@ def survives(folder: Path, kills: int, seed: int) -> Verdict:
         verdict = check(run)
         sys.stdout.write(f"{run.kills} kills, {run.resets} resets: {verdict}\n")
         assert run.resets >= kills // 20, "the loop hardly moved: nothing was tested"
+        assert len(run.base.outages) >= kills // 20, "base was hardly ever away: nothing was tested"
     return verdict
 
 
+@pytest.mark.timeout(400)
 def test_random_kills_never_exceed_the_cap(tmp_path):
-    """40 SIGKILLs: never a fourth start in an incident, no start without a row before it, one escalation each."""
-    verdict = survives(tmp_path, 40, seed=1)
+    """100 SIGKILLs: never a fourth start in an incident, no start without a row before it, no start while what it
+    needs is away, no two copies at once, one escalation each."""
+    verdict = survives(tmp_path, 100, seed=1)
     assert verdict.violations == []
     assert verdict.starts > ATTEMPTS
 
@@ -259,13 +336,22 @@ def test_random_kills_never_exceed_the_cap(tmp_path):
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(2, 7))
-def test_two_hundred_random_kills_never_exceed_the_cap(tmp_path, seed):
+def test_a_thousand_random_kills_never_exceed_the_cap(tmp_path, seed):
     """200 SIGKILLs, five times with other moments."""
     assert survives(tmp_path, 200, seed).violations == []
 
 
-def test_the_checker_notices_a_journal_that_comes_after_the_act(tmp_path):
-    """The mutation act-then-record: the same kills leave starts that no row explains."""
-    with crash_loop(tmp_path, "act-first") as run:
-        torture(run, 25, seed=1)
-        assert check(run).violations
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("mutation", "text"),
+    [("act-first", "has no journaled attempt before it"), ("ignore-dependencies", "although base was away")],
+)
+def test_the_checker_notices_a_guard_that_is_missing(tmp_path, mutation, text):
+    """Act-then-record leaves starts that no row explains; a sentinel that asks no dependency starts in outages."""
+    with crash_loop(tmp_path, mutation) as run:
+        for seed in range(8):
+            torture(run, 25, seed)
+            run.base.restore()
+            if any(text in violation for violation in check(run).violations):
+                return
+        raise AssertionError("200 kills, and the checker found nothing")

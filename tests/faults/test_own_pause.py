@@ -22,7 +22,7 @@ import pytest
 from sentinel.core.model import Check, Finding, Quality, Status
 from sentinel.engine.runner import Runner
 from sentinel.engine.stall import StallGuard
-from sentinel.errors import TargetUnreachable
+from sentinel.errors import StateError, TargetUnreachable
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.store.sqlite import SqliteStore
@@ -131,9 +131,10 @@ def wait_for(condition, log: Path) -> None:
 
 def all_up(state: Path) -> bool:
     """Every check has been seen up."""
-    if not (state / "sentinel.db").exists():
+    try:
+        store = SqliteStore(state, writable=False)
+    except StateError:  # it has not begun yet
         return False
-    store = SqliteStore(state, writable=False)
     try:
         views = store.checks()
         return len(views) == 2 * CHECKS + 1 and all(view.status == view.soft == "up" for view in views)

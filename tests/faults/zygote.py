@@ -1,7 +1,7 @@
 """Starts real daemons fast: imports once, forks one sentinel per line on stdin and prints its process id.
 
-`python zygote.py FOLDER MODE`; MODE is `journal-first` (sentinel as it is) or `act-first` (the mutation: the
-attempt is journaled after the act). Both wait a little around the act, as a slow disk would make them.
+`python zygote.py FOLDER MODE`; MODE is `journal-first` (sentinel as it is), or a mutation: `act-first` (the attempt is
+journaled after the act), `ignore-dependencies`. All wait a little around the act, as a slow disk would make them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from sentinel.app import Signals, serve
 from sentinel.engine.journal import Journal
+from sentinel.engine.remediator import Remediator
 from sentinel.errors import ActionRefused
 from sentinel.log import configure_logging
 from sentinel.probes import load_kinds
+from sentinel.remediation import load_drivers
 from sentinel.remediation.process import ProcessDriver
 
 SLOW = 0.03
@@ -51,6 +54,15 @@ def act_first() -> None:
     Journal.claim, Journal.finish = claim, finish
 
 
+def ignore_dependencies() -> None:
+    """The mutation: nothing is asked of what a component needs."""
+    Remediator._dependencies = lambda _self, _name: {}
+    Remediator._settling_until = lambda _self, _name: None
+
+
+MUTATIONS = {"act-first": act_first, "ignore-dependencies": ignore_dependencies, "journal-first": lambda: None}
+
+
 def run(folder: Path) -> None:
     """One daemon until it is killed or told to end."""
     log = (folder / "sentinel.log").open("a")
@@ -76,9 +88,9 @@ def main() -> None:
     """Fork on demand."""
     folder, mode = Path(sys.argv[1]), sys.argv[2]
     load_kinds()  # every life would spend its time with importing them
+    load_drivers()
     slow_down()
-    if mode == "act-first":
-        act_first()
+    MUTATIONS[mode]()
     say("ready")
     for _ in sys.stdin:
         pid = os.fork()
@@ -87,6 +99,8 @@ def main() -> None:
             try:
                 run(folder)
                 status = 0
+            except BaseException:  # noqa: BLE001 - it ends here either way, and should say why
+                traceback.print_exc()
             finally:
                 os._exit(status)
         say(str(pid))

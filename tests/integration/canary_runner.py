@@ -1,8 +1,13 @@
-"""Runs the canary probe until it is killed: python canary_runner.py URL PERIOD LOSS_AFTER."""
+"""Runs the canary probe until it is killed: python canary_runner.py URL PERIOD LOSS_AFTER.
+
+CANARY_OPTIONS in the environment may hold other options, as JSON.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,7 +19,9 @@ from sentinel.probes.bus_canary import KIND, CanaryOptions
 
 async def main(url: str, period: float, loss_after: float) -> None:
     """One run every `period` seconds; says when it has begun."""
-    options = CanaryOptions(path="t", deadline="1s", loss_after=f"{loss_after}s")
+    given = os.environ.get("CANARY_OPTIONS")
+    plain = CanaryOptions(path="t", deadline="1s", loss_after=f"{loss_after}s")
+    options = CanaryOptions(**json.loads(given)) if given else plain
     context = Context(
         check="canary",
         component="bus",

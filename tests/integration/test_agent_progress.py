@@ -13,7 +13,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.agent_progress import Memory
 from sentinel.core.model import Status
-from sentinel.errors import NotMeasurable, SubjectError, TargetError
+from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.agent_progress import KIND, ProgressOptions, ProgressState
 
 SETUP = """
@@ -202,10 +202,6 @@ async def test_steps_in_a_stream(look, db, valkey):
             raw.xadd("steps", {"initialized": b"\xff"})
     stream = {"key": "steps", "agent": "agent", "step": "data->action"}
     assert names(await look(stream=stream), "repeated_step") == {"a"}
-    with redis.Redis(port=valkey.port) as raw:
-        raw.set("text", "x")
-    with pytest.raises(TargetError, match="WRONGTYPE"):
-        await look(stream=stream | {"key": "text"})
 
 
 async def test_spending_without_a_change_of_status(look, db):
@@ -271,12 +267,39 @@ async def test_agents_that_left_are_forgotten(look, db):
     assert set(state.agents) == {"a00"}
 
 
+async def test_what_does_not_fit_is_set_aside(look, db, valkey):
+    """Tables of tasks and steps, a stream that is a string, ids that are no times: each told, the agents judged."""
+    hire(db, "stuck", task="t-1", tasks=0)
+    hire(db, "free", tasks=0)
+    with redis.Redis(port=valkey.port) as raw:
+        raw.set("text", "x")
+        raw.xadd("numbered", {"agent_id": "a", "step": "x"}, id="5-1")
+    cases = [
+        ({"tasks": {"table": "crew.nowhere"}}, "tasks", "no such table or view: crew.nowhere", "correct the name"),
+        ({"tasks": TASKS | {"agent": "owner"}}, "tasks", "no such column: owner in crew.tasks", "finished_at"),
+        ({"tasks": TASKS | {"finished_at": "status"}}, "tasks", "no time: status of crew.tasks", "timestamptz"),
+        ({"steps": {"table": "crew.steps", "at": "step"}}, "steps", "no time: step of crew.steps", "timestamptz"),
+        ({"stream": {"key": "text"}}, "stream", "WRONGTYPE", "stream and group names"),
+        ({"stream": {"key": "numbered"}}, "stream", "entry id 5-1 of numbered is no time", "table of steps"),
+    ]
+    for options, part, problem, remedy in cases:
+        options = {"tasks": None, "open_work": "task"} | options
+        state = ProgressState()
+        calm = await look(state, **options)
+        assert (calm.status, sum(counts(calm).values())) == (Status.UNKNOWN, 0)
+        finding = await look(later(state, 2400), **options)
+        assert (finding.status, names(finding, "no_progress")) == (Status.DEGRADED, {"stuck"})
+        assert problem in finding.evidence["not_judged"][part]
+        assert remedy in finding.guidance
+        assert f"{part} not judged" in finding.detail
+
+
 async def test_what_is_missing_is_named(look, db, postgres, make_context):
     """A column, a table, a resource that are not there; each with its name."""
     with pytest.raises(SubjectError, match="nonsense"):
         await look(counters=["nonsense"])
-    with pytest.raises(SubjectError, match="no such table"):
-        await look(tasks={"table": "crew.nowhere"})
+    with pytest.raises(SubjectError, match=r"no time: done of crew\.agents is of type text"):
+        await look(last_heartbeat="done")
     client = PostgresClient("database", postgres.dsn())
     options = ProgressOptions.model_validate({"table": "crew.agents", "stream": {"key": "steps"}})
     with pytest.raises(NotMeasurable, match="no Redis resource"):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -363,6 +364,34 @@ async def test_a_hardened_server(server_folder, make_context):
         await rig.close()
     finally:
         server.stop()
+
+
+async def test_time_that_was_not_seen_is_not_covered(rig):
+    """Of 100 s: 30 with three runs 10 s apart, less 4 of standstill; 40 without a run, of which 20 count; 20 in which
+    another sentinel had the path, and the run after it: 46 % are covered, and the verdict says so."""
+    ahead = 0.0
+
+    async def later(seconds, stalled=0.0):
+        nonlocal ahead
+        ahead += seconds
+        return await rig.run(
+            interval=10.0,
+            monotonic=lambda: time.monotonic() + ahead,
+            utcnow=lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=ahead),
+            stalled=lambda _since: stalled,
+        )
+
+    await later(0)
+    for stalled in (0.0, 4.0, 0.0):
+        await later(10, stalled)
+    await later(40)
+    rig.raw.set(f"{STREAM}:lease", "elsewhere:1", px=60_000)
+    assert (await later(20)).status is Status.UNKNOWN
+    rig.raw.delete(f"{STREAM}:lease")
+    finding = await later(10)
+    (seen,) = [row.values["coverage"] for row in finding.rows if row.labels.get("window") == "1h"]
+    assert seen == pytest.approx(0.46, abs=0.02)
+    assert "46 % of the time seen" in finding.detail
 
 
 RUNNER = Path(__file__).with_name("canary_runner.py")

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 import redis
 
-from sentinel.demo.bus import AGENTS, DEAD_LETTERS, group_of, stream_of
+from sentinel.demo.bus import AGENTS, DEAD_LETTERS, PING, envelope, group_of, stream_of
 from sentinel.demo.chaos import Chaos, Scenario, find_scenario
 from sentinel.demo.ledger import read_ledgers
 from sentinel.demo.platform import TENANT_A, TENANT_B, Platform
@@ -290,6 +290,25 @@ def test_crash_loop_ends_each_start_until_lifted(shared: Crew) -> None:
     assert asyncio.run(scenario()) == [-signal.SIGKILL, 1, 1]
     shared.start("agent-3")
     wait_for(lambda: shared.redis.zscore("agent_heartbeats", "agent-3") > time.time() - 0.5)
+
+
+def test_an_agent_answers_pings(shared: Crew) -> None:
+    """A ping comes back with the agent's name and its payload read and written anew; one that can't be answered ends
+    as a dead letter; both are messages like all others in the truth."""
+    before = shared.redis.xlen(DEAD_LETTERS)
+    ping = {**envelope(PING, "sentinel", "agent-1", {"ping": 1}), "reply_to": "answers", "publication": "sentinel#a:1"}
+    shared.redis.xadd(stream_of("agent-1"), ping)
+    wait_for(lambda: shared.redis.xlen("answers") == 1)
+    ((_, answer),) = shared.redis.xrange("answers")
+    assert json.loads(answer[b"payload"]) == {"ping": 1}
+    assert [name for name, _ in json.loads(answer[b"hops"])] == ["agent-1"]
+    shared.redis.xadd(stream_of("agent-1"), {**ping, "reply_to": "agent_heartbeats", "publication": "sentinel#a:2"})
+    wait_for(lambda: shared.redis.xlen(DEAD_LETTERS) == before + 1)
+    shared.drain()
+    delivery = shared.truth()["delivery"]
+    added = sum(shared.redis.xinfo_stream(stream_of(agent))["entries-added"] for agent in AGENTS)
+    assert delivery["published"] == delivery["acknowledged"] == added
+    shared.start("load")
 
 
 def test_wedged_agent_is_thawed_even_when_the_run_is_cut_short(shared: Crew) -> None:

@@ -145,8 +145,7 @@ async def test_each_disagreement_is_counted_exactly(look, family):
     family.age(40)
     document = json.loads(json.dumps(state.dump()))
     for past in document["tables"].values():
-        for memory in past["flows"].values():
-            memory[4] -= 70
+        past["flows"][0] -= 70  # the instant that all others of a flow are counted from
     document["suspects"] = [[key, since - 70] for key, since in document["suspects"]]
     finding = await look(FlowsState(document))
     assert counts(finding) == {
@@ -218,8 +217,40 @@ async def test_a_child_may_stand_alone(look, family):
     assert counts(await look(children=children)) == {}
 
 
-async def test_a_join_column_that_is_not_there_is_named(look):
-    """The column and the table, with those that there are."""
-    with pytest.raises(SubjectError, match=r"parent_id, updated_at in family\.planning") as caught:
-        await look(children=[{"table": "family.planning", "status": "phase_status", "join": ["parent_id"]}])
-    assert "current_phase" in caught.value.guidance
+async def test_a_table_of_children_that_does_not_fit_is_set_aside(look, family):
+    """Missing columns, times that are none, no such table: each named with its remedy; all other tables are judged."""
+    family.master(1, "initialized")
+    family.discovery(1, "active")
+    family.master(2, "running")
+    family.planning(2, "done")
+    family.planning(1, "in_progress")
+    family.age(600)
+    discovery = OPTIONS["children"][0]
+    planning = {"table": "family.planning", "status": "phase_status", "changed_at": None, "terminal": ["done"]}
+    cases = [
+        (planning | {"join": ["parent_id"]}, "no such column: parent_id in family.planning", "current_phase"),
+        (
+            planning | {"join": ["master"], "created_at": "id"},
+            "no time: id of family.planning is of type text",
+            "to_times",
+        ),
+        (planning | {"join": ["master"], "table": "family.nowhere"}, "no such table or view", "correct the name"),
+        (planning | {"join": ["master"], "waiting_flags": ["current_phase->x"]}, "a value is not what", "correct the"),
+    ]
+    for child, problem, remedy in cases:
+        finding = await look(children=[discovery, child])
+        assert counts(finding) == {"master_initialized": 1}, problem
+        (told,) = finding.evidence["not_judged"].values()
+        assert problem in told
+        assert remedy in told
+        assert remedy in finding.guidance
+    family.db.execute("update family.master set flow_status = 'running'")
+    finding = await look(children=[discovery, cases[0][0]])
+    assert (finding.status, counts(finding)) == (Status.UNKNOWN, {}), "nobody knows what the other children do"
+
+
+async def test_the_masters_table_itself_must_fit(look):
+    """Without it there is nothing to judge."""
+    with pytest.raises(SubjectError, match=r"no such column: state in family\.master") as caught:
+        await look(status="state")
+    assert "flow_status" in caught.value.guidance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 
@@ -11,13 +10,9 @@ import pytest
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.model import Status
-from sentinel.core.stall import Memory
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.flows import KIND, FlowsOptions, FlowsState
 
-SINCE, ENTERED, MOVED = (
-    [field.name for field in dataclasses.fields(Memory)].index(name) for name in ("since", "entered", "moved")
-)
 SETUP = """
 drop schema if exists stuck cascade; create schema stuck;
 create table stuck.flows (id text primary key, flow_type text, status text, progress text, worker text,
@@ -68,9 +63,7 @@ def later(state: FlowsState, seconds: float) -> FlowsState:
     document = json.loads(json.dumps(state.dump()))
     for past in document["tables"].values():
         past["looked"] -= seconds
-        for memory in past["flows"].values():
-            for index in (SINCE, ENTERED, MOVED):
-                memory[index] = memory[index] and memory[index] - seconds
+        past["flows"][0] -= seconds  # the instant that all others of a flow are counted from
     document["passages"] = [[key, [start - seconds, n]] for key, (start, n) in document["passages"]]
     document["suspects"] = [[key, since - seconds] for key, since in document["suspects"]]
     return FlowsState(document)

@@ -301,6 +301,13 @@ async def test_deaf_agents(house):
     assert mismatches(finding) == {"deaf": 3}
 
 
+def _asks_for_no_set(args):
+    first = args[0] if args else ""
+    if isinstance(first, list):
+        first = first[0][0] if first else "TYPE"
+    return first in ("TIME", "TYPE", "XRANGE")
+
+
 class Turns:
     """Lets the world move between the single requests of a poll: before request `n`, the steps that are due there."""
 
@@ -314,9 +321,10 @@ class Turns:
         real = getattr(client, method)
 
         def request(*args, **kwargs):
-            for step in self.due.get(self.n, ()):
-                step()
-            self.n += 1
+            if not _asks_for_no_set(args):
+                for step in self.due.get(self.n, ()):
+                    step()
+                self.n += 1
             return real(*args, **kwargs)
 
         monkeypatch.setattr(client, method, request)

@@ -24,7 +24,13 @@ async def rig(postgres, make_context):
     await rig.close()
 
 
-async def test_classes(rig):
+@pytest.fixture
+def at_once(monkeypatch):
+    """Windows end close behind the clock: for tests without transactions that begin unseen."""
+    monkeypatch.setattr("sentinel.core.assignment.SHOWN_WITHIN", 0.02)
+
+
+async def test_classes(rig, at_once):
     """Each kind of task goes into its class, and only there; odd times are counted aside, never clamped."""
     await rig.run()
     add(rig, 7, "100 ms")
@@ -46,7 +52,7 @@ async def test_classes(rig):
     assert histogram.sum == pytest.approx(7 * 0.1 + 5 * 0.101 + 4 * 0.5)
 
 
-async def test_history_is_not_counted(rig):
+async def test_history_is_not_counted(rig, at_once):
     """The first run only sets the watermark."""
     add(rig, 9)
     assert (await rig.facts())["total"] == 0
@@ -131,7 +137,7 @@ async def test_an_old_open_task_is_found_at_start_and_stays_found(rig):
         assert finding.evidence["assignment"]["oldest_unassigned_seconds"] > 3599
 
 
-async def test_a_poor_share_is_degraded(rig):
+async def test_a_poor_share_is_degraded(rig, at_once):
     """Every task gets an agent, but too late: only the share shows it, once there are enough of them."""
     rig.options = rig.configure(min_events=10)
     await rig.run()
@@ -143,7 +149,7 @@ async def test_a_poor_share_is_degraded(rig):
     assert "0 % of 18" in finding.detail
 
 
-async def test_shifted_clocks_are_unknown_and_not_fast(rig):
+async def test_shifted_clocks_are_unknown_and_not_fast(rig, at_once):
     """Naive local time in timestamptz: latency of −2 h is no success; nothing is judged by it."""
     await rig.run()
     add(rig, 30, "-2 hours")
@@ -158,7 +164,6 @@ async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(ri
     """Behind a forgotten BEGIN windows are settled after the cap, counted again later: late arrivals are told."""
     monkeypatch.setattr("sentinel.core.assignment.HORIZON_CAP", 0.3)
     monkeypatch.setattr("sentinel.core.assignment.SHOWN_WITHIN", 0.1)
-    monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 1.0)
     await rig.run()
     add(rig, 3)
     with psycopg.connect(rig.dsn) as holder:
@@ -169,6 +174,7 @@ async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(ri
         hold = next(row for row in finding.rows if "horizon_hold_seconds" in row.values)
         assert hold.labels == {"role": "postgres"}
         assert hold.values["horizon_hold_seconds"] > 0.3
+    monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 1.0)
     while (facts := await rig.facts())["late_arrivals"] == 0:
         await asyncio.sleep(0.02)
     await rig.settle()
@@ -195,7 +201,7 @@ async def test_a_large_table_without_index_is_refused_with_the_remedy(rig):
     assert (await rig.run()).status is Status.UP
 
 
-async def test_a_view_is_watched_and_its_table_is_named_in_the_refusal(rig):
+async def test_a_view_is_watched_and_its_table_is_named_in_the_refusal(rig, at_once):
     """The plan is asked, not the catalog: a view over a table with an index is fine."""
     rig.execute(
         "CREATE VIEW {schema}.watched AS"
@@ -225,7 +231,7 @@ async def as_role(rig, postgres, role):
     rig.client = PostgresClient("database", postgres.dsn(user=role))
 
 
-async def test_row_level_security_makes_us_blind_and_we_say_so(rig, postgres, role):
+async def test_row_level_security_makes_us_blind_and_we_say_so(rig, at_once, postgres, role):
     """0 rows and no error is not "no tasks": table and security-invoker view are refused, an owner's view is not."""
     rig.execute("ALTER TABLE {schema}.tasks ENABLE ROW LEVEL SECURITY")
     rig.execute("CREATE VIEW {schema}.theirs AS SELECT * FROM {schema}.tasks")
@@ -269,7 +275,7 @@ HOSTILE = ['"; DROP TABLE x; --', "50%s %(start)s {tasks}", "created.at", "Ünï
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_names_are_names(rig, name):
+async def test_hostile_names_are_names(rig, at_once, name):
     """Quotes, percent signs, braces and dots in a column or table name are data."""
     column, table = '"' + name.replace('"', '""') + '"', name.replace(".", "_")
     quoted = rig.schema + '."' + table.replace('"', '""') + '"'
@@ -281,7 +287,7 @@ async def test_hostile_names_are_names(rig, name):
     assert (await rig.settle()).evidence["assignment"]["within_deadline"] == 1
 
 
-async def test_a_hundred_queues_are_fifty_labels(rig):
+async def test_a_hundred_queues_are_fifty_labels(rig, at_once):
     """Label values are bounded; what is beyond shares one."""
     rig.options = rig.configure(columns={"queue": "kind"})
     await rig.run()

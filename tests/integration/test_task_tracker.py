@@ -56,6 +56,14 @@ async def rig(postgres, make_context):
     await rig.close()
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """The floor follows closely: for tests without transactions that begin unseen."""
+    for module in ("core.assignment", "core.open_tasks", "adapters.task_reader"):
+        monkeypatch.setattr(f"sentinel.{module}.SHOWN_WITHIN", 0.02)
+    monkeypatch.setattr("sentinel.adapters.task_reader.OVERLAP", 0.02)
+
+
 def counted(facts):
     """Tasks that went into one class."""
     return facts["total"] + sum(
@@ -64,7 +72,7 @@ def counted(facts):
 
 
 class Meddler:
-    """Between two polls: tasks that the tracker knows are touched, given back and deleted."""
+    """Between two polls: of the tasks that the tracker knows some are touched, given back, taken again and deleted."""
 
     def __init__(self, rig):
         self.rig, self.dice = rig, random.Random(7)
@@ -72,17 +80,27 @@ class Meddler:
     def act(self):
         tracker = self.rig.state.tracker
         tasks = {**tracker.open, **tracker.followed}
-        for name in self.dice.sample(sorted(tasks), min(len(tasks), 6)):
-            task = tasks[name]
-            if task.assigned is not None and task.returned is None and self.dice.random() < 0.5:
-                self.rig.execute(
-                    "UPDATE {schema}.tasks SET assigned_at = NULL, status = 'pending'"
-                    " WHERE id = %s AND extract(epoch FROM assigned_at)::float8 = %s", name, task.assigned,
-                )  # fmt: skip
-            elif task.held is None and self.dice.random() < 0.2:
-                self.rig.execute("DELETE FROM {schema}.tasks WHERE id = %s AND assigned_at IS NULL", name)
-            else:
-                self.rig.execute("UPDATE {schema}.tasks SET status = status WHERE id = %s", name)
+        held = [(task.assigned, name) for name, task in tasks.items() if task.assigned and task.returned is None]
+        self.change(
+            "UPDATE {schema}.tasks SET assigned_at = NULL, status = 'pending'"
+            " WHERE extract(epoch FROM assigned_at)::float8 = %s AND id = %s",
+            self.pick(held, 8),
+        )
+        returned = [(name,) for name, task in tasks.items() if task.returned is not None]
+        self.change(
+            "UPDATE {schema}.tasks SET assigned_at = clock_timestamp(), status = 'assigned'"
+            " WHERE id = %s AND assigned_at IS NULL", self.pick(returned, 5),
+        )  # fmt: skip
+        never = [(name,) for name, task in tasks.items() if task.held is None]
+        self.change("DELETE FROM {schema}.tasks WHERE id = %s AND assigned_at IS NULL", self.pick(never, 2))
+        self.change("UPDATE {schema}.tasks SET status = status WHERE id = %s", self.pick([(n,) for n in tasks], 5))
+
+    def pick(self, what, n):
+        return self.dice.sample(sorted(what), min(len(what), n))
+
+    def change(self, sql, values):
+        with self.rig.db.cursor() as cursor:
+            cursor.executemany(sql.replace("{schema}", self.rig.schema), values)
 
 
 async def test_each_task_is_counted_once_with_its_first_latency(rig, monkeypatch):
@@ -91,7 +109,7 @@ async def test_each_task_is_counted_once_with_its_first_latency(rig, monkeypatch
     rig.execute(LOG)
     rig.options = rig.configure(columns={"queue": "kind"}, follow="1h")
     await rig.run()
-    traffic, meddler, polls = Traffic(rig, 3.5), Meddler(rig), 0
+    traffic, meddler, polls = Traffic(rig, 2.8), Meddler(rig), 0
     while any(thread.is_alive() for thread in traffic.threads):
         facts = await rig.facts()
         meddler.act()
@@ -136,7 +154,7 @@ async def test_each_task_is_counted_once_with_its_first_latency(rig, monkeypatch
         assert longest.buckets[i] <= sum(latency <= bound for latency in returns) <= shortest.buckets[i]
 
 
-async def test_classes(rig):
+async def test_classes(rig, at_once):
     """Each kind of task goes into its class, and only there; figures equal those of the cohorts."""
     await rig.run()
     add(rig, 7, "100 ms")
@@ -199,16 +217,13 @@ async def test_a_task_that_waits_again_counts_from_its_return(rig):
     assert finding.evidence["assignment"]["total"] == 0
 
 
-async def test_a_missing_time_is_bounded_by_what_was_seen(rig):
+async def test_a_missing_time_is_bounded_by_what_was_seen(rig, at_once):
     """Assigned by status alone: surely late, surely in time or undecided; a time that comes after all is exact."""
     rig.options = rig.configure(settle_after="1500ms")
     await rig.run()
     add(rig, 3, None, "pending")
     created = rig.execute("SELECT clock_timestamp()").fetchone()[0].timestamp()
-    while (
-        not all((task.seen or 0) > created + 0.1 for task in rig.state.tracker.open.values())
-        or not rig.state.tracker.open
-    ):
+    while min((task.seen for task in rig.state.tracker.open.values()), default=0) < created + 0.1:
         await rig.run()
         await asyncio.sleep(0.02)
     rig.execute("UPDATE {schema}.tasks SET status = 'assigned'")
@@ -218,7 +233,9 @@ async def test_a_missing_time_is_bounded_by_what_was_seen(rig):
     add(rig, 1, None, "assigned")
     await rig.run()
     rig.execute("UPDATE {schema}.tasks SET assigned_at = created_at + interval '30 ms' WHERE id = 6")
-    finding = await rig.settle()
+    while len(rig.state.tracker.open):
+        finding = await rig.run()
+        await asyncio.sleep(0.02)
     facts = finding.evidence["assignment"]
     assert finding.evidence["reassignments"]["missing_within_deadline"] == [2, 2]
     assert (facts["unassigned"], facts["missing"], facts["within_deadline"], counted(facts)) == (3, 2, 1, 6)
@@ -255,7 +272,7 @@ async def test_beyond_the_cap_only_the_oldest_are_followed(rig, monkeypatch):
     assert (facts["untracked"], facts["total"], facts["open"]) == (15, 10, 0)
 
 
-async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch):
+async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch, at_once):
     """One INSERT of more rows than a poll may read: those are counted and let go; the next task is seen."""
     monkeypatch.setattr("sentinel.adapters.task_reader.MAX_ARRIVALS", 10)
     await rig.run()
@@ -268,10 +285,9 @@ async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch):
     assert (facts["untracked"], facts["within_deadline"], counted(facts)) == (15, 13, 28)
 
 
-async def test_a_long_absence_is_caught_up_in_portions(rig, monkeypatch):
+async def test_a_long_absence_is_caught_up_in_portions(rig, monkeypatch, at_once):
     """More tasks than a poll may read, of different instants: later polls read the rest, each task once."""
     monkeypatch.setattr("sentinel.adapters.task_reader.MAX_ARRIVALS", 10)
-    monkeypatch.setattr("sentinel.adapters.task_reader.OVERLAP", 0.1)
     await rig.run()
     for _ in range(12):
         add(rig, 4)
@@ -283,7 +299,7 @@ async def test_a_long_absence_is_caught_up_in_portions(rig, monkeypatch):
     assert (facts["untracked"], facts["within_deadline"], counted(facts)) == (0, 48, 48)
 
 
-async def test_what_is_open_at_start_is_followed_but_not_counted(rig):
+async def test_what_is_open_at_start_is_followed_but_not_counted(rig, at_once):
     """History is not counted; its open tasks are known, the oldest is down at once."""
     rig.execute("INSERT INTO {schema}.tasks (created_at) SELECT now() - interval '1 hour' FROM generate_series(1, 3)")
     add(rig, 9)
@@ -296,8 +312,8 @@ async def test_what_is_open_at_start_is_followed_but_not_counted(rig):
     assert (finding.status, facts["open"], counted(facts)) == (Status.UP, 0, 0)
 
 
-async def test_a_task_that_opens_again_or_bears_an_old_time_is_open(rig):
-    """Blocked, then pending: counted once, open again. A task with a creation time of long ago is found by the sweep."""
+async def test_a_task_that_opens_again_or_bears_an_old_time_is_open(rig, at_once):
+    """Blocked, then pending: counted once, open again. A task with a creation time of long ago is found later."""
     await rig.run()
     add(rig, 1, None, "blocked")
     await rig.settle()
@@ -309,11 +325,9 @@ async def test_a_task_that_opens_again_or_bears_an_old_time_is_open(rig):
     assert (facts["open"], facts["censored"], counted(facts)) == (2, 1, 1)
 
 
-async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are_told(rig, monkeypatch):
+async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are_told(rig, monkeypatch, at_once):
     """Beyond the cap the floor goes on; what becomes visible before it afterwards is counted as late."""
     monkeypatch.setattr("sentinel.core.assignment.HORIZON_CAP", 0.3)
-    monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 1.0)
-    monkeypatch.setattr("sentinel.adapters.task_reader.OVERLAP", 0.1)
     await rig.run()
     add(rig, 3)
     with psycopg.connect(rig.dsn) as holder:
@@ -323,6 +337,7 @@ async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are
             facts = await rig.facts()
             await asyncio.sleep(0.02)
         assert facts["total"] == 3
+    monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 0.5)
     while (facts := await rig.facts())["late_arrivals"] == 0:
         await asyncio.sleep(0.02)
     await rig.settle()
@@ -330,7 +345,7 @@ async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are
     assert facts["total"] == 3
 
 
-async def test_a_change_of_method_counts_nothing_twice(rig):
+async def test_a_change_of_method_counts_nothing_twice(rig, at_once):
     """From one method to the other and back, over the same state."""
     for method in ("cohorts", "tracker", "cohorts"):
         rig.options = rig.configure(method=method)
@@ -340,7 +355,7 @@ async def test_a_change_of_method_counts_nothing_twice(rig):
     assert (facts["within_deadline"], counted(facts)) == (15, 15)
 
 
-async def test_a_change_of_the_deadline_begins_the_histograms_anew(rig):
+async def test_a_change_of_the_deadline_begins_the_histograms_anew(rig, at_once):
     """Buckets of other bounds are not mixed; counts go on."""
     await rig.run()
     add(rig, 5)

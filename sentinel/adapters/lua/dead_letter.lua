@@ -2,6 +2,8 @@
 -- KEYS: the stream, the dead-letter stream. ARGV: group, least idle ms, deliveries to exceed, owner or '', reason, ids.
 -- Gives per id: moved or why not. An entry that was moved is not pending any more, so it is never moved twice.
 local key, place, group = KEYS[1], KEYS[2], ARGV[1]
+-- An acknowledgement of nothing: when it is not permitted, nothing may be copied either.
+run('XACK', key, group, '0-0')
 local verdicts = {}
 for i = 6, #ARGV do
   local verdict, row, fields = judge(key, group, ARGV[i], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4])

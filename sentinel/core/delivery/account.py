@@ -55,6 +55,7 @@ class StreamAccount:
 
     Per poll: `needs_survivors` → `feed` → `list_due` → `ask` → (snapshot with answers) `feed` → `settle`.
     Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began and never go back.
+    `unseen`: at most so many more were published (Redis 6.2).
     `now` and `calls` (deletions, claims) are those of the last snapshot; `touch` moves only these.
     """
 
@@ -74,6 +75,7 @@ class StreamAccount:
     now: float = 0.0
     calls: tuple[int, int] = (0, 0)
     still: bool = False
+    unseen: int = 0
 
     # -- snapshots --------------------------------------------------------------------------------
 
@@ -150,13 +152,14 @@ class StreamAccount:
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
-            self._roll_back(before.added - broken.anchor.rank)
-        self.anchors = [a for a in self.anchors if broken.reason == ROLLBACK and a.rank < broken.anchor.rank]
+            self._roll_back(max(0, before.added - broken.anchor.rank))
+        kept = broken.reason == ROLLBACK and not view.legacy
+        self.anchors = [a for a in self.anchors if kept and a.rank < broken.anchor.rank]
         self.anchors.append(broken.anchor)
         base = broken.anchor
         self.view = StreamView(now=before.now, added=base.rank, length=base.rank, last=base.id)
         self.gap = NOTHING
-        self.removed_seen = 0 if broken.reason == RECREATED else view.removed
+        self.removed_seen = 0 if broken.reason == RECREATED and not view.legacy else view.removed
         for group in self.groups.values():
             group.reopen(base)
             group.gone = True
@@ -171,14 +174,16 @@ class StreamAccount:
     def _advance(self, view: StreamView) -> list[Settlement]:
         before = self.view or EMPTY
         newest = self.anchors[-1]
-        if view.added > newest.rank:
+        grown = view.added > newest.rank or view.unseen > 0
+        if grown:
             self.anchors.append(Anchor(view.last, view.added, view.now))
+        self.unseen += view.unseen
         self.published += max(0, view.added - before.added)
         self.removed += max(0, view.removed - self.removed_seen)
         self.removed_seen = view.removed
         floor = self.gap.lo
         gap = bound_head_gap(view, self.anchors, floor)
-        quiet = (view.deletions, view.claims) == (before.deletions, before.claims)
+        quiet = not view.doubtful and (view.deletions, view.claims) == (before.deletions, before.claims)
         step = Step(before, view, self.anchors, self.gap, gap, self.capability, quiet)
         vanished = {n: g for n, g in self.groups.items() if not g.gone and n not in view.groups}
         settled = self._close_groups(vanished) if vanished else []
@@ -186,8 +191,8 @@ class StreamAccount:
         self.view, self.gap = view, gap
         self.now, self.calls = view.now, (view.deletions, view.claims)
         self.still = self._find_still()
-        if view.added > newest.rank:
-            self._open_cohort(newest, self.anchors[-1])
+        if grown:
+            self._open_cohort(newest, self.anchors[-1], view.unseen)
         self._prune()
         return settled
 
@@ -201,11 +206,11 @@ class StreamAccount:
             if not group.observe(step, now, None if group.fresh else step.before.groups.get(name)) or group.losses:
                 group.count_up(group.settle_account(step.view, step.gap))
 
-    def _open_cohort(self, start: Anchor, end: Anchor) -> None:
+    def _open_cohort(self, start: Anchor, end: Anchor, unseen: int) -> None:
         names = [name for name, group in self.groups.items() if not group.gone]
         pairs = frozenset((name, stage) for name in names for stage in STAGES)
         if pairs:
-            self.cohorts.append(Cohort(start, end, pairs))
+            self.cohorts.append(Cohort(start, end, pairs, unseen))
             self.cohorts = merge_cohorts(self.cohorts, MAX_COHORTS)
 
     def _close_groups(self, groups: Mapping[str, GroupAccount]) -> list[Settlement]:
@@ -232,6 +237,7 @@ class StreamAccount:
             Settlement(
                 name, stage, cohort.start.id, cohort.end.id, cohort.size,
                 unknown, NOTHING, group.losses.lost_in(after, upto), group.losses.dropped_in(after, upto),
+                cohort.unseen,
             )
         )  # fmt: skip
 
@@ -369,14 +375,23 @@ class StreamAccount:
         after, upto = cohort.start.rank, cohort.end.rank
         if self._is_clean(due):
             ends = cohort.start.id, cohort.end.id
-            return Settlement(due.group, due.stage, *ends, upto - after, NOTHING, NOTHING, NOTHING, 0)
+            return Settlement(due.group, due.stage, *ends, upto - after, NOTHING, NOTHING, NOTHING, 0, cohort.unseen)
         waiting = self._count_waiting(due, answers)
         pending = self._count_pending(due, answers) if due.stage == ACK else NOTHING
         room = max(0, cohort.size - waiting.lo - pending.lo)
         lost = group.losses.lost_in(after, upto).clip(0, room)
         dropped = min(group.losses.dropped_in(after, upto), room - lost.lo)
         return Settlement(
-            due.group, due.stage, cohort.start.id, cohort.end.id, cohort.size, waiting, pending, lost, dropped
+            due.group,
+            due.stage,
+            cohort.start.id,
+            cohort.end.id,
+            cohort.size,
+            waiting,
+            pending,
+            lost,
+            dropped,
+            cohort.unseen,
         )
 
     def _count_waiting(self, due: Due, answers: Mapping[Question, Answer]) -> Bounds:
@@ -417,7 +432,7 @@ class StreamAccount:
         if not gone:
             return
         rest = ((cohort, cohort.open - gone.get(id(cohort), _NOBODY)) for cohort in self.cohorts)
-        self.cohorts = [c if len(left) == len(c.open) else Cohort(c.start, c.end, left) for c, left in rest if left]
+        self.cohorts = [c if len(left) == len(c.open) else replace(c, open=left) for c, left in rest if left]
 
     def _prune(self) -> None:
         """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open cohort."""

@@ -30,11 +30,15 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Everything published in (start, end], until every (group, stage) of `open` is settled."""
+    """Everything published in (start, end], until every (group, stage) of `open` is settled.
+
+    `unseen`: at most so many more entries were published in it (Redis 6.2).
+    """
 
     start: Anchor
     end: Anchor
     open: Open
+    unseen: int = 0
 
     @property
     def size(self) -> int:
@@ -44,13 +48,13 @@ class Cohort:
     def dump(self) -> list[Any]:
         """JSON-able document."""
         ends = [[format_id(a.id), a.rank, a.at] for a in (self.start, self.end)]
-        return [*ends, sorted(list(pair) for pair in self.open)]
+        return [*ends, sorted(list(pair) for pair in self.open), *([self.unseen] if self.unseen else [])]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> Cohort:
         """What `dump` gave."""
         start, end = (Anchor(parse_id(entry), rank, at) for entry, rank, at in document[:2])
-        return cls(start, end, frozenset((group, stage) for group, stage in document[2]))
+        return cls(start, end, frozenset((group, stage) for group, stage in document[2]), *document[3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Question:
     upto: Id | None
     cap: int
 
+    @property
+    def counts(self) -> bool:
+        """Whether the answer is a number of the account, so that it must come with its snapshot."""
+        return self.upto is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -90,7 +99,8 @@ class Answer:
 class Settlement:
     """A cohort judged once for one group and stage. The truth of each figure lies in its bounds.
 
-    `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size`.
+    `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size` and `unseen`: at most so
+    many more entries were published, with any fate.
     """
 
     group: str
@@ -102,11 +112,12 @@ class Settlement:
     pending: Bounds
     lost: Bounds
     dropped: int
+    unseen: int = 0
 
     @property
     def clean(self) -> bool:
         """Whether everything is certainly good."""
-        return not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped)
+        return not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped or self.unseen)
 
     @property
     def good(self) -> Bounds:
@@ -121,7 +132,7 @@ class Settlement:
         lo = hi = self.size
         for each in bad:
             lo, hi = lo - each.hi, hi - each.lo
-        return Bounds(max(0, lo), max(0, hi))
+        return Bounds(max(0, lo), max(0, hi) + self.unseen)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -135,7 +146,7 @@ class Settlement:
         for outcome, count in sure.items():
             counts[outcome] = min(count, left)
             left -= counts[outcome]
-        counts["uncertain"] = left
+        counts["uncertain"] = left + self.unseen
         return counts
 
 
@@ -149,7 +160,8 @@ def merge_cohorts(cohorts: list[Cohort], cap: int) -> list[Cohort]:
         if not pairs:
             return cohorts
         shortest = min(pairs, key=lambda n: cohorts[n + 1].end.at - cohorts[n].start.at)
-        merged = replace(cohorts[shortest + 1], start=cohorts[shortest].start)
+        first, second = cohorts[shortest : shortest + 2]
+        merged = replace(second, start=first.start, unseen=first.unseen + second.unseen)
         cohorts = [*cohorts[:shortest], merged, *cohorts[shortest + 2 :]]
     return cohorts
 

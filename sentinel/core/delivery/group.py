@@ -203,7 +203,7 @@ class GroupAccount:
         after = self._find_oldest_open(step, before, high_before)
         upto = self.high_rank.hi
         count = before.pending + max(0, upto - high_before.lo)
-        if step.view.deletions != step.before.deletions or now.consumers < before.consumers:
+        if step.view.doubtful or step.view.deletions != step.before.deletions or now.consumers < before.consumers:
             self.losses.add_drop(after, upto, count)
         elif step.view.claims != step.before.claims:
             reach = max(step.gap.hi, step.rank(step.view.max_deleted).hi)

@@ -12,6 +12,7 @@ RECREATED = "recreated"
 ROLLBACK = "rollback"
 XSETID = "xsetid"
 GONE = "gone"
+UNCOUNTED = "more happened between two looks than can be counted on this server"
 REASONS = (RECREATED, ROLLBACK, XSETID, GONE)
 
 
@@ -26,6 +27,8 @@ class Break:
 
 def find_sign(before: StreamView, view: StreamView) -> str:
     """The sign that a stream isn't the continuation of what was seen before; empty when it may be."""
+    if not view.counted:
+        return "last-generated-id went back" if view.last < before.last else UNCOUNTED
     return _find_counter_sign(before, view) or _find_head_sign(before, view) or _find_setid_sign(before, view)
 
 
@@ -56,6 +59,8 @@ def _find_head_sign(before: StreamView, view: StreamView) -> str:
 
 
 def _find_setid_sign(before: StreamView, view: StreamView) -> str:
+    if view.unseen:
+        return ""
     if (view.added == before.added) != (view.last == before.last):
         return "entries-added and last-generated-id moved apart (XSETID)"
     return ""
@@ -76,6 +81,9 @@ def judge_break(
         sign = "the newest known entry is missing"
     if not sign:
         return None
+    if view.legacy:
+        reason = ROLLBACK if view.last < before.last else RECREATED
+        return Break(reason, sign, Anchor(view.last, view.added, view.now))
     if _is_renumbered(before, view, anchors, survivors or set()):
         return Break(XSETID, sign, Anchor(view.last, view.added, view.now))
     kept = _find_ancestor(before, view, anchors, survivors or set())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from sentinel.core.delivery.account import StreamAccount
 from sentinel.core.delivery.cohort import Cohort, Deadlines, Open
-from sentinel.core.delivery.group import GroupAccount
+from sentinel.core.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
+from sentinel.core.delivery.lineage import REASONS
 from sentinel.core.delivery.loss import Losses
 from sentinel.core.delivery.stream import (
+    NOTHING,
     Anchor,
     Bounds,
     Capability,
@@ -34,6 +37,7 @@ def dump_account(account: StreamAccount) -> dict[str, Any]:
         "resets": dict(account.resets),
         "now": account.now,
         "calls": list(account.calls),
+        "unseen": account.unseen,
     }
 
 
@@ -48,12 +52,14 @@ def write_account(account: StreamAccount) -> str:
         f'"view":{"null" if view is None else _write_view(view)},"gap":[{account.gap.lo},{account.gap.hi}],'
         f'"present":{"true" if account.present else "false"},'
         f'"totals":[{account.published},{account.removed},{account.removed_seen},{account.rolled_back}],'
-        f'"resets":{_write_counts(account.resets)},"now":{account.now!r},"calls":[{account.calls[0]},{account.calls[1]}]}}'
+        f'"resets":{_RESETS % tuple(map(account.resets.__getitem__, REASONS))},"now":{account.now!r},'
+        f'"calls":[{account.calls[0]},{account.calls[1]}],"unseen":{account.unseen}}}'
     )
 
 
 def _write_cohort(cohort: Cohort) -> str:
-    return f"[{cohort.start.text},{cohort.end.text},{_write_open(cohort.open)}]"
+    unseen = f",{cohort.unseen}" if cohort.unseen else ""
+    return f"[{cohort.start.text},{cohort.end.text},{_write_open(cohort.open)}{unseen}]"
 
 
 @lru_cache(maxsize=1024)
@@ -67,33 +73,51 @@ def _quote(name: str) -> str:
     return json.dumps(name)
 
 
-def _write_counts(counts: dict[str, int]) -> str:
-    return "{" + ",".join([f'"{name}":{count}' for name, count in counts.items()]) + "}"
-
-
 def _write_group(group: GroupAccount) -> str:
     """As `GroupAccount.dump`; its rare parts by that very way."""
-    losses = _NO_LOSSES if group.losses == _NOTHING_LOST else json.dumps(group.losses.dump(), separators=(",", ":"))
-    bounds = ",".join(
-        [
-            f"[{b.lo},{b.hi}]"
-            for b in (group.position, group.high_rank, group.waiting, group.pending, group.closed.lost)
-        ]
+    losses = group.losses
+    known = not losses and losses.past == NOTHING and not losses.past_dropped
+    ledger = _NO_LOSSES if known else json.dumps(losses.dump(), separators=(",", ":"))
+    position, high, waiting, pending, lost = (
+        group.position,
+        group.high_rank,
+        group.waiting,
+        group.pending,
+        group.closed.lost,
     )
-    fresh, gone = "true" if group.fresh else "false", "true" if group.gone else "false"
-    unaccounted = "null" if group.unaccounted is None else group.unaccounted
-    counted = group.counted
-    return (
-        f'{{"base":{group.base.text},"delivered":"{group.delivered[0]}-{group.delivered[1]}",'
-        f'"high":"{group.high[0]}-{group.high[1]}","bounds":[{bounds}],"unaccounted":{unaccounted},"losses":{losses},'
-        f'"closed":[{group.closed.published},{group.closed.dropped}],"settled":{_write_counts(group.settled)},'
-        f'"reached":{_write_counts(group.reached)},"counted":[{counted[0]},{counted[1]},{counted[2]}],'
-        f'"flags":[{fresh},{gone}],"ended":{group.ended!r}}}'
+    return _GROUP % (
+        group.base.text,
+        *group.delivered,
+        *group.high,
+        *(position.lo, position.hi, high.lo, high.hi, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi),
+        "null" if group.unaccounted is None else group.unaccounted,
+        ledger,
+        group.closed.published,
+        group.closed.dropped,
+        *map(group.settled.__getitem__, OUTCOMES),
+        *map(group.reached.__getitem__, DELIVERY_OUTCOMES),
+        *group.counted,
+        _TRUTH[group.fresh],
+        _TRUTH[group.gone],
+        group.ended,
     )
 
 
-_NOTHING_LOST = Losses()
-_NO_LOSSES = json.dumps(_NOTHING_LOST.dump(), separators=(",", ":"))
+def _counts(names: Sequence[str]) -> str:
+    return "{" + ",".join(f'"{name}":%d' for name in names) + "}"
+
+
+_TRUTH = ("false", "true")
+_NO_LOSSES = json.dumps(Losses().dump(), separators=(",", ":"))
+_GROUP = (
+    '{"base":%s,"delivered":"%d-%d","high":"%d-%d","bounds":[[%d,%d],[%d,%d],[%d,%d],[%d,%d],[%d,%d]],'
+    '"unaccounted":%s,"losses":%s,"closed":[%d,%d],"settled":'
+    + _counts(OUTCOMES)
+    + ',"reached":'
+    + _counts(DELIVERY_OUTCOMES)
+    + ',"counted":[%d,%d,%d],"flags":[%s,%s],"ended":%r}'
+)
+_RESETS = _counts(REASONS)
 
 
 def _write_view(view: StreamView) -> str:
@@ -131,6 +155,7 @@ def load_account(document: dict[str, Any], deadlines: Deadlines, capability: Cap
         rolled_back,
         dict(document["resets"]),
         now=document.get("now") or (view.now if view else 0.0),
+        unseen=document["unseen"],
         calls=(deletions, claims),
     )
 

@@ -97,6 +97,9 @@ class StreamView:
     `deletions` and `claims` only rise: a change since the last view says that a DELCONSUMER (or a claim, which
     drops entries without payload) may have happened anywhere on the server in between. `entry_bytes` is the size
     of the newest entry.
+
+    `legacy` servers don't say `added`, it is counted (legacy.py): at most `unseen` more entries were published and
+    removed since the view before; `doubtful`: it may be another stream of that name; not `counted`: nothing is known.
     """
 
     now: float
@@ -109,6 +112,10 @@ class StreamView:
     deletions: int = 0
     claims: int = 0
     entry_bytes: int = 0
+    legacy: bool = False
+    unseen: int = 0
+    doubtful: bool = False
+    counted: bool = True
 
     @property
     def removed(self) -> int:

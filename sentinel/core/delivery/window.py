@@ -25,7 +25,7 @@ def tally(at: float, settlements: Sequence[Settlement], lost: int = 0, breaks: S
     """Sum up one run."""
     acked = [each for each in settlements if each.stage == ACK]
     good = sum((each.good for each in acked), start=Bounds(0, 0))
-    return Tally(at, sum(each.size for each in acked), good, lost, tuple(breaks))
+    return Tally(at, sum(each.size + each.unseen for each in acked), good, lost, tuple(breaks))
 
 
 @dataclass(slots=True)

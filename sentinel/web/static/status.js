@@ -56,6 +56,11 @@ function incidentCard(item) {
   const found = item.check ? ", found by " + item.check : "";
   card.append(what, make("p", "", item.summary), make("p", "soft", "Root cause: " + item.root_cause + found));
   if (item.why) card.append(make("p", "why", item.why));
+  if (item.runbook) {
+    const runbook = make("p", "soft", "Runbook: ");
+    runbook.append(make("code", "", "sentinel runbook run " + item.runbook));
+    card.append(runbook);
+  }
   return card;
 }
 

@@ -7,7 +7,7 @@ import pytest
 from sentinel.adapters import redis_stream as rs
 from sentinel.adapters.stream_reader import DropWatch
 from sentinel.core.delivery import Question
-from sentinel.errors import NotMeasurable, SubjectError
+from sentinel.errors import SubjectError
 
 STREAM = [
     b"length", 2, b"last-generated-id", b"5-1", b"max-deleted-entry-id", b"0-0", b"entries-added", 7,
@@ -27,11 +27,13 @@ def test_snapshot_is_read_from_raw_replies():
     assert (group.pending, group.lag, group.entries_read, group.oldest_pending) == (3, 1, None, (3, 0))
 
 
-def test_server_without_entries_added_is_too_old():
-    """Redis 6.2 can't be measured, and the message says what is needed."""
-    old = STREAM[:4]
-    with pytest.raises(NotMeasurable, match=r"Redis 7\.0"):
-        rs.parse_snapshot([[b"1", b"0"], old, []], [])
+def test_server_without_entries_added_is_legacy():
+    """Redis 6.2: what it does not tell is marked as unknown, the first live id comes from the entry itself."""
+    old = [b"length", 2, b"last-generated-id", b"5-1", b"first-entry", [b"4-0", [b"f", b"v"]]]
+    view = rs.parse_snapshot([[b"1", b"0"], old, []], [])
+    assert (view.legacy, view.added, view.first, view.last) == (True, -1, (4, 0), (5, 1))
+    old[-1] = None
+    assert rs.parse_snapshot([[b"1", b"0"], old, []], []).first == (0, 0)
 
 
 def test_error_of_the_stream_is_raised():
@@ -48,11 +50,12 @@ def test_error_of_the_stream_is_raised():
         (4, 3, 7, "rank", (True, False)),
         (7, 3, 7, "rank-b", (True, False)),
         (7, None, None, "unknown", (False, False)),
+        (None, None, "absent", "no counters", (False, False)),
     ],
 )
 def test_families_are_told_apart(behind, after, read, family, trusted):
     """The table of measurement.md §1.2, by behaviour."""
-    found = rs.judge_capability({"lag": behind}, {"lag": after, "entries-read": read})
+    found = rs.judge_capability({"lag": behind}, {"lag": after} | ({} if read == "absent" else {"entries-read": read}))
     assert (found.family, (found.lag_exact, found.reads_counted)) == (family, trusted)
 
 

@@ -7,28 +7,30 @@ import json
 import pytest
 
 from sentinel.core.flow_history import OTHER, History, Look
+from sentinel.core.flow_memory import Packer, load_flows
 from sentinel.core.stall import (
+    Memory,
     Order,
     Sight,
-    age_in_status,
     compare,
     first_look,
+    in_status_since,
     is_true,
     read_number,
     read_progress,
 )
 
 
-def sights(n, status="active", now=0.0):
-    return [Sight(f"f{i}", "t", status, now) for i in range(n)]
+def sights(n, status="active"):
+    return [Sight(f"f{i}", "t", status) for i in range(n)]
 
 
 def test_stays_are_known_only_from_their_beginning():
     """A flow that was there before sentinel has no stay; one that came between two looks has an upper bound."""
     history = History()
     history.look("flows", Look(0.0, sights(1)), Order())
-    history.look("flows", Look(10.0, [*sights(1, now=10.0), Sight("new", "t", "active", 10.0)]), Order())
-    over = [Sight("f0", "t", "done", 30.0), Sight("new", "t", "done", 30.0)]
+    history.look("flows", Look(10.0, [*sights(1), Sight("new", "t", "active")]), Order())
+    over = [Sight("f0", "t", "done"), Sight("new", "t", "done")]
     history.look("flows", Look(30.0, [], over), Order())
     assert history.observed["t", "active"].total == 1
     assert history.observed["t", "active"].sum == 30
@@ -39,8 +41,8 @@ def test_rows_that_are_deleted_have_left_their_status():
     """A platform that deletes what is done: a transition, a stay, and no blocked passage."""
     history = History()
     history.look("flows", Look(0.0, []), Order())
-    history.look("flows", Look(10.0, sights(2, now=10.0)), Order())
-    history.look("flows", Look(20.0, sights(1, now=20.0)), Order())
+    history.look("flows", Look(10.0, sights(2)), Order())
+    history.look("flows", Look(20.0, sights(1)), Order())
     assert history.transitions == {("t", "_new_", "active"): 2, ("t", "active", "_deleted_"): 1}
     assert history.observed["t", "active"].total == 1
     assert ("t", "active") not in history.passages
@@ -52,7 +54,7 @@ def test_after_an_incomplete_look_nothing_new_has_entered():
     """A flow beyond the bound of the last look may be old: no entry, no stay."""
     history = History()
     history.look("flows", Look(0.0, sights(1), saw_all=False), Order())
-    history.look("flows", Look(10.0, sights(2, now=10.0)), Order())
+    history.look("flows", Look(10.0, sights(2)), Order())
     assert history.transitions == {}
     assert history.tables["flows"].flows["f1"].entered is None
 
@@ -61,7 +63,7 @@ def test_a_stay_does_not_begin_before_creation():
     """Created 2 s ago, the look before was 10 s ago: entered at most 2 s ago."""
     history = History()
     history.look("flows", Look(0.0, []), Order())
-    history.look("flows", Look(10.0, [Sight("a", "t", "active", 10.0, created_age=2.0)]), Order())
+    history.look("flows", Look(10.0, [Sight("a", "t", "active", created=8.0)]), Order())
     assert history.tables["flows"].flows["a"].entered == 8.0
 
 
@@ -69,7 +71,7 @@ def test_labels_and_transitions_are_bounded():
     """50 pairs, 200 transitions, 50 types; the rest is `_other_`, and nothing is lost from the sums."""
     history = History()
     history.look("flows", Look(0.0, []), Order())
-    many = [Sight(f"f{i}", f"type {i}", f"status {i}", 1.0) for i in range(300)]
+    many = [Sight(f"f{i}", f"type {i}", f"status {i}") for i in range(300)]
     history.look("flows", Look(1.0, many), Order())
     assert len(history.pairs) == 50
     assert len(history.transitions) == 201
@@ -82,8 +84,8 @@ def test_everything_survives_json():
     """A history that was written and read is the same."""
     history = History()
     history.look("flows", Look(0.0, []), Order())
-    history.look("flows", Look(1.0, sights(3, now=1.0)), Order())
-    history.look("flows", Look(2.0, sights(2, now=2.0), [Sight("f2", "t", "done", 2.0)]), Order())
+    history.look("flows", Look(1.0, sights(3)), Order())
+    history.look("flows", Look(2.0, sights(2), [Sight("f2", "t", "done")]), Order())
     history.settle({("t", "active")}, 2.0)
     history.confirm({("a", "b"): 0.0}, 60.0, 2.0)
     document = json.loads(json.dumps(history.dump()))
@@ -100,43 +102,100 @@ def test_a_suspicion_must_last_without_a_break():
 
 
 @pytest.mark.parametrize(
-    ("sight", "trust", "age"),
+    ("sight", "trust", "since"),
     [
-        (Sight("a", "t", "new", 100.0, created_age=70.0, changed_age=5.0), True, 70.0),
-        (Sight("a", "t", "active", 100.0, created_age=70.0, changed_age=50.0), True, 50.0),
-        (Sight("a", "t", "active", 100.0, created_age=70.0, changed_age=50.0), False, 10.0),
-        (Sight("a", "t", "active", 100.0, changed_age=5.0, status_age=33.0), True, 33.0),
-        (Sight("a", "t", "active", 100.0, changed_age=-7200.0, status_age=-7200.0), True, 10.0),
-        (Sight("a", "t", "new", 100.0, created_age=-7200.0), True, 10.0),
+        (Sight("a", "t", "new", created=30.0, changed=95.0), True, 30.0),
+        (Sight("a", "t", "active", created=30.0, changed=50.0), True, 50.0),
+        (Sight("a", "t", "active", created=30.0, changed=50.0), False, 90.0),
+        (Sight("a", "t", "active", changed=95.0, entered=67.0), True, 67.0),
+        (Sight("a", "t", "active", changed=7300.0, entered=7300.0), True, 90.0),
+        (Sight("a", "t", "new", created=7300.0), True, 90.0),
     ],
 )
-def test_age_in_status(sight, trust, age):
-    """Exact by its column and in the initial status, else the longest lower bound; a future instant proves nothing."""
-    memory = first_look(Sight("a", "t", sight.status, 90.0), Order(), None)
-    assert age_in_status(sight, memory, "new", trust_changed=trust) == age
+def test_in_status_since(sight, trust, since):
+    """Exact by its column and in the initial status, else the earliest bound; a future instant proves nothing."""
+    memory = first_look(Sight("a", "t", sight.status), Order(), None, 90.0)
+    assert in_status_since(sight, memory, "new", 100.0, trust_changed=trust) == since
 
 
 def test_change_of_value_is_what_moves():
     """updated_at alone moves nothing; phase, counters, flags, progress do."""
-    first = Sight("a", "t", "active", 0.0, progress=1.0, counters=("1",), flags=(False,), phase="x")
-    memory = first_look(first, Order(), None)
-    touched, _ = compare(
-        memory, Sight("a", "t", "active", 9.0, None, 0.0, None, 1.0, "x", ("1",), (False,)), Order(), 0
-    )
+    values = {"progress": 1.0, "counters": ("1",), "flags": (False,), "phase": "x"}
+    memory = first_look(Sight("a", "t", "active", **values), Order(), None, 0.0)
+    touched, _ = compare(memory, Sight("a", "t", "active", changed=9.0, **values), Order(), 0.0, 9.0)
     assert touched.moved == 0.0
     for change in ({"progress": 2.0}, {"counters": ("2",)}, {"flags": (True,)}, {"phase": "y"}):
-        values = {"progress": 1.0, "counters": ("1",), "flags": (False,), "phase": "x"} | change
-        assert compare(memory, Sight("a", "t", "active", 9.0, **values), Order(), 0)[0].moved == 9.0
+        moved, _ = compare(memory, Sight("a", "t", "active", **(values | change)), Order(), 0.0, 9.0)
+        assert moved.moved == 9.0
 
 
 def test_a_regression_is_one_event():
     """Falling is counted once, not at every look after it."""
     order = Order({"new": 0, "active": 1})
-    memory = first_look(Sight("a", "t", "active", 0.0, progress=50.0), order, None)
-    memory, change = compare(memory, Sight("a", "t", "new", 1.0, progress=20.0), order, 0.0)
+    memory = first_look(Sight("a", "t", "active", progress=50.0), order, None, 0.0)
+    memory, change = compare(memory, Sight("a", "t", "new", progress=20.0), order, 0.0, 1.0)
     assert change.regressions == ("progress", "status")
-    _, change = compare(memory, Sight("a", "t", "new", 2.0, progress=20.0), order, 1.0)
+    _, change = compare(memory, Sight("a", "t", "new", progress=20.0), order, 1.0, 2.0)
     assert change.regressions == ()
+
+
+ODD = ["a b", "new\nline", "back\\slash\\n", "\\", "=", "-", "", "ü \t x"]
+
+
+def test_every_memory_survives_as_text():
+    """Odd ids, unknown values, ranks, fractions: what was packed comes back, to the millisecond."""
+    memories = {
+        key: Memory("active", 1e9 + n, 1e9 - n, n / 3, 1e9 + 2 * n, Sight(key, "t", "s").mark, n / 2, n, -1, 0, 1, "t")
+        for n, key in enumerate(ODD)
+    }
+    memories["plain"] = Memory("new", 1e9 + 0.125, None, None, 1e9 + 0.125, Sight("x", "t", "s").mark)
+    document = json.loads(json.dumps(Packer().dump(memories, 1e9 + 5)))
+    assert load_flows(document) == memories
+    assert load_flows(Packer().dump({}, 1e9)) == {}
+
+
+def test_only_what_changed_is_packed_again():
+    """The line of an unchanged memory is the same object, and one that is gone is forgotten."""
+    packer, mark = Packer(), Sight("x", "t", "s").mark
+    memories = {key: Memory("active", 1e9, None, None, 1e9, mark) for key in ("a", "b", "c")}
+    packer.dump(memories, 1e9)
+    before = dict(packer.lines)
+    memories["b"] = Memory("active", 1e9, None, 5.0, 1e9 + 9, mark)
+    del memories["c"]
+    packer.dump(memories, 1e9 + 9)
+    assert packer.lines["a"] is before["a"]
+    assert packer.lines["b"] is not before["b"]
+    assert packer.lines.keys() == {"a", "b"}
+
+
+def test_documents_of_older_versions_are_read():
+    """Lists by flow and by bucket, as they were dumped before: the same memory, the same limits."""
+    mark = Sight("a", "t", "active").mark
+    old = {
+        "tables": {
+            "flows": {
+                "flows": {"a": ["active", 5.0, 4.0, 10.0, 6.0, mark, 20.0, 1, -1, 0, -1, "t"]},
+                "looked": 9.0, "saw_all": True, "changed_is_kept": True,
+            }
+        },
+        "sketches": [[["t", "active"], [[20, [[48, 60], [50, 2]]]]]],
+    }  # fmt: skip
+    history = History(json.loads(json.dumps(old)))
+    assert history.tables["flows"].flows == {"a": Memory("active", 5.0, 4.0, 10.0, 6.0, mark, 20.0, 1, -1, 0, -1, "t")}
+    assert history.sketches["t", "active"].days == {20: {48: 60, 50: 2}}
+    again = History(json.loads(json.dumps(history.dump())))
+    assert again.tables["flows"].flows == history.tables["flows"].flows
+    assert again.sketches["t", "active"].days == {20: {48: 60, 50: 2}}
+
+
+@pytest.mark.parametrize(
+    "flows", [[], [1.0], [0.0, [["t", "s", "1 2 3"]]], [0.0, [["t", "s", "x = = AAAA - = - id"]]], "", 5]
+)
+def test_a_document_that_is_none_is_refused(flows):
+    """It raises what the daemon sets aside: never a half-read memory."""
+    past = {"flows": flows, "looked": 9.0, "saw_all": True, "changed_is_kept": True}
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        History({"tables": {"flows": past}})
 
 
 def test_values_as_people_store_them():

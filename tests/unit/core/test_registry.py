@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinel.core.capability import Demand, read_capabilities
+from sentinel.core.pulse import Pulse
 from sentinel.core.registration import (
     Agent,
     Arrivals,
@@ -21,7 +22,6 @@ from sentinel.core.registry import (
     Confirmation,
     Consumer,
     Listeners,
-    Pulse,
     Rules,
     Suspect,
     Vitals,
@@ -58,7 +58,9 @@ def house(agents=(), beats=None, consumers=None, waiting=None, before=None, unju
 
 
 def found(census):
-    return {kind: set(names) for kind, names in find_suspects(census, RULES).items() if names}
+    return {
+        kind: set(names) for kind, names in find_suspects(census, RULES, Pulse().see(census, RULES)).items() if names
+    }
 
 
 def active(name, *capabilities, **facts):
@@ -304,7 +306,7 @@ def test_orphans_and_uncovered_count_tasks():
 def test_only_sleeping_agents_would_cover_it():
     """An uncovered demand names who could take it, if it were awake."""
     census = house([A, Agent("z", "sleeping", capabilities=frozenset({"y"}))], demands=[Demand(frozenset({"y"}), 2)])
-    suspects = find_suspects(census, RULES)
+    suspects = find_suspects(census, RULES, Pulse().see(census, RULES))
     assert sample_names(suspects["uncovered"]) == ["y (only asleep: z)"]
 
 

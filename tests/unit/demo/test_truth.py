@@ -12,7 +12,7 @@ import pytest
 
 from sentinel.demo.chaos import ACTIONS, find_scenario, load_scenarios
 from sentinel.demo.ledger import Ledger, read_ledgers
-from sentinel.demo.truth import Look, assignment, decide, delivery, follow, gather_tasks
+from sentinel.demo.truth import Look, add_pings, assignment, decide, delivery, follow, gather_tasks
 from sentinel.errors import UsageError
 
 STREAM, GROUP = "agent_messages:a", "group_a"
@@ -22,6 +22,17 @@ ALWAYS = (float("-inf"), float("inf"))
 def ids(count: int) -> list[tuple[str, str]]:
     """Publication and stream id of `count` entries published at 1, 2, 3 … s."""
     return [(f"p#{n}", f"{n}000-0") for n in range(1, count + 1)]
+
+
+def test_pings_of_the_monitor_are_messages() -> None:
+    """One that waits is published and waiting, one that was read is counted by its reader; strangers stay foreign."""
+    records = [received(("sentinel#a:1", "1000-0")), *acked(("sentinel#a:1", "1000-0"), 1.0, 1.1)]
+    live = {"sentinel#a:1": (STREAM, "1000-0"), "sentinel#a:2": (STREAM, "2000-0"), "?3000-0": (STREAM, "3000-0")}
+    look, fates = Look(live, frozenset()), follow(records)
+    add_pings(fates, look)
+    decide(fates, fates, look)
+    found = delivery(fates, look, 2.0, 0.0, ALWAYS)
+    assert (found["published"], found["acknowledged"], found["waiting"], found["foreign"]) == (2, 1, 1, 1)
 
 
 def published(count: int) -> list[dict[str, Any]]:

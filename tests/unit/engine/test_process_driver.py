@@ -15,6 +15,7 @@ import pytest
 from sentinel.adapters import process as adapter
 from sentinel.adapters.process import adopt, find_marked, read_start_id, spawn
 from sentinel.core.model import Component, RestartPolicy
+from sentinel.remediation import Observation
 from sentinel.remediation.process import ProcessDriver, ProcessOptions
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
@@ -312,3 +313,63 @@ async def test_no_descriptor_is_lost_over_many_restarts(drivers):
         if i == 0:
             before = _descriptors()
     assert _descriptors() == before
+
+
+async def test_observe(drivers):
+    """Its pidfd tells: runs, or how it ended."""
+    driver = drivers()
+    assert await driver.observe() == Observation(False, detail="process does not run")
+    await driver.start()
+    pid = driver.pid
+    assert await driver.observe() == Observation(True, driver.start_id, pid, f"runs (pid {pid})")
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: driver.how_ended)
+    assert await driver.observe() == Observation(False, detail="process killed by SIGKILL")
+
+
+async def test_restart(drivers):
+    """Stopped, then started: another process, another start id, and no end is told."""
+    driver = drivers()
+    told = []
+    driver.watch(told.append)
+    await driver.start()
+    pid, start_id = driver.pid, driver.start_id
+    outcome = await driver.restart("7/1")
+    assert (outcome.word, outcome.start_id) == ("done", driver.start_id)
+    assert (driver.pid != pid, driver.start_id != start_id, alive(pid), told) == (True, True, False, [])
+
+
+async def test_what_does_not_stop_is_not_started_a_second_time(drivers):
+    """F6: it ignores TERM and is not kill_safe: the restart failed, and exactly one of it runs."""
+    driver = drivers(STUBBORN, stop_timeout=0.2)
+    await driver.start()
+    await until(drivers.output)
+    pid = driver.pid
+    outcome = await driver.restart("7/1")
+    assert (outcome.word, driver.pid, alive(pid)) == ("failed", pid, True)
+    assert drivers.output() == "ready\n"
+
+
+@pytest.mark.parametrize("name", ["HUP", "USR1", "USR2"])
+async def test_reload_is_a_signal(drivers, name):
+    """The one that is configured, to exactly this process, which goes on."""
+    driver = drivers(f"trap 'echo got' {name}; echo ready; while :; do sleep 0.05; done", reload_signal=name)
+    assert "reload" in driver.actions
+    await driver.start()
+    await until(drivers.output)
+    pid = driver.pid
+    outcome = await driver.reload("7/1")
+    assert (outcome.word, outcome.detail, outcome.start_id) == ("done", f"sent SIG{name} (pid {pid})", driver.start_id)
+    await until(lambda: drivers.output() == "ready\ngot\n")
+    assert driver.pid == pid
+
+
+async def test_reload_is_refused(drivers):
+    """Without a signal for it, any would end the process; what does not run can't reload."""
+    driver = drivers()
+    assert "reload" not in driver.actions
+    await driver.start()
+    assert (await driver.reload()).detail.startswith("refused: no reload_signal is configured")
+    assert alive(driver.pid)
+    ended = drivers("true", reload_signal="HUP")
+    assert (await ended.reload()).detail == "does not run: nothing to reload"

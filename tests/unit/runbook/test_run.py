@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,7 +102,16 @@ async def test_everything_runs_in_order(write_book: Write, tmp_path: Path) -> No
     """A real run does every step once, in order, and writes it down."""
     hands = Recorder()
     transcript = await run(write_book(ALL % (tmp_path / "touched")), hands)
-    assert hands.asked == ["check p", "check c", "sql db", "redis PING", "permit d", "permit e", "action halt {}", "check v"]
+    assert hands.asked == [
+        "check p",
+        "check c",
+        "sql db",
+        "redis PING",
+        "permit d",
+        "permit e",
+        "action halt {}",
+        "check v",
+    ]
     assert (tmp_path / "touched").exists()
     assert transcript.outcome == "done"
     assert json.loads(json.dumps(to_json(transcript)))["records"][4]["outcome"] == "done"
@@ -272,7 +280,7 @@ async def test_dropped_output_takes_no_memory() -> None:
     stream, kept = asyncio.StreamReader(), bytearray()
     stream.feed_data(b"y" * (10 * MAX_OUTPUT))
     stream.feed_eof()
-    await _read(SimpleNamespace(stdout=stream), kept)  # type: ignore[arg-type]
+    await _read(stream, kept)
     assert len(kept) == MAX_OUTPUT + 1
     assert stream.at_eof()
 

@@ -1,0 +1,77 @@
+"""The two steps of a cleaning by hand: through the daemon when one runs, else here under the same guards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sentinel.app.cleaning import clean_orders
+from sentinel.app.hands import actor, give_order, is_halted, is_running
+from sentinel.app.wiring import make_client
+from sentinel.config import Configuration
+from sentinel.core.model import Order
+from sentinel.engine.clock import SteadyClock
+from sentinel.engine.housekeeper import Housekeeper
+from sentinel.errors import ActionRefused
+from sentinel.metrics import Metrics
+from sentinel.store.sqlite import SqliteStore
+
+T = TypeVar("T")
+
+
+async def order_cleaning(
+    configuration: Configuration | None,
+    folder: Path,
+    store: SqliteStore,
+    kind: str,
+    subject: str,
+    payload: dict[str, Any],
+) -> dict[str, Any]:
+    """Plan or apply: through the daemon when one runs, else here under the same guards. Raises ActionRefused."""
+    payload = {**payload, "by": actor()}
+    if is_running(store):
+        outcome = await give_order(store, kind, subject, payload)
+    elif configuration is None:
+        raise ActionRefused("no daemon runs here, and the configuration can't be read", "name it with --config")
+    else:
+        async with _own_housekeeper(configuration, folder, store) as housekeeper:
+            outcome = await clean_orders(housekeeper)[kind](Order(kind, "", subject, payload))
+    return _read_answer(outcome)
+
+
+def _read_answer(outcome: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(outcome)
+    except ValueError:
+        raise ActionRefused(outcome) from None
+    if "refused" in document:
+        error = ActionRefused(document["refused"], document["remedy"])
+        error.exit_code = document["exit_code"]
+        raise error
+    return document
+
+
+@asynccontextmanager
+async def _own_housekeeper(
+    configuration: Configuration, folder: Path, store: SqliteStore
+) -> AsyncIterator[Housekeeper]:
+    async def call(function: Callable[[], T]) -> T:
+        return function()
+
+    def may_act() -> str:
+        if is_halted(folder):
+            return "halted: `sentinel resume` allows actions again"
+        return "" if configuration.actions_enabled else "actions are not enabled (`actions: {enabled: true}`)"
+
+    wanted = {chore.resource for chore in configuration.chores}
+    clients = {name: make_client(configuration.resources[name]) for name in wanted}
+    housekeeper = Housekeeper(store, call, clients, Metrics(), SteadyClock().moment, may_act)
+    housekeeper.configure(configuration.chores)
+    try:
+        yield housekeeper
+    finally:
+        for client in clients.values():
+            await client.close()

@@ -1,0 +1,71 @@
+"""Housekeeping in the daemon: chores on its calendar, plans and applies as orders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, timedelta
+from zoneinfo import ZoneInfo
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from sentinel.app.wiring import utcnow
+from sentinel.core.housekeeping import Chore, CleanPlan
+from sentinel.core.model import Order
+from sentinel.core.schedule import phase
+from sentinel.engine.housekeeper import Housekeeper
+from sentinel.errors import SentinelError
+from sentinel.store.document import to_json
+from sentinel.store.plans import ChoreRun
+
+PLAN, APPLY = "clean plan", "clean apply"
+_JOB = "chore-"
+BUSY = "an action on a component is running: try again when it has ended"
+
+
+def schedule_chores(calendar: AsyncIOScheduler, housekeeper: Housekeeper, chores: Sequence[Chore]) -> None:
+    """Put the chores of a configuration on the calendar, in place of those that were."""
+    before = {name: (c.every, c.cron, c.timezone) for name, c in housekeeper.chores.items()}
+    housekeeper.configure(chores)
+    after = {c.name: (c.every, c.cron, c.timezone) for c in chores}
+    for job in calendar.get_jobs():
+        name = job.id.removeprefix(_JOB)
+        if name != job.id and after.get(name) != before.get(name):
+            job.remove()
+    for chore in chores:
+        trigger = _trigger_of(chore)
+        if trigger is not None and calendar.get_job(_JOB + chore.name) is None:
+            calendar.add_job(housekeeper.run, trigger, args=[chore.name], id=_JOB + chore.name)
+
+
+def _trigger_of(chore: Chore) -> BaseTrigger | None:
+    """`every` begins at the chore's own place in its interval, so that not all of them come together."""
+    if chore.cron is not None:
+        return CronTrigger.from_crontab(chore.cron, timezone=ZoneInfo(chore.timezone))
+    if chore.every is None:
+        return None
+    start = utcnow() + timedelta(seconds=phase(chore.name) * chore.every)
+    return IntervalTrigger(seconds=chore.every, start_date=start, timezone=UTC)
+
+
+def clean_orders(housekeeper: Housekeeper) -> Mapping[str, Callable[[Order], Awaitable[str]]]:
+    """What may be ordered of a daemon; the outcome is a JSON document."""
+
+    async def plan(order: Order) -> str:
+        parameters, by = order.payload.get("parameters", {}), str(order.payload.get("by", ""))
+        return await _answer(housekeeper.plan(order.subject, parameters, by))
+
+    async def apply(order: Order) -> str:
+        return await _answer(housekeeper.apply(order.subject, str(order.payload.get("by", ""))))
+
+    return {PLAN: plan, APPLY: apply}
+
+
+async def _answer(work: Awaitable[CleanPlan | ChoreRun]) -> str:
+    try:
+        return json.dumps(to_json(await work))
+    except SentinelError as error:
+        return json.dumps({"refused": error.message, "remedy": error.guidance, "exit_code": error.exit_code})

@@ -1,0 +1,57 @@
+"""Fairness between tenants: indices, and who is starved."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentinel.core.fairness import Spread, TenantWait, decide_fairness
+
+
+def spread(*waits):
+    """Tenants by (p90, mean, tasks)."""
+    found = [TenantWait(f"t{i}", p90, mean, n, 0) for i, (p90, mean, n) in enumerate(waits)]
+    return Spread(
+        len(found),
+        sum(w.tasks for w in found),
+        min((w.p90 for w in found), default=0.0),
+        sum(w.mean * w.tasks for w in found),
+        sum(w.mean for w in found),
+        sum(w.mean**2 for w in found),
+        sorted(found, key=lambda w: -w.p90),
+    )
+
+
+def test_equal_waits_are_fair():
+    """Ratio and index are 1, nobody is named."""
+    equal = spread((0.1, 0.1, 30), (0.1, 0.1, 500), (0.1, 0.1, 20))
+    assert (equal.ratio, equal.jain) == (1.0, pytest.approx(1.0))
+    assert decide_fairness(equal, 10.0) == ""
+
+
+def test_one_starved_tenant_is_named_with_its_figures():
+    """Ten times longer in the tail and on average: named."""
+    unfair = spread((0.1, 0.1, 300), (0.1, 0.1, 300), (9.0, 3.0, 20))
+    assert unfair.ratio == pytest.approx(90)
+    assert unfair.jain == pytest.approx(3.2**2 / (3 * (9 + 0.02)))
+    assert decide_fairness(unfair, 10.0) == "1 of 3 tenants wait 10 × longer than the others: t2"
+    assert decide_fairness(unfair, 31.0) == ""
+    assert unfair.describe(10.0)["starved"] == ["t2"]
+
+
+def test_a_short_outage_that_meets_all_is_no_unfairness():
+    """11 % of one tenant's tasks and 9 % of the other's waited for seconds: their p90 differ, they don't."""
+    outage = spread((4.0, 0.64, 100), (0.1, 0.54, 100))
+    assert outage.ratio == 40
+    assert decide_fairness(outage, 10.0) == ""
+
+
+def test_a_mean_that_one_task_made_is_no_unfairness():
+    """One task of a hundred waited for an hour: the mean says so, the tail of the tenant does not."""
+    assert decide_fairness(spread((0.1, 36.0, 100), (0.1, 0.1, 100)), 10.0) == ""
+
+
+@pytest.mark.parametrize("found", [spread(), spread((60.0, 60.0, 30))])
+def test_nobody_to_compare_with_is_insufficient_data(found):
+    """Less than two tenants: no verdict, neither good nor bad."""
+    assert decide_fairness(found, 10.0) == ""
+    assert found.describe(10.0) == {"verdict": "insufficient data", "tenants": found.tenants}

@@ -1,0 +1,260 @@
+"""Every kind of finding, every alert and every state has its runbook, and every runbook is for something."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sentinel.cli import build_parser
+from sentinel.core.agent_progress import REASONS as PROGRESS_REASONS
+from sentinel.core.registry import KINDS as REGISTRY_KINDS
+from sentinel.core.restart import Reason
+from sentinel.core.smell import SMELLS
+from sentinel.core.workflow_canary import HOPS, Outcome
+from sentinel.probes import load_kinds
+from sentinel.probes.bus_pending import ORDER
+from sentinel.probes.flows import REMEDIES as FLOW_REASONS
+from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, Look, Runbook
+from sentinel.runbook.read import read_runbooks
+from sentinel.runbook.shelf import Shelf, read_shelf
+
+ROOT = Path(__file__).parents[3]
+SHELF = read_shelf(ROOT / "runbooks")
+KINDS = [*load_kinds(), "supervision"]
+PACKS = sorted((ROOT / "checks").rglob("*.yaml"))
+PASSING = {"act", "not_down", "settling", "busy", "startup_grace", "daemon_grace", "backoff"}
+"""Reasons that are no trouble, or pass by themselves within a minute or so."""
+RULES = yaml.safe_load((ROOT / "dashboards" / "rules" / "sentinel.yml").read_text())
+ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+def _checks() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in PACKS:
+        document = yaml.safe_load(path.read_text())
+        for check in document if isinstance(document, list) else document.get("checks", []):
+            yield path.name, check
+
+
+def text_of(name: str) -> str:
+    """Everything that a person reads of a runbook."""
+    return "\n".join(SHELF.books[name].sections.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_one(kind: str) -> None:
+    """Whatever a check of a kind finds, there is a runbook, also where no check names one."""
+    assert SHELF.find_for_check(kind) in SHELF.books
+    assert SHELF.find_for_check(kind, "some-component", "something nobody has seen") == SHELF.find_for_check(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_default_for_each_kind(kind: str) -> None:
+    """Exactly one shipped runbook is for every finding of a kind: the choice does not depend on the order of files."""
+    books = [book.name for book in SHELF.books.values() if kind in book.applies_to.kinds]
+    everything = [name for name in books if not any("/" not in w or w.startswith(f"{kind}/") for w in _words(name))]
+    assert len(everything) == 1, everything
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return SHELF.books[name].applies_to.findings
+
+
+def test_runbooks_that_checks_name_exist() -> None:
+    """Each `runbook:` of the shipped packs and examples is a runbook."""
+    named = [(file, check["name"], check["runbook"]) for file, check in _checks() if "runbook" in check]
+    assert named
+    assert [each for each in named if each[2] not in SHELF.books] == []
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_names_one(alert: str) -> None:
+    """The annotation of an alert names a runbook, and that one says it is for this alert."""
+    name = ALERTS[alert]["annotations"]["runbook"]
+    assert name == SHELF.find_for_alert(alert)
+    assert alert in SHELF.books[name].applies_to.alerts
+
+
+@pytest.mark.parametrize("reason", sorted({reason.value for reason in Reason} - PASSING))
+def test_every_reason_not_to_act_has_one(reason: str) -> None:
+    """Whatever keeps sentinel from acting for longer than a moment has a runbook."""
+    assert reason in CONDITIONS
+    assert SHELF.find_for_condition(reason) in SHELF.books
+
+
+def test_every_condition_has_one() -> None:
+    """Each state of sentinel itself has a runbook, too."""
+    assert SHELF.list_conditions().keys() == set(CONDITIONS)
+
+
+@pytest.mark.parametrize("name", sorted(SHELF.books))
+def test_every_runbook_is_for_something(name: str) -> None:
+    """Each runbook can be reached: by a kind, a state or an alert; and what it claims to be for exists."""
+    applies = SHELF.books[name].applies_to
+    assert applies.kinds or applies.conditions or applies.alerts
+    assert set(applies.kinds) <= set(KINDS)
+    assert set(applies.alerts) <= ALERTS.keys()
+
+
+def test_file_is_named_as_the_runbook() -> None:
+    """`runbooks/NAME.md` has the runbook NAME."""
+    assert {Path(book.source).stem for book in SHELF.books.values()} == set(SHELF.books)
+
+
+CODES = ("OOM", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "LOADING", "NOAUTH",
+         "WRONGPASS", "NOPERM", "max number of clients")  # fmt: skip
+CLASSES = {
+    "bus_pending": set(ORDER),
+    "registry": set(REGISTRY_KINDS),
+    "flows": set(FLOW_REASONS),
+    "agent_progress": set(PROGRESS_REASONS),
+    "bus_codec": set(SMELLS) | {"lossy", "error"},
+    "bus_crosscheck": {"producer_missing", "acked_without_effect"},
+    "bus_canary": {"late", "lost", "corrupt", "publish_error", "duplicate", "orphan", "unknown", "wiped"},
+    "bus_delivery": {"recreated", "rollback", "xsetid", "gone", "lost before read", "waiting", "pending overdue"},
+    "redis_server": set(CODES) | {"evicted", "RDB save", "AOF writes", "role is", "clock differs"},
+    "postgres": {"checksum", "wraparound", "collation", "connections used", "lock", "archiving", "slot", "standby",
+                 "idle in transaction", "VACUUM", "invalid index", "prepared", "57P03", "recovery"},
+    "process": {"zombie", "SIGSTOP", "memory", "cores", "open files", "not running"},
+    "http": {"status", "certificate", "not JSON", "took", "contain", "503/429", "budget"},
+    "tcp": {"refused", "no answer in time", "expected", "own limit"},
+    "tenant_isolation": {"without any tenant", "row-level security is not", "marker of tenant B", "control failed"},
+    "workflow_canary": {outcome.value for outcome in Outcome if outcome is not Outcome.OK} | set(HOPS),
+    "bus_ledger": {"growth", "overdue", "age", "depth"},
+    "task_assignment": {"negative latency", "time zone", "pg_monitor", "capabilit"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_class_of_finding_is_explained(kind: str) -> None:
+    """Each word that a finding of a kind can say stands in the text of a runbook for that kind."""
+    texts = "\n".join(text_of(book.name) for book in SHELF.books.values() if kind in book.applies_to.kinds)
+    assert {word for word in CLASSES[kind] if word.lower() not in texts.lower()} == set()
+
+
+FINDINGS = [
+    ("redis_server", "writes are refused though it answers: OOM command not allowed", "bus-refuses-writes"),
+    ("redis_server", "READONLY You can't write; slave, version 9", "bus-refuses-writes"),
+    ("redis_server", "memory 95 % of 2.0 GiB; master, version 9, memory 1.9 GiB of 2.0 GiB", "bus-refuses-writes"),
+    ("redis_server", "master, version 9, memory 1.9 MiB, no limit", "bus-unreachable"),
+    ("redis_server", "unreachable: Error 111 connecting", "bus-unreachable"),
+    ("redis_server", "the server restarted: what was not persisted is lost; master", "bus-messages-lost"),
+    ("redis_server", "credentials refused: WRONGPASS", "sentinel-blind"),
+    ("bus_delivery", "lost before read: 25 (certain), stream a; 100 published", "bus-messages-lost"),
+    ("bus_delivery", "group g of stream s is gone, last known position 1-1", "bus-messages-lost"),
+    ("bus_delivery", "stream s: recreated (the first entry is older)", "bus-messages-lost"),
+    ("bus_delivery", "12 waiting, oldest 8 s, stream a; 100 published, 0 lost", "bus-delivery-late"),
+    ("bus_delivery", "no stream with a group matches: nothing to measure", "bus-delivery-late"),
+    ("bus_canary", "98 % of 20 arrived within 1 s", "bus-canary-failing"),
+    ("bus_canary", "publish refused: OOM command not allowed", "bus-refuses-writes"),
+    ("bus_canary", "3 open canaries were wiped from the server", "bus-messages-lost"),
+    ("bus_pending", "s g: 3 delivered more than 10 times", "poison-messages"),
+    ("bus_pending", "s g: 3 not acknowledged 30 s after publishing", "bus-pending"),
+    ("bus_ledger", "dead-letters: more than 1,000 entries", "poison-messages"),
+    ("postgres", "unreachable: connection refused", "database-unreachable"),
+    ("postgres", "pid 3 idle in transaction for 6 min", "database-degraded"),
+    ("postgres", "blind: role sentinel may not see other sessions", "sentinel-blind"),
+    ("task_assignment", "unreachable: connection refused", "database-unreachable"),
+    ("task_assignment", "12 tasks wait", "assigner-hung"),
+    ("http", "status 401, expected 200: credentials refused", "sentinel-blind"),
+    ("http", "status 500, expected 200", "api-failing"),
+    ("supervision", "process was ended by SIGKILL", "process-down"),
+]
+
+
+@pytest.mark.parametrize(("kind", "detail", "expected"), FINDINGS)
+def test_a_finding_finds_its_runbook(kind: str, detail: str, expected: str) -> None:
+    """The line of a finding leads to the runbook for that finding, not only to that of the kind."""
+    assert SHELF.find_for_check(kind, "anything", detail) == expected
+
+
+HYPHENATED = {"resetchannels", "http-header", "max-deleted-entry-id", "last-delivered-id", "min-replicas-to-write",
+              "stop-writes-on-bgsave-error", "maxmemory-policy", "latency-monitor-threshold", "last-id"}  # fmt: skip
+
+
+def test_texts_mention_what_exists() -> None:
+    """Each `name-with-hyphens` in a text is a runbook, a check of the demo, or a word of a server."""
+    checks = {check["name"] for _, check in _checks()} | {"agent-progress", "workflow-canary"}
+    words = {
+        (book.name, word)
+        for book in SHELF.books.values()
+        for word in re.findall(r"`([a-z]+(?:-[a-z0-9]+)+)`", "\n".join(book.sections.values()))
+    }
+    assert {w for w in words if w[1] not in {*SHELF.books, *checks, *HYPHENATED}} == set()
+
+
+def _commands(parser: argparse.ArgumentParser, path: str = "") -> Iterator[str]:
+    for action in parser._subparsers._group_actions if parser._subparsers else ():
+        for name, child in (action.choices or {}).items():
+            yield f"{path}{name}"
+            yield from _commands(child, f"{path}{name} ")
+
+
+def test_texts_mention_commands_that_exist() -> None:
+    """Each `sentinel …` in a text is a command."""
+    known = set(_commands(build_parser()))
+    parents = {command.split()[0] for command in known if " " in command}
+    said = {
+        (book.name, found)
+        for book in SHELF.books.values()
+        for found in re.findall(r"`sentinel ([a-z]+(?: [a-z]+)?)", "\n".join(book.sections.values()))
+    }
+    assert said
+    wrong = {(book, c) for book, c in said if (c if c.split()[0] in parents else c.split()[0]) not in known}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", sorted(SHELF.books))
+def test_shipped_runbooks_run_anywhere(name: str) -> None:
+    """Every check, resource, table and column is a parameter with a default: nothing of the demo is built in."""
+    book = SHELF.books[name]
+    assert [p.name for p in book.parameters if p.default is None and not p.sources] == []
+    for step in book.steps:
+        for act in (step.run, step.precondition, step.verify):
+            if act is not None and not isinstance(act, Argv | Look):
+                assert re.search(r"\{[a-z_]+\}", str(act)) or str(act).startswith(("action halt", "action resume")), act
+    assert any(not step.changes for step in book.steps)
+
+
+@pytest.mark.parametrize("name", sorted(SHELF.books))
+def test_changes_are_last_and_guarded(name: str) -> None:
+    """A runbook looks before it acts, acts once, and a restart or reset is verified."""
+    book = SHELF.books[name]
+    changing = [step for step in book.steps if step.changes]
+    assert len(changing) <= 1
+    assert changing in ([], [book.steps[-1]])
+    for step in changing:
+        assert step.precondition is not None or str(step.run).startswith(("action resume", "action reset"))
+        assert step.verify is not None or not str(step.run).startswith("action restart")
+
+
+def test_own_runbooks_come_first(tmp_path: Path) -> None:
+    """A runbook of the platform replaces the shipped one of its name, and is chosen before others of its kind."""
+    shipped = (ROOT / "runbooks" / "api-failing.md").read_text()
+    (tmp_path / "api-failing.md").write_text(shipped.replace("title: An HTTP", "title: Our HTTP"))
+    (tmp_path / "ours.md").write_text(shipped.replace("name: api-failing", "name: ours"))
+    shelf = read_shelf(ROOT / "runbooks", tmp_path)
+    assert shelf.books["api-failing"].title.startswith("Our HTTP")
+    assert shelf.find_for_check("http", "api") == "api-failing"
+    assert len(shelf.books) == len(SHELF.books) + 1
+    assert read_shelf(ROOT / "runbooks", tmp_path / "missing").books.keys() == SHELF.books.keys()
+
+
+def test_component_is_a_preference() -> None:
+    """Of two runbooks for a kind the one that names the component is chosen; alone, it is for every component."""
+    book = SHELF.books["api-failing"]
+    named = Runbook("mine", "x", AppliesTo(("http",), ("billing",)), (), book.steps, {}, "")
+    shelf = Shelf({"api-failing": book, "mine": named})
+    assert shelf.find_for_check("http", "billing") == "mine"
+    assert shelf.find_for_check("http", "api") == "api-failing"
+    assert Shelf({"mine": named}).find_for_check("http", "other") == "mine"
+
+
+def test_reading_the_shelf_is_strict(tmp_path: Path) -> None:
+    """The shelf is what the reader accepted: every file of the folder."""
+    assert read_runbooks(ROOT / "runbooks").keys() == SHELF.books.keys()
