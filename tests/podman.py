@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import tarfile
 import time
@@ -60,7 +61,8 @@ class Podman:
         self.service = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         log.close()
         for _ in range(600):
-            if self.socket.exists():
+            with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(self.socket))
                 return
             time.sleep(0.05)
         raise AssertionError((self._folder / "service.log").read_text())

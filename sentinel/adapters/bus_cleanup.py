@@ -7,8 +7,9 @@ equivalent that is bounded, XCLAIM re-checks the idle time by itself, PEXPIRE NX
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
 _SCRIPTS = Path(__file__).with_name("lua")
 _MAX_READ = 4 * 2**20
+_PAUSE = 0.005
 _FAILED = re.compile(r"SENTINEL (?P<command>\S+) (?P<text>.*?)(?: script: ([0-9a-f]{40}, )?on @.*)?$", re.DOTALL)
 _NO_RIGHT = ("no permissions", "No permissions", "can't run this command", "can't access at least one")
 _UNKNOWN = "unknown command"
@@ -106,19 +108,27 @@ class BusCleaner:
                 self.scripts = False
         return self.scripts
 
-    async def find_keys(self, pattern: str, most: int, kind: str = "") -> list[str]:
-        """Keys that match a glob and are UTF-8, at most so many; read with SCAN, so it blocks nobody."""
-        if kind and not re.search(r"[*?\[]", pattern):
-            return [pattern]
+    async def scan(self, pattern: str, kind: str = "") -> AsyncIterator[list[str]]:
+        """Keys that match a glob and are UTF-8, page by page: SCAN blocks nobody, a pause leaves room."""
+        cursor, typed = 0, ("TYPE", kind) if kind else ()
+        while True:
+            reply = await self.client.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, *typed)
+            cursor = int(reply[0])
+            yield [text for text in map(_text, reply[1]) if text is not None]
+            if cursor == 0:
+                return
+            await asyncio.sleep(_PAUSE)
+
+    async def find_streams(self, pattern: str, most: int) -> set[str]:
+        """At most so many streams that match a glob; a name without a wildcard is taken as it is."""
+        if not re.search(r"[*?\[]", pattern):
+            return {pattern}
         found: set[str] = set()
-        cursor: Any = 0
-        while len(found) < most:
-            typed = ("TYPE", kind) if kind else ()
-            cursor, keys = await self.client.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, *typed)
-            found.update(text for text in map(_text, keys) if text is not None)
-            if int(cursor) == 0:
+        async for keys in self.scan(pattern, "stream"):
+            found.update(keys)
+            if len(found) >= most:
                 break
-        return sorted(found)[:most]
+        return found
 
     async def read_server(self) -> ServerSign:
         """Who the server is, to notice a failover or a restart."""

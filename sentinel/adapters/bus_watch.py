@@ -381,6 +381,9 @@ class BusWatch:
     async def _learn_server(self, client: RedisClient, sight: Sight) -> None:
         """Another server, or the first look: find out by experiment what its numbers mean."""
         self.probed = sight.now
+        if self.legacy:  # nothing to find out, and a group of ours would count among those that may drop deliveries
+            self.capability, self.capability_note = Capability(family="no counters"), ""
+            return
         run = sight.info.get("run_id", "server")[:16]
         try:
             self.capability, self.capability_note = (

@@ -19,6 +19,7 @@ BATCH = 100
 BLOCK_MS = 500
 GROUP_GONE = {"NOGROUP", "UNBLOCKED"}
 NEVER = float("-inf")
+TRUSTED = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,8 @@ class Reader:
         await self.ledger.settle(outcome, seq, [*traffic.entries_of(seq), entry], *extras)
         traffic.ended(outcome, seq, arrival)
         if flight and stalled <= deadline / 4 and outcome is not Outcome.CORRUPT:
-            self._measure({**legs, "total": age, "deliver": max(0.0, waited)})
+            trusted = 0 <= waited <= TRUSTED  # else the server's clock was set, or the id is no time
+            self._measure({"total": age, **({**legs, "deliver": waited} if trusted else {})})
 
     def _measure(self, legs: dict[str, float]) -> None:
         for leg, seconds in legs.items():

@@ -13,6 +13,8 @@ from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_stream import display, parse_entry_id, parse_map, parse_time
+from sentinel.adapters.reply_walk import Part, ReplyWalk
+from sentinel.adapters.resp import converse, encode_all
 from sentinel.core.delivery import ZERO, Id, format_id
 from sentinel.core.pending import BEYOND, ConsumerView, Count, Page, PendingRow, count_below, count_from_both_ends
 from sentinel.errors import NotMeasurable, TargetError
@@ -74,21 +76,37 @@ class GroupReading:
 
 @dataclass(slots=True)
 class PendingReader:
-    """Reads through one client. `atomic`: MULTI is permitted, so that each group is one snapshot."""
+    """Reads through one client. `atomic`: MULTI is permitted, so that each group is one snapshot.
+
+    `known` are the groups of each stream as last read, with the bytes that said so: the same bytes are not parsed.
+    """
 
     client: RedisClient
     atomic: bool = True
+    known: dict[bytes, tuple[bytes, list[GroupSummary]]] = field(default_factory=dict)
 
     async def read_groups(self, keys: Sequence[bytes]) -> tuple[float, dict[bytes, list[GroupSummary] | TargetError]]:
         """Server time, and per stream its groups or its error. Raises when the server can't be asked."""
-        clock, *replies = await self.client.pipeline([("TIME",), *[("XINFO", "GROUPS", key) for key in keys]])
+        known = self.known
+        payload = encode_all([("TIME",), *[("XINFO", "GROUPS", key) for key in keys]])
+        walk = ReplyWalk([None, *[known[key][0] if key in known else b"" for key in keys]])
+        await converse(self.client, payload, walk.feed)
+        clock, *parts = walk.found
         if isinstance(clock, TargetError):
             raise clock
-        pairs = zip(keys, replies, strict=True)
-        return parse_time(clock), {
-            key: reply if isinstance(reply, TargetError) else [_parse_group(row) for row in reply]
-            for key, reply in pairs
-        }
+        found: dict[bytes, list[GroupSummary] | TargetError] = {}
+        for key, part in zip(keys, parts, strict=True):
+            found[key] = known[key][1] if part is None else self._take_groups(key, part)
+        return parse_time(clock), found
+
+    def _take_groups(self, key: bytes, part: Part) -> list[GroupSummary] | TargetError:
+        (reply,) = part.replies
+        if isinstance(reply, TargetError):
+            self.known.pop(key, None)
+            return reply
+        groups = [_parse_group(row) for row in reply]
+        self.known[key] = part.raw, groups
+        return groups
 
     async def read_pending(self, plans: Sequence[Plan]) -> list[GroupReading | TargetError]:
         """The pages of each group that has pending entries, each with its stream's first entry."""

@@ -1,6 +1,7 @@
 """Watches the pending entries of all groups of a check: discovery, pages, cursors; what must survive a restart.
 
-Cost of a run, whatever is pending and however long the streams: one XINFO GROUPS per stream; for a group with
+Cost of a run, whatever is pending and however long the streams: one XINFO GROUPS for each of so many streams (those
+with pending entries first, the others in turn; what was found at the rest stays as it was); for a group with
 pending entries one page of the oldest 200, one page of 500 behind a cursor when there are more, and at most four
 pages of 1000 when the overdue or the payload-less are beyond the first page. Consumers of small groups are listed
 when they hold something, all others in turn.
@@ -64,12 +65,31 @@ class _Seen:
 
 @dataclass(slots=True)
 class Look:
-    """What one run found."""
+    """What one run found. `read` of `known` streams were looked at; the oldest look is `width` seconds ago."""
 
     now: float = 0.0
+    read: int = 0
+    known: int = 0
+    width: float = 0.0
     standings: list[Standing] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    of_streams: list[tuple[bytes, Trouble]] = field(default_factory=list)
     streams: int = 0
+
+
+@dataclass(slots=True)
+class Stand:
+    """What was found at one stream when it was looked at, at server time `at`."""
+
+    at: float
+    readable: bool
+    standings: list[Standing] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is pending, or was found to be wrong."""
+        return bool(self.troubles) or any(each.pending for each in self.standings)
 
 
 @dataclass(slots=True)
@@ -87,26 +107,62 @@ class PendingWatch:
     judged: dict[str, bool] = field(default_factory=dict)
     turn: int = 0
     atomic: bool = True
+    _groups: dict[bytes, tuple[bytes, list[GroupSummary]]] = field(default_factory=dict)
+    _stands: dict[bytes, Stand] = field(default_factory=dict)
+    _next: int = 0
 
     async def look(self, client: RedisClient, scope: Scope, naming: Naming, limits: Limits, habits: Habits) -> Look:
         """One run."""
         self.turn += 1
         look = Look()
-        reader = PendingReader(client, self.atomic)
-        keys = await self._discover(client, scope, look)
+        reader = PendingReader(client, self.atomic, self._groups)
+        everything = await self._discover(client, scope, look)
+        keys = self._take_turn(everything, scope.streams_per_run)
         look.now, found = await reader.read_groups(keys)
         places = self._sort(found, scope, look)
         readings = await self._read(reader, places, look)
         await self._list_consumers(reader, places, limits, habits, look)
         owned = await self._read_owned(reader, places)
         seen = await self._count(reader, readings, limits)
+        stands = {key: Stand(look.now, not isinstance(found[key], TargetError)) for key in keys}
         for place in places:
             label, mine = self.label(naming, place.id), owned.get(place.id, {})
-            look.standings.append(self._stand(place, seen.get(place.id), label, limits, mine))
-        look.troubles += [_explain_ids(each) for each in look.standings if each.overdue is None]
-        self._forget({place.id for place in places})
+            standing = self._stand(place, seen.get(place.id), label, limits, mine)
+            stands[place.key].standings.append(standing)
+        for key, trouble in look.of_streams:
+            stands[key].troubles.append(trouble)
+        self._stands.update(stands)
+        self._sum_up(look, everything, scope)
         self.atomic = reader.atomic
         return look
+
+    def _take_turn(self, keys: Sequence[bytes], limit: int) -> list[bytes]:
+        """The streams of this run: half of the room for those with entries pending, the others in turn."""
+        if len(keys) <= limit:
+            return list(keys)
+        present = set(keys)
+        busy = [key for key, stand in self._stands.items() if key in present and stand.busy]
+        first = sorted(busy, key=lambda key: self._stands[key].at)[: limit // 2]
+        chosen, room, begin = set(first), limit - len(first), self._next % len(keys)
+        others = [key for key in [*keys[begin:], *keys[:begin]] if key not in chosen][:room]
+        self._next = keys.index(others[-1]) + 1
+        return first + others
+
+    def _sum_up(self, look: Look, keys: Sequence[bytes], scope: Scope) -> None:
+        """Everything that is known of all streams, those of this run and those that had their turn before."""
+        present = set(keys)
+        for gone in self._stands.keys() - present:
+            del self._stands[gone]
+            self._groups.pop(gone, None)
+        stands = [self._stands[key] for key in keys if key in self._stands]
+        look.standings = [each for stand in stands for each in stand.standings]
+        look.streams = sum(stand.readable for stand in stands)
+        look.known, look.width = len(keys), look.now - min((stand.at for stand in stands), default=look.now)
+        look.troubles += [trouble for stand in stands for trouble in stand.troubles]
+        if len(stands) == len(keys):
+            look.troubles += _find_absent_groups(scope, look.standings, look.streams)
+        look.troubles += [_explain_ids(each) for each in look.standings if each.overdue is None]
+        self._forget({(each.stream, each.group) for each in look.standings})
 
     def label(self, naming: Naming, place: GroupKey) -> GroupKey:
         """Metric labels of a group on a stream."""
@@ -149,14 +205,13 @@ class PendingWatch:
             name = display(key)
             if isinstance(groups, TargetError):
                 if key in literals or not is_missing(groups):
-                    look.troubles.append(_explain(name, groups))
+                    look.of_streams.append((key, _explain(name, groups)))
                 continue
-            look.streams += 1
             places += [_Place(key, name, each, (name, each.name)) for each in groups if self._judges(scope, each.name)]
         errors = [error for error in found.values() if isinstance(error, TargetError)]
         if errors and len(errors) == len(found) and not all(isinstance(error, SubjectError) for error in errors):
             raise next(error for error in errors if not isinstance(error, SubjectError))
-        look.troubles += _find_absent_groups(scope, places, look.streams)
+        look.read = len(found)
         return places
 
     # -- pending ----------------------------------------------------------------------------------
@@ -176,7 +231,7 @@ class PendingWatch:
             elif not is_missing(reading) and reading.code != "NOGROUP":
                 if isinstance(reading, NotMeasurable):
                     raise reading
-                look.troubles.append(_explain(place.stream, reading))
+                look.of_streams.append((place.key, _explain(place.stream, reading)))
         return readings
 
     def _plan(self, place: _Place) -> Plan:
@@ -205,6 +260,7 @@ class PendingWatch:
         standing = Standing(*place.id, consumers=place.summary.consumers, roster=roster, owned=owned)
         if seen is None and sweep.begun and not sweep.known:
             self.redeliveries.setdefault(label, 0)
+            sweep.held = False
             return standing
         pages = seen.reading.pages if seen else [Page()]
         grown = sweep.take(pages, seen.reading.rechecked if seen else {})
@@ -223,7 +279,9 @@ class PendingWatch:
             if isinstance(views, TargetError):
                 self.rosters.pop(place.id, None)
                 if not is_missing(views) and views.code != "NOGROUP":
-                    look.troubles.append(_explain(f"{place.stream}: consumers of {place.summary.name}", views))
+                    look.of_streams.append(
+                        (place.key, _explain(f"{place.stream}: consumers of {place.summary.name}", views))
+                    )
             else:
                 self.rosters[place.id] = (self.turn, _sort_roster(views, limits, habits))
 
@@ -235,12 +293,13 @@ class PendingWatch:
             if group.consumers > MAX_CONSUMERS:
                 remedy = "names leak: give consumers stable names, delete those that hold nothing"
                 problem = f"group {group.name} has {group.consumers:,} consumers, too many to list"
-                look.troubles.append(Trouble(place.stream, problem, remedy, fault=True))
+                look.of_streams.append((place.key, Trouble(place.stream, problem, remedy, fault=True)))
             elif group.pending and group.consumers <= FEW_CONSUMERS:
                 chosen.append(place)
             elif self.turn - self._listed(place) >= every:
                 others.append(place)
-        budget = _find_budget(places, every)
+        known = sum(1 + each.consumers for stand in self._stands.values() for each in stand.standings)
+        budget = _find_budget(max(known, sum(1 + place.summary.consumers for place in places)), every)
         for place in sorted(others, key=self._listed):
             if budget <= 0:
                 break
@@ -278,7 +337,7 @@ class PendingWatch:
     def dump(self) -> dict[str, Any]:
         """JSON-able document of everything that must survive a restart."""
         return {
-            "sweeps": [[*place, sweep.dump()] for place, sweep in self.sweeps.items()],
+            "sweeps": [[*place, sweep.dump()] for place, sweep in self.sweeps.items() if not sweep.idle],
             "redeliveries": [[*label, count] for label, count in self.redeliveries.items()],
             "group_labels": {label: sorted(seen) for label, seen in self.group_labels.items()},
         }
@@ -321,9 +380,8 @@ def _explain_ids(standing: Standing) -> Trouble:
     return Trouble(standing.stream, problem, "let the server choose ids: XADD key *")
 
 
-def _find_budget(places: Sequence[_Place], every: int) -> int:
+def _find_budget(total: int, every: int) -> int:
     """Groups plus consumers to list in a run, so that all have their turn in `every` runs; a small fleet at once."""
-    total = sum(1 + place.summary.consumers for place in places)
     return max(LEAST_LISTED, min(MOST_LISTED, -(-total // every)))
 
 
@@ -332,9 +390,9 @@ def _sort_roster(views: Sequence[ConsumerView], limits: Limits, habits: Habits) 
     return sort_consumers(views, dead_after=limits.dead_after, ghost_after=limits.ghost_after, unknown=unknown)
 
 
-def _find_absent_groups(scope: Scope, places: Sequence[_Place], streams: int) -> list[Trouble]:
+def _find_absent_groups(scope: Scope, standings: Sequence[Standing], streams: int) -> list[Trouble]:
     """Groups named without a wildcard that no stream has."""
-    present = {place.summary.name for place in places}
+    present = {each.group for each in standings}
     named = [name for name in scope.groups if not re.search(r"[*?\[]", name)]
     remedy = "start its consumer, or correct groups.include"
     return [Trouble(f"group {name}", "no stream has it", remedy) for name in named if streams and name not in present]

@@ -51,9 +51,11 @@ class Got:
 
 
 class ReplyWalk:
-    """Feed it bytes until it says that everything has come. `expected`: None stands for one plain reply."""
+    """Feed it bytes until it says that everything has come. What it is to expect, one after another: a transaction,
+    None for one plain reply, or the known bytes of a plain reply: that gives a Part, or None where it is the known one.
+    """
 
-    def __init__(self, expected: Sequence[Expected | None], head: bytes = b"") -> None:
+    def __init__(self, expected: Sequence[Expected | bytes | None], head: bytes = b"") -> None:
         self.found: list[Any] = []
         self._expected = expected
         self._buffer = bytearray()
@@ -74,13 +76,17 @@ class ReplyWalk:
         """How this server's replies to XINFO STREAM begin: tell the next walk."""
         return self._head
 
-    def _step(self, expected: Expected | None) -> bool:
+    def _step(self, expected: Expected | bytes | None) -> bool:
         """Go over one transaction, or nothing when it has not come yet in whole."""
         if self._position > _COMPACT_AT:
             del self._buffer[: self._position]
             self._position = 0
         start = self._position
-        found, end = self._take_plain(start) if expected is None else self._take_transaction(start, expected)
+        found: Any
+        if isinstance(expected, Expected):
+            found, end = self._take_transaction(start, expected)
+        else:
+            found, end = self._take_plain(start) if expected is None else self._take_known(start, expected)
         if end < 0:
             return False
         self.found.append(found)
@@ -90,6 +96,14 @@ class ReplyWalk:
     def _take_plain(self, start: int) -> tuple[Any, int]:
         end = skip(self._buffer, start)
         return (self._parse(start, end, 1)[0] if end > 0 else None), end
+
+    def _take_known(self, start: int, known: bytes) -> tuple[Part | None, int]:
+        if known and self._buffer.startswith(known, start):
+            return None, start + len(known)
+        end = skip(self._buffer, start)
+        if end < 0:
+            return None, -1
+        return Part(self._parse(start, end, 1), bytes(self._buffer[start:end])), end
 
     def _take_transaction(self, start: int, expected: Expected) -> tuple[Got | None, int]:
         buffer, total = self._buffer, 1 + sum(expected.counts)

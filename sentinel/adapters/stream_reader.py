@@ -161,9 +161,11 @@ class Traffic:
 
     def note(self, before: tuple[int, int, int] | None, after: tuple[int, int, int] | None) -> None:
         """Take in the counts of XDEL, XADD and replacements around a batch."""
-        unknown = after is None or self.seen is None
-        self.removals += unknown or after[0] != self.seen[0]
-        self.swaps += unknown or after[2] != self.seen[1]
+        changed = (True, True)
+        if after is not None and self.seen is not None:
+            changed = (after[0] != self.seen[0], after[2] != self.seen[1])
+        self.removals += changed[0]
+        self.swaps += changed[1]
         self.seen = (before[0], before[2]) if before else None
         self.published = (before[1] if before else None, after[1] if after else None)
 

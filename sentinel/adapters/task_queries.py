@@ -31,6 +31,8 @@ JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamesp
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attname = %(column)s AND NOT a.attisdropped
 """
 
+_HOUR = timedelta(hours=1)
+
 # One row per task: its queue, class and latency. An assignment before the creation, in the future, or a multiple of
 # 30 min after it comes from another clock or time zone, and is no latency.
 _TASKS = """
@@ -70,13 +72,12 @@ _COUNT = "SELECT count(*) AS n FROM {table} WHERE {where}"
 
 # What happened in the hour before the end of the window, to tasks created in it, by their own timestamps.
 _THROUGHPUT = """
-SELECT queue, count(*) FILTER (WHERE since_assigned >= 0 AND since_assigned < 3600) AS assigned,
-       count(*) FILTER (WHERE since_completed >= 0 AND since_completed < 3600) AS completed
-FROM (SELECT {queue} AS queue, extract(epoch FROM %(end)s - {assigned_at})::float8 AS since_assigned,
-             {completed} AS since_completed
-      FROM {table} WHERE {where}) AS t GROUP BY queue
+SELECT queue, count(*) FILTER (WHERE was_assigned) AS assigned, count(*) FILTER (WHERE was_completed) AS completed
+FROM (SELECT {queue} AS queue, {assigned_at} > %(hour)s AND {assigned_at} <= %(end)s AS was_assigned,
+             {completed} AS was_completed FROM {table} WHERE {where}) AS t
+WHERE was_assigned OR was_completed GROUP BY queue
 """
-_SINCE = "extract(epoch FROM %(end)s - {column})::float8"
+_COMPLETED = "{column} > %(hour)s AND {column} <= %(end)s"
 
 # Each stage by its own two columns. What began and has not ended is unfinished and no duration; an end before the
 # beginning or in the future is another clock (for the first stage: by the class of the task).
@@ -193,7 +194,7 @@ class TaskStatements:
 
     def within(self, start: datetime, end: datetime, **more: Any) -> dict[str, Any]:
         """Parameters for tasks created in [start, end)."""
-        return {**self._params, "start": start, "end": end, **more}
+        return {**self._params, "start": start, "end": end, "hour": end - _HOUR, **more}
 
     def back(self, now: datetime, seconds: float, **more: Any) -> dict[str, Any]:
         """Parameters for tasks created in so many seconds before `now`."""
@@ -216,7 +217,7 @@ class TaskStatements:
 
     def _completed(self) -> str:
         column = self.table.completed_at
-        return fill(_SINCE, {"column": quote_name(column)}) if column else "NULL::float8"
+        return fill(_COMPLETED, {"column": quote_name(column)}) if column else "false"
 
     def _stages(self, bounds: Sequence[float]) -> str:
         marks = sorted({column for pair in self.table.stages.values() for column in pair})

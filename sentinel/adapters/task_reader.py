@@ -17,8 +17,10 @@ from sentinel.core.fairness import Spread, TenantWait
 from sentinel.core.open_tasks import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
 from sentinel.errors import NotMeasurable, SubjectError
 
-AFFORDABLE = 25_000.0
-"""Planner cost of a statement that runs twice a minute at most; about 50 ms when its pages are cached."""
+AFFORDABLE = 12_500.0
+"""Planner cost of a statement that runs twice a minute at most: below 100 ms for a million tasks in memory. A fifth of
+it for tenants, whose quantiles the planner thinks cheaper than they are."""
+LEAST_REACH = 60.0
 SCAN_LIMIT = 5_000.0
 _INSTANT = timedelta(microseconds=1)
 
@@ -66,14 +68,14 @@ async def _refuse_lookup(query: Query, statements: TaskStatements, type_: str) -
 
 
 async def find_reach(
-    query: Query, sql: str, params: Callable[[float], dict[str, Any]], seconds: float, least: float = 60.0
+    query: Query, sql: str, params: Callable[[float], dict[str, Any]], seconds: float, cost: float
 ) -> float:
     """For how many seconds back `sql` is affordable by its plan: `seconds`, or a half, a quarter … of it."""
-    while seconds > least:
+    while seconds > LEAST_REACH:
         root, *_ = await explain(query, sql, params(seconds))
-        if root["Total Cost"] <= AFFORDABLE:
+        if root["Total Cost"] <= cost:
             break
-        seconds = max(least, seconds / 2)
+        seconds = max(LEAST_REACH, seconds / 2)
     return seconds
 
 
@@ -83,12 +85,13 @@ async def find_reaches(
     """`lookback` is for open tasks, and for the creation of those whose throughput is counted; `window` for tenants."""
     since = partial(statements.back, now)
     found = {
-        "open": await find_reach(query, statements.open, since, lookback),
-        "throughput": await find_reach(query, statements.throughput, since, lookback),
+        "open": await find_reach(query, statements.open, since, lookback, AFFORDABLE),
+        "throughput": await find_reach(query, statements.throughput, since, lookback, AFFORDABLE),
     }
     if statements.tenants:
         since = partial(statements.back, now, oldest=now - timedelta(seconds=found["open"]))
-        found["tenants"] = await find_reach(query, statements.tenants, since, min(window, found["open"]))
+        seconds = min(window, found["open"])
+        found["tenants"] = await find_reach(query, statements.tenants, since, seconds, AFFORDABLE / 5)
     wanted = {"open": lookback, "throughput": lookback, "tenants": min(window, lookback)}
     shortened = tuple(name for name, seconds in found.items() if seconds < wanted[name])
     advice = await _advise_open_index(query, statements, now) if "open" in shortened else ""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sentinel.app.cleaning import clean_orders
+from sentinel.app.cleaning import clean_orders, find_amnesia
 from sentinel.app.hands import actor, give_order, is_halted, is_running
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration
@@ -47,7 +47,7 @@ def _read_answer(outcome: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(outcome)
     except ValueError:
         raise ActionRefused(outcome) from None
-    if "refused" in document:
+    if "exit_code" in document:
         error = ActionRefused(document["refused"], document["remedy"])
         error.exit_code = document["exit_code"]
         raise error
@@ -64,11 +64,14 @@ async def _own_housekeeper(
     def may_act() -> str:
         if is_halted(folder):
             return "halted: `sentinel resume` allows actions again"
-        return "" if configuration.actions_enabled else "actions are not enabled (`actions: {enabled: true}`)"
+        if not configuration.actions_enabled:
+            return "actions are not enabled (`actions: {enabled: true}`)"
+        return find_amnesia(store, clock.moment())
 
+    clock = SteadyClock()
     wanted = {chore.resource for chore in configuration.chores}
     clients = {name: make_client(configuration.resources[name]) for name in wanted}
-    housekeeper = Housekeeper(store, call, clients, Metrics(), SteadyClock().moment, may_act)
+    housekeeper = Housekeeper(store, call, clients, Metrics(), clock.moment, may_act)
     housekeeper.configure(configuration.chores)
     try:
         yield housekeeper

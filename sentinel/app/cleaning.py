@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -13,17 +13,27 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sentinel.app.wiring import utcnow
-from sentinel.core.housekeeping import Chore, CleanPlan
+from sentinel.core.housekeeping import CAP_WINDOW, Chore, CleanPlan
 from sentinel.core.model import Order
+from sentinel.core.moment import Moment
 from sentinel.core.schedule import phase
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.errors import SentinelError
 from sentinel.store.document import to_json
 from sentinel.store.plans import ChoreRun
+from sentinel.store.sqlite import SqliteStore
 
 PLAN, APPLY = "clean plan", "clean apply"
 _JOB = "chore-"
 BUSY = "an action on a component is running: try again when it has ended"
+
+
+def find_amnesia(store: SqliteStore, now: Moment) -> str:
+    """Why the cap of this hour can't be known: the database was lost, and what was cleaned with it."""
+    lost = store.meta("journal_lost")
+    if lost and now.seconds_since(Moment(datetime.fromisoformat(lost))) < CAP_WINDOW:
+        return "the journal was lost within the last hour: what was cleaned in it is not known"
+    return ""
 
 
 def schedule_chores(calendar: AsyncIOScheduler, housekeeper: Housekeeper, chores: Sequence[Chore]) -> None:

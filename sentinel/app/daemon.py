@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import json
 import os
 import secrets
 import socket
@@ -22,7 +23,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from sentinel.app.bookshelf import describe_conditions
-from sentinel.app.cleaning import BUSY, clean_orders, schedule_chores
+from sentinel.app.cleaning import BUSY, clean_orders, find_amnesia, schedule_chores
 from sentinel.app.diagnosis import Diagnosis, find_latest
 from sentinel.app.reading import ReadingHands
 from sentinel.app.wiring import make_client
@@ -54,7 +55,7 @@ from sentinel.notify.log import LogChannel
 from sentinel.probes import Kind, load_kinds
 from sentinel.remediation import Driver, DriverContext, load_drivers
 from sentinel.reports.write import write_report
-from sentinel.store import Changes, Gap
+from sentinel.store import HELD_KEY, Changes, Gap
 from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
 from sentinel.web.app import make_app
 from sentinel.web.guard import listen_hosts
@@ -213,7 +214,8 @@ class Daemon:
 
     def _may_clean(self) -> str:
         """Why nothing may be cleaned in this very moment, or ""."""
-        return self.automation.may_act(automatic=True) or (BUSY if self.store.cleaning.running_attempts() else "")
+        refusal = self.automation.may_act(automatic=True) or find_amnesia(self.store, self.clock.moment())
+        return refusal or (BUSY if self.store.cleaning.running_attempts() else "")
 
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
@@ -346,8 +348,8 @@ class Daemon:
             if not self.pipeline.incidents:
                 self.clock.settle()
             await self._tick()
-            beat = self.clock.utcnow().isoformat()
-            await self.recorder.record(Changes(meta={"beat": beat}, gaps=self.guard.take_gaps()))
+            meta = {"beat": self.clock.utcnow().isoformat(), HELD_KEY: json.dumps(self.automation.conditions())}
+            await self.recorder.record(Changes(meta=meta, gaps=self.guard.take_gaps()))
 
     async def _tick(self) -> None:
         """Whether the checks and components are still ours to act upon."""

@@ -21,6 +21,7 @@ from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Overrides, load, shipped_folder
 from sentinel.core.model import Finding, Incident, Status, worst
 from sentinel.core.quantity import parse_duration
+from sentinel.core.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
 from sentinel.errors import ConfigurationError, UsageError
@@ -31,7 +32,7 @@ from sentinel.reports.render import render
 from sentinel.reports.write import write_report
 from sentinel.store import CheckView
 from sentinel.store.document import to_json
-from sentinel.store.runbook import runbook_of
+from sentinel.store.runbook import held_back, runbook_of
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web.document import status_document
 
@@ -287,17 +288,22 @@ def status(arguments: Arguments) -> int:
     stale = stale or bool(stopped)
     why = "was stopped" if stopped else "is NOT RUNNING or hangs"
     warning = [Text(f"sentinel {why}: all below is old", style="bold red")] if stale else []
-    halted = (
-        [Text("actions are HALTED (sentinel resume)", style="bold yellow")] if (folder / HALT_FILE).exists() else []
-    )
+    held = [Text(tables.clean(line), style="bold yellow") for line in _held(store, folder)]
     open_ones = store.incidents(open_only=True)
     runbooks = {incident.id: runbook_of(store, incident) for incident in open_ones}
     tables.show(
-        Text(tables.clean(head)), *warning, *halted, Text(), tables.components_table(components, checks), Text(),
+        Text(tables.clean(head)), *warning, *held, Text(), tables.components_table(components, checks), Text(),
         tables.checks_table(checks), Text(),
         tables.incidents_table(open_ones, "open incidents", runbooks) if open_ones else Text("no open incident"),
     )  # fmt: skip
     return Status.UNKNOWN.exit_code if stale else overall.exit_code
+
+
+def _held(store: SqliteStore, folder: Path) -> list[str]:
+    """What holds all actions back. The HALT file is looked at: the daemon may hang, or not have seen it yet."""
+    lines = [item["text"] for item in held_back(store) if item["reason"] != Reason.HALTED]
+    halted = ["halted, no automatic action: `sentinel resume` when it is over"] if (folder / HALT_FILE).exists() else []
+    return halted + lines
 
 
 def report(arguments: Arguments) -> int:

@@ -113,9 +113,10 @@ def _queue_rows(
     if shown.followed:
         values["reassigned"] = float(totals.reassigned)
     rows = [Row({**queue, "outcome": o}, {"settled": float(totals.settled[o])}) for o in OUTCOMES]
-    assigned, completed = state.throughput.get(name, (0, 0))
-    events = {"assigned": assigned, "completed": completed} if shown.completions else {"assigned": assigned}
-    rows += [Row({**queue, "event": event}, {"throughput_per_hour": float(n)}) for event, n in events.items()]
+    if state.throughput is not None:
+        assigned, completed = state.throughput.get(name, (0, 0))
+        events = {"assigned": assigned, "completed": completed} if shown.completions else {"assigned": assigned}
+        rows += [Row({**queue, "event": event}, {"throughput_per_hour": float(n)}) for event, n in events.items()]
     return [*rows, Row(queue, values)]
 
 
@@ -161,9 +162,11 @@ def _general(state: AssignmentState, horizon: Horizon, shown: Shown) -> dict[str
 
 def describe_trends(state: AssignmentState, shown: Shown, limit: float) -> dict[str, Any]:
     """Sections of the evidence beside `assignment`: throughput of the last hour, stages, tenants, re-assignments."""
-    found: dict[str, Any] = {"throughput_per_hour": {"assigned": sum(n for n, _ in state.throughput.values())}}
-    if shown.completions:
-        found["throughput_per_hour"]["completed"] = sum(n for _, n in state.throughput.values())
+    found: dict[str, Any] = {}
+    if state.throughput is not None:
+        assigned, completed = (sum(column) for column in zip((0, 0), *state.throughput.values(), strict=True))
+        events = {"assigned": assigned, "completed": completed}
+        found["throughput_per_hour"] = events if shown.completions else {"assigned": assigned}
     if shown.stages:
         found["stages"] = {
             name: {"n": t.total, "mean_seconds": t.sum / t.total if t.total else None, "unfinished": t.unfinished}

@@ -71,7 +71,7 @@ class AssignmentState:
         self.open_since: datetime | None = None
         self.swept_at = 0.0
         self.trends_at: float | None = None
-        self.throughput: dict[str, tuple[int, int]] = {}
+        self.throughput: dict[str, tuple[int, int]] | None = None
         self.spread = Spread()
         self.reach = Reach()
         self.id_type = ""
@@ -149,11 +149,12 @@ class AssignmentState:
 
     def note_throughput(self, rows: Rows) -> None:
         """Assigned and completed in the last hour, by queue."""
-        self.throughput = {}
+        found: dict[str, tuple[int, int]] = {}
         for row in rows:
             label = self.label(row["queue"])
-            assigned, completed = self.throughput.get(label, (0, 0))
-            self.throughput[label] = (assigned + row["assigned"], completed + row["completed"])
+            assigned, completed = found.get(label, (0, 0))
+            found[label] = (assigned + row["assigned"], completed + row["completed"])
+        self.throughput = found
 
     def summary(self) -> dict[str, Any]:
         """Counts of all queues, and of what was left out of them."""

@@ -15,6 +15,8 @@ CAP_WINDOW = 3600.0
 STREAM_HOLD = 3600.0
 """Seconds for which a stream is left alone after its life was broken (measurement.md §9)."""
 MAX_SAMPLES = 10
+MAX_KNOWN = 50_000
+"""Streams remembered per server; beyond it only those of the last look."""
 OLDEST_PLAUSIBLE = 10**12
 """Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
 LATEST_AHEAD = 86_400_000
@@ -211,9 +213,9 @@ def step_life(before: BusLife, server: ServerSign, streams: Mapping[str, tuple[i
     went_back = [key for key, seen in streams.items() if key in before.streams and _is_back(before.streams[key], seen)]
     broken = {key: at for key, at in before.broken.items() if now.seconds_since(at) < STREAM_HOLD}
     suspected, reason = (now, why) if why else (before.suspected, before.why)
-    return BusLife(
-        server, {**before.streams, **streams}, suspected, reason, {**broken, **dict.fromkeys(went_back, now)}
-    )
+    known = {**before.streams, **streams}
+    kept = known if len(known) <= MAX_KNOWN else dict(streams)
+    return BusLife(server, kept, suspected, reason, {**broken, **dict.fromkeys(went_back, now)})
 
 
 def _suspect(before: ServerSign | None, seen: ServerSign) -> str:

@@ -23,7 +23,7 @@ OVERLAP = 5.0
 MAX_OPEN = 50_000
 MAX_ARRIVALS = 50_000
 MAX_FOLLOWED = 5_000
-FOLLOW_BATCH = 1_000
+FOLLOW_BATCH = 500
 """Assigned tasks are looked at in turns, so many in a poll: only open ones are read in each."""
 
 Bounds = tuple[float, float]

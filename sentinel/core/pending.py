@@ -117,6 +117,15 @@ class Sweep:
     checked: dict[Id, int] = field(default_factory=dict)
     turn: int = 0
     begun: bool = False
+    held: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to remember: nothing pended at the last look, or nothing was looked at yet.
+
+        Begun anew, entries delivered meanwhile count from their first count seen: still a lower bound.
+        """
+        return not (self.known or self.visited or self.overflow or self.dropped or self.held)
 
     def list_rechecks(self) -> list[Id]:
         """Known entries that the last run did not see, longest unseen first: have they been acknowledged?"""
@@ -127,6 +136,7 @@ class Sweep:
         """Take in what was read; how many redeliveries were seen to happen since the last time (a lower bound)."""
         self.turn += 1
         rows = {row.id: row for page in pages for row in page.rows}
+        self.held = bool(rows)
         rows.update({row.id: row for row in rechecked.values() if row is not None})
         self._forget(pages, rechecked, rows)
         grown = sum(self._note(row) for row in rows.values())

@@ -62,6 +62,12 @@ class Standing:
     roster: Roster | None = None
     owned: Mapping[str, Sequence[Id]] = field(default_factory=dict)
 
+    @property
+    def calm(self) -> bool:
+        """Whether there is nothing that could be wrong."""
+        roster = self.roster
+        return not (self.pending or (roster is not None and (roster.dead or roster.unknown or roster.ghosts)))
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -337,7 +337,7 @@ def judge_recent(recent: Sequence[tuple[str, str]], waiting: Sequence[str], rule
     if len(failed) >= rule.failures:
         text = f"{len(failed)} of the last {len(window)} synthetic tasks failed: {_count(failed)}"
         return Status.DEGRADED, text, _main_hop(failed)
-    if not window:
+    if not recent:
         return Status.UNKNOWN, "no synthetic task has ended yet", ""
     return Status.UP, "", ""
 

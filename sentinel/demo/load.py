@@ -123,6 +123,7 @@ def main() -> int:
     stop = Stop()
     frame = Frame("load")
     wait_for_agents(frame, stop)
+    (frame.folder / "control" / "no-canaries").unlink(missing_ok=True)
     load = Load(frame)
     number = 0
     while not stop:

@@ -30,7 +30,7 @@ from typing import Self
 import psycopg
 
 from sentinel.demo.bus import AGENTS, group_of, stream_of
-from sentinel.demo.component import connect_redis
+from sentinel.demo.component import connect_redis, write_control
 from sentinel.demo.servers import PostgresServer, ValkeyServer, free_port
 
 DATABASE = "platform"
@@ -83,6 +83,7 @@ class Platform:
         self.postgres.start()
         load_schema(self.postgres, DATABASE, {TENANT_A: "Tenant A", TENANT_B: "Tenant B"})
         self._make_groups()
+        write_control(self.folder, "no-canaries", {})  # until the load opens the doors
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from sentinel.core.model import Order
 
+KEPT = 200
+
 
 @dataclass(slots=True)
 class Aside:
@@ -22,13 +24,17 @@ class Aside:
             if order.key not in self._tasks:
                 self._tasks[order.key] = asyncio.ensure_future(_await(action, order))
                 await asyncio.sleep(0)
+                self._forget_oldest()
             task = self._tasks[order.key]
-            if not task.done():
-                return None
-            del self._tasks[order.key]
-            return task.result()
+            return task.result() if task.done() else None
 
         return look
+
+    def _forget_oldest(self) -> None:
+        """Outcomes are kept for a while: the note of one may be late, and its order must not be done again."""
+        done = [key for key, task in self._tasks.items() if task.done()]
+        for key in done[: max(len(self._tasks) - KEPT, 0)]:
+            del self._tasks[key]
 
     async def close(self) -> None:
         """End what still runs."""

@@ -14,6 +14,7 @@ from sentinel.core.brake import ActionLimits, Brake, BrakePolicy, Crowd, Recent,
 from sentinel.core.breaker import Breaker, BreakerPolicy, Record, find_cause
 from sentinel.core.model import Order
 from sentinel.core.moment import Moment
+from sentinel.core.restart import Reason
 from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
@@ -55,6 +56,25 @@ class Automation:
             self._starts = [*self._starts, self.utcnow()][-KEPT:]
         self._show()
         return Changes(meta={STARTS: _write_instants(self._starts)})
+
+    def conditions(self) -> list[tuple[Reason, str]]:
+        """For people: everything that holds all actions back now, with its remedy."""
+        found = []
+        if self.fenced:
+            found.append((Reason.FENCED, f"fenced, no action: {self.fenced}"))
+        if self.is_halted():
+            found.append((Reason.HALTED, "halted, no automatic action: `sentinel resume` when it is over"))
+        if not self.enabled:
+            found.append(
+                (Reason.OBSERVE, "observe mode: says what it would do, does nothing (actions.enabled is false)")
+            )
+        if self.breaker.opened is not None:
+            text = f"automation switched itself off: {self.breaker.reason}; `sentinel breaker close` after a look"
+            found.append((Reason.BREAKER_OPEN, text))
+        found += [
+            (Reason.BRAKED, f"braked, no restart: {brake.text}, which has one common cause") for brake in self.brakes
+        ]
+        return found
 
     # -- the kill switch --------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from sentinel.core.delivery.fleet import matches
 from sentinel.core.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
 from sentinel.errors import SubjectError
 
-MAX_STREAMS = 1000
+MAX_STREAMS = 20_000
 OWN_KEYS = "sentinel:*"
 
 
@@ -59,7 +59,10 @@ class Room:
         """Streams in scope, sorted; sentinel's own keys and those `spared` never are."""
         found: set[str] = set()
         for pattern in streams.include:
-            found.update(await self.cleaner.find_keys(pattern, MAX_STREAMS, "stream"))
+            found |= await self.cleaner.find_streams(pattern, MAX_STREAMS)
+        if len(found) >= MAX_STREAMS:
+            text = f"more than {MAX_STREAMS:,} streams match: only some of them are looked at"
+            self.troubles.append(Refusal("too_many", ", ".join(streams.include), text, "make several chores of it"))
         barred = [*streams.exclude, OWN_KEYS]
         return sorted(key for key in found if not matches(key, barred) and key not in spared)[:MAX_STREAMS]
 

@@ -50,21 +50,27 @@ async def survey(options: KeysOptions, room: Room) -> Survey:
     """Per prefix: the keys without a TTL that nobody used for long."""
     targets, looked = [], 0
     for prefix in options.prefixes:
-        keys = await room.cleaner.find_keys(f"{prefix}*", MAX_KEYS)
-        looked += len(keys)
-        found = [key for start in range(0, len(keys), _CHUNK) for key in await _find(options, room, keys, start)]
+        found: set[str] = set()
+        async for keys in room.cleaner.scan(f"{prefix}*"):
+            looked += len(keys)
+            found.update(await _find(options, room, keys))
+            if len(found) >= MAX_KEYS:
+                break
         if found:
-            sent = f"PEXPIRE {quote(found[0])} {int(options.ttl * 1000)}"
-            command = sent if options.action == "expire" else f"UNLINK {quote(found[0])}"
-            command += f" (and {len(found) - 1:,} more), each only while it has no TTL" if len(found) > 1 else ""
-            targets.append(Target(f"{prefix}*", len(found), command, samples_of(found), items=tuple(found)))
+            targets.append(_make_target(options, prefix, sorted(found)[:MAX_KEYS]))
     return Survey(tuple(targets), (), looked)
 
 
-async def _find(options: KeysOptions, room: Room, keys: list[str], start: int) -> list[str]:
-    chunk = keys[start : start + _CHUNK]
-    verdicts = await _send(options, room, chunk, "look")
-    return [key for key, verdict in zip(chunk, verdicts, strict=True) if verdict == "gone"]
+def _make_target(options: KeysOptions, prefix: str, keys: list[str]) -> Target:
+    sent = f"PEXPIRE {quote(keys[0])} {int(options.ttl * 1000)}"
+    command = sent if options.action == "expire" else f"UNLINK {quote(keys[0])}"
+    command += f" (and {len(keys) - 1:,} more), each only while it has no TTL" if len(keys) > 1 else ""
+    return Target(f"{prefix}*", len(keys), command, samples_of(keys), items=tuple(keys))
+
+
+async def _find(options: KeysOptions, room: Room, keys: list[str]) -> list[str]:
+    verdicts = await _send(options, room, keys, "look")
+    return [key for key, verdict in zip(keys, verdicts, strict=True) if verdict == "gone"]
 
 
 async def _send(options: KeysOptions, room: Room, keys: list[str], mode: str) -> list[str]:
@@ -74,7 +80,7 @@ async def _send(options: KeysOptions, room: Room, keys: list[str], mode: str) ->
 async def recount(options: KeysOptions, room: Room, target: Target) -> int:
     """How many of the same keys still have no TTL and are unused."""
     keys = list(target.items)
-    return sum([len(await _find(options, room, keys, start)) for start in range(0, len(keys), _CHUNK)])
+    return sum([len(await _find(options, room, keys[i : i + _CHUNK])) for i in range(0, len(keys), _CHUNK)])
 
 
 async def act(options: KeysOptions, room: Room, target: Target) -> Done:

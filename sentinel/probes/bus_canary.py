@@ -8,27 +8,22 @@ joined.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.canary_cluster import Cluster
 from sentinel.adapters.canary_ledger import Place
-from sentinel.adapters.canary_path import CanaryPath, Outlook, Pause, Trip
+from sentinel.adapters.canary_path import CanaryPath, Pause, Trip
+from sentinel.adapters.canary_paths import CanaryPaths, Plan, Sight
 from sentinel.adapters.canary_reader import Clock, Rules
-from sentinel.adapters.redis import RedisClient
 from sentinel.core import canary
 from sentinel.core.canary import Letter, Outcome, OwnLetter
 from sentinel.core.canary_ping import ENVELOPE, PLACEHOLDERS, PingLetter, find_faults
 from sentinel.core.canary_proof import Confidence, Windows, judge
 from sentinel.core.canary_record import RECENT, judge_recent
-from sentinel.core.canary_shard import Master, find_owner, find_tag, slot_of
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, format_duration
-from sentinel.errors import NotMeasurable, TargetError
 from sentinel.probes import Context, Kind, Options
 
 WINDOWS = (("1h", 60), ("24h", Windows.SPAN))
@@ -113,63 +108,24 @@ class CanaryOptions(Options):
         return Place.through(handler.stream, self.path, handler.maxlen)
 
 
-class CanaryState:
-    """Paths by label. Documents hold records and losses; flights, readers and connections are of this process."""
-
-    def __init__(self, document: dict[str, Any] | None = None) -> None:
-        self.paths: dict[str, CanaryPath] = {}
-        self.cluster = Cluster()
-        self._documents: dict[str, Any] = dict((document or {}).get("paths", {}))
-
-    def dump(self) -> Any:
-        """JSON-able document."""
-        return {"paths": {**self._documents, **{label: path.dump() for label, path in self.paths.items()}}}
-
-    async def close(self) -> None:
-        """End the readers and the connections to shards."""
-        for path in self.paths.values():
-            await path.close()
-        await self.cluster.close()
-
-    def path(self, label: str, hops: tuple[str, ...] = ()) -> CanaryPath:
-        """The path of this label, from its document or afresh."""
-        if label not in self.paths:
-            self.paths[label] = CanaryPath(hops, self._documents.pop(label, None))
-        return self.paths[label]
-
-    async def drop(self, label: str) -> None:
-        """Forget a path that is no more."""
-        await self.paths.pop(label).close()
-
-    def labels(self) -> list[str]:
-        """Of every path, those only known from documents included."""
-        return sorted({*self.paths, *self._documents})
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What a run learned of one path: its outlook, and what kept it from being asked."""
-
-    label: str
-    path: CanaryPath
-    outlook: Outlook
-
-
 async def run(options: CanaryOptions, context: Context) -> Finding:
     """Send on every path, wait at most one deadline, write off what is lost, and judge the last canaries."""
-    state: CanaryState = context.state
+    paths: CanaryPaths = context.state
     if options.per_shard:
-        return _judge(options, context, await _visit_shards(options, context))
-    path = state.path(options.path, options.letter.hops)
-    outlook = await path.run(_plan(options, context, context.redis()))
-    if outlook.holder:
-        return _shared(options, outlook.holder)
-    return _judge(options, context, [Sight(options.path, path, outlook)])
+        return _judge(
+            options, context, await paths.visit_shards(options.path, context.redis(), _plan(options, context))
+        )
+    trip = _plan(options, context)(context.redis(), "")
+    sight = await paths.visit(options.path, options.letter.hops, trip)
+    if sight.outlook.holder:
+        return _shared(options, sight.outlook.holder)
+    return _judge(options, context, [sight])
 
 
-def _plan(options: CanaryOptions, context: Context, client: RedisClient, tag: str = "") -> Trip:
+def _plan(options: CanaryOptions, context: Context) -> Plan:
+    """Runs of this check's paths, given client and tag."""
     handler = options.handler
-    return Trip(
+    return lambda client, tag: Trip(
         client,
         options.place(tag),
         options.letter,
@@ -188,53 +144,6 @@ def _find_hold(handler: HandlerOptions | None, context: Context) -> str:
     """Why there is nobody to ping; "" when there is."""
     name = handler.while_running if handler else None
     return f"nothing sent: {name} is not running" if name and context.supervised(name) is None else ""
-
-
-# --- shards -------------------------------------------------------------------------------------
-
-
-async def _visit_shards(options: CanaryOptions, context: Context) -> list[Sight]:
-    """Every master at once: what one suffers is not another's. Paths of masters that are none any more are retired."""
-    state: CanaryState = context.state
-    masters = await state.cluster.look(context.redis())
-    labels = {f"{options.path}.{master.name}": master for master in masters}
-    for label in state.labels():
-        if label not in labels:
-            await _retire(options, context, label)
-    return await asyncio.gather(*(_visit(options, context, *item) for item in labels.items()))
-
-
-async def _visit(options: CanaryOptions, context: Context, label: str, master: Master) -> Sight:
-    state: CanaryState = context.state
-    path = state.path(label)
-    try:
-        if path.tag and not master.owns(slot_of(path.tag)):
-            await _leave(options, context, path)
-        path.tag = path.tag or find_tag(label, master)
-        return Sight(label, path, await path.run(_plan(options, context, state.cluster.client(master), path.tag)))
-    except TargetError as error:
-        return Sight(label, path, Outlook(error=error))
-
-
-async def _leave(options: CanaryOptions, context: Context, path: CanaryPath) -> None:
-    """Its slot is another master's now: settle there what is open, and take a new tag."""
-    cluster = context.state.cluster
-    owner = find_owner(cluster.masters, path.tag)
-    if owner is None:
-        raise NotMeasurable(f"nobody serves slot {slot_of(path.tag)}, which was this master's", "see CLUSTER INFO")
-    await path.retire(_plan(options, context, cluster.client(owner), path.tag))
-    path.tag = ""
-
-
-async def _retire(options: CanaryOptions, context: Context, label: str) -> None:
-    """A master that left, or lost all its slots: settle what is open where its slot is now; else try again later."""
-    path = context.state.path(label)
-    try:
-        if path.tag:
-            await _leave(options, context, path)
-    except TargetError:
-        return
-    await context.state.drop(label)
 
 
 # --- judgement ----------------------------------------------------------------------------------
@@ -404,7 +313,7 @@ KIND = Kind(
     options=CanaryOptions,
     run=run,
     resources={"resource": "redis"},
-    load_state=CanaryState,
+    load_state=CanaryPaths,
     default_every=5.0,
     measurements=(
         _counter("sent", "Canaries published", "sent"),

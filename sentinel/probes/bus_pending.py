@@ -17,7 +17,7 @@ from sentinel.adapters.bus_scope import Scope, Trouble
 from sentinel.adapters.pending_watch import GroupKey, Habits, Look, PendingWatch
 from sentinel.core.delivery.fleet import Naming
 from sentinel.core.model import Finding, Measurement, Row, Status
-from sentinel.core.pending import NO_ENTRIES, Count
+from sentinel.core.pending import NO_ENTRIES, Count, Roster
 from sentinel.core.pending_fault import Fault, Limits, Standing, find_faults
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
@@ -49,6 +49,9 @@ class PendingOptions(Options):
     dead_letter: str = Field("dead_letter_queue", description="stream that the shown cure moves poison to")
     consumers_every: int = Field(6, ge=1, description="list the consumers of quiet or large groups every so many runs")
     max_streams: int = Field(1000, ge=1, description="watch at most so many streams")
+    streams_per_run: int = Field(
+        250, ge=2, description="look at so many streams a run, first where something pends, at the others in turn"
+    )
 
     @model_validator(mode="after")
     def _check_patience(self) -> PendingOptions:
@@ -74,7 +77,8 @@ class PendingOptions(Options):
     def scope(self) -> Scope:
         """What is watched."""
         streams, groups = self.streams, self.groups
-        return Scope(streams.include, streams.exclude, groups.include, groups.exclude, self.max_streams)
+        limits = self.max_streams, self.streams_per_run
+        return Scope(streams.include, streams.exclude, groups.include, groups.exclude, *limits)
 
     @property
     def naming(self) -> Naming:
@@ -103,7 +107,7 @@ async def run(options: PendingOptions, context: Context) -> Finding:
     habits = Habits(options.known_consumers, options.consumers_every)
     look = await watch.look(context.redis(), options.scope, options.naming, limits, habits)
     faults = sorted(
-        (fault for standing in look.standings for fault in find_faults(standing, limits)),
+        (fault for standing in look.standings if not standing.calm for fault in find_faults(standing, limits)),
         key=lambda fault: (ORDER.index(fault.kind), -fault.count.n),
     )
     status = judge(look, faults)
@@ -111,13 +115,14 @@ async def run(options: PendingOptions, context: Context) -> Finding:
     return Finding(
         status=status,
         detail=describe(look, faults, pending),
-        rows=_rows(options, watch, look.standings),
+        rows=[*_rows(options, watch, look.standings), Row({}, {"pending_width_seconds": look.width})],
         evidence={
             "faults": [fault.describe() for fault in faults[:WORST]],
             "more_faults": max(0, len(faults) - WORST),
             "troubles": [_describe_trouble(trouble) for trouble in look.troubles[:WORST]],
             "delivery_counts": [_describe_coverage(each) for each in _worst_covered(look.standings)],
             "redeliveries": "a lower bound: entries acknowledged between two runs take their count with them",
+            "poll": {"streams": look.known, "read": look.read, "width_seconds": round(look.width, 3)},
             "atomic": watch.atomic,
         },
         guidance=_guide(status, faults, look.troubles),
@@ -191,40 +196,45 @@ def _rows(options: PendingOptions, watch: PendingWatch, standings: Sequence[Stan
     rows = []
     for (stream, group), found in members.items():
         labels = {"stream": stream, "group": group}
-        rows += [Row(labels, _gauges(found)), *_consumer_rows(labels, found)]
+        rosters = [each.roster for each in found if each.roster is not None]
+        listed = rosters if len(rosters) == len(found) else []
+        rows += [Row(labels, {**_gauges(found), **(_roster_gauges(listed) if listed else {})})]
+        rows += _consumer_rows(labels, listed) if listed else []
     totals = {label: watch.redeliveries.get(label, 0) for label in [*watch.redeliveries, *members]}
     rows += [Row({"stream": s, "group": g}, {"redeliveries_total": float(n)}) for (s, g), n in totals.items()]
     return rows
 
 
 def _gauges(found: Sequence[Standing]) -> dict[str, float]:
+    busy = [each for each in found if each.pending]
     values = {
-        "pending_entries": float(sum(each.pending for each in found)),
-        "pending_payload_missing_entries": _sum(each.missing for each in found),
-        "poison_entries": _sum(each.poison for each in found),
-        "redelivered_entries": _sum(each.redelivered for each in found),
-        "delivery_counts_covered_ratio": min(each.coverage for each in found),
+        "pending_entries": float(sum(each.pending for each in busy)),
+        "pending_payload_missing_entries": _sum(each.missing for each in busy),
+        "poison_entries": _sum(each.poison for each in busy),
+        "redelivered_entries": _sum(each.redelivered for each in busy),
+        "delivery_counts_covered_ratio": min([each.coverage for each in busy], default=1.0),
     }
-    if all(each.overdue is not None for each in found):
-        values["pending_overdue_entries"] = _sum(each.overdue or NO_ENTRIES for each in found)
-        values["oldest_pending_age_seconds"] = max(each.oldest or 0.0 for each in found)
-    if all(each.roster is not None for each in found):
-        rosters = [each.roster for each in found if each.roster is not None]
-        values["pending_dead_consumer_entries"] = float(sum(each.dead_entries for each in rosters))
-        values["ghost_consumers"] = float(sum(len(each.ghosts) for each in rosters))
-        values["unknown_consumers"] = float(sum(len(each.unknown) for each in rosters))
+    if all(each.overdue is not None for each in busy):
+        values["pending_overdue_entries"] = _sum(each.overdue or NO_ENTRIES for each in busy)
+        values["oldest_pending_age_seconds"] = max([each.oldest or 0.0 for each in busy], default=0.0)
     return values
+
+
+def _roster_gauges(rosters: Sequence[Roster]) -> dict[str, float]:
+    """Of groups whose consumers have all been listed."""
+    return {
+        "pending_dead_consumer_entries": float(sum(each.dead_entries for each in rosters if each.dead)),
+        "ghost_consumers": float(sum(len(each.ghosts) for each in rosters)),
+        "unknown_consumers": float(sum(len(each.unknown) for each in rosters)),
+    }
 
 
 def _sum(counts: Iterable[Count]) -> float:
     return float(sum(count.n for count in counts))
 
 
-def _consumer_rows(labels: dict[str, str], found: Sequence[Standing]) -> list[Row]:
+def _consumer_rows(labels: dict[str, str], rosters: Sequence[Roster]) -> list[Row]:
     """Consumers by sign of life, of the groups that have been listed."""
-    rosters = [each.roster for each in found if each.roster is not None]
-    if len(rosters) < len(found):
-        return []
     counts = {
         "active": sum(each.active for each in rosters),
         "idle": sum(each.idle for each in rosters),
@@ -262,6 +272,13 @@ KIND = Kind(
         _declare("pending_payload_missing_entries", "Pending entries whose payload was trimmed."),
         _declare("redeliveries_total", "Redeliveries seen to happen; a lower bound.", "counter"),
         _inform("delivery_counts_covered_ratio", "Share of pending entries whose delivery count was read.", "ratio"),
+        Measurement(
+            "pending_width_seconds",
+            "Age of the oldest look at a stream: with many streams they take turns.",
+            "sentinel_bus_pending_width_seconds",
+            "gauge",
+            "seconds",
+        ),
         _inform("ghost_consumers", "Consumers that hold nothing and are long silent.", ""),
         _inform("unknown_consumers", "Consumers whose name matches no expected pattern.", ""),
         Measurement(

@@ -280,14 +280,17 @@ async def _recount(poll: Poll) -> None:
 
 
 async def _follow_trends(poll: Poll, monotonic: float) -> None:
-    """Twice a minute: what was assigned and completed in the last hour, and how long each tenant waits."""
-    state, now = poll.state, poll.horizon.now
+    """Twice a minute: what was assigned and completed in the last hour, and how long each tenant waits.
+
+    A look that fails is not repeated at once: it costs one run, and its figures are missing and not old.
+    """
+    state = poll.state
     if state.trends_at is not None and monotonic - state.trends_at < TRENDS_EVERY:
         return
-    rows = await poll.tasks(poll.statements.throughput, poll.ago(state.reach.throughput), now)
-    state.note_throughput(rows)
+    state.trends_at, state.throughput, state.spread = monotonic, None, Spread()
+    start = poll.ago(state.reach.throughput)
+    state.note_throughput(await poll.tasks(poll.statements.throughput, start, poll.horizon.now))
     state.spread = await _read_spread(poll)
-    state.trends_at = monotonic
 
 
 async def _read_spread(poll: Poll) -> Spread:

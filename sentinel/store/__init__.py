@@ -11,6 +11,9 @@ from sentinel.core.health import Health
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, Order, Transition
 
+HELD_KEY = "held"
+"""Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason, text]."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckView:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sentinel.core.model import Incident
+from sentinel.store import HELD_KEY
 from sentinel.store.document import write, write_instant
 
 RUNNING = "running"
@@ -55,6 +56,13 @@ class _Views(Protocol):
     def checks(self) -> Sequence[Any]:
         """Every check."""
         ...
+
+
+def held_back(store: _Views) -> list[dict[str, str]]:
+    """Everything that holds all actions of the daemon back: `reason`, `text` and its `runbook`."""
+    books = json.loads(store.meta(CONDITIONS_KEY) or "{}")
+    held = json.loads(store.meta(HELD_KEY) or "[]")
+    return [{"reason": reason, "text": text, "runbook": books.get(reason, "")} for reason, text in held]
 
 
 def runbook_of(store: _Views, incident: Incident) -> str:

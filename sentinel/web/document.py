@@ -10,7 +10,7 @@ from sentinel.core.model import Incident, Status, worst
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader
 from sentinel.store.document import to_json
-from sentinel.store.runbook import runbook_of
+from sentinel.store.runbook import held_back, runbook_of
 
 STALE = "stale"
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
@@ -21,9 +21,9 @@ Document = dict[str, Any]
 def status_document(store: Reader, now: datetime) -> Document:
     """What is the matter now, for people and programs; JSON-able.
 
-    Keys: `platform`, `generated`, `started`, `status` (worst of all components), `incidents` (open
-    ones, causes and the worst first), `components`, `checks`, `blind` (the latest gap or null). Ages are seconds;
-    every `…_text` is the same figure for people.
+    Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds all actions
+    back), `incidents` (open ones, causes and the worst first), `components`, `checks`, `blind` (the latest gap or
+    null). Ages are seconds; every `…_text` is the same figure for people.
     """
     checks = [describe_check(view, now) for view in store.checks()]
     views = store.components()
@@ -41,6 +41,7 @@ def status_document(store: Reader, now: datetime) -> Document:
             "generated": now,
             "started": store.meta("started"),
             "status": worst([_status(item["status"]) for item in components]).value,
+            "held": held_back(store),
             "incidents": incidents,
             "components": components,
             "checks": checks,

@@ -282,8 +282,8 @@ async def test_what_does_not_fit_is_set_aside(look, db, valkey):
         ({"stream": {"key": "text"}}, "stream", "WRONGTYPE", "stream and group names"),
         ({"stream": {"key": "numbered"}}, "stream", "entry id 5-1 of numbered is no time", "table of steps"),
     ]
-    for options, part, problem, remedy in cases:
-        options = {"tasks": None, "open_work": "task"} | options
+    for more, part, problem, remedy in cases:
+        options = {"tasks": None, "open_work": "task"} | more
         state = ProgressState()
         calm = await look(state, **options)
         assert (calm.status, sum(counts(calm).values())) == (Status.UNKNOWN, 0)

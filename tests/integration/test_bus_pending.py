@@ -441,7 +441,7 @@ async def test_more_streams_than_allowed_is_said(bus):
     finding = await bus.run()
     assert finding.status is Status.UNKNOWN
     assert finding.evidence["troubles"][0]["subject"] == "4 streams"
-    assert sum(command[:2] == ("XINFO", "GROUPS") for command in bus.client.sent) == 2
+    assert calls(bus)["cmdstat_xinfo|groups"] == 2
 
 
 async def test_labels_are_bounded_by_patterns(bus):

@@ -53,9 +53,9 @@ class ValkeyCluster:
         while not all(b"cluster_state:ok" in raw.execute_command("CLUSTER", "INFO") for raw in self.raw):
             time.sleep(0.05)
 
-    def wait(self, holds):
-        """Until every node sees the slots alike."""
-        end = time.monotonic() + 20
+    def wait(self, holds, seconds=20):
+        """Until every node sees the slots so."""
+        end = time.monotonic() + seconds
         while not all(holds(raw.execute_command("CLUSTER", "SLOTS")) for raw in self.raw):
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -75,10 +75,19 @@ class ValkeyCluster:
             taker.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.name(source))
             giver.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.name(target))
             giver.execute_command("MIGRATE", "127.0.0.1", self.servers[target].port, "", 0, 5000, "KEYS", *keys)
-        for raw in sorted(self.raw, key=lambda raw: raw is not taker):
-            self.send(raw, [("CLUSTER", "SETSLOT", slot, "NODE", self.name(target)) for slot in slots])
-        taker.execute_command("CLUSTER", "BUMPEPOCH")
-        self.wait(lambda found: self.owner(found, last) == self.owner(found, first) == self.name(target))
+        self.give(slots, target)
+
+    def give(self, slots, target):
+        """Tell every node that the slots are the target's, until none of them has heard otherwise from another."""
+        name, end = self.name(target), time.monotonic() + 30
+        while True:
+            self.raw[target].execute_command("CLUSTER", "BUMPEPOCH")
+            for raw in sorted(self.raw, key=lambda raw: raw is not self.raw[target]):
+                self.send(raw, [("CLUSTER", "SETSLOT", slot, "NODE", name) for slot in slots])
+            with contextlib.suppress(AssertionError):
+                self.wait(lambda found: {self.owner(found, slot) for slot in slots} <= {name}, seconds=2)
+                return
+            assert time.monotonic() < end
 
     @staticmethod
     def send(raw, commands):
@@ -89,7 +98,7 @@ class ValkeyCluster:
 
     @staticmethod
     def owner(slots, slot):
-        return next((each[2][2].decode() for each in slots if each[0] <= slot <= each[1]), "")
+        return next((each[2][2].decode() for each in slots if each[0] <= slot <= each[1]), "nobody")
 
     def restore(self):
         """As it was in the beginning, and empty."""
@@ -100,9 +109,8 @@ class ValkeyCluster:
         for target, (first, last) in enumerate(RANGES):
             slots = self.raw[target].execute_command("CLUSTER", "SLOTS")
             strayed = [slot for slot in range(first, last + 1) if self.owner(slots, slot) != self.name(target)]
-            for raw in sorted(self.raw, key=lambda raw: raw is not self.raw[target]):
-                self.send(raw, [("CLUSTER", "SETSLOT", slot, "NODE", self.name(target)) for slot in strayed])
-            self.raw[target].execute_command("CLUSTER", "BUMPEPOCH")
+            if strayed:
+                self.give(strayed, target)
         self.wait(lambda slots: all(self.owner(slots, r[0]) == self.name(n) for n, r in enumerate(RANGES)))
 
     def stop(self):

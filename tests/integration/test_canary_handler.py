@@ -222,6 +222,16 @@ async def test_each_hop_has_a_leg_and_the_failing_one_is_named(rig):
     assert conserved(finding.evidence["canary"])
 
 
+async def test_hops_may_change_in_a_running_sentinel(rig):
+    """A reload with other hops: totals go on, the new hop gets its leg."""
+    rig.employ("a", FIRST)
+    await rig.run()
+    rig.options = options(hops=["a"])
+    finding = await rig.run()
+    assert finding.evidence["canary"]["ok"] == 2
+    assert legs(finding) == {"publish": 2, "deliver": 2, "total": 2, "a": 1}
+
+
 async def test_reports_wait_for_the_end_over_a_restart(rig):
     """A first hop's report was read before sentinel was killed: the next life still knows that it was the second."""
     rig.options = options(hops=["a", "b"])

@@ -53,6 +53,17 @@ async def test_trim_keeps_young_entries_and_the_newest(bench):
     assert bench.live() == set([*young, *more][300:])
 
 
+async def test_trim_stays_within_the_cap_of_the_hour(bench):
+    """Of 1,000 that could go, 250 may: the two whole nodes within the cap, and no more in the same hour."""
+    bench.publish(1001)
+    bench.group()
+    bench.ack(bench.read(1001))
+    bench.use(make_chore("safe_trim", max_per_hour=250))
+    assert (await bench.keeper.run("safe_trim")).removed == 200
+    assert (await bench.keeper.run("safe_trim")).removed == 0
+    assert len(bench.live()) == 801
+
+
 async def test_trim_is_held_by_a_group_that_read_nothing_and_by_a_pending_entry(bench):
     """One group behind, or one entry pending, holds everything from there on; who holds is shown."""
     ids = bench.publish(1000)

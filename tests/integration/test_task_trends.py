@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.relation import explain
 from sentinel.core.model import Status
 from sentinel.errors import NotMeasurable
 from sentinel.probes.task_assignment import KIND
@@ -99,6 +102,20 @@ async def test_throughput_is_what_happened_in_the_last_hour(rig):
     }
     assert found == {("a", "assigned"): 8, ("a", "completed"): 12, ("b", "assigned"): 5, ("b", "completed"): 0}
     assert finding.evidence["throughput_per_hour"] == {"assigned": 13, "completed": 12}
+
+
+async def test_a_failed_look_at_the_trends_costs_one_run(rig, monkeypatch):
+    """Too slow for the server's limit: that run says so, the next ones judge without those figures."""
+    rig.options = rig.configure()
+    monkeypatch.setattr("sentinel.adapters.task_queries._THROUGHPUT", "SELECT pg_sleep(30) AS queue")
+    await rig.client.close()
+    rig.client = PostgresClient("database", rig.dsn, statement_timeout=0.3)
+    with pytest.raises(NotMeasurable, match="own limit"):
+        await rig.run()
+    finding = await rig.run()
+    assert finding.status is Status.UP
+    assert "throughput_per_hour" not in finding.evidence
+    assert not any("throughput_per_hour" in row.values for row in finding.rows)
 
 
 def add_tenant(rig, tenant, count, wait):
@@ -203,3 +220,28 @@ async def test_every_statement_is_refused_without_an_index(rig):
     with pytest.raises(NotMeasurable, match="no usable index on created_at") as refused:
         await rig.run()
     assert refused.value.guidance.startswith("CREATE INDEX CONCURRENTLY")
+
+
+NARROW = ("settle", "histogram", "stages", "count", "arrivals")
+
+
+async def test_each_statement_of_a_poll_reads_by_index(rig):
+    """EXPLAIN on a large table: windows by the index on created_at, lookups by id, open tasks by the partial one."""
+    rig.options = rig.configure(columns={**TIMES, "tenant": "tenant"})
+    rig.execute(
+        "INSERT INTO {schema}.tasks (kind, status, created_at, assigned_at)"
+        " SELECT 'x', 'done', now() - n * interval '10 s', now() FROM generate_series(1, 45000) n;"
+        "CREATE INDEX waiting ON {schema}.tasks (created_at) WHERE assigned_at IS NULL; ANALYZE {schema}.tasks"
+    )
+    statements, query = rig.options.statements(), rig.client.query
+    now = datetime.now(UTC)
+    params = statements.back(now, 60.0, limit=10, oldest=now - timedelta(hours=2))
+    looks = {
+        name: await explain(query, getattr(statements, name), params) for name in (*NARROW, "tenants", "throughput")
+    }
+    looks["sights"] = await explain(query, statements.sights("bigint"), statements.looking_up(["1", "2"]))
+    for name, nodes in looks.items():
+        assert {n["Node Type"] for n in nodes if "Relation Name" in n} <= {"Index Scan", "Bitmap Heap Scan"}, name
+    for name in ("open", "backlog"):
+        nodes = await explain(query, getattr(statements, name), statements.back(now, 86400.0, limit=10))
+        assert "waiting" in {n.get("Index Name") for n in nodes}

@@ -64,6 +64,16 @@ function incidentCard(item) {
   return card;
 }
 
+function heldLine(item) {
+  const line = make("p", "held", item.text);
+  if (item.runbook) {
+    const runbook = make("span", "soft", " Runbook: ");
+    runbook.append(make("code", "", "sentinel runbook run " + item.runbook));
+    line.append(runbook);
+  }
+  return line;
+}
+
 function fill(id, items, build, empty) {
   document.getElementById(id).replaceChildren(...(items.length ? items.map(build) : [empty]));
 }
@@ -76,6 +86,7 @@ function show(status) {
   generated.textContent = status.generated.slice(11, 19);
   generated.dateTime = status.generated;
   document.getElementById("incident-count").textContent = status.incidents.length;
+  document.getElementById("held").replaceChildren(...status.held.map(heldLine));
   fill("incidents", status.incidents, incidentCard, make("p", "soft", "None."));
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));

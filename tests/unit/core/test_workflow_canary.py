@@ -194,6 +194,8 @@ RULE = Rule(failures=2, of=5, down_after=3)
     ("recent", "waiting", "status", "hop"),
     [
         ([], [], Status.UNKNOWN, ""),
+        ([], ["assigned"], Status.UNKNOWN, ""),
+        ([], ["assigned", "assigned"], Status.DEGRADED, "assigned"),
         (["ok"], [], Status.UP, ""),
         (["ok", "late assigned"], [], Status.UP, ""),
         (["late assigned", "ok", "late assigned"], [], Status.DEGRADED, "assigned"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.model import Check, Status
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.test_pipeline import DEGRADED, DOWN, UP, World
 
@@ -26,17 +25,15 @@ def orders(store: SqliteStore) -> list[tuple[str, str, str]]:
 async def test_an_incident_is_diagnosed_once(world):
     """When it is announced, not when it gets worse, relapses or goes on."""
     for status in (DOWN, DOWN, DEGRADED, UP, DOWN):
-        world.clock.now += 1
-        await world.turn("bus", status)
+        await world.see("bus", status)
     (incident,) = world.store.incidents()
-    assert orders(world.store) == [("bus", f"{incident.id}/diagnose", f"bus-{incident.summary}")]
+    assert orders(world.store) == [("bus", f"{incident.id}/diagnose", f"bus-check-{incident.summary}")]
 
 
 async def test_what_is_blocked_is_not_diagnosed(world):
     """The incident of the cause is diagnosed, not those that it blocks: ten that fall together are one look."""
     for name in ("bus", "orchestrator", "api"):
-        world.clock.now += 1
-        await world.turn(name, DOWN)
+        await world.see(name, DOWN)
     assert [subject for subject, *_ in orders(world.store)] == ["bus"]
 
 
@@ -45,7 +42,7 @@ async def test_the_order_stands_in_the_same_transaction(world, monkeypatch):
     seen = []
     commit = world.store.commit
     monkeypatch.setattr(world.store, "commit", lambda changes: (seen.append(changes), commit(changes)))
-    await world.turn("bus", DOWN)
+    await world.see("bus", DOWN)
     with_order = [changes for changes in seen if any(order.kind == "diagnose" for order in changes.orders)]
     assert len(with_order) == 1
     assert with_order[0].incidents
@@ -54,7 +51,7 @@ async def test_the_order_stands_in_the_same_transaction(world, monkeypatch):
 async def test_nobody_asked(store, metrics, clock):
     """By default nothing is diagnosed, and the view has the runbook that the check names."""
     world = World(store, metrics, clock)
-    await world.turn("bus", DOWN)
+    await world.see("bus", DOWN)
     assert orders(store) == []
     world.recorder.close()
 
@@ -62,15 +59,9 @@ async def test_nobody_asked(store, metrics, clock):
 async def test_the_view_has_the_runbook_of_the_finding(world):
     """While it is bad, that for the finding; while it is up, that of the kind."""
     world.pipeline.runbook_of = lambda check, detail: f"{check.kind}/{detail}"
-    await world.turn("bus", DOWN)
-    (view,) = [view for view in world.store.checks() if view.name == "bus"]
+    await world.see("bus", DOWN)
+    (view,) = [view for view in world.store.checks() if view.component == "bus"]
     assert view.runbook == f"{view.kind}/{view.detail}"
-    await world.turn("bus", UP)
-    (view,) = [view for view in world.store.checks() if view.name == "bus"]
+    await world.see("bus", UP)
+    (view,) = [view for view in world.store.checks() if view.component == "bus"]
     assert view.runbook == f"{view.kind}/"
-
-
-def test_a_check_says_nothing_of_itself():
-    """Left out, the runbook and the platform decide."""
-    assert Check("c", "k", "x", 1.0, 1.0, None).diagnose is None
-    assert Status.UP.rank == 0

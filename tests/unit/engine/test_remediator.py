@@ -2,177 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sentinel.coordination import Member, Placement, Refused
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.brake import ActionLimits
 from sentinel.core.breaker import Breaker
-from sentinel.core.model import Attempt, Backoff, Check, Component, Finding, HealthPolicy, RestartPolicy, Result, Status
+from sentinel.core.model import Attempt, Status
 from sentinel.core.restart import Reason
-from sentinel.engine.automation import Automation
-from sentinel.engine.journal import Journal
-from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
-from sentinel.engine.remediator import Remediator
-from sentinel.engine.requests import Requests
-from sentinel.engine.stall import StallGuard
-from sentinel.engine.supervision import make_check, make_kind
 from sentinel.metrics import Metrics
-from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
 from sentinel.store.sqlite import SqliteStore
-
-AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
-POLICY = RestartPolicy(
-    max_attempts=2,
-    per_hour=10,
-    per_day=10,
-    backoff=Backoff(first=0.0, initial=10.0, jitter=0.0),
-    startup_grace=30.0,
-    success_after=5.0,
-    close_after=60.0,
-    stop_timeout=5.0,
-)
-PLENTY = ActionLimits(per_window=100, group_share=1.0)
-"""Limits that are not in the way of a test about something else."""
-
-
-class House:
-    """A bus that is only watched, and workers that are supervised and need it."""
-
-    def __init__(self, folder: Path, store: SqliteStore, clock, metrics: Metrics, workers: int = 1, **policy) -> None:
-        self.clock, self.store, self.folder = clock, store, folder
-        self.triggered: list[str] = []
-        self.recorder = Recorder(store, metrics, clock.utcnow)
-        self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.pipeline = Pipeline(self.recorder, metrics, self.guard, clock.utcnow, lambda value: value)
-        self.automation = Automation(
-            store=store,
-            record=self.recorder.record,
-            metrics=metrics,
-            utcnow=clock.utcnow,
-            halt_file=folder / "HALT",
-            enabled=True,
-            guard=self.guard,
-            **{"limits": PLENTY, **policy},
-        )
-        self.coordinator = LocalCoordinator(store, self.recorder, clock.utcnow)
-        self.remediator = Remediator(
-            pipeline=self.pipeline,
-            recorder=self.recorder,
-            journal=Journal(self.coordinator, store, metrics, clock.moment),
-            automation=self.automation,
-            metrics=metrics,
-            moment=clock.moment,
-            monotonic=clock.monotonic,
-            trigger=self.triggered.append,
-            quiet_until=clock.utcnow() - timedelta(seconds=1),
-        )
-        self.requests = Requests(self.remediator)
-        self.pipeline.is_held = self.remediator.is_held
-        self.pipeline.holds_announcement = self.automation.holds_announcement
-        names = ["worker"] if workers == 1 else [f"worker-{n}" for n in range(workers)]
-        group = "" if workers == 1 else "workers"
-        self.workers = [
-            Component(name, driver="process", depends_on=("bus",), restart=POLICY, group=group) for name in names
-        ]
-        options = ProcessOptions(command=["sleep", "60"])
-        self.drivers = {each.name: ProcessDriver(each, options, folder / "log") for each in self.workers}
-        self.worker, self.driver = self.workers[0], self.drivers[names[0]]
-
-    async def open(self, member: str = "first") -> None:
-        """Start the workers; everything is healthy."""
-        await self.coordinator.start(Member(member, self.clock.utcnow()))
-        self.automation.load(crashed=False)
-        kind = make_kind(self.remediator.drivers, self.remediator.started, self.remediator.stopped)
-        for component in (Component("bus"), *self.workers):
-            self.pipeline.add_component(component, None)
-        plain = Kind("plain", "", Options, kind.run, ())
-        self.pipeline.add_check(Check("bus-server", "plain", "bus", 2.0, 5.0, None, health=AT_ONCE), plain, None)
-        rows = {row.component: row for row in self.store.processes()}
-        for component in self.workers:
-            self.pipeline.add_check(make_check(component), kind, None)
-            driver = self.drivers[component.name]
-            await self.remediator.manage(component, driver, rows.get(component.name))
-        await self.see("bus-server", Status.UP)
-        await self.consider()
-        for component in self.workers:
-            await self.see(f"{component.name}.process", Status.UP)
-
-    async def see(self, check: str, status: Status) -> None:
-        """A check has just seen this."""
-        now: datetime = self.clock.utcnow()
-        await self.pipeline.take(Result(check, Finding(status, str(status)), now, 0.01, "0" * 32))
-
-    async def kill(self, name: str = "worker") -> None:
-        """A worker dies, and that is seen."""
-        driver = self.drivers[name]
-        assert driver.pid is not None
-        os.kill(driver.pid, signal.SIGKILL)
-        await self.until(lambda: driver.pid is None and driver.how_ended != "")
-        self.clock.now += 0.01
-        await self.see(f"{name}.process", Status.DOWN)
-
-    async def consider(self) -> None:
-        """One look of the remediator, and the end of what it began."""
-        self.remediator.consider()
-        for _ in range(200):
-            if not self.remediator._tasks:
-                return
-            await asyncio.sleep(0.01)
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something real."""
-        for _ in range(500):
-            if true():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("never came true")
-
-    @property
-    def reason(self) -> Reason:
-        """Why nothing is being done (or why something was)."""
-        return self.remediator._decisions["worker"].reason
+from tests.unit.engine.house import PLENTY, POLICY, House, open_house, settle
 
 
 @pytest.fixture
 async def house(tmp_path: Path, store: SqliteStore, clock, metrics: Metrics) -> AsyncIterator[House]:
     """The house, with its worker running."""
-    async with _open_house(House(tmp_path, store, clock, metrics)) as made:
+    async with open_house(House(tmp_path, store, clock, metrics)) as made:
         yield made
-
-
-@asynccontextmanager
-async def _open_house(made: House) -> AsyncIterator[House]:
-    await made.open()
-    yield made
-    await made.remediator.stop_all()
-    await made.remediator.close()
-    made.recorder.close()
-
-
-async def _settle(house: House) -> None:
-    """The bus was seen up after the death of the worker."""
-    house.clock.now += 0.01
-    await house.see("bus-server", Status.UP)
 
 
 async def test_death_is_restarted_and_verified(house: House) -> None:
     """One attempt, journaled and done; healthy for success_after it counts as recovered, with its time."""
     first = house.driver.pid
     await house.kill()
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert house.driver.pid not in {None, first}
     house.clock.now += 2
@@ -198,7 +56,7 @@ async def test_old_health_of_a_dependency_proves_nothing(house: House) -> None:
     assert house.reason is Reason.BLOCKED
     assert "bus-server" in house.triggered
     assert house.store.attempts() == []
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert len(house.store.attempts()) == 1
 
@@ -217,12 +75,12 @@ async def test_grace_after_a_dependency_recovered(house: House) -> None:
     """When the bus comes back, the worker has its start-up grace to recover by itself before anything is done."""
     await house.see("bus-server", Status.DOWN)
     await house.kill()
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert house.reason is Reason.SETTLING
     house.clock.now += POLICY.startup_grace
     await house.see("worker.process", Status.DOWN)
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert len(house.store.attempts()) == 1
 
@@ -231,18 +89,18 @@ async def test_budget_ends_in_exhausted_once(house: House) -> None:
     """After max_attempts failed restarts: exhausted, escalated once, and nothing more is done."""
     for _ in range(POLICY.max_attempts):
         await house.kill()
-        await _settle(house)
+        await settle(house)
         await house.consider()
         house.clock.now += 15
         await house.see("worker.process", Status.DOWN)
-        await _settle(house)
+        await settle(house)
         await house.consider()
         await house.until(lambda: house.driver.pid is not None)
     await house.kill()
     for _ in range(5):
         house.clock.now += 60
         await house.see("worker.process", Status.DOWN)
-        await _settle(house)
+        await settle(house)
         await house.consider()
     assert [attempt.n for attempt in house.store.attempts()] == [1, 2]
     assert house.pipeline.incidents["worker"].exhausted
@@ -256,7 +114,7 @@ async def test_reset_gives_a_full_budget(house: House) -> None:
     assert await house.requests.reset("worker", "disk replaced") == "reset"
     house.clock.now += 1
     await house.see("worker.process", Status.DOWN)
-    await _settle(house)
+    await settle(house)
     await house.consider()
     newest = house.store.incidents(limit=1)[0]
     assert [attempt.n for attempt in house.store.attempts(incident=newest.id)] == [1]
@@ -271,7 +129,7 @@ async def test_kill_switch(house: House, how: str) -> None:
         (house.folder / "loop").symlink_to("loop")
         house.automation.halt_file = house.folder / "loop" / "HALT"
     await house.kill()
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert house.reason is Reason.HALTED
     assert house.store.attempts() == []
@@ -334,7 +192,7 @@ async def test_halt_between_intent_and_act(house: House) -> None:
 
     house.coordinator.claim_attempt = claim_and_halt
     await house.kill()
-    await _settle(house)
+    await settle(house)
     await house.consider()
     (attempt,) = house.store.attempts()
     assert (attempt.outcome, attempt.detail) == ("failed", "halted between intent and act")
@@ -344,12 +202,12 @@ async def test_halt_between_intent_and_act(house: House) -> None:
 @pytest.mark.parametrize("total", [4, 10])
 async def test_common_cause_is_one_page_and_no_attempt(tmp_path, store, clock, metrics, total: int) -> None:
     """F5: all of a group down: nothing is restarted, and people get one page instead of ten."""
-    async with _open_house(House(tmp_path, store, clock, metrics, workers=total)) as house:
+    async with open_house(House(tmp_path, store, clock, metrics, workers=total)) as house:
         for name in house.drivers:
             await house.kill(name)
         for _ in range(5):
             house.clock.now += 5
-            await _settle(house)
+            await settle(house)
             for name in house.drivers:
                 await house.see(f"{name}.process", Status.DOWN)
             await house.consider()
@@ -365,27 +223,27 @@ async def test_common_cause_is_one_page_and_no_attempt(tmp_path, store, clock, m
 
 async def test_brake_lets_go(tmp_path, store, clock, metrics) -> None:
     """When enough of the group are back by themselves, the last one is helped."""
-    async with _open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
+    async with open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
         for name in list(house.drivers)[:3]:
             await house.kill(name)
-        await _settle(house)
+        await settle(house)
         await house.consider()
         assert house.store.attempts() == []
         for name in ("worker-0", "worker-1"):
             await house.drivers[name].start()
             await house.see(f"{name}.process", Status.UP)
         await house.see("worker-2.process", Status.DOWN)
-        await _settle(house)
+        await settle(house)
         await house.consider()
         assert [attempt.component for attempt in house.store.attempts()] == ["worker-2"]
 
 
 async def test_one_action_at_a_time(tmp_path, store, clock, metrics) -> None:
     """Two of four are down: the second waits until the first action has ended."""
-    async with _open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
+    async with open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
         await house.kill("worker-0")
         await house.kill("worker-1")
-        await _settle(house)
+        await settle(house)
         house.remediator.consider()
         assert len(house.remediator._tasks) == 1
         assert house.remediator._decisions["worker-1"].reason is Reason.BUSY
@@ -397,19 +255,19 @@ async def test_one_action_at_a_time(tmp_path, store, clock, metrics) -> None:
 async def test_group_limit(tmp_path, store, clock, metrics) -> None:
     """At most 20 % of a group in ten minutes: the second of four waits its time, and says so."""
     limits = replace(PLENTY, group_share=0.2)
-    async with _open_house(House(tmp_path, store, clock, metrics, workers=4, limits=limits)) as house:
+    async with open_house(House(tmp_path, store, clock, metrics, workers=4, limits=limits)) as house:
         await house.kill("worker-0")
-        await _settle(house)
+        await settle(house)
         await house.consider()
         await house.see("worker-0.process", Status.UP)
         await house.kill("worker-1")
-        await _settle(house)
+        await settle(house)
         await house.consider()
         assert house.remediator._decisions["worker-1"].reason is Reason.LIMITED
         assert "1 of 4 workers were acted upon" in house.remediator.describe("worker-1")[0]
         house.clock.now += 600
         await house.see("worker-1.process", Status.DOWN)
-        await _settle(house)
+        await settle(house)
         await house.consider()
         assert [attempt.component for attempt in house.store.attempts()] == ["worker-0", "worker-1"]
 
@@ -419,7 +277,7 @@ async def test_breaker_is_closed_by_an_operator_only(house: House) -> None:
     for _ in range(2):
         await house.recorder.record(house.automation.note_exhausted())
     await house.kill()
-    await _settle(house)
+    await settle(house)
     for _ in range(3):
         await house.consider()
     assert house.reason is Reason.BREAKER_OPEN
@@ -430,7 +288,7 @@ async def test_breaker_is_closed_by_an_operator_only(house: House) -> None:
     assert house.automation.breaker.opened is not None
     assert await house.requests.close_breaker("looked at it") == "closed"
     await house.see("worker.process", Status.DOWN)
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert len(house.store.attempts()) == 1
 
@@ -463,7 +321,7 @@ async def test_a_second_sentinel_fences_the_first(house: House) -> None:
     other = LocalCoordinator(house.store, house.recorder, house.clock.utcnow)
     await other.start(Member("second", house.clock.utcnow()))
     await house.kill()
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert house.store.attempts() == []
     view = await house.coordinator.tick(Placement())
@@ -516,18 +374,18 @@ async def test_a_wall_clock_that_is_set_stops_no_backoff_and_refills_no_budget(h
     """D7: an hour back or a day forward between two attempts changes nothing."""
     for jump in (-3600.0, 86400.0):
         await house.kill()
-        await _settle(house)
+        await settle(house)
         await house.consider()
         house.clock.set_back -= jump
         house.clock.now += 15
         await house.see("worker.process", Status.DOWN)
-        await _settle(house)
+        await settle(house)
         await house.consider()
         await house.until(lambda: house.driver.pid is not None)
     await house.kill()
     house.clock.now += 60
     await house.see("worker.process", Status.DOWN)
-    await _settle(house)
+    await settle(house)
     await house.consider()
     assert [attempt.n for attempt in house.store.attempts()] == [1, 2]
     assert house.pipeline.incidents["worker"].exhausted
@@ -537,7 +395,7 @@ async def test_nothing_is_started_before_what_it_needs_is_healthy(tmp_path, stor
     """The bus runs but is not healthy: the worker waits, is not judged, and says for what; then it is started."""
     house = House(tmp_path, store, clock, metrics)
     house.see = _see_nothing
-    async with _open_house(house):
+    async with open_house(house):
         del house.see
         assert house.driver.pid is None
         assert house.remediator.describe("worker")[0] == "waits for bus, which is unknown"
@@ -558,9 +416,9 @@ async def _see_nothing(_check: str, _status: Status) -> None:
 
 async def test_stopped_on_request_stays_stopped(tmp_path, store, clock, metrics) -> None:
     """Over a restart of sentinel too; a component that was stopped with the platform starts with it."""
-    async with _open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
+    async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
         assert "stopped" in await house.requests.stop("worker-0", "maintenance")
-    async with _open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
+    async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
         assert house.drivers["worker-0"].pid is None
         assert house.drivers["worker-1"].pid is not None
         assert "`sentinel start worker-0`" in house.remediator.describe("worker-0")[0]

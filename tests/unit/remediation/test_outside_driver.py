@@ -104,6 +104,7 @@ async def test_an_error_is_an_outcome(error, word):
         ("restart", RUNS, RUNS, "unknown"),
         ("restart", RUNS, ENDED, "unknown"),
         ("restart", RUNS, BLIND, "unknown"),
+        ("restart", RUNS, Observation(True, "", 8), "unknown"),
         ("restart", BLIND, AGAIN, "unknown"),
         ("restart", ENDED, AGAIN, "done"),
         ("start", ENDED, RUNS, "done"),
