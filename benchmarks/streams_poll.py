@@ -31,6 +31,7 @@ GROUPS = 3
 ENTRIES = 50
 POLLS = 15
 PAUSE = 0.5
+TURNS = 4
 BUSY_SHARE = 10
 """One stream in so many gets an entry between two polls."""
 WALL_GOAL, CPU_GOAL = 25.0, 15.0
@@ -74,7 +75,8 @@ def run(report: Report) -> None:
     report.versions |= {"redis-py": version_of("redis"), "hiredis": version_of("hiredis")}
     report.notes.append(
         f"{GROUPS} groups a stream, {ENTRIES} entries; every {PAUSE:g} s each {BUSY_SHARE}th stream gets an entry, "
-        "which every group reads in time. A run is what the daemon does: the kind, and its state dumped for the "
+        f"which every group reads in time. In {TURNS} turns (`streams_per_run`) a run is so much shorter, and each "
+        "stream is looked at as often. A run is what the daemon does: the kind, and its state dumped for the "
         "store. `XINFO GROUPS` alone, pipelined by redis-py, is this client library's floor and no accounting."
     )
 
@@ -84,15 +86,20 @@ async def _measure(report: Report, server: ValkeyServer, size: int) -> None:
     with redis.Redis(port=server.port) as plain:
         plain.flushall()
         _fill(plain, names)
+        resting, _ = await _poll_ours(plain, server, names, busy=False)
         ours, settled = await _poll_ours(plain, server, names)
+        turns, _ = await _poll_ours(plain, server, names, turns=TURNS)
         floor = _poll_floor(plain, names)
-    _describe(report, f"{size} streams: `bus_delivery`", ours, goal=size == SIZES[-1])
+    last = size == SIZES[-1]
+    _describe(report, f"{size} streams: `bus_delivery`, all at rest", resting, goal=last)
+    _describe(report, f"{size} streams: `bus_delivery`, each {BUSY_SHARE}th moving", ours, goal=last)
+    _describe(report, f"{size} streams: the same, {TURNS} turns of as many streams", turns, goal=last)
     report.add(f"{size} streams: settled in these polls", f"{settled:.0f} entries")
     _describe(report, f"{size} streams: redis-py, `XINFO GROUPS` alone", floor, goal=False)
     exporter = _poll_exporter(server, report)
     if exporter is not None:
         _describe(report, f"{size} streams: redis_exporter", exporter, goal=False)
-        ratio = Samples.of(exporter.wall).median / Samples.of(ours.wall).median
+        ratio = Samples.of(exporter.wall).median / Samples.of(resting.wall).median
         report.add(f"{size} streams: redis_exporter ÷ `bus_delivery`, wall", f"{ratio:.1f} ×")
 
 
@@ -109,20 +116,35 @@ def _fill(plain: redis.Redis, names: list[str]) -> None:
             pipe.execute()
 
 
-async def _poll_ours(plain: redis.Redis, server: ValkeyServer, names: list[str]) -> tuple[Costs, float]:
-    """Polls of the kind through the runner, as the daemon does; entries settled meanwhile."""
-    options = DeliveryOptions.model_validate({"streams": {"include": ["agent_messages:*"]}, "deadline": "3s"})
+async def _poll_ours(
+    plain: redis.Redis, server: ValkeyServer, names: list[str], *, busy: bool = True, turns: int = 1
+) -> tuple[Costs, float]:
+    """Polls of the kind through the runner, as the daemon does; entries settled meanwhile. The streams are looked at
+    in so many `turns`, so many times as often.
+    """
+    options = DeliveryOptions.model_validate(
+        {
+            "streams": {"include": ["agent_messages:*"]},
+            "deadline": "3s",
+            "streams_per_run": max(1, len(names) // turns),
+        }
+    )
     check = Check("delivery", KIND.name, "bus", 1.0, 10.0, options, {"resource": "bus"})
     metrics, client = Metrics(), RedisClient("bus", server.url)
     guard = StallGuard(time.monotonic, _utcnow, metrics)
     assert KIND.load_state is not None
     states = {check.name: KIND.load_state(None)}
     runner = Runner({"bus": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states)
+    _work(plain, [], names)
     beat = asyncio.create_task(guard.run())
     costs, last = Costs(), (await runner.run(check, KIND)).finding
-    for i in range(POLLS):
-        _work(plain, names[i % BUSY_SHARE :: BUSY_SHARE], names[(i - 1) % BUSY_SHARE :: BUSY_SHARE])
-        await asyncio.sleep(PAUSE)
+    for _ in range(turns - 1):
+        last = (await runner.run(check, KIND)).finding
+    for i in range(POLLS * turns):
+        if busy and i % turns == 0:
+            n = i // turns
+            _work(plain, names[n % BUSY_SHARE :: BUSY_SHARE], names[(n - 1) % BUSY_SHARE :: BUSY_SHARE])
+        await asyncio.sleep(PAUSE / turns)
         with costs.measure():
             last = (await runner.run(check, KIND)).finding
         if last.status is not Status.UP:

@@ -26,17 +26,23 @@ MAXLEN = 1000
 @dataclass(frozen=True, slots=True)
 class Place:
     """Keys of one path, all in one slot: canaries go to `stream` and come back in `inbox`; `base` begins the names of
-    ledger, totals and lease. `extra`: options of XADD."""
+    ledger, totals and lease. `maxlen`: about so many entries stay in `stream`; None: it is not ours to trim."""
 
     stream: str
     inbox: str
     base: str
-    extra: tuple[str | int, ...] = ("MAXLEN", "~", MAXLEN)
+    maxlen: int | None = MAXLEN
 
     @property
     def is_ours(self) -> bool:
         """Whether it begins in a stream of sentinel's own."""
         return self.stream == self.inbox
+
+    @property
+    def options(self) -> list[str | int]:
+        """Of XADD: a stream of the product is not made."""
+        made: list[str | int] = [] if self.is_ours else ["NOMKSTREAM"]
+        return [*made, "MAXLEN", "~", self.maxlen] if self.maxlen else made
 
     @classmethod
     def own(cls, tag: str) -> Place:
@@ -48,9 +54,8 @@ class Place:
     def through(cls, stream: str, path: str, maxlen: int | None) -> Place:
         """A stream of the product's; the rest in the same slot. Never made by sentinel, and trimmed only on request."""
         tag = tag_of(stream)
-        trim: tuple[str | int, ...] = ("MAXLEN", "~", maxlen) if maxlen else ()
         base = f"sentinel:canary:{{{tag}}}:{path}"
-        return cls(stream, f"sentinel:canary:reply:{{{tag}}}:{path}", base, ("NOMKSTREAM", *trim))
+        return cls(stream, f"sentinel:canary:reply:{{{tag}}}:{path}", base, maxlen)
 
 
 class Ledger:
@@ -84,7 +89,7 @@ class Ledger:
         replies = await self.client.transaction(
             [
                 ("ZADD", self._open, now, seq),
-                ("XADD", place.stream, *place.extra, "*", *fields),
+                ("XADD", place.stream, *place.options, "*", *fields),
                 ("HINCRBY", self._totals, "sent", 1),
                 *bound,
             ]

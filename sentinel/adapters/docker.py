@@ -6,10 +6,13 @@ One short session for each call: nothing is held, nothing is left open. Times in
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import aiohttp
 
 from sentinel.core.quantity import format_duration
 from sentinel.errors import NotMeasurable, ReplyLost, TargetError, TargetRejected, TargetUnreachable
@@ -93,7 +96,7 @@ class DockerEngine:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Docker]:
-        """A client that knows which version of its API the engine speaks: asked once, as Podman takes its time."""
+        """A client that knows which version of its API the engine speaks."""
         docker = Docker(f"unix://{self._socket}", api_version=self._version or "auto")
         try:
             if not self._version:
@@ -103,15 +106,19 @@ class DockerEngine:
             await docker.close()
 
     async def _ask_version(self, docker: Docker) -> str:
-        """When this fails, nothing was asked of the engine yet."""
+        """By ping, as `/version` takes Podman a second. When this fails, nothing was asked of the engine yet."""
         try:
             async with asyncio.timeout(self._seconds):
-                await docker.version()
-            return docker.api_version
+                answer = await docker.session.get(f"{docker.docker_host}/_ping")
         except TimeoutError as error:
             raise self._silent() from error
-        except (DockerError, OSError, ValueError, KeyError, TypeError) as error:
-            raise self._translate(error, "version") from error
+        except aiohttp.ClientError as error:
+            raise self._unreachable(error) from error
+        answer.release()
+        version = answer.headers.get("Api-Version", "")
+        if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", version):
+            raise self._stranger("no Api-Version")
+        return f"v{version}"
 
     async def _inspect(self, docker: Docker, name: str) -> Container | None:
         try:
@@ -157,8 +164,7 @@ class DockerEngine:
 
     def _translate(self, error: Exception, what: str) -> TargetError:
         if not isinstance(error, DockerError):
-            text = f"the answer on {self._socket} is not that of a container engine ({type(error).__name__})"
-            return NotMeasurable(text, "what listens on this socket?")
+            return self._stranger(type(error).__name__)
         if error.status == _NO_CONNECTION:
             return self._unreachable(error)
         text = " ".join(str(error.message).split())[:200]
@@ -168,8 +174,12 @@ class DockerEngine:
             return NotMeasurable(f"the engine refuses {what}: {text}", "give this user the right to it")
         return TargetRejected(f"the engine refuses {what}: {text}", "look at the engine's log", code=str(error.status))
 
+    def _stranger(self, why: str) -> TargetError:
+        text = f"the answer on {self._socket} is not that of a container engine ({why})"
+        return NotMeasurable(text, "what listens on this socket?")
+
     def _unreachable(self, error: Exception) -> TargetError:
-        cause = getattr(error.__context__, "os_error", None)
+        cause = getattr(error, "os_error", None) or getattr(error.__context__, "os_error", None)
         if isinstance(cause, PermissionError):
             remedy = "let this user open it (group docker or podman), or name a socket of its own"
             return NotMeasurable(f"permission denied on {self._socket}", remedy)

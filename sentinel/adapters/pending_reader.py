@@ -14,7 +14,7 @@ from typing import Any
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_stream import display, parse_entry_id, parse_map, parse_time
 from sentinel.adapters.reply_walk import Part, ReplyWalk
-from sentinel.adapters.resp import converse, encode_all
+from sentinel.adapters.resp import converse, encode_all, pipeline
 from sentinel.core.delivery import ZERO, Id, format_id
 from sentinel.core.pending import BEYOND, ConsumerView, Count, Page, PendingRow, count_below, count_from_both_ends
 from sentinel.errors import NotMeasurable, TargetError
@@ -123,7 +123,7 @@ class PendingReader:
 
     async def read_consumers(self, groups: Sequence[tuple[bytes, bytes]]) -> list[list[ConsumerView] | TargetError]:
         """All consumers of each (stream, group)."""
-        replies = await self.client.pipeline([("XINFO", "CONSUMERS", key, group) for key, group in groups])
+        replies = await pipeline(self.client, [("XINFO", "CONSUMERS", key, group) for key, group in groups])
         return [r if isinstance(r, TargetError) else [_parse_consumer(row) for row in r] for r in replies]
 
     async def read_owned(self, owners: Sequence[tuple[bytes, bytes, str]], most: int) -> list[list[Id]]:
@@ -209,11 +209,17 @@ def _parse_reading(plan: Plan, replies: Sequence[Any]) -> GroupReading | TargetE
         now=parse_time(clock),
         pending=_find_pending(plan, groups),
         first=_find_first(info),
-        holes=bool(oldest) and parse_entry_id(info.get("max-deleted-entry-id")) >= max(_find_first(info), oldest[0].id),
+        holes=bool(oldest) and _may_have_holes(info, oldest[0].id),
         head=Page(oldest, len(oldest) >= HEAD),
         sweep=None if sweep is None else Page(_parse_rows(sweep), len(sweep) >= SWEEP, plan.cursor),
         rechecked={e: found[0] if found else None for e, found in zip(plan.rechecks, rows, strict=True)},
     )
+
+
+def _may_have_holes(info: dict[str, Any], oldest: Id) -> bool:
+    """Whether entries may have been deleted at or behind the oldest pending one. Redis 6.2 does not tell."""
+    deleted = info.get("max-deleted-entry-id")
+    return deleted is None or parse_entry_id(deleted) >= max(_find_first(info), oldest)
 
 
 def _find_first(info: dict[str, Any]) -> Id:

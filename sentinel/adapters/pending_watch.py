@@ -109,6 +109,7 @@ class PendingWatch:
     atomic: bool = True
     _groups: dict[bytes, tuple[bytes, list[GroupSummary]]] = field(default_factory=dict)
     _stands: dict[bytes, Stand] = field(default_factory=dict)
+    _wanted: dict[bytes, bool] = field(default_factory=dict)
     _next: int = 0
 
     async def look(self, client: RedisClient, scope: Scope, naming: Naming, limits: Limits, habits: Habits) -> Look:
@@ -186,11 +187,16 @@ class PendingWatch:
         patterns = [list(each) for each in (scope.include, scope.exclude, scope.groups, scope.not_groups)]
         if patterns != self.patterns:
             self.patterns, self.keys, self.scan, self.labels, self.judged = patterns, set(), Scan(), {}, {}
+            self._wanted = {}
         literals = [name.encode() for name in scope.literals]
         if len(literals) < len(scope.include):
             found = await self.scan.advance(client, SCAN_STEPS)
             seen = self.keys | self.scan.found if found is None else found
-            self.keys = {key for key in seen if scope.has_stream(display(key))}
+            for key in seen - self._wanted.keys():
+                self._wanted[key] = scope.has_stream(display(key))
+            self.keys = {key for key in seen if self._wanted[key]}
+            if len(self._wanted) > 2 * len(seen) + 1000:
+                self._wanted = {key: self._wanted[key] for key in seen}
         keys = literals + sorted(self.keys - set(literals))
         beyond = len(keys) - scope.max_streams
         if beyond > 0:

@@ -26,7 +26,7 @@ from sentinel.errors import SubjectError, TargetError
 SCRATCH_PREFIX = "sentinel:probe:"
 _DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", "xgroup")
 """The last one is all that Redis 6.2 tells."""
-_SWAPS = ("restore", "rename", "renamenx", "copy", "move", "swapdb")
+_SWAPS = ("restore", "rename", "renamenx", "copy", "move", "swapdb", "xsetid")
 _CLAIMS = ("xautoclaim", "xclaim", "xdelex", "xackdel")
 
 
@@ -118,6 +118,7 @@ def parse_snapshot(replies: Sequence[Any], groups: Sequence[str], *, deletions: 
         claims=claims,
         entry_bytes=sum(map(len, newest[1])) if newest else 0,
         legacy=legacy,
+        last_gone=legacy and info[b"last-generated-id"] not in (newest[0] if newest else None, b"0-0"),
     )
 
 

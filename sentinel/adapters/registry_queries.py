@@ -43,7 +43,7 @@ class Statement:
 
 
 def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
-    """All registry rows: id, status (lower case), beat, registered and now (Unix seconds), capabilities (JSON), boot."""
+    """All registry rows: id, status in lower case, capabilities (JSON), boot; beat, registered, now in Unix seconds."""
     names = {
         "table": str(Relation.of(table)),
         "id": quote_name(columns["id"] or ""),

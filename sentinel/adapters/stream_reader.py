@@ -150,8 +150,8 @@ class Traffic:
     """XDEL and XADD on the whole server around each batch, for servers that don't count per stream.
 
     `removals` and `swaps` rise whenever XDEL, or a command that replaces a whole stream, may have run between two
-    batches (to delete a stream takes its groups, and who makes them anew is seen by that); `published` are the calls of XADD before the
-    first and after the last snapshot of the latest batch, None when INFO is not permitted.
+    batches (to delete a stream takes its groups, and who makes them anew is seen by that). `published` are the calls
+    of XADD before the first and after the last snapshot of the latest batch, None when INFO is not permitted.
     """
 
     seen: tuple[int, int] | None = None

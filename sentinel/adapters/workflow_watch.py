@@ -114,6 +114,7 @@ class Round:
     fleet: Fleet
     now: float
     problems: list[Problem] = field(default_factory=list)
+    paused: bool = False
     _clock: BusClock | None = None
 
     def complain(self, error: TargetError, about: str) -> None:
@@ -209,8 +210,8 @@ class Round:
     async def send(self) -> None:
         """Send the task that an earlier run has promised, if it is due. Its end is judged by later runs."""
         fleet, errand = self.fleet, self.errand
-        paused = errand.pause_file is not None and os.path.exists(errand.pause_file)  # noqa: PTH110 - one stat
-        if paused or len(fleet.open) >= errand.max_open or not fleet.is_due(self.now, errand.every):
+        self.paused = errand.pause_file is not None and os.path.exists(errand.pause_file)  # noqa: PTH110 - one stat
+        if self.paused or len(fleet.open) >= errand.max_open or not fleet.is_due(self.now, errand.every):
             return
         canary = fleet.depart(await self.reach.board.read_clock(), self.reach.monotonic())
         try:

@@ -144,8 +144,8 @@ def _configuration(arguments: Arguments) -> Configuration | None:
         return None
 
 
-def _parameter(word: str) -> tuple[str, Any]:
+def _parameter(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not equals or not name:
         raise UsageError(f"{word!r} is no parameter", "write name=value")
-    return name, int(value) if value.isascii() and value.isdigit() else value
+    return name, value

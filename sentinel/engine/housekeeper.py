@@ -126,6 +126,7 @@ class Housekeeper:
         outcome = _outcome_of(work, survey, refusals)
         refused = sum(refusal.count for refusal in refusals)
         detail = "; ".join(f"{each.place}: {each.text}".strip(": ") for each in refusals[:3])
+        detail += f"; next: {refusals[0].remedy}" if refusals and refusals[0].remedy else ""
         run = ChoreRun(work.chore.name, now, outcome, survey.count, work.removed, refused, detail)
         self._measure(run, refusals)
         log.info(
@@ -247,8 +248,9 @@ class Housekeeper:
         async with self._lock:
             work = self._begin(chore, actor)
             survey = await self._survey(work)
-        if survey.refusals and (work.kind.whole or not survey.targets):
-            worst = survey.refusals[0]
+        refusals = [each for each in survey.refusals if each.reason != "in_work" or not survey.targets]
+        if refusals and (work.kind.whole or not survey.targets):
+            worst = refusals[0]
             raise ActionRefused(f"{worst.place}: {worst.text}".removeprefix(": "), worst.remedy)
         plan = CleanPlan(
             secrets.token_hex(4),
@@ -273,7 +275,7 @@ class Housekeeper:
             if key not in kind.parameters:
                 known = ", ".join(kind.parameters) or "none"
                 raise UsageError(f"{key!r} is no parameter of {name}", f"known: {known}")
-        settings = {**chore.settings, **parameters}
+        settings = {**chore.settings, **{key: _read_word(kind, key, word) for key, word in parameters.items()}}
         try:
             return replace(chore, settings=settings, options=kind.options.model_validate(settings))
         except ValidationError as error:
@@ -342,6 +344,12 @@ class Housekeeper:
 def _refuse(verdict: Verdict) -> None:
     if verdict.reason:
         raise ActionRefused(verdict.text, verdict.remedy)
+
+
+def _read_word(kind: ChoreKind, key: str, word: Any) -> Any:
+    """A parameter as the command line has it: a number where the option is one."""
+    number = kind.options.model_fields[key].annotation is int and isinstance(word, str) and word.isdecimal()
+    return int(word) if number else word
 
 
 def _fingerprint(settings: Mapping[str, Any]) -> str:

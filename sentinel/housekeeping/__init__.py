@@ -96,7 +96,7 @@ class ChoreKind:
     `survey` only reads. `recount` looks again at exactly one target of a survey. `act` cleans one portion of a
     target, at most `portion` things, with one command that re-checks; what changed since the look it leaves.
     `parameters` are the options that a person may give for one plan. `by_hand`: never on a schedule. `whole`: one
-    refusal refuses all of it.
+    refusal refuses all of it, but for entries in work, which stay anyway.
     """
 
     name: str

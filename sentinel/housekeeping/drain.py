@@ -71,11 +71,7 @@ async def _look(
 ) -> Target | Refusal | None:
     key, group = place
     rows = await room.cleaner.read_pending(key, group, MAX_PENDING, options.consumer)
-    waits = (
-        any(g.name == group and shape and parse_id(g.delivered) < parse_id(shape.last) for g in shape.groups)
-        if shape
-        else False
-    )
+    waits = _has_waiting(shape, group)
     if not rows and not waits:
         return None
     heir = choose_heir(members, options.consumer, options.alive_within, options.to)
@@ -85,11 +81,18 @@ async def _look(
         return Refusal("no_heir", f"{key} {group}", text, "start another consumer of this group first")
     idle = [row.id for row in rows if row.idle >= options.handler_time]
     if not idle:
-        return None
+        text = f"{len(rows):,} in work: delivered less than {options.handler_time:g} s ago"
+        return Refusal("in_work", f"{key} {group}", text, "wait until they are done", len(rows)) if rows else None
     words = f"{idle[0]}{' …' if len(idle) > 1 else ''}"
     command = f"XCLAIM {quote(key)} {quote(group)} {quote(heir)} {int(options.handler_time * 1000)} {words}"
     note = f"{len(rows) - len(idle):,} in work stay; what waits is read by the others"
     return Target(key, len(idle), command, samples_of(idle), group, tuple(idle), bound=heir, note=note)
+
+
+def _has_waiting(shape: StreamShape | None, group: str) -> bool:
+    """Whether entries were not delivered to the group yet."""
+    groups = shape.groups if shape else ()
+    return any(each.name == group and shape and parse_id(each.delivered) < parse_id(shape.last) for each in groups)
 
 
 async def recount(options: DrainOptions, room: Room, target: Target) -> int:

@@ -78,7 +78,9 @@ class CanaryOptions(Options):
     failures_of: FailuresOf = Field(FailuresOf(), description="how many failures of the last canaries are degraded")
     down_after: int = Field(3, ge=1, le=RECENT, description="so many canaries lost in a row are down")
     target: Percentage = Field(0.995, gt=0, lt=1, description="delivery target that the confidence verdict is about")
-    handler: HandlerOptions | None = Field(None, description="send pings through the product's own handler")
+    handler: HandlerOptions | None = Field(
+        None, description=f"send pings through the product's own handler: {', '.join(HandlerOptions.model_fields)}"
+    )
     per_shard: bool = Field(False, description="one canary per master of a Redis cluster, each a path of its own")
 
     @model_validator(mode="after")

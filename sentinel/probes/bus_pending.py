@@ -191,8 +191,9 @@ def _describe_coverage(standing: Standing) -> dict[str, Any]:
 
 def _rows(options: PendingOptions, watch: PendingWatch, standings: Sequence[Standing]) -> list[Row]:
     members: dict[GroupKey, list[Standing]] = {}
+    naming = options.naming
     for standing in standings:
-        members.setdefault(watch.label(options.naming, (standing.stream, standing.group)), []).append(standing)
+        members.setdefault(watch.label(naming, (standing.stream, standing.group)), []).append(standing)
     rows = []
     for (stream, group), found in members.items():
         labels = {"stream": stream, "group": group}

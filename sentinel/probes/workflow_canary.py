@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.workflow_queries import PATHS, Rows, TaskBoard
-from sentinel.adapters.workflow_watch import Errand, Insertion, Publication, Reach, Request, Round
+from sentinel.adapters.workflow_watch import Errand, Insertion, Problem, Publication, Reach, Request, Round
 from sentinel.core.crosscheck import Envelope, Template
 from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, format_duration
@@ -41,6 +41,7 @@ from sentinel.core.workflow_fleet import Fleet
 from sentinel.probes import Context, Kind, Options
 
 PROVE_EVERY = 60.0
+STALE_AFTER = 3600.0
 
 
 def _json_path(path: str) -> str:
@@ -369,7 +370,7 @@ def _judge(options: WorkflowOptions, round_: Round) -> Finding:
     late = {c.token: overdue(c, round_.errand.plan, round_.now, round_.watch(c)) for c in on_their_way}
     rule = Rule(options.failures_of.failures, options.failures_of.of, options.down_after)
     status, text, hop = judge_recent(list(record.recent), [hop for hop in late.values() if hop], rule)
-    problems = list(round_.problems)
+    problems = [*round_.problems, *_forgotten_pause(round_)]
     if status is not Status.UP:
         problems.append((status, text, REMEDIES[hop]))
     problems.sort(key=lambda problem: -problem[0].rank)
@@ -379,12 +380,26 @@ def _judge(options: WorkflowOptions, round_: Round) -> Finding:
     return Finding(
         worst([problem[0] for problem in problems]) if problems else Status.UP,
         "; ".join(problem[1] for problem in problems)
-        or f"{share} synthetic tasks came through in time, {len(on_their_way)} on their way",
+        or f"{share} synthetic tasks came through in time, {len(on_their_way)} on their way"
+        + ("; sending is paused" if round_.paused else ""),
         rows=_rows(options.path, round_),
         evidence=_evidence(round_, late),
         guidance=next((problem[2] for problem in problems if problem[2]), ""),
         key=("workflow", share),
     )
+
+
+def _forgotten_pause(round_: Round) -> list[Problem]:
+    """A verdict that rests on old tasks alone is none."""
+    since = round_.now - round_.fleet.last_sent
+    if not round_.paused or since < STALE_AFTER:
+        return []
+    ago = (
+        f"the last task was sent {format_duration(since)} ago"
+        if round_.fleet.last_sent > 0
+        else "no task was ever sent"
+    )
+    return [(Status.UNKNOWN, f"sending is paused, {ago}", f"remove {round_.errand.pause_file} to go on")]
 
 
 def _totals(round_: Round) -> dict[str, int]:

@@ -12,8 +12,8 @@ VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "a
 """What sentinel itself remembers, by name; `log` is the end of a supervised component's log file."""
 CONDITIONS = (
     "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
-    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "stalled", "overdue",
-    "not_running",
+    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "coverage_low", "stalled",
+    "overdue", "not_running",
 )  # fmt: skip
 """States of a component, of its restarts, and of sentinel itself that a runbook can be for."""
 

@@ -337,3 +337,32 @@ async def test_stream_names_are_bounded_by_patterns(bus):
     streams = {row.labels["stream"] for row in finding.rows if "stream" in row.labels}
     groups = {row.labels["group"] for row in finding.rows if "group" in row.labels}
     assert (streams, groups) == ({"agent_messages:*"}, {"group_*"})
+
+
+async def test_delivered_in_time_and_acknowledged_in_time_are_two_figures(bus):
+    """40 of 100 read, 30 of them acknowledged: 40 % delivered and 30 % acknowledged by the deadline; both exported."""
+    bus.options = DeliveryOptions.model_validate({**OPTIONS, "down_below": "0%", "delivered_deadline": "10ms"})
+    await bus.run()
+    bus.publish(100)
+    bus.consume(30)
+    bus.consume(10, ack=False)
+    finding = await bus.settle()
+    account = finding.evidence["account"]
+    assert (account["ratio"], account["ratio_delivered"]) == ([0.3, 0.3], [0.4, 0.4])
+    assert account["settled_delivery"] == {"delivered": 40, "waiting": 60, "lost": 0, "uncertain": 0}
+    assert value(finding, "delivery_settled_total", group="group_*", outcome="delivered") == 40
+    assert value(finding, "delivery_settled_total", group="group_*", outcome="waiting") == 60
+    assert "30 % acknowledged in 20 ms, 40 % delivered in 10 ms" in finding.detail
+    bus.restart()
+    assert value(await bus.run(), "delivery_settled_total", group="group_*", outcome="delivered") == 40
+
+
+async def test_a_document_of_another_version_is_a_first_start(bus):
+    """State that an earlier version wrote is not read: history begins now, nothing breaks."""
+    await bus.run()
+    bus.publish(5)
+    bus.consume(5)
+    await bus.run()
+    bus.state = DeliveryState({"watch": {"accounts": {}}, "window": []})
+    finding = await bus.run()
+    assert finding.evidence["account"]["published"] == 0

@@ -20,9 +20,6 @@ from sentinel.remediation import DriverContext, OutsideDriver
 from sentinel.remediation.docker import DRIVER, DockerOptions, observe
 from tests.podman import STUBBORN, Podman
 
-VERSION = "v1.41"
-"""Podman 4 takes half a second to tell it; one test has the driver ask."""
-
 
 @pytest.fixture(scope="module")
 def podman() -> Iterator[Podman]:
@@ -44,7 +41,7 @@ def make_driver(
     component = Component(name, restart=RestartPolicy(stop_timeout=stop_timeout, kill_safe=kill_safe))
     options = DockerOptions.model_validate({"container": name, "socket": str(socket), "deadline": "60s", **keys})
     driver = DRIVER.make(component, options, DriverContext(Path("/nowhere")))
-    driver._manager._engine._seconds, driver._manager._engine._version = 30.0, VERSION
+    driver._manager._engine._seconds = 30.0
     return driver
 
 
@@ -181,10 +178,10 @@ async def test_reload_is_a_signal(podman):
 
 
 async def test_the_version_of_the_interface_is_asked_for_once(podman):
-    """The engine tells it, and is not asked again."""
+    """The engine tells it, and is asked again only when it refuses that version."""
     engine = DockerEngine(str(podman.socket), 30.0)
     assert await engine.inspect("nobody") is None
-    assert engine._version == VERSION
+    assert engine._version == "v1.41"
 
 
 async def test_no_such_container(podman):
@@ -361,4 +358,39 @@ async def test_a_stop_that_never_arrived_is_unknown(podman, tmp_path):
     async with podman.container("on"):
         assert (await driver.restart("8/2")).word == "unknown"
         assert len(muffler.swallowed) == 1
+    server.close()
+
+
+async def test_an_engine_that_refuses_the_version_is_asked_for_it_again(tmp_path):
+    """Another engine listens there after an upgrade: the next look speaks its version."""
+    asked, speaks = [], ["1.41"]
+
+    async def answer(reader, writer):
+        path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
+        asked.append(path)
+        good = path == "/_ping" or path.startswith(f"/v{speaks[0]}/")
+        status = "404 Not Found" if good and path != "/_ping" else "200 OK" if good else "400 Bad Request"
+        body = b'{"message": "client version is too old"}'
+        head = (
+            f"HTTP/1.1 {status}\r\nApi-Version: {speaks[0]}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        )
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "s")
+    driver = make_driver(tmp_path / "s", "any")
+    assert (await driver.observe()).running is False
+    speaks[0] = "1.50"
+    seen = await driver.observe()
+    assert (seen.running, seen.detail) == (None, "the engine refuses inspect: client version is too old")
+    assert (await driver.observe()).running is False
+    paths = [
+        "/_ping",
+        "/v1.41/containers/any/json",
+        "/v1.41/containers/any/json",
+        "/_ping",
+        "/v1.50/containers/any/json",
+    ]
+    assert asked == paths
     server.close()

@@ -238,7 +238,7 @@ async def test_a_table_of_children_that_does_not_fit_is_set_aside(look, family):
         (planning | {"join": ["master"], "waiting_flags": ["current_phase->x"]}, "a value is not what", "correct the"),
     ]
     for child, problem, remedy in cases:
-        finding = await look(children=[discovery, child])
+        finding = await look(children=[child, discovery])
         assert counts(finding) == {"master_initialized": 1}, problem
         (told,) = finding.evidence["not_judged"].values()
         assert problem in told

@@ -116,6 +116,15 @@ async def test_waiting_for_people_is_never_stuck(look, db):
     assert (await look(waiting=["WAITING_FOR_APPROVAL"])).status is Status.UP
 
 
+async def test_another_configuration_judges_unchanged_rows_anew(look, db):
+    """What waited for people by the old options is overdue by the new ones, in the very next look."""
+    add(db, "a", "paused", created="9 days", updated="9 days")
+    state = FlowsState()
+    assert (await look(state, waiting=["paused"])).status is Status.UP
+    assert (await look(state, waiting=["paused"])).status is Status.UP
+    assert ids(await look(state), "overdue") == {"a"}
+
+
 async def test_touched_rows_without_progress_are_seen(look, db):
     """R13: updated_at is bumped all the time, progress never changes: no_progress by our own history."""
     add(db, "still", "active", progress="16.7")

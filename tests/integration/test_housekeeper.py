@@ -322,10 +322,38 @@ async def test_apply_is_held_back_by_halt_cap_and_a_changed_configuration(bench)
     assert (await bench.keeper.apply(plan.id, "me")).removed == 5
 
 
+async def test_an_apply_that_was_cut_off_is_not_repeated(bench):
+    """The daemon ends in the middle of an apply: the plan is spent, what was reserved too, and a new plan is needed."""
+    poison(bench, 6)
+    kind, begun = KINDS["poison"], asyncio.Event()
+
+    async def hang(*_arguments):
+        begun.set()
+        await asyncio.sleep(3600)
+
+    bench.use(make_chore("poison", max_per_hour=10))
+    plan = await bench.keeper.plan("poison", {}, "me")
+    bench.keeper.kinds = {**KINDS, "poison": replace(kind, act=hang)}
+    task = asyncio.create_task(bench.keeper.apply(plan.id, "me"))
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    bench.keeper = bench.make_keeper(make_chore("poison", max_per_hour=10))
+    with pytest.raises(ActionRefused, match="already applied: outcome unknown"):
+        await bench.keeper.apply(plan.id, "me")
+    assert bench.store.cleaning.left("poison", 10, bench.moment) == 4
+    assert [action for _, action, _ in bench.audit()] == ["clean"]
+
+
 async def test_wrong_names_and_parameters_of_a_plan(bench):
-    """Unknown chores and parameters are usage errors that name the known ones."""
+    """Unknown chores and parameters are usage errors that name the known ones; numbers come as words."""
     with pytest.raises(UsageError, match="no chore 'x'"):
         await bench.keeper.plan("x", {}, "me")
+    poison(bench, 3)
+    assert (await bench.keeper.plan("poison", {"more_than": "8"}, "me")).count == 3
+    assert (await bench.keeper.plan("poison", {"more_than": "9"}, "me")).count == 0
+    with pytest.raises(ActionRefused, match="more_than"):
+        await bench.keeper.plan("poison", {"more_than": "many"}, "me")
     with pytest.raises(UsageError, match="no parameter") as error:
         await bench.keeper.plan("poison", {"dead_letter": "x"}, "me")
     assert "more_than" in error.value.guidance

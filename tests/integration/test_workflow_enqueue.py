@@ -344,17 +344,12 @@ async def test_no_right_to_insert(rig, clerk):
     assert facts(finding)["sent"] == 0
 
 
-async def test_without_an_index_nothing_is_polled(rig):
-    """A large table that would be scanned is refused, with the index to create."""
-    rig.execute("CREATE TABLE {schema}.big (LIKE {schema}.tasks INCLUDING DEFAULTS)")
-    rig.execute(
-        "INSERT INTO {schema}.big (id, kind, payload) SELECT gen_random_uuid(), 'x',"
-        " jsonb_build_object('t', repeat('x', 1500)) FROM generate_series(1, 30000)"
-    )
-    rig.execute("ANALYZE {schema}.big")
-    rig.options = rig.configure(rows={"table": f"{rig.schema}.big", "marker": "payload"})
-    with pytest.raises(NotMeasurable, match="refused to poll"):
+async def test_without_an_index_nothing_is_polled(rig, clerk):
+    """A scan that the planner calls expensive is refused, with the index to create."""
+    rig.execute(f"ALTER ROLE {clerk} SET seq_page_cost = 10000; DROP INDEX {{schema}}.tasks_created_at_idx")
+    with pytest.raises(NotMeasurable, match="refused to poll") as raised:
         await rig.run()
+    assert "created_at" in raised.value.guidance
 
 
 @pytest.mark.parametrize(
@@ -396,5 +391,9 @@ async def test_a_pause_file_stops_sending_at_once(rig, tmp_path):
     for _ in range(3):
         finding = await rig.run()
     assert (facts(finding)["sent"], facts(finding)["ok"]) == (1, 1)
+    assert (finding.status, finding.detail.endswith("sending is paused")) == (Status.UP, True)
+    rig.state.fleet.last_sent -= 3600
+    finding = await rig.run()
+    assert (finding.status, "1 h 0 min ago" in finding.detail or "1 h ago" in finding.detail) == (Status.UNKNOWN, True)
     (tmp_path / "pause").unlink()
     assert facts(await rig.run())["sent"] == 2

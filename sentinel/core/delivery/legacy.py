@@ -25,16 +25,17 @@ class Marks:
 
 
 def count_new(view: StreamView, before: StreamView, fresh: Answer | None, *, removed: bool) -> int | None:
-    """Entries of this snapshot that came after the one before; None when they can't be counted.
+    """Entries that came after the snapshot before and are alive in this one; None when they can't be counted.
 
+    The newest entry counts in any case: that its id was given is proof enough, and ranks need it.
     `fresh` lists what is behind the last id known; `removed`: XDEL may have run in between.
     """
     if view.last <= before.last:
         return 0
     if fresh is not None and not fresh.full:
-        return sum(1 for entry in fresh.ids if entry <= view.last)
+        return sum(1 for entry in fresh.ids if entry <= view.last) + view.last_gone
     if not view.length or view.first > before.last:
-        return view.length
+        return view.length + view.last_gone
     if not removed and before.length and view.first == before.first:
         return view.length - before.length
     return None
@@ -49,11 +50,12 @@ def complete_view(
     run in between; `spare`: at most so many XADD ran in between beyond those counted, None: unknown.
     """
     if before is None:
-        return replace(view, added=view.length)
+        gone = view.last if view.last_gone else view.max_deleted
+        return replace(view, added=view.length + view.last_gone, max_deleted=gone)
     moved = view.last != before.last
     kept = view.length > 0 and view.first <= before.last
     unseen = spare if moved and (removed or not kept) else 0
-    if view.last < before.last or new is None or unseen is None:
+    if view.last < before.last or new is None or unseen is None or (swapped and view.last_gone and moved):
         return replace(view, added=max(before.added, view.length), counted=False)
     return replace(
         view,

@@ -98,8 +98,9 @@ class StreamView:
     drops entries without payload) may have happened anywhere on the server in between. `entry_bytes` is the size
     of the newest entry.
 
-    `legacy` servers don't say `added`, it is counted (legacy.py): at most `unseen` more entries were published and
-    removed since the view before; `doubtful`: it may be another stream of that name; not `counted`: nothing is known.
+    `legacy` servers don't say `added`, it is counted (legacy.py); `last_gone`: the newest entry is no more. At most
+    `unseen` more entries were published and removed since the view before; `doubtful`: it may be another stream of
+    that name; not `counted`: nothing is known.
     """
 
     now: float
@@ -113,6 +114,7 @@ class StreamView:
     claims: int = 0
     entry_bytes: int = 0
     legacy: bool = False
+    last_gone: bool = False
     unseen: int = 0
     doubtful: bool = False
     counted: bool = True

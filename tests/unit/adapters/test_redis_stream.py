@@ -33,7 +33,10 @@ def test_server_without_entries_added_is_legacy():
     view = rs.parse_snapshot([[b"1", b"0"], old, []], [])
     assert (view.legacy, view.added, view.first, view.last) == (True, -1, (4, 0), (5, 1))
     old[-1] = None
-    assert rs.parse_snapshot([[b"1", b"0"], old, []], []).first == (0, 0)
+    view = rs.parse_snapshot([[b"1", b"0"], old, []], [])
+    assert (view.first, view.last_gone) == ((0, 0), True)
+    old[3] = b"0-0"
+    assert not rs.parse_snapshot([[b"1", b"0"], old, []], []).last_gone
 
 
 def test_error_of_the_stream_is_raised():

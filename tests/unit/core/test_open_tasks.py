@@ -97,6 +97,18 @@ def test_a_kept_old_time_gives_the_interval_of_the_looks():
     assert tally.reassigned == [("q", (9.0, 31.0))]
 
 
+def test_a_missing_time_lies_between_two_looks():
+    """Assigned by its status alone: after the last look that saw it open, before the first that did not."""
+    table, rules = Table(), Rules(deadline=3600.0, settle_after=60.0, follow=300.0)
+    table.tasks["a"] = (1000.0, None, "open")
+    table.now = 1010.0
+    table.look(rules=rules)
+    table.tasks["a"], table.now = (1000.0, None, "assigned"), 1020.0
+    assert table.look(rules=rules).missing == []
+    table.now = 1060.0
+    assert table.look(rules=rules).missing == [(9.0, 20.0)]
+
+
 def test_a_status_that_never_says_assigned_is_no_give_back():
     """A platform that writes the time and leaves the status as it is until an agent starts."""
     table = Table()

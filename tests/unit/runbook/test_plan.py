@@ -76,3 +76,34 @@ def test_a_value_never_becomes_an_option(write_book: Write) -> None:
     assert make_plan(book, {"pid": "1"}).steps[0].run == Argv(("kill", "1"))
     with pytest.raises(UsageError, match="'-1' would be taken for an option of kill"):
         make_plan(book, {"pid": "-1"})
+
+
+NAMES = """
+  - {name: t, type: table, default: watch.tasks}
+  - {name: c, type: column, default: created_at}
+  - {name: r, type: resource, default: db}"""
+
+
+def test_tables_and_columns_are_quoted_names(write_book: Write) -> None:
+    """A table or column is put in as a quoted name, a resource as the name of the resource."""
+    book = read_runbook(write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES))
+    assert make_plan(book, {}).steps[0].run == Sql("db", 'SELECT "created_at" FROM "watch"."tasks"')
+    assert make_plan(book, {}, found={"t": "Work", "r": "pg"}).steps[0].run == Sql(
+        "pg", 'SELECT "created_at" FROM "Work"'
+    )
+
+
+@pytest.mark.parametrize("value", ['a"b', "a.b.c", "a; DROP TABLE t", "a b", "", "pg_catalog..x", "a--"])
+def test_no_name_breaks_out(write_book: Write, value: str) -> None:
+    """What could end the quotes or name anything else is refused."""
+    book = read_runbook(write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES))
+    with pytest.raises(UsageError):
+        make_plan(book, {"t": value})
+
+
+def test_found_values_are_checked_and_given_ones_win(write_book: Write) -> None:
+    """What the configuration gives comes after what a person gives, and has to fit the pattern, too."""
+    book = read_runbook(write_book("  - {name: a, run: {check: '{r}'}}", NAMES))
+    assert make_plan(book, {"r": "mine"}, found={"r": "theirs"}).parameters["r"] == "mine"
+    with pytest.raises(UsageError, match="does not match"):
+        make_plan(book, {}, found={"r": "; x"})

@@ -190,6 +190,10 @@ def test_redis_command_that_may_write_is_refused(write_book: Write, command: str
         ("{name: a, run: {check: c}, timeout: 2h}", "steps[0].timeout"),
         ("{name: a, run: {check: c}, precondition: {action: halt}}", "steps[0].precondition"),
         ("{name: a, run: {check: c}, extra: 1}", "steps[0].extra"),
+        ("{name: a, run: {look: nothing}}", "steps[0].run.look"),
+        ("{name: a, run: {look: log, component: '{nobody}'}}", "steps[0].run.component"),
+        ("{name: a, run: {look: gaps}, changes: true}", "steps[0].changes"),
+        ("{name: a, run: {redis: [PING], resource: '{nobody}'}}", "steps[0].run.resource"),
     ],
 )
 def test_steps_that_are_refused(write_book: Write, step: str, key: str) -> None:
@@ -203,3 +207,26 @@ def test_double_dash_and_numbers_are_fine(write_book: Write) -> None:
     steps = "  - {name: a, run: [kill, '{n}', '--x={who}', --, '{who}'], changes: true}"
     book = read_runbook(write_book(steps, "  - {name: who, type: str}\n  - {name: n, type: int}"))
     assert len(book.steps) == 1
+
+
+def test_what_it_is_for(tmp_path: Path, write_book: Write) -> None:
+    """Conditions and sources are words that sentinel knows; `diagnose` is true, false, or left out."""
+    path = write_book("  - {name: a, run: {check: c}}", "  - {name: p, type: check, default: x, from: [kind.tcp]}")
+    assert read_runbook(path).diagnose is None
+    assert read_runbook(path).parameters[0].sources == ("kind.tcp",)
+    good = path.read_text()
+    path.write_text(
+        good.replace("title: X", "title: X\ndiagnose: false\napplies_to: {conditions: [halted], findings: [OOM]}")
+    )
+    book = read_runbook(path)
+    assert (book.diagnose, book.applies_to.conditions, book.applies_to.findings) == (False, ("halted",), ("OOM",))
+    path.write_text(
+        good.replace("kind.tcp", "magic.tcp").replace("title: X", "title: X\napplies_to: {conditions: [tired]}")
+    )
+    assert {key for _, key, _ in problems_of(path)} == {"parameters[0].from", "applies_to.conditions"}
+
+
+def test_an_empty_default_is_no_value(write_book: Write) -> None:
+    """A parameter with the default "" is optional, and its steps are skipped without it."""
+    book = read_runbook(write_book("  - {name: a, run: {check: '{p}'}}", '  - {name: p, type: check, default: ""}'))
+    assert (book.parameters[0].required, book.parameters[0].default) == (False, "")

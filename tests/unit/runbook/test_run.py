@@ -18,7 +18,7 @@ from sentinel.errors import ActionRefused, TargetUnreachable, UsageError
 from sentinel.runbook.book import Argv, RedisCommand, Runbook, Sql, Step
 from sentinel.runbook.read import read_runbook
 from sentinel.runbook.run import run_runbook
-from sentinel.runbook.transcript import Transcript, redact
+from sentinel.runbook.transcript import Transcript, redact, show_reply
 from sentinel.store.document import to_json
 
 Write = Callable[..., Path]
@@ -317,6 +317,7 @@ async def test_transcript_shows_no_secret(write_book: Write) -> None:
     [
         ("redis://u:pw@h/0", "redis://u:***@h/0"), ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
         ("password = x1", "password = ***"), ("requirepass:foo", "requirepass:***"), ("\x1b[2J", "\\x1b[2J"),
+        ("agent --api-key k1 --name a", "agent --api-key *** --name a"), ("x --token -v", "x --token -v"),
         ("nothing here", "nothing here"),
     ],
 )  # fmt: skip
@@ -328,3 +329,42 @@ def test_redaction(text: str, expected: str) -> None:
 def test_argv_shows_its_words() -> None:
     """A plan shows where an argument with spaces begins and ends."""
     assert str(Argv(("echo", "a b", ""))) == "echo 'a b' ''"
+
+
+def test_replies_for_people() -> None:
+    """Names stand beside their values, nothing is said to be nothing, and whole messages are only named."""
+    groups = [[b"name", b"g", b"pending", 3, b"lag", None], [b"name", b"h"]]
+    assert show_reply(groups, paired=True) == "name: g\npending: 3\nlag: (nil)\nname: h"
+    stream = [b"length", 1, b"first-entry", [b"1-1", [b"amount", b"5"]], b"groups", []]
+    assert show_reply(stream, paired=True) == "length: 1\nfirst-entry: 1-1\ngroups: (empty)"
+    assert show_reply([[b"1-1", [b"a", b"b"]]], paired=True) == "1-1:\n  a: b"
+    assert show_reply([b"a", b"b"]) == "a\nb"
+    assert show_reply([]) == "(empty)"
+
+
+async def test_a_check_shows_its_evidence_when_it_is_not_up(write_book: Write) -> None:
+    """The ids and cures that a check found are in the transcript; of a healthy one a line is enough."""
+
+    class Hands(Recorder):
+        async def run_check(self, name: str) -> Finding:
+            status = Status.UP if name == "good" else Status.DEGRADED
+            return Finding(status, "x", evidence={"faults": [{"cure": "XACK s g 1-1"}], "none": []}, guidance="do it")
+
+    steps = "  - {name: a, run: {check: good}}\n  - {name: b, run: {check: bad}}"
+    first, second = (await run(write_book(steps), Hands())).records
+    assert "XACK" not in first.output
+    assert second.output == 'next: do it\nfaults: \n  {"cure": "XACK s g 1-1"}'
+
+
+async def test_what_the_platform_has_not_is_skipped(write_book: Write) -> None:
+    """A check or resource that does not exist here is no failure of the step; what sentinel remembers is a step."""
+
+    class Hands(Recorder):
+        async def run_check(self, name: str) -> Finding:
+            raise UsageError(f"there is no check {name!r}", "known: none")
+
+    steps = "  - {name: a, run: {check: nope}}\n  - {name: b, run: {look: gaps}}"
+    transcript = await run(write_book(steps), Hands())
+    assert (outcomes(transcript), transcript.outcome) == (["skipped", "done"], "done")
+    assert transcript.records[0].detail == "there is no check 'nope' (known: none)"
+    assert transcript.records[1].output == "seen"

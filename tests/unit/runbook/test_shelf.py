@@ -20,7 +20,7 @@ from sentinel.core.workflow_canary import HOPS, Outcome
 from sentinel.probes import load_kinds
 from sentinel.probes.bus_pending import ORDER
 from sentinel.probes.flows import REMEDIES as FLOW_REASONS
-from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, Look, Runbook
+from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, Look, RedisCommand, Runbook
 from sentinel.runbook.read import read_runbooks
 from sentinel.runbook.shelf import Shelf, read_shelf
 
@@ -258,3 +258,19 @@ def test_component_is_a_preference() -> None:
 def test_reading_the_shelf_is_strict(tmp_path: Path) -> None:
     """The shelf is what the reader accepted: every file of the folder."""
     assert read_runbooks(ROOT / "runbooks").keys() == SHELF.books.keys()
+
+
+def test_least_privilege_is_enough() -> None:
+    """The shipped Redis role may send every command of the runbooks; only who one is, is asked beyond it."""
+    lines = (ROOT / "checks" / "acl" / "redis.acl").read_text().splitlines()
+    (role,) = [line for line in lines if line.startswith("user sentinel_ro ")]
+    allowed = set(re.findall(r"\+([a-z|]+)", role))
+    sent = {
+        (
+            f"{act.argv[0]}|{act.argv[1]}" if act.argv[0] in {"XINFO", "SLOWLOG", "LATENCY", "ACL"} else act.argv[0]
+        ).lower()
+        for book in SHELF.books.values()
+        for act in (step.run for step in book.steps)
+        if isinstance(act, RedisCommand)
+    }
+    assert sent - allowed == {"acl|whoami"}
