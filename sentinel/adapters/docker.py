@@ -97,10 +97,11 @@ class DockerEngine:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Docker]:
         """A client that knows which version of its API the engine speaks."""
-        docker = Docker(f"unix://{self._socket}", api_version=self._version or "auto")
+        docker = Docker(f"unix://{self._socket}")
         try:
             if not self._version:
                 self._version = await self._ask_version(docker)
+            docker.api_version = self._version
             yield docker
         finally:
             await docker.close()

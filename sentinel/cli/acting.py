@@ -75,7 +75,7 @@ def runbook_list(arguments: Arguments) -> int:
     ]
     if arguments.json:
         return print_json(rows)
-    tables.show(tables.mapping_table(rows, "name", "title", "applies to", "parameters", "changes"))
+    tables.show(tables.mapping_table(rows, "name", "title", "applies to", "changes"))
     return 0
 
 

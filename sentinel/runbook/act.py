@@ -113,7 +113,8 @@ async def _do_builtin(act: RunCheck | Sql | RedisCommand | Look | Action, hands:
         return Done("done", False, await hands.action(act.name, act.args))
     if isinstance(act, Look):
         seen = await hands.look(act.view, act.subject)
-        return Done("done", bool(seen), "" if seen else "nothing", _limit(seen))
+        count = len(seen.splitlines())
+        return Done("done", bool(seen), f"{count} line{'s' * (count != 1)}" if seen else "nothing", _limit(seen))
     return await _ask_server(act, hands)
 
 

@@ -31,8 +31,8 @@ from sentinel.store.sqlite import SqliteStore
 
 BOOKS = read_runbooks(Path(__file__).parents[2] / "runbooks")
 PATIENCE = 120.0
-AT_A_TIME = 3
-"""Runs beside each other: sentinel's database role has few connections, as everywhere."""
+AT_A_TIME = 2
+"""Runs beside each other: the daemon runs one check at a time on request, and its database role has few connections."""
 
 
 @dataclass(frozen=True)

@@ -415,7 +415,7 @@ def test_lost_messages_are_exactly_as_many_as_asked(crew: Crew) -> None:
     assert delivery["published"] == delivery["acknowledged"] + 25
     added = sum(crew.redis.xinfo_stream(stream_of(agent))["entries-added"] for agent in AGENTS)
     assert delivery["published"] == added
-    assert delivery["ratio"][1] <= 1 - 25 / added
+    assert delivery["ratio"][1] <= 1 - 25 / added + 1e-9
 
 
 def test_unjournaled_trim_is_found_by_the_look(crew: Crew) -> None:
