@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import tarfile
@@ -112,8 +113,24 @@ class Podman:
             yield docker
         finally:
             with suppress(DockerError):
-                await docker.containers.container(name).delete(force=True)
+                await self._remove(docker, name)
             await docker.close()
+
+    async def _remove(self, docker: Docker, name: str) -> None:
+        """Killed by hand first: the engine waits for what it was asked to stop without a kill."""
+        container = docker.containers.container(name)
+        pid = (await container.show())["State"]["Pid"]
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await container.delete(force=True)
+                except DockerError as error:
+                    if error.status == 404:
+                        return
+                await asyncio.sleep(0.05)
 
     async def _until_ready(self, docker: Docker, name: str, script: str) -> None:
         """Its trap is set: a signal before that would end it."""
