@@ -55,7 +55,7 @@ bench: setup  ## figures, written to benchmarks/RESULTS.md
 lock: setup  ## resolve the two lock files anew, with hashes and without index addresses
 	$(BIN)/python -m pip --quiet install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --extra build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --extra build --extra dev --extra docker --extra systemd -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove the environment and all generated state
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -37,6 +37,7 @@ BLUR = 3.0
 """Cohort width plus poll interval of the demo's delivery check, with room for a busy machine."""
 SETTLE = DEADLINE + BLUR + 1.0
 """Seconds at the end of a timed run without load, in which the last cohorts are settled."""
+STARTED_WITHIN = 30.0
 MIN_SECONDS = 20.0
 KEPT_RUNS = 5
 PORT = 9130
@@ -149,7 +150,7 @@ class Session:
         ]
         chaos = Chaos(platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None)
         until = None if seconds is None else max(seconds - SETTLE, 1.0)
-        misery = asyncio.create_task(chaos.run(scenarios, until))
+        misery = asyncio.create_task(_break_things(chaos, watcher, scenarios, began, until))
         try:
             await self._show_until(watcher, head, began, until)
         finally:
@@ -191,6 +192,16 @@ class Session:
             "reports": [str(path) for path in paths],
             "truth": truth,
         }
+
+
+async def _break_things(
+    chaos: Chaos, watcher: Watcher, scenarios: Sequence[Scenario], began: float, until: float | None
+) -> None:
+    """Scenarios begin when everything has been started: a platform that is not there yet can't be broken."""
+    limit = time.monotonic() + STARTED_WITHIN
+    while time.monotonic() < limit and not all(d.pid for d in watcher.drivers.values()):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.1)
+    await chaos.run(scenarios, None if until is None else max(began + until - time.monotonic(), 0.1))
 
 
 def _name_chaos(options: DemoOptions, scenarios: Sequence[Scenario]) -> str:

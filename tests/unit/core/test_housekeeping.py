@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.core.delivery import parse_id
@@ -42,6 +42,7 @@ def later(seconds: float, wall: float | None = None, boot: str = "boot") -> Mome
     return Moment(T0 + timedelta(seconds=seconds if wall is None else wall), boot, 1000.0 + seconds)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(IDS, st.none() | IDS), max_size=5), IDS)
 def test_the_floor_is_at_or_below_everything_that_is_owed(groups, keep):
     """No undelivered entry, no pending entry and no young entry lies below the floor."""
