@@ -1,6 +1,7 @@
 """The composition root: the only place that wires configuration, engine, store and web together."""
 
-from sentinel.app.daemon import HALT_FILE, REPORTS, Daemon, Signals, serve
+from sentinel.app.calendar import REPORTS
+from sentinel.app.daemon import HALT_FILE, Daemon, Signals, serve
 from sentinel.app.hands import OperatorHands
 from sentinel.app.once import run_once
 

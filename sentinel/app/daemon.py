@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import json
 import os
-import secrets
-import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from aiohttp import web
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 
 from sentinel.app.bookshelf import describe_conditions
-from sentinel.app.cleaning import BUSY, clean_orders, find_amnesia, schedule_chores
+from sentinel.app.calendar import Calendar
+from sentinel.app.cleaning import BUSY, find_amnesia
 from sentinel.app.diagnosis import Diagnosis, find_latest
+from sentinel.app.listening import listen, url_of
+from sentinel.app.membership import Membership, make_member
+from sentinel.app.orders import make_orders
 from sentinel.app.reading import ReadingHands
+from sentinel.app.reloading import compare
+from sentinel.app.roster import Roster
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration, load
-from sentinel.coordination import Coordinator, Member, Placement
 from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.model import Check, Component, Finding, Order, Quality, Result, Status
 from sentinel.engine.aside import Aside
@@ -47,30 +46,23 @@ from sentinel.engine.requests import Requests
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.stall import StallGuard
-from sentinel.engine.supervision import make_check, make_kind
-from sentinel.errors import ConfigurationError, PortInUse, StateError
+from sentinel.engine.supervision import make_check, make_kind, name_of_check
+from sentinel.errors import ConfigurationError
 from sentinel.log import Redaction
 from sentinel.metrics import Metrics
 from sentinel.notify.log import LogChannel
-from sentinel.probes import Kind, load_kinds
+from sentinel.probes import load_kinds
 from sentinel.remediation import Driver, DriverContext, load_drivers
-from sentinel.reports.write import write_report
 from sentinel.store import HELD_KEY, Changes, Gap
 from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
-from sentinel.web.app import make_app
-from sentinel.web.guard import listen_hosts
 
 log = structlog.get_logger()
 
 HALT_FILE = "HALT"
-REPORTS = "reports"
 CONSIDER_EVERY = 0.25
-ROLLUP_EVERY = 60
 BEAT_EVERY = 2.0
 MIN_GAP = 5.0
 CHECK_PATIENCE = 15.0
-BASELINE_AFTER = 3.0
-"""Seconds until the first roll-up: what reports compare with when something breaks in the first minute."""
 
 
 class Daemon:
@@ -101,12 +93,11 @@ class Daemon:
         self._lock = lock_state(configuration.state)
         self.store = SqliteStore(configuration.state, owner=True)
         self.recorder = Recorder(self.store, self.metrics, self.clock.utcnow)
-        self.coordinator: Coordinator = LocalCoordinator(self.store, self.recorder, self.clock.utcnow)
-        await self.coordinator.start(_make_member(self.clock.utcnow()))
         self.clients.update({name: make_client(item) for name, item in configuration.resources.items()})
         self._wire()
+        await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
-        await self._listen()
+        self._site = await listen(configuration, self.store, self.metrics.render, self._ready)
         self._spawn(self.guard.run())
         await self._add_components(configuration.components)
         self._add_checks(configuration.checks)
@@ -114,8 +105,8 @@ class Daemon:
         self._spawn(self.dispatcher.run())
         self._spawn(self._consider_loop())
         self._spawn(self._beat_loop())
-        self._start_calendar()
-        self._spawn(self._take_baseline())
+        self.calendar.start()
+        self._spawn(self.calendar.take_baseline())
         await self.file_watch.follow(self.pipeline.components)
         self._note_reload(good=True)
         gc.freeze()
@@ -138,12 +129,17 @@ class Daemon:
             enabled=configuration.actions_enabled,
             guard=self.guard,
         )
-        self._limit(configuration)
         lost = self.store.meta("journal_lost")
+        coordinator = LocalCoordinator(self.store, self.recorder, utcnow)
+        journal = Journal(coordinator, self.store, self.metrics, self.clock.moment)
+        self.membership = Membership(coordinator, self.automation, journal)
+        self.roster = Roster(self._kinds, self.store, self.runner, self.pipeline, self.scheduler, self.membership)
+        self.membership.on_change = self.roster.place
+        self._limit(configuration)
         self.remediator = Remediator(
             pipeline=self.pipeline,
             recorder=self.recorder,
-            journal=Journal(self.coordinator, self.store, self.metrics, self.clock.moment),
+            journal=journal,
             automation=self.automation,
             metrics=self.metrics,
             moment=self.clock.moment,
@@ -175,7 +171,13 @@ class Daemon:
             self.store, self.recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
         )
         self.housekeeper.configure(configuration.chores)
-        self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], self._actions(), utcnow)
+        self.calendar = Calendar(
+            lambda: self.configuration, self.store, self.recorder, self.pipeline, self.housekeeper, utcnow
+        )
+        orders = make_orders(
+            self.requests, self.conductor, self.housekeeper, self.aside, self._do_check, self.diagnosis.carry_out
+        )
+        self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], orders, utcnow)
 
     def _limit(self, configuration: Configuration) -> None:
         """What holds actions back, as it is configured now."""
@@ -185,32 +187,6 @@ class Daemon:
         automation.brake_policy = configuration.brake
         automation.breaker_policy = configuration.breaker
         self.metrics.actions_enabled.set(configuration.actions_enabled)
-
-    def _actions(self) -> Mapping[str, Callable[[Order], Awaitable[str | None]]]:
-        """What may be ordered on the command line, with its reason."""
-
-        def reason(order: Order) -> str:
-            return str(order.payload.get("reason", ""))
-
-        async def restart(order: Order) -> str:
-            return await self.requests.restart(
-                order.subject, reason(order), by=str(order.payload.get("by", "operator"))
-            )
-
-        async def move(order: Order) -> str:
-            return await self.conductor.move(order.key, str(order.payload.get("action")), order.subject, reason(order))
-
-        return {
-            "check": self._do_check,
-            "diagnose": self.diagnosis.carry_out,
-            "reset": lambda order: self.requests.reset(order.subject, reason(order)),
-            "restart": self.aside.wrap(restart),
-            "move": self.aside.wrap(move),
-            "reload": self.aside.wrap(lambda order: self.requests.reload(order.subject, reason(order))),
-            "breaker": lambda order: self.requests.close_breaker(reason(order)),
-            "resume": lambda _order: self.requests.resume(),
-            **{kind: self.aside.wrap(work) for kind, work in clean_orders(self.housekeeper).items()},
-        }
 
     def _may_clean(self) -> str:
         """Why nothing may be cleaned in this very moment, or ""."""
@@ -237,32 +213,10 @@ class Daemon:
         await self.recorder.record(Changes(gaps=gaps, meta={**meta, "watching_since": first}))
         self.pipeline.away = self.store.gaps(since=now - timedelta(days=1))
 
-    async def _listen(self) -> None:
-        host, port = self.configuration.listen
-        application = make_app(
-            self.store,
-            metrics=self.metrics.render,
-            ready=self._ready,
-            reports=self.configuration.state / REPORTS,
-            allowed_hosts=listen_hosts(host, port),
-        )
-        self._site = web.AppRunner(application, access_log=None, handle_signals=False)
-        await self._site.setup()
-        try:
-            await web.TCPSite(self._site, host, port, reuse_address=True).start()
-        except OSError as error:
-            if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
-                raise
-            raise PortInUse(
-                f"{self.configuration.listen_place}: listen: can't listen on {host}:{port}: {error.strerror}",
-                "stop what listens there, or choose another port with `listen:` or SENTINEL_LISTEN",
-            ) from error
-
     @property
     def url(self) -> str:
         """Address of the status page."""
-        host, port = self.configuration.listen
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return url_of(self.configuration)
 
     def _ready(self) -> tuple[bool, str]:
         if not self.recorder.writable:
@@ -281,39 +235,15 @@ class Daemon:
                 kind = self._driver_kinds[component.driver]
                 driver = kind.make(component, component.options, context)
                 if kind.observes(component.options):
-                    self._add_check(make_check(component))
+                    self.roster.add(make_check(component))
                 row = rows.get(component.name)
                 await self.remediator.manage(component, driver, row, supervises=kind.supervises)
 
     def _add_checks(self, checks: Sequence[Check]) -> None:
         for check in checks:
-            self._add_check(check)
+            self.roster.add(check)
         names = [check.name for check, *_ in self.pipeline.results()]
         self.store.replace_configuration(names, [component.name for component in self.configuration.components])
-
-    def _add_check(self, check: Check) -> None:
-        kind = self._kinds[check.kind]
-        self._restore(check, kind)
-        self.pipeline.add_check(check, kind, self._stored_health().get(check.name))
-        self.scheduler.add(check)
-
-    def _stored_health(self) -> Mapping[str, Any]:
-        if not hasattr(self, "_healths"):
-            self._healths = self.store.healths()
-            self._states = self.store.probe_states()
-        return self._healths
-
-    def _restore(self, check: Check, kind: Kind) -> None:
-        """Give a kind with a memory what it dumped before; a dump that it can't read is set aside, and said."""
-        if kind.load_state is None or check.name in self.runner.states:
-            return
-        self._stored_health()
-        document = self._states.get(check.name)
-        try:
-            self.runner.states[check.name] = kind.load_state(document)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.error("probe_state_unreadable", check=check.name, error=repr(error))
-            self.runner.states[check.name] = kind.load_state(None)
 
     # -- run --------------------------------------------------------------------------------------
 
@@ -347,71 +277,13 @@ class Daemon:
             self.metrics.coverage.set(self.coverage.ratio())
             if not self.pipeline.incidents:
                 self.clock.settle()
-            await self._tick()
+            await self.membership.tick()
             meta = {"beat": self.clock.utcnow().isoformat(), HELD_KEY: json.dumps(self.automation.conditions())}
             await self.recorder.record(Changes(meta=meta, gaps=self.guard.take_gaps()))
 
-    async def _tick(self) -> None:
-        """Whether the checks and components are still ours to act upon."""
-        try:
-            view = await self.coordinator.tick(Placement())
-        except StateError as error:
-            log.error("coordination_failed", error=error.message)
-            return
-        if view.reason != self.automation.fenced:
-            log.error("fenced" if view.reason else "no_longer_fenced", reason=view.reason)
-        self.automation.fenced = view.reason
-        self.remediator.journal.writable = True
-
-    def _start_calendar(self) -> None:
-        """Calendar work on APScheduler; its defaults would drop runs silently in a stall."""
-        defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        self._calendar = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
-        self._calendar.add_job(self._roll_up, "interval", seconds=ROLLUP_EVERY, id="roll-up")
-        self._calendar.add_job(self._forget, "interval", hours=1, id="retention")
-        for i, report in enumerate(self.configuration.reports):
-            trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
-            self._calendar.add_job(self.write_report, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
-        schedule_chores(self._calendar, self.housekeeper, self.configuration.chores)
-        self._calendar.start()
-
-    async def _take_baseline(self) -> None:
-        await asyncio.sleep(BASELINE_AFTER)
-        await self._roll_up()
-
-    async def _roll_up(self) -> None:
-        await self.recorder.record(Changes(samples=self.pipeline.samples()))
-
-    async def _forget(self) -> None:
-        before = self.clock.utcnow() - timedelta(seconds=self.configuration.retention)
-        try:
-            await self.recorder.call(lambda: self.store.forget(before))
-        except StateError as error:
-            log.error("retention_failed", error=error.message)
-
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report of what is known now; the paths."""
-        configuration = self.configuration
-        await self._roll_up()
-        return await self.recorder.call(
-            lambda: write_report(
-                self.store,
-                kind,
-                self.clock.utcnow(),
-                configuration.state / REPORTS,
-                templates=configuration.report_templates,
-                incident_id=incident_id,
-                target_per_hour=configuration.tasks_per_hour_target,
-                next_update=self._next_report(kind),
-            )
-        )
-
-    def _next_report(self, kind: str) -> datetime | None:
-        """When the calendar makes this report next."""
-        if not hasattr(self, "_calendar"):
-            return None
-        jobs = (job for job in self._calendar.get_jobs() if job.id.startswith("report-") and job.id.endswith(kind))
-        return min((job.next_run_time for job in jobs), default=None)
+        return await self.calendar.write_report(kind, incident_id)
 
     async def _latest_finding(self, name: str) -> Finding:
         """What a check says now, without a run more than needed."""
@@ -446,31 +318,36 @@ class Daemon:
 
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
+        differences = compare(old, fresh)
         await self._replace_clients(old, fresh)
-        before = {check.name: check for check in old.checks}
-        after = {check.name: check for check in fresh.checks}
-        for name in before.keys() - after.keys():
-            await self.scheduler.remove(name)
-            self.pipeline.remove_check(name)
-            await self._close_state(name)
-        known = {component.name for component in old.components}
-        await self._add_components([component for component in fresh.components if component.name not in known])
-        for component in fresh.components:
-            self.pipeline.components[component.name] = component
-        for name in known - {component.name for component in fresh.components} - self.drivers.keys():
-            self.pipeline.remove_component(name)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
+        for name in differences.gone:
+            await self.roster.remove(name)
+        for name in differences.left:
+            await self._release(name)
+        await self._add_components(differences.joined)
+        for component in differences.redriven:
+            await self._release(component.name)
+            await self._add_components([component])
+        # In the order of the new configuration, which is that of the dependencies.
+        self.pipeline.components = {component.name: component for component in fresh.components}
         self._limit(self.configuration)
-        schedule_chores(self._calendar, self.housekeeper, fresh.chores)
+        self.calendar.follow()
         await self.file_watch.follow(self.pipeline.components)
         self.diagnosis.reload()
-        changed = [check for name, check in after.items() if before.get(name) != check]
-        for check in changed:
+        for check in differences.changed:
+            if check.name in differences.other_kind:
+                await self.roster.remove(check.name)
             await self.scheduler.remove(check.name)
-            if check.name in before and before[check.name].kind != check.kind:
-                self.pipeline.remove_check(check.name)
-                await self._close_state(check.name)
-        self._add_checks(changed)
+        self._add_checks(differences.changed)
+
+    async def _release(self, name: str) -> None:
+        """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
+        if name in self.drivers:
+            await self.roster.remove(name_of_check(name))
+            self.remediator.release(name)
+        if name not in {component.name for component in self.configuration.components}:
+            self.pipeline.remove_component(name)
 
     async def _replace_clients(self, old: Configuration, fresh: Configuration) -> None:
         for name, resource in fresh.resources.items():
@@ -478,11 +355,6 @@ class Daemon:
                 former, self.clients[name] = self.clients.get(name), make_client(resource)
                 if former is not None:
                     await former.close()
-
-    async def _close_state(self, name: str) -> None:
-        state = self.runner.states.pop(name, None)
-        if state is not None:
-            await state.close()
 
     def halt(self) -> None:
         """The kill switch by signal: at once in memory, and as the file that `sentinel resume` takes away."""
@@ -507,8 +379,6 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if hasattr(self, "_calendar"):
-            self._calendar.shutdown(wait=False)
         if self._site is not None:
             await self._site.cleanup()
         if hasattr(self, "scheduler"):
@@ -516,14 +386,16 @@ class Daemon:
         for client in self.clients.values():
             await client.close()
         if hasattr(self, "recorder"):
-            now = self.clock.utcnow().isoformat()
-            await self.recorder.record(Changes(meta={"beat": now, "stopped": now}))
+            now = self.clock.utcnow()
+            meta = {"beat": now.isoformat(), "stopped": now.isoformat()}
+            await self.recorder.record(Changes(meta=meta))
             self.recorder.close()
             self.store.close()
         if self._lock >= 0:
             os.close(self._lock)
 
     async def _stop_engine(self, *, stop_components: bool) -> None:
+        self.calendar.stop()
         await self.file_watch.close()
         await self.aside.close()
         await self.scheduler.stop()
@@ -531,8 +403,8 @@ class Daemon:
             await self.remediator.stop_all()
         await self.diagnosis.close()
         await self.remediator.close()
-        for name in list(self.runner.states):
-            await self._close_state(name)
+        await self.membership.leave(self.clock.utcnow())
+        await self.roster.close()
 
     # -- what others read -------------------------------------------------------------------------
 
@@ -571,10 +443,6 @@ async def serve(path: Path, signals: Signals, ready: Callable[[Daemon], None], s
                 await daemon.reload()
     finally:
         await daemon.stop()
-
-
-def _make_member(started: datetime) -> Member:
-    return Member(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -102,6 +102,7 @@ def decide_restart(policy: RestartPolicy, situation: Situation, now: Moment) -> 
         or _budget(policy, spent, _automatic(situation.attempts), now)
         or _world(situation, now)
         or _backoff(policy, situation, incident, mine, len(spent) + 1, now)
+        or _observe(situation)
         or Decision(True, Reason.ACT, f"attempt {len(spent) + 1} of {policy.max_attempts}", n=number)
     )
 
@@ -117,7 +118,7 @@ def decide_request(policy: RestartPolicy, situation: Situation, now: Moment, *, 
     spent = _automatic(mine)
     return (
         _request_permission(situation)
-        or (budgeted and incident is not None and _budget(policy, spent, _automatic(situation.attempts), now))
+        or (budgeted and _budget(policy, spent, _automatic(situation.attempts), now))
         or Decision(True, Reason.ACT, "on request", n=max((attempt.n for attempt in mine), default=0) + 1)
     )
 
@@ -138,11 +139,16 @@ def _permission(incident: Incident, situation: Situation) -> Decision | None:
     refused = _request_permission(replace(situation, busy=""))
     if refused:
         return refused
-    if not situation.actions_enabled:
-        return _no(Reason.OBSERVE, "observe mode: would restart (actions.enabled is false)")
     if situation.breaker:
         return _no(Reason.BREAKER_OPEN, f"automation is off: {situation.breaker}; `sentinel breaker close`")
     return None
+
+
+def _observe(situation: Situation) -> Decision | None:
+    """The last guard: "would restart" is said only of what really would be."""
+    if situation.actions_enabled:
+        return None
+    return _no(Reason.OBSERVE, "observe mode: would restart (actions.enabled is false)")
 
 
 def _request_permission(situation: Situation) -> Decision | None:

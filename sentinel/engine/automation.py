@@ -21,7 +21,7 @@ from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
 
-BREAKER, STARTS, EXHAUSTIONS = "breaker", "crashes", "exhaustions"
+BREAKER, STARTS, EXHAUSTIONS, BRAKES = "breaker", "crashes", "exhaustions", "brakes"
 KEPT = 10
 
 
@@ -44,6 +44,8 @@ class Automation:
     fenced: str = ""
     crowd: Crowd = field(default_factory=Crowd)
     halted_by_signal: bool = False
+    _told: frozenset[str] = frozenset()
+    """Groups whose brake people were told of, over a restart of sentinel too."""
     _starts: list[datetime] = field(default_factory=list)
     _exhaustions: list[datetime] = field(default_factory=list)
 
@@ -51,6 +53,7 @@ class Automation:
         """Remember what was before this start; `crashed`: the sentinel before did not end in order."""
         self.breaker = _read_breaker(self.store.meta(BREAKER))
         self._exhaustions = _read_instants(self.store.meta(EXHAUSTIONS))
+        self._told = frozenset(json.loads(self.store.meta(BRAKES) or "[]"))
         self._starts = _read_instants(self.store.meta(STARTS))
         if crashed:
             self._starts = [*self._starts, self.utcnow()][-KEPT:]
@@ -100,20 +103,26 @@ class Automation:
 
     # -- brake and limits -------------------------------------------------------------------------
 
-    def look(self, groups: Mapping[str, str], unhealthy: Sequence[str]) -> Changes:
-        """See who is down by a cause of its own; orders one page when a brake goes on, and a word when it goes off."""
+    def look(self, groups: Mapping[str, str], unhealthy: Sequence[str], *, early: bool = False) -> Changes:
+        """See who is down by a cause of its own; orders one page when a brake goes on, and a word when it goes off.
+
+        `early`: sentinel has just started and has not seen everybody yet; then no brake is said to be off.
+        """
         self.crowd = Crowd(groups, frozenset(unhealthy))
-        before, self.brakes = self.brakes, find_brakes(self.brake_policy, self.crowd) if unhealthy else []
+        self.brakes = find_brakes(self.brake_policy, self.crowd) if unhealthy else []
         self.metrics.braked.set(len(self.brakes))
-        known, present = {brake.group for brake in before}, {brake.group for brake in self.brakes}
+        present = frozenset(brake.group for brake in self.brakes)
+        before, self._told = self._told, present | self._told if early else present
         changes = Changes()
         for brake in self.brakes:
-            if brake.group not in known:
+            if brake.group not in before:
                 text = f"common cause: {brake.text}; nothing is restarted until fewer are"
                 changes.orders.append(self._page("braked", brake.group or "everything", text, brake.members))
-        for group in known - present:
+        for group in sorted(before - self._told):
             text = "fewer components are down: restarts are allowed again"
             changes.orders.append(self._page("brake_released", group or "everything", text))
+        if before != self._told:
+            changes.meta[BRAKES] = json.dumps(sorted(self._told))
         return changes
 
     def brake(self, component: str) -> str:

@@ -56,16 +56,19 @@ class Conductor:
             return f"refused: sentinel can't {action} {component or 'anything here'}: it only watches"
         failed = 0
         if action in {"stop", "restart"}:
-            failed += await self._each(key, STOP, names[::-1], lambda name: self.requests.stop(name, reason))
-        if action in {"start", "restart"} and not failed:
+            failed += await self._each(key, STOP, names[::-1], lambda name: self._stop(name, reason))
+        if action == "restart":  # one that does not stop must not keep all the others away
+            names, count = [name for name in names if name in self._remediator.stopped], len(names)
+        else:
+            count = len(names)
+        if action in {"start", "restart"}:
             failed += await self._each(key, START, names, self._start)
-        done = f"{action}: {len(names)} component{'s' * (len(names) != 1)}"
+        done = f"{action}: {count} component{'s' * (count != 1)}"
         return f"failed: {failed} of {done}" if failed else f"{done} done"
 
     def _choose(self, component: str, actions: set[str]) -> list[str]:
-        """Those that can be moved, dependencies first: the order in which the pipeline has them."""
-        drivers = self._remediator.drivers
-        able = [name for name in self._remediator.pipeline.components if name in drivers]
+        """Those that can be moved, dependencies first."""
+        drivers, able = self._remediator.drivers, self._remediator.in_order()
         return [name for name in able if component in {"", name} and actions <= drivers[name].actions]
 
     async def _each(self, key: str, verb: str, names: Sequence[str], act: Callable[[str], Awaitable[str]]) -> int:
@@ -84,14 +87,24 @@ class Conductor:
         document = json.dumps({"order": key, "steps": self._steps})
         await self._remediator.recorder.record(Changes(meta={PROGRESS: document}))
 
+    async def _stop(self, name: str, reason: str) -> str:
+        """Stop it, after a restart that is under way."""
+        asked = self._remediator.monotonic()
+        while (  # noqa: ASYNC110 - time is the remediator's
+            self._remediator.acts_on(name) and self._remediator.monotonic() - asked < PATIENCE
+        ):
+            await asyncio.sleep(LOOK_EVERY)
+        return await self.requests.stop(name, reason)
+
     async def _start(self, name: str) -> str:
         """Ask for the start and wait until its checks call it healthy."""
         remediator = self._remediator
-        asked, since = remediator.monotonic(), remediator.moment().at
-        remediator.start_when_ready(name)
+        asked = remediator.monotonic()
+        await remediator.ask_start(name)
         patience = min(remediator.pipeline.components[name].restart.startup_grace, PATIENCE)
         while remediator.monotonic() - asked < patience:
-            if name not in remediator.waiting and remediator.pipeline.status_after(name, since) is Status.UP:
+            seen = remediator.pipeline.status_after(name, remediator.instant(asked))
+            if name not in remediator.waiting and seen is Status.UP:
                 return f"healthy after {remediator.monotonic() - asked:.1f} s"
             await asyncio.sleep(LOOK_EVERY)
         if name in remediator.waiting:

@@ -71,9 +71,9 @@ class Dispatcher:
         try:
             await self.recorder.call(lambda: self.store.finish_order(order.key, outcome, now))
             self._done.pop(order.key, None)
-        except StateError as error:
+        except (StateError, ValueError) as error:
             if order.key not in self._done:
-                log.error("order_not_finished", key=order.key, error=error.message)
+                log.error("order_not_finished", key=order.key, error=str(error))
             self._done[order.key] = outcome
 
     async def _carry_out(self, order: Order) -> str | None:
@@ -89,6 +89,6 @@ class Dispatcher:
             self.metrics.swallowed.labels("dispatcher").inc()
             log.error("order_raised", key=order.key, error=repr(error))
             if order.kind != "notify":
-                return f"failed: {error}"
+                return f"failed: {str(error) or repr(error)}"
             self._put_off(order)
             return None

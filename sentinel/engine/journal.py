@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 KEPT = 200
 """Attempts of one component in memory: far more than any cap lets happen within a day."""
+BY_HAND = "by-hand"
+"""In place of an incident: attempts upon a component that has none. No cap of an incident holds for them."""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,8 @@ class Journal:
 
     async def claim(self, attempt: Attempt, component: Component) -> Attempt | Refused:
         """Write the intent. What can't be journaled is not done."""
-        policy = ClaimPolicy(component.restart.max_attempts, self.concurrent)
+        by_hand = attempt.incident == name_by_hand(component.name)
+        policy = ClaimPolicy(0 if by_hand else component.restart.max_attempts, self.concurrent)
         by = "" if attempt.by == "sentinel" else f" ({attempt.by})"
         event = Event("attempt", f"attempt {attempt.n}: {attempt.action} of {attempt.component}{by}")
         try:
@@ -120,6 +123,11 @@ class Journal:
                 now = self.moment()
                 unknown = replace(attempt, outcome="unknown", detail=text, ended=now.at, ended_uptime=now.uptime)
                 await self.finish(unknown, Event("attempt unknown", f"attempt {attempt.n}: {text}"))
+
+
+def name_by_hand(component: str) -> str:
+    """What stands for the incident in attempts upon a component that has none."""
+    return f"{BY_HAND}-{component}"
 
 
 def _what_happened(attempt: Attempt, start_id: str) -> str:

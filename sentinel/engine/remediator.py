@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from sentinel.coordination import Refused
+from sentinel.core.brake import Recent
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident, Status
 from sentinel.core.moment import Moment
@@ -30,6 +31,9 @@ log = structlog.get_logger()
 
 LOOK_AFTER = STARTED_AFTER + 0.05
 """Seconds after a start: then its checks can tell."""
+REFUSED_FOR = 10.0
+"""Seconds until a claim that the ledger has refused is tried again."""
+REFUSED = "refused: "
 
 
 @dataclass(slots=True)
@@ -50,15 +54,34 @@ class Remediator:
     started: dict[str, float] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
     """Components that were stopped on request, are being restarted on request, or wait to be started: not judged."""
-    waiting: dict[str, datetime] = field(default_factory=dict)
-    """Components that are to be started as soon as everything that they need was seen healthy after this instant."""
+    waiting: dict[str, float] = field(default_factory=dict)
+    """Components to be started as soon as what they need was seen healthy after this monotonic instant."""
     _supervised: set[str] = field(default_factory=set)
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _asked: dict[str, datetime | None] = field(default_factory=dict)
     _opened: dict[str, float] = field(default_factory=dict)
     """Monotonic instants at which the open incidents began."""
     _busy: dict[str, None] = field(default_factory=dict)
+    _refused: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Why the ledger refused a claim, and when (monotonic)."""
+    _quiet_ends: float = 0.0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """A wall clock that is set must not prolong the quiet time after the start."""
+        self._quiet_ends = self.monotonic() + (self.quiet_until - self.moment().at).total_seconds()
+
+    def instant(self, monotonic: float) -> datetime:
+        """A monotonic instant on the wall clock as it is now."""
+        return self.moment().at - timedelta(seconds=self.monotonic() - monotonic)
+
+    def acts_on(self, name: str) -> bool:
+        """Whether it is being restarted right now."""
+        return name in self._busy
+
+    def in_order(self) -> list[str]:
+        """Components with a driver, what they need first; a reload may have brought a dependency last."""
+        return sorted(self.drivers, key=lambda name: len(self._needed(name)))
 
     # -- start and stop ---------------------------------------------------------------------------
 
@@ -77,10 +100,24 @@ class Remediator:
         if supervises:
             self._supervised.add(name)
             await self._take_up(name, driver, row)
+            await self.journal.settle_interrupted(name, driver.start_id)
         else:
             driver.adopt(row.start_id if row else "")
-            await driver.observe()
+            self._spawn(self._look_first(name, driver))
+
+    async def _look_first(self, name: str, driver: Driver) -> None:
+        """Its manager may take seconds to answer: others are not kept waiting."""
+        await driver.observe()
         await self.journal.settle_interrupted(name, driver.start_id)
+
+    def release(self, name: str) -> None:
+        """Let a component go: it is no longer in the configuration, or another driver takes it over."""
+        driver = self.drivers.pop(name)
+        for memory in (self.started, self.waiting, self._decisions):
+            memory.pop(name, None)
+        self._supervised.discard(name)
+        driver.close()
+        log.info("component_released", component=name, pid=driver.pid)
 
     async def _take_up(self, name: str, driver: Driver, row: ProcessRow | None) -> None:
         if (row is None or row.wanted) and driver.adopt(row.start_id if row else ""):
@@ -95,16 +132,25 @@ class Remediator:
 
     def start_when_ready(self, name: str) -> None:
         """Start it once everything that it needs is healthy: a process that runs is not enough."""
-        self.waiting[name] = self.moment().at
+        self.waiting[name] = self.monotonic()
         self.stopped.add(name)
         for dependency in self._needed(name):
             for check in self.pipeline.checks_of(dependency):
                 self.trigger(check)
 
+    async def ask_start(self, name: str) -> None:
+        """`start_when_ready` at a person's word: a sentinel that ends meanwhile starts it the next time."""
+        driver = self.drivers[name]
+        if driver.pid is None:
+            await self._note_process(name, driver, wanted=False, with_platform=True)
+        self.start_when_ready(name)
+
     def missing(self, name: str) -> str:
         """What a waiting component waits for, or ""."""
-        since = self.waiting[name]
+        since = self.instant(self.waiting[name])
         for dependency in self.pipeline.components[name].depends_on:
+            if dependency not in self.pipeline.components:
+                continue
             status = self.pipeline.status_after(dependency, since)
             if dependency in self.stopped or status is not Status.UP:
                 return f"waits for {dependency}, which is {'stopped' if dependency in self.stopped else status}"
@@ -113,7 +159,7 @@ class Remediator:
     def _start_ready_ones(self) -> None:
         if not self.waiting or self.automation.may_act(automatic=False):
             return
-        for name in [name for name in self.waiting if not self.missing(name)]:
+        for name in [name for name in self.waiting if name not in self._busy and not self.missing(name)]:
             del self.waiting[name]
             self._spawn(self._first_start(name))
 
@@ -139,9 +185,10 @@ class Remediator:
 
     async def stop_all(self) -> None:
         """Stop what sentinel is the parent of, dependents first; the next start of sentinel starts it again."""
-        for name in reversed(list(self.drivers)):
+        await self._end_actions()
+        for name in reversed(self.in_order()):
             if name in self._supervised:
-                await self._stop(name, with_platform=name not in self.stopped)
+                await self._stop(name, with_platform=name not in self.stopped or name in self.waiting)
 
     async def stop(self, name: str) -> Outcome:
         """Stop a component on request: no failure, no incident, no restart, until it is started on request."""
@@ -152,7 +199,7 @@ class Remediator:
         known = name in self.stopped
         self.stopped.add(name)
         self.waiting.pop(name, None)
-        outcome = await driver.stop()
+        outcome = await self._guarded(driver.stop())
         if not outcome.done and not known:
             self.stopped.discard(name)
         await self._note_process(name, driver, wanted=not outcome.done, with_platform=with_platform)
@@ -163,7 +210,7 @@ class Remediator:
         """Start a component now."""
         driver = self.drivers[name]
         self.waiting.pop(name, None)
-        outcome = await driver.start()
+        outcome = await self._guarded(driver.start())
         self.stopped.discard(name)
         self.note_start(name, driver, outcome)
         await self._note_process(name, driver)
@@ -172,11 +219,14 @@ class Remediator:
 
     async def close(self) -> None:
         """End running actions; components go on."""
+        await self._end_actions()
+        for driver in self.drivers.values():
+            driver.close()
+
+    async def _end_actions(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for driver in self.drivers.values():
-            driver.close()
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -202,22 +252,29 @@ class Remediator:
         self._look_at_all()
         self._start_ready_ones()
         for name in self.drivers:
-            incident = self.pipeline.incidents.get(name)
-            if incident is None or name in self.stopped:
-                self._decisions.pop(name, None)
-                continue
-            self._ask_dependencies(name)
-            self._verify(name, incident)
-            policy = self.pipeline.components[name].restart
-            self._follow(name, incident, decide_restart(policy, self.situation(name), self.moment()))
+            try:
+                self._consider(name)
+            except Exception as error:  # noqa: BLE001 - an error about one component must not leave the others alone
+                self._swallow("consider_raised", error, component=name)
+
+    def _consider(self, name: str) -> None:
+        incident = self.pipeline.incidents.get(name)
+        if incident is None or name in self.stopped:
+            self._decisions.pop(name, None)
+            return
+        self._ask_dependencies(name)
+        self._verify(name, incident)
+        policy = self.pipeline.components[name].restart
+        self._follow(name, incident, decide_restart(policy, self.situation(name), self.moment()))
 
     def _look_at_all(self) -> None:
         """Brake and breaker, which know no single component."""
         incidents = self.pipeline.incidents
-        down = [n for n, i in incidents.items() if self.pipeline.statuses[n] is Status.DOWN and not i.blocked_by]
+        judged = [name for name, incident in incidents.items() if not incident.blocked_by and name not in self.stopped]
+        down = [name for name in judged if self.pipeline.statuses[name] is Status.DOWN]
         groups = {name: each.group for name, each in self.pipeline.components.items()} if down else {}
         for changes in (
-            self.automation.look(groups, down),
+            self.automation.look(groups, down, early=self.monotonic() < self._quiet_ends),
             self.automation.judge(self.journal.verdicts(self.automation.closed_at())),
         ):
             if changes:
@@ -240,13 +297,23 @@ class Remediator:
             journal_lost=lost is not None and (reset is None or reset.at < lost),
             journal_unwritable=not (self.recorder.writable and self.journal.writable),
             settling_until=self._settling_until(name),
-            quiet_until=self.quiet_until,
+            quiet_until=self.instant(self._quiet_ends),
             down_for=self._down_for(incident) if incident else 0.0,
             fenced=self.automation.fenced,
             breaker=self.automation.breaker.reason if self.automation.breaker.opened else "",
             brake=self.automation.brake(name),
-            limit=self.automation.limit(name, self.journal.recent()),
+            limit=self._refusal(name) or self.automation.limit(name, [*self.journal.recent(), *self._begun()]),
         )
+
+    def _begun(self) -> list[Recent]:
+        """Actions that are decided and not journaled yet: several may be decided at one look."""
+        claimed = {name for name in self._busy if any(not attempt.outcome for attempt in self.journal.all(name))}
+        return [Recent(name, 0.0) for name in self._busy if name not in claimed]
+
+    def _refusal(self, name: str) -> tuple[str, float] | None:
+        why, at = self._refused.get(name, ("", -REFUSED_FOR))
+        left = at + REFUSED_FOR - self.monotonic()
+        return (why, left) if why and left > 0 else None
 
     def _down_for(self, incident: Incident) -> float:
         """Seconds since the incident opened; by the wall clock only for the time before this sentinel saw it."""
@@ -257,13 +324,23 @@ class Remediator:
         """The start-up grace of a component begins anew when something that it needs has recovered."""
         incidents = (self.pipeline.incidents.get(dependency) for dependency in self._needed(name))
         recovered = [incident.recovered for incident in incidents if incident is not None and incident.recovered]
+        recovered = [at for at in recovered if at <= self.moment().at]  # else the wall clock was set back since
         grace = timedelta(seconds=self.pipeline.components[name].restart.startup_grace)
         return max(recovered) + grace if recovered else None
 
     def _dependencies(self, name: str) -> Mapping[str, Status]:
-        """Every transitive dependency with what was seen of it since this component went down."""
-        since = self.pipeline.since.get(name, self.moment().at)
+        """Every transitive dependency with what was seen of it since this component failed last."""
+        since = self._failed_at(name) or self.moment().at
         return {each: self.pipeline.status_after(each, since) for each in self._needed(name)}
+
+    def _failed_at(self, name: str) -> datetime | None:
+        """When it went down, or its last attempt ended: what was healthy before that may not be any more."""
+        since, incident = self.pipeline.since.get(name), self.pipeline.incidents.get(name)
+        mine = self.journal.of_incident(incident) if incident is not None else []
+        ended = mine[-1].ended if mine else None
+        if since is None or ended is None or ended > self.moment().at:
+            return since
+        return max(since, ended)
 
     def _needed(self, name: str) -> list[str]:
         """Every transitive dependency of a component."""
@@ -271,7 +348,7 @@ class Remediator:
         waiting = list(self.pipeline.components[name].depends_on)
         while waiting:
             dependency = waiting.pop()
-            if dependency not in found:
+            if dependency not in found and dependency in self.pipeline.components:
                 found[dependency] = None
                 waiting += self.pipeline.components[dependency].depends_on
         return list(found)
@@ -295,7 +372,7 @@ class Remediator:
 
     def _ask_dependencies(self, name: str) -> None:
         """An old "up" proves nothing: have every dependency checked again, once for each failure of `name`."""
-        since = self.pipeline.since.get(name)
+        since = self._failed_at(name)
         if self.pipeline.statuses[name] is not Status.DOWN or self._asked.get(name) == since:
             return
         self._asked[name] = since
@@ -310,8 +387,8 @@ class Remediator:
             log.info("restart_decision", component=name, reason=decision.reason, text=decision.text)
         if decision.act:
             self._busy[name] = None
-            self._spawn(self._act(name, incident, decision.n))
-        elif decision.reason is Reason.BUDGET_SPENT and not incident.exhausted:
+            self._spawn(self._act(name, incident))
+        elif decision.reason is Reason.BUDGET_SPENT and not incident.exhausted and self.automation.enabled:
             self._spawn(self._exhaust(incident, decision.text))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -321,15 +398,31 @@ class Remediator:
 
     def _ended_task(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.metrics.swallowed.labels("dispatcher").inc()
-            log.error("action_raised", error=repr(task.exception()))
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._swallow("action_raised", error)
+
+    def _swallow(self, event: str, error: BaseException, **facts: str) -> None:
+        self.metrics.swallowed.labels("remediator").inc()
+        log.error(event, error=repr(error), **facts)
+
+    async def _guarded(self, act: Awaitable[Outcome]) -> Outcome:
+        """Drivers never raise. After one that does all the same, nothing may stay open or stopped for ever."""
+        try:
+            return await act
+        except Exception as error:  # noqa: BLE001 - whatever it is, the journal has to have an end of it
+            self._swallow("driver_raised", error)
+            return Outcome(False, f"its driver raised {error!r}", known=False)
 
     # -- act --------------------------------------------------------------------------------------
 
-    async def _act(self, name: str, incident: Incident, n: int) -> None:
+    async def _act(self, name: str, incident: Incident) -> None:
+        n = self.journal.next_number(incident.id, name)
         try:
-            await self.carry_out(name, incident.id, n, incident.summary, by="sentinel")
+            outcome = await self.carry_out(name, incident.id, n, incident.summary, by="sentinel")
+            if outcome.detail.startswith(REFUSED) and self.journal.writable:
+                self._refused[name] = (outcome.detail.removeprefix(REFUSED), self.monotonic())
+            await self._note_process(name, self.drivers[name])
         finally:
             self._busy.pop(name, None)
 
@@ -346,6 +439,9 @@ class Remediator:
                 self.stopped.discard(name)
         if outcome.done:
             self.stopped.discard(name)
+            self.waiting.pop(name, None)
+        wanted = name not in self.stopped
+        await self._note_process(name, self.drivers[name], wanted=wanted, with_platform=name in self.waiting)
         return outcome
 
     async def carry_out(self, name: str, incident: str, n: int, reason: str, by: str) -> Outcome:
@@ -359,12 +455,12 @@ class Remediator:
         )
         attempt = await self.journal.claim(intent, component)
         if isinstance(attempt, Refused):
-            return Outcome(False, f"refused: {attempt.reason}")
+            return Outcome(False, f"{REFUSED}{attempt.reason}")
         refusal = self.automation.may_act(automatic=by == "sentinel")
-        outcome = Outcome(False, refusal) if refusal else await driver.restart(f"{incident}/{n}")
-        self.note_start(name, driver, outcome)
+        outcome = Outcome(False, refusal) if refusal else await self._guarded(driver.restart(f"{incident}/{n}"))
+        if not refusal:
+            self.note_start(name, driver, outcome)
         await self._conclude_act(attempt, outcome)
-        await self._note_process(name, driver)
         return outcome
 
     async def _conclude_act(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -390,7 +486,9 @@ class Remediator:
         self.metrics.exhausted.labels(name).set(1)
         text = f"{why}; next: repair it{self._where_its_log_is(name)}, then `sentinel reset {name} --reason …`"
         await self.pipeline.change_incident(replace(current, exhausted=True, escalated=True), Event("exhausted", text))
-        await self.recorder.record(self.automation.note_exhausted())
+        policy = self.pipeline.components[name].restart
+        if min(policy.max_attempts, policy.per_hour, policy.per_day) > 0:  # else nothing was tried that did not help
+            await self.recorder.record(self.automation.note_exhausted())
 
     def _where_its_log_is(self, name: str) -> str:
         return f" (log: {name}.log in the state folder)" if name in self._supervised else ""

@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from sentinel.core.incident import Event
 from sentinel.core.model import IncidentState
 from sentinel.core.restart import decide_request
-from sentinel.engine.journal import write_moment
+from sentinel.engine.journal import name_by_hand, write_moment
 from sentinel.engine.remediator import Remediator
 from sentinel.engine.supervision import name_of_check
 from sentinel.remediation import RELOAD, RESTART, START, STOP, Outcome
 from sentinel.store import Changes
-
-BY_HAND = "by-hand"
-"""In place of an incident: attempts upon a component that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Requests:
         decision = decide_request(policy, situation, self.remediator.moment(), budgeted=by == "runbook")
         if not decision.act:
             return f"refused: {decision.text}"
-        key = incident.id if incident else f"{BY_HAND}-{name}"
+        key = incident.id if incident else name_by_hand(name)
         n = self.remediator.journal.next_number(key, name)
         outcome = await self.remediator.act_on_request(name, key, n, reason, by)
         await self._note(name, f"restarted by {_whom(by)}: {reason} ({outcome.detail})")
@@ -62,7 +59,11 @@ class Requests:
         return await self.remediator.drivers[name].reload()
 
     async def _do(self, name: str, action: str, reason: str, act: Callable[[], Awaitable[Outcome]]) -> str:
-        refusal = self._refuse(name, action) or self.remediator.automation.may_act(automatic=False)
+        refusal = (
+            self._refuse(name, action)
+            or self.remediator.automation.may_act(automatic=False)
+            or (f"one action at a time: {name} is being restarted" if self.remediator.acts_on(name) else "")
+        )
         if refusal:
             return refusal if refusal.startswith("refused") else f"refused: {refusal}"
         outcome = await act()

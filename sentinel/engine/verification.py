@@ -32,7 +32,7 @@ class Verification:
         """What is to be written about the last attempt of an incident, or None while nothing is certain."""
         attempt, name = attempts[-1], incident.component
         status, since = self.pipeline.statuses[name], self.pipeline.since.get(name, self.now.at)
-        if status is Status.UP and since > attempt.intended:
+        if status is Status.UP and (self.now.at - since).total_seconds() < self.now.seconds_since(attempt.began):
             return self._judge_health(attempts, incident, since)
         if driver.pid is None and driver.how_ended:
             return self._conclude(attempt, "failed", f"{driver.how_ended} after the restart")

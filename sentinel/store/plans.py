@@ -126,12 +126,15 @@ class CleaningLedger:
 
     def running_attempts(self) -> int:
         """Actions on components whose outcome is not known yet."""
-        sql = "SELECT count(*) FROM attempt WHERE json_extract(document, '$.outcome') = ''"
-        return int(self.query(sql)[0][0])
+        return int(self.query(_RUNNING)[0][0])
 
 
 _SPENT = "SELECT at, boot, uptime, coalesce(done, reserved) FROM cleaning WHERE chore = ?"
 _MEMORY = "SELECT document FROM cleaning_memory WHERE name = ?"
+_RUNNING = """
+SELECT count(*) FROM attempt WHERE json_extract(document, '$.outcome') = ''
+AND coalesce(json_extract(document, '$.epoch'), 0) = (SELECT coalesce(max(epoch), 0) FROM member)
+"""
 
 
 def _read_spent(db: sqlite3.Connection, chore: str) -> list[Spent]:

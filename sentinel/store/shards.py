@@ -42,7 +42,7 @@ def find_refusal(db: sqlite3.Connection, attempt: Attempt, fence: Fence) -> str:
         if spent >= fence.max_attempts:
             return f"all {spent} attempts of this incident are spent"
     if fence.concurrent:
-        (running,) = db.execute(_RUNNING).fetchone()
+        (running,) = db.execute(_RUNNING, (fence.epoch,)).fetchone()
         if running >= fence.concurrent:
             return f"{running} actions are running"
     return ""
@@ -52,4 +52,8 @@ _SPENT = """
 SELECT count(*) FROM attempt
 WHERE incident = ? AND coalesce(json_extract(document, '$.by'), 'sentinel') NOT IN (?, ?)
 """
-_RUNNING = "SELECT count(*) FROM attempt WHERE json_extract(document, '$.outcome') = ''"
+_RUNNING = """
+SELECT count(*) FROM attempt
+WHERE json_extract(document, '$.outcome') = '' AND coalesce(json_extract(document, '$.epoch'), 0) = ?
+"""
+# Of an older epoch nothing runs any more: its row may be of a component that the configuration no longer has.

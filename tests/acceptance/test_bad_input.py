@@ -259,7 +259,7 @@ resources:
   api: {{http: "http://127.0.0.1:{own_valkey.port}", headers: {{Authorization: "Bearer {secret}"}}}}
 components:
   bus: {{resource: bus}}
-  worker: {{driver: process, command: [sleep, "600"], depends_on: [bus]}}
+  worker: {{driver: process, command: [sleep, "600"]}}
 checks:
 - {{name: a, kind: redis_server, component: bus, every: 1s}}
 - {{name: b, kind: redis_server, component: bus, every: 1s, resource: again}}

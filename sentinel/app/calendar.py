@@ -1,0 +1,106 @@
+"""Calendar work: roll-ups, retention, reports, housekeeping. On APScheduler, which knows time zones and cron."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from sentinel.app.cleaning import schedule_chores
+from sentinel.config import Configuration
+from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.recorder import Recorder
+from sentinel.errors import StateError
+from sentinel.reports.write import write_report
+from sentinel.store import Changes
+from sentinel.store.sqlite import SqliteStore
+
+log = structlog.get_logger()
+
+REPORTS = "reports"
+ROLLUP_EVERY = 60
+BASELINE_AFTER = 3.0
+"""Seconds until the first roll-up: what reports compare with when something breaks in the first minute."""
+PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+"""APScheduler's own defaults would drop runs silently in a stall."""
+
+
+@dataclass(slots=True)
+class Calendar:
+    """What is done by the clock and not by a result."""
+
+    configuration: Callable[[], Configuration]
+    store: SqliteStore
+    recorder: Recorder
+    pipeline: Pipeline
+    housekeeper: Housekeeper
+    utcnow: Callable[[], datetime]
+    _jobs: AsyncIOScheduler = field(default_factory=lambda: AsyncIOScheduler(timezone=UTC, job_defaults=PATIENT))
+
+    def start(self) -> None:
+        """Begin; the first reports and roll-ups come by themselves."""
+        self._jobs.add_job(self.roll_up, "interval", seconds=ROLLUP_EVERY, id="roll-up")
+        self._jobs.add_job(self._forget, "interval", hours=1, id="retention")
+        self.follow()
+        self._jobs.start()
+
+    def follow(self) -> None:
+        """Reports and housekeeping as they are configured now."""
+        for job in self._jobs.get_jobs():
+            if job.id.startswith("report-"):
+                job.remove()
+        for i, report in enumerate(self.configuration().reports):
+            trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
+            self._jobs.add_job(self.write_report, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
+        schedule_chores(self._jobs, self.housekeeper, self.configuration().chores)
+
+    def stop(self) -> None:
+        """End; what runs is not waited for."""
+        if self._jobs.running:
+            self._jobs.shutdown(wait=False)
+
+    async def take_baseline(self) -> None:
+        """The figures at the start."""
+        await asyncio.sleep(BASELINE_AFTER)
+        await self.roll_up()
+
+    async def roll_up(self) -> None:
+        """Every figure as it is now, for reports."""
+        await self.recorder.record(Changes(samples=self.pipeline.samples()))
+
+    async def _forget(self) -> None:
+        before = self.utcnow() - timedelta(seconds=self.configuration().retention)
+        try:
+            await self.recorder.call(lambda: self.store.forget(before))
+        except StateError as error:
+            log.error("retention_failed", error=error.message)
+
+    async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
+        """Write a report of what is known now; the paths."""
+        configuration = self.configuration()
+        await self.roll_up()
+        return await self.recorder.call(
+            lambda: write_report(
+                self.store,
+                kind,
+                self.utcnow(),
+                configuration.state / REPORTS,
+                templates=configuration.report_templates,
+                incident_id=incident_id,
+                target_per_hour=configuration.tasks_per_hour_target,
+                next_update=self._next_report(kind),
+            )
+        )
+
+    def _next_report(self, kind: str) -> datetime | None:
+        """When the calendar makes this report next."""
+        jobs = (job for job in self._jobs.get_jobs() if job.id.startswith("report-") and job.id.endswith(kind))
+        return min((job.next_run_time for job in jobs), default=None)

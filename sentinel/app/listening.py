@@ -1,0 +1,48 @@
+"""The page, the API and /metrics on their address."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from aiohttp import web
+
+from sentinel.app.calendar import REPORTS
+from sentinel.config import Configuration
+from sentinel.errors import PortInUse
+from sentinel.store import Reader
+from sentinel.web.app import make_app
+from sentinel.web.guard import listen_hosts
+
+
+async def listen(
+    configuration: Configuration, store: Reader, metrics: Callable[[], bytes], ready: Callable[[], tuple[bool, str]]
+) -> web.AppRunner:
+    """Serve until the runner is cleaned up. PortInUse when the address can't be had."""
+    host, port = configuration.listen
+    application = make_app(
+        store,
+        metrics=metrics,
+        ready=ready,
+        reports=configuration.state / REPORTS,
+        allowed_hosts=listen_hosts(host, port),
+    )
+    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
+    except OSError as error:
+        await runner.cleanup()
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
+            raise
+        raise PortInUse(
+            f"{configuration.listen_place}: listen: can't listen on {host}:{port}: {error.strerror}",
+            "stop what listens there, or choose another port with `listen:` or SENTINEL_LISTEN",
+        ) from error
+    return runner
+
+
+def url_of(configuration: Configuration) -> str:
+    """Address of the status page."""
+    host, port = configuration.listen
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,68 @@
+"""Which checks are ours to run, and whether we may act: as the coordinator says it at every tick."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from sentinel.coordination import Coordinator, Member, Placement, View
+from sentinel.core.shard import shard_of
+from sentinel.engine.automation import Automation
+from sentinel.engine.journal import Journal
+from sentinel.errors import StateError
+
+log = structlog.get_logger()
+
+
+def make_member(started: datetime) -> Member:
+    """This start of this process, unlike any other."""
+    return Member(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
+
+
+@dataclass(slots=True)
+class Membership:
+    """The last good view counts: while the coordinator is away probing goes on with it (scale.md §4.2)."""
+
+    coordinator: Coordinator
+    automation: Automation
+    journal: Journal
+    on_change: Callable[[], None] = lambda: None
+    _view: View = field(default_factory=View)
+
+    async def start(self, me: Member) -> None:
+        """Join and learn what is ours. StateError when that can't be written."""
+        await self.coordinator.start(me)
+        self._view = await self.coordinator.tick(Placement())
+
+    def owns(self, check: str) -> bool:
+        """Whether a check is ours to run."""
+        return shard_of(check) in self._view.owned
+
+    async def tick(self) -> None:
+        """Sign of life; who was fenced acts no more, and what came or went is scheduled anew."""
+        try:
+            view = await self.coordinator.tick(Placement())
+        except StateError as error:
+            log.error("coordination_failed", error=error.message, guidance="checks go on, actions are refused")
+            return
+        if view.reason != self.automation.fenced:
+            log.error("fenced" if view.reason else "no_longer_fenced", reason=view.reason)
+        self.automation.fenced = view.reason
+        self.journal.writable = True
+        moved = self._view.owned.keys() != view.owned.keys()
+        self._view = view
+        if moved:
+            self.on_change()
+
+    async def leave(self, now: datetime) -> None:
+        """Give everything up in order, worked through until now."""
+        try:
+            await self.coordinator.release(dict.fromkeys(self._view.owned, now.isoformat()))
+        except StateError as error:
+            log.error("coordination_failed", error=error.message)

@@ -1,0 +1,47 @@
+"""What may be ordered on the command line, and who carries it out. What takes long runs aside."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from sentinel.app.cleaning import clean_orders
+from sentinel.core.model import Order
+from sentinel.engine.aside import Aside
+from sentinel.engine.conductor import Conductor
+from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.requests import Requests
+
+Action = Callable[[Order], Awaitable[str | None]]
+
+
+def make_orders(
+    requests: Requests,
+    conductor: Conductor,
+    housekeeper: Housekeeper,
+    aside: Aside,
+    run_check: Callable[[Order], Awaitable[str]],
+    diagnose: Action,
+) -> Mapping[str, Action]:
+    """Order kind → its action; each ends with one line, None while it lasts."""
+
+    async def restart(order: Order) -> str:
+        return await requests.restart(order.subject, _reason(order), by=str(order.payload.get("by", "operator")))
+
+    async def move(order: Order) -> str:
+        return await conductor.move(order.key, str(order.payload.get("action")), order.subject, _reason(order))
+
+    async def reload(order: Order) -> str:
+        return await requests.reload(order.subject, _reason(order))
+
+    long = {"check": run_check, "restart": restart, "move": move, "reload": reload, **clean_orders(housekeeper)}
+    return {
+        "diagnose": diagnose,
+        "reset": lambda order: requests.reset(order.subject, _reason(order)),
+        "breaker": lambda order: requests.close_breaker(_reason(order)),
+        "resume": lambda _order: requests.resume(),
+        **{kind: aside.wrap(action) for kind, action in long.items()},
+    }
+
+
+def _reason(order: Order) -> str:
+    return str(order.payload.get("reason", ""))

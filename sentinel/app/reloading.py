@@ -1,0 +1,48 @@
+"""What a new configuration changes in a running daemon: only what differs is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sentinel.config import Configuration
+from sentinel.core.model import Check, Component
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Checks that go, change or come; components that go, come, or are driven otherwise."""
+
+    gone: tuple[str, ...]
+    changed: tuple[Check, ...]
+    """Those that came are among them."""
+    other_kind: frozenset[str]
+    """Names of changed checks whose kind is another one: what they remember means nothing to it."""
+    left: tuple[str, ...]
+    joined: tuple[Component, ...]
+    redriven: tuple[Component, ...]
+
+
+def compare(old: Configuration, fresh: Configuration) -> Differences:
+    """The differences between two configurations."""
+    before = {check.name: check for check in old.checks}
+    after = {check.name: check for check in fresh.checks}
+    changed = tuple(check for name, check in after.items() if before.get(name) != check)
+    known = {component.name: component for component in old.components}
+    return Differences(
+        gone=tuple(before.keys() - after.keys()),
+        changed=changed,
+        other_kind=frozenset(c.name for c in changed if c.name in before and before[c.name].kind != c.kind),
+        left=tuple(known.keys() - _names(fresh.components)),
+        joined=tuple(component for component in fresh.components if component.name not in known),
+        redriven=tuple(c for c in fresh.components if c.name in known and _driving(c) != _driving(known[c.name])),
+    )
+
+
+def _names(components: Iterable[Component]) -> set[str]:
+    return {component.name for component in components}
+
+
+def _driving(component: Component) -> tuple[object, ...]:
+    """What a driver is made from; policies are read anew at every decision."""
+    return component.driver, component.options, component.restart.stop_timeout, component.restart.kill_safe

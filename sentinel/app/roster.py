@@ -1,0 +1,92 @@
+"""The checks that run: what each remembers is given back to it, and it is scheduled where its shard is ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from sentinel.app.membership import Membership
+from sentinel.core.model import Check
+from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.runner import Runner
+from sentinel.engine.scheduler import Scheduler
+from sentinel.probes import Kind
+from sentinel.store.sqlite import SqliteStore
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Roster:
+    """Adds and removes checks everywhere at once: runner, pipeline, scheduler."""
+
+    kinds: Mapping[str, Kind]
+    store: SqliteStore
+    runner: Runner
+    pipeline: Pipeline
+    scheduler: Scheduler
+    membership: Membership
+    _checks: dict[str, Check] = field(default_factory=dict)
+    _scheduled: set[str] = field(default_factory=set)
+    _healths: Mapping[str, Any] | None = None
+    _states: Mapping[str, Any] = field(default_factory=dict)
+    _moving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def add(self, check: Check) -> None:
+        """Begin to run a check, with what was believed of it and what it remembered."""
+        if self._healths is None:
+            self._healths, self._states = self.store.healths(), self.store.probe_states()
+        kind = self.kinds[check.kind]
+        self._restore(check, kind)
+        self.pipeline.add_check(check, kind, self._healths.get(check.name))
+        self._checks[check.name] = check
+        if self.membership.owns(check.name):
+            self._schedule(check)
+
+    def place(self) -> None:
+        """Shards came or went: run what is ours now, and nothing else."""
+        for name, check in self._checks.items():
+            owned = self.membership.owns(name)
+            if owned and name not in self._scheduled:
+                self._schedule(check)
+            elif not owned and name in self._scheduled:
+                self._scheduled.discard(name)
+                task = asyncio.create_task(self.scheduler.remove(name))
+                self._moving.add(task)
+                task.add_done_callback(self._moving.discard)
+
+    def _schedule(self, check: Check) -> None:
+        self._scheduled.add(check.name)
+        self.scheduler.add(check)
+
+    async def remove(self, name: str) -> None:
+        """Forget a check."""
+        await self.scheduler.remove(name)
+        self.pipeline.remove_check(name)
+        self._checks.pop(name, None)
+        self._scheduled.discard(name)
+        await self._close(name)
+
+    async def close(self) -> None:
+        """Close what the kinds remember."""
+        for name in list(self.runner.states):
+            await self._close(name)
+
+    async def _close(self, name: str) -> None:
+        state = self.runner.states.pop(name, None)
+        if state is not None:
+            await state.close()
+
+    def _restore(self, check: Check, kind: Kind) -> None:
+        """Give a kind with a memory what it dumped before; a dump that it can't read is set aside, and said."""
+        if kind.load_state is None or check.name in self.runner.states:
+            return
+        try:
+            self.runner.states[check.name] = kind.load_state(self._states.get(check.name))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.error("probe_state_unreadable", check=check.name, error=repr(error))
+            self.runner.states[check.name] = kind.load_state(None)

@@ -1,0 +1,197 @@
+"""A new configuration in a running daemon: only what differs is touched, and what runs goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sentinel.app import Daemon
+from sentinel.app.membership import Membership
+from sentinel.app.roster import Roster
+from sentinel.config import load
+from sentinel.coordination import Member, Placement, View
+from sentinel.core.model import Check
+from sentinel.core.shard import SHARDS, shard_of
+from sentinel.errors import StateError
+from sentinel.probes import Kind, Options
+
+HEAD = """
+listen: 127.0.0.1:0
+state: {folder}/state
+actions: {{enabled: true, start_grace: 0s}}
+checks:
+  - {{name: elsewhere-port, kind: tcp, component: elsewhere, address: "127.0.0.1:9", every: 1h}}
+components:
+  elsewhere: {{}}
+"""
+WORKER = """
+  worker:
+    driver: process
+    command: {command}
+    restart: {{backoff: {{first: 0s}}}}
+"""
+
+
+class Bench:
+    """A daemon whose configuration is written anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "checks").mkdir()
+        self.write('["sleep", "1000"]')
+        self.daemon = Daemon(load(folder / "checks"))
+
+    def write(self, command: str | None, more: str = "") -> None:
+        """The configuration, with the worker's command or without a worker."""
+        worker = WORKER.format(command=command) if command else ""
+        (self.folder / "checks" / "sentinel.yaml").write_text(HEAD.format(folder=self.folder) + worker + more)
+
+    def pid(self) -> int | None:
+        """The worker's process."""
+        driver = self.daemon.drivers.get("worker")
+        return driver.pid if driver else None
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something real."""
+        async with asyncio.timeout(30):
+            while not true():
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """Running, with its worker."""
+    made = Bench(tmp_path)
+    await made.daemon.start()
+    await made.until(lambda: made.pid() is not None)
+    yield made
+    await made.daemon.stop(stop_components=True)
+
+
+def argv_of(pid: int | None) -> str:
+    """What a process was started with."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+
+
+async def test_another_command_is_for_the_next_start(bench: Bench) -> None:
+    """The process goes on under its new driver; when it dies, the new command is started."""
+    before = bench.pid()
+    bench.write('["sleep", "2000"]')
+    assert await bench.daemon.reload()
+    assert bench.pid() == before
+    assert argv_of(before) == "sleep 1000"
+    os.kill(before, signal.SIGKILL)
+    await bench.until(lambda: bench.pid() not in {None, before})
+    assert argv_of(bench.pid()) == "sleep 2000"
+
+
+async def test_nothing_changed_touches_nothing(bench: Bench) -> None:
+    """The same configuration again: the same driver, the same process."""
+    driver = bench.daemon.drivers["worker"]
+    assert await bench.daemon.reload()
+    assert bench.daemon.drivers["worker"] is driver
+
+
+async def test_a_component_that_is_taken_out_is_let_go(bench: Bench) -> None:
+    """Its process goes on, nobody watches it, and its check is gone."""
+    pid = bench.pid()
+    bench.write(None)
+    assert await bench.daemon.reload()
+    try:
+        assert argv_of(pid) == "sleep 1000"
+        assert bench.daemon.drivers == {}
+        assert [check.name for check, *_ in bench.daemon.results()] == ["elsewhere-port"]
+        assert "worker" not in [view.name for view in bench.daemon.store.components()]
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_component_that_comes_is_started(bench: Bench) -> None:
+    """And the order of dependencies is that of the new configuration."""
+    bench.write(
+        '["sleep", "1000"]',
+        "    depends_on: [newcomer]\n  newcomer:\n    driver: process\n    command: [sleep, '3000']\n",
+    )
+    assert await bench.daemon.reload()
+    await bench.until(lambda: "newcomer" in bench.daemon.drivers and bench.daemon.drivers["newcomer"].pid is not None)
+    names = list(bench.daemon.pipeline.components)
+    assert names.index("newcomer") < names.index("worker")
+
+
+async def test_a_broken_configuration_changes_nothing(bench: Bench) -> None:
+    """E5: the old one stays in force."""
+    before = bench.pid()
+    bench.write('["sleep", "2000"]', "    nonsense: 1\n")
+    assert not await bench.daemon.reload()
+    assert bench.pid() == before
+    assert "worker" in bench.daemon.drivers
+
+
+class SharedCoordinator:
+    """Gives only some shards, and others later; fails when it is told to."""
+
+    def __init__(self, owned: set[int]) -> None:
+        self.owned, self.fails = owned, False
+
+    async def start(self, me: Member) -> None:
+        """Join."""
+
+    async def tick(self, want: Placement) -> View:
+        """What is owned now."""
+        if self.fails:
+            raise StateError("the coordinator does not answer")
+        return View(owned=dict.fromkeys(self.owned, 1))
+
+
+class Plan:
+    """A scheduler that only remembers what is on it."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def add(self, check: Check) -> None:
+        """Schedule."""
+        assert check.name not in self.names
+        self.names.add(check.name)
+
+    async def remove(self, name: str) -> None:
+        """Take off."""
+        self.names.discard(name)
+
+
+async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
+    """Shards come and go, and so do their checks; without an answer the last assignment stays in force."""
+    daemon, plan = bench.daemon, Plan()
+    names = ["check-a", "check-b", "check-c"]
+    coordinator = SharedCoordinator({shard_of("check-a")})
+    membership = Membership(coordinator, daemon.automation, daemon.remediator.journal)
+    kind = Kind("plain", "", Options, None, ())
+    roster = Roster({"plain": kind}, daemon.store, daemon.runner, daemon.pipeline, plan, membership)
+    membership.on_change = roster.place
+    await membership.start(Member("me", datetime.now(UTC)))
+    for name in names:
+        roster.add(Check(name, "plain", "elsewhere", 60.0, 5.0, None))
+    assert plan.names == {"check-a"}
+    coordinator.owned = {shard_of("check-b"), shard_of("check-c")}
+    await membership.tick()
+    await bench.until(lambda: plan.names == {"check-b", "check-c"})
+    coordinator.owned, coordinator.fails = set(), True
+    await membership.tick()
+    assert plan.names == {"check-b", "check-c"}
+    for name in names:
+        await roster.remove(name)
+    assert plan.names == set()
+
+
+def test_every_shard_is_ours_on_one_machine(tmp_path: Path) -> None:
+    """Names spread over the shards, and always fall into the same one."""
+    shards = {shard_of(f"check-{n}") for n in range(2000)}
+    assert len(shards) > 1400
+    assert all(0 <= shard < SHARDS for shard in shards)
+    assert shard_of("bus-delivery") == shard_of("bus-delivery")
