@@ -22,6 +22,17 @@ TRY_AGAIN = 1.0
 TRIES = 60
 
 
+class _OnlyThese(DefaultFilter):
+    """Changes of some files of a folder."""
+
+    def __init__(self, files: Collection[Path]) -> None:
+        super().__init__()
+        self._files = files
+
+    def __call__(self, change: Change, path: str) -> bool:
+        return super().__call__(change, path) and Path(path) in self._files
+
+
 @dataclass(slots=True)
 class FileWatch:
     """One watcher for each component with `watch:` paths."""
@@ -44,10 +55,36 @@ class FileWatch:
         await asyncio.gather(*ending, return_exceptions=True)
 
     async def _watch(self, component: Component) -> None:
+        """A file is watched in its folder: many editors put a new file in its place, and the old one never changes."""
         paths = [Path(path) for path in component.watch]
-        milliseconds = int(DEBOUNCE * 1000)
-        async for changes in awatch(*paths, watch_filter=DefaultFilter(), debounce=8 * milliseconds, step=milliseconds):
-            await self._react(component, changes)
+        folders = [path for path in paths if path.is_dir()]
+        files = frozenset(path for path in paths if path not in folders)
+        await asyncio.gather(
+            self._watch_all(component, folders, DefaultFilter(), recursive=True),
+            self._watch_all(component, {path.parent for path in files}, _OnlyThese(files), recursive=False),
+        )
+
+    async def _watch_all(
+        self, component: Component, folders: Collection[Path], of_interest: DefaultFilter, *, recursive: bool
+    ) -> None:
+        """What can't be watched now (it is away while it is replaced) is tried again."""
+        milliseconds, said = int(DEBOUNCE * 1000), ""
+        while folders:
+            try:
+                async for changes in awatch(
+                    *folders,
+                    watch_filter=of_interest,
+                    debounce=8 * milliseconds,
+                    step=milliseconds,
+                    recursive=recursive,
+                ):
+                    said = ""
+                    await self._react(component, changes)
+            except (OSError, RuntimeError) as error:
+                if str(error) != said:
+                    log.error("files_not_watched", component=component.name, error=str(error), folders=len(folders))
+                said = str(error)
+            await asyncio.sleep(TRY_AGAIN)
 
     async def _react(self, component: Component, changes: Collection[tuple[Change, str]]) -> None:
         first = Path(min(path for _, path in changes)).name

@@ -44,6 +44,8 @@ class _Watched:
     result: Result | None = None
     failing_since: datetime | None = None
     """Start of the first run of the present row of failures."""
+    complaint: str = ""
+    """Detail of the latest finding that was bad: the cause of what is hard, also when the very latest run passes."""
 
 
 @dataclass(slots=True)
@@ -162,8 +164,9 @@ class Pipeline:
         check = watched.check
         if finding.status is Status.UP:
             watched.failing_since = None
-        elif finding.status is not Status.UNKNOWN and watched.failing_since is None:
-            watched.failing_since = result.started
+        elif finding.status is not Status.UNKNOWN:
+            watched.failing_since = watched.failing_since or result.started
+            watched.complaint = finding.detail
         watched.health = health_core.step(before, finding.status, result.quality, check.health, check.every, now)
         after = watched.health
         changes.health[check.name] = after
@@ -194,7 +197,10 @@ class Pipeline:
         if not mine:
             return "", ""
         bad = max(mine, key=lambda watched: watched.health.shown.rank)
-        return bad.check.name, self.scrub(bad.finding.detail if bad.finding else "")
+        detail = bad.finding.detail if bad.finding else ""
+        if bad.health.shown in incident_core.BAD:
+            detail = bad.complaint or detail
+        return bad.check.name, self.scrub(detail)
 
     def _judge_incident(self, name: str, changes: Changes, now: datetime) -> None:
         component = self.components.get(name)

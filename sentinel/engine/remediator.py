@@ -113,6 +113,8 @@ class Remediator:
     def release(self, name: str) -> None:
         """Let a component go: it is no longer in the configuration, or another driver takes it over."""
         driver = self.drivers.pop(name)
+        if name in self.waiting:  # it was not stopped on request: a new driver starts it
+            self.stopped.discard(name)
         for memory in (self.started, self.waiting, self._decisions):
             memory.pop(name, None)
         self._supervised.discard(name)
@@ -422,7 +424,8 @@ class Remediator:
             outcome = await self.carry_out(name, incident.id, n, incident.summary, by="sentinel")
             if outcome.detail.startswith(REFUSED) and self.journal.writable:
                 self._refused[name] = (outcome.detail.removeprefix(REFUSED), self.monotonic())
-            await self._note_process(name, self.drivers[name])
+            if name in self.drivers:
+                await self._note_process(name, self.drivers[name])
         finally:
             self._busy.pop(name, None)
 

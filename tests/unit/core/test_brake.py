@@ -77,3 +77,21 @@ def test_share_of_a_group():
 def test_the_smallest_group_may_always_be_helped():
     """20 % of two is less than one: at least one is allowed."""
     assert find_limit(LIMITS, "agent-0", crowd(2, 0, 0), []) is None
+
+
+def test_a_small_group_that_is_down_is_no_common_cause():
+    """Two of two down in a big platform: more than half of the group, but fewer than the minimum."""
+    assert find_brakes(POLICY, crowd(2, 100, 2)) == []
+
+
+def test_who_is_in_no_group_is_in_no_group_limit():
+    """Components without a group are not a group together."""
+    alone = Crowd({"database": "", "bus": "", "proxy": ""})
+    assert find_limit(LIMITS, "bus", alone, recent(("database", 10.0))) is None
+
+
+def test_the_group_waits_for_its_youngest_action():
+    """An agent that was acted upon twice counts once, with the later of the two, in whatever order they come."""
+    five = crowd(5, 0, 0)
+    for actions in ((("agent-0", 100.0), ("agent-0", 500.0)), (("agent-0", 500.0), ("agent-0", 100.0))):
+        assert find_limit(LIMITS, "agent-1", five, recent(*actions))[1] == 500.0

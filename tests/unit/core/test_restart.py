@@ -289,3 +289,25 @@ def test_the_caps_hold_over_every_history(turns):
         for limit, hours in ((policy.per_hour, 1), (policy.per_day, 24)):
             window = each.intended - timedelta(hours=hours)
             assert sum(window < other.intended <= each.intended for other in attempts) <= limit
+
+
+def test_observe_mode_says_would_restart_only_of_what_would_be():
+    """With actions off, whatever else objects is the reason: blocked, braked, in backoff, spent."""
+    for facts, reason in (
+        ({"dependencies": {"bus": Status.DOWN}}, Reason.BLOCKED),
+        ({"brake": "4 of 5 agents down"}, Reason.BRAKED),
+        ({"down_for": 1.0}, Reason.BACKOFF),
+        ({"breaker": "2 exhausted"}, Reason.BREAKER_OPEN),
+        ({"attempts": [attempt(1, 1), attempt(2, 2), attempt(3, 3)]}, Reason.BUDGET_SPENT),
+    ):
+        assert decide(actions_enabled=False, **facts).reason is reason
+    assert decide(actions_enabled=False).reason is Reason.OBSERVE
+
+
+def test_a_runbook_has_a_budget_on_a_healthy_component_too():
+    """Without an incident the caps per hour and day count all the same."""
+    past = [replace(attempt(n, 500 + n, incident="by-hand-api"), by="runbook") for n in (1, 2, 3)]
+    healthy = situation(incident=None, status=Status.UP, attempts=past)
+    refused = decide_request(POLICY, healthy, Moment(LATER), budgeted=True)
+    assert (refused.act, refused.text) == (False, "3 attempts within 1 h")
+    assert decide_request(POLICY, healthy, Moment(LATER), budgeted=False).act

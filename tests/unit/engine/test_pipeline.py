@@ -288,3 +288,21 @@ async def test_an_exhausted_incident_shows_after_a_restart(world):
     for _ in range(61):
         await world.see("bus", UP, seconds=10)
     assert gauge() == 0
+
+
+async def test_the_cause_is_what_was_bad_and_not_the_latest_word(world):
+    """Hard down while the latest run passes: the incident tells what failed, not "200 in 4 ms"."""
+    slow = HealthPolicy(failures=2, of=5, recoveries=2, recovery_time=30.0)
+    world.make(policy=slow)
+    await world.see("bus", UP, "200 in 4 ms")
+    await world.see("api", UP, "200 in 4 ms")
+    await world.see("orchestrator", UP)
+    await world.see("api", DOWN, "connection refused")
+    await world.see("api", DOWN, "connection refused")
+    await world.see("api", UP, "200 in 4 ms")
+    await world.see("api", DEGRADED, "500 in 3 ms")
+    await world.see("api", UP, "200 in 4 ms")
+    (incident,) = world.store.incidents()
+    assert incident.summary == "connection refused"
+    (view,) = [view for view in world.store.components() if view.name == "api"]
+    assert (view.status, view.detail) == ("degraded", "500 in 3 ms")
