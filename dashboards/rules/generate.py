@@ -108,11 +108,14 @@ BURNS = (
 OURSELVES = (
     {
         "alert": "SentinelCanarySilent",
-        "expr": "sum by (path) (increase(sentinel_canary_results_total[5m])) == 0",
+        "expr": (
+            "sum by (path) (increase(sentinel_canary_results_total[5m])) == 0"
+            " and sum by (path) (increase(sentinel_canary_sent_total[5m])) > 0"
+        ),
         "for": "5m",
         "labels": {"severity": "page"},
         "annotations": {
-            "summary": "The canary on {{ $labels.path }} gives no results",
+            "summary": "Canaries are sent on {{ $labels.path }} and none comes to an end",
             "runbook": "bus-canary-failing",
         },
     },
