@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from sentinel.demo.servers import PostgresServer, ValkeyServer
+from sentinel.log import configure_logging
 
 
 def require_tool(name: str) -> str:
@@ -26,6 +27,28 @@ def require_tool(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+class _Stderr:
+    """Whatever is stderr in the moment of the line: each test has its own."""
+
+    def write(self, text: str) -> int:
+        """As a stream."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """As a stream."""
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Nobody looks."""
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> None:
+    """A command that was run in place sets logging up on a stream that ends with its test."""
+    configure_logging(form="json", stream=_Stderr())
 
 
 @pytest.fixture(scope="session")

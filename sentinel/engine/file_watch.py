@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 from watchfiles import Change, DefaultFilter, awatch
@@ -39,20 +40,22 @@ class FileWatch:
 
     requests: Requests
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _acts: set[asyncio.Task[str]] = field(default_factory=set)
 
     async def follow(self, components: Mapping[str, Component]) -> None:
-        """Watch what the configuration names now; what it no longer names is let go."""
-        await self.close(keep=[])
-        for name, component in components.items():
-            if component.watch:
-                self._tasks[name] = asyncio.create_task(self._watch(component))
+        """Watch what the configuration names now; what it no longer names is let go, but no action is cut short."""
+        wanted = {name: component for name, component in components.items() if component.watch}
+        same = {name for name, component in wanted.items() if self._paths.get(name) == component.watch}
+        await _end([self._tasks.pop(name) for name in list(self._tasks) if name not in same])
+        for name in wanted.keys() - self._tasks.keys():
+            self._tasks[name] = asyncio.create_task(self._watch(wanted[name]))
+        self._paths = {name: component.watch for name, component in wanted.items()}
 
-    async def close(self, keep: Collection[str] = ()) -> None:
-        """End the watchers."""
-        ending = [self._tasks.pop(name) for name in list(self._tasks) if name not in keep]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+    async def close(self) -> None:
+        """End the watchers and what they do."""
+        await _end([*self._tasks.values(), *self._acts])
+        self._tasks.clear()
 
     async def _watch(self, component: Component) -> None:
         """A file is watched in its folder: many editors put a new file in its place, and the old one never changes."""
@@ -91,7 +94,10 @@ class FileWatch:
         reason = f"{first} changed" if len(changes) == 1 else f"{first} and {len(changes) - 1} more files changed"
         log.info("files_changed", component=component.name, files=len(changes), first=first)
         for _ in range(TRIES):
-            outcome = await self._act(component, reason)
+            act = asyncio.create_task(self._act(component, reason))
+            self._acts.add(act)
+            act.add_done_callback(self._acts.discard)
+            outcome = await asyncio.shield(act)
             if "one action at a time" not in outcome:
                 break
             await asyncio.sleep(TRY_AGAIN)
@@ -107,3 +113,9 @@ class FileWatch:
         if driver is not None and RELOAD in driver.actions:
             return await self.requests.reload(component.name, reason)
         return await self.requests.restart(component.name, reason, by="watch")
+
+
+async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

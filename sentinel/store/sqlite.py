@@ -289,6 +289,7 @@ class SqliteStore:
             closed = "SELECT id FROM incident WHERE state = 'closed' AND opened < ?"
             db.execute(f"DELETE FROM event WHERE incident IN ({closed})", (limit,))  # noqa: S608 - a literal
             db.execute(f"DELETE FROM attempt WHERE incident IN ({closed})", (limit,))  # noqa: S608
+            db.execute("DELETE FROM attempt WHERE incident NOT IN (SELECT id FROM incident) AND intended < ?", (limit,))
             db.execute("DELETE FROM incident WHERE state = 'closed' AND opened < ?", (limit,))
             for table, column in (
                 ("transition", "at"),

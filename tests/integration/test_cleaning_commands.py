@@ -132,7 +132,7 @@ async def test_through_the_daemon_and_on_its_calendar(place, capsys):
                 await asyncio.sleep(0.05)
         place.write()
         assert await daemon.reload()
-        assert [job.id for job in daemon._calendar.get_jobs() if job.id.startswith("chore-")] == []
+        assert [job.id for job in daemon.calendar._jobs.get_jobs() if job.id.startswith("chore-")] == []
         assert daemon.store.verify_audit().whole
     finally:
         await daemon.stop()
@@ -147,7 +147,7 @@ async def test_nothing_is_cleaned_while_an_action_is_running(place, capsys):
     try:
         plan = await plan_of(place, capsys, "poison")
         with daemon.store._transaction(daemon.store._journal) as db:
-            row = ("i-1", 1, "x", "2026-01-01", '{"outcome": ""}')
+            row = ("i-1", 1, "x", "2026-01-01", '{"outcome": "", "epoch": 1}')
             db.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", row)
         assert await place.run("clean", "apply", str(plan["id"])) == 75
         assert "an action on a component is running" in capsys.readouterr().err

@@ -340,7 +340,7 @@ def test_stopped_assigner_leaves_tasks_pending(shared: Crew) -> None:
     assert slow > 0
     assignment = shared.truth(since=since)["assignment"]
     assert assignment["total"] - assignment["within_100ms"] - assignment["unassigned"] == slow
-    assert assignment["p99_seconds"] > 0.5
+    assert assignment["p99_seconds"] > 0.1
 
 
 def test_delayed_assigner_is_late_but_assigns(shared: Crew) -> None:

@@ -231,6 +231,15 @@ async def test_another_server_on_the_socket_is_unknown(tmp_path):
     server.close()
 
 
+async def _until_stopped(pid: int) -> None:
+    """SIGSTOP takes hold of the last thread a little after it was sent."""
+    async with asyncio.timeout(10):
+        while any(
+            stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+        ):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_frozen_engine_is_unknown(podman):
     """Bounded: neither down nor up while the engine does not answer."""
     driver = make_driver(podman.socket, "frozen")
@@ -239,6 +248,7 @@ async def test_a_frozen_engine_is_unknown(podman):
         driver._manager._engine._seconds = 0.2
         podman.service.send_signal(signal.SIGSTOP)
         try:
+            await _until_stopped(podman.service.pid)
             seen = await driver.observe()
             assert (seen.running, driver.how_ended) == (None, "")
             assert "did not answer within 200 ms" in seen.detail

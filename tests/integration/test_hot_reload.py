@@ -124,7 +124,7 @@ async def test_observe_mode_only_says_so(benches, capsys) -> None:
         for n in range(1000):
             (bench.source / "module.py").write_text(f"VERSION = {n}\n")
             await asyncio.sleep(0.5)
-            seen += capsys.readouterr().out
+            seen += capsys.readouterr().err
             if "observe mode: would reload or restart" in seen:
                 break
     assert bench.lines() == ["started"]

@@ -10,12 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from watchfiles import Change
 
 from sentinel.core.brake import ActionLimits
 from sentinel.core.model import Check, Component, Order, Status
 from sentinel.core.restart import Reason
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.dispatcher import Dispatcher
+from sentinel.engine.file_watch import FileWatch
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
@@ -237,6 +239,32 @@ async def test_old_health_of_a_dependency_proves_nothing_after_an_attempt(house:
     await settle(house)
     await house.consider()
     assert len(house.store.attempts()) == 2
+
+
+async def test_a_reload_cuts_no_hot_reload_short(house: House) -> None:
+    """The configuration is read anew in the middle of a restart by a change of files: it ends, and its row with it."""
+    plain = house.driver.restart
+
+    async def slow(key: str = "") -> Outcome:
+        await asyncio.sleep(0.2)
+        return await plain(key)
+
+    house.driver.restart = slow
+    watch = FileWatch(house.requests)
+    watch._tasks["worker"] = asyncio.create_task(watch._react(house.worker, {(Change.modified, "/x/app.conf")}))
+    await house.until(lambda: len(house.store.attempts()) == 1)
+    await watch.follow({"worker": house.worker})
+    await house.until(lambda: house.store.attempts()[0].outcome == "done")
+    await watch.close()
+
+
+async def test_attempts_by_hand_are_forgotten_too(house: House) -> None:
+    """They belong to no incident: they go with their age."""
+    await house.requests.restart("worker", "x")
+    house.store.forget(house.clock.utcnow() - timedelta(days=1))
+    assert len(house.store.attempts()) == 1
+    house.store.forget(house.clock.utcnow() + timedelta(days=1))
+    assert house.store.attempts() == []
 
 
 # -- people beside automation -----------------------------------------------------------------------
