@@ -100,7 +100,7 @@ class Metrics:
         self.reload_time = gauge("sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load.")
         self.swallowed = counter("sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place")
         self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
-        for place in ("runner", "dispatcher", "scheduler", "recorder"):
+        for place in ("runner", "dispatcher", "scheduler", "recorder", "daemon"):
             self.swallowed.labels(place)
         for reason in ("cap", "conflict", "invalid"):
             self.dropped.labels(reason)

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,8 @@ from sentinel.app.roster import Roster
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration, load
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.model import Check, Component, Finding, Order, Quality, Result, Status
+from sentinel.core.incident import Event
+from sentinel.core.model import Check, Component, Finding, IncidentState, Order, Quality, Result, Status
 from sentinel.engine.aside import Aside
 from sentinel.engine.automation import Automation
 from sentinel.engine.clock import SteadyClock
@@ -103,8 +104,8 @@ class Daemon:
         self._add_checks(configuration.checks)
         self._spawn(self.scheduler.loop())
         self._spawn(self.dispatcher.run())
-        self._spawn(self._consider_loop())
-        self._spawn(self._beat_loop())
+        self._spawn(self._keep_doing(CONSIDER_EVERY, self._consider))
+        self._spawn(self._keep_doing(BEAT_EVERY, self._beat))
         self.calendar.start()
         self._spawn(self.calendar.take_baseline())
         await self.file_watch.follow(self.pipeline.components)
@@ -175,7 +176,13 @@ class Daemon:
             lambda: self.configuration, self.store, self.recorder, self.pipeline, self.housekeeper, utcnow
         )
         orders = make_orders(
-            self.requests, self.conductor, self.housekeeper, self.aside, self._do_check, self.diagnosis.carry_out
+            self.requests,
+            self.conductor,
+            self.housekeeper,
+            self.aside,
+            self._do_check,
+            self.diagnosis.carry_out,
+            utcnow,
         )
         self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], orders, utcnow)
 
@@ -263,23 +270,29 @@ class Daemon:
     def _spawn(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))
 
-    async def _consider_loop(self) -> None:
-        """Time alone may make an attempt due: backoff over, dependency back, grace over."""
+    async def _keep_doing(self, every: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it for ever: one failure must not end what keeps sentinel alive, and is counted."""
         while True:
-            await asyncio.sleep(CONSIDER_EVERY)
-            self.remediator.consider()
+            await asyncio.sleep(every)
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - see above
+                self.metrics.swallowed.labels("daemon").inc()
+                log.error("loop_raised", work=work.__name__, error=repr(error))
 
-    async def _beat_loop(self) -> None:
+    async def _consider(self) -> None:
+        """Time alone may make an attempt due: backoff over, dependency back, grace over."""
+        self.remediator.consider()
+
+    async def _beat(self) -> None:
         """Sign of life for the next start, and figures about ourselves."""
-        while True:
-            await asyncio.sleep(BEAT_EVERY)
-            self.metrics.overdue.set(len(self.scheduler.overdue()))
-            self.metrics.coverage.set(self.coverage.ratio())
-            if not self.pipeline.incidents:
-                self.clock.settle()
-            await self.membership.tick()
-            meta = {"beat": self.clock.utcnow().isoformat(), HELD_KEY: json.dumps(self.automation.conditions())}
-            await self.recorder.record(Changes(meta=meta, gaps=self.guard.take_gaps()))
+        self.metrics.overdue.set(len(self.scheduler.overdue()))
+        self.metrics.coverage.set(self.coverage.ratio())
+        if not self.pipeline.incidents:
+            self.clock.settle()
+        await self.membership.tick()
+        meta = {"beat": self.clock.utcnow().isoformat(), HELD_KEY: json.dumps(self.automation.conditions())}
+        await self.recorder.record(Changes(meta=meta, gaps=self.guard.take_gaps()))
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report of what is known now; the paths."""
@@ -343,11 +356,20 @@ class Daemon:
 
     async def _release(self, name: str) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
+        while self.remediator.acts_on(name):  # noqa: ASYNC110 - an act ends by itself, and tells nobody
+            await asyncio.sleep(0.05)
         if name in self.drivers:
             await self.roster.remove(name_of_check(name))
             self.remediator.release(name)
         if name not in {component.name for component in self.configuration.components}:
+            await self._close_incident(name)
             self.pipeline.remove_component(name)
+
+    async def _close_incident(self, name: str) -> None:
+        incident = self.pipeline.incidents.get(name)
+        if incident is not None:
+            closed = replace(incident, state=IncidentState.CLOSED, closed=self.clock.utcnow(), exhausted=False)
+            await self.pipeline.change_incident(closed, Event("closed", "no longer in the configuration"))
 
     async def _replace_clients(self, old: Configuration, fresh: Configuration) -> None:
         for name, resource in fresh.resources.items():

@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from sentinel.runbook.transcript import redact
 from sentinel.store import CheckView
 from sentinel.store.sqlite import SqliteStore, prepare_folder
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
 """Longer than the deadline of any step: that one counts."""
 MOVE_PATIENCE = 3600.0
 FRESH = 10.0
+MEANT = timedelta(seconds=60)
+MEANT_NOW = frozenset({"restart", "move", "reload"})
 
 
 def actor() -> str:
@@ -50,18 +52,27 @@ def is_running(store: SqliteStore) -> bool:
 async def give_order(
     store: SqliteStore, kind: str, subject: str, payload: Mapping[str, Any], patience: float = PATIENCE, key: str = ""
 ) -> str:
-    """Put an order and wait for its outcome. Raises StateError when no daemon takes it; the order is kept."""
-    now = utcnow()
+    """Put an order and wait for its outcome. Raises StateError when none comes in time; the order is kept.
+
+    A restart, a move or a reload is begun within `MEANT` or not at all.
+    """
+    now, running = utcnow(), is_running(store)
     key = key or f"{kind}/{subject}/{now.isoformat()}"
+    if kind in MEANT_NOW:
+        payload = {**payload, "until": (now + MEANT).isoformat()}
     store.add_order(Order(kind, key, subject, payload), now)
     try:
-        async with asyncio.timeout(patience if is_running(store) else 0):
+        async with asyncio.timeout(patience if running else 0):
             while (outcome := store.order_outcome(key)) is None:  # noqa: ASYNC110 - the daemon is another process
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
-        raise StateError(
-            "no daemon took the order", "it is kept: the next daemon on this folder carries it out"
-        ) from error
+        if running:
+            text = f"no outcome within {patience:g} s"
+            raise StateError(
+                text, "the daemon may still be at it: `sentinel status` shows what became of it"
+            ) from error
+        later = "it is not: give it again" if kind in MEANT_NOW else "it is kept, and carried out by the next daemon"
+        raise StateError("no daemon runs that could carry it out", f"start one with `sentinel run`; {later}") from error
     return outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from sentinel.app.cleaning import clean_orders
 from sentinel.core.model import Order
@@ -21,6 +22,7 @@ def make_orders(
     aside: Aside,
     run_check: Callable[[Order], Awaitable[str]],
     diagnose: Action,
+    utcnow: Callable[[], datetime],
 ) -> Mapping[str, Action]:
     """Order kind → its action; each ends with one line, None while it lasts."""
 
@@ -33,7 +35,9 @@ def make_orders(
     async def reload(order: Order) -> str:
         return await requests.reload(order.subject, _reason(order))
 
-    long = {"check": run_check, "restart": restart, "move": move, "reload": reload, **clean_orders(housekeeper)}
+    moving = {"restart": restart, "move": move, "reload": reload}
+    long = {"check": run_check, **{kind: _while_meant(action, utcnow) for kind, action in moving.items()}}
+    long |= clean_orders(housekeeper)
     return {
         "diagnose": diagnose,
         "reset": lambda order: requests.reset(order.subject, _reason(order)),
@@ -41,6 +45,20 @@ def make_orders(
         "resume": lambda _order: requests.resume(),
         **{kind: aside.wrap(action) for kind, action in long.items()},
     }
+
+
+def _while_meant(
+    action: Callable[[Order], Awaitable[str]], utcnow: Callable[[], datetime]
+) -> Callable[[Order], Awaitable[str]]:
+    """What moves a platform is meant now: an order that no daemon took in time is not carried out days later."""
+
+    async def act(order: Order) -> str:
+        until = order.payload.get("until")
+        if until and utcnow() > datetime.fromisoformat(str(until)):
+            return f"refused: it was to be done until {until}; give the order again if it still is to be"
+        return await action(order)
+
+    return act
 
 
 def _reason(order: Order) -> str:

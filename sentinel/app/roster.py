@@ -32,8 +32,9 @@ class Roster:
     membership: Membership
     _checks: dict[str, Check] = field(default_factory=dict)
     _scheduled: set[str] = field(default_factory=set)
-    _healths: Mapping[str, Any] | None = None
-    _states: Mapping[str, Any] = field(default_factory=dict)
+    _healths: dict[str, Any] | None = None
+    _states: dict[str, Any] = field(default_factory=dict)
+    """What was remembered at the start, each used once: a check that comes again later begins anew."""
     _moving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, check: Check) -> None:
@@ -42,7 +43,7 @@ class Roster:
             self._healths, self._states = self.store.healths(), self.store.probe_states()
         kind = self.kinds[check.kind]
         self._restore(check, kind)
-        self.pipeline.add_check(check, kind, self._healths.get(check.name))
+        self.pipeline.add_check(check, kind, self._healths.pop(check.name, None))
         self._checks[check.name] = check
         if self.membership.owns(check.name):
             self._schedule(check)
@@ -86,7 +87,7 @@ class Roster:
         if kind.load_state is None or check.name in self.runner.states:
             return
         try:
-            self.runner.states[check.name] = kind.load_state(self._states.get(check.name))
+            self.runner.states[check.name] = kind.load_state(self._states.pop(check.name, None))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             log.error("probe_state_unreadable", check=check.name, error=repr(error))
             self.runner.states[check.name] = kind.load_state(None)

@@ -13,6 +13,7 @@ from sentinel.core.brake import Recent
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident
 from sentinel.core.moment import Moment
+from sentinel.core.restart import UNCOUNTED
 from sentinel.core.shard import shard_of
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
@@ -20,7 +21,7 @@ from sentinel.store import Store
 
 log = structlog.get_logger()
 
-KEPT = 200
+KEPT = 2000
 """Attempts of one component in memory: far more than any cap lets happen within a day."""
 BY_HAND = "by-hand"
 """In place of an incident: attempts upon a component that has none. No cap of an incident holds for them."""
@@ -62,9 +63,10 @@ class Journal:
         return sorted(mine, key=lambda attempt: attempt.n)
 
     def recent(self) -> list[Recent]:
-        """Every action upon any component, with its age."""
+        """Every automatic action upon any component, with its age."""
         now = self.moment()
-        return [Recent(a.component, now.seconds_since(a.began)) for mine in self._attempts.values() for a in mine]
+        every = (a for mine in self._attempts.values() for a in mine if a.by not in UNCOUNTED)
+        return [Recent(attempt.component, now.seconds_since(attempt.began)) for attempt in every]
 
     def verdicts(self, since: Moment | None) -> list[str]:
         """Verdicts of sentinel's own attempts after an instant, oldest first."""

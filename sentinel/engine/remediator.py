@@ -241,7 +241,7 @@ class Remediator:
         driver = self.drivers.get(name)
         restarts = sum(bool(attempt.outcome) for attempt in self.journal.all(name))
         decision = self._decisions.get(name)
-        text = decision.text if decision and decision.reason is not Reason.NOT_DOWN else ""
+        text = _explain(decision) if decision else ""
         if name in self.waiting:
             text = self.missing(name) or self.automation.may_act(automatic=False) or "starts"
         elif name in self.stopped and name not in self._busy:
@@ -512,3 +512,11 @@ class Remediator:
 def _hash(options: object) -> str:
     """Tells whether two attempts started the same thing, without writing down what it was."""
     return hashlib.sha256(repr(options).encode()).hexdigest()[:16]
+
+
+def _explain(decision: Decision) -> str:
+    """Why, and until when if time will change it."""
+    if decision.reason is Reason.NOT_DOWN:
+        return ""
+    until = f", until {decision.not_before:%H:%M:%S} UTC" if decision.not_before else ""
+    return f"{decision.text}{until}"

@@ -112,6 +112,18 @@ async def test_a_component_that_is_taken_out_is_let_go(bench: Bench) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None:
+    """Nobody would ever see it healthy again: it ends with the reason."""
+    bench.daemon.automation.enabled = False
+    os.kill(bench.pid(), signal.SIGKILL)
+    await bench.until(lambda: "worker" in bench.daemon.pipeline.incidents)
+    bench.write(None)
+    assert await bench.daemon.reload()
+    (incident,) = bench.daemon.store.incidents()
+    assert incident.state == "closed"
+    assert "no longer in the configuration" in bench.daemon.store.timeline(incident.id)[-1].text
+
+
 async def test_a_component_that_comes_is_started(bench: Bench) -> None:
     """And the order of dependencies is that of the new configuration."""
     bench.write(

@@ -1,0 +1,75 @@
+"""Orders: what is meant now is not carried out days later; loops of the daemon outlive an error."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from sentinel.app.daemon import Daemon
+from sentinel.app.orders import make_orders
+from sentinel.core.model import Order
+from sentinel.engine.aside import Aside
+from sentinel.metrics import Metrics
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+class Hands:
+    """Notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    async def restart(self, name: str, _reason: str, *, by: str) -> str:
+        """As of requests."""
+        self.done.append(f"restart {name} {by}")
+        return "restarted"
+
+    async def move(self, _key: str, action: str, name: str, _reason: str) -> str:
+        """As of the conductor."""
+        self.done.append(f"{action} {name}")
+        return "moved"
+
+
+async def outcome(hands: Hands, order: Order, now: datetime) -> str:
+    """Until the order has an outcome."""
+    unused = SimpleNamespace(plan=None, apply=None)
+    orders = make_orders(hands, hands, unused, Aside(), None, None, lambda: now)
+    while True:
+        text = await orders[order.kind](order)
+        if text is not None:
+            return text
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["restart", "move"])
+@pytest.mark.parametrize(("late", "word"), [(-1.0, "ed"), (1.0, "refused")])
+async def test_an_order_that_was_meant_then(kind, late, word):
+    """A restart that no daemon took in time is refused, and says so; in time it is done."""
+    until = (NOW - timedelta(seconds=late)).isoformat()
+    hands = Hands()
+    order = Order(kind, "k", "worker", {"until": until, "action": "stop"})
+    text = await outcome(hands, order, NOW)
+    assert word in text
+    assert (hands.done == []) is (late > 0)
+
+
+async def test_an_error_does_not_end_a_loop(monkeypatch):
+    """What keeps sentinel alive goes on after a failure, and the failure is counted."""
+    seen: list[int] = []
+    metrics = Metrics()
+
+    async def work() -> None:
+        seen.append(1)
+        if len(seen) == 2:
+            raise RuntimeError("once")
+
+    loop = asyncio.create_task(Daemon._keep_doing(SimpleNamespace(metrics=metrics), 0.001, work))
+    while len(seen) < 5:
+        await asyncio.sleep(0.001)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    assert b'sentinel_unclassified_errors_total{place="daemon"} 1.0' in metrics.render()
