@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-$(shell cksum < requirements.lock | cut -d' ' -f1)
 DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | cksum | cut -d' ' -f1)
+ALONE := tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run setup test nightly lint bench format lock clean
@@ -33,11 +34,11 @@ run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--f
 
 setup: $(DEV_READY)  ## make the environment with everything the tests need
 
-# Whole runs of the demo and the faults measure a machine: one after the other. The others run side by side.
+# Whole runs of the demo, and what kills and pauses, have the machine for themselves. The others run side by side.
 # 5 means that the options in ARGS chose none of them.
 test: setup  ## run all tests (options in ARGS)
-	$(BIN)/python -m pytest tests/acceptance tests/browser tests/faults $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests/integration tests/unit $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest tests/acceptance tests/browser $(ALONE) $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/faults tests/integration tests/unit $(addprefix --ignore=,$(ALONE)) $(ARGS) || [ $$? -eq 5 ]
 
 nightly: setup  ## the long randomised runs
 	$(BIN)/python -m pytest -m nightly --timeout 7200 $(ARGS)

@@ -350,9 +350,23 @@ async def test_what_does_not_stop_is_not_started_a_second_time(drivers):
     assert drivers.output() == "ready\n"
 
 
+@pytest.fixture
+def handled():
+    """Handles a signal, as `sentinel run` does: what is ignored here (under nohup) would be ignored by every child."""
+    before = {}
+
+    def handle(signum):
+        before[signum] = signal.signal(signum, lambda *_: None)
+
+    yield handle
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 @pytest.mark.parametrize("name", ["HUP", "USR1", "USR2"])
-async def test_reload_is_a_signal(drivers, name):
+async def test_reload_is_a_signal(drivers, handled, name):
     """The one that is configured, to exactly this process, which goes on."""
+    handled(signal.Signals[f"SIG{name}"])
     driver = drivers(f"trap 'echo got' {name}; echo ready; while :; do sleep 0.05; done", reload_signal=name)
     assert "reload" in driver.actions
     await driver.start()
