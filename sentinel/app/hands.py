@@ -19,6 +19,7 @@ from sentinel.app.wiring import utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Finding, Order, Status
 from sentinel.engine.conductor import PROGRESS
+from sentinel.engine.requests import describe_budget
 from sentinel.errors import ActionRefused, StateError, UsageError
 from sentinel.runbook.book import Action, Step
 from sentinel.runbook.transcript import redact
@@ -31,7 +32,7 @@ RUNBOOK_PATIENCE = 3600.0
 MOVE_PATIENCE = 3600.0
 FRESH = 10.0
 MEANT = timedelta(seconds=60)
-MEANT_NOW = frozenset({"restart", "move", "reload"})
+MEANT_NOW = frozenset({"restart", "move", "reload", "reset"})
 
 
 def actor() -> str:
@@ -114,6 +115,21 @@ async def command_component(store: SqliteStore, action: str, component: str, rea
     store.add_audit(utcnow(), actor(), action, component, reason)
     patience = RUNBOOK_PATIENCE if by == "runbook" else PATIENCE
     return await give_order(store, action, component, {"reason": reason, "by": by}, patience)
+
+
+def plan_reset(store: SqliteStore, component: str) -> str:
+    """The first step of a reset: what it would end, as `apply_reset` wants it back."""
+    _refuse_unknown(store, component)
+    incident = next((each for each in store.incidents(open_only=True) if each.component == component), None)
+    return describe_budget(
+        incident.id if incident else "", len(store.attempts(incident=incident.id)) if incident else 0
+    )
+
+
+async def apply_reset(store: SqliteStore, component: str, reason: str, planned: str) -> str:
+    """The second step, within a minute; nothing is done when there was another attempt or incident meanwhile."""
+    store.add_audit(utcnow(), actor(), "reset", component, f"{reason} ({planned})")
+    return await give_order(store, "reset", component, {"reason": reason, "expects": planned})
 
 
 def _refuse_unknown(store: SqliteStore, component: str) -> None:

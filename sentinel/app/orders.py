@@ -35,12 +35,15 @@ def make_orders(
     async def reload(order: Order) -> str:
         return await requests.reload(order.subject, _reason(order))
 
+    async def reset(order: Order) -> str:
+        return await requests.reset(order.subject, _reason(order), str(order.payload.get("expects", "")))
+
     moving = {"restart": restart, "move": move, "reload": reload}
     long = {"check": run_check, **{kind: _while_meant(action, utcnow) for kind, action in moving.items()}}
     long |= clean_orders(housekeeper)
     return {
         "diagnose": diagnose,
-        "reset": lambda order: requests.reset(order.subject, _reason(order)),
+        "reset": _while_meant(reset, utcnow),
         "breaker": lambda order: requests.close_breaker(_reason(order)),
         "resume": lambda _order: requests.resume(),
         **{kind: aside.wrap(action) for kind, action in long.items()},

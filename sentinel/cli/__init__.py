@@ -176,6 +176,7 @@ def _add_acting(commands: _Commands[_Parser]) -> None:
     )
     reset.add_argument("component")
     reset.add_argument("--reason", required=True, help="goes into the incident and the audit log")
+    reset.add_argument("--yes", action="store_true", help="do not ask; refused all the same when something has changed")
     _add_moving(commands)
     for name, text in (("halt", "stop every automatic action at once"), ("resume", "allow automatic actions again")):
         command = _add(commands, name, f"acting.{name}", text, json=True)

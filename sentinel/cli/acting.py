@@ -13,16 +13,16 @@ from rich.text import Text
 
 from sentinel.app import OperatorHands
 from sentinel.app.bookshelf import find_incident, find_values, known_names, open_shelf
-from sentinel.app.hands import actor, command_component
+from sentinel.app.hands import actor, apply_reset, plan_reset
 from sentinel.app.hands import halt as halt_actions
 from sentinel.app.hands import resume as resume_actions
 from sentinel.app.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
-from sentinel.cli.place import Arguments, open_store, print_json, say, state_folder
+from sentinel.cli.place import Arguments, confirm, open_store, print_json, say, state_folder
 from sentinel.config import load
 from sentinel.core.model import Incident
-from sentinel.errors import ConfigurationError, StateError, UsageError
+from sentinel.errors import ActionRefused, ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
 from sentinel.runbook.book import Runbook, Step
 from sentinel.runbook.plan import Plan, make_plan
@@ -36,8 +36,12 @@ from sentinel.store.runbook import RunbookRun
 def reset(arguments: Arguments) -> int:
     """`sentinel reset`"""
     _, store = open_store(arguments, writable=True)
-    outcome = asyncio.run(command_component(store, "reset", arguments.component, arguments.reason))
-    return say(arguments, {"component": arguments.component, "outcome": outcome})
+    planned = plan_reset(store, arguments.component)
+    confirm(arguments, f"{arguments.component} is {planned}: end it there, and give it a full restart budget?")
+    outcome = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
+    if outcome.startswith("refused"):
+        raise ActionRefused(outcome.removeprefix("refused: "))
+    return say(arguments, {"component": arguments.component, "planned": planned, "outcome": outcome})
 
 
 def halt(arguments: Arguments) -> int:

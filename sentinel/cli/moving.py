@@ -13,9 +13,8 @@ from rich.text import Text
 
 from sentinel.app.hands import close_breaker as close_automation_breaker
 from sentinel.app.hands import command_component, move_platform
-from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.cli.place import Arguments, confirm, open_store, print_json
 from sentinel.cli.tables import clean
-from sentinel.errors import ActionRefused
 
 Steps = Sequence[Mapping[str, str]]
 
@@ -51,7 +50,7 @@ def close_breaker(arguments: Arguments) -> int:
 def _move(arguments: Arguments, action: str) -> int:
     _, store = open_store(arguments, writable=True)
     if not arguments.component and action != "start":
-        _ask(arguments, f"{action} every component that sentinel can act upon?")
+        confirm(arguments, f"{action} every component that sentinel can act upon?")
     seen: list[Mapping[str, str]] = []
 
     def keep(steps: Steps) -> None:
@@ -70,15 +69,6 @@ def _both(*calls: Callable[[Steps], None]) -> Callable[[Steps], None]:
             each(steps)
 
     return call
-
-
-def _ask(arguments: Arguments, question: str) -> None:
-    if arguments.yes:
-        return
-    if not sys.stdin.isatty():
-        raise ActionRefused(f"{question} nobody is there to ask", "add --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise ActionRefused("not confirmed: nothing was done")
 
 
 def _conclude(arguments: Arguments, outcome: str, steps: Steps) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from sentinel.config import load
-from sentinel.errors import ConfigurationError, StateError
+from sentinel.errors import ActionRefused, ConfigurationError, StateError
 from sentinel.store.sqlite import SqliteStore
 
 Arguments = argparse.Namespace
@@ -45,3 +46,13 @@ def print_json(document: Any) -> int:
     """One JSON document on stdout."""
     print(json.dumps(document, indent=2, ensure_ascii=False))
     return 0
+
+
+def confirm(arguments: Arguments, question: str) -> None:
+    """Ask before something that can hurt, unless --yes was given. ActionRefused: no, or nobody is there to ask."""
+    if arguments.yes:
+        return
+    if not sys.stdin.isatty():
+        raise ActionRefused(f"{question} nobody is there to ask", "add --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise ActionRefused("not confirmed: nothing was done")

@@ -81,12 +81,19 @@ class Requests:
         if incident is not None:
             await self.remediator.pipeline.change_incident(incident, Event("operator", text))
 
-    async def reset(self, name: str, reason: str) -> str:
-        """Give a component a full budget again: the present incident ends here, a new one may open."""
+    async def reset(self, name: str, reason: str, expects: str = "") -> str:
+        """Give a component a full budget again: the present incident ends here, a new one may open.
+
+        `expects` is what the person saw who asks for it (`describe_budget`): when that has changed, nothing is done.
+        """
         remediator = self.remediator
         pipeline, journal, now = remediator.pipeline, remediator.journal, remediator.moment()
         if name not in pipeline.components:
             return f"unknown component {name}"
+        known = pipeline.incidents.get(name)
+        seen = describe_budget(known.id if known else "", len(journal.of_incident(known)) if known else 0)
+        if expects and expects != seen:
+            return f"refused: meanwhile it is {seen}, it was {expects}: look again"
         journal.resets[name] = now
         pipeline.forget_failures(name)
         remediator.metrics.exhausted.labels(name).set(0)
@@ -109,6 +116,11 @@ class Requests:
         """Forget a halt that came by a signal while the HALT file could not be written."""
         self.remediator.automation.halted_by_signal = False
         return "resumed"
+
+
+def describe_budget(incident: str, attempts: int) -> str:
+    """An incident with its attempts, in the words in which a reset is planned and applied."""
+    return f"incident {incident} with {attempts} attempts" if incident else "without an incident"
 
 
 def _whom(by: str) -> str:

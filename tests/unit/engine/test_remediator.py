@@ -13,6 +13,7 @@ from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.breaker import Breaker
 from sentinel.core.model import Attempt, Status
 from sentinel.core.restart import Reason
+from sentinel.engine.requests import describe_budget
 from sentinel.metrics import Metrics
 from sentinel.remediation import Outcome
 from sentinel.store.sqlite import SqliteStore
@@ -118,6 +119,29 @@ async def test_reset_gives_a_full_budget(house: House) -> None:
     await house.consider()
     newest = house.store.incidents(limit=1)[0]
     assert [attempt.n for attempt in house.store.attempts(incident=newest.id)] == [1]
+
+
+async def test_a_reset_is_of_what_was_seen(house: House) -> None:
+    """Two steps: what was planned for one attempt is void after a second one; seen again, it is done."""
+    await house.kill()
+    await settle(house)
+    await house.consider()
+    incident = house.pipeline.incidents["worker"]
+    planned = describe_budget(incident.id, 1)
+    await house.kill()
+    house.clock.now += 15
+    await house.see("worker.process", Status.DOWN)
+    await settle(house)
+    await house.consider()
+    await house.consider()
+    answer = await house.requests.reset("worker", "repaired", planned)
+    assert answer.startswith("refused: meanwhile it is incident")
+    assert house.pipeline.incidents["worker"].id == incident.id
+    attempts = len(house.store.attempts(incident=incident.id))
+    assert attempts == 2
+    assert await house.requests.reset("worker", "repaired", describe_budget(incident.id, attempts)) == "reset"
+    assert (await house.requests.reset("worker", "again", planned)).startswith("refused")
+    assert await house.requests.reset("worker", "again", describe_budget("", 0)) == "reset"
 
 
 @pytest.mark.parametrize("how", ["file", "unreadable"])
