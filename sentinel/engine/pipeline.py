@@ -383,9 +383,16 @@ class Pipeline:
             outcome=result.outcome,
             quality=result.quality,
             trace_id=result.trace_id,
-            runbook=self.runbook_of(check, finding.detail if finding.status is not Status.UP else ""),
+            runbook=self.runbook_of(check, _matter(watched, finding)),
             flapping=health.flapping,
         )
+
+
+def _matter(watched: _Watched, finding: Finding) -> str:
+    """What a person would look up: what is bad now, or was bad while the check is not healthy again."""
+    if finding.status is not Status.UP:
+        return finding.detail
+    return watched.complaint if watched.health.shown in incident_core.BAD else ""
 
 
 def _fresh(watched: _Watched, now: datetime) -> Status:

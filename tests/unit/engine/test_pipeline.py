@@ -306,3 +306,14 @@ async def test_the_cause_is_what_was_bad_and_not_the_latest_word(world):
     assert incident.summary == "connection refused"
     (view,) = [view for view in world.store.components() if view.name == "api"]
     assert (view.status, view.detail) == ("degraded", "500 in 3 ms")
+
+
+async def test_the_runbook_is_for_what_was_bad(world):
+    """Hard down while the latest run passes: the runbook of the failure, not that of any finding of the kind."""
+    world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
+    world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
+    await world.see("bus", UP, "fine")
+    await world.see("bus", DOWN, "unreachable")
+    await world.see("bus", UP, "fine")
+    (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
+    assert (view.status, view.soft, view.runbook) == ("down", "up", "for unreachable")
