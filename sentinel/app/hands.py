@@ -72,7 +72,7 @@ async def give_order(
             raise StateError(
                 text, "the daemon may still be at it: `sentinel status` shows what became of it"
             ) from error
-        later = "it is not: give it again" if kind in MEANT_NOW else "it is kept, and carried out by the next daemon"
+        later = "then give the order again" if kind in MEANT_NOW else "it carries out the order, which is kept"
         raise StateError("no daemon runs that could carry it out", f"start one with `sentinel run`; {later}") from error
     return outcome
 
