@@ -38,21 +38,23 @@ class LocalCoordinator:
         self._utcnow = utcnow
         self._me = Member("", utcnow())
         self._epoch = 0
+        self._mine = View()
 
     async def start(self, me: Member) -> None:
         """Take every shard under a new epoch."""
-        self._me = me
+        self._me, self._mine = me, View()
         self._epoch = await self._call(lambda: self._store.join(me.id, me.started))
 
     async def tick(self, want: Placement) -> View:
         """Whether our epoch is still the newest; StateError when the store can't be asked."""
         newest = await self._call(lambda: self._store.newest_epoch(self._me.id, self._utcnow()))
-        owned = dict.fromkeys(range(want.shards), self._epoch)
-        since = dict.fromkeys(owned, self._me.started)
+        if len(self._mine.owned) != want.shards:
+            owned = dict.fromkeys(range(want.shards), self._epoch)
+            self._mine = View((self._me.id,), owned, dict.fromkeys(owned, self._me.started))
         if newest == self._epoch:
-            return View((self._me.id,), owned, since)
+            return self._mine
         reason = f"another sentinel has taken over this state (epoch {newest}, ours {self._epoch})"
-        return View((self._me.id,), owned, since, ok=False, reason=reason)
+        return replace(self._mine, ok=False, reason=reason)
 
     async def release(self, watermarks: Mapping[int, str]) -> None:
         """Note how far each shard was worked through; nobody else takes them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sentinel.runbook.book import CONDITIONS, Runbook
@@ -12,11 +13,17 @@ from sentinel.runbook.plan import Plan
 from sentinel.runbook.read import read_runbooks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shelf:
     """Every runbook by name; those of the platform's own folder stand first and replace shipped ones by name."""
 
     books: Mapping[str, Runbook] = field(default_factory=dict)
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, Sequence[Runbook]]:
+        """Asked at every result of every check."""
+        kinds = {kind for book in self.books.values() for kind in book.applies_to.kinds}
+        return {kind: [book for book in self.books.values() if kind in book.applies_to.kinds] for kind in kinds}
 
     def find_for_check(self, kind: str, component: str = "", detail: str = "") -> str:
         """The runbook for a finding of a kind, or "".
@@ -24,7 +31,7 @@ class Shelf:
         One whose `findings` are in the finding's line comes before one for every finding of the kind,
         one that names the component before one that names none.
         """
-        fitting = [book for book in self.books.values() if _fits(book, kind, detail)]
+        fitting = [book for book in self._by_kind.get(kind, ()) if _fits(book, kind, detail)]
         rank = {book.name: (_is_found(book, kind, detail), component in book.applies_to.components) for book in fitting}
         return max(rank, key=lambda name: rank[name], default="")
 
@@ -43,7 +50,8 @@ class Shelf:
 
 
 def _fits(book: Runbook, kind: str, detail: str) -> bool:
-    return kind in book.applies_to.kinds and (not any(_words(book, kind)) or _is_found(book, kind, detail))
+    """Whether a runbook for this kind is for every finding, or for this one."""
+    return not any(_words(book, kind)) or _is_found(book, kind, detail)
 
 
 def _words(book: Runbook, kind: str) -> Iterator[str]:
