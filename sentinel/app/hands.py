@@ -80,7 +80,7 @@ async def give_order(
 def is_halted(folder: Path) -> bool:
     """The kill switch, looked at right before an act: anything but a certain "no such file" counts as halted."""
     try:
-        (folder / HALT_FILE).stat()
+        (folder / HALT_FILE).lstat()
     except FileNotFoundError:
         return False
     except OSError:
@@ -91,19 +91,30 @@ def is_halted(folder: Path) -> bool:
 def halt(folder: Path, reason: str) -> str:
     """The kill switch: works without a daemon, and with one that hangs."""
     prepare_folder(folder)
-    (folder / HALT_FILE).write_text(f"{utcnow().isoformat()} {actor()}: {reason}\n")
+    try:
+        (folder / HALT_FILE).write_text(f"{utcnow().isoformat()} {actor()}: {reason}\n")
+    except OSError as error:
+        if not is_halted(folder):
+            raise _unusable(folder, "written", error, "kill -USR1 the daemon: that halts it without a file") from error
     SqliteStore(folder).add_audit(utcnow(), actor(), "halt", "", reason)
     return f"halted: no automatic action while {folder / HALT_FILE} exists"
 
 
 def resume(folder: Path, store: SqliteStore, reason: str) -> str:
     """Allow automatic actions again."""
-    was, now = (folder / HALT_FILE).exists(), utcnow()
+    was, now = is_halted(folder), utcnow()
     store.add_audit(now, actor(), "resume", "", reason)
-    (folder / HALT_FILE).unlink(missing_ok=True)
+    try:
+        (folder / HALT_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(folder, "removed", error, "remove it by hand: actions stay halted while it is there") from error
     if is_running(store):
         store.add_order(Order("resume", f"resume/{now.isoformat()}", "automation", {}), now)
     return "resumed" if was else "was not halted"
+
+
+def _unusable(folder: Path, done: str, error: OSError, guidance: str) -> StateError:
+    return StateError(f"{folder / HALT_FILE} can't be {done}: {error.strerror or error}", guidance)
 
 
 async def command_component(store: SqliteStore, action: str, component: str, reason: str, by: str = "operator") -> str:

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
-from sentinel.app import HALT_FILE, REPORTS, Daemon, Signals, serve
+from sentinel.app import REPORTS, Daemon, Signals, serve
 from sentinel.app.bookshelf import check_runbooks
-from sentinel.app.hands import run_check
+from sentinel.app.hands import is_halted, run_check
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Overrides, load, shipped_folder
@@ -302,7 +302,7 @@ def status(arguments: Arguments) -> int:
 def _held(store: SqliteStore, folder: Path) -> list[str]:
     """What holds all actions back. The HALT file is looked at: the daemon may hang, or not have seen it yet."""
     lines = [item["text"] for item in held_back(store) if item["reason"] != Reason.HALTED]
-    halted = ["halted, no automatic action: `sentinel resume` when it is over"] if (folder / HALT_FILE).exists() else []
+    halted = ["halted, no automatic action: `sentinel resume` when it is over"] if is_halted(folder) else []
     return halted + lines
 
 

@@ -84,7 +84,7 @@ class Automation:
     def is_halted(self) -> bool:
         """The kill switch: anything but a certain "no such file" counts as halted."""
         try:
-            self.halt_file.stat()
+            self.halt_file.lstat()  # a link that leads nowhere is there, too
         except FileNotFoundError:
             return self.halted_by_signal
         except OSError:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import structlog
 
-from sentinel.app.hands import HALT_FILE, OperatorHands, command_component
+from sentinel.app.hands import HALT_FILE, OperatorHands, command_component, halt, is_halted, resume
 from sentinel.cli import main
 from sentinel.config import load
 from sentinel.core.model import Incident, IncidentState, Status
@@ -242,6 +242,28 @@ async def test_hands_under_the_kill_switch(world: World) -> None:
     with pytest.raises(ActionRefused, match="halted"):
         await hands.permit(Step("x", Action("restart", {"component": "bus"}), 1.0, changes=True))
     await hands.permit(Step("x", Action("resume"), 1.0, changes=True))
+    store.close()
+
+
+@pytest.mark.parametrize("what", ["folder", "dangling link", "loop"])
+def test_the_kill_switch_that_is_no_file(world: World, what: str) -> None:
+    """Whatever is called HALT halts, and is shown; what can't be written or removed is said, with a remedy."""
+    world.write()
+    path = world.state / HALT_FILE
+    if what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if what == "loop" else "nowhere/at-all")
+    store = SqliteStore(world.state)
+    assert is_halted(world.state)
+    assert halt(world.state, "again").startswith("halted")
+    if what == "folder":
+        with pytest.raises(StateError, match="can't be removed: Is a directory"):
+            resume(world.state, store, "over")
+        path.rmdir()
+    else:
+        assert resume(world.state, store, "over") == "resumed"
+    assert resume(world.state, store, "over") == "was not halted"
     store.close()
 
 

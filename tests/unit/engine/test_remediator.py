@@ -144,11 +144,15 @@ async def test_a_reset_is_of_what_was_seen(house: House) -> None:
     assert await house.requests.reset("worker", "again", describe_budget("", 0)) == "reset"
 
 
-@pytest.mark.parametrize("how", ["file", "unreadable"])
+@pytest.mark.parametrize("how", ["file", "folder", "dangling link", "unreadable"])
 async def test_kill_switch(house: House, how: str) -> None:
-    """HALT stops everything; what can't be read counts as halted."""
+    """HALT stops everything, whatever it is; what can't be read counts as halted."""
     if how == "file":
         (house.folder / "HALT").touch()
+    elif how == "folder":
+        (house.folder / "HALT").mkdir()
+    elif how == "dangling link":
+        (house.folder / "HALT").symlink_to("nowhere/at-all")
     else:
         (house.folder / "loop").symlink_to("loop")
         house.automation.halt_file = house.folder / "loop" / "HALT"
