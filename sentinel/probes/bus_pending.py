@@ -121,7 +121,10 @@ async def run(options: PendingOptions, context: Context) -> Finding:
             "more_faults": max(0, len(faults) - WORST),
             "troubles": [_describe_trouble(trouble) for trouble in look.troubles[:WORST]],
             "delivery_counts": [_describe_coverage(each) for each in _worst_covered(look.standings)],
-            "redeliveries": "a lower bound: entries acknowledged between two runs take their count with them",
+            "redelivered": {
+                "total": sum(watch.redeliveries.values()),
+                "basis": "a lower bound: entries acknowledged between two runs take their count with them",
+            },
             "poll": {"streams": look.known, "read": look.read, "width_seconds": round(look.width, 3)},
             "atomic": watch.atomic,
         },

@@ -67,7 +67,7 @@ IMPACT = (
         (Counter("lost_before_read"),),
         (Counter("lost_before_read_uncertain"),),
     ),
-    Source("messages redelivered", "account", ("redelivered", "duplicated", "duplicate"), (Counter("redelivered"),)),
+    Source("messages redelivered, at least", "redelivered", ("total",), (Counter("redeliveries"),)),
     Source(
         "messages overdue at their deadline",
         "account/settled",

@@ -207,6 +207,7 @@ async def test_redeliveries_are_counted_as_they_happen(bus):
     finding = await bus.run()
     assert value(finding, "redeliveries_total") == 9
     assert value(finding, "redelivered_entries") == 0
+    assert finding.evidence["redelivered"]["total"] == 9
 
 
 async def test_trimmed_payloads_are_counted(bus):

@@ -10,6 +10,7 @@ import pytest
 from sentinel.core.incident import Event
 from sentinel.core.model import Incident, IncidentState, Status
 from sentinel.errors import UsageError
+from sentinel.probes.bus_pending import KIND
 from sentinel.reports.collect import collect
 from sentinel.reports.facts import Figure, Period, RecoveryFacts
 from sentinel.reports.measure import Counter, gain_of, read_interval
@@ -18,6 +19,7 @@ from sentinel.reports.recovery import MAX_MOMENTS, recovery_facts
 from sentinel.store import Changes, CheckView, ComponentView, Sample
 from sentinel.store.document import write_instant
 from sentinel.store.sqlite import SqliteStore
+from tests.unit.reports.conftest import check
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -54,9 +56,23 @@ def test_totals_say_that_they_are_totals(incident_store: SqliteStore) -> None:
     assert (late.low, late.high) == (1, 1)
     overdue = impact_of(facts, "messages overdue at their deadline")
     assert (overdue.low, overdue.high) == (4, 4)
-    redelivered = impact_of(facts, "messages redelivered")
+    redelivered = impact_of(facts, "messages redelivered, at least")
     assert redelivered.low is None
     assert redelivered.basis.startswith("not measured")
+
+
+def test_redeliveries_are_those_that_bus_pending_counts(incident_store: SqliteStore) -> None:
+    """The report and the check kind mean the same counter and the same total."""
+    names = {measurement.name for measurement in KIND.measurements}
+    assert "redeliveries_total" in names
+    counted = [
+        Sample(at(minute * 60), "bus-pending", "redeliveries_total", {"stream": "a", "group": "g"}, value)
+        for minute, value in ((-1, 3.0), (12, 8.0))
+    ]
+    pending = check("bus-pending", "bus_pending", "bus", evidence={"redelivered": {"total": 8}})
+    incident_store.commit(Changes(checks=[pending], samples=counted))
+    figure = impact_of(recovery_facts(incident_store, at(1200)), "messages redelivered, at least")
+    assert (figure.low, figure.high, figure.check) == (5, 5, "bus-pending")
 
 
 def test_uptime_of_an_incident(incident_store: SqliteStore) -> None:
