@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sentinel.core.model import Incident, IncidentState, RestartPolicy, Status
+from sentinel.core.model import Incident, IncidentState, RestartPolicy, Status, worst
 
 BAD = (Status.DEGRADED, Status.DOWN)
 
@@ -76,6 +76,7 @@ def _open(
         blocked_by=blocked_by,
         announced=not blocked_by,
         last_unhealthy=now,
+        worst=status,
     )
     events = [Event("opened", f"{component} is {status}: {detail}")]
     if blocked_by:
@@ -106,6 +107,7 @@ def _continue(
         announced=incident.announced or not blocked_by,
         recovered=None,
         last_unhealthy=now,
+        worst=worst((incident.worst or incident.status, status)),
     )
     return changed, events
 

@@ -250,6 +250,8 @@ class Incident:
     recovered: datetime | None = None
     closed: datetime | None = None
     last_unhealthy: datetime | None = None
+    worst: Status | None = None
+    """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ class Episode:
     response: Figure
     recovery: Figure
     runbook: str = ""
+    worst: str = ""
 
 
 @dataclass(frozen=True, slots=True)

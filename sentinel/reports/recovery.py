@@ -91,6 +91,7 @@ def _episode(
         response=_response(incident, attempts),
         recovery=_recovery(incident, now),
         runbook=runbook_of(store, incident),
+        worst=(incident.worst or incident.status).value,
     )
 
 

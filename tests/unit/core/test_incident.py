@@ -104,6 +104,15 @@ def test_a_milder_relapse_has_the_milder_status():
     assert (again.status, events) == (DEGRADED, ["relapsed"])
 
 
+def test_the_worst_status_is_remembered():
+    """Down, then degraded, then healthy: at worst it was down. An older record starts at its latest."""
+    milder, _ = turn(opened(), DEGRADED, 5)
+    assert (milder.status, milder.worst) == (DEGRADED, DOWN)
+    assert turn(milder, UP, 9)[0].worst is DOWN
+    assert turn(opened(DEGRADED), DOWN, 5)[0].worst is DOWN
+    assert turn(replace(opened(DEGRADED), worst=None), DEGRADED, 5)[0].worst is DEGRADED
+
+
 def test_after_closing_a_failure_opens_a_new_one():
     """Another episode, another id."""
     closed, _ = turn(turn(opened(), UP, 10)[0], UP, 700)

@@ -16,6 +16,7 @@ from sentinel.reports.facts import Figure, Period, RecoveryFacts
 from sentinel.reports.measure import Counter, gain_of, read_interval
 from sentinel.reports.progress import progress_facts
 from sentinel.reports.recovery import MAX_MOMENTS, recovery_facts
+from sentinel.reports.render import render
 from sentinel.store import Changes, CheckView, ComponentView, Sample
 from sentinel.store.document import write_instant
 from sentinel.store.sqlite import SqliteStore
@@ -59,6 +60,14 @@ def test_totals_say_that_they_are_totals(incident_store: SqliteStore) -> None:
     redelivered = impact_of(facts, "messages redelivered, at least")
     assert redelivered.low is None
     assert redelivered.basis.startswith("not measured")
+
+
+@pytest.mark.parametrize(("worst", "said"), [(Status.DOWN, "at worst down"), (None, "at worst degraded")])
+def test_an_incident_at_its_worst(incident_store: SqliteStore, worst: Status | None, said: str) -> None:
+    """What got better before it got well was down all the same."""
+    incident = Incident("I3", "bus", at(1000), IncidentState.RECOVERING, Status.DEGRADED, "slow", worst=worst)
+    incident_store.commit(Changes(incidents=[incident]))
+    assert said in render("recovery", collect(incident_store, "recovery", at(1200)), ("md",))["md"]
 
 
 def test_redeliveries_are_those_that_bus_pending_counts(incident_store: SqliteStore) -> None:
