@@ -475,6 +475,18 @@ def test_cancelled_outage_brings_the_server_back(shared: Crew) -> None:
     assert shared.redis.ping()
 
 
+def test_a_scenario_that_another_one_foils_is_journaled(crew: Crew) -> None:
+    """No bus to lose messages on: that scenario says so, the outage goes on and is undone, and nothing is raised."""
+    doomed = dataclasses.replace(at_once("lose-messages"), start=0.3)
+    outage = at_once("redis-down", 2.0)
+    asyncio.run(Chaos(crew.platform, crew.pid).run([outage, doomed]))
+    told = [r for r in read_ledgers(crew.platform.folder) if r["event"] == "chaos"]
+    assert [r["scenario"] for r in told if r["phase"] == "failed"] == ["lose-messages"]
+    assert {r["scenario"] for r in told if r["phase"] == "end"} == {"lose-messages", "redis-down"}
+    assert _state(crew.pid("agent-4")) != "T"
+    assert crew.redis.ping()
+
+
 def _forget(crew: Crew, event: str) -> None:
     """Take every confirmation of that kind out of the ledgers, as if each process had been killed before it."""
     for path in (crew.platform.folder / "ledgers").glob("*.jsonl"):
