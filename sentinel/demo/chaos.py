@@ -142,7 +142,7 @@ class Chaos:
                 stage.tell("skip", reason="the component had no process, or the entries did not come")
             except (redis.RedisError, psycopg.Error, LookupError) as error:
                 # Another scenario took away what this one works on: the others go on, and so does the run.
-                stage.tell("failed", error=repr(error))
+                stage.tell("failed", error=f"{type(error).__name__}: {error}")
                 log.warning("chaos_failed", scenario=scenario.name, error=repr(error))
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sentinel.core.model import Status
+from sentinel.core.model import IncidentState, Status
 from sentinel.core.quantity import format_duration
 from sentinel.reports.facts import NOT_MEASURED, AgentFact, ComponentFact, Figure, Milestone, ProgressFacts, Throughput
 from sentinel.reports.measure import read_interval, read_number, read_section
-from sentinel.reports.recovery import describe_obstacle, read_status, watch_began
-from sentinel.store import CheckView, Reader
+from sentinel.reports.recovery import describe_obstacle, describe_standing, read_status, watch_began
+from sentinel.store import CheckView, ComponentView, Reader
 from sentinel.store.document import read_instant
 
 MIN_SECONDS = 1.0
@@ -41,7 +41,7 @@ def progress_facts(
     before = _last_totals(store) or _first_totals(store, totals)
     since = before.at
     agents = _agents(checks, before)
-    blockers = _blockers(store, checks)
+    blockers = _blockers(store, checks, components)
     return ProgressFacts(
         platform=store.meta("platform") or "platform",
         generated=now,
@@ -202,13 +202,22 @@ def _milestones(check: CheckView) -> list[Milestone]:
     ]
 
 
-def _blockers(store: Reader, checks: Sequence[CheckView]) -> list[str]:
+def _blockers(store: Reader, checks: Sequence[CheckView], components: Sequence[ComponentView]) -> list[str]:
+    """What is bad now; a component that is healthy again and merely observed blocks nothing."""
     blockers = []
     for incident in store.incidents(open_only=True):
-        blockers.append(f"{incident.component} is {incident.status.value}: {incident.summary}")
-        blockers += describe_obstacle(incident)
+        if incident.state is IncidentState.OPEN:
+            blockers += [describe_standing(incident, components), *describe_obstacle(incident)]
+    actions = {view.name: view.action for view in components if view.action}
     blind = [check for check in checks if read_status(check.status) is Status.UNKNOWN]
-    return blockers + [f"sentinel is blind to {check.name}: {check.detail or 'not run yet'}" for check in blind]
+    return blockers + [_describe_unknown(check, actions.get(check.component, "")) for check in blind]
+
+
+def _describe_unknown(check: CheckView, action: str) -> str:
+    """A process that is stopped on request, or waits to be started, is not a target that can't be seen."""
+    if check.kind == "supervision" and action:
+        return f"{check.component}: {action}"
+    return f"sentinel is blind to {check.name}: {check.detail or 'not run yet'}"
 
 
 def _headline(statuses: Sequence[str], blockers: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from sentinel.errors import UsageError
 from sentinel.reports.facts import Act, Episode, Figure, Looked, LookedStep, Moment, Period, RecoveryFacts, Uptime
 from sentinel.reports.measure import measure_impact
 from sentinel.reports.uptime import measure_uptime
-from sentinel.store import Gap, Reader, TimelineEntry
+from sentinel.store import ComponentView, Gap, Reader, TimelineEntry
 from sentinel.store.document import read_instant, write
 from sentinel.store.runbook import runbook_of
 
@@ -235,13 +235,21 @@ def read_status(word: str) -> Status:
 
 
 def _open_issues(store: Reader, incident: Incident) -> list[str]:
-    issues = []
+    issues, views = [], store.components()
     for other in store.incidents(open_only=True):
         own = "this incident" if other.id == incident.id else f"incident {other.id}"
-        issues.append(f"{other.component} is {other.status.value} ({other.state.value}, {own}): {other.summary}")
+        issues.append(describe_standing(other, views, f" ({other.state.value}, {own})"))
         issues += describe_obstacle(other)
-    waiting = [view for view in store.components() if view.action]
-    return issues + [f"{view.name}: {view.action}" for view in waiting]
+    return issues + [f"{view.name}: {view.action}" for view in views if view.action]
+
+
+def describe_standing(incident: Incident, views: Sequence[ComponentView], note: str = "") -> str:
+    """How its component stands now; what an incident began with may be long over."""
+    name, was = incident.component, incident.status.value
+    if incident.state is IncidentState.RECOVERING:
+        return f"{name} is healthy again and being observed{note}; it was {was}: {incident.summary}"
+    now = next((view.detail for view in views if view.name == name and view.status == was), "")
+    return f"{name} is {was}{note}: {now or incident.summary}"
 
 
 def describe_obstacle(incident: Incident) -> list[str]:

@@ -20,7 +20,7 @@ from sentinel.reports.render import render
 from sentinel.store import Changes, CheckView, ComponentView, Sample
 from sentinel.store.document import write_instant
 from sentinel.store.sqlite import SqliteStore
-from tests.unit.reports.conftest import check
+from tests.unit.reports.conftest import check, component
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -107,6 +107,39 @@ def test_closed_incident_plans_no_update(incident_store: SqliteStore) -> None:
     issues = " ".join(facts.open_issues)
     assert "sentinel reset bus" in issues
     assert "blocked by host" in issues
+
+
+def test_what_is_bad_is_said_as_it_is_now(incident_store: SqliteStore) -> None:
+    """Healthy again is no blocker; what lasts is told with the figures of now; stopped on request is not "blind"."""
+    began = "39 waiting, oldest 8 s"
+    incident_store.commit(
+        Changes(
+            incidents=[
+                Incident("I4", "bus", at(1000), IncidentState.RECOVERING, Status.DOWN, "refused", recovered=at(1100)),
+                Incident("I5", "messaging", at(1000), IncidentState.OPEN, Status.DEGRADED, began),
+                Incident("I6", "flows", at(1000), IncidentState.OPEN, Status.DOWN, "3 stuck"),
+            ],
+            components=[
+                component("messaging", "degraded", detail="0 waiting"),
+                component("flows", "unknown", detail="no answer"),
+                component("load", "unknown", action="stopped on request: `sentinel start load`"),
+            ],
+            checks=[
+                check("load.process", "supervision", "load", status="unknown", detail="not judged"),
+                check("load-port", "tcp", "load", status="unknown", detail="no answer"),
+            ],
+        )
+    )
+    assert sorted(progress_facts(incident_store, at(1200), target_per_hour=None).blockers) == [
+        "flows is down: 3 stuck",
+        "load: stopped on request: `sentinel start load`",
+        "messaging is degraded: 0 waiting",
+        "sentinel is blind to load-port: no answer",
+    ]
+    issues = recovery_facts(incident_store, at(1200), "I4").open_issues
+    healed = "bus is healthy again and being observed (recovering, this incident); it was down: refused"
+    assert healed in issues
+    assert "messaging is degraded (open, incident I5): 0 waiting" in issues
 
 
 def test_named_incident(incident_store: SqliteStore) -> None:
