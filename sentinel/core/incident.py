@@ -77,6 +77,7 @@ def _open(
         announced=not blocked_by,
         last_unhealthy=now,
         worst=status,
+        root_cause=blocked_by,
     )
     events = [Event("opened", f"{component} is {status}: {detail}")]
     if blocked_by:
@@ -108,6 +109,7 @@ def _continue(
         recovered=None,
         last_unhealthy=now,
         worst=worst((incident.worst or incident.status, status)),
+        root_cause=incident.root_cause or blocked_by,
     )
     return changed, events
 

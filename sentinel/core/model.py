@@ -252,6 +252,8 @@ class Incident:
     last_unhealthy: datetime | None = None
     worst: Status | None = None
     """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote it."""
+    root_cause: str = ""
+    """The first component that blocked it: known after its recovery too, when `blocked_by` is empty again."""
 
 
 @dataclass(frozen=True, slots=True)

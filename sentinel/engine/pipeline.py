@@ -269,7 +269,8 @@ class Pipeline:
         watched = self._watched.get(incident.check)
         if watched is None or watched.result is None or watched.finding is None:
             return {}
-        evidence = {"check": incident.check, "detail": watched.finding.detail, "trace_id": watched.result.trace_id}
+        detail = _matter(watched, watched.finding) or watched.finding.detail
+        evidence = {"check": incident.check, "detail": detail, "trace_id": watched.result.trace_id}
         if watched.failing_since is not None:
             evidence["failing_since"] = watched.failing_since.isoformat()
         scrubbed: Mapping[str, Any] = self.scrub(evidence)

@@ -81,7 +81,7 @@ def _episode(
         status=incident.status.value,
         summary=incident.summary,
         check=f"{check.name} ({check.kind})" if check else incident.check,
-        root_cause=incident.blocked_by or incident.component,
+        root_cause=incident.blocked_by or incident.root_cause or incident.component,
         blocked_by=incident.blocked_by,
         exhausted=incident.exhausted,
         opened=incident.opened,

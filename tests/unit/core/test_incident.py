@@ -113,6 +113,16 @@ def test_the_worst_status_is_remembered():
     assert turn(replace(opened(DEGRADED), worst=None), DEGRADED, 5)[0].worst is DEGRADED
 
 
+def test_the_root_cause_outlives_the_recovery():
+    """Who blocked it first is known when nobody blocks it any more; who was never blocked has no other cause."""
+    blocked, _ = turn(opened(), DOWN, 1, blocked_by="bus")
+    later, _ = turn(blocked, DOWN, 2, blocked_by="database")
+    healed, _ = turn(later, UP, 9)
+    assert (healed.blocked_by, healed.root_cause) == ("", "bus")
+    assert opened(blocked_by="bus").root_cause == "bus"
+    assert turn(opened(), UP, 9)[0].root_cause == ""
+
+
 def test_after_closing_a_failure_opens_a_new_one():
     """Another episode, another id."""
     closed, _ = turn(turn(opened(), UP, 10)[0], UP, 700)

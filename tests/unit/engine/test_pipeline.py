@@ -308,6 +308,20 @@ async def test_the_cause_is_what_was_bad_and_not_the_latest_word(world):
     assert (view.status, view.detail) == ("degraded", "500 in 3 ms")
 
 
+async def test_evidence_is_of_what_was_bad(world):
+    """Opened while the latest run passes, because it was held until then: the evidence is not "fine"."""
+    world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
+    held = ["bus"]
+    world.pipeline.is_held = held.__contains__
+    await world.see("bus", UP, "fine")
+    await world.see("bus", DOWN, "unreachable")
+    held.clear()
+    await world.see("bus", UP, "fine")
+    (incident,) = world.store.incidents()
+    (entry,) = world.store.timeline(incident.id)
+    assert entry.evidence["detail"] == incident.summary == "unreachable"
+
+
 async def test_the_runbook_is_for_what_was_bad(world):
     """Hard down while the latest run passes: the runbook of the failure, not that of any finding of the kind."""
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))

@@ -62,6 +62,15 @@ def test_totals_say_that_they_are_totals(incident_store: SqliteStore) -> None:
     assert redelivered.basis.startswith("not measured")
 
 
+def test_root_cause_of_what_has_recovered(incident_store: SqliteStore) -> None:
+    """The bus took the api down: that is still so after both are back."""
+    incident = Incident("I7", "api", at(1000), IncidentState.RECOVERING, Status.DOWN, "unhealthy", root_cause="bus")
+    incident_store.commit(Changes(incidents=[incident]))
+    episode = recovery_facts(incident_store, at(1200)).incident
+    assert episode is not None
+    assert episode.root_cause == "bus"
+
+
 @pytest.mark.parametrize(("worst", "said"), [(Status.DOWN, "at worst down"), (None, "at worst degraded")])
 def test_an_incident_at_its_worst(incident_store: SqliteStore, worst: Status | None, said: str) -> None:
     """What got better before it got well was down all the same."""
