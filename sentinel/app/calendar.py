@@ -18,8 +18,10 @@ from sentinel.config import Configuration
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
-from sentinel.errors import StateError
-from sentinel.reports.write import write_report
+from sentinel.errors import SentinelError, StateError
+from sentinel.reports.collect import collect
+from sentinel.reports.render import FORMATS, render
+from sentinel.reports.write import keep_report
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
@@ -59,7 +61,7 @@ class Calendar:
                 job.remove()
         for i, report in enumerate(self.configuration().reports):
             trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
-            self._jobs.add_job(self.write_report, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
+            self._jobs.add_job(self._report_by_calendar, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
         schedule_chores(self._jobs, self.housekeeper, self.configuration().chores)
 
     def stop(self) -> None:
@@ -83,22 +85,31 @@ class Calendar:
         except StateError as error:
             log.error("retention_failed", error=error.message)
 
+    async def _report_by_calendar(self, kind: str) -> None:
+        """Nobody waits for it: what went wrong is a line of the log."""
+        try:
+            await self.write_report(kind)
+        except SentinelError as error:
+            log.error("report_failed", kind=kind, error=error.message, guidance=error.guidance)
+
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report of what is known now; the paths."""
-        configuration = self.configuration()
+        configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
-        return await self.recorder.call(
-            lambda: write_report(
+        facts = await self.recorder.call(
+            lambda: collect(
                 self.store,
                 kind,
-                self.utcnow(),
-                configuration.state / REPORTS,
-                templates=configuration.report_templates,
+                now,
                 incident_id=incident_id,
                 target_per_hour=configuration.tasks_per_hour_target,
                 next_update=self._next_report(kind),
             )
         )
+        # In a thread of its own: the store's thread has restarts to journal while a long template is at work.
+        texts = await asyncio.to_thread(render, kind, facts, FORMATS, configuration.report_templates)
+        folder = configuration.state / REPORTS
+        return await self.recorder.call(lambda: keep_report(self.store, kind, now, folder, facts, texts))
 
     def _next_report(self, kind: str) -> datetime | None:
         """When the calendar makes this report next."""

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError
+from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError, nodes
 from jinja2 import TemplateSyntaxError as BadSyntax
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -29,8 +34,12 @@ MAX_BYTES = 1024 * 1024
 MAX_RENDERED = 16 * MAX_BYTES
 """A template that writes more than this is broken: it is stopped, not cut."""
 MAX_REPEAT = 100_000
+MAX_SECONDS = 10.0
+"""A user's template that works for longer is broken, whether it writes anything or not."""
 TEMPLATES = Path(__file__).with_name("templates")
-_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+_FAULTS = (
+    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError,
+)  # fmt: skip
 
 
 class TemplateBroken(SentinelError):
@@ -139,16 +148,35 @@ def escape_markdown(value: Any) -> str:
 # -- templates ---------------------------------------------------------------------------------------
 
 
+class _BoundedJoins(CodeGenerator):
+    """`~` is no operator to Jinja2's sandbox: what it joins is looked at all the same."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - as in Jinja2
+        """`environment.bounded(…)` around what Jinja2 would write."""
+        self.write("environment.bounded(")
+        super().visit_Concat(node, frame)
+        self.write(")")
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """A sandbox that also refuses to make huge texts: a typing error must not eat the memory."""
 
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    code_generator_class = _BoundedJoins
+
+    def bounded(self, text: str) -> str:
+        """A text that was put together with `~`, unless it has become huge."""
+        if len(text) > MAX_RENDERED:
+            raise SecurityError(f"a text of more than {MAX_RENDERED // 1024 // 1024} MiB")
+        return text
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """`*` for numbers and short texts, `%` for numbers, no `**`."""
+        """`+` within reason, `*` for numbers and short texts, `%` for numbers, no `**`."""
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         if operator == "**" or (operator == "%" and not numbers):
             raise SecurityError(f"`{operator}` is not allowed here")
+        if operator == "+" and not numbers and _length(left) + _length(right) > MAX_RENDERED:
+            raise SecurityError(f"a text or list of more than {MAX_RENDERED} items")
         if operator == "*" and not numbers and _product(left, right) > MAX_REPEAT:
             raise SecurityError(f"a text or list of more than {MAX_REPEAT} items")
         return super().call_binop(context, operator, left, right)
@@ -158,6 +186,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         if any(isinstance(value, int) and value > MAX_REPEAT for value in (*args, *kwargs.values())):
             raise SecurityError(f"a number above {MAX_REPEAT} in a call")
         return super().call(__context, __obj, *args, **kwargs)
+
+
+def _length(value: Any) -> int:
+    return len(value) if hasattr(value, "__len__") else 0
 
 
 def _product(left: Any, right: Any) -> int:
@@ -171,17 +203,43 @@ def _render_template(kind: str, form: str, templates: Path | None, facts: Mappin
     name = f"{kind}.{form}.j2"
     environment = _environment(form, templates)
     try:
-        pieces, size = [], 0
-        for piece in environment.get_template(name).generate(facts=facts):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_RENDERED:
-                raise TemplateBroken(
-                    f"{name} writes more than {MAX_RENDERED // 1024 // 1024} MiB", "is there a loop in a loop?"
-                )
+        if templates is None:
+            return _generate(environment, name, facts)
+        with _in_time(templates / name, MAX_SECONDS):
+            return _generate(environment, name, facts)
     except _FAULTS as error:
         raise _broken(name, error, templates) from error
+
+
+def _generate(environment: _Environment, name: str, facts: Mapping[str, Any]) -> str:
+    pieces, size = [], 0
+    for piece in environment.get_template(name).generate(facts=facts):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_RENDERED:
+            raise TemplateBroken(
+                f"{name} writes more than {MAX_RENDERED // 1024 // 1024} MiB", "is there a loop in a loop?"
+            )
     return "".join(pieces)
+
+
+@contextmanager
+def _in_time(file: Path, seconds: float) -> Iterator[None]:
+    """End a template that does not end; on every line of it, for one that writes nothing is not seen otherwise."""
+    end, before = time.monotonic() + seconds, sys.gettrace()
+
+    def look(frame: FrameType, _event: str, _arg: Any) -> Any:
+        if not frame.f_code.co_filename.endswith(".j2"):
+            return None
+        if time.monotonic() > end:
+            raise TemplateBroken(f"{file} does not end within {seconds:g} s", "is there a loop in a loop?")
+        return look
+
+    sys.settrace(look)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def _environment(form: str, templates: Path | None) -> _Environment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sentinel.errors import StateError
 from sentinel.reports.collect import collect
@@ -24,14 +25,19 @@ def write_report(
     target_per_hour: float | None = None,
     next_update: datetime | None = None,
 ) -> list[Path]:
+    """Collect, render, write, remember; the paths. Raises UsageError (unknown kind or incident) or TemplateBroken."""
+    facts = collect(store, kind, now, incident_id=incident_id, target_per_hour=target_per_hour, next_update=next_update)
+    return keep_report(store, kind, now, folder, facts, render(kind, facts, formats, templates))
+
+
+def keep_report(
+    store: Store, kind: str, now: datetime, folder: Path, facts: dict[str, Any], texts: dict[str, str]
+) -> list[Path]:
     """Write `<folder>/<kind>-<UTC stamp>.{md,html,json}` and remember them in the store; the paths.
 
     A report never replaces another one: a second one in the same second gets a number. Raises
-    UsageError (unknown kind or incident), TemplateBroken, or StateError when the folder can't be
-    written; then nothing is remembered.
+    StateError when the folder can't be written; then nothing is remembered.
     """
-    facts = collect(store, kind, now, incident_id=incident_id, target_per_hour=target_per_hour, next_update=next_update)
-    texts = render(kind, facts, formats, templates)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = _write(texts, folder, f"{kind}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")

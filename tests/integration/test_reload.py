@@ -20,6 +20,7 @@ from sentinel.core.model import Check
 from sentinel.core.shard import SHARDS, shard_of
 from sentinel.errors import StateError
 from sentinel.probes import Kind, Options
+from sentinel.reports.render import TemplateBroken
 
 HEAD = """
 listen: 127.0.0.1:0
@@ -207,3 +208,23 @@ def test_every_shard_is_ours_on_one_machine(tmp_path: Path) -> None:
     assert len(shards) > 1400
     assert all(0 <= shard < SHARDS for shard in shards)
     assert shard_of("bus-delivery") == shard_of("bus-delivery")
+
+
+async def test_a_report_that_takes_long_holds_up_no_restart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that never ends is worked on beside the journal: meanwhile the worker dies and is back."""
+    monkeypatch.setattr("sentinel.reports.render.MAX_SECONDS", 5.0)
+    templates = bench.folder / "templates"
+    templates.mkdir()
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (templates / "progress.md.j2").write_text(loop)
+    bench.write('["sleep", "1000"]', f"report_templates: {templates}\n")
+    assert await bench.daemon.reload()
+    report = asyncio.create_task(bench.daemon.write_report("progress"))
+    await asyncio.sleep(0.2)
+    first = bench.pid()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    await bench.until(lambda: bench.pid() not in {None, first})
+    assert not report.done()
+    with pytest.raises(TemplateBroken, match="does not end"):
+        await report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -139,6 +140,9 @@ def test_user_template_overrides_ours(incident_store: SqliteStore, tmp_path: Pat
         ("{{ 9 ** 99999999 }}", 1, "not allowed"),
         ("{{ facts.__class__.__mro__ }}", 1, "unsafe|undefined|no attribute"),
         ("{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}", 0, "writes more than"),
+        ("{% set a = namespace(s='x') %}{% for n in range(99) %}{% set a.s = a.s ~ a.s %}{% endfor %}", 1, "more than"),
+        ("{% set a = namespace(s='x') %}{% for n in range(99) %}{% set a.s = a.s + a.s %}{% endfor %}", 1, "more than"),
+        ("{% set a = namespace(s=[1]) %}{% for n in range(99) %}{% set a.s = a.s + a.s %}{% endfor %}", 1, "more than"),
         ('{% include "other.j2" %}', 1, "other.j2"),
     ],
 )
@@ -154,6 +158,19 @@ def test_broken_template_is_named(
     if line:
         assert f"{tmp_path / 'progress.md.j2'}:{line}:" in caught.value.message
     assert caught.value.guidance
+
+
+def test_a_template_that_goes_on_for_ever_is_ended(
+    incident_store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that writes nothing meanwhile is ended as well, and named; ours are not watched at all."""
+    monkeypatch.setattr("sentinel.reports.render.MAX_SECONDS", 0.2)
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (tmp_path / "progress.md.j2").write_text(loop)
+    facts, before = collect(incident_store, "progress", LATER), sys.gettrace()
+    with pytest.raises(TemplateBroken, match=r"progress\.md\.j2 does not end within 0\.2 s"):
+        render("progress", facts, ("md",), tmp_path)
+    assert sys.gettrace() is before
 
 
 def _long(facts: dict[str, Any], lines: int) -> dict[str, Any]:
