@@ -299,7 +299,7 @@ def show_count(value: float | None) -> str:
     """`1 204`, with thin spaces; an unknown count says so."""
     if value is None:
         return NOT_MEASURED
-    return f"{value:,.0f}".replace(",", "\u202f") if value == int(value) else f"{value:.1f}"
+    return f"{value:,.{0 if value == int(value) else 1}f}".replace(",", "\u202f")
 
 
 def show_ratio(value: float | None) -> str:
