@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -72,10 +72,23 @@ def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, Plan
     return replace(run, state=RUNNING, actor=actor, pid=mine.pid, start_id=mine.start_id), plan
 
 
+def _tell_nobody(_number: int, _record: Record) -> None:
+    return
+
+
 async def perform(
-    store: SqliteStore, run: RunbookRun, plan: Plan, hands: Hands, confirm: Question, repeat: Question
+    store: SqliteStore,
+    run: RunbookRun,
+    plan: Plan,
+    hands: Hands,
+    confirm: Question,
+    repeat: Question,
+    tell: Callable[[int, Record], None] = _tell_nobody,
 ) -> Transcript:
-    """Run or go on with a run, keeping every step; the transcript begins with the run, not with its resumption."""
+    """Run or go on with a run, keeping every step; the transcript begins with the run, not with its resumption.
+
+    `tell(n, record)` hears of every step at once: a change may take minutes.
+    """
     kept = run
     store.save_run(kept)
 
@@ -83,6 +96,7 @@ async def perform(
         nonlocal kept
         kept = replace(kept, steps={**kept.steps, str(number): to_json(record.kept)})
         store.save_run(kept)
+        tell(number, record)
 
     earlier = {int(number): _read_record(document) for number, document in run.steps.items()}
     transcript = await run_plan(plan, hands, Care(confirm, repeat, note, earlier))

@@ -28,7 +28,7 @@ from sentinel.runbook.book import Runbook, Step
 from sentinel.runbook.plan import Plan, make_plan
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
-from sentinel.runbook.transcript import Transcript
+from sentinel.runbook.transcript import BEGUN, Record, Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
 
@@ -165,7 +165,7 @@ class _Room:
         hands = OperatorHands(self.configuration, self.folder, self.store)
         confirm = (lambda _step: True) if self._arguments.yes else _confirm
         repeat = (lambda _step: True) if getattr(self._arguments, "repeat", False) else _confirm_again
-        transcript = asyncio.run(perform(self.store, run, plan, hands, confirm, repeat))
+        transcript = asyncio.run(perform(self.store, run, plan, hands, confirm, repeat, _tell))
         if run.incident:
             append_transcript(self.store, run.incident, transcript, self.configuration.secrets, utcnow())
         where = f"transcript in incident {run.incident}" if run.incident else "no open incident: kept in the run only"
@@ -191,6 +191,12 @@ def _show(arguments: Arguments, transcript: Transcript) -> int:
     else:
         print(transcript.text)
     return 0 if transcript.outcome in {"dry run", "done"} else 2
+
+
+def _tell(number: int, record: Record) -> None:
+    """Beside the transcript, which comes at the end."""
+    if record.changes or record.outcome != BEGUN:
+        print(tables.clean(f"{number + 1}. {record.name}: {record.outcome}"), file=sys.stderr, flush=True)
 
 
 def _parameter(word: str) -> tuple[str, str]:

@@ -149,7 +149,8 @@ def kill_in_the_change(world: World) -> str:
     assert code == 75
     assert "still running" in refused
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    _, told = process.communicate(timeout=30)
+    assert told.splitlines() == ["1. before: done", "2. change: begun"]
     (world.folder / "free").touch()
     (killed,) = world.call("runbook", "runs")[1]
     assert (killed["state"], killed["steps"]) == ("interrupted", 2)
