@@ -14,7 +14,7 @@ import structlog
 from sentinel.coordination import Refused
 from sentinel.core.brake import Recent
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Component, Incident, Status
+from sentinel.core.model import Attempt, Component, Incident, IncidentState, Status
 from sentinel.core.moment import Moment
 from sentinel.core.restart import Decision, Reason, Situation, decide_restart
 from sentinel.engine.automation import Automation
@@ -128,9 +128,16 @@ class Remediator:
             await self._note_process(name, driver)
             log.info("component_adopted", component=name, pid=driver.pid)
         elif row is not None and row.wanted:
-            driver.how_ended = "ended while sentinel was away"
+            driver.how_ended = "does not run" if self._is_known_dead(name) else "ended while sentinel was away"
         elif name not in self.stopped:
             self.start_when_ready(name)
+
+    def _is_known_dead(self, name: str) -> bool:
+        """Whether the sentinel before this one saw that it had ended, and it was not back."""
+        incident = self.pipeline.incidents.get(name)
+        if incident is None or incident.state is not IncidentState.OPEN or incident.status is not Status.DOWN:
+            return False
+        return incident.check == name_of_check(name)
 
     def start_when_ready(self, name: str) -> None:
         """Start it once everything that it needs is healthy: a process that runs is not enough."""

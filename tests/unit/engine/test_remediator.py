@@ -144,6 +144,17 @@ async def test_a_reset_is_of_what_was_seen(house: House) -> None:
     assert await house.requests.reset("worker", "again", describe_budget("", 0)) == "reset"
 
 
+@pytest.mark.parametrize(("seen", "how"), [(True, "does not run"), (False, "ended while sentinel was away")])
+async def test_what_was_dead_before_did_not_end_while_away(house: House, seen: bool, how: str) -> None:
+    """The next sentinel says "while away" only of what the one before it had not seen dead."""
+    await house.kill()
+    if not seen:
+        house.pipeline.incidents.clear()
+    (row,) = [row for row in house.store.processes() if row.component == "worker"]
+    await house.remediator.manage(house.workers[0], house.driver, row)
+    assert house.driver.how_ended == how
+
+
 @pytest.mark.parametrize("how", ["file", "folder", "dangling link", "unreadable"])
 async def test_kill_switch(house: House, how: str) -> None:
     """HALT stops everything, whatever it is; what can't be read counts as halted."""
