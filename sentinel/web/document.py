@@ -88,10 +88,10 @@ def describe_check(view: CheckView, now: datetime) -> Document:
 
 
 def is_stale(view: CheckView, now: datetime) -> bool:
-    """Whether more than two intervals and the last run's length passed since a check last ran."""
+    """Whether more than two intervals, and the last run and one as long as it, passed since a check last began."""
     if view.last_run is None:
         return False
-    return (now - view.last_run).total_seconds() > 2 * view.every + view.duration + 1
+    return (now - view.last_run).total_seconds() > 2 * (view.every + view.duration) + 1
 
 
 def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, str]) -> Document:

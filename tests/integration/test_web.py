@@ -302,8 +302,8 @@ def test_document(tmp_path: Path) -> None:
         Changes(
             checks=[
                 check("fresh"),
-                check("old", last_run=at(88.4), component="api", key=None),
-                check("edge", last_run=at(88.6), component="bus"),
+                check("old", last_run=at(87.9), component="api", key=None),
+                check("edge", last_run=at(88.1), component="bus"),
                 check("never", last_run=None, status="unknown", detail="", component="db"),
             ],
             components=[
@@ -325,7 +325,7 @@ def test_document(tmp_path: Path) -> None:
     }  # fmt: skip
     by_name = {item["name"]: item for item in document["checks"]}
     assert by_name["fresh"]["next_text"] == "in 2.0 s"
-    assert by_name["old"]["next_text"] == "overdue 6.6 s"
+    assert by_name["old"]["next_text"] == "overdue 7.1 s"
     assert by_name["never"]["age_text"] == "never"
     assert {item["name"]: item["status"] for item in document["components"]} == {"api": "stale", "bus": "up"}
     assert [item["id"] for item in document["incidents"]] == ["A", "B", "R"]
