@@ -247,7 +247,8 @@ def describe_standing(incident: Incident, views: Sequence[ComponentView], note: 
     """How its component stands now; what an incident began with may be long over."""
     name, was = incident.component, incident.status.value
     if incident.state is IncidentState.RECOVERING:
-        return f"{name} is healthy again and being observed{note}; it was {was}: {incident.summary}"
+        worst = (incident.worst or incident.status).value
+        return f"{name} is healthy again and being observed{note}; it was {worst}: {incident.summary}"
     now = next((view.detail for view in views if view.name == name and view.status == was), "")
     return f"{name} is {was}{note}: {now or incident.summary}"
 

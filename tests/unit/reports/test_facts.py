@@ -124,7 +124,9 @@ def test_what_is_bad_is_said_as_it_is_now(incident_store: SqliteStore) -> None:
     incident_store.commit(
         Changes(
             incidents=[
-                Incident("I4", "bus", at(1000), IncidentState.RECOVERING, Status.DOWN, "refused", recovered=at(1100)),
+                Incident(
+                    "I4", "bus", at(1000), IncidentState.RECOVERING, Status.DEGRADED, "refused", worst=Status.DOWN
+                ),
                 Incident("I5", "messaging", at(1000), IncidentState.OPEN, Status.DEGRADED, began),
                 Incident("I6", "flows", at(1000), IncidentState.OPEN, Status.DOWN, "3 stuck"),
             ],
