@@ -92,7 +92,12 @@ class ValkeyServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         argv += ["--save", "", "--logfile", "server.log", "--daemonize", "no", *self._arguments]
-        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509
+        self.process = subprocess.Popen(
+            argv,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+            start_new_session=True,  # Ctrl-C goes to every process of the terminal: the servers are stopped last
+        )
 
     def wait_ready(self) -> None:
         """Wait until it answers; "I am loading" is not yet an answer."""
@@ -143,6 +148,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,  # noqa: PLW1509
+                start_new_session=True,
                 user=_unprivileged(),
                 cwd=data,
             )
@@ -164,7 +170,9 @@ class PostgresServer:
             os.chown(data, user, -1)
         argv = [str(self._bin / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
         argv += ["--locale=C", "--no-sync", "--no-instructions"]
-        subprocess.run(argv, check=True, capture_output=True, user=user, cwd=data)
+        with (self.folder / "server.log").open("ab") as log:
+            # Not on a pipe and not in the terminal's session: cut off half-way it would leave shared memory behind.
+            subprocess.run(argv, check=True, stdout=log, stderr=log, user=user, cwd=data, start_new_session=True)
 
 
 def _valkey_binary() -> Path:
