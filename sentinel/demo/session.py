@@ -101,6 +101,7 @@ class Session:
     say: Callable[[str], None]
     view: View
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> dict[str, Any]:
         """The whole run; the document of `--json`. Everything that was started is stopped, whatever happens."""
@@ -115,15 +116,23 @@ class Session:
                 f"--for {seconds:g}s is too short", f"the last messages need time: {MIN_SECONDS:g}s or more"
             )
         folder = _new_folder(self.options.folder)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup, and jobs in the background
+                signal.signal(signum, self._end)
         self.say("starting Valkey and PostgreSQL …")
         with Platform(rate=self.options.rate) as platform:
             self.say(f"platform is up; state, logs and reports: {folder}")
             return asyncio.run(self._watch(platform, folder, scenarios))
 
+    def _end(self, _signum: int, _frame: object) -> None:
+        """On a signal: end in order. Nothing interrupts a start, nor an end: what was begun would be left behind."""
+        if self._loop is None or self._loop.is_closed():
+            self._stop.set()
+        else:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
     async def _watch(self, platform: Platform, folder: Path, scenarios: Sequence[Scenario]) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(signum, self._stop.set)
+        self._loop = asyncio.get_running_loop()
         listen = self.options.listen or f"127.0.0.1:{_port()}"
         values = {**platform.environment(), "DEMO_LISTEN": listen, "DEMO_STATE": str(folder / "state")}
         watcher = self.make_watcher(load(_fill_in(self.options.pack, values, folder / "config")))

@@ -99,3 +99,18 @@ def test_ctrl_c_ends_in_order(place: Path) -> None:
     assert b"Traceback" not in terminal.seen
     assert b"everything is stopped" in terminal.seen
     assert left_behind(place) == []
+
+
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT] * 5, [signal.SIGTERM], [signal.SIGHUP]], ids=["Ctrl-C", "TERM", "HUP"]
+)
+def test_signals_during_start(place: Path, signals: list[signal.Signals]) -> None:
+    """However early and however often: what was begun is stopped and deleted."""
+    terminal = Terminal(place)
+    terminal.read_until(STARTING)
+    for signum in signals:
+        os.kill(terminal.pid, signum)
+        time.sleep(0.15)
+    assert terminal.end() == 0
+    assert b"Traceback" not in terminal.seen
+    assert left_behind(place) == []
