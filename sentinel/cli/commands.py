@@ -89,6 +89,8 @@ def demo(arguments: Arguments) -> int:
 
 def _show_live(page: tables.LivePage, watcher: Watcher, head: Sequence[str]) -> None:
     if page.enabled:
+        if not sys.stdout.isatty():
+            signal.raise_signal(signal.SIGHUP)  # the terminal is gone, and make, who leads its session, told nobody
         store = watcher.store
         page.update(store.components(), store.checks(), store.incidents(limit=5), head)
 

@@ -114,3 +114,12 @@ def test_signals_during_start(place: Path, signals: list[signal.Signals]) -> Non
     assert terminal.end() == 0
     assert b"Traceback" not in terminal.seen
     assert left_behind(place) == []
+
+
+def test_terminal_that_goes_away_unannounced(place: Path) -> None:
+    """Make leads the session of `ssh -t host make run`: it gets the hang-up, and tells nobody."""
+    terminal = Terminal(place, leader="trap : HUP")
+    terminal.read_until(PAGE)
+    os.close(terminal.master)
+    terminal.end()
+    assert left_behind(place) == []
