@@ -2,7 +2,7 @@
 
 Settings come from the environment: DEMO_FOLDER (ledgers and control files), DEMO_REDIS_URL,
 DEMO_DATABASE_URL (complete, role worker), DEMO_APP_DATABASE_URL (complete, role app_user), DEMO_API_PORT,
-DEMO_TENANT_A, DEMO_TENANT_B (uuids), DEMO_TOKEN_A, DEMO_TOKEN_B (bearer tokens), DEMO_DIE_WITH_PARENT=1.
+DEMO_TENANT_A, DEMO_TENANT_B (uuids), DEMO_TOKEN_A, DEMO_TOKEN_B (bearer tokens), DEMO_DIE_WITH_PARENT (a pid or 0).
 A control file `DEMO_FOLDER/control/<name>` holds JSON and switches a fault on; see chaos.py.
 """
 
@@ -118,8 +118,10 @@ class Frame:
     """Settings and tools of one process, named `name`."""
 
     def __init__(self, name: str) -> None:
-        if os.environ.get("DEMO_DIE_WITH_PARENT") == "1":
+        if parent := int(os.environ.get("DEMO_DIE_WITH_PARENT", "0")):
             die_with_parent(signal.SIGKILL)  # a stopped process would never act on SIGTERM
+            if os.getppid() != parent:
+                raise SystemExit("the demo ended before this process had begun")
         self.name = name
         self.folder = Path(os.environ["DEMO_FOLDER"])
         self.tenants = {os.environ["DEMO_TENANT_A"]: "A", os.environ["DEMO_TENANT_B"]: "B"}

@@ -12,20 +12,23 @@ them, in the order of `commands()`, with `environment()`:
     DEMO_API_PORT, DEMO_API_URL   the HTTP API
     DEMO_TENANT_A, DEMO_TENANT_B  tenant uuids;  DEMO_TOKEN_A, DEMO_TOKEN_B  their bearer tokens
     DEMO_RATE                     tasks a second
-    DEMO_DIE_WITH_PARENT          1: a component ends with the thread that started it
+    DEMO_DIE_WITH_PARENT          the pid of this process: a component ends with the thread that started it; or 0
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import shutil
 import sys
 import tempfile
 import uuid
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import psycopg
 
@@ -42,6 +45,7 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "api": ("bus", "database"),
     "load": ("api",),
 }
+_PLACE = "sentinel-demo-"
 
 
 class Platform:
@@ -73,8 +77,10 @@ class Platform:
 
     def prepare(self) -> None:
         """Start both servers, load the schema, make each agent's stream and group (from id 0)."""
-        self._place = Path(tempfile.mkdtemp(prefix="sentinel-demo-", dir=self._given))
+        self._place = Path(tempfile.mkdtemp(prefix=_PLACE, dir=self._given))
         self._place.chmod(0o755)
+        self._lock = _hold(self._place)
+        _sweep(self._place.parent)
         for name in ("ledgers", "control"):
             (self.folder / name).mkdir(parents=True)
         self.valkey = ValkeyServer(self._place / "valkey", "--appendonly", "yes", "--maxmemory-policy", "noeviction")
@@ -112,7 +118,7 @@ class Platform:
             "DEMO_TOKEN_A": self._tokens["A"],
             "DEMO_TOKEN_B": self._tokens["B"],
             "DEMO_RATE": f"{self._rate:g}",
-            "DEMO_DIE_WITH_PARENT": "1" if self._die else "0",
+            "DEMO_DIE_WITH_PARENT": str(os.getpid() if self._die else 0),
         }
 
     def commands(self) -> dict[str, list[str]]:
@@ -135,11 +141,33 @@ class Platform:
                 server.stop()
         if hasattr(self, "_place"):
             shutil.rmtree(self._place, ignore_errors=True)
+        if hasattr(self, "_lock"):
+            self._lock.close()
 
     def _make_groups(self) -> None:
         with connect_redis(self.valkey.url, "prepare") as client:
             for agent in AGENTS:
                 client.xgroup_create(stream_of(agent), group_of(agent), id="0", mkstream=True)
+
+
+def _hold(place: Path) -> TextIO:
+    """The open lock of a run's folder; the kernel lets go of it however the run ends."""
+    draft = place / "lock.new"
+    held = draft.open("w")
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    draft.rename(place / "lock")
+    return held
+
+
+def _sweep(parent: Path) -> None:
+    """Delete the folders of runs that were killed: nobody holds their lock, which goes last."""
+    for lock in parent.glob(f"{_PLACE}*/lock"):
+        with suppress(OSError), lock.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for part in lock.parent.iterdir():
+                if part.is_dir():
+                    shutil.rmtree(part)
+            shutil.rmtree(lock.parent)
 
 
 def load_schema(server: PostgresServer, database: str, tenants: dict[str, str]) -> None:

@@ -123,3 +123,16 @@ def test_terminal_that_goes_away_unannounced(place: Path) -> None:
     os.close(terminal.master)
     terminal.end()
     assert left_behind(place) == []
+
+
+def test_next_run_tidies_up_after_one_that_was_killed(place: Path) -> None:
+    """SIGKILL can't be answered: the processes end by themselves, the folder goes with the next run."""
+    killed = Terminal(place)
+    killed.read_until(PAGE)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.end() == -signal.SIGKILL
+    running = Terminal(place)
+    running.read_until(PAGE)
+    running.press_ctrl_c()
+    assert running.end() == 0
+    assert left_behind(place) == []
