@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sentinel.core.model import Attempt, Incident
+from sentinel.core.model import Attempt, Incident, Status
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
 
@@ -49,8 +49,11 @@ def _table(*columns: str, title: str = "") -> Table:
     return table
 
 
-def components_table(components: Sequence[ComponentView], checks: Sequence[CheckView]) -> Table:
+def components_table(
+    components: Sequence[ComponentView], checks: Sequence[CheckView], *, one_line: bool = False
+) -> Table:
     """Component, status, last check, key figure, restarts, and why nothing is being done."""
+    overflow: OverflowMethod = "ellipsis" if one_line else "fold"
     table = _table("component", "status", "last check", "key figure", "restarts", "detail")
     for component in components:
         mine = [check for check in checks if check.component == component.name]
@@ -61,9 +64,9 @@ def components_table(components: Sequence[ComponentView], checks: Sequence[Check
             Text(clean(component.name)),
             status_text(component.status),
             age(last),
-            Text(clean(" · ".join(figures[:2]) or "–")),
+            Text(clean(" · ".join(figures[:2]) or "–"), no_wrap=one_line, overflow=overflow),
             str(component.restarts) if component.driver else "–",
-            Text(clean(detail)[:160], style="dim"),
+            Text(clean(detail)[:160], style="dim", no_wrap=one_line, overflow=overflow),
         )
     return table
 
@@ -87,20 +90,22 @@ def incidents_table(incidents: Sequence[Incident], title: str = "", runbooks: Ma
     table = _table("incident", "component", "state", "opened", "lasted", *names, "summary", title=title)
     now = datetime.now(UTC)
     for incident in incidents:
-        state = f"{incident.state}{', exhausted' if incident.exhausted else ''}"
-        if incident.blocked_by:
-            state += f", blocked by {incident.blocked_by}"
         ended = incident.recovered or incident.closed or now
         table.add_row(
             Text(clean(incident.id)),
             Text(clean(incident.component)),
-            Text(clean(state)),
+            Text(clean(_state(incident))),
             f"{incident.opened:%H:%M:%S}Z",
             format_duration((ended - incident.opened).total_seconds()),
             *([] if runbooks is None else [Text(clean(runbooks.get(incident.id) or "–"))]),
             Text(clean(incident.summary)),
         )
     return table
+
+
+def _state(incident: Incident) -> str:
+    exhausted = ", exhausted" if incident.exhausted else ""
+    return f"{incident.state}{exhausted}" + (f", blocked by {incident.blocked_by}" if incident.blocked_by else "")
 
 
 def incident_page(incident: Incident, timeline: Sequence[TimelineEntry], attempts: Sequence[Attempt]) -> RenderableType:
@@ -126,13 +131,28 @@ def live_page(
     checks: Sequence[CheckView],
     incidents: Sequence[Incident],
     head: Sequence[str],
+    lines: int,
 ) -> RenderableType:
-    """The live view of the demo: addresses, components, open incidents."""
-    parts: list[RenderableType] = [Text(clean(line)) for line in head]
-    parts += [Text(), components_table(components, checks)]
-    if incidents:
-        parts += [Text(), incidents_table(incidents, "incidents")]
+    """The live view of the demo in so many lines: addresses, components (the worst where not all fit), incidents."""
+    room = lines - len(head) - 4  # the frame, a blank line, the table's head
+    shown = components
+    parts: list[RenderableType] = [*(Text(clean(line), no_wrap=True, overflow="ellipsis") for line in head), Text()]
+    if room < len(components):
+        shown = sorted(components, key=lambda each: -Status(each.status).rank)[: max(room - 1, 1)]
+    parts.append(components_table(shown, checks, one_line=True))
+    if hidden := len(components) - len(shown):
+        parts.append(Text(f"… and {hidden} more, no worse: the terminal is too small", style="dim"))
+    parts += _incident_lines(incidents, room - len(shown))
     return Panel(Group(*parts), title="sentinel demo", title_align="left", border_style="dim")
+
+
+def _incident_lines(incidents: Sequence[Incident], room: int) -> list[Text]:
+    """A line for each, newest first, below a title; as many as fit."""
+    lines = [Text(), Text("incidents", style="bold")]
+    for incident in incidents:
+        text = f"{incident.opened:%H:%M:%S}Z  {incident.component}  {_state(incident)}  {incident.summary}"
+        lines.append(Text(clean(text), no_wrap=True, overflow="ellipsis"))
+    return lines[: max(room, 0)] if incidents and room > len(lines) - len(incidents) else []
 
 
 class LivePage:
@@ -169,7 +189,8 @@ class LivePage:
         """Draw anew."""
         if not self._live.is_started:
             self._live.start()
-        self._live.update(live_page(components, checks, incidents, head), refresh=True)
+        lines = self._live.console.height
+        self._live.update(live_page(components, checks, incidents, head, lines), refresh=True)
 
 
 def mapping_table(rows: Iterable[Mapping[str, Any]], *columns: str, title: str = "") -> Table:
