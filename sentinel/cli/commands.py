@@ -99,7 +99,7 @@ def _show_end(document: dict[str, Any]) -> None:
     tables.show(
         Text(f"\nwatched for {document['duration_seconds']} s; everything is stopped"),
         tables.mapping_table(
-            document["restarts"], "component", "attempt", "outcome", "recovered_in_seconds", title="restarts"
+            document["restarts"], "component", "attempt", "outcome", "verdict", "recovered_in_seconds", title="restarts"
         ),
         Text("reports"),
         *(Text(f"  {path}") for path in document["reports"]),

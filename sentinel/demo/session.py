@@ -39,6 +39,7 @@ SETTLE = DEADLINE + BLUR + 1.0
 """Seconds at the end of a timed run without load, in which the last cohorts are settled."""
 STARTED_WITHIN = 30.0
 MIN_SECONDS = 20.0
+MOST_RATE = 1000.0
 KEPT_RUNS = 5
 PORT = 9130
 
@@ -115,6 +116,8 @@ class Session:
             raise UsageError(
                 f"--for {seconds:g}s is too short", f"the last messages need time: {MIN_SECONDS:g}s or more"
             )
+        if not 0 < self.options.rate <= MOST_RATE:
+            raise UsageError(f"--rate {self.options.rate:g} is not possible", f"tasks a second: up to {MOST_RATE:g}")
         folder = _new_folder(self.options.folder)
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup, and jobs in the background
@@ -139,6 +142,7 @@ class Session:
         began = time.monotonic()
         try:
             await watcher.start()
+            self.say(f"watching: {watcher.url}/ and {watcher.url}/metrics")
             await self._live(platform, watcher, began, scenarios)
             document = await self._conclude(platform, watcher, began)
             if self.options.nemesis is not None:

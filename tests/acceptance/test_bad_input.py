@@ -294,3 +294,13 @@ def test_demo_folder_that_can_not_be_written() -> None:
     assert ended.returncode == 78
     assert "the folder /proc/nowhere can't be written" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf"])
+def test_demo_rate_that_is_none(rate: str) -> None:
+    """One line and exit code 64, before any server is started."""
+    argv = [sys.executable, "-m", "sentinel", "demo", "--for", "30s", "--rate", rate]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 64
+    assert "is not possible" in ended.stderr
+    assert "starting" not in ended.stderr

@@ -30,6 +30,7 @@ def test_document_has_every_section(demo_runs: dict[str, DemoRun], name: str) ->
     """Each run ends with exit code 0 and one document of the promised shape."""
     run = demo_runs[name]
     assert run.code == 0, run.stderr
+    assert "/metrics" in run.stderr
     document = run.document
     for section, keys in KEYS.items():
         assert set(document[section]) == keys
