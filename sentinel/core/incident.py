@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sentinel.core.model import Incident, IncidentState, RestartPolicy, Status, worst
 
 BAD = (Status.DEGRADED, Status.DOWN)
+_SAME_FAULT = timedelta(seconds=30)
+"""A dependency that is found down so soon after is the cause: its check only came later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,19 @@ def _continue(
         blocked_by=blocked_by,
         announced=incident.announced or not (blocked_by or settling),
         unblocked=unblocked,
+        root_cause=_root_cause(incident, blocked_by, now),
         recovered=None,
         last_unhealthy=now,
         worst=worst((incident.worst or incident.status, status)),
-        root_cause=incident.root_cause or blocked_by,
     )
     return changed, events
+
+
+def _root_cause(incident: Incident, blocked_by: str, now: datetime) -> str:
+    if incident.state is IncidentState.RECOVERING:
+        return blocked_by
+    found_together = now - incident.opened <= _SAME_FAULT
+    return incident.root_cause or (blocked_by if found_together else "")
 
 
 def _heal(

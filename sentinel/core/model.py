@@ -243,6 +243,10 @@ class Incident:
     summary: str
     check: str = ""
     blocked_by: str = ""
+    root_cause: str = ""
+    """The dependency that was found down with it, also when that is over; "" when it is a cause itself."""
+    runbook: str = ""
+    """The one for what was found; what the check says later, when it passes again, is another matter."""
     exhausted: bool = False
     escalated: bool = False
     announced: bool = False
@@ -254,8 +258,6 @@ class Incident:
     last_unhealthy: datetime | None = None
     worst: Status | None = None
     """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote it."""
-    root_cause: str = ""
-    """The first component that blocked it: known after its recovery too, when `blocked_by` is empty again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,9 @@ class Pipeline:
         )
         if after is None:
             return
+        if known is None or (known.check, known.summary) != (after.check, after.summary):
+            watched = self._watched.get(after.check)
+            after = replace(after, runbook=self.runbook_of(watched.check, after.summary) if watched else "")
         told = known is not None and known.announced
         if after.announced and not told and self.holds_announcement(component.group, after.opened):
             after = replace(after, announced=False)
@@ -260,9 +263,8 @@ class Pipeline:
     def _order_diagnosis(self, incident: Incident, changes: Changes) -> None:
         """Have somebody look, in the transaction that opens the incident: the key makes it once for each."""
         watched = self._watched.get(incident.check)
-        runbook = self.runbook_of(watched.check, incident.summary) if watched is not None else ""
-        if watched is not None and runbook and self.diagnoses(watched.check, runbook):
-            payload = {"incident": incident.id, "runbook": runbook, "at": self.utcnow().isoformat()}
+        if watched is not None and incident.runbook and self.diagnoses(watched.check, incident.runbook):
+            payload = {"incident": incident.id, "runbook": incident.runbook, "at": self.utcnow().isoformat()}
             changes.orders.append(Order("diagnose", f"{incident.id}/diagnose", incident.component, payload))
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:

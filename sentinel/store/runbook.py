@@ -66,10 +66,11 @@ def held_back(store: _Views) -> list[dict[str, str]]:
 
 
 def runbook_of(store: _Views, incident: Incident) -> str:
-    """The runbook to open for an incident: that of its state, else that of the check that found it, or ""."""
+    """The runbook to open for an incident: that of its state, else that of what was found, or ""."""
     conditions = json.loads(store.meta(CONDITIONS_KEY) or "{}")
     if incident.exhausted and conditions.get("exhausted"):
         return str(conditions["exhausted"])
     if incident.blocked_by and conditions.get("blocked"):
         return str(conditions["blocked"])
-    return next((str(check.runbook) for check in store.checks() if check.name == incident.check), "")
+    found = (str(check.runbook) for check in store.checks() if check.name == incident.check)
+    return incident.runbook or next(found, "")

@@ -110,7 +110,7 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "age_text": format_duration(age),
         "summary": incident.summary,
         "check": incident.check,
-        "root_cause": incident.blocked_by or incident.component,
+        "root_cause": incident.blocked_by or incident.root_cause or incident.component,
         "blocked_by": incident.blocked_by,
         "exhausted": incident.exhausted,
         "escalated": incident.escalated,

@@ -151,6 +151,16 @@ def test_closing_ends_exhaustion():
     assert not turn(recovering, UP, 700)[0].exhausted
 
 
+def test_the_root_cause_outlives_the_block():
+    """What was found down with it stays its cause when both are healthy again; a relapse is a new story."""
+    incident = turn(opened(), DOWN, 2, blocked_by="database")[0]
+    incident = turn(incident, UP, 8)[0]
+    assert (incident.blocked_by, incident.root_cause) == ("", "database")
+    assert turn(incident, DOWN, 20)[0].root_cause == ""
+    later = turn(opened(), DOWN, 300, blocked_by="database")[0]
+    assert (later.blocked_by, later.root_cause) == ("database", "")
+
+
 def test_blocked_and_unblocked_are_said():
     """The root cause stands in the incident as long as it blocks."""
     incident, events = turn(None, DOWN, blocked_by="bus")

@@ -331,3 +331,13 @@ async def test_the_runbook_is_for_what_was_bad(world):
     await world.see("bus", UP, "fine")
     (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
     assert (view.status, view.soft, view.runbook) == ("down", "up", "for unreachable")
+
+
+async def test_an_incident_keeps_the_runbook_of_what_was_found(world):
+    """While it recovers, too: by then the check has nothing bad to say."""
+    world.make(policy=HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0))
+    world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
+    await world.see("bus", DOWN, "unreachable")
+    await world.see("bus", UP, "fine")
+    (incident,) = world.store.incidents()
+    assert (incident.state, incident.runbook) == (IncidentState.RECOVERING, "for unreachable")

@@ -161,6 +161,8 @@ FINDINGS = [
     ("postgres", "blind: role sentinel may not see other sessions", "sentinel-blind"),
     ("task_assignment", "unreachable: connection refused", "database-unreachable"),
     ("task_assignment", "12 tasks wait", "assigner-hung"),
+    ("tenant_isolation", "unreachable: connection refused", "database-unreachable"),
+    ("tenant_isolation", "LEAK public.tasks: 174 rows visible without any tenant set", "tenant-leak"),
     ("http", "status 401, expected 200: credentials refused", "sentinel-blind"),
     ("http", "status 500, expected 200", "api-failing"),
     ("supervision", "process was ended by SIGKILL", "process-down"),
