@@ -290,7 +290,9 @@ def status(arguments: Arguments) -> int:
     stale = stale or bool(stopped)
     why = "was stopped" if stopped else "is NOT RUNNING or hangs"
     warning = [Text(f"sentinel {why}: all below is old", style="bold red")] if stale else []
-    held = [Text(tables.clean(line), style="bold yellow") for line in _held(store, folder)]
+    blind = document["blind"]
+    lines = [f"{blind['text']} at {blind['began'][11:19]}Z ({blind['reason']})"] if blind else []
+    held = [Text(tables.clean(line), style="bold yellow") for line in (*lines, *_held(store, folder))]
     open_ones = store.incidents(open_only=True)
     runbooks = {incident.id: runbook_of(store, incident) for incident in open_ones}
     tables.show(

@@ -97,8 +97,14 @@ class _Loader:
             document = read_document(file, self._environment)
             self._documents.append(document)
             self._take(document)
-        if not self._raw_checks and not self._problems and not any(d.problems for d in self._documents):
+        if self._watches_nothing() and not self._problems and not any(d.problems for d in self._documents):
             self._problem(str(self._path), "has no checks", "add a file with a list of checks (`sentinel kinds`)")
+
+    def _watches_nothing(self) -> bool:
+        """Neither a check nor a component with a driver, which has one by itself."""
+        components = self._settings.get("components")
+        each = components.values() if isinstance(components, dict) else ()
+        return not self._raw_checks and not any(isinstance(item, dict) and item.get("driver") for item in each)
 
     def _files(self) -> list[Path]:
         if self._path.is_file():

@@ -433,6 +433,8 @@ class Remediator:
                 self._refused[name] = (outcome.detail.removeprefix(REFUSED), self.monotonic())
             if name in self.drivers:
                 await self._note_process(name, self.drivers[name])
+            if outcome.futile:
+                await self._exhaust(incident, outcome.detail)
         finally:
             self._busy.pop(name, None)
 

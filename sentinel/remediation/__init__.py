@@ -35,6 +35,7 @@ class Outcome:
     """What became of an action: `done`, or not, with the reason; `start_id` of what runs after it.
 
     `known` is False when the reply was lost: whether it happened can't be told, and it must not be done again.
+    `futile`: another attempt would end the same way, a person has to act.
     """
 
     done: bool
@@ -42,6 +43,7 @@ class Outcome:
     start_id: str = ""
     known: bool = True
     guidance: str = ""
+    futile: bool = False
 
     @property
     def word(self) -> str:

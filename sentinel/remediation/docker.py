@@ -86,7 +86,8 @@ class DockerManager:
             return await self._reload(name, found)
         if action != START and not await self._stop(name):
             seconds = self._policy.stop_timeout
-            return Outcome(False, f"did not end within {seconds:g} s of its stop signal and is not marked kill_safe")
+            why = f"did not end within {seconds:g} s of its stop signal and is not marked kill_safe"
+            return Outcome(False, why, futile=True)
         if action == STOP:
             return Outcome(True, "stopped")
         await self._engine.start(name, self._options.deadline)

@@ -109,8 +109,9 @@ class ProcessDriver:
         process.signal(signal.SIGCONT)  # a stopped process takes TERM only when it goes on
         if not await process.wait(self._component.restart.stop_timeout) and not await self._kill(process):
             self._expected = False
-            seconds = self._component.restart.stop_timeout
-            return Outcome(False, f"did not end within {seconds:g} s of SIGTERM and is not marked kill_safe")
+            policy = self._component.restart
+            why = "survived SIGKILL: it waits in the kernel" if policy.kill_safe else "is not marked kill_safe"
+            return Outcome(False, f"did not end within {policy.stop_timeout:g} s of SIGTERM and {why}", futile=True)
         process.signal_group(signal.SIGTERM)
         self._forget()
         return Outcome(True, f"stopped: {process.describe_exit()}")

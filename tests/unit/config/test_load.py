@@ -86,6 +86,13 @@ def test_a_valid_folder_loads(folder):
     assert [(report.kind, report.timezone) for report in configuration.reports] == [("progress", "Europe/Berlin")]
 
 
+def test_a_component_with_a_driver_needs_no_check(tmp_path):
+    """To keep something running is a task of its own: its supervision is a check."""
+    file = tmp_path / "sentinel.yaml"
+    file.write_text("components: {worker: {driver: process, command: [sleep, '9']}}\n")
+    assert load(file, {}).checks == ()
+
+
 def test_components_come_in_dependency_order(folder):
     """A component never comes before what it depends on."""
     names = [component.name for component in load(folder, ENVIRONMENT).components]

@@ -109,6 +109,25 @@ async def test_budget_ends_in_exhausted_once(house: House) -> None:
     assert len(escalations) == 1
 
 
+async def test_one_that_does_not_stop_is_escalated_at_once(house: House) -> None:
+    """TERM → wait → escalate: it would ignore a second TERM, too, and only a person may kill it."""
+
+    async def ignore(_key: str = "") -> Outcome:
+        return Outcome(False, "did not end within 5 s of SIGTERM and is not marked kill_safe", futile=True)
+
+    house.driver.restart = ignore
+    await house.see("worker.process", Status.DOWN)
+    for _ in range(5):
+        await settle(house)
+        await house.consider()
+        house.clock.now += 60
+        await house.see("worker.process", Status.DOWN)
+    assert [attempt.outcome for attempt in house.store.attempts()] == ["failed"]
+    assert house.pipeline.incidents["worker"].exhausted
+    (escalation,) = [order for order in house.store.take_orders() if order.key.endswith("/exhausted")]
+    assert "not marked kill_safe" in escalation.payload["text"]
+
+
 async def test_reset_gives_a_full_budget(house: House) -> None:
     """After a reset the old incident is closed and a new one begins with attempt 1."""
     await test_budget_ends_in_exhausted_once(house)
