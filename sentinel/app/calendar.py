@@ -20,6 +20,7 @@ from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
 from sentinel.reports.collect import collect
+from sentinel.reports.progress import BASELINE, make_baseline
 from sentinel.reports.render import FORMATS, render
 from sentinel.reports.write import keep_report
 from sentinel.store import Changes
@@ -31,6 +32,8 @@ REPORTS = "reports"
 ROLLUP_EVERY = 60
 BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first minute."""
+BASELINE_TRIES = 60
+"""Seconds in which a check may tell what agents have completed so far."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 """APScheduler's own defaults would drop runs silently in a stall."""
 
@@ -73,6 +76,12 @@ class Calendar:
         """The figures at the start."""
         await asyncio.sleep(BASELINE_AFTER)
         await self.roll_up()
+        for _ in range(BASELINE_TRIES):
+            if self.store.meta(BASELINE):
+                return
+            baseline = make_baseline(self.store, self.utcnow())
+            await self.recorder.record(Changes(meta={BASELINE: baseline} if baseline else {}))
+            await asyncio.sleep(1.0)
 
     async def roll_up(self) -> None:
         """Every figure as it is now, for reports."""

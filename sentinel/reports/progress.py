@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,8 +13,9 @@ from sentinel.reports.facts import NOT_MEASURED, AgentFact, ComponentFact, Figur
 from sentinel.reports.measure import read_interval, read_number, read_section
 from sentinel.reports.recovery import describe_obstacle, describe_standing, read_status, watch_began
 from sentinel.store import CheckView, ComponentView, Reader
-from sentinel.store.document import read_instant
+from sentinel.store.document import read_instant, write
 
+BASELINE = "progress_baseline"
 MIN_SECONDS = 1.0
 """A rate over less than this says nothing."""
 _ASSIGNMENT = (
@@ -71,11 +73,17 @@ class _Before:
         self.assigned = _numbers(totals.get("assigned"))
 
 
-def _first_totals(store: Reader, totals: Mapping[str, Mapping[str, float]]) -> _Before:
-    """Before the first report: tasks are counted since the watch began, so they began at zero.
+def make_baseline(store: Reader, now: datetime) -> str:
+    """What agents had completed when the watch began, for the first report; "" until a check has told it."""
+    totals = _totals(store.checks())
+    return write({"generated": now, "totals": totals}) if totals["completed"] else ""
 
-    What agents had completed before nobody knows.
-    """
+
+def _first_totals(store: Reader, totals: Mapping[str, Mapping[str, float]]) -> _Before:
+    """Before the first report: the baseline. Without one, tasks are counted since the watch began, from zero."""
+    if baseline := store.meta(BASELINE):
+        kept = json.loads(baseline)
+        return _Before(_instant(kept["generated"]), kept["totals"])
     return _Before(watch_began(store), {"assigned": dict.fromkeys(totals["assigned"], 0)})
 
 

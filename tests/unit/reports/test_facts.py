@@ -14,7 +14,7 @@ from sentinel.probes.bus_pending import KIND
 from sentinel.reports.collect import collect
 from sentinel.reports.facts import Figure, Period, RecoveryFacts
 from sentinel.reports.measure import Counter, gain_of, read_interval
-from sentinel.reports.progress import progress_facts
+from sentinel.reports.progress import BASELINE, make_baseline, progress_facts
 from sentinel.reports.recovery import MAX_MOMENTS, recovery_facts
 from sentinel.reports.render import render
 from sentinel.store import Changes, CheckView, ComponentView, Sample
@@ -203,6 +203,23 @@ def test_progress_from_the_last_report(incident_store: SqliteStore) -> None:
     assert shares["assigned within 100 ms"] == (0.99, 0.99)
     assert shares["assignment p99"] == (0.095, 0.095)
     assert shares["delivery ratio"] == (0.98, 0.984)
+
+
+def test_first_progress_report_counts_from_the_baseline(incident_store: SqliteStore) -> None:
+    """What agents had completed when the watch began is where the first report begins."""
+    incident_store.commit(Changes(meta={BASELINE: make_baseline(incident_store, at(0))}))
+    agents = {"agent-1": {"tasks_completed": 150}, "agent-3": {"tasks_completed": 9}}
+    incident_store.commit(Changes(checks=[check("registry", "registry", "bus", evidence={"agents": agents})]))
+    facts = progress_facts(incident_store, at(3600), target_per_hour=None)
+    assert facts.since == at(0)
+    seen = [(agent.name, agent.tasks_from, agent.tasks_to, agent.done) for agent in facts.agents]
+    assert seen == [("agent-1", 120, 150, 30), ("agent-3", None, 9, None)]
+    assert facts.throughput.basis.startswith("30 tasks completed in 3600 s; 1 of 2 counts")
+
+
+def test_no_baseline_before_a_check_told_one(store: SqliteStore) -> None:
+    """Nothing is compared with figures that were not there."""
+    assert make_baseline(store, T0) == ""
 
 
 def test_first_progress_report_counts_since_the_watch_began(incident_store: SqliteStore) -> None:
