@@ -119,9 +119,10 @@ class Session:
         if not 0 < self.options.rate <= MOST_RATE:
             raise UsageError(f"--rate {self.options.rate:g} is not possible", f"tasks a second: up to {MOST_RATE:g}")
         folder = _new_folder(self.options.folder)
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup, and jobs in the background
-                signal.signal(signum, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGTERM, self._end)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            signal.signal(signal.SIGHUP, self._end)
         self.say("starting Valkey and PostgreSQL …")
         with Platform(rate=self.options.rate) as platform:
             self.say(f"platform is up; state, logs and reports: {folder}")
