@@ -221,8 +221,7 @@ class Pipeline:
             watched = self._watched.get(after.check)
             after = replace(after, runbook=self.runbook_of(watched.check, after.summary) if watched else "")
         told = known is not None and known.announced
-        held = self.holds_announcement(component.group, after.opened) or self._failing_dependency(name, depends_on)
-        if after.announced and not told and held:
+        if after.announced and not told and self.holds_announcement(component.group, after.opened):
             after = replace(after, announced=False)
         if after != known:
             self._keep_incident(after, changes)
@@ -232,11 +231,6 @@ class Pipeline:
             text = f"{name} is {after.status}: {after.summary}"
             self._tell(after, Event("opened", text), changes)
             self._order_diagnosis(after, changes)
-
-    def _failing_dependency(self, name: str, depends_on: Mapping[str, tuple[str, ...]]) -> str:
-        """One that fails now and is not hard down yet: a few runs will tell whose page this is."""
-        seen = {each: worst([w.finding.status for w in self._mine(each) if w.finding]) for each in self.components}
-        return find_root_cause(name, depends_on, seen)
 
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         if incident is None or incident.recovered is None:

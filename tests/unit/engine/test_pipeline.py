@@ -341,27 +341,3 @@ async def test_an_incident_keeps_the_runbook_of_what_was_found(world):
     await world.see("bus", UP, "fine")
     (incident,) = world.store.incidents()
     assert (incident.state, incident.runbook) == (IncidentState.RECOVERING, "for unreachable")
-
-
-async def test_a_dependency_that_begins_to_fail_holds_the_page_of_its_dependents(world):
-    """One outage is one page, also when the check of what broke needs longer to be sure than that of a dependent."""
-    world.make(policy=HealthPolicy(failures=3, of=5, recoveries=1, recovery_time=0.0))
-    for _ in range(3):
-        await world.see("bus", DOWN)
-        await world.see("orchestrator", DOWN)
-    await world.see("bus", DOWN)
-    assert [order.subject for order in world.store.take_orders()] == ["bus"]
-    assert world.pipeline.incidents["orchestrator"].blocked_by == "bus"
-
-
-async def test_a_dependency_that_fails_once_holds_a_page_for_a_moment_only(world):
-    """Its next pass lets the page go: nothing is kept from people by a lost sample."""
-    world.make(policy=AT_ONCE)
-    world.pipeline.remove_check("bus-check")
-    world.pipeline.add_check(world.check("bus", HealthPolicy(failures=3, of=5)), kind(), None)
-    await world.see("bus", DOWN)
-    await world.see("orchestrator", DOWN)
-    assert not world.pipeline.incidents["orchestrator"].announced
-    await world.see("bus", UP)
-    await world.see("orchestrator", DOWN)
-    assert [order.subject for order in world.store.take_orders()] == ["orchestrator"]
