@@ -41,7 +41,7 @@ def step(
             return None, []
         return _open(component, status, cause, blocked_by, now)
     if status in BAD:
-        return _continue(incident, status, cause, blocked_by, policy, now)
+        return _continue(incident, status, cause, blocked_by, now)
     if status is Status.UP:
         return _heal(incident, policy, now, blind_seconds)
     return incident, []
@@ -88,12 +88,7 @@ def _open(
 
 
 def _continue(
-    incident: Incident,
-    status: Status,
-    cause: tuple[str, str],
-    blocked_by: str,
-    policy: RestartPolicy,
-    now: datetime,
+    incident: Incident, status: Status, cause: tuple[str, str], blocked_by: str, now: datetime
 ) -> tuple[Incident, list[Event]]:
     check, detail = cause
     events = []
@@ -105,8 +100,6 @@ def _continue(
         text = f"blocked by {blocked_by}" if blocked_by else f"no longer blocked by {incident.blocked_by}"
         events.append(Event("blocked" if blocked_by else "unblocked", text))
     worse = status.rank > incident.status.rank
-    unblocked = now if incident.blocked_by and not blocked_by else incident.unblocked
-    settling = unblocked is not None and (now - unblocked).total_seconds() < policy.startup_grace
     changed = replace(
         incident,
         state=IncidentState.OPEN,
@@ -114,9 +107,8 @@ def _continue(
         check=check if worse else incident.check,
         summary=detail if worse else incident.summary,
         blocked_by=blocked_by,
-        announced=incident.announced or not (blocked_by or settling),
-        unblocked=unblocked,
         root_cause=_root_cause(incident, blocked_by, now),
+        announced=incident.announced or not blocked_by,
         recovered=None,
         last_unhealthy=now,
         worst=worst((incident.worst or incident.status, status)),

@@ -251,8 +251,6 @@ class Incident:
     escalated: bool = False
     announced: bool = False
     """Whether people were told of it; an incident that is blocked by another one is not announced."""
-    unblocked: datetime | None = None
-    """When nothing blocked it any more: for its start-up grace it may still recover by itself."""
     recovered: datetime | None = None
     closed: datetime | None = None
     last_unhealthy: datetime | None = None

@@ -113,18 +113,6 @@ def test_the_worst_status_is_remembered():
     assert turn(replace(opened(DEGRADED), worst=None), DEGRADED, 5)[0].worst is DEGRADED
 
 
-def test_nobody_is_told_of_what_may_still_recover_by_itself():
-    """When its dependency is back, a component has its start-up grace; only who is bad after that has a page."""
-    blocked = opened(blocked_by="bus")
-    free, _ = turn(blocked, DOWN, 10)
-    assert not free.announced
-    assert not turn(free, UP, 12)[0].announced
-    assert not turn(free, DOWN, 10 + POLICY.startup_grace - 1)[0].announced
-    assert turn(free, DOWN, 10 + POLICY.startup_grace)[0].announced
-    again, _ = turn(turn(free, UP, 12)[0], DOWN, 10 + POLICY.startup_grace)
-    assert again.announced
-
-
 def test_the_root_cause_outlives_the_recovery():
     """Who blocked it first is known when nobody blocks it any more; who was never blocked has no other cause."""
     blocked, _ = turn(opened(), DOWN, 1, blocked_by="bus")
