@@ -108,6 +108,7 @@ def _continue(
         summary=detail if worse else incident.summary,
         blocked_by=blocked_by,
         root_cause=_root_cause(incident, blocked_by, now),
+        unblocked=now if incident.blocked_by and not blocked_by else incident.unblocked,
         announced=incident.announced or not blocked_by,
         recovered=None,
         last_unhealthy=now,

@@ -251,6 +251,8 @@ class Incident:
     escalated: bool = False
     announced: bool = False
     """Whether people were told of it; an incident that is blocked by another one is not announced."""
+    unblocked: datetime | None = None
+    """When what blocked it became healthy, while it was not."""
     recovered: datetime | None = None
     closed: datetime | None = None
     last_unhealthy: datetime | None = None

@@ -30,6 +30,9 @@ from sentinel.metrics import Metrics
 from sentinel.probes import Kind
 from sentinel.store import Changes, CheckView, ComponentView, Gap, Sample
 
+_CAUSE_SHOWS = timedelta(seconds=15)
+"""Within this time the check of a dependency that is the cause says so."""
+
 
 @dataclass(slots=True)
 class _Watched:
@@ -187,9 +190,14 @@ class Pipeline:
             self.metrics.set_component_status(name, status)
             cause = self._cause(name)[1]
             changes.transitions.append(Transition(name, "component", before, status, now, cause))
-        others = [other for other in self.incidents if other != name] if status is not before else []
-        for each in (name, *others):
+        for each in (name, *self._others(name, changed=status is not before)):
             self._judge_incident(each, changes, now)
+
+    def _others(self, name: str, *, changed: bool) -> list[str]:
+        """Whose incidents a turn of `name` may move: all when it changed, else those that nobody was told of."""
+        return [
+            each for each, incident in self.incidents.items() if each != name and (changed or not incident.announced)
+        ]
 
     def _cause(self, name: str) -> tuple[str, str]:
         """The worst check of a component and its detail line."""
@@ -221,7 +229,8 @@ class Pipeline:
             watched = self._watched.get(after.check)
             after = replace(after, runbook=self.runbook_of(watched.check, after.summary) if watched else "")
         told = known is not None and known.announced
-        if after.announced and not told and self.holds_announcement(component.group, after.opened):
+        held = self.holds_announcement(component.group, after.opened) or self._waits_for_its_cause(after, now)
+        if after.announced and not told and held:
             after = replace(after, announced=False)
         if after != known:
             self._keep_incident(after, changes)
@@ -231,6 +240,25 @@ class Pipeline:
             text = f"{name} is {after.status}: {after.summary}"
             self._tell(after, Event("opened", text), changes)
             self._order_diagnosis(after, changes)
+
+    def _waits_for_its_cause(self, incident: Incident, now: datetime) -> bool:
+        """Whether it may be the effect of something else, so that nobody is told of it yet.
+
+        A dependency was not found healthy since it began: its check comes later. Or what blocked it has just
+        recovered, and its own checks do not say yet that it stays bad.
+        """
+        if now - max(incident.opened, incident.unblocked or incident.opened) > _CAUSE_SHOWS:
+            return False
+        needed = [each for each in self._needed(incident.component) if self._mine(each)]
+        if any(self.status_after(each, incident.opened) in {Status.UNKNOWN, Status.DOWN} for each in needed):
+            return True
+        since = incident.unblocked
+        return since is not None and not any(_is_bad_since(each, since) for each in self._mine(incident.component))
+
+    def _needed(self, name: str) -> set[str]:
+        component = self.components.get(name)
+        direct = set(component.depends_on) if component is not None else set()
+        return direct.union(*map(self._needed, direct))
 
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         if incident is None or incident.recovered is None:
@@ -410,6 +438,11 @@ def _after(watched: _Watched, instant: datetime) -> Status:
     if watched.result is None or watched.finding is None or watched.result.started < instant:
         return Status.UNKNOWN
     return worst([watched.health.shown, watched.finding.status])
+
+
+def _is_bad_since(watched: _Watched, instant: datetime) -> bool:
+    result, finding = watched.result, watched.finding
+    return bool(result and finding and result.started >= instant and finding.status in incident_core.BAD)
 
 
 def _of(labels: tuple[tuple[str, str], ...]) -> str:

@@ -341,3 +341,48 @@ async def test_an_incident_keeps_the_runbook_of_what_was_found(world):
     await world.see("bus", UP, "fine")
     (incident,) = world.store.incidents()
     assert (incident.state, incident.runbook) == (IncidentState.RECOVERING, "for unreachable")
+
+
+async def test_nobody_is_told_of_an_effect(world):
+    """Its check came first: that of the cause says so a moment later, and is healthy again a moment earlier."""
+    await world.see("bus", UP)
+    await world.see("orchestrator", UP)
+    await world.see("api", DOWN)
+    await world.see("orchestrator", UP)
+    assert world.notified() == []
+    await world.see("bus", DOWN)
+    assert world.notified() == ["bus/opened"]
+    await world.see("api", DOWN)
+    await world.see("bus", UP)
+    await world.see("api", UP)
+    assert world.notified() == ["bus/opened"]
+
+
+async def test_people_are_told_once_the_dependencies_are_known_to_be_healthy(world):
+    """By the turn of the last of them, however seldom the component's own check runs."""
+    await world.see("api", DOWN)
+    await world.see("bus", UP)
+    assert world.notified() == []
+    await world.see("orchestrator", UP)
+    assert world.notified() == ["api/opened"]
+
+
+async def test_what_stays_bad_without_its_cause_is_told(world):
+    """The bus is back, and the component's own check says afterwards that this was not all."""
+    await world.see("bus", DOWN)
+    await world.see("orchestrator", UP)
+    await world.see("api", DOWN)
+    await world.see("bus", UP)
+    assert world.notified() == ["bus/opened"]
+    await world.see("orchestrator", UP)
+    await world.see("api", DOWN)
+    assert world.notified() == ["bus/opened", "api/opened"]
+
+
+async def test_people_are_told_in_the_end(world):
+    """A dependency whose check does not come holds nothing back for long."""
+    await world.see("api", DOWN)
+    await world.see("api", DOWN, seconds=10)
+    assert world.notified() == []
+    await world.see("api", DOWN, seconds=10)
+    assert world.notified() == ["api/opened"]
