@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 import types
@@ -43,6 +44,14 @@ def test_example_folder_is_valid() -> None:
 async def test_example_kind_runs(valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kind that the README shows is a complete file of the shelf and measures."""
     (source,) = _blocks("python")
+    linted = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "-", "--stdin-filename", str(ROOT / "sentinel/probes/keys.py")],
+        input=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout
     module = types.ModuleType("readme_kind")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(source, "README.md", "exec"), module.__dict__)
