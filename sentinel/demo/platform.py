@@ -83,8 +83,10 @@ class Platform:
         _sweep(self._place.parent)
         for name in ("ledgers", "control"):
             (self.folder / name).mkdir(parents=True)
-        self.valkey = ValkeyServer(self._place / "valkey", "--appendonly", "yes", "--maxmemory-policy", "noeviction")
-        self.postgres = PostgresServer(self._place / "postgres")
+        holds = (self._lock.fileno(),)  # until the last of them has ended
+        settings = ("--appendonly", "yes", "--maxmemory-policy", "noeviction")
+        self.valkey = ValkeyServer(self._place / "valkey", *settings, holds=holds)
+        self.postgres = PostgresServer(self._place / "postgres", holds=holds)
         self.valkey.start()
         self.postgres.start()
         load_schema(self.postgres, DATABASE, {TENANT_A: "Tenant A", TENANT_B: "Tenant B"})

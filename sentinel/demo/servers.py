@@ -61,14 +61,19 @@ def die_with_parent(signum: int = signal.SIGTERM) -> None:
 
 
 class ValkeyServer:
-    """A Valkey (or any Redis) server process; `arguments` go to its command line."""
+    """A Valkey (or any Redis) server process; `arguments` go to its command line, open files of `holds` with it."""
 
     def __init__(
-        self, folder: Path, *arguments: str, port: int | None = None, binary: str | Path | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        port: int | None = None,
+        binary: str | Path | None = None,
+        holds: tuple[int, ...] = (),
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self._arguments = arguments
+        self._arguments, self._holds = arguments, holds
         self._binary = str(binary or _valkey_binary())
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -97,6 +102,7 @@ class ValkeyServer:
             stdout=subprocess.DEVNULL,
             preexec_fn=die_with_parent,  # noqa: PLW1509
             start_new_session=True,  # Ctrl-C goes to every process of the terminal: the servers are stopped last
+            pass_fds=self._holds,
         )
 
     def wait_ready(self) -> None:
@@ -112,10 +118,17 @@ class ValkeyServer:
 class PostgresServer:
     """A PostgreSQL server process with trust authentication on loopback; superuser `postgres`."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, settings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        settings: tuple[str, ...] = (),
+        holds: tuple[int, ...] = (),
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self._settings = settings
+        self._settings, self._holds = settings, holds
         self._bin = _postgres_binaries(folder)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -149,6 +162,7 @@ class PostgresServer:
                 stderr=log,
                 preexec_fn=die_with_parent,  # noqa: PLW1509
                 start_new_session=True,
+                pass_fds=self._holds,
                 user=_unprivileged(),
                 cwd=data,
             )
@@ -172,7 +186,16 @@ class PostgresServer:
         argv += ["--locale=C", "--no-sync", "--no-instructions"]
         with (self.folder / "server.log").open("ab") as log:
             # Not on a pipe and not in the terminal's session: cut off half-way it would leave shared memory behind.
-            subprocess.run(argv, check=True, stdout=log, stderr=log, user=user, cwd=data, start_new_session=True)
+            subprocess.run(
+                argv,
+                check=True,
+                stdout=log,
+                stderr=log,
+                user=user,
+                cwd=data,
+                start_new_session=True,
+                pass_fds=self._holds,
+            )
 
 
 def _valkey_binary() -> Path:

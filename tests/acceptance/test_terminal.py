@@ -133,6 +133,10 @@ def test_next_run_tidies_up_after_one_that_was_killed(place: Path) -> None:
     killed.read_until(PAGE)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.end() == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while processes_of(place):
+        assert time.monotonic() < deadline, processes_of(place)
+        time.sleep(0.1)
     running = Terminal(place)
     running.read_until(PAGE)
     running.press_ctrl_c()
