@@ -24,8 +24,8 @@ from sentinel.core.delivery import (
 from sentinel.errors import SubjectError, TargetError
 
 SCRATCH_PREFIX = "sentinel:probe:"
-_DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", "xgroup")
-"""The last one is all that Redis 6.2 tells."""
+_DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", "xgroup|setid", "xgroup")
+"""SETID may skip what nobody read. The last one is all that Redis 6.2 tells."""
 _SWAPS = ("restore", "rename", "renamenx", "copy", "move", "swapdb", "xsetid")
 _CLAIMS = ("xautoclaim", "xclaim", "xdelex", "xackdel")
 

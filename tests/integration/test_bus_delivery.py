@@ -246,6 +246,22 @@ async def test_vanished_group_is_reported_with_its_position(bus):
     assert f"XGROUP CREATE {KEY} group_2 {last}" in finding.guidance
 
 
+async def test_entries_that_setid_skipped_are_not_acknowledged(bus):
+    """An operator moves the group over its backlog: nobody processed those entries, so they are in doubt."""
+    await bus.run()
+    bus.publish(5)
+    bus.consume(5)
+    await bus.run()
+    bus.publish(50)
+    await bus.run()
+    bus.redis.xgroup_setid(KEY, "group_2", "$")
+    finding = await bus.settle()
+    account = finding.evidence["account"]
+    assert account["acknowledged"] == [5, 55]
+    assert account["settled"]["acked"] == 5
+    assert account["settled"]["uncertain"] == 50
+
+
 async def test_odd_subjects_are_reported_alone(bus):
     """A name that is not UTF-8, a missing required group, a stream of another type: the others go on."""
     bus.options = DeliveryOptions.model_validate({**OPTIONS, "streams": {"include": ["agent_messages:*", "a-string"]}})
