@@ -262,6 +262,40 @@ async def test_entries_that_setid_skipped_are_not_acknowledged(bus):
     assert account["settled"]["uncertain"] == 50
 
 
+async def test_entries_that_setid_put_the_group_back_over_count_once(bus):
+    """Ten acknowledged, six pending, four unread; then the pending ones wait, too. Also over a restart of sentinel."""
+    await bus.run()
+    last = bus.publish(20)[9]
+    bus.consume(10)
+    bus.consume(6, ack=False)
+    await bus.run()
+    bus.redis.xgroup_setid(KEY, "group_2", last)
+    for _ in range(2):
+        account = (await bus.run()).evidence["account"]
+        assert account["waiting"] == 10
+        assert account["pending"] == [0, 6]
+        assert account["acknowledged"][1] == 10
+        bus.restart()
+    bus.consume(10)
+    account = (await bus.run()).evidence["account"]
+    assert account["pending"] == 0
+
+
+async def test_what_may_have_been_read_before_the_group_was_put_back_is_not_certainly_lost(bus):
+    """Read and acknowledged, put back and trimmed, all between two looks."""
+    await bus.run()
+    last = bus.publish(10)[0]
+    bus.consume(5)
+    await bus.run()
+    bus.consume(5)
+    bus.redis.xgroup_setid(KEY, "group_2", last)
+    bus.redis.xtrim(KEY, maxlen=0, approximate=False)
+    account = (await bus.run()).evidence["account"]
+    assert account["lost"] == [0, 5]
+    low, high = account["acknowledged"]
+    assert low <= 10 <= high
+
+
 async def test_odd_subjects_are_reported_alone(bus):
     """A name that is not UTF-8, a missing required group, a stream of another type: the others go on."""
     bus.options = DeliveryOptions.model_validate({**OPTIONS, "streams": {"include": ["agent_messages:*", "a-string"]}})

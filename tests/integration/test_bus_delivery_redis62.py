@@ -106,3 +106,17 @@ async def test_a_recreated_stream_is_never_acknowledged(bus):
     low, high = finding.evidence["account"]["acknowledged"]
     assert low <= 4 <= high
     assert finding.evidence["account"]["dropped"][1] >= 20
+
+
+async def test_what_a_former_stream_of_that_name_may_have_delivered_is_not_certainly_lost(bus):
+    """Five waited and were read; then the stream is made anew. The server tells of none of it."""
+    await bus.run()
+    bus.publish(5)
+    await bus.run()
+    bus.consume(5)
+    bus.redis.delete(KEY)
+    bus.redis.xgroup_create(KEY, "group_2", "0", mkstream=True)
+    bus.publish(3)
+    account = (await bus.run()).evidence["account"]
+    assert account["lost"][0] == 0
+    assert account["acknowledged"][0] <= 5 <= account["acknowledged"][1]

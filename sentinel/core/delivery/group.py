@@ -94,6 +94,10 @@ class GroupAccount:
     oldest_waiting: Id | None = None
     ended: float = 0.0
     asked_history: bool = False
+    replayed: bool = False
+    """Some of the pending entries may wait as well: SETID put the group back over them."""
+    doubt: int = 0
+    """Up to this rank entries may have been read unseen, before the group was put back or made anew."""
 
     @classmethod
     def begin(cls, base: Anchor) -> GroupAccount:
@@ -114,6 +118,8 @@ class GroupAccount:
         high_before, read_before = self.high_rank.clip(self.base.rank, step.view.added), self.high
         if now.last_delivered >= self.high:
             self.high, self.high_rank = now.last_delivered, position
+        if before is not None and self._was_put_back(step, now, before):
+            self.doubt = step.view.added
         found, comparable = self._find_losses(step, high_before, read_before, before)
         if found == NOTHING:
             position = self._refine_by_reads(step, now, position)
@@ -143,6 +149,7 @@ class GroupAccount:
             self.waiting = bound_waiting(view, now, self.position, step.capability)
         self.delivered = self.high = delivered
         self.high_rank = self.position
+        self.replayed = self.replayed and bool(self.waiting.hi and now.pending)
         self.pending = self._bound_pending(view, now) if now.pending else NOTHING
         self.asked_history = not self.pending.exact
         self.oldest_waiting = self.unaccounted = None
@@ -159,11 +166,22 @@ class GroupAccount:
             found = found.meet(point(view.added - now.lag))
         return found
 
+    @staticmethod
+    def _was_put_back(step: Step, now: GroupView, before: GroupView) -> bool:
+        """Whether the group reads anew what it may have read since the last snapshot: SETID, or another group.
+
+        Redis 6.2 does not tell that the stream is another one, with another group, when nothing old is left in it.
+        """
+        if now.last_delivered < before.last_delivered:
+            return True
+        replaced = not step.view.length or step.view.first > step.before.last
+        return step.view.legacy and replaced and step.view.deletions != step.before.deletions
+
     def _find_losses(
         self, step: Step, high_before: Bounds, read_before: Id, before: GroupView | None
     ) -> tuple[Bounds, bool]:
         """Losses of this step (measurement.md §1.5), and whether entries-read may tell their exact number."""
-        sure_after = max(self.high_rank.hi, self.base.rank, step.gap_before.lo)
+        sure_after = max(self.high_rank.hi, self.base.rank, step.gap_before.lo, self.doubt)
         certain = 0 if before is None else self.losses.add_certain(sure_after, step.gap.lo)
         removed = step.view.removed - step.before.removed
         clean_start = step.gap_before.exact and not step.before.has_holes
@@ -222,6 +240,8 @@ class GroupAccount:
         if now.last_delivered == self.high:
             self.high_rank = position
         self.waiting = bound_waiting(step.view, now, position, step.capability)
+        moved = now.last_delivered < self.high or step.view.deletions != step.before.deletions
+        self.replayed = (self.replayed or moved) and bool(self.waiting.hi and now.pending)
         self.pending = self._bound_pending(step.view, now)
         self.asked_history = not self.pending.exact
         unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
@@ -242,11 +262,14 @@ class GroupAccount:
             self.losses.add_possible(latest.after, latest.upto, lost, lost)
 
     def _bound_pending(self, view: StreamView, now: GroupView) -> Bounds:
-        """Pending entries of ours: those from before the watch began don't count."""
+        """Pending entries of ours: those from before the watch began don't count, nor those that wait once more."""
         ours = now.oldest_pending is not None and now.oldest_pending > self.base.id
         if not now.pending or not self.base.rank or ours:
-            return point(now.pending)
+            return self._without_replayed(now.pending)
         return Bounds(0, min(now.pending, max(0, view.added - self.base.rank)))
+
+    def _without_replayed(self, pending: int) -> Bounds:
+        return Bounds(max(0, pending - self.waiting.hi), pending) if self.replayed else point(pending)
 
     # -- answers that were asked for --------------------------------------------------------------
 
@@ -262,7 +285,7 @@ class GroupAccount:
 
     def learn_history(self, count: int, pending: int) -> None:
         """Take in how many of the pending entries are older than the watch."""
-        self.pending = self.pending.meet(point(max(0, pending - count)))
+        self.pending = self.pending.meet(self._without_replayed(max(0, pending - count)))
 
     # -- the account ------------------------------------------------------------------------------
 
@@ -301,7 +324,7 @@ class GroupAccount:
         """Begin another life at `base`; the sums go on."""
         self.base, self.position, self.high_rank = base, point(base.rank), point(base.rank)
         self.delivered = self.high = ZERO
-        self.fresh, self.gone = True, False
+        self.fresh, self.gone, self.replayed, self.doubt = True, False, False, 0
 
     def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
         """The account as numbers: published, dropped, then both ends of waiting, pending and lost."""
@@ -345,7 +368,7 @@ class GroupAccount:
             "settled": dict(self.settled),
             "reached": dict(self.reached),
             "counted": list(self.counted),
-            "flags": [self.fresh, self.gone],
+            "flags": [self.fresh, self.gone, self.replayed, self.doubt],
             "ended": self.ended,
         }
 
@@ -355,7 +378,7 @@ class GroupAccount:
         entry, rank, at = document["base"]
         position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
         published, dropped = document["closed"]
-        fresh, gone = document["flags"]
+        fresh, gone, replayed, doubt = (*document["flags"], False, 0)[:4]
         return cls(
             Anchor(parse_id(entry), rank, at),
             position,
@@ -373,4 +396,6 @@ class GroupAccount:
             fresh,
             gone,
             ended=document["ended"],
+            replayed=replayed,
+            doubt=doubt,
         )

@@ -99,6 +99,8 @@ def _write_group(group: GroupAccount) -> str:
         *group.counted,
         _TRUTH[group.fresh],
         _TRUTH[group.gone],
+        _TRUTH[group.replayed],
+        group.doubt,
         group.ended,
     )
 
@@ -115,7 +117,7 @@ _GROUP = (
     + _counts(OUTCOMES)
     + ',"reached":'
     + _counts(DELIVERY_OUTCOMES)
-    + ',"counted":[%d,%d,%d],"flags":[%s,%s],"ended":%r}'
+    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d],"ended":%r}'
 )
 _RESETS = _counts(REASONS)
 
