@@ -229,6 +229,20 @@ class PostgresClient:
             connection.pgconn.finish()
 
 
+_SAFE_FAULTS = ("invalid URI query parameter", "invalid connection option")
+
+
+def find_dsn_fault(dsn: str) -> str:
+    """What libpq has against an address, or "". It may quote what it can't read, so only some of its words are kept."""
+    try:
+        settings = conninfo_to_dict(dsn)
+    except psycopg.Error as error:
+        text = " ".join(str(error).split())
+        return f"is no postgres address: {text}" if text.startswith(_SAFE_FAULTS) else "is no postgres address"
+    ports = [word for word in str(settings.get("port") or "").split(",") if word]
+    return "" if all(word.isdigit() and 0 < int(word) <= 65535 for word in ports) else "is no postgres address"
+
+
 def identifier(name: str) -> str:
     """`schema.table` or `column`, quoted for a statement with parameters (so % is doubled)."""
     return ".".join('"' + part.replace('"', '""').replace("%", "%%") + '"' for part in name.split("."))

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis.asyncio as aredis
 from redis import exceptions as rx
@@ -64,7 +64,7 @@ class RedisClient:
         self._url, self._password, self._timeout, self._monotonic = url, password, timeout, monotonic
         credentials = {"password": password} if password else {}
         pool: aredis.BlockingConnectionPool = aredis.BlockingConnectionPool.from_url(
-            url,
+            _as_redis(url),
             max_connections=max_connections,
             timeout=timeout,
             decode_responses=False,
@@ -193,6 +193,28 @@ class RedisClient:
                     writer.write(_SSL_REQUEST)
                     answer = await reader.read(1)
         return answer in {b"S", b"N"}
+
+
+def _as_redis(url: str) -> str:
+    """valkey:// and valkeys:// under the names that the client library knows."""
+    return "redis" + url.removeprefix("valkey") if url.startswith("valkey") else url
+
+
+_URL_OPTIONS = {"db", "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
+"""What an address may say behind its `?`. Times, protocol and decoding are ours: an address must not change them."""
+
+
+def find_url_fault(url: str) -> str:
+    """What is wrong with the number of the database or the options of an address, or ""."""
+    parts = urlsplit(_as_redis(url))
+    options = parse_qs(parts.query, keep_blank_values=True)
+    unknown = sorted(options.keys() - _URL_OPTIONS)
+    if unknown:
+        return f"has the option `{unknown[0]}`, which an address can't have"
+    database = [*options.get("db", []), "" if parts.scheme == "unix" else unquote(parts.path).strip("/")]
+    if any(word and not (word.isascii() and word.isdigit()) for word in database):
+        return "names its database by a word: it is a number, such as redis://host:6379/0"
+    return ""
 
 
 def _keep(error: BaseException, number: int, command: object) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from sentinel.config.address import SCHEMES, find_address_fault
 from sentinel.config.build import find_secrets, make_check, make_component, make_level
 from sentinel.config.component import read_options
 from sentinel.config.document import Document, Path_, read_document
@@ -42,11 +43,12 @@ from sentinel.remediation import Options as DriverOptions
 
 M = TypeVar("M", bound=BaseModel)
 
-_SCHEMES = {
-    "redis": ("redis", "rediss", "valkey", "valkeys", "unix"),
-    "postgres": ("postgresql", "postgres"),
-    "http": ("http", "https"),
+_FOREIGN_KEYS = {
+    "redis": {"budget", "user_agent", "headers"},
+    "postgres": {"budget", "user_agent", "headers"},
+    "http": {"password", "password_file", "timeout"},
 }
+_LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
 def shipped_folder(name: str) -> Path:
@@ -196,29 +198,35 @@ class _Loader:
 
     def _resource(self, name: str, item: ResourceSettings) -> Resource | None:
         at = ("resources", name)
-        given = [kind for kind in _SCHEMES if getattr(item, kind) is not None]
+        given = [kind for kind in SCHEMES if getattr(item, kind) is not None]
         if len(given) != 1:
             self._at(at, "needs exactly one of redis, postgres, http", 'write `bus: {redis: "redis://host:6379/0"}`')
             return None
         kind = given[0]
         address = str(getattr(item, kind))
+        self._check_keys(at, kind, item)
         if not self._is_address(at, kind, address):
             return None
         password = item.password or self._secret_file((*at, "password_file"), item.password_file)
         return Resource(name, kind, address, password, self._client_options(at, kind, item))
 
+    def _check_keys(self, at: tuple[str, str], kind: str, item: ResourceSettings) -> None:
+        """A key that has no effect is a mistake, and what can't be sent in a header is told here, not at each run."""
+        for key in sorted(item.model_fields_set & _FOREIGN_KEYS[kind]):
+            self._at((*at, key), f"a {kind} resource has no `{key}`", "remove it")
+        if item.password is not None and item.password_file is not None:
+            self._at((*at, "password_file"), "password and password_file exclude each other", "keep one of them")
+        for name, value in item.headers.items():
+            if _LINE_BREAK.search(name + value.get_secret_value()):
+                self._at((*at, "headers"), f"header {name!r} holds a line break", "write it as one line")
+        if _LINE_BREAK.search(item.user_agent):
+            self._at((*at, "user_agent"), "holds a line break", "write it as one line")
+
     def _is_address(self, at: tuple[str, str], kind: str, address: str) -> bool:
-        if kind == "postgres" and "=" in address and "://" not in address:
-            return True
-        try:
-            parts = urlsplit(address)
-            good = parts.scheme in _SCHEMES[kind] and bool(parts.hostname or parts.path) and parts.port != 0
-        except ValueError:
-            good = False
-        if not good and address:
-            schemes = " or ".join(f"{scheme}://" for scheme in _SCHEMES[kind][:2])
-            self._at((*at, kind), f"is no {kind} address", f"write {schemes}host:port/…")
-        return good
+        fault = find_address_fault(kind, address)
+        if fault is not None:
+            self._at((*at, kind), *fault)
+        return fault is None
 
     def _client_options(self, at: tuple[str, str], kind: str, item: ResourceSettings) -> dict[str, Any]:
         if kind == "redis":
@@ -233,7 +241,7 @@ class _Loader:
             return None
         count, _, time = text.partition("/")
         try:
-            if int(count) > 0:
+            if int(count) > 0 and parse_duration(time) > 0:
                 return int(count), parse_duration(time)
         except ValueError:
             pass

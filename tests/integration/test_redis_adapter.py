@@ -26,6 +26,13 @@ async def _serve(handler) -> tuple[asyncio.Server, str]:
     return server, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
 
 
+async def test_valkey_is_a_scheme_too(valkey):
+    """valkey:// is what the documentation of Valkey writes."""
+    client = RedisClient("bus", valkey.url.replace("redis://", "valkey://"))
+    assert await client.call("PING") == b"PONG"
+    await client.close()
+
+
 async def test_frozen_server_is_unreachable_within_the_timeout(own_valkey):
     """SIGSTOP: the call ends by its timeout, and the client works again after SIGCONT."""
     now = [0.0]

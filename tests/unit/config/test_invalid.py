@@ -307,6 +307,66 @@ EXPECTED = {
             "write http:// or https://host:port/…",
         ),
     ],
+    "resource_address_of_no_use.yaml": [
+        (
+            "resource_address_of_no_use.yaml", 2, "resources.empty.redis", "is no redis address",
+            "write redis:// or rediss://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 3, "resources.word.redis",
+            "names its database by a word: it is a number, such as redis://host:6379/0",
+            "write redis:// or rediss://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 4, "resources.option.redis",
+            "has the option `socket_timeout`, which an address can't have",
+            "write redis:// or rediss://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 5, "resources.dsn.postgres",
+            'is no postgres address: invalid URI query parameter: "sslmod"',
+            "write postgresql:// or postgres://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 6, "resources.quote.postgres", "is no postgres address",
+            "write postgresql:// or postgres://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 7, "resources.port.postgres", "is no postgres address",
+            "write postgresql:// or postgres://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 8, "resources.query.http",
+            "has a query or a fragment: that belongs into the `path` of a check",
+            "write http:// or https://host:port/…",
+        ),
+        (
+            "resource_address_of_no_use.yaml", 9, "resources.blank.http", "is no http address",
+            "write http:// or https://host:port/…",
+        ),
+    ],
+    "resource_keys_without_effect.yaml": [
+        (
+            "resource_keys_without_effect.yaml", 2, "resources.bus.budget",
+            "a redis resource has no `budget`", "remove it",
+        ),
+        (
+            "resource_keys_without_effect.yaml", 2, "resources.bus.password_file",
+            "password and password_file exclude each other", "keep one of them",
+        ),
+        (
+            "resource_keys_without_effect.yaml", 3, "resources.api.headers",
+            "header 'X-Key' holds a line break", "write it as one line",
+        ),
+        (
+            "resource_keys_without_effect.yaml", 3, "resources.api.timeout",
+            "a http resource has no `timeout`", "remove it",
+        ),
+        (
+            "resource_keys_without_effect.yaml", 3, "resources.api.user_agent",
+            "holds a line break", "write it as one line",
+        ),
+    ],
     "resource_not_clear.yaml": [
         (
             "resource_not_clear.yaml",

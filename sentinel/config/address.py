@@ -1,0 +1,50 @@
+"""Whether a resource's address can be used, judged by the client that is going to use it: at its line, not at run time."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from sentinel.adapters.postgres import find_dsn_fault
+from sentinel.adapters.redis import find_url_fault
+
+SCHEMES = {
+    "redis": ("redis", "rediss", "valkey", "valkeys", "unix"),
+    "postgres": ("postgresql", "postgres"),
+    "http": ("http", "https"),
+}
+_ODD = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
+    """What is wrong with an address, and the remedy. The address itself is never repeated: it may hold a password."""
+    wanted = f"write {' or '.join(f'{scheme}://' for scheme in SCHEMES[kind][:2])}host:port/…"
+    if kind == "postgres" and "=" in address and "://" not in address:
+        fault = find_dsn_fault(address)
+    elif "://" not in address or address.partition("://")[0].lower() not in SCHEMES[kind]:
+        fault = f"is no {kind} address"
+    else:
+        fault = _FAULTS[kind](address)
+    return (fault, wanted) if fault else None
+
+
+def _find_redis_fault(address: str) -> str:
+    return find_url_fault(address) if _has_place(address) else "is no redis address"
+
+
+def _find_http_fault(address: str) -> str:
+    if _ODD.search(address) or not _has_place(address):
+        return "is no http address"
+    parts = urlsplit(address)
+    return "has a query or a fragment: that belongs into the `path` of a check" if parts.query or parts.fragment else ""
+
+
+def _has_place(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname or (parts.scheme == "unix" and parts.path)) and parts.port != 0
+    except ValueError:
+        return False
+
+
+_FAULTS = {"redis": _find_redis_fault, "postgres": find_dsn_fault, "http": _find_http_fault}
