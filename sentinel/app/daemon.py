@@ -48,7 +48,7 @@ from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.stall import StallGuard
 from sentinel.engine.supervision import make_check, make_kind, name_of_check
-from sentinel.errors import ConfigurationError
+from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import Redaction
 from sentinel.metrics import Metrics
 from sentinel.notify.log import LogChannel
@@ -101,7 +101,7 @@ class Daemon:
         self._site = await listen(configuration, self.store, self.metrics.render, self._ready)
         self._spawn(self.guard.run())
         await self._add_components(configuration.components)
-        self._add_checks(configuration.checks)
+        await self._add_checks(configuration.checks)
         self._spawn(self.scheduler.loop())
         self._spawn(self.dispatcher.run())
         self._spawn(self._keep_doing(CONSIDER_EVERY, self._consider))
@@ -246,11 +246,12 @@ class Daemon:
                 row = rows.get(component.name)
                 await self.remediator.manage(component, driver, row, supervises=kind.supervises)
 
-    def _add_checks(self, checks: Sequence[Check]) -> None:
+    async def _add_checks(self, checks: Sequence[Check]) -> None:
         for check in checks:
             self.roster.add(check)
         names = [check.name for check, *_ in self.pipeline.results()]
-        self.store.replace_configuration(names, [component.name for component in self.configuration.components])
+        components = [component.name for component in self.configuration.components]
+        await self.recorder.call(lambda: self.store.replace_configuration(names, components))
 
     # -- run --------------------------------------------------------------------------------------
 
@@ -324,7 +325,12 @@ class Daemon:
             self._note_reload(good=False)
             log.error("reload_refused", problems=[str(problem) for problem in error.problems])
             return False
-        await self._replace(fresh)
+        try:
+            await self._replace(fresh)
+        except StateError as error:
+            self._note_reload(good=False)
+            log.error("reload_not_remembered", error=error.message, guidance="mend the state folder, then reload again")
+            return False
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
         return True
@@ -352,7 +358,7 @@ class Daemon:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
             await self.scheduler.remove(check.name)
-        self._add_checks(differences.changed)
+        await self._add_checks(differences.changed)
 
     async def _release(self, name: str) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -144,6 +147,17 @@ async def test_a_broken_configuration_changes_nothing(bench: Bench) -> None:
     assert not await bench.daemon.reload()
     assert bench.pid() == before
     assert "worker" in bench.daemon.drivers
+
+
+async def test_a_state_that_is_locked_does_not_end_the_daemon(bench: Bench) -> None:
+    """It says so and runs on; the next reload makes up for what could not be written."""
+    bench.write('["sleep", "1000"]', "  newcomer: {}\n")
+    with closing(sqlite3.connect(bench.daemon.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not await bench.daemon.reload()
+    assert await bench.daemon.reload()
+    assert "newcomer" in json.loads(bench.daemon.store.meta("positions") or "{}")
+    assert bench.daemon.automation.conditions() == []
 
 
 class SharedCoordinator:
