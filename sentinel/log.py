@@ -20,7 +20,13 @@ class Redaction:
     """Scrubs known secrets, `://user:password@`, bearer tokens and `password=` from every value of an event."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = sorted((secret for secret in secrets if len(secret) >= 4), key=len, reverse=True)
+        self._secrets: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these too, from now on: a reload brings new ones, and the old ones may still come in old texts."""
+        known = {*self._secrets, *(secret for secret in secrets if len(secret) >= 4)}
+        self._secrets = sorted(known, key=len, reverse=True)
 
     def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """A structlog processor."""
@@ -46,6 +52,13 @@ class Redaction:
             value = value.replace(secret, "***")
         value = _BEARER.sub(r"\1***", _URL.sub(r"\1***@", value))
         return _KEYED.sub(r"\1\2***", value)
+
+
+def learn_secrets(secrets: Iterable[str]) -> None:
+    """Have the log of this process hide these too."""
+    for processor in structlog.get_config()["processors"]:
+        if isinstance(processor, Redaction):
+            processor.learn(secrets)
 
 
 def configure_logging(

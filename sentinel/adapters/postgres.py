@@ -243,6 +243,14 @@ def find_dsn_fault(dsn: str) -> str:
     return "" if all(word.isdigit() and 0 < int(word) <= 65535 for word in ports) else "is no postgres address"
 
 
+def find_password(dsn: str) -> str:
+    """The password of an address, in whichever form it is written, or ""."""
+    try:
+        return str(conninfo_to_dict(dsn).get("password") or "")
+    except psycopg.Error:
+        return ""
+
+
 def identifier(name: str) -> str:
     """`schema.table` or `column`, quoted for a statement with parameters (so % is doubled)."""
     return ".".join('"' + part.replace('"', '""').replace("%", "%%") + '"' for part in name.split("."))

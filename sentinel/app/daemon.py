@@ -49,7 +49,7 @@ from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.stall import StallGuard
 from sentinel.engine.supervision import make_check, make_kind, name_of_check
 from sentinel.errors import ConfigurationError, StateError
-from sentinel.log import Redaction
+from sentinel.log import Redaction, learn_secrets
 from sentinel.metrics import Metrics
 from sentinel.notify.log import LogChannel
 from sentinel.probes import load_kinds
@@ -71,6 +71,7 @@ class Daemon:
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
+        self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
         self.clock = SteadyClock()
         self.guard = StallGuard(time.monotonic, self.clock.utcnow, self.metrics)
@@ -118,9 +119,7 @@ class Daemon:
         self.runner = Runner(self.clients, self.guard, self.metrics, utcnow, time.monotonic, self._pid_of)
         self.coverage = Coverage(time.monotonic)
         self.scheduler = Scheduler(self._run_check, time.monotonic, self.metrics, self._note_skipped)
-        self.pipeline = Pipeline(
-            self.recorder, self.metrics, self.guard, utcnow, Redaction(configuration.secrets).scrub
-        )
+        self.pipeline = Pipeline(self.recorder, self.metrics, self.guard, utcnow, self.redaction.scrub)
         self.automation = Automation(
             store=self.store,
             record=self.recorder.record,
@@ -338,6 +337,8 @@ class Daemon:
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
         differences = compare(old, fresh)
+        self.redaction.learn(fresh.secrets)
+        learn_secrets(fresh.secrets)
         await self._replace_clients(old, fresh)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
         for name in differences.gone:

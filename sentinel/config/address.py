@@ -1,11 +1,12 @@
-"""Whether a resource's address can be used, judged by the client that is going to use it: at its line, not at run time."""
+"""Whether the address of a resource can be used, judged by the client that will use it: at its line, not at a run."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres import find_dsn_fault
+from sentinel.adapters.postgres import find_dsn_fault, find_password
 from sentinel.adapters.redis import find_url_fault
 
 SCHEMES = {
@@ -26,6 +27,16 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
     else:
         fault = _FAULTS[kind](address)
     return (fault, wanted) if fault else None
+
+
+def find_passwords(kind: str, address: str) -> Iterator[str]:
+    """Every password in an address: of the user, as written and decoded, and of its options."""
+    if kind == "postgres":
+        yield find_password(address)
+    parts = urlsplit(address) if "://" in address else None
+    if parts is not None:
+        yield from (word for word in (parts.password or "", unquote(parts.password or "")) if word)
+        yield from parse_qs(parts.query).get("password", [])
 
 
 def _find_redis_fault(address: str) -> str:

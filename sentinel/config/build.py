@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from pydantic import BaseModel, SecretStr
+
+from sentinel.config.address import find_passwords
 from sentinel.config.model import CheckSettings, ComponentSettings, Resource
 from sentinel.core.model import Backoff, Check, Component, HealthPolicy, Level, RestartPolicy, Threshold
 from sentinel.probes import Kind
@@ -66,12 +68,34 @@ def make_level(item: Any) -> Level | None:
     return None if item is None else Level(item.raise_at, item.clear)
 
 
-def find_secrets(resources: Iterable[Resource]) -> Iterable[str]:
-    """Every value that must not be printed: passwords, of URLs as written and decoded, and header values."""
+def find_secrets(resources: Iterable[Resource], checks: Iterable[Check]) -> Iterator[str]:
+    """Every value that must not be printed: passwords, header values and their last words, secrets of checks."""
     for resource in resources:
         if resource.password is not None:
             yield resource.password.get_secret_value()
-        parts = urlsplit(resource.address) if "://" in resource.address else None
-        if parts is not None and parts.password:
-            yield from {parts.password, unquote(parts.password)}
-        yield from (value for value in resource.options.get("headers", {}).values() if len(value) >= 6)
+        yield from filter(None, find_passwords(resource.type, resource.address))
+        yield from _hide_header(resource.options.get("headers", {}).values())
+    for check in checks:
+        yield from _hide_header(_secrets_in(check.options))
+
+
+def _hide_header(values: Iterable[str]) -> Iterator[str]:
+    """`Bearer abc…` is a secret with and without its first word; what is very short is none."""
+    return (word for value in values for word in {value, *value.split()[-1:]} if len(word) >= _SHORTEST)
+
+
+def _secrets_in(value: object) -> Iterator[str]:
+    """Every SecretStr inside a kind's options, however deep."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        yield from _secrets_in(dict(value))
+    elif isinstance(value, Mapping):
+        yield from _secrets_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _secrets_in(item)
+
+
+_SHORTEST = 6
+"""Shorter header values are words such as "json": hiding them would blank half of every text."""

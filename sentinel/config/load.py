@@ -519,7 +519,7 @@ class _Loader:
             report_templates=templates,
             tasks_per_hour_target=settings.tasks_per_hour_target,
             retention=settings.retention,
-            secrets=frozenset(find_secrets(resources.values())),
+            secrets=frozenset(find_secrets(resources.values(), checks)),
             folder=self._path,
             listen_place=f"{document.file}:{document.line(path)}",
         )

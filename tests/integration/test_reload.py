@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 from sentinel.app import Daemon
 from sentinel.app.membership import Membership
@@ -22,6 +23,7 @@ from sentinel.coordination import Member, Placement, View
 from sentinel.core.model import Check
 from sentinel.core.shard import SHARDS, shard_of
 from sentinel.errors import StateError
+from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, Options
 from sentinel.reports.render import TemplateBroken
 
@@ -158,6 +160,20 @@ async def test_a_state_that_is_locked_does_not_end_the_daemon(bench: Bench) -> N
     assert await bench.daemon.reload()
     assert "newcomer" in json.loads(bench.daemon.store.meta("positions") or "{}")
     assert bench.daemon.automation.conditions() == []
+
+
+async def test_secrets_that_come_with_a_reload_are_hidden(bench: Bench, request: pytest.FixtureRequest) -> None:
+    """In findings and in the log; those of before stay hidden, too."""
+    request.addfinalizer(structlog.reset_defaults)
+    configure_logging(secrets=bench.daemon.configuration.secrets)
+    for key in ("canary-one", "canary-two"):
+        resource = f'resources: {{api: {{http: "http://127.0.0.1:9", headers: {{X-Key: {key}}}}}}}\n'
+        bench.write('["sleep", "1000"]', resource)
+        assert await bench.daemon.reload()
+    text = "canary-one and canary-two"
+    assert bench.daemon.pipeline.scrub(text) == "*** and ***"
+    (redaction,) = [each for each in structlog.get_config()["processors"] if isinstance(each, Redaction)]
+    assert redaction.scrub(text) == "*** and ***"
 
 
 class SharedCoordinator:

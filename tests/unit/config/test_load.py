@@ -126,6 +126,37 @@ def test_every_secret_is_known_to_the_redaction(folder):
     assert {"pass-word-of-the-bus", "hunter2%21", "hunter2!", "canary-key"} <= secrets
 
 
+@pytest.mark.parametrize(
+    "resource",
+    [
+        '{postgres: "host=h password=canary-pw dbname=x"}',
+        """{postgres: "host=h password='canary-pw' dbname=x"}""",
+        '{postgres: "postgresql://h/x?password=canary-pw"}',
+        '{redis: "redis://h:1/0?password=canary-pw"}',
+        '{http: "http://h", headers: {Authorization: "Bearer canary-pw"}}',
+        '{http: "http://user:canary-pw@h"}',
+    ],
+)
+def test_every_form_of_a_secret_is_known(resource, tmp_path):
+    """In the options of an address, in libpq's own form, and behind the first word of a header."""
+    check = "{name: x, kind: tcp, component: c, address: 'h:1'}"
+    (tmp_path / "c.yaml").write_text(f"resources: {{r: {resource}}}\ncomponents: {{c: {{}}}}\nchecks: [{check}]\n")
+    assert "canary-pw" in load(tmp_path, {}).secrets
+
+
+def test_the_secrets_of_checks_are_known(folder):
+    """Headers of a check and of a canary's request, however deep they stand."""
+    (folder / "more.yaml").write_text("""
+- {name: login, kind: http, component: api, headers: {X-Key: canary-of-check}}
+- name: through
+  kind: workflow_canary
+  component: api
+  enqueue: {http: {path: /t, headers: {Authorization: Bearer canary-of-canary}, body: {title: "{token}"}}}
+  rows: {table: public.tasks, marker: title}
+""")
+    assert {"canary-of-check", "canary-of-canary"} <= load(folder, ENVIRONMENT).secrets
+
+
 def test_no_secret_in_the_configurations_text(folder):
     """Printing a resource shows no password."""
     assert "pass-word-of-the-bus" not in repr(load(folder, ENVIRONMENT).resources["bus"])
