@@ -89,7 +89,7 @@ def _secrets_in(value: object) -> Iterator[str]:
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, BaseModel):
-        yield from _secrets_in(dict(value))
+        yield from _secrets_in(vars(value))  # not dict(value): a kind may have an option called `keys`
     elif isinstance(value, Mapping):
         yield from _secrets_in(list(value.values()))
     elif isinstance(value, list | tuple):
