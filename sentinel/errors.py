@@ -5,6 +5,7 @@ SentinelError                    message, guidance, exit code
 ├── ConfigurationError           78  every problem at once, each with file, line, key and remedy
 ├── StateError                   78  the state folder or its database can't be used
 ├── PortInUse                    69  the address to listen on is taken
+├── NoDaemon                     69  nobody is there to carry out an order, or to answer in time
 ├── ActionRefused                75  a guard said no, with the reason
 └── TargetError                      a foreign system, in our words; carries the verdict it justifies
     ├── TargetUnreachable            down: refused, reset, timed out
@@ -78,6 +79,12 @@ class StateError(SentinelError):
 
 class PortInUse(SentinelError):
     """The address to listen on is taken."""
+
+    exit_code = 69
+
+
+class NoDaemon(SentinelError):
+    """No daemon runs that could carry out an order, or it does not answer in time."""
 
     exit_code = 69
 

@@ -20,7 +20,7 @@ from sentinel.config import Configuration
 from sentinel.core.model import Finding, Order, Status
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
-from sentinel.errors import ActionRefused, StateError, UsageError
+from sentinel.errors import ActionRefused, NoDaemon, UsageError
 from sentinel.runbook.book import Action, Step
 from sentinel.runbook.transcript import redact
 from sentinel.store import CheckView
@@ -53,7 +53,7 @@ def is_running(store: SqliteStore) -> bool:
 async def give_order(
     store: SqliteStore, kind: str, subject: str, payload: Mapping[str, Any], patience: float = PATIENCE, key: str = ""
 ) -> str:
-    """Put an order and wait for its outcome. Raises StateError when none comes in time; the order is kept.
+    """Put an order and wait for its outcome. Raises NoDaemon when none comes in time; the order is kept.
 
     A restart, a move or a reload is begun within `MEANT` or not at all.
     """
@@ -69,11 +69,9 @@ async def give_order(
     except TimeoutError as error:
         if running:
             text = f"no outcome within {patience:g} s"
-            raise StateError(
-                text, "the daemon may still be at it: `sentinel status` shows what became of it"
-            ) from error
+            raise NoDaemon(text, "the daemon may still be at it: `sentinel status` shows what became of it") from error
         later = "then give the order again" if kind in MEANT_NOW else "it carries out the order, which is kept"
-        raise StateError("no daemon runs that could carry it out", f"start one with `sentinel run`; {later}") from error
+        raise NoDaemon("no daemon runs that could carry it out", f"start one with `sentinel run`; {later}") from error
     return outcome
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sentinel.app import REPORTS, Daemon, Signals, serve
 from sentinel.app.bookshelf import check_runbooks
-from sentinel.app.hands import is_halted, run_check
+from sentinel.app.hands import is_halted, is_running, run_check
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Overrides, load, shipped_folder
@@ -279,17 +279,16 @@ def status(arguments: Arguments) -> int:
     now = datetime.now(UTC)
     document = status_document(store, now)
     overall = worst([Status(component.status) for component in components])
+    running = is_running(store)
+    ends = overall if running else Status.UNKNOWN
     if arguments.json:
-        print_json(document)
-        return overall.exit_code
+        print_json({**document, "running": running, **({} if running else {"status": Status.UNKNOWN.value})})
+        return ends.exit_code
     beat = store.meta("beat")
     seen = datetime.fromisoformat(beat) if beat else None
-    stale = seen is None or (now - seen).total_seconds() > 10
-    head = f"{store.meta('platform')}: {overall}; sentinel last wrote {tables.age(seen, now)}"
-    stopped = store.meta("stopped")
-    stale = stale or bool(stopped)
-    why = "was stopped" if stopped else "is NOT RUNNING or hangs"
-    warning = [Text(f"sentinel {why}: all below is old", style="bold red")] if stale else []
+    head = f"{document['platform']}: {overall}; sentinel last wrote {tables.age(seen, now)}"
+    why = "was stopped" if store.meta("stopped") else "is NOT RUNNING or hangs"
+    warning = [] if running else [Text(f"sentinel {why}: all below is old", style="bold red")]
     blind = document["blind"]
     lines = [f"{blind['text']} at {blind['began'][11:19]}Z ({blind['reason']})"] if blind else []
     held = [Text(tables.clean(line), style="bold yellow") for line in (*lines, *_held(store, folder))]
@@ -300,7 +299,7 @@ def status(arguments: Arguments) -> int:
         tables.checks_table(checks), Text(),
         tables.incidents_table(open_ones, "open incidents", runbooks) if open_ones else Text("no open incident"),
     )  # fmt: skip
-    return Status.UNKNOWN.exit_code if stale else overall.exit_code
+    return ends.exit_code
 
 
 def _held(store: SqliteStore, folder: Path) -> list[str]:
