@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sentinel import __version__
@@ -43,14 +45,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands = importlib.import_module(f"sentinel.cli.{module}")
         return int(getattr(commands, name)(arguments))
     except SentinelError as error:
-        guidance = f"\n  remedy: {error.guidance}" if error.guidance else ""
-        print(f"sentinel: {error.message}{guidance}", file=sys.stderr)
-        return error.exit_code
+        return _fail(arguments, error.message, error.guidance, error.exit_code)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # Any of a hundred files can be out of reach, most often because another user runs the daemon.
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(
+            arguments, f"{where}{error.strerror or repr(error)}", "look at its rights: is it another user's?", 78
+        )
+
+
+def _fail(arguments: argparse.Namespace, message: str, guidance: str, code: int) -> int:
+    """Say what is wrong for people, and with --json for programs, too."""
+    remedy = f"\n  remedy: {guidance}" if guidance else ""
+    print(f"sentinel: {message}{remedy}", file=sys.stderr)
+    if getattr(arguments, "json", False):
+        with suppress(OSError):
+            print(json.dumps({"error": message, "remedy": guidance, "exit_code": code}, indent=2, ensure_ascii=False))
+    return code
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ YAML 1.1 reads `no` as false, `12:30:45` as 45045 and `0777` as 511; here they a
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from sentinel.errors import Problem
 
 MAX_NODES = 100_000
 MAX_DEPTH = 40
+MAX_SIZE = 4 << 20
+"""Bytes. Reading costs fifty times as much memory, and a running daemon reads, too."""
 MAX_DIGITS = 18
 """A longer run of digits is a name, not a number."""
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
@@ -80,6 +83,13 @@ def read_document(path: Path, environment: Mapping[str, str], shown: str = "") -
 
 def _read_text(path: Path, document: Document) -> str | None:
     try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            document.add((), "is no file", "move it elsewhere: every *.yaml of the folder is read")
+            return None
+        if facts.st_size > MAX_SIZE:
+            document.add((), f"is larger than {MAX_SIZE >> 20} MiB", "configuration is small: is it the right file?")
+            return None
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -93,8 +103,11 @@ def _read_text(path: Path, document: Document) -> str | None:
 def _compose(text: str, document: Document) -> yaml.Node | None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if _is_too_deep(yaml.parse(text, loader)):
-            document.add((), f"is nested more than {MAX_DEPTH} levels deep", "configuration is flat: mend the brackets")
+        line = _too_deep(yaml.parse(text, loader))
+        if line:
+            message = f"is nested more than {MAX_DEPTH} levels deep"
+            remedy = "configuration is flat: mend the brackets"
+            document.problems.append(Problem(document.file, line, "", message, remedy))
             return None
         nodes = list(yaml.compose_all(text, loader))
     except yaml.MarkedYAMLError as error:
@@ -102,6 +115,12 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
         line = mark.line + 1 if mark else 0
         message = f"is not YAML: {error.problem or error.context}"
         document.problems.append(Problem(document.file, line, "", message, "mend the syntax at this line"))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.encode().count(b"\n", 0, error.position) + 1
+        character = error.character if isinstance(error.character, int) else ord(error.character)
+        message = f"is not YAML: the character U+{character:04X} is not allowed"
+        document.problems.append(Problem(document.file, line, "", message, "remove it"))
         return None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         document.add((), f"is not YAML: {' '.join(str(error).split()) or type(error).__name__}", "mend the syntax")
@@ -114,14 +133,17 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
     return nodes[0] if nodes else None
 
 
-def _is_too_deep(events: Iterable[yaml.Event]) -> bool:
-    """Counted over events: composing nodes recurses in C, and enough brackets would end the process."""
+def _too_deep(events: Iterable[yaml.Event]) -> int:
+    """The line that is nested too deep, or 0.
+
+    Counted over events: composing nodes recurses in C, and enough brackets would end the process.
+    """
     depth = 0
     for event in events:
         depth += isinstance(event, _STARTS) - isinstance(event, _ENDS)
         if depth > MAX_DEPTH:
-            return True
-    return False
+            return int(event.start_mark.line) + 1
+    return 0
 
 
 class _Builder:

@@ -109,12 +109,21 @@ class _Loader:
         return not self._raw_checks and not any(isinstance(item, dict) and item.get("driver") for item in each)
 
     def _files(self) -> list[Path]:
-        if self._path.is_file():
-            return [self._path]
-        files = sorted(p for p in self._path.glob("*.y*ml") if p.suffix in {".yaml", ".yml"})
+        """The *.yaml of the folder, without hidden ones: an editor's lock or backup is no configuration."""
+        remedy = "name the folder with `--config`, or copy one from checks/packs/"
+        try:
+            if self._path.is_file():
+                return [self._path]
+            names = sorted(path for path in self._path.iterdir() if not path.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            self._problem(str(self._path), "is no folder", remedy)
+            return []
+        except OSError as error:
+            self._problem(str(self._path), f"can't be read: {error.strerror}", "check the path and its rights")
+            return []
+        files = [path for path in names if path.suffix in {".yaml", ".yml"}]
         if not files:
-            problem = "is no folder" if not self._path.is_dir() else "has no *.yaml file"
-            self._problem(str(self._path), problem, "name the folder with `--config`, or copy one from checks/packs/")
+            self._problem(str(self._path), "has no *.yaml file", remedy)
         return files
 
     def _take(self, document: Document) -> None:

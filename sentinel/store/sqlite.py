@@ -49,7 +49,10 @@ _MIGRATIONS = {n: Path(__file__).with_name(name) for n, name in ((1, "schema.sql
 
 def lock_state(folder: Path) -> int:
     """Take the state folder for one daemon; the descriptor holds the lock until it is closed."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"{folder / 'lock'} can't be opened: {error.strerror}", "look at its rights") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

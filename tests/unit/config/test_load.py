@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import yaml
@@ -169,6 +171,32 @@ def test_a_secret_file_open_to_everyone(folder, mode):
     (problem,) = problems_of(folder)
     assert "sentinel.yaml:8: resources.bus.password_file: the secret file secret is readable by everyone" in problem
     assert "chmod 600 secret" in problem
+
+
+def test_what_editors_leave_behind_is_no_configuration(folder):
+    """A lock that points nowhere, a backup: hidden files are not read."""
+    (folder / ".#sentinel.yaml").symlink_to("me@host.1234:5678")
+    (folder / ".old.yaml").write_text("nonsense: [")
+    assert load(folder, ENVIRONMENT).platform == "shop"
+
+
+def test_what_is_no_file_is_not_read(folder):
+    """A pipe would block for ever, a device never end, and a huge file fill the memory of a running daemon."""
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "zero.yaml").symlink_to("/dev/zero")
+    with (folder / "huge.yaml").open("wb") as file:
+        file.truncate(5 << 20)
+    found = problems_of(folder, ENVIRONMENT)
+    assert [problem.split(":", 1)[1].splitlines()[0] for problem in found] == [
+        " is larger than 4 MiB", " is no file", " is no file",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line"), [("a: 1\nb: \0\n", 2), ("a: 1\n\nb: " + "[" * 50, 3)])
+def test_the_line_of_what_can_not_be_read(folder, text, line):
+    """A character that YAML has not, and brackets without end."""
+    (folder / "odd.yaml").write_text(text)
+    assert problems_of(folder, ENVIRONMENT)[0].startswith(f"{folder}/odd.yaml:{line}: ")
 
 
 @pytest.mark.parametrize(("content", "text"), [(None, "can't be read"), (b"\xff\xfe", "is not UTF-8 text")])
@@ -344,6 +372,23 @@ def test_an_invalid_configuration_ends_with_78(folder, command):
     assert (code, out) == (78, "")
     assert f"{folder}/sentinel.yaml:8: resources.bus.redis: the environment variable BUS_URL is not set" in err
     assert "remedy: export BUS_URL=…" in err
+    assert "Traceback" not in err
+
+
+def test_a_mistake_is_json_for_programs(folder):
+    """With --json the mistake stands on stdout, too, as one document."""
+    code, out, err = sentinel("--config", folder, "check", "run", "nope", "--json", **ENVIRONMENT)
+    assert code == 64
+    assert json.loads(out) == {"error": "there is no check 'nope'", "remedy": ANY, "exit_code": 64}
+    assert "there is no check 'nope'" in err
+
+
+@pytest.mark.parametrize("command", [["status"], ["check", "run", "api-port"]])
+def test_a_state_out_of_reach_ends_with_78(folder, command):
+    """As when another user runs the daemon: the path and the reason, no traceback, and not the 1 of "degraded"."""
+    code, _, err = sentinel("--config", folder, "--state", folder / ("x" * 300), *command, **ENVIRONMENT)
+    assert code == 78
+    assert "File name too long" in err
     assert "Traceback" not in err
 
 
