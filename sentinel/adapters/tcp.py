@@ -7,6 +7,7 @@ import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sentinel.adapters.resolver import Address, Resolver
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
@@ -98,13 +99,23 @@ _GREETINGS = {
 }
 
 
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
 async def who_answers(host: str, port: int, resolver: Resolver) -> str:
-    """Which kind of server is it that does not speak our protocol? One line asks it; "" if unclear."""
+    """Which kind of server is it that does not speak our protocol? One line asks it; "" if unclear.
+
+    PostgreSQL hangs up on that line without a word, but answers its own greeting with one letter.
+    """
+    ask = partial(converse, host, port, deadline=0.5, resolver=resolver)
     try:
-        talk = await converse(host, port, deadline=0.5, resolver=resolver, send=b"PING\r\n\r\n", until=b"\n", limit=64)
+        talk = await ask(send=b"PING\r\n\r\n", until=b"\n", limit=64)
+        kind = next((kind for start, kind in _GREETINGS.items() if talk.answer.startswith(start)), "")
+        if kind or talk.answer:
+            return kind
+        return "PostgreSQL" if (await ask(send=_SSL_REQUEST, until=b"\n", limit=1)).answer in {b"S", b"N"} else ""
     except TargetError:
         return ""
-    return next((kind for start, kind in _GREETINGS.items() if talk.answer.startswith(start)), "")
 
 
 def unreachable(error: OSError) -> TargetError:

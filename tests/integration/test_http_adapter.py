@@ -348,6 +348,12 @@ async def test_other_protocol_is_the_wrong_target(valkey):
         await ask(f"http://127.0.0.1:{valkey.port}")
 
 
+async def test_postgres_is_the_wrong_target(postgres):
+    """It hangs up on HTTP without a word, as a crash would: it is asked who it is."""
+    with pytest.raises(WrongTarget, match="not an HTTP server: PostgreSQL answers there"):
+        await ask(f"http://127.0.0.1:{postgres.port}")
+
+
 async def test_greeting_of_another_protocol_is_the_wrong_target():
     """So is a server that speaks first."""
 
