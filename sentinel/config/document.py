@@ -142,7 +142,7 @@ def _too_deep(events: Iterable[yaml.Event]) -> int:
     for event in events:
         depth += isinstance(event, _STARTS) - isinstance(event, _ENDS)
         if depth > MAX_DEPTH:
-            return int(event.start_mark.line) + 1
+            return event.start_mark.line + 1 if event.start_mark else 1
     return 0
 
 

@@ -16,20 +16,44 @@ _NOT_KEYS = ("function-", "tagged-", "[key]")
 """What pydantic puts into a place besides keys."""
 
 
+_SECRET_WORDS = ("password", "secret", "token", "headers", "authorization")
+"""What stands below such a key is not repeated: the complaint goes to a terminal, a log, a CI job."""
+
+
+class _Hidden:
+    """Stands for a value that is not shown."""
+
+    def __str__(self) -> str:
+        return "***"
+
+
+_HIDDEN = _Hidden()
+
+
 def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel]) -> Problem:
     """A pydantic error in our words."""
     shown = tuple(part for part in path if not (isinstance(part, str) and part.startswith(_NOT_KEYS)))
+    if any(word in str(part).lower() for part in shown for word in _SECRET_WORDS):
+        item = {**item, "input": _HIDDEN}
     message, remedy = _EXPLAIN.get(item["type"], _explain_other)(item, model)
     return Problem(document.file, document.line(shown), name_of(shown), message, remedy)
 
 
 def _explain_extra(item: Any, model: type[BaseModel]) -> tuple[str, str]:
     known = _fields_at(model, item["loc"][:-1])
-    known |= set(CheckSettings.model_fields) if model.__module__.startswith("sentinel.probes") else set()
-    if model.__module__.startswith("sentinel.remediation") and len(item["loc"]) == 1:
-        known |= set(ComponentSettings.model_fields)
-    known |= set(ChoreSettings.model_fields) if model.__module__.startswith("sentinel.housekeeping") else set()
+    if len(item["loc"]) == 1:
+        known |= next(
+            (set(own.model_fields) for place, own in _OWNERS.items() if model.__module__.startswith(place)), set()
+        )
     return unknown_message("key", str(item["loc"][-1]), known)
+
+
+_OWNERS: dict[str, type[BaseModel]] = {
+    "sentinel.probes": CheckSettings,
+    "sentinel.remediation": ComponentSettings,
+    "sentinel.housekeeping": ChoreSettings,
+}
+"""Whose keys stand beside those of a kind or driver."""
 
 
 def _explain_missing(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
@@ -72,6 +96,8 @@ _TYPES = {
 
 
 def _shown(value: Any) -> str:
+    if value is _HIDDEN:
+        return "a value that is not shown"
     return "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
 
 

@@ -463,6 +463,22 @@ EXPECTED = {
             "keep one of them",
         ),
     ],
+    "secret_in_a_wrong_place.yaml": [
+        (
+            "secret_in_a_wrong_place.yaml",
+            2,
+            "resources.bus.password",
+            "must be text, found a value that is not shown",
+            'write text, in quotes where it looks like something else: "…"',
+        ),
+        (
+            "secret_in_a_wrong_place.yaml",
+            3,
+            "resources.api.headers",
+            "must be a mapping, found a value that is not shown",
+            "write `key: value` lines, indented, below it",
+        ),
+    ],
     "section_in_two_shapes": [
         (
             "a.yaml",
@@ -513,6 +529,15 @@ EXPECTED = {
     ],
     "unknown_key.yaml": [
         ("unknown_key.yaml", 2, "lisen", "unknown key `lisen`", "did you mean `listen`?"),
+    ],
+    "unknown_key_inside_an_option.yaml": [
+        (
+            "unknown_key_inside_an_option.yaml",
+            6,
+            "checks[0].latency.worse",
+            "unknown key `worse`",
+            "known: degraded, down",
+        ),
     ],
     "unknown_key_of_a_check.yaml": [
         ("unknown_key_of_a_check.yaml", 4, "checks[0].address", "the key `address` is missing", "add it"),
