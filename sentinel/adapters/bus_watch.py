@@ -206,7 +206,7 @@ class BusWatch:
     def _report_odd_names(found: Iterable[bytes], scope: Scope, sight: Sight) -> None:
         odd = [display(key) for key in sorted(found) if not is_text(key)]
         for name in [name for name in odd if scope.has_stream(name)][:20]:
-            remedy = f"rename it, or exclude it with streams.exclude: [{name!r}]"
+            remedy = f"rename it, or exclude it with streams.exclude: {json.dumps([name], ensure_ascii=False)}"
             sight.troubles.append(Trouble(name, "the stream's name is not UTF-8", remedy))
 
     # -- snapshots --------------------------------------------------------------------------------

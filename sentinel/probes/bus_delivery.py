@@ -313,6 +313,8 @@ def _guide(status: Status, troubles: Sequence[Trouble], standings: Sequence[Stan
         return ""
     if troubles:
         return troubles[0].remedy
+    if status is Status.UNKNOWN and not standings:
+        return "correct streams.include, or create the group"
     late = [each for each in standings if each.overdue or each.waiting.lo]
     if late:
         oldest = max(late, key=lambda s: max(s.oldest_waiting or 0, s.oldest_pending or 0))

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import redis
+import yaml
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Status
@@ -316,12 +317,24 @@ async def test_odd_subjects_are_reported_alone(bus):
     assert finding.status is Status.DEGRADED
 
 
+async def test_the_remedy_for_an_odd_name_works_as_it_is_written(bus):
+    """Copied into the YAML it excludes the stream."""
+    bus.redis.xgroup_create("agent_messages:good", "g", id="0", mkstream=True)
+    bus.redis.xadd(b"agent_messages:\xff", {"f": "v"})
+    bus.options = DeliveryOptions.model_validate({"streams": {"include": ["agent_messages:*"]}})
+    remedy = (await bus.run()).guidance
+    exclude = yaml.safe_load(remedy.partition("streams.exclude: ")[2])
+    bus.options = DeliveryOptions.model_validate({"streams": {"include": ["agent_messages:*"], "exclude": exclude}})
+    assert (await bus.run()).evidence["troubles"] == []
+
+
 async def test_no_stream_is_unknown(valkey, make_context):
     """Nothing to measure is neither 0 % nor 100 %; the counters exist at zero all the same."""
     bus = Bus(valkey, make_context)
     finding = await bus.run()
     assert finding.status is Status.UNKNOWN
     assert finding.key == ("acked", "–")
+    assert finding.guidance == "correct streams.include, or create the group"
     assert value(finding, "settled_total", outcome="acked", group="group_*") == 0
     assert value(finding, "stream_resets_total", reason="gone") == 0
     await bus.client.close()
