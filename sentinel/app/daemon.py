@@ -324,6 +324,7 @@ class Daemon:
             self._note_reload(good=False)
             log.error("reload_refused", problems=[str(problem) for problem in error.problems])
             return False
+        was = self.configuration
         try:
             await self._replace(fresh)
         except StateError as error:
@@ -332,6 +333,7 @@ class Daemon:
             return False
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
+        _tell_what_is_kept(was, fresh)
         return True
 
     async def _replace(self, fresh: Configuration) -> None:
@@ -410,7 +412,7 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._site is not None:
             await self._site.cleanup()
-        if hasattr(self, "scheduler"):
+        if hasattr(self, "dispatcher"):  # the last thing that is wired
             await self._stop_engine(stop_components=stop_components)
         for client in self.clients.values():
             await client.close()
@@ -444,6 +446,13 @@ class Daemon:
     async def stop_component(self, name: str) -> None:
         """Stop a supervised component on request."""
         await self.remediator.stop(name)
+
+
+def _tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
+    """A running daemon moves neither its address nor its state: who changed them is told that they wait."""
+    for key, kept, wanted in (("listen", old.listen, fresh.listen), ("state", old.state, fresh.state)):
+        if kept != wanted:
+            log.warning("reload_keeps", key=key, in_force=str(kept), guidance="it is changed by the next start")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from sentinel.app import Daemon
 from sentinel.app.membership import Membership
@@ -26,6 +27,7 @@ from sentinel.errors import StateError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, Options
 from sentinel.reports.render import TemplateBroken
+from sentinel.store.sqlite import FILE, SCHEMA_VERSION
 
 HEAD = """
 listen: 127.0.0.1:0
@@ -174,6 +176,27 @@ async def test_secrets_that_come_with_a_reload_are_hidden(bench: Bench, request:
     assert bench.daemon.pipeline.scrub(text) == "*** and ***"
     (redaction,) = [each for each in structlog.get_config()["processors"] if isinstance(each, Redaction)]
     assert redaction.scrub(text) == "*** and ***"
+
+
+async def test_what_a_reload_can_not_change_is_told(bench: Bench) -> None:
+    """Address and state stay as they are until the next start."""
+    file = bench.folder / "checks" / "sentinel.yaml"
+    file.write_text(file.read_text().replace("127.0.0.1:0", "127.0.0.1:9").replace("/state", "/other"))
+    with capture_logs() as lines:
+        assert await bench.daemon.reload()
+    assert [line["key"] for line in lines if line["event"] == "reload_keeps"] == ["listen", "state"]
+
+
+async def test_a_start_that_fails_half_way_says_why(tmp_path: Path) -> None:
+    """A state whose tables are gone: that is the error, and not what is missing because of it."""
+    (tmp_path / "checks.yaml").write_text(HEAD.format(folder=tmp_path))
+    (tmp_path / "state").mkdir(mode=0o700)
+    with closing(sqlite3.connect(tmp_path / "state" / FILE)) as database:
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    daemon = Daemon(load(tmp_path / "checks.yaml"))
+    with pytest.raises(StateError, match="no such table"):
+        await daemon.start()
+    await daemon.stop()
 
 
 class SharedCoordinator:
