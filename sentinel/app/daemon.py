@@ -94,6 +94,11 @@ class Daemon:
         prepare_folder(configuration.state)
         self._lock = lock_state(configuration.state)
         self.store = SqliteStore(configuration.state, owner=True)
+        if self.store.moved_aside:
+            files = [str(file) for file in self.store.moved_aside]
+            log.error(
+                "state_was_damaged", moved_to=files, guidance="what was recorded is in there: `sqlite3 … .recover`"
+            )
         self.recorder = Recorder(self.store, self.metrics, self.clock.utcnow)
         self.clients.update({name: make_client(item) for name, item in configuration.resources.items()})
         self._wire()

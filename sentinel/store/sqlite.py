@@ -89,6 +89,8 @@ class SqliteStore:
 
     def __init__(self, folder: Path, *, writable: bool = True, owner: bool = False) -> None:
         self.path = folder / FILE
+        self.moved_aside: list[Path] = []
+        """A file that was damaged, under its new name: what it had recorded is in there, and nowhere else."""
         self._owner = owner
         self._lock = threading.RLock()
         if not writable and not self.path.exists():
@@ -140,7 +142,7 @@ class SqliteStore:
         for suffix in ("", "-wal", "-shm"):
             file = self.path.with_name(self.path.name + suffix)
             if file.exists():
-                file.rename(file.with_name(f"{file.name}.corrupt-{stamp}"))
+                self.moved_aside.append(file.rename(file.with_name(f"{file.name}.corrupt-{stamp}")))
         move_heads_aside(self.path.parent, stamp)
 
     def close(self) -> None:

@@ -199,6 +199,19 @@ async def test_a_start_that_fails_half_way_says_why(tmp_path: Path) -> None:
     await daemon.stop()
 
 
+async def test_a_damaged_state_is_told(tmp_path: Path) -> None:
+    """The daemon starts afresh, and says where the old file is."""
+    (tmp_path / "checks.yaml").write_text(HEAD.format(folder=tmp_path))
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / FILE).write_bytes(b"no database at all, but long enough" * 100)
+    daemon = Daemon(load(tmp_path / "checks.yaml"))
+    with capture_logs() as lines:
+        await daemon.start()
+    await daemon.stop()
+    (line,) = [line for line in lines if line["event"] == "state_was_damaged"]
+    assert Path(line["moved_to"][0]).read_bytes().startswith(b"no database")
+
+
 class SharedCoordinator:
     """Gives only some shards, and others later; fails when it is told to."""
 
