@@ -30,7 +30,7 @@ _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
-_ENVIRONMENT = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
+_ENVIRONMENT = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{)[^}])*))?\})")
 
 Path_ = tuple[str | int, ...]
 
@@ -226,4 +226,7 @@ class _Builder:
                 self._document.refuse(path, message, f"export {name}=…, or write ${{{name}:-default}}")
             return value or ""
 
+        if "${" in _ENVIRONMENT.sub("", text):
+            message = "holds a `${` that names no environment variable"
+            self._document.refuse(path, message, "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself")
         return _ENVIRONMENT.sub(replace, text)

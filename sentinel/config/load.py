@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -86,6 +87,7 @@ class _Loader:
         self._check_needed(settings)
         self._check_reports(settings)
         self._check_objectives(settings)
+        self._check_places(settings)
         chores = read_chores(settings.housekeeping, self._place, resources)
         listen = self._listen(settings)
         overrides = self._overrides()
@@ -313,13 +315,18 @@ class _Loader:
 
     def _dependency_order(self, known: Mapping[str, ComponentSettings]) -> list[str]:
         graph = {name: [d for d in item.depends_on if d in known] for name, item in known.items()}
-        try:
-            return list(TopologicalSorter(graph).static_order())
-        except CycleError as error:
-            cycle = " → ".join(reversed(error.args[1]))
-            name = error.args[1][0]
-            self._at(("components", name, "depends_on"), f"dependency cycle: {cycle}", "remove one of these edges")
-            return []
+        order: list[str] = []
+        while graph and not order:
+            try:
+                order = list(TopologicalSorter(graph).static_order())
+            except CycleError as error:
+                # Its edges are taken out, so that the next cycle is told in the same run.
+                names = error.args[1]
+                message = f"dependency cycle: {' → '.join(reversed(names))}"
+                self._at(("components", names[0], "depends_on"), message, "remove one of these edges")
+                for needed, name in pairwise(names):
+                    graph[name] = [d for d in graph[name] if d != needed]
+        return order
 
     # -- checks -----------------------------------------------------------------------------------
 
@@ -465,7 +472,20 @@ class _Loader:
             except ValueError as error:
                 self._at(("reports", i, "cron"), f"{report.cron!r} is no cron line: {error}", 'such as "0 8,20 * * *"')
 
+    def _check_places(self, settings: PlatformSettings) -> None:
+        """Folders that sentinel is to use: a state folder has a name, and templates are there."""
+        if not settings.state or "\0" in settings.state:
+            self._at(("state",), f"{settings.state!r} is no folder", "write a path, such as ./var")
+        if settings.report_templates and not self._relative(settings.report_templates).is_dir():
+            message = f"there is no folder {self._relative(settings.report_templates)}"
+            self._at(("report_templates",), message, "make it, or leave the key out")
+
     def _check_objectives(self, settings: PlatformSettings) -> None:
+        seen: set[str] = set()
+        for i, objective in enumerate(settings.objectives):
+            if objective.name in seen:
+                self._at(("objectives", i, "name"), f"objective `{objective.name}` is given twice", "keep one of them")
+            seen.add(objective.name)
         names = [raw.get("name") for _, _, raw in self._raw_checks if isinstance(raw, dict)]
         for i, objective in enumerate(settings.objectives):
             if objective.check not in names:

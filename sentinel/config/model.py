@@ -193,7 +193,7 @@ class PlatformSettings(Strict):
     reports: list[ReportSettings] = Field(default_factory=list)
     runbooks: RunbookSettings = RunbookSettings()
     report_templates: str = ""
-    tasks_per_hour_target: float | None = None
+    tasks_per_hour_target: float | None = Field(None, gt=0)
     retention: Positive = 14 * 86400.0
     housekeeping: list[Any] = Field(default_factory=list)
     checks: list[Any] = Field(default_factory=list)

@@ -11,6 +11,8 @@ from sentinel.errors import ConfigurationError
 
 FOLDER = Path(__file__).with_name("invalid")
 
+REFERENCE = "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself"
+
 # mistake: [(file, line, key, message, remedy)], all of them and no other
 EXPECTED = {
     "alias_bomb.yaml": [
@@ -477,6 +479,63 @@ EXPECTED = {
             "resources.api.headers",
             "must be a mapping, found a value that is not shown",
             "write `key: value` lines, indented, below it",
+        ),
+    ],
+    "two_cycles.yaml": [
+        (
+            "two_cycles.yaml",
+            2,
+            "components.a.depends_on",
+            "dependency cycle: a → b → a",
+            "remove one of these edges",
+        ),
+        (
+            "two_cycles.yaml",
+            4,
+            "components.c.depends_on",
+            "dependency cycle: c → d → c",
+            "remove one of these edges",
+        ),
+    ],
+    "places_and_names.yaml": [
+        ("places_and_names.yaml", 1, "state", "'' is no folder", "write a path, such as ./var"),
+        (
+            "places_and_names.yaml",
+            2,
+            "report_templates",
+            "there is no folder no/such/folder",
+            "make it, or leave the key out",
+        ),
+        (
+            "places_and_names.yaml",
+            3,
+            "tasks_per_hour_target",
+            "input should be greater than 0 (found int '-5')",
+            "correct the value",
+        ),
+        ("places_and_names.yaml", 6, "objectives[1].name", "objective `one` is given twice", "keep one of them"),
+    ],
+    "environment_reference_garbled.yaml": [
+        (
+            "environment_reference_garbled.yaml",
+            1,
+            "platform",
+            "holds a `${` that names no environment variable",
+            REFERENCE,
+        ),
+        (
+            "environment_reference_garbled.yaml",
+            2,
+            "state",
+            "holds a `${` that names no environment variable",
+            REFERENCE,
+        ),
+        (
+            "environment_reference_garbled.yaml",
+            3,
+            "components.a.group",
+            "holds a `${` that names no environment variable",
+            REFERENCE,
         ),
     ],
     "section_in_two_shapes": [
