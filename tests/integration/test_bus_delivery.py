@@ -247,6 +247,28 @@ async def test_vanished_group_is_reported_with_its_position(bus):
     assert f"XGROUP CREATE {KEY} group_2 {last}" in finding.guidance
 
 
+async def test_what_was_published_before_a_group_was_made_at_the_end_is_not_its(bus):
+    """A second group joins a busy stream at `$`: nothing of the backlog was ever to be delivered to it."""
+    await bus.run()
+    bus.publish(10)
+    bus.consume(10)
+    await bus.run()
+    bus.publish(100)
+    bus.redis.xgroup_create(KEY, "group_9", "$")
+    finding = await bus.run()
+    streams = finding.evidence["account"]["streams"]
+    assert streams[f"{KEY} group_9"]["published"] == 0
+    assert streams[f"{KEY} group_9"]["acknowledged"] == [0, 0]
+    bus.publish(4)
+    bus.consume(3, group="group_9")
+    bus.consume(104)
+    finding = await bus.settle()
+    joined = finding.evidence["account"]["streams"][f"{KEY} group_9"]
+    assert (joined["published"], joined["acknowledged"], joined["waiting"]) == (4, [3, 3], 1)
+    assert joined["settled"]["acked"] == 3
+    assert joined["settled"]["waiting"] == 1
+
+
 async def test_entries_that_setid_skipped_are_not_acknowledged(bus):
     """An operator moves the group over its backlog: nobody processed those entries, so they are in doubt."""
     await bus.run()

@@ -36,6 +36,7 @@ from sentinel.core.delivery.stream import (
     Anchor,
     Bounds,
     Capability,
+    GroupView,
     Id,
     StreamView,
     bound_head_gap,
@@ -199,15 +200,19 @@ class StreamAccount:
     def _observe_groups(self, step: Step, newest: Anchor) -> None:
         for name, now in step.view.groups.items():
             group = self.groups.get(name)
-            if group is None:
-                group = self.groups[name] = GroupAccount.begin(newest)
-            elif group.gone:
-                group.reopen(newest)
+            if group is None or group.gone:
+                group = self._begin_group(name, self.anchors[-1] if _begins_at_end(step.view, now) else newest)
             if not group.observe(step, now, None if group.fresh else step.before.groups.get(name)) or group.losses:
                 group.count_up(group.settle_account(step.view, step.gap))
 
+    def _begin_group(self, name: str, base: Anchor) -> GroupAccount:
+        group = self.groups.setdefault(name, GroupAccount.begin(base))
+        if group.gone:
+            group.reopen(base)
+        return group
+
     def _open_cohort(self, start: Anchor, end: Anchor, unseen: int) -> None:
-        names = [name for name, group in self.groups.items() if not group.gone]
+        names = [n for n, group in self.groups.items() if not group.gone and group.base.rank <= start.rank]
         pairs = frozenset((name, stage) for name in names for stage in STAGES)
         if pairs:
             self.cohorts.append(Cohort(start, end, pairs, unseen))
@@ -469,6 +474,11 @@ class StreamAccount:
         """Entries already read but still kept: so many publishes until the first unread one is trimmed (§1.5)."""
         group, length = self.groups[name], (self.view or EMPTY).length
         return Bounds(max(0, length - group.waiting.hi), max(0, length - group.waiting.lo))
+
+
+def _begins_at_end(view: StreamView, group: GroupView) -> bool:
+    """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has read in it."""
+    return group.last_delivered >= view.last and not (group.consumers or group.pending)
 
 
 def begin_account(deadlines: Deadlines, capability: Capability | None = None) -> StreamAccount:
