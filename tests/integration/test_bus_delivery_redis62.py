@@ -57,6 +57,9 @@ async def test_what_came_and_went_unseen_is_uncertain_and_bounded(bus):
     finding = await bus.settle()
     account = finding.evidence["account"]
     assert (account["published"], account["unseen"]) == (17, 5)
+    assert account["lost"] == [0, 5]
+    assert account["acknowledged"][0] <= 17 <= account["acknowledged"][1]
+    assert value(finding, "lost_before_read_uncertain_total", group="group_*") == 5
     assert value(finding, "settled_total", outcome="uncertain") >= 5
     low, high = account["ratio"]
     assert low <= 17 / 22 <= high
@@ -74,6 +77,23 @@ async def test_restart_of_sentinel_is_one_long_poll(bus):
     finding = await bus.settle()
     assert value(finding, "published_total", stream="agent_messages:*") == 50
     assert finding.evidence["account"]["acknowledged"] == [50, 50]
+
+
+async def test_what_was_trimmed_unread_while_sentinel_was_away_is_not_zero(bus):
+    """30 published, 23 trimmed and gone: whether they were read nobody can tell, and "0 lost" would be a guess."""
+    await bus.run()
+    bus.publish(5)
+    bus.consume(5)
+    await bus.settle()
+    bus.restart()
+    bus.publish(30)
+    bus.redis.xtrim(KEY, maxlen=7, approximate=False)
+    bus.consume(7)
+    for _ in range(2):
+        account = (await bus.run()).evidence["account"]
+        assert account["lost"] == [0, 23]
+        assert account["acknowledged"] == [12, 35]
+        bus.restart()
 
 
 async def test_more_than_can_be_listed_is_said_and_not_guessed(bus, monkeypatch):

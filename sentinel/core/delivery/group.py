@@ -50,7 +50,8 @@ class Account:
     """Where every entry stands that was published to a group since its watch began, at the last snapshot.
 
     `acknowledged` = published − waiting − pending − lost − dropped, a point when nothing unread was removed.
-    `dropped` is an upper bound, its lower bound is always 0.
+    `dropped` is an upper bound, its lower bound is always 0. `unseen`: at most so many more were published and
+    removed, with any fate (Redis 6.2).
     """
 
     published: int
@@ -58,13 +59,14 @@ class Account:
     pending: Bounds
     lost: Bounds
     dropped: int
+    unseen: int = 0
 
     @property
     def acknowledged(self) -> Bounds:
         """Bounds of what left the pending list by an acknowledgement."""
         lo = self.published - self.waiting.hi - self.pending.hi - self.lost.hi - self.dropped
         hi = self.published - self.waiting.lo - self.pending.lo - self.lost.lo
-        return Bounds(max(0, lo), max(0, hi))
+        return Bounds(max(0, lo), max(0, hi) + self.unseen)
 
 
 @dataclass(slots=True)
@@ -96,6 +98,7 @@ class GroupAccount:
     asked_history: bool = False
     replayed: bool = False
     """Some of the pending entries may wait as well: SETID put the group back over them."""
+    unseen: int = 0
     doubt: int = 0
     """Up to this rank entries may have been read unseen, before the group was put back or made anew."""
 
@@ -111,6 +114,7 @@ class GroupAccount:
 
         True when nothing can have been lost or dropped, so that those figures are as before.
         """
+        self.unseen += step.view.unseen
         if before is not None and self._is_plain(step, now, before):
             self._follow(step, now)
             return True
@@ -300,6 +304,7 @@ class GroupAccount:
             self.pending,
             closed.lost + self.losses.total(),
             closed.dropped + self.losses.dropped(),
+            self.unseen,
         )
 
     def _bound_waiting_ours(self, view: StreamView, gap: Bounds) -> Bounds:
@@ -314,7 +319,8 @@ class GroupAccount:
         """End this life: what waits or pends may be lost, dropped or still acknowledged unseen."""
         account = self.settle_account(view, gap)
         lost = Bounds(account.lost.lo, account.lost.hi + account.waiting.hi)
-        self.closed = Account(account.published, NOTHING, NOTHING, lost, account.dropped + account.pending.hi)
+        dropped = account.dropped + account.pending.hi
+        self.closed = Account(account.published, NOTHING, NOTHING, lost, dropped, self.unseen)
         self.losses = Losses()
         self.waiting = self.pending = NOTHING
         self.unaccounted = None
@@ -327,11 +333,11 @@ class GroupAccount:
         self.fresh, self.gone, self.replayed, self.doubt = True, False, False, 0
 
     def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
-        """The account as numbers: published, dropped, then both ends of waiting, pending and lost."""
+        """The account as numbers: published, dropped, both ends of waiting, pending and lost, then unseen."""
         closed = self.closed
         lost = closed.lost
         if self.gone:
-            return closed.published, closed.dropped, 0, 0, 0, 0, lost.lo, lost.hi
+            return closed.published, closed.dropped, 0, 0, 0, 0, lost.lo, lost.hi, self.unseen
         losses, dropped = self.losses, closed.dropped
         if losses:
             lost, dropped = lost + losses.total(), dropped + losses.dropped()
@@ -341,11 +347,11 @@ class GroupAccount:
         if self.delivered < self.base.id:
             waiting = self._bound_waiting_ours(view, gap)
         pending, published = self.pending, closed.published + view.added - self.base.rank
-        return published, dropped, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi
+        return published, dropped, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi, self.unseen
 
     def count_up(self, account: Account) -> None:
         """Raise the exported totals (lost, lost uncertain, dropped): they never go back."""
-        now = (account.lost.lo, account.lost.hi - account.lost.lo, account.dropped)
+        now = (account.lost.lo, account.lost.hi - account.lost.lo + account.unseen, account.dropped)
         self.counted = (
             max(self.counted[0], now[0]),
             max(self.counted[1], now[1]),
@@ -368,7 +374,7 @@ class GroupAccount:
             "settled": dict(self.settled),
             "reached": dict(self.reached),
             "counted": list(self.counted),
-            "flags": [self.fresh, self.gone, self.replayed, self.doubt],
+            "flags": [self.fresh, self.gone, self.replayed, self.doubt, self.unseen],
             "ended": self.ended,
         }
 
@@ -378,7 +384,8 @@ class GroupAccount:
         entry, rank, at = document["base"]
         position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
         published, dropped = document["closed"]
-        fresh, gone, replayed, doubt = (*document["flags"], False, 0)[:4]
+        fresh, gone, *later = document["flags"]
+        replayed, doubt, unseen = later or (False, 0, 0)
         return cls(
             Anchor(parse_id(entry), rank, at),
             position,
@@ -389,7 +396,7 @@ class GroupAccount:
             pending,
             document["unaccounted"],
             Losses.load(document["losses"]),
-            Account(published, NOTHING, NOTHING, lost, dropped),
+            Account(published, NOTHING, NOTHING, lost, dropped, unseen),
             dict(document["settled"]),
             dict(document["reached"]),
             tuple(document["counted"]),
@@ -397,5 +404,6 @@ class GroupAccount:
             gone,
             ended=document["ended"],
             replayed=replayed,
+            unseen=unseen,
             doubt=doubt,
         )

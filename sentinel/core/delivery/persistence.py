@@ -101,6 +101,7 @@ def _write_group(group: GroupAccount) -> str:
         _TRUTH[group.gone],
         _TRUTH[group.replayed],
         group.doubt,
+        group.unseen,
         group.ended,
     )
 
@@ -117,7 +118,7 @@ _GROUP = (
     + _counts(OUTCOMES)
     + ',"reached":'
     + _counts(DELIVERY_OUTCOMES)
-    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d],"ended":%r}'
+    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d,%d],"ended":%r}'
 )
 _RESETS = _counts(REASONS)
 

@@ -24,6 +24,7 @@ def sum_accounts(accounts: Sequence[Account]) -> Account:
         sum((each.pending for each in accounts), start=Bounds(0, 0)),
         sum((each.lost for each in accounts), start=Bounds(0, 0)),
         sum(each.dropped for each in accounts),
+        sum(each.unseen for each in accounts),
     )
 
 
@@ -35,7 +36,7 @@ def describe_figures(account: Account) -> dict[str, Any]:
         "acknowledged": [acknowledged.lo, acknowledged.hi],
         "pending": _number(account.pending),
         "waiting": _number(account.waiting),
-        "lost": [account.lost.lo, account.lost.hi],
+        "lost": [account.lost.lo, account.lost.hi + account.unseen],
         "dropped": [0, account.dropped],
     }
 
@@ -70,11 +71,11 @@ NO_FIGURES = Account(0, Bounds(0, 0), Bounds(0, 0), Bounds(0, 0), 0)
 def dump_figures(account: Account) -> list[int]:
     """JSON-able document."""
     pairs = (account.waiting, account.pending, account.lost)
-    return [account.published, account.dropped, *(end for pair in pairs for end in (pair.lo, pair.hi))]
+    return [account.published, account.dropped, *(end for pair in pairs for end in (pair.lo, pair.hi)), account.unseen]
 
 
 def load_figures(document: Sequence[int]) -> Account:
     """What `dump_figures` gave."""
     published, dropped, *ends = document
-    waiting, pending, lost = (Bounds(lo, hi) for lo, hi in zip(ends[::2], ends[1::2], strict=True))
-    return Account(published, waiting, pending, lost, dropped)
+    waiting, pending, lost = (Bounds(*ends[n : n + 2]) for n in (0, 2, 4))
+    return Account(published, waiting, pending, lost, dropped, *ends[6:])
