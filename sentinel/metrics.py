@@ -157,7 +157,9 @@ class Metrics:
         fresh = result.finding.status is not Status.UNKNOWN
         if fresh:
             self.last_success.labels(result.check).set(result.started.timestamp())
-        rows = list(result.finding.rows) if _has_values(result.finding) else kept
+        rows = list(result.finding.rows)
+        if not _has_counts(result.finding, declared):  # it failed, perhaps with a gauge that says so
+            rows += kept
         self._checks[result.check] = _Exported(declared, rows)
 
     def exported(self) -> Iterator[tuple[str, _Exported]]:
@@ -169,8 +171,9 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _has_values(finding: Finding) -> bool:
-    return any(row.values for row in finding.rows)
+def _has_counts(finding: Finding, declared: Mapping[str, Measurement]) -> bool:
+    names = {name for row in finding.rows for name in row.values}
+    return any(declared[name].type != "gauge" for name in names if name in declared)
 
 
 def _without_gauges(exported: _Exported) -> list[Row]:

@@ -110,6 +110,20 @@ def test_gauges_of_a_failed_check_are_removed_and_counters_kept():
     assert value(metrics, "bus_lag_entries", stream="a") == 4.0
 
 
+def test_a_failure_that_has_a_gauge_to_say_so_keeps_the_counters():
+    """`target_up 0` and `pg_up 0` come alone: what was counted is there all the same, once."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=3.0, sent=7.0, time=TIMES)]), DECLARED)
+    metrics.observe(result([row("b", lag=0.0)], Status.DOWN), DECLARED)
+    metrics.observe(result([row("b", lag=0.0)], Status.DOWN), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream="b") == 0.0
+    assert value(metrics, "bus_lag_entries", stream="a") is None
+    assert value(metrics, "bus_sent_total", stream="a") == 7.0
+    assert value(metrics, "bus_time_seconds_count", stream="a") == 4.0
+    metrics.observe(result([row("b", sent=1.0)]), DECLARED)
+    assert value(metrics, "bus_sent_total", stream="a") is None
+
+
 def test_runs_and_the_last_success():
     """Counted by outcome; an unknown verdict is no success."""
     metrics = Metrics()
