@@ -198,8 +198,8 @@ class HttpClient:
             if self._ca_file:
                 context.load_verify_locations(self._ca_file)
             connector = aiohttp.TCPConnector(
-                resolver=_Names(self._resolver), use_dns_cache=False, force_close=True, limit=32, ssl=context
-            )
+                resolver=_Names(self._resolver), use_dns_cache=False, force_close=True, limit=0, ssl=context
+            )  # no limit: to wait for a connection of our own would look like a target that does not answer
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),

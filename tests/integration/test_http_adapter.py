@@ -119,6 +119,23 @@ async def test_accepts_and_never_answers():
             await ask(address, timeout=0.1)
 
 
+async def test_many_slow_requests_do_not_hold_up_another_one():
+    """Forty long polls of the same address are no reason to call its health page down."""
+
+    async def handler(request):
+        if request.path == "/slow":
+            await asyncio.sleep(30)
+        return web.Response(text="ok")
+
+    async with serving(handler) as address, client_of(address) as client:
+        slow = [asyncio.create_task(client.request("GET", "/slow", timeout=30)) for _ in range(40)]
+        await asyncio.sleep(0.2)
+        assert (await client.request("GET", "/health", timeout=5)).status == 200
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+
 async def test_one_byte_at_a_time_for_ever():
     """C2: the deadline is for the whole, each byte notwithstanding."""
 
