@@ -133,6 +133,7 @@ def judge_identity(info: Mapping[str, str], state: RedisServerState, options: Re
         remarks.append(Remark(Status.DEGRADED, "its link to the primary is down", remedy))
     if before and _is_failover(before, identity, info.get("master_replid2", "")):
         state.role_changes += 1
+        state.counters = {}  # of another server: what it counted before is not what happened since the last look
         text = "failover: replication history changed, data loss suspected"
         remarks.append(Remark(Status.DEGRADED, text, "compare the last published ids with the producers"))
     elif before and before[0] != identity[0]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Status
+from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import WrongTarget
 from sentinel.probes import redis_server
 from sentinel.probes.redis_server import RedisServerOptions, RedisServerState
@@ -117,6 +119,34 @@ async def test_replica_in_place_of_the_primary_is_degraded(bench, own_valkey):
     assert finding.status is Status.DEGRADED
     assert "role is slave" in finding.detail
     assert "data loss suspected" in finding.detail
+
+
+async def test_counters_of_the_server_that_took_over_are_a_new_baseline(bench, own_valkey, server_folder):
+    """A replica evicted keys long before it was promoted: nothing was evicted since the last look."""
+    folder = server_folder / "taken-over"
+    folder.mkdir()
+    replica = ValkeyServer(folder, "--replicaof", f"127.0.0.1 {own_valkey.port}")
+    replica.start()
+    try:
+        promoted = redis.Redis(port=replica.port)
+        while promoted.info("replication")["master_link_status"] != "up":
+            await asyncio.sleep(0.05)
+        await bench.run()
+        promoted.replicaof("NO", "ONE")
+        promoted.config_set("maxmemory-policy", "allkeys-lru")
+        for n in range(1000):
+            promoted.set(f"k{n}", b"x" * 1000)
+        promoted.config_set("maxmemory", promoted.info("memory")["used_memory"] - 300_000)
+        promoted.set("more", "x")
+        assert promoted.info("stats")["evicted_keys"] > 0
+        await bench.client.close()
+        bench.client = RedisClient("bus", replica.url)
+        finding = await bench.run()
+        assert "failover" in finding.detail
+        assert "evicted" not in finding.detail
+        assert finding.rows[0].values["evicted_keys_total"] == 0
+    finally:
+        replica.stop()
 
 
 async def test_restarted_server_is_noticed(bench, own_valkey):
