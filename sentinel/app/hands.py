@@ -20,7 +20,7 @@ from sentinel.config import Configuration
 from sentinel.core.model import Finding, Order, Status
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
-from sentinel.errors import ActionRefused, NoDaemon, UsageError
+from sentinel.errors import ActionRefused, NoDaemon, StateError, UsageError
 from sentinel.runbook.book import Action, Step
 from sentinel.runbook.transcript import redact
 from sentinel.store import CheckView
