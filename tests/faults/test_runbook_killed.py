@@ -25,7 +25,7 @@ from sentinel.app.hands import HALT_FILE, OperatorHands, command_component, halt
 from sentinel.cli import main
 from sentinel.config import load
 from sentinel.core.model import Incident, IncidentState, Status
-from sentinel.errors import ActionRefused, StateError
+from sentinel.errors import ActionRefused, NoDaemon, StateError
 from sentinel.runbook.book import Action, Argv, Step
 from sentinel.store import Changes, ComponentView
 from sentinel.store.sqlite import SqliteStore
@@ -78,11 +78,11 @@ class World:
         )
 
     def call(self, *words: str) -> tuple[int, Any]:
-        """The command line, in this process: exit code, and the document or the message."""
+        """The command line, in this process: exit code, and the document."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             code = main(["--config", str(self.folder / "config"), *words, "--json"])
-        return code, json.loads(out.getvalue()) if out.getvalue() else err.getvalue()
+        return code, json.loads(out.getvalue())
 
     def done(self) -> int:
         """How often the change was done."""
@@ -147,7 +147,7 @@ def kill_in_the_change(world: World) -> str:
     assert running["state"] == "running"
     code, refused = world.call("runbook", "resume", running["run"], "--yes")
     assert code == 75
-    assert "still running" in refused
+    assert "still running" in refused["error"]
     process.send_signal(signal.SIGKILL)
     _, told = process.communicate(timeout=30)
     assert told.splitlines() == ["1. before: done", "2. change: begun"]
@@ -196,7 +196,7 @@ def test_a_changed_runbook_is_not_resumed(world: World) -> None:
     path.write_text(path.read_text().replace("echo, after", "echo, another"))
     code, message = world.call("runbook", "resume", run, "--yes", "--repeat")
     assert code == 64
-    assert "was changed since" in message
+    assert "was changed since" in message["error"]
     assert world.done() == 0
 
 
@@ -272,12 +272,12 @@ async def test_a_restart_is_asked_for_as_a_runbook(world: World) -> None:
     """The order says that a runbook asks, so that the daemon counts it into the automatic budget."""
     world.write()
     store = SqliteStore(world.state)
-    with pytest.raises(StateError, match="no daemon"):
+    with pytest.raises(NoDaemon, match="no daemon"):
         await command_component(store, "restart", "bus", "why", by="runbook")
     (order,) = store.take_orders()
     assert (order.kind, order.subject, order.payload["by"]) == ("restart", "bus", "runbook")
     hands = OperatorHands(load(world.folder / "config", {}), world.state, store)
-    with pytest.raises(StateError, match="no daemon"):
+    with pytest.raises(NoDaemon, match="no daemon"):
         await hands.action("restart", {"component": "bus", "reason": "why"})
     assert [each.payload["by"] for each in store.take_orders()] == ["runbook", "runbook"]
     store.close()
