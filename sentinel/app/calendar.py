@@ -77,11 +77,20 @@ class Calendar:
         await asyncio.sleep(BASELINE_AFTER)
         await self.roll_up()
         for _ in range(BASELINE_TRIES):
-            if self.store.meta(BASELINE):
+            try:
+                # In the store's thread: a locked file must not make sentinel stand still.
+                baseline = await self.recorder.call(self._find_baseline)
+            except StateError as error:
+                log.error("baseline_failed", error=error.message)
                 return
-            baseline = make_baseline(self.store, self.utcnow())
-            await self.recorder.record(Changes(meta={BASELINE: baseline} if baseline else {}))
+            if baseline:
+                await self.recorder.record(Changes(meta={BASELINE: baseline}))
+                return
             await asyncio.sleep(1.0)
+
+    def _find_baseline(self) -> str:
+        """The one that is kept already, or a new one; "" until a check has told what agents have completed."""
+        return self.store.meta(BASELINE) or make_baseline(self.store, self.utcnow())
 
     async def roll_up(self) -> None:
         """Every figure as it is now, for reports."""
