@@ -236,8 +236,10 @@ class Daemon:
         return not waiting, f"{len(waiting)} checks have no result yet" if waiting else "ready"
 
     async def _add_components(self, components: Sequence[Component]) -> None:
-        open_incidents = {incident.component: incident for incident in self.store.incidents(open_only=True)}
-        rows = {row.component: row for row in self.store.processes()}
+        # In the store's thread: at a reload a locked file must not make sentinel stand still.
+        incidents = await self.recorder.call(lambda: self.store.incidents(open_only=True))
+        open_incidents = {incident.component: incident for incident in incidents}
+        rows = {row.component: row for row in await self.recorder.call(self.store.processes)}
         for component in components:
             self.pipeline.add_component(component, open_incidents.get(component.name))
         context = DriverContext(self.configuration.state / "log", self.clients)
