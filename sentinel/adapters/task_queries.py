@@ -31,13 +31,20 @@ JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamesp
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attname = %(column)s AND NOT a.attisdropped
 """
 
+# Rows inserted since the statistics began, whatever their times say; 0 for a view.
+INSERTED = """
+SELECT coalesce(sum(s.n_tup_ins), 0)::int8 AS n FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_stat_all_tables s ON s.relid = c.oid OR s.relid IN (SELECT relid FROM pg_partition_tree(c.oid))
+WHERE n.nspname = %(schema)s AND c.relname = %(name)s
+"""
+
 _HOUR = timedelta(hours=1)
 
 # One row per task: its queue, class and latency. An assignment before the creation, in the future, or a multiple of
 # 30 min after it comes from another clock or time zone, and is no latency.
 _TASKS = """
   SELECT queue, latency, age{outer},
-         CASE WHEN assigned IS NULL AND status = ANY (%(open)s) THEN 'unassigned'
+         CASE WHEN assigned IS NULL AND (status IS NULL OR status = ANY (%(open)s)) THEN 'unassigned'
               WHEN assigned IS NULL AND status = ANY (%(assigned)s) THEN 'missing'
               WHEN assigned IS NULL THEN 'censored'
               WHEN latency < 0 THEN 'negative'

@@ -10,7 +10,7 @@ from typing import Any
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Query, Relation, explain, prove_visible, quote_name, refuse_large_scan
-from sentinel.adapters.task_queries import HORIZON, TYPE_OF, TaskStatements
+from sentinel.adapters.task_queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
 from sentinel.core.assignment import SHOWN_WITHIN, Horizon
 from sentinel.core.assignment_state import Reach
 from sentinel.core.fairness import Spread, TenantWait
@@ -119,6 +119,12 @@ async def read_horizon(query: Query, readonly_roles: Sequence[str]) -> tuple[Hor
             f"GRANT pg_monitor TO {quote_name(row['role']).replace('%%', '%')};",
         )
     return Horizon(row["now"], row["horizon"]), row["holder"] or ""
+
+
+async def count_inserted(query: Query, table: str) -> int:
+    """Rows that were ever inserted into the table, by the server's statistics; 0 for a view."""
+    relation = Relation.of(table)
+    return int((await query(INSERTED, {"schema": relation.schema, "name": relation.name}))[0]["n"])
 
 
 @dataclass(frozen=True, slots=True)

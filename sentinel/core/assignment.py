@@ -163,13 +163,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it is unfair."""
+    """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it is unfair.
+
+    `missed`: tasks that were inserted lately although none was counted.
+    """
 
     oldest_unassigned: float
     good: int
     settled: int
     skewed: int
     unfair: str = ""
+    missed: int = 0
 
 
 def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
@@ -181,10 +185,35 @@ def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
         return Status.DEGRADED, age
     if facts.skewed and not facts.settled:
         return Status.UNKNOWN, f"all {facts.skewed} tasks of the last minute have impossible times (clock or time zone)"
+    if facts.missed >= limits.min_events and not facts.settled:
+        text = f"{facts.missed} tasks were inserted, none with a time of creation near that: clock or time zone?"
+        return Status.UNKNOWN, text
     if facts.settled >= limits.min_events and facts.good < limits.objective * facts.settled:
         share = 100 * facts.good / facts.settled
         return Status.DEGRADED, f"{share:.4g} % of {facts.settled} tasks of the last minute were assigned in time"
     return (Status.DEGRADED, facts.unfair) if facts.unfair else (Status.UP, "")
+
+
+@dataclass(slots=True)
+class Inserted:
+    """Inserted rows against counted tasks: who writes times of another clock is never seen by time of creation.
+
+    Marks are (server's clock, rows inserted so far, tasks counted so far). Statistics lag by some seconds, so a
+    minute's rows are missed only when nothing was counted from the mark before that minute on.
+    """
+
+    marks: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def note(self, at: float, inserted: int, counted: int) -> None:
+        """Take in a mark; as many are kept as a long deadline needs."""
+        self.marks = [*self.marks[-60:], (at, inserted, counted)]
+
+    def count_missed(self, settled_to: float, counted: int) -> int:
+        """Rows of the latest minute whose tasks would be counted by now, while none was; seconds, tasks so far."""
+        done = [mark for mark in self.marks if mark[0] <= settled_to][-3:]
+        if len(done) < 3 or counted != done[0][2]:
+            return 0
+        return max(0, done[2][1] - done[1][1])
 
 
 class Recent:

@@ -13,6 +13,7 @@ from sentinel.core.assignment import (
     STAGE_BOUNDS,
     Buckets,
     Horizon,
+    Inserted,
     QueueTotals,
     Recent,
     StageTotals,
@@ -74,6 +75,7 @@ class AssignmentState:
         self.throughput: dict[str, tuple[int, int]] | None = None
         self.spread = Spread()
         self.reach = Reach()
+        self.inserted = Inserted()
         self.id_type = ""
 
     def dump(self) -> Any:
@@ -155,6 +157,11 @@ class AssignmentState:
             assigned, completed = found.get(label, (0, 0))
             found[label] = (assigned + row["assigned"], completed + row["completed"])
         self.throughput = found
+
+    @property
+    def counted(self) -> int:
+        """Tasks that were put into any class."""
+        return sum(sum(totals.settled.values()) for totals in self.queues.values()) + sum(self.aside.values())
 
     def summary(self) -> dict[str, Any]:
         """Counts of all queues, and of what was left out of them."""

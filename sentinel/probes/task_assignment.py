@@ -162,9 +162,12 @@ Measured = tuple[list[float], list[OpenTasks]]
 async def run(options: AssignmentOptions, context: Context) -> Finding:
     """Settle what is due, then judge by the oldest open task, by the last minute and by the tenants' waits."""
     client, statements, state = context.postgres(), options.statements(), context.state
-    await _prove(options, statements, client, context)
+    is_due = await _prove(options, statements, client, context)
     horizon, holder = await task_reader.read_horizon(client.query, options.readonly_roles)
     poll = Poll(options, statements, client, state, horizon, holder)
+    if is_due:
+        inserted = await task_reader.count_inserted(client.query, options.table)
+        state.inserted.note(horizon.now.timestamp(), inserted, state.counted)
     state.fit(options.bounds)
     if options.columns.queue is None:
         state.label("")
@@ -178,11 +181,14 @@ async def run(options: AssignmentOptions, context: Context) -> Finding:
 
 async def _prove(
     options: AssignmentOptions, statements: TaskStatements, client: PostgresClient, context: Context
-) -> None:
-    """Once a minute: do we see the rows, at what cost, how far back? Raises NotMeasurable with the remedy."""
+) -> bool:
+    """Once a minute: do we see the rows, at what cost, how far back? Raises NotMeasurable with the remedy.
+
+    Gives whether it was due.
+    """
     state: AssignmentState = context.state
     if state.proved is not None and state.proved[0] == options and context.monotonic() - state.proved[1] < PROVE_EVERY:
-        return
+        return False
     state.proved = state.trends_at = None
     now, query = context.utcnow(), client.query
     await task_reader.prove_readable(query, statements, now)
@@ -190,6 +196,7 @@ async def _prove(
         state.id_type = await task_reader.prove_followable(query, statements, now)
     state.reach = await task_reader.find_reaches(query, statements, now, options.lookback, options.fairness.window)
     state.proved = options, context.monotonic()
+    return True
 
 
 # --- method A: deadline cohorts -------------------------------------------------------------------
@@ -312,7 +319,9 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
     unassigned = sum(tasks.n + len(tasks.returned) for tasks in still_open)
     good, settled, skewed = state.recent.count(poll.horizon.now.timestamp())
     unfair = decide_fairness(state.spread, options.fairness.limit)
-    status, reason = assignment.decide_status(Facts(oldest, good, settled, skewed, unfair), options.limits)
+    settled_to = (state.settled_to or poll.horizon.exact).timestamp()
+    facts = Facts(oldest, good, settled, skewed, unfair, state.inserted.count_missed(settled_to, state.counted))
+    status, reason = assignment.decide_status(facts, options.limits)
     healthy = f"p99 {format_duration(p99)}; {unassigned} unassigned, {good} of {settled} in time in the last minute"
     figures = {
         "method": options.method,
@@ -328,15 +337,17 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
         reason or healthy,
         rows=make_rows(state, still_open, poll.horizon, poll.holder, options.shown),
         evidence={"assignment": {**state.summary(), **figures}, **trends, **state.reach.describe()},
-        guidance=_guidance(status, skewed, unfair == reason != ""),
+        guidance=_guidance(facts, status, is_unfair=unfair == reason != ""),
         key=("p99", format_duration(p99)),
     )
 
 
-def _guidance(status: Status, skewed: int, is_unfair: bool) -> str:
+def _guidance(facts: Facts, status: Status, *, is_unfair: bool) -> str:
     if is_unfair:
         return "does one tenant fill the queue, or can only few agents take the tasks of the starved one?"
-    if skewed:
+    if status is Status.UNKNOWN and facts.missed:
+        return "compare created_at of a new row with now(): naive times in another zone, a wrong clock, a bulk load?"
+    if facts.skewed:
         return "some tasks were assigned before they were created: naive utcnow() into timestamptz, or a wrong clock"
     if status in (Status.DEGRADED, Status.DOWN):
         return "does the assigner run, does it see the open tasks, and is an agent free that fits them?"

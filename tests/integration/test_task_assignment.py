@@ -41,15 +41,17 @@ async def test_classes(rig, at_once):
     add(rig, 4, None, "Pending")
     add(rig, 6, None, "IN_PROGRESS")
     add(rig, 8, None, "Cancelled")
+    rig.execute("ALTER TABLE {schema}.tasks ALTER status DROP NOT NULL")
+    add(rig, 9, None, None)
     finding = await rig.settle()
     facts = finding.evidence["assignment"]
-    assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (16, 7, 5, 4)
+    assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (25, 7, 5, 13)
     assert (facts["negative"], facts["offset"], facts["missing"], facts["censored"]) == (3, 3, 6, 8)
-    assert facts["open"] == 4
+    assert facts["open"] == 13
     histogram = next(row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values)
     at = dict(zip(histogram.bounds, histogram.counts, strict=True))
-    assert (at[0.05], at[0.1], at[0.25], histogram.total) == (0, 7, 12, 16)
-    assert histogram.sum == pytest.approx(7 * 0.1 + 5 * 0.101 + 4 * 0.5)
+    assert (at[0.05], at[0.1], at[0.25], histogram.total) == (0, 7, 12, 25)
+    assert histogram.sum == pytest.approx(7 * 0.1 + 5 * 0.101 + 13 * 0.5)
 
 
 async def test_history_is_not_counted(rig, at_once):
@@ -158,6 +160,34 @@ async def test_shifted_clocks_are_unknown_and_not_fast(rig, at_once):
     assert "utcnow" in finding.guidance
     assert finding.evidence["assignment"]["total"] == 0
     assert finding.evidence["assignment"]["p99_seconds"] is None
+
+
+@pytest.mark.parametrize("method", ["cohorts", "tracker"])
+@pytest.mark.parametrize("shift", ["-5 hours", "8 hours"])
+async def test_tasks_of_another_clock_are_unknown_and_not_zero(rig, at_once, method, shift):
+    """created_at in another zone: no window ever holds such a task, and "0 of 0 in time" would be a guess."""
+    rig.options = rig.configure(method=method)
+
+    async def minutes(count, by=shift):
+        for _ in range(count):
+            rig.minute += 61
+            rig.execute(
+                "INSERT INTO {schema}.tasks (status, created_at, assigned_at) SELECT 'assigned', at, at"
+                " FROM (SELECT now() + %s::interval AS at FROM generate_series(1, 30)) AS t", by,
+            )  # fmt: skip
+            rig.execute("SELECT pg_stat_force_next_flush()")
+            finding = await rig.run(monotonic=lambda: rig.minute)
+            await asyncio.sleep(0.25)
+        return finding
+
+    rig.minute = 0.0
+    await minutes(4)
+    finding = await rig.run(monotonic=lambda: rig.minute)
+    assert finding.status is Status.UNKNOWN
+    assert "30 tasks were inserted" in finding.detail
+    assert "now()" in finding.guidance
+    await minutes(1, "0 s")
+    assert (await rig.settle()).status is Status.UP
 
 
 async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(rig, monkeypatch):
