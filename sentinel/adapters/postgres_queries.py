@@ -111,10 +111,14 @@ select datid::text as id, xact_commit as commits, xact_rollback as rollbacks, de
 from pg_stat_database where datname is not null
 """},
     ),
+    # replay_lag stays as it was when a standby falls silent: while it is behind, its silence counts, too
     HealthQuery(
         "replication",
         {14: """
-select application_name as standby, coalesce(max(extract(epoch from replay_lag)), 0)::float8 as lag
+select application_name as standby, coalesce(max(extract(epoch from greatest(replay_lag,
+         case when pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
+                                        else pg_current_wal_lsn() end, replay_lsn) > 0
+              then clock_timestamp() - reply_time end))), 0)::float8 as lag
 from pg_stat_replication group by 1 order by 2 desc limit 20
 """},
         all_stats=True,

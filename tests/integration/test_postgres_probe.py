@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shutil
 import signal
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -196,6 +201,64 @@ async def test_prepared_slot_and_archiver_figures(own_postgres, make_context):
     assert "archiving fails" in finding.detail
     assert "slot kept retains" in finding.detail
     assert next(r for r in finding.rows if r.labels.get("slot") == "kept").values["slot_retained_bytes"] > 1000
+
+
+@pytest.fixture
+def standby_of(server_folder):
+    """Starts a standby of a stopped primary from a copy of its folder."""
+    started = []
+
+    def start(primary):
+        folder = Path(tempfile.mkdtemp(dir=server_folder)) / "standby"
+        shutil.copytree(primary.folder, folder)
+        folder.parent.chmod(0o755)
+        owner = (primary.folder / "data").stat()
+        (folder / "data" / "standby.signal").touch()
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        primary.start()
+        info = f"primary_conninfo=host=127.0.0.1 port={primary.port} user=postgres application_name=west"
+        started.append(PostgresServer(folder, settings=(info,)))
+        started[0].start()
+        return started[0]
+
+    yield start
+    for server in started:
+        server.stop(signal.SIGQUIT)
+
+
+def family(pid):
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+async def test_a_standby_that_fell_silent_is_behind(own_postgres, standby_of, make_context):
+    """replay_lag stays at its last value while the standby is frozen: that is not the lag."""
+    own_postgres.stop()
+    standby = standby_of(own_postgres)
+    client = PostgresClient("main", own_postgres.dsn())
+    context = make_context({"resource": client}, state=PostgresState())
+
+    async def lag():
+        rows = (await KIND.run(PostgresOptions(), context)).rows
+        return [row.values["replication_lag_seconds"] for row in rows if row.labels.get("standby") == "west"]
+
+    with psycopg.connect(own_postgres.dsn(), autocommit=True) as setup:
+        while not setup.execute("select 1 from pg_stat_replication where state = 'streaming'").fetchone():
+            await asyncio.sleep(0.05)
+        frozen = family(standby.process.pid)
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            setup.execute("create table unseen as select generate_series(1, 1000)")
+            await asyncio.sleep(1.5)
+            assert (await lag())[0] >= 1.4
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        while (await lag())[0] > 1:
+            await asyncio.sleep(0.05)
+    await client.close()
 
 
 async def test_counters_count_since_the_first_look(look, admin, postgres, database):
