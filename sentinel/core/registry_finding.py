@@ -39,7 +39,8 @@ class Facts:
 
     `tasks_counted`: whether tasks are configured; `done`: completed tasks by agent, of the time `done_since`;
     `unmapped`: status texts that no list names; `troubles`: subject → (problem, remedy), where a subject can't be
-    judged; `limit`: set when more agents are registered than were read.
+    judged; `beating`: who has a fresh heartbeat, registered or not; `limit`: set when more agents are registered
+    than were read.
     """
 
     tasks_counted: bool = False
@@ -49,6 +50,7 @@ class Facts:
     troubles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     registrations: int = 0
     last_hour: Mapping[str, int] = field(default_factory=dict)
+    beating: int = 0
     limit: int | None = None
 
 
@@ -138,7 +140,7 @@ def _per_agent(census: Census, facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def _rows(census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: Facts) -> list[Row]:
-    rows = [Row({"source": source}, {"agents": float(n)}) for source, n in _sources(census, live, facts).items()]
+    rows = [Row({"source": source}, {"agents": float(n)}) for source, n in _sources(census, facts).items()]
     rows += [Row({"kind": kind}, {"agent_mismatches": float(counts[kind])}) for kind in KINDS]
     rows += [
         Row({"capability": name}, {"capability_live_agents": float(n)}) for name, n in _coverage(census, live).items()
@@ -155,11 +157,11 @@ def _rows(census: Census, counts: Mapping[str, int], live: set[str], vitals: Vit
     return [*rows, Row({}, values)]
 
 
-def _sources(census: Census, live: set[str], facts: Facts) -> dict[str, int]:
+def _sources(census: Census, facts: Facts) -> dict[str, int]:
     """Agents per configured source; a source that is not configured has no series."""
     sources = {"registry": len(census.agents or {})}
     if has_heartbeats(census):
-        sources["heartbeat"] = len(live)
+        sources["heartbeat"] = facts.beating
     if census.after is not None:
         sources["bus"] = len({consumer.agent for consumer in census.after.consumers})
     if facts.tasks_counted:

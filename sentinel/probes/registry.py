@@ -248,7 +248,8 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
     _add_proven(options, state, reading, suspects, clock)
     confirmed = state.confirmation.confirm(suspects)
     live = live_agents(census, options.rules, vitals)
-    return make_finding(census, confirmed, live, vitals, _facts(options, state, reading))
+    beating = sum(age <= options.ttl for age in vitals.ages.values())
+    return make_finding(census, confirmed, live, vitals, _facts(options, state, reading, beating))
 
 
 def _add_proven(
@@ -267,7 +268,7 @@ def _add_proven(
             suspects["stale_file"][options.agents.file] = Suspect(sample=faults, proven=True)
 
 
-def _facts(options: RegistryOptions, state: RegistryState, reading: Reading) -> Facts:
+def _facts(options: RegistryOptions, state: RegistryState, reading: Reading, beating: int) -> Facts:
     return Facts(
         tasks_counted=options.tasks is not None,
         done=state.memory.done,
@@ -276,6 +277,7 @@ def _facts(options: RegistryOptions, state: RegistryState, reading: Reading) -> 
         troubles=reading.troubles,
         registrations=state.arrivals.total,
         last_hour=state.arrivals.last_hour(reading.census.now),
+        beating=beating,
         limit=MAX_AGENTS if reading.truncated else None,
     )
 

@@ -156,6 +156,22 @@ async def test_a_healthy_house(house):
     assert finding.evidence["agents"]["sleeper"]["status"] == "sleeping"
 
 
+async def test_the_sets_are_counted_each_by_itself(one):
+    """Heartbeats count whoever beats, registered or not; a registration without a beat is none."""
+    for n in range(2):
+        one.settle(f"agent-{n}")
+    one.change(agents={"registered_at": "registered_at"})
+    one.db.execute(f"INSERT INTO {one.s}.agents (id, status, registered_at) VALUES ('new', 'active', now())")
+    for n in range(3):
+        one.beat(f"zombie-{n}")
+    one.beat("long-gone", age=3600)
+    finding = await one.poll()
+    counts = {row.labels["source"]: row.values["agents"] for row in finding.rows if "agents" in row.values}
+    assert counts["registry"] == 3
+    assert counts["heartbeat"] == 5
+    assert finding.key == ("live agents", "3 of 3")
+
+
 def inject(house):
     """Agents of every class: 8 good, 3 asleep, 7 ghosts, 3 zombies, 3 to be split, 2 strangers, 2 that left."""
     for n in range(8):
