@@ -254,14 +254,14 @@ def _rows(info: Mapping[str, str], state: RedisServerState, offset: float | None
         "rdb_last_save_ok": float(saved),
         "role_changes_total": float(state.role_changes),
     }
-    rows = [Row({}, values)]
+    rows = [Row({"server": context.redis().name}, values)]
     if offset is not None:
         rows.append(Row({"target": context.component}, {"clock_offset_seconds": offset}))
     return rows
 
 
 def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "") -> Measurement:
-    return Measurement(name, help_text, f"sentinel_redis_{name}", type_, unit)
+    return Measurement(name, help_text, f"sentinel_redis_{name}", type_, unit, ("server",))
 
 
 KIND = Kind(

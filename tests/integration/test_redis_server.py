@@ -10,9 +10,10 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Status
+from sentinel.core.model import Result, Status
 from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import WrongTarget
+from sentinel.metrics import Metrics
 from sentinel.probes import redis_server
 from sentinel.probes.redis_server import RedisServerOptions, RedisServerState
 
@@ -56,6 +57,21 @@ async def test_redis_7_is_up_too(redis7, make_context):
     bench = Bench(redis7, make_context)
     assert (await bench.run()).status is Status.UP
     await bench.client.close()
+
+
+async def test_two_servers_are_two_sets_of_series(bench, redis7, make_context):
+    """Figures of one resource never take the place of another's."""
+    other = Bench(redis7, make_context)
+    other.client.name = "cache"
+    metrics = Metrics()
+    for n, each in enumerate((bench, other)):
+        finding = await each.run()
+        metrics.observe(Result(f"check-{n}", finding, datetime.now(UTC), 0.01, "t"), redis_server.KIND.measurements)
+    text = metrics.render().decode()
+    assert 'sentinel_redis_memory_used_bytes{server="bus"}' in text
+    assert 'sentinel_redis_memory_used_bytes{server="cache"}' in text
+    assert 'sentinel_series_dropped_total{reason="conflict"} 0.0' in text
+    await other.client.close()
 
 
 async def test_refused_writes_are_degraded(bench):
