@@ -319,6 +319,32 @@ async def test_what_may_have_been_read_before_the_group_was_put_back_is_not_cert
     assert low <= 10 <= high
 
 
+async def test_an_entry_claimed_before_its_delivery_still_waits(bus):
+    """XCLAIM FORCE puts what was never delivered among the pending ones: it is judged once, as waiting."""
+    await bus.run()
+    entries = bus.publish(6)
+    bus.consume(2)
+    bus.redis.execute_command("XCLAIM", KEY, "group_2", "c", 0, *entries[3:5], "FORCE")
+    finding = await bus.settle()
+    settled = finding.evidence["account"]["settled"]
+    assert (settled["acked"], settled["waiting"], settled["pending"]) == (2, 4, 0)
+
+
+async def test_another_server_with_greater_numbers_is_another_life(bus):
+    """After a change of server every number has grown, and only the entry known last is missing."""
+    await bus.run()
+    for entry in ("1000-0", "1001-0"):
+        bus.redis.xadd(KEY, {"f": "v"}, id=entry)
+    await bus.run()
+    bus.redis.delete(KEY)
+    for entry in ("1000-0", "1000-5", "1002-0"):
+        bus.redis.xadd(KEY, {"f": "v"}, id=entry)
+    bus.redis.xgroup_create(KEY, "group_2", "0")
+    bus.state.watch.server = ["another run_id", "another master_replid"]
+    finding = await bus.run()
+    assert any("newest known entry is missing" in event for event in finding.evidence["events"])
+
+
 async def test_odd_subjects_are_reported_alone(bus):
     """A name that is not UTF-8, a missing required group, a stream of another type: the others go on."""
     bus.options = DeliveryOptions.model_validate({**OPTIONS, "streams": {"include": ["agent_messages:*", "a-string"]}})

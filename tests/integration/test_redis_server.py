@@ -104,6 +104,9 @@ async def test_eviction_policy_matters_only_with_streams(bench):
     assert finding.status is Status.DEGRADED
     assert "allkeys-lru" in finding.detail
     assert "noeviction" in finding.guidance
+    bench.redis.config_set("maxmemory-policy", "volatile-lru")
+    assert (await bench.run()).status is Status.UP
+    bench.redis.config_set("maxmemory-policy", "allkeys-lru")
     bench.options = RedisServerOptions(accept_eviction=True)
     assert (await bench.run()).status is Status.UP
 

@@ -38,6 +38,7 @@ async def test_classes(rig, at_once):
     add(rig, 2, "-1 ms")
     add(rig, 1, "-2 hours")
     add(rig, 3, "8 hours 70 ms")
+    add(rig, 2, "10 minutes")
     add(rig, 4, None, "Pending")
     add(rig, 6, None, "IN_PROGRESS")
     add(rig, 8, None, "Cancelled")
@@ -46,7 +47,7 @@ async def test_classes(rig, at_once):
     finding = await rig.settle()
     facts = finding.evidence["assignment"]
     assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (25, 7, 5, 13)
-    assert (facts["negative"], facts["offset"], facts["missing"], facts["censored"]) == (3, 3, 6, 8)
+    assert (facts["negative"], facts["offset"], facts["missing"], facts["censored"]) == (3, 5, 6, 8)
     assert facts["open"] == 13
     histogram = next(row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values)
     at = dict(zip(histogram.bounds, histogram.counts, strict=True))

@@ -28,8 +28,9 @@ from sentinel.core.delivery import (
 from sentinel.core.delivery.account import MAX_INTERVALS
 from sentinel.core.delivery.board import REFRESH_AFTER, Board
 from sentinel.core.delivery.cohort import Cohort, Settlement, merge_cohorts
-from sentinel.core.delivery.fleet import MAX_GROUP_LABELS, OVERFLOW, Naming, Totals
-from sentinel.core.delivery.lineage import judge_break
+from sentinel.core.delivery.fleet import MAX_GROUP_LABELS, OVERFLOW, Naming, Totals, age_of
+from sentinel.core.delivery.group import Account, GroupAccount
+from sentinel.core.delivery.lineage import find_sign, judge_break
 from sentinel.core.delivery.loss import Losses
 from sentinel.core.delivery.stream import bound_head_gap, bound_rank, bound_waiting
 from sentinel.core.delivery.window import Window, tally
@@ -280,6 +281,15 @@ def test_breaks_of_a_life_are_told_apart(view, survivors, reason, rank):
     assert (broken.reason, broken.anchor.rank) == (reason, rank)
 
 
+def test_what_only_rises_went_back():
+    """An older first entry, or an older newest deletion, is the sign of another life though all numbers grew."""
+    grown = replace(BEFORE, added=130, length=80, last=at(130))
+    assert find_sign(BEFORE, replace(grown, first=at(40))) == "the first entry is older than before"
+    deleted = replace(BEFORE, max_deleted=at(70))
+    assert find_sign(deleted, replace(grown, max_deleted=at(60))) == "max-deleted-entry-id went back"
+    assert find_sign(deleted, replace(grown, max_deleted=at(70))) == ""
+
+
 def test_ordinary_life_is_no_break():
     """Growth, trimming and emptying are one life."""
     for view in (
@@ -403,3 +413,33 @@ def test_equal_numbers_are_fed_when_something_may_have_dropped():
     assert account.touch(model.now + 3, (1, 0))
     account.mark_gone()
     assert not account.touch(model.now + 4, (1, 0))
+
+
+def test_a_consumer_that_is_gone_may_have_dropped_what_it_held():
+    """Where INFO is not permitted, DELCONSUMER shows only by the number of consumers."""
+    model, account = Model(), begin_account(Deadlines(1.0, 2.0))
+    poll(model, account)
+    model.publish(4)
+    model.read(4)
+    poll(model, account)
+    view = model.view()
+    view = replace(view, now=view.now + 1, groups={"g": replace(view.groups["g"], pending=0, consumers=0)})
+    account.feed(view)
+    assert account.account_of("g").acknowledged == Bounds(0, 4)
+
+
+def test_exported_losses_never_go_back():
+    """What was possible and is settled later stays counted: a counter has no other way."""
+    group = GroupAccount.begin(Anchor(at(1), 1, 1.0))
+    nothing = Bounds(0, 0)
+    group.count_up(Account(9, nothing, nothing, Bounds(1, 6), 4))
+    group.count_up(Account(9, nothing, nothing, Bounds(0, 0), 0))
+    assert group.counted == (1, 5, 4)
+    group.count_up(Account(9, nothing, nothing, Bounds(3, 3), 5))
+    assert group.counted == (3, 5, 5)
+
+
+def test_an_id_that_is_no_time_has_no_age():
+    """Producers may number their entries as they like: 1-0 was not published in 1970."""
+    assert age_of((1, 0), 1.9e9) is None
+    assert age_of((1_899_999_990_000, 0), 1.9e9) == 10.0
