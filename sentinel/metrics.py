@@ -129,6 +129,15 @@ class Metrics:
         for status in STATUSES:
             self.check_status.remove(name, component, status.value)
 
+    def remove_component(self, name: str) -> None:
+        """Remove every series of a component that the configuration no longer has."""
+        for status in STATUSES:
+            self.component_status.remove(name, status.value)
+        for outcome in ATTEMPT_OUTCOMES:
+            self.attempts.remove(name, outcome)
+        for metric in (self.incidents_open, self.exhausted):
+            metric.remove(name)
+
     def remove_chore(self, name: str, outcomes: Iterable[str]) -> None:
         """Remove every series of a chore that the configuration no longer has; refusals stay until the next start."""
         for outcome in outcomes:

@@ -117,6 +117,7 @@ class Pipeline:
         self.incidents.pop(name, None)
         self.statuses.pop(name, None)
         self.since.pop(name, None)
+        self.metrics.remove_component(name)
 
     async def take(self, result: Result) -> bool:
         """One turn. True when the status is soft, so that a faster re-check is wanted."""

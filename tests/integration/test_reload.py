@@ -125,8 +125,11 @@ async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None
     bench.daemon.automation.enabled = False
     os.kill(bench.pid(), signal.SIGKILL)
     await bench.until(lambda: "worker" in bench.daemon.pipeline.incidents)
+    metrics = bench.daemon.pipeline.metrics
+    assert 'sentinel_incidents_open{component="worker"} 1.0' in metrics.render().decode()
     bench.write(None)
     assert await bench.daemon.reload()
+    assert '"worker"' not in metrics.render().decode()
     (incident,) = bench.daemon.store.incidents()
     assert incident.state == "closed"
     assert "no longer in the configuration" in bench.daemon.store.timeline(incident.id)[-1].text
