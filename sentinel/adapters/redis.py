@@ -7,6 +7,7 @@ when a reply is lost (reliability.md §1.3); here a command is sent once.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
@@ -245,6 +246,10 @@ def translate(error: BaseException) -> TargetError:
     text = str(error).strip() or type(error).__name__
     if _NO_MULTI in text:
         return NotMeasurable("permission denied: the 'multi' command", "add +multi to sentinel's ACL", code="NOPERM")
+    if isinstance(error.__context__, socket.gaierror):
+        return NotMeasurable(f"name resolution: {text}", "correct the name of the host", code="DNS")
+    if "DB index" in text:
+        return NotMeasurable(f"no such database: {text}", "correct the number behind the address", code="DB")
     text = text.rpartition(_DISCARDED)[2]
     code = _code(error, text)
     if code in _CUT_OFF and not text.startswith(code):

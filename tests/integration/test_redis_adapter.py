@@ -33,6 +33,18 @@ async def test_valkey_is_a_scheme_too(valkey):
     await client.close()
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [(("127.0.0.1", "no-such-host.invalid"), "name resolution"), (("/0", "/9999"), "no such database")],
+)
+async def test_an_address_that_is_wrong_says_nothing_of_the_server(valkey, change, text):
+    """A host that nobody knows, a database that is not there: our configuration, and no reason to restart anything."""
+    client = RedisClient("bus", valkey.url.replace(*change))
+    with pytest.raises(NotMeasurable, match=text):
+        await client.call("PING")
+    await client.close()
+
+
 async def test_frozen_server_is_unreachable_within_the_timeout(own_valkey):
     """SIGSTOP: the call ends by its timeout, and the client works again after SIGCONT."""
     now = [0.0]
