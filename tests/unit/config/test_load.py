@@ -150,6 +150,7 @@ def test_the_secrets_of_checks_are_known(folder):
     """Headers of a check and of a canary's request, however deep they stand."""
     (folder / "more.yaml").write_text("""
 - {name: login, kind: http, component: api, headers: {X-Key: canary-of-check}}
+- {name: agents, kind: registry, component: api, bus: bus, agents: {keys: "agent:*"}}
 - name: through
   kind: workflow_canary
   component: api
