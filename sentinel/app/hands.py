@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from sentinel.engine.requests import describe_budget
 from sentinel.errors import ActionRefused, NoDaemon, StateError, UsageError
 from sentinel.runbook.book import Action, Step
 from sentinel.runbook.transcript import redact
-from sentinel.store import CheckView
+from sentinel.store import CheckView, unobserved_since
 from sentinel.store.sqlite import SqliteStore, prepare_folder
 
 PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
 """Longer than the deadline of any step: that one counts."""
 MOVE_PATIENCE = 3600.0
-FRESH = 10.0
 MEANT = timedelta(seconds=60)
 MEANT_NOW = frozenset({"restart", "move", "reload", "reset"})
 
@@ -45,9 +44,7 @@ def actor() -> str:
 
 def is_running(store: SqliteStore) -> bool:
     """Whether a daemon wrote its sign of life lately, and was not stopped since."""
-    beat = store.meta("beat")
-    fresh = beat is not None and (utcnow() - datetime.fromisoformat(beat)).total_seconds() < FRESH
-    return fresh and not store.meta("stopped")
+    return store.meta("beat") is not None and unobserved_since(store, utcnow()) is None
 
 
 async def give_order(

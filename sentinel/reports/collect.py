@@ -8,7 +8,7 @@ from typing import Any
 from sentinel.errors import UsageError
 from sentinel.reports.progress import progress_facts
 from sentinel.reports.recovery import recovery_facts
-from sentinel.store import Reader
+from sentinel.store import Reader, unobserved_since
 from sentinel.store.document import to_json
 
 KINDS = ("recovery", "progress")
@@ -34,4 +34,6 @@ def collect(
     else:
         raise UsageError(f"{kind!r} is no kind of report", f"choose one of {', '.join(KINDS)}")
     document: dict[str, Any] = to_json(facts)
+    if since := unobserved_since(store, now):
+        document["headline"] = f"Not observed since {since:%Y-%m-%d %H:%M:%S} UTC, as it was then: {facts.headline}"
     return document

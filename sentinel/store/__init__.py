@@ -11,6 +11,8 @@ from sentinel.core.health import Health
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, Order, Transition
 
+FRESH = 10.0
+"""Seconds after its last sign of life in which a daemon counts as running."""
 HELD_KEY = "held"
 """Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason, text]."""
 
@@ -223,6 +225,15 @@ class Reader(Protocol):
     def audit(self, limit: int = 100) -> list[AuditRow]:
         """The audit log, newest first."""
         ...
+
+
+def unobserved_since(store: Reader, now: datetime) -> datetime | None:
+    """The daemon's last sign of life when it was stopped or has been silent for long; None while one runs."""
+    beat = store.meta("beat")
+    if beat is None:
+        return None
+    seen = datetime.fromisoformat(beat)
+    return seen if store.meta("stopped") or (now - seen).total_seconds() >= FRESH else None
 
 
 class Store(Reader, Protocol):

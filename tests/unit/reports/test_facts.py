@@ -205,6 +205,17 @@ def test_progress_from_the_last_report(incident_store: SqliteStore) -> None:
     assert shares["delivery ratio"] == (0.98, 0.984)
 
 
+@pytest.mark.parametrize("kind", ["recovery", "progress"])
+@pytest.mark.parametrize(("beat", "stopped", "told"), [(-5, "", False), (-15, "", True), (-5, write_instant(T0), True)])
+def test_a_report_beside_a_dead_daemon_says_so(
+    incident_store: SqliteStore, kind: str, beat: float, stopped: str, *, told: bool
+) -> None:
+    """What was up when sentinel ended need not be up now; while it runs nothing is added."""
+    incident_store.commit(Changes(meta={"beat": at(beat).isoformat(), "stopped": stopped}))
+    headline = collect(incident_store, kind, T0)["headline"]
+    assert headline.startswith(f"Not observed since {at(beat):%Y-%m-%d %H:%M:%S} UTC") is told
+
+
 def test_first_progress_report_counts_from_the_baseline(incident_store: SqliteStore) -> None:
     """What agents had completed when the watch began is where the first report begins."""
     incident_store.commit(Changes(meta={BASELINE: make_baseline(incident_store, at(0))}))
