@@ -11,11 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.adapters.flow_queries import age_of, texts_of, value_of
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.registry_queries import Statement
-from sentinel.adapters.relation import Relation
-from sentinel.adapters.task_queries import fill
+from sentinel.adapters.relation import Relation, Statement, age_of, fill, texts_of, value_of
 from sentinel.core.agent_progress import Step
 from sentinel.core.registration import is_time
 from sentinel.errors import SubjectError

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sentinel.adapters.redis_stream import SCRATCH_PREFIX, PendingEntry, is_missing
+from sentinel.adapters.redis_reply import is_missing
+from sentinel.adapters.redis_stream import SCRATCH_PREFIX, PendingEntry
 from sentinel.adapters.stream_reader import Reading
 from sentinel.core.delivery import Settlement, StreamAccount
 from sentinel.core.delivery.fleet import matches

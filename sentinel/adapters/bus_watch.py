@@ -20,12 +20,10 @@ from sentinel.adapters.bus_scope import (
     remedy_of,
 )
 from sentinel.adapters.redis import RedisClient
+from sentinel.adapters.redis_reply import display, is_missing, is_text
 from sentinel.adapters.redis_stream import (
     SCRATCH_PREFIX,
-    display,
     find_survivors,
-    is_missing,
-    is_text,
     overdue_command,
     parse_answer,
     parse_pending,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_stream import display, parse_map, parse_time
+from sentinel.adapters.redis_reply import display, parse_map, parse_time
 from sentinel.core.registration import is_time
 from sentinel.core.registry import Consumer, Listeners
 from sentinel.errors import SubjectError, TargetError

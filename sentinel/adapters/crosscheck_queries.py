@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sentinel.adapters.relation import Relation, quote_name
-from sentinel.adapters.task_queries import fill
+from sentinel.adapters.relation import Relation, fill, quote_name
 
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 _RANGE = "{created_at} >= %(created_from)s AND {created_at} < %(created_to)s"

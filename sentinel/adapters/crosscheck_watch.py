@@ -25,7 +25,7 @@ from sentinel.adapters.entry_reader import (
 )
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_stream import display, is_text
+from sentinel.adapters.redis_reply import display, is_text
 from sentinel.core import crosscheck
 from sentinel.core.crosscheck import (
     EARLY,

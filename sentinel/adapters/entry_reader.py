@@ -11,14 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_stream import (
-    calls_of,
-    parse_entry_id,
-    parse_info,
-    parse_snapshot,
-    parse_time,
-    snapshot_commands,
-)
+from sentinel.adapters.redis_reply import calls_of, parse_info, parse_time
+from sentinel.adapters.redis_stream import parse_entry_id, parse_snapshot, snapshot_commands
 from sentinel.core.crosscheck import Extent
 from sentinel.core.delivery import Id, StreamView, format_id
 from sentinel.errors import SubjectError, TargetError

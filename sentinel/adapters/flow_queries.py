@@ -13,8 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.adapters.relation import Query, Relation, find_scans, quote_name
-from sentinel.adapters.task_queries import fill
+from sentinel.adapters.relation import (
+    Query,
+    Relation,
+    _literal,
+    fill,
+    find_scans,
+    instant_of,
+    quote_name,
+    texts_of,
+    value_of,
+)
 from sentinel.core.dwell import Stays
 from sentinel.core.stall import Sight, is_true, read_progress
 from sentinel.errors import NotMeasurable
@@ -312,35 +321,3 @@ def _names(table: FlowTable, alias: str) -> dict[str, str]:
         **{name: texts_of(alias, texts) for name, texts in several.items()},
         **{name: instant_of(alias, text) for name, text in times.items()},
     }
-
-
-def value_of(alias: str, text: str) -> str:
-    """`column`, or the text at `column->key->key`."""
-    column, *path = text.split("->")
-    value = f"{alias}.{quote_name(column)}"
-    keys = ", ".join(_literal(key) for key in path)
-    return f"({value}::text::jsonb #>> ARRAY[{keys}])" if path else value
-
-
-def texts_of(alias: str, names: Sequence[str]) -> str:
-    """Columns as an array of texts."""
-    return f"ARRAY[{', '.join(f'{value_of(alias, name)}::text' for name in names)}]::text[]"
-
-
-def age_of(alias: str, name: str | None) -> str:
-    """Seconds since the instant in a column."""
-    if name is None:
-        return "NULL::float8"
-    return f"extract(epoch FROM clock_timestamp() - {value_of(alias, name)})::float8"
-
-
-def instant_of(alias: str, name: str | None) -> str:
-    """Unix seconds of the instant in a column."""
-    if name is None:
-        return "NULL::float8"
-    return f"extract(epoch FROM {value_of(alias, name)})::float8"
-
-
-def _literal(text: str) -> str:
-    """A string constant for a statement with parameters; any backslash is itself."""
-    return "'" + text.replace("'", "''").replace("%", "%%") + "'"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_stream import display, parse_entry_id, parse_map, parse_time
+from sentinel.adapters.redis_reply import display, parse_map, parse_time
+from sentinel.adapters.redis_stream import parse_entry_id
 from sentinel.adapters.reply_walk import Part, ReplyWalk
 from sentinel.adapters.resp import converse, encode_all, pipeline
 from sentinel.core.delivery import ZERO, Id, format_id

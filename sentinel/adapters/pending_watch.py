@@ -17,7 +17,8 @@ from typing import Any
 from sentinel.adapters.bus_scope import Scope, Trouble
 from sentinel.adapters.pending_reader import HEAD, GroupReading, GroupSummary, PendingReader, Plan
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_stream import display, is_missing, parse_entry_id
+from sentinel.adapters.redis_reply import display, is_missing
+from sentinel.adapters.redis_stream import parse_entry_id
 from sentinel.adapters.stream_reader import Scan
 from sentinel.core.delivery import ZERO, Id
 from sentinel.core.delivery.fleet import Naming, age_of, matches

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_stream import display, is_missing, parse_entry_id, parse_map, parse_time
+from sentinel.adapters.redis_reply import display, is_missing, parse_map, parse_time
+from sentinel.adapters.redis_stream import parse_entry_id
 from sentinel.core.dead_letter import EARLIEST, LATEST_AHEAD, KeyReading, read_time
 from sentinel.core.delivery import ZERO, format_id
 from sentinel.core.delivery.fleet import age_of

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
+from sentinel.adapters.redis_reply import calls_of, display, parse_map, parse_time
 from sentinel.core.delivery import (
     MAX_SEQUENCE,
     ZERO,
@@ -21,7 +22,7 @@ from sentinel.core.delivery import (
     StreamView,
     format_id,
 )
-from sentinel.errors import SubjectError, TargetError
+from sentinel.errors import TargetError
 
 SCRATCH_PREFIX = "sentinel:probe:"
 _DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", "xgroup|setid", "xgroup")
@@ -30,48 +31,12 @@ _SWAPS = ("restore", "rename", "renamenx", "copy", "move", "swapdb", "xsetid")
 _CLAIMS = ("xautoclaim", "xclaim", "xdelex", "xackdel")
 
 
-def display(name: bytes) -> str:
-    """A name for people; bytes that are not UTF-8 show as \\xff."""
-    return name.decode("utf-8", "backslashreplace")
-
-
-def is_text(name: bytes) -> bool:
-    """Whether the name is UTF-8."""
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def parse_map(reply: Sequence[Any]) -> dict[str, Any]:
-    """A flat RESP2 list of field, value … as a mapping."""
-    return {display(field): value for field, value in zip(reply[::2], reply[1::2], strict=True)}
-
-
 def parse_entry_id(raw: bytes | None) -> Id:
     """An id as the server sends it."""
     if not raw:
         return ZERO
     milliseconds, _, sequence = raw.partition(b"-")
     return int(milliseconds), int(sequence or 0)
-
-
-def parse_time(reply: Sequence[bytes]) -> float:
-    """TIME in seconds."""
-    return int(reply[0]) + int(reply[1]) / 1e6
-
-
-def parse_info(reply: bytes) -> dict[str, str]:
-    """INFO as a mapping."""
-    lines = (line.partition(":") for line in display(reply).splitlines() if ":" in line)
-    return {field: value.strip() for field, _, value in lines}
-
-
-def calls_of(info: Mapping[str, str], command: str) -> int:
-    """How often a command was called, from INFO commandstats."""
-    fields = dict(part.split("=", 1) for part in info.get(f"cmdstat_{command}", "").split(",") if "=" in part)
-    return int(fields.get("calls", 0))
 
 
 def count_dropping_calls(info: Mapping[str, str]) -> tuple[int, int]:
@@ -214,8 +179,3 @@ async def find_survivors(client: RedisClient, key: bytes, anchors: Sequence[Id])
     wanted = [entry for entry in anchors if entry != ZERO]
     replies = await client.pipeline([("XRANGE", key, format_id(e), format_id(e), "COUNT", 1) for e in wanted])
     return frozenset(e for e, reply in zip(wanted, replies, strict=True) if isinstance(reply, list) and reply)
-
-
-def is_missing(error: TargetError) -> bool:
-    """Whether this says that the key does not exist."""
-    return isinstance(error, SubjectError) and error.code == "NOKEY"

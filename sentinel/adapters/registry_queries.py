@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.adapters.relation import Relation, quote_name
-from sentinel.adapters.task_queries import fill
+from sentinel.adapters.relation import Relation, Statement, fill, quote_name
 from sentinel.core.capability import read_capabilities
 from sentinel.core.registration import Registration
 
@@ -32,14 +31,6 @@ _DONE = """
 SELECT {agent}::text AS agent, count(*) AS n FROM {table}
 WHERE {agent} IS NOT NULL AND lower({status}::text) = ANY (%(completed)s) AND {recent} GROUP BY 1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A text and its parameters."""
-
-    sql: str
-    params: Mapping[str, Any]
 
 
 def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:

@@ -16,9 +16,9 @@ from sentinel.adapters.consumer_reader import ListenerPlaces, find_other_keys, f
 from sentinel.adapters.postgres import PostgresClient, Query
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.registry_file import AgentFile, read_file
-from sentinel.adapters.registry_queries import MAX_AGENTS, AgentTable, Statement, TaskWork, read_table_row
+from sentinel.adapters.registry_queries import MAX_AGENTS, AgentTable, TaskWork, read_table_row
 from sentinel.adapters.registry_store import AgentStore, BeatStore, Troubles, read_beats, read_store, refuse_type
-from sentinel.adapters.relation import Relation, find_scans, prove_visible, refuse_large_scan
+from sentinel.adapters.relation import Relation, Statement, find_scans, prove_visible, refuse_large_scan
 from sentinel.core.capability import Demand, read_capabilities
 from sentinel.core.registration import ACTIVE, Agent, FileAge, Registration, merge
 from sentinel.core.registry import Beats, Census, Listeners, Work

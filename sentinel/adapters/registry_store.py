@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_stream import display, parse_time
+from sentinel.adapters.redis_reply import display, parse_time
 from sentinel.core.registration import Registration, is_time, read_instant, read_registration
 from sentinel.core.registry import Beats
 from sentinel.errors import SubjectError, TargetError

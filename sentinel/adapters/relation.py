@@ -6,7 +6,7 @@ outage itself (a sequential scan of a large table in every poll).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,3 +108,53 @@ async def refuse_large_scan(query: Query, sql: str, params: dict[str, Any], colu
                 + f" ANALYZE {scan.relation};".replace("%%", "%")
                 + " -- 272 kB for 10 million rows, btree instead when rows are not stored in order of time",
             )
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """Put parts into a template in one pass over its own marks: a mark inside a part is left alone."""
+    pieces = template.split("{")
+    filled = [pieces[0]]
+    for piece in pieces[1:]:
+        name, _, rest = piece.partition("}")
+        filled.append(parts[name] + rest)
+    return "".join(filled)
+
+
+def value_of(alias: str, text: str) -> str:
+    """`column`, or the text at `column->key->key`."""
+    column, *path = text.split("->")
+    value = f"{alias}.{quote_name(column)}"
+    keys = ", ".join(_literal(key) for key in path)
+    return f"({value}::text::jsonb #>> ARRAY[{keys}])" if path else value
+
+
+def texts_of(alias: str, names: Sequence[str]) -> str:
+    """Columns as an array of texts."""
+    return f"ARRAY[{', '.join(f'{value_of(alias, name)}::text' for name in names)}]::text[]"
+
+
+def age_of(alias: str, name: str | None) -> str:
+    """Seconds since the instant in a column."""
+    if name is None:
+        return "NULL::float8"
+    return f"extract(epoch FROM clock_timestamp() - {value_of(alias, name)})::float8"
+
+
+def instant_of(alias: str, name: str | None) -> str:
+    """Unix seconds of the instant in a column."""
+    if name is None:
+        return "NULL::float8"
+    return f"extract(epoch FROM {value_of(alias, name)})::float8"
+
+
+def _literal(text: str) -> str:
+    """A string constant for a statement with parameters; any backslash is itself."""
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A text and its parameters."""
+
+    sql: str
+    params: Mapping[str, Any]

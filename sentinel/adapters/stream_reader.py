@@ -12,14 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
+from sentinel.adapters.redis_reply import is_text, parse_info, parse_time
 from sentinel.adapters.redis_stream import (
     count_dropping_calls,
     count_legacy_calls,
-    is_text,
     parse_answer,
-    parse_info,
     parse_snapshot,
-    parse_time,
     question_command,
     snapshot_commands,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.adapters.relation import Relation, quote_name
+from sentinel.adapters.relation import Relation, fill, quote_name
 
 # The clock first: least() takes its arguments in order, so no transaction can begin between the look at the others
 # and the reading of the clock.
@@ -256,13 +256,3 @@ def _quote(tasks: TaskTable) -> dict[str, str]:
 
 def _buckets(value: str, bounds: Sequence[float], also: str = "") -> str:
     return ", ".join(f"count(*) FILTER (WHERE {also}{value} <= {bound!r})" for bound in bounds)
-
-
-def fill(template: str, parts: dict[str, str]) -> str:
-    """Put parts into a template in one pass over its own marks: a mark inside a part is left alone."""
-    pieces = template.split("{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("}")
-        filled.append(parts[name] + rest)
-    return "".join(filled)

@@ -18,8 +18,7 @@ from sentinel.adapters.entry_reader import Entry, read_clock, read_stretch
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.relation import Relation, prove_visible, quote_name, refuse_large_scan
-from sentinel.adapters.task_queries import fill
+from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan
 from sentinel.core.crosscheck import Envelope
 from sentinel.core.workflow_canary import Span
 from sentinel.core.workflow_fleet import PATTERN

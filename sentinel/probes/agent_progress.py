@@ -16,8 +16,7 @@ from pydantic import Field
 from sentinel.adapters.agent_queries import StepStream, read_stream_steps, select_agents, select_steps, select_tasks
 from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.postgres import PostgresClient, Record
-from sentinel.adapters.registry_queries import Statement
-from sentinel.adapters.relation import Relation, prove_visible, refuse_large_scan
+from sentinel.adapters.relation import Relation, Statement, prove_visible, refuse_large_scan
 from sentinel.core.agent_progress import (
     REASONS,
     Memory,

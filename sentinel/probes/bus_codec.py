@@ -19,7 +19,7 @@ from sentinel.adapters.codec_worker import VECTORS
 from sentinel.adapters.consumer_reader import find_streams
 from sentinel.adapters.entry_sampler import Allowance, sample_entries
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_stream import display
+from sentinel.adapters.redis_reply import display
 from sentinel.core.delivery.fleet import matches
 from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.quantity import Duration
