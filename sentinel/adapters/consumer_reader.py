@@ -9,7 +9,7 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, parse_map, parse_time
-from sentinel.core.registration import is_time
+from sentinel.core.moment import is_time
 from sentinel.core.registry import Consumer, Listeners
 from sentinel.errors import SubjectError, TargetError
 

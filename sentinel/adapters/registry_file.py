@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.adapters.registry_store import Names, Troubles
-from sentinel.core.registration import FileAge, Registration, read_instant, read_registration
+from sentinel.core.moment import read_instant
+from sentinel.core.registration import FileAge, Registration, read_registration
 from sentinel.errors import SubjectError
 
 _MAX_BYTES = 8 * 2**20

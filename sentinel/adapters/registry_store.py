@@ -10,7 +10,8 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, parse_time
-from sentinel.core.registration import Registration, is_time, read_instant, read_registration
+from sentinel.core.moment import is_time, read_instant
+from sentinel.core.registration import Registration, read_registration
 from sentinel.core.registry import Beats
 from sentinel.errors import SubjectError, TargetError
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,36 @@ class Moment:
         if self.boot and self.boot == earlier.boot and self.uptime is not None and earlier.uptime is not None:
             return max(self.uptime - earlier.uptime, 0.0)
         return max((self.at - earlier.at).total_seconds(), 0.0)
+
+
+_MILLISECONDS_FROM = 1e11
+"""Seconds reach this number in the year 5138, milliseconds in 1973."""
+
+
+_EARLIEST = 978_307_200.0
+"""2001-01-01: what claims to be older is no time of a platform that runs."""
+
+
+def read_instant(value: Any) -> float | None:
+    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601 (naive is UTC); else None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return _read_iso(str(value))
+    seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
+    return seconds if _EARLIEST <= seconds < _MILLISECONDS_FROM else None
+
+
+def _read_iso(text: str) -> float | None:
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def is_time(seconds: float) -> bool:
+    """Whether a number can be an instant of a platform that runs, in Unix seconds."""
+    return _EARLIEST <= seconds < _MILLISECONDS_FROM

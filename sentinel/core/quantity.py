@@ -85,3 +85,20 @@ def format_bytes(count: float) -> str:
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_bytes)]
 Percentage = Annotated[float, BeforeValidator(parse_percentage)]
+
+
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+
+
+def read_number(text: str | None) -> float | None:
+    """Progress may be stored as text (R12), also as `45%`. None for what is no number."""
+    try:
+        value = float(text.strip().rstrip("%")) if text else None
+    except ValueError:
+        return None
+    return value if value is None or abs(value) < float("inf") else None
+
+
+def is_true(text: str | None) -> bool:
+    """A boolean, as PostgreSQL, JSON and people write it."""
+    return text is not None and text.strip().lower() in _TRUE

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.core.capability import read_capabilities
+from sentinel.core.moment import read_instant
 from sentinel.core.quantity import format_duration
 
 ACTIVE = "active"
@@ -24,10 +24,6 @@ _PREFERENCE = {ACTIVE: 3, SLEEPING: 2, UNMAPPED: 1, INACTIVE: 0}
 HOUR = 3600.0
 _KEPT_EVENTS = 2000
 _KEPT_BOOTS = 8
-_MILLISECONDS_FROM = 1e11
-"""Seconds reach this number in the year 5138, milliseconds in 1973."""
-_EARLIEST = 978_307_200.0
-"""2001-01-01: what claims to be older is no time of a platform that runs."""
 
 Life = tuple[float | None, str]
 
@@ -194,31 +190,6 @@ class FileAge:
         if self.next_update is not None and now - self.next_update > tolerance:
             found.append(f"its next update is overdue by {format_duration(now - self.next_update)}")
         return tuple(found)
-
-
-def read_instant(value: Any) -> float | None:
-    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601 (naive is UTC); else None."""
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return _read_iso(str(value))
-    seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
-    return seconds if _EARLIEST <= seconds < _MILLISECONDS_FROM else None
-
-
-def _read_iso(text: str) -> float | None:
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
-def is_time(seconds: float) -> bool:
-    """Whether a number can be an instant of a platform that runs, in Unix seconds."""
-    return _EARLIEST <= seconds < _MILLISECONDS_FROM
 
 
 def read_registration(

@@ -29,8 +29,7 @@ from sentinel.core.agent_progress import (
     remember,
 )
 from sentinel.core.model import Finding, Measurement, Row, Status
-from sentinel.core.quantity import Duration, format_duration
-from sentinel.core.stall import is_true, read_number
+from sentinel.core.quantity import Duration, format_duration, is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.flow_queries import FlowTable, read_stays, select_stays
-from sentinel.adapters.flow_reader import (
+from sentinel.adapters.flows.queries import FlowTable, read_stays, select_stays
+from sentinel.adapters.flows.reader import (
     Reading,
     Sheet,
     Source,
@@ -24,14 +24,14 @@ from sentinel.adapters.flow_reader import (
 )
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation
-from sentinel.core.dwell import DAY
-from sentinel.core.flow_family import DISAGREEMENTS, MasterRules
-from sentinel.core.flow_finding import REMEDIES, Reservations, make_finding
-from sentinel.core.flow_history import History
-from sentinel.core.flow_verdict import Families, TableRules, judge
+from sentinel.core.flows.dwell import DAY
+from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
+from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
+from sentinel.core.flows.history import History
+from sentinel.core.flows.stuck import Crew, Order, Rules
+from sentinel.core.flows.verdict import Families, TableRules, judge
 from sentinel.core.model import Finding, Measurement
 from sentinel.core.quantity import Duration
-from sentinel.core.stall import Crew, Order, Rules
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options
 

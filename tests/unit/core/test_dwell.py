@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from sentinel.core.dwell import DAY, Limit, Observed, Passage, Sketch, Stays, relearn
+from sentinel.core.flows.dwell import DAY, Limit, Observed, Passage, Sketch, Stays, relearn
 
 
 def test_limit_is_the_greatest_of_three():

@@ -6,19 +6,10 @@ import json
 
 import pytest
 
-from sentinel.core.flow_history import OTHER, History, Look
-from sentinel.core.flow_memory import Packer, load_flows
-from sentinel.core.stall import (
-    Memory,
-    Order,
-    Sight,
-    compare,
-    first_look,
-    in_status_since,
-    is_true,
-    read_number,
-    read_progress,
-)
+from sentinel.core.flows.history import OTHER, History, Look
+from sentinel.core.flows.memory import Packer, load_flows
+from sentinel.core.flows.stuck import Memory, Order, Sight, compare, first_look, in_status_since, read_progress
+from sentinel.core.quantity import is_true, read_number
 
 
 def sights(n, status="active"):

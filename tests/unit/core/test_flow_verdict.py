@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.flow_family import MasterRules
-from sentinel.core.flow_history import History, Look
-from sentinel.core.flow_verdict import Families, TableRules, judge
-from sentinel.core.stall import Crew, Order, Rules, Sight, Worker
+from sentinel.core.flows.family import MasterRules
+from sentinel.core.flows.history import History, Look
+from sentinel.core.flows.stuck import Crew, Order, Rules, Sight, Worker
+from sentinel.core.flows.verdict import Families, TableRules, judge
 
 STATUSES = ["new", "planning", "running", "paused", "odd"]
 FAMILIES = Families(MasterRules("new", frozenset({"done"})), [], 60.0)

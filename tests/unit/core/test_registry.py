@@ -5,17 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sentinel.core.capability import Demand, read_capabilities
+from sentinel.core.moment import read_instant
 from sentinel.core.pulse import Pulse
-from sentinel.core.registration import (
-    Agent,
-    Arrivals,
-    FileAge,
-    Registration,
-    Takeovers,
-    merge,
-    read_instant,
-    read_registration,
-)
+from sentinel.core.registration import Agent, Arrivals, FileAge, Registration, Takeovers, merge, read_registration
 from sentinel.core.registry import (
     Beats,
     Census,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sentinel.adapters.columns import prove_columns
-from sentinel.adapters.flow_queries import (
+from sentinel.adapters.flows.queries import (
     JOINED,
     FlowTable,
     Link,
@@ -27,10 +27,10 @@ from sentinel.adapters.flow_queries import (
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.registry_queries import select_agents
 from sentinel.adapters.relation import Relation, prove_visible
-from sentinel.core.flow_family import Done, Kin
-from sentinel.core.flow_history import History, Look
-from sentinel.core.flow_verdict import Family
-from sentinel.core.stall import Crew, Sight, Worker
+from sentinel.core.flows.family import Done, Kin
+from sentinel.core.flows.history import History, Look
+from sentinel.core.flows.stuck import Crew, Sight, Worker
+from sentinel.core.flows.verdict import Family
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"

@@ -10,10 +10,9 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core.quantity import format_duration
+from sentinel.core.quantity import format_duration, read_number
 
 AHEAD = 2.0
-_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,15 +273,6 @@ def _find_worker_reasons(sight: Sight, rules: Rules, age: float, *, overdue: boo
 # --- values as they are stored ------------------------------------------------------------------
 
 
-def read_number(text: str | None) -> float | None:
-    """Progress may be stored as text (R12), also as `45%`. None for what is no number."""
-    try:
-        value = float(text.strip().rstrip("%")) if text else None
-    except ValueError:
-        return None
-    return value if value is None or abs(value) < float("inf") else None
-
-
 def read_progress(texts: Sequence[str | None]) -> float | None:
     """One column: its number. Two: done of all, in percent."""
     numbers = [read_number(text) for text in texts]
@@ -291,8 +281,3 @@ def read_progress(texts: Sequence[str | None]) -> float | None:
     if len(numbers) == 1:
         return numbers[0]
     return 100 * numbers[0] / numbers[1] if numbers[1] else None
-
-
-def is_true(text: str | None) -> bool:
-    """A boolean, as PostgreSQL, JSON and people write it."""
-    return text is not None and text.strip().lower() in _TRUE

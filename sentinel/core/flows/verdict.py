@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sentinel.core.flow_family import Disagreement, Done, Kin, MasterRules, find_disagreements
-from sentinel.core.flow_history import OTHER, Flow, History, Look, Pair, Past
+from sentinel.core.flows.family import Disagreement, Done, Kin, MasterRules, find_disagreements
+from sentinel.core.flows.history import OTHER, Flow, History, Look, Pair, Past
+from sentinel.core.flows.stuck import Memory, Rules, Sight, find_reasons, in_status_since, is_full
 from sentinel.core.quantity import format_duration
-from sentinel.core.stall import Memory, Rules, Sight, find_reasons, in_status_since, is_full
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from sentinel.core.stall import Sight
+from sentinel.core.flows.stuck import Sight
 
 DISAGREEMENTS = ("master_initialized", "master_finished", "child_finished", "no_master")
 

@@ -24,8 +24,9 @@ from sentinel.adapters.relation import (
     texts_of,
     value_of,
 )
-from sentinel.core.dwell import Stays
-from sentinel.core.stall import Sight, is_true, read_progress
+from sentinel.core.flows.dwell import Stays
+from sentinel.core.flows.stuck import Sight, read_progress
+from sentinel.core.quantity import is_true
 from sentinel.errors import NotMeasurable
 
 MAX_SCAN_COST = 5000.0

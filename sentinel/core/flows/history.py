@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
-from sentinel.core.dwell import Limit, Observed, Passage, Sketch, Stays, dump_map, load_map, relearn
-from sentinel.core.flow_memory import Packer, load_flows
-from sentinel.core.stall import Change, Memory, Order, Sight, compare, first_look
+from sentinel.core.flows.dwell import Limit, Observed, Passage, Sketch, Stays, dump_map, load_map, relearn
+from sentinel.core.flows.memory import Packer, load_flows
+from sentinel.core.flows.stuck import Change, Memory, Order, Sight, compare, first_look
 
 OTHER = "_other_"
 NEW = "_new_"

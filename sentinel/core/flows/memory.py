@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from sentinel.core.stall import Memory
+from sentinel.core.flows.stuck import Memory
 
 _NO_RANKS = (-1, -1, -1, -1)
 _SAME, _NONE = "=", "-"

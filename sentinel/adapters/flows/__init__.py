@@ -1,0 +1,1 @@
+"""Flows in PostgreSQL: the statements, and what they answer."""
