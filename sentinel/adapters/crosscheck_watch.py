@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.adapters.consumer_reader import find_streams
-from sentinel.adapters.crosscheck_queries import NOW, AssignedTasks
 from sentinel.adapters.entry_reader import (
     Entry,
     Fate,
@@ -26,6 +25,7 @@ from sentinel.adapters.entry_reader import (
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_text
+from sentinel.adapters.tasks.assigned import NOW, AssignedTasks
 from sentinel.core import crosscheck
 from sentinel.core.crosscheck import (
     EARLY,

@@ -19,7 +19,7 @@ from jsonpath import JSONPathError
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.workflow_queries import (
+from sentinel.adapters.tasks.synthetic import (
     PATHS,
     BusClock,
     TaskBoard,
@@ -32,8 +32,8 @@ from sentinel.adapters.workflow_queries import (
 from sentinel.core.canary import is_same
 from sentinel.core.crosscheck import Envelope, Template
 from sentinel.core.model import Status
-from sentinel.core.workflow_canary import CREATED, PUBLISHED, Canary, End, Plan, Sight, Span, Watch, step
-from sentinel.core.workflow_fleet import Fleet, Litter, token_prefix
+from sentinel.core.tasks.synthetic import CREATED, PUBLISHED, Canary, End, Plan, Sight, Span, Watch, step
+from sentinel.core.tasks.synthetic_fleet import Fleet, Litter, token_prefix
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected, TargetUnreachable
 
 T = TypeVar("T")

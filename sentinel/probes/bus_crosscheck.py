@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.adapters.crosscheck_queries import AssignedTasks
 from sentinel.adapters.crosscheck_watch import FLOWS, CrosscheckWatch, Look, Plan
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Relation, prove_visible, refuse_large_scan
+from sentinel.adapters.tasks.assigned import AssignedTasks
 from sentinel.core.crosscheck import PROCESSED, PUBLISHED, Count, Envelope, Ledger, Template
 from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.quantity import Duration, Percentage, format_duration

@@ -15,17 +15,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sentinel.adapters import task_reader
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.task_queries import TaskStatements, TaskTable
-from sentinel.core import assignment
-from sentinel.core.assignment import STAGE_BOUNDS, Facts, Horizon, Limits
-from sentinel.core.assignment_rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
-from sentinel.core.assignment_state import AssignmentState
-from sentinel.core.fairness import Spread, decide_fairness
+from sentinel.adapters.tasks import reader as task_reader
+from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
 from sentinel.core.model import Finding, Status
-from sentinel.core.open_tasks import Rules, Tracker
 from sentinel.core.quantity import Duration, Percentage, format_duration
+from sentinel.core.tasks import assignment
+from sentinel.core.tasks.assignment import STAGE_BOUNDS, Facts, Horizon, Limits
+from sentinel.core.tasks.fairness import Spread, decide_fairness
+from sentinel.core.tasks.rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
+from sentinel.core.tasks.state import AssignmentState
+from sentinel.core.tasks.tracker import Rules, Tracker
 from sentinel.probes import Context, Kind, Options
 
 PROVE_EVERY = 60.0

@@ -15,12 +15,12 @@ from jsonpath import JSONPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.workflow_queries import PATHS, Rows, TaskBoard
+from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
 from sentinel.adapters.workflow_watch import Errand, Insertion, Problem, Publication, Reach, Request, Round
 from sentinel.core.crosscheck import Envelope, Template
 from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, format_duration
-from sentinel.core.workflow_canary import (
+from sentinel.core.tasks.synthetic import (
     ASSIGNED,
     COMPLETED,
     CREATED,
@@ -37,7 +37,7 @@ from sentinel.core.workflow_canary import (
     judge_recent,
     overdue,
 )
-from sentinel.core.workflow_fleet import Fleet
+from sentinel.core.tasks.synthetic_fleet import Fleet
 from sentinel.probes import Context, Kind, Options
 
 PROVE_EVERY = 60.0

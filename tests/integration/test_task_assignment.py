@@ -27,7 +27,7 @@ async def rig(postgres, make_context):
 @pytest.fixture
 def at_once(monkeypatch):
     """Windows end close behind the clock: for tests without transactions that begin unseen."""
-    monkeypatch.setattr("sentinel.core.assignment.SHOWN_WITHIN", 0.02)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.SHOWN_WITHIN", 0.02)
 
 
 async def test_classes(rig, at_once):
@@ -193,8 +193,8 @@ async def test_tasks_of_another_clock_are_unknown_and_not_zero(rig, at_once, met
 
 async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(rig, monkeypatch):
     """Behind a forgotten BEGIN windows are settled after the cap, counted again later: late arrivals are told."""
-    monkeypatch.setattr("sentinel.core.assignment.HORIZON_CAP", 0.3)
-    monkeypatch.setattr("sentinel.core.assignment.SHOWN_WITHIN", 0.1)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.HORIZON_CAP", 0.3)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.SHOWN_WITHIN", 0.1)
     await rig.run()
     add(rig, 3)
     with psycopg.connect(rig.dsn) as holder:
@@ -205,7 +205,7 @@ async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(ri
         hold = next(row for row in finding.rows if "horizon_hold_seconds" in row.values)
         assert hold.labels == {"role": "postgres"}
         assert hold.values["horizon_hold_seconds"] > 0.3
-    monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 1.0)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.RECOUNT_AFTER", 1.0)
     while (facts := await rig.facts())["late_arrivals"] == 0:
         await asyncio.sleep(0.02)
     await rig.settle()

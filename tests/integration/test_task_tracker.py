@@ -10,8 +10,8 @@ import uuid
 import psycopg
 import pytest
 
-from sentinel.core import open_tasks
 from sentinel.core.model import Status
+from sentinel.core.tasks import tracker as open_tasks
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.task_assignment import KIND
 from tests.integration.task_rig import TASKS, Rig, Traffic, add
@@ -61,7 +61,7 @@ def at_once(monkeypatch):
     """The floor follows closely: for tests without transactions that begin unseen."""
     for module in ("core.assignment", "core.open_tasks", "adapters.task_reader"):
         monkeypatch.setattr(f"sentinel.{module}.SHOWN_WITHIN", 0.02)
-    monkeypatch.setattr("sentinel.adapters.task_reader.OVERLAP", 0.02)
+    monkeypatch.setattr("sentinel.adapters.tasks.reader.OVERLAP", 0.02)
 
 
 def counted(facts):
@@ -274,7 +274,7 @@ async def test_beyond_the_cap_only_the_oldest_are_followed(rig, monkeypatch):
 
 async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch, at_once):
     """One INSERT of more rows than a poll may read: those are counted and let go; the next task is seen."""
-    monkeypatch.setattr("sentinel.adapters.task_reader.MAX_ARRIVALS", 10)
+    monkeypatch.setattr("sentinel.adapters.tasks.reader.MAX_ARRIVALS", 10)
     await rig.run()
     add(rig, 25)
     await rig.run()
@@ -287,7 +287,7 @@ async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch, at_once
 
 async def test_a_long_absence_is_caught_up_in_portions(rig, monkeypatch, at_once):
     """More tasks than a poll may read, of different instants: later polls read the rest, each task once."""
-    monkeypatch.setattr("sentinel.adapters.task_reader.MAX_ARRIVALS", 10)
+    monkeypatch.setattr("sentinel.adapters.tasks.reader.MAX_ARRIVALS", 10)
     await rig.run()
     for _ in range(12):
         add(rig, 4)
@@ -327,7 +327,7 @@ async def test_a_task_that_opens_again_or_bears_an_old_time_is_open(rig, at_once
 
 async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are_told(rig, monkeypatch, at_once):
     """Beyond the cap the floor goes on; what becomes visible before it afterwards is counted as late."""
-    monkeypatch.setattr("sentinel.core.assignment.HORIZON_CAP", 0.3)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.HORIZON_CAP", 0.3)
     await rig.run()
     add(rig, 3)
     with psycopg.connect(rig.dsn) as holder:
@@ -337,7 +337,7 @@ async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are
             facts = await rig.facts()
             await asyncio.sleep(0.02)
         assert facts["total"] == 3
-    monkeypatch.setattr("sentinel.core.assignment.RECOUNT_AFTER", 0.5)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.RECOUNT_AFTER", 0.5)
     while (facts := await rig.facts())["late_arrivals"] == 0:
         await asyncio.sleep(0.02)
     await rig.settle()

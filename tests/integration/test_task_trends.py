@@ -66,7 +66,7 @@ async def test_an_assignment_in_time_that_commits_late_is_in_time(rig, monkeypat
 
 async def test_stages_split_a_task_by_its_own_times(rig, monkeypatch):
     """Each ended stage is in its histogram once; what had only begun, or ended before it began, is counted apart."""
-    monkeypatch.setattr("sentinel.core.assignment.SHOWN_WITHIN", 0.02)
+    monkeypatch.setattr("sentinel.core.tasks.assignment.SHOWN_WITHIN", 0.02)
     rig.options = rig.configure(columns=TIMES, stages_after="200ms")
     await rig.run()
     add_times(rig, 7, 5, 45, 60, 545)
@@ -126,7 +126,7 @@ async def test_throughput_is_what_happened_in_the_last_hour(rig):
 async def test_a_failed_look_at_the_trends_costs_one_run(rig, monkeypatch):
     """Whatever the server says to it: that run says so, the next ones judge without those figures."""
     rig.options = rig.configure()
-    monkeypatch.setattr("sentinel.adapters.task_queries._THROUGHPUT", "SELECT 1 / (random() * 0)::int")
+    monkeypatch.setattr("sentinel.adapters.tasks.queries._THROUGHPUT", "SELECT 1 / (random() * 0)::int")
     with pytest.raises(TargetRejected, match="division by zero"):
         await rig.run()
     finding = await rig.run()
@@ -211,7 +211,7 @@ async def test_far_looks_are_shortened_to_what_is_affordable(rig, monkeypatch):
         " CASE WHEN n < 70000 THEN now() END FROM generate_series(1, 70000) n"
     )
     rig.execute("ANALYZE {schema}.tasks")
-    monkeypatch.setattr("sentinel.adapters.task_reader.AFFORDABLE", 500.0)
+    monkeypatch.setattr("sentinel.adapters.tasks.reader.AFFORDABLE", 500.0)
     finding = await rig.run()
     assert finding.evidence["assignment"]["open"] == 0
     assert 60 <= finding.evidence["reach_seconds"]["open"] < 70000

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core import assignment
-from sentinel.core.assignment import Facts, Horizon, Limits, QueueTotals, Recent, censored_quantile, decide_status
 from sentinel.core.model import Status
+from sentinel.core.tasks import assignment
+from sentinel.core.tasks.assignment import Facts, Horizon, Limits, QueueTotals, Recent, censored_quantile, decide_status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

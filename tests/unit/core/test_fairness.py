@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.fairness import Spread, TenantWait, decide_fairness
+from sentinel.core.tasks.fairness import Spread, TenantWait, decide_fairness
 
 
 def spread(*waits):

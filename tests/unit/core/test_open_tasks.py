@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinel.core import open_tasks
-from sentinel.core.open_tasks import Poll, Rules, Sight, Tracker
+from sentinel.core.tasks import tracker as open_tasks
+from sentinel.core.tasks.tracker import Poll, Rules, Sight, Tracker
 
 RULES = Rules(deadline=0.1, settle_after=60.0, follow=300.0)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sentinel.core.model import Status
-from sentinel.core.workflow_canary import (
+from sentinel.core.tasks.synthetic import (
     Canary,
     End,
     Outcome,
@@ -24,7 +24,7 @@ from sentinel.core.workflow_canary import (
     overdue,
     step,
 )
-from sentinel.core.workflow_fleet import Fleet
+from sentinel.core.tasks.synthetic_fleet import Fleet
 
 HOPS = ("created", "assigned", "published", "started", "completed")
 STATUSES = {"assigned": {"assigned"}, "started": {"running"}, "completed": {"done"}}

@@ -16,7 +16,7 @@ from sentinel.core.agent_progress import REASONS as PROGRESS_REASONS
 from sentinel.core.registry import KINDS as REGISTRY_KINDS
 from sentinel.core.restart import Reason
 from sentinel.core.smell import SMELLS
-from sentinel.core.workflow_canary import HOPS, Outcome
+from sentinel.core.tasks.synthetic import HOPS, Outcome
 from sentinel.probes import load_kinds
 from sentinel.probes.bus_pending import ORDER
 from sentinel.probes.flows import REMEDIES as FLOW_REASONS

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.assignment import OUTCOMES, STAGE_BOUNDS, Horizon, QueueTotals
-from sentinel.core.assignment_state import AssignmentState, stage_totals
 from sentinel.core.model import Histogram, Measurement, Row
+from sentinel.core.tasks.assignment import OUTCOMES, STAGE_BOUNDS, Horizon, QueueTotals
+from sentinel.core.tasks.state import AssignmentState, stage_totals
 
 
 def _counter(name: str, help_: str, labels: tuple[str, ...] = (), metric: str = "") -> Measurement:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
 
-from sentinel.core.assignment import SHOWN_WITHIN
+from sentinel.core.tasks.assignment import SHOWN_WITHIN
 
 OVERLAP = 5.0
 MAX_OPEN = 50_000

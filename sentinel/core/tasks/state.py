@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sentinel.core.assignment import (
+from sentinel.core.tasks.assignment import (
     ASIDE,
     OUTCOMES,
     STAGE_BOUNDS,
@@ -19,8 +19,8 @@ from sentinel.core.assignment import (
     StageTotals,
     Window,
 )
-from sentinel.core.fairness import Spread
-from sentinel.core.open_tasks import Bounds, Tally, Tracker
+from sentinel.core.tasks.fairness import Spread
+from sentinel.core.tasks.tracker import Bounds, Tally, Tracker
 
 MAX_QUEUES = 50
 OTHER = "_other_"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sentinel.core.workflow_canary import CREATED, Canary, End, Outcome, Plan, Record, Watch
+from sentinel.core.tasks.synthetic import CREATED, Canary, End, Outcome, Plan, Record, Watch
 
 RETRY_AFTER = 60.0
 MAX_SUSPECTS = 20

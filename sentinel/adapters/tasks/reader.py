@@ -10,11 +10,11 @@ from typing import Any
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Query, Relation, explain, prove_visible, quote_name, refuse_large_scan
-from sentinel.adapters.task_queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
-from sentinel.core.assignment import SHOWN_WITHIN, Horizon
-from sentinel.core.assignment_state import Reach
-from sentinel.core.fairness import Spread, TenantWait
-from sentinel.core.open_tasks import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
+from sentinel.adapters.tasks.queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
+from sentinel.core.tasks.assignment import SHOWN_WITHIN, Horizon
+from sentinel.core.tasks.fairness import Spread, TenantWait
+from sentinel.core.tasks.state import Reach
+from sentinel.core.tasks.tracker import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
 from sentinel.errors import NotMeasurable, SubjectError
 
 AFFORDABLE = 12_500.0

@@ -20,8 +20,8 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan
 from sentinel.core.crosscheck import Envelope
-from sentinel.core.workflow_canary import Span
-from sentinel.core.workflow_fleet import PATTERN
+from sentinel.core.tasks.synthetic import Span
+from sentinel.core.tasks.synthetic_fleet import PATTERN
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 
 PATHS = JSONPathEnvironment(strict=True)

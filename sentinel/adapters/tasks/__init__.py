@@ -1,0 +1,1 @@
+"""Tasks in PostgreSQL: the statements, and what they answer."""

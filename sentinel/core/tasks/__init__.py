@@ -1,0 +1,1 @@
+"""Tasks: assigned in time, by whom, fairly; and the synthetic ones. Pure."""
