@@ -9,8 +9,8 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, parse_map, parse_time
+from sentinel.core.agents.census import Consumer, Listeners
 from sentinel.core.moment import is_time
-from sentinel.core.registry import Consumer, Listeners
 from sentinel.errors import SubjectError, TargetError
 
 MAX_STREAMS = 20_000

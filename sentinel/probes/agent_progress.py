@@ -13,11 +13,17 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.adapters.agent_queries import StepStream, read_stream_steps, select_agents, select_steps, select_tasks
+from sentinel.adapters.agents.progress_queries import (
+    StepStream,
+    read_stream_steps,
+    select_agents,
+    select_steps,
+    select_tasks,
+)
 from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.relation import Relation, Statement, prove_visible, refuse_large_scan
-from sentinel.core.agent_progress import (
+from sentinel.core.agents.progress import (
     REASONS,
     Memory,
     Rules,

@@ -11,7 +11,7 @@ import redis
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.agent_progress import Memory
+from sentinel.core.agents.progress import Memory
 from sentinel.core.model import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.agent_progress import KIND, ProgressOptions, ProgressState

@@ -14,8 +14,8 @@ import redis
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
+from sentinel.core.agents.census import KINDS, Confirmation
 from sentinel.core.model import Status
-from sentinel.core.registry import KINDS, Confirmation
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.registry import KIND, RegistryOptions
 
@@ -404,8 +404,8 @@ async def test_no_moment_of_coming_or_going_is_a_mismatch(one, monkeypatch, comi
 
     With every sign taken for a later one, so that nothing but the order of reading protects it.
     """
-    monkeypatch.setattr("sentinel.core.registry.ANOTHER_BEAT", float("-inf"))
-    monkeypatch.setattr("sentinel.core.registry._ATTEMPT_AGAIN", float("-inf"))
+    monkeypatch.setattr("sentinel.core.agents.census.ANOTHER_BEAT", float("-inf"))
+    monkeypatch.setattr("sentinel.core.agents.census._ATTEMPT_AGAIN", float("-inf"))
     one.settle("a")
     one.change(flapping_above=1_000_000)
     passer, turns = Passer(one), Turns(one, monkeypatch)

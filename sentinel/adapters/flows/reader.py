@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from sentinel.adapters.agents.queries import select_agents
 from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.flows.queries import (
     JOINED,
@@ -25,7 +26,6 @@ from sentinel.adapters.flows.queries import (
     refuse_scans,
 )
 from sentinel.adapters.postgres import Query
-from sentinel.adapters.registry_queries import select_agents
 from sentinel.adapters.relation import Relation, prove_visible
 from sentinel.core.flows.family import Done, Kin
 from sentinel.core.flows.history import History, Look

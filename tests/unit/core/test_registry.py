@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.capability import Demand, read_capabilities
-from sentinel.core.moment import read_instant
-from sentinel.core.pulse import Pulse
-from sentinel.core.registration import Agent, Arrivals, FileAge, Registration, Takeovers, merge, read_registration
-from sentinel.core.registry import (
+from sentinel.core.agents.capability import Demand, read_capabilities
+from sentinel.core.agents.census import (
     Beats,
     Census,
     Confirmation,
@@ -23,6 +20,17 @@ from sentinel.core.registry import (
     live_agents,
     sample_names,
 )
+from sentinel.core.agents.pulse import Pulse
+from sentinel.core.agents.registration import (
+    Agent,
+    Arrivals,
+    FileAge,
+    Registration,
+    Takeovers,
+    merge,
+    read_registration,
+)
+from sentinel.core.moment import read_instant
 
 NOW = 1_000_000.0
 RULES = Rules(ttl=60, quiet=30, ahead=2)

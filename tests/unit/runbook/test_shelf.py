@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from sentinel.cli import build_parser
-from sentinel.core.agent_progress import REASONS as PROGRESS_REASONS
-from sentinel.core.registry import KINDS as REGISTRY_KINDS
+from sentinel.core.agents.census import KINDS as REGISTRY_KINDS
+from sentinel.core.agents.progress import REASONS as PROGRESS_REASONS
 from sentinel.core.restart import Reason
 from sentinel.core.smell import SMELLS
 from sentinel.core.tasks.synthetic import HOPS, Outcome

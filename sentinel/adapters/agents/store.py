@@ -10,9 +10,9 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, parse_time
+from sentinel.core.agents.census import Beats
+from sentinel.core.agents.registration import Registration, read_registration
 from sentinel.core.moment import is_time, read_instant
-from sentinel.core.registration import Registration, read_registration
-from sentinel.core.registry import Beats
 from sentinel.errors import SubjectError, TargetError
 
 MAX_AGENTS = 20_000

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.capability import read_capabilities
+from sentinel.core.agents.capability import read_capabilities
 from sentinel.core.moment import read_instant
 from sentinel.core.quantity import format_duration
 

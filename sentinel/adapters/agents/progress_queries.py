@@ -13,7 +13,7 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, Statement, age_of, fill, texts_of, value_of
-from sentinel.core.agent_progress import Step
+from sentinel.core.agents.progress import Step
 from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.relation import Relation, Statement, fill, quote_name
-from sentinel.core.capability import read_capabilities
-from sentinel.core.registration import Registration
+from sentinel.core.agents.capability import read_capabilities
+from sentinel.core.agents.registration import Registration
 
 MAX_AGENTS = 20_000
 MAX_DEMANDS = 1_000

@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from sentinel.adapters.agents.file import AgentFile, read_file
+from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork, read_table_row
+from sentinel.adapters.agents.store import AgentStore, BeatStore, Troubles, read_beats, read_store, refuse_type
 from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.consumer_reader import ListenerPlaces, find_other_keys, find_streams, read_listeners
 from sentinel.adapters.postgres import PostgresClient, Query
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.registry_file import AgentFile, read_file
-from sentinel.adapters.registry_queries import MAX_AGENTS, AgentTable, TaskWork, read_table_row
-from sentinel.adapters.registry_store import AgentStore, BeatStore, Troubles, read_beats, read_store, refuse_type
 from sentinel.adapters.relation import Relation, Statement, find_scans, prove_visible, refuse_large_scan
-from sentinel.core.capability import Demand, read_capabilities
-from sentinel.core.registration import ACTIVE, Agent, FileAge, Registration, merge
-from sentinel.core.registry import Beats, Census, Listeners, Work
+from sentinel.core.agents.capability import Demand, read_capabilities
+from sentinel.core.agents.census import Beats, Census, Listeners, Work
+from sentinel.core.agents.registration import ACTIVE, Agent, FileAge, Registration, merge
 from sentinel.errors import NotMeasurable, SubjectError
 
 PROVE_EVERY = 60.0

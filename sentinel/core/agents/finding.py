@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.capability import count_live
+from sentinel.core.agents.capability import count_live
+from sentinel.core.agents.census import KINDS, Census, Suspects, Vitals, count_mismatches, has_heartbeats, sample_names
+from sentinel.core.agents.registration import ACTIVE, SLEEPING
 from sentinel.core.model import Finding, Row, Status
-from sentinel.core.registration import ACTIVE, SLEEPING
-from sentinel.core.registry import KINDS, Census, Suspects, Vitals, count_mismatches, has_heartbeats, sample_names
 
 REMEDIES = {
     "ghost": "registered as active without a heartbeat: restart the agent, or set its status",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentinel.adapters.registry_store import Names, Troubles
+from sentinel.adapters.agents.store import Names, Troubles
+from sentinel.core.agents.registration import FileAge, Registration, read_registration
 from sentinel.core.moment import read_instant
-from sentinel.core.registration import FileAge, Registration, read_registration
 from sentinel.errors import SubjectError
 
 _MAX_BYTES = 8 * 2**20

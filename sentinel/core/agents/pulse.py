@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sentinel.core.registry import ANOTHER_BEAT, Census, Rules, Vitals
+from sentinel.core.agents.census import ANOTHER_BEAT, Census, Rules, Vitals
 
 
 class Pulse:

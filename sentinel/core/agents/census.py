@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core.capability import Demand, Gap, find_gaps
-from sentinel.core.registration import ACTIVE, INACTIVE, SLEEPING, Agent, Life
+from sentinel.core.agents.capability import Demand, Gap, find_gaps
+from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Agent, Life
 
 KINDS = (
     "ghost",

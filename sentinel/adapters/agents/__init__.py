@@ -1,0 +1,1 @@
+"""Agents wherever they register: tables, hashes, keys, files."""

@@ -1,0 +1,1 @@
+"""Agents: who is registered, beats, listens, works; and who only seems to. Pure."""
