@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary_shard import Master
+from sentinel.core.canary.hash_tag import Master
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable
 
 Address = tuple[str, int]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary import Outcome
-from sentinel.core.canary_record import Tally
-from sentinel.core.canary_shard import tag_of
+from sentinel.core.canary.hash_tag import tag_of
+from sentinel.core.canary.letter import Outcome
+from sentinel.core.canary.record import Tally
 from sentinel.errors import SubjectError, TargetError
 
 GROUP = "sentinel"

@@ -13,9 +13,9 @@ from typing import Any
 from sentinel.adapters.canary_ledger import Ledger, Place
 from sentinel.adapters.canary_reader import NEVER, Clock, Reader, Rules, milliseconds_of
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary import Letter, Outcome
-from sentinel.core.canary_record import Record
-from sentinel.core.canary_traffic import Traffic
+from sentinel.core.canary.letter import Letter, Outcome
+from sentinel.core.canary.record import Record
+from sentinel.core.canary.traffic import Traffic
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable
 
 MAX_OPEN = 500  # half of the stream's MAXLEN: our own trimming must never lose a canary

@@ -10,7 +10,7 @@ from typing import Any
 from sentinel.adapters.canary_cluster import Cluster
 from sentinel.adapters.canary_path import CanaryPath, Outlook, Trip
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary_shard import Master, find_owner, find_tag, slot_of
+from sentinel.core.canary.hash_tag import Master, find_owner, find_tag, slot_of
 from sentinel.errors import NotMeasurable, TargetError
 
 Plan = Callable[[RedisClient, str], Trip]

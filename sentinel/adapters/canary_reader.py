@@ -9,9 +9,9 @@ from typing import Any
 
 from sentinel.adapters.canary_ledger import GROUP, Ledger
 from sentinel.adapters.redis import RedisClient
-from sentinel.core import canary
-from sentinel.core.canary import Arrival, Letter, Outcome
-from sentinel.core.canary_traffic import Traffic
+from sentinel.core.canary import letter as canary
+from sentinel.core.canary.letter import Arrival, Letter, Outcome
+from sentinel.core.canary.traffic import Traffic
 from sentinel.errors import TargetError, TargetRejected
 
 CONSUMER = "sentinel"  # one fixed name: a restarted sentinel inherits what it had not settled

@@ -29,7 +29,7 @@ from sentinel.adapters.tasks.synthetic import (
     post,
     publish,
 )
-from sentinel.core.canary import is_same
+from sentinel.core.canary.letter import is_same
 from sentinel.core.crosscheck import Envelope, Template
 from sentinel.core.model import Status
 from sentinel.core.tasks.synthetic import CREATED, PUBLISHED, Canary, End, Plan, Sight, Span, Watch, step

@@ -17,11 +17,11 @@ from sentinel.adapters.canary_ledger import Place
 from sentinel.adapters.canary_path import CanaryPath, Pause, Trip
 from sentinel.adapters.canary_paths import CanaryPaths, Plan, Sight
 from sentinel.adapters.canary_reader import Clock, Rules
-from sentinel.core import canary
-from sentinel.core.canary import Letter, Outcome, OwnLetter
-from sentinel.core.canary_ping import ENVELOPE, PLACEHOLDERS, PingLetter, find_faults
-from sentinel.core.canary_proof import Confidence, Windows, judge
-from sentinel.core.canary_record import RECENT, judge_recent
+from sentinel.core.canary import letter as canary
+from sentinel.core.canary.letter import Letter, Outcome, OwnLetter
+from sentinel.core.canary.ping import ENVELOPE, PLACEHOLDERS, PingLetter, find_faults
+from sentinel.core.canary.proof import Confidence, Windows, judge
+from sentinel.core.canary.record import RECENT, judge_recent
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, Kind, Options

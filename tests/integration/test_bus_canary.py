@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary import encode
+from sentinel.core.canary.letter import encode
 from sentinel.core.model import Status
 from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import SubjectError, TargetUnreachable

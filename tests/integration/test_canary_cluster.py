@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.canary_shard import slot_of
+from sentinel.core.canary.hash_tag import slot_of
 from sentinel.core.model import Status
 from sentinel.demo.servers import ValkeyServer, free_port
 from sentinel.errors import NotMeasurable

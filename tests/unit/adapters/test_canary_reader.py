@@ -6,9 +6,9 @@ from typing import Any
 
 from sentinel.adapters.canary_ledger import Ledger, Place
 from sentinel.adapters.canary_reader import BATCH, Clock, Reader, Rules
-from sentinel.core.canary import OwnLetter
-from sentinel.core.canary_record import Record
-from sentinel.core.canary_traffic import Traffic
+from sentinel.core.canary.letter import OwnLetter
+from sentinel.core.canary.record import Record
+from sentinel.core.canary.traffic import Traffic
 
 
 class Server:

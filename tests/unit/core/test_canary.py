@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from sentinel.core import canary
-from sentinel.core.canary import Outcome, OwnLetter, decide_delivered
+from sentinel.core.canary import letter as canary
+from sentinel.core.canary.letter import Outcome, OwnLetter, decide_delivered
 
 
 def decide(**facts):

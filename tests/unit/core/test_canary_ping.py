@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from sentinel.core.canary_ping import (
+from sentinel.core.canary.ping import (
     ENVELOPE,
     PingLetter,
     find_failing_hop,

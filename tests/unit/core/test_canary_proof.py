@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.canary_proof import Windows, chance_of, design_effect, judge, wilson_lower
+from sentinel.core.canary.proof import Windows, chance_of, design_effect, judge, wilson_lower
 
 NEEDED = [(0.995, 0, 539), (0.995, 1, 894), (0.995, 2, 1206), (0.995, 3, 1499)]
 NEEDED += [(0.999, 0, 2703), (0.999, 1, 4480), (0.999, 3, 7504)]

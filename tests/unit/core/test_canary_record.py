@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core import canary
-from sentinel.core.canary import Outcome
-from sentinel.core.canary_record import Latencies, Record, Tally, judge_recent
+from sentinel.core.canary import letter as canary
+from sentinel.core.canary.letter import Outcome
+from sentinel.core.canary.record import Latencies, Record, Tally, judge_recent
 from sentinel.core.model import Status
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from sentinel.core.canary_shard import SLOTS, Master, find_owner, find_tag, slot_of, tag_of
+from sentinel.core.canary.hash_tag import SLOTS, Master, find_owner, find_tag, slot_of, tag_of
 
 A = Master("a" * 40, "h", 1, ((0, 99), (16000, 16383)))
 B = Master("b" * 40, "h", 2, ((100, 15999),))

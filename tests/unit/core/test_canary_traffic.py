@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from sentinel.core.canary import Arrival, Outcome
-from sentinel.core.canary_record import Record
-from sentinel.core.canary_traffic import MAX_PAST, Traffic
+from sentinel.core.canary.letter import Arrival, Outcome
+from sentinel.core.canary.record import Record
+from sentinel.core.canary.traffic import MAX_PAST, Traffic
 
 
 def make(*hops, past=None):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.canary import FAILED, LATENCY_BOUNDS, SETTLED, Outcome
-from sentinel.core.canary_proof import Windows
+from sentinel.core.canary.letter import FAILED, LATENCY_BOUNDS, SETTLED, Outcome
+from sentinel.core.canary.proof import Windows
 from sentinel.core.model import Histogram, Status
 
 LEGS = ("publish", "deliver", "total")

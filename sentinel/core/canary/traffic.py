@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.canary import Arrival, Outcome
-from sentinel.core.canary_ping import find_failing_hop, measure_legs
-from sentinel.core.canary_record import Record
+from sentinel.core.canary.letter import Arrival, Outcome
+from sentinel.core.canary.ping import find_failing_hop, measure_legs
+from sentinel.core.canary.record import Record
 
 MAX_PAST = 1000
 HOP_PREFIX = "hop:"

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.core.canary import VECTORS, Arrival, is_same, read_sequence
+from sentinel.core.canary.letter import VECTORS, Arrival, is_same, read_sequence
 
 PING = "sentinel.ping"
 HANDLER = "handler"
