@@ -13,7 +13,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sentinel.app.wiring import utcnow
-from sentinel.core.housekeeping import CAP_WINDOW, Chore, CleanPlan
+from sentinel.core.bus.housekeeping import CAP_WINDOW, Chore, CleanPlan
 from sentinel.core.model import Order
 from sentinel.core.moment import Moment
 from sentinel.core.schedule import phase

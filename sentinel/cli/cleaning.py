@@ -12,7 +12,7 @@ from sentinel.app.cleaning import APPLY, PLAN
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Configuration, load
-from sentinel.core.housekeeping import PLAN_LIFE, Chore
+from sentinel.core.bus.housekeeping import PLAN_LIFE, Chore
 from sentinel.core.quantity import format_duration
 from sentinel.engine.clock import SteadyClock
 from sentinel.errors import ConfigurationError, StateError, UsageError

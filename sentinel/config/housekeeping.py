@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from sentinel.config.document import Document, Path_
 from sentinel.config.explain import one_of, problem_of, unknown_message
 from sentinel.config.model import ChoreSettings, Resource
-from sentinel.core.housekeeping import Chore
+from sentinel.core.bus.housekeeping import Chore
 from sentinel.housekeeping import ChoreKind, load_kinds
 
 SECTION = "housekeeping"

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.core.brake import ActionLimits, BrakePolicy
 from sentinel.core.breaker import BreakerPolicy
-from sentinel.core.housekeeping import Chore
+from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.model import Check, Component
 from sentinel.core.quantity import Duration, Percentage
 

@@ -18,9 +18,9 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from sentinel.adapters.bus_cleanup import BusCleaner, NoScript
+from sentinel.adapters.bus.housekeeping import BusCleaner, NoScript
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.housekeeping import (
+from sentinel.core.bus.housekeeping import (
     Chore,
     CleanPlan,
     Done,

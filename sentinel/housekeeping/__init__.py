@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sentinel.adapters.bus_cleanup import BusCleaner, StreamShape
-from sentinel.core.delivery.fleet import matches
-from sentinel.core.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
+from sentinel.adapters.bus.housekeeping import BusCleaner, StreamShape
+from sentinel.core.bus.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
+from sentinel.core.bus.naming import matches
 from sentinel.errors import SubjectError
 
 MAX_STREAMS = 20_000

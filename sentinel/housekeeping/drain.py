@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sentinel.adapters.bus_cleanup import StreamShape
-from sentinel.core.delivery import parse_id
-from sentinel.core.delivery.fleet import matches
-from sentinel.core.housekeeping import Done, Member, Refusal, Survey, Target, choose_heir
-from sentinel.core.pending_fault import quote
+from sentinel.adapters.bus.housekeeping import StreamShape
+from sentinel.core.bus.delivery import parse_id
+from sentinel.core.bus.housekeeping import Done, Member, Refusal, Survey, Target, choose_heir
+from sentinel.core.bus.naming import matches, quote
 from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,

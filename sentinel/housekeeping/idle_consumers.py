@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from sentinel.core.delivery.fleet import matches
-from sentinel.core.housekeeping import Done, Member, Survey, Target
-from sentinel.core.pending_fault import quote
+from sentinel.core.bus.housekeeping import Done, Member, Survey, Target
+from sentinel.core.bus.naming import matches, quote
 from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from sentinel.core.housekeeping import Done, Survey, Target
-from sentinel.core.pending_fault import quote
+from sentinel.core.bus.housekeeping import Done, Survey, Target
+from sentinel.core.bus.naming import quote
 from sentinel.core.quantity import Duration
 from sentinel.housekeeping import ChoreKind, Options, Room, read_verdicts, samples_of
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sentinel.adapters.bus_cleanup import PendingView
-from sentinel.core.housekeeping import Done, Survey, Target
-from sentinel.core.pending_fault import quote
+from sentinel.adapters.bus.housekeeping import PendingView
+from sentinel.core.bus.housekeeping import Done, Survey, Target
+from sentinel.core.bus.naming import quote
 from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,

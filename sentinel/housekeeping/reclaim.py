@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.bus_cleanup import PendingView
-from sentinel.core.housekeeping import Done, Refusal, Survey, Target, choose_heir
-from sentinel.core.pending_fault import quote
+from sentinel.adapters.bus.housekeeping import PendingView
+from sentinel.core.bus.housekeeping import Done, Refusal, Survey, Target, choose_heir
+from sentinel.core.bus.naming import quote
 from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from sentinel.adapters.bus_cleanup import StreamShape, TrimOrder
-from sentinel.core.delivery import ZERO, parse_id
-from sentinel.core.delivery.fleet import matches
-from sentinel.core.housekeeping import Done, Refusal, Survey, Target, is_time
-from sentinel.core.pending_fault import quote
+from sentinel.adapters.bus.housekeeping import StreamShape, TrimOrder
+from sentinel.core.bus.delivery import ZERO, parse_id
+from sentinel.core.bus.housekeeping import Done, Refusal, Survey, Target, is_time
+from sentinel.core.bus.naming import matches, quote
 from sentinel.core.quantity import Duration
 from sentinel.housekeeping import ChoreKind, Options, Room, StreamPatterns
 

@@ -13,10 +13,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.canary_ledger import Place
-from sentinel.adapters.canary_path import CanaryPath, Pause, Trip
-from sentinel.adapters.canary_paths import CanaryPaths, Plan, Sight
-from sentinel.adapters.canary_reader import Clock, Rules
+from sentinel.adapters.bus.canary_ledger import Place
+from sentinel.adapters.bus.canary_reader import Clock, Rules
 from sentinel.core.canary import letter as canary
 from sentinel.core.canary.letter import Letter, Outcome, OwnLetter
 from sentinel.core.canary.ping import ENVELOPE, PLACEHOLDERS, PingLetter, find_faults
@@ -25,6 +23,8 @@ from sentinel.core.canary.record import RECENT, judge_recent
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, Kind, Options
+from sentinel.watch.canary_path import CanaryPath, Pause, Trip
+from sentinel.watch.canary_paths import CanaryPaths, Plan, Sight
 
 WINDOWS = (("1h", 60), ("24h", Windows.SPAN))
 

@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from sentinel.adapters import codec
-from sentinel.adapters.codec import Codec, Fields, fingerprint
-from sentinel.adapters.codec_worker import VECTORS
-from sentinel.adapters.consumer_reader import find_streams
-from sentinel.adapters.entry_sampler import Allowance, sample_entries
+from sentinel.adapters.bus import codec
+from sentinel.adapters.bus.codec import Codec, Fields, fingerprint
+from sentinel.adapters.bus.codec_worker import VECTORS
+from sentinel.adapters.bus.consumer_reader import find_streams
+from sentinel.adapters.bus.entry_sampler import Allowance, sample_entries
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display
-from sentinel.core.delivery.fleet import matches
+from sentinel.core.bus.naming import matches
+from sentinel.core.bus.smell import SMELLS, smell_entry
 from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.quantity import Duration
-from sentinel.core.smell import SMELLS, smell_entry
 from sentinel.errors import SubjectError
 from sentinel.probes import Context, Kind, Options
 

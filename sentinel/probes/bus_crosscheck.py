@@ -13,14 +13,15 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.adapters.crosscheck_watch import FLOWS, CrosscheckWatch, Look, Plan
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Relation, prove_visible, refuse_large_scan
 from sentinel.adapters.tasks.assigned import AssignedTasks
-from sentinel.core.crosscheck import PROCESSED, PUBLISHED, Count, Envelope, Ledger, Template
+from sentinel.core.bus.crosscheck import PROCESSED, PUBLISHED, Count, Ledger
+from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.model import Finding, Measurement, Row, Status
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, Kind, Options
+from sentinel.watch.crosscheck import FLOWS, CrosscheckWatch, Look, Plan
 
 PROVE_EVERY = 60.0
 

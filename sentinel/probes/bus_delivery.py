@@ -11,20 +11,21 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.adapters.bus_watch import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
-from sentinel.core.delivery import ACK, OUTCOMES, Deadlines, GroupView, StreamAccount, format_id
-from sentinel.core.delivery.board import Board
-from sentinel.core.delivery.fleet import DELIVERY_COUNTERS, Naming, Standing, Totals, matches
-from sentinel.core.delivery.statement import (
+from sentinel.core.bus.delivery import ACK, OUTCOMES, Deadlines, GroupView, StreamAccount, format_id
+from sentinel.core.bus.delivery.board import Board
+from sentinel.core.bus.delivery.fleet import DELIVERY_COUNTERS, Standing, Totals
+from sentinel.core.bus.delivery.statement import (
     describe_figures,
     describe_worst,
     find_ratio,
     sum_accounts,
 )
-from sentinel.core.delivery.window import Window, tally
+from sentinel.core.bus.delivery.window import Window, tally
+from sentinel.core.bus.naming import Naming, matches
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
+from sentinel.watch.delivery import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
 
 WORST = 20
 LEGACY = (

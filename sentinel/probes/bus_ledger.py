@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from sentinel.adapters import place_reader
-from sentinel.adapters.place_reader import MAX_KEYS, KeyScan, find_keys, read_clock, read_keys
+from sentinel.adapters.bus import place_reader
+from sentinel.adapters.bus.place_reader import MAX_KEYS, KeyScan, find_keys, read_clock, read_keys
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.dead_letter import PlaceHistory, PlaceLimits, PlaceStanding, find_excesses, suggest_cure
+from sentinel.core.bus.dead_letter import PlaceHistory, PlaceLimits, PlaceStanding, find_excesses, suggest_cure
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.probes import Context, Kind, Options

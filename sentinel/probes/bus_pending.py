@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.bus_scope import Scope, Trouble
-from sentinel.adapters.pending_watch import GroupKey, Habits, Look, PendingWatch
-from sentinel.core.delivery.fleet import Naming
+from sentinel.core.bus.naming import Naming
+from sentinel.core.bus.pending import NO_ENTRIES, Count, Roster
+from sentinel.core.bus.pending_fault import Fault, Limits, Standing, find_faults
 from sentinel.core.model import Finding, Measurement, Row, Status
-from sentinel.core.pending import NO_ENTRIES, Count, Roster
-from sentinel.core.pending_fault import Fault, Limits, Standing, find_faults
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
+from sentinel.watch.pending import GroupKey, Habits, Look, PendingWatch
+from sentinel.watch.scope import Scope, Trouble
 
 WORST = 20
 ORDER = ("payload_missing", "poison", "dead_consumer", "overdue", "unknown_consumers", "ghost_consumers")

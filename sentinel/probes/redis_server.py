@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from sentinel.adapters.bus.stream import SCRATCH_PREFIX
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import parse_info, parse_time
-from sentinel.adapters.redis_stream import SCRATCH_PREFIX
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, format_bytes, format_duration
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected

@@ -16,12 +16,12 @@ from sentinel.adapters.agents.file import AgentFile
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
 from sentinel.adapters.agents.reader import Memory, Reader, Reading, Sources
 from sentinel.adapters.agents.store import AgentStore, BeatStore
-from sentinel.adapters.consumer_reader import ListenerPlaces
+from sentinel.adapters.bus.consumer_reader import ListenerPlaces
 from sentinel.core.agents.census import Confirmation, Rules, Suspect, Suspects, find_suspects, live_agents
 from sentinel.core.agents.finding import Facts, make_finding
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
-from sentinel.core.delivery.fleet import matches
+from sentinel.core.bus.naming import matches
 from sentinel.core.model import Finding, Measurement
 from sentinel.core.quantity import Duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options

@@ -16,8 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
-from sentinel.adapters.workflow_watch import Errand, Insertion, Problem, Publication, Reach, Request, Round
-from sentinel.core.crosscheck import Envelope, Template
+from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.core.tasks.synthetic import (
@@ -39,6 +38,7 @@ from sentinel.core.tasks.synthetic import (
 )
 from sentinel.core.tasks.synthetic_fleet import Fleet
 from sentinel.probes import Context, Kind, Options
+from sentinel.watch.synthetic import Errand, Insertion, Problem, Publication, Reach, Request, Round
 
 PROVE_EVERY = 60.0
 STALE_AFTER = 3600.0

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sentinel.core.housekeeping import BusLife, CleanPlan, Spent, Verdict, judge_plan, remaining
+from sentinel.core.bus.housekeeping import BusLife, CleanPlan, Spent, Verdict, judge_plan, remaining
 from sentinel.core.moment import Moment
 from sentinel.store.document import read, write, write_instant
 

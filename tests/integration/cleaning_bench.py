@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.housekeeping import Chore
+from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.moment import Moment
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.housekeeping import load_kinds

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from sentinel.adapters import codec
-from sentinel.adapters.codec import Codec
-from sentinel.adapters.codec_worker import VECTORS, envelop, find_difference
+from sentinel.adapters.bus import codec
+from sentinel.adapters.bus.codec import Codec
+from sentinel.adapters.bus.codec_worker import VECTORS, envelop, find_difference
 from sentinel.adapters.redis import RedisClient
 from sentinel.config import shipped_folder
+from sentinel.core.bus.smell import SMELLS
 from sentinel.core.model import Status
-from sentinel.core.smell import SMELLS
 from sentinel.errors import NotMeasurable
 from sentinel.probes.bus_codec import CASES, JSON_ERRORS, KIND, CodecOptions
 

@@ -13,13 +13,14 @@ import psycopg
 import pytest
 import redis
 
-from sentinel.adapters import crosscheck_watch, entry_reader
+from sentinel.adapters.bus import entry_reader
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.config import shipped_folder
 from sentinel.core.model import Status
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.bus_crosscheck import KIND, CrosscheckOptions
+from sentinel.watch import crosscheck as crosscheck_watch
 
 TASKS = """
 CREATE TABLE {schema}.tasks (id uuid PRIMARY KEY, status text NOT NULL, assigned_agent_id text,

@@ -8,8 +8,8 @@ import json
 import pytest
 import redis
 
+from sentinel.adapters.bus.stream_reader import Request, StreamReader
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.stream_reader import Request, StreamReader
 from sentinel.core.model import Status
 from sentinel.errors import NotMeasurable
 from sentinel.probes import bus_delivery

@@ -98,7 +98,7 @@ async def test_what_was_trimmed_unread_while_sentinel_was_away_is_not_zero(bus):
 
 async def test_more_than_can_be_listed_is_said_and_not_guessed(bus, monkeypatch):
     """A flood that was trimmed meanwhile and can't be listed: a break with its reason, no figure invented."""
-    monkeypatch.setattr("sentinel.adapters.bus_watch.listing_cap", lambda _account: 10)
+    monkeypatch.setattr("sentinel.watch.delivery.listing_cap", lambda _account: 10)
     await bus.run()
     bus.publish(50)
     bus.consume(50)

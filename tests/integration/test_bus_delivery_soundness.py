@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 import redis
 
-from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_stream import (
+from sentinel.adapters.bus.stream import (
     find_survivors,
     probe_capability,
 )
-from sentinel.adapters.stream_reader import Request, StreamReader
-from sentinel.core.delivery import (
+from sentinel.adapters.bus.stream_reader import Request, StreamReader
+from sentinel.adapters.redis import RedisClient
+from sentinel.core.bus.delivery import (
     Capability,
     Deadlines,
     Settlement,
@@ -25,7 +25,7 @@ from sentinel.core.delivery import (
     load_account,
     parse_id,
 )
-from sentinel.core.delivery.legacy import Marks, complete_view, count_new
+from sentinel.core.bus.delivery.legacy import Marks, complete_view, count_new
 
 KEY = b"agent_messages:a"
 GROUPS = ("g1", "g2")

@@ -7,7 +7,7 @@ import json
 import pytest
 import redis
 
-from sentinel.adapters import place_reader
+from sentinel.adapters.bus import place_reader
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Status
 from sentinel.errors import NotMeasurable, TargetRejected, TargetUnreachable

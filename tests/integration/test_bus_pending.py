@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 import redis
 
-from sentinel.adapters import pending_watch
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Status
 from sentinel.errors import NotMeasurable, TargetRejected, TargetUnreachable
 from sentinel.probes import bus_pending
 from sentinel.probes.bus_pending import PendingOptions, PendingState
+from sentinel.watch import pending as pending_watch
 
 KEY, GROUP = "agent_messages:a", "group_a"
 OPTIONS = {"streams": {"include": ["agent_messages:*"]}, "deadline": "1h"}

@@ -14,8 +14,8 @@ from typing import TypeVar
 from sentinel.adapters.agents.file import AgentFile, read_file
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork, read_table_row
 from sentinel.adapters.agents.store import AgentStore, BeatStore, Troubles, read_beats, read_store, refuse_type
+from sentinel.adapters.bus.consumer_reader import ListenerPlaces, find_other_keys, find_streams, read_listeners
 from sentinel.adapters.columns import prove_columns
-from sentinel.adapters.consumer_reader import ListenerPlaces, find_other_keys, find_streams, read_listeners
 from sentinel.adapters.postgres import PostgresClient, Query
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, Statement, find_scans, prove_visible, refuse_large_scan

@@ -14,12 +14,12 @@ from typing import Any
 
 from jsonpath import JSONPathEnvironment, JSONPathError
 
-from sentinel.adapters.entry_reader import Entry, read_clock, read_stretch
+from sentinel.adapters.bus.entry_reader import Entry, read_clock, read_stretch
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan
-from sentinel.core.crosscheck import Envelope
+from sentinel.core.bus.envelope import Envelope
 from sentinel.core.tasks.synthetic import Span
 from sentinel.core.tasks.synthetic_fleet import PATTERN
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentinel.adapters.canary_ledger import Ledger, Place
-from sentinel.adapters.canary_reader import BATCH, Clock, Reader, Rules
+from sentinel.adapters.bus.canary_ledger import Ledger, Place
+from sentinel.adapters.bus.canary_reader import BATCH, Clock, Reader, Rules
 from sentinel.core.canary.letter import OwnLetter
 from sentinel.core.canary.record import Record
 from sentinel.core.canary.traffic import Traffic

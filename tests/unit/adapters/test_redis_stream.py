@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.adapters import redis_stream as rs
-from sentinel.adapters.stream_reader import DropWatch
-from sentinel.core.delivery import Question
+from sentinel.adapters.bus import stream as rs
+from sentinel.adapters.bus.stream_reader import DropWatch
+from sentinel.core.bus.delivery import Question
 from sentinel.errors import SubjectError
 
 STREAM = [

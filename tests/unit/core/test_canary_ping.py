@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from sentinel.core.bus.smell import smell_entry
 from sentinel.core.canary.ping import (
     ENVELOPE,
     PingLetter,
@@ -16,7 +17,6 @@ from sentinel.core.canary.ping import (
     measure_legs,
     read_hops,
 )
-from sentinel.core.smell import smell_entry
 
 REPLY = "sentinel:canary:reply:{s}:p"
 PRODUCT = {

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sentinel.core.dead_letter import (
+from sentinel.core.bus.dead_letter import (
     MAX_SAMPLES,
     KeyReading,
     PlaceHistory,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinel.core.delivery import (
+from sentinel.core.bus.delivery import (
     MAX_ANCHORS,
     MAX_COHORTS,
     Anchor,
@@ -25,15 +25,16 @@ from sentinel.core.delivery import (
     load_account,
     write_account,
 )
-from sentinel.core.delivery.account import MAX_INTERVALS
-from sentinel.core.delivery.board import REFRESH_AFTER, Board
-from sentinel.core.delivery.cohort import Cohort, Settlement, merge_cohorts
-from sentinel.core.delivery.fleet import MAX_GROUP_LABELS, OVERFLOW, Naming, Totals, age_of
-from sentinel.core.delivery.group import Account, GroupAccount
-from sentinel.core.delivery.lineage import find_sign, judge_break
-from sentinel.core.delivery.loss import Losses
-from sentinel.core.delivery.stream import bound_head_gap, bound_rank, bound_waiting
-from sentinel.core.delivery.window import Window, tally
+from sentinel.core.bus.delivery.account import MAX_INTERVALS
+from sentinel.core.bus.delivery.board import REFRESH_AFTER, Board
+from sentinel.core.bus.delivery.cohort import Cohort, Settlement, merge_cohorts
+from sentinel.core.bus.delivery.fleet import Totals
+from sentinel.core.bus.delivery.group import Account, GroupAccount
+from sentinel.core.bus.delivery.lineage import find_sign, judge_break
+from sentinel.core.bus.delivery.loss import Losses
+from sentinel.core.bus.delivery.stream import bound_head_gap, bound_rank, bound_waiting
+from sentinel.core.bus.delivery.window import Window, tally
+from sentinel.core.bus.naming import MAX_GROUP_LABELS, OVERFLOW, Naming, age_of
 
 
 def at(n: int) -> tuple[int, int]:

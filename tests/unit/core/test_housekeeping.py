@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinel.core.delivery import parse_id
-from sentinel.core.housekeeping import (
+from sentinel.core.bus.delivery import parse_id
+from sentinel.core.bus.housekeeping import (
     BusLife,
     CleanPlan,
     GroupState,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.delivery import ZERO
-from sentinel.core.pending import (
+from sentinel.core.bus.delivery import ZERO
+from sentinel.core.bus.pending import (
     BEYOND,
     MAX_DELIVERIES,
     MAX_KNOWN,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.housekeeping import BusLife, CleanPlan, Refusal, ServerSign, Target
+from sentinel.core.bus.housekeeping import BusLife, CleanPlan, Refusal, ServerSign, Target
 from sentinel.core.moment import Moment
 from sentinel.store.plans import ChoreRun
 from sentinel.store.sqlite import SqliteStore

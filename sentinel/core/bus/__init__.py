@@ -1,0 +1,1 @@
+"""The bus: what was published, delivered, acknowledged, lost; what pends and what must be cleaned. Pure."""

@@ -1,0 +1,213 @@
+"""Do database and bus agree? Who is asked, what an entry says, and what its absence proves (measurement.md §1.6).
+
+An acknowledgement is not an effect, and a publication that failed on the client never reached the bus: neither
+shows in the bus's own figures. Instants are Unix seconds by the bus's clock unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from sentinel.core.bus.delivery import ZERO, Id
+from sentinel.core.bus.naming import OLDEST_PLAUSIBLE
+
+EARLY = 2.0
+"""An entry may be older than its assignment by so many seconds: published before the transaction's clock reading."""
+SAMPLES = 10
+MAX_OPEN = 1000
+PUBLISHED, PROCESSED = "db-bus", "bus-db"
+T = TypeVar("T")
+
+
+class Verdict(StrEnum):
+    """What became of one sample; `wait` is none yet."""
+
+    GOOD = "good"
+    BAD = "bad"
+    LATE = "late"
+    UNMEASURABLE = "unmeasurable"
+    WAIT = "wait"
+
+
+# --- names and fields ---------------------------------------------------------------------------
+
+
+def choose(found: Iterable[T], count: int, name: Callable[[T], str]) -> list[T]:
+    """At most `count`, by the hash of their names: a sample that favours nobody and needs no dice."""
+    return sorted(found, key=lambda each: blake2b(name(each).encode()).digest())[:count]
+
+
+# --- database → bus -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task that an agent was given at `at`."""
+
+    task: str
+    agent: str
+    stream: str
+    at: float
+
+
+def has_time(entry: Id) -> bool:
+    """Whether an id can be a publication time: below the year 2001 it is a number that a producer chose."""
+    return entry[0] >= OLDEST_PLAUSIBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a stream can still show: its oldest entry and the newest one that was deleted. None of it: no stream."""
+
+    exists: bool
+    first: Id = ZERO
+    max_deleted: Id = ZERO
+
+    def keeps(self, since: float) -> bool:
+        """Whether nothing that was published after `since` can have been removed.
+
+        A stream whose oldest entry is younger may have been trimmed, or evicted and made anew: nobody can tell.
+        """
+        start = (int(since * 1000), 0)
+        return self.exists and has_time(self.first) and self.first <= start and self.max_deleted < start
+
+
+def decide_published(at: float, within: float, seen: Sequence[Id], extent: Extent, *, complete: bool) -> Verdict:
+    """Does the entry of an assignment at `at` exist? `complete`: everything from the window on was read."""
+    start, end = at - EARLY, at + within
+    if any(start <= entry[0] / 1000 <= end for entry in seen):
+        return Verdict.GOOD
+    if seen:
+        return Verdict.LATE
+    return Verdict.BAD if complete and extent.keeps(start) else Verdict.UNMEASURABLE
+
+
+def merge_windows(windows: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Overlapping windows as one."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(windows):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+# --- bus → database -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A sampled entry about a task, of a group that got it. `acked`: first seen without being pending."""
+
+    stream: str
+    group: str
+    entry: str
+    task: str
+    agent: str
+    message: str = ""
+    acked: float | None = None
+
+    @property
+    def published(self) -> float:
+        """When it was published, from its id."""
+        return int(self.entry.partition("-")[0]) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNow:
+    """A task's row: canonical facts only. `assigned_at` by the bus's clock."""
+
+    assigned: bool
+    agent: str
+    assigned_at: float | None
+
+
+def decide_effect(entry: Delivered, task: TaskNow | None, now: float, within: float, tolerance: float) -> Verdict:
+    """Did the task leave `assigned` after its entry was acknowledged?
+
+    Who has the task of another assignment, another agent or of no row at all can't be judged by this entry.
+    """
+    if entry.acked is None:
+        return Verdict.WAIT
+    if task is not None and not task.assigned:
+        return Verdict.GOOD
+    if now - entry.acked < within:
+        return Verdict.WAIT
+    if task is None or (entry.agent and task.agent != entry.agent):
+        return Verdict.UNMEASURABLE
+    later = task.assigned_at is not None and task.assigned_at > entry.published + tolerance
+    return Verdict.UNMEASURABLE if later else Verdict.BAD
+
+
+# --- the account --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Count:
+    """Totals of one direction. Every judged sample is good, bad or late."""
+
+    samples: int = 0
+    bad: int = 0
+    late: int = 0
+    unmeasurable: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one verdict."""
+        self.samples += verdict in {Verdict.GOOD, Verdict.BAD, Verdict.LATE}
+        self.bad += verdict is Verdict.BAD
+        self.late += verdict is Verdict.LATE
+        self.unmeasurable += verdict is Verdict.UNMEASURABLE
+
+    def plus(self, other: Count) -> Count:
+        """Both together."""
+        return Count(
+            self.samples + other.samples,
+            self.bad + other.bad,
+            self.late + other.late,
+            self.unmeasurable + other.unmeasurable,
+        )
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Totals, the verdicts of the recent window, and the newest bad samples, of one direction."""
+
+    total: Count = field(default_factory=Count)
+    recent: list[tuple[float, Count]] = field(default_factory=list)
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, now: float, verdicts: Sequence[tuple[Verdict, Mapping[str, Any]]], window: float) -> None:
+        """Count the verdicts of one run; `found` keeps the newest bad ones of the window."""
+        run = Count()
+        for verdict, _ in verdicts:
+            run.add(verdict)
+        self.total = self.total.plus(run)
+        self.recent = [(at, count) for at, count in [*self.recent, (now, run)] if at > now - window]
+        bad = [{**sample, "judged": now} for verdict, sample in verdicts if verdict is Verdict.BAD]
+        self.found = [sample for sample in [*self.found, *bad] if sample["judged"] > now - window][-SAMPLES:]
+
+    def window(self) -> Count:
+        """The recent verdicts together."""
+        total = Count()
+        for _, count in self.recent:
+            total = total.plus(count)
+        return total
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able document."""
+        return {
+            "total": asdict(self.total),
+            "recent": [(at, asdict(count)) for at, count in self.recent],
+            "found": self.found,
+        }
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any]) -> Ledger:
+        """What `dump` gave."""
+        recent = [(at, Count(**count)) for at, count in document.get("recent", ())]
+        return cls(Count(**document.get("total", {})), recent, list(document.get("found", ())))

@@ -1,0 +1,218 @@
+"""Places where failed messages end: dead letters and retries in streams, lists and sorted sets.
+
+What the server tells differs by type. A stream knows the age of its oldest entry and counts everything ever added;
+a sorted set knows when each entry is due; a list knows its length only, unless its entries carry a time. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sentinel.core.bus.naming import quote
+from sentinel.core.quantity import format_duration
+
+EARLIEST = 1e9
+"""Epoch seconds (the year 2001) below which a number is no time of day."""
+LATEST_AHEAD = 10 * 366 * 86400.0
+"""A retry is not due in more than ten years: such a score has another unit."""
+MIN_SPAN = 30.0
+"""Growth is not judged over a shorter time."""
+MAX_SAMPLES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReading:
+    """One key of a place. Instants are epoch seconds by the server's clock.
+
+    `added`: everything ever added, where the server counts it. `oldest`: when the oldest entry was added, of a sorted
+    set when the earliest is due; None when nothing is there or it can't be known. `overdue`: entries due for longer
+    than tolerated, None where nothing is ever due. `ends`: ids of the first and last entry. `problem`: what of this
+    key can't be known, and `remedy`; `read`: False when it could not be read at all.
+    """
+
+    key: str
+    entries: int = 0
+    added: int | None = None
+    oldest: float | None = None
+    overdue: int | None = None
+    ends: tuple[str, ...] = ()
+    problem: str = ""
+    remedy: str = ""
+    read: bool = True
+
+
+@dataclass(slots=True)
+class PlaceHistory:
+    """What is remembered of one place: per key (entries, added), the total added, and the depth over a window."""
+
+    keys: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    added: int = 0
+    samples: list[tuple[float, int]] = field(default_factory=list)
+    complete: bool = False
+
+    def take(self, now: float, readings: Sequence[KeyReading], window: float, *, complete: bool, whole: bool) -> None:
+        """Take in one look at `now`. `complete`: the discovery of keys just ended, so that others are gone; `whole`:
+        every known key was read, so that the depth is right."""
+        for reading in readings:
+            if reading.read:
+                self.added += self._count_added(reading)
+                self.keys[reading.key] = (reading.entries, reading.added)
+        if complete:
+            seen = {reading.key for reading in readings}
+            self.keys = {key: known for key, known in self.keys.items() if key in seen}
+        self.complete = self.complete or complete
+        if whole:
+            self._sample(now, sum(reading.entries for reading in readings), window)
+
+    def _count_added(self, reading: KeyReading) -> int:
+        """At least so many were added since the last look. What was there at the first look is not counted."""
+        known = self.keys.get(reading.key)
+        if known is None:
+            return (reading.entries if reading.added is None else reading.added) if self.complete else 0
+        entries, added = known
+        if reading.added is None or added is None:
+            return max(0, reading.entries - entries)
+        return reading.added - added if reading.added >= added else reading.added
+
+    def _sample(self, now: float, entries: int, window: float) -> None:
+        self.samples = [(at, depth) for at, depth in self.samples if now - window <= at < now]
+        if len(self.samples) >= MAX_SAMPLES:
+            self.samples = self.samples[:1] + self.samples[2::2]
+        self.samples.append((now, entries))
+
+    def find_growth(self) -> float | None:
+        """Entries per minute by which the place grew over the window; None while it is too short to tell."""
+        if not self.samples:
+            return None
+        (begin, before), (end, after) = self.samples[0], self.samples[-1]
+        return (after - before) / (end - begin) * 60 if end - begin >= MIN_SPAN else None
+
+    def dump(self) -> list[Any]:
+        """JSON-able document."""
+        keys = {key: list(known) for key, known in self.keys.items()}
+        return [keys, self.added, [list(sample) for sample in self.samples], self.complete]
+
+    @classmethod
+    def load(cls, document: Sequence[Any]) -> PlaceHistory:
+        """What `dump` gave."""
+        keys, added, samples, complete = document
+        known = {key: (entries, total) for key, (entries, total) in keys.items()}
+        return cls(known, added, [(at, depth) for at, depth in samples], complete)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLimits:
+    """What is tolerated in one place; None: anything. Seconds; growth in entries per minute."""
+
+    max_entries: int | None
+    max_age: float | None
+    max_overdue: int | None
+    max_growth: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStanding:
+    """One place now: sums over its keys. `growth` in entries per minute."""
+
+    name: str
+    type: str
+    readings: Sequence[KeyReading]
+    now: float
+    added: int
+    growth: float | None
+
+    @property
+    def known(self) -> bool:
+        """Whether every key could be read."""
+        return all(reading.read for reading in self.readings)
+
+    @property
+    def added_exact(self) -> bool:
+        """Whether the server itself counts what is added."""
+        return bool(self.readings) and all(reading.added is not None for reading in self.readings)
+
+    @property
+    def entries(self) -> int:
+        """Entries of all keys that could be read."""
+        return sum(reading.entries for reading in self.readings)
+
+    @property
+    def age(self) -> float | None:
+        """Seconds: of the oldest entry, of a sorted set how long the earliest is past due. None when not known."""
+        times = [reading.oldest for reading in self.readings if reading.entries and reading.oldest is not None]
+        if times:
+            return max(0.0, self.now - min(times))
+        return None if self.entries else 0.0
+
+    @property
+    def overdue(self) -> int | None:
+        """Entries that are due for longer than tolerated."""
+        counts = [reading.overdue for reading in self.readings if reading.overdue is not None]
+        return sum(counts) if counts or not self.readings else None
+
+
+def find_excesses(standing: PlaceStanding, limits: PlaceLimits) -> list[str]:
+    """Which limits are passed, in words."""
+    found = []
+    if limits.max_entries is not None and standing.entries > limits.max_entries:
+        found.append(f"{standing.entries:,} entries, more than {limits.max_entries:,}")
+    if limits.max_overdue is not None and (standing.overdue or 0) > limits.max_overdue:
+        found.append(f"{standing.overdue:,} overdue")
+    if limits.max_age is not None and (standing.age or 0.0) > limits.max_age:
+        past = "past due for" if standing.type == "zset" else "oldest"
+        found.append(f"{past} {format_duration(standing.age)}, more than {format_duration(limits.max_age)}")
+    if limits.max_growth is not None and (standing.growth or 0.0) > limits.max_growth:
+        found.append(f"grows by {standing.growth:.3g} a minute, more than {limits.max_growth:g}")
+    return found
+
+
+def suggest_cure(standing: PlaceStanding) -> str:
+    """The command that looks at what is there, and what to do then; of the fullest key."""
+    fullest = max(standing.readings, key=lambda reading: (reading.overdue or 0, reading.entries), default=None)
+    if fullest is None:
+        return ""
+    key = quote(fullest.key)
+    if standing.type == "stream":
+        return f"XRANGE {key} - + COUNT 10; mend the cause, publish each again, then XDEL {key} <id>"
+    if standing.type == "zset":
+        return f"ZRANGE {key} 0 9 WITHSCORES; is the worker that takes what is due running?"
+    return f"LRANGE {key} -10 -1; mend the cause, push each to its queue again, then LREM {key} 1 <entry>"
+
+
+def read_time(raw: bytes, path: str) -> float | None:
+    """Epoch seconds at a dotted path of a JSON entry; None when there is none.
+
+    Takes epoch seconds, epoch milliseconds and ISO 8601; a time without a zone is taken as UTC.
+    """
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return _parse_instant(value)
+
+
+def _parse_instant(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return _parse_number(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return _parse_number(value)
+
+
+def _parse_number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    seconds = number / 1000 if number >= 100 * EARLIEST else number
+    return seconds if EARLIEST <= seconds < 100 * EARLIEST else None

@@ -1,0 +1,170 @@
+"""Cohorts: what was published between two snapshots, the questions a due one raises, and how it settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES
+from sentinel.core.bus.delivery.stream import ZERO, Anchor, Bounds, Id, format_id, parse_id
+
+DELIVER = "deliver"
+ACK = "ack"
+STAGES = (DELIVER, ACK)
+Open = frozenset[tuple[str, str]]
+_OUTCOMES = {DELIVER: DELIVERY_OUTCOMES, ACK: OUTCOMES}
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds after publishing by which an entry must be delivered to, and acknowledged by, each group."""
+
+    deliver: float
+    ack: float
+
+    def of(self, stage: str) -> float:
+        """Deadline of a stage in seconds."""
+        return self.deliver if stage == DELIVER else self.ack
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Everything published in (start, end], until every (group, stage) of `open` is settled.
+
+    `unseen`: at most so many more entries were published in it (Redis 6.2).
+    """
+
+    start: Anchor
+    end: Anchor
+    open: Open
+    unseen: int = 0
+
+    @property
+    def size(self) -> int:
+        """The exact number of entries published."""
+        return self.end.rank - self.start.rank
+
+    def dump(self) -> list[Any]:
+        """JSON-able document."""
+        ends = [[format_id(a.id), a.rank, a.at] for a in (self.start, self.end)]
+        return [*ends, sorted(list(pair) for pair in self.open), *([self.unseen] if self.unseen else [])]
+
+    @classmethod
+    def load(cls, document: Sequence[Any]) -> Cohort:
+        """What `dump` gave."""
+        start, end = (Anchor(parse_id(entry), rank, at) for entry, rank, at in document[:2])
+        return cls(start, end, frozenset((group, stage) for group, stage in document[2]), *document[3:])
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One cohort to be settled for one group at one stage."""
+
+    cohort: Cohort
+    group: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Ids the server must list, at most `cap`: `pending` of a group or `live`, in (after, upto]; upto None: no end."""
+
+    kind: str
+    group: str
+    after: Id
+    upto: Id | None
+    cap: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether the answer is a number of the account, so that it must come with its snapshot."""
+        return self.upto is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The listed ids. Full when the list reached the cap: there may be more."""
+
+    ids: tuple[Id, ...]
+    full: bool
+
+    def count(self, limit: int, after: Id = ZERO, upto: Id | None = None) -> Bounds:
+        """How many lie in (after, upto]; at most `limit` when the list was cut off."""
+        found = sum(1 for entry in self.ids if entry > after and (upto is None or entry <= upto))
+        return Bounds(min(found, limit), limit) if self.full else Bounds(min(found, limit), min(found, limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A cohort judged once for one group and stage. The truth of each figure lies in its bounds.
+
+    `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size` and `unseen`: at most so
+    many more entries were published, with any fate.
+    """
+
+    group: str
+    stage: str
+    start: Id
+    end: Id
+    size: int
+    waiting: Bounds
+    pending: Bounds
+    lost: Bounds
+    dropped: int
+    unseen: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything is certainly good."""
+        return not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped or self.unseen)
+
+    @property
+    def good(self) -> Bounds:
+        """Acknowledged by the deadline; at stage deliver: delivered."""
+        if self.clean:
+            return Bounds(self.size, self.size)
+        if self.stage == DELIVER:
+            return self._left(self.waiting, self.lost)
+        return self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped))
+
+    def _left(self, *bad: Bounds) -> Bounds:
+        lo = hi = self.size
+        for each in bad:
+            lo, hi = lo - each.hi, hi - each.lo
+        return Bounds(max(0, lo), max(0, hi) + self.unseen)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """What is certain per outcome of this stage, the rest is uncertain."""
+        names = _OUTCOMES[self.stage]
+        counts = dict.fromkeys(names, 0)
+        sure = {names[0]: self.good.lo, "waiting": self.waiting.lo, "lost": self.lost.lo}
+        if self.stage == ACK:
+            sure = {"acked": self.good.lo, "pending": self.pending.lo, **sure}
+        left = self.size
+        for outcome, count in sure.items():
+            counts[outcome] = min(count, left)
+            left -= counts[outcome]
+        counts["uncertain"] = left + self.unseen
+        return counts
+
+
+def merge_cohorts(cohorts: list[Cohort], cap: int) -> list[Cohort]:
+    """At most `cap` cohorts where possible: the two neighbours that are shortest in time become one.
+
+    Sound: the merged cohort is judged when its younger half is due; only the blur of the deadline grows.
+    """
+    while len(cohorts) > cap:
+        pairs = [n for n in range(len(cohorts) - 1) if _mergeable(cohorts[n], cohorts[n + 1])]
+        if not pairs:
+            return cohorts
+        shortest = min(pairs, key=lambda n: cohorts[n + 1].end.at - cohorts[n].start.at)
+        first, second = cohorts[shortest : shortest + 2]
+        merged = replace(second, start=first.start, unseen=first.unseen + second.unseen)
+        cohorts = [*cohorts[:shortest], merged, *cohorts[shortest + 2 :]]
+    return cohorts
+
+
+def _mergeable(first: Cohort, second: Cohort) -> bool:
+    return first.open == second.open and first.end.rank == second.start.rank

@@ -1,0 +1,66 @@
+"""Servers without entries-added (Redis 6.2): publish ranks from what can be listed (measurement.md §1.2).
+
+Ranks count the entries that were alive at some snapshot. As long as an older entry still lives and nobody ran XDEL,
+every new one does: then the count is exact. Otherwise entries may have come and gone unseen between two snapshots,
+at most as many as the server ran XADD more often than we count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sentinel.core.bus.delivery.cohort import Answer
+from sentinel.core.bus.delivery.stream import StreamView
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Server-wide calls when a stream was looked at: `removals` rises with XDEL, `swaps` with what replaces a whole
+    stream, `publishes` are the calls of XADD.
+    """
+
+    removals: int
+    swaps: int
+    publishes: int | None
+
+
+def count_new(view: StreamView, before: StreamView, fresh: Answer | None, *, removed: bool) -> int | None:
+    """Entries that came after the snapshot before and are alive in this one; None when they can't be counted.
+
+    The newest entry counts in any case: that its id was given is proof enough, and ranks need it.
+    `fresh` lists what is behind the last id known; `removed`: XDEL may have run in between.
+    """
+    if view.last <= before.last:
+        return 0
+    if fresh is not None and not fresh.full:
+        return sum(1 for entry in fresh.ids if entry <= view.last) + view.last_gone
+    if not view.length or view.first > before.last:
+        return view.length + view.last_gone
+    if not removed and before.length and view.first == before.first:
+        return view.length - before.length
+    return None
+
+
+def complete_view(
+    view: StreamView, before: StreamView | None, new: int | None, *, removed: bool, swapped: bool, spare: int | None
+) -> StreamView:
+    """The snapshot with the rank of its last entry, and what may have happened unseen.
+
+    `new` is what `count_new` found; `removed`, `swapped`: XDEL, or a command that replaces a whole stream, may have
+    run in between; `spare`: at most so many XADD ran in between beyond those counted, None: unknown.
+    """
+    if before is None:
+        gone = view.last if view.last_gone else view.max_deleted
+        return replace(view, added=view.length + view.last_gone, max_deleted=gone)
+    moved = view.last != before.last
+    kept = view.length > 0 and view.first <= before.last
+    unseen = spare if moved and (removed or not kept) else 0
+    if view.last < before.last or new is None or unseen is None or (swapped and view.last_gone and moved):
+        return replace(view, added=max(before.added, view.length), counted=False)
+    return replace(
+        view,
+        added=before.added + new,
+        max_deleted=max(before.max_deleted, view.last) if removed else before.max_deleted,
+        unseen=max(0, unseen),
+        doubtful=swapped,
+    )

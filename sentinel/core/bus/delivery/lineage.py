@@ -1,0 +1,111 @@
+"""Is it still the same stream? Deleted, recreated, rolled back, or renumbered (measurement.md §1.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from sentinel.core.bus.delivery.stream import ZERO, Anchor, Id, StreamView
+
+RECREATED = "recreated"
+ROLLBACK = "rollback"
+XSETID = "xsetid"
+GONE = "gone"
+UNCOUNTED = "more happened between two looks than can be counted on this server"
+REASONS = (RECREATED, ROLLBACK, XSETID, GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The stream's life was broken: why, by which sign, and the newest anchor that still holds."""
+
+    reason: str
+    sign: str
+    anchor: Anchor
+
+
+def find_sign(before: StreamView, view: StreamView) -> str:
+    """The sign that a stream isn't the continuation of what was seen before; empty when it may be."""
+    if not view.counted:
+        return "last-generated-id went back" if view.last < before.last else UNCOUNTED
+    return _find_counter_sign(before, view) or _find_head_sign(before, view) or _find_setid_sign(before, view)
+
+
+def _find_counter_sign(before: StreamView, view: StreamView) -> str:
+    if view.added < before.added:
+        return "entries-added went back"
+    if view.last < before.last:
+        return "last-generated-id went back"
+    if view.removed < before.removed:
+        return "the number of removed entries went back"
+    if view.max_deleted < before.max_deleted:
+        return "max-deleted-entry-id went back"
+    return ""
+
+
+def _find_head_sign(before: StreamView, view: StreamView) -> str:
+    if not view.length:
+        return ""
+    if view.first > before.last and view.removed < before.added:
+        return "old entries are missing that were never removed"
+    if not before.length:
+        return "an entry appeared behind the last one" if ZERO < view.first <= before.last else ""
+    if view.first < before.first:
+        return "the first entry is older than before"
+    if view.first > before.first and view.removed == before.removed:
+        return "the first entry changed with nothing removed"
+    return ""
+
+
+def _find_setid_sign(before: StreamView, view: StreamView) -> str:
+    if view.unseen:
+        return ""
+    if (view.added == before.added) != (view.last == before.last):
+        return "entries-added and last-generated-id moved apart (XSETID)"
+    return ""
+
+
+def is_lost(anchor: Anchor, view: StreamView, survivors: AbstractSet[Id]) -> bool:
+    """Whether an anchor is missing although nothing that we know of can have removed it."""
+    reachable = view.length > 0 and view.first <= anchor.id and view.max_deleted < anchor.id
+    return anchor.rank > 0 and reachable and anchor.id not in survivors
+
+
+def judge_break(
+    before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id] | None
+) -> Break | None:
+    """Decide what happened. `survivors` are the ids of anchors that still exist, None when nobody looked."""
+    sign = find_sign(before, view)
+    if not sign and survivors is not None and anchors and is_lost(anchors[-1], view, survivors):
+        sign = "the newest known entry is missing"
+    if not sign:
+        return None
+    if view.legacy:
+        reason = ROLLBACK if view.last < before.last else RECREATED
+        return Break(reason, sign, Anchor(view.last, view.added, view.now))
+    if _is_renumbered(before, view, anchors, survivors or set()):
+        return Break(XSETID, sign, Anchor(view.last, view.added, view.now))
+    kept = _find_ancestor(before, view, anchors, survivors or set())
+    if kept is not None:
+        return Break(ROLLBACK, sign, kept)
+    return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
+
+
+def _is_renumbered(before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]) -> bool:
+    untouched = (view.length, view.first) == (before.length, before.first)
+    moved = _find_setid_sign(before, view) != "" and view.last >= before.last and untouched
+    return moved or bool(anchors and anchors[-1].rank and anchors[-1].id in survivors)
+
+
+def _find_ancestor(
+    before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]
+) -> Anchor | None:
+    """The newest anchor of the old life that this stream still contains, or must have contained and removed."""
+    alive = [anchor for anchor in anchors if anchor.rank and anchor.id in survivors]
+    if alive:
+        return alive[-1]
+    if not view.length or view.first > before.last:
+        return None
+    passed = [a for a in anchors if 0 < a.rank <= view.removed and a.id < view.first]
+    return passed[-1] if passed else None

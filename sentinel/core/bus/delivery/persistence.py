@@ -1,0 +1,190 @@
+"""An account as a JSON document and back: a restart is then just one long poll (measurement.md §1.8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from sentinel.core.bus.delivery.account import StreamAccount
+from sentinel.core.bus.delivery.cohort import Cohort, Deadlines, Open
+from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
+from sentinel.core.bus.delivery.lineage import REASONS
+from sentinel.core.bus.delivery.loss import Losses
+from sentinel.core.bus.delivery.stream import (
+    NOTHING,
+    Anchor,
+    Bounds,
+    Capability,
+    GroupView,
+    StreamView,
+    format_id,
+    parse_id,
+)
+
+
+def dump_account(account: StreamAccount) -> dict[str, Any]:
+    """Everything that must survive a restart."""
+    return {
+        "anchors": [[format_id(anchor.id), anchor.rank, anchor.at] for anchor in account.anchors],
+        "cohorts": [cohort.dump() for cohort in account.cohorts],
+        "groups": {name: group.dump() for name, group in account.groups.items()},
+        "view": _dump_view(account.view) if account.view else None,
+        "gap": [account.gap.lo, account.gap.hi],
+        "present": account.present,
+        "totals": [account.published, account.removed, account.removed_seen, account.rolled_back],
+        "resets": dict(account.resets),
+        "now": account.now,
+        "calls": list(account.calls),
+        "unseen": account.unseen,
+    }
+
+
+def write_account(account: StreamAccount) -> str:
+    """The JSON text of `dump_account`, in a tenth of its time: ids and plain names need no encoder."""
+    view = account.view
+    anchors = ",".join([anchor.text for anchor in account.anchors])
+    cohorts = ",".join([_write_cohort(cohort) for cohort in account.cohorts])
+    groups = ",".join([f"{_quote(name)}:{_write_group(group)}" for name, group in account.groups.items()])
+    return (
+        f'{{"anchors":[{anchors}],"cohorts":[{cohorts}],"groups":{{{groups}}},'
+        f'"view":{"null" if view is None else _write_view(view)},"gap":[{account.gap.lo},{account.gap.hi}],'
+        f'"present":{"true" if account.present else "false"},'
+        f'"totals":[{account.published},{account.removed},{account.removed_seen},{account.rolled_back}],'
+        f'"resets":{_RESETS % tuple(map(account.resets.__getitem__, REASONS))},"now":{account.now!r},'
+        f'"calls":[{account.calls[0]},{account.calls[1]}],"unseen":{account.unseen}}}'
+    )
+
+
+def _write_cohort(cohort: Cohort) -> str:
+    unseen = f",{cohort.unseen}" if cohort.unseen else ""
+    return f"[{cohort.start.text},{cohort.end.text},{_write_open(cohort.open)}{unseen}]"
+
+
+@lru_cache(maxsize=1024)
+def _write_open(names: Open) -> str:
+    """Thousands of streams share few groups."""
+    return json.dumps(sorted(list(pair) for pair in names), separators=(",", ":"))
+
+
+@lru_cache(maxsize=1024)
+def _quote(name: str) -> str:
+    return json.dumps(name)
+
+
+def _write_group(group: GroupAccount) -> str:
+    """As `GroupAccount.dump`; its rare parts by that very way."""
+    losses = group.losses
+    known = not losses and losses.past == NOTHING and not losses.past_dropped
+    ledger = _NO_LOSSES if known else json.dumps(losses.dump(), separators=(",", ":"))
+    position, high, waiting, pending, lost = (
+        group.position,
+        group.high_rank,
+        group.waiting,
+        group.pending,
+        group.closed.lost,
+    )
+    return _GROUP % (
+        group.base.text,
+        *group.delivered,
+        *group.high,
+        *(position.lo, position.hi, high.lo, high.hi, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi),
+        "null" if group.unaccounted is None else group.unaccounted,
+        ledger,
+        group.closed.published,
+        group.closed.dropped,
+        *map(group.settled.__getitem__, OUTCOMES),
+        *map(group.reached.__getitem__, DELIVERY_OUTCOMES),
+        *group.counted,
+        _TRUTH[group.fresh],
+        _TRUTH[group.gone],
+        _TRUTH[group.replayed],
+        group.doubt,
+        group.unseen,
+        group.ended,
+    )
+
+
+def _counts(names: Sequence[str]) -> str:
+    return "{" + ",".join(f'"{name}":%d' for name in names) + "}"
+
+
+_TRUTH = ("false", "true")
+_NO_LOSSES = json.dumps(Losses().dump(), separators=(",", ":"))
+_GROUP = (
+    '{"base":%s,"delivered":"%d-%d","high":"%d-%d","bounds":[[%d,%d],[%d,%d],[%d,%d],[%d,%d],[%d,%d]],'
+    '"unaccounted":%s,"losses":%s,"closed":[%d,%d],"settled":'
+    + _counts(OUTCOMES)
+    + ',"reached":'
+    + _counts(DELIVERY_OUTCOMES)
+    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d,%d],"ended":%r}'
+)
+_RESETS = _counts(REASONS)
+
+
+def _write_view(view: StreamView) -> str:
+    groups = ",".join([_write_group_view(group) for group in view.groups.values()])
+    ids = ",".join([f'"{entry[0]}-{entry[1]}"' for entry in (view.last, view.first, view.max_deleted)])
+    numbers = f"{view.now!r},{view.added},{view.length},{view.deletions},{view.claims}"
+    return f'{{"numbers":[{numbers}],"ids":[{ids}],"groups":[{groups}]}}'
+
+
+def _write_group_view(group: GroupView) -> str:
+    oldest = "null" if group.oldest_pending is None else f'"{format_id(group.oldest_pending)}"'
+    read = "null" if group.entries_read is None else group.entries_read
+    lag = "null" if group.lag is None else group.lag
+    delivered = f"{group.last_delivered[0]}-{group.last_delivered[1]}"
+    return f'[{_quote(group.name)},"{delivered}",{group.pending},{group.consumers},{read},{lag},{oldest}]'
+
+
+def load_account(document: dict[str, Any], deadlines: Deadlines, capability: Capability) -> StreamAccount:
+    """What `dump_account` gave."""
+    published, removed, removed_seen, rolled_back = document["totals"]
+    view = _load_view(document["view"]) if document["view"] else None
+    deletions, claims = document.get("calls") or ((view.deletions, view.claims) if view else (0, 0))
+    return StreamAccount(
+        deadlines,
+        capability,
+        [Anchor(parse_id(entry), rank, at) for entry, rank, at in document["anchors"]],
+        [Cohort.load(cohort) for cohort in document["cohorts"]],
+        {name: GroupAccount.load(group) for name, group in document["groups"].items()},
+        view,
+        Bounds(*document["gap"]),
+        document["present"],
+        published,
+        removed,
+        removed_seen,
+        rolled_back,
+        dict(document["resets"]),
+        now=document.get("now") or (view.now if view else 0.0),
+        unseen=document["unseen"],
+        calls=(deletions, claims),
+    )
+
+
+def _dump_view(view: StreamView) -> dict[str, Any]:
+    return {
+        "numbers": [view.now, view.added, view.length, view.deletions, view.claims],
+        "ids": [format_id(entry) for entry in (view.last, view.first, view.max_deleted)],
+        "groups": [_dump_group(group) for group in view.groups.values()],
+    }
+
+
+def _load_view(document: dict[str, Any]) -> StreamView:
+    now, added, length, deletions, claims = document["numbers"]
+    last, first, max_deleted = (parse_id(entry) for entry in document["ids"])
+    groups = [_load_group(group) for group in document["groups"]]
+    return StreamView(now, added, length, last, first, max_deleted, {g.name: g for g in groups}, deletions, claims)
+
+
+def _dump_group(group: GroupView) -> list[Any]:
+    oldest = format_id(group.oldest_pending) if group.oldest_pending else None
+    delivered = format_id(group.last_delivered)
+    return [group.name, delivered, group.pending, group.consumers, group.entries_read, group.lag, oldest]
+
+
+def _load_group(document: list[Any]) -> GroupView:
+    name, delivered, pending, consumers, read, lag, oldest = document
+    oldest_pending = parse_id(oldest) if oldest else None
+    return GroupView(name, parse_id(delivered), pending, consumers, read, lag, oldest_pending)

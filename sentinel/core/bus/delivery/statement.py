@@ -1,0 +1,81 @@
+"""Accounts as the JSON that people and tests read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.group import Account, GroupAccount
+from sentinel.core.bus.delivery.stream import Bounds
+
+
+def find_ratio(settled: Mapping[str, int], good: str = "acked") -> list[float]:
+    """[low, high] of what was good by the deadline over everything settled; [0, 1] of nothing."""
+    size = sum(settled.values())
+    return [settled[good] / size, (settled[good] + settled["uncertain"]) / size] if size else [0.0, 1.0]
+
+
+def sum_accounts(accounts: Sequence[Account]) -> Account:
+    """The sum of accounts."""
+    return Account(
+        sum(each.published for each in accounts),
+        sum((each.waiting for each in accounts), start=Bounds(0, 0)),
+        sum((each.pending for each in accounts), start=Bounds(0, 0)),
+        sum((each.lost for each in accounts), start=Bounds(0, 0)),
+        sum(each.dropped for each in accounts),
+        sum(each.unseen for each in accounts),
+    )
+
+
+def describe_figures(account: Account) -> dict[str, Any]:
+    """An account as JSON: [low, high] for what may be vague, a number or [low, high] for pending and waiting."""
+    acknowledged = account.acknowledged
+    return {
+        "published": account.published,
+        "acknowledged": [acknowledged.lo, acknowledged.hi],
+        "pending": _number(account.pending),
+        "waiting": _number(account.waiting),
+        "lost": [account.lost.lo, account.lost.hi + account.unseen],
+        "dropped": [0, account.dropped],
+    }
+
+
+def _number(bounds: Bounds) -> int | list[int]:
+    return bounds.lo if bounds.exact else [bounds.lo, bounds.hi]
+
+
+def describe_worst(
+    groups: Sequence[tuple[str, str, Account, GroupAccount]], standings: Sequence[Standing], limit: int
+) -> dict[str, Any]:
+    """The streams and groups with the most trouble, by name."""
+    now = {(each.stream, each.group): each for each in standings}
+    worst_first = sorted(groups, key=lambda g: (-g[2].lost.lo, -g[2].waiting.hi - g[2].pending.hi, g[0]))
+    shown = {}
+    for name, group, account, known in worst_first[:limit]:
+        standing = now.get((name, group))
+        shown[f"{name} {group}"] = {
+            **describe_figures(account),
+            "settled": dict(known.settled),
+            "settled_delivery": dict(known.reached),
+            "oldest_waiting_age_seconds": standing.oldest_waiting if standing else None,
+            "oldest_pending_age_seconds": standing.oldest_pending if standing else None,
+            "pending_overdue": standing.overdue if standing else None,
+        }
+    return shown
+
+
+NO_FIGURES = Account(0, Bounds(0, 0), Bounds(0, 0), Bounds(0, 0), 0)
+
+
+def dump_figures(account: Account) -> list[int]:
+    """JSON-able document."""
+    pairs = (account.waiting, account.pending, account.lost)
+    return [account.published, account.dropped, *(end for pair in pairs for end in (pair.lo, pair.hi)), account.unseen]
+
+
+def load_figures(document: Sequence[int]) -> Account:
+    """What `dump_figures` gave."""
+    published, dropped, *ends = document
+    waiting, pending, lost = (Bounds(*ends[n : n + 2]) for n in (0, 2, 4))
+    return Account(published, waiting, pending, lost, dropped, *ends[6:])

@@ -1,0 +1,62 @@
+"""Names of streams and groups: as labels, quoted for a shell, and matched by patterns; and the age that an id tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from sentinel.core.bus.delivery import Id
+
+OVERFLOW = "_other_"
+
+
+MAX_GROUP_LABELS = 5
+
+
+OLDEST_PLAUSIBLE = 10**12
+"""Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the glob patterns matches."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def age_of(entry: Id | None, now: float) -> float | None:
+    """Seconds since an entry was published, by the server's clock; None when its id is no time."""
+    if entry is None or entry[0] < OLDEST_PLAUSIBLE:
+        return None
+    return max(0.0, now - entry[0] / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Which label a stream and a group get: the configured pattern that matches first."""
+
+    streams: Sequence[str]
+    groups: Sequence[str]
+
+    def stream(self, name: str) -> str:
+        """Label of a stream."""
+        return next((pattern for pattern in self.streams if fnmatchcase(name, pattern)), OVERFLOW)
+
+    def group(self, name: str, seen: set[str]) -> str:
+        """Label of a group: its pattern, else its name for the first few that are seen with a stream label."""
+        for pattern in self.groups:
+            if pattern != "*" and fnmatchcase(name, pattern):
+                return pattern
+        if name not in seen and len(seen) >= MAX_GROUP_LABELS:
+            return OVERFLOW
+        seen.add(name)
+        return name
+
+
+_PLAIN = re.compile(r"[\w:.@{}*+/-]+")
+
+
+def quote(name: str) -> str:
+    """A name as one word for redis-cli."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name)

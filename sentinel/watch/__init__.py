@@ -1,0 +1,1 @@
+"""The memory of a check over many looks: delivery, pending, canaries, cross-check, synthetic tasks."""

@@ -1,0 +1,113 @@
+"""What a check watches of a bus, and what one look at it brings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from sentinel.adapters.bus.stream import SCRATCH_PREFIX, PendingEntry
+from sentinel.adapters.bus.stream_reader import Reading
+from sentinel.adapters.redis_reply import is_missing
+from sentinel.core.bus.delivery import Settlement, StreamAccount
+from sentinel.core.bus.naming import matches
+from sentinel.errors import TargetError
+
+_ANSWER_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which streams and groups are watched: glob patterns; at most how many streams, and how many of them a run."""
+
+    include: Sequence[str]
+    exclude: Sequence[str]
+    groups: Sequence[str]
+    not_groups: Sequence[str]
+    max_streams: int
+    streams_per_run: int = 1000
+
+    def has_stream(self, name: str) -> bool:
+        """Whether a stream is watched. Sentinel's own scratch keys never are."""
+        own = name.startswith(SCRATCH_PREFIX)
+        return not own and matches(name, self.include) and not matches(name, self.exclude)
+
+    def has_group(self, name: str) -> bool:
+        """Whether a group is watched."""
+        return matches(name, self.groups) and not matches(name, self.not_groups)
+
+    @property
+    def literals(self) -> list[str]:
+        """Includes without a wildcard: read directly, without SCAN."""
+        return [name for name in self.include if not re.search(r"[*?\[]", name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What can't be judged, or is wrong, about one subject alone. `fault`: the platform's, else just unknown."""
+
+    subject: str
+    problem: str
+    remedy: str
+    fault: bool = False
+
+
+@dataclass(slots=True)
+class Sight:
+    """What one look brought, besides the accounts: for the verdict and the evidence of this run."""
+
+    now: float = 0.0
+    settlements: list[Settlement] = field(default_factory=list)
+    breaks: list[str] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    overdue: dict[tuple[str, str], list[PendingEntry]] = field(default_factory=dict)
+    info: dict[str, str] = field(default_factory=dict)
+    fed: set[str] = field(default_factory=set)
+    read: int = 0
+
+
+def leave_out(reading: Reading, scope: Scope, judged: dict[str, bool]) -> Reading:
+    """Without the groups that are not watched. `judged` remembers: thousands of streams share few group names."""
+    view = reading.view
+    if view is None:
+        return reading
+    for name in view.groups:
+        if name not in judged:
+            judged[name] = scope.has_group(name)
+    if all(map(judged.__getitem__, view.groups)):
+        return reading
+    return replace(reading, view=replace(view, groups={n: g for n, g in view.groups.items() if judged[n]}))
+
+
+def answer_cap(account: StreamAccount) -> int:
+    """List at most so many entries that a reply stays under a few megabytes."""
+    size = account.view.entry_bytes if account.view else 0
+    return max(10, min(1000, _ANSWER_BYTES // max(1, size)))
+
+
+def listing_cap(account: StreamAccount) -> int:
+    """As `answer_cap`, for what came since the last look: entries that must be counted one by one."""
+    size = account.view.entry_bytes if account.view else 0
+    return max(10, min(10_000, 2 * _ANSWER_BYTES // max(1, size)))
+
+
+def groups_with_old_pending(account: StreamAccount, deadline: float) -> list[str]:
+    """Groups whose oldest pending entry is older than the deadline, or may be."""
+    view = account.view
+    if view is None:
+        return []
+    limit = (int((account.now - deadline) * 1000), 0)
+    return [
+        name
+        for name, group in view.groups.items()
+        if group.pending and (group.oldest_pending is None or group.oldest_pending <= limit)
+    ]
+
+
+def remedy_of(error: TargetError) -> str:
+    """What to do about the error of one stream."""
+    if error.code == "WRONGTYPE":
+        return "the key holds another type: correct streams.include, or exclude this key"
+    if is_missing(error):
+        return "create it by publishing, or correct streams.include"
+    return error.guidance or "look at the message"
