@@ -13,7 +13,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from sentinel.app.cleaning import schedule_chores
+from sentinel.app.housekeeping import schedule_chores
 from sentinel.config import Configuration
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.pipeline import Pipeline

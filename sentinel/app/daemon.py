@@ -16,23 +16,23 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from sentinel.app.bookshelf import describe_conditions
 from sentinel.app.calendar import Calendar
-from sentinel.app.cleaning import BUSY, find_amnesia
-from sentinel.app.diagnosis import Diagnosis, find_latest
+from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen, url_of
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.orders import make_orders
-from sentinel.app.reading import ReadingHands
 from sentinel.app.reloading import compare
 from sentinel.app.roster import Roster
+from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
+from sentinel.app.runbooks.hands import ReadingHands
+from sentinel.app.runbooks.places import describe_conditions
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration, load
 from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.incident import Event
 from sentinel.core.model import Check, Component, Finding, IncidentState, Order, Quality, Result, Status
 from sentinel.engine.aside import Aside
-from sentinel.engine.automation import Automation
+from sentinel.engine.automation import HALT_FILE, Automation
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
@@ -59,7 +59,6 @@ from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
 
 log = structlog.get_logger()
 
-HALT_FILE = "HALT"
 CONSIDER_EVERY = 0.25
 BEAT_EVERY = 2.0
 MIN_GAP = 5.0

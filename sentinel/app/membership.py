@@ -12,7 +12,7 @@ from datetime import datetime
 import structlog
 
 from sentinel.coordination import Coordinator, Member, Placement, View
-from sentinel.core.shard import shard_of
+from sentinel.core.schedule import shard_of
 from sentinel.engine.automation import Automation
 from sentinel.engine.journal import Journal
 from sentinel.errors import StateError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from sentinel.app.cleaning import clean_orders
+from sentinel.app.housekeeping import clean_orders
 from sentinel.core.model import Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.conductor import Conductor

@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.text import Text
 
 from sentinel.app import OperatorHands
-from sentinel.app.bookshelf import find_incident, find_values, known_names, open_shelf
-from sentinel.app.hands import actor, apply_reset, plan_reset
-from sentinel.app.hands import halt as halt_actions
-from sentinel.app.hands import resume as resume_actions
-from sentinel.app.runs import append_transcript, begin_run, perform, pick_up, state_of
+from sentinel.app.ordering import actor, apply_reset, plan_reset
+from sentinel.app.ordering import halt as halt_actions
+from sentinel.app.ordering import resume as resume_actions
+from sentinel.app.runbooks.places import find_incident, find_values, known_names, open_shelf
+from sentinel.app.runbooks.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, confirm, open_store, print_json, say, state_folder

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from sentinel.app.clean_order import order_cleaning
-from sentinel.app.cleaning import APPLY, PLAN
+from sentinel.app.housekeeping import APPLY, PLAN
+from sentinel.app.housekeeping_by_hand import order_cleaning
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Configuration, load

@@ -14,14 +14,14 @@ from pydantic_core import PydanticUndefined
 from rich.text import Text
 
 from sentinel.app import REPORTS, Daemon, Signals, serve
-from sentinel.app.bookshelf import check_runbooks
-from sentinel.app.hands import is_halted, is_running, run_check
+from sentinel.app.ordering import is_halted, is_running, run_check
+from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Overrides, load, shipped_folder
 from sentinel.core.model import Finding, Incident, Status, worst
 from sentinel.core.quantity import parse_duration
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
 from sentinel.errors import ConfigurationError, UsageError

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sentinel.app.hands import close_breaker as close_automation_breaker
-from sentinel.app.hands import command_component, move_platform
+from sentinel.app.ordering import close_breaker as close_automation_breaker
+from sentinel.app.ordering import command_component, move_platform
 from sentinel.cli.place import Arguments, confirm, open_store, print_json
 from sentinel.cli.tables import clean
 

@@ -33,10 +33,10 @@ from sentinel.config.model import (
     Resource,
     ResourceSettings,
 )
-from sentinel.core.brake import ActionLimits, BrakePolicy
-from sentinel.core.breaker import BreakerPolicy
 from sentinel.core.model import Check, Component, Threshold
 from sentinel.core.quantity import parse_duration
+from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
+from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.probes import Kind, load_kinds
 from sentinel.remediation import DriverKind, load_drivers

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sentinel.core.brake import ActionLimits, BrakePolicy
-from sentinel.core.breaker import BreakerPolicy
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.model import Check, Component
 from sentinel.core.quantity import Duration, Percentage
+from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
+from sentinel.core.remediation.breaker import BreakerPolicy
 
 MIN_INTERVAL = 0.05
 

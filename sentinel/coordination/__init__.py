@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt
-from sentinel.core.shard import SHARDS
+from sentinel.core.schedule import SHARDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,3 +28,11 @@ def next_due(due: float, interval: float, now: float) -> tuple[float, int]:
 def recheck_delay(interval: float) -> float:
     """Faster re-check while a failure is soft: max(2 s, interval/5), never slower than the interval."""
     return min(interval, max(2.0, interval / 5))
+
+
+SHARDS = 4096
+
+
+def shard_of(name: str) -> int:
+    """The shard of a name, 0 ≤ shard < 4096."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) % SHARDS

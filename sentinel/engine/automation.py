@@ -10,11 +10,20 @@ from pathlib import Path
 
 import structlog
 
-from sentinel.core.brake import ActionLimits, Brake, BrakePolicy, Crowd, Recent, brake_of, find_brakes, find_limit
-from sentinel.core.breaker import Breaker, BreakerPolicy, Record, find_cause
 from sentinel.core.model import Order
 from sentinel.core.moment import Moment
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.brake import (
+    ActionLimits,
+    Brake,
+    BrakePolicy,
+    Crowd,
+    Recent,
+    brake_of,
+    find_brakes,
+    find_limit,
+)
+from sentinel.core.remediation.breaker import Breaker, BreakerPolicy, Record, find_cause
+from sentinel.core.remediation.restart import Reason
 from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
@@ -210,3 +219,6 @@ def _read_breaker(text: str | None) -> Breaker:
 def _write_breaker(breaker: Breaker) -> str:
     instants = {"opened": breaker.opened, "closed": breaker.closed}
     return json.dumps({**{key: at.isoformat() if at else "" for key, at in instants.items()}, "reason": breaker.reason})
+
+
+HALT_FILE = "HALT"

@@ -9,12 +9,12 @@ from datetime import datetime
 import structlog
 
 from sentinel.coordination import ClaimPolicy, Coordinator, Refused
-from sentinel.core.brake import Recent
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident
 from sentinel.core.moment import Moment
-from sentinel.core.restart import UNCOUNTED
-from sentinel.core.shard import shard_of
+from sentinel.core.remediation.brake import Recent
+from sentinel.core.remediation.restart import UNCOUNTED
+from sentinel.core.schedule import shard_of
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.store import Store

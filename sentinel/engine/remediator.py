@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 
 from sentinel.coordination import Refused
-from sentinel.core.brake import Recent
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident, IncidentState, Status
 from sentinel.core.moment import Moment
-from sentinel.core.restart import Decision, Reason, Situation, decide_restart
+from sentinel.core.remediation.brake import Recent
+from sentinel.core.remediation.restart import Decision, Reason, Situation, decide_restart
 from sentinel.engine.automation import Automation
 from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sentinel.core.incident import Event
 from sentinel.core.model import IncidentState
-from sentinel.core.restart import decide_request
+from sentinel.core.remediation.restart import decide_request
 from sentinel.engine.journal import name_by_hand, write_moment
 from sentinel.engine.remediator import Remediator
 from sentinel.engine.supervision import name_of_check

@@ -22,8 +22,8 @@ from pydantic import Field
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.postgres_queries import HEALTH, IDENTITY
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
-from sentinel.core.pg_health import COUNTERS, HOLDERS, Complaint, Limits, Lineage, Totals, judge
 from sentinel.core.quantity import Duration, Percentage, Size
+from sentinel.core.servers.postgres import COUNTERS, HOLDERS, Complaint, Limits, Lineage, Totals, judge
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected, TargetUnreachable
 from sentinel.probes import Context, Kind, Options
 

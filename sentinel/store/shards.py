@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from sentinel.core.model import Attempt
-from sentinel.core.restart import UNCOUNTED
-from sentinel.core.shard import SHARDS
+from sentinel.core.remediation.restart import UNCOUNTED
+from sentinel.core.schedule import SHARDS
 from sentinel.store import Fence
 
 

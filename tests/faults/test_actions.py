@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core import restart as core
-from sentinel.core.brake import ActionLimits
 from sentinel.core.model import Check, HealthPolicy, Order, Status
-from sentinel.core.restart import Reason
+from sentinel.core.remediation import restart as core
+from sentinel.core.remediation.brake import ActionLimits
+from sentinel.core.remediation.restart import Reason
 from sentinel.engine.aside import Aside
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.dispatcher import Dispatcher

@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 import structlog
 
-from sentinel.app.hands import HALT_FILE, OperatorHands, command_component, halt, is_halted, resume
+from sentinel.app.ordering import HALT_FILE, command_component, halt, is_halted, resume
+from sentinel.app.runbooks.hands import OperatorHands
 from sentinel.cli import main
 from sentinel.config import load
 from sentinel.core.model import Incident, IncidentState, Status

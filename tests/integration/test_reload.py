@@ -22,7 +22,7 @@ from sentinel.app.roster import Roster
 from sentinel.config import load
 from sentinel.coordination import Member, Placement, View
 from sentinel.core.model import Check
-from sentinel.core.shard import SHARDS, shard_of
+from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.errors import StateError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, Options

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sentinel.coordination import Member
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.brake import ActionLimits
 from sentinel.core.model import Backoff, Check, Component, Finding, HealthPolicy, RestartPolicy, Result, Status
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.brake import ActionLimits
+from sentinel.core.remediation.restart import Reason
 from sentinel.engine.automation import Automation
 from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from watchfiles import Change
 
-from sentinel.core.brake import ActionLimits
 from sentinel.core.model import Check, Component, Order, Status
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.brake import ActionLimits
+from sentinel.core.remediation.restart import Reason
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.file_watch import FileWatch

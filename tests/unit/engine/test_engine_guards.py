@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sentinel.core.model import Attempt, Check, Status
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.restart import Reason
 from sentinel.errors import ActionRefused
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options

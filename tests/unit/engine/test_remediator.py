@@ -10,9 +10,9 @@ import pytest
 
 from sentinel.coordination import Member, Placement, Refused
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.breaker import Breaker
 from sentinel.core.model import Attempt, Status
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.breaker import Breaker
+from sentinel.core.remediation.restart import Reason
 from sentinel.engine.requests import describe_budget
 from sentinel.metrics import Metrics
 from sentinel.remediation import Outcome

@@ -15,7 +15,7 @@ from sentinel.cli import build_parser
 from sentinel.core.agents.census import KINDS as REGISTRY_KINDS
 from sentinel.core.agents.progress import REASONS as PROGRESS_REASONS
 from sentinel.core.bus.smell import SMELLS
-from sentinel.core.restart import Reason
+from sentinel.core.remediation.restart import Reason
 from sentinel.core.tasks.synthetic import HOPS, Outcome
 from sentinel.probes import load_kinds
 from sentinel.probes.bus_pending import ORDER

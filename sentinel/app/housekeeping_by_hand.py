@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sentinel.app.cleaning import clean_orders, find_amnesia
-from sentinel.app.hands import actor, give_order, is_halted, is_running
+from sentinel.app.housekeeping import clean_orders, find_amnesia
+from sentinel.app.ordering import actor, give_order, is_halted, is_running
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration
 from sentinel.core.model import Order

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sentinel.app.diagnosis import Diagnosis, find_latest
-from sentinel.app.reading import ReadingHands
+from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
+from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Order, Result, Status
 from sentinel.engine.recorder import Recorder

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.breaker import BreakerPolicy, Record, find_cause
+from sentinel.core.remediation.breaker import BreakerPolicy, Record, find_cause
 
 POLICY = BreakerPolicy()
 GOOD, BAD = "recovered", "failed"

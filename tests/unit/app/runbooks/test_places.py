@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.app.bookshelf import check_runbooks, find_incident, find_values, known_names, open_shelf
+from sentinel.app.runbooks.places import check_runbooks, find_incident, find_values, known_names, open_shelf
 from sentinel.config import Configuration, load
 from sentinel.core.model import Incident, IncidentState, Status
 from sentinel.errors import ConfigurationError

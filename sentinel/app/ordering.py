@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.adapters.process import read_start_id
-from sentinel.app.daemon import HALT_FILE
 from sentinel.app.once import run_once
-from sentinel.app.reading import ReadingHands
 from sentinel.app.wiring import utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Finding, Order, Status
+from sentinel.engine.automation import HALT_FILE
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
-from sentinel.errors import ActionRefused, NoDaemon, StateError, UsageError
-from sentinel.runbook.book import Action, Step
-from sentinel.runbook.transcript import redact
+from sentinel.errors import NoDaemon, StateError, UsageError
 from sentinel.store import CheckView, unobserved_since
 from sentinel.store.sqlite import SqliteStore, prepare_folder
 
@@ -188,33 +185,3 @@ def _pid(store: SqliteStore | None, component: str) -> int | None:
     rows = store.processes() if store is not None else []
     row = next((row for row in rows if row.component == component), None)
     return row.pid if row is not None and read_start_id(row.pid) == row.start_id else None
-
-
-class OperatorHands(ReadingHands):
-    """The hands of a runbook: reading steps on the configured resources, actions through the daemon."""
-
-    def __init__(self, configuration: Configuration, folder: Path, store: SqliteStore) -> None:
-        super().__init__(configuration, folder, store, self._ask)
-        self._orders = store
-
-    async def _ask(self, name: str) -> Finding:
-        return (await run_check(self.configuration, self._orders, name))[1]
-
-    async def permit(self, step: Step) -> None:
-        """The last word before a change: not while halted; and the audit log knows it before it happens."""
-        lifts = isinstance(step.run, Action) and step.run.name in {"halt", "resume"}
-        if is_halted(self.folder) and not lifts:
-            raise ActionRefused("halted: nothing is changed (`sentinel resume` when it is over)")
-        self._orders.add_audit(utcnow(), actor(), "runbook step", step.name, redact(str(step.run)))
-
-    async def action(self, name: str, args: Mapping[str, str]) -> str:
-        """One of sentinel's own actions, guarded and journaled; one line about its outcome."""
-        reason = args.get("reason", "")
-        if name == "halt":
-            return halt(self.folder, reason)
-        if name == "resume":
-            return resume(self.folder, self._orders, reason)
-        outcome = await command_component(self._orders, name, args.get("component", ""), reason, by="runbook")
-        if outcome.startswith(("refused", "failed", "unknown")):
-            raise ActionRefused(outcome)
-        return outcome

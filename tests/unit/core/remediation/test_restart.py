@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
 from sentinel.core.moment import Moment
-from sentinel.core.restart import Reason, Situation, backoff_delay, decide_request, decide_restart
+from sentinel.core.remediation.restart import Reason, Situation, backoff_delay, decide_request, decide_restart
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 POLICY = RestartPolicy()

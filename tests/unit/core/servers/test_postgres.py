@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.pg_health import COUNTERS, Limits, Lineage, Totals, judge
+from sentinel.core.servers.postgres import COUNTERS, Limits, Lineage, Totals, judge
 
 GOOD = {
     "wraparound": {"db": "app", "xid_age": 1_200_000_000, "mxid_age": 0},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.brake import ActionLimits, BrakePolicy, Crowd, Recent, brake_of, find_brakes, find_limit
+from sentinel.core.remediation.brake import ActionLimits, BrakePolicy, Crowd, Recent, brake_of, find_brakes, find_limit
 
 POLICY = BrakePolicy()
 LIMITS = ActionLimits()

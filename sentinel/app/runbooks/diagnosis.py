@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from sentinel.app.bookshelf import find_runbook, find_values, open_shelf
+from sentinel.app.runbooks.places import find_runbook, find_values, open_shelf
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Order, Result

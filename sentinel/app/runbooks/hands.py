@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sentinel.app.ordering import actor, command_component, halt, is_halted, resume, run_check
 from sentinel.app.wiring import make_client, utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import ActionRefused, UsageError
-from sentinel.runbook.book import Step
-from sentinel.runbook.transcript import show_rows
+from sentinel.runbook.book import Action, Step
+from sentinel.runbook.transcript import redact, show_rows
 from sentinel.store import Reader
+from sentinel.store.sqlite import SqliteStore
 
 MAX_LINES = 40
 MAX_TAIL = 32 * 1024
@@ -206,3 +208,33 @@ def _since(at: datetime | None, now: datetime) -> str:
 
 def _clock(at: datetime) -> str:
     return f"{at:%m-%d %H:%M:%S}"
+
+
+class OperatorHands(ReadingHands):
+    """The hands of a runbook: reading steps on the configured resources, actions through the daemon."""
+
+    def __init__(self, configuration: Configuration, folder: Path, store: SqliteStore) -> None:
+        super().__init__(configuration, folder, store, self._ask)
+        self._orders = store
+
+    async def _ask(self, name: str) -> Finding:
+        return (await run_check(self.configuration, self._orders, name))[1]
+
+    async def permit(self, step: Step) -> None:
+        """The last word before a change: not while halted; and the audit log knows it before it happens."""
+        lifts = isinstance(step.run, Action) and step.run.name in {"halt", "resume"}
+        if is_halted(self.folder) and not lifts:
+            raise ActionRefused("halted: nothing is changed (`sentinel resume` when it is over)")
+        self._orders.add_audit(utcnow(), actor(), "runbook step", step.name, redact(str(step.run)))
+
+    async def action(self, name: str, args: Mapping[str, str]) -> str:
+        """One of sentinel's own actions, guarded and journaled; one line about its outcome."""
+        reason = args.get("reason", "")
+        if name == "halt":
+            return halt(self.folder, reason)
+        if name == "resume":
+            return resume(self.folder, self._orders, reason)
+        outcome = await command_component(self._orders, name, args.get("component", ""), reason, by="runbook")
+        if outcome.startswith(("refused", "failed", "unknown")):
+            raise ActionRefused(outcome)
+        return outcome

@@ -1,0 +1,1 @@
+"""Judgements about single servers and processes. Pure."""
