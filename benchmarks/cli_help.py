@@ -29,12 +29,20 @@ def run(report: Report) -> None:
         ours.append(_wall([sentinel, "--help"]))
         bare.append(_wall([sys.executable, "-c", "pass"]))
     mine, floor = Samples.of(ours), Samples.of(bare)
-    report.add("`sentinel --help`, wall", f"{mine.median:.0f} ms", mine.spread("ms"), "≤ 60 ms", mine.median <= 60)
+    report.add(
+        "`sentinel --help`, wall",
+        f"{mine.median:.0f} ms",
+        mine.spread("ms"),
+        "≤ 60 ms",
+        mine.median <= 60,
+    )
     report.add("`python -c pass`, wall", f"{floor.median:.0f} ms", floor.spread("ms"))
     report.add("ratio of the medians", f"{mine.median / floor.median:.1f} ×")
     _measure_import(report, "sentinel.cli", "what `--help` imports")
     _measure_import(report, "sentinel.cli.commands", "everything the daemon imports")
-    report.notes.append("Warm file cache and byte code; import time inside the process, start of Python excluded.")
+    report.notes.append(
+        "Warm file cache and byte code; import time inside the process, start of Python excluded."
+    )
 
 
 def _wall(argv: Sequence[str]) -> float:
@@ -45,7 +53,10 @@ def _wall(argv: Sequence[str]) -> float:
 
 def _measure_import(report: Report, module: str, what: str) -> None:
     argv = [sys.executable, "-c", PROBE.format(module=module)]
-    lines = [subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split() for _ in range(10)]
+    lines = [
+        subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+        for _ in range(10)
+    ]
     took, rss = (Samples.of([float(line[i]) for line in lines]) for i in (0, 1))
     report.add(f"import of {what}", f"{took.median:.0f} ms", took.spread("ms"))
     report.add(f"peak RSS after import of {what}", f"{rss.median:.0f} MiB", rss.spread("MiB"))

@@ -39,7 +39,9 @@ INSERT INTO flows (n, flow_type, status, progress, worker)
 SELECT n, 'type-' || n %% 5, CASE n %% 4 WHEN 0 THEN 'initialized' ELSE 'running' END, n %% 90, 'worker-' || n %% 20
 FROM generate_series(1, %s) AS n
 """
-_CHILDREN = "UPDATE flows AS c SET parent = m.id FROM flows AS m WHERE c.n % 2 = 0 AND m.n = c.n - 1"
+_CHILDREN = (
+    "UPDATE flows AS c SET parent = m.id FROM flows AS m WHERE c.n % 2 = 0 AND m.n = c.n - 1"
+)
 _MOVE = """
 UPDATE flows SET progress = progress + 0.1, updated_at = clock_timestamp()
 WHERE n %% %(parts)s = %(part)s AND status = 'running'
@@ -109,14 +111,26 @@ def _measure(report: Report, server: PostgresServer) -> None:
             _describe(report, what, asyncio.run(_poll(server, options, move)))
 
 
-async def _poll(server: PostgresServer, options: dict[str, Any], move: Callable[[int], None]) -> Costs:
+async def _poll(
+    server: PostgresServer, options: dict[str, Any], move: Callable[[int], None]
+) -> Costs:
     """Polls of the kind through the runner, as the daemon does."""
-    check = Check("flows", KIND.name, "flows", 30.0, 30.0, FlowsOptions.model_validate(options), {"resource": "main"})
+    check = Check(
+        "flows",
+        KIND.name,
+        "flows",
+        30.0,
+        30.0,
+        FlowsOptions.model_validate(options),
+        {"resource": "main"},
+    )
     metrics, client = Metrics(), PostgresClient("main", server.dsn())
     guard = StallGuard(time.monotonic, _utcnow, metrics)
     assert KIND.load_state is not None
     states = {check.name: KIND.load_state(None)}
-    runner = Runner({"main": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states)
+    runner = Runner(
+        {"main": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states
+    )
     costs = Costs()
     await runner.run(check, KIND)
     for poll in range(POLLS):
@@ -133,12 +147,16 @@ async def _poll(server: PostgresServer, options: dict[str, Any], move: Callable[
 def _describe(report: Report, what: str, costs: Costs) -> None:
     cpu, size = Samples.of(costs.cpu), Samples.of(costs.size)
     met = cpu.median <= CPU_GOAL
-    report.add(f"{what}: CPU a run", f"{cpu.median:.1f} ms", cpu.spread("ms"), f"≤ {CPU_GOAL:g} ms", met)
+    report.add(
+        f"{what}: CPU a run", f"{cpu.median:.1f} ms", cpu.spread("ms"), f"≤ {CPU_GOAL:g} ms", met
+    )
     wall, written = Samples.of(costs.wall), Samples.of(costs.written)
     report.add(f"{what}: wall a run", f"{wall.median:.1f} ms", wall.spread("ms"))
     report.add(f"{what}: CPU to write the state", f"{written.median:.1f} ms", written.spread("ms"))
     met = size.median <= STATE_GOAL
-    report.add(f"{what}: state", f"{size.median:.0f} kB", size.spread("kB"), f"≤ {STATE_GOAL:g} kB", met)
+    report.add(
+        f"{what}: state", f"{size.median:.0f} kB", size.spread("kB"), f"≤ {STATE_GOAL:g} kB", met
+    )
 
 
 def _utcnow() -> datetime:

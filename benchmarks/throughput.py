@@ -1,4 +1,6 @@
-"""How many results a second one core takes through runner, pipeline and store, without a network in between."""
+"""How many results a second one core takes through runner, pipeline and store, without a network in
+between.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,12 @@ class NoOptions(Options):
 async def _probe(_options: NoOptions, context: Context) -> Finding:
     """A probe that costs nothing: three figures of one subject."""
     figures = {"latency": random.random(), "entries": 7.0, "age": 1.5}
-    return Finding(Status.UP, "status 200 in 3 ms", [Row({"target": context.check}, figures)], key=("latency", "3 ms"))
+    return Finding(
+        Status.UP,
+        "status 200 in 3 ms",
+        [Row({"target": context.check}, figures)],
+        key=("latency", "3 ms"),
+    )
 
 
 KIND = Kind(
@@ -44,7 +51,10 @@ KIND = Kind(
     "Finds that all is well.",
     NoOptions,
     _probe,
-    tuple(Measurement(name, name, f"bench_{name}", labels=("target",)) for name in ("latency", "entries", "age")),
+    tuple(
+        Measurement(name, name, f"bench_{name}", labels=("target",))
+        for name in ("latency", "entries", "age")
+    ),
 )
 
 
@@ -77,8 +87,16 @@ async def _measure(report: Report, size: int) -> None:
     rate, wall = (Samples.of([each[i] for each in rounds]) for i in (0, 1))
     met = rate.median >= GOAL if size == SIZES[-1] else None
     goal = f"≥ {GOAL}" if size == SIZES[-1] else ""
-    report.add(f"results per CPU second, {size} checks", f"{rate.median:.0f}", rate.spread("1/s", 0), goal, met)
-    report.add(f"results per second of wall, {size} checks", f"{wall.median:.0f}", wall.spread("1/s", 0))
+    report.add(
+        f"results per CPU second, {size} checks",
+        f"{rate.median:.0f}",
+        rate.spread("1/s", 0),
+        goal,
+        met,
+    )
+    report.add(
+        f"results per second of wall, {size} checks", f"{wall.median:.0f}", wall.spread("1/s", 0)
+    )
 
 
 def _fill(pipeline: Pipeline, size: int) -> list[Check]:
@@ -86,7 +104,8 @@ def _fill(pipeline: Pipeline, size: int) -> list[Check]:
         pipeline.add_component(Component(f"component-{i}"), None)
     options = NoOptions()
     checks = [
-        Check(f"check-{i}", KIND.name, f"component-{i // PER_COMPONENT}", 10.0, 5.0, options) for i in range(size)
+        Check(f"check-{i}", KIND.name, f"component-{i // PER_COMPONENT}", 10.0, 5.0, options)
+        for i in range(size)
     ]
     for check in checks:
         pipeline.add_check(check, KIND, None)
@@ -103,7 +122,9 @@ async def _round(runner: Runner, pipeline: Pipeline, checks: list[Check]) -> tup
     return done / (time.process_time() - spent), done / (time.perf_counter() - begin)
 
 
-async def _work(runner: Runner, pipeline: Pipeline, checks: list[Check], lane: int, until: float) -> int:
+async def _work(
+    runner: Runner, pipeline: Pipeline, checks: list[Check], lane: int, until: float
+) -> int:
     """One of the runs in flight: its share of the checks, round and round."""
     done, mine = 0, checks[lane::IN_FLIGHT]
     while time.perf_counter() < until:

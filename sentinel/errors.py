@@ -7,14 +7,17 @@ SentinelError                    message, guidance, exit code
 ├── PortInUse                    69  the address to listen on is taken
 ├── NoDaemon                     69  nobody is there to carry out an order, or to answer in time
 ├── ActionRefused                75  a guard said no, with the reason
-└── TargetError                      a foreign system, in our words; carries the verdict it justifies
+└── TargetError                      a foreign system, in our words; carries the verdict it
+justifies
     ├── TargetUnreachable            down: refused, reset, timed out
-    │   └── ReplyLost                the request may have arrived: what it asked for may have happened
+    │   └── ReplyLost                the request may have arrived: what it asked for may have
+    happened
     ├── TargetStarting               degraded: answers, but is still loading or in recovery
     ├── TargetRejected               degraded or down: answered with an error of its own
     ├── WrongTarget                  unknown: another kind of server answers there
     ├── SubjectError                 unknown: that stream, group, table or column only
-    └── NotMeasurable                unknown: our fault or our rights: credentials, privileges, own pool, own stall
+    └── NotMeasurable                unknown: our fault or our rights: credentials, privileges, own
+    pool, own stall
 """
 
 from __future__ import annotations
@@ -96,7 +99,9 @@ class ActionRefused(SentinelError):
 
 
 class TargetError(SentinelError):
-    """A foreign system failed or can't be judged. `status` is the verdict that this justifies, `code` its own word."""
+    """A foreign system failed or can't be judged. `status` is the verdict that this justifies,
+    `code` its own word.
+    """
 
     status = Status.UNKNOWN
     error_class = ErrorClass.TEMPORARY
@@ -113,7 +118,9 @@ class TargetUnreachable(TargetError):
 
 
 class ReplyLost(TargetUnreachable):
-    """The request may have arrived, and no reply came: what it asked for may have happened, and is not repeated."""
+    """The request may have arrived, and no reply came: what it asked for may have happened, and is
+    not repeated.
+    """
 
 
 class TargetStarting(TargetError):

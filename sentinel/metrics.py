@@ -1,7 +1,9 @@
-"""Every metric of sentinel itself, and the collector that turns the latest findings into exposition.
+"""Every metric of sentinel itself, and the collector that turns the latest findings into
+exposition.
 
-Gauges of a check that failed are removed, not frozen; counters and histograms stay and never go back.
-Hostile label values come out as valid text; the number of series is capped and what is dropped is counted.
+Gauges of a check that failed are removed, not frozen; counters and histograms stay and never go
+back. Hostile label values come out as valid text; the number of series is capped and what is
+dropped is counted.
 """
 
 from __future__ import annotations
@@ -10,7 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
@@ -28,7 +37,9 @@ ATTEMPT_OUTCOMES = ("recovered", "failed")
 def safe_label(value: str) -> str:
     """Any text as a label value: no lone surrogates, no control characters, at most 200 characters."""
     clean = value.encode("utf-8", "backslashreplace").decode()
-    clean = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean)
+    clean = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean
+    )
     return clean if len(clean) <= MAX_LABEL else clean[: MAX_LABEL - 1] + "…"
 
 
@@ -66,39 +77,88 @@ class Metrics:
 
         gauge("sentinel_build_info", "Version of sentinel.", "version").labels(__version__).set(1)
         durations = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
-        self.probe_duration = histogram("sentinel_probe_duration_seconds", "Duration of runs.", durations, "probe")
-        self.probe_runs = counter("sentinel_probe_runs_total", "Runs of a check by outcome.", "probe", "outcome")
-        self.last_success = gauge(
-            "sentinel_probe_last_success_timestamp_seconds", "When a check last gave an observed verdict.", "probe"
+        self.probe_duration = histogram(
+            "sentinel_probe_duration_seconds", "Duration of runs.", durations, "probe"
         )
-        self.interval = gauge("sentinel_probe_interval_seconds", "Configured interval of a check.", "probe")
-        self.check_status = gauge("sentinel_check_status", "1 for the hard status.", "check", "component", "status")
-        self.component_status = gauge("sentinel_component_status", "1 for the status.", "component", "status")
+        self.probe_runs = counter(
+            "sentinel_probe_runs_total", "Runs of a check by outcome.", "probe", "outcome"
+        )
+        self.last_success = gauge(
+            "sentinel_probe_last_success_timestamp_seconds",
+            "When a check last gave an observed verdict.",
+            "probe",
+        )
+        self.interval = gauge(
+            "sentinel_probe_interval_seconds", "Configured interval of a check.", "probe"
+        )
+        self.check_status = gauge(
+            "sentinel_check_status", "1 for the hard status.", "check", "component", "status"
+        )
+        self.component_status = gauge(
+            "sentinel_component_status", "1 for the status.", "component", "status"
+        )
         lags = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
-        self.loop_lag = histogram("sentinel_event_loop_lag_seconds", "Lateness of the event loop's heartbeat.", lags)
-        self.overdue = gauge("sentinel_checks_overdue", "Checks whose last run is older than two intervals.")
-        self.coverage = gauge("sentinel_coverage_ratio", "Share of due runs that gave an observed verdict, last hour.")
-        self.unobserved = counter("sentinel_unobserved_seconds_total", "Time in which sentinel was stalled.")
-        self.persisted = gauge("sentinel_state_persisted_timestamp_seconds", "When the state was last committed.")
-        self.incidents_open = gauge("sentinel_incidents_open", "Incidents that are not closed.", "component")
-        self.attempts = counter("sentinel_restart_attempts_total", "Attempts by outcome.", "component", "outcome")
-        self.exhausted = gauge("sentinel_component_exhausted", "1 when the restart budget is spent.", "component")
+        self.loop_lag = histogram(
+            "sentinel_event_loop_lag_seconds", "Lateness of the event loop's heartbeat.", lags
+        )
+        self.overdue = gauge(
+            "sentinel_checks_overdue", "Checks whose last run is older than two intervals."
+        )
+        self.coverage = gauge(
+            "sentinel_coverage_ratio", "Share of due runs that gave an observed verdict, last hour."
+        )
+        self.unobserved = counter(
+            "sentinel_unobserved_seconds_total", "Time in which sentinel was stalled."
+        )
+        self.persisted = gauge(
+            "sentinel_state_persisted_timestamp_seconds", "When the state was last committed."
+        )
+        self.incidents_open = gauge(
+            "sentinel_incidents_open", "Incidents that are not closed.", "component"
+        )
+        self.attempts = counter(
+            "sentinel_restart_attempts_total", "Attempts by outcome.", "component", "outcome"
+        )
+        self.exhausted = gauge(
+            "sentinel_component_exhausted", "1 when the restart budget is spent.", "component"
+        )
         self.halted = gauge("sentinel_actions_halted", "1 while the kill switch is on.")
-        self.breaker_open = gauge("sentinel_automation_breaker_open", "1 while automation has switched itself off.")
-        self.braked = gauge("sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted.")
-        self.actions_enabled = gauge("sentinel_actions_enabled", "1 when sentinel may act, 0 in observe mode.")
-        self.chore_runs = counter("sentinel_housekeeping_runs_total", "Runs of a chore by outcome.", "chore", "outcome")
-        self.chore_removed = counter("sentinel_housekeeping_removed_total", "Things that a chore cleaned.", "chore")
-        self.chore_found = gauge("sentinel_housekeeping_found", "Things to clean at the last look.", "chore")
+        self.breaker_open = gauge(
+            "sentinel_automation_breaker_open", "1 while automation has switched itself off."
+        )
+        self.braked = gauge(
+            "sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted."
+        )
+        self.actions_enabled = gauge(
+            "sentinel_actions_enabled", "1 when sentinel may act, 0 in observe mode."
+        )
+        self.chore_runs = counter(
+            "sentinel_housekeeping_runs_total", "Runs of a chore by outcome.", "chore", "outcome"
+        )
+        self.chore_removed = counter(
+            "sentinel_housekeeping_removed_total", "Things that a chore cleaned.", "chore"
+        )
+        self.chore_found = gauge(
+            "sentinel_housekeeping_found", "Things to clean at the last look.", "chore"
+        )
         self.chore_refused = counter(
-            "sentinel_housekeeping_refused_total", "Things that a chore left, by reason.", "chore", "reason"
+            "sentinel_housekeeping_refused_total",
+            "Things that a chore left, by reason.",
+            "chore",
+            "reason",
         )
         self.chore_last_run = gauge(
             "sentinel_housekeeping_last_run_timestamp_seconds", "When a chore last ended.", "chore"
         )
-        self.reload_ok = gauge("sentinel_config_last_reload_successful", "1 when the last reload was good.")
-        self.reload_time = gauge("sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load.")
-        self.swallowed = counter("sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place")
+        self.reload_ok = gauge(
+            "sentinel_config_last_reload_successful", "1 when the last reload was good."
+        )
+        self.reload_time = gauge(
+            "sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load."
+        )
+        self.swallowed = counter(
+            "sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place"
+        )
         self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
         for place in ("runner", "dispatcher", "scheduler", "recorder", "daemon"):
             self.swallowed.labels(place)
@@ -139,7 +199,9 @@ class Metrics:
             metric.remove(name)
 
     def remove_chore(self, name: str, outcomes: Iterable[str]) -> None:
-        """Remove every series of a chore that the configuration no longer has; refusals stay until the next start."""
+        """Remove every series of a chore that the configuration no longer has; refusals stay until
+        the next start.
+        """
         for outcome in outcomes:
             self.chore_runs.remove(name, outcome)
         for metric in (self.chore_removed, self.chore_found, self.chore_last_run):
@@ -167,7 +229,9 @@ class Metrics:
         if fresh:
             self.last_success.labels(result.check).set(result.started.timestamp())
         rows = list(result.finding.rows)
-        if not _has_counts(result.finding, declared):  # it failed, perhaps with a gauge that says so
+        if not _has_counts(
+            result.finding, declared
+        ):  # it failed, perhaps with a gauge that says so
             rows += kept
         self._checks[result.check] = _Exported(declared, rows)
 
@@ -223,17 +287,23 @@ class _Findings:
         yield from map(_metric, families.values())
 
 
-def _series(exported: _Exported) -> Iterator[tuple[Measurement, tuple[str, ...], float | HistogramValue]]:
+def _series(
+    exported: _Exported,
+) -> Iterator[tuple[Measurement, tuple[str, ...], float | HistogramValue]]:
     for row in exported.rows:
         for name, value in row.values.items():
             measurement = exported.measurements.get(name)
             if measurement is not None and measurement.metric:
-                labels = tuple(safe_label(str(row.labels.get(label, ""))) for label in measurement.labels)
+                labels = tuple(
+                    safe_label(str(row.labels.get(label, ""))) for label in measurement.labels
+                )
                 yield measurement, labels, value
 
 
 def _fits(first: Measurement, measurement: Measurement, value: float | HistogramValue) -> bool:
-    """One family has one set of labels and one type, and a value of that type: anything else would end the scrape."""
+    """One family has one set of labels and one type, and a value of that type: anything else would
+    end the scrape.
+    """
     if first.labels != measurement.labels or first.type != measurement.type:
         return False
     if isinstance(value, HistogramValue):
@@ -258,6 +328,9 @@ def _histogram(family: _Family) -> Metric:
     metric = HistogramMetricFamily(declared.metric, declared.help, labels=declared.labels)
     for labels, value in family.series.items():
         if isinstance(value, HistogramValue):
-            buckets = [(str(bound), float(count)) for bound, count in zip(value.bounds, value.counts, strict=True)]
+            buckets = [
+                (str(bound), float(count))
+                for bound, count in zip(value.bounds, value.counts, strict=True)
+            ]
             metric.add_metric(labels, [*buckets, ("+Inf", float(value.total))], value.sum)
     return metric

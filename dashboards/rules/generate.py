@@ -1,8 +1,9 @@
-"""Writes sentinel.yml beside it: `python dashboards/rules/generate.py`. Burn rates as in the SRE workbook, chapter 5.
+"""Writes sentinel.yml beside it: `python dashboards/rules/generate.py`. Burn rates as in the SRE
+workbook, chapter 5.
 
-Each service level indicator is a pair of selectors, good of all; from it come a ratio of errors for every
-window, the number of bad events, the budget that is left, and four alerts: two that page, two that make a ticket.
-Each alert names its runbook: `sentinel runbook show NAME`.
+Each service level indicator is a pair of selectors, good of all; from it come a ratio of errors for
+every window, the number of bad events, the budget that is left, and four alerts: two that page, two
+that make a ticket. Each alert names its runbook: `sentinel runbook show NAME`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Indicator:
 
     def bad_share(self, function: str, window: str) -> str:
         """Share of bad events; absent, not 0, where nothing happened."""
-        good, every = self._sum(function, self.good, window), self._sum(function, self.every, window)
+        good, every = (
+            self._sum(function, self.good, window),
+            self._sum(function, self.every, window),
+        )
         return f"clamp_min(1 - ({good} / ({every} > 0)), 0)"
 
     def bad_count(self, window: str) -> str:
@@ -54,7 +58,9 @@ class Indicator:
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """Alert when the budget burns `factor` times too fast in both windows, with at least so many bad events."""
+    """Alert when the budget burns `factor` times too fast in both windows, with at least so many
+    bad events.
+    """
 
     name: str
     factor: float
@@ -155,8 +161,15 @@ def build_rules() -> dict[str, Any]:
     """The whole file."""
     groups = []
     for indicator in INDICATORS:
-        groups.append({"name": f"sentinel-sli-{indicator.name}", "rules": list(_records(indicator))})
-        groups.append({"name": f"sentinel-burn-{indicator.name}", "rules": [_alert(indicator, b) for b in BURNS]})
+        groups.append(
+            {"name": f"sentinel-sli-{indicator.name}", "rules": list(_records(indicator))}
+        )
+        groups.append(
+            {
+                "name": f"sentinel-burn-{indicator.name}",
+                "rules": [_alert(indicator, b) for b in BURNS],
+            }
+        )
     groups.append({"name": "sentinel-self", "rules": list(OURSELVES)})
     return {"groups": groups}
 
@@ -164,7 +177,10 @@ def build_rules() -> dict[str, Any]:
 def _records(indicator: Indicator) -> Iterator[dict[str, str]]:
     prefix = f"sentinel:{indicator.name}"
     for window in WINDOWS:
-        yield {"record": f"{prefix}:errors_ratio_rate{window}", "expr": indicator.bad_share("rate", window)}
+        yield {
+            "record": f"{prefix}:errors_ratio_rate{window}",
+            "expr": indicator.bad_share("rate", window),
+        }
     for window in BAD_WINDOWS:
         yield {"record": f"{prefix}:bad_increase{window}", "expr": indicator.bad_count(window)}
     spent = f"{indicator.bad_share('increase', BUDGET_WINDOW)} / {indicator.budget}"

@@ -1,4 +1,6 @@
-"""Are the configured columns there, and are those of times really times? Asked of the catalog, before any row."""
+"""Are the configured columns there, and are those of times really times? Asked of the catalog,
+before any row.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,18 @@ _TIME = "D"
 async def prove_columns(
     query: Query, table: str, columns: Sequence[str | None], times: Sequence[str | None] = ()
 ) -> dict[str, str]:
-    """Column → SQL type of a table or view. `column->key` names a column; None stands for one that is not configured.
+    """Column → SQL type of a table or view. `column->key` names a column; None stands for one that
+    is not configured.
 
-    Raises SubjectError with the columns that there are when one is missing, and when one of `times` is no time.
+    Raises SubjectError with the columns that there are when one is missing, and when one of `times`
+    is no time.
     """
     relation = Relation.of(table)
     rows = await query(_COLUMNS, {"schema": relation.schema, "name": relation.name})
-    types, categories = {row["name"]: row["type"] for row in rows}, {row["name"]: row["category"] for row in rows}
+    types, categories = (
+        {row["name"]: row["type"] for row in rows},
+        {row["name"]: row["category"] for row in rows},
+    )
     asked = {text.partition("->")[0] for text in [*columns, *times] if text}
     missing = sorted(asked - types.keys())
     if missing:
@@ -36,6 +43,7 @@ async def prove_columns(
         if name and "->" not in name and categories[name] != _TIME:
             raise SubjectError(
                 f"no time: {name} of {relation.schema}.{relation.name} is of type {types[name]}",
-                "name a column of type timestamptz, or a view that converts it, with to_timestamp(…) or ::timestamptz",
+                "name a column of type timestamptz, or a view that converts it, with"
+                " to_timestamp(…) or ::timestamptz",
             )
     return types

@@ -1,6 +1,7 @@
 """Containers by the Docker Engine API on a unix socket: Docker's own, and Podman's.
 
-One short session for each call: nothing is held, nothing is left open. Times in seconds. Raises TargetError only.
+One short session for each call: nothing is held, nothing is left open. Times in seconds. Raises
+TargetError only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ else:
     UNAVAILABLE = ""
 
 NEVER = 365 * 86400
-"""Seconds that stand for "don't kill": the engine kills what has not ended after the time it is given."""
+"""Seconds that stand for "don't kill": the engine kills what has not ended after the time it is
+given.
+"""
 _NO_CONNECTION = 900
 _BAD_REQUEST = 400
 _TIMEOUT = "TIMEOUT"
@@ -35,7 +38,8 @@ _TIMEOUT = "TIMEOUT"
 class Container:
     """A container at one moment, in the engine's words.
 
-    `status` created, running, paused, restarting, removing, stopping (Podman), stopped, exited, dead.
+    `status` created, running, paused, restarting, removing, stopping (Podman), stopped, exited,
+    dead.
     `health` is what its own health check says: starting, healthy, unhealthy, or "" without one.
     """
 
@@ -73,8 +77,8 @@ class DockerEngine:
     async def stop(self, name: str, seconds: float, *, kill: bool) -> bool:
         """Send its stop signal and wait; whether it has ended within `seconds`.
 
-        With `kill` the engine kills what has not ended by then. Without it the engine goes on waiting: what
-        ends later stays stopped, as was asked for.
+        With `kill` the engine kills what has not ended by then. Without it the engine goes on
+        waiting: what ends later stays stopped, as was asked for.
         """
         async with self._session() as docker:
             stop = docker.containers.container(name).stop(t=int(seconds) if kill else NEVER)
@@ -107,7 +111,9 @@ class DockerEngine:
             await docker.close()
 
     async def _ask_version(self, docker: Docker) -> str:
-        """By ping, as `/version` takes Podman a second. When this fails, nothing was asked of the engine yet."""
+        """By ping, as `/version` takes Podman a second. When this fails, nothing was asked of the
+        engine yet.
+        """
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await docker.session.get(f"{docker.docker_host}/_ping")
@@ -154,13 +160,19 @@ class DockerEngine:
             raise ReplyLost(text, guidance, code=_TIMEOUT) from error
         except DockerError as error:
             if error.status == _NO_CONNECTION:
-                raise ReplyLost(f"{what} {name}: the engine hung up without a reply", "was it restarted?") from error
+                raise ReplyLost(
+                    f"{what} {name}: the engine hung up without a reply", "was it restarted?"
+                ) from error
             raise self._translate(error, what) from error
         except OSError as error:
-            raise ReplyLost(f"{what} {name}: the connection broke: {error}", "was the engine restarted?") from error
+            raise ReplyLost(
+                f"{what} {name}: the connection broke: {error}", "was the engine restarted?"
+            ) from error
 
     def _silent(self) -> TargetError:
-        text = f"the engine on {self._socket} did not answer within {format_duration(self._seconds)}"
+        text = (
+            f"the engine on {self._socket} did not answer within {format_duration(self._seconds)}"
+        )
         return TargetUnreachable(text, "is the engine frozen or overloaded?")
 
     def _translate(self, error: Exception, what: str) -> TargetError:
@@ -170,10 +182,16 @@ class DockerEngine:
             return self._unreachable(error)
         text = " ".join(str(error.message).split())[:200]
         if error.status == _BAD_REQUEST:
-            self._version = ""  # another engine may listen there by now, which speaks another version
+            self._version = (
+                ""  # another engine may listen there by now, which speaks another version
+            )
         if error.status in {401, 403}:
-            return NotMeasurable(f"the engine refuses {what}: {text}", "give this user the right to it")
-        return TargetRejected(f"the engine refuses {what}: {text}", "look at the engine's log", code=str(error.status))
+            return NotMeasurable(
+                f"the engine refuses {what}: {text}", "give this user the right to it"
+            )
+        return TargetRejected(
+            f"the engine refuses {what}: {text}", "look at the engine's log", code=str(error.status)
+        )
 
     def _stranger(self, why: str) -> TargetError:
         text = f"the answer on {self._socket} is not that of a container engine ({why})"
@@ -185,7 +203,10 @@ class DockerEngine:
             remedy = "let this user open it (group docker or podman), or name a socket of its own"
             return NotMeasurable(f"permission denied on {self._socket}", remedy)
         reason = getattr(cause, "strerror", None) or "it hung up"
-        return NotMeasurable(f"no engine answers on {self._socket}: {reason}", "does the engine run, and listen there?")
+        return NotMeasurable(
+            f"no engine answers on {self._socket}: {reason}",
+            "does the engine run, and listen there?",
+        )
 
 
 def _container(found: Any) -> Container:

@@ -1,7 +1,7 @@
 """HTTP targets: one session per resource, a request budget, total deadlines, a limit on the body.
 
-Each request uses a connection of its own, as a new user would: a held one hides a full backlog, a moved name
-and a certificate that expired in the meantime.
+Each request uses a connection of its own, as a new user would: a held one hides a full backlog, a
+moved name and a certificate that expired in the meantime.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import unreachable, who_answers
 from sentinel.core.model import Status
 from sentinel.core.quantity import format_duration
-from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable, WrongTarget
+from sentinel.errors import (
+    NotMeasurable,
+    TargetError,
+    TargetRejected,
+    TargetUnreachable,
+    WrongTarget,
+)
 
 MAX_BODY = 65536
 _MAX_BACK_OFF = 900.0
@@ -38,7 +44,8 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 class HttpResponse:
     """An answer: status code, headers, at most `max_body` bytes of body, seconds until it was read.
 
-    `truncated` says that the body went on. `retry_after`: seconds for which a 429 or 503 asks us to stay away.
+    `truncated` says that the body went on. `retry_after`: seconds for which a 429 or 503 asks us to
+    stay away.
     """
 
     status: int
@@ -53,8 +60,8 @@ class HttpResponse:
 class HttpClient:
     """One HTTP target by base address. Times in seconds. Raises TargetError and its children only.
 
-    `budget` is (requests, seconds): no more than that in any window of that length; what is over it is not
-    sent. `ca_file` names certificates to trust beside the system's.
+    `budget` is (requests, seconds): no more than that in any window of that length; what is over it
+    is not sent. `ca_file` names certificates to trust beside the system's.
     """
 
     def __init__(
@@ -94,8 +101,9 @@ class HttpClient:
     ) -> HttpResponse:
         """Send one request and read the answer within `timeout` seconds in all.
 
-        At most `redirects` redirects are followed, each only on the same host and never from https to http.
-        An answer of 429, or of 503 that says when to come back, stops all requests of this client for that time.
+        At most `redirects` redirects are followed, each only on the same host and never from https
+        to http. An answer of 429, or of 503 that says when to come back, stops all requests of this
+        client for that time.
         """
         self._admit_again()
         url = self.base_url.rstrip("/") + path
@@ -105,7 +113,8 @@ class HttpClient:
                 response = await self._follow(method, url, sent, body, max_body, redirects)
         except TimeoutError as error:
             raise TargetUnreachable(
-                f"no whole answer within {format_duration(timeout)}", "is the process frozen, or just too slow?"
+                f"no whole answer within {format_duration(timeout)}",
+                "is the process frozen, or just too slow?",
             ) from error
         except aiohttp.ServerDisconnectedError as error:
             raise await self._identify() or translate(error) from error
@@ -124,7 +133,8 @@ class HttpClient:
         wait = self._wait_until - self._monotonic()
         if wait > 0:
             raise TargetRejected(
-                f"backing off: answered {self._refusal}, not asked again for {format_duration(wait)}",
+                f"backing off: answered {self._refusal}, not asked again for"
+                f" {format_duration(wait)}",
                 "the target limits or sheds load: give its checks longer intervals or a budget",
                 code=str(self._refusal),
             )
@@ -140,7 +150,8 @@ class HttpClient:
         if len(self._sent) >= limit:
             wait = self._sent[0] + window - now
             raise NotMeasurable(
-                f"request budget spent: {limit} per {format_duration(window)}, next in {format_duration(wait)}",
+                f"request budget spent: {limit} per {format_duration(window)}, next in"
+                f" {format_duration(wait)}",
                 "give the checks on this resource longer intervals, or raise its budget",
                 code="BUDGET",
             )
@@ -155,7 +166,13 @@ class HttpClient:
         return replace(response, retry_after=wait)
 
     async def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, max_body: int, redirects: int
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_body: int,
+        redirects: int,
     ) -> HttpResponse:
         for left in range(redirects, -1, -1):
             response = await self._once(method, url, headers, body, max_body)
@@ -165,20 +182,29 @@ class HttpClient:
             if left:
                 url = _next_hop(url, target)
                 method, body = ("GET", None) if response.status == 303 else (method, body)
-        raise TargetRejected(f"more than {redirects} redirects", "a redirect loop?", code=str(response.status))
+        raise TargetRejected(
+            f"more than {redirects} redirects", "a redirect loop?", code=str(response.status)
+        )
 
     async def _once(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, max_body: int
     ) -> HttpResponse:
         self._spend()
         begin = self._monotonic()
-        async with self._opened().request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
+        async with self._opened().request(
+            method, url, headers=headers, data=body, allow_redirects=False
+        ) as answer:
             raw, truncated = await _read(answer.content, max_body)
             content, cut = _unpack(raw, answer.headers.get("Content-Encoding", ""), max_body)
             answer.close()
         seconds = self._monotonic() - begin
         return HttpResponse(
-            answer.status, answer.headers, content, seconds, truncated or cut, certificate_expires=_expiry(answer)
+            answer.status,
+            answer.headers,
+            content,
+            seconds,
+            truncated or cut,
+            certificate_expires=_expiry(answer),
         )
 
     async def _identify(self) -> WrongTarget | None:
@@ -189,7 +215,9 @@ class HttpClient:
         kind = await who_answers(parts.hostname, parts.port or 80, self._resolver)
         if kind in {"", "an HTTP server"}:
             return None
-        return WrongTarget(f"not an HTTP server: {kind} answers there", "check the address of this resource")
+        return WrongTarget(
+            f"not an HTTP server: {kind} answers there", "check the address of this resource"
+        )
 
     def _opened(self) -> aiohttp.ClientSession:
         """The session, made in the running loop; its TLS context costs 20 ms once."""
@@ -198,7 +226,11 @@ class HttpClient:
             if self._ca_file:
                 context.load_verify_locations(self._ca_file)
             connector = aiohttp.TCPConnector(
-                resolver=_Names(self._resolver), use_dns_cache=False, force_close=True, limit=0, ssl=context
+                resolver=_Names(self._resolver),
+                use_dns_cache=False,
+                force_close=True,
+                limit=0,
+                ssl=context,
             )  # no limit: to wait for a connection of our own would look like a target that does not answer
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -212,7 +244,9 @@ class HttpClient:
 
 
 class _Response(aiohttp.ClientResponse):
-    """Keeps the server's certificate: the connection of a short answer is gone before its caller sees it."""
+    """Keeps the server's certificate: the connection of a short answer is gone before its caller
+    sees it.
+    """
 
     certificate: Mapping[str, Any] | None = None
 
@@ -250,14 +284,18 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, bool]
 
 
 def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
-    """Undo gzip or deflate up to `limit` bytes: a bomb does not go off. Other encodings stay as they are."""
+    """Undo gzip or deflate up to `limit` bytes: a bomb does not go off. Other encodings stay as
+    they are.
+    """
     if encoding.lower() not in {"gzip", "x-gzip", "deflate"}:
         return raw, False
     unpacker = zlib.decompressobj(wbits=47)
     try:
         content = unpacker.decompress(raw, limit)
     except zlib.error as error:
-        raise TargetRejected(f"broken body: {error}", f"the body is not {encoding}, as its header says") from error
+        raise TargetRejected(
+            f"broken body: {error}", f"the body is not {encoding}, as its header says"
+        ) from error
     return content, bool(unpacker.unconsumed_tail)
 
 
@@ -265,9 +303,13 @@ def _next_hop(url: str, location: str) -> str:
     target = urljoin(url, location)
     before, after = urlsplit(url), urlsplit(target)
     if after.scheme not in {"http", "https"} or after.hostname != before.hostname:
-        raise TargetRejected(f"redirects away to {_short(target)}", "redirects are followed on the same host only")
+        raise TargetRejected(
+            f"redirects away to {_short(target)}", "redirects are followed on the same host only"
+        )
     if before.scheme == "https" and after.scheme == "http":
-        raise TargetRejected(f"redirects from https to {_short(target)}", "redirects must not lose encryption")
+        raise TargetRejected(
+            f"redirects from https to {_short(target)}", "redirects must not lose encryption"
+        )
     return target
 
 
@@ -276,7 +318,9 @@ def _short(text: str) -> str:
 
 
 def _retry_after(response: HttpResponse) -> float | None:
-    """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585 §4)."""
+    """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585
+    §4).
+    """
     if response.status not in {429, 503}:
         return None
     word = response.headers.get("Retry-After", "").strip()
@@ -296,7 +340,11 @@ def _until(date: str) -> float | None:
 
 def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:
     certificate = getattr(answer, "certificate", None)
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
+    return (
+        datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+        if certificate
+        else None
+    )
 
 
 def translate(error: BaseException) -> TargetError:
@@ -304,20 +352,30 @@ def translate(error: BaseException) -> TargetError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _untrusted(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return TargetRejected(f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?")
+        return TargetRejected(
+            f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?"
+        )
     if isinstance(error, aiohttp.InvalidURL):
-        return NotMeasurable(f"not a usable address: {_short(str(error))}", "correct the address of this resource")
+        return NotMeasurable(
+            f"not a usable address: {_short(str(error))}", "correct the address of this resource"
+        )
     if isinstance(error, aiohttp.ClientConnectorError):
         return unreachable(error.os_error)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return TargetUnreachable("closed the connection without an answer", "is the process crashing on requests?")
+        return TargetUnreachable(
+            "closed the connection without an answer", "is the process crashing on requests?"
+        )
     if isinstance(error, aiohttp.ClientResponseError):
         return _malformed(error)
     if isinstance(error, aiohttp.ClientPayloadError | ValueError):
-        return TargetRejected(f"broken body: {_short(str(error))}", "the answer ended early or is malformed")
+        return TargetRejected(
+            f"broken body: {_short(str(error))}", "the answer ended early or is malformed"
+        )
     if isinstance(error, OSError):
         return unreachable(error)
-    return TargetUnreachable(f"unreachable: {_short(str(error))}", "is the process running, and the address right?")
+    return TargetUnreachable(
+        f"unreachable: {_short(str(error))}", "is the process running, and the address right?"
+    )
 
 
 def _cause(error: aiohttp.ClientConnectorError) -> str:
@@ -327,26 +385,49 @@ def _cause(error: aiohttp.ClientConnectorError) -> str:
 def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
     text = _short(error.message)
     if error.message.startswith("Bad status line"):
-        return WrongTarget(f"not an HTTP server: {text}", "check the address: another kind of server answers there")
+        return WrongTarget(
+            f"not an HTTP server: {text}", "check the address: another kind of server answers there"
+        )
     return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
 
 
-# OpenSSL's X509_V_ERR_ codes: what they mean for a user of the target, and whether any client would go on.
+# OpenSSL's X509_V_ERR_ codes: what they mean for a user of the target, and whether any client would
+# go on.
 _VERIFY = {
     10: ("expired", "renew the certificate", "TLS_EXPIRED"),
-    9: ("not yet valid", "look at the certificate, and at the clock of this machine", "TLS_NOT_YET"),
+    9: (
+        "not yet valid",
+        "look at the certificate, and at the clock of this machine",
+        "TLS_NOT_YET",
+    ),
     62: ("for another host", "get a certificate for this name, or correct the address", "TLS_HOST"),
     64: ("for another host", "get a certificate for this address, or use its name", "TLS_HOST"),
-    18: ("self-signed", "name it in ca_file of this resource, or get one from a known issuer", "TLS_SELF_SIGNED"),
-    19: ("signed by an issuer of its own", "name the issuer in ca_file of this resource", "TLS_SELF_SIGNED"),
-    20: ("of an issuer that this machine does not know", "name the issuer in ca_file of this resource", "TLS_ISSUER"),
+    18: (
+        "self-signed",
+        "name it in ca_file of this resource, or get one from a known issuer",
+        "TLS_SELF_SIGNED",
+    ),
+    19: (
+        "signed by an issuer of its own",
+        "name the issuer in ca_file of this resource",
+        "TLS_SELF_SIGNED",
+    ),
+    20: (
+        "of an issuer that this machine does not know",
+        "name the issuer in ca_file of this resource",
+        "TLS_ISSUER",
+    ),
 }
 
 
 def _untrusted(error: BaseException) -> TargetError:
-    """Expired or for another host: every client fails, so it is down. Unknown issuer: perhaps our own trust store."""
+    """Expired or for another host: every client fails, so it is down. Unknown issuer: perhaps our
+    own trust store.
+    """
     number = getattr(error, "verify_code", 0)
-    word, guidance, code = _VERIFY.get(number, (f"refused: {error}", "look at the certificate", "TLS"))
+    word, guidance, code = _VERIFY.get(
+        number, (f"refused: {error}", "look at the certificate", "TLS")
+    )
     message = f"TLS certificate {word}"
     if code in {"TLS_EXPIRED", "TLS_NOT_YET", "TLS_HOST"}:
         ours = TargetRejected(message, guidance, code=code)
@@ -356,9 +437,12 @@ def _untrusted(error: BaseException) -> TargetError:
 
 
 def may_have_arrived(error: TargetError) -> bool:
-    """Whether the request behind this error may have reached the target: only then may it have had an effect.
+    """Whether the request behind this error may have reached the target: only then may it have had
+    an effect.
 
     What the budget or a back-off held back has no cause; what found no connection was never sent.
     """
     cause = error.__cause__
-    return cause is not None and not isinstance(cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL)
+    return cause is not None and not isinstance(
+        cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL
+    )

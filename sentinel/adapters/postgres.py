@@ -1,8 +1,10 @@
-"""PostgreSQL: one held read-only connection per resource, hard time limits, every error in our words.
+"""PostgreSQL: one held read-only connection per resource, hard time limits, every error in our
+words.
 
 One connection on purpose: it keeps working when the server is full, and sentinel never is the leak.
-A query that must be given up is ended by shutting our end of the socket: psycopg's own way would first
-ask the server to cancel, which a frozen server never does. The server's statement_timeout ends the rest.
+A query that must be given up is ended by shutting our end of the socket: psycopg's own way would
+first ask the server to cancel, which a frozen server never does. The server's statement_timeout
+ends the rest.
 """
 
 from __future__ import annotations
@@ -41,9 +43,11 @@ T = TypeVar("T")
 
 
 class PostgresClient:
-    """One logical database. Rows are dicts; instants are aware. Times in seconds. Raises TargetError only.
+    """One logical database. Rows are dicts; instants are aware. Times in seconds. Raises
+    TargetError only.
 
-    The server ends a statement after `statement_timeout`; when it has not done so `grace` later, it is frozen.
+    The server ends a statement after `statement_timeout`; when it has not done so `grace` later, it
+    is frozen.
     """
 
     def __init__(
@@ -65,9 +69,9 @@ class PostgresClient:
         self._connect_timeout = connect_timeout
         self._deadline = statement_timeout + grace
         self._options = (
-            f"-c statement_timeout={int(statement_timeout * 1000)} -c lock_timeout={int(lock_timeout * 1000)}"
-            " -c idle_in_transaction_session_timeout=10000 -c default_transaction_read_only=on"
-            " -c search_path= -c timezone=UTC"
+            f"-c statement_timeout={int(statement_timeout * 1000)} -c"
+            f" lock_timeout={int(lock_timeout * 1000)} -c idle_in_transaction_session_timeout=10000"
+            " -c default_transaction_read_only=on -c search_path= -c timezone=UTC"
         )
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
@@ -80,9 +84,11 @@ class PostgresClient:
             return await self._fetch(connection, sql, params)
 
     async def write(self, sql: str, params: Params = None) -> list[Record]:
-        """Run one statement in a READ WRITE transaction of its own, committed when this returns; fetch all rows.
+        """Run one statement in a READ WRITE transaction of its own, committed when this returns;
+        fetch all rows.
 
-        TargetUnreachable leaves in doubt whether it happened; every other TargetError says that it did not.
+        TargetUnreachable leaves in doubt whether it happened; every other TargetError says that it
+        did not.
         """
         async with self._held() as connection:
             await self._fetch(connection, "BEGIN READ WRITE", None)
@@ -92,7 +98,8 @@ class PostgresClient:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Query]:
-        """A REPEATABLE READ, READ ONLY transaction, always rolled back; yields `await query(sql, params)`.
+        """A REPEATABLE READ, READ ONLY transaction, always rolled back; yields `await query(sql,
+        params)`.
 
         A query that fails ends the snapshot: all that follow in it fail too.
         """
@@ -135,12 +142,16 @@ class PostgresClient:
                 await self._lock.acquire()
         except TimeoutError as error:
             raise NotMeasurable(
-                "own connection is busy with other checks", "give the checks on this resource longer intervals"
+                "own connection is busy with other checks",
+                "give the checks on this resource longer intervals",
             ) from error
 
     async def _settle(self, connection: Connection) -> None:
         """Roll back what a user left open; whatever is not idle after that is dropped."""
-        if connection.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+        if connection.pgconn.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }:
             await self._answer(connection, _fetch(connection, "ROLLBACK", None))
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             self._drop()
@@ -149,7 +160,9 @@ class PostgresClient:
         return await self._answer(connection, _fetch(connection, sql, params))
 
     async def _answer(self, connection: Connection, work: Coroutine[Any, Any, T]) -> T:
-        """Await an answer of the server for `deadline` seconds; too late or cancelled: the connection is gone."""
+        """Await an answer of the server for `deadline` seconds; too late or cancelled: the
+        connection is gone.
+        """
         task = asyncio.ensure_future(work)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline)
@@ -212,16 +225,27 @@ class PostgresClient:
         host = str(settings.get("host") or "")
         if not host or host.startswith("/") or "," in host or settings.get("hostaddr"):
             return {}
-        return {"hostaddr": ",".join(a[1] for a in (await self._resolver.addresses(host, 5432))[:1])}
+        return {
+            "hostaddr": ",".join(a[1] for a in (await self._resolver.addresses(host, 5432))[:1])
+        }
 
     async def _identify(self) -> TargetError | None:
-        """Who is it that accepts and stays silent? Redis and HTTP servers wait for a line that libpq never ends."""
+        """Who is it that accepts and stays silent? Redis and HTTP servers wait for a line that
+        libpq never ends.
+        """
         settings = conninfo_to_dict(self._dsn)
-        host, port = str(settings.get("hostaddr") or settings.get("host") or "/"), settings.get("port") or 5432
+        host, port = (
+            str(settings.get("hostaddr") or settings.get("host") or "/"),
+            settings.get("port") or 5432,
+        )
         if host.startswith("/") or "," in host or "," in str(port):
             return None
         kind = await who_answers(host, int(port), self._resolver)
-        return WrongTarget(f"not a PostgreSQL server: {kind} answers there", "check the address") if kind else None
+        return (
+            WrongTarget(f"not a PostgreSQL server: {kind} answers there", "check the address")
+            if kind
+            else None
+        )
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -233,14 +257,24 @@ _SAFE_FAULTS = ("invalid URI query parameter", "invalid connection option")
 
 
 def find_dsn_fault(dsn: str) -> str:
-    """What libpq has against an address, or "". It may quote what it can't read, so only some of its words are kept."""
+    """What libpq has against an address, or "". It may quote what it can't read, so only some of
+    its words are kept.
+    """
     try:
         settings = conninfo_to_dict(dsn)
     except psycopg.Error as error:
         text = " ".join(str(error).split())
-        return f"is no postgres address: {text}" if text.startswith(_SAFE_FAULTS) else "is no postgres address"
+        return (
+            f"is no postgres address: {text}"
+            if text.startswith(_SAFE_FAULTS)
+            else "is no postgres address"
+        )
     ports = [word for word in str(settings.get("port") or "").split(",") if word]
-    return "" if all(word.isdigit() and 0 < int(word) <= 65535 for word in ports) else "is no postgres address"
+    return (
+        ""
+        if all(word.isdigit() and 0 < int(word) <= 65535 for word in ports)
+        else "is no postgres address"
+    )
 
 
 def find_password(dsn: str) -> str:
@@ -253,7 +287,9 @@ def find_password(dsn: str) -> str:
 
 def identifier(name: str) -> str:
     """`schema.table` or `column`, quoted for a statement with parameters (so % is doubled)."""
-    return ".".join('"' + part.replace('"', '""').replace("%", "%%") + '"' for part in name.split("."))
+    return ".".join(
+        '"' + part.replace('"', '""').replace("%", "%%") + '"' for part in name.split(".")
+    )
 
 
 async def _fetch(connection: Connection, sql: str, params: Params) -> list[Record]:
@@ -262,7 +298,9 @@ async def _fetch(connection: Connection, sql: str, params: Params) -> list[Recor
 
 
 def _hang_up(connection: Connection) -> None:
-    """End both directions of the socket on our side: whoever waits on it sees the end of the stream at once."""
+    """End both directions of the socket on our side: whoever waits on it sees the end of the stream
+    at once.
+    """
     try:
         duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
     except (psycopg.Error, OSError):
@@ -293,31 +331,46 @@ def translate(error: BaseException) -> TargetError:
     if state:
         return _by_state(state, text)
     if isinstance(error, TimeoutError | psycopg.errors.ConnectionTimeout):
-        return TargetUnreachable(f"no answer in time: {text}", "is the server frozen, or the network black-holed?")
+        return TargetUnreachable(
+            f"no answer in time: {text}", "is the server frozen, or the network black-holed?"
+        )
     return _by_text(text)
 
 
 def _by_state(state: str, text: str) -> TargetError:
     if state in _MISSING:
-        return SubjectError(f"{_MISSING[state]}: {text}", "correct the name in the check, or grant USAGE", code=state)
+        return SubjectError(
+            f"{_MISSING[state]}: {text}",
+            "correct the name in the check, or grant USAGE",
+            code=state,
+        )
     if state in _CREDENTIALS:
-        return NotMeasurable(f"credentials refused: {text}", "check user and password of this resource", code=state)
+        return NotMeasurable(
+            f"credentials refused: {text}", "check user and password of this resource", code=state
+        )
     if state == "42501":
-        return NotMeasurable(f"privilege missing: {text}", "grant the privilege that the message names", code=state)
+        return NotMeasurable(
+            f"privilege missing: {text}", "grant the privilege that the message names", code=state
+        )
     if state == "57P03":
         return TargetStarting(f"starting: {text}", _WAIT, code=state)
     if state == "53300":
-        return NotMeasurable(f"no connection left: {text}", "find who holds the connections", code=state)
+        return NotMeasurable(
+            f"no connection left: {text}", "find who holds the connections", code=state
+        )
     if state in {"57014", "55P03"}:
         return NotMeasurable(
-            f"stopped at our own limit: {text}", "look for locks (pg_blocking_pids) or a missing index", code=state
+            f"stopped at our own limit: {text}",
+            "look for locks (pg_blocking_pids) or a missing index",
+            code=state,
         )
     if state.startswith("57P"):
         return TargetUnreachable(f"connection ended by the server: {text}", code=state)
     return TargetRejected(text, code=state)
 
 
-# libpq tells no SQLSTATE of a failed connection, only the server's text. (words, make, prefix, guidance, code)
+# libpq tells no SQLSTATE of a failed connection, only the server's text. (words, make, prefix,
+# guidance, code)
 _TEXTS: list[tuple[tuple[str, ...], type[TargetError], str, str, str]] = [
     (
         ("no password supplied", "password authentication failed", "authentication failed for user"),

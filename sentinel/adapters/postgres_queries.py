@@ -1,7 +1,8 @@
-"""The health queries of PostgreSQL 14 to 18, in the text that each version needs; one round trip each, catalogs only.
+"""The health queries of PostgreSQL 14 to 18, in the text that each version needs; one round trip
+each, catalogs only.
 
-All run as a role that is only a member of pg_monitor (measurement.md §7 and appendix B). Numbers come as float8 or
-bigint, ages in seconds by the server's clock.
+All run as a role that is only a member of pg_monitor (measurement.md §7 and appendix B). Numbers
+come as float8 or bigint, ages in seconds by the server's clock.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ select current_setting('server_version_num')::int / 10000 as version,
 
 @dataclass(frozen=True, slots=True)
 class HealthQuery:
-    """One question: `variants` maps a first version to the text from then on; `all_stats`: lies without pg_monitor."""
+    """One question: `variants` maps a first version to the text from then on; `all_stats`: lies
+    without pg_monitor.
+    """
 
     name: str
     variants: Mapping[int, str]
@@ -111,7 +114,8 @@ select datid::text as id, xact_commit as commits, xact_rollback as rollbacks, de
 from pg_stat_database where datname is not null
 """},
     ),
-    # replay_lag stays as it was when a standby falls silent: while it is behind, its silence counts, too
+    # replay_lag stays as it was when a standby falls silent: while it is behind, its silence
+    # counts, too
     HealthQuery(
         "replication",
         {14: """

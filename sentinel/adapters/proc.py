@@ -1,4 +1,6 @@
-"""Linux processes as /proc shows them. The root is a parameter, so tests can bring a /proc of their own."""
+"""Linux processes as /proc shows them. The root is a parameter, so tests can bring a /proc of their
+own.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,10 @@ from sentinel.errors import NotMeasurable
 class Process:
     """One process at one moment.
 
-    `state` is the letter of proc(5): R, S, D, T (stopped), t (traced), Z (zombie) … `started` is Unix seconds,
-    `start_ticks` clock ticks since boot: with the pid it is the identity, as pids are reused. `cpu_seconds` is user
-    and system time so far.
+    `state` is the letter of proc(5): R, S, D, T (stopped), t (traced), Z (zombie) … `started` is
+    Unix seconds,
+    `start_ticks` clock ticks since boot: with the pid it is the identity, as pids are reused.
+    `cpu_seconds` is user and system time so far.
     """
 
     pid: int
@@ -80,9 +83,11 @@ class ProcReader:
         return Descriptors(count, _soft_limit(limits))
 
     def commands(self) -> Iterator[tuple[int, str]]:
-        """(pid, command line with spaces between arguments) of every process; kernel threads have none.
+        """(pid, command line with spaces between arguments) of every process; kernel threads have
+        none.
 
-        Raises NotMeasurable where other users' processes are hidden: a process not seen would look like none.
+        Raises NotMeasurable where other users' processes are hidden: a process not seen would look
+        like none.
         """
         if not (self._root / "1").exists():
             raise NotMeasurable(

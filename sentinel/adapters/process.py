@@ -12,13 +12,26 @@ from pathlib import Path
 
 MAX_LOG = 10 * 2**20
 
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "TMPDIR", "SHELL")
+_INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "SHELL",
+)
 
 
 class Process:
     """A running process: `start_id` names it for ever (boot, pid, start time). Close it when done."""
 
-    def __init__(self, pid: int, start_id: str, popen: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self, pid: int, start_id: str, popen: subprocess.Popen[bytes] | None = None
+    ) -> None:
         self.pid = pid
         self.start_id = start_id
         self._popen = popen
@@ -54,7 +67,8 @@ class Process:
     def signal_group(self, signum: int) -> None:
         """Send a signal to what is left of its session's process group.
 
-        Its number stays taken while a member lives; a stranger who has it now shows that nobody is left.
+        Its number stays taken while a member lives; a stranger who has it now shows that nobody is
+        left.
         """
         if read_start_id(self.pid) not in {None, self.start_id}:
             return
@@ -92,9 +106,11 @@ def _signal_name(number: int) -> str:
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -> Process:
-    """Start a process in a session of its own, output appended to `log`. Raises OSError when it can't be started.
+    """Start a process in a session of its own, output appended to `log`. Raises OSError when it
+    can't be started.
 
-    Its environment is `env` on top of PATH, HOME, locale and time zone: nothing of sentinel's own leaks into it.
+    Its environment is `env` on top of PATH, HOME, locale and time zone: nothing of sentinel's own
+    leaks into it.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     rotate_log(log)
@@ -140,7 +156,9 @@ def read_start_id(pid: int, root: Path = Path("/proc")) -> str | None:
 
 
 def find_marked(mark: tuple[str, str], root: Path = Path("/proc")) -> Process | None:
-    """The session leader whose environment carries `name=value`: started by a former sentinel, not noted by it."""
+    """The session leader whose environment carries `name=value`: started by a former sentinel, not
+    noted by it.
+    """
     wanted = "=".join(mark).encode()
     for folder in root.iterdir():
         if folder.name.isdigit() and _is_marked_leader(folder, wanted):

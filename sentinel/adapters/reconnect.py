@@ -1,4 +1,6 @@
-"""Exponential backoff of sentinel's own reconnects: a dead server is not hammered by every check that needs it."""
+"""Exponential backoff of sentinel's own reconnects: a dead server is not hammered by every check
+that needs it.
+"""
 
 from __future__ import annotations
 

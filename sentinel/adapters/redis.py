@@ -36,7 +36,9 @@ Command = Sequence[Any]
 _GUIDANCE = {
     "OOM": "free memory or raise maxmemory: writes are refused although reads and PING work",
     "READONLY": "the server is a replica: point the address at the primary",
-    "MASTERDOWN": "this replica has lost its primary: bring that back, or point the address at the new one",
+    "MASTERDOWN": (
+        "this replica has lost its primary: bring that back, or point the address at the new one"
+    ),
     "MISCONF": "persistence fails: look at the server's disk and log",
     "NOREPLICAS": "too few replicas are in sync (min-replicas-to-write)",
     "BUSY": "a script blocks the server: SCRIPT KILL, or wait",
@@ -62,7 +64,12 @@ class RedisClient:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._url, self._password, self._timeout, self._monotonic = url, password, timeout, monotonic
+        self._url, self._password, self._timeout, self._monotonic = (
+            url,
+            password,
+            timeout,
+            monotonic,
+        )
         credentials = {"password": password} if password else {}
         pool: aredis.BlockingConnectionPool = aredis.BlockingConnectionPool.from_url(
             _as_redis(url),
@@ -92,17 +99,22 @@ class RedisClient:
         return await self._batch(commands, transaction=False)
 
     async def transaction(self, commands: Sequence[Command]) -> list[Any]:
-        """MULTI … EXEC: an atomic snapshot or an atomic change. A failed command yields its TargetError."""
+        """MULTI … EXEC: an atomic snapshot or an atomic change. A failed command yields its
+        TargetError.
+        """
         return await self._batch(commands, transaction=True)
 
     async def transactions(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
         """Many atomic snapshots in one write: each batch is a MULTI … EXEC of its own.
 
-        A command that failed yields its TargetError; one that the server refused to queue fails its whole batch.
+        A command that failed yields its TargetError; one that the server refused to queue fails its
+        whole batch.
         """
         flat = [c for batch in batches for c in (("MULTI",), *batch, ("EXEC",))]
         replies = iter(await self.pipeline(flat))
-        return [_unpack_transaction([next(replies) for _ in range(len(batch) + 2)]) for batch in batches]
+        return [
+            _unpack_transaction([next(replies) for _ in range(len(batch) + 2)]) for batch in batches
+        ]
 
     async def _batch(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
         if not commands:
@@ -112,7 +124,9 @@ class RedisClient:
             for command in commands:
                 pipe.execute_command(*command)
             replies = await pipe.execute(raise_on_error=False)
-        return [translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies]
+        return [
+            translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies
+        ]
 
     def dedicated(self, timeout: float | None = None) -> RedisClient:
         """A client with one connection of its own, for blocking reads; close it yourself."""
@@ -126,7 +140,9 @@ class RedisClient:
         )
 
     def at(self, host: str, port: int) -> RedisClient:
-        """A client for another node of the same cluster: same credentials, same times; close it yourself."""
+        """A client for another node of the same cluster: same credentials, same times; close it
+        yourself.
+        """
         parts = urlsplit(self._url)
         credentials = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -150,7 +166,8 @@ class RedisClient:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[AbstractConnection]:
-        """A pooled connection for code that writes and reads by itself; errors come out in our words.
+        """A pooled connection for code that writes and reads by itself; errors come out in our
+        words.
 
         It is closed when the block does not end normally: replies may still be under way.
         """
@@ -184,12 +201,16 @@ class RedisClient:
         self._reconnect.succeeded()
 
     async def _is_postgres(self) -> bool:
-        """A PostgreSQL hangs up on a Redis command without a word, but answers one letter to its own greeting."""
+        """A PostgreSQL hangs up on a Redis command without a word, but answers one letter to its
+        own greeting.
+        """
         place = self._pool.connection_kwargs
         answer = b""
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(min(self._timeout, 0.5)):
-                reader, writer = await asyncio.open_connection(place.get("host", "localhost"), place.get("port", 6379))
+                reader, writer = await asyncio.open_connection(
+                    place.get("host", "localhost"), place.get("port", 6379)
+                )
                 with closing(writer):
                     writer.write(_SSL_REQUEST)
                     answer = await reader.read(1)
@@ -201,8 +222,18 @@ def _as_redis(url: str) -> str:
     return "redis" + url.removeprefix("valkey") if url.startswith("valkey") else url
 
 
-_URL_OPTIONS = {"db", "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
-"""What an address may say behind its `?`. Times, protocol and decoding are ours: an address must not change them."""
+_URL_OPTIONS = {
+    "db",
+    "username",
+    "password",
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+}
+"""What an address may say behind its `?`. Times, protocol and decoding are ours: an address must
+not change them.
+"""
 
 
 def find_url_fault(url: str) -> str:
@@ -212,14 +243,19 @@ def find_url_fault(url: str) -> str:
     unknown = sorted(options.keys() - _URL_OPTIONS)
     if unknown:
         return f"has the option `{unknown[0]}`, which an address can't have"
-    database = [*options.get("db", []), "" if parts.scheme == "unix" else unquote(parts.path).strip("/")]
+    database = [
+        *options.get("db", []),
+        "" if parts.scheme == "unix" else unquote(parts.path).strip("/"),
+    ]
     if any(word and not (word.isascii() and word.isdigit()) for word in database):
         return "names its database by a word: it is a number, such as redis://host:6379/0"
     return ""
 
 
 def _keep(error: BaseException, number: int, command: object) -> None:
-    """Leave a server's error as it came: the client library would put the command, payload and all, before its code."""
+    """Leave a server's error as it came: the client library would put the command, payload and all,
+    before its code.
+    """
 
 
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -230,7 +266,9 @@ def _unpack_transaction(replies: list[Any]) -> list[Any]:
     refused = next((reply for reply in replies if isinstance(reply, TargetError)), None)
     if refused is not None:
         return [refused] * (len(replies) - 2)
-    return [translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies[-1]]
+    return [
+        translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies[-1]
+    ]
 
 
 _CREDENTIALS = {"NOAUTH", "WRONGPASS"}
@@ -245,11 +283,15 @@ def translate(error: BaseException) -> TargetError:
     """A client library's error in our words: who is to blame, what to do next."""
     text = str(error).strip() or type(error).__name__
     if _NO_MULTI in text:
-        return NotMeasurable("permission denied: the 'multi' command", "add +multi to sentinel's ACL", code="NOPERM")
+        return NotMeasurable(
+            "permission denied: the 'multi' command", "add +multi to sentinel's ACL", code="NOPERM"
+        )
     if isinstance(error.__context__, socket.gaierror):
         return NotMeasurable(f"name resolution: {text}", "correct the name of the host", code="DNS")
     if "DB index" in text:
-        return NotMeasurable(f"no such database: {text}", "correct the number behind the address", code="DB")
+        return NotMeasurable(
+            f"no such database: {text}", "correct the number behind the address", code="DB"
+        )
     text = text.rpartition(_DISCARDED)[2]
     code = _code(error, text)
     if code in _CUT_OFF and not text.startswith(code):
@@ -287,11 +329,15 @@ _CUT_OFF = {*_CODE_OF_TYPE.values()} - {"WRONGPASS"}
 
 
 def _credentials(text: str, code: str) -> TargetError:
-    return NotMeasurable(f"credentials refused: {text}", "check user and password of this resource", code=code)
+    return NotMeasurable(
+        f"credentials refused: {text}", "check user and password of this resource", code=code
+    )
 
 
 def _timed_out(text: str, _code: str) -> TargetError:
-    return TargetUnreachable(f"no answer in time: {text}", "is the server frozen, or the network black-holed?")
+    return TargetUnreachable(
+        f"no answer in time: {text}", "is the server frozen, or the network black-holed?"
+    )
 
 
 def _starting(text: str, code: str) -> TargetError:
@@ -300,7 +346,9 @@ def _starting(text: str, code: str) -> TargetError:
 
 def _no_permission(text: str, code: str) -> TargetError:
     return NotMeasurable(
-        f"permission denied: {text}", "add the rule that the message names to sentinel's ACL", code=code
+        f"permission denied: {text}",
+        "add the rule that the message names to sentinel's ACL",
+        code=code,
     )
 
 
@@ -308,19 +356,29 @@ def _unreachable(text: str, _code: str) -> TargetError:
     if "No connection available" in text:
         return _pool_exhausted(text, _code)
     if "max number of clients" in text:
-        return NotMeasurable(f"no connection left: {text}", "raise maxclients, or find who leaks connections")
-    return TargetUnreachable(f"unreachable: {text}", "is the server running, and the address right?")
+        return NotMeasurable(
+            f"no connection left: {text}", "raise maxclients, or find who leaks connections"
+        )
+    return TargetUnreachable(
+        f"unreachable: {text}", "is the server running, and the address right?"
+    )
 
 
 def _wrong_server(text: str, _code: str) -> TargetError:
-    return WrongTarget(f"not a Redis server: {text}", "check the address: another kind of server answers there")
+    return WrongTarget(
+        f"not a Redis server: {text}", "check the address: another kind of server answers there"
+    )
 
 
 def _pool_exhausted(text: str, _code: str) -> TargetError:
-    return NotMeasurable(f"own connection pool exhausted: {text}", "sentinel's own limit, not the server's")
+    return NotMeasurable(
+        f"own connection pool exhausted: {text}", "sentinel's own limit, not the server's"
+    )
 
 
-_BY_TYPE: list[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[str, str], TargetError]]] = [
+_BY_TYPE: list[
+    tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[str, str], TargetError]]
+] = [
     (rx.NoPermissionError, _no_permission),
     (rx.AuthenticationError, _credentials),
     (rx.BusyLoadingError, _starting),

@@ -1,4 +1,6 @@
-"""What Redis answers, as values: names as bytes, maps, times, INFO, and which error means that a key is missing."""
+"""What Redis answers, as values: names as bytes, maps, times, INFO, and which error means that a
+key is missing.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def parse_info(reply: bytes) -> dict[str, str]:
 
 def calls_of(info: Mapping[str, str], command: str) -> int:
     """How often a command was called, from INFO commandstats."""
-    fields = dict(part.split("=", 1) for part in info.get(f"cmdstat_{command}", "").split(",") if "=" in part)
+    fields = dict(
+        part.split("=", 1) for part in info.get(f"cmdstat_{command}", "").split(",") if "=" in part
+    )
     return int(fields.get("calls", 0))
 
 

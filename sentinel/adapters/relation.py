@@ -1,7 +1,8 @@
-"""What stands between sentinel and the rows of a configured table: names, row-level security, the plan.
+"""What stands between sentinel and the rows of a configured table: names, row-level security, the
+plan.
 
-A monitor without these proofs reads 0 rows and calls that healthy (row-level security), or becomes the
-outage itself (a sequential scan of a large table in every poll).
+A monitor without these proofs reads 0 rows and calls that healthy (row-level security), or becomes
+the outage itself (a sequential scan of a large table in every poll).
 """
 
 from __future__ import annotations
@@ -55,22 +56,29 @@ WHERE n.nspname = %(schema)s AND c.relname = %(name)s
 async def prove_visible(query: Query, relation: Relation) -> None:
     """Pass when no row-level security hides rows of `relation` from us.
 
-    Raises SubjectError when there is no such relation, NotMeasurable (blind) when policies apply to us:
-    a monitor role without a tenant sees 0 rows and no error.
+    Raises SubjectError when there is no such relation, NotMeasurable (blind) when policies apply to
+    us: a monitor role without a tenant sees 0 rows and no error.
     """
     found = await query(_VISIBILITY, {"schema": relation.schema, "name": relation.name})
     if not found:
-        raise SubjectError(f"no such table or view: {relation.schema}.{relation.name}", "correct the name in the check")
+        raise SubjectError(
+            f"no such table or view: {relation.schema}.{relation.name}",
+            "correct the name in the check",
+        )
     if found[0]["filtered"]:
         raise NotMeasurable(
-            f"blind: row-level security of {relation.schema}.{relation.name} applies to role {found[0]['role']}",
-            "read through a view whose owner has BYPASSRLS, or ALTER ROLE … BYPASSRLS for the monitor's role",
+            f"blind: row-level security of {relation.schema}.{relation.name} applies to role"
+            f" {found[0]['role']}",
+            "read through a view whose owner has BYPASSRLS, or ALTER ROLE … BYPASSRLS for the"
+            " monitor's role",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A sequential scan of a plan: which table, and the planner's cost (about one per page of 8 kB)."""
+    """A sequential scan of a plan: which table, and the planner's cost (about one per page of 8
+    kB).
+    """
 
     relation: Relation
     cost: float
@@ -79,14 +87,18 @@ class Scan:
 async def find_scans(query: Query, sql: str, params: dict[str, Any]) -> list[Scan]:
     """The sequential scans that the planner would use for a statement; nothing is executed."""
     return [
-        Scan(Relation(node.get("Schema", "public"), node["Relation Name"]), float(node["Total Cost"]))
+        Scan(
+            Relation(node.get("Schema", "public"), node["Relation Name"]), float(node["Total Cost"])
+        )
         for node in await explain(query, sql, params)
         if node["Node Type"] == "Seq Scan"
     ]
 
 
 async def explain(query: Query, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """The nodes of a statement's plan as PostgreSQL's JSON names them, the root first; nothing is executed."""
+    """The nodes of a statement's plan as PostgreSQL's JSON names them, the root first; nothing is
+    executed.
+    """
     rows = await query(f"EXPLAIN (FORMAT JSON, VERBOSE) {sql}", params)
     return list(_nodes(rows[0]["QUERY PLAN"][0]["Plan"]))
 
@@ -97,16 +109,24 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-async def refuse_large_scan(query: Query, sql: str, params: dict[str, Any], column: str, limit: float = 5000.0) -> None:
-    """Raise NotMeasurable, with the index to create, when a poll would scan a table above `limit` planner cost."""
+async def refuse_large_scan(
+    query: Query, sql: str, params: dict[str, Any], column: str, limit: float = 5000.0
+) -> None:
+    """Raise NotMeasurable, with the index to create, when a poll would scan a table above `limit`
+    planner cost.
+    """
     for scan in await find_scans(query, sql, params):
         if scan.cost > limit:
             name = f"{scan.relation.schema}.{scan.relation.name}"
             raise NotMeasurable(
-                f"refused to poll: {name} has no usable index on {column} (planner cost {scan.cost:.0f})",
-                f"CREATE INDEX CONCURRENTLY ON {scan.relation} USING brin ({quote_name(column)});".replace("%%", "%")
+                f"refused to poll: {name} has no usable index on {column} (planner cost"
+                f" {scan.cost:.0f})",
+                f"CREATE INDEX CONCURRENTLY ON {scan.relation} USING brin ({quote_name(column)});".replace(
+                    "%%", "%"
+                )
                 + f" ANALYZE {scan.relation};".replace("%%", "%")
-                + " -- 272 kB for 10 million rows, btree instead when rows are not stored in order of time",
+                + " -- 272 kB for 10 million rows, btree instead when rows are not stored in order"
+                " of time",
             )
 
 

@@ -1,7 +1,9 @@
-"""Goes through the replies to many transactions as they arrive; what equals the last time is skipped by its bytes.
+"""Goes through the replies to many transactions as they arrive; what equals the last time is
+skipped by its bytes.
 
-A reply describes its own length, so bytes at its beginning that equal a whole known reply *are* that reply: nothing
-needs to be parsed to know that a stream did not change. What differs goes through `hiredis.Reader`.
+A reply describes its own length, so bytes at its beginning that equal a whole known reply *are*
+that reply: nothing needs to be parsed to know that a stream did not change. What differs goes
+through `hiredis.Reader`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _COMPACT_AT = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A transaction that begins with TIME: for each part the number of its replies, and its known bytes or b""."""
+    """A transaction that begins with TIME: for each part the number of its replies, and its known
+    bytes or b"".
+    """
 
     counts: Sequence[int]
     known: Sequence[bytes]
@@ -40,7 +44,8 @@ class Part:
 
 @dataclass(slots=True)
 class Got:
-    """What a transaction gave: `clock` is the reply to TIME, a part is None where it is the known one.
+    """What a transaction gave: `clock` is the reply to TIME, a part is None where it is the known
+    one.
 
     `refused`: all its replies, when the server did not run it as a whole.
     """
@@ -51,8 +56,9 @@ class Got:
 
 
 class ReplyWalk:
-    """Feed it bytes until it says that everything has come. What it is to expect, one after another: a transaction,
-    None for one plain reply, or the known bytes of a plain reply: that gives a Part, or None where it is the known one.
+    """Feed it bytes until it says that everything has come. What it is to expect, one after
+    another: a transaction, None for one plain reply, or the known bytes of a plain reply: that
+    gives a Part, or None where it is the known one.
     """
 
     def __init__(self, expected: Sequence[Expected | bytes | None], head: bytes = b"") -> None:
@@ -86,7 +92,9 @@ class ReplyWalk:
         if isinstance(expected, Expected):
             found, end = self._take_transaction(start, expected)
         else:
-            found, end = self._take_plain(start) if expected is None else self._take_known(start, expected)
+            found, end = (
+                self._take_plain(start) if expected is None else self._take_known(start, expected)
+            )
         if end < 0:
             return False
         self.found.append(found)
@@ -133,7 +141,9 @@ class ReplyWalk:
         return (Got([], [], self._parse(start, end, count)) if end > 0 else None), end
 
     def _take_part(self, start: int, count: int) -> Part | None:
-        """Replies up to where the next part seems to begin; when that was wrong, up to where they really end."""
+        """Replies up to where the next part seems to begin; when that was wrong, up to where they
+        really end.
+        """
         head = self._head
         guess = self._buffer.find(head, start + len(head)) if head else -1
         if guess > 0:

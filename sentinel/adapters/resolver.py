@@ -1,7 +1,9 @@
-"""Names to addresses in threads of our own: a name that hangs starves neither other names nor the loop's pool.
+"""Names to addresses in threads of our own: a name that hangs starves neither other names nor the
+loop's pool.
 
-asyncio resolves in its default executor (cpus + 4 threads): six hung names there stop every check that
-goes by name (reliability.md §1.2). Here each look-up has its own thread, one per name at a time.
+asyncio resolves in its default executor (cpus + 4 threads): six hung names there stop every check
+that goes by name (reliability.md §1.2). Here each look-up has its own thread, one per name at a
+time.
 """
 
 from __future__ import annotations
@@ -23,17 +25,22 @@ Lookup = Callable[..., list[Any]]
 class Resolver:
     """Resolves within `deadline` seconds; at most `limit` names may be under way at once.
 
-    A second request for a name that is under way joins the first, so a name that hangs costs one thread.
+    A second request for a name that is under way joins the first, so a name that hangs costs one
+    thread.
     """
 
-    def __init__(self, *, lookup: Lookup = socket.getaddrinfo, deadline: float = 2.0, limit: int = 8) -> None:
+    def __init__(
+        self, *, lookup: Lookup = socket.getaddrinfo, deadline: float = 2.0, limit: int = 8
+    ) -> None:
         self._lookup = lookup
         self._deadline = deadline
         self._limit = limit
         self._pending: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Address]:
-        """(family, IP address, port) in the order to try; an IP address is its own answer. Raises NotMeasurable."""
+        """(family, IP address, port) in the order to try; an IP address is its own answer. Raises
+        NotMeasurable.
+        """
         literal = _literal(host, port)
         if literal is not None:
             return [literal]
@@ -79,7 +86,9 @@ class Resolver:
             found = self._lookup(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             text = getattr(error, "strerror", None) or str(error)
-            return NotMeasurable(f"name resolution: {host!r}: {text}", "correct the name of the host", code="DNS")
+            return NotMeasurable(
+                f"name resolution: {host!r}: {text}", "correct the name of the host", code="DNS"
+            )
         return [(family, address[0], port) for family, _type, _protocol, _name, address in found]
 
 

@@ -1,7 +1,7 @@
 """Many commands in one write, their replies in one loop over `hiredis.Reader`.
 
-redis-py awaits each reply by itself, with a timer: 5 µs where the parser needs 0.5. Connecting, credentials, TLS
-and the pool stay redis-py's, and it is the oracle of the tests.
+redis-py awaits each reply by itself, with a timer: 5 µs where the parser needs 0.5. Connecting,
+credentials, TLS and the pool stay redis-py's, and it is the oracle of the tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ READ_BYTES = 2**18
 def encode(command: Command) -> bytes:
     """A command as a RESP array of bulk strings; numbers and text as UTF-8."""
     parts = [_to_bytes(part) for part in command]
-    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%s\r\n" % (len(part), part) for part in parts])
+    return b"*%d\r\n" % len(parts) + b"".join(
+        [b"$%d\r\n%s\r\n" % (len(part), part) for part in parts]
+    )
 
 
 def _to_bytes(part: Any) -> bytes:
@@ -36,7 +38,8 @@ def encode_all(commands: Iterable[Command]) -> bytes:
 
 
 async def exchange(client: RedisClient, payload: bytes, count: int) -> list[Any]:
-    """Send encoded commands in one write; their `count` replies. A command that failed yields its TargetError.
+    """Send encoded commands in one write; their `count` replies. A command that failed yields its
+    TargetError.
 
     Raises TargetError when the server can't be reached or gives no byte for the client's timeout.
     """
@@ -54,7 +57,9 @@ async def exchange(client: RedisClient, payload: bytes, count: int) -> list[Any]
 
 
 async def converse(client: RedisClient, payload: bytes, take: Callable[[bytes], bool]) -> None:
-    """Send encoded commands in one write, and hand over what comes back until `take` has all. Raises as `exchange`."""
+    """Send encoded commands in one write, and hand over what comes back until `take` has all.
+    Raises as `exchange`.
+    """
     async with client.borrow() as connection:
         sending = asyncio.ensure_future(connection.send_packed_command(payload, check_health=False))
         sending.add_done_callback(_take_note)

@@ -1,7 +1,9 @@
-"""systemd over D-Bus (org.freedesktop.systemd1): what a unit is doing, and jobs that are waited for.
+"""systemd over D-Bus (org.freedesktop.systemd1): what a unit is doing, and jobs that are waited
+for.
 
-One connection, made when it is first needed and again after it broke. Times in seconds. Raises TargetError only.
-Interface: https://www.freedesktop.org/wiki/Software/systemd/dbus/ and org.freedesktop.systemd1(5).
+One connection, made when it is first needed and again after it broke. Times in seconds. Raises
+TargetError only. Interface: https://www.freedesktop.org/wiki/Software/systemd/dbus/ and
+org.freedesktop.systemd1(5).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ else:
 _NAME = "org.freedesktop.systemd1"
 _PATH = "/org/freedesktop/systemd1"
 _MANAGER = f"{_NAME}.Manager"
-_JOB_REMOVED = f"type='signal',sender='{_NAME}',path='{_PATH}',interface='{_MANAGER}',member='JobRemoved'"
+_JOB_REMOVED = (
+    f"type='signal',sender='{_NAME}',path='{_PATH}',interface='{_MANAGER}',member='JobRemoved'"
+)
 _OUR_RIGHTS = {
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
@@ -44,9 +48,11 @@ _LOOK_EVERY = 0.25
 class Unit:
     """A unit at one moment, in systemd's words.
 
-    `load` loaded, not-found, masked …; `active` active, reloading, inactive, failed, activating, deactivating;
-    `sub` such as running, exited, auto-restart. `invocation` is new at every start (hex), `active_since` its
-    CLOCK_MONOTONIC microseconds. `result` says how a service ended, `restarts` how often systemd restarted it.
+    `load` loaded, not-found, masked …; `active` active, reloading, inactive, failed, activating,
+    deactivating;
+    `sub` such as running, exited, auto-restart. `invocation` is new at every start (hex),
+    `active_since` its CLOCK_MONOTONIC microseconds. `result` says how a service ended, `restarts`
+    how often systemd restarted it.
     """
 
     load: str
@@ -78,14 +84,19 @@ class Systemd:
             async with asyncio.timeout(self._seconds):
                 (path,) = await self._call("LoadUnit", "s", [unit])
                 found = await self._properties(path, f"{_NAME}.Unit")
-                more = await self._properties(path, f"{_NAME}.Service") if unit.endswith(".service") else {}
+                more = (
+                    await self._properties(path, f"{_NAME}.Service")
+                    if unit.endswith(".service")
+                    else {}
+                )
         except TimeoutError as error:
             text = f"systemd did not answer within {format_duration(self._seconds)}"
             raise TargetUnreachable(text, "is systemd or the bus overloaded?") from error
         return _unit(found, more)
 
     async def run_job(self, method: str, unit: str, seconds: float) -> str:
-        """StartUnit, StopUnit, RestartUnit or ReloadUnit; the result of its job: done, failed, canceled, timeout …
+        """StartUnit, StopUnit, RestartUnit or ReloadUnit; the result of its job: done, failed,
+        canceled, timeout …
 
         Raises ReplyLost when the job did not end within `seconds` or the bus broke meanwhile.
         """
@@ -121,7 +132,11 @@ class Systemd:
             del self._waiting[job]
 
     def _on_message(self, message: Message) -> None:
-        if message.member != "JobRemoved" or message.interface != _MANAGER or len(message.body) != 4:
+        if (
+            message.member != "JobRemoved"
+            or message.interface != _MANAGER
+            or len(message.body) != 4
+        ):
             return
         _, job, _, result = message.body
         self._ended[job] = result
@@ -131,14 +146,20 @@ class Systemd:
             self._ended.pop(next(iter(self._ended)))
 
     async def _subscribe(self, bus: MessageBus) -> None:
-        """Have systemd tell the ends of jobs: again before each, as a restart of systemd forgets it."""
+        """Have systemd tell the ends of jobs: again before each, as a restart of systemd forgets
+        it.
+        """
         try:
-            await bus.call(Message(_NAME, _PATH, _MANAGER, "Subscribe"))  # a second one is an error that says so
+            await bus.call(
+                Message(_NAME, _PATH, _MANAGER, "Subscribe")
+            )  # a second one is an error that says so
         except (OSError, EOFError, DBusFastError) as error:
             raise NotMeasurable("the connection to the bus broke", "was dbus restarted?") from error
 
     async def _properties(self, path: str, interface: str) -> Mapping[str, Any]:
-        (values,) = await self._send(_NAME, path, "org.freedesktop.DBus.Properties", "GetAll", "s", [interface])
+        (values,) = await self._send(
+            _NAME, path, "org.freedesktop.DBus.Properties", "GetAll", "s", [interface]
+        )
         return {name: variant.value for name, variant in values.items()}
 
     async def _call(self, method: str, signature: str = "", body: Sequence[Any] = ()) -> list[Any]:
@@ -175,21 +196,30 @@ class Systemd:
             text = f"the bus did not answer within {format_duration(self._seconds)}"
             raise NotMeasurable(text, "is dbus-daemon frozen?") from error
         except (OSError, EOFError, DBusFastError, ValueError) as error:
-            text = f"can't connect to the {self._where} bus: {getattr(error, 'strerror', None) or error}"
-            raise NotMeasurable(text, "does dbus run here, and may this user open its socket?") from error
+            text = (
+                f"can't connect to the {self._where} bus:"
+                f" {getattr(error, 'strerror', None) or error}"
+            )
+            raise NotMeasurable(
+                text, "does dbus run here, and may this user open its socket?"
+            ) from error
         bus.add_message_handler(self._on_message)
         return bus
 
 
 async def _connect(where: str) -> MessageBus:
     if where in {"system", "user"}:
-        return await MessageBus(bus_type=BusType.SYSTEM if where == "system" else BusType.SESSION).connect()
+        return await MessageBus(
+            bus_type=BusType.SYSTEM if where == "system" else BusType.SESSION
+        ).connect()
     return await MessageBus(bus_address=where).connect()
 
 
 def _add_match() -> Message:
     bus = "org.freedesktop.DBus"
-    return Message(bus, "/org/freedesktop/DBus", bus, "AddMatch", signature="s", body=[_JOB_REMOVED])
+    return Message(
+        bus, "/org/freedesktop/DBus", bus, "AddMatch", signature="s", body=[_JOB_REMOVED]
+    )
 
 
 def _unit(found: Mapping[str, Any], more: Mapping[str, Any]) -> Unit:
@@ -206,7 +236,9 @@ def _unit(found: Mapping[str, Any], more: Mapping[str, Any]) -> Unit:
             has_job=bool(found.get("Job", (0, "/"))[0]),
             can_reload=bool(found.get("CanReload", False)),
         )
-    raise NotMeasurable("the answer is not that of systemd", "what owns org.freedesktop.systemd1 on this bus?")
+    raise NotMeasurable(
+        "the answer is not that of systemd", "what owns org.freedesktop.systemd1 on this bus?"
+    )
 
 
 def _broken(method: str) -> TargetError:
@@ -216,10 +248,17 @@ def _broken(method: str) -> TargetError:
 def _refused(method: str, name: str, text: str) -> TargetError:
     short = " ".join(text.split())[:200]
     if name in _OUR_RIGHTS:
-        remedy = "allow this user org.freedesktop.systemd1.manage-units for the unit in a polkit rule, or run as root"
+        remedy = (
+            "allow this user org.freedesktop.systemd1.manage-units for the unit in a polkit rule,"
+            " or run as root"
+        )
         return NotMeasurable(f"systemd refuses {method}: permission denied", remedy, code=name)
     if name in _NOBODY:
-        return NotMeasurable("no systemd answers on this bus", "systemd drivers need systemd as service manager")
+        return NotMeasurable(
+            "no systemd answers on this bus", "systemd drivers need systemd as service manager"
+        )
     if name in _LOST:
         return ReplyLost(f"no reply to {method}: {short}", "is systemd overloaded?", code=name)
-    return TargetRejected(f"systemd refuses {method}: {short or name}", "systemctl status of the unit says more")
+    return TargetRejected(
+        f"systemd refuses {method}: {short or name}", "systemctl status of the unit says more"
+    )

@@ -12,7 +12,15 @@ from functools import partial
 from sentinel.adapters.resolver import Address, Resolver
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
 
-_OUR_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
+_OUR_FAULT = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+    errno.EADDRNOTAVAIL,
+    errno.EACCES,
+    errno.EPERM,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +45,11 @@ async def converse(
 ) -> Conversation:
     """Connect to the first address that answers, write `send`, read until `until` occurs.
 
-    Reading ends at `until`, at the end of the stream, or after `limit` bytes; without `until` nothing is read.
+    Reading ends at `until`, at the end of the stream, or after `limit` bytes; without `until`
+    nothing is read.
     `deadline` bounds connecting and reading together, in seconds. Raises
-    TargetUnreachable (refused, reset, too late) or NotMeasurable (name resolution, our own descriptors).
+    TargetUnreachable (refused, reset, too late) or NotMeasurable (name resolution, our own
+    descriptors).
     """
     addresses = await resolver.addresses(host, port)
     begin = monotonic()
@@ -55,15 +65,20 @@ async def converse(
     except TimeoutError as error:
         what = f"connected in {connected:.3f} s, then no answer" if connected else "no connection"
         raise TargetUnreachable(
-            f"no answer in time: {what} within {deadline:g} s", "is the process frozen, or the network black-holed?"
+            f"no answer in time: {what} within {deadline:g} s",
+            "is the process frozen, or the network black-holed?",
         ) from error
     except OSError as error:
         raise unreachable(error) from error
     return Conversation(connected, monotonic() - begin, answer)
 
 
-async def _connect(addresses: list[Address], deadline: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Each address gets its share of the time, so that a black hole at the first does not hide the second."""
+async def _connect(
+    addresses: list[Address], deadline: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Each address gets its share of the time, so that a black hole at the first does not hide the
+    second.
+    """
     *others, last = addresses
     for _family, address, port in others:
         try:
@@ -75,7 +90,11 @@ async def _connect(addresses: list[Address], deadline: float) -> tuple[asyncio.S
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, send: bytes, until: bytes, limit: int
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    send: bytes,
+    until: bytes,
+    limit: int,
 ) -> bytes:
     if send:
         writer.write(send)
@@ -110,17 +129,29 @@ async def who_answers(host: str, port: int, resolver: Resolver) -> str:
     ask = partial(converse, host, port, deadline=0.5, resolver=resolver)
     try:
         talk = await ask(send=b"PING\r\n\r\n", until=b"\n", limit=64)
-        kind = next((kind for start, kind in _GREETINGS.items() if talk.answer.startswith(start)), "")
+        kind = next(
+            (kind for start, kind in _GREETINGS.items() if talk.answer.startswith(start)), ""
+        )
         if kind or talk.answer:
             return kind
-        return "PostgreSQL" if (await ask(send=_SSL_REQUEST, until=b"\n", limit=1)).answer in {b"S", b"N"} else ""
+        return (
+            "PostgreSQL"
+            if (await ask(send=_SSL_REQUEST, until=b"\n", limit=1)).answer in {b"S", b"N"}
+            else ""
+        )
     except TargetError:
         return ""
 
 
 def unreachable(error: OSError) -> TargetError:
-    """A socket error in our words: out of descriptors or forbidden is ours, all else is the target's."""
+    """A socket error in our words: out of descriptors or forbidden is ours, all else is the
+    target's.
+    """
     text = error.strerror or str(error) or type(error).__name__
     if error.errno in _OUR_FAULT:
-        return NotMeasurable(f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its firewall")
-    return TargetUnreachable(f"unreachable: {text}", "is the process running, and the address right?")
+        return NotMeasurable(
+            f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its firewall"
+        )
+    return TargetUnreachable(
+        f"unreachable: {text}", "is the process running, and the address right?"
+    )

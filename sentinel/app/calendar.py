@@ -1,4 +1,6 @@
-"""Calendar work: roll-ups, retention, reports, housekeeping. On APScheduler, which knows time zones and cron."""
+"""Calendar work: roll-ups, retention, reports, housekeeping. On APScheduler, which knows time zones
+and cron.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ log = structlog.get_logger()
 REPORTS = "reports"
 ROLLUP_EVERY = 60
 BASELINE_AFTER = 3.0
-"""Seconds until the first roll-up: what reports compare with when something breaks in the first minute."""
+"""Seconds until the first roll-up: what reports compare with when something breaks in the first
+minute.
+"""
 BASELINE_TRIES = 60
 """Seconds in which a check may tell what agents have completed so far."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -48,7 +52,9 @@ class Calendar:
     pipeline: Pipeline
     housekeeper: Housekeeper
     utcnow: Callable[[], datetime]
-    _jobs: AsyncIOScheduler = field(default_factory=lambda: AsyncIOScheduler(timezone=UTC, job_defaults=PATIENT))
+    _jobs: AsyncIOScheduler = field(
+        default_factory=lambda: AsyncIOScheduler(timezone=UTC, job_defaults=PATIENT)
+    )
 
     def start(self) -> None:
         """Begin; the first reports and roll-ups come by themselves."""
@@ -64,7 +70,12 @@ class Calendar:
                 job.remove()
         for i, report in enumerate(self.configuration().reports):
             trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
-            self._jobs.add_job(self._report_by_calendar, trigger, args=[report.kind], id=f"report-{i}-{report.kind}")
+            self._jobs.add_job(
+                self._report_by_calendar,
+                trigger,
+                args=[report.kind],
+                id=f"report-{i}-{report.kind}",
+            )
         schedule_chores(self._jobs, self.housekeeper, self.configuration().chores)
 
     def stop(self) -> None:
@@ -89,7 +100,9 @@ class Calendar:
             await asyncio.sleep(1.0)
 
     def _find_baseline(self) -> str:
-        """The one that is kept already, or a new one; "" until a check has told what agents have completed."""
+        """The one that is kept already, or a new one; "" until a check has told what agents have
+        completed.
+        """
         return self.store.meta(BASELINE) or make_baseline(self.store, self.utcnow())
 
     async def roll_up(self) -> None:
@@ -124,12 +137,21 @@ class Calendar:
                 next_update=self._next_report(kind),
             )
         )
-        # In a thread of its own: the store's thread has restarts to journal while a long template is at work.
-        texts = await asyncio.to_thread(render, kind, facts, FORMATS, configuration.report_templates)
+        # In a thread of its own: the store's thread has restarts to journal while a long template
+        # is at work.
+        texts = await asyncio.to_thread(
+            render, kind, facts, FORMATS, configuration.report_templates
+        )
         folder = configuration.state / REPORTS
-        return await self.recorder.call(lambda: keep_report(self.store, kind, now, folder, facts, texts))
+        return await self.recorder.call(
+            lambda: keep_report(self.store, kind, now, folder, facts, texts)
+        )
 
     def _next_report(self, kind: str) -> datetime | None:
         """When the calendar makes this report next."""
-        jobs = (job for job in self._jobs.get_jobs() if job.id.startswith("report-") and job.id.endswith(kind))
+        jobs = (
+            job
+            for job in self._jobs.get_jobs()
+            if job.id.startswith("report-") and job.id.endswith(kind)
+        )
         return min((job.next_run_time for job in jobs), default=None)

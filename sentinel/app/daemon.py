@@ -30,7 +30,16 @@ from sentinel.app.wiring import make_client
 from sentinel.config import Configuration, load
 from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.incident import Event
-from sentinel.core.model import Check, Component, Finding, IncidentState, Order, Quality, Result, Status
+from sentinel.core.model import (
+    Check,
+    Component,
+    Finding,
+    IncidentState,
+    Order,
+    Quality,
+    Result,
+    Status,
+)
 from sentinel.engine.aside import Aside
 from sentinel.engine.automation import HALT_FILE, Automation
 from sentinel.engine.clock import SteadyClock
@@ -96,10 +105,14 @@ class Daemon:
         if self.store.moved_aside:
             files = [str(file) for file in self.store.moved_aside]
             log.error(
-                "state_was_damaged", moved_to=files, guidance="what was recorded is in there: `sqlite3 … .recover`"
+                "state_was_damaged",
+                moved_to=files,
+                guidance="what was recorded is in there: `sqlite3 … .recover`",
             )
         self.recorder = Recorder(self.store, self.metrics, self.clock.utcnow)
-        self.clients.update({name: make_client(item) for name, item in configuration.resources.items()})
+        self.clients.update(
+            {name: make_client(item) for name, item in configuration.resources.items()}
+        )
         self._wire()
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
@@ -116,14 +129,25 @@ class Daemon:
         await self.file_watch.follow(self.pipeline.components)
         self._note_reload(good=True)
         gc.freeze()
-        log.info("started", platform=configuration.platform, checks=len(configuration.checks), url=self.url)
+        log.info(
+            "started",
+            platform=configuration.platform,
+            checks=len(configuration.checks),
+            url=self.url,
+        )
 
     def _wire(self) -> None:
         configuration, utcnow = self.configuration, self.clock.utcnow
-        self.runner = Runner(self.clients, self.guard, self.metrics, utcnow, time.monotonic, self._pid_of)
+        self.runner = Runner(
+            self.clients, self.guard, self.metrics, utcnow, time.monotonic, self._pid_of
+        )
         self.coverage = Coverage(time.monotonic)
-        self.scheduler = Scheduler(self._run_check, time.monotonic, self.metrics, self._note_skipped)
-        self.pipeline = Pipeline(self.recorder, self.metrics, self.guard, utcnow, self.redaction.scrub)
+        self.scheduler = Scheduler(
+            self._run_check, time.monotonic, self.metrics, self._note_skipped
+        )
+        self.pipeline = Pipeline(
+            self.recorder, self.metrics, self.guard, utcnow, self.redaction.scrub
+        )
         self.automation = Automation(
             store=self.store,
             record=self.recorder.record,
@@ -137,7 +161,9 @@ class Daemon:
         coordinator = LocalCoordinator(self.store, self.recorder, utcnow)
         journal = Journal(coordinator, self.store, self.metrics, self.clock.moment)
         self.membership = Membership(coordinator, self.automation, journal)
-        self.roster = Roster(self._kinds, self.store, self.runner, self.pipeline, self.scheduler, self.membership)
+        self.roster = Roster(
+            self._kinds, self.store, self.runner, self.pipeline, self.scheduler, self.membership
+        )
         self.membership.on_change = self.roster.place
         self._limit(configuration)
         self.remediator = Remediator(
@@ -156,7 +182,11 @@ class Daemon:
             stopped=self._stopped,
         )
         self.requests = Requests(self.remediator)
-        self.aside, self.conductor, self.file_watch = Aside(), Conductor(self.requests), FileWatch(self.requests)
+        self.aside, self.conductor, self.file_watch = (
+            Aside(),
+            Conductor(self.requests),
+            FileWatch(self.requests),
+        )
         self.pipeline.on_turn = self.remediator.consider
         self.pipeline.describe_action = self.remediator.describe
         self.pipeline.is_held = self.remediator.is_held
@@ -166,17 +196,32 @@ class Daemon:
             lambda: self.configuration,
             self.store,
             self.recorder,
-            lambda: ReadingHands(self.configuration, self.configuration.state, self.store, self._latest_finding),
+            lambda: ReadingHands(
+                self.configuration, self.configuration.state, self.store, self._latest_finding
+            ),
             self.pipeline.scrub,
             utcnow,
         )
-        self.pipeline.runbook_of, self.pipeline.diagnoses = self.diagnosis.runbook_of, self.diagnosis.is_wanted
+        self.pipeline.runbook_of, self.pipeline.diagnoses = (
+            self.diagnosis.runbook_of,
+            self.diagnosis.is_wanted,
+        )
         self.housekeeper = Housekeeper(
-            self.store, self.recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
+            self.store,
+            self.recorder.call,
+            self.clients,
+            self.metrics,
+            self.clock.moment,
+            self._may_clean,
         )
         self.housekeeper.configure(configuration.chores)
         self.calendar = Calendar(
-            lambda: self.configuration, self.store, self.recorder, self.pipeline, self.housekeeper, utcnow
+            lambda: self.configuration,
+            self.store,
+            self.recorder,
+            self.pipeline,
+            self.housekeeper,
+            utcnow,
         )
         orders = make_orders(
             self.requests,
@@ -187,7 +232,9 @@ class Daemon:
             self.diagnosis.carry_out,
             utcnow,
         )
-        self.dispatcher = Dispatcher(self.store, self.recorder, self.metrics, [LogChannel()], orders, utcnow)
+        self.dispatcher = Dispatcher(
+            self.store, self.recorder, self.metrics, [LogChannel()], orders, utcnow
+        )
 
     def _limit(self, configuration: Configuration) -> None:
         """What holds actions back, as it is configured now."""
@@ -200,7 +247,9 @@ class Daemon:
 
     def _may_clean(self) -> str:
         """Why nothing may be cleaned in this very moment, or ""."""
-        refusal = self.automation.may_act(automatic=True) or find_amnesia(self.store, self.clock.moment())
+        refusal = self.automation.may_act(automatic=True) or find_amnesia(
+            self.store, self.clock.moment()
+        )
         return refusal or (BUSY if self.store.cleaning.running_attempts() else "")
 
     async def _remember_start(self) -> None:
@@ -297,7 +346,10 @@ class Daemon:
         if not self.pipeline.incidents:
             self.clock.settle()
         await self.membership.tick()
-        meta = {"beat": self.clock.utcnow().isoformat(), HELD_KEY: json.dumps(self.automation.conditions())}
+        meta = {
+            "beat": self.clock.utcnow().isoformat(),
+            HELD_KEY: json.dumps(self.automation.conditions()),
+        }
         await self.recorder.record(Changes(meta=meta, gaps=self.guard.take_gaps()))
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
@@ -307,10 +359,14 @@ class Daemon:
     async def _latest_finding(self, name: str) -> Finding:
         """What a check says now, without a run more than needed."""
         finding = await find_latest(self.results(), name, self.clock.utcnow(), self._do_check)
-        return finding or next(found for check, _, found, *_ in self.results() if check.name == name)
+        return finding or next(
+            found for check, _, found, *_ in self.results() if check.name == name
+        )
 
     async def _do_check(self, order: Order) -> str:
-        """Run a check now, in the daemon, with its memory; its view in the store then has the result."""
+        """Run a check now, in the daemon, with its memory; its view in the store then has the
+        result.
+        """
         before = self.pipeline.last_result(order.subject)
         if order.subject not in [check.name for check, *_ in self.pipeline.results()]:
             return f"unknown check {order.subject}"
@@ -335,7 +391,11 @@ class Daemon:
             await self._replace(fresh)
         except StateError as error:
             self._note_reload(good=False)
-            log.error("reload_not_remembered", error=error.message, guidance="mend the state folder, then reload again")
+            log.error(
+                "reload_not_remembered",
+                error=error.message,
+                guidance="mend the state folder, then reload again",
+            )
             return False
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
@@ -383,8 +443,12 @@ class Daemon:
     async def _close_incident(self, name: str) -> None:
         incident = self.pipeline.incidents.get(name)
         if incident is not None:
-            closed = replace(incident, state=IncidentState.CLOSED, closed=self.clock.utcnow(), exhausted=False)
-            await self.pipeline.change_incident(closed, Event("closed", "no longer in the configuration"))
+            closed = replace(
+                incident, state=IncidentState.CLOSED, closed=self.clock.utcnow(), exhausted=False
+            )
+            await self.pipeline.change_incident(
+                closed, Event("closed", "no longer in the configuration")
+            )
 
     async def _replace_clients(self, old: Configuration, fresh: Configuration) -> None:
         for name, resource in fresh.resources.items():
@@ -394,14 +458,18 @@ class Daemon:
                     await former.close()
 
     def halt(self) -> None:
-        """The kill switch by signal: at once in memory, and as the file that `sentinel resume` takes away."""
+        """The kill switch by signal: at once in memory, and as the file that `sentinel resume`
+        takes away.
+        """
         self.automation.halted_by_signal = True
         log.error("halted", by="SIGUSR1", guidance="`sentinel resume` when it is over")
         try:
             self.automation.halt_file.write_text(f"{self.clock.utcnow().isoformat()} SIGUSR1\n")
         except OSError as error:
             log.error(
-                "halt_file_not_written", error=str(error), guidance="halted all the same, until `sentinel resume`"
+                "halt_file_not_written",
+                error=str(error),
+                guidance="halted all the same, until `sentinel resume`",
             )
         else:
             self.automation.halted_by_signal = False
@@ -455,22 +523,36 @@ class Daemon:
 
 
 def _tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
-    """A running daemon moves neither its address nor its state: who changed them is told that they wait."""
-    for key, kept, wanted in (("listen", old.listen, fresh.listen), ("state", old.state, fresh.state)):
+    """A running daemon moves neither its address nor its state: who changed them is told that they
+    wait.
+    """
+    for key, kept, wanted in (
+        ("listen", old.listen, fresh.listen),
+        ("state", old.state, fresh.state),
+    ):
         if kept != wanted:
-            log.warning("reload_keeps", key=key, in_force=str(kept), guidance="it is changed by the next start")
+            log.warning(
+                "reload_keeps",
+                key=key,
+                in_force=str(kept),
+                guidance="it is changed by the next start",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What is asked of a running daemon from outside: end, read the configuration anew, stop every action."""
+    """What is asked of a running daemon from outside: end, read the configuration anew, stop every
+    action.
+    """
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     reload: asyncio.Event = field(default_factory=asyncio.Event)
     halt: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def serve(path: Path, signals: Signals, ready: Callable[[Daemon], None], state: Path | None = None) -> None:
+async def serve(
+    path: Path, signals: Signals, ready: Callable[[Daemon], None], state: Path | None = None
+) -> None:
     """Run a daemon on a configuration folder until it is asked to stop."""
     configuration = load(path)
     daemon = Daemon(replace(configuration, state=state) if state else configuration)

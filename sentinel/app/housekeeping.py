@@ -36,7 +36,9 @@ def find_amnesia(store: SqliteStore, now: Moment) -> str:
     return ""
 
 
-def schedule_chores(calendar: AsyncIOScheduler, housekeeper: Housekeeper, chores: Sequence[Chore]) -> None:
+def schedule_chores(
+    calendar: AsyncIOScheduler, housekeeper: Housekeeper, chores: Sequence[Chore]
+) -> None:
     """Put the chores of a configuration on the calendar, in place of those that were."""
     before = {name: (c.every, c.cron, c.timezone) for name, c in housekeeper.chores.items()}
     housekeeper.configure(chores)
@@ -52,7 +54,9 @@ def schedule_chores(calendar: AsyncIOScheduler, housekeeper: Housekeeper, chores
 
 
 def _trigger_of(chore: Chore) -> BaseTrigger | None:
-    """`every` begins at the chore's own place in its interval, so that not all of them come together."""
+    """`every` begins at the chore's own place in its interval, so that not all of them come
+    together.
+    """
     if chore.cron is not None:
         return CronTrigger.from_crontab(chore.cron, timezone=ZoneInfo(chore.timezone))
     if chore.every is None:
@@ -78,4 +82,6 @@ async def _answer(work: Awaitable[CleanPlan | ChoreRun]) -> str:
     try:
         return json.dumps(to_json(await work))
     except SentinelError as error:
-        return json.dumps({"refused": error.message, "remedy": error.guidance, "exit_code": error.exit_code})
+        return json.dumps(
+            {"refused": error.message, "remedy": error.guidance, "exit_code": error.exit_code}
+        )

@@ -1,4 +1,6 @@
-"""The two steps of a cleaning by hand: through the daemon when one runs, else here under the same guards."""
+"""The two steps of a cleaning by hand: through the daemon when one runs, else here under the same
+guards.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,16 @@ async def order_cleaning(
     subject: str,
     payload: dict[str, Any],
 ) -> dict[str, Any]:
-    """Plan or apply: through the daemon when one runs, else here under the same guards. Raises ActionRefused."""
+    """Plan or apply: through the daemon when one runs, else here under the same guards. Raises
+    ActionRefused.
+    """
     payload = {**payload, "by": actor()}
     if is_running(store):
         outcome = await give_order(store, kind, subject, payload)
     elif configuration is None:
-        raise ActionRefused("no daemon runs here, and the configuration can't be read", "name it with --config")
+        raise ActionRefused(
+            "no daemon runs here, and the configuration can't be read", "name it with --config"
+        )
     else:
         async with _own_housekeeper(configuration, folder, store) as housekeeper:
             outcome = await clean_orders(housekeeper)[kind](Order(kind, "", subject, payload))

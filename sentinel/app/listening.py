@@ -16,7 +16,10 @@ from sentinel.web.guard import listen_hosts
 
 
 async def listen(
-    configuration: Configuration, store: Reader, metrics: Callable[[], bytes], ready: Callable[[], tuple[bool, str]]
+    configuration: Configuration,
+    store: Reader,
+    metrics: Callable[[], bytes],
+    ready: Callable[[], tuple[bool, str]],
 ) -> web.AppRunner:
     """Serve until the runner is cleaned up. PortInUse when the address can't be had."""
     host, port = configuration.listen
@@ -36,7 +39,8 @@ async def listen(
         if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
             raise
         raise PortInUse(
-            f"{configuration.listen_place}: listen: can't listen on {host}:{port}: {error.strerror}",
+            f"{configuration.listen_place}: listen: can't listen on {host}:{port}:"
+            f" {error.strerror}",
             "stop what listens there, or choose another port with `listen:` or SENTINEL_LISTEN",
         ) from error
     return runner

@@ -27,7 +27,9 @@ def make_member(started: datetime) -> Member:
 
 @dataclass(slots=True)
 class Membership:
-    """The last good view counts: while the coordinator is away probing goes on with it (scale.md §4.2)."""
+    """The last good view counts: while the coordinator is away probing goes on with it (scale.md
+    §4.2).
+    """
 
     coordinator: Coordinator
     automation: Automation
@@ -49,7 +51,11 @@ class Membership:
         try:
             view = await self.coordinator.tick(Placement())
         except StateError as error:
-            log.error("coordination_failed", error=error.message, guidance="checks go on, actions are refused")
+            log.error(
+                "coordination_failed",
+                error=error.message,
+                guidance="checks go on, actions are refused",
+            )
             return
         if view.reason != self.automation.fenced:
             log.error("fenced" if view.reason else "no_longer_fenced", reason=view.reason)

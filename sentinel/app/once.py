@@ -17,15 +17,21 @@ from sentinel.probes import load_kinds
 
 
 async def run_once(
-    configuration: Configuration, name: str, supervised: Callable[[str], int | None] = lambda _name: None
+    configuration: Configuration,
+    name: str,
+    supervised: Callable[[str], int | None] = lambda _name: None,
 ) -> Result:
-    """Run one configured check once, without daemon and without memory. Raises UsageError for an unknown name."""
+    """Run one configured check once, without daemon and without memory. Raises UsageError for an
+    unknown name.
+    """
     check = next((check for check in configuration.checks if check.name == name), None)
     if check is None:
         known = ", ".join(check.name for check in configuration.checks)
         raise UsageError(f"there is no check {name!r}", f"known: {known}")
     metrics = Metrics()
-    clients = {role: make_client(configuration.resources[role]) for role in set(check.resources.values())}
+    clients = {
+        role: make_client(configuration.resources[role]) for role in set(check.resources.values())
+    }
     guard = StallGuard(time.monotonic, utcnow, metrics)
     beat = asyncio.create_task(guard.run())
     runner = Runner(clients, guard, metrics, utcnow, time.monotonic, supervised)

@@ -1,4 +1,6 @@
-"""What operators do: orders to the daemon, the kill switch, the audit log; and the hands of a runbook."""
+"""What operators do: orders to the daemon, the kill switch, the audit log; and the hands of a
+runbook.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +47,15 @@ def is_running(store: SqliteStore) -> bool:
 
 
 async def give_order(
-    store: SqliteStore, kind: str, subject: str, payload: Mapping[str, Any], patience: float = PATIENCE, key: str = ""
+    store: SqliteStore,
+    kind: str,
+    subject: str,
+    payload: Mapping[str, Any],
+    patience: float = PATIENCE,
+    key: str = "",
 ) -> str:
-    """Put an order and wait for its outcome. Raises NoDaemon when none comes in time; the order is kept.
+    """Put an order and wait for its outcome. Raises NoDaemon when none comes in time; the order is
+    kept.
 
     A restart, a move or a reload is begun within `MEANT` or not at all.
     """
@@ -63,14 +71,24 @@ async def give_order(
     except TimeoutError as error:
         if running:
             text = f"no outcome within {patience:g} s"
-            raise NoDaemon(text, "the daemon may still be at it: `sentinel status` shows what became of it") from error
-        later = "then give the order again" if kind in MEANT_NOW else "it carries out the order, which is kept"
-        raise NoDaemon("no daemon runs that could carry it out", f"start one with `sentinel run`; {later}") from error
+            raise NoDaemon(
+                text, "the daemon may still be at it: `sentinel status` shows what became of it"
+            ) from error
+        later = (
+            "then give the order again"
+            if kind in MEANT_NOW
+            else "it carries out the order, which is kept"
+        )
+        raise NoDaemon(
+            "no daemon runs that could carry it out", f"start one with `sentinel run`; {later}"
+        ) from error
     return outcome
 
 
 def is_halted(folder: Path) -> bool:
-    """The kill switch, looked at right before an act: anything but a certain "no such file" counts as halted."""
+    """The kill switch, looked at right before an act: anything but a certain "no such file" counts
+    as halted.
+    """
     try:
         (folder / HALT_FILE).lstat()
     except FileNotFoundError:
@@ -87,7 +105,9 @@ def halt(folder: Path, reason: str) -> str:
         (folder / HALT_FILE).write_text(f"{utcnow().isoformat()} {actor()}: {reason}\n")
     except OSError as error:
         if not is_halted(folder):
-            raise _unusable(folder, "written", error, "kill -USR1 the daemon: that halts it without a file") from error
+            raise _unusable(
+                folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
+            ) from error
     SqliteStore(folder).add_audit(utcnow(), actor(), "halt", "", reason)
     return f"halted: no automatic action while {folder / HALT_FILE} exists"
 
@@ -99,7 +119,9 @@ def resume(folder: Path, store: SqliteStore, reason: str) -> str:
     try:
         (folder / HALT_FILE).unlink(missing_ok=True)
     except OSError as error:
-        raise _unusable(folder, "removed", error, "remove it by hand: actions stay halted while it is there") from error
+        raise _unusable(
+            folder, "removed", error, "remove it by hand: actions stay halted while it is there"
+        ) from error
     if is_running(store):
         store.add_order(Order("resume", f"resume/{now.isoformat()}", "automation", {}), now)
     return "resumed" if was else "was not halted"
@@ -109,10 +131,14 @@ def _unusable(folder: Path, done: str, error: OSError, guidance: str) -> StateEr
     return StateError(f"{folder / HALT_FILE} can't be {done}: {error.strerror or error}", guidance)
 
 
-async def command_component(store: SqliteStore, action: str, component: str, reason: str, by: str = "operator") -> str:
-    """`reset` or `restart` a component through the daemon, written to the audit log before the effect.
+async def command_component(
+    store: SqliteStore, action: str, component: str, reason: str, by: str = "operator"
+) -> str:
+    """`reset` or `restart` a component through the daemon, written to the audit log before the
+    effect.
 
-    A restart `by` a runbook is counted and capped like an automatic one, and its step has its own deadline.
+    A restart `by` a runbook is counted and capped like an automatic one, and its step has its own
+    deadline.
     """
     _refuse_unknown(store, component)
     store.add_audit(utcnow(), actor(), action, component, reason)
@@ -123,14 +149,19 @@ async def command_component(store: SqliteStore, action: str, component: str, rea
 def plan_reset(store: SqliteStore, component: str) -> str:
     """The first step of a reset: what it would end, as `apply_reset` wants it back."""
     _refuse_unknown(store, component)
-    incident = next((each for each in store.incidents(open_only=True) if each.component == component), None)
+    incident = next(
+        (each for each in store.incidents(open_only=True) if each.component == component), None
+    )
     return describe_budget(
-        incident.id if incident else "", len(store.attempts(incident=incident.id)) if incident else 0
+        incident.id if incident else "",
+        len(store.attempts(incident=incident.id)) if incident else 0,
     )
 
 
 async def apply_reset(store: SqliteStore, component: str, reason: str, planned: str) -> str:
-    """The second step, within a minute; nothing is done when there was another attempt or incident meanwhile."""
+    """The second step, within a minute; nothing is done when there was another attempt or incident
+    meanwhile.
+    """
     store.add_audit(utcnow(), actor(), "reset", component, f"{reason} ({planned})")
     return await give_order(store, "reset", component, {"reason": reason, "expects": planned})
 
@@ -142,15 +173,23 @@ def _refuse_unknown(store: SqliteStore, component: str) -> None:
 
 
 async def move_platform(
-    store: SqliteStore, action: str, component: str, reason: str, show: Callable[[Sequence[Mapping[str, str]]], None]
+    store: SqliteStore,
+    action: str,
+    component: str,
+    reason: str,
+    show: Callable[[Sequence[Mapping[str, str]]], None],
 ) -> str:
-    """`start`, `stop` or `restart` one component or, with "", all, through the daemon; `show` gets the steps so far."""
+    """`start`, `stop` or `restart` one component or, with "", all, through the daemon; `show` gets
+    the steps so far.
+    """
     if component:
         _refuse_unknown(store, component)
     store.add_audit(utcnow(), actor(), action, component or "everything", reason)
     key = f"move/{component}/{utcnow().isoformat()}"
     order = asyncio.create_task(
-        give_order(store, "move", component, {"action": action, "reason": reason}, MOVE_PATIENCE, key)
+        give_order(
+            store, "move", component, {"action": action, "reason": reason}, MOVE_PATIENCE, key
+        )
     )
     while not order.done():
         await asyncio.wait([order], timeout=0.2)
@@ -169,13 +208,17 @@ async def close_breaker(store: SqliteStore, reason: str) -> str:
 async def run_check(
     configuration: Configuration, store: SqliteStore | None, name: str
 ) -> tuple[CheckView | None, Finding]:
-    """Run a check now: in the daemon, with its memory (then there is a view); without a daemon, here."""
+    """Run a check now: in the daemon, with its memory (then there is a view); without a daemon,
+    here.
+    """
     if store is not None and is_running(store):
         outcome = await give_order(store, "check", name, {})
         view = next((check for check in store.checks() if check.name == name), None)
         if outcome != "done" or view is None:
             raise UsageError(outcome, f"known: {', '.join(check.name for check in store.checks())}")
-        return view, Finding(Status(view.soft), view.detail, evidence=view.evidence, guidance=view.guidance)
+        return view, Finding(
+            Status(view.soft), view.detail, evidence=view.evidence, guidance=view.guidance
+        )
     result = await run_once(configuration, name, lambda component: _pid(store, component))
     return None, result.finding
 

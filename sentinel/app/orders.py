@@ -27,19 +27,28 @@ def make_orders(
     """Order kind → its action; each ends with one line, None while it lasts."""
 
     async def restart(order: Order) -> str:
-        return await requests.restart(order.subject, _reason(order), by=str(order.payload.get("by", "operator")))
+        return await requests.restart(
+            order.subject, _reason(order), by=str(order.payload.get("by", "operator"))
+        )
 
     async def move(order: Order) -> str:
-        return await conductor.move(order.key, str(order.payload.get("action")), order.subject, _reason(order))
+        return await conductor.move(
+            order.key, str(order.payload.get("action")), order.subject, _reason(order)
+        )
 
     async def reload(order: Order) -> str:
         return await requests.reload(order.subject, _reason(order))
 
     async def reset(order: Order) -> str:
-        return await requests.reset(order.subject, _reason(order), str(order.payload.get("expects", "")))
+        return await requests.reset(
+            order.subject, _reason(order), str(order.payload.get("expects", ""))
+        )
 
     moving = {"restart": restart, "move": move, "reload": reload}
-    long = {"check": run_check, **{kind: _while_meant(action, utcnow) for kind, action in moving.items()}}
+    long = {
+        "check": run_check,
+        **{kind: _while_meant(action, utcnow) for kind, action in moving.items()},
+    }
     long |= clean_orders(housekeeper)
     return {
         "diagnose": diagnose,
@@ -53,12 +62,17 @@ def make_orders(
 def _while_meant(
     action: Callable[[Order], Awaitable[str]], utcnow: Callable[[], datetime]
 ) -> Callable[[Order], Awaitable[str]]:
-    """What moves a platform is meant now: an order that no daemon took in time is not carried out days later."""
+    """What moves a platform is meant now: an order that no daemon took in time is not carried out
+    days later.
+    """
 
     async def act(order: Order) -> str:
         until = order.payload.get("until")
         if until and utcnow() > datetime.fromisoformat(str(until)):
-            return f"refused: it was to be done until {until}; give the order again if it still is to be"
+            return (
+                f"refused: it was to be done until {until}; give the order again if it still is"
+                " to be"
+            )
         return await action(order)
 
     return act

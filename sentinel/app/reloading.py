@@ -32,10 +32,16 @@ def compare(old: Configuration, fresh: Configuration) -> Differences:
     return Differences(
         gone=tuple(before.keys() - after.keys()),
         changed=changed,
-        other_kind=frozenset(c.name for c in changed if c.name in before and before[c.name].kind != c.kind),
+        other_kind=frozenset(
+            c.name for c in changed if c.name in before and before[c.name].kind != c.kind
+        ),
         left=tuple(known.keys() - _names(fresh.components)),
         joined=tuple(component for component in fresh.components if component.name not in known),
-        redriven=tuple(c for c in fresh.components if c.name in known and _driving(c) != _driving(known[c.name])),
+        redriven=tuple(
+            c
+            for c in fresh.components
+            if c.name in known and _driving(c) != _driving(known[c.name])
+        ),
     )
 
 
@@ -45,4 +51,9 @@ def _names(components: Iterable[Component]) -> set[str]:
 
 def _driving(component: Component) -> tuple[object, ...]:
     """What a driver is made from; policies are read anew at every decision."""
-    return component.driver, component.options, component.restart.stop_timeout, component.restart.kill_safe
+    return (
+        component.driver,
+        component.options,
+        component.restart.stop_timeout,
+        component.restart.kill_safe,
+    )

@@ -1,4 +1,6 @@
-"""The checks that run: what each remembers is given back to it, and it is scheduled where its shard is ours."""
+"""The checks that run: what each remembers is given back to it, and it is scheduled where its shard
+is ours.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Roster:
     _scheduled: set[str] = field(default_factory=set)
     _healths: dict[str, Any] | None = None
     _states: dict[str, Any] = field(default_factory=dict)
-    """What was remembered at the start, each used once: a check that comes again later begins anew."""
+    """What was remembered at the start, each used once: a check that comes again later begins anew.
+    """
     _moving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, check: Check) -> None:
@@ -83,7 +86,9 @@ class Roster:
             await state.close()
 
     def _restore(self, check: Check, kind: Kind) -> None:
-        """Give a kind with a memory what it dumped before; a dump that it can't read is set aside, and said."""
+        """Give a kind with a memory what it dumped before; a dump that it can't read is set aside,
+        and said.
+        """
         if kind.load_state is None or check.name in self.runner.states:
             return
         try:

@@ -22,5 +22,7 @@ def make_client(resource: Resource) -> Any:
     if resource.type == "redis":
         return RedisClient(resource.name, resource.address, password=password, **resource.options)
     if resource.type == "postgres":
-        return PostgresClient(resource.name, resource.address, password=password, **resource.options)
+        return PostgresClient(
+            resource.name, resource.address, password=password, **resource.options
+        )
     return HttpClient(resource.name, resource.address, **resource.options)

@@ -1,4 +1,6 @@
-"""Arguments → one call each. Only argparse is imported until a command is known, so that `--help` is instant."""
+"""Arguments → one call each. Only argparse is imported until a command is known, so that `--help`
+is instant.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # Any of a hundred files can be out of reach, most often because another user runs the daemon.
+        # Any of a hundred files can be out of reach, most often because another user runs the
+        # daemon.
         where = f"{error.filename}: " if error.filename else ""
         return _fail(
-            arguments, f"{where}{error.strerror or repr(error)}", "look at its rights: is it another user's?", 78
+            arguments,
+            f"{where}{error.strerror or repr(error)}",
+            "look at its rights: is it another user's?",
+            78,
         )
 
 
@@ -65,7 +71,13 @@ def _fail(arguments: argparse.Namespace, message: str, guidance: str, code: int)
     print(f"sentinel: {message}{remedy}", file=sys.stderr)
     if getattr(arguments, "json", False):
         with suppress(OSError):
-            print(json.dumps({"error": message, "remedy": guidance, "exit_code": code}, indent=2, ensure_ascii=False))
+            print(
+                json.dumps(
+                    {"error": message, "remedy": guidance, "exit_code": code},
+                    indent=2,
+                    ensure_ascii=False,
+                )
+            )
     return code
 
 
@@ -73,13 +85,19 @@ def build_parser() -> argparse.ArgumentParser:
     """Every command with its help."""
     parser = _Parser(
         prog="sentinel",
-        description="Watches multi-agent platforms: are messages delivered, tasks assigned, what broke, what was done?",
+        description=(
+            "Watches multi-agent platforms: are messages delivered, tasks assigned, what broke,"
+            " what was done?"
+        ),
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sentinel {__version__}")
     parser.add_argument(
-        "--config", type=Path, default=Path(os.environ.get("SENTINEL_CONFIG", "checks")), metavar="PATH"
+        "--config",
+        type=Path,
+        default=Path(os.environ.get("SENTINEL_CONFIG", "checks")),
+        metavar="PATH",
     )
     state = os.environ.get("SENTINEL_STATE")
     parser.add_argument("--state", type=Path, default=Path(state) if state else None, metavar="DIR")
@@ -94,8 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
 _Commands = argparse._SubParsersAction
 
 
-def _add(commands: _Commands[_Parser], name: str, call: str, text: str, *, json: bool = False) -> _Parser:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES)
+def _add(
+    commands: _Commands[_Parser], name: str, call: str, text: str, *, json: bool = False
+) -> _Parser:
+    parser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.set_defaults(call=call if "." in call else f"commands.{call}")
     if json:
@@ -104,18 +126,46 @@ def _add(commands: _Commands[_Parser], name: str, call: str, text: str, *, json:
 
 
 def _add_running(commands: _Commands[_Parser]) -> None:
-    _add(commands, "run", "run", "run the daemon on the configuration (SIGHUP reloads, SIGTERM ends; components go on)")
-    demo = _add(commands, "demo", "demo", "start the demo platform and watch it; Ctrl-C stops everything", json=True)
-    demo.add_argument("--for", dest="seconds", metavar="TIME", help="end by itself after this time, such as 60s")
-    demo.add_argument("--chaos", action="append", default=[], metavar="NAME", help="inject a scenario; may be repeated")
+    _add(
+        commands,
+        "run",
+        "run",
+        "run the daemon on the configuration (SIGHUP reloads, SIGTERM ends; components go on)",
+    )
+    demo = _add(
+        commands,
+        "demo",
+        "demo",
+        "start the demo platform and watch it; Ctrl-C stops everything",
+        json=True,
+    )
+    demo.add_argument(
+        "--for", dest="seconds", metavar="TIME", help="end by itself after this time, such as 60s"
+    )
+    demo.add_argument(
+        "--chaos",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="inject a scenario; may be repeated",
+    )
     demo.add_argument(
         "--nemesis",
         type=int,
         metavar="SEED",
-        help="inject random faults all the time, and judge afterwards whether every promise was kept; needs --for",
+        help=(
+            "inject random faults all the time, and judge afterwards whether every promise was"
+            " kept; needs --for"
+        ),
     )
-    demo.add_argument("--list-chaos", action="store_true", help="list the scenarios and what a monitor must report")
-    demo.add_argument("--rate", type=float, default=20.0, metavar="N", help="tasks a second (default 20)")
+    demo.add_argument(
+        "--list-chaos",
+        action="store_true",
+        help="list the scenarios and what a monitor must report",
+    )
+    demo.add_argument(
+        "--rate", type=float, default=20.0, metavar="N", help="tasks a second (default 20)"
+    )
     demo.add_argument(
         "--listen",
         metavar="HOST:PORT",
@@ -131,116 +181,247 @@ def _add_running(commands: _Commands[_Parser]) -> None:
 
 
 def _add_reading(commands: _Commands[_Parser]) -> None:
-    _add(commands, "validate", "validate", "check the configuration and list every problem at once", json=True)
+    _add(
+        commands,
+        "validate",
+        "validate",
+        "check the configuration and list every problem at once",
+        json=True,
+    )
     kinds = _add(
-        commands, "kinds", "kinds", "list the check kinds, or show one kind's options and measurements", json=True
+        commands,
+        "kinds",
+        "kinds",
+        "list the check kinds, or show one kind's options and measurements",
+        json=True,
     )
     kinds.add_argument("name", nargs="?", help="show this kind in full")
-    check = commands.add_parser("check", help="list the configured checks, or run one once").add_subparsers(
-        metavar="list|run", required=True, parser_class=_Parser
-    )
+    check = commands.add_parser(
+        "check", help="list the configured checks, or run one once"
+    ).add_subparsers(metavar="list|run", required=True, parser_class=_Parser)
     _add(check, "list", "check_list", "list the configured checks", json=True)
     once = _add(check, "run", "check_run", "run one check once, now, beside the daemon", json=True)
     once.add_argument("name")
-    _add(commands, "status", "status", "show components, checks and open incidents of the running daemon", json=True)
+    _add(
+        commands,
+        "status",
+        "status",
+        "show components, checks and open incidents of the running daemon",
+        json=True,
+    )
     report = _add(
-        commands, "report", "report", "make a recovery or progress report from what the daemon recorded", json=True
+        commands,
+        "report",
+        "report",
+        "make a recovery or progress report from what the daemon recorded",
+        json=True,
     )
     report.add_argument("kind", choices=("recovery", "progress"))
-    report.add_argument("--incident", metavar="ID", help="the incident of a recovery report (default: the last one)")
     report.add_argument(
-        "--output", type=Path, metavar="DIR", help="where the files go (default: reports/ in the state folder)"
+        "--incident", metavar="ID", help="the incident of a recovery report (default: the last one)"
     )
-    report.add_argument("--templates", type=Path, metavar="DIR", help="a folder of *.j2 that override ours by name")
-    incident = commands.add_parser("incident", help="list incidents, or show one with its timeline").add_subparsers(
-        metavar="list|show", required=True, parser_class=_Parser
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where the files go (default: reports/ in the state folder)",
     )
+    report.add_argument(
+        "--templates", type=Path, metavar="DIR", help="a folder of *.j2 that override ours by name"
+    )
+    incident = commands.add_parser(
+        "incident", help="list incidents, or show one with its timeline"
+    ).add_subparsers(metavar="list|show", required=True, parser_class=_Parser)
     listed = _add(incident, "list", "incident_list", "list incidents, newest first", json=True)
     listed.add_argument("--open", action="store_true", help="only those that are not closed")
-    shown = _add(incident, "show", "incident_show", "show an incident: timeline, attempts, evidence", json=True)
+    shown = _add(
+        incident,
+        "show",
+        "incident_show",
+        "show an incident: timeline, attempts, evidence",
+        json=True,
+    )
     shown.add_argument("id", nargs="?", help="default: the last one")
 
 
 def _add_acting(commands: _Commands[_Parser]) -> None:
-    runbook = commands.add_parser("runbook", help="list, show, run or resume a runbook").add_subparsers(
-        metavar="list|show|run|runs|resume", required=True, parser_class=_Parser
+    runbook = commands.add_parser(
+        "runbook", help="list, show, run or resume a runbook"
+    ).add_subparsers(metavar="list|show|run|runs|resume", required=True, parser_class=_Parser)
+    _add(
+        runbook,
+        "list",
+        "acting.runbook_list",
+        "list the runbooks and what they apply to",
+        json=True,
     )
-    _add(runbook, "list", "acting.runbook_list", "list the runbooks and what they apply to", json=True)
     show = _add(runbook, "show", "acting.runbook_show", "show a runbook", json=True)
     show.add_argument("name")
-    run = _add(runbook, "run", "acting.runbook_run", "show a runbook's plan (dry run); --execute runs it", json=True)
+    run = _add(
+        runbook,
+        "run",
+        "acting.runbook_run",
+        "show a runbook's plan (dry run); --execute runs it",
+        json=True,
+    )
     run.add_argument("name")
     run.add_argument("parameters", nargs="*", metavar="name=value")
     run.add_argument(
-        "--execute", action="store_true", help="run the steps; asks before each one that changes something"
+        "--execute",
+        action="store_true",
+        help="run the steps; asks before each one that changes something",
     )
     run.add_argument("--yes", action="store_true", help="do not ask")
     run.add_argument(
-        "--incident", metavar="ID", help="the incident that it is for (default: the open one that fits the runbook)"
+        "--incident",
+        metavar="ID",
+        help="the incident that it is for (default: the open one that fits the runbook)",
     )
-    _add(runbook, "runs", "acting.runbook_runs", "list runs of runbooks, the interrupted ones among them", json=True)
+    _add(
+        runbook,
+        "runs",
+        "acting.runbook_runs",
+        "list runs of runbooks, the interrupted ones among them",
+        json=True,
+    )
     resume = _add(
-        runbook, "resume", "acting.runbook_resume", "go on with a run after its last finished step", json=True
+        runbook,
+        "resume",
+        "acting.runbook_resume",
+        "go on with a run after its last finished step",
+        json=True,
     )
     resume.add_argument("id", help="the run, as `sentinel runbook runs` lists it")
-    resume.add_argument("--yes", action="store_true", help="do not ask before changes that were not begun")
     resume.add_argument(
-        "--repeat", action="store_true", help="do not ask before a change that was begun and whose outcome is unknown"
+        "--yes", action="store_true", help="do not ask before changes that were not begun"
+    )
+    resume.add_argument(
+        "--repeat",
+        action="store_true",
+        help="do not ask before a change that was begun and whose outcome is unknown",
     )
     reset = _add(
-        commands, "reset", "acting.reset", "give a component a full restart budget again, after its repair", json=True
+        commands,
+        "reset",
+        "acting.reset",
+        "give a component a full restart budget again, after its repair",
+        json=True,
     )
     reset.add_argument("component")
     reset.add_argument("--reason", required=True, help="goes into the incident and the audit log")
-    reset.add_argument("--yes", action="store_true", help="do not ask; refused all the same when something has changed")
+    reset.add_argument(
+        "--yes",
+        action="store_true",
+        help="do not ask; refused all the same when something has changed",
+    )
     _add_moving(commands)
-    for name, text in (("halt", "stop every automatic action at once"), ("resume", "allow automatic actions again")):
+    for name, text in (
+        ("halt", "stop every automatic action at once"),
+        ("resume", "allow automatic actions again"),
+    ):
         command = _add(commands, name, f"acting.{name}", text, json=True)
-        command.add_argument("--reason", required=name == "halt", default="", help="goes into the audit log")
+        command.add_argument(
+            "--reason", required=name == "halt", default="", help="goes into the audit log"
+        )
 
 
 def _add_moving(commands: _Commands[_Parser]) -> None:
     for name, text in (
-        ("start", "start the platform in dependency order, or one component; waits until it is healthy"),
-        ("stop", "stop the platform, dependents first, or one component; it stays stopped until it is started"),
+        (
+            "start",
+            "start the platform in dependency order, or one component; waits until it is healthy",
+        ),
+        (
+            "stop",
+            (
+                "stop the platform, dependents first, or one component; it stays stopped until it"
+                " is started"
+            ),
+        ),
         ("restart", "restart one component, or stop and start the platform; no failure, no budget"),
     ):
         command = _add(commands, name, f"moving.{name}", text, json=True)
-        command.add_argument("component", nargs="?", default="", help="default: all that sentinel can act upon")
-        command.add_argument("--reason", default="by hand", help="goes into the incident and the audit log")
-        command.add_argument("--yes", action="store_true", help="do not ask before the whole platform is moved")
-    reload = _add(commands, "reload", "moving.reload", "have a component read its configuration again", json=True)
+        command.add_argument(
+            "component", nargs="?", default="", help="default: all that sentinel can act upon"
+        )
+        command.add_argument(
+            "--reason", default="by hand", help="goes into the incident and the audit log"
+        )
+        command.add_argument(
+            "--yes", action="store_true", help="do not ask before the whole platform is moved"
+        )
+    reload = _add(
+        commands,
+        "reload",
+        "moving.reload",
+        "have a component read its configuration again",
+        json=True,
+    )
     reload.add_argument("component")
-    reload.add_argument("--reason", default="by hand", help="goes into the incident and the audit log")
+    reload.add_argument(
+        "--reason", default="by hand", help="goes into the incident and the audit log"
+    )
     breaker = commands.add_parser("breaker", help="the breaker of automation").add_subparsers(
         metavar="close", required=True, parser_class=_Parser
     )
     close = _add(
-        breaker, "close", "moving.close_breaker", "let automation act again after it switched itself off", json=True
+        breaker,
+        "close",
+        "moving.close_breaker",
+        "let automation act again after it switched itself off",
+        json=True,
     )
     close.add_argument("--reason", required=True, help="goes into the audit log")
 
 
 def _add_cleaning(commands: _Commands[_Parser]) -> None:
-    clean = commands.add_parser("clean", help="housekeeping: list the chores, plan one, apply a plan").add_subparsers(
-        metavar="list|kinds|plan|apply", required=True, parser_class=_Parser
-    )
+    clean = commands.add_parser(
+        "clean", help="housekeeping: list the chores, plan one, apply a plan"
+    ).add_subparsers(metavar="list|kinds|plan|apply", required=True, parser_class=_Parser)
     _add(clean, "list", "cleaning.clean_list", "list the chores, and how each ran last", json=True)
-    kinds = _add(clean, "kinds", "cleaning.clean_kinds", "list the kinds of chores, or show one's options", json=True)
+    kinds = _add(
+        clean,
+        "kinds",
+        "cleaning.clean_kinds",
+        "list the kinds of chores, or show one's options",
+        json=True,
+    )
     kinds.add_argument("name", nargs="?", help="show this kind in full")
-    plan = _add(clean, "plan", "cleaning.clean_plan", "show what a chore would do now; nothing is changed", json=True)
+    plan = _add(
+        clean,
+        "plan",
+        "cleaning.clean_plan",
+        "show what a chore would do now; nothing is changed",
+        json=True,
+    )
     plan.add_argument("name")
-    plan.add_argument("parameters", nargs="*", metavar="name=value", help="options that `clean kinds` marks")
+    plan.add_argument(
+        "parameters", nargs="*", metavar="name=value", help="options that `clean kinds` marks"
+    )
     apply = _add(
-        clean, "apply", "cleaning.clean_apply", "do what a plan of the last minute showed, or nothing", json=True
+        clean,
+        "apply",
+        "cleaning.clean_apply",
+        "do what a plan of the last minute showed, or nothing",
+        json=True,
     )
     apply.add_argument("id")
-    audit = commands.add_parser("audit", help="who did what: list it, or prove that it is whole").add_subparsers(
-        metavar="list|verify", required=True, parser_class=_Parser
+    audit = commands.add_parser(
+        "audit", help="who did what: list it, or prove that it is whole"
+    ).add_subparsers(metavar="list|verify", required=True, parser_class=_Parser)
+    listed = _add(
+        audit, "list", "auditing.audit_list", "list the audit log, newest first", json=True
     )
-    listed = _add(audit, "list", "auditing.audit_list", "list the audit log, newest first", json=True)
-    listed.add_argument("--limit", type=int, default=100, metavar="N", help="so many rows (default 100)")
+    listed.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="so many rows (default 100)"
+    )
     verify = _add(
-        audit, "verify", "auditing.audit_verify", "walk the hash chain; the first broken row is named", json=True
+        audit,
+        "verify",
+        "auditing.audit_verify",
+        "walk the hash chain; the first broken row is named",
+        json=True,
     )
-    verify.add_argument("--head", metavar="NUMBER:HASH", help="a head that was noted before must be in the log")
+    verify.add_argument(
+        "--head", metavar="NUMBER:HASH", help="a head that was noted before must be in the log"
+    )

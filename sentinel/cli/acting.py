@@ -37,11 +37,16 @@ def reset(arguments: Arguments) -> int:
     """`sentinel reset`"""
     _, store = open_store(arguments, writable=True)
     planned = plan_reset(store, arguments.component)
-    confirm(arguments, f"{arguments.component} is {planned}: end it there, and give it a full restart budget?")
+    confirm(
+        arguments,
+        f"{arguments.component} is {planned}: end it there, and give it a full restart budget?",
+    )
     outcome = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
     if outcome.startswith("refused"):
         raise ActionRefused(outcome.removeprefix("refused: "))
-    return say(arguments, {"component": arguments.component, "planned": planned, "outcome": outcome})
+    return say(
+        arguments, {"component": arguments.component, "planned": planned, "outcome": outcome}
+    )
 
 
 def halt(arguments: Arguments) -> int:
@@ -61,7 +66,9 @@ def resume(arguments: Arguments) -> int:
 def _find_runbook(arguments: Arguments) -> Runbook:
     books = open_shelf(arguments.config).books
     if arguments.name not in books:
-        raise UsageError(f"there is no runbook {arguments.name!r}", f"known: {', '.join(sorted(books))}")
+        raise UsageError(
+            f"there is no runbook {arguments.name!r}", f"known: {', '.join(sorted(books))}"
+        )
     return books[arguments.name]
 
 
@@ -71,7 +78,9 @@ def runbook_list(arguments: Arguments) -> int:
         {
             "name": book.name,
             "title": book.title,
-            "applies to": ", ".join((*book.applies_to.kinds, *book.applies_to.conditions, *book.applies_to.alerts)),
+            "applies to": ", ".join(
+                (*book.applies_to.kinds, *book.applies_to.conditions, *book.applies_to.alerts)
+            ),
             "parameters": " ".join(list_parameters(book)),
             "changes": "yes" if any(step.changes for step in book.steps) else "no",
         }
@@ -100,7 +109,9 @@ def runbook_run(arguments: Arguments) -> int:
         return _show(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
     room = _Room(arguments)
     incident = room.find_incident(book, given)
-    plan = make_plan(book, given, room.known, find_values(book, room.configuration, incident, given))
+    plan = make_plan(
+        book, given, room.known, find_values(book, room.configuration, incident, given)
+    )
     run = begin_run(plan, actor(), incident.id if incident else "")
     room.store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(dict(plan.parameters)))
     return room.perform(run, plan)
@@ -124,7 +135,9 @@ def runbook_runs(arguments: Arguments) -> int:
     if arguments.json:
         return print_json(rows)
     tables.show(
-        tables.mapping_table(rows, "run", "state", "steps", "incident", "who", "began") if rows else Text("no run yet")
+        tables.mapping_table(rows, "run", "state", "steps", "incident", "who", "began")
+        if rows
+        else Text("no run yet")
     )
     return 0
 
@@ -157,24 +170,36 @@ class _Room:
             return find_incident(book, given, self.store)
         incident = self.store.incident(named)
         if incident is None:
-            raise UsageError(f"there is no incident {named!r}", "`sentinel incident list` lists them")
+            raise UsageError(
+                f"there is no incident {named!r}", "`sentinel incident list` lists them"
+            )
         return incident
 
     def perform(self, run: RunbookRun, plan: Plan) -> int:
         """Carry it out, show the transcript, put it into the incident's timeline."""
         hands = OperatorHands(self.configuration, self.folder, self.store)
         confirm = (lambda _step: True) if self._arguments.yes else _confirm
-        repeat = (lambda _step: True) if getattr(self._arguments, "repeat", False) else _confirm_again
+        repeat = (
+            (lambda _step: True) if getattr(self._arguments, "repeat", False) else _confirm_again
+        )
         transcript = asyncio.run(perform(self.store, run, plan, hands, confirm, repeat, _tell))
         if run.incident:
-            append_transcript(self.store, run.incident, transcript, self.configuration.secrets, utcnow())
-        where = f"transcript in incident {run.incident}" if run.incident else "no open incident: kept in the run only"
+            append_transcript(
+                self.store, run.incident, transcript, self.configuration.secrets, utcnow()
+            )
+        where = (
+            f"transcript in incident {run.incident}"
+            if run.incident
+            else "no open incident: kept in the run only"
+        )
         print(f"run {run.id}; {where}", file=sys.stderr)
         return _show(self._arguments, transcript)
 
 
 def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> Plan:
-    """A plan needs no daemon and no state; with a configuration its values are those of this platform."""
+    """A plan needs no daemon and no state; with a configuration its values are those of this
+    platform.
+    """
     try:
         configuration = load(arguments.config)
     except ConfigurationError:
@@ -182,7 +207,9 @@ def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> 
     incident = None
     with suppress(StateError):
         incident = _Room(arguments, writable=False).find_incident(book, given)
-    return make_plan(book, given, known_names(configuration), find_values(book, configuration, incident, given))
+    return make_plan(
+        book, given, known_names(configuration), find_values(book, configuration, incident, given)
+    )
 
 
 def _show(arguments: Arguments, transcript: Transcript) -> int:
@@ -196,7 +223,11 @@ def _show(arguments: Arguments, transcript: Transcript) -> int:
 def _tell(number: int, record: Record) -> None:
     """Beside the transcript, which comes at the end."""
     if record.changes or record.outcome != BEGUN:
-        print(tables.clean(f"{number + 1}. {record.name}: {record.outcome}"), file=sys.stderr, flush=True)
+        print(
+            tables.clean(f"{number + 1}. {record.name}: {record.outcome}"),
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _parameter(word: str) -> tuple[str, str]:
@@ -211,7 +242,11 @@ def _confirm(step: Step) -> bool:
 
 
 def _confirm_again(step: Step) -> bool:
-    return _ask(step, "this was begun before, and nobody knows whether it was done. Do it again?", "--repeat")
+    return _ask(
+        step,
+        "this was begun before, and nobody knows whether it was done. Do it again?",
+        "--repeat",
+    )
 
 
 def _ask(step: Step, question: str, option: str) -> bool:

@@ -35,7 +35,8 @@ def audit_verify(arguments: Arguments) -> int:
     noted = parse_head(arguments.head) if arguments.head else None
     if arguments.head and noted is None:
         raise UsageError(
-            f"{arguments.head!r} is no head", "write the number:hash that an earlier `audit verify` printed"
+            f"{arguments.head!r} is no head",
+            "write the number:hash that an earlier `audit verify` printed",
         )
     _, store = open_store(arguments)
     verdict = store.verify_audit(noted)

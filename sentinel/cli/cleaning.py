@@ -31,14 +31,27 @@ def clean_list(arguments: Arguments) -> int:
     rows = [_describe(chore, store) for chore in configuration.chores]
     if arguments.json:
         return print_json(rows)
-    columns = ("chore", "kind", "when", "dry run", "left this hour", "last run", "outcome", "detail")
+    columns = (
+        "chore",
+        "kind",
+        "when",
+        "dry run",
+        "left this hour",
+        "last run",
+        "outcome",
+        "detail",
+    )
     tables.show(tables.mapping_table(rows, *columns))
     return 0
 
 
 def _describe(chore: Chore, store: SqliteStore | None) -> dict[str, Any]:
     run = store.cleaning.last_run(chore.name) if store else None
-    left = store.cleaning.left(chore.name, chore.max_per_hour, SteadyClock().moment()) if store else chore.max_per_hour
+    left = (
+        store.cleaning.left(chore.name, chore.max_per_hour, SteadyClock().moment())
+        if store
+        else chore.max_per_hour
+    )
     when = chore.cron or (f"every {format_duration(chore.every)}" if chore.every else "by hand")
     return {
         "chore": chore.name,
@@ -66,7 +79,10 @@ def clean_kinds(arguments: Arguments) -> int:
     rows = _options_of(known[arguments.name])
     if arguments.json:
         return print_json(rows)
-    tables.show(Text(f"{arguments.name}: {known[arguments.name].summary}\n"), tables.mapping_table(rows, *rows[0]))
+    tables.show(
+        Text(f"{arguments.name}: {known[arguments.name].summary}\n"),
+        tables.mapping_table(rows, *rows[0]),
+    )
     return 0
 
 
@@ -79,7 +95,14 @@ def _options_of(kind: ChoreKind) -> list[dict[str, str]]:
         for path, each in inner.items():
             default = "required" if each.is_required() else str(each.default)
             by_plan = "yes" if name in kind.parameters else ""
-            rows.append({"option": path, "default": default, "in a plan": by_plan, "what": each.description or ""})
+            rows.append(
+                {
+                    "option": path,
+                    "default": default,
+                    "in a plan": by_plan,
+                    "what": each.description or "",
+                }
+            )
     return rows
 
 
@@ -102,14 +125,18 @@ def clean_plan(arguments: Arguments) -> int:
         }
         for target in document["targets"]
     ]
-    refusals = [{"place": r["place"], "left": r["count"], "why": r["text"]} for r in document["refusals"]]
+    refusals = [
+        {"place": r["place"], "left": r["count"], "why": r["text"]} for r in document["refusals"]
+    ]
     tables.show(*parts)
     if rows:
         tables.show(tables.mapping_table(rows, *rows[0]))
     if refusals:
         tables.show(Text(), tables.mapping_table(refusals, *refusals[0], title="left alone"))
     if count:
-        print(f"\nto do exactly this within {PLAN_LIFE:.0f} s:  sentinel clean apply {document['id']}")
+        print(
+            f"\nto do exactly this within {PLAN_LIFE:.0f} s:  sentinel clean apply {document['id']}"
+        )
     return 0
 
 
@@ -120,13 +147,24 @@ def clean_apply(arguments: Arguments) -> int:
         print_json(document)
     else:
         detail = f" ({document['detail']})" if document["detail"] else ""
-        print(f"{document['outcome']}: {document['removed']:,} of {document['found']:,} cleaned{detail}")
-    return 0 if document["outcome"] in {"done", "nothing"} and document["removed"] == document["found"] else 2
+        print(
+            f"{document['outcome']}: {document['removed']:,} of {document['found']:,}"
+            f" cleaned{detail}"
+        )
+    return (
+        0
+        if document["outcome"] in {"done", "nothing"} and document["removed"] == document["found"]
+        else 2
+    )
 
 
-def _order(arguments: Arguments, kind: str, subject: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _order(
+    arguments: Arguments, kind: str, subject: str, payload: dict[str, Any]
+) -> dict[str, Any]:
     configuration = _configuration(arguments)
-    configure_logging(level="error", secrets=configuration.secrets if configuration else frozenset())
+    configure_logging(
+        level="error", secrets=configuration.secrets if configuration else frozenset()
+    )
     folder, store = open_store(arguments, writable=True)
     try:
         return asyncio.run(order_cleaning(configuration, folder, store, kind, subject, payload))

@@ -1,4 +1,6 @@
-"""One function for each command: read or call, print, exit code. What a command decides, it decides elsewhere."""
+"""One function for each command: read or call, print, exit code. What a command decides, it decides
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def run(arguments: Arguments) -> int:
     """`sentinel run`"""
     configuration = load(arguments.config)
     overrides = Overrides()
-    configure_logging(level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets)
+    configure_logging(
+        level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
+    )
     asyncio.run(_serve(arguments.config, arguments.state))
     return 0
 
@@ -59,7 +63,10 @@ async def _serve(path: Path, state: Path | None) -> None:
 
 
 def _announce(daemon: Daemon) -> None:
-    print(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics", file=sys.stderr)
+    print(
+        f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics",
+        file=sys.stderr,
+    )
 
 
 def demo(arguments: Arguments) -> int:
@@ -78,7 +85,9 @@ def demo(arguments: Arguments) -> int:
     live = sys.stdout.isatty() and not arguments.json
     with tables.LivePage(enabled=live) as page:
         configure_logging(level="warning", form="json", stream=page.log_stream())
-        session = Session(options, Daemon, page.say, lambda watcher, head: _show_live(page, watcher, head))
+        session = Session(
+            options, Daemon, page.say, lambda watcher, head: _show_live(page, watcher, head)
+        )
         document = session.run()
     if arguments.json:
         print_document(document, sys.stdout.write)
@@ -90,7 +99,9 @@ def demo(arguments: Arguments) -> int:
 def _show_live(page: tables.LivePage, watcher: Watcher, head: Sequence[str]) -> None:
     if page.enabled:
         if not sys.stdout.isatty():
-            signal.raise_signal(signal.SIGHUP)  # the terminal is gone, and make, who leads its session, told nobody
+            signal.raise_signal(
+                signal.SIGHUP
+            )  # the terminal is gone, and make, who leads its session, told nobody
         store = watcher.store
         page.update(store.components(), store.checks(), store.incidents(limit=5), head)
 
@@ -99,7 +110,13 @@ def _show_end(document: dict[str, Any]) -> None:
     tables.show(
         Text(f"\nwatched for {document['duration_seconds']} s; everything is stopped"),
         tables.mapping_table(
-            document["restarts"], "component", "attempt", "outcome", "verdict", "recovered_in_seconds", title="restarts"
+            document["restarts"],
+            "component",
+            "attempt",
+            "outcome",
+            "verdict",
+            "recovered_in_seconds",
+            title="restarts",
         ),
         Text("reports"),
         *(Text(f"  {path}") for path in document["reports"]),
@@ -112,7 +129,10 @@ def _show_nemesis(judged: dict[str, Any]) -> None:
     violations = judged["violations"]
     word = f"{len(violations)} broken promises" if violations else "every promise was kept"
     head = f"\n{len(judged['faults'])} random faults (seed {judged['seed']}): {word}"
-    tables.show(Text(head, style="bold red" if violations else "green"), *(Text(f"  {line}") for line in violations))
+    tables.show(
+        Text(head, style="bold red" if violations else "green"),
+        *(Text(f"  {line}") for line in violations),
+    )
 
 
 def _list_chaos(*, as_json: bool) -> int:
@@ -135,7 +155,10 @@ def _list_chaos(*, as_json: bool) -> int:
 
 def _describe_expectation(expected: Expectation) -> str:
     restart = ", restarted" if expected.restart else ""
-    return f"{expected.component} {expected.status} by {expected.kind} within {expected.within:g} s{restart}"
+    return (
+        f"{expected.component} {expected.status} by {expected.kind} within {expected.within:g}"
+        f" s{restart}"
+    )
 
 
 def _seconds(text: str | None) -> float | None:
@@ -155,7 +178,9 @@ def validate(arguments: Arguments) -> int:
         check_runbooks(configuration)
     except ConfigurationError as error:
         if arguments.json:
-            print_json({"valid": False, "problems": [to_json(problem) for problem in error.problems]})
+            print_json(
+                {"valid": False, "problems": [to_json(problem) for problem in error.problems]}
+            )
             return error.exit_code
         raise
     counts = {
@@ -167,7 +192,10 @@ def validate(arguments: Arguments) -> int:
     }
     if arguments.json:
         return print_json(counts)
-    print(f"valid: {counts['checks']} checks, {counts['components']} components, {counts['resources']} resources")
+    print(
+        f"valid: {counts['checks']} checks, {counts['components']} components,"
+        f" {counts['resources']} resources"
+    )
     return 0
 
 
@@ -192,7 +220,9 @@ def kinds(arguments: Arguments) -> int:
         Text(f"{kind['name']}: {kind['summary']}\n"),
         tables.mapping_table(kind["options"], "option", "type", "default", "what", title="options"),
         Text(),
-        tables.mapping_table(kind["measurements"], "name", "metric", "type", "labels", "help", title="measurements"),
+        tables.mapping_table(
+            kind["measurements"], "name", "metric", "type", "labels", "help", title="measurements"
+        ),
     )
     return 0
 
@@ -201,7 +231,9 @@ def _describe_kind(kind: Kind) -> dict[str, Any]:
     options = [
         {
             "option": name,
-            "type": str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", ""),
+            "type": (
+                str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", "")
+            ),
             "default": "required" if field.is_required() else _default(field),
             "what": field.description or "",
         }
@@ -225,7 +257,13 @@ def check_list(arguments: Arguments) -> int:
     """`sentinel check list`"""
     configuration = load(arguments.config)
     rows = [
-        {"check": c.name, "kind": c.kind, "component": c.component, "every": f"{c.every:g} s", "where": c.source}
+        {
+            "check": c.name,
+            "kind": c.kind,
+            "component": c.component,
+            "every": f"{c.every:g} s",
+            "where": c.source,
+        }
         for c in configuration.checks
     ]
     if arguments.json:
@@ -242,8 +280,12 @@ def check_run(arguments: Arguments) -> int:
     store = SqliteStore(folder) if (folder / "sentinel.db").exists() else None
     view, finding = asyncio.run(run_check(configuration, store, arguments.name))
     scrub = Redaction(configuration.secrets).scrub
-    where = "in the running daemon" if view else "here: no daemon runs on this configuration's state"
-    document = scrub({"check": arguments.name, "ran": where, **to_json(finding), "rows": _rows(view, finding)})
+    where = (
+        "in the running daemon" if view else "here: no daemon runs on this configuration's state"
+    )
+    document = scrub(
+        {"check": arguments.name, "ran": where, **to_json(finding), "rows": _rows(view, finding)}
+    )
     if arguments.json:
         print_json(document)
         return finding.status.exit_code
@@ -255,7 +297,13 @@ def check_run(arguments: Arguments) -> int:
         for name, value in row["values"].items()
     ]
     ran = Text(f"ran {where}", style="dim")
-    tables.show(line, *guidance, ran, Text(), tables.mapping_table(figures, "subject", "measurement", "value"))
+    tables.show(
+        line,
+        *guidance,
+        ran,
+        Text(),
+        tables.mapping_table(figures, "subject", "measurement", "value"),
+    )
     return finding.status.exit_code
 
 
@@ -264,7 +312,10 @@ def _rows(view: CheckView | None, finding: Finding) -> list[dict[str, Any]]:
     if view is not None:
         return [dict(row) for row in view.rows]
     return [
-        {"labels": dict(row.labels), "values": {k: v for k, v in row.values.items() if isinstance(v, int | float)}}
+        {
+            "labels": dict(row.labels),
+            "values": {k: v for k, v in row.values.items() if isinstance(v, int | float)},
+        }
         for row in finding.rows
     ]
 
@@ -282,7 +333,13 @@ def status(arguments: Arguments) -> int:
     running = is_running(store)
     ends = overall if running else Status.UNKNOWN
     if arguments.json:
-        print_json({**document, "running": running, **({} if running else {"status": Status.UNKNOWN.value})})
+        print_json(
+            {
+                **document,
+                "running": running,
+                **({} if running else {"status": Status.UNKNOWN.value}),
+            }
+        )
         return ends.exit_code
     beat = store.meta("beat")
     seen = datetime.fromisoformat(beat) if beat else None
@@ -291,7 +348,9 @@ def status(arguments: Arguments) -> int:
     warning = [] if running else [Text(f"sentinel {why}: all below is old", style="bold red")]
     blind = document["blind"]
     lines = [f"{blind['text']} at {blind['began'][11:19]}Z ({blind['reason']})"] if blind else []
-    held = [Text(tables.clean(line), style="bold yellow") for line in (*lines, *_held(store, folder))]
+    held = [
+        Text(tables.clean(line), style="bold yellow") for line in (*lines, *_held(store, folder))
+    ]
     open_ones = store.incidents(open_only=True)
     runbooks = {incident.id: runbook_of(store, incident) for incident in open_ones}
     tables.show(
@@ -303,9 +362,15 @@ def status(arguments: Arguments) -> int:
 
 
 def _held(store: SqliteStore, folder: Path) -> list[str]:
-    """What holds all actions back. The HALT file is looked at: the daemon may hang, or not have seen it yet."""
+    """What holds all actions back. The HALT file is looked at: the daemon may hang, or not have
+    seen it yet.
+    """
     lines = [item["text"] for item in held_back(store) if item["reason"] != Reason.HALTED]
-    halted = ["halted, no automatic action: `sentinel resume` when it is over"] if is_halted(folder) else []
+    halted = (
+        ["halted, no automatic action: `sentinel resume` when it is over"]
+        if is_halted(folder)
+        else []
+    )
     return halted + lines
 
 
@@ -315,7 +380,9 @@ def report(arguments: Arguments) -> int:
     now = datetime.now(UTC)
     templates, target = _report_settings(arguments)
     if arguments.json:
-        facts = collect(store, arguments.kind, now, incident_id=arguments.incident, target_per_hour=target)
+        facts = collect(
+            store, arguments.kind, now, incident_id=arguments.incident, target_per_hour=target
+        )
         return print_json(facts)
     paths = write_report(
         store,
@@ -334,12 +401,17 @@ def report(arguments: Arguments) -> int:
 
 
 def _report_settings(arguments: Arguments) -> tuple[Path | None, float | None]:
-    """Templates and target: from the command line, else from the configuration when that can be read here."""
+    """Templates and target: from the command line, else from the configuration when that can be
+    read here.
+    """
     try:
         configuration = load(arguments.config)
     except ConfigurationError:
         return arguments.templates, None
-    return arguments.templates or configuration.report_templates, configuration.tasks_per_hour_target
+    return (
+        arguments.templates or configuration.report_templates,
+        configuration.tasks_per_hour_target,
+    )
 
 
 def incident_list(arguments: Arguments) -> int:
@@ -368,7 +440,9 @@ def _find_incident(store: SqliteStore, incident_id: str | None) -> Incident:
     if incident_id is not None:
         incident = store.incident(incident_id)
         if incident is None:
-            raise UsageError(f"there is no incident {incident_id!r}", "`sentinel incident list` lists them")
+            raise UsageError(
+                f"there is no incident {incident_id!r}", "`sentinel incident list` lists them"
+            )
         return incident
     latest = store.incidents(limit=1)
     if not latest:

@@ -58,7 +58,9 @@ def _move(arguments: Arguments, action: str) -> int:
 
     with _Progress(quiet=arguments.json) as progress:
         outcome = asyncio.run(
-            move_platform(store, action, arguments.component, arguments.reason, _both(keep, progress.show))
+            move_platform(
+                store, action, arguments.component, arguments.reason, _both(keep, progress.show)
+            )
         )
     return _conclude(arguments, outcome, seen)
 
@@ -80,12 +82,18 @@ def _conclude(arguments: Arguments, outcome: str, steps: Steps) -> int:
 
 
 class _Progress:
-    """The steps as a table that grows in a terminal; one line for each finished step elsewhere, on stderr."""
+    """The steps as a table that grows in a terminal; one line for each finished step elsewhere, on
+    stderr.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
         self._quiet = quiet
-        self._live = Live(console=console, refresh_per_second=5) if console.is_terminal and not quiet else None
+        self._live = (
+            Live(console=console, refresh_per_second=5)
+            if console.is_terminal and not quiet
+            else None
+        )
         self._told = 0
 
     def __enter__(self) -> _Progress:
@@ -104,7 +112,10 @@ class _Progress:
         elif not self._quiet:
             done = [step for step in steps if step["outcome"] != "…"]
             for step in done[self._told :]:
-                print(f"{step['action']} {clean(step['component'])}: {clean(step['outcome'])}", file=sys.stderr)
+                print(
+                    f"{step['action']} {clean(step['component'])}: {clean(step['outcome'])}",
+                    file=sys.stderr,
+                )
             self._told = len(done)
 
 
@@ -115,5 +126,7 @@ def _table(steps: Steps) -> Table:
     for step in steps:
         bad = step["outcome"].startswith(("failed", "refused"))
         style = "bold red" if bad else "dim" if step["outcome"] == "…" else "green"
-        table.add_row(step["action"], clean(step["component"]), Text(clean(step["outcome"]), style=style))
+        table.add_row(
+            step["action"], clean(step["component"]), Text(clean(step["outcome"]), style=style)
+        )
     return table

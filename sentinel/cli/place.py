@@ -49,7 +49,9 @@ def print_json(document: Any) -> int:
 
 
 def confirm(arguments: Arguments, question: str) -> None:
-    """Ask before something that can hurt, unless --yes was given. ActionRefused: no, or nobody is there to ask."""
+    """Ask before something that can hurt, unless --yes was given. ActionRefused: no, or nobody is
+    there to ask.
+    """
     if arguments.yes:
         return
     if not sys.stdin.isatty():

@@ -1,4 +1,6 @@
-"""What people see in the terminal: tables from views. Everything from outside is printed as text, never as markup."""
+"""What people see in the terminal: tables from views. Everything from outside is printed as text,
+never as markup.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,20 @@ def status_text(status: str) -> Text:
 def age(at: datetime | None, now: datetime | None = None) -> str:
     """How long ago, for people."""
     return (
-        "never" if at is None else f"{format_duration(max(((now or datetime.now(UTC)) - at).total_seconds(), 0))} ago"
+        "never"
+        if at is None
+        else f"{format_duration(max(((now or datetime.now(UTC)) - at).total_seconds(), 0))} ago"
     )
 
 
 def _table(*columns: str, title: str = "") -> Table:
     table = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
     )
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -58,7 +67,9 @@ def components_table(
     for component in components:
         mine = [check for check in checks if check.component == component.name]
         last = max((check.last_run for check in mine if check.last_run), default=None)
-        figures = [f"{key} {value}" for key, value in (check.key for check in mine if check.key) if value]
+        figures = [
+            f"{key} {value}" for key, value in (check.key for check in mine if check.key) if value
+        ]
         detail = component.action or ("" if component.status == "up" else component.detail)
         table.add_row(
             Text(clean(component.name)),
@@ -79,15 +90,24 @@ def checks_table(checks: Sequence[CheckView]) -> Table:
         if check.soft != check.status:
             status.append(f" (now {check.soft})", style="dim")
         table.add_row(
-            Text(clean(check.name)), check.kind, status, age(check.last_run), str(check.runs), Text(clean(check.detail))
+            Text(clean(check.name)),
+            check.kind,
+            status,
+            age(check.last_run),
+            str(check.runs),
+            Text(clean(check.detail)),
         )
     return table
 
 
-def incidents_table(incidents: Sequence[Incident], title: str = "", runbooks: Mapping[str, str] | None = None) -> Table:
+def incidents_table(
+    incidents: Sequence[Incident], title: str = "", runbooks: Mapping[str, str] | None = None
+) -> Table:
     """Incidents, newest first; with `runbooks` (by incident) a column that says which one to open."""
     names = ["runbook"] if runbooks is not None else []
-    table = _table("incident", "component", "state", "opened", "lasted", *names, "summary", title=title)
+    table = _table(
+        "incident", "component", "state", "opened", "lasted", *names, "summary", title=title
+    )
     now = datetime.now(UTC)
     for incident in incidents:
         ended = incident.recovered or incident.closed or now
@@ -105,15 +125,27 @@ def incidents_table(incidents: Sequence[Incident], title: str = "", runbooks: Ma
 
 def _state(incident: Incident) -> str:
     exhausted = ", exhausted" if incident.exhausted else ""
-    return f"{incident.state}{exhausted}" + (f", blocked by {incident.blocked_by}" if incident.blocked_by else "")
+    return f"{incident.state}{exhausted}" + (
+        f", blocked by {incident.blocked_by}" if incident.blocked_by else ""
+    )
 
 
-def incident_page(incident: Incident, timeline: Sequence[TimelineEntry], attempts: Sequence[Attempt]) -> RenderableType:
+def incident_page(
+    incident: Incident, timeline: Sequence[TimelineEntry], attempts: Sequence[Attempt]
+) -> RenderableType:
     """One incident: head, timeline, attempts."""
     events = _table("time (UTC)", "event", "what", title="timeline")
     for entry in timeline:
         events.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], entry.kind, Text(clean(entry.text)))
-    acts = _table("attempt", "intended (UTC)", "outcome", "verdict", "healthy after", "detail", title="attempts")
+    acts = _table(
+        "attempt",
+        "intended (UTC)",
+        "outcome",
+        "verdict",
+        "healthy after",
+        "detail",
+        title="attempts",
+    )
     for attempt in attempts:
         acts.add_row(
             str(attempt.n),
@@ -123,7 +155,13 @@ def incident_page(incident: Incident, timeline: Sequence[TimelineEntry], attempt
             format_duration(attempt.recovered_in),
             Text(clean(attempt.detail)),
         )
-    return Group(incidents_table([incident]), Text(), events, Text(), acts if attempts else Text("no attempts"))
+    return Group(
+        incidents_table([incident]),
+        Text(),
+        events,
+        Text(),
+        acts if attempts else Text("no attempts"),
+    )
 
 
 def live_page(
@@ -133,10 +171,15 @@ def live_page(
     head: Sequence[str],
     lines: int,
 ) -> RenderableType:
-    """The live view of the demo in so many lines: addresses, components (the worst where not all fit), incidents."""
+    """The live view of the demo in so many lines: addresses, components (the worst where not all
+    fit), incidents.
+    """
     room = lines - len(head) - 4  # the frame, a blank line, the table's head
     shown = components
-    parts: list[RenderableType] = [*(Text(clean(line), no_wrap=True, overflow="ellipsis") for line in head), Text()]
+    parts: list[RenderableType] = [
+        *(Text(clean(line), no_wrap=True, overflow="ellipsis") for line in head),
+        Text(),
+    ]
     if room < len(components):
         shown = sorted(components, key=lambda each: -Status(each.status).rank)[: max(room - 1, 1)]
     parts.append(components_table(shown, checks, one_line=True))
@@ -150,7 +193,10 @@ def _incident_lines(incidents: Sequence[Incident], room: int) -> list[Text]:
     """A line for each, newest first, below a title; as many as fit."""
     lines = [Text(), Text("incidents", style="bold")]
     for incident in incidents:
-        text = f"{incident.opened:%H:%M:%S}Z  {incident.component}  {_state(incident)}  {incident.summary}"
+        text = (
+            f"{incident.opened:%H:%M:%S}Z  {incident.component}  {_state(incident)} "
+            f" {incident.summary}"
+        )
         lines.append(Text(clean(text), no_wrap=True, overflow="ellipsis"))
     return lines[: max(room, 0)] if incidents and room > len(lines) - len(incidents) else []
 
@@ -161,7 +207,9 @@ class LivePage:
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
         self._live = Live(
-            console=Console(markup=False, highlight=False, emoji=False), auto_refresh=False, screen=enabled
+            console=Console(markup=False, highlight=False, emoji=False),
+            auto_refresh=False,
+            screen=enabled,
         )
 
     def __enter__(self) -> Self:

@@ -1,4 +1,6 @@
-"""Whether the address of a resource can be used, judged by the client that will use it: at its line, not at a run."""
+"""Whether the address of a resource can be used, judged by the client that will use it: at its
+line, not at a run.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _ODD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
-    """What is wrong with an address, and the remedy. The address itself is never repeated: it may hold a password."""
+    """What is wrong with an address, and the remedy. The address itself is never repeated: it may
+    hold a password.
+    """
     wanted = f"write {' or '.join(f'{scheme}://' for scheme in SCHEMES[kind][:2])}host:port/…"
     if kind == "postgres" and "=" in address and "://" not in address:
         fault = find_dsn_fault(address)
@@ -47,7 +51,11 @@ def _find_http_fault(address: str) -> str:
     if _ODD.search(address) or not _has_place(address):
         return "is no http address"
     parts = urlsplit(address)
-    return "has a query or a fragment: that belongs into the `path` of a check" if parts.query or parts.fragment else ""
+    return (
+        "has a query or a fragment: that belongs into the `path` of a check"
+        if parts.query or parts.fragment
+        else ""
+    )
 
 
 def _has_place(address: str) -> bool:

@@ -1,4 +1,6 @@
-"""From what was written to the frozen values of the core: settings that are valid already, with their defaults."""
+"""From what was written to the frozen values of the core: settings that are valid already, with
+their defaults.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ from pydantic import BaseModel, SecretStr
 
 from sentinel.config.address import find_passwords
 from sentinel.config.model import CheckSettings, ComponentSettings, Resource
-from sentinel.core.model import Backoff, Check, Component, HealthPolicy, Level, RestartPolicy, Threshold
+from sentinel.core.model import (
+    Backoff,
+    Check,
+    Component,
+    HealthPolicy,
+    Level,
+    RestartPolicy,
+    Threshold,
+)
 from sentinel.probes import Kind
 
 
@@ -56,7 +66,9 @@ def make_check(
         options=options,
         resources=roles,
         thresholds=thresholds,
-        health=HealthPolicy(base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time),
+        health=HealthPolicy(
+            base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time
+        ),
         runbook=base.runbook,
         diagnose=base.diagnose,
         source=source,
@@ -69,7 +81,9 @@ def make_level(item: Any) -> Level | None:
 
 
 def find_secrets(resources: Iterable[Resource], checks: Iterable[Check]) -> Iterator[str]:
-    """Every value that must not be printed: passwords, header values and their last words, secrets of checks."""
+    """Every value that must not be printed: passwords, header values and their last words, secrets
+    of checks.
+    """
     for resource in resources:
         if resource.password is not None:
             yield resource.password.get_secret_value()
@@ -81,7 +95,9 @@ def find_secrets(resources: Iterable[Resource], checks: Iterable[Check]) -> Iter
 
 def _hide_header(values: Iterable[str]) -> Iterator[str]:
     """`Bearer abc…` is a secret with and without its first word; what is very short is none."""
-    return (word for value in values for word in {value, *value.split()[-1:]} if len(word) >= _SHORTEST)
+    return (
+        word for value in values for word in {value, *value.split()[-1:]} if len(word) >= _SHORTEST
+    )
 
 
 def _secrets_in(value: object) -> Iterator[str]:
@@ -89,7 +105,9 @@ def _secrets_in(value: object) -> Iterator[str]:
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, BaseModel):
-        yield from _secrets_in(vars(value))  # not dict(value): a kind may have an option called `keys`
+        yield from _secrets_in(
+            vars(value)
+        )  # not dict(value): a kind may have an option called `keys`
     elif isinstance(value, Mapping):
         yield from _secrets_in(list(value.values()))
     elif isinstance(value, list | tuple):

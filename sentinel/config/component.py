@@ -1,4 +1,6 @@
-"""The keys of a component that belong to its driver: checked by the driver's own options, with place and remedy."""
+"""The keys of a component that belong to its driver: checked by the driver's own options, with
+place and remedy.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from sentinel.remediation import DriverKind, Options
 def read_options(
     document: Document, path: Path_, item: ComponentSettings, drivers: Mapping[str, DriverKind]
 ) -> Options | None:
-    """The options of the component's driver; None without a driver, or with a problem that was noted."""
+    """The options of the component's driver; None without a driver, or with a problem that was
+    noted.
+    """
     keys = item.model_extra or {}
     kind = drivers.get(item.driver)
     if not item.driver:
@@ -38,7 +42,9 @@ def _no_driver(key: str, drivers: Mapping[str, DriverKind]) -> tuple[str, str]:
     return unknown_message("key", key, ComponentSettings.model_fields)
 
 
-def _validated(document: Document, path: Path_, kind: DriverKind, keys: Mapping[str, Any]) -> Options | None:
+def _validated(
+    document: Document, path: Path_, kind: DriverKind, keys: Mapping[str, Any]
+) -> Options | None:
     if any("\0" in text for text in _texts(keys)):
         document.add(path, "a NUL character can't be handed to a program", "remove it")
         return None
@@ -48,7 +54,9 @@ def _validated(document: Document, path: Path_, kind: DriverKind, keys: Mapping[
         for item in error.errors(include_url=False):
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 key = item["loc"][0]
-                document.add((*path, "driver"), f"driver {kind.name} needs a {key}", _sample(key, kind))
+                document.add(
+                    (*path, "driver"), f"driver {kind.name} needs a {key}", _sample(key, kind)
+                )
             else:
                 document.take(problem_of(document, (*path, *item["loc"]), item, kind.options))
     return None

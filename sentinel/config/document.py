@@ -1,6 +1,8 @@
-"""YAML as plain values with the line of every key. Strict: no duplicate keys, no tags, no alias bombs, YAML 1.2 words.
+"""YAML as plain values with the line of every key. Strict: no duplicate keys, no tags, no alias
+bombs, YAML 1.2 words.
 
-YAML 1.1 reads `no` as false, `12:30:45` as 45045 and `0777` as 511; here they are what they look like: text.
+YAML 1.1 reads `no` as false, `12:30:45` as 45045 and `0777` as 511; here they are what they look
+like: text.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ MAX_SIZE = 4 << 20
 """Bytes. Reading costs fifty times as much memory, and a running daemon reads, too."""
 MAX_DIGITS = 18
 """A longer run of digits is a name, not a number."""
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
+_PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")
+}
 _READ_AS_TEXT = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "merge", "value")}
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
@@ -61,14 +65,18 @@ class Document:
             self.problems.append(problem)
 
     def refuse(self, path: Path_, message: str, remedy: str) -> None:
-        """Note a problem of reading: the value at this place is not known, and nothing more is said of it."""
+        """Note a problem of reading: the value at this place is not known, and nothing more is said
+        of it.
+        """
         self.add(path, message, remedy)
         self._unread.add((self.line(path), name_of(path)))
 
 
 def name_of(path: Path_) -> str:
     """`components.api.depends_on[0]` of ("components", "api", "depends_on", 0)."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(
+        "."
+    )
 
 
 def read_document(path: Path, environment: Mapping[str, str], shown: str = "") -> Document:
@@ -88,13 +96,19 @@ def _read_text(path: Path, document: Document) -> str | None:
             document.add((), "is no file", "move it elsewhere: every *.yaml of the folder is read")
             return None
         if facts.st_size > MAX_SIZE:
-            document.add((), f"is larger than {MAX_SIZE >> 20} MiB", "configuration is small: is it the right file?")
+            document.add(
+                (),
+                f"is larger than {MAX_SIZE >> 20} MiB",
+                "configuration is small: is it the right file?",
+            )
             return None
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         message = f"is not UTF-8 text (byte 0x{error.object[error.start]:02x})"
-        document.problems.append(Problem(document.file, line, "", message, "save the file as UTF-8"))
+        document.problems.append(
+            Problem(document.file, line, "", message, "save the file as UTF-8")
+        )
     except OSError as error:
         document.add((), f"can't be read: {error.strerror}", "check the path and its rights")
     return None
@@ -114,7 +128,9 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
         message = f"is not YAML: {error.problem or error.context}"
-        document.problems.append(Problem(document.file, line, "", message, "mend the syntax at this line"))
+        document.problems.append(
+            Problem(document.file, line, "", message, "mend the syntax at this line")
+        )
         return None
     except yaml.reader.ReaderError as error:
         line = text.encode().count(b"\n", 0, error.position) + 1
@@ -123,7 +139,11 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
         document.problems.append(Problem(document.file, line, "", message, "remove it"))
         return None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        document.add((), f"is not YAML: {' '.join(str(error).split()) or type(error).__name__}", "mend the syntax")
+        document.add(
+            (),
+            f"is not YAML: {' '.join(str(error).split()) or type(error).__name__}",
+            "mend the syntax",
+        )
         return None
     if len(nodes) > 1:
         line = nodes[1].start_mark.line
@@ -180,7 +200,9 @@ class _Builder:
             self._refused = True
             self._count = MAX_NODES
             place = path[:3]
-            self._document.add(place, "is too large or too deep to be configuration", "remove repeated aliases")
+            self._document.add(
+                place, "is too large or too deep to be configuration", "remove repeated aliases"
+            )
 
     def _is_plain(self, node: yaml.Node, path: Path_) -> bool:
         plain = node.tag in _PLAIN_TAGS or node.tag in _READ_AS_TEXT
@@ -197,7 +219,9 @@ class _Builder:
                 continue
             if key in seen:
                 message = f"the key `{key}` is given twice (first in line {seen[key]})"
-                problem = Problem(self._document.file, line, name_of((*path, key)), message, "keep one of them")
+                problem = Problem(
+                    self._document.file, line, name_of((*path, key)), message, "keep one of them"
+                )
                 self._document.problems.append(problem)
                 continue
             seen[key] = line
@@ -223,10 +247,14 @@ class _Builder:
             value = self._environment.get(name, match[3])
             if value is None:
                 message = f"the environment variable {name} is not set"
-                self._document.refuse(path, message, f"export {name}=…, or write ${{{name}:-default}}")
+                self._document.refuse(
+                    path, message, f"export {name}=…, or write ${{{name}:-default}}"
+                )
             return value or ""
 
         if "${" in _ENVIRONMENT.sub("", text):
             message = "holds a `${` that names no environment variable"
-            self._document.refuse(path, message, "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself")
+            self._document.refuse(
+                path, message, "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself"
+            )
         return _ENVIRONMENT.sub(replace, text)

@@ -17,7 +17,8 @@ _NOT_KEYS = ("function-", "tagged-", "[key]")
 
 
 _SECRET_WORDS = ("password", "secret", "token", "headers", "authorization")
-"""What stands below such a key is not repeated: the complaint goes to a terminal, a log, a CI job."""
+"""What stands below such a key is not repeated: the complaint goes to a terminal, a log, a CI job.
+"""
 
 
 class _Hidden:
@@ -32,7 +33,9 @@ _HIDDEN = _Hidden()
 
 def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel]) -> Problem:
     """A pydantic error in our words."""
-    shown = tuple(part for part in path if not (isinstance(part, str) and part.startswith(_NOT_KEYS)))
+    shown = tuple(
+        part for part in path if not (isinstance(part, str) and part.startswith(_NOT_KEYS))
+    )
     if any(word in str(part).lower() for part in shown for word in _SECRET_WORDS):
         item = {**item, "input": _HIDDEN}
     message, remedy = _EXPLAIN.get(item["type"], _explain_other)(item, model)
@@ -43,7 +46,12 @@ def _explain_extra(item: Any, model: type[BaseModel]) -> tuple[str, str]:
     known = _fields_at(model, item["loc"][:-1])
     if len(item["loc"]) == 1:
         known |= next(
-            (set(own.model_fields) for place, own in _OWNERS.items() if model.__module__.startswith(place)), set()
+            (
+                set(own.model_fields)
+                for place, own in _OWNERS.items()
+                if model.__module__.startswith(place)
+            ),
+            set(),
         )
     return unknown_message("key", str(item["loc"][-1]), known)
 
@@ -72,14 +80,24 @@ def _explain_pattern(item: Any, model: type[BaseModel]) -> tuple[str, str]:
 def _explain_other(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
     text = str(item["msg"]).removeprefix("Value error, ")
     found = item.get("input")
-    shown = "" if isinstance(found, dict | list) or "no duration" in text else f" (found {_shown(found)})"
+    shown = (
+        ""
+        if isinstance(found, dict | list) or "no duration" in text
+        else f" (found {_shown(found)})"
+    )
     return f"{text[0].lower()}{text[1:]}{shown}", "correct the value"
 
 
 def _explain_type(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
     wanted, remedy = _TYPES[item["type"]]
     found = item["input"]
-    shown = "a mapping" if isinstance(found, dict) else "a list" if isinstance(found, list) else _shown(found)
+    shown = (
+        "a mapping"
+        if isinstance(found, dict)
+        else "a list"
+        if isinstance(found, list)
+        else _shown(found)
+    )
     return f"must be {wanted}, found {shown}", remedy
 
 

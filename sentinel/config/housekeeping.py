@@ -1,4 +1,6 @@
-"""The chores of the configuration: every key checked by the chore itself or by its kind, with place and remedy."""
+"""The chores of the configuration: every key checked by the chore itself or by its kind, with place
+and remedy.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ M = TypeVar("M", bound=BaseModel)
 Place = Callable[[Path_], tuple[Document, Path_]]
 
 
-def read_chores(items: Sequence[Any], place: Place, resources: Mapping[str, Resource]) -> tuple[Chore, ...]:
+def read_chores(
+    items: Sequence[Any], place: Place, resources: Mapping[str, Resource]
+) -> tuple[Chore, ...]:
     """Every chore that is right; what is wrong with the others is noted at its place."""
     kinds, names = load_kinds(), set[str]()
     return tuple(_read_all(items, place, resources, kinds, names))
@@ -37,7 +41,9 @@ def _read_all(
     for i, item in enumerate(items):
         document, path = place((SECTION, i))
         if not isinstance(item, dict):
-            document.add(path, "is no chore", "write `- name: …`, `kind: …`, and the keys of the kind")
+            document.add(
+                path, "is no chore", "write `- name: …`, `kind: …`, and the keys of the kind"
+            )
             continue
         name = item.get("name")
         if isinstance(name, str) and name in names:
@@ -73,7 +79,9 @@ def _read(
     return Chore(**values, resource=resource, options=options, settings=rest)
 
 
-def _validate(document: Document, path: Path_, model: type[M], value: Mapping[str, Any]) -> M | None:
+def _validate(
+    document: Document, path: Path_, model: type[M], value: Mapping[str, Any]
+) -> M | None:
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -82,7 +90,9 @@ def _validate(document: Document, path: Path_, model: type[M], value: Mapping[st
     return None
 
 
-def _find_resource(document: Document, path: Path_, wanted: str, resources: Mapping[str, Resource]) -> str:
+def _find_resource(
+    document: Document, path: Path_, wanted: str, resources: Mapping[str, Resource]
+) -> str:
     fitting = [name for name, resource in resources.items() if resource.type == "redis"]
     name = wanted or (fitting[0] if len(fitting) == 1 else "")
     if name in fitting:
@@ -99,23 +109,35 @@ def _find_resource(document: Document, path: Path_, wanted: str, resources: Mapp
 
 
 def _check_calendar(document: Document, path: Path_, base: ChoreSettings, kind: ChoreKind) -> bool:
-    """At most one of `every` and `cron`, a cron line that is one, and neither for what only people may start."""
+    """At most one of `every` and `cron`, a cron line that is one, and neither for what only people
+    may start.
+    """
     if base.every is not None and base.cron is not None:
         document.add((*path, "cron"), "every and cron exclude each other", "keep one of them")
         return False
     if kind.by_hand and (base.every is not None or base.cron is not None):
         key = "cron" if base.cron is not None else "every"
-        document.add((*path, key), f"{kind.name} is done by hand only", f"remove it; `sentinel clean plan {base.name}`")
+        document.add(
+            (*path, key),
+            f"{kind.name} is done by hand only",
+            f"remove it; `sentinel clean plan {base.name}`",
+        )
         return False
     try:
         zone = ZoneInfo(base.timezone)
     except (ValueError, OSError, KeyError):
-        document.add((*path, "timezone"), f"unknown time zone {base.timezone!r}", "such as Europe/Berlin")
+        document.add(
+            (*path, "timezone"), f"unknown time zone {base.timezone!r}", "such as Europe/Berlin"
+        )
         return False
     try:
         if base.cron is not None:
-            CronTrigger.from_crontab(base.cron, timezone=zone).get_next_fire_time(None, datetime.now(UTC))
+            CronTrigger.from_crontab(base.cron, timezone=zone).get_next_fire_time(
+                None, datetime.now(UTC)
+            )
     except ValueError as error:
-        document.add((*path, "cron"), f"{base.cron!r} is no cron line: {error}", 'such as "*/15 * * * *"')
+        document.add(
+            (*path, "cron"), f"{base.cron!r} is no cron line: {error}", 'such as "*/15 * * * *"'
+        )
         return False
     return True

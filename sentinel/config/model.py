@@ -1,4 +1,6 @@
-"""What may stand in the configuration, as strict models; and what comes out of it, as frozen values."""
+"""What may stand in the configuration, as strict models; and what comes out of it, as frozen
+values.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ Positive = Annotated[Duration, AfterValidator(_not_zero)]
 Finite = Annotated[float, AfterValidator(_finite)]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""Names of components become names of log files, names of checks become labels: no path, no space, no control."""
+"""Names of components become names of log files, names of checks become labels: no path, no space,
+no control.
+"""
 
 
 class Strict(BaseModel):
@@ -84,7 +88,9 @@ class RestartSettings(Strict):
 
 
 class ComponentSettings(Strict):
-    """The keys that every component has; the others belong to its driver, whose options refuse unknown ones."""
+    """The keys that every component has; the others belong to its driver, whose options refuse
+    unknown ones.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -116,7 +122,9 @@ class BrakeSettings(Strict):
 
 
 class BreakerSettings(Strict):
-    """When automation switches itself off until a person closes the breaker. 0 switches a cause off."""
+    """When automation switches itself off until a person closes the breaker. 0 switches a cause
+    off.
+    """
 
     exhausted: int = Field(2, ge=0)
     exhausted_window: Positive = 900.0
@@ -149,7 +157,9 @@ class ObjectiveSettings(Strict):
 
 
 class RunbookSettings(Strict):
-    """Whether reading steps of runbooks run by themselves when an incident opens, and within what bounds."""
+    """Whether reading steps of runbooks run by themselves when an incident opens, and within what
+    bounds.
+    """
 
     diagnose: bool = False
     deadline: Positive = 60.0
@@ -167,7 +177,9 @@ class ReportSettings(Strict):
 
 
 class ChoreSettings(Strict):
-    """The keys that every chore has; the others belong to its kind. Without `every` and `cron`: by hand only."""
+    """The keys that every chore has; the others belong to its kind. Without `every` and `cron`: by
+    hand only.
+    """
 
     name: Name
     kind: str
@@ -231,7 +243,9 @@ class CheckSettings(Strict):
 
 
 class Overrides(BaseSettings):
-    """What the environment may override: SENTINEL_LISTEN, SENTINEL_STATE, SENTINEL_ACTIONS_ENABLED, SENTINEL_LOG_…"""
+    """What the environment may override: SENTINEL_LISTEN, SENTINEL_STATE, SENTINEL_ACTIONS_ENABLED,
+    SENTINEL_LOG_…
+    """
 
     model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
 

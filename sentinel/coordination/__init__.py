@@ -1,7 +1,9 @@
-"""Who owns which checks, and fenced attempts. One protocol; `local` for one machine, others only swap the object.
+"""Who owns which checks, and fenced attempts. One protocol; `local` for one machine, others only
+swap the object.
 
-Checks and components fall into 4096 shards by name. A daemon schedules what is in the shards it owns, and every
-claim of an attempt carries the epoch under which it owns the shard (scale.md §4.1, §4.3).
+Checks and components fall into 4096 shards by name. A daemon schedules what is in the shards it
+owns, and every claim of an attempt carries the epoch under which it owns the shard (scale.md §4.1,
+§4.3).
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Placement:
 class View:
     """What a tick learned. `owned` has the epoch of each owned shard, `since` when it came to us.
 
-    When `ok` is False nothing may be acted upon, for the `reason`; probing goes on with the last assignment.
+    When `ok` is False nothing may be acted upon, for the `reason`; probing goes on with the last
+    assignment.
     """
 
     members: Sequence[str] = ()
@@ -54,7 +57,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ClaimPolicy:
-    """What the ledger itself enforces, beside the epoch: the cap of an incident, and attempts running at once."""
+    """What the ledger itself enforces, beside the epoch: the cap of an incident, and attempts
+    running at once.
+    """
 
     max_attempts: int
     concurrent: int
@@ -78,7 +83,9 @@ class Coordinator(Protocol):
     async def claim_attempt(
         self, attempt: Attempt, shard: int, policy: ClaimPolicy, events: Sequence[Event] = ()
     ) -> Attempt | Refused:
-        """Write an intent before its act, with the owner's epoch in it. StateError: it can't be journaled."""
+        """Write an intent before its act, with the owner's epoch in it. StateError: it can't be
+        journaled.
+        """
         ...
 
     async def finish_attempt(self, attempt: Attempt, events: Sequence[Event] = ()) -> None:

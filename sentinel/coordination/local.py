@@ -1,6 +1,8 @@
-"""The coordinator of one machine, on the embedded store: one member owns all shards under a growing epoch.
+"""The coordinator of one machine, on the embedded store: one member owns all shards under a growing
+epoch.
 
-A second daemon that gets past the lock of the state folder takes over with a newer epoch: the first one is fenced.
+A second daemon that gets past the lock of the state folder takes over with a newer epoch: the first
+one is fenced.
 """
 
 from __future__ import annotations
@@ -70,7 +72,9 @@ class LocalCoordinator:
             await self._call(lambda: self._store.claim_attempt(claimed, fence))
         except ActionRefused as refusal:
             return Refused(refusal.message)
-        await self._writer.record(Changes(events=[(attempt.incident, attempt.intended, event, {}) for event in events]))
+        await self._writer.record(
+            Changes(events=[(attempt.incident, attempt.intended, event, {}) for event in events])
+        )
         return claimed
 
     async def finish_attempt(self, attempt: Attempt, events: Sequence[Event] = ()) -> None:

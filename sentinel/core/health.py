@@ -1,6 +1,8 @@
-"""From single verdicts to a believable status: soft → hard, recovery hysteresis, flapping, blindness.
+"""From single verdicts to a believable status: soft → hard, recovery hysteresis, flapping,
+blindness.
 
-Rules and figures of reliability.md §2. Unknown verdicts never enter the window, the flap score or an SLO.
+Rules and figures of reliability.md §2. Unknown verdicts never enter the window, the flap score or
+an SLO.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ BLIND_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is believed of one check. `status` is the hard status; `window` the latest observed verdicts."""
+    """What is believed of one check. `status` is the hard status; `window` the latest observed
+    verdicts.
+    """
 
     status: Status = Status.UNKNOWN
     since: datetime | None = None
@@ -49,7 +53,12 @@ class Health:
 
 
 def step(
-    health: Health, verdict: Status, quality: Quality, policy: HealthPolicy, interval: float, now: datetime
+    health: Health,
+    verdict: Status,
+    quality: Quality,
+    policy: HealthPolicy,
+    interval: float,
+    now: datetime,
 ) -> Health:
     """Take one verdict in; the new belief. Compare `status` before and after for a transition."""
     if verdict is Status.UNKNOWN or quality is Quality.BLIND:
@@ -65,9 +74,14 @@ def step(
 
 def _forget_after_gap(health: Health, interval: float, now: datetime) -> Health:
     """A gap of more than three intervals says nothing of what happened in it."""
-    if health.last_observed is None or (now - health.last_observed).total_seconds() <= 3 * interval + 1:
+    if (
+        health.last_observed is None
+        or (now - health.last_observed).total_seconds() <= 3 * interval + 1
+    ):
         return health
-    return replace(health, window=(), history=(), passes=0, first_pass=None, flapping=False, flap_hold=0)
+    return replace(
+        health, window=(), history=(), passes=0, first_pass=None, flapping=False, flap_hold=0
+    )
 
 
 def _observe(health: Health, verdict: Status, policy: HealthPolicy, now: datetime) -> Health:
@@ -95,7 +109,9 @@ def _flap(health: Health) -> Health:
 
 
 def flap_score(history: Sequence[bool]) -> float:
-    """Weighted share of changes among the last 20: change i weighs 0.8 + 0.02·i (reliability.md §2)."""
+    """Weighted share of changes among the last 20: change i weighs 0.8 + 0.02·i (reliability.md
+    §2).
+    """
     changes = [a != b for a, b in pairwise(history)][-FLAP_MEMORY:]
     offset = FLAP_MEMORY - len(changes)
     weights = (0.8 + 0.02 * (offset + i) for i, changed in enumerate(changes, 1) if changed)
@@ -153,7 +169,9 @@ def cross_thresholds(
         for row in rows:
             value = row.values.get(threshold.measurement)
             if isinstance(value, int | float):
-                found += _cross(threshold, tuple(sorted(row.labels.items())), float(value), raised, memory)
+                found += _cross(
+                    threshold, tuple(sorted(row.labels.items())), float(value), raised, memory
+                )
     return found, frozenset(memory)
 
 

@@ -52,7 +52,9 @@ def incident_id(component: str, now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{component}"
 
 
-def find_root_cause(component: str, depends_on: Mapping[str, tuple[str, ...]], statuses: Mapping[str, Status]) -> str:
+def find_root_cause(
+    component: str, depends_on: Mapping[str, tuple[str, ...]], statuses: Mapping[str, Status]
+) -> str:
     """The unhealthy transitive dependency with no unhealthy dependency of its own, or ""."""
     for dependency in depends_on.get(component, ()):
         deeper = find_root_cause(dependency, depends_on, statuses)
@@ -83,7 +85,9 @@ def _open(
     )
     events = [Event("opened", f"{component} is {status}: {detail}")]
     if blocked_by:
-        events.append(Event("blocked", f"blocked by {blocked_by}: no attempt while it is not healthy"))
+        events.append(
+            Event("blocked", f"blocked by {blocked_by}: no attempt while it is not healthy")
+        )
     return incident, events
 
 
@@ -95,9 +99,17 @@ def _continue(
     if incident.state is IncidentState.RECOVERING:
         events.append(Event("relapsed", f"{incident.component} is {status} again: {detail}"))
     elif status is not incident.status:
-        events.append(Event("changed", f"{incident.component} went from {incident.status} to {status}: {detail}"))
+        events.append(
+            Event(
+                "changed", f"{incident.component} went from {incident.status} to {status}: {detail}"
+            )
+        )
     if blocked_by != incident.blocked_by:
-        text = f"blocked by {blocked_by}" if blocked_by else f"no longer blocked by {incident.blocked_by}"
+        text = (
+            f"blocked by {blocked_by}"
+            if blocked_by
+            else f"no longer blocked by {incident.blocked_by}"
+        )
         events.append(Event("blocked" if blocked_by else "unblocked", text))
     worse = status.rank > incident.status.rank
     changed = replace(
@@ -130,9 +142,13 @@ def _heal(
     if incident.state is IncidentState.OPEN:
         seconds = (now - incident.opened).total_seconds()
         healed = replace(incident, state=IncidentState.RECOVERING, recovered=now, blocked_by="")
-        return healed, [Event("recovered", f"{incident.component} is healthy after {seconds:.1f} s")]
+        return healed, [
+            Event("recovered", f"{incident.component} is healthy after {seconds:.1f} s")
+        ]
     healthy = (now - (incident.recovered or now)).total_seconds() - blind_seconds
     if healthy < policy.close_after:
         return incident, []
     text = f"closed after {healthy:.0f} s of observed health"
-    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False), [Event("closed", text)]
+    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False), [
+        Event("closed", text)
+    ]

@@ -43,7 +43,9 @@ def worst(statuses: Sequence[Status]) -> Status:
 
 
 class Quality(StrEnum):
-    """Whether a verdict was really observed, or taken while sentinel itself was blind (stalled, starved)."""
+    """Whether a verdict was really observed, or taken while sentinel itself was blind (stalled,
+    starved).
+    """
 
     OBSERVED = "observed"
     BLIND = "blind"
@@ -59,7 +61,9 @@ class ErrorClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Cumulative classic histogram: `counts[i]` observations ≤ `bounds[i]`; `total` is the +Inf bucket."""
+    """Cumulative classic histogram: `counts[i]` observations ≤ `bounds[i]`; `total` is the +Inf
+    bucket.
+    """
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -69,7 +73,8 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Declaration of one measured figure: the name used in rows and thresholds, and the metric it feeds.
+    """Declaration of one measured figure: the name used in rows and thresholds, and the metric it
+    feeds.
 
     `labels` are the metric's labels; a row that carries this measurement must have all of them.
     Counters carry totals since sentinel began to watch and never go back; a gauge of a check that
@@ -96,8 +101,8 @@ class Row:
 class Finding:
     """What one run of a probe found.
 
-    `detail` is one line for people. `rows` are measurements. `evidence` is a small JSON-able mapping
-    with samples and commands that cure. `guidance` tells the next manual step when not up.
+    `detail` is one line for people. `rows` are measurements. `evidence` is a small JSON-able
+    mapping with samples and commands that cure. `guidance` tells the next manual step when not up.
     `key` names the figure people look at first: (label, text), such as ("acked", "99.95 %").
     """
 
@@ -111,7 +116,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Value hysteresis: enter at `raise_at`, leave at `clear_at`. raise > clear: high is bad; less: low is bad."""
+    """Value hysteresis: enter at `raise_at`, leave at `clear_at`. raise > clear: high is bad; less:
+    low is bad.
+    """
 
     raise_at: float
     clear_at: float
@@ -128,7 +135,9 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """Hard after `failures` of the last `of` verdicts; back after `recoveries` and `recovery_time` s."""
+    """Hard after `failures` of the last `of` verdicts; back after `recoveries` and `recovery_time`
+    s.
+    """
 
     failures: int = 3
     of: int = 5
@@ -151,13 +160,17 @@ class Check:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     runbook: str = ""
     diagnose: bool | None = None
-    """Whether reading steps of its runbook run by themselves; None leaves it to the runbook and the platform."""
+    """Whether reading steps of its runbook run by themselves; None leaves it to the runbook and the
+    platform.
+    """
     source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Delay before attempt n: `first` for n = 1, then `initial`·`factor`^(n−2), at most `max`, × 1 ± `jitter`."""
+    """Delay before attempt n: `first` for n = 1, then `initial`·`factor`^(n−2), at most `max`, × 1
+    ± `jitter`.
+    """
 
     first: float = 5.0
     initial: float = 20.0
@@ -198,7 +211,9 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One ended run of a check: the finding, or what stopped it. `started` is aware UTC, `duration` seconds."""
+    """One ended run of a check: the finding, or what stopped it. `started` is aware UTC, `duration`
+    seconds.
+    """
 
     check: str
     finding: Finding
@@ -224,7 +239,9 @@ class Transition:
 
 
 class IncidentState(StrEnum):
-    """Life of an incident: open until the component is healthy, recovering while that is proven, then closed."""
+    """Life of an incident: open until the component is healthy, recovering while that is proven,
+    then closed.
+    """
 
     OPEN = "open"
     RECOVERING = "recovering"
@@ -244,25 +261,34 @@ class Incident:
     check: str = ""
     blocked_by: str = ""
     root_cause: str = ""
-    """The dependency that was found down with it, also when that is over; "" when it is a cause itself."""
+    """The dependency that was found down with it, also when that is over; "" when it is a cause
+    itself.
+    """
     runbook: str = ""
-    """The one for what was found; what the check says later, when it passes again, is another matter."""
+    """The one for what was found; what the check says later, when it passes again, is another
+    matter.
+    """
     exhausted: bool = False
     escalated: bool = False
     announced: bool = False
-    """Whether people were told of it; an incident that is blocked by another one is not announced."""
+    """Whether people were told of it; an incident that is blocked by another one is not announced.
+    """
     unblocked: datetime | None = None
     """When what blocked it became healthy, while it was not."""
     recovered: datetime | None = None
     closed: datetime | None = None
     last_unhealthy: datetime | None = None
     worst: Status | None = None
-    """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote it."""
+    """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote
+    it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One journaled intent to act; the row exists before the act, so its number is spent whatever happens."""
+    """One journaled intent to act; the row exists before the act, so its number is spent whatever
+    happens.
+    """
 
     incident: str
     n: int
@@ -277,7 +303,9 @@ class Attempt:
     recovered_in: float | None = None
     start_id: str = ""
     by: str = "sentinel"
-    """Who asked: `sentinel` itself, a `runbook` (the same budget), an `operator` or a `watch` of files (no budget)."""
+    """Who asked: `sentinel` itself, a `runbook` (the same budget), an `operator` or a `watch` of
+    files (no budget).
+    """
     boot: str = ""
     uptime: float | None = None
     ended_uptime: float | None = None

@@ -1,4 +1,6 @@
-"""An instant that no change of the wall clock can move: budgets must not refill when somebody sets the date."""
+"""An instant that no change of the wall clock can move: budgets must not refill when somebody sets
+the date.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Aware UTC for people, and seconds since boot (suspended time included) of the boot called `boot`."""
+    """Aware UTC for people, and seconds since boot (suspended time included) of the boot called
+    `boot`.
+    """
 
     at: datetime
     boot: str = ""
@@ -20,7 +24,12 @@ class Moment:
 
         By uptime when both are of one boot; over a reboot only the wall clock can tell.
         """
-        if self.boot and self.boot == earlier.boot and self.uptime is not None and earlier.uptime is not None:
+        if (
+            self.boot
+            and self.boot == earlier.boot
+            and self.uptime is not None
+            and earlier.uptime is not None
+        ):
             return max(self.uptime - earlier.uptime, 0.0)
         return max((self.at - earlier.at).total_seconds(), 0.0)
 
@@ -34,7 +43,9 @@ _EARLIEST = 978_307_200.0
 
 
 def read_instant(value: Any) -> float | None:
-    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601 (naive is UTC); else None."""
+    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601 (naive is UTC);
+    else None.
+    """
     if isinstance(value, bool) or value is None:
         return None
     try:

@@ -1,4 +1,6 @@
-"""Durations, sizes and percentages as people write them, and back. Seconds, bytes and ratios inside."""
+"""Durations, sizes and percentages as people write them, and back. Seconds, bytes and ratios
+inside.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ MAX_BYTES = 2**63 - 1
 
 
 def parse_duration(text: Any) -> float:
-    """Seconds of `250ms`, `5s`, `1h30m`. A number without a unit is refused: nobody knows what it means."""
+    """Seconds of `250ms`, `5s`, `1h30m`. A number without a unit is refused: nobody knows what it
+    means.
+    """
     if isinstance(text, str):
         parts = _DURATION.findall(text.strip())
         if parts and "".join(n + u for n, u in parts) == text.strip():
@@ -32,7 +36,9 @@ def parse_duration(text: Any) -> float:
             if seconds <= MAX_DURATION:
                 return seconds
             raise ValueError(f"{text[:60]!r} is longer than a century")
-    raise ValueError(f"{text!r} is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d")
+    raise ValueError(
+        f"{text!r} is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d"
+    )
 
 
 def parse_bytes(text: Any) -> int:
@@ -42,7 +48,9 @@ def parse_bytes(text: Any) -> int:
         if count <= MAX_BYTES:
             return int(count)
         raise ValueError(f"{text[:60]!r} is more than 8 EiB")
-    raise ValueError(f"{text!r} is no size: write a number with a unit, such as 64KiB, 100MB or 2GB")
+    raise ValueError(
+        f"{text!r} is no size: write a number with a unit, such as 64KiB, 100MB or 2GB"
+    )
 
 
 def parse_percentage(text: Any) -> float:

@@ -26,7 +26,9 @@ def next_due(due: float, interval: float, now: float) -> tuple[float, int]:
 
 
 def recheck_delay(interval: float) -> float:
-    """Faster re-check while a failure is soft: max(2 s, interval/5), never slower than the interval."""
+    """Faster re-check while a failure is soft: max(2 s, interval/5), never slower than the
+    interval.
+    """
     return min(interval, max(2.0, interval / 5))
 
 

@@ -1,9 +1,10 @@
-"""An agent of the demo platform: `python -m sentinel.demo.agent --name agent-1 --capabilities python,review`.
+"""An agent of the demo platform: `python -m sentinel.demo.agent --name agent-1 --capabilities
+python,review`.
 
-Registers, beats its heart once a second, reads its stream through its group, and acknowledges *after*
-processing. Delivery is at least once: after a start or a lost connection it first takes up its own
-pending entries. Processing is idempotent by task. A handler that fails is tried three times with
-exponential backoff, then the message goes to the dead letters and is acknowledged.
+Registers, beats its heart once a second, reads its stream through its group, and acknowledges
+*after* processing. Delivery is at least once: after a start or a lost connection it first takes up
+its own pending entries. Processing is idempotent by task. A handler that fails is tried three times
+with exponential backoff, then the message goes to the dead letters and is acknowledged.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class HandlerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry in hand: tried `tries` times, next at `due` (monotonic s); `ack_sent`: its XACK may have run."""
+    """One entry in hand: tried `tries` times, next at `due` (monotonic s); `ack_sent`: its XACK may
+    have run.
+    """
 
     id: str
     fields: dict[str, str]
@@ -81,7 +84,11 @@ class Agent:
 
     def __init__(self, frame: Frame, capabilities: list[str], stop: Stop) -> None:
         self._frame, self._stop, self._capabilities = frame, stop, capabilities
-        self._name, self._stream, self._group = frame.name, stream_of(frame.name), group_of(frame.name)
+        self._name, self._stream, self._group = (
+            frame.name,
+            stream_of(frame.name),
+            group_of(frame.name),
+        )
         self._ledger = Ledger(frame.folder, frame.name)
         self._redis, self._database = frame.redis(), frame.database()
         self._publisher = Publisher(self._redis, self._ledger)
@@ -115,7 +122,9 @@ class Agent:
             self._stop.sleep(_AWAY_SECONDS)
 
     def _block_ms(self) -> int:
-        """How long to wait for news: until the next heartbeat or retry, at most a quarter of a second."""
+        """How long to wait for news: until the next heartbeat or retry, at most a quarter of a
+        second.
+        """
         due = min([self._next_beat, *(entry.due for entry in self._in_hand.values())])
         return max(1, min(_BLOCK_MS, int((due - time.monotonic()) * 1000)))
 
@@ -127,7 +136,9 @@ class Agent:
             self._stop.sleep(backoff.next())
 
     def _make_group(self) -> None:
-        """The stream was evicted and its group with it: begin again at its first entry, to miss nothing new."""
+        """The stream was evicted and its group with it: begin again at its first entry, to miss
+        nothing new.
+        """
         try:
             self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
             self._ledger.write("group_recreated", stream=self._stream, group=self._group)
@@ -150,7 +161,10 @@ class Agent:
     def _register(self) -> None:
         with self._database.connection() as connection:
             if self._registered:
-                connection.execute("UPDATE agents SET last_heartbeat = clock_timestamp() WHERE id = %s", (self._name,))
+                connection.execute(
+                    "UPDATE agents SET last_heartbeat = clock_timestamp() WHERE id = %s",
+                    (self._name,),
+                )
             else:
                 facts = {"id": self._name, "capabilities": self._capabilities, "boot": self._boot}
                 connection.execute(_REGISTER, facts)
@@ -160,7 +174,9 @@ class Agent:
         try:
             self._redis.zrem(HEARTBEATS, self._name)
             with self._database.connection() as connection:
-                connection.execute("UPDATE agents SET status = 'inactive' WHERE id = %s", (self._name,))
+                connection.execute(
+                    "UPDATE agents SET status = 'inactive' WHERE id = %s", (self._name,)
+                )
         except (redis.RedisError, Away):
             return  # who can't be told will notice the missing heartbeat
 
@@ -191,7 +207,9 @@ class Agent:
     # --- processing -------------------------------------------------------------------------------
 
     def _advance(self, entry: Entry) -> None:
-        """One step for an entry in hand: process it, or set its next try, or give it up; then acknowledge."""
+        """One step for an entry in hand: process it, or set its next try, or give it up; then
+        acknowledge.
+        """
         if not entry.processed:
             outcome = self._try(entry)
             if outcome is None:
@@ -218,7 +236,9 @@ class Agent:
 
     def _failed(self, entry: Entry, reason: str) -> str | None:
         if entry.tries < _TRIES:
-            self._keep(replace(entry, due=time.monotonic() + _RETRY_SECONDS * 2 ** (entry.tries - 1)))
+            self._keep(
+                replace(entry, due=time.monotonic() + _RETRY_SECONDS * 2 ** (entry.tries - 1))
+            )
             return None
         self._keep(entry)
         return self._bury(entry, reason)
@@ -232,8 +252,16 @@ class Agent:
         except Away:
             self._keep(replace(entry, tries=entry.tries - 1, due=time.monotonic() + _AWAY_SECONDS))
             return None
-        facts = {"stream": self._stream, "id": entry.id, "tries": entry.tries, "error": reason, "fields": entry.fields}
-        letter = envelope("dead_letter", self._name, "", facts, entry.fields.get("correlation_id", ""))
+        facts = {
+            "stream": self._stream,
+            "id": entry.id,
+            "tries": entry.tries,
+            "error": reason,
+            "fields": entry.fields,
+        }
+        letter = envelope(
+            "dead_letter", self._name, "", facts, entry.fields.get("correlation_id", "")
+        )
         self._publisher.publish(DEAD_LETTERS, [letter])
         return "dead_letter"
 

@@ -1,16 +1,18 @@
 """The HTTP API of the demo platform: `python -m sentinel.demo.api`, on 127.0.0.1:DEMO_API_PORT.
 
-    GET  /health              always 200; judge `status` and `components.*.status` (healthy, unhealthy)
+    GET  /health              always 200; judge `status` and `components.*.status` (healthy,
+    unhealthy)
     GET  /api/tasks           newest first; ?status=…&limit=… (at most 200)
     GET  /api/tasks/{id}      404 for other tenants' tasks
     POST /api/tasks           {"type", "required_capabilities", "payload"} → 201 {"id"}
     GET  /api/flows           newest first
     POST /api/flows           {"flow_type", "tasks": [{…}, …]} → 201 {"id", "tasks": [id, …]}
 
-Every /api call needs `Authorization: Bearer <token of the tenant>` and `X-Tenant-Id`: 401 without a valid
-token, 400 without a tenant, 403 when they belong to different tenants. Rows are chosen by row-level security
-alone: the connection is role app_user, each transaction says SET LOCAL app.tenant_id.
-Control file `trust-tenant-header` is the fault "the API believes the header whatever the token".
+Every /api call needs `Authorization: Bearer <token of the tenant>` and `X-Tenant-Id`: 401 without a
+valid token, 400 without a tenant, 403 when they belong to different tenants. Rows are chosen by
+row-level security alone: the connection is role app_user, each transaction says SET LOCAL
+app.tenant_id. Control file `trust-tenant-header` is the fault "the API believes the header whatever
+the token".
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class Pool:
 
     @asynccontextmanager
     async def transaction(self, tenant: str) -> AsyncIterator[_Connection]:
-        """A transaction that sees `tenant`'s rows only. Raises Away when the database can't be reached."""
+        """A transaction that sees `tenant`'s rows only. Raises Away when the database can't be
+        reached.
+        """
         connection = await self._free.get()
         try:
             connection = connection or await self._connect()
@@ -90,7 +94,11 @@ class Pool:
         if asyncio.get_running_loop().time() < self._not_before:
             raise Away("database")
         return await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=2, application_name="api", row_factory=dict_row
+            self._dsn,
+            autocommit=True,
+            connect_timeout=2,
+            application_name="api",
+            row_factory=dict_row,
         )
 
     async def _drop(self, connection: _Connection | None) -> None:
@@ -124,22 +132,29 @@ class Api:
         bus, database = await asyncio.gather(self._bus_status(), self._database_status())
         components = {"bus": {"status": bus}, "database": {"status": database}}
         healthy = bus == database == "healthy"
-        return web.json_response({"status": "healthy" if healthy else "unhealthy", "components": components})
+        return web.json_response(
+            {"status": "healthy" if healthy else "unhealthy", "components": components}
+        )
 
     async def tasks(self, request: web.Request) -> web.Response:
         """The tenant's tasks."""
         status, limit = request.query.get("status"), _limit(request)
         query = (
-            f"{_TASKS} WHERE %(status)s::text IS NULL OR status = %(status)s ORDER BY created_at DESC LIMIT %(limit)s"
+            f"{_TASKS} WHERE %(status)s::text IS NULL OR status = %(status)s ORDER BY created_at"
+            " DESC LIMIT %(limit)s"
         )
         async with self._pool.transaction(self._tenant(request)) as connection:
-            rows = await (await connection.execute(query, {"status": status, "limit": limit})).fetchall()
+            rows = await (
+                await connection.execute(query, {"status": status, "limit": limit})
+            ).fetchall()
         return web.json_response({"tasks": rows})
 
     async def task(self, request: web.Request) -> web.Response:
         """One task of the tenant."""
         async with self._pool.transaction(self._tenant(request)) as connection:
-            cursor = await connection.execute(f"{_TASKS} WHERE id = %s", (_uuid(request.match_info["id"]),))
+            cursor = await connection.execute(
+                f"{_TASKS} WHERE id = %s", (_uuid(request.match_info["id"]),)
+            )
             row = await cursor.fetchone()
         if row is None:
             raise _error(web.HTTPNotFound, "no such task")
@@ -161,10 +176,14 @@ class Api:
         """Create a flow and its tasks, in one transaction."""
         tenant, body = self._tenant(request), await _body(request)
         flow = str(uuid.uuid4())
-        tasks = await self._create(tenant, body.get("tasks", []), flow, body.get("flow_type", "plain"))
+        tasks = await self._create(
+            tenant, body.get("tasks", []), flow, body.get("flow_type", "plain")
+        )
         return web.json_response({"id": flow, "tasks": tasks}, status=201)
 
-    async def _create(self, tenant: str, bodies: list[dict[str, Any]], flow: str | None, flow_type: str) -> list[str]:
+    async def _create(
+        self, tenant: str, bodies: list[dict[str, Any]], flow: str | None, flow_type: str
+    ) -> list[str]:
         names = [str(uuid.uuid4()) for _ in bodies]
         self._ledger.write("task_intent", tasks=names)
         created = []
@@ -244,7 +263,9 @@ async def _answer_failures(request: web.Request, handler: _Handler) -> web.Strea
     try:
         return await handler(request)
     except Away:
-        return web.json_response({"error": "the database can't be reached"}, status=503, headers={"Retry-After": "1"})
+        return web.json_response(
+            {"error": "the database can't be reached"}, status=503, headers={"Retry-After": "1"}
+        )
 
 
 async def serve() -> None:

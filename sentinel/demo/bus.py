@@ -27,7 +27,9 @@ MAX_REPLIES = 1000
 PING = "sentinel.ping"
 """Type of the monitor's pings: an agent answers them to the stream that they name."""
 PING_PUBLICATION = "sentinel#"
-"""How the publications of pings begin: no ledger of the platform promised them, but they are messages like all."""
+"""How the publications of pings begin: no ledger of the platform promised them, but they are
+messages like all.
+"""
 Fields = dict[str, str]
 
 
@@ -41,7 +43,9 @@ def group_of(agent: str) -> str:
     return f"group_{agent}"
 
 
-def envelope(kind: str, sender: str, receiver: str, payload: dict[str, Any], correlation: str = "") -> Fields:
+def envelope(
+    kind: str, sender: str, receiver: str, payload: dict[str, Any], correlation: str = ""
+) -> Fields:
     """The fields of a message; the payload is one JSON string, the time an aware ISO instant."""
     return {
         "message_id": str(uuid.uuid4()),
@@ -55,7 +59,8 @@ def envelope(kind: str, sender: str, receiver: str, payload: dict[str, Any], cor
 
 
 def answer_ping(client: redis.Redis, name: str, fields: Fields, payload: dict[str, Any]) -> None:
-    """Send a ping's fields back as this handler has understood them, its name and clock added to `hops`.
+    """Send a ping's fields back as this handler has understood them, its name and clock added to
+    `hops`.
 
     Raises redis.RedisError; the stream of answers is bounded.
     """
@@ -78,14 +83,21 @@ class Publisher:
         """
         names = [self._ledger.next_publication() for _ in messages]
         ids = [message["message_id"] for message in messages]
-        self._ledger.write("publish_intent", stream=stream, publications=list(zip(names, ids, strict=True)))
+        self._ledger.write(
+            "publish_intent", stream=stream, publications=list(zip(names, ids, strict=True))
+        )
         pipeline = self._client.pipeline(transaction=False)
         for name, message in zip(names, messages, strict=True):
-            pipeline.xadd(stream, {**message, "publication": name}, maxlen=MAX_LENGTH, approximate=True)  # type: ignore[dict-item]
+            fields: dict[Any, Any] = {**message, "publication": name}
+            pipeline.xadd(stream, fields, maxlen=MAX_LENGTH, approximate=True)
         return self._confirm(stream, names, pipeline.execute(raise_on_error=False))
 
     def _confirm(self, stream: str, names: list[str], replies: list[Any]) -> list[str | None]:
-        added = [(name, reply.decode()) for name, reply in zip(names, replies, strict=True) if isinstance(reply, bytes)]
+        added = [
+            (name, reply.decode())
+            for name, reply in zip(names, replies, strict=True)
+            if isinstance(reply, bytes)
+        ]
         if added:
             self._ledger.write("published", stream=stream, entries=added)
         for name, reply in zip(names, replies, strict=True):

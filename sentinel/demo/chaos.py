@@ -1,9 +1,10 @@
 """Chaos as data: scenarios.yaml says what happens when, and what a correct monitor must report.
 
-Everything that is done is journaled in a ledger of its own (component `chaos`): the exact entries lost or
-dropped, and begin and end of each scenario. Whatever a scenario changes it can undo, and does so when its
-duration is over, when the run ends, and when the run is cancelled: SIGCONT, control files, policies, servers.
-Run it in the main thread: a server dies with the thread that launched it.
+Everything that is done is journaled in a ledger of its own (component `chaos`): the exact entries
+lost or dropped, and begin and end of each scenario. Whatever a scenario changes it can undo, and
+does so when its duration is over, when the run ends, and when the run is cancelled: SIGCONT,
+control files, policies, servers. Run it in the main thread: a server dies with the thread that
+launched it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ Pids = Callable[[str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a correct monitor must report: `status` of `component` by a check of `kind`, `within` seconds."""
+    """What a correct monitor must report: `status` of `component` by a check of `kind`, `within`
+    seconds.
+    """
 
     component: str
     kind: str
@@ -53,7 +56,9 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One fault: from `start` seconds after the run began, for `duration` seconds (0: it happens once)."""
+    """One fault: from `start` seconds after the run began, for `duration` seconds (0: it happens
+    once).
+    """
 
     name: str
     description: str
@@ -67,7 +72,9 @@ class Scenario:
 class Stage:
     """What an action works with: the platform, the pids, the journal, and a place for its undoing."""
 
-    def __init__(self, platform: Platform, pids: Pids, ledger: Ledger, scenario: Scenario, undo: ExitStack) -> None:
+    def __init__(
+        self, platform: Platform, pids: Pids, ledger: Ledger, scenario: Scenario, undo: ExitStack
+    ) -> None:
         self.platform, self.scenario = platform, scenario
         self._pids, self._ledger, self._undo = pids, ledger, undo
 
@@ -110,13 +117,16 @@ Action = Callable[..., Awaitable[None]]
 
 
 class Chaos:
-    """Runs scenarios by name against a platform whose processes `pids` knows (component → pid or None)."""
+    """Runs scenarios by name against a platform whose processes `pids` knows (component → pid or
+    None).
+    """
 
     def __init__(self, platform: Platform, pids: Pids) -> None:
         self._platform, self._pids = platform, pids
 
     async def run(self, names: Sequence[str | Scenario], until: float | None = None) -> None:
-        """Run them side by side, each by its own schedule; after `until` seconds end and undo what still lasts.
+        """Run them side by side, each by its own schedule; after `until` seconds end and undo what
+        still lasts.
 
         Raises UsageError for an unknown name, before anything is done.
         """
@@ -139,9 +149,12 @@ class Chaos:
             try:
                 await ACTIONS[scenario.action](stage, **scenario.params)
             except TimeoutError:
-                stage.tell("skip", reason="the component had no process, or the entries did not come")
+                stage.tell(
+                    "skip", reason="the component had no process, or the entries did not come"
+                )
             except (redis.RedisError, psycopg.Error, LookupError) as error:
-                # Another scenario took away what this one works on: the others go on, and so does the run.
+                # Another scenario took away what this one works on: the others go on, and so does
+                # the run.
                 stage.tell("failed", error=f"{type(error).__name__}: {error}")
                 log.warning("chaos_failed", scenario=scenario.name, error=repr(error))
 
@@ -166,7 +179,9 @@ def _scenario(name: str, facts: dict[str, Any]) -> Scenario:
 
 
 async def _complete(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Run `function` in a thread; a cancellation waits for its end, so that undoing never overtakes doing."""
+    """Run `function` in a thread; a cancellation waits for its end, so that undoing never overtakes
+    doing.
+    """
     work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
         return await asyncio.shield(work)
@@ -221,11 +236,15 @@ async def poison(stage: Stage, agent: str, count: int) -> None:
 
 
 async def lose_messages(stage: Stage, agent: str, count: int, settle_seconds: float) -> None:
-    """Freeze the agent, let `count` entries wait, give monitors time to poll, and trim exactly these, unread."""
+    """Freeze the agent, let `count` entries wait, give monitors time to poll, and trim exactly
+    these, unread.
+    """
     pid = await stage.pid(agent)
     stage.undo(_signal, pid, signal.SIGCONT)
     _signal(pid, signal.SIGSTOP)
-    await asyncio.sleep(_FREEZE_SECONDS)  # what the server already gave to the blocked reader is delivered
+    await asyncio.sleep(
+        _FREEZE_SECONDS
+    )  # what the server already gave to the blocked reader is delivered
     messages = [envelope("chat", "chaos", agent, {"filler": n}) for n in range(count + 1)]
     await _complete(stage.publisher().publish, stream_of(agent), messages)
     await asyncio.sleep(settle_seconds)
@@ -234,14 +253,19 @@ async def lose_messages(stage: Stage, agent: str, count: int, settle_seconds: fl
 
 
 def trim_unread(stage: Stage, agent: str, count: int) -> int:
-    """Remove exactly the `count` oldest unread entries (and all read ones) with one XTRIM; journal them; how many."""
+    """Remove exactly the `count` oldest unread entries (and all read ones) with one XTRIM; journal
+    them; how many.
+    """
     stream, group = stream_of(agent), group_of(agent)
     with connect_redis(stage.platform.valkey.url, "chaos") as client:
         delivered = _delivered(client.xinfo_groups(stream), group)
         unread: Any = client.xrange(stream, f"({delivered}", "+", count=count + 1)
         first_kept = unread[count][0].decode()
         replies: Any = (
-            client.pipeline().xinfo_groups(stream).xtrim(stream, minid=first_kept, approximate=False).execute()
+            client.pipeline()
+            .xinfo_groups(stream)
+            .xtrim(stream, minid=first_kept, approximate=False)
+            .execute()
         )
     read_meanwhile = _order(_delivered(replies[0], group))
     lost = [_named(entry) for entry in unread[:count] if _order(entry[0].decode()) > read_meanwhile]
@@ -251,24 +275,36 @@ def trim_unread(stage: Stage, agent: str, count: int) -> int:
 
 
 async def evict_stream(stage: Stage, agent: str) -> None:
-    """UNLINK the stream of `agent`, group and all; journal what waited (lost) and what was pending (dropped)."""
+    """UNLINK the stream of `agent`, group and all; journal what waited (lost) and what was pending
+    (dropped).
+    """
     await _complete(_evict, stage, stream_of(agent), group_of(agent))
 
 
 def _evict(stage: Stage, stream: str, group: str) -> None:
     with connect_redis(stage.platform.valkey.url, "chaos") as client:
-        pipeline = client.pipeline().xinfo_groups(stream).xpending_range(stream, group, "-", "+", _MOST_ENTRIES)
+        pipeline = (
+            client.pipeline()
+            .xinfo_groups(stream)
+            .xpending_range(stream, group, "-", "+", _MOST_ENTRIES)
+        )
         groups, pending, entries, _ = pipeline.xrange(stream).unlink(stream).execute()
     delivered = _order(_delivered(groups, group))
     held = {entry["message_id"] for entry in pending}
-    stage.journal("lost", stream, [_named(entry) for entry in entries if _order(entry[0].decode()) > delivered])
+    stage.journal(
+        "lost",
+        stream,
+        [_named(entry) for entry in entries if _order(entry[0].decode()) > delivered],
+    )
     stage.journal("dropped", stream, [_named(entry) for entry in entries if entry[0] in held])
     stage.tell("evicted", stream=stream, entries=len(entries))
 
 
 def _delivered(groups: Any, name: str) -> str:
     """The last id that was delivered to group `name`."""
-    return str({group["name"].decode(): group["last-delivered-id"].decode() for group in groups}[name])
+    return str(
+        {group["name"].decode(): group["last-delivered-id"].decode() for group in groups}[name]
+    )
 
 
 def _order(name: str) -> tuple[int, int]:
@@ -286,7 +322,9 @@ def _named(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, str]:
 async def stuck_flow(stage: Stage, count: int, age_seconds: float) -> None:
     """Insert flows without tasks: nothing ever moves them. Cancelled in the end."""
     names = [str(uuid.uuid4()) for _ in range(count)]
-    stage.undo(_execute, stage, "UPDATE flows SET status = 'cancelled' WHERE id = ANY(%s::uuid[])", names)
+    stage.undo(
+        _execute, stage, "UPDATE flows SET status = 'cancelled' WHERE id = ANY(%s::uuid[])", names
+    )
     await _complete(
         _execute,
         stage,
@@ -306,12 +344,16 @@ async def tenant_leak(stage: Stage) -> None:
     stage.control("trust-tenant-header")
     for table in ("tasks", "flows"):
         stage.undo(_execute, stage, f"DROP POLICY IF EXISTS leak ON {table}")
-        await _complete(_execute, stage, f"CREATE POLICY leak ON {table} FOR SELECT TO app_user USING (true)")
+        await _complete(
+            _execute, stage, f"CREATE POLICY leak ON {table} FOR SELECT TO app_user USING (true)"
+        )
     await stage.hold()
 
 
 def _execute(stage: Stage, query: str, *parameters: object) -> None:
-    """As superuser. A server that is away (another scenario) is journaled: there is nothing to undo it on."""
+    """As superuser. A server that is away (another scenario) is journaled: there is nothing to undo
+    it on.
+    """
     try:
         with psycopg.connect(stage.platform.admin_dsn, connect_timeout=3) as connection:
             connection.execute(query.encode(), parameters or None)

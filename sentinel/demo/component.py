@@ -1,9 +1,11 @@
-"""What every process of the demo platform shares: its settings, stopping, backing off, and its two clients.
+"""What every process of the demo platform shares: its settings, stopping, backing off, and its two
+clients.
 
 Settings come from the environment: DEMO_FOLDER (ledgers and control files), DEMO_REDIS_URL,
-DEMO_DATABASE_URL (complete, role worker), DEMO_APP_DATABASE_URL (complete, role app_user), DEMO_API_PORT,
-DEMO_TENANT_A, DEMO_TENANT_B (uuids), DEMO_TOKEN_A, DEMO_TOKEN_B (bearer tokens), DEMO_DIE_WITH_PARENT (a pid or 0).
-A control file `DEMO_FOLDER/control/<name>` holds JSON and switches a fault on; see chaos.py.
+DEMO_DATABASE_URL (complete, role worker), DEMO_APP_DATABASE_URL (complete, role app_user),
+DEMO_API_PORT, DEMO_TENANT_A, DEMO_TENANT_B (uuids), DEMO_TOKEN_A, DEMO_TOKEN_B (bearer tokens),
+DEMO_DIE_WITH_PARENT (a pid or 0). A control file `DEMO_FOLDER/control/<name>` holds JSON and
+switches a fault on; see chaos.py.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ class Backoff:
 
 
 class Database:
-    """One autocommit connection that is made when needed and made anew, with backoff, after it broke."""
+    """One autocommit connection that is made when needed and made anew, with backoff, after it
+    broke.
+    """
 
     def __init__(self, dsn: str, name: str, *, listen: str = "") -> None:
         self._dsn, self._name, self._listen = dsn, name, listen
@@ -108,7 +112,9 @@ class Database:
         self._connection = None
 
     def _connect(self) -> Connection:
-        connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=3, application_name=self._name)
+        connection = psycopg.connect(
+            self._dsn, autocommit=True, connect_timeout=3, application_name=self._name
+        )
         if self._listen:
             connection.execute(f"LISTEN {self._listen}")
         return connection

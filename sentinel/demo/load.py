@@ -1,7 +1,8 @@
 """The load on the demo platform: `python -m sentinel.demo.load --rate 20`.
 
-Creates tasks and flows for both tenants through the API, `rate` tasks a second on average with random
-gaps, and half as many messages from agent to agent straight on the bus. On SIGTERM it stops at once.
+Creates tasks and flows for both tenants through the API, `rate` tasks a second on average with
+random gaps, and half as many messages from agent to agent straight on the bus. On SIGTERM it stops
+at once.
 """
 
 from __future__ import annotations
@@ -51,8 +52,12 @@ class Load:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._publisher = Publisher(frame.redis(), Ledger(frame.folder, frame.name))
-        self._tokens = {os.environ[f"DEMO_TENANT_{name}"]: os.environ[f"DEMO_TOKEN_{name}"] for name in "AB"}
-        self._connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["DEMO_API_PORT"]), timeout=5)
+        self._tokens = {
+            os.environ[f"DEMO_TENANT_{name}"]: os.environ[f"DEMO_TOKEN_{name}"] for name in "AB"
+        }
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", int(os.environ["DEMO_API_PORT"]), timeout=5
+        )
         self._api, self._bus = Gate(), Gate()
 
     def step(self, number: int) -> None:
@@ -67,7 +72,10 @@ class Load:
         if number % _STEPS_PER_ROUND:
             path, body = "/api/tasks", _task(number)
         else:
-            path, body = "/api/flows", {"flow_type": "delivery", "tasks": [_task(number), _task(number + 1)]}
+            path, body = (
+                "/api/flows",
+                {"flow_type": "delivery", "tasks": [_task(number), _task(number + 1)]},
+            )
         try:
             status = self._post(path, tenant, body)
         except (OSError, http.client.HTTPException):
@@ -102,7 +110,9 @@ def _task(number: int) -> dict[str, Any]:
 
 
 def wait_for_agents(frame: Frame, stop: Stop) -> None:
-    """Nobody opens the doors before the staff is there: begin when every agent's heart beats (at most 15 s)."""
+    """Nobody opens the doors before the staff is there: begin when every agent's heart beats (at
+    most 15 s).
+    """
     deadline = time.monotonic() + 15
     while not stop and time.monotonic() < deadline:
         try:

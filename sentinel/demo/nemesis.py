@@ -1,7 +1,8 @@
-"""Random faults on the demo platform, drawn from a seed: the same seed breaks the same things at the same times.
+"""Random faults on the demo platform, drawn from a seed: the same seed breaks the same things at
+the same times.
 
-What is drawn can be survived: no component is killed again before it had time to prove its recovery, one server is
-away at a time, and nothing begins in the last seconds.
+What is drawn can be survived: no component is killed again before it had time to prove its
+recovery, one server is away at a time, and nothing begins in the last seconds.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def _kill_two(draw: _Draw) -> bool:
 
 def _crash_loop(draw: _Draw) -> bool:
     name = draw.pick(AGENTS)
-    return name is not None and draw.add("crash_loop", draw.chance.uniform(1.0, 4.0), component=name)
+    return name is not None and draw.add(
+        "crash_loop", draw.chance.uniform(1.0, 4.0), component=name
+    )
 
 
 def _freeze(draw: _Draw) -> bool:

@@ -3,8 +3,9 @@
 Wakes up by NOTIFY, gives each pending task to a live agent that has the capabilities, and puts the
 message in the outbox in the same transaction; what the outbox holds is then published, so a crash
 anywhere loses nothing and at worst publishes twice. Delivery is confirmed by the task leaving
-`assigned`: a task that does not is published again with exponential backoff, after three times it is
-failed and goes to the dead letters. Also moves flows: status, phase and progress from their tasks.
+`assigned`: a task that does not is published again with exponential backoff, after three times it
+is failed and goes to the dead letters. Also moves flows: status, phase and progress from their
+tasks.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class Roster:
         """A live agent with all of `required`, in turn; None when there is none."""
         needs, since = frozenset(required), time.time() - _ALIVE_SECONDS
         able = sorted(
-            agent for agent, can in self._capabilities.items() if needs <= can and self._seen.get(agent, 0) > since
+            agent
+            for agent, can in self._capabilities.items()
+            if needs <= can and self._seen.get(agent, 0) > since
         )
         return able[next(self._turn) % len(able)] if able else None
 
@@ -115,7 +118,11 @@ class Orchestrator:
         self._redis, self._database = frame.redis(), frame.database(listen="task_created")
         self._publisher = Publisher(self._redis, self._ledger)
         self._roster = Roster()
-        self._registry, self._flows, self._sweep = Timer(_REGISTRY_SECONDS), Timer(_FLOW_SECONDS), Timer(_SWEEP_SECONDS)
+        self._registry, self._flows, self._sweep = (
+            Timer(_REGISTRY_SECONDS),
+            Timer(_FLOW_SECONDS),
+            Timer(_SWEEP_SECONDS),
+        )
         self._bus_backoff, self._bus_not_before = Backoff(), 0.0
         self._woken: set[str] = set()
 
@@ -147,10 +154,14 @@ class Orchestrator:
 
     def _learn(self) -> None:
         with self._database.connection() as connection:
-            rows = connection.execute("SELECT id, capabilities FROM agents WHERE status = 'active'").fetchall()
+            rows = connection.execute(
+                "SELECT id, capabilities FROM agents WHERE status = 'active'"
+            ).fetchall()
         self._roster.learn_capabilities(rows)
         try:
-            beats: Any = self._redis.zrangebyscore(HEARTBEATS, time.time() - _ALIVE_SECONDS, "+inf", withscores=True)
+            beats: Any = self._redis.zrangebyscore(
+                HEARTBEATS, time.time() - _ALIVE_SECONDS, "+inf", withscores=True
+            )
             self._roster.learn_heartbeats(beats)
         except redis.RedisError:
             return  # the last heartbeats count until they are too old
@@ -171,7 +182,9 @@ class Orchestrator:
             self._ledger.write("assigned", tasks=tasks)
         return len(tasks)
 
-    def _give(self, connection: Connection, tenant: str, row: tuple[Any, ...]) -> tuple[str, int, int] | None:
+    def _give(
+        self, connection: Connection, tenant: str, row: tuple[Any, ...]
+    ) -> tuple[str, int, int] | None:
         task, kind, required, flow = row
         agent = self._roster.choose(required)
         if agent is None:
@@ -181,19 +194,30 @@ class Orchestrator:
         self._enqueue(connection, agent, tenant, task, kind, flow)
         return str(task), microseconds(times[0]), microseconds(times[1])
 
-    def _enqueue(self, connection: Connection, agent: str, tenant: str, task: Any, kind: str, flow: Any) -> None:
-        payload = {"task_id": str(task), "tenant_id": tenant, "task_type": kind, "flow_id": flow and str(flow)}
+    def _enqueue(
+        self, connection: Connection, agent: str, tenant: str, task: Any, kind: str, flow: Any
+    ) -> None:
+        payload = {
+            "task_id": str(task),
+            "tenant_id": tenant,
+            "task_type": kind,
+            "flow_id": flow and str(flow),
+        }
         message = envelope("task", self._frame.name, agent, payload, str(flow or task))
         connection.execute(_ENQUEUE, (stream_of(agent), Jsonb(message)))
 
     # --- outbox -----------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Publish what the outbox holds, in order. The bus being away is no failure: the outbox keeps it."""
+        """Publish what the outbox holds, in order. The bus being away is no failure: the outbox
+        keeps it.
+        """
         if time.monotonic() < self._bus_not_before:
             return
         with self._database.connection() as connection:
-            rows = connection.execute("SELECT position, stream, fields FROM outbox ORDER BY position LIMIT 500")
+            rows = connection.execute(
+                "SELECT position, stream, fields FROM outbox ORDER BY position LIMIT 500"
+            )
             waiting = rows.fetchall()
         try:
             for stream, group in itertools.groupby(sorted(waiting, key=_by_stream), key=_by_stream):
@@ -225,7 +249,9 @@ class Orchestrator:
         agent = self._roster.choose(required)
         if retries >= _REDELIVERIES:
             connection.execute(_GIVE_UP, (task,))
-            letter = envelope("undelivered", self._frame.name, "", {"task_id": str(task), "tenant_id": tenant})
+            letter = envelope(
+                "undelivered", self._frame.name, "", {"task_id": str(task), "tenant_id": tenant}
+            )
             connection.execute(_ENQUEUE, (DEAD_LETTERS, Jsonb(letter)))
         elif agent is not None:
             connection.execute(_REDELIVER, (agent, _REDELIVER_SECONDS, task))

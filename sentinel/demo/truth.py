@@ -1,4 +1,5 @@
-"""The truth about a run, from the platform's own ledgers: what sentinel's figures are compared with.
+"""The truth about a run, from the platform's own ledgers: what sentinel's figures are compared
+with.
 
 Ledgers alone leave acts in doubt whose process died between intent and confirmation (ledger.py). A
 look at the bus and the database decides them, so give `redis_url` and `database_url` while the
@@ -9,10 +10,14 @@ Shapes (counts of stream entries of `agent_messages:*` against the groups `group
     delivery    published = acknowledged + pending + waiting + dropped + lost
                 pending   delivered to a consumer and not acknowledged
                 waiting   not delivered, still in the stream
-                lost      [n, n] removed before delivery; dropped: left the pending list unacknowledged (eviction)
-                in_doubt  what only a look could decide;  foreign: live entries that no ledger promised
-                ratio     [acknowledged within the deadline, … within deadline + blur] / published; [0, 1] of none
-    assignment  total, within_100ms, unassigned, p99_seconds: nearest rank over latencies and the ages of open tasks
+                lost      [n, n] removed before delivery; dropped: left the pending list
+                unacknowledged (eviction)
+                in_doubt  what only a look could decide;  foreign: live entries that no ledger
+                promised
+                ratio     [acknowledged within the deadline, … within deadline + blur] / published;
+                [0, 1] of none
+    assignment  total, within_100ms, unassigned, p99_seconds: nearest rank over latencies and the
+    ages of open tasks
 """
 
 from __future__ import annotations
@@ -36,7 +41,9 @@ _TARGET_US = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is on the bus now: publication → (stream, id) of live entries, (stream, id) of pending ones."""
+    """What is on the bus now: publication → (stream, id) of live entries, (stream, id) of pending
+    ones.
+    """
 
     live: dict[str, tuple[str, str]]
     pending: frozenset[tuple[str, str]]
@@ -44,7 +51,9 @@ class Look:
 
 @dataclass(slots=True)
 class Fate:
-    """What the ledgers say of one publication. `acked` is the interval of the acknowledgement, epoch seconds."""
+    """What the ledgers say of one publication. `acked` is the interval of the acknowledgement,
+    epoch seconds.
+    """
 
     stream: str
     id: str = ""
@@ -80,11 +89,13 @@ def read_truth(
     redis_url: str | None = None,
     database_url: str | None = None,
 ) -> dict[str, Any]:
-    """{"delivery": …, "assignment": …} of the entries published and tasks created in [since, until).
+    """{"delivery": …, "assignment": …} of the entries published and tasks created in [since,
+    until).
 
-    `blur_seconds` is how much later than at the deadline a monitor may judge: cohort width plus poll
-    interval. `since` and `until` are epoch seconds. Exact while the platform runs, too: the ledgers are
-    read before and after the look at the bus, and only what was known before is judged by the look.
+    `blur_seconds` is how much later than at the deadline a monitor may judge: cohort width plus
+    poll interval. `since` and `until` are epoch seconds. Exact while the platform runs, too: the
+    ledgers are read before and after the look at the bus, and only what was known before is judged
+    by the look.
     """
     window = (since if since is not None else -math.inf, until if until is not None else math.inf)
     before = follow(read_ledgers(folder)) if redis_url else {}
@@ -198,14 +209,23 @@ _STEPS = {
 
 
 def delivery(
-    fates: dict[str, Fate], look: Look | None, deadline: float, blur: float, window: tuple[float, float]
+    fates: dict[str, Fate],
+    look: Look | None,
+    deadline: float,
+    blur: float,
+    window: tuple[float, float],
 ) -> dict[str, Any]:
     """The figures of delivery; see the module."""
-    known = [fate for fate in fates.values() if fate.id and window[0] <= fate.published_at < window[1]]
+    known = [
+        fate for fate in fates.values() if fate.id and window[0] <= fate.published_at < window[1]
+    ]
     outcomes = [_outcome(fate) for fate in known]
-    in_time = sum(fate.acked is not None and fate.acked[1] - fate.published_at <= deadline for fate in known)
+    in_time = sum(
+        fate.acked is not None and fate.acked[1] - fate.published_at <= deadline for fate in known
+    )
     perhaps = sum(
-        fate.acked is not None and fate.acked[0] - fate.published_at - 0.001 <= deadline + blur for fate in known
+        fate.acked is not None and fate.acked[0] - fate.published_at - 0.001 <= deadline + blur
+        for fate in known
     )
     lost = outcomes.count("lost")
     return {
@@ -237,14 +257,18 @@ def _is_doubtful(fate: Fate) -> bool:
 
 
 def add_pings(fates: dict[str, Fate], look: Look) -> None:
-    """The monitor's pings that wait: those that were read, or lost, are in the ledgers of whoever did that."""
+    """The monitor's pings that wait: those that were read, or lost, are in the ledgers of whoever
+    did that.
+    """
     for publication, (stream, name) in look.live.items():
         if publication.startswith(PING_PUBLICATION):
             fates.setdefault(publication, Fate(stream, name))
 
 
 def decide(fates: dict[str, Fate], before: dict[str, Fate], look: Look) -> None:
-    """Settle what was in doubt `before` the look by the look. An intent that left nothing was never carried out."""
+    """Settle what was in doubt `before` the look by the look. An intent that left nothing was never
+    carried out.
+    """
     now = time.time()
     for publication, fate in fates.items():
         if not fate.id and publication in look.live:
@@ -258,7 +282,10 @@ def decide(fates: dict[str, Fate], before: dict[str, Fate], look: Look) -> None:
 def _decide_gone(fate: Fate, before: Fate, is_live: bool, now: float) -> None:
     """Not pending at the look, and no ledger says acknowledged or lost."""
     if before.ack_sent is not None and not fate.dropped:
-        fate.acked = (before.ack_sent, now)  # its XACK ran, and its process died before it could say so
+        fate.acked = (
+            before.ack_sent,
+            now,
+        )  # its XACK ran, and its process died before it could say so
     elif before.received and fate.ack_sent is None:
         fate.dropped = True
     elif before.id and not is_live and not fate.received:
@@ -286,10 +313,14 @@ def gather_tasks(records: Iterable[Record]) -> Tasks:
 
 
 def resolve_tasks(tasks: Tasks, database_url: str) -> None:
-    """Ask the database about tasks of which only an intent is known. A task it lacks was never created."""
+    """Ask the database about tasks of which only an intent is known. A task it lacks was never
+    created.
+    """
     query = "SELECT id::text, created_at, assigned_at FROM watch.tasks WHERE id = ANY(%s::uuid[])"
     with psycopg.connect(database_url) as connection:
-        for task, created, assigned in connection.execute(query, (sorted(tasks.doubtful),)).fetchall():
+        for task, created, assigned in connection.execute(
+            query, (sorted(tasks.doubtful),)
+        ).fetchall():
             tasks.created[task] = microseconds(created)
             if assigned is not None:
                 tasks.assigned[task] = microseconds(assigned)
@@ -299,7 +330,9 @@ def resolve_tasks(tasks: Tasks, database_url: str) -> None:
 def assignment(tasks: Tasks, window: tuple[float, float], now: float) -> dict[str, Any]:
     """The figures of assignment; see the module. `now` in epoch seconds gives open tasks their age."""
     created = {task: at for task, at in tasks.created.items() if window[0] <= at / 1e6 < window[1]}
-    latencies = [tasks.assigned[task] - at for task, at in created.items() if task in tasks.assigned]
+    latencies = [
+        tasks.assigned[task] - at for task, at in created.items() if task in tasks.assigned
+    ]
     ages = [int(now * 1e6) - at for task, at in created.items() if task not in tasks.assigned]
     return {
         "total": len(created),

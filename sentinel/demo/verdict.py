@@ -1,6 +1,8 @@
-"""Did sentinel keep its promises in a run? Found out afterwards, from its journal and from the platform's own ledgers.
+"""Did sentinel keep its promises in a run? Found out afterwards, from its journal and from the
+platform's own ledgers.
 
-The two know nothing of each other. Every line that comes out is a promise that was broken (reliability.md §3).
+The two know nothing of each other. Every line that comes out is a promise that was broken
+(reliability.md §3).
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ SERVERS = ("bus", "database")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Both records of a run: what sentinel wrote down, and the ledgers of the platform; `document` is the run's own."""
+    """Both records of a run: what sentinel wrote down, and the ledgers of the platform; `document`
+    is the run's own.
+    """
 
     components: Mapping[str, Component]
     attempts: Sequence[Attempt]
@@ -59,7 +63,10 @@ def _caps(run: Evidence) -> Iterable[str]:
 def _two_at_once(attempts: Sequence[Attempt]) -> Iterable[str]:
     for before, after in pairwise(sorted(attempts, key=lambda attempt: attempt.intended)):
         if before.ended is not None and after.intended < before.ended:
-            yield f"{after.component} was acted upon at {after.intended} while an action on {before.component} ran"
+            yield (
+                f"{after.component} was acted upon at {after.intended} while an action on"
+                f" {before.component} ran"
+            )
 
 
 def _while_a_dependency_was_down(run: Evidence) -> Iterable[str]:
@@ -68,10 +75,15 @@ def _while_a_dependency_was_down(run: Evidence) -> Iterable[str]:
         for name in _needed(attempt.component, run.components):
             for began, ended in outages.get(name, ()):
                 if began < attempt.intended and (ended is None or attempt.intended < ended):
-                    yield f"{attempt.component} was restarted at {attempt.intended} although {name} was down"
+                    yield (
+                        f"{attempt.component} was restarted at {attempt.intended} although {name}"
+                        " was down"
+                    )
 
 
-def _outages(transitions: Sequence[Transition]) -> dict[str, list[tuple[datetime, datetime | None]]]:
+def _outages(
+    transitions: Sequence[Transition],
+) -> dict[str, list[tuple[datetime, datetime | None]]]:
     """Component → (down at, no longer down at)."""
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
     for change in sorted((t for t in transitions if t.scope == "component"), key=lambda t: t.at):
@@ -89,7 +101,9 @@ def _needed(name: str, components: Mapping[str, Component]) -> set[str]:
 
 
 def _starts_without_an_attempt(run: Evidence) -> Iterable[str]:
-    """The first start is sentinel's own; each further one needs an attempt, or somebody who asked for it."""
+    """The first start is sentinel's own; each further one needs an attempt, or somebody who asked
+    for it.
+    """
     starts = Counter(record["component"] for record in run.ledgers if record["event"] == "started")
     acts = Counter(attempt.component for attempt in run.attempts if attempt.outcome != "failed")
     for name, n in starts.items():
@@ -118,7 +132,9 @@ def _escalations(run: Evidence) -> Iterable[str]:
 
 
 def _figures(document: Mapping[str, Any]) -> Iterable[str]:
-    """What sentinel measured against what the ledgers say; both are intervals where something is in doubt."""
+    """What sentinel measured against what the ledgers say; both are intervals where something is in
+    doubt.
+    """
     measured, true = document.get("delivery"), (document.get("truth") or {}).get("delivery")
     if not measured or not true:
         yield "the run has no delivery figures to compare"
@@ -132,7 +148,10 @@ def _figures(document: Mapping[str, Any]) -> Iterable[str]:
 
 def _left_broken(document: Mapping[str, Any]) -> Iterable[str]:
     for check in document["checks"]:
-        if check["status"] in {"down", "degraded"} and check["component"] in {*SERVERS, *_supervised(document)}:
+        if check["status"] in {"down", "degraded"} and check["component"] in {
+            *SERVERS,
+            *_supervised(document),
+        }:
             yield f"at the end {check['name']} is {check['status']}: {check['detail']}"
     for incident in document["incidents"]:
         if incident["exhausted"] and incident["state"] != "closed":

@@ -13,11 +13,15 @@ KEPT = 200
 
 @dataclass(slots=True)
 class Aside:
-    """Each order runs once as a task of its own; asked again, it tells the outcome when there is one."""
+    """Each order runs once as a task of its own; asked again, it tells the outcome when there is
+    one.
+    """
 
     _tasks: dict[str, asyncio.Task[str]] = field(default_factory=dict)
 
-    def wrap(self, action: Callable[[Order], Awaitable[str]]) -> Callable[[Order], Awaitable[str | None]]:
+    def wrap(
+        self, action: Callable[[Order], Awaitable[str]]
+    ) -> Callable[[Order], Awaitable[str | None]]:
         """The same action, None while it lasts."""
 
         async def look(order: Order) -> str | None:
@@ -31,7 +35,9 @@ class Aside:
         return look
 
     def _forget_oldest(self) -> None:
-        """Outcomes are kept for a while: the note of one may be late, and its order must not be done again."""
+        """Outcomes are kept for a while: the note of one may be late, and its order must not be
+        done again.
+        """
         done = [key for key, task in self._tasks.items() if task.done()]
         for key in done[: max(len(self._tasks) - KEPT, 0)]:
             del self._tasks[key]

@@ -1,4 +1,6 @@
-"""What holds every action back, whatever the component: kill switch, fence, mass-failure brake, breaker."""
+"""What holds every action back, whatever the component: kill switch, fence, mass-failure brake,
+breaker.
+"""
 
 from __future__ import annotations
 
@@ -75,16 +77,25 @@ class Automation:
         if self.fenced:
             found.append((Reason.FENCED, f"fenced, no action: {self.fenced}"))
         if self.is_halted():
-            found.append((Reason.HALTED, "halted, no automatic action: `sentinel resume` when it is over"))
+            found.append(
+                (Reason.HALTED, "halted, no automatic action: `sentinel resume` when it is over")
+            )
         if not self.enabled:
             found.append(
-                (Reason.OBSERVE, "observe mode: says what it would do, does nothing (actions.enabled is false)")
+                (
+                    Reason.OBSERVE,
+                    "observe mode: says what it would do, does nothing (actions.enabled is false)",
+                )
             )
         if self.breaker.opened is not None:
-            text = f"automation switched itself off: {self.breaker.reason}; `sentinel breaker close` after a look"
+            text = (
+                f"automation switched itself off: {self.breaker.reason}; `sentinel breaker close`"
+                " after a look"
+            )
             found.append((Reason.BREAKER_OPEN, text))
         found += [
-            (Reason.BRAKED, f"braked, no restart: {brake.text}, which has one common cause") for brake in self.brakes
+            (Reason.BRAKED, f"braked, no restart: {brake.text}, which has one common cause")
+            for brake in self.brakes
         ]
         return found
 
@@ -112,10 +123,14 @@ class Automation:
 
     # -- brake and limits -------------------------------------------------------------------------
 
-    def look(self, groups: Mapping[str, str], unhealthy: Sequence[str], *, early: bool = False) -> Changes:
-        """See who is down by a cause of its own; orders one page when a brake goes on, and a word when it goes off.
+    def look(
+        self, groups: Mapping[str, str], unhealthy: Sequence[str], *, early: bool = False
+    ) -> Changes:
+        """See who is down by a cause of its own; orders one page when a brake goes on, and a word
+        when it goes off.
 
-        `early`: sentinel has just started and has not seen everybody yet; then no brake is said to be off.
+        `early`: sentinel has just started and has not seen everybody yet; then no brake is said to
+        be off.
         """
         self.crowd = Crowd(groups, frozenset(unhealthy))
         self.brakes = find_brakes(self.brake_policy, self.crowd) if unhealthy else []
@@ -126,7 +141,9 @@ class Automation:
         for brake in self.brakes:
             if brake.group not in before:
                 text = f"common cause: {brake.text}; nothing is restarted until fewer are"
-                changes.orders.append(self._page("braked", brake.group or "everything", text, brake.members))
+                changes.orders.append(
+                    self._page("braked", brake.group or "everything", text, brake.members)
+                )
         for group in sorted(before - self._told):
             text = "fewer components are down: restarts are allowed again"
             changes.orders.append(self._page("brake_released", group or "everything", text))
@@ -144,10 +161,15 @@ class Automation:
         return find_limit(self.limits, component, self.crowd, recent)
 
     def holds_announcement(self, group: str, opened: datetime) -> bool:
-        """Members of a group wait a little, in case all of them fall; while a brake is on it is the page."""
+        """Members of a group wait a little, in case all of them fall; while a brake is on it is the
+        page.
+        """
         if brake_of(self.brakes, group):
             return True
-        return bool(group) and (self.utcnow() - opened).total_seconds() < self.brake_policy.announce_after
+        return (
+            bool(group)
+            and (self.utcnow() - opened).total_seconds() < self.brake_policy.announce_after
+        )
 
     # -- breaker ----------------------------------------------------------------------------------
 
@@ -165,10 +187,18 @@ class Automation:
             return Changes()
         self.breaker = Breaker(self.utcnow(), cause, self.breaker.closed)
         self._show()
-        log.error("breaker_opened", cause=cause, guidance="`sentinel breaker close --reason …` after a look")
-        text = f"automation switched itself off: {cause}; next: `sentinel breaker close --reason …` after a look"
+        log.error(
+            "breaker_opened",
+            cause=cause,
+            guidance="`sentinel breaker close --reason …` after a look",
+        )
+        text = (
+            f"automation switched itself off: {cause}; next: `sentinel breaker close --reason …`"
+            " after a look"
+        )
         return Changes(
-            meta={BREAKER: _write_breaker(self.breaker)}, orders=[self._page("breaker_opened", "automation", text)]
+            meta={BREAKER: _write_breaker(self.breaker)},
+            orders=[self._page("breaker_opened", "automation", text)],
         )
 
     def close_breaker(self, reason: str) -> Changes:
@@ -188,7 +218,9 @@ class Automation:
         if closed is not None:
             window = min(window, (now - closed).total_seconds())
         stall = self.guard.longest(self.guard.monotonic() - window) if self.guard else 0.0
-        return Record(_ages(self._exhaustions, now, closed), verdicts, _ages(self._starts, now, closed), stall)
+        return Record(
+            _ages(self._exhaustions, now, closed), verdicts, _ages(self._starts, now, closed), stall
+        )
 
     def _show(self) -> None:
         self.metrics.breaker_open.set(self.breaker.opened is not None)
@@ -199,7 +231,9 @@ class Automation:
 
 
 def _ages(instants: Sequence[datetime], now: datetime, closed: datetime | None) -> list[float]:
-    return [max((now - at).total_seconds(), 0.0) for at in instants if closed is None or at > closed]
+    return [
+        max((now - at).total_seconds(), 0.0) for at in instants if closed is None or at > closed
+    ]
 
 
 def _read_instants(text: str | None) -> list[datetime]:
@@ -212,13 +246,21 @@ def _write_instants(instants: Sequence[datetime]) -> str:
 
 def _read_breaker(text: str | None) -> Breaker:
     known = json.loads(text) if text else {}
-    opened, closed = (datetime.fromisoformat(known[key]) if known.get(key) else None for key in ("opened", "closed"))
+    opened, closed = (
+        datetime.fromisoformat(known[key]) if known.get(key) else None
+        for key in ("opened", "closed")
+    )
     return Breaker(opened, known.get("reason", ""), closed)
 
 
 def _write_breaker(breaker: Breaker) -> str:
     instants = {"opened": breaker.opened, "closed": breaker.closed}
-    return json.dumps({**{key: at.isoformat() if at else "" for key, at in instants.items()}, "reason": breaker.reason})
+    return json.dumps(
+        {
+            **{key: at.isoformat() if at else "" for key, at in instants.items()},
+            "reason": breaker.reason,
+        }
+    )
 
 
 HALT_FILE = "HALT"

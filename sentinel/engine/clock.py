@@ -1,4 +1,6 @@
-"""The daemon's clock: durations of an episode are not moved by whoever sets the date in the middle of it."""
+"""The daemon's clock: durations of an episode are not moved by whoever sets the date in the middle
+of it.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,18 @@ def read_boot_id() -> str:
 
 
 class SteadyClock:
-    """Wall time that goes on with the uptime; a step of the wall clock is taken over by `settle` only.
+    """Wall time that goes on with the uptime; a step of the wall clock is taken over by `settle`
+    only.
 
-    The caller settles while nothing is wrong: then people read the new time, and no timer is running that
-    the step could end early or hold for ever.
+    The caller settles while nothing is wrong: then people read the new time, and no timer is
+    running that the step could end early or hold for ever.
     """
 
     def __init__(
-        self, wall: Callable[[], datetime] = _wall, uptime: Callable[[], float] = _uptime, boot: str | None = None
+        self,
+        wall: Callable[[], datetime] = _wall,
+        uptime: Callable[[], float] = _uptime,
+        boot: str | None = None,
     ) -> None:
         self._wall, self._uptime = wall, uptime
         self._boot = read_boot_id() if boot is None else boot

@@ -1,6 +1,8 @@
-"""Starts and stops the whole platform: dependents first to stop, dependencies first to start, health before the next.
+"""Starts and stops the whole platform: dependents first to stop, dependencies first to start,
+health before the next.
 
-The steps are kept where the command line sees them; each ends with what was seen, not with what was hoped.
+The steps are kept where the command line sees them; each ends with what was seen, not with what was
+hoped.
 """
 
 from __future__ import annotations
@@ -53,10 +55,14 @@ class Conductor:
     async def _move(self, key: str, action: str, component: str, reason: str) -> str:
         names = self._choose(component, {START, STOP} if action == "restart" else {action})
         if not names:
-            return f"refused: sentinel can't {action} {component or 'anything here'}: it only watches"
+            return (
+                f"refused: sentinel can't {action} {component or 'anything here'}: it only watches"
+            )
         failed = 0
         if action in {"stop", "restart"}:
-            failed += await self._each(key, STOP, names[::-1], lambda name: self._stop(name, reason))
+            failed += await self._each(
+                key, STOP, names[::-1], lambda name: self._stop(name, reason)
+            )
         if action == "restart":  # one that does not stop must not keep all the others away
             names, count = [name for name in names if name in self._remediator.stopped], len(names)
         else:
@@ -69,9 +75,13 @@ class Conductor:
     def _choose(self, component: str, actions: set[str]) -> list[str]:
         """Those that can be moved, dependencies first."""
         drivers, able = self._remediator.drivers, self._remediator.in_order()
-        return [name for name in able if component in {"", name} and actions <= drivers[name].actions]
+        return [
+            name for name in able if component in {"", name} and actions <= drivers[name].actions
+        ]
 
-    async def _each(self, key: str, verb: str, names: Sequence[str], act: Callable[[str], Awaitable[str]]) -> int:
+    async def _each(
+        self, key: str, verb: str, names: Sequence[str], act: Callable[[str], Awaitable[str]]
+    ) -> int:
         """Act on one after the other; how many of them failed."""
         failures = 0
         for name in names:
@@ -83,7 +93,10 @@ class Conductor:
 
     async def _show(self, key: str, name: str, verb: str, outcome: str) -> None:
         step = {"component": name, "action": verb, "outcome": outcome}
-        self._steps = [*(each for each in self._steps if (each["component"], each["action"]) != (name, verb)), step]
+        self._steps = [
+            *(each for each in self._steps if (each["component"], each["action"]) != (name, verb)),
+            step,
+        ]
         document = json.dumps({"order": key, "steps": self._steps})
         await self._remediator.recorder.record(Changes(meta={PROGRESS: document}))
 
@@ -108,5 +121,10 @@ class Conductor:
                 return f"healthy after {remediator.monotonic() - asked:.1f} s"
             await asyncio.sleep(LOOK_EVERY)
         if name in remediator.waiting:
-            return f"failed: {remediator.missing(name) or 'not started'}; it is started when that has changed"
-        return f"failed: not healthy within {patience:g} s, it is {remediator.pipeline.statuses[name]}"
+            return (
+                f"failed: {remediator.missing(name) or 'not started'}; it is started when that has"
+                " changed"
+            )
+        return (
+            f"failed: not healthy within {patience:g} s, it is {remediator.pipeline.statuses[name]}"
+        )

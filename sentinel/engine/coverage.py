@@ -1,4 +1,6 @@
-"""How much of what was due was really seen: the share of runs with an observed verdict in the last hour."""
+"""How much of what was due was really seen: the share of runs with an observed verdict in the last
+hour.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ BUCKET = 60.0
 
 
 class Coverage:
-    """Counts runs by minute. A skipped slot and a verdict that is unknown or blind were due and not seen."""
+    """Counts runs by minute. A skipped slot and a verdict that is unknown or blind were due and not
+    seen.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

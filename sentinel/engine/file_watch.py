@@ -1,4 +1,6 @@
-"""Hot reload: when the files of a component change, it reloads or restarts. That is no crash and spends no budget."""
+"""Hot reload: when the files of a component change, it reloads or restarts. That is no crash and
+spends no budget.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from sentinel.remediation import RELOAD
 log = structlog.get_logger()
 
 DEBOUNCE = 0.5
-"""Seconds without a further change after which the changes count as one: an editor writes several times."""
+"""Seconds without a further change after which the changes count as one: an editor writes several
+times.
+"""
 TRY_AGAIN = 1.0
 TRIES = 60
 
@@ -44,9 +48,13 @@ class FileWatch:
     _acts: set[asyncio.Task[str]] = field(default_factory=set)
 
     async def follow(self, components: Mapping[str, Component]) -> None:
-        """Watch what the configuration names now; what it no longer names is let go, but no action is cut short."""
+        """Watch what the configuration names now; what it no longer names is let go, but no action
+        is cut short.
+        """
         wanted = {name: component for name, component in components.items() if component.watch}
-        same = {name for name, component in wanted.items() if self._paths.get(name) == component.watch}
+        same = {
+            name for name, component in wanted.items() if self._paths.get(name) == component.watch
+        }
         await _end([self._tasks.pop(name) for name in list(self._tasks) if name not in same])
         for name in wanted.keys() - self._tasks.keys():
             self._tasks[name] = asyncio.create_task(self._watch(wanted[name]))
@@ -58,17 +66,26 @@ class FileWatch:
         self._tasks.clear()
 
     async def _watch(self, component: Component) -> None:
-        """A file is watched in its folder: many editors put a new file in its place, and the old one never changes."""
+        """A file is watched in its folder: many editors put a new file in its place, and the old
+        one never changes.
+        """
         paths = [Path(path) for path in component.watch]
         folders = [path for path in paths if path.is_dir()]
         files = frozenset(path for path in paths if path not in folders)
         await asyncio.gather(
             self._watch_all(component, folders, DefaultFilter(), recursive=True),
-            self._watch_all(component, {path.parent for path in files}, _OnlyThese(files), recursive=False),
+            self._watch_all(
+                component, {path.parent for path in files}, _OnlyThese(files), recursive=False
+            ),
         )
 
     async def _watch_all(
-        self, component: Component, folders: Collection[Path], of_interest: DefaultFilter, *, recursive: bool
+        self,
+        component: Component,
+        folders: Collection[Path],
+        of_interest: DefaultFilter,
+        *,
+        recursive: bool,
     ) -> None:
         """What can't be watched now (it is away while it is replaced) is tried again."""
         milliseconds, said = int(DEBOUNCE * 1000), ""
@@ -85,13 +102,22 @@ class FileWatch:
                     await self._react(component, changes)
             except (OSError, RuntimeError) as error:
                 if str(error) != said:
-                    log.error("files_not_watched", component=component.name, error=str(error), folders=len(folders))
+                    log.error(
+                        "files_not_watched",
+                        component=component.name,
+                        error=str(error),
+                        folders=len(folders),
+                    )
                 said = str(error)
             await asyncio.sleep(TRY_AGAIN)
 
     async def _react(self, component: Component, changes: Collection[tuple[Change, str]]) -> None:
         first = Path(min(path for _, path in changes)).name
-        reason = f"{first} changed" if len(changes) == 1 else f"{first} and {len(changes) - 1} more files changed"
+        reason = (
+            f"{first} changed"
+            if len(changes) == 1
+            else f"{first} and {len(changes) - 1} more files changed"
+        )
         log.info("files_changed", component=component.name, files=len(changes), first=first)
         for _ in range(TRIES):
             act = asyncio.create_task(self._act(component, reason))

@@ -1,7 +1,9 @@
-"""Cleaning under guards: look, hold, reserve, audit, act, settle. On a calendar, or by a person's plan and apply.
+"""Cleaning under guards: look, hold, reserve, audit, act, settle. On a calendar, or by a person's
+plan and apply.
 
-Right before each command the kill switch and `actions.enabled` are read again; the cap is taken and the audit row
-written before the effect, so that a death in between costs budget and never a second effect unseen.
+Right before each command the kill switch and `actions.enabled` are read again; the cap is taken and
+the audit row written before the effect, so that a death in between costs budget and never a second
+effect unseen.
 """
 
 from __future__ import annotations
@@ -77,9 +79,11 @@ class _Work:
 
 @dataclass(slots=True)
 class Housekeeper:
-    """Runs chores. `call` runs a function of the store where it blocks nobody; `may_act` says why nothing may be done.
+    """Runs chores. `call` runs a function of the store where it blocks nobody; `may_act` says why
+    nothing may be done.
 
-    Cleaning goes one at a time. `may_act` covers the kill switch, `actions.enabled` and a running action.
+    Cleaning goes one at a time. `may_act` covers the kill switch, `actions.enabled` and a running
+    action.
     """
 
     store: CleaningStore
@@ -103,10 +107,13 @@ class Housekeeper:
             for outcome in OUTCOMES:
                 self.metrics.chore_runs.labels(chore.name, outcome)
 
-    # -- on schedule ---------------------------------------------------------------------------------------
+    # -- on schedule
+    # ---------------------------------------------------------------------------------------
 
     async def run(self, name: str) -> ChoreRun:
-        """One run of a chore as the calendar asks for it; never raises for a foreign system or a full disk."""
+        """One run of a chore as the calendar asks for it; never raises for a foreign system or a
+        full disk.
+        """
         chore = self.chores[name]
         async with self._lock:
             work = self._begin(chore, "sentinel")
@@ -117,7 +124,10 @@ class Housekeeper:
                 if not work.dry:
                     await self._carry_out(work, survey.targets)
             except (TargetError, StateError) as error:
-                work.failed, work.stopped = True, Refusal("failed", name, error.message, error.guidance)
+                work.failed, work.stopped = (
+                    True,
+                    Refusal("failed", name, error.message, error.guidance),
+                )
             return await self._conclude(work, survey)
 
     async def _conclude(self, work: _Work, survey: Survey) -> ChoreRun:
@@ -130,7 +140,12 @@ class Housekeeper:
         run = ChoreRun(work.chore.name, now, outcome, survey.count, work.removed, refused, detail)
         self._measure(run, refusals)
         log.info(
-            "chore_ran", chore=run.chore, outcome=outcome, found=run.found, removed=run.removed, refused=detail or None
+            "chore_ran",
+            chore=run.chore,
+            outcome=outcome,
+            found=run.found,
+            removed=run.removed,
+            refused=detail or None,
         )
         try:
             await self.call(lambda: self.store.cleaning.keep_run(run))
@@ -145,7 +160,8 @@ class Housekeeper:
         for refusal in refusals:
             self.metrics.chore_refused.labels(run.chore, refusal.reason).inc(refusal.count)
 
-    # -- look ------------------------------------------------------------------------------------------------
+    # -- look
+    # ------------------------------------------------------------------------------------------------
 
     def _begin(self, chore: Chore, actor: str) -> _Work:
         client: RedisClient = self.clients[chore.resource]
@@ -156,12 +172,20 @@ class Housekeeper:
         survey = await work.kind.survey(work.chore.options, work.room)
         holds = await self._find_holds(work, [target.key for target in survey.targets])
         held = [
-            Refusal("hold", target.place, holds[target.key], "wait, or look at what happened", target.count)
+            Refusal(
+                "hold",
+                target.place,
+                holds[target.key],
+                "wait, or look at what happened",
+                target.count,
+            )
             for target in survey.targets
             if holds[target.key]
         ]
         targets = tuple(target for target in survey.targets if not holds[target.key])
-        return replace(survey, targets=targets, refusals=(*survey.refusals, *held, *work.room.troubles))
+        return replace(
+            survey, targets=targets, refusals=(*survey.refusals, *held, *work.room.troubles)
+        )
 
     async def _find_holds(self, work: _Work, keys: Sequence[str]) -> dict[str, str]:
         resource, now = work.chore.resource, self.moment()
@@ -172,7 +196,8 @@ class Housekeeper:
         await self.call(lambda: ledger.keep_life(resource, life))
         return {key: find_hold(life, key, now, work.chore.settle) for key in keys}
 
-    # -- act -------------------------------------------------------------------------------------------------
+    # -- act
+    # -------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, work: _Work, targets: Sequence[Target]) -> None:
         for target in targets:
@@ -182,20 +207,26 @@ class Housekeeper:
                 try:
                     done = await self._act(work, part)
                 except SubjectError as error:
-                    work.refusals.append(Refusal("subject", target.place, error.message, error.guidance))
+                    work.refusals.append(
+                        Refusal("subject", target.place, error.message, error.guidance)
+                    )
                     break
                 if not part.items and not done.count:
                     break
                 left = left.rest(len(part.items) or done.count)
 
     async def _act(self, work: _Work, part: Target) -> Done:
-        """One command with everything around it. A lost reply leaves the reservation spent: it may have happened."""
+        """One command with everything around it. A lost reply leaves the reservation spent: it may
+        have happened.
+        """
         reason = self.may_act()
         if reason:
             return self._stop(work, "switched_off", part, reason)
         grant = await self._reserve(work, part)
         if grant.count < part.count:
-            self._stop(work, "cap", part, f"the cap of {work.chore.max_per_hour:,} an hour is spent")
+            self._stop(
+                work, "cap", part, f"the cap of {work.chore.max_per_hour:,} an hour is spent"
+            )
         part = part.first(grant.count)
         if not part.count:
             return Done()
@@ -212,7 +243,9 @@ class Housekeeper:
         except TargetError as error:
             await self._audit(work, "clean failed", part, f"outcome unknown: {error.message}")
             raise
-        await self._settle(work, grant, part, done, f"cleaned {done.count} of {part.count} {work.kind.noun}")
+        await self._settle(
+            work, grant, part, done, f"cleaned {done.count} of {part.count} {work.kind.noun}"
+        )
         work.removed += done.count
         work.refusals += done.refusals
         self.metrics.chore_removed.labels(work.chore.name).inc(done.count)
@@ -225,7 +258,9 @@ class Housekeeper:
     async def _reserve(self, work: _Work, part: Target) -> Grant:
         chore, now = work.chore, self.moment()
         ledger = self.store.cleaning
-        grant: Grant = await self.call(lambda: ledger.reserve(chore.name, part.count, chore.max_per_hour, now))
+        grant: Grant = await self.call(
+            lambda: ledger.reserve(chore.name, part.count, chore.max_per_hour, now)
+        )
         return grant
 
     async def _settle(self, work: _Work, grant: Grant, part: Target, done: Done, text: str) -> None:
@@ -237,18 +272,25 @@ class Housekeeper:
         scope = f" · below {part.bound}" if part.bound and not part.items else ""
         detail = f"{part.place}: {text}{scope}"
         if action == "clean":
-            detail += f" · {part.count} {work.kind.noun}: {' '.join(part.items)[:2000]}".rstrip(": ")
+            detail += f" · {part.count} {work.kind.noun}: {' '.join(part.items)[:2000]}".rstrip(
+                ": "
+            )
         await self.call(lambda: self.store.add_audit(at, work.actor, action, name, detail))
 
-    # -- two steps ---------------------------------------------------------------------------------------------
+    # -- two steps
+    # ---------------------------------------------------------------------------------------------
 
     async def plan(self, name: str, parameters: Mapping[str, Any], actor: str) -> CleanPlan:
-        """The first step: look, and remember what would be done for a minute. Raises ActionRefused or TargetError."""
+        """The first step: look, and remember what would be done for a minute. Raises ActionRefused
+        or TargetError.
+        """
         chore = self._with_parameters(name, parameters)
         async with self._lock:
             work = self._begin(chore, actor)
             survey = await self._survey(work)
-        refusals = [each for each in survey.refusals if each.reason != "in_work" or not survey.targets]
+        refusals = [
+            each for each in survey.refusals if each.reason != "in_work" or not survey.targets
+        ]
         if refusals and (work.kind.whole or not survey.targets):
             worst = refusals[0]
             raise ActionRefused(f"{worst.place}: {worst.text}".removeprefix(": "), worst.remedy)
@@ -275,17 +317,24 @@ class Housekeeper:
             if key not in kind.parameters:
                 known = ", ".join(kind.parameters) or "none"
                 raise UsageError(f"{key!r} is no parameter of {name}", f"known: {known}")
-        settings = {**chore.settings, **{key: _read_word(kind, key, word) for key, word in parameters.items()}}
+        settings = {
+            **chore.settings,
+            **{key: _read_word(kind, key, word) for key, word in parameters.items()},
+        }
         try:
             return replace(chore, settings=settings, options=kind.options.model_validate(settings))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             text = str(first["msg"]).removeprefix("Value error, ")
             place = ".".join(map(str, first["loc"]))
-            raise ActionRefused(f"{place}: {text}".removeprefix(": "), "correct the parameter") from error
+            raise ActionRefused(
+                f"{place}: {text}".removeprefix(": "), "correct the parameter"
+            ) from error
 
     async def apply(self, plan_id: str, actor: str) -> ChoreRun:
-        """The second step: exactly what the plan showed, or nothing. Raises ActionRefused or TargetError."""
+        """The second step: exactly what the plan showed, or nothing. Raises ActionRefused or
+        TargetError.
+        """
         async with self._lock:
             plan = await self.call(lambda: self.store.cleaning.plan(plan_id))
             _refuse(judge_plan(plan, self.moment()))
@@ -300,10 +349,20 @@ class Housekeeper:
         changed = "make a new plan"
         if chore is None or chore.kind != plan.kind:
             raise ActionRefused(f"chore {plan.chore} is not configured any more", changed)
-        own = {key: value for key, value in plan.settings.items() if key not in self.kinds[chore.kind].parameters}
-        now = {key: value for key, value in chore.settings.items() if key not in self.kinds[chore.kind].parameters}
+        own = {
+            key: value
+            for key, value in plan.settings.items()
+            if key not in self.kinds[chore.kind].parameters
+        }
+        now = {
+            key: value
+            for key, value in chore.settings.items()
+            if key not in self.kinds[chore.kind].parameters
+        }
         if _fingerprint(own) != _fingerprint(now):
-            raise ActionRefused(f"the configuration of {plan.chore} was changed since the plan was made", changed)
+            raise ActionRefused(
+                f"the configuration of {plan.chore} was changed since the plan was made", changed
+            )
         options = self.kinds[chore.kind].options.model_validate(plan.settings)
         return replace(chore, settings=plan.settings, options=options)
 
@@ -311,10 +370,17 @@ class Housekeeper:
         """Everything that can be known before the first effect: switches, cap, holds, counts."""
         reason = self.may_act()
         if reason:
-            raise ActionRefused(reason, "`sentinel resume`, or `actions: {enabled: true}`, whichever it names")
-        left = await self.call(lambda: self.store.cleaning.left(plan.chore, work.chore.max_per_hour, self.moment()))
+            raise ActionRefused(
+                reason, "`sentinel resume`, or `actions: {enabled: true}`, whichever it names"
+            )
+        left = await self.call(
+            lambda: self.store.cleaning.left(plan.chore, work.chore.max_per_hour, self.moment())
+        )
         if plan.count > left:
-            text = f"{plan.count:,} planned, and {left:,} of the {work.chore.max_per_hour:,} an hour are left"
+            text = (
+                f"{plan.count:,} planned, and {left:,} of the {work.chore.max_per_hour:,} an hour"
+                " are left"
+            )
             raise ActionRefused(text, "wait, or raise max_per_hour of this chore")
         for target in plan.targets:
             if target.key and not target.key.endswith("*"):
@@ -323,7 +389,10 @@ class Housekeeper:
         for place, hold in holds.items():
             if hold:
                 raise ActionRefused(f"{place}: {hold}", "wait, or look at what happened")
-        counts = [await work.kind.recount(work.chore.options, work.room, target) for target in plan.targets]
+        counts = [
+            await work.kind.recount(work.chore.options, work.room, target)
+            for target in plan.targets
+        ]
         verdict = judge_counts(plan, counts)
         if verdict.reason:
             await self.call(lambda: self.store.cleaning.close_plan(plan.id, "void", verdict.text))
@@ -334,7 +403,10 @@ class Housekeeper:
         try:
             await self._carry_out(work, plan.targets)
         except (TargetError, StateError) as error:
-            work.failed, work.stopped = True, Refusal("failed", plan.chore, error.message, error.guidance)
+            work.failed, work.stopped = (
+                True,
+                Refusal("failed", plan.chore, error.message, error.guidance),
+            )
         run = await self._conclude(work, survey)
         text = f"{run.outcome}: {run.removed:,} of {plan.count:,} {work.kind.noun}"
         await self.call(lambda: self.store.cleaning.close_plan(plan.id, "applied", text))
@@ -348,7 +420,11 @@ def _refuse(verdict: Verdict) -> None:
 
 def _read_word(kind: ChoreKind, key: str, word: Any) -> Any:
     """A parameter as the command line has it: a number where the option is one."""
-    number = kind.options.model_fields[key].annotation is int and isinstance(word, str) and word.isdecimal()
+    number = (
+        kind.options.model_fields[key].annotation is int
+        and isinstance(word, str)
+        and word.isdecimal()
+    )
     return int(word) if number else word
 
 

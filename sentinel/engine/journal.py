@@ -24,7 +24,9 @@ log = structlog.get_logger()
 KEPT = 2000
 """Attempts of one component in memory: far more than any cap lets happen within a day."""
 BY_HAND = "by-hand"
-"""In place of an incident: attempts upon a component that has none. No cap of an incident holds for them."""
+"""In place of an incident: attempts upon a component that has none. No cap of an incident holds for
+them.
+"""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,9 @@ class Journal:
     def since_reset(self, name: str) -> list[Attempt]:
         """The attempts that count into budgets."""
         reset = self.resets.get(name)
-        return [a for a in self._attempts.get(name, ()) if reset is None or _is_after(a.began, reset)]
+        return [
+            a for a in self._attempts.get(name, ()) if reset is None or _is_after(a.began, reset)
+        ]
 
     def of_incident(self, incident: Incident) -> list[Attempt]:
         """The attempts of one incident by number."""
@@ -70,33 +74,48 @@ class Journal:
 
     def verdicts(self, since: Moment | None) -> list[str]:
         """Verdicts of sentinel's own attempts after an instant, oldest first."""
-        judged = [a for mine in self._attempts.values() for a in mine if a.verdict and a.by == "sentinel"]
+        judged = [
+            a for mine in self._attempts.values() for a in mine if a.verdict and a.by == "sentinel"
+        ]
         judged.sort(key=lambda attempt: attempt.intended)
         return [a.verdict for a in judged if since is None or _is_after(a.began, since)]
 
     def next_number(self, incident: str, name: str) -> int:
         """The number of the next attempt of an incident."""
-        return max((a.n for a in self._attempts.get(name, ()) if a.incident == incident), default=0) + 1
+        return (
+            max((a.n for a in self._attempts.get(name, ()) if a.incident == incident), default=0)
+            + 1
+        )
 
-    def intend(self, component: Component, incident: str, n: int, reason: str, action: str = "restart") -> Attempt:
+    def intend(
+        self, component: Component, incident: str, n: int, reason: str, action: str = "restart"
+    ) -> Attempt:
         """An intent as it will be written down, before anything is done."""
         now = self.moment()
-        return Attempt(incident, n, component.name, action, reason, now.at, boot=now.boot, uptime=now.uptime)
+        return Attempt(
+            incident, n, component.name, action, reason, now.at, boot=now.boot, uptime=now.uptime
+        )
 
     async def claim(self, attempt: Attempt, component: Component) -> Attempt | Refused:
         """Write the intent. What can't be journaled is not done."""
         by_hand = attempt.incident == name_by_hand(component.name)
         policy = ClaimPolicy(0 if by_hand else component.restart.max_attempts, self.concurrent)
         by = "" if attempt.by == "sentinel" else f" ({attempt.by})"
-        event = Event("attempt", f"attempt {attempt.n}: {attempt.action} of {attempt.component}{by}")
+        event = Event(
+            "attempt", f"attempt {attempt.n}: {attempt.action} of {attempt.component}{by}"
+        )
         try:
-            claimed = await self.coordinator.claim_attempt(attempt, shard_of(component.name), policy, [event])
+            claimed = await self.coordinator.claim_attempt(
+                attempt, shard_of(component.name), policy, [event]
+            )
         except StateError as error:
             self.writable = False
             log.error("journal_not_writable", component=attempt.component, error=error.message)
             return Refused(f"the journal can't be written: {error.message}")
         if isinstance(claimed, Refused):
-            log.error("claim_refused", incident=attempt.incident, n=attempt.n, reason=claimed.reason)
+            log.error(
+                "claim_refused", incident=attempt.incident, n=attempt.n, reason=claimed.reason
+            )
             return claimed
         self._attempts.setdefault(attempt.component, []).append(claimed)
         return claimed
@@ -105,25 +124,37 @@ class Journal:
         """Write what became of an attempt."""
         self.replace(attempt)
         if attempt.verdict or attempt.outcome == "failed":
-            self.metrics.attempts.labels(attempt.component, attempt.verdict or attempt.outcome).inc()
+            self.metrics.attempts.labels(
+                attempt.component, attempt.verdict or attempt.outcome
+            ).inc()
         await self.coordinator.finish_attempt(attempt, events)
 
     def replace(self, attempt: Attempt) -> None:
-        """Put the newer version of an attempt into the memory at once, so that nothing is judged twice."""
+        """Put the newer version of an attempt into the memory at once, so that nothing is judged
+        twice.
+        """
         key = (attempt.incident, attempt.n)
         mine = self._attempts.get(attempt.component, [])
-        self._attempts[attempt.component] = [attempt if (a.incident, a.n) == key else a for a in mine]
+        self._attempts[attempt.component] = [
+            attempt if (a.incident, a.n) == key else a for a in mine
+        ]
 
     async def settle_interrupted(self, name: str, start_id: str) -> None:
         """A row without outcome is spent: sentinel ended between the intent and its end.
 
-        The target's start id tells whether the act happened: `start_id` runs now, `target` ran before.
+        The target's start id tells whether the act happened: `start_id` runs now, `target` ran
+        before.
         """
         for attempt in self.all(name):
             if not attempt.outcome:
-                text = f"sentinel ended during this attempt: spent, {_what_happened(attempt, start_id)}"
+                text = (
+                    "sentinel ended during this attempt: spent,"
+                    f" {_what_happened(attempt, start_id)}"
+                )
                 now = self.moment()
-                unknown = replace(attempt, outcome="unknown", detail=text, ended=now.at, ended_uptime=now.uptime)
+                unknown = replace(
+                    attempt, outcome="unknown", detail=text, ended=now.at, ended_uptime=now.uptime
+                )
                 await self.finish(unknown, Event("attempt unknown", f"attempt {attempt.n}: {text}"))
 
 
@@ -139,7 +170,12 @@ def _what_happened(attempt: Attempt, start_id: str) -> str:
 
 
 def _is_after(moment: Moment, other: Moment) -> bool:
-    if moment.boot and moment.boot == other.boot and moment.uptime is not None and other.uptime is not None:
+    if (
+        moment.boot
+        and moment.boot == other.boot
+        and moment.uptime is not None
+        and other.uptime is not None
+    ):
         return moment.uptime > other.uptime
     return moment.at > other.at
 

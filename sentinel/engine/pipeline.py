@@ -1,4 +1,6 @@
-"""What happens to a result, in order: record → measure → health → component → incident; one transaction."""
+"""What happens to a result, in order: record → measure → health → component → incident; one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class _Watched:
     failing_since: datetime | None = None
     """Start of the first run of the present row of failures."""
     complaint: str = ""
-    """Detail of the latest finding that was bad: the cause of what is hard, also when the very latest run passes."""
+    """Detail of the latest finding that was bad: the cause of what is hard, also when the very
+    latest run passes.
+    """
 
 
 @dataclass(slots=True)
@@ -75,7 +79,8 @@ class Pipeline:
     holds_announcement: Callable[[str, datetime], bool] = lambda _group, _opened: False
     """Whether the incident of a member of a group waits: ten that fall together are one page."""
     is_held: Callable[[str], bool] = lambda _name: False
-    """Whether a component, or something that it needs, is stopped on request: that is no incident."""
+    """Whether a component, or something that it needs, is stopped on request: that is no incident.
+    """
     is_stopped: Callable[[str], bool] = lambda _name: False
     """Whether a component itself is stopped on request: nobody is to read that it is up."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
@@ -84,14 +89,18 @@ class Pipeline:
     """The views as they were last written: only what changed is written again."""
 
     def add_component(self, component: Component, incident: Incident | None) -> None:
-        """Begin to keep the picture of a component, with the incident that is still open from before."""
+        """Begin to keep the picture of a component, with the incident that is still open from
+        before.
+        """
         self.components[component.name] = component
         self.statuses.setdefault(component.name, Status.UNKNOWN)
         if incident is not None:
             self.incidents[component.name] = incident
         self.metrics.set_component_status(component.name, self.statuses[component.name])
         self.metrics.incidents_open.labels(component.name).set(incident is not None)
-        self.metrics.exhausted.labels(component.name).set(incident is not None and incident.exhausted)
+        self.metrics.exhausted.labels(component.name).set(
+            incident is not None and incident.exhausted
+        )
 
     def add_check(self, check: Check, kind: Kind, health: Health | None) -> None:
         """Begin to take results of a check; `health` is what was believed before a restart."""
@@ -112,7 +121,9 @@ class Pipeline:
             self.metrics.remove_check(name, watched.check.component)
 
     def remove_component(self, name: str) -> None:
-        """Forget a component that the configuration no longer has; its incident stays as it is in the store."""
+        """Forget a component that the configuration no longer has; its incident stays as it is in
+        the store.
+        """
         self.components.pop(name, None)
         self.incidents.pop(name, None)
         self.statuses.pop(name, None)
@@ -151,11 +162,17 @@ class Pipeline:
         if finding.status is Status.UNKNOWN:
             watched.finding = finding
             return finding
-        crossed, watched.raised = health_core.cross_thresholds(watched.check.thresholds, finding.rows, watched.raised)
+        crossed, watched.raised = health_core.cross_thresholds(
+            watched.check.thresholds, finding.rows, watched.raised
+        )
         if crossed:
             status = worst([finding.status, *(each.status for each in crossed)])
-            texts = [f"{each.measurement} is {each.value:g}{_of(each.labels)}" for each in crossed[:3]]
-            finding = replace(finding, status=status, detail=f"{'; '.join(texts)} – {finding.detail}")
+            texts = [
+                f"{each.measurement} is {each.value:g}{_of(each.labels)}" for each in crossed[:3]
+            ]
+            finding = replace(
+                finding, status=status, detail=f"{'; '.join(texts)} – {finding.detail}"
+            )
         watched.finding = finding
         return finding
 
@@ -171,13 +188,17 @@ class Pipeline:
         elif finding.status is not Status.UNKNOWN:
             watched.failing_since = watched.failing_since or result.started
             watched.complaint = finding.detail
-        watched.health = health_core.step(before, finding.status, result.quality, check.health, check.every, now)
+        watched.health = health_core.step(
+            before, finding.status, result.quality, check.health, check.every, now
+        )
         after = watched.health
         changes.health[check.name] = after
         if before.shown is not after.shown:
             self.metrics.set_check_status(check.name, check.component, after.shown)
             reason = self.scrub(finding.detail)
-            changes.transitions.append(Transition(check.name, "check", before.shown, after.shown, now, reason))
+            changes.transitions.append(
+                Transition(check.name, "check", before.shown, after.shown, now, reason)
+            )
 
     # -- components and incidents -----------------------------------------------------------------
 
@@ -195,9 +216,13 @@ class Pipeline:
             self._judge_incident(each, changes, now)
 
     def _others(self, name: str, *, changed: bool) -> list[str]:
-        """Whose incidents a turn of `name` may move: all when it changed, else those that nobody was told of."""
+        """Whose incidents a turn of `name` may move: all when it changed, else those that nobody
+        was told of.
+        """
         return [
-            each for each, incident in self.incidents.items() if each != name and (changed or not incident.announced)
+            each
+            for each, incident in self.incidents.items()
+            if each != name and (changed or not incident.announced)
         ]
 
     def _cause(self, name: str) -> tuple[str, str]:
@@ -228,9 +253,13 @@ class Pipeline:
             return
         if known is None or (known.check, known.summary) != (after.check, after.summary):
             watched = self._watched.get(after.check)
-            after = replace(after, runbook=self.runbook_of(watched.check, after.summary) if watched else "")
+            after = replace(
+                after, runbook=self.runbook_of(watched.check, after.summary) if watched else ""
+            )
         told = known is not None and known.announced
-        held = self.holds_announcement(component.group, after.opened) or self._waits_for_its_cause(after, now)
+        held = self.holds_announcement(component.group, after.opened) or self._waits_for_its_cause(
+            after, now
+        )
         if after.announced and not told and held:
             after = replace(after, announced=False)
         if after != known:
@@ -245,16 +274,21 @@ class Pipeline:
     def _waits_for_its_cause(self, incident: Incident, now: datetime) -> bool:
         """Whether it may be the effect of something else, so that nobody is told of it yet.
 
-        A dependency was not found healthy since it began: its check comes later. Or what blocked it has just
-        recovered, and its own checks do not say yet that it stays bad.
+        A dependency was not found healthy since it began: its check comes later. Or what blocked it
+        has just recovered, and its own checks do not say yet that it stays bad.
         """
         if now - max(incident.opened, incident.unblocked or incident.opened) > _CAUSE_SHOWS:
             return False
         needed = [each for each in self._needed(incident.component) if self._mine(each)]
-        if any(self.status_after(each, incident.opened) in {Status.UNKNOWN, Status.DOWN} for each in needed):
+        if any(
+            self.status_after(each, incident.opened) in {Status.UNKNOWN, Status.DOWN}
+            for each in needed
+        ):
             return True
         since = incident.unblocked
-        return since is not None and not any(_is_bad_since(each, since) for each in self._mine(incident.component))
+        return since is not None and not any(
+            _is_bad_since(each, since) for each in self._mine(incident.component)
+        )
 
     def _needed(self, name: str) -> set[str]:
         component = self.components.get(name)
@@ -265,7 +299,9 @@ class Pipeline:
         if incident is None or incident.recovered is None:
             return 0.0
         began = incident.recovered
-        away = sum(max((gap.ended - max(gap.began, began)).total_seconds(), 0.0) for gap in self.away)
+        away = sum(
+            max((gap.ended - max(gap.began, began)).total_seconds(), 0.0) for gap in self.away
+        )
         return away + self.guard.stalled(self.guard.monotonic() - (now - began).total_seconds())
 
     def _keep_incident(self, incident: Incident, changes: Changes) -> None:
@@ -273,12 +309,16 @@ class Pipeline:
             self.incidents.pop(incident.component, None)
         else:
             self.incidents[incident.component] = incident
-        self.metrics.incidents_open.labels(incident.component).set(incident.component in self.incidents)
+        self.metrics.incidents_open.labels(incident.component).set(
+            incident.component in self.incidents
+        )
         self.metrics.exhausted.labels(incident.component).set(incident.exhausted)
         changes.incidents.append(incident)
 
     def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
-        evidence = self._evidence(incident) if event.kind in {"opened", "changed", "relapsed"} else {}
+        evidence = (
+            self._evidence(incident) if event.kind in {"opened", "changed", "relapsed"} else {}
+        )
         changes.events.append((incident.id, now, event, evidence))
         if event.kind == "closed" and incident.announced:
             self._tell(incident, event, changes)
@@ -287,14 +327,28 @@ class Pipeline:
     def _tell(incident: Incident, event: Event, changes: Changes) -> None:
         """Order a notification; its key makes it one for each incident and event."""
         payload = {"event": event.kind, "text": event.text, "incident": incident.id}
-        changes.orders.append(Order("notify", f"{incident.id}/{event.kind}", incident.component, payload))
+        changes.orders.append(
+            Order("notify", f"{incident.id}/{event.kind}", incident.component, payload)
+        )
 
     def _order_diagnosis(self, incident: Incident, changes: Changes) -> None:
-        """Have somebody look, in the transaction that opens the incident: the key makes it once for each."""
+        """Have somebody look, in the transaction that opens the incident: the key makes it once for
+        each.
+        """
         watched = self._watched.get(incident.check)
-        if watched is not None and incident.runbook and self.diagnoses(watched.check, incident.runbook):
-            payload = {"incident": incident.id, "runbook": incident.runbook, "at": self.utcnow().isoformat()}
-            changes.orders.append(Order("diagnose", f"{incident.id}/diagnose", incident.component, payload))
+        if (
+            watched is not None
+            and incident.runbook
+            and self.diagnoses(watched.check, incident.runbook)
+        ):
+            payload = {
+                "incident": incident.id,
+                "runbook": incident.runbook,
+                "at": self.utcnow().isoformat(),
+            }
+            changes.orders.append(
+                Order("diagnose", f"{incident.id}/diagnose", incident.component, payload)
+            )
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:
         watched = self._watched.get(incident.check)
@@ -327,7 +381,9 @@ class Pipeline:
     # -- the picture ------------------------------------------------------------------------------
 
     def status_after(self, component: str, instant: datetime) -> Status:
-        """What verdicts taken after an instant say of a component: hard or soft, the worse; older ones say nothing."""
+        """What verdicts taken after an instant say of a component: hard or soft, the worse; older
+        ones say nothing.
+        """
         mine = self._mine(component)
         return worst([_after(watched, instant) for watched in mine])
 
@@ -339,7 +395,9 @@ class Pipeline:
         """Whether a fresh verdict says down right now: a check that passes again needs no action."""
         now = self.utcnow()
         mine = self._mine(component)
-        return any(_fresh(w, now) is Status.DOWN and w.health.window[-1:] == (Status.DOWN,) for w in mine)
+        return any(
+            _fresh(w, now) is Status.DOWN and w.health.window[-1:] == (Status.DOWN,) for w in mine
+        )
 
     def passes(self, component: str) -> int:
         """How many times in a row each check of a component has passed by now, the fewest of all."""
@@ -375,7 +433,9 @@ class Pipeline:
         return list(self._of_component.get(component, {}).values())
 
     def _view_components(self, name: str, changes: Changes) -> None:
-        """Write the views that may have changed with a turn of `name`: its own, and those with incidents."""
+        """Write the views that may have changed with a turn of `name`: its own, and those with
+        incidents.
+        """
         for each in {name, *self.incidents}:
             component = self.components.get(each)
             view = self._view_component(component) if component is not None else None
@@ -385,15 +445,30 @@ class Pipeline:
 
     def _view_component(self, component: Component) -> ComponentView:
         action, pid, restarts = self.describe_action(component.name)
-        status = Status.UNKNOWN if self.is_stopped(component.name) else self.statuses[component.name]
+        status = (
+            Status.UNKNOWN if self.is_stopped(component.name) else self.statuses[component.name]
+        )
         detail = self._cause(component.name)[1]
         since = self.since.get(component.name)
         return ComponentView(
-            component.name, status, since, detail, component.depends_on, component.driver, pid, restarts, action
+            component.name,
+            status,
+            since,
+            detail,
+            component.depends_on,
+            component.driver,
+            pid,
+            restarts,
+            action,
         )
 
     def _view_check(self, watched: _Watched) -> CheckView:
-        check, health, finding, result = watched.check, watched.health, watched.finding, watched.result
+        check, health, finding, result = (
+            watched.check,
+            watched.health,
+            watched.finding,
+            watched.result,
+        )
         if finding is None or result is None:
             raise ValueError(f"no result of {check.name} yet")
         return CheckView(
@@ -421,7 +496,9 @@ class Pipeline:
 
 
 def _matter(watched: _Watched, finding: Finding) -> str:
-    """What a person would look up: what is bad now, or was bad while the check is not healthy again."""
+    """What a person would look up: what is bad now, or was bad while the check is not healthy
+    again.
+    """
     if finding.status is not Status.UP:
         return finding.detail
     return watched.complaint if watched.health.shown in incident_core.BAD else ""
@@ -432,7 +509,11 @@ def _fresh(watched: _Watched, now: datetime) -> Status:
     if result is None:
         return Status.UNKNOWN
     age = now - result.started
-    return watched.health.shown if age <= timedelta(seconds=2 * check.every + check.timeout) else Status.UNKNOWN
+    return (
+        watched.health.shown
+        if age <= timedelta(seconds=2 * check.every + check.timeout)
+        else Status.UNKNOWN
+    )
 
 
 def _after(watched: _Watched, instant: datetime) -> Status:
@@ -443,7 +524,9 @@ def _after(watched: _Watched, instant: datetime) -> Status:
 
 def _is_bad_since(watched: _Watched, instant: datetime) -> bool:
     result, finding = watched.result, watched.finding
-    return bool(result and finding and result.started >= instant and finding.status in incident_core.BAD)
+    return bool(
+        result and finding and result.started >= instant and finding.status in incident_core.BAD
+    )
 
 
 def _of(labels: tuple[tuple[str, str], ...]) -> str:

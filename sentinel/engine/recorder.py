@@ -1,4 +1,6 @@
-"""Commits in order, off the event loop. What can't be written now waits and is written later; nothing is lost."""
+"""Commits in order, off the event loop. What can't be written now waits and is written later;
+nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +51,16 @@ class Recorder:
                 self._store.commit(self._waiting[0])
             except StateError as error:
                 if self.writable:
-                    log.error("state_not_writable", error=error.message, guidance="actions stop until it is")
+                    log.error(
+                        "state_not_writable",
+                        error=error.message,
+                        guidance="actions stop until it is",
+                    )
                 self.writable = False
                 return
             except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
-                # Not the disk but a value that no store takes: it would stand in the way of all that follow.
+                # Not the disk but a value that no store takes: it would stand in the way of all
+                # that follow.
                 self._metrics.swallowed.labels("recorder").inc()
                 log.error("change_not_storable", error=repr(error))
                 self._waiting.popleft()

@@ -38,7 +38,9 @@ REFUSED = "refused: "
 
 @dataclass(slots=True)
 class Remediator:
-    """Every attempt is a journal row before it is an act; every guard is asked before the row is written."""
+    """Every attempt is a journal row before it is an act; every guard is asked before the row is
+    written.
+    """
 
     pipeline: Pipeline
     recorder: Recorder
@@ -53,9 +55,13 @@ class Remediator:
     drivers: dict[str, Driver] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
-    """Components that were stopped on request, are being restarted on request, or wait to be started: not judged."""
+    """Components that were stopped on request, are being restarted on request, or wait to be
+    started: not judged.
+    """
     waiting: dict[str, float] = field(default_factory=dict)
-    """Components to be started as soon as what they need was seen healthy after this monotonic instant."""
+    """Components to be started as soon as what they need was seen healthy after this monotonic
+    instant.
+    """
     _supervised: set[str] = field(default_factory=set)
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _asked: dict[str, datetime | None] = field(default_factory=dict)
@@ -80,15 +86,24 @@ class Remediator:
         return name in self._busy
 
     def in_order(self) -> list[str]:
-        """Components with a driver, what they need first; a reload may have brought a dependency last."""
+        """Components with a driver, what they need first; a reload may have brought a dependency
+        last.
+        """
         return sorted(self.drivers, key=lambda name: len(self._needed(name)))
 
     # -- start and stop ---------------------------------------------------------------------------
 
     async def manage(
-        self, component: Component, driver: Driver, row: ProcessRow | None, *, supervises: bool = True
+        self,
+        component: Component,
+        driver: Driver,
+        row: ProcessRow | None,
+        *,
+        supervises: bool = True,
     ) -> None:
-        """Take a component into hand: adopt what runs, start what never ran, leave the dead to the budget."""
+        """Take a component into hand: adopt what runs, start what never ran, leave the dead to the
+        budget.
+        """
         name = component.name
         self.drivers[name] = driver
         driver.watch(lambda how: self._on_end(name, how))
@@ -111,7 +126,9 @@ class Remediator:
         await self.journal.settle_interrupted(name, driver.start_id)
 
     def release(self, name: str) -> None:
-        """Let a component go: it is no longer in the configuration, or another driver takes it over."""
+        """Let a component go: it is no longer in the configuration, or another driver takes it
+        over.
+        """
         driver = self.drivers.pop(name)
         if name in self.waiting:  # it was not stopped on request: a new driver starts it
             self.stopped.discard(name)
@@ -128,14 +145,20 @@ class Remediator:
             await self._note_process(name, driver)
             log.info("component_adopted", component=name, pid=driver.pid)
         elif row is not None and row.wanted:
-            driver.how_ended = "does not run" if self._is_known_dead(name) else "ended while sentinel was away"
+            driver.how_ended = (
+                "does not run" if self._is_known_dead(name) else "ended while sentinel was away"
+            )
         elif name not in self.stopped:
             self.start_when_ready(name)
 
     def _is_known_dead(self, name: str) -> bool:
         """Whether the sentinel before this one saw that it had ended, and it was not back."""
         incident = self.pipeline.incidents.get(name)
-        if incident is None or incident.state is not IncidentState.OPEN or incident.status is not Status.DOWN:
+        if (
+            incident is None
+            or incident.state is not IncidentState.OPEN
+            or incident.status is not Status.DOWN
+        ):
             return False
         return incident.check == name_of_check(name)
 
@@ -148,7 +171,9 @@ class Remediator:
                 self.trigger(check)
 
     async def ask_start(self, name: str) -> None:
-        """`start_when_ready` at a person's word: a sentinel that ends meanwhile starts it the next time."""
+        """`start_when_ready` at a person's word: a sentinel that ends meanwhile starts it the next
+        time.
+        """
         driver = self.drivers[name]
         if driver.pid is None:
             await self._note_process(name, driver, wanted=False, with_platform=True)
@@ -162,19 +187,26 @@ class Remediator:
                 continue
             status = self.pipeline.status_after(dependency, since)
             if dependency in self.stopped or status is not Status.UP:
-                return f"waits for {dependency}, which is {'stopped' if dependency in self.stopped else status}"
+                return (
+                    f"waits for {dependency}, which is"
+                    f" {'stopped' if dependency in self.stopped else status}"
+                )
         return ""
 
     def _start_ready_ones(self) -> None:
         if not self.waiting or self.automation.may_act(automatic=False):
             return
-        for name in [name for name in self.waiting if name not in self._busy and not self.missing(name)]:
+        for name in [
+            name for name in self.waiting if name not in self._busy and not self.missing(name)
+        ]:
             del self.waiting[name]
             self._spawn(self._first_start(name))
 
     async def _first_start(self, name: str) -> None:
         """The intent is noted first: a sentinel that ends in between finds the process by its mark."""
-        await self.recorder.record(Changes(processes=[ProcessRow(name, 0, "", self.moment().at, True)]))
+        await self.recorder.record(
+            Changes(processes=[ProcessRow(name, 0, "", self.moment().at, True)])
+        )
         await self.start(name)
 
     def note_start(self, name: str, driver: Driver, outcome: Outcome) -> None:
@@ -189,18 +221,26 @@ class Remediator:
     async def _note_process(
         self, name: str, driver: Driver, *, wanted: bool = True, with_platform: bool = False
     ) -> None:
-        row = ProcessRow(name, driver.pid or 0, driver.start_id, self.moment().at, wanted, with_platform)
+        row = ProcessRow(
+            name, driver.pid or 0, driver.start_id, self.moment().at, wanted, with_platform
+        )
         await self.recorder.record(Changes(processes=[row]))
 
     async def stop_all(self) -> None:
-        """Stop what sentinel is the parent of, dependents first; the next start of sentinel starts it again."""
+        """Stop what sentinel is the parent of, dependents first; the next start of sentinel starts
+        it again.
+        """
         await self._end_actions()
         for name in reversed(self.in_order()):
             if name in self._supervised:
-                await self._stop(name, with_platform=name not in self.stopped or name in self.waiting)
+                await self._stop(
+                    name, with_platform=name not in self.stopped or name in self.waiting
+                )
 
     async def stop(self, name: str) -> Outcome:
-        """Stop a component on request: no failure, no incident, no restart, until it is started on request."""
+        """Stop a component on request: no failure, no incident, no restart, until it is started on
+        request.
+        """
         return await self._stop(name, with_platform=False)
 
     async def _stop(self, name: str, *, with_platform: bool) -> Outcome:
@@ -279,9 +319,15 @@ class Remediator:
     def _look_at_all(self) -> None:
         """Brake and breaker, which know no single component."""
         incidents = self.pipeline.incidents
-        judged = [name for name, incident in incidents.items() if not incident.blocked_by and name not in self.stopped]
+        judged = [
+            name
+            for name, incident in incidents.items()
+            if not incident.blocked_by and name not in self.stopped
+        ]
         down = [name for name in judged if self.pipeline.statuses[name] is Status.DOWN]
-        groups = {name: each.group for name, each in self.pipeline.components.items()} if down else {}
+        groups = (
+            {name: each.group for name, each in self.pipeline.components.items()} if down else {}
+        )
         for changes in (
             self.automation.look(groups, down, early=self.monotonic() < self._quiet_ends),
             self.automation.judge(self.journal.verdicts(self.automation.closed_at())),
@@ -291,7 +337,11 @@ class Remediator:
 
     def situation(self, name: str) -> Situation:
         """All that a decision about a component needs."""
-        lost, reset, incident = self.journal_lost, self.journal.resets.get(name), self.pipeline.incidents.get(name)
+        lost, reset, incident = (
+            self.journal_lost,
+            self.journal.resets.get(name),
+            self.pipeline.incidents.get(name),
+        )
         full = len(self._busy) >= self.automation.limits.concurrent or name in self._busy
         return Situation(
             incident=incident,
@@ -311,12 +361,17 @@ class Remediator:
             fenced=self.automation.fenced,
             breaker=self.automation.breaker.reason if self.automation.breaker.opened else "",
             brake=self.automation.brake(name),
-            limit=self._refusal(name) or self.automation.limit(name, [*self.journal.recent(), *self._begun()]),
+            limit=self._refusal(name)
+            or self.automation.limit(name, [*self.journal.recent(), *self._begun()]),
         )
 
     def _begun(self) -> list[Recent]:
         """Actions that are decided and not journaled yet: several may be decided at one look."""
-        claimed = {name for name in self._busy if any(not attempt.outcome for attempt in self.journal.all(name))}
+        claimed = {
+            name
+            for name in self._busy
+            if any(not attempt.outcome for attempt in self.journal.all(name))
+        }
         return [Recent(name, 0.0) for name in self._busy if name not in claimed]
 
     def _refusal(self, name: str) -> tuple[str, float] | None:
@@ -325,15 +380,23 @@ class Remediator:
         return (why, left) if why and left > 0 else None
 
     def _down_for(self, incident: Incident) -> float:
-        """Seconds since the incident opened; by the wall clock only for the time before this sentinel saw it."""
+        """Seconds since the incident opened; by the wall clock only for the time before this
+        sentinel saw it.
+        """
         before = max((self.moment().at - incident.opened).total_seconds(), 0.0)
         return self.monotonic() - self._opened.setdefault(incident.id, self.monotonic() - before)
 
     def _settling_until(self, name: str) -> datetime | None:
         """The start-up grace of a component begins anew when something that it needs has recovered."""
         incidents = (self.pipeline.incidents.get(dependency) for dependency in self._needed(name))
-        recovered = [incident.recovered for incident in incidents if incident is not None and incident.recovered]
-        recovered = [at for at in recovered if at <= self.moment().at]  # else the wall clock was set back since
+        recovered = [
+            incident.recovered
+            for incident in incidents
+            if incident is not None and incident.recovered
+        ]
+        recovered = [
+            at for at in recovered if at <= self.moment().at
+        ]  # else the wall clock was set back since
         grace = timedelta(seconds=self.pipeline.components[name].restart.startup_grace)
         return max(recovered) + grace if recovered else None
 
@@ -343,7 +406,9 @@ class Remediator:
         return {each: self.pipeline.status_after(each, since) for each in self._needed(name)}
 
     def _failed_at(self, name: str) -> datetime | None:
-        """When it went down, or its last attempt ended: what was healthy before that may not be any more."""
+        """When it went down, or its last attempt ended: what was healthy before that may not be any
+        more.
+        """
         since, incident = self.pipeline.since.get(name), self.pipeline.incidents.get(name)
         mine = self.journal.of_incident(incident) if incident is not None else []
         ended = mine[-1].ended if mine else None
@@ -365,10 +430,12 @@ class Remediator:
     def is_held(self, name: str) -> bool:
         """Whether nothing of a component is an incident now.
 
-        It, or something that it needs, is stopped on request; or it was started just now, lives, and was not seen
-        healthy yet: in its start-up grace only its own death counts.
+        It, or something that it needs, is stopped on request; or it was started just now, lives,
+        and was not seen healthy yet: in its start-up grace only its own death counts.
         """
-        return any(each in self.stopped or self._starts(each) for each in (name, *self._needed(name)))
+        return any(
+            each in self.stopped or self._starts(each) for each in (name, *self._needed(name))
+        )
 
     def _starts(self, name: str) -> bool:
         driver, started = self.drivers.get(name), self.started.get(name)
@@ -380,7 +447,9 @@ class Remediator:
         return age < grace and self.pipeline.status_after(name, since) is not Status.UP
 
     def _ask_dependencies(self, name: str) -> None:
-        """An old "up" proves nothing: have every dependency checked again, once for each failure of `name`."""
+        """An old "up" proves nothing: have every dependency checked again, once for each failure of
+        `name`.
+        """
         since = self._failed_at(name)
         if self.pipeline.statuses[name] is not Status.DOWN or self._asked.get(name) == since:
             return
@@ -397,7 +466,11 @@ class Remediator:
         if decision.act:
             self._busy[name] = None
             self._spawn(self._act(name, incident))
-        elif decision.reason is Reason.BUDGET_SPENT and not incident.exhausted and self.automation.enabled:
+        elif (
+            decision.reason is Reason.BUDGET_SPENT
+            and not incident.exhausted
+            and self.automation.enabled
+        ):
             self._spawn(self._exhaust(incident, decision.text))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -416,7 +489,9 @@ class Remediator:
         log.error(event, error=repr(error), **facts)
 
     async def _guarded(self, act: Awaitable[Outcome]) -> Outcome:
-        """Drivers never raise. After one that does all the same, nothing may stay open or stopped for ever."""
+        """Drivers never raise. After one that does all the same, nothing may stay open or stopped
+        for ever.
+        """
         try:
             return await act
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal has to have an end of it
@@ -438,7 +513,9 @@ class Remediator:
         finally:
             self._busy.pop(name, None)
 
-    async def act_on_request(self, name: str, incident: str, n: int, reason: str, by: str) -> Outcome:
+    async def act_on_request(
+        self, name: str, incident: str, n: int, reason: str, by: str
+    ) -> Outcome:
         """One journaled restart beside the automatic ones; the caller has asked `decide_request`."""
         self._busy[name] = None
         known = name in self.stopped
@@ -453,7 +530,9 @@ class Remediator:
             self.stopped.discard(name)
             self.waiting.pop(name, None)
         wanted = name not in self.stopped
-        await self._note_process(name, self.drivers[name], wanted=wanted, with_platform=name in self.waiting)
+        await self._note_process(
+            name, self.drivers[name], wanted=wanted, with_platform=name in self.waiting
+        )
         return outcome
 
     async def carry_out(self, name: str, incident: str, n: int, reason: str, by: str) -> Outcome:
@@ -469,7 +548,11 @@ class Remediator:
         if isinstance(attempt, Refused):
             return Outcome(False, f"{REFUSED}{attempt.reason}")
         refusal = self.automation.may_act(automatic=by == "sentinel")
-        outcome = Outcome(False, refusal) if refusal else await self._guarded(driver.restart(f"{incident}/{n}"))
+        outcome = (
+            Outcome(False, refusal)
+            if refusal
+            else await self._guarded(driver.restart(f"{incident}/{n}"))
+        )
         if not refusal:
             self.note_start(name, driver, outcome)
         await self._conclude_act(attempt, outcome)
@@ -486,7 +569,9 @@ class Remediator:
             start_id=outcome.start_id,
             verdict="failed" if outcome.word == "failed" else "",
         )
-        kind = {"done": "restarted", "failed": "attempt failed"}.get(outcome.word, "attempt unknown")
+        kind = {"done": "restarted", "failed": "attempt failed"}.get(
+            outcome.word, "attempt unknown"
+        )
         await self.journal.finish(ended, Event(kind, f"{attempt.component}: {outcome.detail}"))
 
     async def _exhaust(self, incident: Incident, why: str) -> None:
@@ -496,10 +581,17 @@ class Remediator:
             return
         name = incident.component
         self.metrics.exhausted.labels(name).set(1)
-        text = f"{why}; next: repair it{self._where_its_log_is(name)}, then `sentinel reset {name} --reason …`"
-        await self.pipeline.change_incident(replace(current, exhausted=True, escalated=True), Event("exhausted", text))
+        text = (
+            f"{why}; next: repair it{self._where_its_log_is(name)}, then `sentinel reset {name}"
+            " --reason …`"
+        )
+        await self.pipeline.change_incident(
+            replace(current, exhausted=True, escalated=True), Event("exhausted", text)
+        )
         policy = self.pipeline.components[name].restart
-        if min(policy.max_attempts, policy.per_hour, policy.per_day) > 0:  # else nothing was tried that did not help
+        if (
+            min(policy.max_attempts, policy.per_hour, policy.per_day) > 0
+        ):  # else nothing was tried that did not help
             await self.recorder.record(self.automation.note_exhausted())
 
     def _where_its_log_is(self, name: str) -> str:

@@ -1,4 +1,6 @@
-"""What people ask for: restart, start, stop, reset, close the breaker. Journaled and guarded like automation."""
+"""What people ask for: restart, start, stop, reset, close the breaker. Journaled and guarded like
+automation.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Requests:
             self.remediator.pipeline.incidents.get(name),
         )
         situation = self.remediator.situation(name)
-        decision = decide_request(policy, situation, self.remediator.moment(), budgeted=by == "runbook")
+        decision = decide_request(
+            policy, situation, self.remediator.moment(), budgeted=by == "runbook"
+        )
         if not decision.act:
             return f"refused: {decision.text}"
         key = incident.id if incident else name_by_hand(name)
@@ -58,11 +62,17 @@ class Requests:
     async def _reload(self, name: str) -> Outcome:
         return await self.remediator.drivers[name].reload()
 
-    async def _do(self, name: str, action: str, reason: str, act: Callable[[], Awaitable[Outcome]]) -> str:
+    async def _do(
+        self, name: str, action: str, reason: str, act: Callable[[], Awaitable[Outcome]]
+    ) -> str:
         refusal = (
             self._refuse(name, action)
             or self.remediator.automation.may_act(automatic=False)
-            or (f"one action at a time: {name} is being restarted" if self.remediator.acts_on(name) else "")
+            or (
+                f"one action at a time: {name} is being restarted"
+                if self.remediator.acts_on(name)
+                else ""
+            )
         )
         if refusal:
             return refusal if refusal.startswith("refused") else f"refused: {refusal}"
@@ -84,14 +94,17 @@ class Requests:
     async def reset(self, name: str, reason: str, expects: str = "") -> str:
         """Give a component a full budget again: the present incident ends here, a new one may open.
 
-        `expects` is what the person saw who asks for it (`describe_budget`): when that has changed, nothing is done.
+        `expects` is what the person saw who asks for it (`describe_budget`): when that has changed,
+        nothing is done.
         """
         remediator = self.remediator
         pipeline, journal, now = remediator.pipeline, remediator.journal, remediator.moment()
         if name not in pipeline.components:
             return f"unknown component {name}"
         known = pipeline.incidents.get(name)
-        seen = describe_budget(known.id if known else "", len(journal.of_incident(known)) if known else 0)
+        seen = describe_budget(
+            known.id if known else "", len(journal.of_incident(known)) if known else 0
+        )
         if expects and expects != seen:
             return f"refused: meanwhile it is {seen}, it was {expects}: look again"
         journal.resets[name] = now
@@ -101,7 +114,9 @@ class Requests:
         incident = pipeline.incidents.get(name)
         if incident is not None:
             closed = replace(incident, state=IncidentState.CLOSED, closed=now.at, exhausted=False)
-            await pipeline.change_incident(closed, Event("reset", f"reset by an operator: {reason}"))
+            await pipeline.change_incident(
+                closed, Event("reset", f"reset by an operator: {reason}")
+            )
         remediator.trigger(name_of_check(name))
         return "reset"
 
@@ -124,7 +139,11 @@ def describe_budget(incident: str, attempts: int) -> str:
 
 
 def _whom(by: str) -> str:
-    return {"operator": "an operator", "runbook": "a runbook", "watch": "a change of its files"}.get(by, by)
+    return {
+        "operator": "an operator",
+        "runbook": "a runbook",
+        "watch": "a change of its files",
+    }.get(by, by)
 
 
 def _line(outcome: Outcome) -> str:

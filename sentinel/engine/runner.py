@@ -23,7 +23,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Runner:
-    """Holds what runs need: clients by resource, live state of each check, the stall guard, the clocks."""
+    """Holds what runs need: clients by resource, live state of each check, the stall guard, the
+    clocks.
+    """
 
     clients: Mapping[str, Any]
     guard: StallGuard
@@ -47,7 +49,9 @@ class Runner:
         if stalled > NOTICEABLE and finding.status is not Status.UP:
             quality, finding = Quality.BLIND, _blind(finding, stalled)
         dumped = self._dump(check)
-        return Result(check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped)
+        return Result(
+            check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped
+        )
 
     def _dump(self, check: Check) -> Any:
         """What the kind wants to remember; a dump that fails costs the memory, not the verdict."""
@@ -58,13 +62,19 @@ class Runner:
             self._log_once(check.name, error)
             return None
 
-    async def _find(self, check: Check, kind: Kind, trace_id: str) -> tuple[Finding, str, ErrorClass | None]:
+    async def _find(
+        self, check: Check, kind: Kind, trace_id: str
+    ) -> tuple[Finding, str, ErrorClass | None]:
         try:
             async with asyncio.timeout(check.timeout):
                 return await kind.run(check.options, self._context(check, trace_id)), "ok", None
         except TimeoutError:
             detail = f"gave no result within its timeout of {check.timeout:g} s"
-            return Finding(Status.UNKNOWN, detail, guidance="raise `timeout`"), "timeout", ErrorClass.OURS
+            return (
+                Finding(Status.UNKNOWN, detail, guidance="raise `timeout`"),
+                "timeout",
+                ErrorClass.OURS,
+            )
         except TargetError as error:
             finding = Finding(error.status, error.message, guidance=error.guidance)
             return finding, "error", error.error_class
@@ -78,7 +88,11 @@ class Runner:
             self._log_once(check.name, error)
             text = error.message if isinstance(error, SentinelError) else repr(error)
             detail = f"sentinel's own error in kind {check.kind}: {text}"
-            return Finding(Status.UNKNOWN, detail, guidance="report it with the log line"), "error", ErrorClass.OURS
+            return (
+                Finding(Status.UNKNOWN, detail, guidance="report it with the log line"),
+                "error",
+                ErrorClass.OURS,
+            )
 
     def _log_once(self, check: str, error: Exception) -> None:
         """Count every error of our own; write each new one, not the same one every second."""
@@ -107,5 +121,8 @@ class Runner:
 
 
 def _blind(finding: Finding, stalled: float) -> Finding:
-    detail = f"not observed: sentinel itself stood still for {stalled:.1f} s (would have said: {finding.detail})"
+    detail = (
+        f"not observed: sentinel itself stood still for {stalled:.1f} s (would have said:"
+        f" {finding.detail})"
+    )
     return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence)

@@ -1,4 +1,6 @@
-"""Owns time: fixed rate, no drift, no overlap, spread first runs, faster re-checks; every skipped slot is counted."""
+"""Owns time: fixed rate, no drift, no overlap, spread first runs, faster re-checks; every skipped
+slot is counted.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class _Entry:
 
 @dataclass(slots=True)
 class Scheduler:
-    """`run(check)` is awaited for each due check, never twice at once; it returns True to ask for a fast re-check."""
+    """`run(check)` is awaited for each due check, never twice at once; it returns True to ask for a
+    fast re-check.
+    """
 
     run: Callable[[Check], Awaitable[bool]]
     monotonic: Callable[[], float]

@@ -16,9 +16,13 @@ UNOBSERVED = 1.0
 
 
 class StallGuard:
-    """A heartbeat every 0.1 s. `stalled(t)` tells for how many seconds the loop stood still since t."""
+    """A heartbeat every 0.1 s. `stalled(t)` tells for how many seconds the loop stood still since
+    t.
+    """
 
-    def __init__(self, monotonic: Callable[[], float], utcnow: Callable[[], datetime], metrics: Metrics) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float], utcnow: Callable[[], datetime], metrics: Metrics
+    ) -> None:
         self.monotonic = monotonic
         self._utcnow = utcnow
         self._metrics = metrics
@@ -43,7 +47,9 @@ class StallGuard:
         if late > UNOBSERVED:
             ended = self._utcnow()
             self._metrics.unobserved.inc(late)
-            self._unsaved.append(Gap(ended - timedelta(seconds=late), ended, "sentinel itself stood still"))
+            self._unsaved.append(
+                Gap(ended - timedelta(seconds=late), ended, "sentinel itself stood still")
+            )
         self._last = now
 
     def stalled(self, since: float) -> float:

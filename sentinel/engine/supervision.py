@@ -1,4 +1,6 @@
-"""The check that every component with a driver has without asking: does it run, as its driver sees it?"""
+"""The check that every component with a driver has without asking: does it run, as its driver sees
+it?
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,20 @@ def name_of_check(component: str) -> str:
 def make_check(component: Component) -> Check:
     """A death is no matter of opinion: hard at the first sight, healthy at the first sight."""
     policy = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
-    return Check(name_of_check(component.name), "supervision", component.name, 2.0, 5.0, NoOptions(), health=policy)
+    return Check(
+        name_of_check(component.name),
+        "supervision",
+        component.name,
+        2.0,
+        5.0,
+        NoOptions(),
+        health=policy,
+    )
 
 
-def make_kind(drivers: Mapping[str, Driver], started: Mapping[str, float], stopped: Collection[str]) -> Kind:
+def make_kind(
+    drivers: Mapping[str, Driver], started: Mapping[str, float], stopped: Collection[str]
+) -> Kind:
     """The kind over the live drivers.
 
     `started` has the monotonic instant of each start, `stopped` who was stopped on request: that is
@@ -40,7 +52,11 @@ def make_kind(drivers: Mapping[str, Driver], started: Mapping[str, float], stopp
 
     async def run(_options: NoOptions, context: Context) -> Finding:
         if context.component in stopped:
-            return Finding(Status.UNKNOWN, "stopped on request, or waits to be started: not judged", key=("pid", "–"))
+            return Finding(
+                Status.UNKNOWN,
+                "stopped on request, or waits to be started: not judged",
+                key=("pid", "–"),
+            )
         seen = await _observe(drivers[context.component], PATIENCE * context.timeout)
         age = context.monotonic() - started.get(context.component, 0.0)
         return _judge(seen, age)
@@ -54,7 +70,9 @@ async def _observe(driver: Driver, seconds: float) -> Observation:
             return await driver.observe()
     except TimeoutError:
         text = f"its driver did not answer within {format_duration(seconds)}"
-        return Observation(None, detail=text, guidance="is the manager of this component frozen or overloaded?")
+        return Observation(
+            None, detail=text, guidance="is the manager of this component frozen or overloaded?"
+        )
 
 
 def _judge(seen: Observation, age: float) -> Finding:

@@ -21,7 +21,9 @@ Work = Coroutine[Any, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Recovered: healthy for `success_after` and three checks. Failed: ended again, or not healthy within the grace."""
+    """Recovered: healthy for `success_after` and three checks. Failed: ended again, or not healthy
+    within the grace.
+    """
 
     pipeline: Pipeline
     journal: Journal
@@ -29,21 +31,32 @@ class Verification:
     policy: RestartPolicy
 
     def judge(self, attempts: Sequence[Attempt], incident: Incident, driver: Driver) -> Work | None:
-        """What is to be written about the last attempt of an incident, or None while nothing is certain."""
+        """What is to be written about the last attempt of an incident, or None while nothing is
+        certain.
+        """
         attempt, name = attempts[-1], incident.component
         status, since = self.pipeline.statuses[name], self.pipeline.since.get(name, self.now.at)
-        if status is Status.UP and (self.now.at - since).total_seconds() < self.now.seconds_since(attempt.began):
+        if status is Status.UP and (self.now.at - since).total_seconds() < self.now.seconds_since(
+            attempt.began
+        ):
             return self._judge_health(attempts, incident, since)
         if driver.pid is None and driver.how_ended:
             return self._conclude(attempt, "failed", f"{driver.how_ended} after the restart")
         if self.now.seconds_since(attempt.began) >= self.policy.startup_grace:
-            return self._conclude(attempt, "failed", f"not healthy within {self.policy.startup_grace:g} s")
+            return self._conclude(
+                attempt, "failed", f"not healthy within {self.policy.startup_grace:g} s"
+            )
         return None
 
-    def _judge_health(self, attempts: Sequence[Attempt], incident: Incident, since: datetime) -> Work | None:
+    def _judge_health(
+        self, attempts: Sequence[Attempt], incident: Incident, since: datetime
+    ) -> Work | None:
         attempt = attempts[-1]
         healthy = (self.now.at - since).total_seconds()
-        if healthy >= self.policy.success_after and self.pipeline.passes(attempt.component) >= PASSES:
+        if (
+            healthy >= self.policy.success_after
+            and self.pipeline.passes(attempt.component) >= PASSES
+        ):
             return self._conclude(attempt, "recovered", f"healthy for {healthy:.0f} s")
         if attempt.recovered_in is not None:
             return None
@@ -56,10 +69,14 @@ class Verification:
     def _conclude(self, attempt: Attempt, verdict: str, text: str) -> Work:
         concluded = replace(attempt, verdict=verdict)
         self.journal.replace(concluded)
-        return self.journal.finish(concluded, Event(f"attempt {verdict}", f"attempt {attempt.n}: {text}"))
+        return self.journal.finish(
+            concluded, Event(f"attempt {verdict}", f"attempt {attempt.n}: {text}")
+        )
 
 
 def _noticed(attempts: Sequence[Attempt], incident: Incident) -> datetime:
-    """When the failure behind the last attempt was noticed: the end of the one before, or the incident's start."""
+    """When the failure behind the last attempt was noticed: the end of the one before, or the
+    incident's start.
+    """
     before = attempts[-2] if len(attempts) > 1 else None
     return max(incident.opened, before.ended or incident.opened) if before else incident.opened

@@ -1,7 +1,8 @@
-"""One file per kind of cleaning. A kind is a value: options, a look that only reads, and an act that re-checks.
+"""One file per kind of cleaning. A kind is a value: options, a look that only reads, and an act
+that re-checks.
 
-What is decided elsewhere and holds for all of them: dry run, cap, kill switch, audit, holds after a failover
-(engine/housekeeper.py).
+What is decided elsewhere and holds for all of them: dry run, cap, kill switch, audit, holds after a
+failover (engine/housekeeper.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ OWN_KEYS = "sentinel:*"
 
 
 class Options(BaseModel):
-    """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML keys."""
+    """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML
+    keys.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -40,7 +43,9 @@ class StreamPatterns(Options):
 class GroupPatterns(Options):
     """Which consumer groups: glob patterns."""
 
-    include: list[str] = Field(["*"], min_length=1, description="glob patterns of the groups to clean")
+    include: list[str] = Field(
+        ["*"], min_length=1, description="glob patterns of the groups to clean"
+    )
     exclude: list[str] = Field([], description="glob patterns that win over include")
 
 
@@ -48,7 +53,8 @@ class GroupPatterns(Options):
 class Room:
     """What a kind may use in one look or act.
 
-    `seen`: the life signs of every stream that was looked at; `troubles`: streams that can't be judged, and why.
+    `seen`: the life signs of every stream that was looked at; `troubles`: streams that can't be
+    judged, and why.
     """
 
     cleaner: BusCleaner
@@ -62,9 +68,13 @@ class Room:
             found |= await self.cleaner.find_streams(pattern, MAX_STREAMS)
         if len(found) >= MAX_STREAMS:
             text = f"more than {MAX_STREAMS:,} streams match: only some of them are looked at"
-            self.troubles.append(Refusal("too_many", ", ".join(streams.include), text, "make several chores of it"))
+            self.troubles.append(
+                Refusal("too_many", ", ".join(streams.include), text, "make several chores of it")
+            )
         barred = [*streams.exclude, OWN_KEYS]
-        return sorted(key for key in found if not matches(key, barred) and key not in spared)[:MAX_STREAMS]
+        return sorted(key for key in found if not matches(key, barred) and key not in spared)[
+            :MAX_STREAMS
+        ]
 
     async def shape(self, key: str) -> StreamShape | None:
         """One stream now; None when it is gone, or holds something else."""
@@ -77,14 +87,18 @@ class Room:
             self.seen[key] = (shape.added, shape.last)
         return shape
 
-    async def find_groups(self, streams: StreamPatterns, groups: GroupPatterns, *spared: str) -> list[tuple[str, str]]:
+    async def find_groups(
+        self, streams: StreamPatterns, groups: GroupPatterns, *spared: str
+    ) -> list[tuple[str, str]]:
         """Every (stream, group) in scope."""
         found = []
         for key in await self.find_streams(streams, *spared):
             shape = await self.shape(key)
             names = [group.name for group in shape.groups] if shape else []
             found += [
-                (key, name) for name in names if matches(name, groups.include) and not matches(name, groups.exclude)
+                (key, name)
+                for name in names
+                if matches(name, groups.include) and not matches(name, groups.exclude)
             ]
         return found
 
@@ -93,10 +107,11 @@ class Room:
 class ChoreKind:
     """A kind of cleaning: everything that the rest of sentinel needs to know of it.
 
-    `survey` only reads. `recount` looks again at exactly one target of a survey. `act` cleans one portion of a
-    target, at most `portion` things, with one command that re-checks; what changed since the look it leaves.
-    `parameters` are the options that a person may give for one plan. `by_hand`: never on a schedule. `whole`: one
-    refusal refuses all of it, but for entries in work, which stay anyway.
+    `survey` only reads. `recount` looks again at exactly one target of a survey. `act` cleans one
+    portion of a target, at most `portion` things, with one command that re-checks; what changed
+    since the look it leaves.
+    `parameters` are the options that a person may give for one plan. `by_hand`: never on a
+    schedule. `whole`: one refusal refuses all of it, but for entries in work, which stay anyway.
     """
 
     name: str
@@ -125,7 +140,9 @@ def read_kind(module: ModuleType) -> ChoreKind:
     """The KIND that a module declares; refuses a file of the shelf without one."""
     kind = getattr(module, "KIND", None)
     if not isinstance(kind, ChoreKind):
-        raise TypeError(f"{module.__name__} declares no KIND: every file in sentinel/housekeeping is one kind")
+        raise TypeError(
+            f"{module.__name__} declares no KIND: every file in sentinel/housekeeping is one kind"
+        )
     return kind
 
 

@@ -1,7 +1,8 @@
-"""Kind `drain`: before a consumer is taken away, what it holds goes to another healthy one of the same group.
+"""Kind `drain`: before a consumer is taken away, what it holds goes to another healthy one of the
+same group.
 
-What waits undelivered stays in the stream: the others read it. Where there is no other healthy consumer, the whole
-drain is refused (reliability.md F13).
+What waits undelivered stays in the stream: the others read it. Where there is no other healthy
+consumer, the whole drain is refused (reliability.md F13).
 """
 
 from __future__ import annotations
@@ -31,10 +32,21 @@ class DrainOptions(Options):
 
     streams: StreamPatterns
     groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
-    handler_time: Duration = Field(description="entries delivered more lately than this may be in work: they stay")
-    consumer: str = Field("", description="who is drained: `sentinel clean plan NAME consumer=agent-1`")
-    to: str = Field("", description="who gets its entries; default: the healthy consumer of the group that holds least")
-    alive_within: Duration = Field(60.0, description="a consumer is healthy that was heard of within this time")
+    handler_time: Duration = Field(
+        description="entries delivered more lately than this may be in work: they stay"
+    )
+    consumer: str = Field(
+        "", description="who is drained: `sentinel clean plan NAME consumer=agent-1`"
+    )
+    to: str = Field(
+        "",
+        description=(
+            "who gets its entries; default: the healthy consumer of the group that holds least"
+        ),
+    )
+    alive_within: Duration = Field(
+        60.0, description="a consumer is healthy that was heard of within this time"
+    )
 
 
 async def survey(options: DrainOptions, room: Room) -> Survey:
@@ -61,12 +73,18 @@ async def survey(options: DrainOptions, room: Room) -> Survey:
 def _groups_of(options: DrainOptions, shape: StreamShape | None) -> list[str]:
     names = [group.name for group in shape.groups] if shape else []
     return [
-        name for name in names if matches(name, options.groups.include) and not matches(name, options.groups.exclude)
+        name
+        for name in names
+        if matches(name, options.groups.include) and not matches(name, options.groups.exclude)
     ]
 
 
 async def _look(
-    options: DrainOptions, room: Room, place: tuple[str, str], shape: StreamShape | None, members: list[Member]
+    options: DrainOptions,
+    room: Room,
+    place: tuple[str, str],
+    shape: StreamShape | None,
+    members: list[Member],
 ) -> Target | Refusal | None:
     key, group = place
     rows = await room.cleaner.read_pending(key, group, MAX_PENDING, options.consumer)
@@ -75,32 +93,59 @@ async def _look(
         return None
     heir = choose_heir(members, options.consumer, options.alive_within, options.to)
     if not heir:
-        wanted = f"consumer {options.to!r} is not healthy" if options.to else "there is no other healthy consumer"
-        text = f"{wanted}: {len(rows):,} pending{' and what waits' if waits else ''} would stay with nobody"
-        return Refusal("no_heir", f"{key} {group}", text, "start another consumer of this group first")
+        wanted = (
+            f"consumer {options.to!r} is not healthy"
+            if options.to
+            else "there is no other healthy consumer"
+        )
+        text = (
+            f"{wanted}: {len(rows):,} pending{' and what waits' if waits else ''} would stay with"
+            " nobody"
+        )
+        return Refusal(
+            "no_heir", f"{key} {group}", text, "start another consumer of this group first"
+        )
     idle = [row.id for row in rows if row.idle >= options.handler_time]
     if not idle:
         text = f"{len(rows):,} in work: delivered less than {options.handler_time:g} s ago"
-        return Refusal("in_work", f"{key} {group}", text, "wait until they are done", len(rows)) if rows else None
+        return (
+            Refusal("in_work", f"{key} {group}", text, "wait until they are done", len(rows))
+            if rows
+            else None
+        )
     words = f"{idle[0]}{' …' if len(idle) > 1 else ''}"
-    command = f"XCLAIM {quote(key)} {quote(group)} {quote(heir)} {int(options.handler_time * 1000)} {words}"
+    command = (
+        f"XCLAIM {quote(key)} {quote(group)} {quote(heir)} {int(options.handler_time * 1000)}"
+        f" {words}"
+    )
     note = f"{len(rows) - len(idle):,} in work stay; what waits is read by the others"
-    return Target(key, len(idle), command, samples_of(idle), group, tuple(idle), bound=heir, note=note)
+    return Target(
+        key, len(idle), command, samples_of(idle), group, tuple(idle), bound=heir, note=note
+    )
 
 
 def _has_waiting(shape: StreamShape | None, group: str) -> bool:
     """Whether entries were not delivered to the group yet."""
     groups = shape.groups if shape else ()
-    return any(each.name == group and shape and parse_id(each.delivered) < parse_id(shape.last) for each in groups)
+    return any(
+        each.name == group and shape and parse_id(each.delivered) < parse_id(shape.last)
+        for each in groups
+    )
 
 
 async def recount(options: DrainOptions, room: Room, target: Target) -> int:
-    """How many of the same entries the consumer still holds, idle; none when the heir is healthy no more."""
+    """How many of the same entries the consumer still holds, idle; none when the heir is healthy no
+    more.
+    """
     members = await room.cleaner.read_members(target.key, target.group)
     if not choose_heir(members, options.consumer, options.alive_within, target.bound):
         return 0
     rows = await room.cleaner.read_rows(target.key, target.group, target.items)
-    return sum(1 for r in rows if r is not None and r.consumer == options.consumer and r.idle >= options.handler_time)
+    return sum(
+        1
+        for r in rows
+        if r is not None and r.consumer == options.consumer and r.idle >= options.handler_time
+    )
 
 
 async def act(options: DrainOptions, room: Room, target: Target) -> Done:

@@ -1,7 +1,7 @@
 """Kind `idle_consumers`: remove consumers that hold nothing and were silent for long.
 
-With one entry pending the entry would silently leave the pending list (reliability.md A25): the script looks again
-in the moment of the removal, and without scripts nothing is removed.
+With one entry pending the entry would silently leave the pending list (reliability.md A25): the
+script looks again in the moment of the removal, and without scripts nothing is removed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,18 @@ class IdleConsumersOptions(Options):
 
     streams: StreamPatterns
     groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
-    silent_for: Duration = Field(86400.0, description="longer than any BLOCK and any pause between two messages")
+    silent_for: Duration = Field(
+        86400.0, description="longer than any BLOCK and any pause between two messages"
+    )
     spare: list[str] = Field([], description="glob patterns of consumer names that always stay")
 
     @field_validator("silent_for")
     @classmethod
     def _not_zero(cls, seconds: float) -> float:
         if seconds < LEAST_SILENCE:
-            raise ValueError("must be at least 1s: a consumer that works is silent between two messages")
+            raise ValueError(
+                "must be at least 1s: a consumer that works is silent between two messages"
+            )
         return seconds
 
 
@@ -50,10 +54,16 @@ async def survey(options: IdleConsumersOptions, room: Room) -> Survey:
     places = await room.find_groups(options.streams, options.groups)
     targets = []
     for key, group in places:
-        names = [m.name for m in await room.cleaner.read_members(key, group) if _is_ghost(options, m)]
+        names = [
+            m.name for m in await room.cleaner.read_members(key, group) if _is_ghost(options, m)
+        ]
         if names:
             command = f"XGROUP DELCONSUMER {quote(key)} {quote(group)} {quote(names[0])}"
-            command += f" (and {len(names) - 1:,} more), each only while it holds nothing" if len(names) > 1 else ""
+            command += (
+                f" (and {len(names) - 1:,} more), each only while it holds nothing"
+                if len(names) > 1
+                else ""
+            )
             targets.append(Target(key, len(names), command, samples_of(names), group, tuple(names)))
     return Survey(tuple(targets), (), len(places))
 
@@ -67,7 +77,9 @@ async def recount(options: IdleConsumersOptions, room: Room, target: Target) -> 
 
 async def act(options: IdleConsumersOptions, room: Room, target: Target) -> Done:
     """Remove one portion."""
-    verdicts = await room.cleaner.remove_consumers(target.key, target.group, options.silent_for, target.items)
+    verdicts = await room.cleaner.remove_consumers(
+        target.key, target.group, options.silent_for, target.items
+    )
     return read_verdicts(target, verdicts, "gone")
 
 

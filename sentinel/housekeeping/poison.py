@@ -1,7 +1,8 @@
-"""Kind `poison`: entries that were delivered too often are copied to a dead-letter stream, then acknowledged.
+"""Kind `poison`: entries that were delivered too often are copied to a dead-letter stream, then
+acknowledged.
 
-Both in one step on the server, so that a death in between neither loses nor doubles one: what was moved is not
-pending any more.
+Both in one step on the server, so that a death in between neither loses nor doubles one: what was
+moved is not pending any more.
 """
 
 from __future__ import annotations
@@ -31,9 +32,15 @@ class PoisonOptions(Options):
     streams: StreamPatterns
     groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
     more_than: int = Field(
-        10, ge=1, description="deliveries; more than restarts, because reading the own history again counts as one"
+        10,
+        ge=1,
+        description=(
+            "deliveries; more than restarts, because reading the own history again counts as one"
+        ),
     )
-    handler_time: Duration = Field(60.0, description="entries delivered more lately than this may be in work: left")
+    handler_time: Duration = Field(
+        60.0, description="entries delivered more lately than this may be in work: left"
+    )
     dead_letter: str = Field(min_length=1, description="stream that gets the copy, with its origin")
 
 
@@ -56,7 +63,10 @@ async def survey(options: PoisonOptions, room: Room) -> Survey:
 def _make_target(options: PoisonOptions, key: str, group: str, poison: list[PendingView]) -> Target:
     ids = [row.id for row in poison]
     words = f"{ids[0]}{' …' if len(ids) > 1 else ''}"
-    command = f"XADD {quote(options.dead_letter)} * <fields and origin>; XACK {quote(key)} {quote(group)} {words}"
+    command = (
+        f"XADD {quote(options.dead_letter)} * <fields and origin>; XACK {quote(key)} {quote(group)}"
+        f" {words}"
+    )
     note = f"delivered up to {max(row.deliveries for row in poison):,} times"
     return Target(key, len(ids), command, samples_of(ids), group, tuple(ids), note=note)
 
@@ -83,7 +93,8 @@ async def act(options: PoisonOptions, room: Room, target: Target) -> Done:
 
 KIND = ChoreKind(
     "poison",
-    "copy entries that were delivered too often to a dead-letter stream with their origin, and acknowledge them",
+    "copy entries that were delivered too often to a dead-letter stream with their origin, and"
+    " acknowledge them",
     PoisonOptions,
     "entries",
     survey,

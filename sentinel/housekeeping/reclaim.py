@@ -1,6 +1,8 @@
-"""Kind `reclaim`: stuck pending entries go to a named consumer that lives, or to a dead-letter stream.
+"""Kind `reclaim`: stuck pending entries go to a named consumer that lives, or to a dead-letter
+stream.
 
-The consumer must read its own history (`XREADGROUP … 0`) to see what it was given; many do so at their start only.
+The consumer must read its own history (`XREADGROUP … 0`) to see what it was given; many do so at
+their start only.
 """
 
 from __future__ import annotations
@@ -31,15 +33,25 @@ class ReclaimOptions(Options):
     streams: StreamPatterns
     groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
     handler_time: Duration = Field(description="the longest time a handler works on one entry")
-    min_idle: Duration = Field(description="only entries delivered longer ago than this; not below handler_time")
-    to_consumer: str = Field("", description="name of the consumer that gets them: it must exist and live")
-    dead_letter: str = Field("", description="or the stream that gets a copy, and the entry is acknowledged")
-    alive_within: Duration = Field(60.0, description="a consumer lives that was heard of within this time")
+    min_idle: Duration = Field(
+        description="only entries delivered longer ago than this; not below handler_time"
+    )
+    to_consumer: str = Field(
+        "", description="name of the consumer that gets them: it must exist and live"
+    )
+    dead_letter: str = Field(
+        "", description="or the stream that gets a copy, and the entry is acknowledged"
+    )
+    alive_within: Duration = Field(
+        60.0, description="a consumer lives that was heard of within this time"
+    )
 
     @model_validator(mode="after")
     def _is_safe(self) -> ReclaimOptions:
         if self.min_idle < self.handler_time:
-            raise ValueError("min_idle is below handler_time: entries in work would be handed out a second time")
+            raise ValueError(
+                "min_idle is below handler_time: entries in work would be handed out a second time"
+            )
         if bool(self.to_consumer) == bool(self.dead_letter):
             raise ValueError("needs exactly one of to_consumer and dead_letter")
         return self
@@ -66,14 +78,21 @@ def _is_stuck(options: ReclaimOptions, row: PendingView) -> bool:
     return row.idle >= options.min_idle and row.consumer != options.to_consumer
 
 
-async def _find_refusal(options: ReclaimOptions, room: Room, key: str, group: str) -> Refusal | None:
+async def _find_refusal(
+    options: ReclaimOptions, room: Room, key: str, group: str
+) -> Refusal | None:
     if options.dead_letter:
         return None
     members = await room.cleaner.read_members(key, group)
     if choose_heir(members, "", options.alive_within, options.to_consumer):
         return None
-    text = f"consumer {options.to_consumer!r} is not there, or was not heard of within {options.alive_within:g} s"
-    return Refusal("no_heir", f"{key} {group}", text, "start it, or name another one with to_consumer")
+    text = (
+        f"consumer {options.to_consumer!r} is not there, or was not heard of within"
+        f" {options.alive_within:g} s"
+    )
+    return Refusal(
+        "no_heir", f"{key} {group}", text, "start it, or name another one with to_consumer"
+    )
 
 
 def _make_target(options: ReclaimOptions, key: str, group: str, stuck: list[PendingView]) -> Target:
@@ -83,8 +102,12 @@ def _make_target(options: ReclaimOptions, key: str, group: str, stuck: list[Pend
     if options.dead_letter:
         command = f"XADD {quote(options.dead_letter)} * <fields and origin>; XACK {place} {words}"
     else:
-        command = f"XCLAIM {place} {quote(options.to_consumer)} {int(options.min_idle * 1000)} {words}"
-    return Target(key, len(ids), command, samples_of(ids), group, tuple(ids), note=f"held by {owners}")
+        command = (
+            f"XCLAIM {place} {quote(options.to_consumer)} {int(options.min_idle * 1000)} {words}"
+        )
+    return Target(
+        key, len(ids), command, samples_of(ids), group, tuple(ids), note=f"held by {owners}"
+    )
 
 
 async def recount(options: ReclaimOptions, room: Room, target: Target) -> int:
@@ -121,7 +144,8 @@ async def act(options: ReclaimOptions, room: Room, target: Target) -> Done:
 
 KIND = ChoreKind(
     "reclaim",
-    "give stuck pending entries to a named consumer that lives, or put them into a dead-letter stream",
+    "give stuck pending entries to a named consumer that lives, or put them into a dead-letter"
+    " stream",
     ReclaimOptions,
     "entries",
     survey,

@@ -1,4 +1,6 @@
-"""Kind `safe_trim`: shorten streams by what every group has acknowledged, and nothing else (measurement.md §9)."""
+"""Kind `safe_trim`: shorten streams by what every group has acknowledged, and nothing else
+(measurement.md §9).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class RequiredGroups(Options):
     """Groups without which a stream is not trimmed."""
 
     required: list[str] = Field(
-        ["*"], min_length=1, description="glob patterns; each must match a group of the stream, or it is not trimmed"
+        ["*"],
+        min_length=1,
+        description="glob patterns; each must match a group of the stream, or it is not trimmed",
     )
 
 
@@ -27,10 +31,19 @@ class SafeTrimOptions(Options):
 
     streams: StreamPatterns
     groups: RequiredGroups = RequiredGroups(required=["*"])
-    keep: Duration = Field(86400.0, description="entries younger than this stay, also when they are acknowledged")
-    keep_entries: int = Field(1000, ge=1, description="so many of the newest entries stay, whatever their age")
-    at_least: int = Field(100, ge=1, description="fewer entries than this to trim are not worth a command")
-    below: str = Field("", description="for a plan: trim below this id; refused beyond the oldest unacknowledged one")
+    keep: Duration = Field(
+        86400.0, description="entries younger than this stay, also when they are acknowledged"
+    )
+    keep_entries: int = Field(
+        1000, ge=1, description="so many of the newest entries stay, whatever their age"
+    )
+    at_least: int = Field(
+        100, ge=1, description="fewer entries than this to trim are not worth a command"
+    )
+    below: str = Field(
+        "",
+        description="for a plan: trim below this id; refused beyond the oldest unacknowledged one",
+    )
 
     @field_validator("below")
     @classmethod
@@ -71,7 +84,10 @@ async def _look(options: SafeTrimOptions, room: Room, key: str) -> Target | Refu
     if seen.below < (1 if options.below else options.at_least) and not seen.more:
         return None
     command = f"XTRIM {quote(key)} MINID ~ {seen.floor} LIMIT {seen.below}"
-    note = f"held by {seen.holder}; {seen.length:,} entries; whole nodes only, so up to 99 of these stay"
+    note = (
+        f"held by {seen.holder}; {seen.length:,} entries; whole nodes only, so up to 99 of these"
+        " stay"
+    )
     return Target(key, seen.below, command, bound=seen.floor, note=note, needs=names)
 
 
@@ -85,38 +101,62 @@ def _judge(options: SafeTrimOptions, key: str, shape: StreamShape, now: float) -
     if parse_id(shape.last) > ZERO and not is_time(parse_id(shape.last), int(now * 1000)):
         text = f"its ids are no times (last {shape.last}): how old an entry is can't be known"
         return Refusal(
-            "no_time", key, text, "trim it by hand with XTRIM MINID, below what every group has acknowledged"
+            "no_time",
+            key,
+            text,
+            "trim it by hand with XTRIM MINID, below what every group has acknowledged",
         )
     return None
 
 
 _REFUSED = {
-    "no_group": ("it has no group: nobody can have acknowledged anything", "exclude it, or make its groups"),
-    "group_missing": ("a group that was there is gone", "look for who destroyed it; make a new plan"),
-    "unacknowledged": ("beyond what every group has acknowledged, or younger than `keep`", "name a lower id"),
+    "no_group": (
+        "it has no group: nobody can have acknowledged anything",
+        "exclude it, or make its groups",
+    ),
+    "group_missing": (
+        "a group that was there is gone",
+        "look for who destroyed it; make a new plan",
+    ),
+    "unacknowledged": (
+        "beyond what every group has acknowledged, or younger than `keep`",
+        "name a lower id",
+    ),
     "limit": ("it would leave nothing", "keep at least one entry"),
 }
 
 
 def _refuse(key: str, reason: str, floor: str, holder: str) -> Refusal:
     text, remedy = _REFUSED[reason]
-    where = f" ({floor}, held by {holder})" if reason == "unacknowledged" else f" ({holder})" if holder else ""
+    where = (
+        f" ({floor}, held by {holder})"
+        if reason == "unacknowledged"
+        else f" ({holder})"
+        if holder
+        else ""
+    )
     return Refusal(reason, key, text + where, remedy)
 
 
-def _order(options: SafeTrimOptions, key: str, most: int, groups: tuple[str, ...], bound: str) -> TrimOrder:
+def _order(
+    options: SafeTrimOptions, key: str, most: int, groups: tuple[str, ...], bound: str
+) -> TrimOrder:
     return TrimOrder(key, most, options.keep, options.keep_entries, groups, bound)
 
 
 async def recount(options: SafeTrimOptions, room: Room, target: Target) -> int:
     """Entries below the planned id, while it still is safe; else none."""
-    seen = await room.cleaner.trim(_order(options, target.key, MAX_LOOK, target.needs, target.bound), go=False)
+    seen = await room.cleaner.trim(
+        _order(options, target.key, MAX_LOOK, target.needs, target.bound), go=False
+    )
     return 0 if seen.refused else seen.below
 
 
 async def act(options: SafeTrimOptions, room: Room, target: Target) -> Done:
     """Trim one portion below the planned id."""
-    report = await room.cleaner.trim(_order(options, target.key, target.count, target.needs, target.bound), go=True)
+    report = await room.cleaner.trim(
+        _order(options, target.key, target.count, target.needs, target.bound), go=True
+    )
     if report.refused:
         return Done(0, (_refuse(target.key, report.refused, report.floor, report.holder),))
     return Done(report.removed)

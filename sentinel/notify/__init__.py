@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 
 class Channel(Protocol):
-    """Tells people one thing. `key` is the same for the same thing, so a second send can be recognised."""
+    """Tells people one thing. `key` is the same for the same thing, so a second send can be
+    recognised.
+    """
 
     async def send(self, key: str, subject: str, payload: Mapping[str, Any]) -> None:
         """Deliver, or raise."""

@@ -13,4 +13,6 @@ class LogChannel:
 
     async def send(self, key: str, subject: str, payload: Mapping[str, Any]) -> None:
         """Write one line."""
-        structlog.get_logger().warning("notification", key=key, subject=subject, payload=dict(payload))
+        structlog.get_logger().warning(
+            "notification", key=key, subject=subject, payload=dict(payload)
+        )

@@ -1,4 +1,6 @@
-"""One file per check kind. A kind is a value: options, declared measurements, and `run`, which knows only "once"."""
+"""One file per check kind. A kind is a value: options, declared measurements, and `run`, which
+knows only "once".
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from sentinel.core.model import Finding, Measurement
 
 
 class Options(BaseModel):
-    """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML keys."""
+    """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML
+    keys.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -27,7 +31,9 @@ class Options(BaseModel):
 class StreamPatterns(Options):
     """Which streams: options that the kinds of the bus share."""
 
-    include: list[str] = Field(["*"], min_length=1, description="glob patterns; each is a metric label")
+    include: list[str] = Field(
+        ["*"], min_length=1, description="glob patterns; each is a metric label"
+    )
     exclude: list[str] = Field(["sentinel:*"], description="glob patterns that win over include")
 
 
@@ -52,7 +58,9 @@ class State(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a probe may use in one run: its clients, its state, the clock, the trace id. Times in seconds."""
+    """What a probe may use in one run: its clients, its state, the clock, the trace id. Times in
+    seconds.
+    """
 
     check: str
     component: str
@@ -114,5 +122,7 @@ def read_kind(module: ModuleType) -> Kind:
     """The KIND that a module declares; refuses a file of the shelf without one."""
     kind = getattr(module, "KIND", None)
     if not isinstance(kind, Kind):
-        raise TypeError(f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind")
+        raise TypeError(
+            f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind"
+        )
     return kind

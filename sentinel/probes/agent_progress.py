@@ -1,7 +1,8 @@
 """Kind `agent_progress`: agents that live and get nowhere.
 
-Heartbeats and output are no progress. Found are agents that hold open work and finish nothing, that take the same
-step again and again, and that spend tokens or money without a change of status. Sleeping agents are silent by right.
+Heartbeats and output are no progress. Found are agents that hold open work and finish nothing, that
+take the same step again and again, and that spend tokens or money without a change of status.
+Sleeping agents are silent by right.
 """
 
 from __future__ import annotations
@@ -40,9 +41,15 @@ from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options
 
 REMEDIES = {
-    "no_progress": "look at the agent's log and its open task; restart it, or hand the task to another agent",
-    "repeated_step": "the agent is in a loop: stop it, look at the step it repeats, mend or cancel its task",
-    "spending": "the agent spends without result: stop it before the budget is gone, then look at its task",
+    "no_progress": (
+        "look at the agent's log and its open task; restart it, or hand the task to another agent"
+    ),
+    "repeated_step": (
+        "the agent is in a loop: stop it, look at the step it repeats, mend or cancel its task"
+    ),
+    "spending": (
+        "the agent spends without result: stop it before the budget is gone, then look at its task"
+    ),
 }
 _UNMAPPED = "unmapped: name each status under active, sleeping or inactive"
 _PROVE_EVERY = 60.0
@@ -51,7 +58,9 @@ _SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """Columns that a table must have, those that must be times, and the one that an index is needed for."""
+    """Columns that a table must have, those that must be times, and the one that an index is needed
+    for.
+    """
 
     table: str
     columns: Sequence[str | None]
@@ -65,12 +74,21 @@ class Tasks(Options):
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
     agent: str = Field("assigned_agent_id", description="column of the agent that has the task")
     status: str = Field("status", description="column of the status")
-    created_at: str | None = Field("created_at", description="column that bounds the query; null for small tables")
-    finished_at: str | None = Field(None, description="column of the end of a task: makes the last progress exact")
-    lookback: Duration = Field(86400.0, gt=0, description="only tasks created in this time are looked at")
-    open: list[str] = Field(["assigned", "in_progress", "running"], description="statuses that an agent works on")
+    created_at: str | None = Field(
+        "created_at", description="column that bounds the query; null for small tables"
+    )
+    finished_at: str | None = Field(
+        None, description="column of the end of a task: makes the last progress exact"
+    )
+    lookback: Duration = Field(
+        86400.0, gt=0, description="only tasks created in this time are looked at"
+    )
+    open: list[str] = Field(
+        ["assigned", "in_progress", "running"], description="statuses that an agent works on"
+    )
     finished: list[str] = Field(
-        ["completed", "done", "failed", "cancelled"], description="statuses of tasks that an agent has done with"
+        ["completed", "done", "failed", "cancelled"],
+        description="statuses of tasks that an agent has done with",
     )
 
     @property
@@ -85,7 +103,9 @@ class StepTable(Options):
 
     table: str = Field(min_length=1, description="table or view of steps, with its schema")
     agent: str = Field("agent_id", description="column of the agent")
-    step: str = Field("step", description="column of the step's text or hash; column->key reads from JSON")
+    step: str = Field(
+        "step", description="column of the step's text or hash; column->key reads from JSON"
+    )
     at: str = Field("created_at", description="column of the time; needs an index")
     lookback: Duration = Field(3600.0, gt=0, description="only steps of this time are looked at")
 
@@ -100,7 +120,9 @@ class Stream(Options):
 
     key: str = Field(min_length=1, description="key of the stream")
     agent: str = Field("agent_id", description="field of the agent; field->key reads from JSON")
-    step: str = Field("step", description="field of the step's text or hash; field->key reads from JSON")
+    step: str = Field(
+        "step", description="field of the step's text or hash; field->key reads from JSON"
+    )
     entries: int = Field(1000, gt=0, le=10_000, description="newest entries to read")
 
 
@@ -109,34 +131,59 @@ class ProgressOptions(Options):
 
     database: str | None = Field(None, description="PostgreSQL resource with the agents")
     bus: str | None = Field(None, description="Redis resource with the stream of steps")
-    table: str = Field("agents", min_length=1, description="table or view of agents, with its schema")
-    id: str = Field("id", description="column of the agent's id")
-    status: str | None = Field("status", description="column of the status; null when there is none")
-    active: list[str] = Field([], description="statuses of work; when given, a status that nothing names is reported")
-    sleeping: list[str] = Field(["sleeping", "maintenance", "paused"], description="statuses that are silent by right")
-    inactive: list[str] = Field(
-        ["inactive", "error", "shutting_down", "offline", "stopped"], description="statuses that are not judged here"
+    table: str = Field(
+        "agents", min_length=1, description="table or view of agents, with its schema"
     )
-    last_heartbeat: str | None = Field(None, description="column of the last heartbeat: the dead are not judged here")
+    id: str = Field("id", description="column of the agent's id")
+    status: str | None = Field(
+        "status", description="column of the status; null when there is none"
+    )
+    active: list[str] = Field(
+        [], description="statuses of work; when given, a status that nothing names is reported"
+    )
+    sleeping: list[str] = Field(
+        ["sleeping", "maintenance", "paused"], description="statuses that are silent by right"
+    )
+    inactive: list[str] = Field(
+        ["inactive", "error", "shutting_down", "offline", "stopped"],
+        description="statuses that are not judged here",
+    )
+    last_heartbeat: str | None = Field(
+        None, description="column of the last heartbeat: the dead are not judged here"
+    )
     ttl: Duration = Field(60.0, gt=0, description="an agent whose heartbeat is older is dead")
-    open_work: str | None = Field(None, description="column with the number of open tasks, or with the current task")
+    open_work: str | None = Field(
+        None, description="column with the number of open tasks, or with the current task"
+    )
     tasks: Tasks | None = Field(None, description="the task table")
     counters: list[str] = Field([], description="columns whose change is progress")
     spend: list[str] = Field([], description="columns with totals of tokens or cost")
     steps: StepTable | None = Field(None, description="table of steps")
     stream: Stream | None = Field(None, description="stream of steps, in place of a table")
-    stalled_after: Duration = Field(1800.0, gt=0, description="longest time with open work and without progress")
-    spending_after: Duration = Field(1800.0, gt=0, description="longest time of spending without progress")
-    spending_limit: float | None = Field(None, gt=0, description="most that may be spent without progress at all")
-    repeats: int = Field(10, ge=2, le=200, description="so many times the same step in a row is a loop")
-    longest_cycle: int = Field(1, ge=1, le=5, description="steps of a loop: 2 also finds A, B, A, B")
+    stalled_after: Duration = Field(
+        1800.0, gt=0, description="longest time with open work and without progress"
+    )
+    spending_after: Duration = Field(
+        1800.0, gt=0, description="longest time of spending without progress"
+    )
+    spending_limit: float | None = Field(
+        None, gt=0, description="most that may be spent without progress at all"
+    )
+    repeats: int = Field(
+        10, ge=2, le=200, description="so many times the same step in a row is a loop"
+    )
+    longest_cycle: int = Field(
+        1, ge=1, le=5, description="steps of a loop: 2 also finds A, B, A, B"
+    )
     max_agents: int = Field(5000, gt=0, le=20_000, description="agents to read")
 
     @property
     def rules(self) -> Rules:
         """What is normal."""
         limit = self.spending_limit
-        return Rules(self.stalled_after, self.spending_after, limit, self.repeats, self.longest_cycle)
+        return Rules(
+            self.stalled_after, self.spending_after, limit, self.repeats, self.longest_cycle
+        )
 
     @property
     def shape(self) -> _Shape:
@@ -152,7 +199,11 @@ class ProgressOptions(Options):
     def statements(self) -> dict[str, Statement]:
         """What to ask, by name: agents, tasks, steps."""
         columns = self.model_dump(include={"id", "status", "last_heartbeat", "open_work"})
-        found = {"agents": select_agents(self.table, columns, self.counters, self.spend, self.max_agents + 1)}
+        found = {
+            "agents": select_agents(
+                self.table, columns, self.counters, self.spend, self.max_agents + 1
+            )
+        }
         if (tasks := self.tasks) is not None:
             columns = tasks.model_dump(include={"agent", "status", "created_at", "finished_at"})
             statuses = {"open": tasks.open, "finished": tasks.finished}
@@ -163,12 +214,16 @@ class ProgressOptions(Options):
         return found
 
     def is_awake(self, row: Record) -> bool:
-        """Whether an agent is in service and, where heartbeats are configured, alive; by the clock of the server."""
+        """Whether an agent is in service and, where heartbeats are configured, alive; by the clock
+        of the server.
+        """
         status, active = row["status"] or "", {text.lower() for text in self.active}
         silent = {text.lower() for text in [*self.sleeping, *self.inactive]}
         if status not in active if active else status in silent:
             return False
-        return self.last_heartbeat is None or (row["silence"] is not None and row["silence"] <= self.ttl)
+        return self.last_heartbeat is None or (
+            row["silence"] is not None and row["silence"] <= self.ttl
+        )
 
     def is_mapped(self, status: str) -> bool:
         """Whether the configuration names the status, or does not claim to name all."""
@@ -201,10 +256,15 @@ async def run(options: ProgressOptions, context: Context) -> Finding:
     steps = await _read_stream(options, context, troubles)
     async with client.snapshot() as query:
         asked = {name: statement for name, statement in statements.items() if name not in troubles}
-        rows = {name: await query(statement.sql, dict(statement.params)) for name, statement in asked.items()}
+        rows = {
+            name: await query(statement.sql, dict(statement.params))
+            for name, statement in asked.items()
+        }
     sights = _read_sights(options, rows, steps)
     state.agents = {sight.id: remember(state.agents.get(sight.id), sight) for sight in sights}
-    unmapped = Counter(row["status"] or "" for row in rows["agents"] if not options.is_mapped(row["status"] or ""))
+    unmapped = Counter(
+        row["status"] or "" for row in rows["agents"] if not options.is_mapped(row["status"] or "")
+    )
     truncated = len(rows["agents"]) > options.max_agents
     return _finding(options, sights, state.agents, _Doubts(unmapped, troubles, truncated))
 
@@ -212,7 +272,9 @@ async def run(options: ProgressOptions, context: Context) -> Finding:
 async def _read_stream(
     options: ProgressOptions, context: Context, troubles: dict[str, SubjectError]
 ) -> dict[str, tuple[Step, ...]]:
-    """Steps by agent; a stream that is none is a trouble of its own, and the agents are judged without it."""
+    """Steps by agent; a stream that is none is a trouble of its own, and the agents are judged
+    without it.
+    """
     stream = options.stream
     if stream is None:
         return {}
@@ -227,11 +289,15 @@ async def _read_stream(
 
 
 async def _prove(
-    options: ProgressOptions, statements: Mapping[str, Statement], client: PostgresClient, context: Context
+    options: ProgressOptions,
+    statements: Mapping[str, Statement],
+    client: PostgresClient,
+    context: Context,
 ) -> None:
     """Once a minute: do we see the rows, and can the tables be polled? Raises with the remedy.
 
-    What is wrong with the tables of tasks and steps alone is kept as a trouble: agents are judged without them.
+    What is wrong with the tables of tasks and steps alone is kept as a trouble: agents are judged
+    without them.
     """
     state: ProgressState = context.state
     at, proved = state.proved
@@ -256,19 +322,28 @@ async def _prove_table(client: PostgresClient, shape: _Shape, statement: Stateme
 
 
 def _read_sights(
-    options: ProgressOptions, rows: Mapping[str, Sequence[Record]], steps: Mapping[str, tuple[Step, ...]]
+    options: ProgressOptions,
+    rows: Mapping[str, Sequence[Record]],
+    steps: Mapping[str, tuple[Step, ...]],
 ) -> list[Sight]:
     tasks = {row["agent"]: row for row in rows.get("tasks", ())}
     taken: dict[str, list[Step]] = {}
     for row in rows.get("steps", ()):
         taken.setdefault(row["agent"], []).append(Step(row["digest"], row["text"], row["at"]))
     return [
-        _read_sight(options, row, tasks.get(row["id"]), tuple(taken.get(row["id"], steps.get(row["id"], ()))))
+        _read_sight(
+            options,
+            row,
+            tasks.get(row["id"]),
+            tuple(taken.get(row["id"], steps.get(row["id"], ()))),
+        )
         for row in rows["agents"][: options.max_agents]
     ]
 
 
-def _read_sight(options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[Step, ...]) -> Sight:
+def _read_sight(
+    options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[Step, ...]
+) -> Sight:
     work = _count_work(row["open"]) + (tasks["open"] if tasks else 0)
     return Sight(
         id=row["id"],
@@ -291,7 +366,9 @@ def _count_work(text: str | None) -> int:
     number = read_number(text)
     if number is not None:
         return max(0, int(number))
-    return int(is_true(text) or text.strip().lower() not in {"false", "f", "no", "none", "null", "idle"})
+    return int(
+        is_true(text) or text.strip().lower() not in {"false", "f", "no", "none", "null", "idle"}
+    )
 
 
 # --- the finding --------------------------------------------------------------------------------
@@ -299,7 +376,9 @@ def _count_work(text: str | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Doubts:
-    """What can't be judged: statuses that nobody mapped, parts of the check, agents beyond the bound."""
+    """What can't be judged: statuses that nobody mapped, parts of the check, agents beyond the
+    bound.
+    """
 
     unmapped: Counter[str]
     troubles: Mapping[str, SubjectError]
@@ -317,40 +396,71 @@ class _Doubts:
         """What to do about them."""
         if self.unmapped:
             yield _UNMAPPED
-        yield from (f"{part}: {error.guidance}" for part, error in self.troubles.items() if error.guidance)
+        yield from (
+            f"{part}: {error.guidance}" for part, error in self.troubles.items() if error.guidance
+        )
 
     def evidence(self) -> dict[str, Any]:
         """JSON-able."""
-        found: dict[str, Any] = {"unmapped": dict(self.unmapped.most_common(20))} if self.unmapped else {}
+        found: dict[str, Any] = (
+            {"unmapped": dict(self.unmapped.most_common(20))} if self.unmapped else {}
+        )
         if self.troubles:
-            found["not_judged"] = {part: f"{error.message}; {error.guidance}" for part, error in self.troubles.items()}
+            found["not_judged"] = {
+                part: f"{error.message}; {error.guidance}" for part, error in self.troubles.items()
+            }
         return found
 
 
 def _finding(
-    options: ProgressOptions, sights: Sequence[Sight], memories: Mapping[str, Memory], doubts: _Doubts
+    options: ProgressOptions,
+    sights: Sequence[Sight],
+    memories: Mapping[str, Memory],
+    doubts: _Doubts,
 ) -> Finding:
     found = {sight.id: find_reasons(sight, memories[sight.id], options.rules) for sight in sights}
-    stalled = {reason: [sight for sight in sights if reason in found[sight.id]] for reason in REASONS}
+    stalled = {
+        reason: [sight for sight in sights if reason in found[sight.id]] for reason in REASONS
+    }
     wrong = {reason: agents for reason, agents in stalled.items() if agents}
     working = [sight for sight in sights if sight.is_awake and sight.open]
     waited = [sight.now - memories[sight.id].waited for sight in working]
-    said = [f"{len(agents)} {reason.replace('_', ' ')}, such as {agents[0].id:.40}" for reason, agents in wrong.items()]
+    said = [
+        f"{len(agents)} {reason.replace('_', ' ')}, such as {agents[0].id:.40}"
+        for reason, agents in wrong.items()
+    ]
     said += doubts.words(options.max_agents)
     awake, longest = sum(sight.is_awake for sight in sights), max(waited, default=0.0)
-    healthy = f"{awake} awake, {len(working)} at work, longest without progress {format_duration(longest)}"
+    healthy = (
+        f"{awake} awake, {len(working)} at work, longest without progress"
+        f" {format_duration(longest)}"
+    )
     count = sum(1 for reasons in found.values() if reasons)
     evidence = {
         reason: [
-            {"agent": sight.id[:80], "status": sight.status[:80], "open": sight.open, "seen": found[sight.id][reason]}
+            {
+                "agent": sight.id[:80],
+                "status": sight.status[:80],
+                "open": sight.open,
+                "seen": found[sight.id][reason],
+            }
             for sight in agents[:_SAMPLES]
         ]
         for reason, agents in wrong.items()
     }
-    rows = [Row({"reason": reason}, {"stalled": float(len(agents))}) for reason, agents in stalled.items()]
+    rows = [
+        Row({"reason": reason}, {"stalled": float(len(agents))})
+        for reason, agents in stalled.items()
+    ]
     rows.append(Row({}, {"working": float(len(working)), "longest_wait": longest}))
     return Finding(
-        Status.DEGRADED if count else Status.UNKNOWN if doubts.unmapped or doubts.troubles else Status.UP,
+        (
+            Status.DEGRADED
+            if count
+            else Status.UNKNOWN
+            if doubts.unmapped or doubts.troubles
+            else Status.UP
+        ),
         "; ".join(said) or healthy,
         rows,
         {**evidence, **doubts.evidence()},
@@ -361,18 +471,29 @@ def _finding(
 
 KIND = Kind(
     name="agent_progress",
-    summary="agents that live and get nowhere: no progress, the same step again, spending without result",
+    summary=(
+        "agents that live and get nowhere: no progress, the same step again, spending without"
+        " result"
+    ),
     options=ProgressOptions,
     run=run,
     resources={"database": "postgres", "bus": "redis?"},
     load_state=ProgressState,
     default_every=30.0,
     measurements=(
-        Measurement("stalled", "Agents that live and get nowhere", "sentinel_agent_stalled", labels=("reason",)),
-        Measurement("working", "Agents that are awake and hold open work", "sentinel_agent_working"),
+        Measurement(
+            "stalled",
+            "Agents that live and get nowhere",
+            "sentinel_agent_stalled",
+            labels=("reason",),
+        ),
+        Measurement(
+            "working", "Agents that are awake and hold open work", "sentinel_agent_working"
+        ),
         Measurement(
             "longest_wait",
-            "Longest time that an agent has held open work without progress, as far as sentinel has seen",
+            "Longest time that an agent has held open work without progress, as far as sentinel has"
+            " seen",
             "sentinel_agent_no_progress_longest_seconds",
             unit="seconds",
         ),

@@ -1,9 +1,9 @@
 """Kind `bus_canary`: does a message that is published arrive, in time, once, and unchanged?
 
-Through a stream of sentinel's own; or, as a ping in the product's own envelope, through a stream of the product and its
-handlers; or through every master of a cluster (measurement.md §2.1–2.2). A ledger of promises beside the stream, and
-a reader that lives as long as the state. A run sends, waits briefly, writes off and judges. No real group is ever
-joined.
+Through a stream of sentinel's own; or, as a ping in the product's own envelope, through a stream of
+the product and its handlers; or through every master of a cluster (measurement.md §2.1–2.2). A
+ledger of promises beside the stream, and a reader that lives as long as the state. A run sends,
+waits briefly, writes off and judges. No real group is ever joined.
 """
 
 from __future__ import annotations
@@ -39,19 +39,32 @@ class FailuresOf(Options):
 class HandlerOptions(Options):
     """Through the product's own handler, which answers each ping (see README)."""
 
-    stream: str = Field(min_length=1, description="the product's stream that gets the pings; must exist")
+    stream: str = Field(
+        min_length=1, description="the product's stream that gets the pings; must exist"
+    )
     envelope: dict[str, str] = Field(
         default_factory=lambda: dict(ENVELOPE),
         description="fields of a ping; in the values "
         + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        + ' are filled in; one field must be "{id}"; fields with {id} or {body} must come back unchanged',
+        + ' are filled in; one field must be "{id}"; fields with {id} or {body} must come back'
+        " unchanged",
     )
-    hops: list[str] = Field([], max_length=20, description="names of the handlers in order, when each one reports")
-    hops_field: str = Field("hops", min_length=1, description="field in which handlers leave their names and clocks")
-    maxlen: int | None = Field(None, ge=100, description="trim the product's stream to about so many; default: never")
-    while_running: str | None = Field(None, description="ping only while this supervised component runs")
+    hops: list[str] = Field(
+        [], max_length=20, description="names of the handlers in order, when each one reports"
+    )
+    hops_field: str = Field(
+        "hops", min_length=1, description="field in which handlers leave their names and clocks"
+    )
+    maxlen: int | None = Field(
+        None, ge=100, description="trim the product's stream to about so many; default: never"
+    )
+    while_running: str | None = Field(
+        None, description="ping only while this supervised component runs"
+    )
     pause_after: int = Field(10, ge=1, le=RECENT, description="after so many pings lost in a row …")
-    pause: Duration = Field(60.0, gt=0, description="… one every so long: a dead consumer's stream must not fill")
+    pause: Duration = Field(
+        60.0, gt=0, description="… one every so long: a dead consumer's stream must not fill"
+    )
 
     @model_validator(mode="after")
     def _check_envelope(self) -> HandlerOptions:
@@ -70,18 +83,34 @@ class CanaryOptions(Options):
     path: str = Field(
         "0",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="name of the path: the stream is sentinel:canary:{path}; two sentinels need two paths",
+        description=(
+            "name of the path: the stream is sentinel:canary:{path}; two sentinels need two paths"
+        ),
     )
     deadline: Duration = Field(1.0, gt=0, description="a canary that takes longer is late")
-    loss_after: Duration | None = Field(None, description="not seen after this time is lost; default 4 × deadline")
-    burst: int = Field(1, ge=1, le=100, description="canaries per run")
-    failures_of: FailuresOf = Field(FailuresOf(), description="how many failures of the last canaries are degraded")
-    down_after: int = Field(3, ge=1, le=RECENT, description="so many canaries lost in a row are down")
-    target: Percentage = Field(0.995, gt=0, lt=1, description="delivery target that the confidence verdict is about")
-    handler: HandlerOptions | None = Field(
-        None, description=f"send pings through the product's own handler: {', '.join(HandlerOptions.model_fields)}"
+    loss_after: Duration | None = Field(
+        None, description="not seen after this time is lost; default 4 × deadline"
     )
-    per_shard: bool = Field(False, description="one canary per master of a Redis cluster, each a path of its own")
+    burst: int = Field(1, ge=1, le=100, description="canaries per run")
+    failures_of: FailuresOf = Field(
+        FailuresOf(), description="how many failures of the last canaries are degraded"
+    )
+    down_after: int = Field(
+        3, ge=1, le=RECENT, description="so many canaries lost in a row are down"
+    )
+    target: Percentage = Field(
+        0.995, gt=0, lt=1, description="delivery target that the confidence verdict is about"
+    )
+    handler: HandlerOptions | None = Field(
+        None,
+        description=(
+            "send pings through the product's own handler:"
+            f" {', '.join(HandlerOptions.model_fields)}"
+        ),
+    )
+    per_shard: bool = Field(
+        False, description="one canary per master of a Redis cluster, each a path of its own"
+    )
 
     @model_validator(mode="after")
     def _check_ways(self) -> CanaryOptions:
@@ -111,11 +140,15 @@ class CanaryOptions(Options):
 
 
 async def run(options: CanaryOptions, context: Context) -> Finding:
-    """Send on every path, wait at most one deadline, write off what is lost, and judge the last canaries."""
+    """Send on every path, wait at most one deadline, write off what is lost, and judge the last
+    canaries.
+    """
     paths: CanaryPaths = context.state
     if options.per_shard:
         return _judge(
-            options, context, await paths.visit_shards(options.path, context.redis(), _plan(options, context))
+            options,
+            context,
+            await paths.visit_shards(options.path, context.redis(), _plan(options, context)),
         )
     trip = _plan(options, context)(context.redis(), "")
     sight = await paths.visit(options.path, options.letter.hops, trip)
@@ -145,7 +178,9 @@ def _plan(options: CanaryOptions, context: Context) -> Plan:
 def _find_hold(handler: HandlerOptions | None, context: Context) -> str:
     """Why there is nobody to ping; "" when there is."""
     name = handler.while_running if handler else None
-    return f"nothing sent: {name} is not running" if name and context.supervised(name) is None else ""
+    return (
+        f"nothing sent: {name} is not running" if name and context.supervised(name) is None else ""
+    )
 
 
 # --- judgement ----------------------------------------------------------------------------------
@@ -159,7 +194,9 @@ def _problems(options: CanaryOptions, sight: Sight) -> list[Problem]:
     if outlook.error is not None:
         problems.append((outlook.error.status, outlook.error.message, outlook.error.guidance))
     if outlook.holder:
-        problems.append((Status.UNKNOWN, f"in use by another sentinel ({outlook.holder})", _SHARED_GUIDANCE))
+        problems.append(
+            (Status.UNKNOWN, f"in use by another sentinel ({outlook.holder})", _SHARED_GUIDANCE)
+        )
     if outlook.refused is not None:
         refused = outlook.refused
         problems.append((refused.status, f"publish refused: {refused.message}", refused.guidance))
@@ -167,18 +204,31 @@ def _problems(options: CanaryOptions, sight: Sight) -> list[Problem]:
         error = outlook.reader_error
         problems.append((error.status, f"reader: {error.message}", error.guidance))
     if outlook.wiped:
-        detail = f"{outlook.wiped} open canaries were wiped from the server (flush, eviction or failover): lost"
-        problems.append((Status.DEGRADED, detail, "who ran FLUSHALL, or which maxmemory-policy evicts streams?"))
+        detail = (
+            f"{outlook.wiped} open canaries were wiped from the server (flush, eviction or"
+            " failover): lost"
+        )
+        problems.append(
+            (Status.DEGRADED, detail, "who ran FLUSHALL, or which maxmemory-policy evicts streams?")
+        )
     return [*problems, *_recent_problem(options, sight)]
 
 
 def _recent_problem(options: CanaryOptions, sight: Sight) -> list[Problem]:
     rule, recent = options.failures_of, list(sight.path.record.recent)
-    status, detail = judge_recent(recent, failures=rule.failures, of=rule.of, down_after=options.down_after)
+    status, detail = judge_recent(
+        recent, failures=rule.failures, of=rule.of, down_after=options.down_after
+    )
     if status is Status.UP or (status is Status.UNKNOWN and sight.outlook.error is not None):
         return []
     held = f"; {sight.outlook.held}" if sight.outlook.held else ""
-    return [(status, detail + _name_hops(sight.path) * (status is not Status.UNKNOWN) + held, _GUIDANCE[status])]
+    return [
+        (
+            status,
+            detail + _name_hops(sight.path) * (status is not Status.UNKNOWN) + held,
+            _GUIDANCE[status],
+        )
+    ]
 
 
 def _name_hops(path: CanaryPath) -> str:
@@ -190,8 +240,13 @@ def _name_hops(path: CanaryPath) -> str:
 
 _SHARED_GUIDANCE = "give each sentinel a `path` of its own, or stop the other one"
 _GUIDANCE = {
-    Status.DOWN: "is the stream trimmed or deleted, does another consumer read its group, does the handler answer?",
-    Status.DEGRADED: "compare the counts in the evidence: lost, late and corrupt have different causes",
+    Status.DOWN: (
+        "is the stream trimmed or deleted, does another consumer read its group, does the handler"
+        " answer?"
+    ),
+    Status.DEGRADED: (
+        "compare the counts in the evidence: lost, late and corrupt have different causes"
+    ),
     Status.UNKNOWN: "the first verdict comes with the next runs",
 }
 
@@ -205,12 +260,20 @@ def _judge(options: CanaryOptions, context: Context, sights: list[Sight]) -> Fin
     ]
     problems = sorted(found, key=lambda problem: -problem[0].rank)
     now = context.utcnow().timestamp()
-    recent = [outcome for sight in sights for outcome in sight.path.record.last(options.failures_of.of)]
+    recent = [
+        outcome for sight in sights for outcome in sight.path.record.last(options.failures_of.of)
+    ]
     good = sum(outcome not in canary.FAILED for outcome in recent)
     share = f"{100 * good / len(recent):.4g} % of {len(recent)}" if recent else "no data"
-    hours = {sight.label: _say(_judge_window(sight.path, now, 60, options.target), options.target) for sight in sights}
+    hours = {
+        sight.label: _say(_judge_window(sight.path, now, 60, options.target), options.target)
+        for sight in sights
+    }
     held = "; ".join({sight.outlook.held for sight in sights if sight.outlook.held})
-    said = f"{share} arrived within {format_duration(options.deadline)}; last hour: {hours[_weakest(sights, now)]}"
+    said = (
+        f"{share} arrived within {format_duration(options.deadline)}; last hour:"
+        f" {hours[_weakest(sights, now)]}"
+    )
     return Finding(
         worst([problem[0] for problem in problems]) if problems else Status.UP,
         "; ".join(problem[1] for problem in problems) or (f"{said}; {held}" if held else said),
@@ -228,7 +291,10 @@ def _judge_window(path: CanaryPath, now: float, minutes: int, target: float) -> 
 
 def _say(hour: Confidence, target: float) -> str:
     """The verdict of an hour, with what it rests on."""
-    figures = f"n = {hour.n}, at least {100 * hour.lower:.2f} %, {100 * hour.coverage:.0f} % of the time seen"
+    figures = (
+        f"n = {hour.n}, at least {100 * hour.lower:.2f} %, {100 * hour.coverage:.0f} % of the time"
+        " seen"
+    )
     return f"{hour.verdict} for {100 * target:.4g} % ({figures})"
 
 
@@ -240,7 +306,8 @@ def _weakest(sights: list[Sight], now: float) -> str:
 def _shared(options: CanaryOptions, holder: str) -> Finding:
     return Finding(
         Status.UNKNOWN,
-        f"path {options.path} is in use by another sentinel ({holder}): nothing was sent, nothing is counted twice",
+        f"path {options.path} is in use by another sentinel ({holder}): nothing was sent, nothing"
+        " is counted twice",
         guidance=_SHARED_GUIDANCE,
     )
 
@@ -249,7 +316,9 @@ def _shared(options: CanaryOptions, holder: str) -> Finding:
 
 
 def _evidence(sights: list[Sight], hours: dict[str, str]) -> dict[str, Any]:
-    """Counts of all paths together, and of each when there are several; hops, where the product has any."""
+    """Counts of all paths together, and of each when there are several; hops, where the product has
+    any.
+    """
     counts = {sight.label: _counts(sight) for sight in sights}
     names = next(iter(counts.values()))
     evidence: dict[str, Any] = {
@@ -290,19 +359,27 @@ def _rows(sight: Sight, now: float) -> Iterable[Row]:
     gauges = {} if sight.outlook.error is not None else {"outstanding": float(sight.outlook.open)}
     yield Row(path, {**counters, **gauges})
     for outcome in Outcome:
-        yield Row({**path, "result": outcome.value}, {"results": float(record.tally.total(outcome))})
+        yield Row(
+            {**path, "result": outcome.value}, {"results": float(record.tally.total(outcome))}
+        )
     for leg, latency in record.latency.items():
         yield Row({**path, "leg": leg}, {"latency_seconds": latency.histogram()})
     for hop, count in sight.path.traffic.hop_failures().items():
         yield Row({**path, "hop": hop}, {"hop_failures": float(count)})
     for window, minutes in WINDOWS:
         proof = _judge_window(sight.path, now, minutes, 0.5)
-        figures = {"reliability_lower_bound": proof.lower, "coverage": proof.coverage, "effective": proof.effective}
+        figures = {
+            "reliability_lower_bound": proof.lower,
+            "coverage": proof.coverage,
+            "effective": proof.effective,
+        }
         yield Row({**path, "window": window}, figures)
 
 
 def _counter(name: str, text: str, metric: str, *labels: str) -> Measurement:
-    return Measurement(name, text, f"sentinel_canary_{metric}_total", "counter", "", ("path", *labels))
+    return Measurement(
+        name, text, f"sentinel_canary_{metric}_total", "counter", "", ("path", *labels)
+    )
 
 
 def _gauge(name: str, text: str, metric: str, unit: str, *labels: str) -> Measurement:
@@ -321,7 +398,9 @@ KIND = Kind(
         _counter("sent", "Canaries published", "sent"),
         _counter("results", "Canaries by outcome: each ends in exactly one", "results", "result"),
         _counter("duplicates", "Canaries delivered again after they were settled", "duplicates"),
-        _counter("resurfaced", "Canaries that arrived after they were given up as lost", "resurfaced"),
+        _counter(
+            "resurfaced", "Canaries that arrived after they were given up as lost", "resurfaced"
+        ),
         _counter("reordered", "Canaries delivered after a later one", "reordered"),
         _counter("foreign", "Entries in sentinel's stream that are no canaries", "foreign"),
         _counter(
@@ -332,7 +411,8 @@ KIND = Kind(
         ),
         Measurement(
             "latency_seconds",
-            "Canary latency by leg: publish (send to reply), each hop and deliver (server clock), total",
+            "Canary latency by leg: publish (send to reply), each hop and deliver (server clock),"
+            " total",
             "sentinel_canary_latency_seconds",
             "histogram",
             "seconds",
@@ -347,8 +427,18 @@ KIND = Kind(
             "window",
         ),
         _gauge(
-            "coverage", "Share of the time in which canaries were sent and seen", "coverage_ratio", "ratio", "window"
+            "coverage",
+            "Share of the time in which canaries were sent and seen",
+            "coverage_ratio",
+            "ratio",
+            "window",
         ),
-        _gauge("effective", "Independent canaries that would tell as much", "effective_samples", "", "window"),
+        _gauge(
+            "effective",
+            "Independent canaries that would tell as much",
+            "effective_samples",
+            "",
+            "window",
+        ),
     ),
 )

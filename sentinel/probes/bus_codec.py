@@ -1,8 +1,9 @@
-"""Kind `bus_codec`: does a message come out of the product's codec as it went in, and do real entries smell?
+"""Kind `bus_codec`: does a message come out of the product's codec as it went in, and do real
+entries smell?
 
-Vectors of measurement.md §2.3 go through encode → XADD → XREADGROUP → decode on sentinel's own stream and are
-compared with their types; the codec runs in a process of its own. Beside that a few real entries an hour are
-looked at for signs of broken serialization: counts only, never payloads.
+Vectors of measurement.md §2.3 go through encode → XADD → XREADGROUP → decode on sentinel's own
+stream and are compared with their types; the codec runs in a process of its own. Beside that a few
+real entries an hour are looked at for signs of broken serialization: counts only, never payloads.
 """
 
 from __future__ import annotations
@@ -40,29 +41,53 @@ _PLACE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 class CodecOptions(Options):
     """Options of `bus_codec`."""
 
-    resource: str | None = Field(None, description="Redis resource; vectors go to sentinel:codec:{check} only")
+    resource: str | None = Field(
+        None, description="Redis resource; vectors go to sentinel:codec:{check} only"
+    )
     encode: str | None = Field(
-        None, pattern=_PLACE, description="the product's encoder, package.module:function; default: JSON"
+        None,
+        pattern=_PLACE,
+        description="the product's encoder, package.module:function; default: JSON",
     )
     decode: str | None = Field(
-        None, pattern=_PLACE, description="the product's decoder, package.module:function; default: JSON"
+        None,
+        pattern=_PLACE,
+        description="the product's decoder, package.module:function; default: JSON",
     )
-    python: str | None = Field(None, description="Python that has the product installed; default: sentinel's own")
+    python: str | None = Field(
+        None, description="Python that has the product installed; default: sentinel's own"
+    )
     path: list[str] = Field([], description="folders to import the product from")
-    field: str = Field("payload", min_length=1, description="field for an encoder that gives one text and no mapping")
-    responses: Literal["text", "bytes"] = Field(
-        "text", description="what the product's Redis client hands to the decoder: text (decode_responses) or bytes"
+    field: str = Field(
+        "payload",
+        min_length=1,
+        description="field for an encoder that gives one text and no mapping",
     )
-    deadline: Duration = Field(3.0, gt=0, description="the codec's process is ended after this time")
+    responses: Literal["text", "bytes"] = Field(
+        "text",
+        description=(
+            "what the product's Redis client hands to the decoder: text (decode_responses) or bytes"
+        ),
+    )
+    deadline: Duration = Field(
+        3.0, gt=0, description="the codec's process is ended after this time"
+    )
     expected_lossy: list[str] | None = Field(
-        None, description="cases known to come back changed; default: those of JSON when no codec is given"
+        None,
+        description=(
+            "cases known to come back changed; default: those of JSON when no codec is given"
+        ),
     )
     expected_error: list[str] | None = Field(
         None, description="cases known to be refused; default: those of JSON when no codec is given"
     )
-    streams: list[str] = Field([], description="glob patterns of streams whose entries are sampled; default: none")
+    streams: list[str] = Field(
+        [], description="glob patterns of streams whose entries are sampled; default: none"
+    )
     exclude: list[str] = Field(["sentinel:*"], description="glob patterns that win over streams")
-    samples_per_hour: int = Field(50, ge=1, le=50, description="entries to sample per stream and hour")
+    samples_per_hour: int = Field(
+        50, ge=1, le=50, description="entries to sample per stream and hour"
+    )
     mandatory_fields: list[str] = Field([], description="fields that every entry must have")
 
     @field_validator("expected_lossy", "expected_error")
@@ -86,7 +111,9 @@ class CodecOptions(Options):
     @property
     def expected(self) -> dict[str, frozenset[str]]:
         """Cases by the bad result that is accepted of them."""
-        lossy, errors = (JSON_LOSSY, JSON_ERRORS) if self.is_json else (frozenset[str](), frozenset[str]())
+        lossy, errors = (
+            (JSON_LOSSY, JSON_ERRORS) if self.is_json else (frozenset[str](), frozenset[str]())
+        )
         return {
             "lossy": lossy if self.expected_lossy is None else frozenset(self.expected_lossy),
             "error": errors if self.expected_error is None else frozenset(self.expected_error),
@@ -97,7 +124,13 @@ class CodecOptions(Options):
         """How the codec is run."""
         text = self.responses == "text"
         return Codec(
-            self.encode or "", self.decode or "", self.python or "", self.path, self.field, text, self.deadline
+            self.encode or "",
+            self.decode or "",
+            self.python or "",
+            self.path,
+            self.field,
+            text,
+            self.deadline,
         )
 
 
@@ -166,16 +199,26 @@ async def _send_vectors(
 ) -> tuple[dict[str, Roundtrip], Sequence[str]]:
     """(results by case, cases that could not be asked because the codec hung or died before them)."""
     encoded = await codec.encode(options.codec, list(VECTORS))
-    sent = {**{case: entry.fields for case, entry in encoded.entries.items()}, "duplicate_fields": DUPLICATE}
+    sent = {
+        **{case: entry.fields for case, entry in encoded.entries.items()},
+        "duplicate_fields": DUPLICATE,
+    }
     got = await codec.carry(client, stream, sent)
     changed = {case for case in sent if fingerprint(got.get(case, ())) != fingerprint(sent[case])}
     intact = {case: entry for case, entry in encoded.entries.items() if case not in changed}
     decoded = await codec.decode(options.codec, intact)
     results = {case: Roundtrip("error", f"encode: {text}") for case, text in encoded.errors.items()}
-    results |= {case: Roundtrip("error", f"decode: {text}") for case, text in decoded.errors.items()}
-    results |= {case: Roundtrip("lossy" if text else "pass", text) for case, text in decoded.differences.items()}
+    results |= {
+        case: Roundtrip("error", f"decode: {text}") for case, text in decoded.errors.items()
+    }
+    results |= {
+        case: Roundtrip("lossy" if text else "pass", text)
+        for case, text in decoded.differences.items()
+    }
     results |= {"duplicate_fields": Roundtrip("pass")}
-    results |= {case: Roundtrip("error", "the bus gave back other bytes than it got") for case in changed}
+    results |= {
+        case: Roundtrip("error", "the bus gave back other bytes than it got") for case in changed
+    }
     return results, [*encoded.unasked, *decoded.unasked]
 
 
@@ -222,8 +265,9 @@ def _take_turn(names: list[str], state: CodecState) -> list[str]:
 # --- judgement ----------------------------------------------------------------------------------
 
 _GUIDANCE = (
-    "make the codec keep these types (bytes as base64, times as ISO text with offset, Decimal and UUID as text"
-    " with a mark of their type), or name the cases in expected_lossy and expected_error"
+    "make the codec keep these types (bytes as base64, times as ISO text with offset, Decimal and"
+    " UUID as text with a mark of their type), or name the cases in expected_lossy and"
+    " expected_error"
 )
 
 
@@ -235,9 +279,17 @@ def _judge(
     troubles: Sequence[str],
 ) -> Finding:
     expected = options.expected
-    bad = {c: each for c, each in results.items() if each.result != "pass" and c not in expected[each.result]}
+    bad = {
+        c: each
+        for c, each in results.items()
+        if each.result != "pass" and c not in expected[each.result]
+    }
     status = Status.DEGRADED if bad else Status.UP
-    smells = {p: found for p, counts in state.smells.items() if (found := {s: n for s, n in counts.items() if n})}
+    smells = {
+        p: found
+        for p, counts in state.smells.items()
+        if (found := {s: n for s, n in counts.items() if n})
+    }
     passed = sum(each.result == "pass" for each in results.values())
     return Finding(
         status,
@@ -272,7 +324,10 @@ def _describe(
     news.append(f"{options.label}: {passed} of {len(results)} cases come back as they went in")
     news += [f"{known} known not to"] if known else []
     for pattern, counts in smells.items():
-        told = ", ".join(f"{smell} {count}" for smell, count in sorted(counts.items(), key=lambda item: -item[1])[:3])
+        told = ", ".join(
+            f"{smell} {count}"
+            for smell, count in sorted(counts.items(), key=lambda item: -item[1])[:3]
+        )
         news.append(f"{pattern} smells of {told} in {state.sampled} sampled entries")
     return "; ".join(news)
 
@@ -282,16 +337,25 @@ def _rows(options: CodecOptions, state: CodecState) -> list[Row]:
     for case in CASES:
         counts = state.roundtrips.get(case, {})
         labels = {"codec": options.label, "case": case}
-        rows += [Row({**labels, "result": result}, {"roundtrips": float(counts.get(result, 0))}) for result in RESULTS]
+        rows += [
+            Row({**labels, "result": result}, {"roundtrips": float(counts.get(result, 0))})
+            for result in RESULTS
+        ]
     for pattern in options.streams:
         counts = state.smells.get(pattern, {})
-        rows += [Row({"stream": pattern, "smell": s}, {"smells": float(counts.get(s, 0))}) for s in SMELLS]
+        rows += [
+            Row({"stream": pattern, "smell": s}, {"smells": float(counts.get(s, 0))})
+            for s in SMELLS
+        ]
     return rows
 
 
 KIND = Kind(
     name="bus_codec",
-    summary="sends test values through the product's codec and compares them; looks for broken values in real entries",
+    summary=(
+        "sends test values through the product's codec and compares them; looks for broken values"
+        " in real entries"
+    ),
     options=CodecOptions,
     run=run,
     resources={"resource": "redis"},

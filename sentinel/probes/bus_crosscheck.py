@@ -1,8 +1,9 @@
-"""Kind `bus_crosscheck`: was every assigned task really published, and did every acknowledged message take effect?
+"""Kind `bus_crosscheck`: was every assigned task really published, and did every acknowledged
+message take effect?
 
-The two losses that the bus's own figures can't show (measurement.md §1.6): a publication that failed on the
-client, and an acknowledgement without an effect. Samples; each task and each entry is judged once. What was
-trimmed before we could look is "not measurable", never missing.
+The two losses that the bus's own figures can't show (measurement.md §1.6): a publication that
+failed on the client, and an acknowledgement without an effect. Samples; each task and each entry is
+judged once. What was trimmed before we could look is "not measurable", never missing.
 """
 
 from __future__ import annotations
@@ -35,21 +36,33 @@ class Tasks(Options):
     status: str = Field("status", description="column of the status")
     created_at: str = Field("created_at", description="column of the creation time; needs an index")
     assigned_at: str = Field("assigned_at", description="column of the assignment time")
-    lookback: Duration = Field(900.0, gt=0, description="tasks that waited longer for an agent are not looked at")
+    lookback: Duration = Field(
+        900.0, gt=0, description="tasks that waited longer for an agent are not looked at"
+    )
     assigned: list[str] = Field(
-        ["assigned"], min_length=1, description="statuses of a task that nobody has begun, in any case"
+        ["assigned"],
+        min_length=1,
+        description="statuses of a task that nobody has begun, in any case",
     )
 
 
 class Message(Options):
-    """Where an entry keeps what: a field, or field.key into its JSON; the first that leads somewhere counts."""
+    """Where an entry keeps what: a field, or field.key into its JSON; the first that leads
+    somewhere counts.
+    """
 
     task_id: list[str] = Field(
-        ["task_id", "payload.task_id"], min_length=1, description="places of the task's id: field, or field.key of JSON"
+        ["task_id", "payload.task_id"],
+        min_length=1,
+        description="places of the task's id: field, or field.key of JSON",
     )
-    message_id: list[str] = Field(["message_id", "id"], description="places of the message's own id")
+    message_id: list[str] = Field(
+        ["message_id", "id"], description="places of the message's own id"
+    )
     type: list[str] = Field(["type", "message_type"], description="places of the message's type")
-    types: list[str] = Field([], description="only messages of these types give a task to an agent; default: any type")
+    types: list[str] = Field(
+        [], description="only messages of these types give a task to an agent; default: any type"
+    )
 
 
 class CrosscheckOptions(Options):
@@ -59,19 +72,37 @@ class CrosscheckOptions(Options):
     database: str | None = Field(None, description="PostgreSQL resource with the task table")
     flow: str = Field("tasks", min_length=1, description="name of the flow in metrics")
     tasks: Tasks = Field(Tasks(), description="the task table")
-    stream: str = Field("agent_messages:{agent}", min_length=1, description="an agent's stream; {agent} is its id")
-    group: str = Field("group_{agent}", min_length=1, description="the group through which an agent reads its stream")
-    exclude: list[str] = Field(["sentinel:*", "*:dlq"], description="streams that are left out, as globs")
+    stream: str = Field(
+        "agent_messages:{agent}", min_length=1, description="an agent's stream; {agent} is its id"
+    )
+    group: str = Field(
+        "group_{agent}",
+        min_length=1,
+        description="the group through which an agent reads its stream",
+    )
+    exclude: list[str] = Field(
+        ["sentinel:*", "*:dlq"], description="streams that are left out, as globs"
+    )
     message: Message = Field(Message(), description="where an entry keeps what")
-    published_within: Duration = Field(10.0, gt=0, description="an assigned task's entry must be there after this time")
+    published_within: Duration = Field(
+        10.0, gt=0, description="an assigned task's entry must be there after this time"
+    )
     confirm_after: Duration = Field(
-        30.0, gt=0, description="at this age a task without an entry is looked for once more, then it is missing"
+        30.0,
+        gt=0,
+        description=(
+            "at this age a task without an entry is looked for once more, then it is missing"
+        ),
     )
     effect_within: Duration = Field(
-        30.0, gt=0, description="an acknowledged message's task must have left `assigned` after this time"
+        30.0,
+        gt=0,
+        description="an acknowledged message's task must have left `assigned` after this time",
     )
     samples: int = Field(20, ge=1, le=200, description="tasks and entries to sample in a run")
-    window: Duration = Field(300.0, gt=0, description="the verdict rests on the samples of this time")
+    window: Duration = Field(
+        300.0, gt=0, description="the verdict rests on the samples of this time"
+    )
     down_share: Percentage = Field(0.5, gt=0, description="share of bad samples that is down …")
     min_samples: int = Field(20, ge=1, description="… once so many were judged")
 
@@ -80,7 +111,9 @@ class CrosscheckOptions(Options):
         """What is compared, and when it is judged."""
         t, names = self.tasks, self.message
         return Plan(
-            AssignedTasks(t.table, t.id, t.agent, t.status, t.created_at, t.assigned_at, t.lookback),
+            AssignedTasks(
+                t.table, t.id, t.agent, t.status, t.created_at, t.assigned_at, t.lookback
+            ),
             Template(self.stream),
             Template(self.group),
             self.exclude,
@@ -95,7 +128,9 @@ class CrosscheckOptions(Options):
 
 
 class CrosscheckState:
-    """The watch over both directions survives a restart; the proof of the database's rights does not."""
+    """The watch over both directions survives a restart; the proof of the database's rights does
+    not.
+    """
 
     def __init__(self, document: dict[str, Any] | None = None) -> None:
         self.watch = CrosscheckWatch.load(document) if document else CrosscheckWatch()
@@ -119,7 +154,9 @@ async def run(options: CrosscheckOptions, context: Context) -> Finding:
 
 
 async def _prove(options: CrosscheckOptions, database: PostgresClient, context: Context) -> None:
-    """Once a minute: do we see the rows, and is there an index? Raises NotMeasurable with the remedy."""
+    """Once a minute: do we see the rows, and is there an index? Raises NotMeasurable with the
+    remedy.
+    """
     state: CrosscheckState = context.state
     if state.proved_at is not None and context.monotonic() - state.proved_at < PROVE_EVERY:
         return
@@ -127,18 +164,28 @@ async def _prove(options: CrosscheckOptions, database: PostgresClient, context: 
     statements, now = options.plan.statements, context.utcnow().timestamp()
     await prove_visible(database.query, Relation.of(options.tasks.table))
     column = options.tasks.created_at
-    await refuse_large_scan(database.query, statements.assigned, statements.within(now - 1, now, 1), column)
-    await refuse_large_scan(database.query, statements.now_of, statements.about(now - 1, now, ["x"]), column)
+    await refuse_large_scan(
+        database.query, statements.assigned, statements.within(now - 1, now, 1), column
+    )
+    await refuse_large_scan(
+        database.query, statements.now_of, statements.about(now - 1, now, ["x"]), column
+    )
     state.proved_at = context.monotonic()
 
 
 # --- judgement ----------------------------------------------------------------------------------
 
 REMEDIES = {
-    PUBLISHED: "the producer assigned tasks whose message never reached the stream: look for DataError or refused XADD"
-    " in its log, and publish through an outbox in the transaction that assigns; assign the named tasks again",
-    PROCESSED: "messages were acknowledged but their tasks are still assigned: acknowledge after processing, never in"
-    " the error handler or for messages without a handler; assign the named tasks again",
+    PUBLISHED: (
+        "the producer assigned tasks whose message never reached the stream: look for DataError or"
+        " refused XADD in its log, and publish through an outbox in the transaction that assigns;"
+        " assign the named tasks again"
+    ),
+    PROCESSED: (
+        "messages were acknowledged but their tasks are still assigned: acknowledge after"
+        " processing, never in the error handler or for messages without a handler; assign the"
+        " named tasks again"
+    ),
 }
 _WORDS = {PUBLISHED: "assigned but never published", PROCESSED: "acknowledged without effect"}
 
@@ -159,39 +206,61 @@ def _judge(options: CrosscheckOptions, look: Look, ledgers: Mapping[str, Ledger]
             "not_measurable": sorted(look.reasons)[:10],
             "remedies": {_WORDS[flow]: REMEDIES[flow] for flow in bad},
         },
-        guidance=" ".join(REMEDIES[flow] for flow in bad) or (_BLIND if status is Status.UNKNOWN else ""),
+        guidance=" ".join(REMEDIES[flow] for flow in bad)
+        or (_BLIND if status is Status.UNKNOWN else ""),
         key=("missing", f"{windows[PUBLISHED].bad} + {windows[PROCESSED].bad}"),
     )
 
 
-_BLIND = "keep entries longer (MAXLEN), or look more often; the evidence names what could not be measured"
+_BLIND = (
+    "keep entries longer (MAXLEN), or look more often; the evidence names what could not be"
+    " measured"
+)
 
 
 def _decide_status(options: CrosscheckOptions, windows: Mapping[str, Count]) -> Status:
-    """down: most samples are bad; degraded: some are; unknown: nothing could be measured although there was work."""
+    """down: most samples are bad; degraded: some are; unknown: nothing could be measured although
+    there was work.
+    """
     for count in windows.values():
-        if count.bad and count.samples >= options.min_samples and count.bad >= options.down_share * count.samples:
+        if (
+            count.bad
+            and count.samples >= options.min_samples
+            and count.bad >= options.down_share * count.samples
+        ):
             return Status.DOWN
     if any(count.bad for count in windows.values()):
         return Status.DEGRADED
-    blind = any(count.unmeasurable for count in windows.values()) and not any(c.samples for c in windows.values())
+    blind = any(count.unmeasurable for count in windows.values()) and not any(
+        c.samples for c in windows.values()
+    )
     return Status.UNKNOWN if blind else Status.UP
 
 
-def _describe(options: CrosscheckOptions, look: Look, ledgers: Mapping[str, Ledger], bad: Sequence[str]) -> str:
+def _describe(
+    options: CrosscheckOptions, look: Look, ledgers: Mapping[str, Ledger], bad: Sequence[str]
+) -> str:
     published, processed = (ledgers[flow].window() for flow in FLOWS)
     hidden = published.unmeasurable + processed.unmeasurable
     if bad:
-        news = [f"{ledgers[flow].window().bad} of {ledgers[flow].window().samples} {_WORDS[flow]}" for flow in bad]
+        news = [
+            f"{ledgers[flow].window().bad} of {ledgers[flow].window().samples} {_WORDS[flow]}"
+            for flow in bad
+        ]
         sample = ledgers[bad[0]].found[-1]
         news.append(f"such as task {sample['task']} on {sample['stream']}")
     elif published.samples + processed.samples:
-        news = [f"{published.samples} assigned tasks were published, {processed.samples} acknowledged ones worked on"]
+        news = [
+            f"{published.samples} assigned tasks were published, {processed.samples} acknowledged"
+            " ones worked on"
+        ]
     else:
         news = [] if hidden else ["nothing to compare"]
     news += [f"{published.late} published late"] if published.late else []
     if hidden:
-        news.append(f"{hidden} not measurable" + (f" ({min(look.reasons)})" if look.reasons else ""))
+        news.append(
+            f"{hidden} not measurable" + (f" ({min(look.reasons)})" if look.reasons else "")
+        )
     return f"last {format_duration(options.window)}: {'; '.join(news)}"
 
 
@@ -223,7 +292,11 @@ KIND = Kind(
     load_state=CrosscheckState,
     default_every=30.0,
     measurements=(
-        _declare("producer_missing", "producer_missing", "Sampled assigned tasks whose message is not on the bus"),
+        _declare(
+            "producer_missing",
+            "producer_missing",
+            "Sampled assigned tasks whose message is not on the bus",
+        ),
         _declare(
             "acked_without_effect",
             "acked_without_effect",

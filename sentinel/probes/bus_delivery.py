@@ -1,7 +1,10 @@
-"""Kind `bus_delivery`: of everything published, how much was acknowledged by the deadline, and what was lost?
+"""Kind `bus_delivery`: of everything published, how much was acknowledged by the deadline, and what
+was lost?
 
-Passive: reads what the server knows of streams and groups, never a consumer's part (measurement.md §1).
-`published` in the account counts deliveries owed: an entry on a stream with two groups counts twice.
+Passive: reads what the server knows of streams and groups, never a consumer's part (measurement.md
+§1).
+`published` in the account counts deliveries owed: an entry on a stream with two groups counts
+twice.
 """
 
 from __future__ import annotations
@@ -29,17 +32,21 @@ from sentinel.watch.delivery import FORGET_AFTER, BusWatch, Scope, Sight, Troubl
 
 WORST = 20
 LEGACY = (
-    "this server does not say how many entries were added: they are listed and counted, and what came and went "
-    "between two looks is uncertain; Redis 7.0 or later and every Valkey tell the number"
+    "this server does not say how many entries were added: they are listed and counted, and what"
+    " came and went between two looks is uncertain; Redis 7.0 or later and every Valkey tell the"
+    " number"
 )
 VERSION = 2
-"""Of the state's document; another one is not read: the watch begins anew, as at the first start."""
+"""Of the state's document; another one is not read: the watch begins anew, as at the first start.
+"""
 
 
 class Groups(GroupPatterns):
     """Which groups are judged, and which must be there."""
 
-    required: list[str] = Field([], description="every stream must have a group for each of these patterns")
+    required: list[str] = Field(
+        [], description="every stream must have a group for each of these patterns"
+    )
 
 
 class DeliveryOptions(Options):
@@ -48,22 +55,38 @@ class DeliveryOptions(Options):
     resource: str | None = Field(None, description="Redis resource that carries the streams")
     streams: StreamPatterns = Field(StreamPatterns(), description="which streams are watched")
     groups: Groups = Field(Groups(), description="which consumer groups are judged")
-    deadline: Duration = Field(5.0, gt=0, description="an entry must be acknowledged this long after publishing")
+    deadline: Duration = Field(
+        5.0, gt=0, description="an entry must be acknowledged this long after publishing"
+    )
     delivered_deadline: Duration | None = Field(
-        None, gt=0, description="an entry must be delivered this long after publishing; default: deadline"
+        None,
+        gt=0,
+        description="an entry must be delivered this long after publishing; default: deadline",
     )
     max_streams: int = Field(1000, ge=1, description="watch at most so many streams")
     streams_per_run: int = Field(
-        1000, ge=1, description="look at so many streams a run, at the others in the next; deadlines blur with it"
+        1000,
+        ge=1,
+        description=(
+            "look at so many streams a run, at the others in the next; deadlines blur with it"
+        ),
     )
-    window: Duration = Field(60.0, gt=0, description="the verdict rests on what was settled this recently")
-    down_below: Percentage = Field(0.5, description="down when the acknowledged share of the window is lower")
-    min_events: int = Field(20, ge=1, description="judge the share only with so many settled entries")
+    window: Duration = Field(
+        60.0, gt=0, description="the verdict rests on what was settled this recently"
+    )
+    down_below: Percentage = Field(
+        0.5, description="down when the acknowledged share of the window is lower"
+    )
+    min_events: int = Field(
+        20, ge=1, description="judge the share only with so many settled entries"
+    )
 
     @property
     def deadlines(self) -> Deadlines:
         """Both deadlines in seconds."""
-        return Deadlines(min(self.delivered_deadline or self.deadline, self.deadline), self.deadline)
+        return Deadlines(
+            min(self.delivered_deadline or self.deadline, self.deadline), self.deadline
+        )
 
     @property
     def scope(self) -> Scope:
@@ -109,19 +132,35 @@ class DeliveryState:
         if account is None:
             self.board.remove(name)
             return
-        overdue = {g: len(sight.overdue.get((name, g), ())) for g in account.groups} if sight.overdue else {}
+        overdue = (
+            {g: len(sight.overdue.get((name, g), ())) for g in account.groups}
+            if sight.overdue
+            else {}
+        )
         self.board.put(
-            name, account, naming.stream(name), lambda group: watch.label_group(naming, name, group), overdue
+            name,
+            account,
+            naming.stream(name),
+            lambda group: watch.label_group(naming, name, group),
+            overdue,
         )
         whole = not options.groups.required and account.groups.keys() == _groups_of(account).keys()
-        if account.present and not whole and (found := find_group_troubles(options, {name: account})):
+        if (
+            account.present
+            and not whole
+            and (found := find_group_troubles(options, {name: account}))
+        ):
             self.troubles[name] = found
 
     def open(self, options: DeliveryOptions) -> BusWatch:
         """The accounts, with the deadlines of the configuration in force."""
         if self.watch is None:
             found = self._document
-            self.watch = BusWatch.load(found["watch"], options.deadlines) if found else BusWatch(options.deadlines)
+            self.watch = (
+                BusWatch.load(found["watch"], options.deadlines)
+                if found
+                else BusWatch(options.deadlines)
+            )
             self.window = Window.load(found.get("window", []), options.window)
             self.lost_before = found.get("lost_before", 0)
         return self.watch
@@ -161,7 +200,9 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
     status = judge(options, state.window, sight, standings, troubles, measured=board.measured > 0)
     return Finding(
         status=status,
-        detail=describe(options, account, state.window, standings, troubles, measured=board.measured > 0),
+        detail=describe(
+            options, account, state.window, standings, troubles, measured=board.measured > 0
+        ),
         rows=[
             *totals.rows(),
             *_gauge_rows(options, board),
@@ -172,7 +213,9 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
             "troubles": [_describe_trouble(trouble) for trouble in troubles[:WORST]],
             "events": state.window.breaks[-WORST:],
             "samples": describe_samples(watch, sight, standings),
-            "not_measurable": [f"{name}: no group, not measurable" for name in sorted(board.groupless)[:WORST]],
+            "not_measurable": [
+                f"{name}: no group, not measurable" for name in sorted(board.groupless)[:WORST]
+            ],
             "poll": describe_poll(watch, sight),
             "capability": watch.capability.family,
             "note": watch.capability_note or (LEGACY if watch.legacy else ""),
@@ -194,7 +237,9 @@ def judge(
     *,
     measured: bool,
 ) -> Status:
-    """down: most of the window missed; degraded: something missed, lost or broken; unknown: nothing to judge."""
+    """down: most of the window missed; degraded: something missed, lost or broken; unknown: nothing
+    to judge.
+    """
     if window.is_below(options.down_below, options.min_events):
         return Status.DOWN
     if window.lost or window.breaks or _has_missed(options, sight, standings):
@@ -205,22 +250,32 @@ def judge(
 
 def _has_missed(options: DeliveryOptions, sight: Sight, standings: Sequence[Standing]) -> bool:
     """Whether a cohort missed its deadline in this run, or entries are overdue now."""
-    late = any(each.waiting.lo or (each.stage == ACK and each.pending.lo) for each in sight.settlements)
+    late = any(
+        each.waiting.lo or (each.stage == ACK and each.pending.lo) for each in sight.settlements
+    )
     limit = options.deadlines.deliver
     waits = any(each.waiting.lo and (each.oldest_waiting or 0) > limit for each in standings)
     return late or waits or any(each.overdue for each in standings)
 
 
-def find_group_troubles(options: DeliveryOptions, present: dict[str, StreamAccount]) -> list[Trouble]:
+def find_group_troubles(
+    options: DeliveryOptions, present: dict[str, StreamAccount]
+) -> list[Trouble]:
     """Required groups that are missing, and known groups that vanished."""
     troubles = []
     for name, account in sorted(present.items()):
         groups = _groups_of(account)
         for group, known in sorted(account.groups.items()):
-            if group not in groups and account.view and account.view.now - known.ended < FORGET_AFTER:
+            if (
+                group not in groups
+                and account.view
+                and account.view.now - known.ended < FORGET_AFTER
+            ):
                 create = f"XGROUP CREATE {name} {group} {format_id(known.delivered)}"
                 problem = f"group {group} lost, last known position {format_id(known.delivered)}"
-                troubles.append(Trouble(name, problem, f"{create}, then start its consumers", fault=True))
+                troubles.append(
+                    Trouble(name, problem, f"{create}, then start its consumers", fault=True)
+                )
         for pattern in options.groups.required:
             if not any(matches(group, [pattern]) for group in [*groups, *account.groups]):
                 remedy = f"start its consumer, or XGROUP CREATE {name} {pattern} 0"
@@ -231,7 +286,9 @@ def find_group_troubles(options: DeliveryOptions, present: dict[str, StreamAccou
 def _find_replica(sight: Sight) -> list[Trouble]:
     if sight.info.get("role", "master") == "master":
         return []
-    return [Trouble("server", "this is a replica: its figures lag", "point the resource at the primary")]
+    return [
+        Trouble("server", "this is a replica: its figures lag", "point the resource at the primary")
+    ]
 
 
 def _groups_of(account: StreamAccount) -> Mapping[str, GroupView]:
@@ -253,7 +310,9 @@ def describe(
     """One line: the worst news first, then the figures."""
     news = []
     if window.lost:
-        where = max(account["streams"].items(), key=lambda item: item[1]["lost"][0], default=("", {}))[0]
+        where = max(
+            account["streams"].items(), key=lambda item: item[1]["lost"][0], default=("", {})
+        )[0]
         news.append(f"lost before read: {window.lost:,} (certain), stream {where}")
     news += window.breaks[-1:]
     news += [_describe_overdue(each) for each in _worst_overdue(options, standings)[:1]]
@@ -326,18 +385,25 @@ def _guide(status: Status, troubles: Sequence[Trouble], standings: Sequence[Stan
 # -- figures --------------------------------------------------------------------------------------
 
 
-def describe_account(options: DeliveryOptions, watch: BusWatch, board: Board, totals: Totals) -> dict[str, Any]:
+def describe_account(
+    options: DeliveryOptions, watch: BusWatch, board: Board, totals: Totals
+) -> dict[str, Any]:
     """Where everything stands that was published to a judged group since the watch began."""
     worst = [
         (name, group, watch.accounts[name].account_of(group), watch.accounts[name].groups[group])
         for name in board.pick(WORST)
         for group in watch.accounts[name].groups
     ]
-    settled = {outcome: sum(sums[outcome] for sums in totals.groups.values()) for outcome in OUTCOMES}
-    reached = {
-        outcome: sum(sums[counter] for sums in totals.groups.values()) for outcome, counter in DELIVERY_COUNTERS.items()
+    settled = {
+        outcome: sum(sums[outcome] for sums in totals.groups.values()) for outcome in OUTCOMES
     }
-    standings = [each for name in {name for name, *_ in worst} for each in board.cards[name].standings]
+    reached = {
+        outcome: sum(sums[counter] for sums in totals.groups.values())
+        for outcome, counter in DELIVERY_COUNTERS.items()
+    }
+    standings = [
+        each for name in {name for name, *_ in worst} for each in board.cards[name].standings
+    ]
     return {
         **describe_figures(sum_accounts([watch.departed, board.sum_figures()])),
         "unseen": sum(each.unseen for each in watch.accounts.values()) if watch.legacy else 0,
@@ -354,14 +420,24 @@ def describe_account(options: DeliveryOptions, watch: BusWatch, board: Board, to
 
 def describe_poll(watch: BusWatch, sight: Sight) -> dict[str, float]:
     """How wide a poll really is: an entry is judged so much later than its deadline says, at most."""
-    oldest = min((account.now for account in watch.accounts.values() if account.present), default=sight.now)
-    return {"streams": len(watch.accounts), "read": sight.read, "width_seconds": round(sight.now - oldest, 3)}
+    oldest = min(
+        (account.now for account in watch.accounts.values() if account.present), default=sight.now
+    )
+    return {
+        "streams": len(watch.accounts),
+        "read": sight.read,
+        "width_seconds": round(sight.now - oldest, 3),
+    }
 
 
-def describe_samples(watch: BusWatch, sight: Sight, standings: Sequence[Standing]) -> list[dict[str, Any]]:
+def describe_samples(
+    watch: BusWatch, sight: Sight, standings: Sequence[Standing]
+) -> list[dict[str, Any]]:
     """Late entries by id, with the command that looks at or cures them."""
     samples: list[dict[str, Any]] = []
-    for (name, group), entries in sorted(sight.overdue.items(), key=lambda item: -len(item[1]))[:WORST]:
+    for (name, group), entries in sorted(sight.overdue.items(), key=lambda item: -len(item[1]))[
+        :WORST
+    ]:
         samples += [
             {
                 "stream": name,
@@ -371,7 +447,10 @@ def describe_samples(watch: BusWatch, sight: Sight, standings: Sequence[Standing
                 "consumer": entry.consumer,
                 "idle_seconds": entry.idle,
                 "deliveries": entry.deliveries,
-                "cure": f"XAUTOCLAIM {name} {group} <consumer> {int(entry.idle * 1000)} {entry.id} COUNT 100",
+                "cure": (
+                    f"XAUTOCLAIM {name} {group} <consumer> {int(entry.idle * 1000)} {entry.id}"
+                    " COUNT 100"
+                ),
             }
             for entry in entries[:3]
         ]
@@ -384,7 +463,10 @@ def describe_samples(watch: BusWatch, sight: Sight, standings: Sequence[Standing
                     "group": each.group,
                     "state": "waiting",
                     "id": format_id(oldest),
-                    "cure": f"start a consumer of {each.group}; look: XINFO CONSUMERS {each.stream} {each.group}",
+                    "cure": (
+                        f"start a consumer of {each.group}; look: XINFO CONSUMERS {each.stream}"
+                        f" {each.group}"
+                    ),
                 }
             )
     return samples
@@ -409,7 +491,9 @@ def _server_rows(sight: Sight, watch: BusWatch) -> list[Row]:
     return [Row(labels, {"server_info": 1.0})]
 
 
-def _declare(name: str, help_text: str, type_: str, labels: tuple[str, ...], unit: str = "entries") -> Measurement:
+def _declare(
+    name: str, help_text: str, type_: str, labels: tuple[str, ...], unit: str = "entries"
+) -> Measurement:
     return Measurement(name, help_text, f"sentinel_bus_{name}", type_, unit, labels)
 
 
@@ -417,7 +501,10 @@ _STREAM, _GROUP = ("stream",), ("stream", "group")
 
 KIND = Kind(
     name="bus_delivery",
-    summary="Redis Streams: of everything published, what was delivered and acknowledged in time, what was lost",
+    summary=(
+        "Redis Streams: of everything published, what was delivered and acknowledged in time, what"
+        " was lost"
+    ),
     options=DeliveryOptions,
     run=run,
     resources={"resource": "redis"},
@@ -427,35 +514,108 @@ KIND = Kind(
         _declare("published_total", "Entries published since the watch began.", "counter", _STREAM),
         _declare(
             "settled_total",
-            "Entries judged once at their deadline, by outcome; acked over the sum is the delivery reliability.",
+            "Entries judged once at their deadline, by outcome; acked over the sum is the delivery"
+            " reliability.",
             "counter",
             (*_GROUP, "outcome"),
         ),
         _declare(
             "delivery_settled_total",
-            "Entries judged once at their deadline to deliver, by outcome; delivered over the sum is the other SLI.",
+            "Entries judged once at their deadline to deliver, by outcome; delivered over the sum"
+            " is the other SLI.",
             "counter",
             (*_GROUP, "outcome"),
         ),
-        _declare("deadline_seconds", "Deadline after publishing.", "gauge", ("stream", "stage"), "seconds"),
-        _declare("waiting_entries", "Published, live, not yet delivered to the group.", "gauge", _GROUP),
-        _declare("waiting_exact", "1 when waiting_entries is exact, 0 when an upper bound.", "gauge", _GROUP, ""),
-        _declare("oldest_waiting_age_seconds", "Age of the oldest undelivered entry.", "gauge", _GROUP, "seconds"),
+        _declare(
+            "deadline_seconds",
+            "Deadline after publishing.",
+            "gauge",
+            ("stream", "stage"),
+            "seconds",
+        ),
+        _declare(
+            "waiting_entries", "Published, live, not yet delivered to the group.", "gauge", _GROUP
+        ),
+        _declare(
+            "waiting_exact",
+            "1 when waiting_entries is exact, 0 when an upper bound.",
+            "gauge",
+            _GROUP,
+            "",
+        ),
+        _declare(
+            "oldest_waiting_age_seconds",
+            "Age of the oldest undelivered entry.",
+            "gauge",
+            _GROUP,
+            "seconds",
+        ),
         _declare("pending_entries", "Delivered, not yet acknowledged.", "gauge", _GROUP),
-        _declare("oldest_pending_age_seconds", "Age of the oldest unacknowledged entry.", "gauge", _GROUP, "seconds"),
-        _declare("pending_overdue_entries", "Pending past the deadline; at most 1000 per stream.", "gauge", _GROUP),
-        _declare("lost_before_read_total", "Entries certainly removed before delivery.", "counter", _GROUP),
-        _declare("lost_before_read_uncertain_total", "Entries possibly removed before delivery.", "counter", _GROUP),
-        _declare("dropped_uncertain_total", "Deliveries that may have been dropped unacknowledged.", "counter", _GROUP),
-        _declare("trim_headroom_entries", "Read entries still kept: publishes until loss.", "gauge", _GROUP),
-        _declare("trim_headroom_seconds", "Seconds to loss if the group stalls now.", "gauge", _GROUP, "seconds"),
+        _declare(
+            "oldest_pending_age_seconds",
+            "Age of the oldest unacknowledged entry.",
+            "gauge",
+            _GROUP,
+            "seconds",
+        ),
+        _declare(
+            "pending_overdue_entries",
+            "Pending past the deadline; at most 1000 per stream.",
+            "gauge",
+            _GROUP,
+        ),
+        _declare(
+            "lost_before_read_total",
+            "Entries certainly removed before delivery.",
+            "counter",
+            _GROUP,
+        ),
+        _declare(
+            "lost_before_read_uncertain_total",
+            "Entries possibly removed before delivery.",
+            "counter",
+            _GROUP,
+        ),
+        _declare(
+            "dropped_uncertain_total",
+            "Deliveries that may have been dropped unacknowledged.",
+            "counter",
+            _GROUP,
+        ),
+        _declare(
+            "trim_headroom_entries",
+            "Read entries still kept: publishes until loss.",
+            "gauge",
+            _GROUP,
+        ),
+        _declare(
+            "trim_headroom_seconds",
+            "Seconds to loss if the group stalls now.",
+            "gauge",
+            _GROUP,
+            "seconds",
+        ),
         _declare("removed_entries_total", "Entries trimmed or deleted.", "counter", _STREAM),
-        _declare("rolled_back_entries_total", "Entries that a rollback took back.", "counter", _STREAM),
-        _declare("stream_resets_total", "Breaks of a stream's life.", "counter", ("stream", "reason"), ""),
+        _declare(
+            "rolled_back_entries_total", "Entries that a rollback took back.", "counter", _STREAM
+        ),
+        _declare(
+            "stream_resets_total", "Breaks of a stream's life.", "counter", ("stream", "reason"), ""
+        ),
         _declare("stream_entries", "Live entries.", "gauge", _STREAM),
         _declare(
-            "last_published_timestamp_seconds", "When the newest entry was published.", "gauge", _STREAM, "seconds"
+            "last_published_timestamp_seconds",
+            "When the newest entry was published.",
+            "gauge",
+            _STREAM,
+            "seconds",
         ),
-        _declare("server_info", "Family of the server's counters.", "gauge", ("family", "version", "role"), ""),
+        _declare(
+            "server_info",
+            "Family of the server's counters.",
+            "gauge",
+            ("family", "version", "role"),
+            "",
+        ),
     ),
 )

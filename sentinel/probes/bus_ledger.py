@@ -1,8 +1,8 @@
 """Kind `bus_ledger`: what waits in dead-letter and retry places, since when, and is it growing?
 
-An acknowledgement may mean that a handler failed and put the message elsewhere (platforms.md R1): so the elsewhere is
-counted. `added_total` is exact for streams on Redis 7.0 and Valkey, and a lower bound for lists and sorted sets: what
-came and went between two runs is not seen.
+An acknowledgement may mean that a handler failed and put the message elsewhere (platforms.md R1):
+so the elsewhere is counted. `added_total` is exact for streams on Redis 7.0 and Valkey, and a lower
+bound for lists and sorted sets: what came and went between two runs is not seen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from pydantic import Field, field_validator
 from sentinel.adapters.bus import place_reader
 from sentinel.adapters.bus.place_reader import MAX_KEYS, KeyScan, find_keys, read_clock, read_keys
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.bus.dead_letter import PlaceHistory, PlaceLimits, PlaceStanding, find_excesses, suggest_cure
+from sentinel.core.bus.dead_letter import (
+    PlaceHistory,
+    PlaceLimits,
+    PlaceStanding,
+    find_excesses,
+    suggest_cure,
+)
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.probes import Context, Kind, Options
@@ -28,26 +34,48 @@ class Place(Options):
     """One dead-letter or retry place."""
 
     name: str = Field(min_length=1, description="name of the place; a metric label")
-    type: Literal["stream", "list", "zset"] = Field(description="type of the key; zset: the score is the due time")
-    key: str = Field(min_length=1, description="key, or glob pattern of keys")
-    required: bool = Field(False, description="unknown when no such key exists; else that means empty")
-    max_entries: int | None = Field(100, ge=0, description="degraded with more entries; null: any number")
-    max_age: Duration | None = Field(
-        None, gt=0, description="degraded when the oldest entry is older; zset: when the earliest is due for longer"
+    type: Literal["stream", "list", "zset"] = Field(
+        description="type of the key; zset: the score is the due time"
     )
-    overdue_after: Duration = Field(60.0, description="zset: an entry is overdue so long after it is due")
-    max_overdue: int | None = Field(0, ge=0, description="zset: degraded with more overdue entries; null: any number")
-    max_growth: float | None = Field(None, ge=0, description="degraded when it grows by more entries per minute")
-    score: Literal["seconds", "milliseconds"] = Field("seconds", description="zset: unit of the score, since 1970")
+    key: str = Field(min_length=1, description="key, or glob pattern of keys")
+    required: bool = Field(
+        False, description="unknown when no such key exists; else that means empty"
+    )
+    max_entries: int | None = Field(
+        100, ge=0, description="degraded with more entries; null: any number"
+    )
+    max_age: Duration | None = Field(
+        None,
+        gt=0,
+        description=(
+            "degraded when the oldest entry is older; zset: when the earliest is due for longer"
+        ),
+    )
+    overdue_after: Duration = Field(
+        60.0, description="zset: an entry is overdue so long after it is due"
+    )
+    max_overdue: int | None = Field(
+        0, ge=0, description="zset: degraded with more overdue entries; null: any number"
+    )
+    max_growth: float | None = Field(
+        None, ge=0, description="degraded when it grows by more entries per minute"
+    )
+    score: Literal["seconds", "milliseconds"] = Field(
+        "seconds", description="zset: unit of the score, since 1970"
+    )
     time_field: str | None = Field(
-        None, min_length=1, description="list: dotted path to a time in the JSON of an entry; without it no age"
+        None,
+        min_length=1,
+        description="list: dotted path to a time in the JSON of an entry; without it no age",
     )
 
     @property
     def target(self) -> place_reader.Place:
         """What to read."""
         unit = 1000.0 if self.score == "milliseconds" else 1.0
-        return place_reader.Place(self.name, self.type, self.key, unit, self.overdue_after, self.time_field or "")
+        return place_reader.Place(
+            self.name, self.type, self.key, unit, self.overdue_after, self.time_field or ""
+        )
 
     @property
     def limits(self) -> PlaceLimits:
@@ -59,8 +87,12 @@ class LedgerOptions(Options):
     """Options of `bus_ledger`."""
 
     resource: str | None = Field(None, description="Redis resource that carries the places")
-    places: list[Place] = Field(min_length=1, max_length=50, description="dead-letter and retry places")
-    growth_window: Duration = Field(300.0, ge=60, description="growth per minute is taken over this time")
+    places: list[Place] = Field(
+        min_length=1, max_length=50, description="dead-letter and retry places"
+    )
+    growth_window: Duration = Field(
+        300.0, ge=60, description="growth per minute is taken over this time"
+    )
 
     @field_validator("places")
     @classmethod
@@ -75,7 +107,9 @@ class LedgerState:
     """History of each place by name; the discovery of keys begins anew after a restart."""
 
     def __init__(self, document: Any = None) -> None:
-        self.histories = {name: PlaceHistory.load(found) for name, found in (document or {}).items()}
+        self.histories = {
+            name: PlaceHistory.load(found) for name, found in (document or {}).items()
+        }
         self.scans: dict[tuple[str, str, str], KeyScan] = {}
 
     def dump(self) -> Any:
@@ -107,7 +141,9 @@ async def run(options: LedgerOptions, context: Context) -> Finding:
     """Look at every place once, judge each."""
     client, state = context.redis(), context.state
     now = await read_clock(client)
-    verdicts = [await _look(place, client, state, now, options.growth_window) for place in options.places]
+    verdicts = [
+        await _look(place, client, state, now, options.growth_window) for place in options.places
+    ]
     ordered = sorted(verdicts, key=lambda verdict: -verdict.status.rank)
     entries = sum(verdict.standing.entries for verdict in verdicts)
     return Finding(
@@ -120,23 +156,46 @@ async def run(options: LedgerOptions, context: Context) -> Finding:
     )
 
 
-async def _look(place: Place, client: RedisClient, state: LedgerState, now: float, window: float) -> Verdict:
+async def _look(
+    place: Place, client: RedisClient, state: LedgerState, now: float, window: float
+) -> Verdict:
     target = place.target
     scan = state.scans.setdefault((place.name, place.type, place.key), KeyScan())
     keys, complete = await find_keys(client, target, scan)
     readings = await read_keys(client, target, keys[:MAX_KEYS], now)
     history = state.histories.setdefault(place.name, PlaceHistory())
-    blind = [(f"{reading.key}: {reading.problem}", reading.remedy) for reading in readings if reading.problem]
+    blind = [
+        (f"{reading.key}: {reading.problem}", reading.remedy)
+        for reading in readings
+        if reading.problem
+    ]
     if target.is_pattern and not scan.passes:
-        blind.append((f"still looking for keys like {place.key}", "wait: a large keyspace takes several runs"))
+        blind.append(
+            (
+                f"still looking for keys like {place.key}",
+                "wait: a large keyspace takes several runs",
+            )
+        )
     if len(keys) > MAX_KEYS:
-        blind.append((f"more than {MAX_KEYS:,} keys match {place.key}, the rest is not read", "narrow the pattern"))
+        blind.append(
+            (
+                f"more than {MAX_KEYS:,} keys match {place.key}, the rest is not read",
+                "narrow the pattern",
+            )
+        )
         complete = history.complete = False
     whole = all(reading.read for reading in readings) and (scan.passes > 0 or not target.is_pattern)
     history.take(now, readings, window, complete=complete, whole=whole)
-    standing = PlaceStanding(place.name, place.type, readings, now, history.added, history.find_growth())
+    standing = PlaceStanding(
+        place.name, place.type, readings, now, history.added, history.find_growth()
+    )
     if place.required and not any(reading.entries or reading.problem for reading in readings):
-        blind.append((f"no key {place.key}", "correct the key, or required: false where an empty place has no key"))
+        blind.append(
+            (
+                f"no key {place.key}",
+                "correct the key, or required: false where an empty place has no key",
+            )
+        )
     return Verdict(place, standing, find_excesses(standing, place.limits), blind)
 
 
@@ -154,7 +213,10 @@ def _describe(verdict: Verdict) -> str:
 def _describe_age(standing: PlaceStanding) -> str:
     if not standing.entries or not standing.age:
         return ""
-    return f", {'past due for' if standing.type == 'zset' else 'oldest'} {format_duration(standing.age)}"
+    return (
+        f", {'past due for' if standing.type == 'zset' else 'oldest'}"
+        f" {format_duration(standing.age)}"
+    )
 
 
 def _guide(verdict: Verdict) -> str:
@@ -166,7 +228,9 @@ def _guide(verdict: Verdict) -> str:
 def _show(verdict: Verdict) -> dict[str, Any]:
     """For the evidence: figures and ids, never a content."""
     standing = verdict.standing
-    fullest = sorted((r for r in standing.readings if r.entries), key=lambda reading: -reading.entries)
+    fullest = sorted(
+        (r for r in standing.readings if r.entries), key=lambda reading: -reading.entries
+    )
     return {
         "place": standing.name,
         "type": standing.type,
@@ -179,8 +243,12 @@ def _show(verdict: Verdict) -> dict[str, Any]:
         "added": standing.added,
         "added_is_exact": standing.added_exact,
         "passed": list(verdict.excesses),
-        "not_known": [{"problem": problem, "remedy": remedy} for problem, remedy in verdict.blind[:MAX_SHOWN]],
-        "keys": [{"key": r.key, "entries": r.entries, "ids": list(r.ends)} for r in fullest[:MAX_SHOWN]],
+        "not_known": [
+            {"problem": problem, "remedy": remedy} for problem, remedy in verdict.blind[:MAX_SHOWN]
+        ],
+        "keys": [
+            {"key": r.key, "entries": r.entries, "ids": list(r.ends)} for r in fullest[:MAX_SHOWN]
+        ],
         "cure": suggest_cure(standing) if standing.entries else "",
     }
 
@@ -193,7 +261,10 @@ def _row(standing: PlaceStanding) -> Row:
         "overdue_entries": None if standing.overdue is None else float(standing.overdue),
         "growth_per_minute": standing.growth,
     }
-    return Row({"place": standing.name}, {name: value for name, value in values.items() if value is not None})
+    return Row(
+        {"place": standing.name},
+        {name: value for name, value in values.items() if value is not None},
+    )
 
 
 def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "entries") -> Measurement:
@@ -202,7 +273,9 @@ def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "entri
 
 KIND = Kind(
     name="bus_ledger",
-    summary="Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth",
+    summary=(
+        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth"
+    ),
     options=LedgerOptions,
     run=run,
     resources={"resource": "redis"},
@@ -215,8 +288,16 @@ KIND = Kind(
             "Age of the oldest entry; of a sorted set: how long the earliest is due.",
             unit="seconds",
         ),
-        _declare("overdue_entries", "Entries of a sorted set that are due for longer than tolerated."),
-        _declare("added_total", "Entries added since the watch began; a lower bound but for streams.", "counter"),
-        Measurement("growth_per_minute", "Entries per minute over the window.", "", "gauge", "", ("place",)),
+        _declare(
+            "overdue_entries", "Entries of a sorted set that are due for longer than tolerated."
+        ),
+        _declare(
+            "added_total",
+            "Entries added since the watch began; a lower bound but for streams.",
+            "counter",
+        ),
+        Measurement(
+            "growth_per_minute", "Entries per minute over the window.", "", "gauge", "", ("place",)
+        ),
     ),
 )

@@ -1,9 +1,10 @@
-"""Kind `bus_pending`: what was delivered and never acknowledged, why, and the command that would cure it.
+"""Kind `bus_pending`: what was delivered and never acknowledged, why, and the command that would
+cure it.
 
-Overdue and payload gone are exact, or "… or more" when neither end of the list is within reach of a page. Delivery
-counts are read page by page: the share covered is said. Redeliveries of entries acknowledged between two runs are
-never seen, so `redeliveries_total` is a lower bound (measurement.md §1.7). Nothing is ever claimed, acknowledged or
-deleted.
+Overdue and payload gone are exact, or "… or more" when neither end of the list is within reach of a
+page. Delivery counts are read page by page: the share covered is said. Redeliveries of entries
+acknowledged between two runs are never seen, so `redeliveries_total` is a lower bound
+(measurement.md §1.7). Nothing is ever claimed, acknowledged or deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from sentinel.watch.pending import GroupKey, Habits, Look, PendingWatch
 from sentinel.watch.scope import Scope, Trouble
 
 WORST = 20
-ORDER = ("payload_missing", "poison", "dead_consumer", "overdue", "unknown_consumers", "ghost_consumers")
+ORDER = (
+    "payload_missing",
+    "poison",
+    "dead_consumer",
+    "overdue",
+    "unknown_consumers",
+    "ghost_consumers",
+)
 
 
 class PendingOptions(Options):
@@ -32,31 +40,57 @@ class PendingOptions(Options):
     resource: str | None = Field(None, description="Redis resource that carries the streams")
     streams: StreamPatterns = Field(StreamPatterns(), description="which streams are watched")
     groups: GroupPatterns = Field(GroupPatterns(), description="which consumer groups are judged")
-    deadline: Duration = Field(60.0, gt=0, description="overdue: not acknowledged so long after publishing")
+    deadline: Duration = Field(
+        60.0, gt=0, description="overdue: not acknowledged so long after publishing"
+    )
     max_overdue: int = Field(0, ge=0, description="degraded when a group has more overdue entries")
     poison_after: int = Field(
-        5, ge=1, lt=1000, description="poison: delivered more often; must exceed the restarts of a consumer"
+        5,
+        ge=1,
+        lt=1000,
+        description="poison: delivered more often; must exceed the restarts of a consumer",
     )
     block: Duration = Field(5.0, gt=0, description="the longest blocking read of a consumer")
-    handler_time: Duration = Field(60.0, gt=0, description="the longest time a handler works on one entry")
+    handler_time: Duration = Field(
+        60.0, gt=0, description="the longest time a handler works on one entry"
+    )
     dead_after: Duration | None = Field(
         None,
-        description="a consumer that holds entries and is silent for longer is dead; default 3 × (block + handler)",
+        description=(
+            "a consumer that holds entries and is silent for longer is dead; default 3 × (block +"
+            " handler)"
+        ),
     )
-    known_consumers: list[str] = Field(["*"], min_length=1, description="glob patterns of expected consumer names")
-    ghost_after: Duration = Field(86400.0, gt=0, description="a consumer that holds nothing is a ghost after so long")
-    max_ghosts: int = Field(100, ge=0, description="degraded when a group has more ghosts: consumer names leak")
-    dead_letter: str = Field("dead_letter_queue", description="stream that the shown cure moves poison to")
-    consumers_every: int = Field(6, ge=1, description="list the consumers of quiet or large groups every so many runs")
+    known_consumers: list[str] = Field(
+        ["*"], min_length=1, description="glob patterns of expected consumer names"
+    )
+    ghost_after: Duration = Field(
+        86400.0, gt=0, description="a consumer that holds nothing is a ghost after so long"
+    )
+    max_ghosts: int = Field(
+        100, ge=0, description="degraded when a group has more ghosts: consumer names leak"
+    )
+    dead_letter: str = Field(
+        "dead_letter_queue", description="stream that the shown cure moves poison to"
+    )
+    consumers_every: int = Field(
+        6, ge=1, description="list the consumers of quiet or large groups every so many runs"
+    )
     max_streams: int = Field(1000, ge=1, description="watch at most so many streams")
     streams_per_run: int = Field(
-        250, ge=2, description="look at so many streams a run, first where something pends, at the others in turn"
+        250,
+        ge=2,
+        description=(
+            "look at so many streams a run, first where something pends, at the others in turn"
+        ),
     )
 
     @model_validator(mode="after")
     def _check_patience(self) -> PendingOptions:
         if self.dead_after is not None and self.dead_after <= self.block + self.handler_time:
-            raise ValueError("dead_after must exceed block + handler_time: a busy consumer is silent for so long")
+            raise ValueError(
+                "dead_after must exceed block + handler_time: a busy consumer is silent for so long"
+            )
         return self
 
     @property
@@ -107,7 +141,12 @@ async def run(options: PendingOptions, context: Context) -> Finding:
     habits = Habits(options.known_consumers, options.consumers_every)
     look = await watch.look(context.redis(), options.scope, options.naming, limits, habits)
     faults = sorted(
-        (fault for standing in look.standings if not standing.calm for fault in find_faults(standing, limits)),
+        (
+            fault
+            for standing in look.standings
+            if not standing.calm
+            for fault in find_faults(standing, limits)
+        ),
         key=lambda fault: (ORDER.index(fault.kind), -fault.count.n),
     )
     status = judge(look, faults)
@@ -115,17 +154,29 @@ async def run(options: PendingOptions, context: Context) -> Finding:
     return Finding(
         status=status,
         detail=describe(look, faults, pending),
-        rows=[*_rows(options, watch, look.standings), Row({}, {"pending_width_seconds": look.width})],
+        rows=[
+            *_rows(options, watch, look.standings),
+            Row({}, {"pending_width_seconds": look.width}),
+        ],
         evidence={
             "faults": [fault.describe() for fault in faults[:WORST]],
             "more_faults": max(0, len(faults) - WORST),
             "troubles": [_describe_trouble(trouble) for trouble in look.troubles[:WORST]],
-            "delivery_counts": [_describe_coverage(each) for each in _worst_covered(look.standings)],
+            "delivery_counts": [
+                _describe_coverage(each) for each in _worst_covered(look.standings)
+            ],
             "redelivered": {
                 "total": sum(watch.redeliveries.values()),
-                "basis": "a lower bound: entries acknowledged between two runs take their count with them",
+                "basis": (
+                    "a lower bound: entries acknowledged between two runs take their count with"
+                    " them"
+                ),
             },
-            "poll": {"streams": look.known, "read": look.read, "width_seconds": round(look.width, 3)},
+            "poll": {
+                "streams": look.known,
+                "read": look.read,
+                "width_seconds": round(look.width, 3),
+            },
             "atomic": watch.atomic,
         },
         guidance=_guide(status, faults, look.troubles),
@@ -137,7 +188,9 @@ async def run(options: PendingOptions, context: Context) -> Finding:
 
 
 def judge(look: Look, faults: Sequence[Fault]) -> Status:
-    """degraded: entries are stuck or consumers leak; unknown: something can't be judged, or there is nothing."""
+    """degraded: entries are stuck or consumers leak; unknown: something can't be judged, or there
+    is nothing.
+    """
     if faults or any(trouble.fault for trouble in look.troubles):
         return Status.DEGRADED
     if look.troubles or not look.standings:
@@ -159,7 +212,9 @@ def describe(look: Look, faults: Sequence[Fault], pending: int) -> str:
     ages = [each.oldest for each in look.standings if each.oldest is not None]
     oldest = f", oldest {format_duration(max(ages))}" if ages else ""
     groups = len(look.standings)
-    return "; ".join([*news, f"{pending:,} pending in {groups:,} group{'s' * (groups != 1)}{oldest}"])
+    return "; ".join(
+        [*news, f"{pending:,} pending in {groups:,} group{'s' * (groups != 1)}{oldest}"]
+    )
 
 
 def _guide(status: Status, faults: Sequence[Fault], troubles: Sequence[Trouble]) -> str:
@@ -196,7 +251,9 @@ def _rows(options: PendingOptions, watch: PendingWatch, standings: Sequence[Stan
     members: dict[GroupKey, list[Standing]] = {}
     naming = options.naming
     for standing in standings:
-        members.setdefault(watch.label(naming, (standing.stream, standing.group)), []).append(standing)
+        members.setdefault(watch.label(naming, (standing.stream, standing.group)), []).append(
+            standing
+        )
     rows = []
     for (stream, group), found in members.items():
         labels = {"stream": stream, "group": group}
@@ -205,7 +262,10 @@ def _rows(options: PendingOptions, watch: PendingWatch, standings: Sequence[Stan
         rows += [Row(labels, {**_gauges(found), **(_roster_gauges(listed) if listed else {})})]
         rows += _consumer_rows(labels, listed) if listed else []
     totals = {label: watch.redeliveries.get(label, 0) for label in [*watch.redeliveries, *members]}
-    rows += [Row({"stream": s, "group": g}, {"redeliveries_total": float(n)}) for (s, g), n in totals.items()]
+    rows += [
+        Row({"stream": s, "group": g}, {"redeliveries_total": float(n)})
+        for (s, g), n in totals.items()
+    ]
     return rows
 
 
@@ -220,14 +280,18 @@ def _gauges(found: Sequence[Standing]) -> dict[str, float]:
     }
     if all(each.overdue is not None for each in busy):
         values["pending_overdue_entries"] = _sum(each.overdue or NO_ENTRIES for each in busy)
-        values["oldest_pending_age_seconds"] = max([each.oldest or 0.0 for each in busy], default=0.0)
+        values["oldest_pending_age_seconds"] = max(
+            [each.oldest or 0.0 for each in busy], default=0.0
+        )
     return values
 
 
 def _roster_gauges(rosters: Sequence[Roster]) -> dict[str, float]:
     """Of groups whose consumers have all been listed."""
     return {
-        "pending_dead_consumer_entries": float(sum(each.dead_entries for each in rosters if each.dead)),
+        "pending_dead_consumer_entries": float(
+            sum(each.dead_entries for each in rosters if each.dead)
+        ),
         "ghost_consumers": float(sum(len(each.ghosts) for each in rosters)),
         "unknown_consumers": float(sum(len(each.unknown) for each in rosters)),
     }
@@ -244,7 +308,10 @@ def _consumer_rows(labels: dict[str, str], rosters: Sequence[Roster]) -> list[Ro
         "idle": sum(each.idle for each in rosters),
         "dead": sum(len(each.dead) for each in rosters),
     }
-    return [Row({**labels, "state": state}, {"consumers": float(count)}) for state, count in counts.items()]
+    return [
+        Row({**labels, "state": state}, {"consumers": float(count)})
+        for state, count in counts.items()
+    ]
 
 
 def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "entries") -> Measurement:
@@ -260,7 +327,10 @@ _GROUP = ("stream", "group")
 
 KIND = Kind(
     name="bus_pending",
-    summary="Redis Streams: delivered and not acknowledged: overdue, poison, payload gone, dead and leaked consumers",
+    summary=(
+        "Redis Streams: delivered and not acknowledged: overdue, poison, payload gone, dead and"
+        " leaked consumers"
+    ),
     options=PendingOptions,
     run=run,
     resources={"resource": "redis"},
@@ -268,14 +338,29 @@ KIND = Kind(
     default_every=10.0,
     measurements=(
         _inform("pending_entries", "Delivered, not yet acknowledged."),
-        _inform("pending_overdue_entries", "Pending past the deadline; a lower bound beyond 1000 at both ends."),
+        _inform(
+            "pending_overdue_entries",
+            "Pending past the deadline; a lower bound beyond 1000 at both ends.",
+        ),
         _inform("oldest_pending_age_seconds", "Age of the oldest unacknowledged entry.", "seconds"),
-        _declare("pending_dead_consumer_entries", "Pending entries held by consumers that are silent for too long."),
-        _declare("poison_entries", "Pending entries delivered too often, of those whose count was read."),
-        _declare("redelivered_entries", "Pending entries delivered more than once, of those whose count was read."),
+        _declare(
+            "pending_dead_consumer_entries",
+            "Pending entries held by consumers that are silent for too long.",
+        ),
+        _declare(
+            "poison_entries", "Pending entries delivered too often, of those whose count was read."
+        ),
+        _declare(
+            "redelivered_entries",
+            "Pending entries delivered more than once, of those whose count was read.",
+        ),
         _declare("pending_payload_missing_entries", "Pending entries whose payload was trimmed."),
         _declare("redeliveries_total", "Redeliveries seen to happen; a lower bound.", "counter"),
-        _inform("delivery_counts_covered_ratio", "Share of pending entries whose delivery count was read.", "ratio"),
+        _inform(
+            "delivery_counts_covered_ratio",
+            "Share of pending entries whose delivery count was read.",
+            "ratio",
+        ),
         Measurement(
             "pending_width_seconds",
             "Age of the oldest look at a stream: with many streams they take turns.",

@@ -1,7 +1,9 @@
-"""Kind `flows`: do the flows of one or several tables get on, or are they stuck, and what blocks them?
+"""Kind `flows`: do the flows of one or several tables get on, or are they stuck, and what blocks
+them?
 
-Every table by a mapping of its columns. What is stuck is judged by sentinel's own history of each flow, which
-survives a restart (measurement.md §5; platforms.md R11 to R14): a monitor that touches updated_at moves nothing.
+Every table by a mapping of its columns. What is stuck is judged by sentinel's own history of each
+flow, which survives a restart (measurement.md §5; platforms.md R11 to R14): a monitor that touches
+updated_at moves nothing.
 """
 
 from __future__ import annotations
@@ -39,39 +41,79 @@ _PROVE_EVERY = 60.0
 
 
 class Table(Options):
-    """One table of flows: its columns, its statuses and what is normal. Statuses are compared without case."""
+    """One table of flows: its columns, its statuses and what is normal. Statuses are compared
+    without case.
+    """
 
-    table: str = Field(min_length=1, description="table of the flows, with its schema: public.flows")
+    table: str = Field(
+        min_length=1, description="table of the flows, with its schema: public.flows"
+    )
     id: str = Field("id", description="column with the identity of a flow")
     type: str | None = Field(None, description="column with the type of a flow")
     flow_type: str = Field("flow", description="type of all flows, when no column tells it")
-    status: str = Field("status", description="column with the status; column->key->key reads from JSON")
+    status: str = Field(
+        "status", description="column with the status; column->key->key reads from JSON"
+    )
     progress: str | list[str] | None = Field(
-        None, description="column with the progress, any number (also as text); two columns: done and total"
+        None,
+        description=(
+            "column with the progress, any number (also as text); two columns: done and total"
+        ),
     )
     phase: str | None = Field(None, description="column with the phase")
-    phases: list[str] = Field([], description="phases in the order of work: going back is a regression")
-    phase_flags: list[str] = Field([], description="boolean columns of the phases, in the order of work")
+    phases: list[str] = Field(
+        [], description="phases in the order of work: going back is a regression"
+    )
+    phase_flags: list[str] = Field(
+        [], description="boolean columns of the phases, in the order of work"
+    )
     counters: list[str] = Field([], description="columns whose change is progress, too")
     created_at: str | None = Field("created_at", description="column with the time of creation")
-    changed_at: str | None = Field("updated_at", description="column with the time of the last change")
-    status_changed_at: str | None = Field(None, description="column with the time of the last change of status")
+    changed_at: str | None = Field(
+        "updated_at", description="column with the time of the last change"
+    )
+    status_changed_at: str | None = Field(
+        None, description="column with the time of the last change of status"
+    )
     worker: str | None = Field(None, description="column with the worker")
     initial: str = Field("initialized", description="status of a flow that nobody has begun")
-    active: list[str] = Field([], description="statuses of work; when given, a status that nothing names is reported")
-    terminal: list[str] = Field(["completed", "failed", "cancelled"], description="statuses of flows that are over")
-    waiting: list[str] = Field([], description="statuses that wait for people: never stuck")
-    waiting_flags: list[str] = Field([], description="boolean columns, or column->key in JSON, that say the same")
-    statuses: dict[str, str] = Field({}, description="other spellings: text in the table, status that it means")
-    order: list[str] = Field([], description="statuses in the order of work: going back is a regression")
-    overdue_after: Duration = Field(3600.0, description="longest stay in one status, while none is learned")
-    initial_overdue_after: Duration | None = Field(None, description="longest stay in the initial status")
-    overdue: dict[str, Duration] = Field({}, description="longest stay by status; wins over what is learned")
-    no_progress_after: Duration | None = Field(1800.0, description="longest time without a change of progress")
-    no_worker_after: Duration | None = Field(
-        None, description="longest time in a begun status without a worker; default: when the flow is overdue"
+    active: list[str] = Field(
+        [], description="statuses of work; when given, a status that nothing names is reported"
     )
-    full: float | None = Field(100.0, description="progress at which a flow should be over; null: never judged")
+    terminal: list[str] = Field(
+        ["completed", "failed", "cancelled"], description="statuses of flows that are over"
+    )
+    waiting: list[str] = Field([], description="statuses that wait for people: never stuck")
+    waiting_flags: list[str] = Field(
+        [], description="boolean columns, or column->key in JSON, that say the same"
+    )
+    statuses: dict[str, str] = Field(
+        {}, description="other spellings: text in the table, status that it means"
+    )
+    order: list[str] = Field(
+        [], description="statuses in the order of work: going back is a regression"
+    )
+    overdue_after: Duration = Field(
+        3600.0, description="longest stay in one status, while none is learned"
+    )
+    initial_overdue_after: Duration | None = Field(
+        None, description="longest stay in the initial status"
+    )
+    overdue: dict[str, Duration] = Field(
+        {}, description="longest stay by status; wins over what is learned"
+    )
+    no_progress_after: Duration | None = Field(
+        1800.0, description="longest time without a change of progress"
+    )
+    no_worker_after: Duration | None = Field(
+        None,
+        description=(
+            "longest time in a begun status without a worker; default: when the flow is overdue"
+        ),
+    )
+    full: float | None = Field(
+        100.0, description="progress at which a flow should be over; null: never judged"
+    )
 
     def lower(self, names: Sequence[str]) -> frozenset[str]:
         """Canonical statuses."""
@@ -90,7 +132,14 @@ class Table(Options):
     @property
     def known(self) -> frozenset[str]:
         """Every status that the configuration names."""
-        named = [self.initial, *self.active, *self.terminal, *self.waiting, *self.order, *self.overdue]
+        named = [
+            self.initial,
+            *self.active,
+            *self.terminal,
+            *self.waiting,
+            *self.order,
+            *self.overdue,
+        ]
         return self.lower([*named, *self.statuses.values()])
 
     @property
@@ -126,7 +175,9 @@ class Table(Options):
     @property
     def source(self) -> Source:
         """What to read."""
-        return Source(self.table, self.flow_table, self.aliases, self.type_of_all, self.initial.lower())
+        return Source(
+            self.table, self.flow_table, self.aliases, self.type_of_all, self.initial.lower()
+        )
 
     def rules(self, options: FlowsOptions, crew: Crew | None) -> TableRules:
         """What is normal."""
@@ -155,11 +206,19 @@ def _rank(names: Sequence[str]) -> dict[str, int]:
 
 
 class Child(Table):
-    """A table of children of the master table, or the master's own: then children are its rows that name a master."""
+    """A table of children of the master table, or the master's own: then children are its rows that
+    name a master.
+    """
 
-    flow_type: str = Field("", description="type of all flows, when no column tells it; default: the table's name")
-    join: list[str] = Field(min_length=1, description="columns that name the master; the first that is not NULL counts")
-    master_key: str | None = Field(None, description="column of the master that they name; default: its id")
+    flow_type: str = Field(
+        "", description="type of all flows, when no column tells it; default: the table's name"
+    )
+    join: list[str] = Field(
+        min_length=1, description="columns that name the master; the first that is not NULL counts"
+    )
+    master_key: str | None = Field(
+        None, description="column of the master that they name; default: its id"
+    )
     require_master: bool = Field(True, description="a child without a master is a disagreement")
 
     @property
@@ -168,7 +227,14 @@ class Child(Table):
         name = f"{self.table} by {', '.join(self.join)}"
         key, initial = self.master_key or "", self.initial.lower()
         return Source(
-            name, self.flow_table, self.aliases, self.type_of_all, initial, self.join, key, self.require_master
+            name,
+            self.flow_table,
+            self.aliases,
+            self.type_of_all,
+            initial,
+            self.join,
+            key,
+            self.require_master,
         )
 
 
@@ -180,17 +246,25 @@ class Workers(Options):
     status: str = Field("status", description="column of the worker's status")
     last_heartbeat: str = Field("last_heartbeat", description="column of the last heartbeat")
     ttl: Duration = Field(60.0, gt=0, description="a worker whose heartbeat is older is dead")
-    sleeping: list[str] = Field(["sleeping", "maintenance"], description="statuses of workers that may be silent")
+    sleeping: list[str] = Field(
+        ["sleeping", "maintenance"], description="statuses of workers that may be silent"
+    )
 
 
 class Transitions(Options):
-    """A table of transitions, from which normal stays are learned; without it they are learned by watching."""
+    """A table of transitions, from which normal stays are learned; without it they are learned by
+    watching.
+    """
 
-    table: str = Field(min_length=1, description="table with one row per stay of a flow in a status")
+    table: str = Field(
+        min_length=1, description="table with one row per stay of a flow in a status"
+    )
     flow: str = Field("flow_id", description="column with the flow")
     status: str = Field("status", description="column with the status that was entered")
     entered_at: str = Field("entered_at", description="column with the time of entry")
-    left_at: str | None = Field(None, description="column with the time of leaving; default: the flow's next row")
+    left_at: str | None = Field(
+        None, description="column with the time of leaving; default: the flow's next row"
+    )
 
 
 class FlowsOptions(Table):
@@ -198,14 +272,27 @@ class FlowsOptions(Table):
 
     resource: str | None = Field(None, description="PostgreSQL resource with the tables")
     children: list[Child] = Field([], description="tables of children of these flows")
-    workers: Workers | None = Field(None, description="registry of the workers: dead and unknown ones are found")
-    transitions: Transitions | None = Field(None, description="table of transitions of this table's flows")
-    learn: bool = Field(True, description="learn the longest normal stay per type and status from 50 stays on")
-    disagree_after: Duration = Field(60.0, description="master and child, or progress and status, may differ so long")
-    waits_for_children: list[str] = Field(
-        [], description="statuses in which a master only waits for its children; none: each but the initial one"
+    workers: Workers | None = Field(
+        None, description="registry of the workers: dead and unknown ones are found"
     )
-    max_flows: int = Field(5000, gt=0, le=100_000, description="open flows to read per table, oldest first")
+    transitions: Transitions | None = Field(
+        None, description="table of transitions of this table's flows"
+    )
+    learn: bool = Field(
+        True, description="learn the longest normal stay per type and status from 50 stays on"
+    )
+    disagree_after: Duration = Field(
+        60.0, description="master and child, or progress and status, may differ so long"
+    )
+    waits_for_children: list[str] = Field(
+        [],
+        description=(
+            "statuses in which a master only waits for its children; none: each but the initial one"
+        ),
+    )
+    max_flows: int = Field(
+        5000, gt=0, le=100_000, description="open flows to read per table, oldest first"
+    )
 
     @model_validator(mode="after")
     def _maps_a_table_once(self) -> Self:
@@ -213,7 +300,8 @@ class FlowsOptions(Table):
             own = child.model_fields_set - {"table", "join", "master_key", "require_master"}
             if self.has_own(child) and own:
                 raise ValueError(
-                    f"{child.table} is the masters' table, whose mapping holds: drop {', '.join(sorted(own))}"
+                    f"{child.table} is the masters' table, whose mapping holds: drop"
+                    f" {', '.join(sorted(own))}"
                 )
         return self
 
@@ -236,7 +324,9 @@ class FlowsOptions(Table):
         if not self.has_own(child):
             return replace(child.source, master_key=key)
         need, name = child.require_master, child.source.name
-        return replace(self.source, name=name, join=child.join, master_key=key, need_master=need, is_own=True)
+        return replace(
+            self.source, name=name, join=child.join, master_key=key, need_master=need, is_own=True
+        )
 
     @property
     def master_rules(self) -> MasterRules:
@@ -253,7 +343,11 @@ class FlowsOptions(Table):
         """Reasons that can be found with this configuration."""
         found = {"overdue", "no_progress", "regression", "no_exits"}
         found |= {"phase_order"} if any(table.phase_flags for table in self.tables) else set()
-        found |= {"full_but_open"} if any(table.progress and table.full for table in self.tables) else set()
+        found |= (
+            {"full_but_open"}
+            if any(table.progress and table.full for table in self.tables)
+            else set()
+        )
         found |= {"no_worker"} if any(table.worker for table in self.tables) else set()
         found |= {"worker_unknown", "worker_dead"} if self.workers else set()
         found |= set(DISAGREEMENTS) if self.children else set()
@@ -261,7 +355,9 @@ class FlowsOptions(Table):
 
 
 class FlowsState(History):
-    """The history, and what is asked less often than every run; only the history survives a restart."""
+    """The history, and what is asked less often than every run; only the history survives a
+    restart.
+    """
 
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(document)
@@ -297,7 +393,9 @@ async def run(options: FlowsOptions, context: Context) -> Finding:
     return make_finding(state, verdict, options.reasons, left_out)
 
 
-async def _read(options: FlowsOptions, state: FlowsState, context: Context) -> tuple[Reading, Crew | None]:
+async def _read(
+    options: FlowsOptions, state: FlowsState, context: Context
+) -> tuple[Reading, Crew | None]:
     """All of it in one snapshot."""
     async with context.postgres().snapshot() as query:
         if context.monotonic() - state.proved_at >= _PROVE_EVERY:
@@ -313,7 +411,9 @@ async def _read(options: FlowsOptions, state: FlowsState, context: Context) -> t
 
 
 async def _prove(query: Query, state: FlowsState) -> list[Sheet]:
-    """Prove all tables again; what was read of their lines stays known where the statements are the same."""
+    """Prove all tables again; what was read of their lines stays known where the statements are the
+    same.
+    """
     sheets = await prove_sources(query, state.sources)
     for new, old in zip(sheets, state.sheets, strict=False):
         if new.statements == old.statements:
@@ -346,7 +446,10 @@ _BY_STATUS = ("flow_type", "status")
 
 KIND = Kind(
     name="flows",
-    summary="Flows of one or several tables: overdue, without progress, going backwards, blocked, at odds",
+    summary=(
+        "Flows of one or several tables: overdue, without progress, going backwards, blocked, at"
+        " odds"
+    ),
     options=FlowsOptions,
     run=run,
     resources={"resource": "postgres"},
@@ -354,7 +457,9 @@ KIND = Kind(
     default_every=30.0,
     measurements=(
         Measurement("open", "Open flows", "sentinel_flow_open", labels=_BY_STATUS),
-        Measurement("stuck", "Stuck flows by reason", "sentinel_flow_stuck", labels=(*_BY_STATUS, "reason")),
+        Measurement(
+            "stuck", "Stuck flows by reason", "sentinel_flow_stuck", labels=(*_BY_STATUS, "reason")
+        ),
         Measurement(
             "oldest_age_seconds",
             "Longest time that a flow has been in this status, at least",
@@ -364,7 +469,8 @@ KIND = Kind(
         ),
         Measurement(
             "stuck_threshold",
-            "Longest normal stay: configured, else learned from completed stays, else overdue_after",
+            "Longest normal stay: configured, else learned from completed stays, else"
+            " overdue_after",
             "sentinel_flow_stuck_threshold_seconds",
             unit="seconds",
             labels=_BY_STATUS,
@@ -385,7 +491,8 @@ KIND = Kind(
         ),
         Measurement(
             "dwell",
-            "Completed stays in a status; at most one interval too long, where no column tells the entry",
+            "Completed stays in a status; at most one interval too long, where no column tells the"
+            " entry",
             "sentinel_flow_dwell_seconds",
             "histogram",
             "seconds",

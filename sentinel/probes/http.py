@@ -1,8 +1,8 @@
 """Kind `http`: does an address answer rightly and in time?
 
-A status of 200 is not health (platforms.md R9): assertions on the body and on its content judge what the answer says.
-One request per run, within one deadline and the resource's request budget; what the budget or the target's own
-limit (429, Retry-After) holds back is never an outage.
+A status of 200 is not health (platforms.md R9): assertions on the body and on its content judge
+what the answer says. One request per run, within one deadline and the resource's request budget;
+what the budget or the target's own limit (429, Retry-After) holds back is never an outage.
 """
 
 from __future__ import annotations
@@ -30,13 +30,19 @@ _SHOWN = 120
 
 
 class Assertion(Options):
-    """One expectation of the JSON body; without a condition the path must exist. All values found must fit."""
+    """One expectation of the JSON body; without a condition the path must exist. All values found
+    must fit.
+    """
 
     path: str = Field(description="JSON path (RFC 9535), such as $.components.*.status")
     exists: bool | None = Field(None, description="whether the path must lead to anything")
     equals: str | int | float | bool | None = Field(None, description="the value")
-    one_of: list[str | int | float | bool] | None = Field(None, description="the values that are good")
-    matches: str | None = Field(None, description="regular expression that a text must match from its start")
+    one_of: list[str | int | float | bool] | None = Field(
+        None, description="the values that are good"
+    )
+    matches: str | None = Field(
+        None, description="regular expression that a text must match from its start"
+    )
     min: float | None = Field(None, description="the number must be at least this")
     max: float | None = Field(None, description="the number must be at most this")
     status: Literal["degraded", "down"] = Field("down", description="what a wrong value means")
@@ -68,14 +74,20 @@ class Assertion(Options):
         elif not found:
             yield f"{self.path} is not there"
         else:
-            yield from [f"{self.path} is {_shown(value)}, {want}" for value in found for want in self._unmet(value)][:3]
+            yield from [
+                f"{self.path} is {_shown(value)}, {want}"
+                for value in found
+                for want in self._unmet(value)
+            ][:3]
 
     def _unmet(self, value: Any) -> Iterator[str]:
         if "equals" in self.model_fields_set and not _same(value, self.equals):
             yield f"not {_shown(self.equals)}"
         if self.one_of is not None and not any(_same(value, good) for good in self.one_of):
             yield f"none of {_shown(self.one_of)}"
-        if self.matches is not None and not (isinstance(value, str) and re.match(self.matches, value[:4096])):
+        if self.matches is not None and not (
+            isinstance(value, str) and re.match(self.matches, value[:4096])
+        ):
             yield f"does not match {self.matches}"
         if self.min is not None and not (_is_number(value) and value >= self.min):
             yield f"not at least {self.min:g}"
@@ -94,20 +106,28 @@ class HttpOptions(Options):
     """Options of `http`."""
 
     resource: str | None = Field(None, description="HTTP resource to ask")
-    path: str = Field("/", pattern=r"^/[^\s#]*$", description="path and query behind the resource's address")
+    path: str = Field(
+        "/", pattern=r"^/[^\s#]*$", description="path and query behind the resource's address"
+    )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
         "GET", description="HTTP method"
     )
-    headers: dict[str, SecretStr] = Field({}, description="headers to send; their values are never shown")
+    headers: dict[str, SecretStr] = Field(
+        {}, description="headers to send; their values are never shown"
+    )
     body: str | None = Field(None, description="body to send")
     expect: list[int] = Field([200], min_length=1, description="status codes that are good")
     latency: Latency = Field(Latency(), description="how long the whole answer may take")
     contains: str | None = Field(None, description="text that the body must contain")
     assertions: list[Assertion] = Field([], description="what the JSON body must say")
-    deadline: Duration | None = Field(None, description="time for the whole exchange; default: the check's timeout")
+    deadline: Duration | None = Field(
+        None, description="time for the whole exchange; default: the check's timeout"
+    )
     max_body: Size = Field(65536, gt=0, le=1048576, description="how much of the body is read")
     redirects: int = Field(0, ge=0, le=10, description="redirects to follow on the same host")
-    certificate_warning: Duration = Field(14 * 86400.0, description="warn when the certificate ends within this time")
+    certificate_warning: Duration = Field(
+        14 * 86400.0, description="warn when the certificate ends within this time"
+    )
 
     @model_validator(mode="after")
     def _headers_are_sound(self) -> HttpOptions:
@@ -128,7 +148,9 @@ class HttpState:
 
     def observe(self, seconds: float) -> Histogram:
         """Count one answer; the histogram so far."""
-        self.counts = [count + (seconds <= bound) for count, bound in zip(self.counts, BOUNDS, strict=True)]
+        self.counts = [
+            count + (seconds <= bound) for count, bound in zip(self.counts, BOUNDS, strict=True)
+        ]
         self.total += 1
         self.sum += seconds
         return Histogram(BOUNDS, tuple(self.counts), self.total, self.sum)
@@ -160,25 +182,35 @@ async def run(options: HttpOptions, context: Context) -> Finding:
             redirects=options.redirects,
         )
     except TargetUnreachable as error:
-        return Finding(error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance)
+        return Finding(
+            error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance
+        )
     labels = {"check": context.check, "target": client.name}
     return _finding(options, response, _rows(response, labels, target, context), context.utcnow())
 
 
 def _headers(options: HttpOptions, trace_id: str) -> dict[str, str]:
-    """The configured headers, and a W3C trace context (trace-id of this run, a new parent-id, sampled)."""
+    """The configured headers, and a W3C trace context (trace-id of this run, a new parent-id,
+    sampled).
+    """
     headers = {name: value.get_secret_value() for name, value in options.headers.items()}
     return {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01", **headers}
 
 
-def _finding(options: HttpOptions, response: HttpResponse, rows: list[Row], now: datetime) -> Finding:
+def _finding(
+    options: HttpOptions, response: HttpResponse, rows: list[Row], now: datetime
+) -> Finding:
     verdicts = sorted(_judge(options, response, now), key=lambda verdict: -verdict[0].rank)
     took = format_duration(response.seconds)
     return Finding(
         worst([Status.UP, *(status for status, _, _ in verdicts)]),
         "; ".join(text for _, text, _ in verdicts[:3]) or f"{response.status} in {took}",
         rows,
-        {"status_code": response.status, "seconds": response.seconds, "complaints": [v[1] for v in verdicts[:20]]},
+        {
+            "status_code": response.status,
+            "seconds": response.seconds,
+            "complaints": [v[1] for v in verdicts[:20]],
+        },
         verdicts[0][2] if verdicts else "",
         ("answer", f"{response.status} in {took}"),
     )
@@ -206,10 +238,18 @@ def _wrong_status(options: HttpOptions, response: HttpResponse) -> Verdict:
             "give its checks longer intervals",
         )
     if response.status in _OURS:
-        return Status.UNKNOWN, f"{text}: credentials refused", "check the headers of this check and of its resource"
+        return (
+            Status.UNKNOWN,
+            f"{text}: credentials refused",
+            "check the headers of this check and of its resource",
+        )
     if location := response.headers.get("Location"):
         text += f" (redirects to {_shown(location)})"
-    return Status.DOWN, text, "read the target's own log of this request; its trace id is in the header traceparent"
+    return (
+        Status.DOWN,
+        text,
+        "read the target's own log of this request; its trace id is in the header traceparent",
+    )
 
 
 def _judge_latency(latency: Latency, seconds: float) -> Iterator[Verdict]:
@@ -226,7 +266,11 @@ def _judge_content(options: HttpOptions, response: HttpResponse) -> Iterator[Ver
     if response.truncated:
         yield _too_long(options)
     else:
-        yield Status.DOWN, f"body does not contain {_shown(options.contains)}", "is it the right service that answers?"
+        yield (
+            Status.DOWN,
+            f"body does not contain {_shown(options.contains)}",
+            "is it the right service that answers?",
+        )
 
 
 def _judge_assertions(options: HttpOptions, response: HttpResponse) -> Iterator[Verdict]:
@@ -236,26 +280,48 @@ def _judge_assertions(options: HttpOptions, response: HttpResponse) -> Iterator[
     try:
         body = json.loads(response.body)
     except (ValueError, RecursionError) as error:
-        yield Status.DOWN, f"body is not JSON ({type(error).__name__})", "is it the right service that answers?"
+        yield (
+            Status.DOWN,
+            f"body is not JSON ({type(error).__name__})",
+            "is it the right service that answers?",
+        )
         return
     for assertion in options.assertions:
         try:
             for text in assertion.complaints(body):
-                yield Status(assertion.status), text, "the target says so itself: look at the part that it names"
+                yield (
+                    Status(assertion.status),
+                    text,
+                    "the target says so itself: look at the part that it names",
+                )
         except JSONPathError as error:
-            raise NotMeasurable(f"{assertion.path} can't be followed in this body: {error}") from error
+            raise NotMeasurable(
+                f"{assertion.path} can't be followed in this body: {error}"
+            ) from error
 
 
 def _too_long(options: HttpOptions) -> Verdict:
-    return Status.UNKNOWN, f"body is longer than {format_bytes(options.max_body)}", "raise max_body (at most 1MiB)"
+    return (
+        Status.UNKNOWN,
+        f"body is longer than {format_bytes(options.max_body)}",
+        "raise max_body (at most 1MiB)",
+    )
 
 
-def _judge_certificate(expires: datetime | None, warning: float, now: datetime) -> Iterator[Verdict]:
+def _judge_certificate(
+    expires: datetime | None, warning: float, now: datetime
+) -> Iterator[Verdict]:
     if expires is not None and (left := (expires - now).total_seconds()) < warning:
-        yield Status.DEGRADED, f"TLS certificate expires in {format_duration(left)}", "renew the certificate"
+        yield (
+            Status.DEGRADED,
+            f"TLS certificate expires in {format_duration(left)}",
+            "renew the certificate",
+        )
 
 
-def _rows(response: HttpResponse, labels: dict[str, str], target: dict[str, str], context: Context) -> list[Row]:
+def _rows(
+    response: HttpResponse, labels: dict[str, str], target: dict[str, str], context: Context
+) -> list[Row]:
     values: dict[str, float | Histogram] = {
         "status_code": float(response.status),
         "seconds": response.seconds,

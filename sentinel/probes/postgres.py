@@ -1,13 +1,14 @@
 """Kind `postgres`: is the server healthy, by what its own catalogs say?
 
-Twelve short queries of the twenty-two of measurement.md §7 on the one held connection: those whose alert means that
-data is or soon will be lost, or that work stands still. lineage (failover, wrong cluster), connections, activity (old
-transactions), locks, horizon (what blocks VACUUM), wraparound, databases (counters, checksum failures), replication,
-slots, archiver, indexes (invalid), collations (silent index corruption). Left out are the figures without an alert
-of their own or with a cost that grows with the number of tables.
+Twelve short queries of the twenty-two of measurement.md §7 on the one held connection: those whose
+alert means that data is or soon will be lost, or that work stands still. lineage (failover, wrong
+cluster), connections, activity (old transactions), locks, horizon (what blocks VACUUM), wraparound,
+databases (counters, checksum failures), replication, slots, archiver, indexes (invalid), collations
+(silent index corruption). Left out are the figures without an alert of their own or with a cost
+that grows with the number of tables.
 
-Who may not see other sessions is told so (`unknown`, blind) instead of "nothing there", and the figures that would
-be too low are left out. A query that fails takes only its own figures with it.
+Who may not see other sessions is told so (`unknown`, blind) instead of "nothing there", and the
+figures that would be too low are left out. A query that fails takes only its own figures with it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.postgres_queries import HEALTH, IDENTITY
 from sentinel.core.model import Finding, Measurement, Row, Status, worst
 from sentinel.core.quantity import Duration, Percentage, Size
-from sentinel.core.servers.postgres import COUNTERS, HOLDERS, Complaint, Limits, Lineage, Totals, judge
+from sentinel.core.servers.postgres import (
+    COUNTERS,
+    HOLDERS,
+    Complaint,
+    Limits,
+    Lineage,
+    Totals,
+    judge,
+)
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected, TargetUnreachable
 from sentinel.probes import Context, Kind, Options
 
@@ -37,17 +46,31 @@ class PostgresOptions(Options):
     """Options of `postgres`: what is too much. All levels mean degraded; use `thresholds` for more."""
 
     resource: str | None = Field(None, description="PostgreSQL resource to judge")
-    without: list[Part] = Field([], description="queries to leave out, where a service forbids them")
+    without: list[Part] = Field(
+        [], description="queries to leave out, where a service forbids them"
+    )
     max_connections_used: Percentage = Field(0.85, description="share of the usable connections")
     max_transaction_age: Duration = Field(3600.0, description="longest transaction")
-    max_idle_in_transaction: Duration = Field(300.0, description="longest session idle in a transaction")
+    max_idle_in_transaction: Duration = Field(
+        300.0, description="longest session idle in a transaction"
+    )
     max_lock_wait: Duration = Field(30.0, description="longest wait for a lock")
-    max_xmin_age: int = Field(50_000_000, gt=0, description="transactions by which VACUUM is held back")
-    max_xid_age: int = Field(1_200_000_000, gt=0, description="transactions since the oldest freeze of a database")
+    max_xmin_age: int = Field(
+        50_000_000, gt=0, description="transactions by which VACUUM is held back"
+    )
+    max_xid_age: int = Field(
+        1_200_000_000, gt=0, description="transactions since the oldest freeze of a database"
+    )
     max_replication_lag: Duration = Field(60.0, description="how far a standby may be behind")
-    max_slot_retained: Size = Field(20_000_000_000, description="WAL that a replication slot may retain")
-    max_archiver_failing: Duration = Field(900.0, description="time since the last success while archiving fails")
-    lineage_alert: Duration = Field(3600.0, description="how long a failover or a change of cluster is shown")
+    max_slot_retained: Size = Field(
+        20_000_000_000, description="WAL that a replication slot may retain"
+    )
+    max_archiver_failing: Duration = Field(
+        900.0, description="time since the last success while archiving fails"
+    )
+    lineage_alert: Duration = Field(
+        3600.0, description="how long a failover or a change of cluster is shown"
+    )
 
     @property
     def limits(self) -> Limits:
@@ -75,7 +98,9 @@ class PostgresState:
         self.totals.last.update(document.get("last", {}))
         self.lineage = Lineage(document.get("system", ""), document.get("timeline", 0))
         self.lineage.change = document.get("change", "")
-        self.lineage.changed = datetime.fromisoformat(document["changed"]) if document.get("changed") else None
+        self.lineage.changed = (
+            datetime.fromisoformat(document["changed"]) if document.get("changed") else None
+        )
 
     def dump(self) -> Any:
         """What must survive a restart."""
@@ -113,7 +138,10 @@ async def run(options: PostgresOptions, context: Context) -> Finding:
         look = await _ask(client, options.without)
     except TargetUnreachable as error:
         return Finding(
-            error.status, error.message, [Row({"server": client.name}, {"up": 0.0})], guidance=error.guidance
+            error.status,
+            error.message,
+            [Row({"server": client.name}, {"up": 0.0})],
+            guidance=error.guidance,
         )
     complaints = _remember(context.state, look.facts, context.utcnow(), options.lineage_alert)
     complaints += judge(look.facts, options.limits)
@@ -121,11 +149,17 @@ async def run(options: PostgresOptions, context: Context) -> Finding:
 
 
 async def _ask(client: PostgresClient, without: Sequence[str]) -> Look:
-    """Who are you, and then every query that this version knows and that this role can be told the truth of."""
+    """Who are you, and then every query that this version knows and that this role can be told the
+    truth of.
+    """
     look = Look({"identity": await client.query(IDENTITY)})
     for query in HEALTH:
         text = query.text(look.identity["version"])
-        if text is None or query.name in without or (query.all_stats and not look.identity["sees_all"]):
+        if (
+            text is None
+            or query.name in without
+            or (query.all_stats and not look.identity["sees_all"])
+        ):
             continue
         try:
             look.facts[query.name] = await client.query(text)
@@ -134,7 +168,9 @@ async def _ask(client: PostgresClient, without: Sequence[str]) -> Look:
     return look
 
 
-def _remember(state: PostgresState, facts: Mapping[str, list[Record]], now: datetime, shown: float) -> list[Complaint]:
+def _remember(
+    state: PostgresState, facts: Mapping[str, list[Record]], now: datetime, shown: float
+) -> list[Complaint]:
     for record in facts.get("lineage", ()):
         if state.lineage.see(record["system"], record["timeline"], now):
             state.totals.forget()
@@ -148,18 +184,33 @@ def _finding(server: str, look: Look, complaints: list[Complaint], totals: Total
     identity = look.identity
     blind = [] if identity["sees_all"] else [_blindness(identity["role"])]
     failed = [
-        Complaint(f"{name}: {why}", f"or leave it out with without: [{name}]") for name, why in look.failed.items()
+        Complaint(f"{name}: {why}", f"or leave it out with without: [{name}]")
+        for name, why in look.failed.items()
     ]
-    status = worst([Status.DEGRADED if complaints else Status.UP, Status.UNKNOWN if blind or failed else Status.UP])
+    status = worst(
+        [
+            Status.DEGRADED if complaints else Status.UP,
+            Status.UNKNOWN if blind or failed else Status.UP,
+        ]
+    )
     said = [*complaints, *blind, *failed]
     connections = look.facts.get("connections", ())
-    key = ("connections", f"{connections[0]['used']}/{connections[0]['usable']}") if connections else None
+    key = (
+        ("connections", f"{connections[0]['used']}/{connections[0]['usable']}")
+        if connections
+        else None
+    )
     kind = "standby" if identity["standby"] else "primary"
     return Finding(
         status,
-        "; ".join(complaint.text for complaint in said[:4]) or f"PostgreSQL {identity['version']} {kind}, all well",
+        "; ".join(complaint.text for complaint in said[:4])
+        or f"PostgreSQL {identity['version']} {kind}, all well",
         [Row({"server": server}, {"up": 1.0}), *_rows(server, look.facts, totals)],
-        {"version": identity["version"], "standby": identity["standby"], "complaints": [c.text for c in said[:20]]},
+        {
+            "version": identity["version"],
+            "standby": identity["standby"],
+            "complaints": [c.text for c in said[:20]],
+        },
         said[0].remedy if said else "",
         key,
     )
@@ -175,7 +226,10 @@ def _blindness(role: str) -> Complaint:
 # query → {measurement: column}, of the queries with one row
 _SINGLE = {
     "connections": {"connections_used": "used", "connections_usable": "usable"},
-    "activity": {"longest_transaction_seconds": "transaction_age", "longest_idle_in_transaction_seconds": "idle_age"},
+    "activity": {
+        "longest_transaction_seconds": "transaction_age",
+        "longest_idle_in_transaction_seconds": "idle_age",
+    },
     "locks": {"longest_lock_wait_seconds": "longest", "lock_waiters": "waiters"},
     "archiver": {"archiver_failing": "failing"},
     "indexes": {"invalid_indexes": "invalid"},
@@ -191,28 +245,42 @@ _MANY = {
 
 def _rows(server: str, facts: Mapping[str, list[Record]], totals: Totals) -> list[Row]:
     rows = [
-        Row({"server": server}, {name: float(facts[query][0][column]) for name, column in columns.items()})
+        Row(
+            {"server": server},
+            {name: float(facts[query][0][column]) for name, column in columns.items()},
+        )
         for query, columns in _SINGLE.items()
         if facts.get(query)
     ]
     for query, (label, columns) in _MANY.items():
         rows += [
-            Row({"server": server, label: record[label]}, {name: float(record[c]) for name, c in columns.items()})
+            Row(
+                {"server": server, label: record[label]},
+                {name: float(record[c]) for name, c in columns.items()},
+            )
             for record in facts.get(query, ())
         ]
     for record in facts.get("horizon", ()):
-        rows += [Row({"server": server, "holder": holder}, {"xmin_age": float(record[holder])}) for holder in HOLDERS]
+        rows += [
+            Row({"server": server, "holder": holder}, {"xmin_age": float(record[holder])})
+            for holder in HOLDERS
+        ]
     counters = {f"{name}_total": float(totals.totals[name]) for name in COUNTERS}
     return [*rows, Row({"server": server}, counters)]
 
 
-def _measured(name: str, text: str, unit: str = "", *labels: str, type_: str = "gauge") -> Measurement:
+def _measured(
+    name: str, text: str, unit: str = "", *labels: str, type_: str = "gauge"
+) -> Measurement:
     return Measurement(name, text, f"sentinel_pg_{name}", type_, unit, ("server", *labels))
 
 
 KIND = Kind(
     name="postgres",
-    summary="Health of a PostgreSQL server: connections, locks, old transactions, wraparound, replication, archiving",
+    summary=(
+        "Health of a PostgreSQL server: connections, locks, old transactions, wraparound,"
+        " replication, archiving"
+    ),
     options=PostgresOptions,
     run=run,
     resources={"resource": "postgres"},
@@ -223,22 +291,37 @@ KIND = Kind(
         _measured("connections_usable", "Connections that ordinary roles can use"),
         _measured("longest_transaction_seconds", "Age of the oldest open transaction", "seconds"),
         _measured(
-            "longest_idle_in_transaction_seconds", "Longest time a session has been idle in transaction", "seconds"
+            "longest_idle_in_transaction_seconds",
+            "Longest time a session has been idle in transaction",
+            "seconds",
         ),
         _measured("longest_lock_wait_seconds", "Longest current wait for a lock", "seconds"),
         _measured("lock_waiters", "Lock requests that wait"),
         _measured("xmin_age", "Transactions by which VACUUM is held back, by holder", "", "holder"),
         _measured("xid_age", "Age of the oldest unfrozen transaction id", "", "db"),
         _measured("mxid_age", "Age of the oldest multixact id", "", "db"),
-        _measured("replication_lag_seconds", "How far a standby is behind in replay", "seconds", "standby"),
+        _measured(
+            "replication_lag_seconds", "How far a standby is behind in replay", "seconds", "standby"
+        ),
         _measured("slot_retained_bytes", "WAL that a replication slot retains", "bytes", "slot"),
         _measured("archiver_failing", "1 while the last attempt to archive WAL failed"),
         _measured("invalid_indexes", "Invalid indexes of the connected database"),
-        _measured("collation_mismatches", "Databases whose collation version changed under their indexes"),
+        _measured(
+            "collation_mismatches", "Databases whose collation version changed under their indexes"
+        ),
         _measured("commits_total", "Transactions committed, all databases", type_="counter"),
         _measured("rollbacks_total", "Transactions rolled back, all databases", type_="counter"),
         _measured("deadlocks_total", "Deadlocks, all databases", type_="counter"),
-        _measured("temp_bytes_total", "Bytes written to temporary files, all databases", "bytes", type_="counter"),
-        _measured("checksum_failures_total", "Pages whose checksum was wrong, all databases", type_="counter"),
+        _measured(
+            "temp_bytes_total",
+            "Bytes written to temporary files, all databases",
+            "bytes",
+            type_="counter",
+        ),
+        _measured(
+            "checksum_failures_total",
+            "Pages whose checksum was wrong, all databases",
+            type_="counter",
+        ),
     ),
 )

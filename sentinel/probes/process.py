@@ -1,6 +1,8 @@
-"""Kind `process`: do the processes of a component live, and within their limits? Linux only: it reads /proc.
+"""Kind `process`: do the processes of a component live, and within their limits? Linux only: it
+reads /proc.
 
-The processes are those that sentinel supervises for the check's component, or of a pid file, or of a command line.
+The processes are those that sentinel supervises for the check's component, or of a pid file, or of
+a command line.
 """
 
 from __future__ import annotations
@@ -28,10 +30,16 @@ class ProcessOptions(Options):
     pattern: str | None = Field(None, description="regular expression to find in the command line")
     min: int = Field(1, ge=0, description="at least so many processes must fit the pattern")
     max: int | None = Field(None, ge=0, description="at most so many may")
-    max_resident: Size = Field(2_000_000_000, description="more memory than this, all processes together, is degraded")
-    max_cpu: float | None = Field(None, gt=0, description="more cores than this, all together, is degraded")
+    max_resident: Size = Field(
+        2_000_000_000, description="more memory than this, all processes together, is degraded"
+    )
+    max_cpu: float | None = Field(
+        None, gt=0, description="more cores than this, all together, is degraded"
+    )
     max_descriptors: Percentage = Field(0.9, description="share of the limit of open files")
-    descriptors: bool = Field(True, description="count open files: needs the same user or CAP_SYS_PTRACE")
+    descriptors: bool = Field(
+        True, description="count open files: needs the same user or CAP_SYS_PTRACE"
+    )
     proc: str = Field("/proc", description="where /proc is, such as /host/proc in a container")
 
     @field_validator("pattern")
@@ -54,7 +62,9 @@ Identity = tuple[int, int]
 
 
 class ProcessState:
-    """What was seen last: who lived, and how much CPU each had used when. CPU does not survive a restart."""
+    """What was seen last: who lived, and how much CPU each had used when. CPU does not survive a
+    restart.
+    """
 
     def __init__(self, document: Any = None) -> None:
         self.seen: set[Identity] = {(pid, start) for pid, start in (document or {}).get("seen", [])}
@@ -78,7 +88,9 @@ class ProcessState:
         self._cpu, self._at = used, now
         if at is None or now <= at:
             return None
-        return sum(seconds - before.get(identity, 0.0) for identity, seconds in used.items()) / (now - at)
+        return sum(seconds - before.get(identity, 0.0) for identity, seconds in used.items()) / (
+            now - at
+        )
 
     def dump(self) -> Any:
         """Who lived last, so that a restart during ours is noticed."""
@@ -115,7 +127,11 @@ Verdict = tuple[Status, str, str]
 async def run(options: ProcessOptions, context: Context) -> Finding:
     """Find the processes, read their figures, judge."""
     reader = ProcReader(Path(options.proc))
-    found = [process for pid in _find(options, context, reader) if (process := reader.process(pid)) is not None]
+    found = [
+        process
+        for pid in _find(options, context, reader)
+        if (process := reader.process(pid)) is not None
+    ]
     processes = [process for process in found if not _is_stale(options, process)]
     if not processes and options.min > 0:
         context.state.note([])
@@ -148,13 +164,19 @@ def _from_file(path: Path) -> list[int]:
     except FileNotFoundError:
         return []
     except (ValueError, IndexError) as error:
-        raise NotMeasurable(f"pid file {path} holds no process id", "is it the right file?") from error
+        raise NotMeasurable(
+            f"pid file {path} holds no process id", "is it the right file?"
+        ) from error
     except OSError as error:
-        raise NotMeasurable(f"pid file {path}: {error.strerror}", "let sentinel's user read it") from error
+        raise NotMeasurable(
+            f"pid file {path}: {error.strerror}", "let sentinel's user read it"
+        ) from error
 
 
 def _is_stale(options: ProcessOptions, process: Process) -> bool:
-    """A process younger than its pid file is another one: pids are reused. 2 s are the grain of the clocks."""
+    """A process younger than its pid file is another one: pids are reused. 2 s are the grain of the
+    clocks.
+    """
     if not options.pid_file:
         return False
     try:
@@ -165,23 +187,42 @@ def _is_stale(options: ProcessOptions, process: Process) -> bool:
 
 def _absent(options: ProcessOptions, component: str, *, stale: bool) -> Finding:
     if options.pid_file:
-        why = "names a process that another one has replaced" if stale else "names no living process"
-        return Finding(Status.DOWN, f"not running: {options.pid_file} {why}", guidance="start it; read its log for why")
+        why = (
+            "names a process that another one has replaced" if stale else "names no living process"
+        )
+        return Finding(
+            Status.DOWN,
+            f"not running: {options.pid_file} {why}",
+            guidance="start it; read its log for why",
+        )
     if options.pattern:
-        return Finding(Status.DOWN, f"not running: no command line has {options.pattern!a}", guidance="start it")
+        return Finding(
+            Status.DOWN,
+            f"not running: no command line has {options.pattern!a}",
+            guidance="start it",
+        )
     return Finding(
         Status.DOWN,
         f"not running: sentinel supervises no living process of {component}",
-        guidance="see `sentinel status`; a component that sentinel does not start needs pid_file or pattern",
+        guidance=(
+            "see `sentinel status`; a component that sentinel does not start needs pid_file or"
+            " pattern"
+        ),
     )
 
 
-def _measure(options: ProcessOptions, context: Context, reader: ProcReader, processes: list[Process]) -> Look:
+def _measure(
+    options: ProcessOptions, context: Context, reader: ProcReader, processes: list[Process]
+) -> Look:
     hidden, descriptors = None, []
     living = [process for process in processes if process.state not in "ZX"]
     try:
         if options.descriptors:
-            descriptors = [found for process in living if (found := reader.descriptors(process.pid)) is not None]
+            descriptors = [
+                found
+                for process in living
+                if (found := reader.descriptors(process.pid)) is not None
+            ]
     except NotMeasurable as error:
         hidden = error
     fresh = context.state.note(processes)
@@ -194,7 +235,10 @@ def _judge(options: ProcessOptions, look: Look) -> Iterator[Verdict]:
         yield from _judge_state(process)
     yield from _judge_count(options, len(look.processes))
     if look.resident > options.max_resident:
-        text = f"{format_bytes(look.resident)} of memory, more than {format_bytes(options.max_resident)}"
+        text = (
+            f"{format_bytes(look.resident)} of memory, more than"
+            f" {format_bytes(options.max_resident)}"
+        )
         yield Status.DEGRADED, text, "is it a leak? restart it before the kernel does"
     if options.max_cpu is not None and look.cpu is not None and look.cpu > options.max_cpu:
         yield (
@@ -206,11 +250,19 @@ def _judge(options: ProcessOptions, look: Look) -> Iterator[Verdict]:
         text = f"{look.descriptor_share:.0%} of its open files"
         yield Status.DEGRADED, text, "is it a leak? raise its limit (LimitNOFILE, ulimit -n)"
     if look.hidden is not None:
-        yield Status.UNKNOWN, look.hidden.message, look.hidden.guidance + ", or set descriptors: false"
+        yield (
+            Status.UNKNOWN,
+            look.hidden.message,
+            look.hidden.guidance + ", or set descriptors: false",
+        )
 
 
 _STATES = {
-    "Z": (Status.DOWN, "is a zombie: it ended and nobody took note", "its parent must wait for it: restart the parent"),
+    "Z": (
+        Status.DOWN,
+        "is a zombie: it ended and nobody took note",
+        "its parent must wait for it: restart the parent",
+    ),
     "X": (Status.DOWN, "is dead", "start it"),
     "T": (Status.DEGRADED, "is stopped (SIGSTOP)", "kill -CONT it, or find who stopped it"),
     "t": (Status.DEGRADED, "is stopped by a debugger", "detach the debugger"),
@@ -227,14 +279,24 @@ def _judge_count(options: ProcessOptions, count: int) -> Iterator[Verdict]:
     if not options.pattern:
         return
     if count < options.min:
-        yield Status.DOWN, f"{count} processes, at least {options.min} expected", "start the missing ones"
+        yield (
+            Status.DOWN,
+            f"{count} processes, at least {options.min} expected",
+            "start the missing ones",
+        )
     if options.max is not None and count > options.max:
-        yield Status.DEGRADED, f"{count} processes, at most {options.max} expected", "stop the surplus ones"
+        yield (
+            Status.DEGRADED,
+            f"{count} processes, at most {options.max} expected",
+            "stop the surplus ones",
+        )
 
 
 def _well(look: Look) -> str:
     pids = ", ".join(str(process.pid) for process in look.processes[:5])
-    return f"running (pid {pids})" + (f", restarted since the last look: {look.fresh}" if look.fresh else "")
+    return f"running (pid {pids})" + (
+        f", restarted since the last look: {look.fresh}" if look.fresh else ""
+    )
 
 
 def _rows(look: Look, context: Context) -> list[Row]:
@@ -269,9 +331,17 @@ KIND = Kind(
         _measured("resident_bytes", "Resident memory of all processes", "bytes"),
         _measured("cpu_ratio", "Cores used since the last look (1 is one whole core)", "ratio"),
         _measured("open_descriptors", "Open file descriptors of all processes"),
-        _measured("descriptor_limit_ratio", "Highest share of its descriptor limit that a process uses", "ratio"),
+        _measured(
+            "descriptor_limit_ratio",
+            "Highest share of its descriptor limit that a process uses",
+            "ratio",
+        ),
         _measured("threads", "Threads of all processes"),
         _measured("start_time_seconds", "Start of the youngest process, Unix time", "seconds"),
-        _measured("restarts_total", "Processes that took the place of others while sentinel watched", type_="counter"),
+        _measured(
+            "restarts_total",
+            "Processes that took the place of others while sentinel watched",
+            type_="counter",
+        ),
     ),
 )

@@ -28,13 +28,21 @@ class RedisServerOptions(Options):
     """Options of `redis_server`."""
 
     resource: str | None = Field(None, description="Redis resource to judge")
-    role: Literal["master", "slave"] = Field("master", description="the role that the server must have")
-    write: bool = Field(True, description="write to the key sentinel:probe:<check>; false for a replica")
-    memory_degraded: Percentage = Field(0.9, description="degraded when so much of maxmemory is used")
+    role: Literal["master", "slave"] = Field(
+        "master", description="the role that the server must have"
+    )
+    write: bool = Field(
+        True, description="write to the key sentinel:probe:<check>; false for a replica"
+    )
+    memory_degraded: Percentage = Field(
+        0.9, description="degraded when so much of maxmemory is used"
+    )
     accept_eviction: bool = Field(
         False, description="accept a maxmemory policy that evicts keys although streams are in use"
     )
-    clock_tolerance: Duration = Field(1.0, gt=0, description="degraded when its clock differs by more")
+    clock_tolerance: Duration = Field(
+        1.0, gt=0, description="degraded when its clock differs by more"
+    )
 
 
 class RedisServerState:
@@ -89,7 +97,11 @@ async def run(options: RedisServerOptions, context: Context) -> Finding:
     if isinstance(raw, TargetError):
         raise raw
     info = parse_info(raw)
-    offset = None if isinstance(server_time, TargetError) else parse_time(server_time) - (before + after) / 2
+    offset = (
+        None
+        if isinstance(server_time, TargetError)
+        else parse_time(server_time) - (before + after) / 2
+    )
     in_use = not isinstance(streams, TargetError) and bool(streams[1])
     remarks = [
         *([wrote] if wrote else []),
@@ -104,24 +116,34 @@ async def run(options: RedisServerOptions, context: Context) -> Finding:
 
 
 async def _write(client: RedisClient, context: Context) -> Remark | None:
-    """Write once to a key of our own. A refusal for lack of rights blinds us; any other is the server's fault."""
+    """Write once to a key of our own. A refusal for lack of rights blinds us; any other is the
+    server's fault.
+    """
     key = f"{SCRATCH_PREFIX}{context.check}"
     try:
         await client.call("SET", key, context.trace_id, "EX", KEY_LIFE)
     except NotMeasurable as error:
         if error.code != "NOPERM":
             raise
-        return Remark(Status.UNKNOWN, error.message, f"ACL SETUSER … +set ~{SCRATCH_PREFIX}*, or write: false")
+        return Remark(
+            Status.UNKNOWN, error.message, f"ACL SETUSER … +set ~{SCRATCH_PREFIX}*, or write: false"
+        )
     except TargetRejected as error:
-        return Remark(error.status, f"writes are refused though it answers: {error.message}", error.guidance)
+        return Remark(
+            error.status, f"writes are refused though it answers: {error.message}", error.guidance
+        )
     return None
 
 
 # -- judgement ------------------------------------------------------------------------------------
 
 
-def judge_identity(info: Mapping[str, str], state: RedisServerState, options: RedisServerOptions) -> list[Remark]:
-    """Role, and whether it is still the same server: a failover may have lost what was acknowledged."""
+def judge_identity(
+    info: Mapping[str, str], state: RedisServerState, options: RedisServerOptions
+) -> list[Remark]:
+    """Role, and whether it is still the same server: a failover may have lost what was
+    acknowledged.
+    """
     role = info.get("role", "unknown")
     identity = [info.get("run_id", ""), info.get("master_replid", ""), role]
     before, state.identity = state.identity, identity
@@ -136,18 +158,23 @@ def judge_identity(info: Mapping[str, str], state: RedisServerState, options: Re
         state.role_changes += 1
         state.counters = {}  # of another server: what it counted before is not what happened since the last look
         text = "failover: replication history changed, data loss suspected"
-        remarks.append(Remark(Status.DEGRADED, text, "compare the last published ids with the producers"))
+        remarks.append(
+            Remark(Status.DEGRADED, text, "compare the last published ids with the producers")
+        )
     elif before and before[0] != identity[0]:
         text = "the server restarted: what was not persisted is lost"
-        remarks.append(Remark(Status.DEGRADED, text, "compare the last published ids with the producers"))
+        remarks.append(
+            Remark(Status.DEGRADED, text, "compare the last published ids with the producers")
+        )
     return remarks
 
 
 def _is_failover(before: Sequence[str], now: Sequence[str], continued: str) -> bool:
     """Whether the role or the history changed. Identities are (run_id, master_replid, role).
 
-    `continued` (master_replid2) is the history that a promoted replica goes on from. A primary that gets its
-    first replica begins a history of its own as well, but goes on from none and has lost nothing.
+    `continued` (master_replid2) is the history that a promoted replica goes on from. A primary that
+    gets its first replica begins a history of its own as well, but goes on from none and has lost
+    nothing.
     """
     (process, history, role), (process_now, history_now, role_now) = before, now
     if role != role_now or (history != history_now and history == continued):
@@ -156,7 +183,10 @@ def _is_failover(before: Sequence[str], now: Sequence[str], continued: str) -> b
 
 
 def judge_memory(
-    info: Mapping[str, str], state: RedisServerState, options: RedisServerOptions, streams_in_use: bool
+    info: Mapping[str, str],
+    state: RedisServerState,
+    options: RedisServerOptions,
+    streams_in_use: bool,
 ) -> list[Remark]:
     """Room below maxmemory, and what the server throws away when it is full."""
     remarks = []
@@ -164,12 +194,20 @@ def judge_memory(
     policy = info.get("maxmemory_policy", "")
     evicted = state.count("evicted_keys", _int(info, "evicted_keys"))
     if evicted:
-        text = f"{evicted:,} keys evicted since the last look, streams and groups among them perhaps"
-        remarks.append(Remark(Status.DEGRADED, text, "raise maxmemory, or CONFIG SET maxmemory-policy noeviction"))
+        text = (
+            f"{evicted:,} keys evicted since the last look, streams and groups among them perhaps"
+        )
+        remarks.append(
+            Remark(
+                Status.DEGRADED, text, "raise maxmemory, or CONFIG SET maxmemory-policy noeviction"
+            )
+        )
     if limit and used / limit >= options.memory_degraded:
         text = f"memory {100 * used / limit:.0f} % of {format_bytes(limit)}"
         remarks.append(Remark(Status.DEGRADED, text, "trim streams, or raise maxmemory"))
-    risky = policy not in {"", "noeviction"} and streams_in_use and not policy.startswith("volatile-")
+    risky = (
+        policy not in {"", "noeviction"} and streams_in_use and not policy.startswith("volatile-")
+    )
     if risky and not options.accept_eviction:
         text = f"maxmemory-policy is {policy} while streams are in use: it evicts whole streams"
         remedy = "CONFIG SET maxmemory-policy noeviction, or accept_eviction: true"
@@ -179,7 +217,10 @@ def judge_memory(
 
 def judge_persistence(info: Mapping[str, str]) -> list[Remark]:
     """Whether the last save and the last append to the log worked."""
-    named = {"rdb_last_bgsave_status": "the last RDB save failed", "aof_last_write_status": "AOF writes fail"}
+    named = {
+        "rdb_last_bgsave_status": "the last RDB save failed",
+        "aof_last_write_status": "AOF writes fail",
+    }
     return [
         Remark(Status.DEGRADED, text, "look at the server's disk and log")
         for field, text in named.items()
@@ -225,7 +266,11 @@ def _conclude(
 ) -> Finding:
     status = worst([Status.UP, *(remark.status for remark in remarks)])
     used, limit = _int(info, "used_memory"), _int(info, "maxmemory")
-    memory = f"{format_bytes(used)} of {format_bytes(limit)}" if limit else f"{format_bytes(used)}, no limit"
+    memory = (
+        f"{format_bytes(used)} of {format_bytes(limit)}"
+        if limit
+        else f"{format_bytes(used)}, no limit"
+    )
     version = info.get("valkey_version") or info.get("redis_version", "?")
     figures = f"{info.get('role', '?')}, version {version}, memory {memory}"
     ordered = sorted(remarks, key=lambda remark: -remark.status.rank)
@@ -242,7 +287,9 @@ def _conclude(
     )
 
 
-def _rows(info: Mapping[str, str], state: RedisServerState, offset: float | None, context: Context) -> list[Row]:
+def _rows(
+    info: Mapping[str, str], state: RedisServerState, offset: float | None, context: Context
+) -> list[Row]:
     saved = info.get("rdb_last_bgsave_status", "ok") == "ok"
     state.count("aof_delayed_fsync", _int(info, "aof_delayed_fsync"))
     values = {
@@ -267,7 +314,9 @@ def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "") ->
 
 KIND = Kind(
     name="redis_server",
-    summary="Redis or Valkey: writable, the right role, memory policy, evictions, persistence, clock",
+    summary=(
+        "Redis or Valkey: writable, the right role, memory policy, evictions, persistence, clock"
+    ),
     options=RedisServerOptions,
     run=run,
     resources={"resource": "redis"},

@@ -1,8 +1,8 @@
 """Kind `registry`: do registry, heartbeats, bus and open tasks agree about who is there?
 
-The registry may be a table, a hash, a key for each agent or a JSON file; heartbeats a column, a sorted set, a hash or
-keys that expire. The sets are read in the order that removes the races of starting and stopping, and a mismatch counts
-when two polls in a row saw it (measurement.md §4).
+The registry may be a table, a hash, a key for each agent or a JSON file; heartbeats a column, a
+sorted set, a hash or keys that expire. The sets are read in the order that removes the races of
+starting and stopping, and a mismatch counts when two polls in a row saw it (measurement.md §4).
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
 from sentinel.adapters.agents.reader import Memory, Reader, Reading, Sources
 from sentinel.adapters.agents.store import AgentStore, BeatStore
 from sentinel.adapters.bus.consumer_reader import ListenerPlaces
-from sentinel.core.agents.census import Confirmation, Rules, Suspect, Suspects, find_suspects, live_agents
+from sentinel.core.agents.census import (
+    Confirmation,
+    Rules,
+    Suspect,
+    Suspects,
+    find_suspects,
+    live_agents,
+)
 from sentinel.core.agents.finding import Facts, make_finding
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
@@ -30,30 +37,57 @@ _COLUMNS = ("id", "status", "last_heartbeat", "capabilities", "registered_at", "
 
 
 class Agents(Options):
-    """The registry: a table or view, or one of hash, keys and file, whose fields are then named like columns."""
+    """The registry: a table or view, or one of hash, keys and file, whose fields are then named
+    like columns.
+    """
 
-    table: str = Field("agents", min_length=1, description="table or view of agents, with its schema")
+    table: str = Field(
+        "agents", min_length=1, description="table or view of agents, with its schema"
+    )
     hash: str | None = Field(
-        None, min_length=1, description="in place of a table: key of a hash with a field for each agent, JSON or status"
+        None,
+        min_length=1,
+        description=(
+            "in place of a table: key of a hash with a field for each agent, JSON or status"
+        ),
     )
     keys: str | None = Field(
-        None, min_length=1, description="in place of a table: glob of keys, a hash or JSON text for each agent"
+        None,
+        min_length=1,
+        description="in place of a table: glob of keys, a hash or JSON text for each agent",
     )
-    file: str | None = Field(None, min_length=1, description="in place of a table: path of a JSON file")
+    file: str | None = Field(
+        None, min_length=1, description="in place of a table: path of a JSON file"
+    )
     lists: list[str] = Field(["agents"], min_length=1, description="lists of agents in the file")
-    written: str | None = Field(None, description="key of the file with the time at which it says to be written")
-    next_update: str | None = Field(None, description="key of the file with the time at which it is written next")
-    fresh: Duration | None = Field(None, gt=0, description="longest time without a write of the file")
+    written: str | None = Field(
+        None, description="key of the file with the time at which it says to be written"
+    )
+    next_update: str | None = Field(
+        None, description="key of the file with the time at which it is written next"
+    )
+    fresh: Duration | None = Field(
+        None, gt=0, description="longest time without a write of the file"
+    )
     id: str = Field("id", description="column of the agent's id")
     status: str = Field("status", description="column of the status")
     last_heartbeat: str | None = Field(None, description="column of the last heartbeat")
-    capabilities: str | None = Field(None, description="column of the capabilities: array, JSON or text")
+    capabilities: str | None = Field(
+        None, description="column of the capabilities: array, JSON or text"
+    )
     registered_at: str | None = Field(None, description="column of the registration time")
-    boot_id: str | None = Field(None, description="column that differs at each start: boot id, host and pid …")
-    active: list[str] = Field(["active", "busy", "idle", "online"], description="statuses that must beat and listen")
-    sleeping: list[str] = Field(["sleeping", "maintenance"], description="statuses that may be silent")
+    boot_id: str | None = Field(
+        None, description="column that differs at each start: boot id, host and pid …"
+    )
+    active: list[str] = Field(
+        ["active", "busy", "idle", "online"], description="statuses that must beat and listen"
+    )
+    sleeping: list[str] = Field(
+        ["sleeping", "maintenance"], description="statuses that may be silent"
+    )
     inactive: list[str] = Field(
-        ["inactive", "error", "shutting_down", "offline", "stopped"], description="statuses that must not beat"
+        ["inactive", "error", "shutting_down", "offline", "stopped"],
+        description="statuses that must not beat",
     )
 
     @model_validator(mode="after")
@@ -86,11 +120,21 @@ class Tasks(Options):
     id: str = Field("id", description="column of the task's id")
     status: str = Field("status", description="column of the status")
     agent: str = Field("assigned_agent_id", description="column of the agent that has the task")
-    required_capabilities: str | None = Field(None, description="column of what a task needs: array, JSON or text")
-    created_at: str | None = Field("created_at", description="column that bounds the queries; null for small tables")
-    lookback: Duration = Field(86400.0, gt=0, description="only tasks created in this time are looked at")
-    pending: list[str] = Field(["pending", "created", "new", "queued"], description="statuses that wait for an agent")
-    open: list[str] = Field(["assigned", "in_progress", "running"], description="statuses that an agent works on")
+    required_capabilities: str | None = Field(
+        None, description="column of what a task needs: array, JSON or text"
+    )
+    created_at: str | None = Field(
+        "created_at", description="column that bounds the queries; null for small tables"
+    )
+    lookback: Duration = Field(
+        86400.0, gt=0, description="only tasks created in this time are looked at"
+    )
+    pending: list[str] = Field(
+        ["pending", "created", "new", "queued"], description="statuses that wait for an agent"
+    )
+    open: list[str] = Field(
+        ["assigned", "in_progress", "running"], description="statuses that an agent works on"
+    )
     completed: list[str] = Field(["completed", "done"], description="statuses of success")
 
     @property
@@ -119,20 +163,32 @@ def _pattern_of(glob: str) -> re.Pattern[str]:
 class Heartbeats(Options):
     """Heartbeats outside of the registry: one of a sorted set, a hash, and keys that expire."""
 
-    key: str | None = Field(None, min_length=1, description="key of a sorted set: member is the agent, score the time")
-    hash: str | None = Field(None, min_length=1, description="key of a hash: field is the agent, value the time")
-    keys: str | None = Field(None, min_length=1, description="glob of keys that each beat sets to expire anew")
+    key: str | None = Field(
+        None, min_length=1, description="key of a sorted set: member is the agent, score the time"
+    )
+    hash: str | None = Field(
+        None, min_length=1, description="key of a hash: field is the agent, value the time"
+    )
+    keys: str | None = Field(
+        None, min_length=1, description="glob of keys that each beat sets to expire anew"
+    )
     lifetime: Duration | None = Field(
         None, gt=0, description="time to live that a beat gives its key; needed with keys"
     )
-    field: str | None = Field(None, description="of the hash's values as JSON: the field with the time")
+    field: str | None = Field(
+        None, description="of the hash's values as JSON: the field with the time"
+    )
     member: str | None = Field(
         None,
-        description="regular expression with (?P<agent>…), and (?P<boot>…) where names tell it, of a member, field or "
-        "key; default: the whole name, or the *",
+        description=(
+            "regular expression with (?P<agent>…), and (?P<boot>…) where names tell it, of a"
+            " member, field or key; default: the whole name, or the *"
+        ),
     )
     unit: str = Field(
-        "seconds", pattern="^(seconds|milliseconds)$", description="unit of numbers: seconds or milliseconds"
+        "seconds",
+        pattern="^(seconds|milliseconds)$",
+        description="unit of numbers: seconds or milliseconds",
     )
 
     _has_agent = field_validator("member")(_check_pattern)
@@ -142,28 +198,46 @@ class Heartbeats(Options):
         if sum(place is not None for place in (self.key, self.hash, self.keys)) != 1:
             raise ValueError("give one of key, hash and keys")
         if (self.keys is None) != (self.lifetime is None):
-            raise ValueError("keys and lifetime belong together: what is left of it tells when the beat was")
+            raise ValueError(
+                "keys and lifetime belong together: what is left of it tells when the beat was"
+            )
         return self
 
     @property
     def store(self) -> BeatStore:
         """Where they are."""
-        default = _pattern_of(self.keys) if self.keys is not None else re.compile("(?P<agent>.+)", re.DOTALL)
+        default = (
+            _pattern_of(self.keys)
+            if self.keys is not None
+            else re.compile("(?P<agent>.+)", re.DOTALL)
+        )
         member = re.compile(self.member) if self.member is not None else default
         scale = 0.001 if self.unit == "milliseconds" else 1.0
-        return BeatStore(member, self.key, self.hash, self.keys, self.lifetime or 0.0, scale, self.field)
+        return BeatStore(
+            member, self.key, self.hash, self.keys, self.lifetime or 0.0, scale, self.field
+        )
 
 
 class Consumers(Options):
     """Which consumers of which streams are agents."""
 
-    streams: str = Field(min_length=1, description="streams to look at, as a glob: agent_messages:*")
-    groups: GroupPatterns = Field(GroupPatterns(), description="groups to look at; each plain name must be there")
+    streams: str = Field(
+        min_length=1, description="streams to look at, as a glob: agent_messages:*"
+    )
+    groups: GroupPatterns = Field(
+        GroupPatterns(), description="groups to look at; each plain name must be there"
+    )
     agent_of_stream: str | None = Field(
-        None, description="regular expression with (?P<agent>…) for the stream's owner; default: the glob's *"
+        None,
+        description=(
+            "regular expression with (?P<agent>…) for the stream's owner; default: the glob's *"
+        ),
     )
     agent_of_consumer: str = Field(
-        "(?P<agent>.+)", description="regular expression with (?P<agent>…) that reads the agent from a consumer name"
+        "(?P<agent>.+)",
+        description=(
+            "regular expression with (?P<agent>…) that reads the agent from a consumer name"
+        ),
     )
 
     _has_agent = field_validator("agent_of_stream", "agent_of_consumer")(_check_pattern)
@@ -171,9 +245,15 @@ class Consumers(Options):
     @property
     def places(self) -> ListenerPlaces:
         """Where to look."""
-        owner = re.compile(self.agent_of_stream) if self.agent_of_stream is not None else _pattern_of(self.streams)
+        owner = (
+            re.compile(self.agent_of_stream)
+            if self.agent_of_stream is not None
+            else _pattern_of(self.streams)
+        )
         plain = [name for name in self.groups.include if not re.search(r"[*?\[]", name)]
-        return ListenerPlaces(self.streams, owner, re.compile(self.agent_of_consumer), self.has_group, plain)
+        return ListenerPlaces(
+            self.streams, owner, re.compile(self.agent_of_consumer), self.has_group, plain
+        )
 
     def has_group(self, name: str) -> bool:
         """Whether a group counts."""
@@ -186,13 +266,21 @@ class RegistryOptions(Options):
     database: str | None = Field(None, description="PostgreSQL resource with agents and tasks")
     bus: str | None = Field(None, description="Redis resource with heartbeats and streams")
     agents: Agents = Field(Agents(), description="the registry")
-    tasks: Tasks | None = Field(None, description="the task table, for orphaned work and capabilities")
+    tasks: Tasks | None = Field(
+        None, description="the task table, for orphaned work and capabilities"
+    )
     heartbeats: Heartbeats | None = Field(None, description="heartbeats outside of the registry")
     consumers: Consumers | None = Field(None, description="consumers of the agents' streams")
     ttl: Duration = Field(60.0, gt=0, description="a heartbeat older than this is stale")
-    quiet: Duration = Field(60.0, gt=0, description="a consumer idle for longer, while entries wait, does not listen")
-    clock_tolerance: Duration = Field(2.0, gt=0, description="heartbeats further in the future show a wrong clock")
-    flapping_above: int = Field(10, gt=0, description="an agent that registers more often in an hour does not stay up")
+    quiet: Duration = Field(
+        60.0, gt=0, description="a consumer idle for longer, while entries wait, does not listen"
+    )
+    clock_tolerance: Duration = Field(
+        2.0, gt=0, description="heartbeats further in the future show a wrong clock"
+    )
+    flapping_above: int = Field(
+        10, gt=0, description="an agent that registers more often in an hour does not stay up"
+    )
 
     @property
     def rules(self) -> Rules:
@@ -238,7 +326,12 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
     state: RegistryState = context.state
     clients, clock = context.clients, context.utcnow().timestamp()
     reader = Reader(
-        options.sources, clients.get("database"), clients.get("bus"), state.memory, context.monotonic(), clock
+        options.sources,
+        clients.get("database"),
+        clients.get("bus"),
+        state.memory,
+        context.monotonic(),
+        clock,
     )
     reading = await reader.read()
     census = reading.census
@@ -253,7 +346,11 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
 
 
 def _add_proven(
-    options: RegistryOptions, state: RegistryState, reading: Reading, suspects: Suspects, clock: float
+    options: RegistryOptions,
+    state: RegistryState,
+    reading: Reading,
+    suspects: Suspects,
+    clock: float,
 ) -> None:
     """What one poll proves by itself, or with the memory of the polls before."""
     agents, now = reading.census.agents or {}, reading.census.now
@@ -284,7 +381,9 @@ def _facts(options: RegistryOptions, state: RegistryState, reading: Reading, bea
 
 KIND = Kind(
     name="registry",
-    summary="registry, heartbeats, bus consumers and open tasks: ghosts, deaf agents, orphaned work",
+    summary=(
+        "registry, heartbeats, bus consumers and open tasks: ghosts, deaf agents, orphaned work"
+    ),
     options=RegistryOptions,
     run=run,
     resources={"database": "postgres?", "bus": "redis?"},
@@ -294,7 +393,8 @@ KIND = Kind(
         Measurement("agents", "Agents per source", "sentinel_agents", "gauge", "", ("source",)),
         Measurement(
             "agent_mismatches",
-            "Mismatches that two polls in a row saw; tasks for orphan and uncovered ones, else agents",
+            "Mismatches that two polls in a row saw; tasks for orphan and uncovered ones, else"
+            " agents",
             "sentinel_agent_mismatches",
             "gauge",
             "",
@@ -326,6 +426,8 @@ KIND = Kind(
             "sentinel_agent_registrations_total",
             "counter",
         ),
-        Measurement("agent_registrations_last_hour", "Registrations that sentinel saw in the last hour"),
+        Measurement(
+            "agent_registrations_last_hour", "Registrations that sentinel saw in the last hour"
+        ),
     ),
 )

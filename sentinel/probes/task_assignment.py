@@ -1,10 +1,13 @@
-"""Kind `task_assignment`: how long until a new task has an agent, and whether anybody still assigns.
+"""Kind `task_assignment`: how long until a new task has an agent, and whether anybody still
+assigns.
 
-Two methods, both behind a commit horizon, so that every task is counted once, also those whose transaction commits
-late, and a task that nobody took is a failure and not a missing row. `cohorts` (measurement.md §3.2) judges all tasks
-at the age of the deadline by counting, and keeps a timestamp. It sees a row only as it is at that age: a task that was
-given back and assigned again shows its last assignment, or counts as unassigned. `tracker` (§3.3) follows each open
-task by id: the first latency is exact and never overwritten, re-assignments are counted, missing times are bounded.
+Two methods, both behind a commit horizon, so that every task is counted once, also those whose
+transaction commits late, and a task that nobody took is a failure and not a missing row. `cohorts`
+(measurement.md §3.2) judges all tasks at the age of the deadline by counting, and keeps a
+timestamp. It sees a row only as it is at that age: a task that was given back and assigned again
+shows its last assignment, or counts as unassigned. `tracker` (§3.3) follows each open task by id:
+the first latency is exact and never overwritten, re-assignments are counted, missing times are
+bounded.
 """
 
 from __future__ import annotations
@@ -38,24 +41,43 @@ class Columns(Options):
 
     id: str = Field("id", description="column of the task's id; needs an index with method tracker")
     created_at: str = Field("created_at", description="column of the creation time; needs an index")
-    assigned_at: str = Field("assigned_at", description="column of the assignment time, NULL until then")
-    status: str | None = Field("status", description="column of the status, or null if there is none")
-    queue: str | None = Field(None, description="column that tells queues or task types apart (at most 50)")
-    tenant: str | None = Field(None, description="column of the tenant: are waits fair between tenants?")
-    started_at: str | None = Field(None, description="column of the time at which an agent began: stage pickup")
-    progress_at: str | None = Field(None, description="column of the first progress: stage first_progress")
-    completed_at: str | None = Field(None, description="column of the completion: stage run, completions per hour")
+    assigned_at: str = Field(
+        "assigned_at", description="column of the assignment time, NULL until then"
+    )
+    status: str | None = Field(
+        "status", description="column of the status, or null if there is none"
+    )
+    queue: str | None = Field(
+        None, description="column that tells queues or task types apart (at most 50)"
+    )
+    tenant: str | None = Field(
+        None, description="column of the tenant: are waits fair between tenants?"
+    )
+    started_at: str | None = Field(
+        None, description="column of the time at which an agent began: stage pickup"
+    )
+    progress_at: str | None = Field(
+        None, description="column of the first progress: stage first_progress"
+    )
+    completed_at: str | None = Field(
+        None, description="column of the completion: stage run, completions per hour"
+    )
 
 
 class Fairness(Options):
     """When the distribution between tenants is unfair; needs `columns.tenant`."""
 
-    window: Duration = Field(900.0, gt=0, description="tasks created in this time are compared, and all open ones")
+    window: Duration = Field(
+        900.0, gt=0, description="tasks created in this time are compared, and all open ones"
+    )
     min_events: int = Field(20, ge=1, description="a tenant with fewer tasks is not compared")
     limit: float = Field(
         10.0,
         gt=1,
-        description="degraded when a tenant waits so many times longer: p90 against the least, mean against all",
+        description=(
+            "degraded when a tenant waits so many times longer: p90 against the least, mean"
+            " against all"
+        ),
     )
 
 
@@ -63,33 +85,62 @@ class AssignmentOptions(Options):
     """Options of `task_assignment`."""
 
     resource: str | None = Field(None, description="PostgreSQL resource with the task table")
-    table: str = Field("tasks", min_length=1, description="table or view, with its schema: watch.tasks")
+    table: str = Field(
+        "tasks", min_length=1, description="table or view, with its schema: watch.tasks"
+    )
     columns: Columns = Field(Columns(), description="names of the columns")
     method: Literal["cohorts", "tracker"] = Field(
         "cohorts",
-        description="cohorts counts at the deadline; tracker follows each open task (exact latencies, re-assignments)",
+        description=(
+            "cohorts counts at the deadline; tracker follows each open task (exact latencies,"
+            " re-assignments)"
+        ),
     )
     deadline: Duration = Field(0.1, gt=0, description="a task should be assigned within this time")
-    settle_after: Duration = Field(60.0, description="age at which a task enters the latency histogram")
-    window: Duration = Field(300.0, gt=0, description="p50 and p99 are of tasks created in this time")
+    settle_after: Duration = Field(
+        60.0, description="age at which a task enters the latency histogram"
+    )
+    window: Duration = Field(
+        300.0, gt=0, description="p50 and p99 are of tasks created in this time"
+    )
     lookback: Duration = Field(86400.0, gt=0, description="how far back open tasks are looked for")
     open_statuses: list[str] = Field(
         ["pending", "created", "new", "queued", "waiting"],
-        description="statuses that wait for an agent, in any case; others without assigned_at are not counted as open",
+        description=(
+            "statuses that wait for an agent, in any case; others without assigned_at are not"
+            " counted as open"
+        ),
     )
     assigned_statuses: list[str] = Field(
         ["assigned", "in_progress", "running", "completed", "done"],
-        description="statuses that imply an assignment; without assigned_at they count as missing_timestamp",
+        description=(
+            "statuses that imply an assignment; without assigned_at they count as missing_timestamp"
+        ),
     )
     unassigned_degraded: Duration | None = Field(
-        None, description="age of the oldest open task that is degraded; default 5 × deadline, at least 2s"
+        None,
+        description=(
+            "age of the oldest open task that is degraded; default 5 × deadline, at least 2s"
+        ),
     )
-    unassigned_down: Duration = Field(5.0, gt=0, description="age of the oldest open task that is down")
-    objective: Percentage = Field(0.99, description="share of tasks of the last minute to be assigned in time")
-    min_events: int = Field(20, ge=1, description="so many tasks in the last minute before the share is judged")
-    readonly_roles: list[str] = Field([], description="roles that never write tasks: they don't hold the horizon")
-    stages_after: Duration = Field(600.0, description="age at which a task enters the histograms of its stages")
-    follow: Duration = Field(300.0, description="tracker: an assigned task is watched for a give-back so long")
+    unassigned_down: Duration = Field(
+        5.0, gt=0, description="age of the oldest open task that is down"
+    )
+    objective: Percentage = Field(
+        0.99, description="share of tasks of the last minute to be assigned in time"
+    )
+    min_events: int = Field(
+        20, ge=1, description="so many tasks in the last minute before the share is judged"
+    )
+    readonly_roles: list[str] = Field(
+        [], description="roles that never write tasks: they don't hold the horizon"
+    )
+    stages_after: Duration = Field(
+        600.0, description="age at which a task enters the histograms of its stages"
+    )
+    follow: Duration = Field(
+        300.0, description="tracker: an assigned task is watched for a give-back so long"
+    )
     fairness: Fairness = Field(Fairness(), description="between tenants")
 
     @property
@@ -110,7 +161,12 @@ class AssignmentOptions(Options):
         """What is measured beside the assignment."""
         columns = self.columns
         stages = tuple(self.tasks.stages)
-        return Shown(stages, columns.completed_at is not None, columns.tenant is not None, self.method == "tracker")
+        return Shown(
+            stages,
+            columns.completed_at is not None,
+            columns.tenant is not None,
+            self.method == "tracker",
+        )
 
     @property
     def tasks(self) -> TaskTable:
@@ -147,7 +203,9 @@ class Poll:
     horizon: Horizon
     holder: str
 
-    async def tasks(self, sql: str, start: datetime, end: datetime, **more: Any) -> list[dict[str, Any]]:
+    async def tasks(
+        self, sql: str, start: datetime, end: datetime, **more: Any
+    ) -> list[dict[str, Any]]:
         """Run one of the statements over the tasks created in [start, end)."""
         return await self.client.query(sql, self.statements.within(start, end, **more))
 
@@ -160,7 +218,9 @@ Measured = tuple[list[float], list[OpenTasks]]
 
 
 async def run(options: AssignmentOptions, context: Context) -> Finding:
-    """Settle what is due, then judge by the oldest open task, by the last minute and by the tenants' waits."""
+    """Settle what is due, then judge by the oldest open task, by the last minute and by the
+    tenants' waits.
+    """
     client, statements, state = context.postgres(), options.statements(), context.state
     is_due = await _prove(options, statements, client, context)
     horizon, holder = await task_reader.read_horizon(client.query, options.readonly_roles)
@@ -182,19 +242,26 @@ async def run(options: AssignmentOptions, context: Context) -> Finding:
 async def _prove(
     options: AssignmentOptions, statements: TaskStatements, client: PostgresClient, context: Context
 ) -> bool:
-    """Once a minute: do we see the rows, at what cost, how far back? Raises NotMeasurable with the remedy.
+    """Once a minute: do we see the rows, at what cost, how far back? Raises NotMeasurable with the
+    remedy.
 
     Gives whether it was due.
     """
     state: AssignmentState = context.state
-    if state.proved is not None and state.proved[0] == options and context.monotonic() - state.proved[1] < PROVE_EVERY:
+    if (
+        state.proved is not None
+        and state.proved[0] == options
+        and context.monotonic() - state.proved[1] < PROVE_EVERY
+    ):
         return False
     state.proved = state.trends_at = None
     now, query = context.utcnow(), client.query
     await task_reader.prove_readable(query, statements, now)
     if options.method == "tracker":
         state.id_type = await task_reader.prove_followable(query, statements, now)
-    state.reach = await task_reader.find_reaches(query, statements, now, options.lookback, options.fairness.window)
+    state.reach = await task_reader.find_reaches(
+        query, statements, now, options.lookback, options.fairness.window
+    )
     state.proved = options, context.monotonic()
     return True
 
@@ -248,11 +315,15 @@ async def _read_open(poll: Poll, monotonic: float) -> list[OpenTasks]:
 
 
 async def _track(poll: Poll, monotonic: float) -> Measured:
-    """One snapshot of new and followed tasks; the latencies of the newest tasks of the window, and what is open."""
+    """One snapshot of new and followed tasks; the latencies of the newest tasks of the window, and
+    what is open.
+    """
     state, options, horizon = poll.state, poll.options, poll.horizon
     tracker, is_sweep = state.tracker or Tracker(), monotonic - state.swept_at >= PROVE_EVERY
     lookback = state.reach.open if is_sweep or state.tracker is None else None
-    seen, recount = await task_reader.read_poll(poll.client, poll.statements, state.id_type, tracker, horizon, lookback)
+    seen, recount = await task_reader.read_poll(
+        poll.client, poll.statements, state.id_type, tracker, horizon, lookback
+    )
     tally = tracker.apply(seen, Rules(options.deadline, options.settle_after, options.follow))
     state.take(tally, horizon, options.deadline, options.settle_after)
     state.tracker, state.swept_at = tracker, state.swept_at if lookback is None else monotonic
@@ -260,7 +331,9 @@ async def _track(poll: Poll, monotonic: float) -> Measured:
     state.settled_to = assignment.due_until(horizon, options.deadline)
     state.observed_to = assignment.due_until(horizon, options.settle_after)
     waits = tracker.waits(horizon.now.timestamp())
-    still_open = [OpenTasks(state.label(queue), len(found[0]), *found) for queue, found in waits.items()]
+    still_open = [
+        OpenTasks(state.label(queue), len(found[0]), *found) for queue, found in waits.items()
+    ]
     return tracker.latencies(poll.ago(options.window).timestamp()), still_open
 
 
@@ -287,9 +360,11 @@ async def _recount(poll: Poll) -> None:
 
 
 async def _follow_trends(poll: Poll, monotonic: float) -> None:
-    """Twice a minute: what was assigned and completed in the last hour, and how long each tenant waits.
+    """Twice a minute: what was assigned and completed in the last hour, and how long each tenant
+    waits.
 
-    A look that fails is not repeated at once: it costs one run, and its figures are missing and not old.
+    A look that fails is not repeated at once: it costs one run, and its figures are missing and not
+    old.
     """
     state = poll.state
     if state.trends_at is not None and monotonic - state.trends_at < TRENDS_EVERY:
@@ -305,7 +380,9 @@ async def _read_spread(poll: Poll) -> Spread:
         return Spread()
     reach = poll.state.reach
     start, oldest = poll.ago(reach.tenants), poll.ago(reach.open)
-    return task_reader.read_spread(await poll.tasks(poll.statements.tenants, start, poll.horizon.now, oldest=oldest))
+    return task_reader.read_spread(
+        await poll.tasks(poll.statements.tenants, start, poll.horizon.now, oldest=oldest)
+    )
 
 
 # --- judgement ------------------------------------------------------------------------------------
@@ -320,9 +397,19 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
     good, settled, skewed = state.recent.count(poll.horizon.now.timestamp())
     unfair = decide_fairness(state.spread, options.fairness.limit)
     settled_to = (state.settled_to or poll.horizon.exact).timestamp()
-    facts = Facts(oldest, good, settled, skewed, unfair, state.inserted.count_missed(settled_to, state.counted))
+    facts = Facts(
+        oldest,
+        good,
+        settled,
+        skewed,
+        unfair,
+        state.inserted.count_missed(settled_to, state.counted),
+    )
     status, reason = assignment.decide_status(facts, options.limits)
-    healthy = f"p99 {format_duration(p99)}; {unassigned} unassigned, {good} of {settled} in time in the last minute"
+    healthy = (
+        f"p99 {format_duration(p99)}; {unassigned} unassigned, {good} of {settled} in time in the"
+        " last minute"
+    )
     figures = {
         "method": options.method,
         "p50_seconds": p50,
@@ -344,13 +431,25 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
 
 def _guidance(facts: Facts, status: Status, *, is_unfair: bool) -> str:
     if is_unfair:
-        return "does one tenant fill the queue, or can only few agents take the tasks of the starved one?"
+        return (
+            "does one tenant fill the queue, or can only few agents take the tasks of the starved"
+            " one?"
+        )
     if status is Status.UNKNOWN and facts.missed:
-        return "compare created_at of a new row with now(): naive times in another zone, a wrong clock, a bulk load?"
+        return (
+            "compare created_at of a new row with now(): naive times in another zone, a wrong"
+            " clock, a bulk load?"
+        )
     if facts.skewed:
-        return "some tasks were assigned before they were created: naive utcnow() into timestamptz, or a wrong clock"
+        return (
+            "some tasks were assigned before they were created: naive utcnow() into timestamptz, or"
+            " a wrong clock"
+        )
     if status in (Status.DEGRADED, Status.DOWN):
-        return "does the assigner run, does it see the open tasks, and is an agent free that fits them?"
+        return (
+            "does the assigner run, does it see the open tasks, and is an agent free that fits"
+            " them?"
+        )
     return ""
 
 

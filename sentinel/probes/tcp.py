@@ -20,8 +20,12 @@ class TcpOptions(Options):
     address: str = Field(description="host:port, an IPv6 address in brackets: [::1]:5432")
     send: str = Field("", description='text to send after connecting, such as "PING\\r\\n"')
     expect: str = Field("", description="text that the answer must contain")
-    max_connect: Duration | None = Field(None, description="a connection that takes longer is degraded")
-    deadline: Duration | None = Field(None, description="time for all of it; default: the check's timeout")
+    max_connect: Duration | None = Field(
+        None, description="a connection that takes longer is degraded"
+    )
+    deadline: Duration | None = Field(
+        None, description="time for all of it; default: the check's timeout"
+    )
 
     @field_validator("address")
     @classmethod
@@ -32,7 +36,9 @@ class TcpOptions(Options):
     @model_validator(mode="after")
     def _asks_for_an_answer(self) -> TcpOptions:
         if self.send and not self.expect:
-            raise ValueError("`send` without `expect` proves nothing: add what the answer must contain")
+            raise ValueError(
+                "`send` without `expect` proves nothing: add what the answer must contain"
+            )
         return self
 
 
@@ -72,20 +78,35 @@ async def run(options: TcpOptions, context: Context) -> Finding:
             monotonic=context.monotonic,
         )
     except TargetUnreachable as error:
-        return Finding(error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance)
+        return Finding(
+            error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance
+        )
     status, detail, guidance = _judge(options, talk)
-    rows = [Row({"check": context.check}, {"connect_seconds": talk.connected}), Row(target, {"target_up": 1.0})]
-    return Finding(status, detail, rows, guidance=guidance, key=("connect", format_duration(talk.connected)))
+    rows = [
+        Row({"check": context.check}, {"connect_seconds": talk.connected}),
+        Row(target, {"target_up": 1.0}),
+    ]
+    return Finding(
+        status, detail, rows, guidance=guidance, key=("connect", format_duration(talk.connected))
+    )
 
 
 def _judge(options: TcpOptions, talk: Conversation) -> tuple[Status, str, str]:
     took = format_duration(talk.connected)
     if options.expect.encode() not in talk.answer:
         answer = ascii(talk.answer[:80].decode(errors="replace")) if talk.answer else "nothing"
-        return Status.DOWN, f"answered {answer}, expected {options.expect!a}", "is it the right service that answers?"
+        return (
+            Status.DOWN,
+            f"answered {answer}, expected {options.expect!a}",
+            "is it the right service that answers?",
+        )
     if options.max_connect is not None and talk.connected > options.max_connect:
         limit = format_duration(options.max_connect)
-        return Status.DEGRADED, f"connected in {took}, more than {limit}", "look at the network and the target's load"
+        return (
+            Status.DEGRADED,
+            f"connected in {took}, more than {limit}",
+            "look at the network and the target's load",
+        )
     return Status.UP, f"connected in {took}", ""
 
 
@@ -97,10 +118,17 @@ KIND = Kind(
     load_state=TcpState,
     measurements=(
         Measurement(
-            "connect_seconds", "Time to connect", "sentinel_tcp_connect_seconds", unit="seconds", labels=("check",)
+            "connect_seconds",
+            "Time to connect",
+            "sentinel_tcp_connect_seconds",
+            unit="seconds",
+            labels=("check",),
         ),
         Measurement(
-            "target_up", "Whether the target answers at all", "sentinel_target_up", labels=("target", "target_type")
+            "target_up",
+            "Whether the target answers at all",
+            "sentinel_target_up",
+            labels=("target", "target_type"),
         ),
     ),
 )

@@ -1,7 +1,9 @@
-"""Kind `workflow_canary`: does a task that is given to the platform come through, hop by hop, in time and rightly?
+"""Kind `workflow_canary`: does a task that is given to the platform come through, hop by hop, in
+time and rightly?
 
-One synthetic task at a time through enqueue → assignment → agent → result → row. A run never waits: it looks at the
-tasks on their way, cleans up those that have served, and sends at most one. The failing hop is named.
+One synthetic task at a time through enqueue → assignment → agent → result → row. A run never waits:
+it looks at the tasks on their way, cleans up those that have served, and sends at most one. The
+failing hop is named.
 """
 
 from __future__ import annotations
@@ -55,10 +57,16 @@ def _json_path(path: str) -> str:
 class HttpEnqueue(Options):
     """A task is made by a request to an API."""
 
-    path: str = Field(pattern=r"^/[^\s#]*$", description="path behind the address of the resource `api`")
+    path: str = Field(
+        pattern=r"^/[^\s#]*$", description="path behind the address of the resource `api`"
+    )
     method: Literal["POST", "PUT"] = Field("POST", description="HTTP method")
-    headers: dict[str, SecretStr] = Field({}, description="headers to send; their values are never shown")
-    body: dict[str, Any] = Field(description="JSON body; {token}, {uuid} and {now} in its texts are filled in")
+    headers: dict[str, SecretStr] = Field(
+        {}, description="headers to send; their values are never shown"
+    )
+    body: dict[str, Any] = Field(
+        description="JSON body; {token}, {uuid} and {now} in its texts are filled in"
+    )
     id: str = Field("$.id", description="JSON path of the new task's id in the answer")
 
     _checked = field_validator("id")(_json_path)
@@ -80,7 +88,8 @@ class SqlEnqueue(Options):
 
     table: str = Field(min_length=1, description="table or view to insert into, with its schema")
     columns: dict[str, Any] = Field(
-        min_length=1, description="value of each column; {token}, {uuid} and {now} in texts are filled in"
+        min_length=1,
+        description="value of each column; {token}, {uuid} and {now} in texts are filled in",
     )
 
     @property
@@ -99,7 +108,8 @@ class StreamEnqueue(Options):
 
     key: str = Field(min_length=1, description="the stream; it must be there")
     fields: dict[str, Any] = Field(
-        min_length=1, description="fields, what is no text goes as JSON; {token}, {uuid} and {now} are filled in"
+        min_length=1,
+        description="fields, what is no text goes as JSON; {token}, {uuid} and {now} are filled in",
     )
 
     @property
@@ -114,7 +124,9 @@ class StreamEnqueue(Options):
 
 
 class Enqueue(Options):
-    """How a task is given to the platform: by one of these. The token must get into the marker column."""
+    """How a task is given to the platform: by one of these. The token must get into the marker
+    column.
+    """
 
     http: HttpEnqueue | None = Field(None, description="by a request to an API")
     sql: SqlEnqueue | None = Field(None, description="by an INSERT")
@@ -125,7 +137,9 @@ class Enqueue(Options):
         if len(self._ways) != 1:
             raise ValueError("give one of `http`, `sql` and `stream`")
         if "{token}" not in json.dumps(self._ways[0].content):
-            raise ValueError("nothing carries {token}: without it own tasks can't be told from others")
+            raise ValueError(
+                "nothing carries {token}: without it own tasks can't be told from others"
+            )
         return self
 
     @property
@@ -144,16 +158,27 @@ class RowOptions(Options):
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
     id: str = Field("id", description="column of the task's id, with an index")
     marker: str = Field(
-        description="column (text or JSON) in which the token arrives; it tells own rows from all others"
+        description=(
+            "column (text or JSON) in which the token arrives; it tells own rows from all others"
+        )
     )
-    created_at: str | None = Field("created_at", description="column of the creation time, with an index")
+    created_at: str | None = Field(
+        "created_at", description="column of the creation time, with an index"
+    )
     assigned_at: str | None = Field("assigned_at", description="column of the assignment time")
-    started_at: str | None = Field("started_at", description="column of the time at which an agent began")
+    started_at: str | None = Field(
+        "started_at", description="column of the time at which an agent began"
+    )
     completed_at: str | None = Field("completed_at", description="column of the completion time")
     status: str | None = Field("status", description="column of the status")
-    agent: str | None = Field(None, description="column of the agent; needed for a stream for each agent")
+    agent: str | None = Field(
+        None, description="column of the agent; needed for a stream for each agent"
+    )
     lookback: Duration = Field(
-        3600.0, gt=0, le=86400, description="a sentinel without memory looks so far back for tasks that it left behind"
+        3600.0,
+        gt=0,
+        le=86400,
+        description="a sentinel without memory looks so far back for tasks that it left behind",
     )
 
 
@@ -161,9 +186,15 @@ class Statuses(Options):
     """Which statuses, in any case, say what; only with a status column."""
 
     assigned: list[str] = Field(["assigned"], description="an agent was chosen")
-    started: list[str] = Field(["in_progress", "running", "processing"], description="the agent has begun")
-    completed: list[str] = Field(["completed", "done", "succeeded"], description="done; the only sign of completion")
-    failed: list[str] = Field(["failed", "error", "cancelled", "dead_letter"], description="given up by the platform")
+    started: list[str] = Field(
+        ["in_progress", "running", "processing"], description="the agent has begun"
+    )
+    completed: list[str] = Field(
+        ["completed", "done", "succeeded"], description="done; the only sign of completion"
+    )
+    failed: list[str] = Field(
+        ["failed", "error", "cancelled", "dead_letter"], description="given up by the platform"
+    )
 
 
 class Deadlines(Options):
@@ -181,7 +212,9 @@ class ResultOptions(Options):
 
     column: str = Field(description="column of the result, JSON or text")
     path: str = Field("$", description="JSON path into it")
-    equals: str | int | float | bool | None = Field(description="the value; {token} in a text is filled in")
+    equals: str | int | float | bool | None = Field(
+        description="the value; {token} in a text is filled in"
+    )
 
     _checked = field_validator("path")(_json_path)
 
@@ -189,16 +222,24 @@ class ResultOptions(Options):
 class BusOptions(Options):
     """Where the message about an assigned task must be."""
 
-    stream: str = Field("agent_messages:{agent}", min_length=1, description="the stream; {agent} is from rows.agent")
+    stream: str = Field(
+        "agent_messages:{agent}", min_length=1, description="the stream; {agent} is from rows.agent"
+    )
     task_id: list[str] = Field(
-        ["task_id", "payload.task_id"], min_length=1, description="places of the task's id: field, or field.key of JSON"
+        ["task_id", "payload.task_id"],
+        min_length=1,
+        description="places of the task's id: field, or field.key of JSON",
     )
 
 
 class Cleanup(Options):
-    """What happens to rows of synthetic tasks that have ended. Only a row with a known id and our token is touched."""
+    """What happens to rows of synthetic tasks that have ended. Only a row with a known id and our
+    token is touched.
+    """
 
-    how: Literal["delete", "update", "none"] = Field("delete", description="delete the row, set columns, or leave it")
+    how: Literal["delete", "update", "none"] = Field(
+        "delete", description="delete the row, set columns, or leave it"
+    )
     table: str | None = Field(None, description="table or view to change; default: rows.table")
     set: dict[str, Any] = Field({}, description="columns to set with `how: update`")
     keep: Duration = Field(60.0, le=3600, description="so long an ended task's row stays")
@@ -220,10 +261,16 @@ class FailuresOf(Options):
 class WorkflowOptions(Options):
     """Options of `workflow_canary`."""
 
-    database: str | None = Field(None, description="PostgreSQL resource with the task table, read only")
-    writer: str | None = Field(None, description="PostgreSQL resource to insert and clean up with; default: database")
+    database: str | None = Field(
+        None, description="PostgreSQL resource with the task table, read only"
+    )
+    writer: str | None = Field(
+        None, description="PostgreSQL resource to insert and clean up with; default: database"
+    )
     api: str | None = Field(None, description="HTTP resource to enqueue through")
-    bus: str | None = Field(None, description="Redis resource to enqueue through, and for the hop `published`")
+    bus: str | None = Field(
+        None, description="Redis resource to enqueue through, and for the hop `published`"
+    )
     path: str = Field(
         "0",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
@@ -233,25 +280,39 @@ class WorkflowOptions(Options):
     rows: RowOptions = Field(description="where its row is read")
     statuses: Statuses = Field(Statuses(), description="what statuses mean")
     deadlines: Deadlines = Field(Deadlines(), description="time for each hop")
-    patience: float = Field(4.0, ge=1, description="after so many deadlines without progress a task is given up")
+    patience: float = Field(
+        4.0, ge=1, description="after so many deadlines without progress a task is given up"
+    )
     result: ResultOptions | None = Field(None, description="what the row must hold in the end")
     published: BusOptions | None = Field(None, description="watch the hop `published` on the bus")
     cleanup: Cleanup = Field(Cleanup(), description="what happens to rows that have served")
-    send_every: Duration | None = Field(None, description="time between two tasks; default: one in each run")
-    max_open: int = Field(10, ge=1, le=100, description="nothing is sent while so many are on their way")
+    send_every: Duration | None = Field(
+        None, description="time between two tasks; default: one in each run"
+    )
+    max_open: int = Field(
+        10, ge=1, le=100, description="nothing is sent while so many are on their way"
+    )
     pause_file: str | None = Field(None, description="nothing is sent while this file exists")
     failures_of: FailuresOf = Field(FailuresOf(), description="how many failures are degraded")
-    down_after: int = Field(3, ge=1, le=RECENT, description="so many in a row that never came through are down")
+    down_after: int = Field(
+        3, ge=1, le=RECENT, description="so many in a row that never came through are down"
+    )
 
     @property
     def plan(self) -> Plan:
         """What is watched, and until when."""
         columns, meaning = self._times(), self._statuses()
-        watched = {CREATED, COMPLETED} | {hop for hop in (ASSIGNED, STARTED) if columns.get(hop) or meaning.get(hop)}
+        watched = {CREATED, COMPLETED} | {
+            hop for hop in (ASSIGNED, STARTED) if columns.get(hop) or meaning.get(hop)
+        }
         if self.published is not None:
             watched.add(PUBLISHED)
         deadlines = {hop: getattr(self.deadlines, hop) for hop in HOPS if hop in watched}
-        failed = frozenset(text.lower() for text in self.statuses.failed) if self.rows.status else frozenset()
+        failed = (
+            frozenset(text.lower() for text in self.statuses.failed)
+            if self.rows.status
+            else frozenset()
+        )
         return Plan(deadlines, meaning, failed, self.patience)
 
     def _times(self) -> dict[str, str | None]:
@@ -266,7 +327,9 @@ class WorkflowOptions(Options):
         return {hop: frozenset(text.lower() for text in texts) for hop, texts in words.items()}
 
     def errand(self, interval: float) -> Errand:
-        """What the path does. A run every `interval` seconds may send half of one too early, never one too late."""
+        """What the path does. A run every `interval` seconds may send half of one too early, never
+        one too late.
+        """
         cleanup = self.cleanup
         return Errand(
             self.path,
@@ -274,7 +337,11 @@ class WorkflowOptions(Options):
             self.enqueue.way,
             self.rows.lookback,
             (self.result.path, self.result.equals) if self.result else None,
-            (Template(self.published.stream), Envelope(self.published.task_id)) if self.published else None,
+            (
+                (Template(self.published.stream), Envelope(self.published.task_id))
+                if self.published
+                else None
+            ),
             cleanup.how,
             cleanup.table or self.rows.table,
             cleanup.set,
@@ -289,7 +356,14 @@ class WorkflowOptions(Options):
         rows = self.rows
         column = self.result.column if self.result else None
         described = Rows(
-            rows.table, rows.id, rows.marker, rows.status, rows.agent, column, rows.created_at, self._times()
+            rows.table,
+            rows.id,
+            rows.marker,
+            rows.status,
+            rows.agent,
+            column,
+            rows.created_at,
+            self._times(),
         )
         return TaskBoard(client, described)
 
@@ -311,7 +385,9 @@ class WorkflowState:
 
 
 async def run(options: WorkflowOptions, context: Context) -> Finding:
-    """Look at the tasks on their way, clean up, send the task that was promised before, and promise the next."""
+    """Look at the tasks on their way, clean up, send the task that was promised before, and promise
+    the next.
+    """
     state: WorkflowState = context.state
     reach = _reach(options, context)
     fleet = state.fleet
@@ -344,7 +420,9 @@ def _reach(options: WorkflowOptions, context: Context) -> Reach:
 
 
 async def _prove(round_: Round, state: WorkflowState) -> None:
-    """Once a minute: do we see the rows, are the columns there, is there an index? Raises with the remedy."""
+    """Once a minute: do we see the rows, are the columns there, is there an index? Raises with the
+    remedy.
+    """
     monotonic = round_.reach.monotonic()
     if state.proved_at is None or monotonic - state.proved_at >= PROVE_EVERY:
         state.proved_at = None
@@ -357,8 +435,13 @@ async def _prove(round_: Round, state: WorkflowState) -> None:
 REMEDIES = {
     CREATED: "does the API (or the insert) really make the row, and does it commit? Read its log",
     ASSIGNED: "does the assigner run, does it see open tasks, and is an agent free that fits them?",
-    PUBLISHED: "assigned but not on the bus: look for refused XADD or errors of serialization in the producer's log",
-    STARTED: "do the agents live and read their streams? Compare the checks of the bus and the registry",
+    PUBLISHED: (
+        "assigned but not on the bus: look for refused XADD or errors of serialization in the"
+        " producer's log"
+    ),
+    STARTED: (
+        "do the agents live and read their streams? Compare the checks of the bus and the registry"
+    ),
     COMPLETED: "the agent began and did not finish: read its log, and the dead letters",
     RESULT: "the agent says done and the result is wrong: compare the row's result with the task",
     "": "the first verdict comes with the next runs",
@@ -367,9 +450,13 @@ REMEDIES = {
 
 def _judge(options: WorkflowOptions, round_: Round) -> Finding:
     record, on_their_way = round_.fleet.record, list(round_.fleet.open.values())
-    late = {c.token: overdue(c, round_.errand.plan, round_.now, round_.watch(c)) for c in on_their_way}
+    late = {
+        c.token: overdue(c, round_.errand.plan, round_.now, round_.watch(c)) for c in on_their_way
+    }
     rule = Rule(options.failures_of.failures, options.failures_of.of, options.down_after)
-    status, text, hop = judge_recent(list(record.recent), [hop for hop in late.values() if hop], rule)
+    status, text, hop = judge_recent(
+        list(record.recent), [hop for hop in late.values() if hop], rule
+    )
     problems = [*round_.problems, *_forgotten_pause(round_)]
     if status is not Status.UP:
         problems.append((status, text, REMEDIES[hop]))
@@ -399,7 +486,9 @@ def _forgotten_pause(round_: Round) -> list[Problem]:
         if round_.fleet.last_sent > 0
         else "no task was ever sent"
     )
-    return [(Status.UNKNOWN, f"sending is paused, {ago}", f"remove {round_.errand.pause_file} to go on")]
+    return [
+        (Status.UNKNOWN, f"sending is paused, {ago}", f"remove {round_.errand.pause_file} to go on")
+    ]
 
 
 def _totals(round_: Round) -> dict[str, int]:
@@ -417,13 +506,20 @@ def _totals(round_: Round) -> dict[str, int]:
 def _evidence(round_: Round, late: Mapping[str, str]) -> dict[str, Any]:
     record = round_.fleet.record
     samples = [
-        {"id": c.id, "token": c.token, "age": round(round_.now - c.sent, 3), "overdue": late[c.token]}
+        {
+            "id": c.id,
+            "token": c.token,
+            "age": round(round_.now - c.sent, 3),
+            "overdue": late[c.token],
+        }
         for c in list(round_.fleet.open.values())[:5]
     ]
     by_outcome = {outcome.value: record.total(outcome) for outcome in Outcome}
     return {
         "workflow": {**_totals(round_), **by_outcome, "blind": record.blind},
-        "ends": {f"{outcome} {hop}".strip(): n for (outcome, hop), n in sorted(record.ends.items())},
+        "ends": {
+            f"{outcome} {hop}".strip(): n for (outcome, hop), n in sorted(record.ends.items())
+        },
         "on_their_way": samples,
         "hops": {hop: _mean(lasting.histogram()) for hop, lasting in record.lasted.items()},
     }
@@ -438,11 +534,17 @@ def _rows(path: str, round_: Round) -> list[Row]:
     record, plan = round_.fleet.record, round_.errand.plan
     rows = [Row({"path": path}, {name: float(count) for name, count in _totals(round_).items()})]
     ends = {(outcome.value, hop): 0 for outcome, hop in plan.endings} | dict(record.ends)
-    rows += [Row({"path": path, "outcome": o, "hop": hop}, {"outcomes": float(n)}) for (o, hop), n in ends.items()]
+    rows += [
+        Row({"path": path, "outcome": o, "hop": hop}, {"outcomes": float(n)})
+        for (o, hop), n in ends.items()
+    ]
     for hop in (*plan.hops, TOTAL):
         lasted = record.lasted.get(hop) or Lasting()
         rows.append(Row({"path": path, "hop": hop}, {"hop_seconds": lasted.histogram()}))
-    rows += [Row({"path": path, "hop": hop}, {"deadline_seconds": d}) for hop, d in plan.deadlines.items()]
+    rows += [
+        Row({"path": path, "hop": hop}, {"deadline_seconds": d})
+        for hop, d in plan.deadlines.items()
+    ]
     return rows
 
 
@@ -476,16 +578,34 @@ KIND = Kind(
         _declare(
             "hop_seconds",
             "hop_seconds",
-            "Time of each hop since the one before it, and of all (total); at most, where no column tells it",
+            "Time of each hop since the one before it, and of all (total); at most, where no column"
+            " tells it",
             "histogram",
             ("path", "hop"),
         ),
-        _declare("deadline_seconds", "hop_deadline_seconds", "Deadline of each hop", "gauge", ("path", "hop")),
         _declare(
-            "clock_disagreements", "clock_disagreements_total", "Synthetic tasks with times of clocks that disagree"
+            "deadline_seconds",
+            "hop_deadline_seconds",
+            "Deadline of each hop",
+            "gauge",
+            ("path", "hop"),
+        ),
+        _declare(
+            "clock_disagreements",
+            "clock_disagreements_total",
+            "Synthetic tasks with times of clocks that disagree",
         ),
         _declare("cleaned", "cleaned_total", "Rows of synthetic tasks that were cleaned up"),
-        _declare("cleanup_failures", "cleanup_failures_total", "Failed tries to clean up a row of a synthetic task"),
-        _declare("uncleaned", "uncleaned", "Rows of synthetic tasks whose clean-up has failed so far", "gauge"),
+        _declare(
+            "cleanup_failures",
+            "cleanup_failures_total",
+            "Failed tries to clean up a row of a synthetic task",
+        ),
+        _declare(
+            "uncleaned",
+            "uncleaned",
+            "Rows of synthetic tasks whose clean-up has failed so far",
+            "gauge",
+        ),
     ),
 )

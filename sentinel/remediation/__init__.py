@@ -1,7 +1,8 @@
 """One file per driver: how a component is started, stopped, restarted, reloaded and observed.
 
-A driver of its own kind (`process`) is the parent of what it starts. All the others speak to a manager that owns
-the component: they are written as a `Manager` and become a driver by `OutsideDriver`.
+A driver of its own kind (`process`) is the parent of what it starts. All the others speak to a
+manager that owns the component: they are written as a `Manager` and become a driver by
+`OutsideDriver`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ ACTIONS = frozenset({START, STOP, RESTART, RELOAD})
 
 
 class Options(BaseModel):
-    """Base of every driver's options: strict, frozen, unknown keys refused. Its fields are YAML keys of a component."""
+    """Base of every driver's options: strict, frozen, unknown keys refused. Its fields are YAML
+    keys of a component.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -34,7 +37,8 @@ class Options(BaseModel):
 class Outcome:
     """What became of an action: `done`, or not, with the reason; `start_id` of what runs after it.
 
-    `known` is False when the reply was lost: whether it happened can't be told, and it must not be done again.
+    `known` is False when the reply was lost: whether it happened can't be told, and it must not be
+    done again.
     `futile`: another attempt would end the same way, a person has to act.
     """
 
@@ -53,11 +57,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is to be seen of a component now. `running` None: can't be known, `detail` has the reason.
+    """What is to be seen of a component now. `running` None: can't be known, `detail` has the
+    reason.
 
-    `start_id` names the running incarnation for ever, "" when there is none or the driver can't tell.
-    `healthy` is what its manager's own health check says, None without one. `busy`: its manager is at work on it
-    (starts it, stops it, restarts it by itself, holds it paused), so there is nothing for sentinel to do.
+    `start_id` names the running incarnation for ever, "" when there is none or the driver can't
+    tell.
+    `healthy` is what its manager's own health check says, None without one. `busy`: its manager is
+    at work on it (starts it, stops it, restarts it by itself, holds it paused), so there is nothing
+    for sentinel to do.
     """
 
     running: bool | None
@@ -72,7 +79,8 @@ class Observation:
 class Driver(Protocol):
     """Acts on one component. Actions never raise: every ending is an Outcome.
 
-    `key` names the attempt ("incident/n", "" for an operator's word): who gets it twice does it once.
+    `key` names the attempt ("incident/n", "" for an operator's word): who gets it twice does it
+    once.
     """
 
     how_ended: str
@@ -98,7 +106,9 @@ class Driver(Protocol):
         ...
 
     def adopt(self, start_id: str) -> bool:
-        """Take over what a former sentinel started; False when it no longer runs, or is not ours to hold."""
+        """Take over what a former sentinel started; False when it no longer runs, or is not ours to
+        hold.
+        """
         ...
 
     async def observe(self) -> Observation:
@@ -128,7 +138,9 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DriverContext:
-    """What a driver may use: the folder for output of what it starts, and the clients of the resources, live."""
+    """What a driver may use: the folder for output of what it starts, and the clients of the
+    resources, live.
+    """
 
     log_folder: Path
     clients: Mapping[str, Any] = field(default_factory=dict)
@@ -146,10 +158,10 @@ def _always(_options: Any) -> bool:
 class DriverKind:
     """A driver: everything that the rest of sentinel needs to know of it.
 
-    `supervises`: sentinel is the parent, starts it with itself and stops it with the platform; else an outside
-    manager owns it. `resources` maps option names to resource types, as a check kind's do. `observes(options)`
-    says whether the implicit check `<component>.process` has anything to ask. `unavailable` is the remedy when
-    the library of this driver is not installed.
+    `supervises`: sentinel is the parent, starts it with itself and stops it with the platform; else
+    an outside manager owns it. `resources` maps option names to resource types, as a check kind's
+    do. `observes(options)` says whether the implicit check `<component>.process` has anything to
+    ask. `unavailable` is the remedy when the library of this driver is not installed.
     """
 
     name: str
@@ -175,12 +187,17 @@ def read_driver(module: ModuleType) -> DriverKind:
     """The DRIVER that a module declares; refuses a file of the shelf without one."""
     kind = getattr(module, "DRIVER", None)
     if not isinstance(kind, DriverKind):
-        raise TypeError(f"{module.__name__} declares no DRIVER: every file in sentinel/remediation is one driver")
+        raise TypeError(
+            f"{module.__name__} declares no DRIVER: every file in sentinel/remediation is one"
+            " driver"
+        )
     return kind
 
 
 class Manager(Protocol):
-    """Who owns a component outside of sentinel. Both calls take bounded time and raise TargetError only."""
+    """Who owns a component outside of sentinel. Both calls take bounded time and raise TargetError
+    only.
+    """
 
     actions: frozenset[str]
 
@@ -189,7 +206,9 @@ class Manager(Protocol):
         ...
 
     async def act(self, action: str, key: str) -> Outcome:
-        """Have it done, and wait for the end of it. Raises ReplyLost when it can't be told whether it happened."""
+        """Have it done, and wait for the end of it. Raises ReplyLost when it can't be told whether
+        it happened.
+        """
         ...
 
     def close(self) -> None:
@@ -198,10 +217,11 @@ class Manager(Protocol):
 
 
 class OutsideDriver:
-    """The driver of a component that a manager owns: sentinel asks, the manager acts, the start id tells.
+    """The driver of a component that a manager owns: sentinel asks, the manager acts, the start id
+    tells.
 
-    `prompt`: what the manager says it has started runs by then. Without it a start may only have been taken on:
-    what does not run yet has not ended, and the start-up grace judges it.
+    `prompt`: what the manager says it has started runs by then. Without it a start may only have
+    been taken on: what does not run yet has not ended, and the start-up grace judges it.
     """
 
     def __init__(self, manager: Manager, *, prompt: bool = True) -> None:
@@ -229,7 +249,9 @@ class OutsideDriver:
         self._on_end = on_end
 
     def adopt(self, start_id: str) -> bool:
-        """Nothing to take over: its manager holds it. The start id of a former sentinel is remembered."""
+        """Nothing to take over: its manager holds it. The start id of a former sentinel is
+        remembered.
+        """
         self.start_id = start_id
         return False
 
@@ -300,7 +322,9 @@ class OutsideDriver:
 
 
 def _settle(action: str, before: Observation, after: Observation, outcome: Outcome) -> Outcome:
-    """The start id answers what a lost reply leaves open: a new one, or nothing that runs after a stop: it happened."""
+    """The start id answers what a lost reply leaves open: a new one, or nothing that runs after a
+    stop: it happened.
+    """
     if outcome.known:
         return replace(outcome, start_id=outcome.start_id or after.start_id)
     if _happened(action, before, after):

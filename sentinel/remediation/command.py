@@ -1,8 +1,10 @@
-"""The `command` driver: programs of the platform's own that restart, start, stop, reload and report a component.
+"""The `command` driver: programs of the platform's own that restart, start, stop, reload and report
+a component.
 
-Programs are argument lists, run without a shell, with a clean environment, in a session of their own, within a
-deadline. A deadline that passes ends the program and whatever it left in its process group; whether it did its work
-by then can't be told. What they print goes to the component's log, never into an incident.
+Programs are argument lists, run without a shell, with a clean environment, in a session of their
+own, within a deadline. A deadline that passes ends the program and whatever it left in its process
+group; whether it did its work by then can't be told. What they print goes to the component's log,
+never into an incident.
 """
 
 from __future__ import annotations
@@ -18,12 +20,23 @@ from sentinel.adapters.program import Ended, find_program, run_program
 from sentinel.core.model import Component
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.errors import NotMeasurable, ReplyLost
-from sentinel.remediation import DriverContext, DriverKind, Observation, Options, Outcome, OutsideDriver
+from sentinel.remediation import (
+    DriverContext,
+    DriverKind,
+    Observation,
+    Options,
+    Outcome,
+    OutsideDriver,
+)
 
 ATTEMPT = "SENTINEL_ATTEMPT"
-"""Environment variable with the name of the attempt: a program that sees it twice does its work once."""
+"""Environment variable with the name of the attempt: a program that sees it twice does its work
+once.
+"""
 _RUNS, _ENDED = {0}, {1, 3}
-"""Exit codes of a status program: 0 runs; 1 (pgrep) and 3 (LSB) does not run; any other tells nothing."""
+"""Exit codes of a status program: 0 runs; 1 (pgrep) and 3 (LSB) does not run; any other tells
+nothing.
+"""
 _FACTS = 64
 """Lines of a status program's output that are looked at."""
 
@@ -31,7 +44,10 @@ _FACTS = 64
 def _is_runnable(argv: list[str]) -> list[str]:
     path = find_program(argv[0])
     if path is None:
-        raise ValueError(f"there is no program {argv[0]!r}: give its absolute path, or a name of the system's folders")
+        raise ValueError(
+            f"there is no program {argv[0]!r}: give its absolute path, or a name of the system's"
+            " folders"
+        )
     if Path(path).stat().st_mode & 0o002:
         raise ValueError(f"the program {path} can be changed by everyone: chmod o-w {path}")
     return argv
@@ -49,7 +65,9 @@ class Commands(Options):
     reload: Argv | None = Field(None, description="has it read its configuration again")
     status: Argv | None = Field(
         None,
-        description="exit code 0: runs, 1 or 3: does not; output lines start_id=… and pid=… name what runs",
+        description=(
+            "exit code 0: runs, 1 or 3: does not; output lines start_id=… and pid=… name what runs"
+        ),
     )
 
 
@@ -57,7 +75,8 @@ class CommandOptions(Options):
     """What is run, and for how long."""
 
     commands: Commands = Field(
-        description="programs as lists of arguments", examples=["{restart: [/usr/local/bin/restart-it]}"]
+        description="programs as lists of arguments",
+        examples=["{restart: [/usr/local/bin/restart-it]}"],
     )
     env: dict[str, str] = Field({}, description="their environment, beside PATH and locale")
     deadline: Duration = Field(60.0, gt=0, description="time for each program that acts")
@@ -83,18 +102,30 @@ class CommandManager:
         if ended.code in _RUNS:
             return _running(ended.output)
         if ended.code in _ENDED:
-            return Observation(False, detail=f"its status program says that it does not run (status {ended.code})")
-        return Observation(None, detail=f"its status program {_how(ended, self._options.status_deadline)}")
+            return Observation(
+                False, detail=f"its status program says that it does not run (status {ended.code})"
+            )
+        return Observation(
+            None, detail=f"its status program {_how(ended, self._options.status_deadline)}"
+        )
 
     async def act(self, action: str, key: str) -> Outcome:
         """Run the program of this action; its exit code is the outcome, the checks are the proof."""
-        ended = await self._run(self._argv[action], self._options.deadline, {ATTEMPT: key} if key else {})
+        ended = await self._run(
+            self._argv[action], self._options.deadline, {ATTEMPT: key} if key else {}
+        )
         how = _how(ended, self._options.deadline)
         self._keep(f"{action} {key}".rstrip(), how, ended)
         if ended.code is None:
-            raise ReplyLost(f"its {action} program {how}", f"what it printed is in {self._log.name}")
+            raise ReplyLost(
+                f"its {action} program {how}", f"what it printed is in {self._log.name}"
+            )
         if ended.code:
-            return Outcome(False, f"its {action} program {how}", guidance=f"what it printed is in {self._log.name}")
+            return Outcome(
+                False,
+                f"its {action} program {how}",
+                guidance=f"what it printed is in {self._log.name}",
+            )
         return Outcome(True, f"its {action} program {how}")
 
     async def _run(self, argv: list[str], seconds: float, extra: Mapping[str, str]) -> Ended:
@@ -126,7 +157,11 @@ class CommandManager:
 def _how(ended: Ended, seconds: float) -> str:
     if ended.code is None:
         return f"did not end within {format_duration(seconds)} and was ended"
-    return f"was killed by signal {-ended.code}" if ended.code < 0 else f"exited with status {ended.code}"
+    return (
+        f"was killed by signal {-ended.code}"
+        if ended.code < 0
+        else f"exited with status {ended.code}"
+    )
 
 
 def _running(output: str) -> Observation:
@@ -134,16 +169,23 @@ def _running(output: str) -> Observation:
     facts = {name: value.strip()[:200] for name, sign, value in lines if sign}
     pid = facts.get("pid", "")
     number = int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else None
-    return Observation(True, facts.get("start_id", ""), number, "its status program says that it runs")
+    return Observation(
+        True, facts.get("start_id", ""), number, "its status program says that it runs"
+    )
 
 
 def _make(component: Component, options: CommandOptions, context: DriverContext) -> OutsideDriver:
-    return OutsideDriver(CommandManager(options, context.log_folder / f"{component.name}.log"), prompt=False)
+    return OutsideDriver(
+        CommandManager(options, context.log_folder / f"{component.name}.log"), prompt=False
+    )
 
 
 DRIVER = DriverKind(
     name="command",
-    summary="Programs of your own that restart, start, stop, reload a component and tell whether it runs",
+    summary=(
+        "Programs of your own that restart, start, stop, reload a component and tell whether it"
+        " runs"
+    ),
     options=CommandOptions,
     make=_make,
     observes=lambda options: options.commands.status is not None,

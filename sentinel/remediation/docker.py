@@ -1,7 +1,8 @@
 """The `docker` driver: a container of Docker or Podman, by the engine's socket.
 
-The engine kills what ignores its stop signal for longer than it was told to wait; so it is told to wait for ever,
-unless the component is marked `kill_safe`. What the engine restarts by itself is left to it.
+The engine kills what ignores its stop signal for longer than it was told to wait; so it is told to
+wait for ever, unless the component is marked `kill_safe`. What the engine restarts by itself is
+left to it.
 """
 
 from __future__ import annotations
@@ -40,17 +41,26 @@ class DockerOptions(Options):
     """Which container, and whose."""
 
     container: str = Field(description="name or id of the container", examples=["name"])
-    socket: str = Field("/var/run/docker.sock", description="the engine's socket; Podman: /run/podman/podman.sock")
-    reload_signal: Literal["HUP", "USR1", "USR2"] | None = Field(
-        None, description="the signal at which it reads its configuration again; without one it can't be reloaded"
+    socket: str = Field(
+        "/var/run/docker.sock", description="the engine's socket; Podman: /run/podman/podman.sock"
     )
-    deadline: Duration = Field(30.0, gt=0, description="time for a start; a stop has restart.stop_timeout")
+    reload_signal: Literal["HUP", "USR1", "USR2"] | None = Field(
+        None,
+        description=(
+            "the signal at which it reads its configuration again; without one it can't be reloaded"
+        ),
+    )
+    deadline: Duration = Field(
+        30.0, gt=0, description="time for a start; a stop has restart.stop_timeout"
+    )
 
     @field_validator("container")
     @classmethod
     def _is_container(cls, name: str) -> str:
         if not _CONTAINER.fullmatch(name):
-            raise ValueError("must be the name or id of a container: letters, digits and _ . - only")
+            raise ValueError(
+                "must be the name or id of a container: letters, digits and _ . - only"
+            )
         return name
 
     @field_validator("socket")
@@ -79,7 +89,11 @@ class DockerManager:
         name = self._options.container
         found = await self._engine.inspect(name)
         if found is None:
-            return Outcome(False, f"there is no container {name}", guidance="create it: sentinel only starts and stops")
+            return Outcome(
+                False,
+                f"there is no container {name}",
+                guidance="create it: sentinel only starts and stops",
+            )
         if action != STOP and found.status in _AT_WORK:
             return Outcome(False, f"refused: {_AT_WORK[found.status]}")
         if action == RELOAD:
@@ -109,16 +123,22 @@ class DockerManager:
 def observe(name: str, found: Container | None) -> Observation:
     """A container in our words."""
     if found is None:
-        return Observation(False, detail=f"there is no container {name}", guidance="was it removed? create it")
+        return Observation(
+            False, detail=f"there is no container {name}", guidance="was it removed? create it"
+        )
     start_id, pid = f"{found.id[:12]}/{found.started_at}", found.pid or None
     if found.status in _AT_WORK:
         detail = f"{_AT_WORK[found.status]}{f' ({found.restarts} times so far)' if found.restarts else ''}"
         return Observation(found.status != "restarting", start_id, pid, detail, busy=True)
     if not found.running:
-        return Observation(False, start_id, detail=_ending(found), guidance=f"look at its log: docker logs {name}")
+        return Observation(
+            False, start_id, detail=_ending(found), guidance=f"look at its log: docker logs {name}"
+        )
     text = f"runs{f' (pid {pid})' if pid else ''}"
     if found.health == "starting":
-        return Observation(True, start_id, pid, f"{text}, its health check has not passed yet", busy=True)
+        return Observation(
+            True, start_id, pid, f"{text}, its health check has not passed yet", busy=True
+        )
     if found.health == "unhealthy":
         text += f", but its health check failed {found.failing_streak} times in a row"
     healthy = {"healthy": True, "unhealthy": False}.get(found.health)

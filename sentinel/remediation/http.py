@@ -1,4 +1,5 @@
-"""The `http` driver: a manager with an HTTP interface. Each request carries the name of the attempt as its key.
+"""The `http` driver: a manager with an HTTP interface. Each request carries the name of the attempt
+as its key.
 
 A request is sent once. When its reply is lost, the status request says whether it happened.
 """
@@ -17,7 +18,14 @@ from sentinel.adapters.http import HttpClient, HttpResponse, may_have_arrived
 from sentinel.core.model import Component
 from sentinel.core.quantity import Duration
 from sentinel.errors import NotMeasurable, ReplyLost, TargetError
-from sentinel.remediation import DriverContext, DriverKind, Observation, Options, Outcome, OutsideDriver
+from sentinel.remediation import (
+    DriverContext,
+    DriverKind,
+    Observation,
+    Options,
+    Outcome,
+    OutsideDriver,
+)
 
 KEY = "Idempotency-Key"
 _PATHS = JSONPathEnvironment(strict=True)
@@ -42,7 +50,9 @@ class Request(Options):
     path: RequestPath = Field(description="path and query behind the resource's address")
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method")
     document: Any = Field(None, alias="json", description="JSON document to send")
-    expect: list[int] = Field([200, 201, 202, 204], min_length=1, description="status codes that mean: done")
+    expect: list[int] = Field(
+        [200, 201, 202, 204], min_length=1, description="status codes that mean: done"
+    )
 
 
 class StatusRequest(Options):
@@ -52,7 +62,9 @@ class StatusRequest(Options):
     expect: list[int] = Field([200], min_length=1, description="status codes that mean: it runs")
     stopped: list[int] = Field([], description="status codes that mean: it does not run")
     running: str | None = Field(None, description="JSON path to true or false: whether it runs")
-    start_id: str | None = Field(None, description="JSON path to what is new at every start, such as $.started_at")
+    start_id: str | None = Field(
+        None, description="JSON path to what is new at every start, such as $.started_at"
+    )
 
     @field_validator("running", "start_id")
     @classmethod
@@ -77,8 +89,12 @@ class Requests(Options):
 class HttpOptions(Options):
     """Whom to ask, and what."""
 
-    via: str | None = Field(None, description="HTTP resource that takes the requests; default: the component's own")
-    requests: Requests = Field(description="a request for each action", examples=["{restart: {path: /restart}}"])
+    via: str | None = Field(
+        None, description="HTTP resource that takes the requests; default: the component's own"
+    )
+    requests: Requests = Field(
+        description="a request for each action", examples=["{restart: {path: /restart}}"]
+    )
     deadline: Duration = Field(10.0, gt=0, description="time for each request that acts")
     status_deadline: Duration = Field(3.0, gt=0, description="time for the status request")
 
@@ -99,7 +115,9 @@ class HttpManager:
         status = self._options.requests.status
         if status is None:
             return Observation(None, detail="no status request is configured")
-        response = await self._client().request("GET", status.path, timeout=self._options.status_deadline)
+        response = await self._client().request(
+            "GET", status.path, timeout=self._options.status_deadline
+        )
         return observe(status, response)
 
     async def act(self, action: str, key: str) -> Outcome:
@@ -114,8 +132,15 @@ class HttpManager:
         if response.status in request.expect:
             return Outcome(True, f"{action} answered with {response.status}")
         if response.status in _GATEWAY:
-            raise ReplyLost(f"{action}: a gateway answered with {response.status}", "look at the service behind it")
-        return Outcome(False, f"{action} answered with {response.status}", guidance="look at the log of the service")
+            raise ReplyLost(
+                f"{action}: a gateway answered with {response.status}",
+                "look at the service behind it",
+            )
+        return Outcome(
+            False,
+            f"{action} answered with {response.status}",
+            guidance="look at the log of the service",
+        )
 
     async def _send(self, request: Request, key: str) -> HttpResponse:
         headers = {KEY: key} if key else {}
@@ -132,7 +157,9 @@ class HttpManager:
         try:
             return self._context.http(name)
         except KeyError as error:
-            raise NotMeasurable(f"there is no resource {name!r} any more", "name another one with `via`") from error
+            raise NotMeasurable(
+                f"there is no resource {name!r} any more", "name another one with `via`"
+            ) from error
 
     def close(self) -> None:
         """The client belongs to its resource."""
@@ -144,7 +171,11 @@ def observe(status: StatusRequest, response: HttpResponse) -> Observation:
     if response.status in status.stopped:
         return Observation(False, detail=f"does not run: {said}")
     if response.status not in status.expect:
-        return Observation(None, detail=f"{said}, which tells nothing", guidance="name the code in expect or stopped")
+        return Observation(
+            None,
+            detail=f"{said}, which tells nothing",
+            guidance="name the code in expect or stopped",
+        )
     try:
         document = json.loads(response.body) if status.running or status.start_id else None
         running = _find(status.running, document) if status.running else True
@@ -174,7 +205,10 @@ def _make(_component: Component, options: HttpOptions, context: DriverContext) -
 
 DRIVER = DriverKind(
     name="http",
-    summary="A manager with an HTTP interface; each request carries the name of the attempt as Idempotency-Key",
+    summary=(
+        "A manager with an HTTP interface; each request carries the name of the attempt as"
+        " Idempotency-Key"
+    ),
     options=HttpOptions,
     make=_make,
     resources={"via": "http"},

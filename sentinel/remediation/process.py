@@ -1,4 +1,6 @@
-"""The `process` driver: a supervised child in a session of its own; its death is noticed by pidfd, at once."""
+"""The `process` driver: a supervised child in a session of its own; its death is noticed by pidfd,
+at once.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from pydantic import Field
 
 from sentinel.adapters.process import Process, adopt, find_marked, spawn
 from sentinel.core.model import Component
-from sentinel.remediation import ACTIONS, RELOAD, DriverContext, DriverKind, Observation, Options, Outcome
+from sentinel.remediation import (
+    ACTIONS,
+    RELOAD,
+    DriverContext,
+    DriverKind,
+    Observation,
+    Options,
+    Outcome,
+)
 
 MARK = "SENTINEL_SUPERVISED"
 """Environment variable that marks what sentinel started, as state folder and component."""
@@ -23,12 +33,19 @@ class ProcessOptions(Options):
     """What is started, and how."""
 
     command: list[str] = Field(
-        min_length=1, description="program and arguments; no shell", examples=["[program, argument, …]"]
+        min_length=1,
+        description="program and arguments; no shell",
+        examples=["[program, argument, …]"],
     )
-    env: dict[str, str] = Field({}, description="its environment, beside PATH, HOME, locale and time zone")
+    env: dict[str, str] = Field(
+        {}, description="its environment, beside PATH, HOME, locale and time zone"
+    )
     cwd: str = Field("", description="its working folder; default: sentinel's")
     reload_signal: Literal["HUP", "USR1", "USR2"] | None = Field(
-        None, description="the signal at which it reads its configuration again; without one it can't be reloaded"
+        None,
+        description=(
+            "the signal at which it reads its configuration again; without one it can't be reloaded"
+        ),
     )
 
 
@@ -93,7 +110,10 @@ class ProcessDriver:
             env = {**options.env, self._mark[0]: self._mark[1]}
             process = spawn(options.command, env, options.cwd, self._log)
         except OSError as error:
-            return Outcome(False, f"can't be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+            return Outcome(
+                False,
+                f"can't be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
+            )
         except ValueError as error:
             return Outcome(False, f"can't be started: {error}")
         self._hold(process)
@@ -107,11 +127,21 @@ class ProcessDriver:
         self._expected = True
         process.signal(signal.SIGTERM)
         process.signal(signal.SIGCONT)  # a stopped process takes TERM only when it goes on
-        if not await process.wait(self._component.restart.stop_timeout) and not await self._kill(process):
+        if not await process.wait(self._component.restart.stop_timeout) and not await self._kill(
+            process
+        ):
             self._expected = False
             policy = self._component.restart
-            why = "survived SIGKILL: it waits in the kernel" if policy.kill_safe else "is not marked kill_safe"
-            return Outcome(False, f"did not end within {policy.stop_timeout:g} s of SIGTERM and {why}", futile=True)
+            why = (
+                "survived SIGKILL: it waits in the kernel"
+                if policy.kill_safe
+                else "is not marked kill_safe"
+            )
+            return Outcome(
+                False,
+                f"did not end within {policy.stop_timeout:g} s of SIGTERM and {why}",
+                futile=True,
+            )
         process.signal_group(signal.SIGTERM)
         self._forget()
         return Outcome(True, f"stopped: {process.describe_exit()}")
@@ -125,7 +155,9 @@ class ProcessDriver:
         """Send it its reload signal."""
         name, process = self._options.reload_signal, self._process
         if name is None:
-            return Outcome(False, "refused: no reload_signal is configured, and an unknown signal may end it")
+            return Outcome(
+                False, "refused: no reload_signal is configured, and an unknown signal may end it"
+            )
         if process is None or not process.is_alive():
             return Outcome(False, "does not run: nothing to reload")
         process.signal(signal.Signals[f"SIG{name}"])
@@ -170,7 +202,10 @@ def _make(component: Component, options: ProcessOptions, context: DriverContext)
 
 DRIVER = DriverKind(
     name="process",
-    summary="A child process that sentinel starts, stops with the platform, and whose death it notices at once",
+    summary=(
+        "A child process that sentinel starts, stops with the platform, and whose death it notices"
+        " at once"
+    ),
     options=ProcessOptions,
     make=_make,
     supervises=True,

@@ -1,6 +1,8 @@
-"""The `systemd` driver: a unit that systemd owns. It is asked over D-Bus, and the end of each job is waited for.
+"""The `systemd` driver: a unit that systemd owns. It is asked over D-Bus, and the end of each job
+is waited for.
 
-What systemd restarts by itself is left to it. What it does to a unit that ignores TERM is the unit's own
+What systemd restarts by itself is left to it. What it does to a unit that ignores TERM is the
+unit's own
 `SendSIGKILL=` and `TimeoutStopSec=`.
 """
 
@@ -29,16 +31,24 @@ from sentinel.remediation import (
 
 _METHODS = {START: "StartUnit", STOP: "StopUnit", RESTART: "RestartUnit", RELOAD: "ReloadUnit"}
 _DONE = {START: "started", STOP: "stopped", RESTART: "restarted", RELOAD: "reloaded"}
-_UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.(service|target|socket|timer|path|slice|scope|mount)")
+_UNIT = re.compile(
+    r"[A-Za-z0-9:_.\\@-]{1,240}\.(service|target|socket|timer|path|slice|scope|mount)"
+)
 _AT_WORK = ("auto-restart", "auto-restart-queued")
 
 
 class SystemdOptions(Options):
     """Which unit, and on which bus."""
 
-    unit: str = Field(description="the unit with its suffix, such as orders.service", examples=["orders.service"])
-    bus: str = Field("system", min_length=1, description="system, user, or a D-Bus address (unix:path=…)")
-    deadline: Duration = Field(100.0, gt=0, description="time for a job; systemd's own TimeoutStopSec is 90 s")
+    unit: str = Field(
+        description="the unit with its suffix, such as orders.service", examples=["orders.service"]
+    )
+    bus: str = Field(
+        "system", min_length=1, description="system, user, or a D-Bus address (unix:path=…)"
+    )
+    deadline: Duration = Field(
+        100.0, gt=0, description="time for a job; systemd's own TimeoutStopSec is 90 s"
+    )
 
     @field_validator("unit")
     @classmethod
@@ -70,7 +80,9 @@ class SystemdManager:
         result = await self._systemd.run_job(_METHODS[action], name, self._options.deadline)
         if result == "done":
             return Outcome(True, f"{_DONE[action]} by systemd")
-        return Outcome(False, f"systemd could not {action} it: job {result}", guidance=f"journalctl -u {name}")
+        return Outcome(
+            False, f"systemd could not {action} it: job {result}", guidance=f"journalctl -u {name}"
+        )
 
     def close(self) -> None:
         """Let go of the bus."""
@@ -78,7 +90,9 @@ class SystemdManager:
 
 
 def refuse(action: str, unit: Unit) -> str:
-    """Why it is not acted upon, "" when nothing objects. A stop is always allowed: it ends systemd's own efforts."""
+    """Why it is not acted upon, "" when nothing objects. A stop is always allowed: it ends
+    systemd's own efforts.
+    """
     if action == STOP:
         return ""
     if unit.sub in _AT_WORK:
@@ -100,12 +114,20 @@ def observe(name: str, unit: Unit) -> Observation:
     if unit.active in {"activating", "deactivating"}:
         count = f", restarted {unit.restarts} times by systemd" if unit.sub in _AT_WORK else ""
         return Observation(
-            unit.active == "deactivating", start_id, pid, f"systemd is at work: {state}{count}", busy=True
+            unit.active == "deactivating",
+            start_id,
+            pid,
+            f"systemd is at work: {state}{count}",
+            busy=True,
         )
     if unit.load != "loaded":
-        return Observation(False, detail=f"unit {name}: {unit.load}", guidance=f"systemctl status {name}")
+        return Observation(
+            False, detail=f"unit {name}: {unit.load}", guidance=f"systemctl status {name}"
+        )
     result = f", result {unit.result}" if unit.result not in {"", "success"} else ""
-    return Observation(False, start_id, detail=f"unit {state}{result}", guidance=f"journalctl -u {name}")
+    return Observation(
+        False, start_id, detail=f"unit {state}{result}", guidance=f"journalctl -u {name}"
+    )
 
 
 def _make(_component: Component, options: SystemdOptions, _context: DriverContext) -> OutsideDriver:

@@ -1,1 +1,3 @@
-"""Reports: collect facts from the store, render them, write them to files. Facts first: templates only show."""
+"""Reports: collect facts from the store, render them, write them to files. Facts first: templates
+only show.
+"""

@@ -35,5 +35,7 @@ def collect(
         raise UsageError(f"{kind!r} is no kind of report", f"choose one of {', '.join(KINDS)}")
     document: dict[str, Any] = to_json(facts)
     if since := unobserved_since(store, now):
-        document["headline"] = f"Not observed since {since:%Y-%m-%d %H:%M:%S} UTC, as it was then: {facts.headline}"
+        document["headline"] = (
+            f"Not observed since {since:%Y-%m-%d %H:%M:%S} UTC, as it was then: {facts.headline}"
+        )
     return document

@@ -1,4 +1,5 @@
-"""The facts of reports, as frozen values. JSON, Markdown and HTML are made from these and from nothing else.
+"""The facts of reports, as frozen values. JSON, Markdown and HTML are made from these and from
+nothing else.
 
 A figure that sentinel did not measure is None, and its `basis` says why; no figure is ever made up.
 """
@@ -49,7 +50,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """How one component spent a period, in seconds. `ratio` is (up + degraded) / observed, None if unobserved."""
+    """How one component spent a period, in seconds. `ratio` is (up + degraded) / observed, None if
+    unobserved.
+    """
 
     component: str
     up: float
@@ -104,7 +107,9 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """The incident of a recovery report, with its times. Seconds; None was not measured or has not happened."""
+    """The incident of a recovery report, with its times. Seconds; None was not measured or has not
+    happened.
+    """
 
     id: str
     component: str
@@ -199,7 +204,9 @@ class ProgressFacts:
     since: datetime | None
     components: Sequence[ComponentFact] = ()
     agents: Sequence[AgentFact] = ()
-    throughput: Throughput = field(default_factory=lambda: Throughput(None, None, None, NOT_MEASURED))
+    throughput: Throughput = field(
+        default_factory=lambda: Throughput(None, None, None, NOT_MEASURED)
+    )
     assignment: Sequence[Figure] = ()
     delivery: Sequence[Figure] = ()
     blockers: Sequence[str] = ()

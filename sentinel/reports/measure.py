@@ -1,4 +1,6 @@
-"""Exact numbers for reports, out of evidence and minute roll-ups of counters. What nobody measured stays None."""
+"""Exact numbers for reports, out of evidence and minute roll-ups of counters. What nobody measured
+stays None.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ SINCE_WATCH_BEGAN = "total since the watch began, not of this incident alone"
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A counter among the roll-ups: the measurement's name, and the labels that its series must carry."""
+    """A counter among the roll-ups: the measurement's name, and the labels that its series must
+    carry.
+    """
 
     measurement: str
     labels: tuple[tuple[str, str], ...] = ()
@@ -56,7 +60,11 @@ class Source:
         if not found or None in found or (self.summed and len(found) < len(self.keys)):
             return None
         known = [interval for interval in found if interval is not None]
-        return (sum(low for low, _ in known), sum(high for _, high in known)) if self.summed else known[0]
+        return (
+            (sum(low for low, _ in known), sum(high for _, high in known))
+            if self.summed
+            else known[0]
+        )
 
 
 IMPACT = (
@@ -72,13 +80,18 @@ IMPACT = (
         "messages overdue at their deadline",
         "account/settled",
         ("pending", "waiting"),
-        (Counter("settled", (("outcome", "pending"),)), Counter("settled", (("outcome", "waiting"),))),
+        (
+            Counter("settled", (("outcome", "pending"),)),
+            Counter("settled", (("outcome", "waiting"),)),
+        ),
         summed=True,
     ),
     Source("canaries lost", "canary", ("lost",), (Counter("results", (("result", "lost"),)),)),
     Source("canaries duplicated", "canary", ("duplicate", "duplicates"), (Counter("duplicates"),)),
     Source("canaries late", "canary", ("late",), (Counter("results", (("result", "late"),)),)),
-    Source("canaries corrupt", "canary", ("corrupt",), (Counter("results", (("result", "corrupt"),)),)),
+    Source(
+        "canaries corrupt", "canary", ("corrupt",), (Counter("results", (("result", "corrupt"),)),)
+    ),
 )
 
 
@@ -109,8 +122,14 @@ def measure_impact(store: Reader, checks: Sequence[CheckView], period: Period) -
     samples = store.samples(since=period.began - LOOK_BACK)
     figures = []
     for source in IMPACT:
-        found = [_measure(source, check, samples, period) for check in checks if source.total(check) is not None]
-        figures += found or [Figure(source.name, basis="not measured: no check of this platform counts it")]
+        found = [
+            _measure(source, check, samples, period)
+            for check in checks
+            if source.total(check) is not None
+        ]
+        figures += found or [
+            Figure(source.name, basis="not measured: no check of this platform counts it")
+        ]
     return figures
 
 
@@ -123,19 +142,25 @@ def _measure(source: Source, check: CheckView, samples: Sequence[Sample], period
     return Figure(source.name, low, high, check=check.name, basis=SINCE_WATCH_BEGAN)
 
 
-def _gain(source: Source, samples: Sequence[Sample], period: Period) -> tuple[float, float, str] | None:
+def _gain(
+    source: Source, samples: Sequence[Sample], period: Period
+) -> tuple[float, float, str] | None:
     """What the counters of a source gained over the period: (low, high, basis)."""
     certain = [gain_of(counter, samples, period) for counter in source.certain]
     known = [gain for gain in certain if gain is not None]
     if not known or len(known) < len(certain):
         return None
     low = sum(gain[0] for gain in known)
-    high = low + sum(gain[0] for counter in source.uncertain if (gain := gain_of(counter, samples, period)))
+    high = low + sum(
+        gain[0] for counter in source.uncertain if (gain := gain_of(counter, samples, period))
+    )
     began, ended = known[0][1], known[0][2]
     return low, high, f"counted from {_clock(began)} to {_clock(ended)}"
 
 
-def gain_of(counter: Counter, samples: Sequence[Sample], period: Period) -> tuple[float, datetime, datetime] | None:
+def gain_of(
+    counter: Counter, samples: Sequence[Sample], period: Period
+) -> tuple[float, datetime, datetime] | None:
     """(gain, from, to) of a counter over all its series, between the roll-ups around a period.
 
     None when there is no roll-up before it or none in it, or when a series went back. A series that

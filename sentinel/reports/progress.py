@@ -9,7 +9,15 @@ from typing import Any
 
 from sentinel.core.model import IncidentState, Status
 from sentinel.core.quantity import format_duration
-from sentinel.reports.facts import NOT_MEASURED, AgentFact, ComponentFact, Figure, Milestone, ProgressFacts, Throughput
+from sentinel.reports.facts import (
+    NOT_MEASURED,
+    AgentFact,
+    ComponentFact,
+    Figure,
+    Milestone,
+    ProgressFacts,
+    Throughput,
+)
 from sentinel.reports.measure import read_interval, read_number, read_section
 from sentinel.reports.recovery import describe_obstacle, describe_standing, read_status, watch_began
 from sentinel.store import CheckView, ComponentView, Reader
@@ -35,9 +43,15 @@ _DELIVERY = (
 
 
 def progress_facts(
-    store: Reader, now: datetime, *, target_per_hour: float | None, next_update: datetime | None = None
+    store: Reader,
+    now: datetime,
+    *,
+    target_per_hour: float | None,
+    next_update: datetime | None = None,
 ) -> ProgressFacts:
-    """The facts of a progress report. Differences are taken from the totals of the last progress report."""
+    """The facts of a progress report. Differences are taken from the totals of the last progress
+    report.
+    """
     checks, components = store.checks(), store.components()
     totals = _totals(checks)
     before = _last_totals(store) or _first_totals(store, totals)
@@ -50,7 +64,9 @@ def progress_facts(
         headline=_headline([view.status for view in components], blockers),
         since=since,
         components=[
-            ComponentFact(view.name, view.status, view.since, view.detail, view.restarts, view.action)
+            ComponentFact(
+                view.name, view.status, view.since, view.detail, view.restarts, view.action
+            )
             for view in components
         ],
         agents=agents,
@@ -74,13 +90,17 @@ class _Before:
 
 
 def make_baseline(store: Reader, now: datetime) -> str:
-    """What agents had completed when the watch began, for the first report; "" until a check has told it."""
+    """What agents had completed when the watch began, for the first report; "" until a check has
+    told it.
+    """
     totals = _totals(store.checks())
     return write({"generated": now, "totals": totals}) if totals["completed"] else ""
 
 
 def _first_totals(store: Reader, totals: Mapping[str, Mapping[str, float]]) -> _Before:
-    """Before the first report: the baseline. Without one, tasks are counted since the watch began, from zero."""
+    """Before the first report: the baseline. Without one, tasks are counted since the watch began,
+    from zero.
+    """
     if baseline := store.meta(BASELINE):
         kept = json.loads(baseline)
         return _Before(_instant(kept["generated"]), kept["totals"])
@@ -92,7 +112,10 @@ def _last_totals(store: Reader) -> _Before | None:
     if last is None:
         return None
     totals = last.facts.get("totals")
-    return _Before(_instant(last.facts.get("generated")) or last.at, totals if isinstance(totals, Mapping) else {})
+    return _Before(
+        _instant(last.facts.get("generated")) or last.at,
+        totals if isinstance(totals, Mapping) else {},
+    )
 
 
 def _instant(value: Any) -> datetime | None:
@@ -105,7 +128,9 @@ def _instant(value: Any) -> datetime | None:
 def _numbers(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping):
         return {}
-    return {str(key): number for key, item in value.items() if (number := read_number(item)) is not None}
+    return {
+        str(key): number for key, item in value.items() if (number := read_number(item)) is not None
+    }
 
 
 def _totals(checks: Sequence[CheckView]) -> dict[str, dict[str, float]]:
@@ -134,7 +159,10 @@ def _agent_evidence(checks: Sequence[CheckView]) -> dict[str, Mapping[str, Any]]
 
 
 def _agents(checks: Sequence[CheckView], before: _Before) -> list[AgentFact]:
-    return [_agent(name, facts, before.completed.get(name)) for name, facts in sorted(_agent_evidence(checks).items())]
+    return [
+        _agent(name, facts, before.completed.get(name))
+        for name, facts in sorted(_agent_evidence(checks).items())
+    ]
 
 
 def _agent(name: str, facts: Mapping[str, Any], earlier: float | None) -> AgentFact:
@@ -145,7 +173,9 @@ def _agent(name: str, facts: Mapping[str, Any], earlier: float | None) -> AgentF
 
 
 def _gained(now: float | None, earlier: float | None) -> float | None:
-    """The difference, or None when one is unknown or the counter went back (an agent table was reset)."""
+    """The difference, or None when one is unknown or the counter went back (an agent table was
+    reset).
+    """
     if now is None or earlier is None or now < earlier:
         return None
     return now - earlier
@@ -154,7 +184,9 @@ def _gained(now: float | None, earlier: float | None) -> float | None:
 def _throughput(
     totals: Mapping[str, Mapping[str, float]], before: _Before, now: datetime, target: float | None
 ) -> Throughput:
-    """Tasks per hour since the last report: completed by agents, else those that the assignment check saw."""
+    """Tasks per hour since the last report: completed by agents, else those that the assignment
+    check saw.
+    """
     seconds = (now - before.at).total_seconds() if before.at else 0.0
     for key, verb, earlier in (
         ("completed", "completed", before.completed),
@@ -166,9 +198,16 @@ def _throughput(
             per_hour = sum(known) * 3600 / seconds
             basis = f"{sum(known):g} tasks {verb} in {seconds:.0f} s"
             if len(known) < len(gains):
-                basis += f"; {len(gains) - len(known)} of {len(gains)} counts have no earlier value and are left out"
+                basis += (
+                    f"; {len(gains) - len(known)} of {len(gains)} counts have no earlier value and"
+                    " are left out"
+                )
             return Throughput(per_hour, target, per_hour / target if target else None, basis)
-    why = "no check counts tasks" if not any(totals.values()) else "the first report has nothing to compare with"
+    why = (
+        "no check counts tasks"
+        if not any(totals.values())
+        else "the first report has nothing to compare with"
+    )
     return Throughput(None, target, None, f"not measured: {why}")
 
 
@@ -180,8 +219,16 @@ def _assignment(check: CheckView) -> list[Figure]:
     within = read_number(section.get("within_deadline", section.get("within_100ms")))
     deadline = read_number(section.get("deadline_seconds", 0.1))
     ratio = within / total if total and within is not None else None
-    basis = f"of {total:g} tasks since the watch began" if ratio is not None else "no task was judged yet"
-    figures = [Figure(f"assigned within {format_duration(deadline)}", ratio, ratio, "ratio", check.name, basis)]
+    basis = (
+        f"of {total:g} tasks since the watch began"
+        if ratio is not None
+        else "no task was judged yet"
+    )
+    figures = [
+        Figure(
+            f"assigned within {format_duration(deadline)}", ratio, ratio, "ratio", check.name, basis
+        )
+    ]
     return figures + _figures(check, section, _ASSIGNMENT)
 
 
@@ -190,7 +237,9 @@ def _delivery(check: CheckView) -> list[Figure]:
     return [] if section is None else _figures(check, section, _DELIVERY)
 
 
-def _figures(check: CheckView, section: Mapping[str, Any], names: Sequence[tuple[str, str, str, str]]) -> list[Figure]:
+def _figures(
+    check: CheckView, section: Mapping[str, Any], names: Sequence[tuple[str, str, str, str]]
+) -> list[Figure]:
     figures = []
     for name, key, unit, basis in names:
         value = read_interval(section.get(key))
@@ -204,13 +253,19 @@ def _milestones(check: CheckView) -> list[Milestone]:
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         return []
     return [
-        Milestone(str(item.get("name", "?")), str(item.get("status", "unknown")), str(item.get("evidence", "")))
+        Milestone(
+            str(item.get("name", "?")),
+            str(item.get("status", "unknown")),
+            str(item.get("evidence", "")),
+        )
         for item in listed
         if isinstance(item, Mapping)
     ]
 
 
-def _blockers(store: Reader, checks: Sequence[CheckView], components: Sequence[ComponentView]) -> list[str]:
+def _blockers(
+    store: Reader, checks: Sequence[CheckView], components: Sequence[ComponentView]
+) -> list[str]:
     """What is bad now; a component that is healthy again and merely observed blocks nothing."""
     blockers = []
     for incident in store.incidents(open_only=True):
@@ -218,11 +273,15 @@ def _blockers(store: Reader, checks: Sequence[CheckView], components: Sequence[C
             blockers += [describe_standing(incident, components), *describe_obstacle(incident)]
     actions = {view.name: view.action for view in components if view.action}
     blind = [check for check in checks if read_status(check.status) is Status.UNKNOWN]
-    return blockers + [_describe_unknown(check, actions.get(check.component, "")) for check in blind]
+    return blockers + [
+        _describe_unknown(check, actions.get(check.component, "")) for check in blind
+    ]
 
 
 def _describe_unknown(check: CheckView, action: str) -> str:
-    """A process that is stopped on request, or waits to be started, is not a target that can't be seen."""
+    """A process that is stopped on request, or waits to be started, is not a target that can't be
+    seen.
+    """
     if check.kind == "supervision" and action:
         return f"{check.component}: {action}"
     return f"sentinel is blind to {check.name}: {check.detail or 'not run yet'}"

@@ -1,4 +1,6 @@
-"""Facts of a recovery report: one incident, from the first sign to the last cure, in measured numbers."""
+"""Facts of a recovery report: one incident, from the first sign to the last cure, in measured
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from typing import Any
 from sentinel.core.model import Attempt, Incident, IncidentState, Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import UsageError
-from sentinel.reports.facts import Act, Episode, Figure, Looked, LookedStep, Moment, Period, RecoveryFacts, Uptime
+from sentinel.reports.facts import (
+    Act,
+    Episode,
+    Figure,
+    Looked,
+    LookedStep,
+    Moment,
+    Period,
+    RecoveryFacts,
+    Uptime,
+)
 from sentinel.reports.measure import measure_impact
 from sentinel.reports.uptime import measure_uptime
 from sentinel.store import ComponentView, Gap, Reader, TimelineEntry
@@ -25,17 +37,23 @@ _FIRST_SIGNS = ("failing_since", "died_at", "first_failure")
 
 
 def recovery_facts(
-    store: Reader, now: datetime, incident_id: str | None = None, *, next_update: datetime | None = None
+    store: Reader,
+    now: datetime,
+    incident_id: str | None = None,
+    *,
+    next_update: datetime | None = None,
 ) -> RecoveryFacts:
     """The facts of the named incident, or of the last one; of none, facts that say so.
 
-    Reads the store only. `next_update` defaults to 30 min from now while the incident is not closed.
-    Raises UsageError when the named incident is unknown.
+    Reads the store only. `next_update` defaults to 30 min from now while the incident is not
+    closed. Raises UsageError when the named incident is unknown.
     """
     incident = _find(store, incident_id)
     platform = store.meta("platform") or "platform"
     if incident is None:
-        return RecoveryFacts(platform, now, "Nothing to report: no incident has been recorded.", None, None)
+        return RecoveryFacts(
+            platform, now, "Nothing to report: no incident has been recorded.", None, None
+        )
     gaps = store.gaps(since=incident.opened)
     attempts = store.attempts(incident=incident.id)
     entries = store.timeline(incident.id)
@@ -56,7 +74,8 @@ def recovery_facts(
         diagnoses=_diagnoses(entries),
         gaps=[_gap_moment(gap) for gap in gaps if gap.began < lasted.ended],
         open_issues=_open_issues(store, incident),
-        next_update=next_update or (None if incident.state is IncidentState.CLOSED else now + UPDATE_EVERY),
+        next_update=next_update
+        or (None if incident.state is IncidentState.CLOSED else now + UPDATE_EVERY),
         cut=cut,
     )
 
@@ -66,12 +85,18 @@ def _find(store: Reader, incident_id: str | None) -> Incident | None:
         return next(iter(store.incidents(limit=1)), None)
     incident = store.incident(incident_id)
     if incident is None:
-        raise UsageError(f"no incident is called {incident_id}", "`sentinel incident list` shows their ids")
+        raise UsageError(
+            f"no incident is called {incident_id}", "`sentinel incident list` shows their ids"
+        )
     return incident
 
 
 def _episode(
-    store: Reader, incident: Incident, entries: Sequence[TimelineEntry], attempts: Sequence[Attempt], now: datetime
+    store: Reader,
+    incident: Incident,
+    entries: Sequence[TimelineEntry],
+    attempts: Sequence[Attempt],
+    now: datetime,
 ) -> Episode:
     check = next((check for check in store.checks() if check.name == incident.check), None)
     return Episode(
@@ -97,9 +122,15 @@ def _episode(
 
 def _detection(incident: Incident, entries: Sequence[TimelineEntry]) -> Figure:
     """From the first sign in the evidence to the opening; nothing is inferred from intervals."""
-    signs = [sign for entry in entries if (sign := _first_sign(entry.evidence)) and sign <= incident.opened]
+    signs = [
+        sign
+        for entry in entries
+        if (sign := _first_sign(entry.evidence)) and sign <= incident.opened
+    ]
     if not signs:
-        return Figure("detection", unit="seconds", basis="not measured: no evidence of when it began")
+        return Figure(
+            "detection", unit="seconds", basis="not measured: no evidence of when it began"
+        )
     seconds = (incident.opened - min(signs)).total_seconds()
     return Figure("detection", seconds, seconds, "seconds", basis="first sign to incident opened")
 
@@ -125,14 +156,18 @@ def _recovery(incident: Incident, now: datetime) -> Figure:
         lasting = format_duration((now - incident.opened).total_seconds())
         return Figure("recovery", unit="seconds", basis=f"not recovered, {lasting} so far")
     seconds = (incident.recovered - incident.opened).total_seconds()
-    return Figure("recovery", seconds, seconds, "seconds", basis="incident opened to component healthy")
+    return Figure(
+        "recovery", seconds, seconds, "seconds", basis="incident opened to component healthy"
+    )
 
 
 def _headline(episode: Episode, now: datetime) -> str:
     name = episode.component
     if episode.recovered is None:
         lasting = format_duration((now - episode.opened).total_seconds())
-        stuck = "; automatic restarts are exhausted, a person is needed" if episode.exhausted else ""
+        stuck = (
+            "; automatic restarts are exhausted, a person is needed" if episode.exhausted else ""
+        )
         return f"{name} is {episode.status} for {lasting}{stuck}."
     took = format_duration(episode.recovery.low)
     tail = "the incident is closed" if episode.closed else "its health is being observed"
@@ -141,7 +176,9 @@ def _headline(episode: Episode, now: datetime) -> str:
 
 def _timeline(incident: Incident, entries: Sequence[TimelineEntry]) -> list[Moment]:
     if entries:
-        return [Moment(entry.at, entry.kind, entry.text, _brief(entry.evidence)) for entry in entries]
+        return [
+            Moment(entry.at, entry.kind, entry.text, _brief(entry.evidence)) for entry in entries
+        ]
     moments = [Moment(incident.opened, "opened", incident.summary)]
     for at, word in ((incident.recovered, "recovered"), (incident.closed, "closed")):
         if at is not None:
@@ -164,7 +201,10 @@ def _diagnoses(entries: Sequence[TimelineEntry]) -> list[Looked]:
         Looked(
             entry.at,
             entry.text,
-            [LookedStep(step["name"], step["outcome"], step["detail"]) for step in entry.evidence.get("steps", ())],
+            [
+                LookedStep(step["name"], step["outcome"], step["detail"])
+                for step in entry.evidence.get("steps", ())
+            ],
             entry.evidence["transcript"],
         )
         for entry in found[-MAX_DIAGNOSES:]
@@ -174,7 +214,10 @@ def _diagnoses(entries: Sequence[TimelineEntry]) -> list[Looked]:
 def _brief(evidence: Mapping[str, Any]) -> str:
     if "transcript" in evidence:
         return "see Diagnosis"
-    text = "; ".join(f"{key} {value if isinstance(value, str) else write(value)}" for key, value in evidence.items())
+    text = "; ".join(
+        f"{key} {value if isinstance(value, str) else write(value)}"
+        for key, value in evidence.items()
+    )
     return text if len(text) <= MAX_EVIDENCE else f"{text[: MAX_EVIDENCE - 1]}…"
 
 
@@ -207,14 +250,18 @@ def watch_began(store: Reader) -> datetime | None:
 
 
 def _uptime_window(store: Reader, lasted: Period) -> Period:
-    """The day before the incident's end, not before the watch began; the whole incident in any case."""
+    """The day before the incident's end, not before the watch began; the whole incident in any
+    case.
+    """
     day_before = lasted.ended - UPTIME_WINDOW
     began = max(watch_began(store) or day_before, day_before)
     return Period(min(began, lasted.began), lasted.ended)
 
 
 def _uptimes(store: Reader, period: Period) -> list[Uptime]:
-    changes = [change for change in store.transitions(since=period.began) if change.scope == "component"]
+    changes = [
+        change for change in store.transitions(since=period.began) if change.scope == "component"
+    ]
     gaps = store.gaps(since=period.began)
     return [
         measure_uptime(
@@ -248,7 +295,9 @@ def describe_standing(incident: Incident, views: Sequence[ComponentView], note: 
     name, was = incident.component, incident.status.value
     if incident.state is IncidentState.RECOVERING:
         worst = (incident.worst or incident.status).value
-        return f"{name} is healthy again and being observed{note}; it was {worst}: {incident.summary}"
+        return (
+            f"{name} is healthy again and being observed{note}; it was {worst}: {incident.summary}"
+        )
     now = next((view.detail for view in views if view.name == name and view.status == was), "")
     return f"{name} is {was}{note}: {now or incident.summary}"
 
@@ -258,7 +307,8 @@ def describe_obstacle(incident: Incident) -> list[str]:
     lines = []
     if incident.exhausted:
         lines.append(
-            f"{incident.component} used up its restarts: repair it, then `sentinel reset {incident.component}`"
+            f"{incident.component} used up its restarts: repair it, then `sentinel reset"
+            f" {incident.component}`"
         )
     if incident.blocked_by:
         lines.append(f"{incident.component} is blocked by {incident.blocked_by}: repair that first")

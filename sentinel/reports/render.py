@@ -1,4 +1,5 @@
-"""Facts → Markdown, HTML and JSON, through Jinja2 templates that a user's folder may override by name.
+"""Facts → Markdown, HTML and JSON, through Jinja2 templates that a user's folder may override by
+name.
 
 Everything in the facts is inert in each format: HTML escapes, Markdown escapes what would become
 markup, a link, raw HTML or a spreadsheet formula, JSON escapes what could end a script element.
@@ -19,7 +20,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError, nodes
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+    nodes,
+)
 from jinja2 import TemplateSyntaxError as BadSyntax
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
@@ -64,7 +73,9 @@ def render(
     clean = clean_document(facts)
     return {
         form: _fit(
-            _render_json if form == "json" else partial(_render_template, kind, form, templates), clean, max_bytes
+            _render_json if form == "json" else partial(_render_template, kind, form, templates),
+            clean,
+            max_bytes,
         )
         for form in formats
     }
@@ -82,8 +93,12 @@ def _fit(make: Callable[[Mapping[str, Any]], str], facts: Mapping[str, Any], lim
 
 
 def _halve_longest(facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The facts with the longest of their lists halved, and `cut` raised by what went; None when none is left."""
-    lists = {key: value for key, value in facts.items() if isinstance(value, list) and len(value) > 1}
+    """The facts with the longest of their lists halved, and `cut` raised by what went; None when
+    none is left.
+    """
+    lists = {
+        key: value for key, value in facts.items() if isinstance(value, list) and len(value) > 1
+    }
     if not lists:
         return None
     key = max(lists, key=lambda name: len(json.dumps(lists[name])))
@@ -92,7 +107,9 @@ def _halve_longest(facts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _cut_lines(text: str, limit: int) -> str:
-    """The last resort for a template that writes more than its facts: whole lines from the beginning."""
+    """The last resort for a template that writes more than its facts: whole lines from the
+    beginning.
+    """
     lines = text.splitlines(keepends=True)
     size, kept = 0, 0
     for line in lines:
@@ -103,13 +120,18 @@ def _cut_lines(text: str, limit: int) -> str:
     return "".join(lines[:kept]) + f"\ncut: {len(lines) - kept} lines\n"
 
 
-# -- what comes from outside -------------------------------------------------------------------------
+# -- what comes from outside
+# -------------------------------------------------------------------------
 
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 
 
 def clean_document(value: Any) -> Any:
-    """The document with control and direction characters made visible, so that no text can hide or reorder."""
+    """The document with control and direction characters made visible, so that no text can hide or
+    reorder.
+    """
     if isinstance(value, Mapping):
         return {clean_text(str(key)): clean_document(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -129,13 +151,16 @@ def _render_json(facts: Mapping[str, Any]) -> str:
 
 
 _MARKUP = re.compile(
-    r"[\\`*\[\]|~]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|(?<=[A-Za-z]):(?=//)|(?<=\bwww)\.", re.IGNORECASE
+    r"[\\`*\[\]|~]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|(?<=[A-Za-z]):(?=//)|(?<=\bwww)\.",
+    re.IGNORECASE,
 )
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def escape_markdown(value: Any) -> str:
-    """Text that means itself in Markdown, also in a table cell, and no formula when pasted into a spreadsheet."""
+    """Text that means itself in Markdown, also in a table cell, and no formula when pasted into a
+    spreadsheet.
+    """
     if not isinstance(value, str):
         return str(value)
     line = " ".join(value.split())
@@ -145,7 +170,8 @@ def escape_markdown(value: Any) -> str:
     return f"'{inert}" if inert[:1] in ("=", "+", "-", "@") else inert
 
 
-# -- templates ---------------------------------------------------------------------------------------
+# -- templates
+# ---------------------------------------------------------------------------------------
 
 
 class _BoundedJoins(CodeGenerator):
@@ -183,7 +209,9 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja2
         """Calls whose numbers are within reason: `ljust(200000000)` is not."""
-        if any(isinstance(value, int) and value > MAX_REPEAT for value in (*args, *kwargs.values())):
+        if any(
+            isinstance(value, int) and value > MAX_REPEAT for value in (*args, *kwargs.values())
+        ):
             raise SecurityError(f"a number above {MAX_REPEAT} in a call")
         return super().call(__context, __obj, *args, **kwargs)
 
@@ -218,21 +246,26 @@ def _generate(environment: _Environment, name: str, facts: Mapping[str, Any]) ->
         size += len(piece)
         if size > MAX_RENDERED:
             raise TemplateBroken(
-                f"{name} writes more than {MAX_RENDERED // 1024 // 1024} MiB", "is there a loop in a loop?"
+                f"{name} writes more than {MAX_RENDERED // 1024 // 1024} MiB",
+                "is there a loop in a loop?",
             )
     return "".join(pieces)
 
 
 @contextmanager
 def _in_time(file: Path, seconds: float) -> Iterator[None]:
-    """End a template that does not end; on every line of it, for one that writes nothing is not seen otherwise."""
+    """End a template that does not end; on every line of it, for one that writes nothing is not
+    seen otherwise.
+    """
     end, before = time.monotonic() + seconds, sys.gettrace()
 
     def look(frame: FrameType, _event: str, _arg: Any) -> Any:
         if not frame.f_code.co_filename.endswith(".j2"):
             return None
         if time.monotonic() > end:
-            raise TemplateBroken(f"{file} does not end within {seconds:g} s", "is there a loop in a loop?")
+            raise TemplateBroken(
+                f"{file} does not end within {seconds:g} s", "is there a loop in a loop?"
+            )
         return look
 
     sys.settrace(look)
@@ -267,19 +300,28 @@ def _broken(name: str, error: BaseException, templates: Path | None) -> Template
     file, line = _place(name, error)
     message = " ".join(str(getattr(error, "message", None) or error).split())
     mine = templates is not None and Path(file).is_relative_to(templates)
-    remedy = "correct it, or remove it so that the shipped one is used" if mine else "reinstall sentinel"
+    remedy = (
+        "correct it, or remove it so that the shipped one is used" if mine else "reinstall sentinel"
+    )
     return TemplateBroken(f"{file}:{line}: {message}", remedy)
 
 
 def _place(name: str, error: BaseException) -> tuple[str, int]:
-    """File and line in a template where it broke, from the error or from the frames that Jinja2 rewrote."""
+    """File and line in a template where it broke, from the error or from the frames that Jinja2
+    rewrote.
+    """
     if isinstance(error, BadSyntax):
         return error.filename or error.name or name, error.lineno
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.endswith(".j2")
+    ]
     return (frames[-1].filename, frames[-1].lineno or 0) if frames else (name, 0)
 
 
-# -- filters -----------------------------------------------------------------------------------------
+# -- filters
+# -----------------------------------------------------------------------------------------
 
 
 def show_instant(text: str | None) -> str:
@@ -319,7 +361,11 @@ def show_number(value: float | None, unit: str = "") -> str:
     """A number in its unit: a count, `ratio` or `seconds`."""
     if unit == "ratio":
         return show_ratio(value)
-    return (NOT_MEASURED if value is None else show_seconds(value)) if unit == "seconds" else show_count(value)
+    return (
+        (NOT_MEASURED if value is None else show_seconds(value))
+        if unit == "seconds"
+        else show_count(value)
+    )
 
 
 def show_figure(figure: Mapping[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""How long a component was up: transitions minus gaps. Time that nobody observed is neither up nor down."""
+"""How long a component was up: transitions minus gaps. Time that nobody observed is neither up nor
+down.
+"""
 
 from __future__ import annotations
 

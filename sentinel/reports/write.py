@@ -25,13 +25,27 @@ def write_report(
     target_per_hour: float | None = None,
     next_update: datetime | None = None,
 ) -> list[Path]:
-    """Collect, render, write, remember; the paths. Raises UsageError (unknown kind or incident) or TemplateBroken."""
-    facts = collect(store, kind, now, incident_id=incident_id, target_per_hour=target_per_hour, next_update=next_update)
+    """Collect, render, write, remember; the paths. Raises UsageError (unknown kind or incident) or
+    TemplateBroken.
+    """
+    facts = collect(
+        store,
+        kind,
+        now,
+        incident_id=incident_id,
+        target_per_hour=target_per_hour,
+        next_update=next_update,
+    )
     return keep_report(store, kind, now, folder, facts, render(kind, facts, formats, templates))
 
 
 def keep_report(
-    store: Store, kind: str, now: datetime, folder: Path, facts: dict[str, Any], texts: dict[str, str]
+    store: Store,
+    kind: str,
+    now: datetime,
+    folder: Path,
+    facts: dict[str, Any],
+    texts: dict[str, str],
 ) -> list[Path]:
     """Write `<folder>/<kind>-<UTC stamp>.{md,html,json}` and remember them in the store; the paths.
 
@@ -43,7 +57,8 @@ def keep_report(
         paths = _write(texts, folder, f"{kind}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
     except OSError as error:
         raise StateError(
-            f"the report folder {folder} can't be written: {error.strerror}", "make it writable, or name another one"
+            f"the report folder {folder} can't be written: {error.strerror}",
+            "make it writable, or name another one",
         ) from error
     store.add_report(kind, now, [str(path) for path in paths], facts)
     return paths

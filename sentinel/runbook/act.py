@@ -1,4 +1,6 @@
-"""Does one act: asks a check, a server, sentinel's own memory, a program; every ending becomes a value."""
+"""Does one act: asks a check, a server, sentinel's own memory, a program; every ending becomes a
+value.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Hands(Protocol):
         ...
 
     async def permit(self, step: Step) -> None:
-        """Right before a step that changes something: raises ActionRefused, or writes the audit log."""
+        """Right before a step that changes something: raises ActionRefused, or writes the audit
+        log.
+        """
         ...
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
@@ -56,7 +60,9 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an act gave: how it ended, whether it holds as a condition, one line, and all of its output."""
+    """What an act gave: how it ended, whether it holds as a condition, one line, and all of its
+    output.
+    """
 
     outcome: str
     holds: bool
@@ -114,7 +120,12 @@ async def _do_builtin(act: RunCheck | Sql | RedisCommand | Look | Action, hands:
     if isinstance(act, Look):
         seen = await hands.look(act.view, act.subject)
         count = len(seen.splitlines())
-        return Done("done", bool(seen), f"{count} line{'s' * (count != 1)}" if seen else "nothing", _limit(seen))
+        return Done(
+            "done",
+            bool(seen),
+            f"{count} line{'s' * (count != 1)}" if seen else "nothing",
+            _limit(seen),
+        )
     return await _ask_server(act, hands)
 
 
@@ -125,7 +136,9 @@ async def _ask_server(act: Sql | RedisCommand, hands: Hands) -> Done:
     if isinstance(act, Sql):
         rows = await hands.sql(act.resource, act.text)
         first = next(iter(rows[0].values()), None) if rows else None
-        return Done("done", bool(first), f"{len(rows)} row{'s' * (len(rows) != 1)}", _limit(show_rows(rows)))
+        return Done(
+            "done", bool(first), f"{len(rows)} row{'s' * (len(rows) != 1)}", _limit(show_rows(rows))
+        )
     reply = await hands.redis(act.resource, act.argv)
     return Done(
         "done",
@@ -150,4 +163,8 @@ async def _do_program(act: Argv, seconds: float) -> Done:
 
 
 def _limit(text: str) -> str:
-    return text if len(text) <= MAX_OUTPUT else f"{text[:MAX_OUTPUT]}\n[cut at {MAX_OUTPUT // 1024} KiB]"
+    return (
+        text
+        if len(text) <= MAX_OUTPUT
+        else f"{text[:MAX_OUTPUT]}\n[cut at {MAX_OUTPUT // 1024} KiB]"
+    )

@@ -9,7 +9,8 @@ SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify", "Escalatio
 PARAMETER_TYPES = ("str", "int", "component", "incident", "check", "resource", "table", "column")
 ACTIONS = ("reset", "restart", "halt", "resume")
 VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "audit", "log")
-"""What sentinel itself remembers, by name; `log` is the end of a supervised component's log file."""
+"""What sentinel itself remembers, by name; `log` is the end of a supervised component's log file.
+"""
 CONDITIONS = (
     "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
     "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "coverage_low", "stalled",
@@ -41,7 +42,9 @@ class RunCheck:
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """One read-only statement. As a condition it holds when the first value of its first row is true."""
+    """One read-only statement. As a condition it holds when the first value of its first row is
+    true.
+    """
 
     resource: str
     text: str
@@ -80,7 +83,9 @@ class Action:
     args: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return " ".join([f"action {self.name}", *(f"{key}={_quote(value)}" for key, value in self.args.items())])
+        return " ".join(
+            [f"action {self.name}", *(f"{key}={_quote(value)}" for key, value in self.args.items())]
+        )
 
 
 Act = Argv | RunCheck | Sql | RedisCommand | Look | Action
@@ -107,9 +112,11 @@ class Step:
 class Parameter:
     """A value that a person gives. `pattern` must match all of it.
 
-    `sources` tell where it comes from when nobody gives it, first come first: `incident.component` (when it has a
-    driver), `component.KIND` (that component's own check), `kind.KIND` (a check of that kind), `resource.TYPE`,
-    `option.KIND.OPTION`; then the default. Steps that need a value with the default "" are skipped without it.
+    `sources` tell where it comes from when nobody gives it, first come first: `incident.component`
+    (when it has a driver), `component.KIND` (that component's own check), `kind.KIND` (a check of
+    that kind), `resource.TYPE`,
+    `option.KIND.OPTION`; then the default. Steps that need a value with the default "" are skipped
+    without it.
     """
 
     name: str
@@ -123,10 +130,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class AppliesTo:
-    """What a runbook is for: check kinds, components, conditions such as `exhausted`, alerts by name.
+    """What a runbook is for: check kinds, components, conditions such as `exhausted`, alerts by
+    name.
 
-    `findings` are words of a finding's line: with them, it is only for findings that have one of them. One that is
-    written `kind/word` says so of that kind alone.
+    `findings` are words of a finding's line: with them, it is only for findings that have one of
+    them. One that is written `kind/word` says so of that kind alone.
     """
 
     kinds: tuple[str, ...] = ()

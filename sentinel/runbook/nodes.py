@@ -42,10 +42,15 @@ class Notes:
 
 
 def compose(text: str, notes: Notes) -> yaml.MappingNode | None:
-    """The mapping that a front matter is, or None with the problem noted. Aliases are refused: no bombs."""
+    """The mapping that a front matter is, or None with the problem noted. Aliases are refused: no
+    bombs.
+    """
     if len(text) > MAX_FRONT_MATTER:
         notes.add(
-            1, "", f"the front matter is longer than {MAX_FRONT_MATTER // 1024} KiB", "move text into the sections"
+            1,
+            "",
+            f"the front matter is longer than {MAX_FRONT_MATTER // 1024} KiB",
+            "move text into the sections",
         )
         return None
     try:
@@ -56,19 +61,33 @@ def compose(text: str, notes: Notes) -> yaml.MappingNode | None:
         node = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + notes.shift if error.problem_mark else 1
-        notes.add(line, "", f"not YAML: {error.problem}", "quote texts with `: `, `{` or `#` in them")
+        notes.add(
+            line, "", f"not YAML: {error.problem}", "quote texts with `: `, `{` or `#` in them"
+        )
         return None
     except yaml.YAMLError as error:
-        notes.add(1, "", f"not YAML: {' '.join(str(error).split())[:200]}", "correct the text between the --- lines")
+        notes.add(
+            1,
+            "",
+            f"not YAML: {' '.join(str(error).split())[:200]}",
+            "correct the text between the --- lines",
+        )
         return None
     if not isinstance(node, yaml.MappingNode):
-        notes.add(1, "", "the front matter is no mapping", "write `key: value` lines between the --- lines")
+        notes.add(
+            1,
+            "",
+            "the front matter is no mapping",
+            "write `key: value` lines between the --- lines",
+        )
         return None
     return node
 
 
 def _refuse_tokens(text: str) -> str:
-    """Why a text is refused before anything is made of it: aliases can explode, deep nesting costs quadratic time."""
+    """Why a text is refused before anything is made of it: aliases can explode, deep nesting costs
+    quadratic time.
+    """
     depth = 0
     for token in yaml.scan(text, yaml.SafeLoader):
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
@@ -80,7 +99,12 @@ def _refuse_tokens(text: str) -> str:
 
 
 def mapping(
-    node: yaml.Node, where: str, notes: Notes, *, required: Iterable[str] = (), optional: Iterable[str] = ()
+    node: yaml.Node,
+    where: str,
+    notes: Notes,
+    *,
+    required: Iterable[str] = (),
+    optional: Iterable[str] = (),
 ) -> dict[str, yaml.Node]:
     """The entries of a mapping by key; unknown, missing and double keys are noted."""
     if not isinstance(node, yaml.MappingNode):
@@ -127,14 +151,20 @@ def text(node: yaml.Node | None, where: str, notes: Notes, default: str = "") ->
 
 def texts(node: yaml.Node | None, where: str, notes: Notes) -> tuple[str, ...]:
     """A list of texts."""
-    return tuple(text(item, f"{where}[{n}]", notes) for n, item in enumerate(sequence(node, where, notes)))
+    return tuple(
+        text(item, f"{where}[{n}]", notes) for n, item in enumerate(sequence(node, where, notes))
+    )
 
 
 def truth(node: yaml.Node | None, where: str, notes: Notes, *, default: bool = False) -> bool:
     """`true` or `false`."""
     if node is None:
         return default
-    if isinstance(node, yaml.ScalarNode) and node.tag == _TRUTH and node.value.lower() in {"true", "false"}:
+    if (
+        isinstance(node, yaml.ScalarNode)
+        and node.tag == _TRUTH
+        and node.value.lower() in {"true", "false"}
+    ):
         return bool(node.value.lower() == "true")
     notes.add(node, where, "must be true or false")
     return default
@@ -145,7 +175,9 @@ def duration(node: yaml.Node | None, where: str, notes: Notes, default: float) -
     if node is None:
         return default
     try:
-        return parse_duration(node.value if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT else object())
+        return parse_duration(
+            node.value if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT else object()
+        )
     except ValueError:
         notes.add(node, where, "is no duration", "write a number with a unit, such as 10s or 2m")
         return default

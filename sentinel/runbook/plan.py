@@ -1,4 +1,6 @@
-"""A runbook and the values a person gave → the exact steps. Values become whole arguments, never program text."""
+"""A runbook and the values a person gave → the exact steps. Values become whole arguments, never
+program text.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sentinel.errors import UsageError
-from sentinel.runbook.book import Act, Action, Argv, Look, Parameter, RedisCommand, Runbook, RunCheck, Sql, Step
+from sentinel.runbook.book import (
+    Act,
+    Action,
+    Argv,
+    Look,
+    Parameter,
+    RedisCommand,
+    Runbook,
+    RunCheck,
+    Sql,
+    Step,
+)
 from sentinel.runbook.read import PLACEHOLDER
 
 NO_NAMES: Mapping[str, Collection[str]] = {}
@@ -32,21 +45,26 @@ def make_plan(
 ) -> Plan:
     """The plan of a runbook.
 
-    `known` may have the existing names by parameter type ("component", "check", …): a name that is given
-    must be one of them. `found` are values that the platform's configuration gives for what nobody gave.
-    Raises UsageError with every problem of the values at once.
+    `known` may have the existing names by parameter type ("component", "check", …): a name that is
+    given must be one of them. `found` are values that the platform's configuration gives for what
+    nobody gave. Raises UsageError with every problem of the values at once.
     """
     values, problems = _check_values(book, parameters, known, found)
     problems = problems or _find_options(book, values)
     if problems:
         listed = "; ".join(problems)
-        raise UsageError(f"{book.name}: {listed}", f"`sentinel runbook show {book.name}` lists the parameters")
+        raise UsageError(
+            f"{book.name}: {listed}", f"`sentinel runbook show {book.name}` lists the parameters"
+        )
     kinds = {parameter.name: parameter.type for parameter in book.parameters}
     return Plan(book, values, tuple(_fill_step(step, values, kinds) for step in book.steps))
 
 
 def _check_values(
-    book: Runbook, given: Mapping[str, str], known: Mapping[str, Collection[str]], found: Mapping[str, str]
+    book: Runbook,
+    given: Mapping[str, str],
+    known: Mapping[str, Collection[str]],
+    found: Mapping[str, str],
 ) -> tuple[dict[str, str], list[str]]:
     declared = {parameter.name for parameter in book.parameters}
     problems = [f"there is no parameter {name!r}" for name in given if name not in declared]
@@ -57,7 +75,11 @@ def _check_values(
             problems.append(f"{parameter.name} ({parameter.type}) is required")
             continue
         optional = value == "" and parameter.name not in given
-        problem = "" if optional else _refuse_value(parameter, value, known if parameter.name in given else NO_NAMES)
+        problem = (
+            ""
+            if optional
+            else _refuse_value(parameter, value, known if parameter.name in given else NO_NAMES)
+        )
         if problem:
             problems.append(problem)
         values[parameter.name] = value
@@ -78,14 +100,18 @@ def _refuse_value(parameter: Parameter, value: str, known: Mapping[str, Collecti
 
 
 def _find_options(book: Runbook, values: Mapping[str, str]) -> list[str]:
-    """Values that a program would take for an option: they begin with - and no `--` stands before them."""
+    """Values that a program would take for an option: they begin with - and no `--` stands before
+    them.
+    """
     acts = [act for step in book.steps for act in (step.run, step.precondition, step.verify)]
     return [
         f"{values[found[1]]!r} would be taken for an option of {act.argv[0]}"
         for act in acts
         if isinstance(act, Argv)
         for n, word in enumerate(act.argv)
-        if (found := PLACEHOLDER.match(word)) and values[found[1]].startswith("-") and "--" not in act.argv[:n]
+        if (found := PLACEHOLDER.match(word))
+        and values[found[1]].startswith("-")
+        and "--" not in act.argv[:n]
     ]
 
 
@@ -108,19 +134,25 @@ def _fill(act: Act, values: Mapping[str, str], kinds: Mapping[str, str]) -> Act:
     if isinstance(act, Sql):
         return Sql(fill_text(act.resource, values), fill_sql(act.text, values, kinds))
     if isinstance(act, RedisCommand):
-        return RedisCommand(fill_text(act.resource, values), tuple(fill_text(word, values) for word in act.argv))
+        return RedisCommand(
+            fill_text(act.resource, values), tuple(fill_text(word, values) for word in act.argv)
+        )
     if isinstance(act, Look):
         return Look(act.view, fill_text(act.subject, values))
     return Action(act.name, {key: fill_text(text, values) for key, text in act.args.items()})
 
 
 def fill_text(text: str, values: Mapping[str, str]) -> str:
-    """The text with `{name}` replaced, once: a value that looks like a placeholder is not looked at again."""
+    """The text with `{name}` replaced, once: a value that looks like a placeholder is not looked at
+    again.
+    """
     return PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 def fill_sql(text: str, values: Mapping[str, str], kinds: Mapping[str, str]) -> str:
-    """The statement with each `{name}` put in: whole numbers bare, tables and columns quoted, texts as literals."""
+    """The statement with each `{name}` put in: whole numbers bare, tables and columns quoted, texts
+    as literals.
+    """
 
     def literal(found: re.Match[str]) -> str:
         value = values[found[1]]

@@ -1,4 +1,6 @@
-"""Runbook files → values, strictly: every problem of every file at once, with file, line, key and remedy."""
+"""Runbook files → values, strictly: every problem of every file at once, with file, line, key and
+remedy.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ _PATTERNS = {
     "table": r"[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?",
     "column": r"[A-Za-z_][A-Za-z0-9_$]{0,62}",
 }
-_SOURCE = re.compile(r"incident\.component|(component|kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}")
+_SOURCE = re.compile(
+    r"incident\.component|(component|kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}"
+)
 _ACTION_ARGS = {
     "reset": {"component", "reason"},
     "restart": {"component", "reason"},
@@ -70,7 +74,13 @@ def read_runbooks(folder: Path) -> dict[str, Runbook]:
             problems += error.problems
     counted = Counter(book.name for book in books)
     problems += [
-        Problem(book.source, 1, "name", f"{book.name!r} is the name of several runbooks", "name each differently")
+        Problem(
+            book.source,
+            1,
+            "name",
+            f"{book.name!r} is the name of several runbooks",
+            "name each differently",
+        )
         for book in books
         if counted[book.name] > 1
     ]
@@ -86,11 +96,17 @@ def read_runbook(path: Path) -> Runbook:
         source = path.read_bytes()
         content = source.decode() if len(source) <= MAX_FILE else ""
     except OSError as error:
-        raise ConfigurationError([Problem(str(path), 0, "", f"can't be read: {error.strerror}")]) from error
+        raise ConfigurationError(
+            [Problem(str(path), 0, "", f"can't be read: {error.strerror}")]
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError([Problem(str(path), 0, "", "is not UTF-8", "save it as UTF-8")]) from error
+        raise ConfigurationError(
+            [Problem(str(path), 0, "", "is not UTF-8", "save it as UTF-8")]
+        ) from error
     if len(source) > MAX_FILE:
-        raise ConfigurationError([Problem(str(path), 0, "", f"is longer than {MAX_FILE // 1024} KiB")])
+        raise ConfigurationError(
+            [Problem(str(path), 0, "", f"is longer than {MAX_FILE // 1024} KiB")]
+        )
     book = _read(content, path, notes)
     if book is None or notes.problems:
         raise ConfigurationError(notes.problems)
@@ -122,13 +138,25 @@ def _read_sections(lines: list[str], start: int, notes: Notes) -> dict[str, str]
     texts = {name: "\n".join(body).strip() for name, body in sections.items()}
     for name in SECTIONS:
         if name not in texts:
-            notes.add(len(lines), f"## {name}", "section is missing", f"add it: {', '.join(SECTIONS)} are required")
+            notes.add(
+                len(lines),
+                f"## {name}",
+                "section is missing",
+                f"add it: {', '.join(SECTIONS)} are required",
+            )
         elif not texts[name]:
-            notes.add(places[name], f"## {name}", "section is empty", "a tired person will read it at night: fill it")
+            notes.add(
+                places[name],
+                f"## {name}",
+                "section is empty",
+                "a tired person will read it at night: fill it",
+            )
     return texts
 
 
-def _read_book(node: yaml.MappingNode, sections: dict[str, str], path: Path, notes: Notes) -> Runbook:
+def _read_book(
+    node: yaml.MappingNode, sections: dict[str, str], path: Path, notes: Notes
+) -> Runbook:
     optional = ("applies_to", "parameters", "diagnose")
     keys = nodes.mapping(node, "", notes, required=("name", "title", "steps"), optional=optional)
     name = nodes.text(keys.get("name"), "name", notes)
@@ -141,11 +169,18 @@ def _read_book(node: yaml.MappingNode, sections: dict[str, str], path: Path, not
         for n, item in enumerate(nodes.sequence(keys.get("steps"), "steps", notes))
     ]
     if "steps" in keys and not steps:
-        notes.add(keys["steps"], "steps", "there is no step", "a runbook without steps is a page of a wiki")
+        notes.add(
+            keys["steps"],
+            "steps",
+            "there is no step",
+            "a runbook without steps is a page of a wiki",
+        )
     title = nodes.text(keys.get("title"), "title", notes)
     applies_to = _read_applies_to(keys.get("applies_to"), notes)
     diagnose = nodes.truth(keys["diagnose"], "diagnose", notes) if "diagnose" in keys else None
-    return Runbook(name, title, applies_to, tuple(parameters), tuple(steps), sections, str(path), diagnose)
+    return Runbook(
+        name, title, applies_to, tuple(parameters), tuple(steps), sections, str(path), diagnose
+    )
 
 
 def _read_applies_to(node: yaml.Node | None, notes: Notes) -> AppliesTo:
@@ -157,11 +192,17 @@ def _read_applies_to(node: yaml.Node | None, notes: Notes) -> AppliesTo:
     for condition in lists["conditions"]:
         if condition not in CONDITIONS:
             remedy = f"choose of {', '.join(CONDITIONS)}"
-            notes.add(keys["conditions"], "applies_to.conditions", f"{condition!r} is no condition", remedy)
+            notes.add(
+                keys["conditions"],
+                "applies_to.conditions",
+                f"{condition!r} is no condition",
+                remedy,
+            )
     return AppliesTo(**lists)
 
 
-# -- parameters --------------------------------------------------------------------------------------
+# -- parameters
+# --------------------------------------------------------------------------------------
 
 
 def _read_parameters(node: yaml.Node | None, notes: Notes) -> list[Parameter]:
@@ -169,7 +210,9 @@ def _read_parameters(node: yaml.Node | None, notes: Notes) -> list[Parameter]:
     for n, item in enumerate(nodes.sequence(node, "parameters", notes)):
         parameter = _read_parameter(item, f"parameters[{n}]", notes)
         if parameter.name in {earlier.name for earlier in parameters}:
-            notes.add(item, f"parameters[{n}].name", f"{parameter.name!r} is given twice", "remove one")
+            notes.add(
+                item, f"parameters[{n}].name", f"{parameter.name!r} is given twice", "remove one"
+            )
         parameters.append(parameter)
     return parameters
 
@@ -188,19 +231,34 @@ def _read_parameter(node: yaml.Node, where: str, notes: Notes) -> Parameter:
     pattern = _read_pattern(keys.get("pattern"), f"{where}.pattern", _PATTERNS[kind], notes)
     default = nodes.scalar(keys.get("default"), f"{where}.default", notes)
     if default and re.fullmatch(pattern, default) is None:
-        notes.add(keys["default"], f"{where}.default", f"{default!r} does not match the pattern {pattern}")
-    required = nodes.truth(keys.get("required"), f"{where}.required", notes, default=default is None)
+        notes.add(
+            keys["default"], f"{where}.default", f"{default!r} does not match the pattern {pattern}"
+        )
+    required = nodes.truth(
+        keys.get("required"), f"{where}.required", notes, default=default is None
+    )
     if not required and default is None:
         notes.add(node, f"{where}.default", "is missing", "an optional parameter needs a default")
     description = nodes.text(keys.get("description"), f"{where}.description", notes)
-    return Parameter(name, kind, pattern, required, default, description, _read_sources(keys.get("from"), where, notes))
+    return Parameter(
+        name,
+        kind,
+        pattern,
+        required,
+        default,
+        description,
+        _read_sources(keys.get("from"), where, notes),
+    )
 
 
 def _read_sources(node: yaml.Node | None, where: str, notes: Notes) -> tuple[str, ...]:
     found = nodes.texts(node, f"{where}.from", notes)
     for source in found:
         if node is not None and _SOURCE.fullmatch(source) is None:
-            remedy = "write incident.component, component.KIND, kind.KIND, resource.TYPE or option.KIND.OPTION"
+            remedy = (
+                "write incident.component, component.KIND, kind.KIND, resource.TYPE or"
+                " option.KIND.OPTION"
+            )
             notes.add(node, f"{where}.from", f"{source!r} is no source of a value", remedy)
     return found
 
@@ -215,7 +273,8 @@ def _read_pattern(node: yaml.Node | None, where: str, default: str, notes: Notes
     return pattern
 
 
-# -- steps -------------------------------------------------------------------------------------------
+# -- steps
+# -------------------------------------------------------------------------------------------
 
 
 def _read_step(node: yaml.Node, where: str, known: dict[str, Parameter], notes: Notes) -> Step:
@@ -224,37 +283,64 @@ def _read_step(node: yaml.Node, where: str, known: dict[str, Parameter], notes: 
     timeout = nodes.duration(keys.get("timeout"), f"{where}.timeout", notes, DEFAULT_TIMEOUT)
     if not 0 < timeout <= MAX_TIMEOUT:
         notes.add(keys["timeout"], f"{where}.timeout", "must be above 0 and at most 1h")
-    changes = nodes.truth(keys.get("changes"), f"{where}.changes", notes, default=isinstance(run, Action))
+    changes = nodes.truth(
+        keys.get("changes"), f"{where}.changes", notes, default=isinstance(run, Action)
+    )
     _check_changes(node, keys, run, changes=changes, where=where, notes=notes)
     return Step(
         name=nodes.text(keys.get("name"), f"{where}.name", notes),
         run=run,
         timeout=timeout,
         changes=changes,
-        precondition=_read_condition(keys.get("precondition"), f"{where}.precondition", known, notes),
+        precondition=_read_condition(
+            keys.get("precondition"), f"{where}.precondition", known, notes
+        ),
         verify=_read_condition(keys.get("verify"), f"{where}.verify", known, notes),
         line=notes.line(node),
     )
 
 
 def _check_changes(
-    node: yaml.Node, keys: dict[str, yaml.Node], run: Act, *, changes: bool, where: str, notes: Notes
+    node: yaml.Node,
+    keys: dict[str, yaml.Node],
+    run: Act,
+    *,
+    changes: bool,
+    where: str,
+    notes: Notes,
 ) -> None:
     place = keys.get("changes", node)
     if isinstance(run, Argv) and "changes" not in keys:
-        notes.add(node, f"{where}.changes", "is missing", "say whether this program changes anything: true or false")
+        notes.add(
+            node,
+            f"{where}.changes",
+            "is missing",
+            "say whether this program changes anything: true or false",
+        )
     elif isinstance(run, Action) and not changes:
         notes.add(place, f"{where}.changes", "an action changes something", "write `changes: true`")
     elif isinstance(run, RunCheck | Sql | RedisCommand | Look) and changes:
-        notes.add(place, f"{where}.changes", "check, sql, redis and look only read", "write `changes: false`")
+        notes.add(
+            place,
+            f"{where}.changes",
+            "check, sql, redis and look only read",
+            "write `changes: false`",
+        )
 
 
-def _read_condition(node: yaml.Node | None, where: str, known: dict[str, Parameter], notes: Notes) -> Act | None:
+def _read_condition(
+    node: yaml.Node | None, where: str, known: dict[str, Parameter], notes: Notes
+) -> Act | None:
     if node is None:
         return None
     act = _read_act(node, where, known, notes)
     if isinstance(act, Action):
-        notes.add(node, where, "a condition must not act", "use a check, sql, redis or a program that only looks")
+        notes.add(
+            node,
+            where,
+            "a condition must not act",
+            "use a check, sql, redis or a program that only looks",
+        )
     return act
 
 
@@ -262,7 +348,9 @@ def _read_act(node: yaml.Node, where: str, known: dict[str, Parameter], notes: N
     if isinstance(node, yaml.SequenceNode):
         return _read_argv(node, where, known, notes)
     if isinstance(node, yaml.ScalarNode):
-        notes.add(node, where, "is one text, and no shell will split it", "write a list: [df, -h, /]")
+        notes.add(
+            node, where, "is one text, and no shell will split it", "write a list: [df, -h, /]"
+        )
         return RunCheck("")
     builtins = {
         "check": _read_check,
@@ -273,7 +361,11 @@ def _read_act(node: yaml.Node, where: str, known: dict[str, Parameter], notes: N
     }
     found = [str(key.value) for key, _ in node.value if str(key.value) in builtins]
     if len(found) != 1:
-        notes.add(node, where, "must have exactly one of check, sql, redis, look, action, or be a list of arguments")
+        notes.add(
+            node,
+            where,
+            "must have exactly one of check, sql, redis, look, action, or be a list of arguments",
+        )
         return RunCheck("")
     return builtins[found[0]](node, where, known, notes)
 
@@ -289,7 +381,12 @@ def _read_argv(node: yaml.Node, where: str, known: dict[str, Parameter], notes: 
         if n == 0 and PLACEHOLDER.search(word):
             notes.add(item, f"{where}[0]", "the program itself can't be a parameter")
         elif begins and known.get(begins[1], _ANY).type != "int" and "--" not in argv[:n]:
-            notes.add(item, f"{where}[{n}]", f"{{{begins[1]}}} could be taken for an option", 'put "--" before it')
+            notes.add(
+                item,
+                f"{where}[{n}]",
+                f"{{{begins[1]}}} could be taken for an option",
+                'put "--" before it',
+            )
     return Argv(argv)
 
 
@@ -303,7 +400,12 @@ def _read_check(node: yaml.Node, where: str, known: dict[str, Parameter], notes:
     statuses = nodes.texts(keys.get("is"), f"{where}.is", notes)
     for status in statuses:
         if status not in Status.__members__.values():
-            notes.add(keys["is"], f"{where}.is", f"{status!r} is no status", f"choose of {', '.join(Status)}")
+            notes.add(
+                keys["is"],
+                f"{where}.is",
+                f"{status!r} is no status",
+                f"choose of {', '.join(Status)}",
+            )
     return RunCheck(name, statuses or ("up",))
 
 
@@ -314,9 +416,16 @@ def _read_sql(node: yaml.Node, where: str, known: dict[str, Parameter], notes: N
     _check_placeholders(place, f"{where}.sql", statement, known, notes)
     refusal = refuse_sql(statement) if statement else ""
     if refusal:
-        notes.add(place, f"{where}.sql", refusal, "steps that change something are actions or programs")
+        notes.add(
+            place, f"{where}.sql", refusal, "steps that change something are actions or programs"
+        )
     if re.search(r"[\w'\"$]\{[a-z]|\{[a-z][a-z0-9_]*\}[\w'\"]", statement):
-        notes.add(place, f"{where}.sql", "a placeholder is put in as a whole literal", "remove what touches it")
+        notes.add(
+            place,
+            f"{where}.sql",
+            "a placeholder is put in as a whole literal",
+            "remove what touches it",
+        )
     return Sql(_read_resource(keys.get("resource"), where, known, notes), statement)
 
 
@@ -328,11 +437,15 @@ def _read_redis(node: yaml.Node, where: str, known: dict[str, Parameter], notes:
         _check_placeholders(place, f"{where}.redis", word, known, notes)
     refusal = refuse_redis(argv) if "redis" in keys else ""
     if refusal:
-        notes.add(place, f"{where}.redis", refusal, "steps that change something are actions or programs")
+        notes.add(
+            place, f"{where}.redis", refusal, "steps that change something are actions or programs"
+        )
     return RedisCommand(_read_resource(keys.get("resource"), where, known, notes), argv)
 
 
-def _read_resource(node: yaml.Node | None, where: str, known: dict[str, Parameter], notes: Notes) -> str:
+def _read_resource(
+    node: yaml.Node | None, where: str, known: dict[str, Parameter], notes: Notes
+) -> str:
     name = nodes.text(node, f"{where}.resource", notes)
     if node is not None:
         _check_placeholders(node, f"{where}.resource", name, known, notes)
@@ -343,7 +456,12 @@ def _read_look(node: yaml.Node, where: str, known: dict[str, Parameter], notes: 
     keys = nodes.mapping(node, where, notes, required=("look",), optional=("component",))
     view = nodes.text(keys.get("look"), f"{where}.look", notes)
     if view not in VIEWS:
-        notes.add(keys.get("look", node), f"{where}.look", f"{view!r} is no view", f"choose of {', '.join(VIEWS)}")
+        notes.add(
+            keys.get("look", node),
+            f"{where}.look",
+            f"{view!r} is no view",
+            f"choose of {', '.join(VIEWS)}",
+        )
     if "component" not in keys:
         return Look(view)
     subject = nodes.text(keys["component"], f"{where}.component", notes)
@@ -356,7 +474,10 @@ def _read_action(node: yaml.Node, where: str, known: dict[str, Parameter], notes
     name = nodes.text(keys.get("action"), f"{where}.action", notes)
     if name not in ACTIONS:
         notes.add(
-            keys.get("action", node), f"{where}.action", f"{name!r} is no action", f"choose of {', '.join(ACTIONS)}"
+            keys.get("action", node),
+            f"{where}.action",
+            f"{name!r} is no action",
+            f"choose of {', '.join(ACTIONS)}",
         )
         return Action(name)
     needed: Collection[str] = {"component"} if name in {"reset", "restart"} else set()
@@ -365,7 +486,11 @@ def _read_action(node: yaml.Node, where: str, known: dict[str, Parameter], notes
             notes.add(node, f"{where}.args", "is missing", "name the component: {component: …}")
         return Action(name)
     args = nodes.mapping(
-        keys["args"], f"{where}.args", notes, required=needed, optional=_ACTION_ARGS[name] - set(needed)
+        keys["args"],
+        f"{where}.args",
+        notes,
+        required=needed,
+        optional=_ACTION_ARGS[name] - set(needed),
     )
     values = {key: nodes.text(value, f"{where}.args.{key}", notes) for key, value in args.items()}
     for key, value in values.items():
@@ -373,7 +498,9 @@ def _read_action(node: yaml.Node, where: str, known: dict[str, Parameter], notes
     return Action(name, values)
 
 
-def _check_placeholders(node: yaml.Node, where: str, text: str, known: dict[str, Parameter], notes: Notes) -> None:
+def _check_placeholders(
+    node: yaml.Node, where: str, text: str, known: dict[str, Parameter], notes: Notes
+) -> None:
     for name in PLACEHOLDER.findall(text):
         if name not in known:
             remedy = f"declare it under parameters; there: {', '.join(known) or 'none'}"

@@ -1,7 +1,9 @@
-"""Runs a plan, step by step, and writes down what happened. Dry by default: it then shows the plan and runs nothing.
+"""Runs a plan, step by step, and writes down what happened. Dry by default: it then shows the plan
+and runs nothing.
 
-Every step is noted before it begins and after it ended, so that a run that was interrupted can be resumed: what is
-settled stays, and a change that was begun without an end is looked at before it may be repeated.
+Every step is noted before it begins and after it ended, so that a run that was interrupted can be
+resumed: what is settled stays, and a change that was begun without an end is looked at before it
+may be repeated.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ def _forget(_number: int, _record: Record) -> None:
 class Care:
     """How a run is watched over.
 
-    `confirm` is asked before every change, `repeat` before one whose outcome is unknown; `note(n, record)` keeps the
-    record of step n, before it begins and when it ended; `earlier` are the records of the run that is resumed.
+    `confirm` is asked before every change, `repeat` before one whose outcome is unknown; `note(n,
+    record)` keeps the record of step n, before it begins and when it ended; `earlier` are the
+    records of the run that is resumed.
     """
 
     confirm: Question = _refuse
@@ -47,7 +50,9 @@ class Care:
 def show_plan(plan: Plan, now: datetime) -> Transcript:
     """The dry run: what would be done, and nothing is."""
     records = tuple(_plan_record(step) for step in plan.steps)
-    return Transcript(plan.book.name, plan.book.title, plan.parameters, True, now, now, "dry run", records)
+    return Transcript(
+        plan.book.name, plan.book.title, plan.parameters, True, now, now, "dry run", records
+    )
 
 
 async def run_runbook(
@@ -59,7 +64,9 @@ async def run_runbook(
     confirm: Question = _refuse,
     known: Mapping[str, Collection[str]] = NO_NAMES,
 ) -> Transcript:
-    """Plan and run a runbook with these parameters. Raises UsageError for wrong ones, before anything runs."""
+    """Plan and run a runbook with these parameters. Raises UsageError for wrong ones, before
+    anything runs.
+    """
     plan = make_plan(book, parameters, known)
     return show_plan(plan, hands.now()) if dry_run else await run_plan(plan, hands, Care(confirm))
 
@@ -67,8 +74,9 @@ async def run_runbook(
 async def run_plan(plan: Plan, hands: Hands, care: Care) -> Transcript:
     """Run the steps of a plan.
 
-    Every step that changes something is confirmed first; a false precondition stops the run, and so does a changing
-    step that fails or is not verified; a reading step that fails is written down and the run goes on.
+    Every step that changes something is confirmed first; a false precondition stops the run, and so
+    does a changing step that fails or is not verified; a reading step that fails is written down
+    and the run goes on.
     """
     began, records, outcome = hands.now(), [], ""
     for number, step in enumerate(plan.steps):
@@ -77,13 +85,19 @@ async def run_plan(plan: Plan, hands: Hands, care: Care) -> Transcript:
             continue
         known = care.earlier.get(number)
         settled = known is not None and known.is_settled
-        record = known if known is not None and settled else await _StepRun(number, step, hands, care).run(known)
+        record = (
+            known
+            if known is not None and settled
+            else await _StepRun(number, step, hands, care).run(known)
+        )
         records.append(record)
         outcome = _end_of_run(record)
     failed = any(record.outcome == "failed" for record in records)
     outcome = outcome or ("done with failures" if failed else "done")
     book = plan.book
-    return Transcript(book.name, book.title, plan.parameters, False, began, hands.now(), outcome, tuple(records))
+    return Transcript(
+        book.name, book.title, plan.parameters, False, began, hands.now(), outcome, tuple(records)
+    )
 
 
 def keep_reading(plan: Plan) -> Plan:
@@ -143,7 +157,9 @@ class _StepRun:
         return await (self._change(in_doubt=in_doubt) if step.changes else self._act())
 
     async def _change(self, *, in_doubt: bool) -> Record:
-        """Asked first; then the kill switch and the audit log have the last word, right before the act."""
+        """Asked first; then the kill switch and the audit log have the last word, right before the
+        act.
+        """
         ask = self._care.repeat if in_doubt else self._care.confirm
         if not ask(self._step):
             why = f"{UNKNOWN_OUTCOME}, not confirmed: not repeated" if in_doubt else "not confirmed"
@@ -171,11 +187,23 @@ class _StepRun:
         after = await await_condition(step.verify, self._hands, step.timeout)
         if after.holds:
             return self._record("done", f"{done.text}; verified: {after.text}", done.output)
-        what = f"not verified in {format_duration(step.timeout)}: {describe_condition(step.verify)}: {after.text}"
+        what = (
+            f"not verified in {format_duration(step.timeout)}: {describe_condition(step.verify)}:"
+            f" {after.text}"
+        )
         return self._record("failed", what, done.output)
 
     def _record(self, outcome: str, detail: str = "", output: str = "") -> Record:
         seconds = None if outcome == BEGUN else (self._hands.now() - self._began).total_seconds()
         step = self._step
         private = isinstance(step.run, RedisCommand) and shows_content(step.run.argv)
-        return Record(step.name, str(step.run), step.changes, outcome, redact(detail), redact(output), seconds, private)
+        return Record(
+            step.name,
+            str(step.run),
+            step.changes,
+            outcome,
+            redact(detail),
+            redact(output),
+            seconds,
+            private,
+        )

@@ -1,7 +1,8 @@
-"""Which SQL and Redis commands only read. Checked when a runbook is read, and again right before a step runs.
+"""Which SQL and Redis commands only read. Checked when a runbook is read, and again right before a
+step runs.
 
-For SQL this is the first of two locks: the session that runs it is READ ONLY as well, so what a list
-of words can't see (a function that writes) is refused by the server.
+For SQL this is the first of two locks: the session that runs it is READ ONLY as well, so what a
+list of words can't see (a function that writes) is refused by the server.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def is_paired(argv: Sequence[str]) -> bool:
 
 
 def shows_content(argv: Sequence[str]) -> bool:
-    """Whether the reply shows what is in messages and values: for the eyes of who asks, kept nowhere."""
+    """Whether the reply shows what is in messages and values: for the eyes of who asks, kept
+    nowhere.
+    """
     return argv[0].upper() in _CONTENT
 
 
@@ -77,4 +80,7 @@ def refuse_redis(argv: Sequence[str]) -> str:
             return ""
         return f"{command} may only be used with {', '.join(sorted(allowed))}"
     allowed = _COMMANDS | set(_SUBCOMMANDS)
-    return f"{command or 'nothing'} is not on the list of commands that only read: {', '.join(sorted(allowed))}"
+    return (
+        f"{command or 'nothing'} is not on the list of commands that only read:"
+        f" {', '.join(sorted(allowed))}"
+    )

@@ -1,4 +1,6 @@
-"""What became of a run, as values and as text for terminals, tickets and timelines. Nothing secret, nothing hostile."""
+"""What became of a run, as values and as text for terminals, tickets and timelines. Nothing secret,
+nothing hostile.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ MAX_EVIDENCE = 4096
 class Record:
     """What became of one step.
 
-    `outcome`: `planned`, `begun`, `done`, `skipped`, `failed`, `stopped`, `declined`, or `not reached`.
+    `outcome`: `planned`, `begun`, `done`, `skipped`, `failed`, `stopped`, `declined`, or `not
+    reached`.
     """
 
     name: str
@@ -36,17 +39,25 @@ class Record:
     @property
     def kept(self) -> Record:
         """What may be kept of it."""
-        return replace(self, output="(not kept: what is in messages)") if self.private and self.output else self
+        return (
+            replace(self, output="(not kept: what is in messages)")
+            if self.private and self.output
+            else self
+        )
 
     @property
     def is_settled(self) -> bool:
         """Whether a resumed run leaves this step as it is: it is done, or it only looked."""
-        return self.outcome in {"done", "skipped"} or (self.outcome == "failed" and not self.changes)
+        return self.outcome in {"done", "skipped"} or (
+            self.outcome == "failed" and not self.changes
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A run of a runbook. `outcome`: `dry run`, `done`, `done with failures`, `stopped`, `failed` or `declined`."""
+    """A run of a runbook. `outcome`: `dry run`, `done`, `done with failures`, `stopped`, `failed`
+    or `declined`.
+    """
 
     book: str
     title: str
@@ -63,7 +74,9 @@ class Transcript:
         return render_transcript(self)
 
 
-def describe_kept(transcript: Transcript, max_output: int = 25, max_text: int = 16_000) -> dict[str, Any]:
+def describe_kept(
+    transcript: Transcript, max_output: int = 25, max_text: int = 16_000
+) -> dict[str, Any]:
     """The transcript as it may be kept: bounded, and nothing of what is in messages.
 
     Keys: `runbook`; `steps`, each with name, outcome and detail; `transcript`, the text.
@@ -71,7 +84,9 @@ def describe_kept(transcript: Transcript, max_output: int = 25, max_text: int = 
     kept = replace(transcript, records=tuple(record.kept for record in transcript.records))
     return {
         "runbook": transcript.book,
-        "steps": [{"name": r.name, "outcome": r.outcome, "detail": r.detail[:300]} for r in kept.records],
+        "steps": [
+            {"name": r.name, "outcome": r.outcome, "detail": r.detail[:300]} for r in kept.records
+        ],
         "transcript": render_transcript(kept, max_output)[:max_text],
     }
 
@@ -80,7 +95,10 @@ def render_transcript(transcript: Transcript, max_output: int | None = None) -> 
     """The transcript as plain text; `max_output` is the most lines shown of the output of one step."""
     given = ", ".join(f"{name}={value}" for name, value in transcript.parameters.items())
     lines = [
-        f"{transcript.book}: {transcript.title}{' (dry run: nothing was run)' if transcript.dry_run else ''}",
+        (
+            f"{transcript.book}:"
+            f" {transcript.title}{' (dry run: nothing was run)' if transcript.dry_run else ''}"
+        ),
         f"began {transcript.began:%Y-%m-%d %H:%M:%S} UTC{f', with {given}' if given else ''}",
     ]
     for number, record in enumerate(transcript.records, 1):
@@ -92,7 +110,11 @@ def _render_record(number: int, record: Record, max_output: int | None) -> list[
     mark = " [changes]" if record.changes else ""
     took = "" if record.seconds is None else f" in {format_duration(record.seconds)}"
     shown = record.output.splitlines()
-    cut = [f"   | … {len(shown) - max_output} more lines"] if max_output is not None and len(shown) > max_output else []
+    cut = (
+        [f"   | … {len(shown) - max_output} more lines"]
+        if max_output is not None and len(shown) > max_output
+        else []
+    )
     return [
         f"{number}. {record.name}{mark}: {record.outcome}{took}",
         f"   {redact(record.act)}",
@@ -105,14 +127,26 @@ def _render_record(number: int, record: Record, max_output: int | None) -> list[
 _SECRETS = (
     (re.compile(r"(://[^/\s:@]*):[^@\s/]+@"), r"\1:***@"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), r"\1 ***"),
-    (re.compile(r"\b(password|passwd|secret|token|requirepass|masterauth)(\s*[=:]\s*)\S+", re.IGNORECASE), r"\1\2***"),
-    (re.compile(r"(--?[\w-]*(?:password|passwd|secret|token|api-?key)\s+)(?!-)\S+", re.IGNORECASE), r"\1***"),
+    (
+        re.compile(
+            r"\b(password|passwd|secret|token|requirepass|masterauth)(\s*[=:]\s*)\S+", re.IGNORECASE
+        ),
+        r"\1\2***",
+    ),
+    (
+        re.compile(
+            r"(--?[\w-]*(?:password|passwd|secret|token|api-?key)\s+)(?!-)\S+", re.IGNORECASE
+        ),
+        r"\1***",
+    ),
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def redact(text: str) -> str:
-    """The text without passwords in addresses, bearer tokens, `password=…`, and without control characters."""
+    """The text without passwords in addresses, bearer tokens, `password=…`, and without control
+    characters.
+    """
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
@@ -126,19 +160,25 @@ def show_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     table = [names, *([" ".join(str(row[name]).split()) for name in names] for row in rows)]
     widths = [max(len(line[n]) for line in table) for n in range(len(names))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
     )
 
 
 def show_reply(reply: Any, *, paired: bool = False, depth: int = 0) -> str:
-    """A Redis reply for people: one line per item, nested ones indented; `paired`: names beside their values."""
+    """A Redis reply for people: one line per item, nested ones indented; `paired`: names beside
+    their values.
+    """
     indent = "  " * max(depth - 1, 0)
     if not isinstance(reply, list):
         return "\n".join(f"{indent}{line}" for line in _word(reply).splitlines())
     if not reply:
         return f"{indent}(empty)"
     if paired and len(reply) % 2 == 0 and all(isinstance(name, bytes | str) for name in reply[::2]):
-        return "\n".join(_show_pair(name, value, depth) for name, value in zip(reply[::2], reply[1::2], strict=True))
+        return "\n".join(
+            _show_pair(name, value, depth)
+            for name, value in zip(reply[::2], reply[1::2], strict=True)
+        )
     return "\n".join(show_reply(item, paired=paired, depth=depth + 1) for item in reply)
 
 
@@ -162,8 +202,14 @@ def _word(value: Any) -> str:
 
 
 def show_evidence(guidance: str, evidence: Mapping[str, Any]) -> str:
-    """What a check says beside its line: the next step, then its evidence, one fact a line, bounded."""
-    facts = [f"{name}: {_brief(value)}" for name, value in evidence.items() if value not in (None, "", [], {})]
+    """What a check says beside its line: the next step, then its evidence, one fact a line,
+    bounded.
+    """
+    facts = [
+        f"{name}: {_brief(value)}"
+        for name, value in evidence.items()
+        if value not in (None, "", [], {})
+    ]
     text = "\n".join([*([f"next: {guidance}"] if guidance else []), *facts])
     return text if len(text) <= MAX_EVIDENCE else f"{text[:MAX_EVIDENCE]}\n…"
 

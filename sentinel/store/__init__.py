@@ -1,4 +1,6 @@
-"""What sentinel remembers. The engine writes values of the core; everybody else reads them back as values."""
+"""What sentinel remembers. The engine writes values of the core; everybody else reads them back as
+values.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,16 @@ from sentinel.core.model import Attempt, Incident, Order, Transition
 FRESH = 10.0
 """Seconds after its last sign of life in which a daemon counts as running."""
 HELD_KEY = "held"
-"""Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason, text]."""
+"""Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason,
+text].
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckView:
-    """The latest of one check, for people: hard status, last finding, runs. Instants aware UTC, seconds."""
+    """The latest of one check, for people: hard status, last finding, runs. Instants aware UTC,
+    seconds.
+    """
 
     name: str
     kind: str
@@ -73,8 +79,8 @@ class TimelineEntry:
 class ProcessRow:
     """The last known process of a component, so that a new daemon can adopt it.
 
-    Not `wanted`: it was stopped on request and stays so, or `with_platform`: it was stopped together with
-    sentinel, and is started together with it.
+    Not `wanted`: it was stopped on request and stays so, or `with_platform`: it was stopped
+    together with sentinel, and is started together with it.
     """
 
     component: str
@@ -130,9 +136,11 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What must hold in the ledger in the moment of a claim, whatever the claimant believes (scale.md §4.3).
+    """What must hold in the ledger in the moment of a claim, whatever the claimant believes
+    (scale.md §4.3).
 
-    The shard is `member`'s under `epoch`; fewer than `max_attempts` of the incident count into the budget; fewer than
+    The shard is `member`'s under `epoch`; fewer than `max_attempts` of the incident count into the
+    budget; fewer than
     `concurrent` attempts are running. 0 or "" asks nothing.
     """
 
@@ -228,7 +236,9 @@ class Reader(Protocol):
 
 
 def unobserved_since(store: Reader, now: datetime) -> datetime | None:
-    """The daemon's last sign of life when it was stopped or has been silent for long; None while one runs."""
+    """The daemon's last sign of life when it was stopped or has been silent for long; None while
+    one runs.
+    """
     beat = store.meta("beat")
     if beat is None:
         return None
@@ -240,11 +250,15 @@ class Store(Reader, Protocol):
     """What the engine may do besides reading."""
 
     def commit(self, changes: Changes) -> None:
-        """Remember everything, or nothing. StateError: try later; ValueError: it can never be stored."""
+        """Remember everything, or nothing. StateError: try later; ValueError: it can never be
+        stored.
+        """
         ...
 
     def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
-        """Journal an intent with full sync before the act. ActionRefused: its number is taken, or the fence objects."""
+        """Journal an intent with full sync before the act. ActionRefused: its number is taken, or
+        the fence objects.
+        """
         ...
 
     def join(self, member: str, at: datetime) -> int:
@@ -275,7 +289,9 @@ class Store(Reader, Protocol):
         """Append to the audit log; the hash chains it to the line before."""
         ...
 
-    def add_report(self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]) -> int:
+    def add_report(
+        self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]
+    ) -> int:
         """Remember a rendered report; its id."""
         ...
 

@@ -1,9 +1,11 @@
-"""The audit log: each row's hash covers the row before it, and every head is remembered in a file beside the database.
+"""The audit log: each row's hash covers the row before it, and every head is remembered in a file
+beside the database.
 
-Editing, deleting, inserting or reordering rows breaks the chain. Rows cut off at the end leave a whole chain behind:
-that is seen by the file of heads alone. What neither sees: somebody who may write both and computes everything anew,
-because no secret is involved, and rows written and cut off while the file could not be written. Against both, note
-the head that `audit verify` prints on another machine, and give it back with --head.
+Editing, deleting, inserting or reordering rows breaks the chain. Rows cut off at the end leave a
+whole chain behind: that is seen by the file of heads alone. What neither sees: somebody who may
+write both and computes everything anew, because no secret is involved, and rows written and cut off
+while the file could not be written. Against both, note the head that `audit verify` prints on
+another machine, and give it back with --head.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ StoredRow = tuple[int, str, str, str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
-    """Whether the log is whole: `broken` is the id of the first row that is not, `text` says what is wrong.
+    """Whether the log is whole: `broken` is the id of the first row that is not, `text` says what
+    is wrong.
 
     `head` is `id:hash` of the last row, `remembered` how many heads the file holds.
     """
@@ -56,9 +59,13 @@ def append_row(db: sqlite3.Connection, fields: Sequence[str]) -> str:
 
 
 def remember_head(folder: Path, head: str) -> None:
-    """Append a head to the file. A disk that refuses is no reason to lose the row: later heads cover it."""
+    """Append a head to the file. A disk that refuses is no reason to lose the row: later heads
+    cover it.
+    """
     with suppress(OSError):
-        descriptor = os.open(folder / HEADS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            folder / HEADS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             os.write(descriptor, f"{head}\n".encode())
         finally:
@@ -96,12 +103,17 @@ def verify(rows: Iterable[StoredRow], heads: Mapping[int, set[str]]) -> AuditVer
         number, digest = row[0], row[6]
         text = _judge(previous, row, wanted.pop(number, None))
         if text:
-            return AuditVerdict(count, f"{last}:{previous}" if count else "", number, text, remembered)
+            return AuditVerdict(
+                count, f"{last}:{previous}" if count else "", number, text, remembered
+            )
         previous, count, last = digest, count + 1, number
     head = f"{last}:{previous}" if count else ""
     if wanted:
         first = min(wanted)
-        text = f"row {first} and what followed it is missing: it was written, and is cut off ({len(wanted)} heads)"
+        text = (
+            f"row {first} and what followed it is missing: it was written, and is cut off"
+            f" ({len(wanted)} heads)"
+        )
         return AuditVerdict(count, head, first, text, remembered)
     return AuditVerdict(count, head, None, "", remembered)
 
@@ -109,7 +121,10 @@ def verify(rows: Iterable[StoredRow], heads: Mapping[int, set[str]]) -> AuditVer
 def _judge(previous: str, row: StoredRow, known: set[str] | None) -> str:
     number, digest = row[0], row[6]
     if chain(previous, row[1:6]) != digest:
-        return f"row {number} does not fit the row before it: it, or one before it, was edited, deleted or moved"
+        return (
+            f"row {number} does not fit the row before it: it, or one before it, was edited,"
+            " deleted or moved"
+        )
     if known is not None and known != {digest}:
         return f"row {number} is not the one that was written: everything from it on was replaced"
     return ""

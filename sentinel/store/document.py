@@ -1,4 +1,6 @@
-"""Values of the core as JSON documents and back: one place that knows how instants, enums and tuples travel."""
+"""Values of the core as JSON documents and back: one place that knows how instants, enums and
+tuples travel.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ def write(value: Any) -> str:
     try:
         return orjson.dumps(value, _plain, orjson.OPT_PASSTHROUGH_DATETIME).decode()
     except orjson.JSONEncodeError:
-        # Lone surrogates, numbers over 64 bits, keys that are no text: rare, and to be kept all the same.
+        # Lone surrogates, numbers over 64 bits, keys that are no text: rare, and to be kept all the
+        # same.
         return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
 
 
@@ -70,7 +73,9 @@ def to_json(value: Any) -> Any:
 
 
 def read(kind: type[T], text: str) -> T:
-    """The dataclass of `write`; fields that a newer or older version does not know are left at their defaults."""
+    """The dataclass of `write`; fields that a newer or older version does not know are left at
+    their defaults.
+    """
     return cast(T, _build(kind, json.loads(text)))
 
 
@@ -89,7 +94,9 @@ def _build(kind: Any, value: Any) -> Any:
         return _build_tuple(get_args(kind), value)
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
-        return kind(**{name: _build(hints[name], item) for name, item in value.items() if name in hints})
+        return kind(
+            **{name: _build(hints[name], item) for name, item in value.items() if name in hints}
+        )
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     return read_instant(value) if kind is datetime else value

@@ -1,4 +1,5 @@
-"""What cleaning remembers: the cap per hour, plans that wait to be applied, who the servers were, how runs ended.
+"""What cleaning remembers: the cap per hour, plans that wait to be applied, who the servers were,
+how runs ended.
 
 Everything that holds an effect back is written with full sync, and before the effect.
 """
@@ -44,10 +45,13 @@ class CleaningLedger:
     write: Callable[[], AbstractContextManager[sqlite3.Connection]]
     query: Callable[..., Sequence[tuple[Any, ...]]]
 
-    # -- the cap per hour --------------------------------------------------------------------------------
+    # -- the cap per hour
+    # --------------------------------------------------------------------------------
 
     def reserve(self, chore: str, wanted: int, cap: int, now: Moment) -> Grant:
-        """Take at most `wanted` off what is left of this hour's cap, before the effect. Count 0: nothing is left."""
+        """Take at most `wanted` off what is left of this hour's cap, before the effect. Count 0:
+        nothing is left.
+        """
         with self.write() as db:
             count = min(wanted, remaining(cap, _read_spent(db, chore), now))
             if count < 1:
@@ -65,7 +69,8 @@ class CleaningLedger:
         """How much of the cap is left now."""
         return remaining(cap, [_spent(row) for row in self.query(_SPENT, chore)], now)
 
-    # -- plans -------------------------------------------------------------------------------------------
+    # -- plans
+    # -------------------------------------------------------------------------------------------
 
     def add_plan(self, plan: CleanPlan) -> None:
         """Remember a plan."""
@@ -79,7 +84,9 @@ class CleaningLedger:
         return read(CleanPlan, rows[0][0]) if rows else None
 
     def claim_plan(self, plan_id: str, now: Moment) -> Verdict:
-        """Mark a plan as applied before the first effect; who comes second is refused, whichever process it is."""
+        """Mark a plan as applied before the first effect; who comes second is refused, whichever
+        process it is.
+        """
         with self.write() as db:
             row = db.execute("SELECT document FROM clean_plan WHERE id = ?", (plan_id,)).fetchone()
             plan = read(CleanPlan, row[0]) if row else None
@@ -95,7 +102,8 @@ class CleaningLedger:
             if row is not None:
                 _replace_plan(db, replace(read(CleanPlan, row[0]), state=state, outcome=outcome))
 
-    # -- memory ------------------------------------------------------------------------------------------
+    # -- memory
+    # ------------------------------------------------------------------------------------------
 
     def life(self, resource: str) -> BusLife:
         """Who this server was when it was last looked at."""
@@ -151,4 +159,7 @@ def _moment(document: Any) -> Moment:
 
 
 def _replace_plan(db: sqlite3.Connection, plan: CleanPlan) -> None:
-    db.execute("UPDATE clean_plan SET state = ?, document = ? WHERE id = ?", (plan.state, write(plan), plan.id))
+    db.execute(
+        "UPDATE clean_plan SET state = ?, document = ? WHERE id = ?",
+        (plan.state, write(plan), plan.id),
+    )

@@ -1,4 +1,6 @@
-"""Runs of runbooks as the store keeps them: step by step, so that an interrupted run can be resumed."""
+"""Runs of runbooks as the store keeps them: step by step, so that an interrupted run can be
+resumed.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,12 @@ CONDITIONS_KEY = "runbooks"
 
 @dataclass(frozen=True, slots=True)
 class RunbookRun:
-    """One run. `state` is `running` or how it ended; `steps` has a document for each step that was begun.
+    """One run. `state` is `running` or how it ended; `steps` has a document for each step that was
+    begun.
 
-    `digest` is that of the plan: a runbook that was changed since can't be resumed. `pid` and `start_id` name
-    the process that runs it: when that is gone and the state is still `running`, the run was interrupted.
+    `digest` is that of the plan: a runbook that was changed since can't be resumed. `pid` and
+    `start_id` name the process that runs it: when that is gone and the state is still `running`,
+    the run was interrupted.
     """
 
     id: str
@@ -62,7 +66,9 @@ def held_back(store: _Views) -> list[dict[str, str]]:
     """Everything that holds all actions of the daemon back: `reason`, `text` and its `runbook`."""
     books = json.loads(store.meta(CONDITIONS_KEY) or "{}")
     held = json.loads(store.meta(HELD_KEY) or "[]")
-    return [{"reason": reason, "text": text, "runbook": books.get(reason, "")} for reason, text in held]
+    return [
+        {"reason": reason, "text": text, "runbook": books.get(reason, "")} for reason, text in held
+    ]
 
 
 def runbook_of(store: _Views, incident: Incident) -> str:

@@ -1,4 +1,6 @@
-"""Members, shards and the fence of attempts in SQL; the text is nearly that of a PostgreSQL ledger (scale.md §4.1)."""
+"""Members, shards and the fence of attempts in SQL; the text is nearly that of a PostgreSQL ledger
+(scale.md §4.1).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def find_refusal(db: sqlite3.Connection, attempt: Attempt, fence: Fence) -> str:
     if fence.member:
         row = db.execute("SELECT owner, epoch FROM shard WHERE n = ?", (fence.shard,)).fetchone()
         if row != (fence.member, fence.epoch):
-            return f"fenced: another sentinel has taken over (epoch {row[1] if row else '?'}, ours {fence.epoch})"
+            return (
+                f"fenced: another sentinel has taken over (epoch {row[1] if row else '?'}, ours"
+                f" {fence.epoch})"
+            )
     if fence.max_attempts and attempt.by not in UNCOUNTED:
         (spent,) = db.execute(_SPENT, (attempt.incident, *UNCOUNTED)).fetchone()
         if spent >= fence.max_attempts:
@@ -56,4 +61,5 @@ _RUNNING = """
 SELECT count(*) FROM attempt
 WHERE json_extract(document, '$.outcome') = '' AND coalesce(json_extract(document, '$.epoch'), 0) = ?
 """
-# Of an older epoch nothing runs any more: its row may be of a component that the configuration no longer has.
+# Of an older epoch nothing runs any more: its row may be of a component that the configuration no
+# longer has.

@@ -34,7 +34,14 @@ from sentinel.store import (
     Sample,
     TimelineEntry,
 )
-from sentinel.store.audit import AuditVerdict, append_row, move_heads_aside, read_heads, remember_head, verify
+from sentinel.store.audit import (
+    AuditVerdict,
+    append_row,
+    move_heads_aside,
+    read_heads,
+    remember_head,
+    verify,
+)
 from sentinel.store.document import clean_text, read, read_instant, write, write_instant
 from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
@@ -44,7 +51,9 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 2
 FILE = "sentinel.db"
-_MIGRATIONS = {n: Path(__file__).with_name(name) for n, name in ((1, "schema.sql"), (2, "schema_2.sql"))}
+_MIGRATIONS = {
+    n: Path(__file__).with_name(name) for n, name in ((1, "schema.sql"), (2, "schema_2.sql"))
+}
 
 
 def lock_state(folder: Path) -> int:
@@ -52,7 +61,9 @@ def lock_state(folder: Path) -> int:
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(f"{folder / 'lock'} can't be opened: {error.strerror}", "look at its rights") from error
+        raise StateError(
+            f"{folder / 'lock'} can't be opened: {error.strerror}", "look at its rights"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -83,19 +94,22 @@ def prepare_folder(folder: Path) -> None:
 class SqliteStore:
     """The Store protocol on SQLite. Safe to use from several threads; each call is one transaction.
 
-    `owner` is the daemon that holds the lock of the state folder: only it checks the pages and moves a
-    corrupt file aside; a command beside a running daemon never does.
+    `owner` is the daemon that holds the lock of the state folder: only it checks the pages and
+    moves a corrupt file aside; a command beside a running daemon never does.
     """
 
     def __init__(self, folder: Path, *, writable: bool = True, owner: bool = False) -> None:
         self.path = folder / FILE
         self.moved_aside: list[Path] = []
-        """A file that was damaged, under its new name: what it had recorded is in there, and nowhere else."""
+        """A file that was damaged, under its new name: what it had recorded is in there, and
+        nowhere else.
+        """
         self._owner = owner
         self._lock = threading.RLock()
         if not writable and not self.path.exists():
             raise StateError(
-                f"no sentinel has run on {folder} yet", "start one with `sentinel run`, or name its folder"
+                f"no sentinel has run on {folder} yet",
+                "start one with `sentinel run`, or name its folder",
             )
         self._open(writable=writable)
 
@@ -121,7 +135,9 @@ class SqliteStore:
             raise
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=5
+        )
         self._connections.append(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
@@ -162,7 +178,9 @@ class SqliteStore:
                 raise ValueError(f"can't be stored: {error}") from error
             except sqlite3.Error as error:
                 _roll_back(connection)
-                raise StateError(f"{self.path}: {error}", "look at the disk of the state folder") from error
+                raise StateError(
+                    f"{self.path}: {error}", "look at the disk of the state folder"
+                ) from error
             except BaseException:
                 _roll_back(connection)
                 raise
@@ -184,7 +202,9 @@ class SqliteStore:
             _write_incidents(db, changes)
 
     def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
-        """Journal an intent with full sync before the act. ActionRefused: its number is taken, or the fence objects."""
+        """Journal an intent with full sync before the act. ActionRefused: its number is taken, or
+        the fence objects.
+        """
         with self._transaction(self._journal) as db:
             refusal = find_refusal(db, attempt, fence)
             if refusal:
@@ -215,10 +235,15 @@ class SqliteStore:
     def set_watermarks(self, watermarks: Mapping[int, str]) -> None:
         """Note how far shards were worked through when they were given up."""
         with self._transaction(self._db) as db:
-            db.executemany("UPDATE shard SET watermark = ? WHERE n = ?", [(w, n) for n, w in watermarks.items()])
+            db.executemany(
+                "UPDATE shard SET watermark = ? WHERE n = ?",
+                [(w, n) for n, w in watermarks.items()],
+            )
 
     def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
-        """Forget the views of checks and components that the configuration no longer has; keep their order."""
+        """Forget the views of checks and components that the configuration no longer has; keep
+        their order.
+        """
         with self._transaction(self._db) as db:
             for table, names in (("check_view", checks), ("component_view", components)):
                 keep = {name: position for position, name in enumerate(names)}
@@ -226,7 +251,9 @@ class SqliteStore:
                     if name not in keep:
                         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608
             positions = {name: i for names in (checks, components) for i, name in enumerate(names)}
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('positions', ?)", (json.dumps(positions),))
+            db.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('positions', ?)", (json.dumps(positions),)
+            )
 
     def add_order(self, order: Order, at: datetime) -> bool:
         """Put an order; False when its key is already known."""
@@ -235,17 +262,26 @@ class SqliteStore:
 
     def take_orders(self) -> list[Order]:
         """Orders not done yet, oldest first."""
-        rows = self._all("SELECT kind, key, subject, payload FROM orders WHERE done IS NULL ORDER BY at")
-        return [Order(kind, key, subject, json.loads(payload)) for kind, key, subject, payload in rows]
+        rows = self._all(
+            "SELECT kind, key, subject, payload FROM orders WHERE done IS NULL ORDER BY at"
+        )
+        return [
+            Order(kind, key, subject, json.loads(payload)) for kind, key, subject, payload in rows
+        ]
 
     def finish_order(self, key: str, outcome: str, at: datetime) -> None:
         """Note that an order was carried out."""
         with self._transaction(self._db) as db:
-            db.execute("UPDATE orders SET outcome = ?, done = ? WHERE key = ?", (outcome, write_instant(at), key))
+            db.execute(
+                "UPDATE orders SET outcome = ?, done = ? WHERE key = ?",
+                (outcome, write_instant(at), key),
+            )
 
     def order_keys(self, kind: str) -> list[str]:
         """Keys of every order of a kind that is still remembered, oldest first."""
-        return [key for (key,) in self._all("SELECT key FROM orders WHERE kind = ? ORDER BY at", kind)]
+        return [
+            key for (key,) in self._all("SELECT key FROM orders WHERE kind = ? ORDER BY at", kind)
+        ]
 
     def order_outcome(self, key: str) -> str | None:
         """What became of an order, or None while it waits."""
@@ -255,27 +291,40 @@ class SqliteStore:
     def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
         """Append to the audit log; the hash chains it to the line before."""
         with self._transaction(self._journal) as db:
-            head = append_row(db, (write_instant(at), *map(clean_text, (actor, action, subject, detail))))
+            head = append_row(
+                db, (write_instant(at), *map(clean_text, (actor, action, subject, detail)))
+            )
         remember_head(self.path.parent, head)
 
     def verify_audit(self, noted: tuple[int, str] | None = None) -> AuditVerdict:
-        """Walk the chain of the audit log, and compare with the remembered heads and one that a person noted."""
+        """Walk the chain of the audit log, and compare with the remembered heads and one that a
+        person noted.
+        """
         heads = read_heads(self.path.parent)
         if noted is not None:
             heads.setdefault(noted[0], set()).add(noted[1])
-        rows = self._all("SELECT id, at, actor, action, subject, detail, hash FROM audit ORDER BY id")
-        return verify([(n, at, who, what, on, text, digest) for n, at, who, what, on, text, digest in rows], heads)
+        rows = self._all(
+            "SELECT id, at, actor, action, subject, detail, hash FROM audit ORDER BY id"
+        )
+        return verify(
+            [(n, at, who, what, on, text, digest) for n, at, who, what, on, text, digest in rows],
+            heads,
+        )
 
     @property
     def cleaning(self) -> CleaningLedger:
         """What housekeeping remembers."""
         return CleaningLedger(lambda: self._transaction(self._journal), self._all)
 
-    def add_report(self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]) -> int:
+    def add_report(
+        self, kind: str, at: datetime, paths: Sequence[str], facts: Mapping[str, Any]
+    ) -> int:
         """Remember a rendered report; its id."""
         with self._transaction(self._db) as db:
             row = (kind, write_instant(at), write(list(paths)), write(facts))
-            return int(db.execute("INSERT INTO report VALUES (NULL, ?, ?, ?, ?)", row).lastrowid or 0)
+            return int(
+                db.execute("INSERT INTO report VALUES (NULL, ?, ?, ?, ?)", row).lastrowid or 0
+            )
 
     def save_run(self, run: RunbookRun) -> None:
         """Keep a run of a runbook with full sync: a step is written down before it is done."""
@@ -284,7 +333,10 @@ class SqliteStore:
 
     def runs(self, run_id: str | None = None, limit: int = 100) -> list[RunbookRun]:
         """Runs of runbooks, newest first; with `run_id` only that one."""
-        sql = "SELECT document FROM runbook_run WHERE (? IS NULL OR id = ?) ORDER BY began DESC LIMIT ?"
+        sql = (
+            "SELECT document FROM runbook_run WHERE (? IS NULL OR id = ?) ORDER BY began DESC"
+            " LIMIT ?"
+        )
         return [read(RunbookRun, document) for (document,) in self._all(sql, run_id, run_id, limit)]
 
     def forget(self, before: datetime) -> None:
@@ -294,7 +346,11 @@ class SqliteStore:
             closed = "SELECT id FROM incident WHERE state = 'closed' AND opened < ?"
             db.execute(f"DELETE FROM event WHERE incident IN ({closed})", (limit,))  # noqa: S608 - a literal
             db.execute(f"DELETE FROM attempt WHERE incident IN ({closed})", (limit,))  # noqa: S608
-            db.execute("DELETE FROM attempt WHERE incident NOT IN (SELECT id FROM incident) AND intended < ?", (limit,))
+            db.execute(
+                "DELETE FROM attempt WHERE incident NOT IN (SELECT id FROM incident) AND"
+                " intended < ?",
+                (limit,),
+            )
             db.execute("DELETE FROM incident WHERE state = 'closed' AND opened < ?", (limit,))
             for table, column in (
                 ("transition", "at"),
@@ -311,7 +367,10 @@ class SqliteStore:
 
     def healths(self) -> dict[str, Health]:
         """What was believed of every check."""
-        return {name: read(Health, document) for name, document in self._all("SELECT name, document FROM health")}
+        return {
+            name: read(Health, document)
+            for name, document in self._all("SELECT name, document FROM health")
+        }
 
     def probe_states(self) -> dict[str, Any]:
         """What every kind with a memory had dumped."""
@@ -320,7 +379,9 @@ class SqliteStore:
 
     def processes(self) -> list[ProcessRow]:
         """The last known process of every supervised component."""
-        return [read(ProcessRow, document) for (document,) in self._all("SELECT document FROM process")]
+        return [
+            read(ProcessRow, document) for (document,) in self._all("SELECT document FROM process")
+        ]
 
     # -- everybody reads -------------------------------------------------------------------------
 
@@ -355,9 +416,15 @@ class SqliteStore:
 
     def timeline(self, incident_id: str) -> list[TimelineEntry]:
         """What happened in an incident, oldest first."""
-        sql = "SELECT incident, at, kind, text, evidence FROM event WHERE incident = ? ORDER BY at, id"
+        sql = (
+            "SELECT incident, at, kind, text, evidence FROM event WHERE incident = ? ORDER BY"
+            " at, id"
+        )
         rows = self._all(sql, incident_id)
-        return [TimelineEntry(i, read_instant(at), kind, text, json.loads(ev)) for i, at, kind, text, ev in rows]
+        return [
+            TimelineEntry(i, read_instant(at), kind, text, json.loads(ev))
+            for i, at, kind, text, ev in rows
+        ]
 
     def attempts(
         self,
@@ -383,26 +450,40 @@ class SqliteStore:
         sql = """SELECT subject, scope, before, after, at, reason FROM transition
                  WHERE at >= ? AND (? IS NULL OR subject = ?) ORDER BY at, id"""
         rows = self._all(sql, write_instant(since), subject, subject)
-        return [Transition(s, sc, Status(b), Status(a), read_instant(at), r) for s, sc, b, a, at, r in rows]
+        return [
+            Transition(s, sc, Status(b), Status(a), read_instant(at), r)
+            for s, sc, b, a, at, r in rows
+        ]
 
     def gaps(self, *, since: datetime) -> list[Gap]:
         """Times in which sentinel saw nothing, that ended after `since`, oldest first."""
-        rows = self._all("SELECT began, ended, reason FROM gap WHERE ended >= ? ORDER BY began", write_instant(since))
-        return [Gap(read_instant(began), read_instant(ended), reason) for began, ended, reason in rows]
+        rows = self._all(
+            "SELECT began, ended, reason FROM gap WHERE ended >= ? ORDER BY began",
+            write_instant(since),
+        )
+        return [
+            Gap(read_instant(began), read_instant(ended), reason) for began, ended, reason in rows
+        ]
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
         """Minute roll-ups since an instant, oldest first."""
         sql = """SELECT at, name, measurement, labels, value FROM sample
                  WHERE at >= ? AND (? IS NULL OR measurement = ?) ORDER BY at"""
         rows = self._all(sql, write_instant(since), measurement, measurement)
-        return [Sample(read_instant(at), name, m, json.loads(labels), value) for at, name, m, labels, value in rows]
+        return [
+            Sample(read_instant(at), name, m, json.loads(labels), value)
+            for at, name, m, labels, value in rows
+        ]
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
         """Rendered reports, newest first."""
         sql = """SELECT id, kind, at, paths, facts FROM report WHERE (? IS NULL OR kind = ?)
                  ORDER BY id DESC LIMIT ?"""
         rows = self._all(sql, kind, kind, limit)
-        return [ReportRow(i, k, read_instant(at), json.loads(p), json.loads(f)) for i, k, at, p, f in rows]
+        return [
+            ReportRow(i, k, read_instant(at), json.loads(p), json.loads(f))
+            for i, k, at, p, f in rows
+        ]
 
     def audit(self, limit: int = 100) -> list[AuditRow]:
         """The audit log, newest first."""
@@ -410,7 +491,12 @@ class SqliteStore:
         return [AuditRow(read_instant(at), *rest) for at, *rest in self._all(sql, limit)]
 
 
-_UNSTORABLE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+_UNSTORABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+)
 """Errors of what was to be written, not of the disk: writing it again would fail again."""
 
 
@@ -429,11 +515,16 @@ def _guidance_for(error: sqlite3.DatabaseError) -> str:
 def _check_version(db: sqlite3.Connection, path: Path, *, writable: bool) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if not writable and version < SCHEMA_VERSION:
-        written = f"was written by an older sentinel (schema {version})" if version else "has nothing in it yet"
+        written = (
+            f"was written by an older sentinel (schema {version})"
+            if version
+            else "has nothing in it yet"
+        )
         raise StateError(f"{path} {written}", "`sentinel run` brings it up to date when it starts")
     if version > SCHEMA_VERSION:
         raise StateError(
-            f"{path} was written by a newer sentinel (schema {version}, this one knows {SCHEMA_VERSION})",
+            f"{path} was written by a newer sentinel (schema {version}, this one knows"
+            f" {SCHEMA_VERSION})",
             "upgrade sentinel, or give it another `state:` folder",
         )
 
@@ -454,11 +545,16 @@ def _write_views(db: sqlite3.Connection, changes: Changes) -> None:
     for table, name, document in views:
         db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, document))  # noqa: S608 - literals
     documents = [("health", name, write(health)) for name, health in changes.health.items()]
-    documents += [("probe_state", name, write(state)) for name, state in changes.probe_state.items()]
+    documents += [
+        ("probe_state", name, write(state)) for name, state in changes.probe_state.items()
+    ]
     documents += [("process", row.component, write(row)) for row in changes.processes]
     for table, name, document in documents:
         db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, document))  # noqa: S608 - literals
-    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, clean_text(v)) for k, v in changes.meta.items()])
+    db.executemany(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+        [(k, clean_text(v)) for k, v in changes.meta.items()],
+    )
 
 
 def _write_history(db: sqlite3.Connection, changes: Changes) -> None:
@@ -469,7 +565,9 @@ def _write_history(db: sqlite3.Connection, changes: Changes) -> None:
             for t in changes.transitions
         ],
     )
-    gaps = [(write_instant(gap.began), write_instant(gap.ended), gap.reason) for gap in changes.gaps]
+    gaps = [
+        (write_instant(gap.began), write_instant(gap.ended), gap.reason) for gap in changes.gaps
+    ]
     db.executemany("INSERT INTO gap VALUES (?, ?, ?)", gaps)
     db.executemany(
         "INSERT INTO sample VALUES (?, ?, ?, ?, ?)",
@@ -492,7 +590,13 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
         )
         db.execute("INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?)", row)
     for incident_id, at, event, evidence in changes.events:
-        entry = (incident_id, write_instant(at), event.kind, clean_text(event.text), write(evidence))
+        entry = (
+            incident_id,
+            write_instant(at),
+            event.kind,
+            clean_text(event.text),
+            write(evidence),
+        )
         db.execute("INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?)", entry)
     for attempt in changes.attempts:
         document = (write(attempt), attempt.incident, attempt.n)
@@ -503,6 +607,12 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
 
 
 def _write_order(db: sqlite3.Connection, order: Order, at: datetime) -> bool:
-    row = (clean_text(order.key), write_instant(at), order.kind, clean_text(order.subject), write(order.payload))
+    row = (
+        clean_text(order.key),
+        write_instant(at),
+        order.kind,
+        clean_text(order.subject),
+        write(order.payload),
+    )
     sql = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING"
     return db.execute(sql, row).rowcount == 1

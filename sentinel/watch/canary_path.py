@@ -1,4 +1,6 @@
-"""One canary path: sends, waits briefly, writes off. What survives a restart is its record and its losses."""
+"""One canary path: sends, waits briefly, writes off. What survives a restart is its record and its
+losses.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ MOVING = {"MOVED", "ASK", "TRYAGAIN"}
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """When a path through the product holds back: so many lost in a row, then one canary every so many seconds."""
+    """When a path through the product holds back: so many lost in a row, then one canary every so
+    many seconds.
+    """
 
     after: int
     every: float
@@ -33,7 +37,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """One run of one path: where, what, by which rules; seconds and aware UTC. `held`: why nothing is to be sent."""
+    """One run of one path: where, what, by which rules; seconds and aware UTC. `held`: why nothing
+    is to be sent.
+    """
 
     client: RedisClient
     place: Place
@@ -50,7 +56,9 @@ class Trip:
 
 @dataclass(slots=True)
 class Outlook:
-    """What a run saw: promises still open, canaries wiped from the server, who else uses the path, what was wrong."""
+    """What a run saw: promises still open, canaries wiped from the server, who else uses the path,
+    what was wrong.
+    """
 
     open: int = 0
     wiped: int = 0
@@ -108,7 +116,9 @@ class CanaryPath:
         self.record.windows.begin(trip.now.timestamp())
         self.traffic.minute = int(trip.now.timestamp() // 60)
         outlook = Outlook(held=trip.held or self._holds_back(trip))
-        reader = await self._travel(Ledger(trip.client, trip.place, self.record.tally), trip, outlook)
+        reader = await self._travel(
+            Ledger(trip.client, trip.place, self.record.tally), trip, outlook
+        )
         if reader is None:
             await self.close()
             return outlook
@@ -131,7 +141,9 @@ class CanaryPath:
             await self._wait_for_arrival(sent, reader, trip)
             await self._reap(reader)
         except TargetRejected as error:
-            if error.code in MOVING:  # that the slot is on its way to another node is no failure of the path
+            if (
+                error.code in MOVING
+            ):  # that the slot is on its way to another node is no failure of the path
                 raise
             self.traffic.refused()
             outlook.refused = error
@@ -152,12 +164,15 @@ class CanaryPath:
     # --- sending ----------------------------------------------------------------------------------
 
     def _holds_back(self, trip: Trip) -> str:
-        """Why nothing is sent into the product now; "" when something is. A dead consumer's stream must not fill."""
+        """Why nothing is sent into the product now; "" when something is. A dead consumer's stream
+        must not fill.
+        """
         pause, waited = trip.pause, trip.clock.monotonic() - self._turn.sent
         if pause is None or self.traffic.lost_in_a_row < pause.after or waited >= pause.every:
             return ""
         return (
-            f"holding back: {self.traffic.lost_in_a_row} in a row were lost, next one in {pause.every - waited:.0f} s"
+            f"holding back: {self.traffic.lost_in_a_row} in a row were lost, next one in"
+            f" {pause.every - waited:.0f} s"
         )
 
     async def _send_burst(self, reader: Reader, trip: Trip) -> list[str]:
@@ -192,7 +207,9 @@ class CanaryPath:
         while any(seq in flights for seq in sent) and reader.error is None:
             reader.arrived.clear()
             try:
-                await asyncio.wait_for(reader.arrived.wait(), max(0.0, until - trip.clock.monotonic()))
+                await asyncio.wait_for(
+                    reader.arrived.wait(), max(0.0, until - trip.clock.monotonic())
+                )
             except TimeoutError:
                 return
 
@@ -216,7 +233,9 @@ class CanaryPath:
                 self.traffic.ended(Outcome.LOST, seq)
 
     def _forget(self, reader: Reader) -> None:
-        """Overdue flights without a promise: in doubt ones were never published, others were wiped (see audit)."""
+        """Overdue flights without a promise: in doubt ones were never published, others were wiped
+        (see audit).
+        """
         for seq, flight in list(self.traffic.flights.items()):
             if reader.is_overdue(flight.sent):
                 if seq in self.traffic.doubtful:
@@ -224,7 +243,8 @@ class CanaryPath:
                 self.traffic.give_up(seq)
 
     async def retire(self, trip: Trip) -> None:
-        """The path goes elsewhere: settle what lies under its old keys, keep the totals, leave nothing behind.
+        """The path goes elsewhere: settle what lies under its old keys, keep the totals, leave
+        nothing behind.
 
         An entry is in the stream before its promise is confirmed: what has none now is lost.
         """
@@ -242,12 +262,21 @@ class CanaryPath:
 
     def _sees(self, outlook: Outlook) -> bool:
         reader = self.reader
-        return not outlook.held and outlook.reader_error is None and reader is not None and reader.connected > NEVER
+        return (
+            not outlook.held
+            and outlook.reader_error is None
+            and reader is not None
+            and reader.connected > NEVER
+        )
 
     def _cover(self, trip: Trip, begun: float, last: float) -> None:
-        """Note the time since the last run as seen, without our own standstills and what a missed run left blind."""
+        """Note the time since the last run as seen, without our own standstills and what a missed
+        run left blind.
+        """
         stalled = trip.clock.stalled(last)
-        self.record.windows.cover(trip.now.timestamp(), max(0.0, min(begun - last, 2 * trip.interval) - stalled))
+        self.record.windows.cover(
+            trip.now.timestamp(), max(0.0, min(begun - last, 2 * trip.interval) - stalled)
+        )
 
 
 def _explain(error: TargetError) -> TargetError:

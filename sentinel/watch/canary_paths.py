@@ -1,4 +1,6 @@
-"""All canary paths of a check: one, or one for each master of a cluster; and their documents between lives."""
+"""All canary paths of a check: one, or one for each master of a cluster; and their documents
+between lives.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Sight:
 
 
 class CanaryPaths:
-    """Paths by label. Documents hold records and losses; flights, readers and connections are of this process."""
+    """Paths by label. Documents hold records and losses; flights, readers and connections are of
+    this process.
+    """
 
     def __init__(self, document: dict[str, Any] | None = None) -> None:
         self.paths: dict[str, CanaryPath] = {}
@@ -36,7 +40,12 @@ class CanaryPaths:
 
     def dump(self) -> Any:
         """JSON-able document."""
-        return {"paths": {**self._documents, **{label: path.dump() for label, path in self.paths.items()}}}
+        return {
+            "paths": {
+                **self._documents,
+                **{label: path.dump() for label, path in self.paths.items()},
+            }
+        }
 
     async def close(self) -> None:
         """End the readers and the connections to shards."""
@@ -50,8 +59,9 @@ class CanaryPaths:
         return Sight(label, path, await path.run(trip))
 
     async def visit_shards(self, name: str, seed: RedisClient, plan: Plan) -> list[Sight]:
-        """Run a path for each master, all at once: what one suffers is not another's. Masters that have left, or have
-        no slots any more, lose their paths. Raises TargetError when no node tells who is a master."""
+        """Run a path for each master, all at once: what one suffers is not another's. Masters that
+        have left, or have no slots any more, lose their paths. Raises TargetError when no node
+        tells who is a master."""
         masters = {f"{name}.{master.name}": master for master in await self._cluster.look(seed)}
         for label in {*self.paths, *self._documents} - masters.keys():
             await self._retire(label, plan)
@@ -77,7 +87,9 @@ class CanaryPaths:
         path.tag = ""
 
     async def _retire(self, label: str, plan: Plan) -> None:
-        """Settle what is open where its slot is now, and forget the path; when that can't be done, later."""
+        """Settle what is open where its slot is now, and forget the path; when that can't be done,
+        later.
+        """
         path = await self._path(label, ())
         try:
             if path.tag:
@@ -87,7 +99,9 @@ class CanaryPaths:
         await self.paths.pop(label).close()
 
     async def _path(self, label: str, hops: Sequence[str]) -> CanaryPath:
-        """The path of this label, from its document or afresh; made anew when its hops have changed."""
+        """The path of this label, from its document or afresh; made anew when its hops have
+        changed.
+        """
         known = self.paths.get(label)
         if known is not None and known.traffic.hops != tuple(hops):
             self._documents[label] = known.dump()

@@ -1,7 +1,9 @@
-"""The cross-check of database and bus over many runs: what was taken up, what waits for its verdict, the totals.
+"""The cross-check of database and bus over many runs: what was taken up, what waits for its
+verdict, the totals.
 
-Each direction moves its watermark or positions together with its totals, after its last await: a run that fails
-in the middle has judged nothing, and the next one takes up the same tasks and entries.
+Each direction moves its watermark or positions together with its totals, after its last await: a
+run that fails in the middle has judged nothing, and the next one takes up the same tasks and
+entries.
 """
 
 from __future__ import annotations
@@ -79,7 +81,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Look:
-    """One run. `now` is the bus's clock, `offset` what it is ahead of the database's; why samples had no verdict."""
+    """One run. `now` is the bus's clock, `offset` what it is ahead of the database's; why samples
+    had no verdict.
+    """
 
     plan: Plan
     bus: RedisClient
@@ -114,7 +118,9 @@ class CrosscheckWatch:
     # -- database → bus ---------------------------------------------------------------------------
 
     async def _check_published(self, look: Look) -> None:
-        """Look for the entries of newly assigned tasks; one without is looked for again before it is missing."""
+        """Look for the entries of newly assigned tasks; one without is looked for again before it
+        is missing.
+        """
         fresh, upto = await self._sample_assigned(look)
         suspects, verdicts = await _look_for(look, fresh)
         waiting = [*self.suspects, *suspects]
@@ -131,25 +137,35 @@ class CrosscheckWatch:
         start = max(self.watermark or 0.0, end - plan.window)
         if start >= end:
             return [], start
-        rows = await look.database.query(plan.statements.assigned, plan.statements.within(start, end, plan.samples))
+        rows = await look.database.query(
+            plan.statements.assigned, plan.statements.within(start, end, plan.samples)
+        )
         found = []
         for row in rows:
             agent = row["agent"] or ""
             if agent or not plan.stream.per_agent:
-                found.append(Assignment(row["task"], agent, plan.stream.fill(agent), row["assigned"] + look.offset))
+                found.append(
+                    Assignment(
+                        row["task"], agent, plan.stream.fill(agent), row["assigned"] + look.offset
+                    )
+                )
         return found, end
 
     # -- bus → database ---------------------------------------------------------------------------
 
     async def _check_processed(self, look: Look) -> None:
-        """Take up newly delivered entries, note which are acknowledged, and ask the database about those."""
+        """Take up newly delivered entries, note which are acknowledged, and ask the database about
+        those.
+        """
         fresh, positions = await self._sample_delivered(look)
         drops = await count_dropping_calls(look.bus)
         entries, gone = await _note_acknowledged(look, [*self.open, *fresh])
         doubtful = await self._find_drops(look, entries)
         verdicts: Verdicts = [(Verdict.UNMEASURABLE, {})] * (gone + len(doubtful))
         still_open = []
-        for each, verdict in await _ask_about(look, [each for each in entries if each not in doubtful]):
+        for each, verdict in await _ask_about(
+            look, [each for each in entries if each not in doubtful]
+        ):
             if verdict is not Verdict.WAIT:
                 verdicts.append((verdict, _describe_effectless(each)))
             elif look.now - each.published < FORGET_AFTER + look.plan.effect_within:
@@ -160,7 +176,8 @@ class CrosscheckWatch:
     async def _sample_delivered(self, look: Look) -> tuple[list[Delivered], dict[str, Id]]:
         """Entries about tasks that were delivered since the last look, and the new positions.
 
-        The first look at a stream only takes its position: how its older entries ended is not known.
+        The first look at a stream only takes its position: how its older entries ended is not
+        known.
         """
         plan, known = look.plan, await self._find_positions(look)
         turn = self._take_turn(list(known))
@@ -169,18 +186,30 @@ class CrosscheckWatch:
         groups = {s: view.groups.get(plan.group.fill(agents[s])) for s, view in views.items()}
         delivered = {s: group.last_delivered for s, group in groups.items() if group is not None}
         places = [(s, known[s] or upto, upto) for s, upto in delivered.items()]
-        found = await read_after(look.bus, [place for place in places if place[1] < place[2]], ENTRIES_PER_STREAM)
-        fresh = [_take_up(plan, s, agents[s], entry) for s, mine in found.items() for entry in _timed(look, s, mine)]
+        found = await read_after(
+            look.bus, [place for place in places if place[1] < place[2]], ENTRIES_PER_STREAM
+        )
+        fresh = [
+            _take_up(plan, s, agents[s], entry)
+            for s, mine in found.items()
+            for entry in _timed(look, s, mine)
+        ]
         positions = {s: max(upto, known[s] or upto) for s, upto in delivered.items()}
         kept = {s: position for s, position in known.items() if position is not None}
-        chosen = crosscheck.choose([e for e in fresh if e.task], plan.samples, lambda e: f"{e.stream} {e.entry}")
+        chosen = crosscheck.choose(
+            [e for e in fresh if e.task], plan.samples, lambda e: f"{e.stream} {e.entry}"
+        )
         return chosen, {**kept, **positions}
 
     async def _find_positions(self, look: Look) -> dict[str, Id | None]:
         """The streams that are there, and how far each was looked at."""
         plan = look.plan
-        found = [display(key) for key in await find_streams(look.bus, plan.stream.glob) if is_text(key)]
-        names = [n for n in found if plan.stream.agent_of(n) is not None and not matches(n, plan.exclude)]
+        found = [
+            display(key) for key in await find_streams(look.bus, plan.stream.glob) if is_text(key)
+        ]
+        names = [
+            n for n in found if plan.stream.agent_of(n) is not None and not matches(n, plan.exclude)
+        ]
         return {name: self.positions.get(name) for name in names}
 
     def _take_turn(self, names: list[str]) -> list[str]:
@@ -190,7 +219,9 @@ class CrosscheckWatch:
         return [*names, *names][start : start + min(len(names), MAX_STREAMS)]
 
     async def _find_drops(self, look: Look, entries: Sequence[Delivered]) -> list[Delivered]:
-        """Entries that left the pending list while one was emptied somewhere: acknowledged or dropped?"""
+        """Entries that left the pending list while one was emptied somewhere: acknowledged or
+        dropped?
+        """
         after = await count_dropping_calls(look.bus)
         if self.drops is None or after == self.drops:
             return []
@@ -232,7 +263,9 @@ async def _look_for(look: Look, tasks: Sequence[Assignment]) -> tuple[list[Assig
     suspects: list[Assignment] = []
     verdicts: Verdicts = []
     for stream, mine in _by_stream(tasks).items():
-        windows = crosscheck.merge_windows((t.at - EARLY, t.at + look.plan.published_within) for t in mine)
+        windows = crosscheck.merge_windows(
+            (t.at - EARLY, t.at + look.plan.published_within) for t in mine
+        )
         sight = await _read(look, stream, windows, NARROW_PAGES)
         for task in mine:
             verdict = _decide(look, task, sight)
@@ -244,7 +277,9 @@ async def _look_for(look: Look, tasks: Sequence[Assignment]) -> tuple[list[Assig
 
 
 async def _confirm(look: Look, tasks: Sequence[Assignment]) -> Verdicts:
-    """Look once more, over a wide stretch: what an outbox published later, or by another clock, is not missing."""
+    """Look once more, over a wide stretch: what an outbox published later, or by another clock, is
+    not missing.
+    """
     verdicts: Verdicts = []
     for stream, mine in _by_stream(tasks).items():
         stretch = (min(task.at for task in mine) - WIDE, look.now + 1)
@@ -255,14 +290,18 @@ async def _confirm(look: Look, tasks: Sequence[Assignment]) -> Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What was seen of a stream: entries by task, whether all was read, and what the stream still keeps."""
+    """What was seen of a stream: entries by task, whether all was read, and what the stream still
+    keeps.
+    """
 
     entries: Mapping[str, Sequence[Id]]
     complete: bool
     extent: Extent
 
 
-async def _read(look: Look, stream: str, windows: Sequence[tuple[float, float]], pages: int) -> _Sight:
+async def _read(
+    look: Look, stream: str, windows: Sequence[tuple[float, float]], pages: int
+) -> _Sight:
     stretches = [await read_stretch(look.bus, stream, start, end, pages) for start, end in windows]
     entries: dict[str, list[Id]] = {}
     for stretch in stretches:
@@ -274,7 +313,9 @@ async def _read(look: Look, stream: str, windows: Sequence[tuple[float, float]],
 def _decide(look: Look, task: Assignment, sight: _Sight) -> Verdict:
     seen = sight.entries.get(task.task, ())
     within = look.plan.published_within
-    verdict = crosscheck.decide_published(task.at, within, seen, sight.extent, complete=sight.complete)
+    verdict = crosscheck.decide_published(
+        task.at, within, seen, sight.extent, complete=sight.complete
+    )
     if verdict is Verdict.UNMEASURABLE:
         look.reasons.add(_explain(task.stream, sight))
     return verdict
@@ -324,8 +365,12 @@ def _take_up(plan: Plan, stream: str, agent: str, entry: Entry) -> Delivered:
     return Delivered(stream, plan.group.fill(agent), format_id(entry.id), task, agent, message)
 
 
-async def _note_acknowledged(look: Look, entries: Sequence[Delivered]) -> tuple[list[Delivered], int]:
-    """Entries with the time at which each was first seen acknowledged, and how many are gone without a trace."""
+async def _note_acknowledged(
+    look: Look, entries: Sequence[Delivered]
+) -> tuple[list[Delivered], int]:
+    """Entries with the time at which each was first seen acknowledged, and how many are gone
+    without a trace.
+    """
     waiting = [each for each in entries if each.acked is None]
     fates = await read_fates(look.bus, [(each.stream, each.group, each.entry) for each in waiting])
     noted = [
@@ -339,7 +384,9 @@ async def _note_acknowledged(look: Look, entries: Sequence[Delivered]) -> tuple[
 
 
 async def _ask_about(look: Look, entries: Sequence[Delivered]) -> list[tuple[Delivered, Verdict]]:
-    """The verdict about each, by the present state of its task. One statement, bound to the tasks' times."""
+    """The verdict about each, by the present state of its task. One statement, bound to the tasks'
+    times.
+    """
     tasks = await _read_tasks(look, [each for each in entries if each.acked is not None])
     verdicts = []
     for each in entries:
@@ -356,13 +403,19 @@ async def _read_tasks(look: Look, entries: Sequence[Delivered]) -> dict[str, Tas
         return {}
     plan, times = look.plan, [each.published - look.offset for each in entries]
     ids = sorted({each.task for each in entries})
-    rows = await look.database.query(plan.statements.now_of, plan.statements.about(min(times), max(times), ids))
+    rows = await look.database.query(
+        plan.statements.now_of, plan.statements.about(min(times), max(times), ids)
+    )
     return {row["task"]: _task_now(look, row) for row in rows}
 
 
 def _task_now(look: Look, row: Mapping[str, Any]) -> TaskNow:
     at = row["assigned"]
-    return TaskNow(row["status"] in look.plan.assigned, row["agent"] or "", None if at is None else at + look.offset)
+    return TaskNow(
+        row["status"] in look.plan.assigned,
+        row["agent"] or "",
+        None if at is None else at + look.offset,
+    )
 
 
 def _describe_effectless(each: Delivered) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Watches all streams of a check: discovery, snapshots, settlement; everything it must remember between runs."""
+"""Watches all streams of a check: discovery, snapshots, settlement; everything it must remember
+between runs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from sentinel.adapters.bus.stream import (
     probe_capability,
     question_command,
 )
-from sentinel.adapters.bus.stream_reader import DropWatch, Haul, Reading, Request, Scan, StreamReader
+from sentinel.adapters.bus.stream_reader import (
+    DropWatch,
+    Haul,
+    Reading,
+    Request,
+    Scan,
+    StreamReader,
+)
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_missing, is_text
 from sentinel.adapters.resp import pipeline
@@ -37,7 +46,12 @@ from sentinel.core.bus.delivery import (
 )
 from sentinel.core.bus.delivery.fleet import Totals
 from sentinel.core.bus.delivery.legacy import Marks, complete_view, count_new
-from sentinel.core.bus.delivery.statement import NO_FIGURES, dump_figures, load_figures, sum_accounts
+from sentinel.core.bus.delivery.statement import (
+    NO_FIGURES,
+    dump_figures,
+    load_figures,
+    sum_accounts,
+)
 from sentinel.core.bus.naming import Naming
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 from sentinel.watch.scope import (
@@ -61,7 +75,9 @@ __all__ = ["FORGET_AFTER", "OVERDUE_CAP", "BusWatch", "Scope", "Sight", "Trouble
 
 @dataclass(slots=True)
 class BusWatch:
-    """Accounts of all streams of one check, and the server's nature. Raises TargetError of the whole server."""
+    """Accounts of all streams of one check, and the server's nature. Raises TargetError of the
+    whole server.
+    """
 
     deadlines: Deadlines
     accounts: dict[str, StreamAccount] = field(default_factory=dict)
@@ -153,12 +169,16 @@ class BusWatch:
         self._order = []
         self._note(name)
         self._sum(self.retired, naming, name, account)
-        self.departed = sum_accounts([self.departed, *(account.account_of(g) for g in account.groups)])
+        self.departed = sum_accounts(
+            [self.departed, *(account.account_of(g) for g in account.groups)]
+        )
 
     # -- discovery --------------------------------------------------------------------------------
 
     def _apply(self, scope: Scope, naming: Naming) -> None:
-        """Other patterns than last time: what they add was not watched, what they leave out is let go."""
+        """Other patterns than last time: what they add was not watched, what they leave out is let
+        go.
+        """
         patterns = [list(scope.include), list(scope.exclude)]
         if self._group_scope != (scope.groups, scope.not_groups):
             self._group_scope = (scope.groups, scope.not_groups)
@@ -174,7 +194,9 @@ class BusWatch:
 
     async def _discover(self, client: RedisClient, scope: Scope, sight: Sight) -> dict[str, bool]:
         """Streams seen for the first time: name → whether its whole life was watched."""
-        literals = {name: name in self.absent for name in scope.literals if name not in self.accounts}
+        literals = {
+            name: name in self.absent for name in scope.literals if name not in self.accounts
+        }
         if len(scope.literals) == len(scope.include):
             return literals
         found = await self.scan.advance(client, SCAN_STEPS)
@@ -185,7 +207,9 @@ class BusWatch:
         self._report_odd_names(unknown, scope, sight)
         texts = {key.decode() for key in unknown if is_text(key)}
         self._foreign |= {name.encode() for name in texts if not scope.has_stream(name)}
-        fresh = sorted(n for n in texts if scope.has_stream(n) and n not in self.accounts and n not in literals)
+        fresh = sorted(
+            n for n in texts if scope.has_stream(n) and n not in self.accounts and n not in literals
+        )
         free = max(0, scope.max_streams - len(self.accounts) - len(literals))
         room = min(free, scope.streams_per_run)
         known = self.untracked
@@ -205,7 +229,10 @@ class BusWatch:
     def _report_odd_names(found: Iterable[bytes], scope: Scope, sight: Sight) -> None:
         odd = [display(key) for key in sorted(found) if not is_text(key)]
         for name in [name for name in odd if scope.has_stream(name)][:20]:
-            remedy = f"rename it, or exclude it with streams.exclude: {json.dumps([name], ensure_ascii=False)}"
+            remedy = (
+                "rename it, or exclude it with streams.exclude:"
+                f" {json.dumps([name], ensure_ascii=False)}"
+            )
             sight.troubles.append(Trouble(name, "the stream's name is not UTF-8", remedy))
 
     # -- snapshots --------------------------------------------------------------------------------
@@ -221,7 +248,11 @@ class BusWatch:
     ) -> bool:
         """Read and take in; gives whether the server is another one than before."""
         requests = [
-            self._make_request(key, questions[key]) if key in questions else self._requests.get(key) or Request(key)
+            (
+                self._make_request(key, questions[key])
+                if key in questions
+                else self._requests.get(key) or Request(key)
+            )
             for key in keys
         ]
         haul = await self.reader.read(client, requests)
@@ -230,7 +261,9 @@ class BusWatch:
         server = [info.get("run_id", ""), info.get("master_replid", "")]
         changed, self.server = bool(info) and server != self.server, server if info else self.server
         readings = {**haul.readings, **self._touch(haul, changed)}
-        if self.legacy or any(reading.view is not None and reading.view.legacy for reading in readings.values()):
+        if self.legacy or any(
+            reading.view is not None and reading.view.legacy for reading in readings.values()
+        ):
             self.legacy = True
             readings = self._count_up(haul, readings)
         for key, reading in readings.items():
@@ -265,7 +298,9 @@ class BusWatch:
         if known is None or known.groups != pending or self.legacy:
             self._requests[key] = self._make_request(key, (), pending)
 
-    def _make_request(self, key: bytes, questions: Sequence[Question], pending: Sequence[str] | None = None) -> Request:
+    def _make_request(
+        self, key: bytes, questions: Sequence[Question], pending: Sequence[str] | None = None
+    ) -> Request:
         groups = self._pending_groups(key) if pending is None else pending
         account = self.accounts.get(key.decode()) if self.legacy else None
         if account is None or account.view is None:
@@ -273,10 +308,15 @@ class BusWatch:
         return Request(key, groups, questions, account.view.last, listing_cap(account))
 
     def _count_up(self, haul: Haul, readings: Mapping[bytes, Reading]) -> dict[bytes, Reading]:
-        """Give each snapshot of an old server the ranks that it does not tell (core/delivery/legacy.py)."""
+        """Give each snapshot of an old server the ranks that it does not tell
+        (core/delivery/legacy.py).
+        """
         traffic, known = self.reader.traffic, self._marks
         latest = Marks(traffic.removals, traffic.swaps, traffic.published[0])
-        counts = {key: self._count_new(key, reading.view, reading.fresh) for key, reading in readings.items()}
+        counts = {
+            key: self._count_new(key, reading.view, reading.fresh)
+            for key, reading in readings.items()
+        }
         told: dict[int | None, int] = {}
         for key, (new, _) in counts.items():
             publishes = known[key].publishes if key in known else None
@@ -288,16 +328,28 @@ class BusWatch:
                 account, mark = self.accounts.get(key.decode()), known.get(key)
                 publishes = mark.publishes if mark is not None else None
                 calls = traffic.published[1]
-                spare = None if publishes is None or calls is None or calls < publishes else calls - publishes
+                spare = (
+                    None
+                    if publishes is None or calls is None or calls < publishes
+                    else calls - publishes
+                )
                 spare = None if spare is None else max(0, spare - told[publishes])
                 before = account.view if account is not None else None
                 swapped = mark is None or mark.swaps != latest.swaps
-                view = complete_view(view, before, new, removed=removed, swapped=swapped, spare=spare)
+                view = complete_view(
+                    view, before, new, removed=removed, swapped=swapped, spare=spare
+                )
             found[key] = replace(reading, view=view)
-        known.update(dict.fromkeys([*haul.same, *(k for k, r in found.items() if r.view is not None)], latest))
+        known.update(
+            dict.fromkeys(
+                [*haul.same, *(k for k, r in found.items() if r.view is not None)], latest
+            )
+        )
         return found
 
-    def _count_new(self, key: bytes, view: StreamView | None, fresh: Answer | None) -> tuple[int | None, bool]:
+    def _count_new(
+        self, key: bytes, view: StreamView | None, fresh: Answer | None
+    ) -> tuple[int | None, bool]:
         """Entries that are new to us, and whether some may have been deleted meanwhile."""
         account, mark = self.accounts.get(key.decode()), self._marks.get(key)
         removed = mark is None or mark.removals != self.reader.traffic.removals
@@ -308,7 +360,11 @@ class BusWatch:
     def _pending_groups(self, key: bytes) -> list[str]:
         account = self.accounts.get(key.decode())
         view = account.view if account is not None and account.present else None
-        return [] if view is None else sorted(name for name, group in view.groups.items() if group.pending)
+        return (
+            []
+            if view is None
+            else sorted(name for name, group in view.groups.items() if group.pending)
+        )
 
     async def _take_in(
         self,
@@ -331,7 +387,9 @@ class BusWatch:
         survivors = None
         if account.view is not None and (changed or account.needs_survivors(view)):
             survivors = await find_survivors(client, key, [anchor.id for anchor in account.anchors])
-        before = {n: g.delivered for n, g in account.groups.items() if not g.gone and n not in view.groups}
+        before = {
+            n: g.delivered for n, g in account.groups.items() if not g.gone and n not in view.groups
+        }
         birth = newcomers.get(name, False) and not view.legacy
         broken, settled = account.feed(view, watched_from_birth=birth, survivors=survivors)
         sight.settlements += settled
@@ -341,7 +399,9 @@ class BusWatch:
             sight.breaks.append(f"stream {name}: {broken.reason} ({broken.sign})")
         for group in sorted(before):
             position = format_id(before[group])
-            sight.breaks.append(f"group {group} of stream {name} is gone, last known position {position}")
+            sight.breaks.append(
+                f"group {group} of stream {name} is gone, last known position {position}"
+            )
         for odd in reading.odd_groups:
             subject = f"{name}: group {display(odd)}"
             remedy = "rename the group: XGROUP DESTROY and XGROUP CREATE with a plain name"
@@ -362,7 +422,9 @@ class BusWatch:
         else:
             sight.troubles.append(Trouble(name, error.message, remedy_of(error)))
 
-    def _note_gone(self, name: str, account: StreamAccount, error: TargetError, sight: Sight) -> None:
+    def _note_gone(
+        self, name: str, account: StreamAccount, error: TargetError, sight: Sight
+    ) -> None:
         if account.present and account.view is not None:
             position = format_id(account.view.last)
             sight.breaks.append(f"stream {name} is gone, last known id {position}")
@@ -397,7 +459,9 @@ class BusWatch:
 
     # -- settlement -------------------------------------------------------------------------------
 
-    async def _settle(self, client: RedisClient, scope: Scope, sight: Sight, newcomers: Mapping[str, bool]) -> None:
+    async def _settle(
+        self, client: RedisClient, scope: Scope, sight: Sight, newcomers: Mapping[str, bool]
+    ) -> None:
         names = sorted(name for name in sight.fed | self._open if self.accounts[name].present)
         due = {name: found for name in names if (found := self.accounts[name].list_due())}
         questions: dict[bytes, list[Question]] = {}
@@ -440,7 +504,9 @@ class BusWatch:
         old = [
             name
             for name, account in self.accounts.items()
-            if not account.present and account.view is not None and now - account.view.now > FORGET_AFTER
+            if not account.present
+            and account.view is not None
+            and now - account.view.now > FORGET_AFTER
         ]
         for name in old:
             self._let_go(naming, name)
@@ -449,12 +515,20 @@ class BusWatch:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document of everything that must survive a restart."""
-        written = {name: self._texts.get(name) or self._write(name, a) for name, a in self.accounts.items()}
+        written = {
+            name: self._texts.get(name) or self._write(name, a) for name, a in self.accounts.items()
+        }
         return {
             "accounts": {name: text for name, (text, _) in written.items()},
-            "calls": {n: list(a.calls) for n, a in self.accounts.items() if a.calls != written[n][1]},
+            "calls": {
+                n: list(a.calls) for n, a in self.accounts.items() if a.calls != written[n][1]
+            },
             "retired": self.retired.dump(),
-            "drops": [self.reader.drops.seen, self.reader.drops.deletions, self.reader.drops.claims],
+            "drops": [
+                self.reader.drops.seen,
+                self.reader.drops.deletions,
+                self.reader.drops.claims,
+            ],
             "untracked": None if self.untracked is None else sorted(self.untracked),
             "absent": sorted(self.absent),
             "patterns": self.patterns,
@@ -477,7 +551,10 @@ class BusWatch:
 
     def _dump_marks(self) -> list[Any]:
         traffic = self.reader.traffic
-        marks = {key.decode(): [mark.removals, mark.swaps, mark.publishes] for key, mark in self._marks.items()}
+        marks = {
+            key.decode(): [mark.removals, mark.swaps, mark.publishes]
+            for key, mark in self._marks.items()
+        }
         return [traffic.seen, traffic.removals, traffic.swaps, marks]
 
     def _load_marks(self, document: Sequence[Any]) -> None:
@@ -496,7 +573,9 @@ class BusWatch:
         seen, deletions, claims = document["drops"]
         untracked = document["untracked"]
         accounts = {
-            name: load_account(json.loads(text) if isinstance(text, str) else text, deadlines, capability)
+            name: load_account(
+                json.loads(text) if isinstance(text, str) else text, deadlines, capability
+            )
             for name, text in document["accounts"].items()
         }
         for name, calls in document.get("calls", {}).items():
@@ -526,7 +605,9 @@ async def _ask_apart(
 ) -> dict[str, dict[Question, Answer]]:
     """Answers that need no snapshot with them."""
     wanted = [(name, question) for name, asked in questions.items() for question in asked]
-    replies = await pipeline(client, [question_command(name.encode(), question) for name, question in wanted])
+    replies = await pipeline(
+        client, [question_command(name.encode(), question) for name, question in wanted]
+    )
     found: dict[str, dict[Question, Answer]] = {}
     for (name, question), reply in zip(wanted, replies, strict=True):
         answer = parse_answer(question, reply)

@@ -1,10 +1,12 @@
-"""Watches the pending entries of all groups of a check: discovery, pages, cursors; what must survive a restart.
+"""Watches the pending entries of all groups of a check: discovery, pages, cursors; what must
+survive a restart.
 
-Cost of a run, whatever is pending and however long the streams: one XINFO GROUPS for each of so many streams (those
-with pending entries first, the others in turn; what was found at the rest stays as it was); for a group with
-pending entries one page of the oldest 200, one page of 500 behind a cursor when there are more, and at most four
-pages of 1000 when the overdue or the payload-less are beyond the first page. Consumers of small groups are listed
-when they hold something, all others in turn.
+Cost of a run, whatever is pending and however long the streams: one XINFO GROUPS for each of so
+many streams (those with pending entries first, the others in turn; what was found at the rest stays
+as it was); for a group with pending entries one page of the oldest 200, one page of 500 behind a
+cursor when there are more, and at most four pages of 1000 when the overdue or the payload-less are
+beyond the first page. Consumers of small groups are listed when they hold something, all others in
+turn.
 """
 
 from __future__ import annotations
@@ -14,7 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sentinel.adapters.bus.pending_reader import HEAD, GroupReading, GroupSummary, PendingReader, Plan
+from sentinel.adapters.bus.pending_reader import (
+    HEAD,
+    GroupReading,
+    GroupSummary,
+    PendingReader,
+    Plan,
+)
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.bus.stream_reader import Scan
 from sentinel.adapters.redis import RedisClient
@@ -47,7 +55,9 @@ GroupKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How consumers are looked at: expected names, and every how many runs quiet or large groups are listed."""
+    """How consumers are looked at: expected names, and every how many runs quiet or large groups
+    are listed.
+    """
 
     known: Sequence[str]
     every: int
@@ -75,7 +85,9 @@ class _Seen:
 
 @dataclass(slots=True)
 class Look:
-    """What one run found. `read` of `known` streams were looked at; the oldest look is `width` seconds ago."""
+    """What one run found. `read` of `known` streams were looked at; the oldest look is `width`
+    seconds ago.
+    """
 
     now: float = 0.0
     read: int = 0
@@ -122,7 +134,9 @@ class PendingWatch:
     _wanted: dict[bytes, bool] = field(default_factory=dict)
     _next: int = 0
 
-    async def look(self, client: RedisClient, scope: Scope, naming: Naming, limits: Limits, habits: Habits) -> Look:
+    async def look(
+        self, client: RedisClient, scope: Scope, naming: Naming, limits: Limits, habits: Habits
+    ) -> Look:
         """One run."""
         self.turn += 1
         look = Look()
@@ -148,7 +162,9 @@ class PendingWatch:
         return look
 
     def _take_turn(self, keys: Sequence[bytes], limit: int) -> list[bytes]:
-        """The streams of this run: half of the room for those with entries pending, the others in turn."""
+        """The streams of this run: half of the room for those with entries pending, the others in
+        turn.
+        """
         if len(keys) <= limit:
             return list(keys)
         present = set(keys)
@@ -160,7 +176,9 @@ class PendingWatch:
         return first + others
 
     def _sum_up(self, look: Look, keys: Sequence[bytes], scope: Scope) -> None:
-        """Everything that is known of all streams, those of this run and those that had their turn before."""
+        """Everything that is known of all streams, those of this run and those that had their turn
+        before.
+        """
         present = set(keys)
         for gone in self._stands.keys() - present:
             del self._stands[gone]
@@ -168,7 +186,10 @@ class PendingWatch:
         stands = [self._stands[key] for key in keys if key in self._stands]
         look.standings = [each for stand in stands for each in stand.standings]
         look.streams = sum(stand.readable for stand in stands)
-        look.known, look.width = len(keys), look.now - min((stand.at for stand in stands), default=look.now)
+        look.known, look.width = (
+            len(keys),
+            look.now - min((stand.at for stand in stands), default=look.now),
+        )
         look.troubles += [trouble for stand in stands for trouble in stand.troubles]
         if len(stands) == len(keys):
             look.troubles += _find_absent_groups(scope, look.standings, look.streams)
@@ -194,9 +215,17 @@ class PendingWatch:
     # -- discovery --------------------------------------------------------------------------------
 
     async def _discover(self, client: RedisClient, scope: Scope, look: Look) -> list[bytes]:
-        patterns = [list(each) for each in (scope.include, scope.exclude, scope.groups, scope.not_groups)]
+        patterns = [
+            list(each) for each in (scope.include, scope.exclude, scope.groups, scope.not_groups)
+        ]
         if patterns != self.patterns:
-            self.patterns, self.keys, self.scan, self.labels, self.judged = patterns, set(), Scan(), {}, {}
+            self.patterns, self.keys, self.scan, self.labels, self.judged = (
+                patterns,
+                set(),
+                Scan(),
+                {},
+                {},
+            )
             self._wanted = {}
         literals = [name.encode() for name in scope.literals]
         if len(literals) < len(scope.include):
@@ -211,10 +240,16 @@ class PendingWatch:
         beyond = len(keys) - scope.max_streams
         if beyond > 0:
             problem = f"more streams match than max_streams = {scope.max_streams}"
-            look.troubles.append(Trouble(f"{beyond} streams", problem, "narrow streams.include, or raise max_streams"))
+            look.troubles.append(
+                Trouble(
+                    f"{beyond} streams", problem, "narrow streams.include, or raise max_streams"
+                )
+            )
         return keys[: scope.max_streams]
 
-    def _sort(self, found: Mapping[bytes, list[GroupSummary] | TargetError], scope: Scope, look: Look) -> list[_Place]:
+    def _sort(
+        self, found: Mapping[bytes, list[GroupSummary] | TargetError], scope: Scope, look: Look
+    ) -> list[_Place]:
         """The groups that are judged; what can't be read is a trouble of that stream alone."""
         places, literals = [], {name.encode() for name in scope.literals}
         for key, groups in found.items():
@@ -223,9 +258,17 @@ class PendingWatch:
                 if key in literals or not is_missing(groups):
                     look.of_streams.append((key, _explain(name, groups)))
                 continue
-            places += [_Place(key, name, each, (name, each.name)) for each in groups if self._judges(scope, each.name)]
+            places += [
+                _Place(key, name, each, (name, each.name))
+                for each in groups
+                if self._judges(scope, each.name)
+            ]
         errors = [error for error in found.values() if isinstance(error, TargetError)]
-        if errors and len(errors) == len(found) and not all(isinstance(error, SubjectError) for error in errors):
+        if (
+            errors
+            and len(errors) == len(found)
+            and not all(isinstance(error, SubjectError) for error in errors)
+        ):
             raise next(error for error in errors if not isinstance(error, SubjectError))
         look.read = len(found)
         return places
@@ -257,23 +300,35 @@ class PendingWatch:
         return Plan(place.key, place.summary.raw, sweep.cursor if many else ZERO, many, rechecks)
 
     async def _count(
-        self, reader: PendingReader, readings: Mapping[GroupKey, tuple[Plan, GroupReading]], limits: Limits
+        self,
+        reader: PendingReader,
+        readings: Mapping[GroupKey, tuple[Plan, GroupReading]],
+        limits: Limits,
     ) -> dict[GroupKey, _Seen]:
         """How many are overdue, and how many have no payload."""
         pairs = list(readings.values())
         bounds = [find_overdue_bound(reading.now, limits.deadline) for _, reading in pairs]
-        late = await reader.count([(*pair, bound) for pair, bound in zip(pairs, bounds, strict=True)])
+        late = await reader.count(
+            [(*pair, bound) for pair, bound in zip(pairs, bounds, strict=True)]
+        )
         gone = await reader.count([(*pair, pair[1].first) for pair in pairs])
         seen = map(_Seen, (reading for _, reading in pairs), bounds, late, gone)
         return dict(zip(readings, seen, strict=True))
 
     def _stand(
-        self, place: _Place, seen: _Seen | None, label: GroupKey, limits: Limits, owned: Mapping[str, Sequence[Id]]
+        self,
+        place: _Place,
+        seen: _Seen | None,
+        label: GroupKey,
+        limits: Limits,
+        owned: Mapping[str, Sequence[Id]],
     ) -> Standing:
         """Take in what was read of one group; where it stands."""
         sweep = self.sweeps[place.id]
         roster = self.rosters.get(place.id, (0, None))[1]
-        standing = Standing(*place.id, consumers=place.summary.consumers, roster=roster, owned=owned)
+        standing = Standing(
+            *place.id, consumers=place.summary.consumers, roster=roster, owned=owned
+        )
         if seen is None and sweep.begun and not sweep.known:
             self.redeliveries.setdefault(label, 0)
             sweep.held = False
@@ -287,7 +342,12 @@ class PendingWatch:
     # -- consumers --------------------------------------------------------------------------------
 
     async def _list_consumers(
-        self, reader: PendingReader, places: Sequence[_Place], limits: Limits, habits: Habits, look: Look
+        self,
+        reader: PendingReader,
+        places: Sequence[_Place],
+        limits: Limits,
+        habits: Habits,
+        look: Look,
     ) -> None:
         chosen = self._choose(places, habits.every, look)
         listings = await reader.read_consumers([(place.key, place.summary.raw) for place in chosen])
@@ -296,26 +356,37 @@ class PendingWatch:
                 self.rosters.pop(place.id, None)
                 if not is_missing(views) and views.code != "NOGROUP":
                     look.of_streams.append(
-                        (place.key, _explain(f"{place.stream}: consumers of {place.summary.name}", views))
+                        (
+                            place.key,
+                            _explain(f"{place.stream}: consumers of {place.summary.name}", views),
+                        )
                     )
             else:
                 self.rosters[place.id] = (self.turn, _sort_roster(views, limits, habits))
 
     def _choose(self, places: Sequence[_Place], every: int, look: Look) -> list[_Place]:
-        """Small groups that hold something in every run; others in turn, oldest listing first, within a budget."""
+        """Small groups that hold something in every run; others in turn, oldest listing first,
+        within a budget.
+        """
         chosen, others = [], []
         for place in places:
             group = place.summary
             if group.consumers > MAX_CONSUMERS:
                 remedy = "names leak: give consumers stable names, delete those that hold nothing"
                 problem = f"group {group.name} has {group.consumers:,} consumers, too many to list"
-                look.of_streams.append((place.key, Trouble(place.stream, problem, remedy, fault=True)))
+                look.of_streams.append(
+                    (place.key, Trouble(place.stream, problem, remedy, fault=True))
+                )
             elif group.pending and group.consumers <= FEW_CONSUMERS:
                 chosen.append(place)
             elif self.turn - self._listed(place) >= every:
                 others.append(place)
-        known = sum(1 + each.consumers for stand in self._stands.values() for each in stand.standings)
-        budget = _find_budget(max(known, sum(1 + place.summary.consumers for place in places)), every)
+        known = sum(
+            1 + each.consumers for stand in self._stands.values() for each in stand.standings
+        )
+        budget = _find_budget(
+            max(known, sum(1 + place.summary.consumers for place in places)), every
+        )
         for place in sorted(others, key=self._listed):
             if budget <= 0:
                 break
@@ -326,7 +397,9 @@ class PendingWatch:
     def _listed(self, place: _Place) -> int:
         return self.rosters.get(place.id, (-1_000_000, None))[0]
 
-    async def _read_owned(self, reader: PendingReader, places: Sequence[_Place]) -> dict[GroupKey, dict[str, list[Id]]]:
+    async def _read_owned(
+        self, reader: PendingReader, places: Sequence[_Place]
+    ) -> dict[GroupKey, dict[str, list[Id]]]:
         """Sample ids of dead consumers, for the few that hold most."""
         holders = [
             (place, each)
@@ -337,7 +410,9 @@ class PendingWatch:
         worst = sorted(holders, key=lambda holder: -holder[1].pending)[:MAX_OWNERS]
         wanted = [(place.key, place.summary.raw, each.name) for place, each in worst]
         owned: dict[GroupKey, dict[str, list[Id]]] = {}
-        for (place, each), ids in zip(worst, await reader.read_owned(wanted, MAX_SAMPLES), strict=True):
+        for (place, each), ids in zip(
+            worst, await reader.read_owned(wanted, MAX_SAMPLES), strict=True
+        ):
             owned.setdefault(place.id, {})[each.name] = ids
         return owned
 
@@ -353,7 +428,9 @@ class PendingWatch:
     def dump(self) -> dict[str, Any]:
         """JSON-able document of everything that must survive a restart."""
         return {
-            "sweeps": [[*place, sweep.dump()] for place, sweep in self.sweeps.items() if not sweep.idle],
+            "sweeps": [
+                [*place, sweep.dump()] for place, sweep in self.sweeps.items() if not sweep.idle
+            ],
             "redeliveries": [[*label, count] for label, count in self.redeliveries.items()],
             "group_labels": {label: sorted(seen) for label, seen in self.group_labels.items()},
         }
@@ -382,7 +459,9 @@ def _measure(standing: Standing, seen: _Seen, sweep: Sweep, limits: Limits) -> S
         missing=Count(seen.gone.n, seen.gone.exact and not reading.holes),
         poison=sweep.count_poison(limits.poison_after),
         redelivered=sweep.count_redelivered(),
-        poison_ids={entry: count for entry, count in sweep.known.items() if count > limits.poison_after},
+        poison_ids={
+            entry: count for entry, count in sweep.known.items() if count > limits.poison_after
+        },
         rows=[rows[entry] for entry in sorted(rows)],
         bound=seen.bound,
         gone=reading.first,
@@ -392,18 +471,25 @@ def _measure(standing: Standing, seen: _Seen, sweep: Sweep, limits: Limits) -> S
 
 
 def _explain_ids(standing: Standing) -> Trouble:
-    problem = f"group {standing.group}: ids of pending entries are no publish times, overdue can't be known"
+    problem = (
+        f"group {standing.group}: ids of pending entries are no publish times, overdue can't be"
+        " known"
+    )
     return Trouble(standing.stream, problem, "let the server choose ids: XADD key *")
 
 
 def _find_budget(total: int, every: int) -> int:
-    """Groups plus consumers to list in a run, so that all have their turn in `every` runs; a small fleet at once."""
+    """Groups plus consumers to list in a run, so that all have their turn in `every` runs; a small
+    fleet at once.
+    """
     return max(LEAST_LISTED, min(MOST_LISTED, -(-total // every)))
 
 
 def _sort_roster(views: Sequence[ConsumerView], limits: Limits, habits: Habits) -> Roster:
     unknown = frozenset(view.name for view in views if not matches(view.name, habits.known))
-    return sort_consumers(views, dead_after=limits.dead_after, ghost_after=limits.ghost_after, unknown=unknown)
+    return sort_consumers(
+        views, dead_after=limits.dead_after, ghost_after=limits.ghost_after, unknown=unknown
+    )
 
 
 def _find_absent_groups(scope: Scope, standings: Sequence[Standing], streams: int) -> list[Trouble]:
@@ -411,7 +497,11 @@ def _find_absent_groups(scope: Scope, standings: Sequence[Standing], streams: in
     present = {each.group for each in standings}
     named = [name for name in scope.groups if not re.search(r"[*?\[]", name)]
     remedy = "start its consumer, or correct groups.include"
-    return [Trouble(f"group {name}", "no stream has it", remedy) for name in named if streams and name not in present]
+    return [
+        Trouble(f"group {name}", "no stream has it", remedy)
+        for name in named
+        if streams and name not in present
+    ]
 
 
 def _explain(subject: str, error: TargetError) -> Trouble:
@@ -419,5 +509,9 @@ def _explain(subject: str, error: TargetError) -> Trouble:
         remedy = "the key holds another type: correct streams.include, or exclude this key"
         return Trouble(subject, error.message, remedy)
     if is_missing(error):
-        return Trouble(subject, "the stream does not exist", "create it by publishing, or correct streams.include")
+        return Trouble(
+            subject,
+            "the stream does not exist",
+            "create it by publishing, or correct streams.include",
+        )
     return Trouble(subject, error.message, error.guidance or "look at the message")

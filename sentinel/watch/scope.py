@@ -18,7 +18,9 @@ _ANSWER_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which streams and groups are watched: glob patterns; at most how many streams, and how many of them a run."""
+    """Which streams and groups are watched: glob patterns; at most how many streams, and how many
+    of them a run.
+    """
 
     include: Sequence[str]
     exclude: Sequence[str]
@@ -44,7 +46,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What can't be judged, or is wrong, about one subject alone. `fault`: the platform's, else just unknown."""
+    """What can't be judged, or is wrong, about one subject alone. `fault`: the platform's, else
+    just unknown.
+    """
 
     subject: str
     problem: str
@@ -67,7 +71,9 @@ class Sight:
 
 
 def leave_out(reading: Reading, scope: Scope, judged: dict[str, bool]) -> Reading:
-    """Without the groups that are not watched. `judged` remembers: thousands of streams share few group names."""
+    """Without the groups that are not watched. `judged` remembers: thousands of streams share few
+    group names.
+    """
     view = reading.view
     if view is None:
         return reading
@@ -76,7 +82,9 @@ def leave_out(reading: Reading, scope: Scope, judged: dict[str, bool]) -> Readin
             judged[name] = scope.has_group(name)
     if all(map(judged.__getitem__, view.groups)):
         return reading
-    return replace(reading, view=replace(view, groups={n: g for n, g in view.groups.items() if judged[n]}))
+    return replace(
+        reading, view=replace(view, groups={n: g for n, g in view.groups.items() if judged[n]})
+    )
 
 
 def answer_cap(account: StreamAccount) -> int:

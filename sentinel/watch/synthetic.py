@@ -1,6 +1,8 @@
-"""One round of synthetic tasks: look at those on their way, clean up after those that have served, send at most one.
+"""One round of synthetic tasks: look at those on their way, clean up after those that have served,
+send at most one.
 
-Never waits for a task. What can't be done in a round is a problem of its finding and ends nothing else.
+Never waits for a task. What can't be done in a round is a problem of its finding and ends nothing
+else.
 """
 
 from __future__ import annotations
@@ -32,9 +34,25 @@ from sentinel.adapters.tasks.synthetic import (
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.canary.letter import is_same
 from sentinel.core.model import Status
-from sentinel.core.tasks.synthetic import CREATED, PUBLISHED, Canary, End, Plan, Sight, Span, Watch, step
+from sentinel.core.tasks.synthetic import (
+    CREATED,
+    PUBLISHED,
+    Canary,
+    End,
+    Plan,
+    Sight,
+    Span,
+    Watch,
+    step,
+)
 from sentinel.core.tasks.synthetic_fleet import Fleet, Litter, token_prefix
-from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected, TargetUnreachable
+from sentinel.errors import (
+    NotMeasurable,
+    SubjectError,
+    TargetError,
+    TargetRejected,
+    TargetUnreachable,
+)
 
 T = TypeVar("T")
 Problem = tuple[Status, str, str]
@@ -70,10 +88,11 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a path does: how a task is made, what is watched, what its result must be, what becomes of its row.
+    """What a path does: how a task is made, what is watched, what its result must be, what becomes
+    of its row.
 
-    `result` is (JSON path, value), `published` (stream, places of the task's id), `cleanup` delete, update or none.
-    Times in seconds.
+    `result` is (JSON path, value), `published` (stream, places of the task's id), `cleanup` delete,
+    update or none. Times in seconds.
     """
 
     path: str
@@ -93,7 +112,9 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a round works with: the table, who may write, the API and the bus if there are, our clock and stalls."""
+    """What a round works with: the table, who may write, the API and the bus if there are, our
+    clock and stalls.
+    """
 
     board: TaskBoard
     writer: PostgresClient
@@ -126,16 +147,22 @@ class Round:
         fleet = self.fleet
         start = self.now - self.errand.lookback if fleet.fresh else fleet.looked
         for row in await self.reach.board.find(start, self.now):
-            if row.token.startswith(token_prefix(self.errand.path)) and fleet.is_unstored(row.token):
+            if row.token.startswith(token_prefix(self.errand.path)) and fleet.is_unstored(
+                row.token
+            ):
                 fleet.adopt(row.token, row.id, self.now, self.reach.monotonic())
 
     async def resolve_suspects(self) -> None:
         """A task that was promised before a kill: sent or not? Its row tells, for a while."""
         fleet, monotonic = self.fleet, self.reach.monotonic()
         if fleet.suspects:
-            for row in await self.reach.board.find(min(fleet.suspects.values()), self.now, list(fleet.suspects)):
+            for row in await self.reach.board.find(
+                min(fleet.suspects.values()), self.now, list(fleet.suspects)
+            ):
                 fleet.adopt(row.token, row.id, self.now, monotonic)
-            fleet.forget_suspects(monotonic, self.errand.plan.patience * self.errand.plan.deadlines[CREATED])
+            fleet.forget_suspects(
+                monotonic, self.errand.plan.patience * self.errand.plan.deadlines[CREATED]
+            )
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -163,13 +190,20 @@ class Round:
         return self.fleet.watch(canary.token, monotonic, stalled)
 
     async def _sight(self, canary: Canary, row: TaskRow | None) -> Sight | None:
-        """What the row shows. One under this id without our token is another's: neither judged nor touched."""
+        """What the row shows. One under this id without our token is another's: neither judged nor
+        touched.
+        """
         if row is None:
             return None
         if row.token != canary.token:
             rows = self.reach.board.rows
-            text = f"row {row.id} of {rows.table}, which the platform named, has no token in {rows.marker}"
-            self.problems.append((Status.UNKNOWN, text, "correct enqueue.http.id, or the column rows.marker"))
+            text = (
+                f"row {row.id} of {rows.table}, which the platform named, has no token in"
+                f" {rows.marker}"
+            )
+            self.problems.append(
+                (Status.UNKNOWN, text, "correct enqueue.http.id, or the column rows.marker")
+            )
             return None
         spans, hidden = dict(row.spans), frozenset[str]()
         if self.errand.published is not None and PUBLISHED not in canary.reached:
@@ -181,7 +215,9 @@ class Round:
                     self.complain(error, "the bus can't be read")
         return Sight(row.now, spans, row.status, self._is_right(canary.token, row), hidden)
 
-    async def _look_at_bus(self, place: tuple[Template, Envelope], canary: Canary, row: TaskRow) -> dict[str, Span]:
+    async def _look_at_bus(
+        self, place: tuple[Template, Envelope], canary: Canary, row: TaskRow
+    ) -> dict[str, Span]:
         template, envelope = place
         if template.per_agent and not row.agent:
             return {}
@@ -208,10 +244,16 @@ class Round:
     # --- sending ----------------------------------------------------------------------------------
 
     async def send(self) -> None:
-        """Send the task that an earlier run has promised, if it is due. Its end is judged by later runs."""
+        """Send the task that an earlier run has promised, if it is due. Its end is judged by later
+        runs.
+        """
         fleet, errand = self.fleet, self.errand
         self.paused = errand.pause_file is not None and os.path.exists(errand.pause_file)  # noqa: PTH110 - one stat
-        if self.paused or len(fleet.open) >= errand.max_open or not fleet.is_due(self.now, errand.every):
+        if (
+            self.paused
+            or len(fleet.open) >= errand.max_open
+            or not fleet.is_due(self.now, errand.every)
+        ):
             return
         canary = fleet.depart(await self.reach.board.read_clock(), self.reach.monotonic())
         try:
@@ -219,7 +261,11 @@ class Round:
         except TargetUnreachable as error:  # taken or not? The row will tell
             self.complain(error, "enqueue: taken or not is in doubt")
         except TargetRejected as error:
-            perhaps = isinstance(errand.make, Request) and error.code.startswith("5") and errand.cleanup != "none"
+            perhaps = (
+                isinstance(errand.make, Request)
+                and error.code.startswith("5")
+                and errand.cleanup != "none"
+            )
             fleet.refused(canary.token, errand.plan, self.now, perhaps_there=perhaps)
             self.complain(error, "enqueue")
         except TargetError as error:
@@ -234,17 +280,23 @@ class Round:
         if isinstance(make, Insertion):
             return await reach.board.insert(reach.writer, make.table, fill_in(make.columns, marks))
         if isinstance(make, Publication):
-            await publish(_needed(reach.bus, "a Redis", "bus"), make.stream, fill_in(make.fields, marks))
+            await publish(
+                _needed(reach.bus, "a Redis", "bus"), make.stream, fill_in(make.fields, marks)
+            )
             return ""
         api = _needed(reach.api, "an HTTP", "api")
         headers = {**make.headers, "traceparent": f"00-{reach.trace_id}-{secrets.token_hex(8)}-01"}
         body = fill_in(make.body, marks)
-        return await post(api, make.method, make.path, headers, body, make.id, timeout=0.4 * reach.timeout)
+        return await post(
+            api, make.method, make.path, headers, body, make.id, timeout=0.4 * reach.timeout
+        )
 
     # --- cleaning up ------------------------------------------------------------------------------
 
     async def clean(self) -> None:
-        """Remove rows that have served. What can't be removed is counted, said until it is, and tried again."""
+        """Remove rows that have served. What can't be removed is counted, said until it is, and
+        tried again.
+        """
         fleet = self.fleet
         due = fleet.due_litter(self.now, self.errand.keep)
         if due:
@@ -276,13 +328,16 @@ class Round:
         if kept:
             raise NotMeasurable(
                 f"{table} took the change and {len(kept)} rows are as they were",
-                f"let resource {self.reach.writer.name} see and change own rows of {table} (row-level security?)",
+                f"let resource {self.reach.writer.name} see and change own rows of {table}"
+                " (row-level security?)",
             )
 
 
 def _needed(client: T | None, what: str, option: str) -> T:
     if client is None:
-        raise NotMeasurable(f"this needs {what} resource, and the check has none", f"name one with `{option}:`")
+        raise NotMeasurable(
+            f"this needs {what} resource, and the check has none", f"name one with `{option}:`"
+        )
     return client
 
 

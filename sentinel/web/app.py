@@ -46,12 +46,22 @@ def make_app(
 ) -> web.Application:
     """The web application.
 
-    `metrics()` gives the exposition, `ready()` whether the daemon is and one line why. `allowed_hosts`
-    are exact Host headers with port (see `guard.listen_hosts`); `reports` is the folder of report files.
+    `metrics()` gives the exposition, `ready()` whether the daemon is and one line why.
+    `allowed_hosts` are exact Host headers with port (see `guard.listen_hosts`); `reports` is the
+    folder of report files.
     """
-    app = web.Application(middlewares=[limit_load(), check_host, explain_errors], client_max_size=MAX_BODY)
+    app = web.Application(
+        middlewares=[limit_load(), check_host, explain_errors], client_max_size=MAX_BODY
+    )
     app[SITE] = make_site(
-        store, metrics, ready, allowed_hosts, status_document, reports=reports, now=now, monotonic=monotonic
+        store,
+        metrics,
+        ready,
+        allowed_hosts,
+        status_document,
+        reports=reports,
+        now=now,
+        monotonic=monotonic,
     )
     for route in ROUTES:
         app.router.add_get(route.path, route.handler)
@@ -59,7 +69,8 @@ def make_app(
     return app
 
 
-# -- pages -------------------------------------------------------------------------------------------
+# -- pages
+# -------------------------------------------------------------------------------------------
 
 
 async def show_status(request: web.Request) -> web.Response:
@@ -90,7 +101,9 @@ async def show_report(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(text="no such report")
     body = await asyncio.to_thread(path.read_bytes)
     headers = {"Content-Security-Policy": REPORT_POLICY}
-    return web.Response(body=body, content_type=_REPORT_TYPES[path.suffix], charset="utf-8", headers=headers)
+    return web.Response(
+        body=body, content_type=_REPORT_TYPES[path.suffix], charset="utf-8", headers=headers
+    )
 
 
 async def serve_static(request: web.Request) -> web.Response:
@@ -99,7 +112,9 @@ async def serve_static(request: web.Request) -> web.Response:
     if found is None:
         raise web.HTTPNotFound(text="no such file")
     content_type, body = found
-    return web.Response(body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"})
+    return web.Response(
+        body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
+    )
 
 
 def _page(site: Site, template: str, **facts: Any) -> web.Response:
@@ -107,7 +122,8 @@ def _page(site: Site, template: str, **facts: Any) -> web.Response:
     return web.Response(text=text, content_type="text/html")
 
 
-# -- programs ----------------------------------------------------------------------------------------
+# -- programs
+# ----------------------------------------------------------------------------------------
 
 
 async def serve_metrics(request: web.Request) -> web.Response:
@@ -136,10 +152,14 @@ async def api_incidents(request: web.Request) -> web.Response:
     """Incidents, newest first; `?open=1` the open ones only."""
     site = request.app[SITE]
     incidents = await asyncio.to_thread(
-        site.store.incidents, open_only=request.query.get("open") in {"1", "true"}, limit=MAX_INCIDENTS
+        site.store.incidents,
+        open_only=request.query.get("open") in {"1", "true"},
+        limit=MAX_INCIDENTS,
     )
     actions = {view.name: view.action for view in await asyncio.to_thread(site.store.components)}
-    return web.json_response(to_json([describe_incident(incident, site.now(), actions) for incident in incidents]))
+    return web.json_response(
+        to_json([describe_incident(incident, site.now(), actions) for incident in incidents])
+    )
 
 
 async def api_incident(request: web.Request) -> web.Response:
@@ -175,10 +195,15 @@ async def _reports(site: Site) -> list[dict[str, Any]]:
 
 
 def _is_served(site: Site, name: str) -> bool:
-    return site.reports is not None and _REPORT_NAME.fullmatch(name) is not None and (site.reports / name).is_file()
+    return (
+        site.reports is not None
+        and _REPORT_NAME.fullmatch(name) is not None
+        and (site.reports / name).is_file()
+    )
 
 
-# -- the route table ---------------------------------------------------------------------------------
+# -- the route table
+# ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""The status of the platform as one JSON document: the page, the API and `sentinel status --json` show this."""
+"""The status of the platform as one JSON document: the page, the API and `sentinel status --json`
+show this.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,22 @@ Document = dict[str, Any]
 def status_document(store: Reader, now: datetime) -> Document:
     """What is the matter now, for people and programs; JSON-able.
 
-    Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds all actions
-    back), `incidents` (open ones, causes and the worst first), `components`, `checks`, `blind` (the latest gap or
-    null). Ages are seconds; every `…_text` is the same figure for people.
+    Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds
+    all actions back), `incidents` (open ones, causes and the worst first), `components`, `checks`,
+    `blind` (the latest gap or null). Ages are seconds; every `…_text` is the same figure for
+    people.
     """
     checks = [describe_check(view, now) for view in store.checks()]
     views = store.components()
     components = [
-        _component(view, [check for check in checks if check["component"] == view.name], now) for view in views
+        _component(view, [check for check in checks if check["component"] == view.name], now)
+        for view in views
     ]
     actions = {view.name: view.action for view in views}
     urgent = sorted(store.incidents(open_only=True), key=_urgency)
     incidents = [
-        {**describe_incident(incident, now, actions), "runbook": runbook_of(store, incident)} for incident in urgent
+        {**describe_incident(incident, now, actions), "runbook": runbook_of(store, incident)}
+        for incident in urgent
     ]
     document: Document = to_json(
         {
@@ -52,12 +57,16 @@ def status_document(store: Reader, now: datetime) -> Document:
 
 
 def _urgency(incident: Incident) -> tuple[bool, bool, int]:
-    """What is broken before what recovers, causes before what they block, the worst first, then the newest."""
+    """What is broken before what recovers, causes before what they block, the worst first, then the
+    newest.
+    """
     return incident.recovered is not None, bool(incident.blocked_by), -incident.status.rank
 
 
 def describe_check(view: CheckView, now: datetime) -> Document:
-    """One check. `status` is the hard status, or `stale` when runs are overdue; `soft` is the latest verdict."""
+    """One check. `status` is the hard status, or `stale` when runs are overdue; `soft` is the
+    latest verdict.
+    """
     age = (now - view.last_run).total_seconds() if view.last_run else None
     next_in = view.every - age if age is not None else None
     return {
@@ -88,7 +97,9 @@ def describe_check(view: CheckView, now: datetime) -> Document:
 
 
 def is_stale(view: CheckView, now: datetime) -> bool:
-    """Whether more than two intervals, and the last run and one as long as it, passed since a check last began."""
+    """Whether more than two intervals, and the last run and one as long as it, passed since a check
+    last began.
+    """
     if view.last_run is None:
         return False
     return (now - view.last_run).total_seconds() > 2 * (view.every + view.duration) + 1
@@ -193,4 +204,9 @@ def _last_gap(store: Reader, now: datetime) -> Document | None:
         return None
     gap = gaps[-1]
     lasted = format_duration((gap.ended - gap.began).total_seconds())
-    return {"began": gap.began, "ended": gap.ended, "reason": gap.reason, "text": f"saw nothing for {lasted}"}
+    return {
+        "began": gap.began,
+        "ended": gap.ended,
+        "reason": gap.reason,
+        "text": f"saw nothing for {lasted}",
+    }

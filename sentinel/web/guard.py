@@ -1,4 +1,6 @@
-"""What stands before and behind every page: exact hosts, limits, headers, errors as JSON for programs."""
+"""What stands before and behind every page: exact hosts, limits, headers, errors as JSON for
+programs.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,15 @@ _HEADERS = {
 
 
 def listen_hosts(host: str, port: int) -> frozenset[str]:
-    """The Host headers that name a daemon on `host`:`port`: that address, and loopback under its names."""
-    names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host and host[0] != "[" else host}
+    """The Host headers that name a daemon on `host`:`port`: that address, and loopback under its
+    names.
+    """
+    names = {
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        f"[{host}]" if ":" in host and host[0] != "[" else host,
+    }
     return frozenset(f"{name.lower()}:{port}" for name in names)
 
 
@@ -54,7 +63,9 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """421 for any Host that is not on the list: a name that somebody rebinds to us reads nothing."""
     if request.headers.get("Host", "").lower() not in request.app[SITE].allowed_hosts:
-        return _error(request, 421, "this Host is not served here: use the address that sentinel listens on")
+        return _error(
+            request, 421, "this Host is not served here: use the address that sentinel listens on"
+        )
     return await handler(request)
 
 
@@ -64,7 +75,11 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        response = _error(request, error.status, f"{request.method} is not allowed: sentinel's pages are read-only")
+        response = _error(
+            request,
+            error.status,
+            f"{request.method} is not allowed: sentinel's pages are read-only",
+        )
         response.headers["Allow"] = error.headers["Allow"]
         return response
     except web.HTTPException as error:

@@ -1,4 +1,6 @@
-"""What every page may use: the store, the callables of the app, shared renders, the templates and static files."""
+"""What every page may use: the store, the callables of the app, shared renders, the templates and
+static files.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,17 @@ def utcnow() -> datetime:
 class Shared(Generic[T]):
     """One result for everybody who asks while it is being made, and for `seconds` after it began."""
 
-    def __init__(self, make: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, make: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]
+    ) -> None:
         self._make, self._seconds, self._monotonic = make, seconds, monotonic
         self._task: asyncio.Task[T] | None = None
         self._began = float("-inf")
 
     async def get(self) -> T:
-        """The shared result. A waiter that goes away doesn't take it from the others; errors are not kept."""
+        """The shared result. A waiter that goes away doesn't take it from the others; errors are
+        not kept.
+        """
         task = self._task
         if task is None or (task.done() and self._is_old(task)):
             self._began = self._monotonic()
@@ -85,7 +91,11 @@ def load_templates() -> Environment:
 def load_static() -> dict[str, tuple[str, bytes]]:
     """(content type, bytes) of each static file by name: nothing outside this list can be served."""
     files = sorted((FOLDER / "static").iterdir())
-    return {file.name: (_TYPES[file.suffix], file.read_bytes()) for file in files if file.suffix in _TYPES}
+    return {
+        file.name: (_TYPES[file.suffix], file.read_bytes())
+        for file in files
+        if file.suffix in _TYPES
+    }
 
 
 def make_site(
@@ -99,7 +109,9 @@ def make_site(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Site:
-    """Put a site together. The status is shared only while it is being made, metrics for METRICS_EVERY."""
+    """Put a site together. The status is shared only while it is being made, metrics for
+    METRICS_EVERY.
+    """
 
     async def render_metrics() -> bytes:
         return metrics()

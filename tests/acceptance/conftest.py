@@ -1,4 +1,6 @@
-"""Whole runs of `sentinel demo`, side by side, started as a user starts them; each test reads their documents."""
+"""Whole runs of `sentinel demo`, side by side, started as a user starts them; each test reads their
+documents.
+"""
 
 from __future__ import annotations
 
@@ -47,34 +49,63 @@ class DemoRun:
 
     def incidents(self, component: str) -> list[dict[str, Any]]:
         """Incidents of a component, newest first."""
-        return [incident for incident in self.document["incidents"] if incident["component"] == component]
+        return [
+            incident
+            for incident in self.document["incidents"]
+            if incident["component"] == component
+        ]
 
     def restarts(self, component: str) -> list[dict[str, Any]]:
         """Attempts of a component, oldest first."""
-        return [restart for restart in self.document["restarts"] if restart["component"] == component]
+        return [
+            restart for restart in self.document["restarts"] if restart["component"] == component
+        ]
 
 
-def start_demo(seconds: str, chaos: list[str], folder: Path, *, listen: str | None = None) -> subprocess.Popen[str]:
+def start_demo(
+    seconds: str, chaos: list[str], folder: Path, *, listen: str | None = None
+) -> subprocess.Popen[str]:
     """`sentinel demo --for … --chaos … --json` without a terminal."""
-    argv = [sys.executable, "-m", "sentinel", "demo", "--for", seconds, "--json", "--folder", str(folder)]
+    argv = [
+        sys.executable,
+        "-m",
+        "sentinel",
+        "demo",
+        "--for",
+        seconds,
+        "--json",
+        "--folder",
+        str(folder),
+    ]
     argv += ["--listen", listen or f"127.0.0.1:{free_port()}"]
     for name in chaos:
         argv += ["--chaos", name]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")
+    }
     return subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 
 def finish(process: subprocess.Popen[str], folder: Path) -> DemoRun:
     """Wait for the document."""
     out, err = process.communicate(timeout=170)
-    return DemoRun(json.loads(out) if process.returncode == 0 else {}, process.returncode, err, folder)
+    return DemoRun(
+        json.loads(out) if process.returncode == 0 else {}, process.returncode, err, folder
+    )
 
 
 @pytest.fixture(scope="session")
 def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DemoRun]]:
-    """All runs, a batch at a time: a batch takes the time of its longest, and leaves the machine some air."""
+    """All runs, a batch at a time: a batch takes the time of its longest, and leaves the machine
+    some air.
+    """
     folders = {name: tmp_path_factory.mktemp(f"demo-{name}") for name in RUNS}
     running: dict[str, subprocess.Popen[str]] = {}
     ended: dict[str, DemoRun] = {}

@@ -1,4 +1,6 @@
-"""A real `sentinel run` with what goes wrong in real life: one clear message, the right exit code, the rest runs on."""
+"""A real `sentinel run` with what goes wrong in real life: one clear message, the right exit code,
+the rest runs on.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")},
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("SENTINEL_")
+            },
         )
 
     def wait(self) -> tuple[int, str]:
@@ -54,7 +60,9 @@ class Running:
             return {}
         return next((check for check in document["checks"] if check["name"] == name), {})
 
-    def until(self, name: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 40) -> dict[str, Any]:
+    def until(
+        self, name: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 40
+    ) -> dict[str, Any]:
         """Wait until a check looks as wanted."""
         deadline = time.monotonic() + seconds
         check: dict[str, Any] = {}
@@ -156,12 +164,20 @@ def test_not_yaml_and_every_other_problem_at_once(start: Start) -> None:
     text += "- {name: x, kind: tcp, component: c, address: 5, every: 5, colour: red}\n"
     code, err = start(text).wait()
     assert code == 78
-    for part in ("cycle", "unknown kind `nope`", "unknown component `c`", "no duration", "unknown key `colour`"):
+    for part in (
+        "cycle",
+        "unknown kind `nope`",
+        "unknown component `c`",
+        "no duration",
+        "unknown key `colour`",
+    ):
         assert part in err
     assert "Traceback" not in err
 
 
-def test_redis_away_at_the_start_then_there_then_gone(start: Start, own_valkey: ValkeyServer) -> None:
+def test_redis_away_at_the_start_then_there_then_gone(
+    start: Start, own_valkey: ValkeyServer
+) -> None:
     """Starts, says so, keeps the rest running, recovers by itself."""
     own_valkey.stop()
     text = (
@@ -170,7 +186,10 @@ def test_redis_away_at_the_start_then_there_then_gone(start: Start, own_valkey: 
     )
     port = free_port()
     sentinel = start(text % port, port=port)
-    assert "unreachable" in sentinel.until("bus-server", lambda check: check["status"] == "down")["detail"]
+    assert (
+        "unreachable"
+        in sentinel.until("bus-server", lambda check: check["status"] == "down")["detail"]
+    )
     sentinel.until("self", lambda check: check["status"] == "up")
     own_valkey.start()
     sentinel.until("bus-server", lambda check: check["status"] == "up")
@@ -183,12 +202,16 @@ def test_postgres_away_at_the_start_then_there(start: Start, own_postgres: Postg
     """Starts, says so, recovers by itself."""
     own_postgres.stop()
     sentinel = start(DATABASE.format(dsn=own_postgres.dsn()))
-    assert "unreachable" in sentinel.until("health", lambda check: check["status"] == "down")["detail"]
+    assert (
+        "unreachable" in sentinel.until("health", lambda check: check["status"] == "down")["detail"]
+    )
     own_postgres.start()
     sentinel.until("health", lambda check: check["status"] == "up")
 
 
-def test_wrong_kind_of_server_behind_an_address(start: Start, valkey: ValkeyServer, postgres: PostgresServer) -> None:
+def test_wrong_kind_of_server_behind_an_address(
+    start: Start, valkey: ValkeyServer, postgres: PostgresServer
+) -> None:
     """PostgreSQL behind a redis address: unknown, said in words, never "down", and never a restart."""
     sentinel = start(BUS.format(url=f"redis://127.0.0.1:{postgres.port}/0"))
     check = sentinel.until("bus-server", lambda check: check["runs"] >= 3)
@@ -196,11 +219,15 @@ def test_wrong_kind_of_server_behind_an_address(start: Start, valkey: ValkeyServ
     assert "not a Redis server" in check["detail"]
     sentinel.stop()
     other = start(DATABASE.format(dsn=f"postgresql://x@127.0.0.1:{valkey.port}/x"))
-    check = other.until("health", lambda check: check["runs"] >= 1 and "not a PostgreSQL" in check["detail"])
+    check = other.until(
+        "health", lambda check: check["runs"] >= 1 and "not a PostgreSQL" in check["detail"]
+    )
     assert check["status"] == "unknown"
 
 
-def test_missing_column_concerns_that_check_only(start: Start, own_postgres: PostgresServer) -> None:
+def test_missing_column_concerns_that_check_only(
+    start: Start, own_postgres: PostgresServer
+) -> None:
     """A table without the configured column: unknown with the column's name; the other check runs."""
     with psycopg.connect(own_postgres.dsn(), autocommit=True) as connection:
         connection.execute("CREATE TABLE public.jobs (id int, status text, created_at timestamptz)")
@@ -213,7 +240,9 @@ def test_missing_column_concerns_that_check_only(start: Start, own_postgres: Pos
     sentinel.until("health", lambda check: check["status"] == "up")
 
 
-def test_hostile_stream_name_concerns_that_stream_only(start: Start, own_valkey: ValkeyServer) -> None:
+def test_hostile_stream_name_concerns_that_stream_only(
+    start: Start, own_valkey: ValkeyServer
+) -> None:
     """A stream name that is not UTF-8 does not kill /metrics, and its neighbours are measured."""
     with redis.Redis(port=own_valkey.port) as client:
         for name in (b"bus:good", b"bus:\xff\xfe"):
@@ -229,7 +258,9 @@ def test_hostile_stream_name_concerns_that_stream_only(start: Start, own_valkey:
 
 
 def test_broken_reload_keeps_the_old_configuration(start: Start) -> None:
-    """SIGHUP with a broken file: logged with its place, the old checks run on; a good one then takes over."""
+    """SIGHUP with a broken file: logged with its place, the old checks run on; a good one then
+    takes over.
+    """
     port = free_port()
     sentinel = start(TCP.format(port=port), port=port)
     before = sentinel.until("web", lambda check: check["runs"] >= 1)["runs"]
@@ -239,15 +270,22 @@ def test_broken_reload_keeps_the_old_configuration(start: Start) -> None:
     sentinel.process.send_signal(signal.SIGHUP)
     sentinel.until("web", lambda check: check["runs"] >= before + 3)
     sentinel.until_metric("sentinel_config_last_reload_successful 0.0")
-    file.write_text(good + f"- {{name: second, kind: tcp, component: web, every: 1s, address: '127.0.0.1:{port}'}}\n")
+    file.write_text(
+        good
+        + f"- {{name: second, kind: tcp, component: web, every: 1s, address: '127.0.0.1:{port}'}}\n"
+    )
     sentinel.process.send_signal(signal.SIGHUP)
     sentinel.until("second", lambda check: check["status"] == "up")
     sentinel.until_metric("sentinel_config_last_reload_successful 1.0")
     assert "is not YAML" in sentinel.stop()
 
 
-def test_no_secret_in_any_output(start: Start, own_valkey: ValkeyServer, own_postgres: PostgresServer) -> None:
-    """Passwords in addresses, keys and headers never reach page, API, metrics, state, logs or a child's environment."""
+def test_no_secret_in_any_output(
+    start: Start, own_valkey: ValkeyServer, own_postgres: PostgresServer
+) -> None:
+    """Passwords in addresses, keys and headers never reach page, API, metrics, state, logs or a
+    child's environment.
+    """
     secret = "c4nary-s3cret"
     with redis.Redis(port=own_valkey.port) as client:
         client.config_set("requirepass", "right")
@@ -269,12 +307,20 @@ checks:
     sentinel = start(text)
     for name in "abcd":
         sentinel.until(name, lambda check: check["runs"] >= 2)
-    pages = [sentinel.get(path) for path in ("/", "/metrics", "/api/v1/status", "/api/v1/incidents")]
-    (pid,) = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _is_worker(p, sentinel.folder)]
+    pages = [
+        sentinel.get(path) for path in ("/", "/metrics", "/api/v1/status", "/api/v1/incidents")
+    ]
+    (pid,) = [
+        p for p in Path("/proc").iterdir() if p.name.isdigit() and _is_worker(p, sentinel.folder)
+    ]
     pages.append((pid / "environ").read_bytes().decode(errors="replace"))
     os.kill(int(pid.name), signal.SIGKILL)
     logs = sentinel.stop()
-    state = b"".join(file.read_bytes() for file in (sentinel.folder.parent / "state").rglob("*") if file.is_file())
+    state = b"".join(
+        file.read_bytes()
+        for file in (sentinel.folder.parent / "state").rglob("*")
+        if file.is_file()
+    )
     assert [secret in page for page in (*pages, logs)] == [False] * 6
     assert secret.encode() not in state
 
@@ -282,7 +328,10 @@ checks:
 def _is_worker(process: Path, folder: Path) -> bool:
     try:
         words = (process / "cmdline").read_bytes()
-        return words.startswith(b"sleep\x00600") and str(folder.parent).encode() in (process / "environ").read_bytes()
+        return (
+            words.startswith(b"sleep\x00600")
+            and str(folder.parent).encode() in (process / "environ").read_bytes()
+        )
     except OSError:
         return False
 

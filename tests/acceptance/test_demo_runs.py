@@ -19,7 +19,15 @@ from sentinel.store.sqlite import SqliteStore
 from tests.acceptance.conftest import RUNS, DemoRun
 
 KEYS = {
-    "delivery": {"published", "acknowledged", "in_doubt", "pending", "lost", "ratio", "deadline_seconds"},
+    "delivery": {
+        "published",
+        "acknowledged",
+        "in_doubt",
+        "pending",
+        "lost",
+        "ratio",
+        "deadline_seconds",
+    },
     "canary": {"sent", "ok", "late", "lost", "duplicate", "corrupt"},
     "assignment": {"total", "within_100ms", "unassigned", "p99_seconds"},
 }
@@ -47,13 +55,22 @@ def test_nothing_is_left_behind(demo_runs: dict[str, DemoRun], name: str) -> Non
     """No process of a run outlives it."""
     folder = str(demo_runs[name].folder)
     marks = [process.info for process in psutil.process_iter(["pid", "environ", "cmdline"])]
-    left = [info["cmdline"] for info in marks if folder in (info["environ"] or {}).get("SENTINEL_SUPERVISED", "")]
+    left = [
+        info["cmdline"]
+        for info in marks
+        if folder in (info["environ"] or {}).get("SENTINEL_SUPERVISED", "")
+    ]
     assert left == []
 
 
 def test_loss_is_found_to_the_entry(demo_runs: dict[str, DemoRun]) -> None:
-    """lose-messages trims exactly 25 unread entries: published, acknowledged and lost equal the ledgers', as points."""
-    found, truth = demo_runs["loss"].document["delivery"], demo_runs["loss"].document["truth"]["delivery"]
+    """lose-messages trims exactly 25 unread entries: published, acknowledged and lost equal the
+    ledgers', as points.
+    """
+    found, truth = (
+        demo_runs["loss"].document["delivery"],
+        demo_runs["loss"].document["truth"]["delivery"],
+    )
     assert truth["lost"] == [25, 25]
     assert found["lost"] == [25, 25]
     assert found["published"] == truth["published"] > 200
@@ -65,16 +82,24 @@ def test_loss_is_found_to_the_entry(demo_runs: dict[str, DemoRun]) -> None:
 @pytest.mark.parametrize("name", ["crash", "bus", "database", "agents", "calm"])
 def test_delivery_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -> None:
     """Whatever else breaks: published is exact, acknowledged and lost intervals contain the truth."""
-    found, truth = demo_runs[name].document["delivery"], demo_runs[name].document["truth"]["delivery"]
+    found, truth = (
+        demo_runs[name].document["delivery"],
+        demo_runs[name].document["truth"]["delivery"],
+    )
     assert found["published"] == truth["published"]
-    assert found["acknowledged"] <= truth["acknowledged"] <= found["acknowledged"] + found["in_doubt"]
+    assert (
+        found["acknowledged"] <= truth["acknowledged"] <= found["acknowledged"] + found["in_doubt"]
+    )
     assert found["lost"][0] <= truth["lost"][0] <= found["lost"][1]
 
 
 @pytest.mark.parametrize("name", ["loss", "crash", "bus", "faults", "agents", "calm"])
 def test_assignment_equals_the_ledgers(demo_runs: dict[str, DemoRun], name: str) -> None:
     """Every task is counted once, with the same share in time and the same p99."""
-    found, truth = demo_runs[name].document["assignment"], demo_runs[name].document["truth"]["assignment"]
+    found, truth = (
+        demo_runs[name].document["assignment"],
+        demo_runs[name].document["truth"]["assignment"],
+    )
     assert found["total"] == truth["total"] > 100
     assert found["within_100ms"] == truth["within_100ms"]
     assert found["unassigned"] == truth["unassigned"]
@@ -87,7 +112,9 @@ def _assert_overlap(found: list[float], truth: list[float]) -> None:
 
 
 def test_crashed_agent_is_restarted_once(demo_runs: dict[str, DemoRun]) -> None:
-    """crash-agent: noticed, restarted in one attempt, verified, and nothing published is lost by it."""
+    """crash-agent: noticed, restarted in one attempt, verified, and nothing published is lost by
+    it.
+    """
     run = demo_runs["loss"]
     (restart,) = run.restarts("agent-2")
     assert restart["attempt"] == 1
@@ -111,7 +138,9 @@ def test_crash_loop_is_capped_and_escalated(demo_runs: dict[str, DemoRun]) -> No
 
 
 def test_stopped_assigner_is_reported_within_ten_seconds(demo_runs: dict[str, DemoRun]) -> None:
-    """slow-assigner: the assignment component is bad within 10 s of the fault, and nothing is restarted for it."""
+    """slow-assigner: the assignment component is bad within 10 s of the fault, and nothing is
+    restarted for it.
+    """
     run = demo_runs["crash"]
     (incident, *_) = reversed(run.incidents("assignment"))
     began = _chaos(run, "slow-assigner")
@@ -120,14 +149,25 @@ def test_stopped_assigner_is_reported_within_ten_seconds(demo_runs: dict[str, De
 
 
 @pytest.mark.parametrize(("name", "component"), [("bus", "bus"), ("database", "database")])
-def test_server_away_is_seen_and_survived(demo_runs: dict[str, DemoRun], name: str, component: str) -> None:
-    """redis-down, postgres-down: an incident of that server, no restart of anybody, health again by itself."""
+def test_server_away_is_seen_and_survived(
+    demo_runs: dict[str, DemoRun], name: str, component: str
+) -> None:
+    """redis-down, postgres-down: an incident of that server, no restart of anybody, health again by
+    itself.
+    """
     run = demo_runs[name]
     assert run.incidents(component)
     assert run.incidents(component)[0]["recovered"] is not None
     assert run.document["restarts"] == []
     statuses = {check["name"]: check["status"] for check in run.document["checks"]}
-    servers = ("bus-server", "bus-port", "database-health", "api-health", "agent-1.process", "orchestrator.process")
+    servers = (
+        "bus-server",
+        "bus-port",
+        "database-health",
+        "api-health",
+        "agent-1.process",
+        "orchestrator.process",
+    )
     assert {statuses[name] for name in servers} == {"up"}
 
 
@@ -145,13 +185,19 @@ def test_stuck_flows_are_found(demo_runs: dict[str, DemoRun]) -> None:
 
 
 @pytest.mark.parametrize("scenario", sorted(load_scenarios()))
-def test_every_scenario_is_reported_as_it_says(demo_runs: dict[str, DemoRun], scenario: str) -> None:
+def test_every_scenario_is_reported_as_it_says(
+    demo_runs: dict[str, DemoRun], scenario: str
+) -> None:
     """The scenario says what must be reported: the status, by the kind, in time, restarted or not."""
     run = next(demo_runs[name] for name, (_, chaos) in RUNS.items() if scenario in chaos)
     store = SqliteStore(run.state, writable=False)
     began = datetime.fromtimestamp(_chaos(run, scenario), UTC)
     for expected in load_scenarios()[scenario].expect:
-        checks = [c.name for c in store.checks() if (c.kind, c.component) == (expected.kind, expected.component)]
+        checks = [
+            c.name
+            for c in store.checks()
+            if (c.kind, c.component) == (expected.kind, expected.component)
+        ]
         assert checks, expected
         changes = [t for name in checks for t in store.transitions(since=began, subject=name)]
         wanted = Status(expected.status)
@@ -166,12 +212,21 @@ def test_every_scenario_is_reported_as_it_says(demo_runs: dict[str, DemoRun], sc
 
 
 def test_a_calm_run_finds_nothing(demo_runs: dict[str, DemoRun]) -> None:
-    """Three poison messages end as dead letters, as designed: no incident, no restart, every check up."""
+    """Three poison messages end as dead letters, as designed: no incident, no restart, every check
+    up.
+    """
     document = demo_runs["calm"].document
     assert document["incidents"] == []
     assert document["restarts"] == []
-    assert {check["status"] for check in document["checks"] if check["name"] != "load.process"} == {"up"}
-    assert document["canary"]["lost"] == document["canary"]["duplicate"] == document["canary"]["corrupt"] == 0
+    assert {check["status"] for check in document["checks"] if check["name"] != "load.process"} == {
+        "up"
+    }
+    assert (
+        document["canary"]["lost"]
+        == document["canary"]["duplicate"]
+        == document["canary"]["corrupt"]
+        == 0
+    )
 
 
 def test_commands_read_the_state_of_a_run(demo_runs: dict[str, DemoRun]) -> None:

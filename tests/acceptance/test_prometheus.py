@@ -1,4 +1,6 @@
-"""A real Prometheus with the repository's own prometheus.yml: both main figures come out of a query."""
+"""A real Prometheus with the repository's own prometheus.yml: both main figures come out of a
+query.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ RULES = ROOT / "dashboards" / "rules"
 TARGET = yaml.safe_load(CONFIG.read_text())["scrape_configs"][0]["static_configs"][0]["targets"][0]
 OUTCOMES = {"acked", "pending", "waiting", "lost", "dropped", "uncertain"}
 SCRAPES = 9
-"""Scrapes to wait for: with 5 s between them more than the 30 s of the queries, all of them under load."""
+"""Scrapes to wait for: with 5 s between them more than the 30 s of the queries, all of them under
+load.
+"""
 
 DELIVERY = "sum(rate(sentinel_bus_settled_total{outcome='acked'}[30s])) / sum(rate(sentinel_bus_settled_total[30s]))"
 IN_TIME = (
@@ -62,13 +66,22 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A Prometheus that scrapes a demo run from its first second on; asked while the load still runs."""
+    """A Prometheus that scrapes a demo run from its first second on; asked while the load still
+    runs.
+    """
     binary, folder = require_tool("prometheus"), tmp_path_factory.mktemp("prometheus")
     _require_free(TARGET)
     address = f"127.0.0.1:{free_port()}"
-    argv = [binary, f"--config.file={CONFIG}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=warn"]
+    argv = [
+        binary,
+        f"--config.file={CONFIG}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--log.level=warn",
+    ]
     log = (folder / "prometheus.log").open("w")
-    prometheus = subprocess.Popen([*argv, f"--web.listen-address={address}"], stdout=log, stderr=log)
+    prometheus = subprocess.Popen(
+        [*argv, f"--web.listen-address={address}"], stdout=log, stderr=log
+    )
     demo = start_demo("65s", [], folder / "demo", listen=TARGET)
     try:
         first = _wait_for(lambda: _page_with("sentinel_bus_settled_total"), 45, demo)
@@ -98,7 +111,9 @@ def test_delivery_reliability_comes_out(watched: Watched) -> None:
 
 @pytest.mark.parametrize("query", [IN_TIME, WITHIN_100MS])
 def test_assignment_latency_comes_out(watched: Watched, query: str) -> None:
-    """The share assigned within 100 ms is 1, less at most what the document says was late: by outcome and by bucket."""
+    """The share assigned within 100 ms is 1, less at most what the document says was late: by
+    outcome and by bucket.
+    """
     document = watched.run.document["assignment"]
     late = document["total"] - document["within_100ms"]
     assert _scalar(watched, ASSIGNED) > 100
@@ -107,7 +122,11 @@ def test_assignment_latency_comes_out(watched: Watched, query: str) -> None:
 
 def test_every_outcome_exists_from_the_first_scrape(watched: Watched) -> None:
     """All six outcomes are there at 0 before anything was settled, and in each scrape since."""
-    found = re.findall(r'^sentinel_bus_settled_total\{.*outcome="(\w+)".*\} (\S+)$', watched.first_page, re.MULTILINE)
+    found = re.findall(
+        r'^sentinel_bus_settled_total\{.*outcome="(\w+)".*\} (\S+)$',
+        watched.first_page,
+        re.MULTILINE,
+    )
     assert {outcome: float(value) for outcome, value in found} == dict.fromkeys(OUTCOMES, 0.0)
     counts = {each["metric"]["outcome"]: each["value"][1] for each in watched.answers[COUNTED]}
     assert counts.keys() == OUTCOMES
@@ -141,7 +160,9 @@ def test_rules_alert_as_promised() -> None:
 
 def test_rules_are_as_generated() -> None:
     """sentinel.yml is what generate.py writes: nobody edits it by hand."""
-    assert (RULES / "sentinel.yml").read_text() == runpy.run_path(str(RULES / "generate.py"))["render_rules"]()
+    assert (RULES / "sentinel.yml").read_text() == runpy.run_path(str(RULES / "generate.py"))[
+        "render_rules"
+    ]()
 
 
 def _promtool(*arguments: str, page: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -166,7 +187,9 @@ def _require_free(address: str) -> None:
         try:
             probe.bind((host, int(port)))
         except OSError as error:
-            pytest.fail(f"{address}, which prometheus.yml scrapes, is taken by another program: {error.strerror}")
+            pytest.fail(
+                f"{address}, which prometheus.yml scrapes, is taken by another program: {error.strerror}"
+            )
 
 
 def _wait_for(look: Callable[[], Any], seconds: float, demo: subprocess.Popen[str]) -> Any:

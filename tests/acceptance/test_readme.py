@@ -45,7 +45,15 @@ async def test_example_kind_runs(valkey: ValkeyServer, monkeypatch: pytest.Monke
     """The kind that the README shows is a complete file of the shelf and measures."""
     (source,) = _blocks("python")
     linted = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "-", "--stdin-filename", str(ROOT / "sentinel/probes/keys.py")],
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "-",
+            "--stdin-filename",
+            str(ROOT / "sentinel/probes/keys.py"),
+        ],
         input=source,
         capture_output=True,
         text=True,
@@ -97,9 +105,15 @@ def test_documented_commands_exist() -> None:
 def test_packs_are_valid(name: str) -> None:
     """Every ready-made pack loads when its variables are set."""
     folder = ROOT / name
-    wanted = set(re.findall(r"\$\{([A-Z_]+)\}", "".join(file.read_text() for file in folder.glob("*.yaml"))))
+    wanted = set(
+        re.findall(r"\$\{([A-Z_]+)\}", "".join(file.read_text() for file in folder.glob("*.yaml")))
+    )
     values = dict.fromkeys(wanted, "1")
-    values |= {"DEMO_REDIS_URL": "redis://h:1", "DEMO_API_URL": "http://h:1", "DEMO_LISTEN": "127.0.0.1:1"}
+    values |= {
+        "DEMO_REDIS_URL": "redis://h:1",
+        "DEMO_API_URL": "http://h:1",
+        "DEMO_LISTEN": "127.0.0.1:1",
+    }
     values |= {"DEMO_SENTINEL_DATABASE_URL": "postgresql://h/d", "DEMO_REDIS_ADDRESS": "h:1"}
     configuration = load(folder, values)
     assert len(configuration.checks) >= 16

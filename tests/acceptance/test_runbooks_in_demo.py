@@ -1,7 +1,9 @@
-"""Every runbook on the running demo: cured or diagnosed where there is a scenario for it, read elsewhere.
+"""Every runbook on the running demo: cured or diagnosed where there is a scenario for it, read
+elsewhere.
 
-One demo, its daemon in this process; the scenarios come one group after the other, and the runbooks are run by the
-command line's own code in threads beside it. The tests read what was kept of these runs.
+One demo, its daemon in this process; the scenarios come one group after the other, and the runbooks
+are run by the command line's own code in threads beside it. The tests read what was kept of these
+runs.
 """
 
 from __future__ import annotations
@@ -34,12 +36,16 @@ PATIENCE = 120.0
 LASTING = 900.0
 """Seconds of a fault: until the runbooks are through."""
 AT_A_TIME = 2
-"""Runs beside each other: the daemon runs one check at a time on request, and its database role has few connections."""
+"""Runs beside each other: the daemon runs one check at a time on request, and its database role has
+few connections.
+"""
 
 
 @dataclass(frozen=True)
 class Play:
-    """One run of a runbook under a scenario, and what its transcript must say for the runbook to have helped."""
+    """One run of a runbook under a scenario, and what its transcript must say for the runbook to
+    have helped.
+    """
 
     book: str
     scenarios: tuple[str, ...]
@@ -49,7 +55,12 @@ class Play:
     """Check and word of its finding: when that is there, the fault is, and the runbook is run."""
 
 
-POISON = Play("poison-messages", ("poison-message",), ("dead-letters: 3",), sign=("bus-ledger", "dead-letters: 3"))
+POISON = Play(
+    "poison-messages",
+    ("poison-message",),
+    ("dead-letters: 3",),
+    sign=("bus-ledger", "dead-letters: 3"),
+)
 FIRST = (
     Play(
         "process-down",
@@ -66,16 +77,54 @@ FIRST = (
         ("task-assignment", "oldest unassigned"),
     ),
     Play("flows-stuck", ("stuck-flow",), ("7 overdue", "initialized"), (), ("flows", "7 overdue")),
-    Play("bus-messages-lost", ("lose-messages", "evict-stream"), ("lost",), (), ("bus-delivery", "lost before read")),
-    Play("bus-delivery-late", ("lose-messages",), ("group_agent-1",), (), ("bus-delivery", "lost before read")),
-    Play("tenant-leak", ("tenant-leak",), ("LEAK", "policy", "leak"), (), ("tenant-isolation", "LEAK")),
+    Play(
+        "bus-messages-lost",
+        ("lose-messages", "evict-stream"),
+        ("lost",),
+        (),
+        ("bus-delivery", "lost before read"),
+    ),
+    Play(
+        "bus-delivery-late",
+        ("lose-messages",),
+        ("group_agent-1",),
+        (),
+        ("bus-delivery", "lost before read"),
+    ),
+    Play(
+        "tenant-leak",
+        ("tenant-leak",),
+        ("LEAK", "policy", "leak"),
+        (),
+        ("tenant-isolation", "LEAK"),
+    ),
 )
 SECOND = (
-    Play("bus-unreachable", ("redis-down",), ("bus-port", "unreachable"), (), ("bus-server", "unreachable")),
-    Play("database-unreachable", ("postgres-down",), ("unreachable",), (), ("database-health", "unreachable")),
-    Play("component-blocked", ("redis-down", "postgres-down"), ("unreachable",), (), ("bus-server", "unreachable")),
+    Play(
+        "bus-unreachable",
+        ("redis-down",),
+        ("bus-port", "unreachable"),
+        (),
+        ("bus-server", "unreachable"),
+    ),
+    Play(
+        "database-unreachable",
+        ("postgres-down",),
+        ("unreachable",),
+        (),
+        ("database-health", "unreachable"),
+    ),
+    Play(
+        "component-blocked",
+        ("redis-down", "postgres-down"),
+        ("unreachable",),
+        (),
+        ("bus-server", "unreachable"),
+    ),
 )
-CURED = Play("component-exhausted", ("crash-loop",), ("verified", "attempt"), ("component=agent-3", "--yes"))
+CURED = Play(
+    "component-exhausted", ("crash-loop",), ("verified", "attempt"), ("component=agent-3", "--yes")
+)
 PLAYS = (POISON, *FIRST, *SECOND, CURED)
 
 
@@ -93,8 +142,14 @@ class Director:
     """Runs a daemon on a platform, brings scenarios on, runs runbooks."""
 
     def __init__(self, platform: Platform, folder: Path) -> None:
-        values = {**platform.environment(), "DEMO_LISTEN": "127.0.0.1:0", "DEMO_STATE": str(folder / "state")}
-        self.config = _fill_in(shipped_folder("checks") / "packs" / "demo", values, folder / "config")
+        values = {
+            **platform.environment(),
+            "DEMO_LISTEN": "127.0.0.1:0",
+            "DEMO_STATE": str(folder / "state"),
+        }
+        self.config = _fill_in(
+            shipped_folder("checks") / "packs" / "demo", values, folder / "config"
+        )
         self.state = folder / "state"
         self.platform = platform
         self.daemon = Daemon(load(self.config))
@@ -111,12 +166,21 @@ class Director:
         return str(self.daemon.pipeline.statuses.get(component))
 
     def is_healthy(self) -> bool:
-        return {self.status(component.name) for component in self.daemon.configuration.components} == {"up"}
+        return {
+            self.status(component.name) for component in self.daemon.configuration.components
+        } == {"up"}
 
     def is_opened(self, check: str) -> bool:
         """Whether the check's component has an incident, where a check is bad at all."""
-        found = next(((c, f) for c, _, f, *_ in self.daemon.results() if c.name == check and f is not None), None)
-        return found is None or found[1].status == "up" or found[0].component in self.daemon.pipeline.incidents
+        found = next(
+            ((c, f) for c, _, f, *_ in self.daemon.results() if c.name == check and f is not None),
+            None,
+        )
+        return (
+            found is None
+            or found[1].status == "up"
+            or found[0].component in self.daemon.pipeline.incidents
+        )
 
     def detail(self, check: str) -> str:
         results = self.daemon.results()
@@ -180,7 +244,9 @@ async def _direct(director: Director) -> None:
     first = director.bring_on(sorted({name for play in FIRST for name in play.scenarios}))
     await director.run("chaos", *FIRST)
     await director.end(first)
-    await director.wait(lambda: getattr(director.daemon.pipeline.incidents.get("agent-3"), "exhausted", False))
+    await director.wait(
+        lambda: getattr(director.daemon.pipeline.incidents.get("agent-3"), "exhausted", False)
+    )
     await director.end(crash)
     await director.run("chaos", CURED)
 
@@ -209,7 +275,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def told(run: RunbookRun) -> str:
     """Everything that the steps of a run said."""
     return "\n".join(
-        f"{step['act']}: {step['outcome']} {step['detail']}\n{step['output']}" for step in run.steps.values()
+        f"{step['act']}: {step['outcome']} {step['detail']}\n{step['output']}"
+        for step in run.steps.values()
     )
 
 
@@ -220,7 +287,11 @@ def test_reading_steps_work_on_the_healthy_demo(demo: Demo, name: str) -> None:
     reading = [step for step in run.steps.values() if not step["changes"]]
     assert len(reading) >= 3
     assert [step["name"] for step in reading if step["outcome"] == "failed"] == []
-    missing = [step["name"] for step in reading if step["outcome"] == "skipped" and "no program" not in step["detail"]]
+    missing = [
+        step["name"]
+        for step in reading
+        if step["outcome"] == "skipped" and "no program" not in step["detail"]
+    ]
     assert [name for name in missing if "unless you give" not in _detail(run, name)] == []
     assert [step["outcome"] for step in run.steps.values() if step["changes"]] in (
         [],
@@ -236,7 +307,9 @@ def _detail(run: RunbookRun, name: str) -> str:
 
 @pytest.mark.parametrize("play", PLAYS, ids=[play.book for play in PLAYS])
 def test_a_fault_is_cured_or_diagnosed(demo: Demo, play: Play) -> None:
-    """Under its scenario a runbook names the fault; where it may act, the component is well afterwards."""
+    """Under its scenario a runbook names the fault; where it may act, the component is well
+    afterwards.
+    """
     run = demo.runs["chaos", play.book]
     text = told(run)
     assert [word for word in play.says if word not in text] == [], text
@@ -277,7 +350,9 @@ def test_incidents_were_diagnosed_by_themselves(demo: Demo, component: str, book
 
 
 def test_the_report_has_the_diagnosis(demo: Demo) -> None:
-    """What the steps said is in the recovery report, in each of its forms, with the runbook to open."""
+    """What the steps said is in the recovery report, in each of its forms, with the runbook to
+    open.
+    """
     assert "## Diagnosis" in demo.reports
     assert "<h2>Diagnosis</h2>" in demo.reports
     assert demo.reports.count("tenant-leak") >= 3

@@ -1,4 +1,6 @@
-"""`sentinel demo` in a terminal: however it is ended, it ends in order, and nothing of it is left behind."""
+"""`sentinel demo` in a terminal: however it is ended, it ends in order, and nothing of it is left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ class Terminal:
         if self.pid == 0:
             for signum in (signal.SIGINT, signal.SIGHUP):  # whoever runs the tests may ignore them
                 signal.signal(signum, signal.SIG_DFL)
-            os.execve(argv[0] if not leader else "/bin/sh", argv, {**os.environ, "TMPDIR": str(place), "TERM": "xterm"})
+            os.execve(
+                argv[0] if not leader else "/bin/sh",
+                argv,
+                {**os.environ, "TMPDIR": str(place), "TERM": "xterm"},
+            )
 
     def read_until(self, text: bytes, seconds: float = 30) -> None:
         """Let it write, until it wrote this."""
@@ -72,7 +78,8 @@ def processes_of(place: Path) -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline", "environ"])
-        if str(place) in " ".join([*(process.info["cmdline"] or []), *(process.info["environ"] or {}).values()])
+        if str(place)
+        in " ".join([*(process.info["cmdline"] or []), *(process.info["environ"] or {}).values()])
     ]
 
 
@@ -93,7 +100,9 @@ def place() -> Iterator[Path]:
 
 
 def test_ctrl_c_ends_in_order(place: Path) -> None:
-    """The signal goes to every process of the terminal: the servers outlive the daemon all the same."""
+    """The signal goes to every process of the terminal: the servers outlive the daemon all the
+    same.
+    """
     terminal = Terminal(place)
     terminal.read_until(PAGE)
     terminal.press_ctrl_c()
@@ -104,7 +113,9 @@ def test_ctrl_c_ends_in_order(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "signals", [[signal.SIGINT] * 5, [signal.SIGTERM], [signal.SIGHUP]], ids=["Ctrl-C", "TERM", "HUP"]
+    "signals",
+    [[signal.SIGINT] * 5, [signal.SIGTERM], [signal.SIGHUP]],
+    ids=["Ctrl-C", "TERM", "HUP"],
 )
 def test_signals_during_start(place: Path, signals: list[signal.Signals]) -> None:
     """However early and however often: what was begun is stopped and deleted."""
@@ -128,7 +139,9 @@ def test_terminal_that_goes_away_unannounced(place: Path) -> None:
 
 
 def test_next_run_tidies_up_after_one_that_was_killed(place: Path) -> None:
-    """SIGKILL can't be answered: the processes end by themselves, the folder goes with the next run."""
+    """SIGKILL can't be answered: the processes end by themselves, the folder goes with the next
+    run.
+    """
     killed = Terminal(place)
     killed.read_until(PAGE)
     os.kill(killed.pid, signal.SIGKILL)

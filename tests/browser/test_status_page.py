@@ -1,4 +1,6 @@
-"""The status page in a real browser: live without reload, stale when the daemon is gone, hostile names inert."""
+"""The status page in a real browser: live without reload, stale when the daemon is gone, hostile
+names inert.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Page:
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         """Send one command and wait for its result; console errors are collected on the way."""
         number = next(self._numbers)
-        await self._socket.send_json({"id": number, "method": method, "params": params, **self._target()})
+        await self._socket.send_json(
+            {"id": number, "method": method, "params": params, **self._target()}
+        )
         while True:
             message = await self._receive()
             if message.get("id") == number:
@@ -82,7 +86,9 @@ class Page:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A blank page of a Chromium with a profile of its own; its whole process group is ended afterwards."""
+    """A blank page of a Chromium with a profile of its own; its whole process group is ended
+    afterwards.
+    """
     chromium = await asyncio.create_subprocess_exec(
         require_tool("chromium"),
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage",
@@ -90,10 +96,15 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
         stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, start_new_session=True,
     )  # fmt: skip
     try:
-        async with aiohttp.ClientSession() as session, session.ws_connect(await _address(chromium)) as devtools:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(await _address(chromium)) as devtools,
+        ):
             made = Page(devtools)
             target = await made.send("Target.createTarget", url="about:blank")
-            attached = await made.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+            attached = await made.send(
+                "Target.attachToTarget", targetId=target["targetId"], flatten=True
+            )
             made.session = attached["sessionId"]
             for domain in ("Page", "Runtime", "Log"):
                 await made.send(f"{domain}.enable")
@@ -128,7 +139,9 @@ class Daemon:
         return f"http://127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
-        app = make_app(self.store, lambda: b"", lambda: (True, ""), listen_hosts("127.0.0.1", self.port))
+        app = make_app(
+            self.store, lambda: b"", lambda: (True, ""), listen_hosts("127.0.0.1", self.port)
+        )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
@@ -139,7 +152,9 @@ class Daemon:
             self._runner = None
 
     def show(self, name: str, status: str, *, detail: str = "", incident: str = "") -> None:
-        """Put one component, its check and, when `incident` is given, an open incident into the store."""
+        """Put one component, its check and, when `incident` is given, an open incident into the
+        store.
+        """
         now = datetime.now(UTC)
         check = CheckView(
             f"{name}-check", "tcp", name, status, status, now, detail, ("key", name), "", {}, [], 1, 3600.0, now,
@@ -148,7 +163,9 @@ class Daemon:
         component = ComponentView(name, status, now, detail, [], "", None, 0, "")
         changes = Changes(checks=[check], components=[component])
         if incident:
-            changes.incidents = [Incident(f"I-{name}", name, now, IncidentState.OPEN, Status(status), incident)]
+            changes.incidents = [
+                Incident(f"I-{name}", name, now, IncidentState.OPEN, Status(status), incident)
+            ]
         self.store.commit(changes)
 
 
@@ -167,7 +184,9 @@ TEXT = "document.body.innerText"
 
 
 async def test_page_is_live(page: Page, daemon: Daemon) -> None:
-    """A new incident and a changed status appear without a reload; a dead daemon is marked stale, and un-marked."""
+    """A new incident and a changed status appear without a reload; a dead daemon is marked stale,
+    and un-marked.
+    """
     daemon.show("orchestrator", "up")
     await page.open(daemon.url)
     await page.wait_for(f"{TEXT}.includes('orchestrator') && {TEXT}.includes('None.')")
@@ -188,7 +207,9 @@ async def test_page_is_live(page: Page, daemon: Daemon) -> None:
 
 
 async def test_hostile_names_are_inert(page: Page, daemon: Daemon) -> None:
-    """Markup in names is text, in the first paint and after an update; the page's policy is never violated."""
+    """Markup in names is text, in the first paint and after an update; the page's policy is never
+    violated.
+    """
     daemon.show(HOSTILE, "degraded", detail=HOSTILE, incident=HOSTILE)
     await page.open(daemon.url)
     await page.wait_for(f"{TEXT}.includes('onerror')")

@@ -1,4 +1,6 @@
-"""The three kinds that watch the bus, run by the real runner against one address, with what must hold in every case."""
+"""The three kinds that watch the bus, run by the real runner against one address, with what must
+hold in every case.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bus_canary": {"path": "t", "deadline": "500ms", "loss_after": "1s"},
     "redis_server": {},
 }
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (bus_delivery.KIND, bus_canary.KIND, redis_server.KIND)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (bus_delivery.KIND, bus_canary.KIND, redis_server.KIND)
+}
 
 
 class Awake:
@@ -64,7 +68,9 @@ class Bench:
         self.client = RedisClient(
             "bus", f"redis://{credentials}127.0.0.1:{port}/0", timeout=timeout, monotonic=self._now
         )
-        self.options = {name: {**OPTIONS[name], **(options or {}).get(name, {})} for name in OPTIONS}
+        self.options = {
+            name: {**OPTIONS[name], **(options or {}).get(name, {})} for name in OPTIONS
+        }
         self.guard = Awake()
         self.runner = Runner(
             clients={"bus": self.client},
@@ -85,10 +91,14 @@ class Bench:
         self._ahead += 60
 
     async def run(self, name: str, timeout: float = 20.0) -> Finding:
-        """One run of a kind, as the daemon does it; no secret, no error of our own, documents that survive JSON."""
+        """One run of a kind, as the daemon does it; no secret, no error of our own, documents that
+        survive JSON.
+        """
         kind = KINDS[name]
         options = kind.options.model_validate(self.options[name])
-        result = await self.runner.run(Check(name, name, "bus", 1.0, timeout, options, {"resource": "bus"}), kind)
+        result = await self.runner.run(
+            Check(name, name, "bus", 1.0, timeout, options, {"resource": "bus"}), kind
+        )
         assert "sentinel's own error" not in result.finding.detail, result.finding.detail
         said = repr(result) + json.dumps([result.finding.evidence, result.state])
         assert SECRET not in said
@@ -124,13 +134,17 @@ def count_descriptors() -> int:
 
 
 @asynccontextmanager
-async def opened(port: int, user: str = "default", *, inner: bool = False, **settings: Any) -> AsyncIterator[Bench]:
+async def opened(
+    port: int, user: str = "default", *, inner: bool = False, **settings: Any
+) -> AsyncIterator[Bench]:
     """A bench; at its end no task is left, no exception was dropped, and every descriptor is back.
 
     `inner`: another bench is open around it, so that only the outer one can tell.
     """
     unhandled: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: unhandled.append(context)
+    )
     tasks, descriptors = asyncio.all_tasks(), count_descriptors()
     bench = Bench(port, user, **settings)
     try:
@@ -141,7 +155,11 @@ async def opened(port: int, user: str = "default", *, inner: bool = False, **set
     assert unhandled == []
     end = time.monotonic() + 10
     while not inner and (asyncio.all_tasks() - tasks or count_descriptors() > descriptors):
-        assert time.monotonic() < end, (asyncio.all_tasks() - tasks, count_descriptors(), descriptors)
+        assert time.monotonic() < end, (
+            asyncio.all_tasks() - tasks,
+            count_descriptors(),
+            descriptors,
+        )
         await asyncio.sleep(0.02)
 
 

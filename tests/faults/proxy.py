@@ -1,4 +1,6 @@
-"""A TCP relay with switches for every way in which a network fails, and a port that swallows connections."""
+"""A TCP relay with switches for every way in which a network fails, and a port that swallows
+connections.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,13 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Relays to 127.0.0.1:`upstream`, which may be pointed elsewhere at any time; new connections follow it.
+    """Relays to 127.0.0.1:`upstream`, which may be pointed elsewhere at any time; new connections
+    follow it.
 
-    Switches: `piece` and `delay` cut replies into pieces of so many bytes, so many seconds apart; `cut` resets a
-    connection after so many reply bytes; `swallow` drops the reply to a request that holds these bytes, once, and
-    resets; `frozen` holds everything back, also new connections, until it is cleared.
+    Switches: `piece` and `delay` cut replies into pieces of so many bytes, so many seconds apart;
+    `cut` resets a connection after so many reply bytes; `swallow` drops the reply to a request that
+    holds these bytes, once, and resets; `frozen` holds everything back, also new connections, until
+    it is cleared.
     """
 
     def __init__(self, upstream: int) -> None:
@@ -39,7 +43,10 @@ class Proxy:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._server.close()
         tasks = [task for task in self._links.values() if task is not None]
@@ -82,7 +89,10 @@ class Proxy:
     async def _serve(self, link: _Link) -> None:
         await self._flowing.wait()
         await link.connect(self.upstream)
-        pumps = [asyncio.create_task(self._requests(link)), asyncio.create_task(self._replies(link))]
+        pumps = [
+            asyncio.create_task(self._requests(link)),
+            asyncio.create_task(self._replies(link)),
+        ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -135,7 +145,9 @@ class _Link:
     def reset(self) -> None:
         """End the near half with a RST."""
         with suppress(OSError):
-            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+            )
         self.writer.transport.abort()
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""Faults D5, E1, E2, F1–F4, F8, F14, F15 of the catalogue, and for each guard a proof that it is what holds.
+"""Faults D5, E1, E2, F1–F4, F8, F14, F15 of the catalogue, and for each guard a proof that it is
+what holds.
 
 The clock is moved by hand; processes, store and journal are real.
 """
@@ -78,8 +79,12 @@ async def test_f1_dies_at_once_each_time(house: House) -> None:
 
 
 async def test_f2_fine_for_a_minute_then_dies_for_ever(house: House, monkeypatch) -> None:
-    """Each life looks like a recovery and ends the incident: the hourly budget stops it all the same."""
-    monkeypatch.setattr(Pipeline, "_blind_seconds", lambda *_args: 0.0)  # the clock jumps, and that is no stall here
+    """Each life looks like a recovery and ends the incident: the hourly budget stops it all the
+    same.
+    """
+    monkeypatch.setattr(
+        Pipeline, "_blind_seconds", lambda *_args: 0.0
+    )  # the clock jumps, and that is no stall here
     hourly = house.pipeline.components["worker"].restart.per_hour
     lives = 0
     began = house.clock.now
@@ -98,7 +103,9 @@ async def test_f2_fine_for_a_minute_then_dies_for_ever(house: House, monkeypatch
 
 @pytest.mark.parametrize("status", [Status.DOWN, Status.DEGRADED, Status.UNKNOWN])
 async def test_f3_f4_a_dependency_that_is_not_healthy(house: House, status: Status) -> None:
-    """Down or unknown for hours: no attempt, nothing given up; when it is back there is the full budget."""
+    """Down or unknown for hours: no attempt, nothing given up; when it is back there is the full
+    budget.
+    """
     await house.kill()
     for _ in range(50):
         house.clock.now += 300
@@ -121,7 +128,9 @@ async def test_f8_the_command_says_yes_and_it_is_still_down(house: House) -> Non
     """An action that ends well is no recovery: the check decides, and the attempt has failed."""
     at_once = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
     plain = Kind("plain", "", Options, None, ())
-    house.pipeline.add_check(Check("worker-answers", "plain", "worker", 2.0, 5.0, None, health=at_once), plain, None)
+    house.pipeline.add_check(
+        Check("worker-answers", "plain", "worker", 2.0, 5.0, None, health=at_once), plain, None
+    )
     house.clock.now += POLICY.startup_grace
     await house.see("worker.process", Status.UP)
     await house.see("worker-answers", Status.DOWN)
@@ -134,7 +143,9 @@ async def test_f8_the_command_says_yes_and_it_is_still_down(house: House) -> Non
     await house.consider()
     first = house.store.attempts()[0]
     assert (first.outcome, first.verdict) == ("done", "failed")
-    assert "not healthy within 30 s" in " ".join(entry.text for entry in house.store.timeline(first.incident))
+    assert "not healthy within 30 s" in " ".join(
+        entry.text for entry in house.store.timeline(first.incident)
+    )
 
 
 async def test_f14_operator_and_automation_together(house: House) -> None:
@@ -176,7 +187,9 @@ async def test_f15_the_same_request_twice(house: House, metrics: Metrics) -> Non
         return await house.requests.restart(order.subject, "x")
 
     actions = {"restart": aside.wrap(restart)}
-    dispatcher = Dispatcher(house.store, house.recorder, metrics, [], actions, lambda: datetime.now(UTC))
+    dispatcher = Dispatcher(
+        house.store, house.recorder, metrics, [], actions, lambda: datetime.now(UTC)
+    )
     order = Order("restart", "restart/worker/1", "worker", {})
     assert house.store.add_order(order, datetime.now(UTC))
     assert not house.store.add_order(order, datetime.now(UTC))
@@ -188,8 +201,12 @@ async def test_f15_the_same_request_twice(house: House, metrics: Metrics) -> Non
     assert len(house.store.attempts()) == 1
 
 
-async def test_d5_the_end_of_sentinel_in_the_middle_of_an_action(tmp_path, store, clock, metrics) -> None:
-    """The row is spent, its outcome unknown; the next sentinel goes on with the next number and keeps the cap."""
+async def test_d5_the_end_of_sentinel_in_the_middle_of_an_action(
+    tmp_path, store, clock, metrics
+) -> None:
+    """The row is spent, its outcome unknown; the next sentinel goes on with the next number and
+    keeps the cap.
+    """
     house = House(tmp_path, store, clock, metrics)
     await house.open("first")
     await house.kill()
@@ -278,7 +295,9 @@ def test_d7_the_clock_of_the_daemon(clock: Clock) -> None:
     """A step is taken over when the caller settles, and not before; moments never go back."""
     base = datetime(2026, 1, 5, 12, tzinfo=UTC)
     shift, uptime = [0.0], [100.0]
-    steady = SteadyClock(lambda: base + timedelta(seconds=uptime[0] + shift[0]), lambda: uptime[0], "boot")
+    steady = SteadyClock(
+        lambda: base + timedelta(seconds=uptime[0] + shift[0]), lambda: uptime[0], "boot"
+    )
     before = steady.moment()
     for jump in (86400.0, -3600.0):
         shift[0], uptime[0] = shift[0] + jump, uptime[0] + 10
@@ -382,13 +401,17 @@ GUARDS = {
 
 
 @pytest.mark.parametrize(("fault", "_remove"), GUARDS.values(), ids=GUARDS)
-async def test_with_its_guard_nothing_is_done(tmp_path, store, clock, metrics, fault, _remove) -> None:
+async def test_with_its_guard_nothing_is_done(
+    tmp_path, store, clock, metrics, fault, _remove
+) -> None:
     """The fault alone: no action more than allowed."""
     assert await fault(tmp_path, store, clock, metrics) == 0
 
 
 @pytest.mark.parametrize(("fault", "remove"), GUARDS.values(), ids=GUARDS)
-async def test_without_its_guard_something_is_done(tmp_path, store, clock, metrics, monkeypatch, fault, remove) -> None:
+async def test_without_its_guard_something_is_done(
+    tmp_path, store, clock, metrics, monkeypatch, fault, remove
+) -> None:
     """The mutation: the same fault with the guard taken out. So it is this guard that holds."""
     remove(monkeypatch)
     assert await fault(tmp_path, store, clock, metrics) > 0

@@ -1,6 +1,8 @@
-"""`sentinel_ops` of the shipped rules does for every chore what it must and nothing else; without EVAL as well.
+"""`sentinel_ops` of the shipped rules does for every chore what it must and nothing else; without
+EVAL as well.
 
-One rule fewer, and the run says which. What can't be done safely without a script is refused, never done blindly.
+One rule fewer, and the run says which. What can't be done safely without a script is refused, never
+done blindly.
 """
 
 from __future__ import annotations
@@ -22,7 +24,18 @@ from tests.integration.cleaning_bench import DLQ, GROUP, KEY, make_chore, opened
 OPS = "sentinel_ops"
 USER = f"{OPS}:{SECRET}@"
 NEEDS = {
-    "safe_trim": {"eval", "time", "multi", "exec", "info", "scan", "xlen", "xrange", "xtrim", "xpending"}
+    "safe_trim": {
+        "eval",
+        "time",
+        "multi",
+        "exec",
+        "info",
+        "scan",
+        "xlen",
+        "xrange",
+        "xtrim",
+        "xpending",
+    }
     | {"xinfo|stream", "xinfo|groups"},
     "idle_consumers": {"xinfo|consumers", "xgroup|delconsumer"},
     "keys_without_ttl": {"type", "pttl", "object|idletime", "pexpire"},
@@ -49,7 +62,9 @@ def server(request):
 
 
 def prepare(bench) -> None:
-    """One thing to clean for every kind: 200 entries, a ghost, a leaked key, a stuck entry, a poisoned one."""
+    """One thing to clean for every kind: 200 entries, a ghost, a leaked key, a stuck entry, a
+    poisoned one.
+    """
     ids = bench.publish(300)
     bench.group()
     bench.ack(bench.read(300)[:200])
@@ -70,7 +85,10 @@ def chores():
 async def run_all(bench) -> dict[str, object]:
     """Every kind once, trimming first; the ghost only when it was waited for."""
     bench.use(*chores())
-    return {name: await bench.keeper.run(name) for name in ("safe_trim", "keys_without_ttl", "poison", "reclaim")}
+    return {
+        name: await bench.keeper.run(name)
+        for name in ("safe_trim", "keys_without_ttl", "poison", "reclaim")
+    }
 
 
 async def test_every_chore_works_with_the_shipped_user(server, tmp_path):
@@ -80,13 +98,17 @@ async def test_every_chore_works_with_the_shipped_user(server, tmp_path):
         prepare(bench)
         runs = await run_all(bench)
         removed = {name: run.removed for name, run in runs.items()}
-        assert removed == {"safe_trim": 200, "keys_without_ttl": 1, "poison": 1, "reclaim": 99}, runs
+        assert removed == {"safe_trim": 200, "keys_without_ttl": 1, "poison": 1, "reclaim": 99}, (
+            runs
+        )
         cleaner = bench.keeper._begin(bench.keeper.chores["idle_consumers"], "me").room.cleaner
         assert await cleaner.remove_consumers(KEY, GROUP, 0.0, ["ghost"]) == ["gone"]
 
 
 def test_the_shipped_user_can_do_nothing_more_in_a_script(server):
-    """EVAL gives no right: publishing, deleting and expiring elsewhere are refused inside a script too."""
+    """EVAL gives no right: publishing, deleting and expiring elsewhere are refused inside a script
+    too.
+    """
     with redis.Redis(port=server.port) as admin:
         grant(admin, OPS, rules_of(OPS))
         admin.xadd(KEY, {"f": "v"})
@@ -114,7 +136,9 @@ def test_the_shipped_user_can_do_nothing_more_in_a_script(server):
 
 
 async def test_a9_a_missing_rule_is_named_and_nothing_is_done(server, tmp_path):
-    """A9: each rule taken away: the chore that needs it fails and names the command; its things are all there."""
+    """A9: each rule taken away: the chore that needs it fails and names the command; its things are
+    all there.
+    """
     async with opened(server.port, tmp_path, USER) as bench:
         prepare(bench)
         bench.use(*chores())
@@ -144,8 +168,12 @@ async def assert_named(bench, word: str) -> None:
 
 @pytest.mark.parametrize("family", ["valkey", "redis7"])
 @pytest.mark.parametrize("how", ["renamed away", "not permitted"])
-async def test_without_eval_only_what_stays_safe_is_done(request, server_folder, tmp_path, family, how):
-    """Trim, reclaim and expire have an equivalent; the others are refused, name EVAL, and leave everything."""
+async def test_without_eval_only_what_stays_safe_is_done(
+    request, server_folder, tmp_path, family, how
+):
+    """Trim, reclaim and expire have an equivalent; the others are refused, name EVAL, and leave
+    everything.
+    """
     if how == "renamed away":
         binary = None if family == "valkey" else "redis-server"
         made = ValkeyServer(tmp_path / "server", "--rename-command", "EVAL", "", binary=binary)
@@ -158,14 +186,21 @@ async def test_without_eval_only_what_stays_safe_is_done(request, server_folder,
             grant(bench.redis, OPS, rules_of(OPS).replace(" +eval", ""))
             runs = await run_all(bench)
             removed = {name: run.removed for name, run in runs.items()}
-            assert removed == {"safe_trim": 200, "keys_without_ttl": 1, "poison": 0, "reclaim": 100}, runs
+            assert removed == {
+                "safe_trim": 200,
+                "keys_without_ttl": 1,
+                "poison": 0,
+                "reclaim": 100,
+            }, runs
             assert runs["poison"].outcome == "refused"
             assert "EVAL is not permitted" in runs["poison"].detail
             assert bench.dead_letters() == []
             bench.use(make_chore("keys_without_ttl", action="unlink", prefixes=["tmp:"]))
             bench.redis.set("tmp:leak", "v")
             assert (await bench.keeper.run("keys_without_ttl")).removed == 0
-            cleaner = bench.keeper._begin(bench.keeper.chores["keys_without_ttl"], "me").room.cleaner
+            cleaner = bench.keeper._begin(
+                bench.keeper.chores["keys_without_ttl"], "me"
+            ).room.cleaner
             with pytest.raises(NotMeasurable, match="EVAL is not permitted"):
                 await cleaner.remove_consumers(KEY, GROUP, 0.0, ["ghost"])
             assert "ghost" in bench.consumers()
@@ -176,7 +211,9 @@ async def test_without_eval_only_what_stays_safe_is_done(request, server_folder,
 
 
 async def test_the_bounded_trim_has_the_same_guards(valkey, tmp_path):
-    """With and without EVAL: a pending entry, a group behind, a missing group, a planned id beyond: the same."""
+    """With and without EVAL: a pending entry, a group behind, a missing group, a planned id beyond:
+    the same.
+    """
     async with opened(valkey.port, tmp_path) as bench:
         ids = bench.publish(1000)
         for group, done in (("g1", 640), ("g2", 1000)):
@@ -190,7 +227,9 @@ async def test_the_bounded_trim_has_the_same_guards(valkey, tmp_path):
             (target,) = (await kind.survey(chore.options, room)).targets
             found[scripts] = target
             beyond = make_chore("safe_trim", below=ids[641]).options
-            assert [r.reason for r in (await kind.survey(beyond, room)).refusals] == ["unacknowledged"]
+            assert [r.reason for r in (await kind.survey(beyond, room)).refusals] == [
+                "unacknowledged"
+            ]
             few = make_chore("safe_trim", keep_entries=2000).options
             assert (await kind.survey(few, room)).targets == ()
         assert found[True] == found[False]

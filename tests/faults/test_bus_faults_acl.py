@@ -1,7 +1,8 @@
-"""Reliability catalogue, A9, and §5: the shipped users do for the kinds what they must, and nothing else.
+"""Reliability catalogue, A9, and §5: the shipped users do for the kinds what they must, and nothing
+else.
 
-One rule fewer, and a finding names it. Servers without KEYS, CONFIG, EVAL and DEL are watched all the same
-(for the canary alone: tests/integration/test_bus_canary.py, a_hardened_server).
+One rule fewer, and a finding names it. Servers without KEYS, CONFIG, EVAL and DEL are watched all
+the same (for the canary alone: tests/integration/test_bus_canary.py, a_hardened_server).
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ SHIPPED = shipped_folder("checks") / "acl" / "redis.acl"
 USERS = ("sentinel", "sentinel_ro", "sentinel_probe", "sentinel_ops")
 ALL_UP = dict.fromkeys(KINDS, "up")
 CONNECTION = ["client|setname"]
-READING = ["multi", "exec", "info", "time", "scan", "xrange", "xinfo|stream", "xinfo|groups", "xpending"]
+READING = [
+    "multi",
+    "exec",
+    "info",
+    "time",
+    "scan",
+    "xrange",
+    "xinfo|stream",
+    "xinfo|groups",
+    "xpending",
+]
 WRITING = ["set", "expire", "xadd", "xreadgroup", "xack", "xdel", "xtrim", "xgroup|create"]
 LEDGER = ["get", "zadd", "zrem", "zscore", "zcard", "zrange", "hincrby", "hgetall"]
 PROBING = ["expire", "xadd", "xreadgroup", "xtrim", "xgroup|create"]
@@ -102,7 +113,9 @@ def test_the_shipped_file_loads_as_it_is_and_lets_nobody_in(server_folder, famil
 
 
 async def test_all_kinds_work_with_the_shipped_user(server):
-    """`sentinel`, end to end: all up, the capability probed, figures exact, nothing of the product touched."""
+    """`sentinel`, end to end: all up, the capability probed, figures exact, nothing of the product
+    touched.
+    """
     with Product(server.port) as product:
         grant(product.redis, "sentinel", rules_of("sentinel"))
         async with opened(server.port, "sentinel") as bench:
@@ -119,11 +132,15 @@ async def test_all_kinds_work_with_the_shipped_user(server):
 
 
 async def test_two_users_for_two_resources_work_as_well(server):
-    """`sentinel_ro` reads the product and writes nothing, `sentinel_probe` writes and sees nothing of the product."""
+    """`sentinel_ro` reads the product and writes nothing, `sentinel_probe` writes and sees nothing
+    of the product.
+    """
     with Product(server.port) as product:
         for user in ("sentinel_ro", "sentinel_probe"):
             grant(product.redis, user, rules_of(user))
-        async with opened(server.port, "sentinel_ro", options={"redis_server": {"write": False}}) as reader:
+        async with opened(
+            server.port, "sentinel_ro", options={"redis_server": {"write": False}}
+        ) as reader:
             await reader.run("bus_delivery")
             product.publish(10)
             product.consume(10)
@@ -153,7 +170,9 @@ def test_the_shipped_users_can_not_write_to_the_product(server, user):
 
 
 def test_the_operators_user_cleans_up_and_nothing_else(server):
-    """`sentinel_ops` may claim, acknowledge, trim and delete consumers; not publish, delete or administer."""
+    """`sentinel_ops` may claim, acknowledge, trim and delete consumers; not publish, delete or
+    administer.
+    """
     with Product(server.port) as product:
         grant(product.redis, "sentinel_ops", rules_of("sentinel_ops"))
         (entry,) = product.publish(1)
@@ -171,10 +190,19 @@ def test_the_operators_user_cleans_up_and_nothing_else(server):
 
 @pytest.mark.parametrize("word", [*CONNECTION, *READING, *WRITING, *LEDGER])
 async def test_a9_a_missing_rule_is_named(server, word):
-    """A9: any one rule fewer: each kind that needs it names the command, is unknown, and nobody says down."""
+    """A9: any one rule fewer: each kind that needs it names the command, is unknown, and nobody
+    says down.
+    """
     with Product(server.port) as product:
-        grant(product.redis, "sentinel", re.sub(rf" \+{re.escape(word)}(?=[ )]|$)", "", rules_of("sentinel")))
-        quick = {"bus_delivery": {"down_below": "0%"}, "bus_canary": {"deadline": "200ms", "loss_after": "400ms"}}
+        grant(
+            product.redis,
+            "sentinel",
+            re.sub(rf" \+{re.escape(word)}(?=[ )]|$)", "", rules_of("sentinel")),
+        )
+        quick = {
+            "bus_delivery": {"down_below": "0%"},
+            "bus_canary": {"deadline": "200ms", "loss_after": "400ms"},
+        }
         async with opened(server.port, "sentinel", options=quick) as bench:
             await bench.run("bus_delivery")
             product.publish(30)
@@ -217,7 +245,9 @@ async def test_servers_without_keys_config_eval_and_del_are_watched(server_folde
         server.stop(signal.SIGKILL)
 
 
-SENT = re.compile(r"""(?:call\(|\()\s*"([A-Z]{2,})"(?:,\s*"(STREAM|GROUPS|CONSUMERS|CREATE|SETNAME|SLOTS)")?""")
+SENT = re.compile(
+    r"""(?:call\(|\()\s*"([A-Z]{2,})"(?:,\s*"(STREAM|GROUPS|CONSUMERS|CREATE|SETNAME|SLOTS)")?"""
+)
 NO_COMMANDS = {"PATH", "HOME", "POST"}
 
 
@@ -231,4 +261,6 @@ def test_every_command_in_the_source_is_in_the_shipped_rules():
         for command, sub in SENT.findall(path.read_text()):
             word = f"{command}|{sub}".lower().rstrip("|")
             missing = command not in NO_COMMANDS and word not in permitted
-            assert not missing, f"{path.name} sends {command} {sub}: add +{word} to checks/acl/redis.acl"
+            assert not missing, (
+                f"{path.name} sends {command} {sub}: add +{word} to checks/acl/redis.acl"
+            )

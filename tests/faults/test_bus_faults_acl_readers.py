@@ -1,5 +1,6 @@
-"""Reliability catalogue, A9, for the kinds that read the bus beside `bus_delivery`: the shipped user is enough on both
-families, and of each rule that is taken away the finding says so, blaming nobody.
+"""Reliability catalogue, A9, for the kinds that read the bus beside `bus_delivery`: the shipped
+user is enough on both families, and of each rule that is taken away the finding says so, blaming
+nobody.
 
 (For `bus_crosscheck`: tests/integration/test_bus_crosscheck.py, test_least_privilege.)
 """
@@ -43,7 +44,10 @@ OPTIONS = {
     },
 }
 NEEDS = [
-    *[("bus_pending", word) for word in ("scan", "time", "xpending", "xinfo|stream", "xinfo|groups")],
+    *[
+        ("bus_pending", word)
+        for word in ("scan", "time", "xpending", "xinfo|stream", "xinfo|groups")
+    ],
     ("bus_pending", "xinfo|consumers"),
     *[("bus_ledger", word) for word in ("time", "xinfo|stream", "llen", "zcard")],
     *[("registry", word) for word in ("scan", "xinfo|groups", "xinfo|consumers")],
@@ -72,7 +76,10 @@ class Reader:
 
     async def run(self):
         """One run; no secret anywhere, no error of our own."""
-        roles = {role: {"redis": "bus", "postgres": "database"}[sort.rstrip("?")] for role, sort in self.resources()}
+        roles = {
+            role: {"redis": "bus", "postgres": "database"}[sort.rstrip("?")]
+            for role, sort in self.resources()
+        }
         options = self.kind.options.model_validate(OPTIONS[self.kind.name])
         result = await self.runner.run(
             Check(self.kind.name, self.kind.name, "bus", 1.0, 20.0, options, roles), self.kind
@@ -113,7 +120,9 @@ async def reader(product, postgres):
     made: list[Reader] = []
 
     def make(name: str) -> Reader:
-        made.append(Reader(name, product.redis.connection_pool.connection_kwargs["port"], postgres.dsn()))
+        made.append(
+            Reader(name, product.redis.connection_pool.connection_kwargs["port"], postgres.dsn())
+        )
         return made[-1]
 
     yield make
@@ -123,7 +132,9 @@ async def reader(product, postgres):
 
 @pytest.mark.parametrize("name", KINDS)
 async def test_the_shipped_reading_user_is_enough(product, reader, name):
-    """Nothing is refused, nothing is unknown for want of a right, nothing of the product is touched."""
+    """Nothing is refused, nothing is unknown for want of a right, nothing of the product is
+    touched.
+    """
     grant(product.redis, "sentinel_ro", rules_of("sentinel_ro"))
     before = product.redis.xinfo_groups(KEY)
     kind = reader(name)
@@ -136,7 +147,9 @@ async def test_the_shipped_reading_user_is_enough(product, reader, name):
 
 @pytest.mark.parametrize(("name", "word"), NEEDS)
 async def test_a9_a_missing_rule_is_named(product, reader, name, word):
-    """A9: one rule fewer: the finding names the command and is unknown, or says it of that subject alone."""
+    """A9: one rule fewer: the finding names the command and is unknown, or says it of that subject
+    alone.
+    """
     rules = re.sub(rf" \+{re.escape(word)}(?=[ )]|$)", "", rules_of("sentinel_ro"))
     grant(product.redis, "sentinel_ro", rules)
     finding = await reader(name).run()

@@ -1,12 +1,14 @@
-"""Reliability catalogue, A10, A22, A25, A27–A30: what happens to the data: lost groups, failover, ghosts, size, clocks.
+"""Reliability catalogue, A10, A22, A25, A27–A30: what happens to the data: lost groups, failover,
+ghosts, size, clocks.
 
-Covered elsewhere, in tests/integration/test_bus_delivery.py: A10 for FLUSHALL alone (flushall_is_gone_not_zero) and
-A11 (odd_subjects_are_reported_alone: a missing required group; vanished_group_is_reported_with_its_position), A12
-(odd_subjects_are_reported_alone), A23 (messages_trimmed_unread_are_lost_exactly), A22 for one stream that goes back
-(rolled_back_stream_counts_what_was_taken_back); A30 for the count alone (test_redis_server.py: evicted_keys).
-In tests/integration/test_bus_pending.py: A24 (trimmed_payloads_are_counted), the findings of A25
-(ghost_consumers_are_counted, dead_consumer_is_named_with_a_living_heir) and A26, with 100,000 pending entries
-(a_hundred_thousand_pending_cost_a_bounded_run).
+Covered elsewhere, in tests/integration/test_bus_delivery.py: A10 for FLUSHALL alone
+(flushall_is_gone_not_zero) and A11 (odd_subjects_are_reported_alone: a missing required group;
+vanished_group_is_reported_with_its_position), A12 (odd_subjects_are_reported_alone), A23
+(messages_trimmed_unread_are_lost_exactly), A22 for one stream that goes back
+(rolled_back_stream_counts_what_was_taken_back); A30 for the count alone (test_redis_server.py:
+evicted_keys). In tests/integration/test_bus_pending.py: A24 (trimmed_payloads_are_counted), the
+findings of A25 (ghost_consumers_are_counted, dead_consumer_is_named_with_a_living_heir) and A26,
+with 100,000 pending entries (a_hundred_thousand_pending_cost_a_bounded_run).
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def value(finding, name: str) -> float:
 
 @pytest.mark.parametrize("server", ["valkey", "redis7"])
 async def test_a10_a_lost_group_is_named_and_never_made_by_us(server, request):
-    """A10: FLUSHALL, then a publish: "group lost" with its position and the cure, no group made, no hot loop."""
+    """A10: FLUSHALL, then a publish: "group lost" with its position and the cure, no group made, no
+    hot loop.
+    """
     port = request.getfixturevalue(server).port
     with Product(port) as product:
         async with opened(port) as bench:
@@ -49,17 +53,26 @@ async def test_a10_a_lost_group_is_named_and_never_made_by_us(server, request):
             for _ in range(5):
                 finding = await bench.run("bus_delivery")
                 assert finding.status is Status.DEGRADED
-                assert f"group {GROUP} of stream {KEY} is gone, last known position {position}" in finding.detail
+                assert (
+                    f"group {GROUP} of stream {KEY} is gone, last known position {position}"
+                    in finding.detail
+                )
                 assert f"group {GROUP} lost" in finding.detail
                 assert f"XGROUP CREATE {KEY} {GROUP}" in finding.guidance
                 assert "down" not in statuses(await bench.judge()).values()
             assert product.redis.xinfo_groups(KEY) == []
-            assert product.redis.info("errorstats").get("errorstat_NOGROUP", {}).get("count", 0) <= 3
+            assert (
+                product.redis.info("errorstats").get("errorstat_NOGROUP", {}).get("count", 0) <= 3
+            )
             assert (await bench.until_up("bus_canary")).status is Status.UP
 
 
-async def test_a22_a_failover_behind_a_frozen_link_is_suspected_data_loss(own_valkey, server_folder):
-    """A22: a replica that missed ten acknowledged entries takes over: rolled back by ten, said so, no reclaim."""
+async def test_a22_a_failover_behind_a_frozen_link_is_suspected_data_loss(
+    own_valkey, server_folder
+):
+    """A22: a replica that missed ten acknowledged entries takes over: rolled back by ten, said so,
+    no reclaim.
+    """
     replica = ValkeyServer(server_folder / "a22-replica")
     replica.start()
     try:
@@ -85,7 +98,9 @@ async def test_a22_a_failover_behind_a_frozen_link_is_suspected_data_loss(own_va
                 service.reset()
                 await bench.judge()  # connections that broke: one lost sample
                 bench.forgive()
-                findings = {name: await bench.run(name) for name in ("bus_delivery", "redis_server")}
+                findings = {
+                    name: await bench.run(name) for name in ("bus_delivery", "redis_server")
+                }
                 assert findings["redis_server"].status is Status.DEGRADED
                 assert "failover" in findings["redis_server"].detail
                 assert "data loss suspected" in findings["redis_server"].detail
@@ -112,7 +127,9 @@ async def _wait_for_copy(product: Product, heir: Product) -> None:
 
 
 async def test_a25_a_thousand_ghost_consumers_cost_nothing_and_none_is_deleted(valkey):
-    """A25: 1,000 consumers that read nothing, one with a pending entry: only that one counts, none is touched."""
+    """A25: 1,000 consumers that read nothing, one with a pending entry: only that one counts, none
+    is touched.
+    """
     with Product(valkey.port) as product:
         async with opened(valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -132,7 +149,9 @@ async def test_a25_a_thousand_ghost_consumers_cost_nothing_and_none_is_deleted(v
 
 
 async def test_a27_twenty_thousand_streams_are_found_in_bounded_steps(valkey):
-    """A27, reduced: 20,000 streams: at most 20 SCAN steps a run, at most max_streams watched, and it is said."""
+    """A27, reduced: 20,000 streams: at most 20 SCAN steps a run, at most max_streams watched, and
+    it is said.
+    """
     with Product(valkey.port) as product, product.redis.pipeline(transaction=False) as pipe:
         for n in range(20_000):
             pipe.xgroup_create(f"agent_messages:many-{n}", GROUP, "0", mkstream=True)
@@ -151,10 +170,14 @@ async def test_a27_twenty_thousand_streams_are_found_in_bounded_steps(valkey):
 
 @pytest.mark.parametrize("hours", [-1, 1], ids=["ahead", "behind"])
 async def test_a28_ages_go_by_the_servers_clock(valkey, hours):
-    """A28: our clock and the server's differ by an hour: ages and figures are right, and the difference is reported."""
+    """A28: our clock and the server's differ by an hour: ages and figures are right, and the
+    difference is reported.
+    """
     with Product(valkey.port) as product:
         shifted = {"utcnow": lambda: datetime.now(UTC) + timedelta(hours=hours)}
-        async with opened(valkey.port, **shifted, options={"bus_delivery": {"deadline": "1h"}}) as bench:
+        async with opened(
+            valkey.port, **shifted, options={"bus_delivery": {"deadline": "1h"}}
+        ) as bench:
             await bench.run("bus_delivery")
             product.publish(20)
             product.consume(5)
@@ -181,7 +204,9 @@ async def test_a29_features_are_found_by_behaviour_not_by_version(valkey):
 
 
 async def test_a30_an_evicted_stream_is_gone_and_the_eviction_is_named(own_valkey):
-    """A30: the server throws a stream away: "gone" with its last id, the policy named, nobody says down."""
+    """A30: the server throws a stream away: "gone" with its last id, the policy named, nobody says
+    down.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP

@@ -1,7 +1,7 @@
 """Reliability catalogue, A2: the verdict on a frozen server comes within the timeout ± 10 %.
 
-Counted on a clock that stands still while anything happens and jumps to the next timer when nothing does: the machine
-may be as busy as it likes.
+Counted on a clock that stands still while anything happens and jumps to the next timer when nothing
+does: the machine may be as busy as it likes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ async def judge_frozen(server, name: str, timeout: float):
     if kind.load_state is not None:
         runner.states[name] = kind.load_state(None)
     options = kind.options.model_validate(
-        OPTIONS.get(name) or {"streams": {"include": ["agent_messages:*"]}} if name != "redis_server" else {}
+        OPTIONS.get(name) or {"streams": {"include": ["agent_messages:*"]}}
+        if name != "redis_server"
+        else {}
     )
     check = Check(name, name, "bus", 1.0, 60.0, options, {"resource": "bus"})
     assert "in time" not in (await runner.run(check, kind)).finding.detail

@@ -1,8 +1,10 @@
-"""Reliability catalogue, A1–A7: the network and the process behind the address, through the real kinds.
+"""Reliability catalogue, A1–A7: the network and the process behind the address, through the real
+kinds.
 
-Also covered elsewhere: A1, A2, A6, A7 for the client alone (tests/integration/test_redis_adapter.py: killed, frozen,
-swallowed reply, 200 cancelled calls); A1 for the reader (test_bus_canary.py: the_reader_survives_a_server_restart);
-A2 for a publish in flight (test_bus_canary.py: an_unanswered_publish_is_counted_once).
+Also covered elsewhere: A1, A2, A6, A7 for the client alone
+(tests/integration/test_redis_adapter.py: killed, frozen, swallowed reply, 200 cancelled calls); A1
+for the reader (test_bus_canary.py: the_reader_survives_a_server_restart); A2 for a publish in
+flight (test_bus_canary.py: an_unanswered_publish_is_counted_once).
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ async def settle(bench):
 
 
 async def test_a1_a_killed_server_is_down_and_comes_back(own_valkey):
-    """A1: unreachable for every kind; after the start the loss of what was not persisted is named, then all is up."""
+    """A1: unreachable for every kind; after the start the loss of what was not persisted is named,
+    then all is up.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -59,7 +63,9 @@ async def test_a1_a_killed_server_is_down_and_comes_back(own_valkey):
 
 
 async def test_a2_a_stopped_server_is_down_in_time_and_comes_back(own_valkey):
-    """A2: SIGSTOP: no answer in time; after SIGCONT every kind is up by itself and nothing is counted twice."""
+    """A2: SIGSTOP: no answer in time; after SIGCONT every kind is up by itself and nothing is
+    counted twice.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port, timeout=0.3) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -67,7 +73,10 @@ async def test_a2_a_stopped_server_is_down_in_time_and_comes_back(own_valkey):
             for name in KINDS:
                 bench.forgive()
                 finding = await bench.run(name)
-                assert (finding.status, "no answer in time" in finding.detail) == (Status.DOWN, True), finding
+                assert (finding.status, "no answer in time" in finding.detail) == (
+                    Status.DOWN,
+                    True,
+                ), finding
             own_valkey.process.send_signal(signal.SIGCONT)
             bench.forgive()
             product.publish(30)
@@ -80,7 +89,9 @@ async def test_a2_a_stopped_server_is_down_in_time_and_comes_back(own_valkey):
 
 
 async def test_a3_a_black_hole_delays_nobody_else(valkey):
-    """A3: a connect that is never answered is down; 100 runs against a healthy server end while it still hangs."""
+    """A3: a connect that is never answered is down; 100 runs against a healthy server end while it
+    still hangs.
+    """
     with black_hole() as port, Product(valkey.port):
         async with opened(port, timeout=1.0) as blind, opened(valkey.port, inner=True) as seeing:
             hung = [asyncio.create_task(blind.run(name)) for name in KINDS]
@@ -93,7 +104,9 @@ async def test_a3_a_black_hole_delays_nobody_else(valkey):
 
 
 async def test_a4_a_half_open_connection_costs_one_sample(valkey):
-    """A4: the far end vanished without a FIN: one verdict down, the connection is dropped, the next run is up."""
+    """A4: the far end vanished without a FIN: one verdict down, the connection is dropped, the next
+    run is up.
+    """
     with Product(valkey.port) as product:
         async with Proxy(valkey.port) as proxy, opened(proxy.port, timeout=0.3) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -119,7 +132,9 @@ async def test_a5_replies_byte_by_byte_are_read_whole(valkey):
 
 
 async def test_a5_a_check_that_is_given_up_in_mid_reply_never_reads_the_rest(valkey):
-    """A5: the check's timeout ends it as unknown; the half-read reply never becomes another command's answer."""
+    """A5: the check's timeout ends it as unknown; the half-read reply never becomes another
+    command's answer.
+    """
     with Product(valkey.port) as product:
         async with Proxy(valkey.port) as proxy, opened(proxy.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -137,7 +152,9 @@ async def test_a5_a_check_that_is_given_up_in_mid_reply_never_reads_the_rest(val
 
 
 async def test_a5_a_reset_anywhere_in_a_reply_never_desynchronises(valkey):
-    """A5: connections reset after 1 to 2,000 reply bytes: down or up, never a wrong figure, then exact again."""
+    """A5: connections reset after 1 to 2,000 reply bytes: down or up, never a wrong figure, then
+    exact again.
+    """
     with Product(valkey.port) as product:
         async with Proxy(valkey.port) as proxy, opened(proxy.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -154,12 +171,18 @@ async def test_a5_a_reset_anywhere_in_a_reply_never_desynchronises(valkey):
             proxy.cut = None
             bench.forgive()
             account = (await settle(bench)).evidence["account"]
-            assert (account["published"], account["acknowledged"], account["lost"]) == (40, [40, 40], [0, 0])
+            assert (account["published"], account["acknowledged"], account["lost"]) == (
+                40,
+                [40, 40],
+                [0, 0],
+            )
             assert (await bench.until_up("redis_server")).status is Status.UP
 
 
 async def test_a6_a_swallowed_reply_to_a_publish_is_an_ack_lost_and_one_entry(valkey):
-    """A6: the canary whose reply is lost exists once on the server, is counted once, and nothing is a duplicate."""
+    """A6: the canary whose reply is lost exists once on the server, is counted once, and nothing is
+    a duplicate.
+    """
     with Product(valkey.port) as product:
         async with Proxy(valkey.port) as proxy, opened(proxy.port) as bench:
             assert (await bench.run("bus_canary")).status is Status.UP
@@ -178,7 +201,9 @@ async def test_a6_a_swallowed_reply_to_a_publish_is_an_ack_lost_and_one_entry(va
 
 @pytest.mark.parametrize("name", ["bus_delivery", "redis_server"])
 async def test_a7_runs_cancelled_in_mid_flight_leave_exact_figures(valkey, name):
-    """A7: 60 runs cancelled after any number of loop steps: the next figures are exact, nothing is out of step."""
+    """A7: 60 runs cancelled after any number of loop steps: the next figures are exact, nothing is
+    out of step.
+    """
     with Product(valkey.port) as product:
         async with opened(valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -191,12 +216,18 @@ async def test_a7_runs_cancelled_in_mid_flight_leave_exact_figures(valkey, name)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             account = (await settle(bench)).evidence["account"]
-            assert (account["published"], account["acknowledged"], account["lost"]) == (60, [60, 60], [0, 0])
+            assert (account["published"], account["acknowledged"], account["lost"]) == (
+                60,
+                [60, 60],
+                [0, 0],
+            )
             assert (await bench.run("redis_server")).status is Status.UP
 
 
 async def test_a4_a_connection_that_broke_while_we_stood_still_accuses_nobody(valkey):
-    """The canary's reader lost its connection in a pause of our own: no error is kept; in the next loss one is."""
+    """The canary's reader lost its connection in a pause of our own: no error is kept; in the next
+    loss one is.
+    """
     async with Proxy(valkey.port) as proxy, opened(proxy.port) as bench:
         assert (await bench.run("bus_canary")).status is Status.UP
         reader = bench.runner.states["bus_canary"].paths["t"].reader

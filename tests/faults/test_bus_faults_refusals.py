@@ -1,9 +1,11 @@
-"""Reliability catalogue, A8, A13–A21: a server that answers, but refuses: the verdict, its own words, never `down`.
+"""Reliability catalogue, A8, A13–A21: a server that answers, but refuses: the verdict, its own
+words, never `down`.
 
-Only `down` may lead to a restart, and none of these is cured by one. Also covered elsewhere: A8 for the client alone,
-with one try per 30 s (tests/integration/test_redis_adapter.py); A9 (test_bus_faults_acl.py); A12
-(tests/integration/test_bus_delivery.py: odd_subjects_are_reported_alone; test_bus_canary.py: a_key_of_another_type);
-A13 for one kind each (test_redis_server.py, test_bus_canary.py).
+Only `down` may lead to a restart, and none of these is cured by one. Also covered elsewhere: A8 for
+the client alone, with one try per 30 s (tests/integration/test_redis_adapter.py); A9
+(test_bus_faults_acl.py); A12 (tests/integration/test_bus_delivery.py:
+odd_subjects_are_reported_alone; test_bus_canary.py: a_key_of_another_type); A13 for one kind each
+(test_redis_server.py, test_bus_canary.py).
 """
 
 from __future__ import annotations
@@ -57,14 +59,20 @@ async def test_a8_a_missing_password_is_ours(own_valkey):
 
 
 async def test_a13_a_full_server_is_degraded_though_ping_is_green(own_valkey):
-    """A13: OOM: both writers say so, the reader goes on, nobody says down; over as soon as there is room."""
+    """A13: OOM: both writers say so, the reader goes on, nobody says down; over as soon as there is
+    room.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
             product.redis.config_set("maxmemory", 1)
             findings = await judge_often(bench)
             assert product.redis.ping()
-            assert statuses(findings) == {**ALL_UP, "redis_server": "degraded", "bus_canary": "degraded"}
+            assert statuses(findings) == {
+                **ALL_UP,
+                "redis_server": "degraded",
+                "bus_canary": "degraded",
+            }
             for name in ("redis_server", "bus_canary"):
                 assert "OOM command not allowed" in findings[name].detail
                 assert "maxmemory" in findings[name].guidance
@@ -73,22 +81,31 @@ async def test_a13_a_full_server_is_degraded_though_ping_is_green(own_valkey):
 
 
 async def test_a14_a_read_only_replica_is_degraded(own_valkey):
-    """A14: READONLY: degraded, "point the address at the primary"; a replica's figures are not judged."""
+    """A14: READONLY: degraded, "point the address at the primary"; a replica's figures are not
+    judged.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
             product.redis.replicaof("127.0.0.1", free_port())
             findings = await judge_often(bench)
-            assert statuses(findings) == {**dict.fromkeys(KINDS, "degraded"), "bus_delivery": "unknown"}
+            assert statuses(findings) == {
+                **dict.fromkeys(KINDS, "degraded"),
+                "bus_delivery": "unknown",
+            }
             for name in ("redis_server", "bus_canary"):
-                assert "READONLY You can't write against a read only replica" in findings[name].detail
+                assert (
+                    "READONLY You can't write against a read only replica" in findings[name].detail
+                )
                 assert "primary" in findings[name].guidance
             assert "this is a replica" in findings["bus_delivery"].detail
             product.redis.replicaof("NO", "ONE")
 
 
 async def test_a15_a_replica_without_its_primary_is_degraded(own_valkey):
-    """A15: MASTERDOWN with replica-serve-stale-data no: degraded, and every kind says that the primary is missing."""
+    """A15: MASTERDOWN with replica-serve-stale-data no: degraded, and every kind says that the
+    primary is missing.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port) as bench:
             assert statuses(await bench.judge()) == ALL_UP
@@ -162,7 +179,11 @@ async def test_a17_a_failing_save_is_the_disks_fault(own_valkey):
                 assert time.monotonic() < end
                 time.sleep(0.01)
             findings = await judge_often(bench)
-            assert statuses(findings) == {**ALL_UP, "redis_server": "degraded", "bus_canary": "degraded"}
+            assert statuses(findings) == {
+                **ALL_UP,
+                "redis_server": "degraded",
+                "bus_canary": "degraded",
+            }
             for name in ("redis_server", "bus_canary"):
                 assert "MISCONF" in findings[name].detail
                 assert "disk" in findings[name].guidance
@@ -188,7 +209,11 @@ async def test_a18_an_append_only_file_on_a_full_disk_is_degraded(own_valkey):
                     product.redis.set("k", "v")
                 time.sleep(0.02)
             findings = await judge_often(bench)
-            assert statuses(findings) == {**ALL_UP, "redis_server": "degraded", "bus_canary": "degraded"}
+            assert statuses(findings) == {
+                **ALL_UP,
+                "redis_server": "degraded",
+                "bus_canary": "degraded",
+            }
             for name in ("redis_server", "bus_canary"):
                 assert "No space left on device" in findings[name].detail
                 assert "disk" in findings[name].guidance
@@ -202,7 +227,11 @@ async def test_a19_too_few_replicas_is_degraded(own_valkey):
             assert statuses(await bench.judge()) == ALL_UP
             product.redis.config_set("min-replicas-to-write", 1)
             findings = await judge_often(bench)
-            assert statuses(findings) == {**ALL_UP, "redis_server": "degraded", "bus_canary": "degraded"}
+            assert statuses(findings) == {
+                **ALL_UP,
+                "redis_server": "degraded",
+                "bus_canary": "degraded",
+            }
             for name in ("redis_server", "bus_canary"):
                 assert "NOREPLICAS Not enough good replicas to write" in findings[name].detail
                 assert "min-replicas-to-write" in findings[name].guidance
@@ -211,7 +240,9 @@ async def test_a19_too_few_replicas_is_degraded(own_valkey):
 
 
 async def test_a20_a_server_without_a_free_connection_is_not_judged(own_valkey):
-    """A20: maxclients: held connections keep working; a new sentinel says unknown, with the server's own words."""
+    """A20: maxclients: held connections keep working; a new sentinel says unknown, with the
+    server's own words.
+    """
     with Product(own_valkey.port) as product:
         async with opened(own_valkey.port) as held, opened(own_valkey.port, inner=True) as late:
             assert statuses(await held.judge()) == ALL_UP

@@ -1,6 +1,7 @@
 """Random SIGKILLs of sentinel while a component crashes again and again: the restart cap holds.
 
-An offline checker reads two independent records: sentinel's journal and the component's own log of its starts.
+An offline checker reads two independent records: sentinel's journal and the component's own log of
+its starts.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ from sentinel.store.sqlite import SqliteStore
 
 ATTEMPTS = 3
 # Its check is due right after a start of sentinel, so that short lives get on with the work.
-VICTIM = next(name for name in map("victim{}".format, range(999)) if phase(f"{name}.process") < 0.005)
+VICTIM = next(
+    name for name in map("victim{}".format, range(999)) if phase(f"{name}.process") < 0.005
+)
 BASE = next(name for name in map("base{}".format, range(999)) if phase(name) < 0.005)
 LONG_LIFE = 2.5
-"""Seconds: longer than the interval of the victim's check. The first result after a start changes no status: a victim
-that died unseen, or was never started after the intent of its first start, is found by the second result."""
+"""Seconds: longer than the interval of the victim's check. The first result after a start changes
+no status: a victim that died unseen, or was never started after the intent of its first start, is
+found by the second result."""
 SEEN_LATE = 1.0
-"""Seconds after which an outage of `base` must have been seen: many times the interval of its check."""
+"""Seconds after which an outage of `base` must have been seen: many times the interval of its
+check.
+"""
 CONFIGURATION = """
 listen: 127.0.0.1:0
 state: {folder}/state
@@ -94,7 +100,9 @@ class Base:
 
     def fail_now_and_then(self, seed: int) -> None:
         """Up for about three seconds, away for about two, until `heal`."""
-        self._thread = threading.Thread(target=self._toggle, args=(random.Random(seed),), daemon=True)
+        self._thread = threading.Thread(
+            target=self._toggle, args=(random.Random(seed),), daemon=True
+        )
         self._thread.start()
 
     def _toggle(self, chance: random.Random) -> None:
@@ -194,7 +202,9 @@ def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
     (folder / "victim.sh").write_text(PROGRAM.format(folder=folder))
     (folder / "state").mkdir(mode=0o700)
     command = [sys.executable, str(Path(__file__).with_name("zygote.py")), str(folder), mode]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as zygote:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as zygote:
         run = Run(folder, zygote, SqliteStore(folder / "state"), base)
         assert run._hear() == "ready"
         try:
@@ -207,7 +217,9 @@ def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
 
 
 def torture(run: Run, kills: int, seed: int) -> None:
-    """Kill at random moments, every third time right behind an act; reset what was given up; let a few of them live."""
+    """Kill at random moments, every third time right behind an act; reset what was given up; let a
+    few of them live.
+    """
     chance = random.Random(seed)
     run.base.fail_now_and_then(seed)
     for i in range(kills):
@@ -275,7 +287,9 @@ def _compare(starts: list[float], attempts: list[Attempt]) -> tuple[list[str], C
     waiting = sorted(attempts, key=lambda attempt: attempt.intended)
     taken: set[tuple[str, int]] = set()
     for number, at in enumerate(starts[1:], 2):
-        before = [a for a in waiting if a.intended.timestamp() <= at and (a.incident, a.n) not in taken]
+        before = [
+            a for a in waiting if a.intended.timestamp() <= at and (a.incident, a.n) not in taken
+        ]
         if not before:
             violations.append(f"start {number} at {at:.3f} has no journaled attempt before it")
             continue
@@ -291,15 +305,25 @@ def _caps(used: Counter[str], attempts: list[Attempt]) -> list[str]:
 
 
 def _escalations(
-    incidents: list[Incident], escalations: Counter[tuple[str, str]], orders: Counter[str], attempts: list[Attempt]
+    incidents: list[Incident],
+    escalations: Counter[tuple[str, str]],
+    orders: Counter[str],
+    attempts: list[Attempt],
 ) -> list[str]:
     """Given up once each, never before the third attempt, and told once."""
     spent = Counter(attempt.incident for attempt in attempts)
     found = [f"{name} escalated {n} times" for (name, _), n in escalations.items() if n != 1]
     found += [f"{name} notified {n} times" for name, n in orders.items() if n != 1]
-    found += [f"{name} given up after {spent[name]}" for name, _ in escalations if spent[name] != ATTEMPTS]
+    found += [
+        f"{name} given up after {spent[name]}" for name, _ in escalations if spent[name] != ATTEMPTS
+    ]
     last = max(incidents, key=lambda incident: incident.opened)
-    if not (last.exhausted and last.escalated and escalations[last.id, "exhausted"] == 1 and orders[last.id] == 1):
+    if not (
+        last.exhausted
+        and last.escalated
+        and escalations[last.id, "exhausted"] == 1
+        and orders[last.id] == 1
+    ):
         found.append(f"the last incident {last.id} was not escalated exactly once")
     return found
 
@@ -331,8 +355,8 @@ def survives(folder: Path, kills: int, seed: int) -> Verdict:
 
 @pytest.mark.timeout(400)
 def test_random_kills_never_exceed_the_cap(tmp_path):
-    """100 SIGKILLs: never a fourth start in an incident, no start without a row before it, no start while what it
-    needs is away, no two copies at once, one escalation each."""
+    """100 SIGKILLs: never a fourth start in an incident, no start without a row before it, no start
+    while what it needs is away, no two copies at once, one escalation each."""
     verdict = survives(tmp_path, 100, seed=1)
     assert verdict.violations == []
     assert verdict.starts > ATTEMPTS
@@ -349,10 +373,15 @@ def test_a_thousand_random_kills_never_exceed_the_cap(tmp_path, seed):
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("mutation", "text"),
-    [("act-first", "has no journaled attempt before it"), ("ignore-dependencies", "although base was away")],
+    [
+        ("act-first", "has no journaled attempt before it"),
+        ("ignore-dependencies", "although base was away"),
+    ],
 )
 def test_the_checker_notices_a_guard_that_is_missing(tmp_path, mutation, text):
-    """Act-then-record leaves starts that no row explains; a sentinel that asks no dependency starts in outages."""
+    """Act-then-record leaves starts that no row explains; a sentinel that asks no dependency starts
+    in outages.
+    """
     with crash_loop(tmp_path, mutation) as run:
         for seed in range(8):
             torture(run, 25, seed)

@@ -1,4 +1,6 @@
-"""The daemon with a component of each foreign manager: what dies is restarted by its manager, journaled and proven."""
+"""The daemon with a component of each foreign manager: what dies is restarted by its manager,
+journaled and proven.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,9 @@ async def until(condition) -> None:
 
 
 async def test_each_manager_is_asked_and_believed_by_the_start_id(folder):
-    """A killed container, a failed unit, a lost reply: one proven attempt each. Exit 0 and still down: exhausted."""
+    """A killed container, a failed unit, a lost reply: one proven attempt each. Exit 0 and still
+    down: exhausted.
+    """
     podman, edge, port = Podman(folder), Edge(), free_port()
     program(folder / "restart", f"echo $SENTINEL_ATTEMPT >> {folder}/asked; exit 0")
     program(folder / "status", f"test -e {folder}/gone && exit 3; exit 0")
@@ -151,7 +155,11 @@ async def test_each_manager_is_asked_and_believed_by_the_start_id(folder):
 
 async def break_everything(daemon, folder, unit, edge) -> None:
     """Everything is up, then everything dies."""
-    await until(lambda: all(str(daemon.pipeline.statuses[name]) == "up" for name in ("box", "unit", "edge", "liar")))
+    await until(
+        lambda: all(
+            str(daemon.pipeline.statuses[name]) == "up" for name in ("box", "unit", "edge", "liar")
+        )
+    )
     os.kill(daemon.drivers["box"].pid, signal.SIGKILL)
     unit.active, unit.sub, unit.pid, unit.result = "failed", "failed", 0, "exit-code"
     edge.running = False
@@ -162,17 +170,27 @@ async def judge(daemon, folder, unit, edge) -> None:
     """What was journaled, and what the managers were really asked for."""
 
     def is_proven(name: str) -> bool:
-        return any(attempt.recovered_in is not None for attempt in daemon.store.attempts(component=name))
+        return any(
+            attempt.recovered_in is not None for attempt in daemon.store.attempts(component=name)
+        )
 
     await until(lambda: all(is_proven(name) for name in ("box", "unit", "edge")))
-    await until(lambda: any(each.component == "liar" and each.exhausted for each in daemon.store.incidents()))
-    attempts = {name: daemon.store.attempts(component=name) for name in ("box", "unit", "edge", "liar")}
+    await until(
+        lambda: any(
+            each.component == "liar" and each.exhausted for each in daemon.store.incidents()
+        )
+    )
+    attempts = {
+        name: daemon.store.attempts(component=name) for name in ("box", "unit", "edge", "liar")
+    }
     for name in ("box", "unit", "edge"):
         (attempt,) = attempts[name]
         assert attempt.outcome == "done", attempt
         assert attempt.start_id == daemon.drivers[name].start_id != attempt.target
     assert unit.asked == [("RestartUnit", "orders.service", "replace")]
     assert edge.keys == [f"{attempts['edge'][0].incident}/1"]
-    assert [(attempt.outcome, attempt.verdict) for attempt in attempts["liar"]] == [("done", "failed")] * 2
+    assert [(attempt.outcome, attempt.verdict) for attempt in attempts["liar"]] == [
+        ("done", "failed")
+    ] * 2
     incident = attempts["liar"][0].incident
     assert (folder / "asked").read_text().split() == [f"{incident}/1", f"{incident}/2"]

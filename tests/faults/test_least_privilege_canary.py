@@ -1,4 +1,6 @@
-"""The shipped view for synthetic tasks (checks/acl/postgres.sql): enough for `workflow_canary`, for no other row."""
+"""The shipped view for synthetic tasks (checks/acl/postgres.sql): enough for `workflow_canary`, for
+no other row.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from sentinel.probes.workflow_canary import KIND
 from tests.faults.bus_bench import Awake
 
 SQL = (shipped_folder("checks") / "acl" / "postgres.sql").read_text()
-VIEW = re.search(r"-- (create view sentinel\.canaries.*?;)\n-- (grant .*? to sentinel;)", SQL, re.DOTALL)
+VIEW = re.search(
+    r"-- (create view sentinel\.canaries.*?;)\n-- (grant .*? to sentinel;)", SQL, re.DOTALL
+)
 TASKS = """
 CREATE TABLE public.tasks (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, type text NOT NULL, payload jsonb,
   status text NOT NULL DEFAULT 'pending', created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -27,10 +31,16 @@ CREATE INDEX ON public.tasks (created_at);
 INSERT INTO public.tasks (type, payload) VALUES ('report', '{"customer": "personal"}');
 """
 FORBIDDEN = [
-    ("insert into public.tasks (type) values ('sentinel.canary')", psycopg.errors.InsufficientPrivilege),
+    (
+        "insert into public.tasks (type) values ('sentinel.canary')",
+        psycopg.errors.InsufficientPrivilege,
+    ),
     ("select payload from public.tasks", psycopg.errors.InsufficientPrivilege),
     ("delete from public.tasks", psycopg.errors.InsufficientPrivilege),
-    ("insert into sentinel.canaries (type) values ('report')", psycopg.errors.WithCheckOptionViolation),
+    (
+        "insert into sentinel.canaries (type) values ('report')",
+        psycopg.errors.WithCheckOptionViolation,
+    ),
     ("update sentinel.canaries set status = 'x'", psycopg.errors.InsufficientPrivilege),
     ("truncate public.tasks", psycopg.errors.InsufficientPrivilege),
 ]
@@ -52,10 +62,19 @@ def database(postgres):
 
 
 async def test_the_view_is_enough_for_a_synthetic_task(database):
-    """Inserted, watched, found done and deleted through the view alone; the task of somebody else stays."""
+    """Inserted, watched, found done and deleted through the view alone; the task of somebody else
+    stays.
+    """
     admin, dsn = database
     client = PostgresClient("database", dsn)
-    runner = Runner({"database": client}, Awake(), Metrics(), lambda: datetime.now(UTC), time.monotonic, lambda _: None)
+    runner = Runner(
+        {"database": client},
+        Awake(),
+        Metrics(),
+        lambda: datetime.now(UTC),
+        time.monotonic,
+        lambda _: None,
+    )
     columns = {"type": "sentinel.canary", "payload": {"canary": "{token}"}}
     options = KIND.options.model_validate(
         {
@@ -78,11 +97,15 @@ async def test_the_view_is_enough_for_a_synthetic_task(database):
     await client.close()
     assert finding.status is Status.UP, finding
     assert (finding.evidence["workflow"]["ok"], finding.evidence["workflow"]["cleaned"]) == (1, 1)
-    assert admin.execute("select count(*) from public.tasks where type = 'report'").fetchone() == (1,)
+    assert admin.execute("select count(*) from public.tasks where type = 'report'").fetchone() == (
+        1,
+    )
 
 
 def test_the_view_lets_it_touch_nothing_else(database):
-    """Rows of others can be neither seen, made, changed nor deleted, also with the read-only default off."""
+    """Rows of others can be neither seen, made, changed nor deleted, also with the read-only
+    default off.
+    """
     admin, dsn = database
     with psycopg.connect(dsn, autocommit=True) as role:
         role.execute("set default_transaction_read_only = off")

@@ -1,4 +1,6 @@
-"""The shipped database role (checks/acl/postgres.sql): enough for the health check, for nothing that changes data."""
+"""The shipped database role (checks/acl/postgres.sql): enough for the health check, for nothing
+that changes data.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ FORBIDDEN = [
 
 @pytest.fixture
 def database(postgres):
-    """A database with a business table, a narrow view and the shipped role; run twice, as people do."""
+    """A database with a business table, a narrow view and the shipped role; run twice, as people
+    do.
+    """
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute("create database least_privilege")
     with psycopg.connect(postgres.dsn("least_privilege"), autocommit=True) as admin:
@@ -52,7 +56,14 @@ def database(postgres):
 async def test_the_role_sees_all_that_the_health_check_needs(database):
     """The kind `postgres` with the shipped role: up, nothing hidden, nothing missing."""
     client = PostgresClient("database", database)
-    runner = Runner({"database": client}, Awake(), Metrics(), lambda: datetime.now(UTC), time.monotonic, lambda _: None)
+    runner = Runner(
+        {"database": client},
+        Awake(),
+        Metrics(),
+        lambda: datetime.now(UTC),
+        time.monotonic,
+        lambda _: None,
+    )
     options = kind.KIND.options.model_validate({})
     check = Check("database", "postgres", "database", 10.0, 20.0, options, {"resource": "database"})
     runner.states["database"] = kind.KIND.load_state(None) if kind.KIND.load_state else None
@@ -63,14 +74,20 @@ async def test_the_role_sees_all_that_the_health_check_needs(database):
 
 
 def test_the_role_reads_its_views_and_can_not_do_more(database):
-    """The view is readable; the table behind it, writes, DDL and files are not, also with the read-only default off."""
+    """The view is readable; the table behind it, writes, DDL and files are not, also with the
+    read-only default off.
+    """
     with psycopg.connect(database, autocommit=True) as role:
         assert role.execute("select id from sentinel.tasks").fetchall() == [(1,)]
         settings = {
             name: role.execute(f"show {name}").fetchone()[0]
             for name in ("default_transaction_read_only", "statement_timeout", "lock_timeout")
         }
-        assert settings == {"default_transaction_read_only": "on", "statement_timeout": "2s", "lock_timeout": "500ms"}
+        assert settings == {
+            "default_transaction_read_only": "on",
+            "statement_timeout": "2s",
+            "lock_timeout": "500ms",
+        }
         role.execute("set default_transaction_read_only = off")
         for statement in FORBIDDEN:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -1,4 +1,6 @@
-"""Random faults on the real demo platform; afterwards sentinel's journal and the platform's ledgers are compared."""
+"""Random faults on the real demo platform; afterwards sentinel's journal and the platform's ledgers
+are compared.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,24 @@ from sentinel.demo.servers import free_port
 
 
 def survive(folder, seconds: int, seed: int) -> dict:
-    """One run; its document. Every promise was kept and the platform is healthy, or the exit code says no."""
-    command = [sys.executable, "-m", "sentinel", "demo", "--for", f"{seconds}s", "--nemesis", str(seed), "--json"]
+    """One run; its document. Every promise was kept and the platform is healthy, or the exit code
+    says no.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "sentinel",
+        "demo",
+        "--for",
+        f"{seconds}s",
+        "--nemesis",
+        str(seed),
+        "--json",
+    ]
     command += ["--folder", str(folder), "--listen", f"127.0.0.1:{free_port()}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + 120, check=False
+    )
     assert done.stdout, done.stderr[-3000:]
     document = json.loads(done.stdout)
     assert document["nemesis"]["violations"] == []
@@ -25,7 +41,9 @@ def survive(folder, seconds: int, seed: int) -> dict:
 
 @pytest.mark.timeout(300)
 def test_a_minute_of_random_faults(tmp_path):
-    """No promise is broken, something was really broken and repaired, and everything is healthy at the end."""
+    """No promise is broken, something was really broken and repaired, and everything is healthy at
+    the end.
+    """
     document = survive(tmp_path, 62, seed=1)
     assert len(document["nemesis"]["faults"]) >= 8
     assert len(document["restarts"]) >= 4

@@ -1,4 +1,6 @@
-"""A paused or blocked sentinel invents no outage: what it did not see is unknown, and the gap is written down."""
+"""A paused or blocked sentinel invents no outage: what it did not see is unknown, and the gap is
+written down.
+"""
 
 from __future__ import annotations
 
@@ -87,11 +89,15 @@ def free_port() -> int:
 
 
 def write_configuration(folder: Path, port: int, server: int, redis: int) -> None:
-    """Twenty http, twenty tcp and a redis check, hard at the first failure; only their own deadlines end them."""
+    """Twenty http, twenty tcp and a redis check, hard at the first failure; only their own
+    deadlines end them.
+    """
     common = "component: target, every: 1s, failures: 1, of: 1, recoveries: 1, recovery_time: 0s, timeout: 60s"
     tcp = f'address: "127.0.0.1:{server}", send: "PING", expect: PONG'
     lines = [f"- {{name: http-{i}, kind: http, {common}, deadline: 2s}}" for i in range(CHECKS)]
-    lines += [f"- {{name: tcp-{i}, kind: tcp, {common}, {tcp}, deadline: 2s}}" for i in range(CHECKS)]
+    lines += [
+        f"- {{name: tcp-{i}, kind: tcp, {common}, {tcp}, deadline: 2s}}" for i in range(CHECKS)
+    ]
     lines += [f"- {{name: redis, kind: redis_server, {common}}}"]
     (folder / "checks.yaml").write_text("\n".join(lines))
     (folder / "sentinel.yaml").write_text(
@@ -103,7 +109,9 @@ def write_configuration(folder: Path, port: int, server: int, redis: int) -> Non
 @contextmanager
 def daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real `sentinel run`."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")
+    }
     log = (folder / "sentinel.log").open("wb")
     command = [sys.executable, "-m", "sentinel", "--config", str(folder), "run"]
     with log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
@@ -137,7 +145,9 @@ def all_up(state: Path) -> bool:
         return False
     try:
         views = store.checks()
-        return len(views) == 2 * CHECKS + 1 and all(view.status == view.soft == "up" for view in views)
+        return len(views) == 2 * CHECKS + 1 and all(
+            view.status == view.soft == "up" for view in views
+        )
     finally:
         store.close()
 
@@ -170,7 +180,9 @@ def pause_and_look(folder: Path, redis: int, seconds: float) -> None:
 
 
 def test_a_paused_sentinel_invents_no_outage(tmp_path, valkey):
-    """4 s of SIGSTOP with 41 slow checks in flight, longer than every timeout: no down, and the gap is recorded."""
+    """4 s of SIGSTOP with 41 slow checks in flight, longer than every timeout: no down, and the gap
+    is recorded.
+    """
     pause_and_look(tmp_path, valkey.port, 4.0)
 
 
@@ -182,10 +194,14 @@ def test_longer_and_shorter_pauses(tmp_path, valkey, seconds):
 
 
 async def test_a_blocking_call_in_the_loop_blames_nobody():
-    """One check that blocks the loop: its neighbours, timed out by it, are unknown and blind, not down."""
+    """One check that blocks the loop: its neighbours, timed out by it, are unknown and blind, not
+    down.
+    """
     metrics = Metrics()
     guard = StallGuard(time.monotonic, lambda: datetime.now(UTC), metrics)
-    runner = Runner({}, guard, metrics, lambda: datetime.now(UTC), time.monotonic, lambda _name: None)
+    runner = Runner(
+        {}, guard, metrics, lambda: datetime.now(UTC), time.monotonic, lambda _name: None
+    )
     beat = asyncio.create_task(guard.run())
 
     async def patient(_options, _context):

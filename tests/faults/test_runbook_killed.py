@@ -1,6 +1,8 @@
-"""A run of a runbook that is killed: nothing is forgotten, nothing is done twice behind anybody's back.
+"""A run of a runbook that is killed: nothing is forgotten, nothing is done twice behind anybody's
+back.
 
-The runbook's only change is a program that writes a line, so that the file counts how often it was done.
+The runbook's only change is a program that writes a line, so that the file counts how often it was
+done.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ steps:
 ---
 """
 SECTIONS = "".join(
-    f"## {name}\n\nx\n\n" for name in ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify", "Escalation")
+    f"## {name}\n\nx\n\n"
+    for name in ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify", "Escalation")
 )
 CHANGE = """#!/bin/sh
 echo did >> {folder}/done
@@ -75,7 +78,11 @@ class World:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.argv(*words), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            self.argv(*words),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def call(self, *words: str) -> tuple[int, Any]:
@@ -111,7 +118,9 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world with an open incident of the check that the runbook is for, and a newer one that it is not for."""
+    """A world with an open incident of the check that the runbook is for, and a newer one that it
+    is not for.
+    """
     made = World(tmp_path)
     (tmp_path / "config" / "runbooks").mkdir(parents=True)
     (tmp_path / "config" / "sentinel.yaml").write_text(
@@ -122,8 +131,12 @@ def world(tmp_path: Path) -> Iterator[World]:
     store = SqliteStore(made.state)
     now = datetime.now(UTC)
     incidents = [Incident("I", "bus", now, IncidentState.OPEN, Status.DOWN, "gone", "port")]
-    incidents += [Incident("J", "api", datetime.now(UTC), IncidentState.OPEN, Status.DOWN, "gone", "other")]
-    views = [ComponentView(name, "down", now, "gone", [], "", None, 0, "") for name in ("bus", "api")]
+    incidents += [
+        Incident("J", "api", datetime.now(UTC), IncidentState.OPEN, Status.DOWN, "gone", "other")
+    ]
+    views = [
+        ComponentView(name, "down", now, "gone", [], "", None, 0, "") for name in ("bus", "api")
+    ]
     port = check("port", "tcp", "bus", runbook="repair")
     store.commit(Changes(incidents=incidents, components=views, checks=[port]))
     store.close()
@@ -159,7 +172,9 @@ def kill_in_the_change(world: World) -> str:
 
 
 def test_killed_in_a_change_that_can_be_verified(world: World) -> None:
-    """The change was done before the kill: resuming sees that, does not repeat it, and goes on after it."""
+    """The change was done before the kill: resuming sees that, does not repeat it, and goes on
+    after it.
+    """
     world.write(verify=f"[test, -e, {world.folder}/done]", then=HANG)
     run = kill_in_the_change(world)
     code, transcript = world.call("runbook", "resume", run, "--yes")
@@ -179,7 +194,11 @@ def test_killed_in_a_change_of_unknown_outcome(world: World) -> None:
     run = kill_in_the_change(world)
     code, transcript = world.call("runbook", "resume", run, "--yes")
     assert code == 2
-    assert [record["outcome"] for record in transcript["records"]] == ["done", "declined", "not reached"]
+    assert [record["outcome"] for record in transcript["records"]] == [
+        "done",
+        "declined",
+        "not reached",
+    ]
     assert world.done() == 1
     code, transcript = world.call("runbook", "resume", run, "--repeat", "--yes")
     assert code == 0
@@ -202,7 +221,9 @@ def test_a_changed_runbook_is_not_resumed(world: World) -> None:
 
 
 def test_a_run_under_guard_and_audit(world: World) -> None:
-    """The audit log has the run and the step before the effect, and the right incident gets the transcript."""
+    """The audit log has the run and the step before the effect, and the right incident gets the
+    transcript.
+    """
     world.write()
     assert world.call("runbook", "run", "repair", "--execute", "--yes")[0] == 0
     assert world.audit() == [("runbook", "repair"), ("runbook step", "change")]
@@ -211,12 +232,18 @@ def test_a_run_under_guard_and_audit(world: World) -> None:
 
 
 def test_halted_between_confirmation_and_act(world: World) -> None:
-    """A HALT that appears after the plan was confirmed stops the change: nothing was done, and nothing is audited."""
+    """A HALT that appears after the plan was confirmed stops the change: nothing was done, and
+    nothing is audited.
+    """
     world.write()
     (world.state / HALT_FILE).write_text("stop")
     code, transcript = world.call("runbook", "run", "repair", "--execute", "--yes")
     assert code == 2
-    assert [record["outcome"] for record in transcript["records"]] == ["done", "failed", "not reached"]
+    assert [record["outcome"] for record in transcript["records"]] == [
+        "done",
+        "failed",
+        "not reached",
+    ]
     assert "halted" in transcript["records"][1]["detail"]
     assert world.done() == 0
     assert world.audit() == [("runbook", "repair")]
@@ -232,7 +259,9 @@ def test_dry_run_leaves_no_trace(world: World) -> None:
 
 
 async def test_hands_under_the_kill_switch(world: World) -> None:
-    """Only what lifts or sets the kill switch is permitted while halted; an unreadable HALT counts as halted."""
+    """Only what lifts or sets the kill switch is permitted while halted; an unreadable HALT counts
+    as halted.
+    """
     world.write()
     store = SqliteStore(world.state)
     hands = OperatorHands(load(world.folder / "config", {}), world.state, store)
@@ -249,7 +278,9 @@ async def test_hands_under_the_kill_switch(world: World) -> None:
 
 @pytest.mark.parametrize("what", ["folder", "dangling link", "loop"])
 def test_the_kill_switch_that_is_no_file(world: World, what: str) -> None:
-    """Whatever is called HALT halts, and is shown; what can't be written or removed is said, with a remedy."""
+    """Whatever is called HALT halts, and is shown; what can't be written or removed is said, with a
+    remedy.
+    """
     world.write()
     path = world.state / HALT_FILE
     if what == "folder":

@@ -1,7 +1,9 @@
-"""Starts real daemons fast: imports once, forks one sentinel per line on stdin and prints its process id.
+"""Starts real daemons fast: imports once, forks one sentinel per line on stdin and prints its
+process id.
 
-`python zygote.py FOLDER MODE`; MODE is `journal-first` (sentinel as it is), or a mutation: `act-first` (the attempt is
-journaled after the act), `ignore-dependencies`. All wait a little around the act, as a slow disk would make them.
+`python zygote.py FOLDER MODE`; MODE is `journal-first` (sentinel as it is), or a mutation:
+`act-first` (the attempt is journaled after the act), `ignore-dependencies`. All wait a little
+around the act, as a slow disk would make them.
 """
 
 from __future__ import annotations
@@ -60,7 +62,11 @@ def ignore_dependencies() -> None:
     Remediator._settling_until = lambda _self, _name: None
 
 
-MUTATIONS = {"act-first": act_first, "ignore-dependencies": ignore_dependencies, "journal-first": lambda: None}
+MUTATIONS = {
+    "act-first": act_first,
+    "ignore-dependencies": ignore_dependencies,
+    "journal-first": lambda: None,
+}
 
 
 def run(folder: Path) -> None:

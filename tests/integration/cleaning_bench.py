@@ -1,4 +1,6 @@
-"""A housekeeper on a real server, with a clock and switches in the hands of the test, and the platform's side."""
+"""A housekeeper on a real server, with a clock and switches in the hands of the test, and the
+platform's side.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "safe_trim": {"streams": STREAMS, "keep": "1h", "keep_entries": 1, "at_least": 1},
     "idle_consumers": {"streams": STREAMS, "silent_for": "1s"},
     "keys_without_ttl": {"prefixes": ["cache:"], "unused_for": "0s"},
-    "reclaim": {"streams": STREAMS, "handler_time": "30s", "min_idle": "60s", "to_consumer": "live"},
+    "reclaim": {
+        "streams": STREAMS,
+        "handler_time": "30s",
+        "min_idle": "60s",
+        "to_consumer": "live",
+    },
     "poison": {"streams": STREAMS, "more_than": 3, "handler_time": "30s", "dead_letter": DLQ},
     "drain": {"streams": STREAMS, "handler_time": "30s"},
 }
@@ -39,7 +46,9 @@ def make_chore(kind: str, **changes: Any) -> Chore:
     own = {key: changes.pop(key) for key in list(changes) if key in Chore.__dataclass_fields__}
     settings = {**OPTIONS[kind], **changes}
     values = {"dry_run": False, "settle": 0.0, "max_per_hour": 100_000, **own}
-    return Chore(kind, kind, "bus", KINDS[kind].options.model_validate(settings), settings, **values)
+    return Chore(
+        kind, kind, "bus", KINDS[kind].options.model_validate(settings), settings, **values
+    )
 
 
 class Bench:
@@ -62,7 +71,9 @@ class Bench:
             return function()
 
         clients = {"bus": self.client}
-        keeper = Housekeeper(self.store, call, clients, self.metrics, lambda: self.moment, lambda: self.refusal)
+        keeper = Housekeeper(
+            self.store, call, clients, self.metrics, lambda: self.moment, lambda: self.refusal
+        )
         keeper.configure(chores or [make_chore(kind) for kind in KINDS])
         return keeper
 
@@ -84,11 +95,16 @@ class Bench:
         """A figure of /metrics."""
         return self.metrics.registry.get_sample_value(metric, labels) or 0.0
 
-    # -- the platform ---------------------------------------------------------------------------------------
+    # -- the platform
+    # ---------------------------------------------------------------------------------------
 
     def publish(self, count: int, key: str = KEY, *, age_ms: int = 10 * DAY) -> list[str]:
         """Entries of this age, one millisecond apart; their ids."""
-        newest = self.redis.xinfo_stream(key)["last-generated-id"].decode() if self.redis.exists(key) else "0-0"
+        newest = (
+            self.redis.xinfo_stream(key)["last-generated-id"].decode()
+            if self.redis.exists(key)
+            else "0-0"
+        )
         first = max(int(time.time() * 1000) - age_ms, int(newest.split("-")[0]) + 1)
         ids = [f"{first + i}-0" for i in range(count)]
         with self.redis.pipeline(transaction=False) as pipe:
@@ -101,7 +117,9 @@ class Bench:
         """A group that wants everything."""
         self.redis.xgroup_create(key, name, "0", mkstream=True)
 
-    def read(self, count: int, consumer: str = "c", group: str = GROUP, key: str = KEY) -> list[str]:
+    def read(
+        self, count: int, consumer: str = "c", group: str = GROUP, key: str = KEY
+    ) -> list[str]:
         """Deliver; the ids."""
         found = self.redis.xreadgroup(group, consumer, {key: ">"}, count=count)
         return [entry.decode() for entry, _ in found[0][1]] if found else []
@@ -111,9 +129,13 @@ class Bench:
         if ids:
             self.redis.xack(key, group, *ids)
 
-    def age(self, ids: list[str], consumer: str = "c", *, idle: float = 3600, deliveries: int = 1) -> None:
+    def age(
+        self, ids: list[str], consumer: str = "c", *, idle: float = 3600, deliveries: int = 1
+    ) -> None:
         """Make pending entries look as if they had been delivered so long ago, so often."""
-        self.redis.xclaim(KEY, GROUP, consumer, 0, ids, idle=int(idle * 1000), retrycount=deliveries, justid=True)
+        self.redis.xclaim(
+            KEY, GROUP, consumer, 0, ids, idle=int(idle * 1000), retrycount=deliveries, justid=True
+        )
 
     def pending(self, group: str = GROUP, key: str = KEY) -> dict[str, str]:
         """Pending entries and who holds them."""

@@ -1,4 +1,6 @@
-"""Kills a housekeeper at random moments: `python cleaning_victim.py PORT FOLDER ROUNDS`; prints what came of it."""
+"""Kills a housekeeper at random moments: `python cleaning_victim.py PORT FOLDER ROUNDS`; prints
+what came of it.
+"""
 
 from __future__ import annotations
 

@@ -40,11 +40,18 @@ class Rig:
         return self.db.execute(sql.replace("{schema}", self.schema), params or None)
 
     def configure(self, **options):
-        known = {"table": f"{self.schema}.tasks", "deadline": "100ms", "settle_after": "500ms", **self.base}
+        known = {
+            "table": f"{self.schema}.tasks",
+            "deadline": "100ms",
+            "settle_after": "500ms",
+            **self.base,
+        }
         return AssignmentOptions(**{**known, **options})
 
     async def run(self, **context):
-        return await KIND.run(self.options, self.make({"resource": self.client}, self.state, **context))
+        return await KIND.run(
+            self.options, self.make({"resource": self.client}, self.state, **context)
+        )
 
     async def facts(self, **context):
         return (await self.run(**context)).evidence["assignment"]
@@ -73,7 +80,9 @@ def add(rig, count, latency="10 ms", status="assigned"):
 
 
 class Traffic:
-    """Threads that create tasks and assign them, in transactions that may commit long after their timestamps."""
+    """Threads that create tasks and assign them, in transactions that may commit long after their
+    timestamps.
+    """
 
     def __init__(self, rig, seconds):
         self.rig, self.end = rig, time.monotonic() + seconds
@@ -90,7 +99,8 @@ class Traffic:
                 with db.transaction():
                     for _ in range(dice.randint(1, 5)):
                         db.execute(
-                            f"INSERT INTO {self.rig.schema}.tasks (kind) VALUES (%s)", (f"kind-{dice.randint(1, 3)}",)
+                            f"INSERT INTO {self.rig.schema}.tasks (kind) VALUES (%s)",
+                            (f"kind-{dice.randint(1, 3)}",),
                         )
                     if seed < 2:
                         time.sleep(dice.choice((0.3, 2.5)))

@@ -1,4 +1,6 @@
-"""Kind `agent_progress`: a known number of agents that get nowhere, found exactly; nothing on healthy ones."""
+"""Kind `agent_progress`: a known number of agents that get nowhere, found exactly; nothing on
+healthy ones.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,10 @@ def db(postgres):
 
 @pytest.fixture
 async def look(postgres, valkey, make_context, db):
-    clients = {"database": PostgresClient("database", postgres.dsn()), "bus": RedisClient("bus", valkey.url)}
+    clients = {
+        "database": PostgresClient("database", postgres.dsn()),
+        "bus": RedisClient("bus", valkey.url),
+    }
 
     async def once(state=None, **options):
         mapping = {"table": "crew.agents", "last_heartbeat": "beat", "tasks": TASKS} | options
@@ -79,7 +84,11 @@ def later(state: ProgressState, seconds: float) -> ProgressState:
 
 
 def counts(finding) -> dict[str, float]:
-    return {row.labels["reason"]: row.values["stalled"] for row in finding.rows if "stalled" in row.values}
+    return {
+        row.labels["reason"]: row.values["stalled"]
+        for row in finding.rows
+        if "stalled" in row.values
+    }
 
 
 def names(finding, reason: str) -> set[str]:
@@ -97,7 +106,9 @@ async def test_healthy_agents_are_silent(look, db):
     state = ProgressState()
     await look(state, counters=["done"])
     state = later(state, 7200)
-    db.execute("insert into crew.tasks (agent, status, finished_at) values ('busy', 'Completed', now())")
+    db.execute(
+        "insert into crew.tasks (agent, status, finished_at) values ('busy', 'Completed', now())"
+    )
     db.execute("update crew.agents set done = '1' where id = 'counting'")
     finding = await look(state, counters=["done"])
     assert finding.status is Status.UP
@@ -107,7 +118,9 @@ async def test_healthy_agents_are_silent(look, db):
 
 
 async def test_alive_without_progress(look, db):
-    """4 agents beat, hold work and finish nothing for 40 min; 2 that finish are at work; over a restart of sentinel."""
+    """4 agents beat, hold work and finish nothing for 40 min; 2 that finish are at work; over a
+    restart of sentinel.
+    """
     hire(db, "s1", "s2", "s3", "s4", "w1", "w2", tasks=2)
     state = ProgressState()
     await look(state)
@@ -136,7 +149,9 @@ async def test_the_clock_starts_when_work_comes(look, db):
 
 
 async def test_old_finished_tasks_that_leave_the_window_are_no_progress(look, db):
-    """The count of finished tasks falls as they get old: an agent that stands still is still seen to."""
+    """The count of finished tasks falls as they get old: an agent that stands still is still seen
+    to.
+    """
     hire(db, "a")
     db.execute("insert into crew.tasks (agent, status) values ('a', 'done'), ('a', 'done')")
     tasks = {"table": "crew.tasks", "agent": "agent"}
@@ -173,7 +188,9 @@ async def test_the_same_step_again_and_again(look, db):
 
 
 async def test_a_repeated_step_with_results_is_work(look, db):
-    """`handle` once per task is no loop when tasks are finished meanwhile; what was finished before does not count."""
+    """`handle` once per task is no loop when tasks are finished meanwhile; what was finished before
+    does not count.
+    """
     hire(db, "worker", "loop")
     step(db, "worker", *["handle"] * 12, ago="10 minutes")
     step(db, "loop", *["handle"] * 12, ago="10 minutes")
@@ -197,15 +214,22 @@ async def test_steps_in_a_stream(look, db, valkey):
     hire(db, "a", "b")
     with redis.Redis(port=valkey.port) as raw:
         for n in range(12):
-            raw.xadd("steps", {"agent": "a", "data": json.dumps({"action": {"tool": "ls", "path": "/"}})})
-            raw.xadd("steps", {"agent": "b", "data": json.dumps({"action": {"tool": "ls", "path": f"/{n}"}})})
+            raw.xadd(
+                "steps", {"agent": "a", "data": json.dumps({"action": {"tool": "ls", "path": "/"}})}
+            )
+            raw.xadd(
+                "steps",
+                {"agent": "b", "data": json.dumps({"action": {"tool": "ls", "path": f"/{n}"}})},
+            )
             raw.xadd("steps", {"initialized": b"\xff"})
     stream = {"key": "steps", "agent": "agent", "step": "data->action"}
     assert names(await look(stream=stream), "repeated_step") == {"a"}
 
 
 async def test_spending_without_a_change_of_status(look, db):
-    """3 agents still spend 40 min after their last progress; one that stopped, one that finished, one set back: not."""
+    """3 agents still spend 40 min after their last progress; one that stopped, one that finished,
+    one set back: not.
+    """
     hire(db, "p1", "p2", "p3", "quiet", "done", "reset", tokens=1000)
     options = {"spend": ["tokens", "cost"], "stalled_after": "3h"}
     state = ProgressState()
@@ -268,19 +292,46 @@ async def test_agents_that_left_are_forgotten(look, db):
 
 
 async def test_what_does_not_fit_is_set_aside(look, db, valkey):
-    """Tables of tasks and steps, a stream that is a string, ids that are no times: each told, the agents judged."""
+    """Tables of tasks and steps, a stream that is a string, ids that are no times: each told, the
+    agents judged.
+    """
     hire(db, "stuck", task="t-1", tasks=0)
     hire(db, "free", tasks=0)
     with redis.Redis(port=valkey.port) as raw:
         raw.set("text", "x")
         raw.xadd("numbered", {"agent_id": "a", "step": "x"}, id="5-1")
     cases = [
-        ({"tasks": {"table": "crew.nowhere"}}, "tasks", "no such table or view: crew.nowhere", "correct the name"),
-        ({"tasks": TASKS | {"agent": "owner"}}, "tasks", "no such column: owner in crew.tasks", "finished_at"),
-        ({"tasks": TASKS | {"finished_at": "status"}}, "tasks", "no time: status of crew.tasks", "timestamptz"),
-        ({"steps": {"table": "crew.steps", "at": "step"}}, "steps", "no time: step of crew.steps", "timestamptz"),
+        (
+            {"tasks": {"table": "crew.nowhere"}},
+            "tasks",
+            "no such table or view: crew.nowhere",
+            "correct the name",
+        ),
+        (
+            {"tasks": TASKS | {"agent": "owner"}},
+            "tasks",
+            "no such column: owner in crew.tasks",
+            "finished_at",
+        ),
+        (
+            {"tasks": TASKS | {"finished_at": "status"}},
+            "tasks",
+            "no time: status of crew.tasks",
+            "timestamptz",
+        ),
+        (
+            {"steps": {"table": "crew.steps", "at": "step"}},
+            "steps",
+            "no time: step of crew.steps",
+            "timestamptz",
+        ),
         ({"stream": {"key": "text"}}, "stream", "WRONGTYPE", "stream and group names"),
-        ({"stream": {"key": "numbered"}}, "stream", "entry id 5-1 of numbered is no time", "table of steps"),
+        (
+            {"stream": {"key": "numbered"}},
+            "stream",
+            "entry id 5-1 of numbered is no time",
+            "table of steps",
+        ),
     ]
     for more, part, problem, remedy in cases:
         options = {"tasks": None, "open_work": "task"} | more

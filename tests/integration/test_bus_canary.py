@@ -41,7 +41,9 @@ class Rig:
         return next(iter(self.state.paths.values()))
 
     async def run(self, **context):
-        return await KIND.run(self.options, self.make({"resource": self.client}, self.state, timeout=2.0, **context))
+        return await KIND.run(
+            self.options, self.make({"resource": self.client}, self.state, timeout=2.0, **context)
+        )
 
     async def until(self, condition, seconds=10):
         """Run again and again until a finding satisfies."""
@@ -86,7 +88,11 @@ async def test_a_healthy_path(rig):
     assert "insufficient data" in finding.detail
     counts = finding.evidence["canary"]
     assert (counts["sent"], counts["ok"], counts["open"]) == (10, 10, 0)
-    legs = {row.labels["leg"]: row.values["latency_seconds"].total for row in finding.rows if "leg" in row.labels}
+    legs = {
+        row.labels["leg"]: row.values["latency_seconds"].total
+        for row in finding.rows
+        if "leg" in row.labels
+    }
     assert legs == {"publish": 10, "deliver": 10, "total": 10}
     assert rig.raw.xlen(STREAM) == 0
 
@@ -107,7 +113,9 @@ async def test_a_burst(rig):
 
 
 async def steal(raw, count, give=lambda _entry: None):
-    """Take `count` entries away from sentinel's group as another consumer, and acknowledge them: real loss."""
+    """Take `count` entries away from sentinel's group as another consumer, and acknowledge them:
+    real loss.
+    """
     taken = 0
     while taken < count:
         reply = await asyncio.to_thread(raw.xreadgroup, "sentinel", "thief", {STREAM: ">"}, 1, 100)
@@ -135,8 +143,11 @@ async def test_all_lost_is_down(rig):
     await rig.run()
     with redis.Redis(port=rig.server.port) as raw:
         thief = asyncio.create_task(steal(raw, 10**6))
-        # the thief wins only while our reader does not wait: freeze the reader's side by many thieves
-        thieves = [asyncio.create_task(steal(redis.Redis(port=rig.server.port), 10**6)) for _ in range(4)]
+        # the thief wins only while our reader does not wait: freeze the reader's side by many
+        # thieves
+        thieves = [
+            asyncio.create_task(steal(redis.Redis(port=rig.server.port), 10**6)) for _ in range(4)
+        ]
         rig.options = FAST.model_copy(update={"down_after": 1})
         end = time.monotonic() + 15
         while (finding := await rig.run()).status is not Status.DOWN:
@@ -163,14 +174,21 @@ async def test_duplicate_reordered_corrupt_and_foreign(rig):
     rig.raw.xadd(STREAM, {"hello": "world"})
     await rig.settled()
     counts = (await rig.until(lambda c: c["open"] == 0)).evidence["canary"]
-    assert (counts["corrupt"], counts["duplicate"], counts["foreign"], counts["lost"]) == (1, 1, 1, 0)
+    assert (counts["corrupt"], counts["duplicate"], counts["foreign"], counts["lost"]) == (
+        1,
+        1,
+        1,
+        0,
+    )
     assert counts["reordered"] == 1
     assert conserved(counts)
 
 
 async def test_a_late_canary_and_our_own_stall(rig, make_context):
     """A canary held back beyond its deadline is late; with our own loop stalled it is not judged."""
-    rig.options = CanaryOptions(path="t", deadline="1ms", loss_after="2s", failures_of={"failures": 1})
+    rig.options = CanaryOptions(
+        path="t", deadline="1ms", loss_after="2s", failures_of={"failures": 1}
+    )
     await rig.run()
     rig.raw.execute_command("CLIENT", "PAUSE", "30", "WRITE")
     finding = await rig.until(lambda c: c["late"] >= 1)
@@ -187,7 +205,9 @@ async def test_a_late_canary_and_our_own_stall(rig, make_context):
 
 
 async def test_a_flush_loses_no_total_and_no_canary_silently(rig):
-    """FLUSHALL with one canary on its way: the group is made again, that one is lost and said so, totals stay."""
+    """FLUSHALL with one canary on its way: the group is made again, that one is lost and said so,
+    totals stay.
+    """
     for _ in range(5):
         await rig.run()
     with redis.Redis(port=rig.server.port) as raw:
@@ -198,7 +218,9 @@ async def test_a_flush_loses_no_total_and_no_canary_silently(rig):
     finding = await rig.run()
     assert "wiped" in finding.detail
     assert finding.evidence["canary"]["lost"] == 1
-    after = (await rig.until(lambda c: c["ok"] >= before.evidence["canary"]["ok"] + 3)).evidence["canary"]
+    after = (await rig.until(lambda c: c["ok"] >= before.evidence["canary"]["ok"] + 3)).evidence[
+        "canary"
+    ]
     assert conserved(after)
     assert after["lost"] == 1
     assert after["sent"] > before.evidence["canary"]["sent"]
@@ -264,7 +286,9 @@ async def test_the_reader_survives_a_server_restart(own_valkey, make_context):
 
 
 async def test_a_refused_publish_is_degraded(own_valkey, make_context):
-    """Out of memory: PING works, but the canary is refused; counted as publish_error, not as sent, no reason to act."""
+    """Out of memory: PING works, but the canary is refused; counted as publish_error, not as sent,
+    no reason to act.
+    """
     rig = Rig(own_valkey, make_context)
     await rig.run()
     rig.raw.config_set("maxmemory", "1")
@@ -310,7 +334,9 @@ async def test_a_key_of_another_type(rig):
 
 
 async def test_a_swallowed_cancellation_does_not_keep_the_reader(rig, monkeypatch):
-    """The client library may turn a cancellation into an error of its own: closing ends the reader all the same."""
+    """The client library may turn a cancellation into an error of its own: closing ends the reader
+    all the same.
+    """
     await rig.run()
     blocked = asyncio.Event()
 
@@ -341,7 +367,9 @@ async def test_two_sentinels_on_one_path(rig):
 
 
 async def test_a_fault_of_our_own_reader_is_raised_in_the_next_run(rig, monkeypatch):
-    """A bug never dies silently in the background: the next run raises it, the one after works again."""
+    """A bug never dies silently in the background: the next run raises it, the one after works
+    again.
+    """
     await rig.run()
     monkeypatch.setattr(rig.path.reader, "_receive", None)
     await rig.run()
@@ -354,7 +382,9 @@ async def test_a_fault_of_our_own_reader_is_raised_in_the_next_run(rig, monkeypa
 async def test_a_hardened_server(server_folder, make_context):
     """DEL, KEYS, CONFIG, EVAL and FLUSHALL renamed away: the canary needs none of them."""
     renamed = [
-        word for name in ("DEL", "KEYS", "CONFIG", "EVAL", "FLUSHALL") for word in ("--rename-command", name, "")
+        word
+        for name in ("DEL", "KEYS", "CONFIG", "EVAL", "FLUSHALL")
+        for word in ("--rename-command", name, "")
     ]
     server = ValkeyServer(server_folder / "hardened", *renamed)
     server.start()
@@ -367,8 +397,9 @@ async def test_a_hardened_server(server_folder, make_context):
 
 
 async def test_time_that_was_not_seen_is_not_covered(rig):
-    """Of 100 s: 30 with three runs 10 s apart, less 4 of standstill; 40 without a run, of which 20 count; 20 in which
-    another sentinel had the path, and the run after it: 46 % are covered, and the verdict says so."""
+    """Of 100 s: 30 with three runs 10 s apart, less 4 of standstill; 40 without a run, of which 20
+    count; 20 in which another sentinel had the path, and the run after it: 46 % are covered, and
+    the verdict says so."""
     ahead = 0.0
 
     async def later(seconds, stalled=0.0):
@@ -416,8 +447,9 @@ class Saboteur:
                 self.spoil(self.plan.pop(), *entry)
 
     def steal(self):
-        """One entry, before sentinel reads it. One that it had in hand before (its own copy) goes back as it is: to
-        corrupt one of two copies, or to drop it, would be no corruption and no loss."""
+        """One entry, before sentinel reads it. One that it had in hand before (its own copy) goes
+        back as it is: to corrupt one of two copies, or to drop it, would be no corruption and no
+        loss."""
         try:
             reply = self.raw.xreadgroup("sentinel", "thief", {STREAM: ">"}, 1, 20)
         except redis.ResponseError:  # the group is not there yet
@@ -427,7 +459,9 @@ class Saboteur:
         entry, fields = reply[0][1][0]
         if fields[b"seq"] not in self.spoilt:
             return entry, fields
-        self.raw.pipeline(transaction=True).xack(STREAM, "sentinel", entry).xadd(STREAM, fields).execute()
+        self.raw.pipeline(transaction=True).xack(STREAM, "sentinel", entry).xadd(
+            STREAM, fields
+        ).execute()
         return None
 
     def spoil(self, how, entry, fields):
@@ -443,7 +477,9 @@ class Saboteur:
 
 @pytest.mark.parametrize("server", ["valkey", "redis7"])
 async def test_eight_kills_and_a_saboteur(server, request, make_context):
-    """8 × kill -9 at random moments; every injected drop, duplicate and corruption counted once, none invented."""
+    """8 × kill -9 at random moments; every injected drop, duplicate and corruption counted once,
+    none invented.
+    """
     server = request.getfixturevalue(server)
     saboteur = Saboteur(server.port, each=8)
     argv = [sys.executable, str(RUNNER), server.url, "0.005", "0.8"]

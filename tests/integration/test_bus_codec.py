@@ -1,4 +1,6 @@
-"""Codecs of every temper against a real Valkey: what is lossy is found exactly, and none of them hurts sentinel."""
+"""Codecs of every temper against a real Valkey: what is lossy is found exactly, and none of them
+hurts sentinel.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ class Rig:
     async def run(self, encode=None, decode=None, **options):
         places = {k: f"product:{v}" for k, v in (("encode", encode), ("decode", decode)) if v}
         known = {"path": [str(self.folder)], "deadline": "20s", **places, **options}
-        return await KIND.run(CodecOptions(**known), self.make({"resource": self.client}, self.state, check="c"))
+        return await KIND.run(
+            CodecOptions(**known), self.make({"resource": self.client}, self.state, check="c")
+        )
 
 
 @pytest.fixture
@@ -113,7 +117,9 @@ async def test_default_str_is_lossy(rig):
 
 @pytest.mark.parametrize(("decode", "responses"), [("unfields", "text"), ("byte_fields", "bytes")])
 async def test_mappings(rig, decode, responses):
-    """An encoder may give a whole entry; the decoder gets it as the product's client would hand it over."""
+    """An encoder may give a whole entry; the decoder gets it as the product's client would hand it
+    over.
+    """
     finding = await rig.run("fields", decode, responses=responses)
     assert results(finding) == dict.fromkeys({"int_keys", *JSON_ERRORS}, "lossy")
 
@@ -122,9 +128,15 @@ async def test_client_refuses(rig):
     """Values that a Redis client refuses never reach the bus: an error, as in the product."""
     finding = await rig.run("raw", "unfields")
     assert results(finding)["booleans"] == "error"
-    assert "the Redis client refuses a value of type list" in finding.evidence["codec"]["booleans"]["detail"]
+    assert (
+        "the Redis client refuses a value of type list"
+        in finding.evidence["codec"]["booleans"]["detail"]
+    )
     finding = await rig.run("flag", "unfields")
-    assert "the Redis client refuses a value of type bool" in finding.evidence["codec"]["booleans"]["detail"]
+    assert (
+        "the Redis client refuses a value of type bool"
+        in finding.evidence["codec"]["booleans"]["detail"]
+    )
 
 
 async def test_bytes_for_a_text_client(rig):
@@ -140,7 +152,9 @@ async def test_printing_codec(rig):
 
 
 async def test_hanging_codec(rig):
-    """A codec that hangs is ended with its children; the case is an error, and the cases behind it are not counted."""
+    """A codec that hangs is ended with its children; the case is an error, and the cases behind it
+    are not counted.
+    """
     finding = await rig.run("hang", deadline="3s")
     assert results(finding) == {"none_inside": "error"}
     assert "gave no answer within 3 s" in finding.detail
@@ -152,7 +166,9 @@ async def test_hanging_codec(rig):
 def _has_process(mark):
     """Whether a process has this argument; one that was just killed may take a moment to go."""
     until = time.monotonic() + 20
-    while found := [folder for folder in Path("/proc").glob("[0-9]*") if mark in _read_arguments(folder)]:
+    while found := [
+        folder for folder in Path("/proc").glob("[0-9]*") if mark in _read_arguments(folder)
+    ]:
         if time.monotonic() > until:
             return found
         time.sleep(0.05)
@@ -206,7 +222,9 @@ async def test_unusable_codec(rig, options, words):
     (rig.folder / "slow.py").write_text("import time\ntime.sleep(600)\n")
     known = {"path": [str(rig.folder)], "deadline": "20s"}
     with pytest.raises(NotMeasurable, match=words) as caught:
-        await KIND.run(CodecOptions(**{**known, **options}), rig.make({"resource": rig.client}, rig.state))
+        await KIND.run(
+            CodecOptions(**{**known, **options}), rig.make({"resource": rig.client}, rig.state)
+        )
     assert "`python`" in caught.value.guidance
 
 
@@ -214,7 +232,11 @@ async def test_flood_of_output(rig, monkeypatch):
     """A codec that makes far too much of a message is cut off."""
     monkeypatch.setattr(codec, "MAX_OUTPUT", 10_000)
     answers = await codec.encode(Codec(deadline=20), ["nested", "long_text", "uuid"])
-    assert (list(answers.entries), answers.hung, answers.unasked) == (["nested"], "long_text", ("uuid",))
+    assert (list(answers.entries), answers.hung, answers.unasked) == (
+        ["nested"],
+        "long_text",
+        ("uuid",),
+    )
 
 
 class Meddler:
@@ -233,7 +255,9 @@ class Meddler:
 
 async def test_changed_bytes(rig):
     """A bus that gives back other bytes is found out by the fingerprint."""
-    finding = await KIND.run(CodecOptions(deadline="20s"), rig.make({"resource": Meddler(rig.client)}, rig.state))
+    finding = await KIND.run(
+        CodecOptions(deadline="20s"), rig.make({"resource": Meddler(rig.client)}, rig.state)
+    )
     assert finding.evidence["unexpected"] == ["empty_values"]
     assert "other bytes" in finding.detail
 
@@ -251,15 +275,28 @@ async def test_own_key_only(rig):
 async def test_least_privilege(rig, make_context, request, family):
     """The shipped user is enough on both families; a missing rule is named."""
     port = request.getfixturevalue(family).port
-    rules = (shipped_folder("checks") / "acl" / "redis.acl").read_text().splitlines()[0].split(maxsplit=2)[2]
+    rules = (
+        (shipped_folder("checks") / "acl" / "redis.acl")
+        .read_text()
+        .splitlines()[0]
+        .split(maxsplit=2)[2]
+    )
     client = RedisClient("bus", f"redis://sentinel:p@127.0.0.1:{port}/0")
     with redis.Redis(port=port) as admin:
-        admin.execute_command("ACL", "SETUSER", "sentinel", "reset", *re.findall(r"\([^)]*\)|\S+", rules), "on", ">p")
+        admin.execute_command(
+            "ACL", "SETUSER", "sentinel", "reset", *re.findall(r"\([^)]*\)|\S+", rules), "on", ">p"
+        )
         admin.xadd("s", {"x": "None"})
-        options, context = CodecOptions(deadline="20s", streams=["s"]), make_context({"resource": client}, rig.state)
+        options, context = (
+            CodecOptions(deadline="20s", streams=["s"]),
+            make_context({"resource": client}, rig.state),
+        )
         try:
             finding = await KIND.run(options, context)
-            assert (finding.status, finding.evidence["smells"]) == (Status.UP, {"s": {"none_text": 1}})
+            assert (finding.status, finding.evidence["smells"]) == (
+                Status.UP,
+                {"s": {"none_text": 1}},
+            )
             admin.execute_command("ACL", "SETUSER", "sentinel", "clearselectors")
             with pytest.raises(NotMeasurable, match="permission"):
                 await KIND.run(options, context)
@@ -269,12 +306,16 @@ async def test_least_privilege(rig, make_context, request, family):
 
 
 async def test_totals_survive(rig):
-    """Counts go on after a restart; every series is there from the first run on and fits its declaration."""
+    """Counts go on after a restart; every series is there from the first run on and fits its
+    declaration.
+    """
     await rig.run(streams=["agent:*"])
     rig.state = KIND.load_state(json.loads(json.dumps(rig.state.dump())))
     finding = await rig.run(streams=["agent:*"])
     counts = {
-        tuple(row.labels.values()): row.values["roundtrips"] for row in finding.rows if "roundtrips" in row.values
+        tuple(row.labels.values()): row.values["roundtrips"]
+        for row in finding.rows
+        if "roundtrips" in row.values
     }
     assert len(counts) == 3 * len(CASES)
     assert counts["json", "nested", "pass"] == counts["json", "int_keys", "lossy"] == 2
@@ -294,11 +335,20 @@ SMELLY = {
     "invalid_utf8": [b"\xff\xfe"],
     "oversized": [b"x" * 1_000_001],
 }
-CLEAN = [b'{"a": null, "b": [1, 2]}', "Grüße, São Paulo, ÃO".encode(), b"", b"Nonesuch", b"{}", b"nanny"]
+CLEAN = [
+    b'{"a": null, "b": [1, 2]}',
+    "Grüße, São Paulo, ÃO".encode(),
+    b"",
+    b"Nonesuch",
+    b"{}",
+    b"nanny",
+]
 
 
 async def test_smells(rig):
-    """Each smell is counted as often as it was published, and clean entries have none; no payload is kept."""
+    """Each smell is counted as often as it was published, and clean entries have none; no payload
+    is kept.
+    """
     for values in (CLEAN, *SMELLY.values()):
         for value in values:
             rig.r.xadd("agent:1", {"message_id": "m", "payload": value})
@@ -313,7 +363,9 @@ async def test_smells(rig):
 
 
 async def test_samples_are_few(rig):
-    """At most fifty entries per stream and hour, spread over its time, each looked at once, also over restarts."""
+    """At most fifty entries per stream and hour, spread over its time, each looked at once, also
+    over restarts.
+    """
     start = int(time.time() * 1000) - 3_600_000
     for n in range(1000):
         rig.r.xadd("s", {"x": "None" if n >= 500 else "1"}, id=f"{start + n * 1000}-0")
@@ -332,14 +384,27 @@ async def test_bad_streams(rig):
     rig.r.set("a string", "x")
     rig.r.xadd("s", {"x": "None"})
     finding = await rig.run(streams=["a string", "nowhere", "s"])
-    assert [each.partition(":")[0] for each in finding.evidence["troubles"]] == ["a string", "nowhere"]
+    assert [each.partition(":")[0] for each in finding.evidence["troubles"]] == [
+        "a string",
+        "nowhere",
+    ]
     assert finding.evidence["smells"] == {"s": {"none_text": 1}}
 
 
 def test_every_vector_differs_from_its_neighbours():
-    """The comparison tells values apart that Python calls equal, and finds each vector equal to itself."""
+    """The comparison tells values apart that Python calls equal, and finds each vector equal to
+    itself.
+    """
     assert all(find_difference(envelop(case), envelop(case)) == "" for case in VECTORS)
-    pairs = [(True, 1), (0.0, -0.0), (1, 1.0), ({1: "a"}, {"1": "a"}), ([1], (1,)), ([1], [1, 2]), ({True: 1}, {1: 1})]
+    pairs = [
+        (True, 1),
+        (0.0, -0.0),
+        (1, 1.0),
+        ({1: "a"}, {"1": "a"}),
+        ([1], (1,)),
+        ([1], [1, 2]),
+        ({True: 1}, {1: 1}),
+    ]
     assert all(find_difference(a, b) and find_difference(b, a) for a, b in pairs)
     decimals = VECTORS["decimal"]()
     assert find_difference(decimals, decimals.normalize())

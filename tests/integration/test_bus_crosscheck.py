@@ -1,4 +1,6 @@
-"""The cross-check against a real Valkey and PostgreSQL: known losses on either side are found exactly."""
+"""The cross-check against a real Valkey and PostgreSQL: known losses on either side are found
+exactly.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ class Rig:
         self.options = self.configure()
 
     def configure(self, **options):
-        known = {"tasks": {"table": f"{self.schema}.tasks"}, "effect_within": "50ms", "samples": 200}
+        known = {
+            "tasks": {"table": f"{self.schema}.tasks"},
+            "effect_within": "50ms",
+            "samples": 200,
+        }
         return CrosscheckOptions(**{**known, **options})
 
     def execute(self, sql, *params):
@@ -64,7 +70,11 @@ class Rig:
     def publish(self, task, agent="a", age=None, **fields):
         """An entry about the task, `age` seconds old, or of now."""
         entry = "*" if age is None else f"{int((time.time() - age) * 1000)}-*"
-        envelope = {"message_id": uuid.uuid4().hex, "type": "task", "payload": json.dumps({"task_id": task})}
+        envelope = {
+            "message_id": uuid.uuid4().hex,
+            "type": "task",
+            "payload": json.dumps({"task_id": task}),
+        }
         return self.r.xadd(f"agent_messages:{agent}", {**envelope, **fields}, id=entry)
 
     def open_streams(self, *agents, age=600.0):
@@ -75,7 +85,9 @@ class Rig:
 
     def deliver(self, agent="a"):
         """Read everything new; the ids."""
-        reply = self.r.xreadgroup(f"group_{agent}", "c", {f"agent_messages:{agent}": ">"}, count=10_000)
+        reply = self.r.xreadgroup(
+            f"group_{agent}", "c", {f"agent_messages:{agent}": ">"}, count=10_000
+        )
         return [entry for entry, _ in reply[0][1]] if reply else []
 
     def acknowledge(self, agent="a"):
@@ -121,7 +133,9 @@ def figures(finding, flow):
 
 
 async def test_lost_publications(rig):
-    """Exactly the tasks whose publication was lost are missing, each named once with the command to look."""
+    """Exactly the tasks whose publication was lost are missing, each named once with the command to
+    look.
+    """
     rig.open_streams("a", "b")
     dice, lost = random.Random(1), set()
     for n in range(120):
@@ -133,7 +147,12 @@ async def test_lost_publications(rig):
             rig.publish(task, agent, age - dice.uniform(-0.5, 0.5))
     finding = await rig.run()
     counts = figures(finding, "db-bus")
-    assert (counts["samples"], counts["bad"], counts["unmeasurable"], counts["late"]) == (120, len(lost), 0, 0)
+    assert (counts["samples"], counts["bad"], counts["unmeasurable"], counts["late"]) == (
+        120,
+        len(lost),
+        0,
+        0,
+    )
     assert {sample["task"] for sample in finding.evidence["producer_missing"]} == lost
     assert finding.status is Status.DEGRADED
     assert f"{len(lost)} of 120 assigned but never published" in finding.detail
@@ -145,7 +164,9 @@ async def test_lost_publications(rig):
 
 
 async def test_trimmed_is_not_measurable(rig):
-    """Entries that were trimmed or deleted by then, of a stream made anew or gone, are never called missing."""
+    """Entries that were trimmed or deleted by then, of a stream made anew or gone, are never called
+    missing.
+    """
     rig.open_streams("trimmed", "deleted", "kept")
     for agent in ("trimmed", "deleted", "new", "nowhere", "kept"):
         tasks = [rig.task(agent, 60) for _ in range(3)]
@@ -189,7 +210,9 @@ async def test_ids_that_are_no_times(rig):
 
 
 async def test_late_publication(rig):
-    """What an outbox published after the window is late, not missing; before it is confirmed nothing is said."""
+    """What an outbox published after the window is late, not missing; before it is confirmed
+    nothing is said.
+    """
     rig.open_streams("a")
     early, late, missing = rig.task("a", 60), rig.task("a", 59), rig.task("a", 58)
     rig.publish(early, "a", 90)
@@ -204,7 +227,9 @@ async def test_late_publication(rig):
 
 
 async def test_pages(rig, monkeypatch):
-    """A full window is read page by page; one that is too full to read is not measurable, never missing."""
+    """A full window is read page by page; one that is too full to read is not measurable, never
+    missing.
+    """
     monkeypatch.setattr(entry_reader, "PAGE", 4)
     rig.open_streams("a", "b")
     for agent, before in (("a", 11), ("b", 12)):
@@ -216,8 +241,12 @@ async def test_pages(rig, monkeypatch):
 
 
 async def test_mapping(rig):
-    """Other columns, one stream for all, ids in nested JSON, types, statuses in any case: by configuration alone."""
-    rig.execute("CREATE TABLE {schema}.jobs (job text, worker text, state text, born timestamp, given timestamp)")
+    """Other columns, one stream for all, ids in nested JSON, types, statuses in any case: by
+    configuration alone.
+    """
+    rig.execute(
+        "CREATE TABLE {schema}.jobs (job text, worker text, state text, born timestamp, given timestamp)"
+    )
     rig.execute("CREATE INDEX ON {schema}.jobs (born)")
     rig.execute(
         "INSERT INTO {schema}.jobs SELECT 'j' || n, 'w', 'RUNNING', now() at time zone 'utc' - interval '70 s',"
@@ -227,9 +256,19 @@ async def test_mapping(rig):
     start = int((time.time() - 600) * 1000)
     rig.r.xadd("jobs", {"data": "{}"}, id=f"{start}-0")
     at = f"{int((time.time() - 60) * 1000)}-*"
-    rig.r.xadd("jobs", {"data": json.dumps({"body": json.dumps(body)}), "message_type": "JOB"}, id=at)
-    rig.r.xadd("jobs", {"data": json.dumps({"body": {"job": {"id": "j2"}}}), "message_type": "note"}, id=at)
-    columns = {"id": "job", "agent": "worker", "status": "state", "created_at": "born", "assigned_at": "given"}
+    rig.r.xadd(
+        "jobs", {"data": json.dumps({"body": json.dumps(body)}), "message_type": "JOB"}, id=at
+    )
+    rig.r.xadd(
+        "jobs", {"data": json.dumps({"body": {"job": {"id": "j2"}}}), "message_type": "note"}, id=at
+    )
+    columns = {
+        "id": "job",
+        "agent": "worker",
+        "status": "state",
+        "created_at": "born",
+        "assigned_at": "given",
+    }
     rig.options = rig.configure(
         tasks={"table": f"{rig.schema}.jobs", **columns},
         stream="jobs",
@@ -245,13 +284,17 @@ async def test_mapping(rig):
 
 
 async def test_acknowledged_without_effect(rig):
-    """Exactly the acknowledged messages whose tasks stay assigned are found; pending and effective ones are not."""
+    """Exactly the acknowledged messages whose tasks stay assigned are found; pending and effective
+    ones are not.
+    """
     rig.open_streams("a", "b")
     rig.acknowledge("a"), rig.acknowledge("b")
     await rig.run()
     dead = {rig.task(agent, 1, "ASSIGNED") for agent in "abababa"}
     agents = {
-        task: rig.execute("SELECT assigned_agent_id FROM {schema}.tasks WHERE id = %s", task).fetchone()[0]
+        task: rig.execute(
+            "SELECT assigned_agent_id FROM {schema}.tasks WHERE id = %s", task
+        ).fetchone()[0]
         for task in dead
     }
     for task, agent in agents.items():
@@ -330,7 +373,9 @@ async def test_evicted_stream_is_not_acknowledged(rig):
 
 
 async def test_given_away_is_not_judged(rig):
-    """A task that another agent has now, or that was assigned again later, or has no row, blames no entry."""
+    """A task that another agent has now, or that was assigned again later, or has no row, blames no
+    entry.
+    """
     rig.open_streams("a")
     rig.acknowledge()
     await rig.run()
@@ -344,7 +389,9 @@ async def test_given_away_is_not_judged(rig):
 
 
 async def test_many_streams_take_turns(rig, monkeypatch):
-    """More streams than a run may look at are looked at in turn, and nothing between two turns is left out."""
+    """More streams than a run may look at are looked at in turn, and nothing between two turns is
+    left out.
+    """
     monkeypatch.setattr(crosscheck_watch, "MAX_STREAMS", 2)
     agents = [f"agent-{n}" for n in range(5)]
     rig.open_streams(*agents)
@@ -360,7 +407,9 @@ async def test_many_streams_take_turns(rig, monkeypatch):
 
 
 async def test_left_out_streams(rig):
-    """Excluded streams, streams without the group and entries whose ids are no times are not sampled."""
+    """Excluded streams, streams without the group and entries whose ids are no times are not
+    sampled.
+    """
     rig.open_streams("a:dlq", "a")
     rig.publish("", "broadcast")
     rig.r.xadd("agent_messages:odd", {"x": "y"}, id="1-0")
@@ -375,14 +424,18 @@ async def test_left_out_streams(rig):
     rig.acknowledge("odd")
     finding = await rig.settle()
     assert figures(finding, "bus-db") == {"samples": 0, "bad": 0, "late": 0, "unmeasurable": 0}
-    assert "stream agent_messages:odd has ids that are no times" in finding.evidence["not_measurable"]
+    assert (
+        "stream agent_messages:odd has ids that are no times" in finding.evidence["not_measurable"]
+    )
 
 
 # --- both ---------------------------------------------------------------------------------------
 
 
 async def test_healthy_platform_over_restarts(rig):
-    """A working platform and a sentinel that is restarted after each run: every sample good, each counted once."""
+    """A working platform and a sentinel that is restarted after each run: every sample good, each
+    counted once.
+    """
     rig.options = rig.configure(published_within="500ms", confirm_after="1s")
     rig.open_streams("a", "b")
     rig.acknowledge("a"), rig.acknowledge("b")
@@ -458,7 +511,9 @@ async def test_other_clock(rig):
 
 
 async def test_bad_news_leaves_the_window(rig):
-    """A verdict rests on the window: once its samples are older, the check is up again, the totals stay."""
+    """A verdict rests on the window: once its samples are older, the check is up again, the totals
+    stay.
+    """
     rig.open_streams("a")
     rig.task("a", 60)
     assert (await rig.run()).status is Status.DEGRADED
@@ -488,7 +543,9 @@ async def test_samples_are_bounded(rig):
 
 
 async def test_every_row_fits_its_declaration(rig):
-    """Labels of each row are those that its measurements declare; the series exist from the first run on."""
+    """Labels of each row are those that its measurements declare; the series exist from the first
+    run on.
+    """
     finding = await rig.run()
     declared = {m.name: set(m.labels) for m in KIND.measurements}
     assert {name for row in finding.rows for name in row.values} == set(declared)
@@ -512,17 +569,28 @@ async def test_bad_input(rig):
 
 @pytest.mark.parametrize("family", ["valkey", "redis7"])
 async def test_least_privilege(postgres, make_context, request, family):
-    """The shipped user is enough on both families; each rule that is taken away is named, and nobody is blamed."""
+    """The shipped user is enough on both families; each rule that is taken away is named, and
+    nobody is blamed.
+    """
     rig = Rig(postgres.dsn(), request.getfixturevalue(family).port, make_context)
-    rules = (shipped_folder("checks") / "acl" / "redis.acl").read_text().splitlines()[0].split(maxsplit=2)[2]
+    rules = (
+        (shipped_folder("checks") / "acl" / "redis.acl")
+        .read_text()
+        .splitlines()[0]
+        .split(maxsplit=2)[2]
+    )
     try:
-        rig.r.execute_command("ACL", "SETUSER", "sentinel", "reset", *re.findall(r"\([^)]*\)|\S+", rules), "on", ">p")
+        rig.r.execute_command(
+            "ACL", "SETUSER", "sentinel", "reset", *re.findall(r"\([^)]*\)|\S+", rules), "on", ">p"
+        )
         await rig.clients["bus"].close()
         rig.clients["bus"] = RedisClient("bus", f"redis://sentinel:p@127.0.0.1:{rig.port}/0")
         rig.open_streams("a")
         await rig.run()
         rig.publish(rig.task("a", 1, "assigned")), rig.task("a", 60), rig.acknowledge()
-        rig.r.execute_command("ACL", "SETUSER", "sentinel", "clearselectors")  # reading only: and errors name the rule
+        rig.r.execute_command(
+            "ACL", "SETUSER", "sentinel", "clearselectors"
+        )  # reading only: and errors name the rule
         for rule in ("xpending", "xrange", "xinfo|groups", "info", "time", "scan"):
             rig.r.execute_command("ACL", "SETUSER", "sentinel", f"-{rule}")
             with pytest.raises(NotMeasurable, match=f"(?i)permission.*{rule.partition('|')[0]}"):

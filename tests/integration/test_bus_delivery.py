@@ -119,7 +119,9 @@ async def test_messages_trimmed_unread_are_lost_exactly(bus):
 
 
 async def test_loss_after_settlement_is_counted_once(bus):
-    """Entries that settled as waiting and are trimmed later: waiting stays settled, lost_before_read counts them."""
+    """Entries that settled as waiting and are trimmed later: waiting stays settled,
+    lost_before_read counts them.
+    """
     await bus.run()
     bus.publish(30)
     await bus.settle()
@@ -133,7 +135,9 @@ async def test_loss_after_settlement_is_counted_once(bus):
 
 
 async def test_late_entries_are_named_with_a_cure(bus):
-    """Delivered but never acknowledged: pending at the deadline, overdue, with id, consumer and command."""
+    """Delivered but never acknowledged: pending at the deadline, overdue, with id, consumer and
+    command.
+    """
     await bus.run()
     bus.publish(50)
     bus.consume(50, ack=False)
@@ -186,7 +190,9 @@ async def test_restart_of_sentinel_is_one_long_poll(bus):
 
 
 async def test_recreated_stream_is_a_reset_and_not_a_loss_of_counts(bus):
-    """DEL and a new life within one poll: counters go on, the group is reported lost with its position."""
+    """DEL and a new life within one poll: counters go on, the group is reported lost with its
+    position.
+    """
     await bus.run()
     last = bus.publish(20)[-1].decode()
     bus.consume(20)
@@ -221,7 +227,9 @@ async def test_rolled_back_stream_counts_what_was_taken_back(bus):
 
 
 async def test_flushall_is_gone_not_zero(bus):
-    """After FLUSHALL the stream is gone with its last known id, nothing is created, and the rest is unknown."""
+    """After FLUSHALL the stream is gone with its last known id, nothing is created, and the rest is
+    unknown.
+    """
     await bus.run()
     bus.publish(3)
     await bus.run()
@@ -248,7 +256,9 @@ async def test_vanished_group_is_reported_with_its_position(bus):
 
 
 async def test_what_was_published_before_a_group_was_made_at_the_end_is_not_its(bus):
-    """A second group joins a busy stream at `$`: nothing of the backlog was ever to be delivered to it."""
+    """A second group joins a busy stream at `$`: nothing of the backlog was ever to be delivered to
+    it.
+    """
     await bus.run()
     bus.publish(10)
     bus.consume(10)
@@ -270,7 +280,9 @@ async def test_what_was_published_before_a_group_was_made_at_the_end_is_not_its(
 
 
 async def test_entries_that_setid_skipped_are_not_acknowledged(bus):
-    """An operator moves the group over its backlog: nobody processed those entries, so they are in doubt."""
+    """An operator moves the group over its backlog: nobody processed those entries, so they are in
+    doubt.
+    """
     await bus.run()
     bus.publish(5)
     bus.consume(5)
@@ -286,7 +298,9 @@ async def test_entries_that_setid_skipped_are_not_acknowledged(bus):
 
 
 async def test_entries_that_setid_put_the_group_back_over_count_once(bus):
-    """Ten acknowledged, six pending, four unread; then the pending ones wait, too. Also over a restart of sentinel."""
+    """Ten acknowledged, six pending, four unread; then the pending ones wait, too. Also over a
+    restart of sentinel.
+    """
     await bus.run()
     last = bus.publish(20)[9]
     bus.consume(10)
@@ -320,7 +334,9 @@ async def test_what_may_have_been_read_before_the_group_was_put_back_is_not_cert
 
 
 async def test_an_entry_claimed_before_its_delivery_still_waits(bus):
-    """XCLAIM FORCE puts what was never delivered among the pending ones: it is judged once, as waiting."""
+    """XCLAIM FORCE puts what was never delivered among the pending ones: it is judged once, as
+    waiting.
+    """
     await bus.run()
     entries = bus.publish(6)
     bus.consume(2)
@@ -346,8 +362,12 @@ async def test_another_server_with_greater_numbers_is_another_life(bus):
 
 
 async def test_odd_subjects_are_reported_alone(bus):
-    """A name that is not UTF-8, a missing required group, a stream of another type: the others go on."""
-    bus.options = DeliveryOptions.model_validate({**OPTIONS, "streams": {"include": ["agent_messages:*", "a-string"]}})
+    """A name that is not UTF-8, a missing required group, a stream of another type: the others go
+    on.
+    """
+    bus.options = DeliveryOptions.model_validate(
+        {**OPTIONS, "streams": {"include": ["agent_messages:*", "a-string"]}}
+    )
     bus.redis.set("a-string", "x")
     bus.redis.xadd(b"agent_messages:\xff", {"f": "v"})
     bus.redis.xadd("agent_messages:broadcast", {"f": "v"})
@@ -360,7 +380,9 @@ async def test_odd_subjects_are_reported_alone(bus):
     assert "WRONGTYPE" in problems["a-string"]["problem"]
     assert "no group group_*" in problems["agent_messages:broadcast"]["problem"]
     assert all(trouble["remedy"] for trouble in problems.values())
-    assert finding.evidence["not_measurable"] == ["agent_messages:broadcast: no group, not measurable"]
+    assert finding.evidence["not_measurable"] == [
+        "agent_messages:broadcast: no group, not measurable"
+    ]
     assert finding.evidence["account"]["acknowledged"] == [5, 5]
     assert finding.status is Status.DEGRADED
 
@@ -372,7 +394,9 @@ async def test_the_remedy_for_an_odd_name_works_as_it_is_written(bus):
     bus.options = DeliveryOptions.model_validate({"streams": {"include": ["agent_messages:*"]}})
     remedy = (await bus.run()).guidance
     exclude = yaml.safe_load(remedy.partition("streams.exclude: ")[2])
-    bus.options = DeliveryOptions.model_validate({"streams": {"include": ["agent_messages:*"], "exclude": exclude}})
+    bus.options = DeliveryOptions.model_validate(
+        {"streams": {"include": ["agent_messages:*"], "exclude": exclude}}
+    )
     assert (await bus.run()).evidence["troubles"] == []
 
 
@@ -399,7 +423,9 @@ async def test_family_is_found_by_experiment(valkey, redis7, make_context):
 
 
 async def test_read_only_credential_measures_by_anchors(valkey, make_context):
-    """Without the right to write the family is unknown, the figures are exact all the same, and it is said."""
+    """Without the right to write the family is unknown, the figures are exact all the same, and it
+    is said.
+    """
     admin = redis.Redis(port=valkey.port)
     rules = "resetkeys %R~* +xinfo +xpending +xrange +info +scan +time +multi +exec +client|setname +client|setinfo"
     admin.execute_command("ACL", "SETUSER", "reader", "on", ">secret", *rules.split())
@@ -422,7 +448,9 @@ async def test_read_only_credential_measures_by_anchors(valkey, make_context):
 async def test_missing_right_is_named(valkey, make_context):
     """Without SCAN nothing can be found: unknown, and the message names the rule."""
     admin = redis.Redis(port=valkey.port)
-    admin.execute_command("ACL", "SETUSER", "blind", "on", ">secret", "~*", "+info", "+client|setname")
+    admin.execute_command(
+        "ACL", "SETUSER", "blind", "on", ">secret", "~*", "+info", "+client|setname"
+    )
     bus = Bus(valkey, make_context, url=f"redis://blind:secret@127.0.0.1:{valkey.port}/0")
     with pytest.raises(NotMeasurable, match="scan"):
         await bus.run()
@@ -451,8 +479,12 @@ async def test_stream_names_are_bounded_by_patterns(bus):
 
 
 async def test_delivered_in_time_and_acknowledged_in_time_are_two_figures(bus):
-    """40 of 100 read, 30 of them acknowledged: 40 % delivered and 30 % acknowledged by the deadline; both exported."""
-    bus.options = DeliveryOptions.model_validate({**OPTIONS, "down_below": "0%", "delivered_deadline": "10ms"})
+    """40 of 100 read, 30 of them acknowledged: 40 % delivered and 30 % acknowledged by the
+    deadline; both exported.
+    """
+    bus.options = DeliveryOptions.model_validate(
+        {**OPTIONS, "down_below": "0%", "delivered_deadline": "10ms"}
+    )
     await bus.run()
     bus.publish(100)
     bus.consume(30)
@@ -460,12 +492,19 @@ async def test_delivered_in_time_and_acknowledged_in_time_are_two_figures(bus):
     finding = await bus.settle()
     account = finding.evidence["account"]
     assert (account["ratio"], account["ratio_delivered"]) == ([0.3, 0.3], [0.4, 0.4])
-    assert account["settled_delivery"] == {"delivered": 40, "waiting": 60, "lost": 0, "uncertain": 0}
+    assert account["settled_delivery"] == {
+        "delivered": 40,
+        "waiting": 60,
+        "lost": 0,
+        "uncertain": 0,
+    }
     assert value(finding, "delivery_settled_total", group="group_*", outcome="delivered") == 40
     assert value(finding, "delivery_settled_total", group="group_*", outcome="waiting") == 60
     assert "30 % acknowledged in 20 ms, 40 % delivered in 10 ms" in finding.detail
     bus.restart()
-    assert value(await bus.run(), "delivery_settled_total", group="group_*", outcome="delivered") == 40
+    assert (
+        value(await bus.run(), "delivery_settled_total", group="group_*", outcome="delivered") == 40
+    )
 
 
 async def test_a_document_of_another_version_is_a_first_start(bus):

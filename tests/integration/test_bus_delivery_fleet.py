@@ -1,4 +1,6 @@
-"""`bus_delivery` over many streams: short ways that must not change a figure, turns, bounded evidence."""
+"""`bus_delivery` over many streams: short ways that must not change a figure, turns, bounded
+evidence.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ async def fleet(valkey, make_context):
 
 
 async def test_streams_take_turns_and_every_entry_is_counted(fleet):
-    """25 streams, 10 a run: three runs see all; published, lost and acknowledged are exact; the width is told."""
+    """25 streams, 10 a run: three runs see all; published, lost and acknowledged are exact; the
+    width is told.
+    """
     bus = fleet(25, streams_per_run=10)
     await bus.run(4)
     for name in bus.names:
@@ -81,7 +85,9 @@ async def test_streams_take_turns_and_every_entry_is_counted(fleet):
 
 
 async def test_evidence_names_the_worst_twenty_first(fleet):
-    """30 streams, the last one in trouble: it is named, the list is bounded, and the sums are of all."""
+    """30 streams, the last one in trouble: it is named, the list is bounded, and the sums are of
+    all.
+    """
     bus = fleet(30)
     await bus.run()
     for name in bus.names:
@@ -96,7 +102,9 @@ async def test_evidence_names_the_worst_twenty_first(fleet):
 
 
 async def test_what_did_not_move_is_not_written_again(fleet):
-    """The document of a run in which one stream moved has the same texts for all others; a restart goes on."""
+    """The document of a run in which one stream moved has the same texts for all others; a restart
+    goes on.
+    """
     bus = fleet(5)
     await bus.run(2)
     before = bus.state.dump()["watch"]["accounts"]
@@ -112,7 +120,9 @@ async def test_what_did_not_move_is_not_written_again(fleet):
 
 
 async def test_claims_while_a_stream_rests_are_not_held_against_it_later(fleet):
-    """XAUTOCLAIM on one stream: another one, at rest then and over a restart, stays exact when it moves again."""
+    """XAUTOCLAIM on one stream: another one, at rest then and over a restart, stays exact when it
+    moves again.
+    """
     bus = fleet(2)
     await bus.run(2)
     for _ in range(3):
@@ -129,7 +139,9 @@ async def test_claims_while_a_stream_rests_are_not_held_against_it_later(fleet):
 
 
 async def test_a_reading_that_was_not_taken_in_is_given_again(valkey):
-    """A run cut off between reading and judging loses nothing: only `accept` makes a reading the known one."""
+    """A run cut off between reading and judging loses nothing: only `accept` makes a reading the
+    known one.
+    """
     client, plain = RedisClient("bus", valkey.url), redis.Redis(port=valkey.port)
     plain.xgroup_create("s", "g", "0", mkstream=True)
     reader, request = StreamReader(), Request(b"s")
@@ -144,7 +156,9 @@ async def test_a_reading_that_was_not_taken_in_is_given_again(valkey):
 
 
 async def test_oldest_pending_entry_is_read_in_the_same_run(valkey):
-    """A group that was not known to have pending entries is read once more, at once; its idle time is no change."""
+    """A group that was not known to have pending entries is read once more, at once; its idle time
+    is no change.
+    """
     client, plain = RedisClient("bus", valkey.url), redis.Redis(port=valkey.port)
     entry = plain.xadd("s", {"f": "v"})
     plain.xgroup_create("s", "g", "0")
@@ -180,7 +194,9 @@ async def test_groups_with_odd_names_are_told_in_every_run(fleet):
     bus = fleet(1)
     bus.redis.xgroup_create(bus.names[0], b"\xff", "0")
     finding = await bus.run(3)
-    assert [trouble["subject"] for trouble in finding.evidence["troubles"]] == [f"{bus.names[0]}: group \\xff"]
+    assert [trouble["subject"] for trouble in finding.evidence["troubles"]] == [
+        f"{bus.names[0]}: group \\xff"
+    ]
 
 
 async def test_late_entries_stay_late_while_nothing_moves(fleet):
@@ -195,7 +211,11 @@ async def test_late_entries_stay_late_while_nothing_moves(fleet):
     for finding in (first, second):
         assert finding.status is not Status.UP
         states = sorted((s["stream"], s["state"]) for s in finding.evidence["samples"])
-        assert states == [(bus.names[0], "waiting"), (bus.names[1], "pending"), (bus.names[1], "pending")]
+        assert states == [
+            (bus.names[0], "waiting"),
+            (bus.names[1], "pending"),
+            (bus.names[1], "pending"),
+        ]
     rows = [row.values for row in second.rows if "oldest_waiting_age_seconds" in row.values]
     older = [row.values for row in first.rows if "oldest_waiting_age_seconds" in row.values]
     for age in ("oldest_waiting_age_seconds", "oldest_pending_age_seconds"):

@@ -1,4 +1,6 @@
-"""`bus_delivery` on Redis 6.2, which does not say how many entries were added: counted, and vague where it must be."""
+"""`bus_delivery` on Redis 6.2, which does not say how many entries were added: counted, and vague
+where it must be.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ async def bus(redis62, make_context):
 
 
 async def test_an_ordinary_life_is_exact(bus):
-    """120 published, read and acknowledged, the stream trimmed behind its readers: points, no family, a note why."""
+    """120 published, read and acknowledged, the stream trimmed behind its readers: points, no
+    family, a note why.
+    """
     await bus.run()
     for _ in range(4):
         bus.publish(30)
@@ -27,8 +31,16 @@ async def test_an_ordinary_life_is_exact(bus):
         finding = await bus.settle()
     account = finding.evidence["account"]
     assert finding.status is Status.UP, finding.detail
-    assert (account["published"], account["acknowledged"], account["lost"]) == (120, [120, 120], [0, 0])
-    assert (account["ratio"], account["ratio_delivered"], account["unseen"]) == ([1.0, 1.0], [1.0, 1.0], 0)
+    assert (account["published"], account["acknowledged"], account["lost"]) == (
+        120,
+        [120, 120],
+        [0, 0],
+    )
+    assert (account["ratio"], account["ratio_delivered"], account["unseen"]) == (
+        [1.0, 1.0],
+        [1.0, 1.0],
+        0,
+    )
     assert finding.evidence["capability"] == "no counters"
     assert "Redis 7.0" in finding.evidence["note"]
 
@@ -46,7 +58,9 @@ async def test_entries_trimmed_unread_are_lost_exactly(bus):
 
 
 async def test_what_came_and_went_unseen_is_uncertain_and_bounded(bus):
-    """5 of 12 published and deleted within one poll: 7 are counted, at most 5 more are said, the ratio holds both."""
+    """5 of 12 published and deleted within one poll: 7 are counted, at most 5 more are said, the
+    ratio holds both.
+    """
     await bus.run()
     bus.publish(10)
     bus.consume(10)
@@ -66,7 +80,9 @@ async def test_what_came_and_went_unseen_is_uncertain_and_bounded(bus):
 
 
 async def test_restart_of_sentinel_is_one_long_poll(bus):
-    """What happens while sentinel is away is counted exactly as long as an entry known before still lives."""
+    """What happens while sentinel is away is counted exactly as long as an entry known before still
+    lives.
+    """
     await bus.run()
     bus.publish(20)
     bus.consume(20)
@@ -80,7 +96,9 @@ async def test_restart_of_sentinel_is_one_long_poll(bus):
 
 
 async def test_what_was_trimmed_unread_while_sentinel_was_away_is_not_zero(bus):
-    """30 published, 23 trimmed and gone: whether they were read nobody can tell, and "0 lost" would be a guess."""
+    """30 published, 23 trimmed and gone: whether they were read nobody can tell, and "0 lost" would
+    be a guess.
+    """
     await bus.run()
     bus.publish(5)
     bus.consume(5)
@@ -97,7 +115,9 @@ async def test_what_was_trimmed_unread_while_sentinel_was_away_is_not_zero(bus):
 
 
 async def test_more_than_can_be_listed_is_said_and_not_guessed(bus, monkeypatch):
-    """A flood that was trimmed meanwhile and can't be listed: a break with its reason, no figure invented."""
+    """A flood that was trimmed meanwhile and can't be listed: a break with its reason, no figure
+    invented.
+    """
     monkeypatch.setattr("sentinel.watch.delivery.listing_cap", lambda _account: 10)
     await bus.run()
     bus.publish(50)

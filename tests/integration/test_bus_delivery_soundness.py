@@ -1,4 +1,6 @@
-"""The accountant against the truth: random life on a real server, every interval must contain what happened."""
+"""The accountant against the truth: random life on a real server, every interval must contain what
+happened.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,9 @@ class World:
             self.remove(set(safe))
 
     def delete(self) -> None:
-        chosen = self.random.sample(sorted(self.live), min(len(self.live), self.random.randint(1, 3)))
+        chosen = self.random.sample(
+            sorted(self.live), min(len(self.live), self.random.randint(1, 3))
+        )
         if chosen:
             self.redis.xdel(KEY, *(f"{a}-{b}" for a, b in chosen))
             self.remove(set(chosen))
@@ -117,9 +121,13 @@ class World:
                 self.state[group][entry] = "dropped"
 
     def claim(self) -> None:
-        """XAUTOCLAIM drops pending entries whose payload is gone; Redis 6.2 keeps them, and does not say which."""
+        """XAUTOCLAIM drops pending entries whose payload is gone; Redis 6.2 keeps them, and does
+        not say which.
+        """
         group = self.random.choice(GROUPS)
-        _, claimed, *deleted = self.redis.execute_command("XAUTOCLAIM", KEY, group, "c1", 0, "0-0", "COUNT", 100)
+        _, claimed, *deleted = self.redis.execute_command(
+            "XAUTOCLAIM", KEY, group, "c1", 0, "0-0", "COUNT", 100
+        )
         if not deleted:
             mine = sorted(e for e, s in self.state[group].items() if s.startswith("pending"))
             self.state[group].update(dict.fromkeys(mine[:100], "pending:c1"))
@@ -133,17 +141,23 @@ class World:
 
     def note_snapshot(self) -> None:
         unread = [e for g in GROUPS for e, s in self.state[g].items() if s == "waiting"]
-        self.read_at_snapshot = max([e for e in self.published if not unread or e < min(unread)], default=(0, 0))
+        self.read_at_snapshot = max(
+            [e for e in self.published if not unread or e < min(unread)], default=(0, 0)
+        )
 
     def count(self, group: str, after=(0, 0), upto=None) -> Counter[str]:
-        inside = (s for e, s in self.state[group].items() if e > after and (upto is None or e <= upto))
+        inside = (
+            s for e, s in self.state[group].items() if e > after and (upto is None or e <= upto)
+        )
         return Counter(s.split(":")[0] for s in inside)
 
 
 class Poller:
     """What a run of the probe does, by hand, with a clock of one second per poll."""
 
-    def __init__(self, client: RedisClient, capability: Capability, world: World, *, legacy: bool) -> None:
+    def __init__(
+        self, client: RedisClient, capability: Capability, world: World, *, legacy: bool
+    ) -> None:
         self.client, self.world, self.capability = client, world, capability
         self.deadlines = Deadlines(1.0, 2.0)
         self.account = begin_account(self.deadlines, capability)
@@ -154,7 +168,9 @@ class Poller:
         self.legacy, self.mark, self.listed = legacy, None, 1000
 
     async def begin(self) -> Poller:
-        """An old server does not tell what came and went before the first look: take it at the empty stream."""
+        """An old server does not tell what came and went before the first look: take it at the
+        empty stream.
+        """
         if self.legacy:
             await self.poll()
         return self
@@ -170,7 +186,11 @@ class Poller:
 
     async def feed(self, questions):
         view = self.account.view
-        pending = [name for name, group in view.groups.items() if group.pending] if view is not None else []
+        pending = (
+            [name for name, group in view.groups.items() if group.pending]
+            if view is not None
+            else []
+        )
         since = view.last if self.legacy and view is not None else None
         request = Request(KEY, pending, questions, since, self.listed)
         haul = await self.reader.read(self.client, [request])
@@ -181,7 +201,9 @@ class Poller:
             fed = dump_account(self.fed_instead(request, calls))
             if self.account.touch(self.now, calls):
                 self.touched += 1
-                self.account.view = replace(self.account.view, now=self.now, deletions=calls[0], claims=calls[1])
+                self.account.view = replace(
+                    self.account.view, now=self.now, deletions=calls[0], claims=calls[1]
+                )
                 assert dump_account(self.account) == fed
                 return {}
             reading = self.reader.parse_same(request, self.now)
@@ -200,11 +222,21 @@ class Poller:
         """The ranks that an old server does not tell."""
         traffic, before = self.reader.traffic, self.account.view
         removed = self.mark is None or self.mark.removals != traffic.removals
-        new = count_new(reading.view, before, reading.fresh, removed=removed) if before is not None else 0
-        spare = None if self.mark is None or new is None else traffic.published[1] - self.mark.publishes - new
+        new = (
+            count_new(reading.view, before, reading.fresh, removed=removed)
+            if before is not None
+            else 0
+        )
+        spare = (
+            None
+            if self.mark is None or new is None
+            else traffic.published[1] - self.mark.publishes - new
+        )
         swapped = self.mark is None or self.mark.swaps != traffic.swaps
         self.mark = self.look_at_traffic()
-        return complete_view(reading.view, before, new, removed=removed, swapped=swapped, spare=spare)
+        return complete_view(
+            reading.view, before, new, removed=removed, swapped=swapped, spare=spare
+        )
 
     def look_at_traffic(self) -> Marks:
         traffic = self.reader.traffic
@@ -229,7 +261,9 @@ def check(settlement: Settlement, world: World) -> bool:
     """The truth lies in every interval; gives whether all of them are points."""
     truth = world.count(settlement.group, settlement.start, settlement.end)
     assert settlement.size <= sum(truth.values()) <= settlement.size + settlement.unseen
-    good = truth["acked"] + (truth["pending"] + truth["dropped"] if settlement.stage == "deliver" else 0)
+    good = truth["acked"] + (
+        truth["pending"] + truth["dropped"] if settlement.stage == "deliver" else 0
+    )
     context = (settlement, truth)
     assert settlement.waiting.lo <= truth["waiting"] <= settlement.waiting.hi, context
     unseen = settlement.unseen
@@ -251,7 +285,10 @@ def check_account(poller: Poller, world: World) -> None:
         assert account.pending.lo <= truth["pending"] <= account.pending.hi + unseen
         assert account.lost.lo <= truth["lost"] <= account.lost.hi + unseen, (account, truth)
         assert truth["dropped"] <= account.dropped + unseen
-        assert account.acknowledged.lo <= truth["acked"] <= account.acknowledged.hi + unseen, (account, truth)
+        assert account.acknowledged.lo <= truth["acked"] <= account.acknowledged.hi + unseen, (
+            account,
+            truth,
+        )
 
 
 ALL = {
@@ -261,7 +298,13 @@ TRIMS = {"publish": 10, "read": 12, "ack": 8, "finish": 1, "trim": 1.5}
 GENTLE = {"publish": 10, "read": 12, "ack": 10, "finish": 1, "trim_read": 3}
 
 
-async def run(server, kinds: dict[str, float], settlements: int, seed: int, capability: Capability | None = None):
+async def run(
+    server,
+    kinds: dict[str, float],
+    settlements: int,
+    seed: int,
+    capability: Capability | None = None,
+):
     """Live at random until so many settlements are checked; gives (settled, points, poller, world)."""
     client = RedisClient("bus", server.url)
     touched = 0
@@ -270,7 +313,9 @@ async def run(server, kinds: dict[str, float], settlements: int, seed: int, capa
     legacy = found.family == "no counters"
     settled = points = 0
     world = World(server, seed, kinds)
-    poller = await Poller(client, found if capability is None else capability, world, legacy=legacy).begin()
+    poller = await Poller(
+        client, found if capability is None else capability, world, legacy=legacy
+    ).begin()
     while settled < settlements:
         for _ in range(world.random.randint(0, 6)):
             world.act()
@@ -301,7 +346,9 @@ def server(request):
 
 @pytest.mark.parametrize("kinds", [ALL, TRIMS], ids=["all", "trims"])
 async def test_truth_lies_in_every_interval(server, kinds):
-    """Publishes, reads, acks, trims, XDEL, DELCONSUMER, claims, restarts: no interval ever misses the truth."""
+    """Publishes, reads, acks, trims, XDEL, DELCONSUMER, claims, restarts: no interval ever misses
+    the truth.
+    """
     settled, points, _, _ = await run(server, kinds, 1000, seed=1)
     assert settled >= 1000
     assert points > settled * 0.3
@@ -315,7 +362,9 @@ async def test_truth_lies_in_every_interval_without_any_capability(server):
 @pytest.mark.parametrize("known", [True, False], ids=["capability", "anchors only"])
 async def test_everything_is_exact_when_nothing_unread_was_removed(server, known):
     """Trimming what was read makes no figure vague: every settlement and every account is a point."""
-    settled, points, poller, world = await run(server, GENTLE, 600, seed=3, capability=None if known else Capability())
+    settled, points, poller, world = await run(
+        server, GENTLE, 600, seed=3, capability=None if known else Capability()
+    )
     assert points == settled
     for group in GROUPS:
         account = poller.account.account_of(group)

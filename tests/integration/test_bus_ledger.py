@@ -1,4 +1,6 @@
-"""The kind `bus_ledger` on real servers: dead-letter and retry places of every type, counted exactly."""
+"""The kind `bus_ledger` on real servers: dead-letter and retry places of every type, counted
+exactly.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,14 @@ class Bus:
         self.configure(*places)
 
     def configure(self, *places, **options) -> None:
-        self.options = LedgerOptions.model_validate({"places": list(places or (STREAM, LIST, RETRY)), **options})
+        self.options = LedgerOptions.model_validate(
+            {"places": list(places or (STREAM, LIST, RETRY)), **options}
+        )
 
     async def run(self):
-        finding = await bus_ledger.run(self.options, self.make_context({"resource": self.client}, self.state))
+        finding = await bus_ledger.run(
+            self.options, self.make_context({"resource": self.client}, self.state)
+        )
         assert all(set(row.labels) == {"place"} for row in finding.rows)
         json.dumps([finding.evidence, self.state.dump()])
         return finding
@@ -48,11 +54,15 @@ class Bus:
     def bury(self, count: int, age: float = 0.0) -> None:
         milliseconds = int((self.now() - age) * 1000)
         for n in range(count):
-            self.redis.xadd("dead_letter_queue", {"f": "secret"}, id=f"{milliseconds}-{n}" if age else "*")
+            self.redis.xadd(
+                "dead_letter_queue", {"f": "secret"}, id=f"{milliseconds}-{n}" if age else "*"
+            )
 
     def retry(self, *due_in: float, key: str = "retry_queue", unit: float = 1.0) -> None:
         now = self.now()
-        self.redis.zadd(key, {f"secret-{n}-{due}": (now + due) * unit for n, due in enumerate(due_in)})
+        self.redis.zadd(
+            key, {f"secret-{n}-{due}": (now + due) * unit for n, due in enumerate(due_in)}
+        )
 
 
 @pytest.fixture(params=["valkey", "redis7"])
@@ -84,7 +94,9 @@ async def test_empty_places_are_up(bus):
 
 
 async def test_dead_letters_of_a_stream_are_counted(bus):
-    """3 old letters before the watch, 4 after, 2 of them deleted: 5 entries, exactly 4 added, the oldest's age."""
+    """3 old letters before the watch, 4 after, 2 of them deleted: 5 entries, exactly 4 added, the
+    oldest's age.
+    """
     bus.bury(3, age=3600)
     await bus.run()
     bus.bury(4)
@@ -156,7 +168,9 @@ async def test_scores_in_milliseconds(bus):
 
 
 async def test_lists_count_and_know_no_age(bus):
-    """A list tells its length; its age isn't known without a time in its entries, and is not made up."""
+    """A list tells its length; its age isn't known without a time in its entries, and is not made
+    up.
+    """
     await bus.run()
     bus.redis.rpush("fj:queue:a:b", *(json.dumps({"failed_at": 1}) for _ in range(6)))
     finding = await bus.run()
@@ -171,7 +185,9 @@ async def test_lists_with_a_time_have_an_age(bus, push):
     """With time_field the older end counts, whichever side the producer pushes to."""
     bus.configure({**LIST, "time_field": "meta.failed_at"})
     for age in (7200, 60):
-        getattr(bus.redis, push)("fj:queue:a:b", json.dumps({"meta": {"failed_at": bus.now() - age}}))
+        getattr(bus.redis, push)(
+            "fj:queue:a:b", json.dumps({"meta": {"failed_at": bus.now() - age}})
+        )
     finding = await bus.run()
     assert 7199 < values(finding, "failed")["oldest_age_seconds"] < 7300
     bus.configure({**LIST, "time_field": "meta.nothing"})
@@ -181,7 +197,9 @@ async def test_lists_with_a_time_have_an_age(bus, push):
 
 
 async def test_additions_to_a_list_are_a_lower_bound(bus):
-    """+5, −2, +4 seen as steps: 9 added; what comes and goes between two looks is not seen; over a restart."""
+    """+5, −2, +4 seen as steps: 9 added; what comes and goes between two looks is not seen; over a
+    restart.
+    """
     await bus.run()
     bus.redis.rpush("fj:queue:a:b", *"abcde")
     await bus.run()
@@ -208,7 +226,9 @@ async def test_stream_that_is_recreated_keeps_counting(bus):
 
 
 async def test_patterns_sum_their_keys(bus):
-    """Three queues under a pattern, a string among them is no place; a queue that appears later counts as added."""
+    """Three queues under a pattern, a string among them is no place; a queue that appears later
+    counts as added.
+    """
     bus.configure({"name": "queues", "type": "list", "key": "fj:queue:*"})
     bus.redis.set("fj:queue:text", "x")
     bus.redis.rpush("fj:queue:a:1", "x", "y")
@@ -231,11 +251,15 @@ async def test_growth_is_entries_per_minute(bus):
     bus.bury(30)
     finding = await bus.run()
     assert values(finding, "dead")["growth_per_minute"] == pytest.approx(30, rel=0.2)
-    assert (finding.status is Status.DEGRADED) is (values(finding, "dead")["growth_per_minute"] > 29)
+    assert (finding.status is Status.DEGRADED) is (
+        values(finding, "dead")["growth_per_minute"] > 29
+    )
 
 
 async def test_wrong_type_touches_that_place_only(bus):
-    """A list where a stream is configured: unknown with a remedy and no figure; the others are judged."""
+    """A list where a stream is configured: unknown with a remedy and no figure; the others are
+    judged.
+    """
     bus.redis.rpush("dead_letter_queue", "x")
     bus.retry(-7200)
     finding = await bus.run()
@@ -264,9 +288,13 @@ RIGHTS = "~* -@all +time +scan +client|setname +client|setinfo +xinfo|stream +ll
 async def test_needs_few_rights_and_names_the_missing_one(valkey, make_context, rule, place):
     """No KEYS, CONFIG, EVAL, DEL, MULTI; a missing rule blinds that place only and is named."""
     admin = redis.Redis(port=valkey.port)
-    admin.execute_command("ACL", "SETUSER", "reader", "on", ">secret", *RIGHTS.split(), *rule.split())
+    admin.execute_command(
+        "ACL", "SETUSER", "reader", "on", ">secret", *RIGHTS.split(), *rule.split()
+    )
     url = f"redis://reader:secret@127.0.0.1:{valkey.port}/0"
-    bus = Bus(valkey, make_context, STREAM, {**LIST, "key": "fj:*", "time_field": "t"}, RETRY, url=url)
+    bus = Bus(
+        valkey, make_context, STREAM, {**LIST, "key": "fj:*", "time_field": "t"}, RETRY, url=url
+    )
     bus.bury(2)
     bus.retry(60)
     bus.redis.rpush("fj:a", json.dumps({"t": bus.now()}))
@@ -283,7 +311,9 @@ async def test_needs_few_rights_and_names_the_missing_one(valkey, make_context, 
 async def test_missing_clock_is_named(valkey, make_context):
     """Without TIME no age can be told: the message names the rule."""
     admin = redis.Redis(port=valkey.port)
-    admin.execute_command("ACL", "SETUSER", "blind", "on", ">secret", "~*", "+client|setname", "+xinfo|stream")
+    admin.execute_command(
+        "ACL", "SETUSER", "blind", "on", ">secret", "~*", "+client|setname", "+xinfo|stream"
+    )
     bus = Bus(valkey, make_context, url=f"redis://blind:secret@127.0.0.1:{valkey.port}/0")
     with pytest.raises(NotMeasurable, match="time"):
         await bus.run()
@@ -300,7 +330,16 @@ async def test_large_places_cost_little(bus):
     assert values(finding, "dead")["entries"] == values(finding, "retry")["entries"] == 100_000
     stats = bus.redis.info("commandstats")
     called = {name.removeprefix("cmdstat_") for name in stats}
-    assert called <= {"time", "xinfo|stream", "llen", "zcard", "zcount", "zrangebyscore", "info", *CONNECTION}
+    assert called <= {
+        "time",
+        "xinfo|stream",
+        "llen",
+        "zcard",
+        "zcount",
+        "zrangebyscore",
+        "info",
+        *CONNECTION,
+    }
     assert bus.redis.info("stats")["total_net_output_bytes"] < 20_000
 
 
@@ -318,7 +357,9 @@ async def test_server_that_refuses_everything_is_named(own_valkey, make_context)
 
 
 async def test_discovery_is_bounded_and_says_so(bus, monkeypatch):
-    """A keyspace that one run can't search: unknown until all is found, and old keys found late are not additions."""
+    """A keyspace that one run can't search: unknown until all is found, and old keys found late are
+    not additions.
+    """
     monkeypatch.setattr(place_reader, "SCAN_STEPS", 1)
     bus.configure({"name": "queues", "type": "list", "key": "fj:queue:*"})
     pipe = bus.redis.pipeline(transaction=False)

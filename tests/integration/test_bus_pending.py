@@ -1,4 +1,6 @@
-"""The kind `bus_pending` on real servers: known faults in, exactly these found; bounded whatever is pending."""
+"""The kind `bus_pending` on real servers: known faults in, exactly these found; bounded whatever is
+pending.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class Bus:
     async def run(self):
         self.client.sent.clear()
         listed = self.count_listings()
-        finding = await bus_pending.run(self.options, self.make_context({"resource": self.client}, self.state))
+        finding = await bus_pending.run(
+            self.options, self.make_context({"resource": self.client}, self.state)
+        )
         self.listed = self.count_listings() - listed
         declared = {m.name: m for m in bus_pending.KIND.measurements}
         for row in finding.rows:
@@ -82,8 +86,13 @@ class Bus:
             pipe.xadd(key, {"f": "v"}, id=f"{int((seconds - age) * 1000)}-{n}" if age else "*")
         return pipe.execute()
 
-    def deliver(self, count: int, consumer: str = "c1", key: str = KEY, group: str = GROUP) -> list[bytes]:
-        return [entry for entry, _ in self.redis.xreadgroup(group, consumer, {key: ">"}, count=count)[0][1]]
+    def deliver(
+        self, count: int, consumer: str = "c1", key: str = KEY, group: str = GROUP
+    ) -> list[bytes]:
+        return [
+            entry
+            for entry, _ in self.redis.xreadgroup(group, consumer, {key: ">"}, count=count)[0][1]
+        ]
 
     def redeliver(self, ids: list[bytes], times: int, consumer: str = "c1") -> None:
         for _ in range(times):
@@ -126,14 +135,21 @@ async def test_healthy_stream_has_no_fault(bus):
     assert finding.status is Status.UP, finding.detail
     assert finding.evidence["faults"] == []
     assert finding.key == ("pending", "3")
-    zero = ("poison_entries", "redelivered_entries", "pending_payload_missing_entries", "redeliveries_total")
+    zero = (
+        "poison_entries",
+        "redelivered_entries",
+        "pending_payload_missing_entries",
+        "redeliveries_total",
+    )
     assert [value(finding, name) for name in zero] == [0, 0, 0, 0]
     assert value(finding, "pending_dead_consumer_entries") == 0
     assert value(finding, "consumers", state="active") == 1
 
 
 async def test_overdue_are_counted_by_age_though_idle_is_small(bus):
-    """17 old entries, just claimed again (idle 0, as a claim loop leaves it), 5 new ones: 17 overdue."""
+    """17 old entries, just claimed again (idle 0, as a claim loop leaves it), 5 new ones: 17
+    overdue.
+    """
     bus.publish(17, age=7200)
     bus.publish(5)
     ids = bus.deliver(22)
@@ -160,7 +176,9 @@ async def test_tolerated_overdue_is_up(bus):
 
 
 async def test_poison_is_found_exactly(bus):
-    """3 entries delivered 7 times, 4 delivered 5 times, limit 5: 3 poison; the cure moves them and runs nothing."""
+    """3 entries delivered 7 times, 4 delivered 5 times, limit 5: 3 poison; the cure moves them and
+    runs nothing.
+    """
     bus.publish(40)
     ids = bus.deliver(40)
     bus.redeliver(ids[5:8], 6)
@@ -178,7 +196,9 @@ async def test_poison_is_found_exactly(bus):
 
 
 async def test_rereading_the_own_history_counts_as_deliveries(bus):
-    """A consumer that re-reads its pending entries at each start raises their count, beyond the limit to poison."""
+    """A consumer that re-reads its pending entries at each start raises their count, beyond the
+    limit to poison.
+    """
     bus.publish(2)
     bus.deliver(2)
     for _ in range(6):
@@ -188,7 +208,9 @@ async def test_rereading_the_own_history_counts_as_deliveries(bus):
 
 
 async def test_redeliveries_are_counted_as_they_happen(bus):
-    """Deliveries from before the watch don't count; after it each one that is seen does, also over a restart."""
+    """Deliveries from before the watch don't count; after it each one that is seen does, also over
+    a restart.
+    """
     bus.publish(10)
     ids = bus.deliver(10)
     bus.redeliver(ids[:2], 3)
@@ -203,7 +225,11 @@ async def test_redeliveries_are_counted_as_they_happen(bus):
     assert value(finding, "redeliveries_total") == 9
     assert value(finding, "redelivered_entries") == 4
     bus.redis.xack(KEY, GROUP, *ids)
-    bus.redis.xack(KEY, GROUP, *(row["message_id"] for row in bus.redis.xpending_range(KEY, GROUP, "-", "+", 10)))
+    bus.redis.xack(
+        KEY,
+        GROUP,
+        *(row["message_id"] for row in bus.redis.xpending_range(KEY, GROUP, "-", "+", 10)),
+    )
     finding = await bus.run()
     assert value(finding, "redeliveries_total") == 9
     assert value(finding, "redelivered_entries") == 0
@@ -211,7 +237,9 @@ async def test_redeliveries_are_counted_as_they_happen(bus):
 
 
 async def test_trimmed_payloads_are_counted(bus):
-    """30 pending, 12 of them trimmed: 12 can never be processed; or more, where the server hides what XDEL did."""
+    """30 pending, 12 of them trimmed: 12 can never be processed; or more, where the server hides
+    what XDEL did.
+    """
     bus.publish(30)
     ids = bus.deliver(30)
     bus.redis.xtrim(KEY, maxlen=18, approximate=False)
@@ -242,7 +270,9 @@ async def test_deleted_payload_in_the_middle_is_a_lower_bound(bus):
 
 
 async def test_dead_consumer_is_named_with_a_living_heir(bus):
-    """One consumer holds 6 and is silent, one lives: the 6, their ids, and XCLAIM to the living one."""
+    """One consumer holds 6 and is silent, one lives: the 6, their ids, and XCLAIM to the living
+    one.
+    """
     bus.publish(8)
     ids = bus.deliver(6, "gone")
     bus.configure(block="100ms", handler_time="200ms", dead_after="1500ms")
@@ -254,7 +284,11 @@ async def test_dead_consumer_is_named_with_a_living_heir(bus):
     assert [sample["id"].encode() for sample in fault["samples"]] == ids
     assert fault["cure"].startswith(f"XCLAIM {KEY} {GROUP} alive 200 {ids[0].decode()} ")
     assert "only when it holds nothing" in fault["cure"]
-    told = "last attempt to read" if "valkey_version" in bus.redis.info("server") else "last successful read"
+    told = (
+        "last attempt to read"
+        if "valkey_version" in bus.redis.info("server")
+        else "last successful read"
+    )
     assert told in fault["text"]
     assert value(finding, "pending_dead_consumer_entries") == 6
     assert value(finding, "consumers", state="dead") == 1
@@ -270,10 +304,16 @@ async def test_busy_consumer_is_not_dead(bus):
     assert value(finding, "consumers", state="dead") == 0
 
 
-async def test_attempts_to_read_are_a_sign_of_life_where_the_server_tells(valkey, redis7, make_context):
-    """A consumer that holds an entry and polls in vain: alive on Valkey, silent on 7.0, which says since when."""
+async def test_attempts_to_read_are_a_sign_of_life_where_the_server_tells(
+    valkey, redis7, make_context
+):
+    """A consumer that holds an entry and polls in vain: alive on Valkey, silent on 7.0, which says
+    since when.
+    """
     for server, dead in ((valkey, 0), (redis7, 1)):
-        bus = Bus(server, make_context, {"block": "1ms", "handler_time": "1ms", "dead_after": "1500ms"})
+        bus = Bus(
+            server, make_context, {"block": "1ms", "handler_time": "1ms", "dead_after": "1500ms"}
+        )
         bus.redis.xgroup_create(KEY, GROUP, "0", mkstream=True)
         bus.publish(1)
         bus.deliver(1)
@@ -328,7 +368,9 @@ async def test_ids_that_are_no_times_have_no_age(bus):
 
 
 async def test_wrong_type_touches_that_key_only(bus):
-    """A key that is a string, a stream that is missing: troubles of their own, the stream beside them is judged."""
+    """A key that is a string, a stream that is missing: troubles of their own, the stream beside
+    them is judged.
+    """
     bus.redis.set("agent_messages:text", "x")
     names = ["agent_messages:text", "agent_messages:none", KEY]
     bus.configure(streams={"include": names}, groups={"include": ["group_*", "absent"]})
@@ -381,7 +423,9 @@ def calls(bus: Bus) -> dict[str, int]:
 
 
 async def test_a_hundred_thousand_pending_cost_a_bounded_run(bus):
-    """100,000 pending, 99,400 overdue, 60,000 without payload: counted or bounded, in a few short replies."""
+    """100,000 pending, 99,400 overdue, 60,000 without payload: counted or bounded, in a few short
+    replies.
+    """
     bus.require_subcommand_counts()
     fill(bus, 99_400, 600)
     bus.redis.xtrim(KEY, maxlen=40_000, approximate=False)
@@ -401,12 +445,24 @@ async def test_a_hundred_thousand_pending_cost_a_bounded_run(bus):
     assert finding.evidence["delivery_counts"][0]["read_this_run"] <= 700
 
 
-ALLOWED = ("xpending", "xinfo|stream", "xinfo|groups", "xinfo|consumers", "time", "scan", "multi", "exec", "info")
+ALLOWED = (
+    "xpending",
+    "xinfo|stream",
+    "xinfo|groups",
+    "xinfo|consumers",
+    "time",
+    "scan",
+    "multi",
+    "exec",
+    "info",
+)
 ALLOWED += ("client|setname", "client|setinfo", "select", "hello", "ping")
 
 
 async def test_poison_anywhere_is_found_within_one_pass(bus):
-    """2,600 pending, 5 poison anywhere: the share covered grows to all, then exactly 5 are known; acked ones go."""
+    """2,600 pending, 5 poison anywhere: the share covered grows to all, then exactly 5 are known;
+    acked ones go.
+    """
     bus.publish(2600)
     ids = bus.deliver(2600)
     poison = [ids[n] for n in (3, 800, 1300, 2000, 2599)]
@@ -448,7 +504,9 @@ async def test_quiet_streams_cost_one_command(bus):
     await bus.run()
     before = calls(bus)
     await bus.run()
-    grown = {name: n - before.get(name, 0) for name, n in calls(bus).items() if n != before.get(name, 0)}
+    grown = {
+        name: n - before.get(name, 0) for name, n in calls(bus).items() if n != before.get(name, 0)
+    }
     assert grown["cmdstat_xinfo|groups"] == 41
     assert "cmdstat_xpending" not in grown
     assert "cmdstat_xinfo|stream" not in grown
@@ -494,7 +552,11 @@ async def test_works_with_the_shipped_read_only_credential(valkey, make_context)
     admin.xtrim(KEY, maxlen=13, approximate=False)
     finding = await bus.run()
     found = faults(finding)
-    assert {kind: fault["count"] for kind, fault in found.items()} == {"overdue": 20, "poison": 4, "payload_missing": 7}
+    assert {kind: fault["count"] for kind, fault in found.items()} == {
+        "overdue": 20,
+        "poison": 4,
+        "payload_missing": 7,
+    }
     assert finding.evidence["atomic"] is False
     await bus.client.close()
     admin.execute_command("ACL", "DELUSER", "reader")
@@ -543,7 +605,9 @@ async def test_dead_server_is_down(own_valkey, make_context):
 
 
 async def test_server_that_refuses_everything_is_named(own_valkey, make_context):
-    """A replica without its master refuses reads: one error of the server, no list of troubles per stream."""
+    """A replica without its master refuses reads: one error of the server, no list of troubles per
+    stream.
+    """
     bus = Bus(own_valkey, make_context, {"streams": {"include": [KEY, "agent_messages:b"]}})
     bus.redis.xgroup_create(KEY, GROUP, "0", mkstream=True)
     bus.redis.config_set("replica-serve-stale-data", "no")
@@ -566,7 +630,9 @@ async def test_more_consumers_than_can_be_listed_are_a_fault(bus, monkeypatch):
 
 
 async def test_many_groups_are_listed_in_turn(bus):
-    """300 quiet groups of one consumer: at most 200 groups and consumers per run, all after three runs."""
+    """300 quiet groups of one consumer: at most 200 groups and consumers per run, all after three
+    runs.
+    """
     bus.require_subcommand_counts()
     for n in range(300):
         bus.redis.xgroup_create(f"agent_messages:{n}", GROUP, "0", mkstream=True)
@@ -605,14 +671,22 @@ def test_patience_below_a_handlers_time_is_refused():
 
 @pytest.mark.nightly
 async def test_a_million_pending_cost_a_bounded_run(bus):
-    """A26: 1,000,000 pending: the same few commands as for any number, and under 50 ms of the server's own time."""
+    """A26: 1,000,000 pending: the same few commands as for any number, and under 50 ms of the
+    server's own time.
+    """
     bus.require_subcommand_counts()
     fill(bus, 999_400, 600)
     await bus.run()
-    before, spent = calls(bus), sum(bus.redis.info("commandstats")[f"cmdstat_{n}"]["usec"] for n in ("xpending",))
+    before, spent = (
+        calls(bus),
+        sum(bus.redis.info("commandstats")[f"cmdstat_{n}"]["usec"] for n in ("xpending",)),
+    )
     finding = await bus.run()
     after = bus.redis.info("commandstats")
-    assert (faults(finding)["overdue"]["count"], faults(finding)["overdue"]["exact"]) == (999_400, True)
+    assert (faults(finding)["overdue"]["count"], faults(finding)["overdue"]["exact"]) == (
+        999_400,
+        True,
+    )
     assert after["cmdstat_xpending"]["calls"] - before["cmdstat_xpending"] <= 6
     assert after["cmdstat_xpending"]["usec"] - spent < 50_000
 
@@ -621,7 +695,9 @@ async def test_a_million_pending_cost_a_bounded_run(bus):
 
 
 async def test_streams_take_turns_and_those_with_pending_entries_go_first(bus):
-    """21 streams, 6 a run: all are seen after four runs; an overdue one stays in sight, and is counted, in each run."""
+    """21 streams, 6 a run: all are seen after four runs; an overdue one stays in sight, and is
+    counted, in each run.
+    """
     bus.require_subcommand_counts()
     for n in range(20):
         bus.redis.xgroup_create(f"agent_messages:{n:02}", GROUP, "0", mkstream=True)
@@ -639,7 +715,11 @@ async def test_streams_take_turns_and_those_with_pending_entries_go_first(bus):
         assert (finding.evidence["poll"]["read"], faults(finding)["overdue"]["count"]) == (6, 4)
     assert value(finding, "pending_entries") == 4
     assert value(finding, "pending_width_seconds") >= 0
-    bus.redis.xack("agent_messages:17", GROUP, *[row["message_id"] for row in pending_rows(bus, "agent_messages:17")])
+    bus.redis.xack(
+        "agent_messages:17",
+        GROUP,
+        *[row["message_id"] for row in pending_rows(bus, "agent_messages:17")],
+    )
     assert (await bus.run()).status is Status.UP
 
 

@@ -1,4 +1,6 @@
-"""One canary per master of a real cluster of three Valkeys: what one shard suffers is not another's."""
+"""One canary per master of a real cluster of three Valkeys: what one shard suffers is not
+another's.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class ValkeyCluster:
             self.raw[0].execute_command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
             assert raw.ping()
         self.wait(lambda slots: len(slots) == 3)
-        while not all(b"cluster_state:ok" in raw.execute_command("CLUSTER", "INFO") for raw in self.raw):
+        while not all(
+            b"cluster_state:ok" in raw.execute_command("CLUSTER", "INFO") for raw in self.raw
+        ):
             time.sleep(0.05)
 
     def wait(self, holds, seconds=20):
@@ -74,18 +78,24 @@ class ValkeyCluster:
         for slot, keys in [(slot, keys) for slot, keys in zip(slots, found, strict=True) if keys]:
             taker.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.name(source))
             giver.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.name(target))
-            giver.execute_command("MIGRATE", "127.0.0.1", self.servers[target].port, "", 0, 5000, "KEYS", *keys)
+            giver.execute_command(
+                "MIGRATE", "127.0.0.1", self.servers[target].port, "", 0, 5000, "KEYS", *keys
+            )
         self.give(slots, target)
 
     def give(self, slots, target):
-        """Tell every node that the slots are the target's, until none of them has heard otherwise from another."""
+        """Tell every node that the slots are the target's, until none of them has heard otherwise
+        from another.
+        """
         name, end = self.name(target), time.monotonic() + 30
         while True:
             self.raw[target].execute_command("CLUSTER", "BUMPEPOCH")
             for raw in sorted(self.raw, key=lambda raw: raw is not self.raw[target]):
                 self.send(raw, [("CLUSTER", "SETSLOT", slot, "NODE", name) for slot in slots])
             with contextlib.suppress(AssertionError):
-                self.wait(lambda found: {self.owner(found, slot) for slot in slots} <= {name}, seconds=2)
+                self.wait(
+                    lambda found: {self.owner(found, slot) for slot in slots} <= {name}, seconds=2
+                )
                 return
             assert time.monotonic() < end
 
@@ -108,10 +118,16 @@ class ValkeyCluster:
             raw.flushall()
         for target, (first, last) in enumerate(RANGES):
             slots = self.raw[target].execute_command("CLUSTER", "SLOTS")
-            strayed = [slot for slot in range(first, last + 1) if self.owner(slots, slot) != self.name(target)]
+            strayed = [
+                slot
+                for slot in range(first, last + 1)
+                if self.owner(slots, slot) != self.name(target)
+            ]
             if strayed:
                 self.give(strayed, target)
-        self.wait(lambda slots: all(self.owner(slots, r[0]) == self.name(n) for n, r in enumerate(RANGES)))
+        self.wait(
+            lambda slots: all(self.owner(slots, r[0]) == self.name(n) for n, r in enumerate(RANGES))
+        )
 
     def stop(self):
         for raw in self.raw:
@@ -148,7 +164,9 @@ class Rig:
         self.state = KIND.load_state(None)
 
     async def run(self, **context):
-        return await KIND.run(self.options, self.make({"resource": self.client}, self.state, timeout=8.0, **context))
+        return await KIND.run(
+            self.options, self.make({"resource": self.client}, self.state, timeout=8.0, **context)
+        )
 
     async def until(self, condition, seconds=30):
         end = time.monotonic() + seconds
@@ -170,26 +188,39 @@ async def rig(cluster, make_context):
 
 
 def conserved(counts):
-    return counts["sent"] == sum(counts[name] for name in ("ok", "orphan", "late", "lost", "corrupt", "open"))
+    return counts["sent"] == sum(
+        counts[name] for name in ("ok", "orphan", "late", "lost", "corrupt", "open")
+    )
 
 
 async def test_each_master_has_a_path_of_its_own(cluster, rig):
-    """Three runs: three canaries on each master, on its own slots, with its own label, and totals that add up."""
+    """Three runs: three canaries on each master, on its own slots, with its own label, and totals
+    that add up.
+    """
     for _ in range(3):
         finding = await rig.run()
     assert finding.status is Status.UP, finding
     paths = finding.evidence["paths"]
-    assert set(paths) == {cluster.label(n) for n in range(3)} == {row.labels["path"] for row in finding.rows}
-    assert {name: (counts["sent"], counts["ok"]) for name, counts in paths.items()} == dict.fromkeys(paths, (3, 3))
+    assert (
+        set(paths)
+        == {cluster.label(n) for n in range(3)}
+        == {row.labels["path"] for row in finding.rows}
+    )
+    assert {
+        name: (counts["sent"], counts["ok"]) for name, counts in paths.items()
+    } == dict.fromkeys(paths, (3, 3))
     assert finding.evidence["canary"]["sent"] == 9
     for n, (first, last) in enumerate(RANGES):
         assert first <= slot_of(rig.state.paths[cluster.label(n)].tag) <= last
-        assert all(cluster.name(n)[:8].encode() in key for key in cluster.raw[n].scan_iter("sentinel:canary:*"))
+        assert all(
+            cluster.name(n)[:8].encode() in key
+            for key in cluster.raw[n].scan_iter("sentinel:canary:*")
+        )
 
 
 async def test_a_frozen_master_fails_alone(cluster, rig):
-    """The second master and then the one whose address is configured stand still: only that path is down, the others
-    go on counting; thawed, everything is settled."""
+    """The second master and then the one whose address is configured stand still: only that path is
+    down, the others go on counting; thawed, everything is settled."""
     await rig.run()
     for frozen in (1, 0):
         cluster.servers[frozen].process.send_signal(signal.SIGSTOP)
@@ -208,8 +239,8 @@ async def test_a_frozen_master_fails_alone(cluster, rig):
 
 
 async def test_a_moved_slot_range_is_followed(cluster, rig):
-    """The range with the first master's canary goes to the second: a new tag, nothing lost, no total goes back, and
-    the old keys are gone."""
+    """The range with the first master's canary goes to the second: a new tag, nothing lost, no
+    total goes back, and the old keys are gone."""
     for _ in range(3):
         before = await rig.run()
     path = rig.state.paths[cluster.label(0)]
@@ -217,7 +248,9 @@ async def test_a_moved_slot_range_is_followed(cluster, rig):
     slot = slot_of(old)
     first = max(0, slot - 20)
     await asyncio.to_thread(cluster.move, first, slot, 0, 1)
-    finding = await rig.until(lambda f: f.evidence["paths"].get(cluster.label(0), {}).get("ok", 0) >= 5)
+    finding = await rig.until(
+        lambda f: f.evidence["paths"].get(cluster.label(0), {}).get("ok", 0) >= 5
+    )
     assert finding.status is Status.UP, finding
     assert path.tag != old
     assert slot_of(path.tag) not in range(first, slot + 1)
@@ -239,14 +272,18 @@ async def test_a_slot_that_moves_under_an_open_canary(cluster, rig):
     cluster.raw[0].zadd(f"{stream}:ledger", {"old:1": 1.0})
     cluster.raw[0].hincrby(f"{stream}:totals", "sent", 1)
     await asyncio.to_thread(cluster.move, slot, slot, 0, 2)
-    finding = await rig.until(lambda f: f.evidence["paths"].get(cluster.label(0), {}).get("ok", 0) >= 2)
+    finding = await rig.until(
+        lambda f: f.evidence["paths"].get(cluster.label(0), {}).get("ok", 0) >= 2
+    )
     counts = finding.evidence["paths"][cluster.label(0)]
     assert (counts["orphan"], counts["lost"]) == (1, 0)
     assert conserved(counts)
 
 
 async def test_a_master_without_slots_is_a_path_no_more(cluster, rig):
-    """All its slots go to another: its path is settled and dropped, the others stay; after a restart as well."""
+    """All its slots go to another: its path is settled and dropped, the others stay; after a
+    restart as well.
+    """
     await rig.run()
     gone = cluster.label(2)
     document = json.loads(json.dumps(rig.state.dump()))
@@ -274,7 +311,9 @@ async def test_totals_and_tags_survive_a_restart(cluster, rig):
 
 
 async def test_without_per_shard_a_cluster_says_what_to_do(cluster, make_context):
-    """A plain canary on a node that has not its slot: unknown, with the option's name; nothing is counted."""
+    """A plain canary on a node that has not its slot: unknown, with the option's name; nothing is
+    counted.
+    """
     path = next(f"p{n}" for n in range(99) if slot_of(f"p{n}") > RANGES[0][1])
     plain = Rig(cluster, make_context, CanaryOptions(path=path))
     with pytest.raises(NotMeasurable, match="another node") as caught:

@@ -1,4 +1,6 @@
-"""Pings through a product's own handlers, on real servers: who answers, who does not, and where it stopped."""
+"""Pings through a product's own handlers, on real servers: who answers, who does not, and where it
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def hasty(**handler):
 
 
 class Handler:
-    """One consumer of the product: reads its stream through its group, reports, passes on, acknowledges."""
+    """One consumer of the product: reads its stream through its group, reports, passes on,
+    acknowledges.
+    """
 
     def __init__(self, port, name, stream, onward=""):
         self.raw = redis.Redis(port=port)
@@ -101,7 +105,9 @@ class Rig:
         return handler
 
     async def run(self, timeout=80.0):
-        return await KIND.run(self.options, self.make({"resource": self.client}, self.state, timeout=timeout))
+        return await KIND.run(
+            self.options, self.make({"resource": self.client}, self.state, timeout=timeout)
+        )
 
     async def until(self, condition, seconds=30):
         end = time.monotonic() + seconds
@@ -127,13 +133,17 @@ class Rig:
 
 @pytest.fixture
 async def rig(request, make_context):
-    made = Rig(request.getfixturevalue(getattr(request, "param", "valkey")), make_context, options())
+    made = Rig(
+        request.getfixturevalue(getattr(request, "param", "valkey")), make_context, options()
+    )
     yield made
     await made.close()
 
 
 def conserved(counts):
-    return counts["sent"] == sum(counts[name] for name in ("ok", "orphan", "late", "lost", "corrupt", "open"))
+    return counts["sent"] == sum(
+        counts[name] for name in ("ok", "orphan", "late", "lost", "corrupt", "open")
+    )
 
 
 def legs(finding):
@@ -143,8 +153,9 @@ def legs(finding):
 
 @both
 async def test_pings_come_back_through_the_handler(rig):
-    """Five pings: five answers, unchanged in meaning although encoded anew; each is one entry of the product's stream
-    and acknowledged there by its own group; sentinel has no group on it, and the reply stream is empty again."""
+    """Five pings: five answers, unchanged in meaning although encoded anew; each is one entry of
+    the product's stream and acknowledged there by its own group; sentinel has no group on it, and
+    the reply stream is empty again."""
     rig.employ("a", FIRST)
     for _ in range(5):
         finding = await rig.run()
@@ -160,7 +171,9 @@ async def test_pings_come_back_through_the_handler(rig):
 
 
 async def test_a_silent_handler_loses_pings_and_is_named(rig):
-    """It reads and acknowledges but does not answer: every ping is lost, the path is down, the handler is named."""
+    """It reads and acknowledges but does not answer: every ping is lost, the path is down, the
+    handler is named.
+    """
     rig.options = hasty()
     rig.employ("a", FIRST).mute = 1.0
     finding = await rig.until(lambda c: c["lost"] >= 3)
@@ -206,8 +219,8 @@ async def test_a_late_answer_is_charged_to_the_slowest_hop(rig):
 
 
 async def test_each_hop_has_a_leg_and_the_failing_one_is_named(rig):
-    """Two handlers: a leg for each ping and hop; then the second falls silent, later the first: each loss is charged
-    to the first hop of which nothing was heard."""
+    """Two handlers: a leg for each ping and hop; then the second falls silent, later the first:
+    each loss is charged to the first hop of which nothing was heard."""
     rig.options = options(hops=["a", "b"])
     first, second = rig.employ("a", FIRST, SECOND), rig.employ("b", SECOND)
     for _ in range(4):
@@ -240,7 +253,9 @@ async def test_hops_may_change_in_a_running_sentinel(rig):
 
 
 async def test_reports_wait_for_the_end_over_a_restart(rig):
-    """A first hop's report was read before sentinel was killed: the next life still knows that it was the second."""
+    """A first hop's report was read before sentinel was killed: the next life still knows that it
+    was the second.
+    """
     rig.options = hasty(hops=["a", "b"])
     rig.employ("a", FIRST, SECOND)
     await rig.run(timeout=0.1)
@@ -257,8 +272,8 @@ async def test_reports_wait_for_the_end_over_a_restart(rig):
 
 
 async def test_a_dead_consumer_gets_no_flood_and_its_return_is_seen(rig):
-    """Nobody reads: after three losses in a row sentinel holds back. The consumer comes back and answers all: they
-    resurface, no duplicate is counted, and pings go on."""
+    """Nobody reads: after three losses in a row sentinel holds back. The consumer comes back and
+    answers all: they resurface, no duplicate is counted, and pings go on."""
     handler = Handler(rig.server.port, "a", FIRST)
     rig.handlers["a"] = handler
     rig.options = hasty(pause_after=3, pause="300s")
@@ -277,7 +292,9 @@ async def test_a_dead_consumer_gets_no_flood_and_its_return_is_seen(rig):
 
 
 async def test_nothing_is_sent_while_the_component_is_away(rig):
-    """`while_running`: no ping into a stream whose reader was stopped on purpose; such time is not covered."""
+    """`while_running`: no ping into a stream whose reader was stopped on purpose; such time is not
+    covered.
+    """
     rig.options = options(while_running="agent")
     rig.employ("a", FIRST)
     context = rig.make({"resource": rig.client}, rig.state, timeout=80.0)
@@ -285,7 +302,9 @@ async def test_nothing_is_sent_while_the_component_is_away(rig):
     assert finding.status is Status.UNKNOWN
     assert "agent is not running" in finding.detail
     assert rig.raw.xlen(FIRST) == 0
-    running = type(context)(**{**{k: getattr(context, k) for k in context.__slots__}, "supervised": lambda _name: 7})
+    running = type(context)(
+        **{**{k: getattr(context, k) for k in context.__slots__}, "supervised": lambda _name: 7}
+    )
     for _ in range(2):
         finding = await KIND.run(rig.options, running)
     assert finding.status is Status.UP
@@ -296,7 +315,9 @@ async def test_nothing_is_sent_while_the_component_is_away(rig):
 
 
 async def test_a_stream_of_the_product_is_never_made_nor_trimmed(rig):
-    """Without its stream: a finding about it, no promise, no key. With 1200 entries: all are still there afterwards."""
+    """Without its stream: a finding about it, no promise, no key. With 1200 entries: all are still
+    there afterwards.
+    """
     with pytest.raises(SubjectError, match="does not exist"):
         await rig.run()
     assert not rig.raw.exists(FIRST)
@@ -311,28 +332,42 @@ async def test_a_stream_of_the_product_is_never_made_nor_trimmed(rig):
 
 
 async def test_a_hostile_handler_harms_nobody(rig):
-    """Foreign entries, nonsense for hops and ids, a flood of copies: counted, bounded, and the pings are still fine."""
+    """Foreign entries, nonsense for hops and ids, a flood of copies: counted, bounded, and the
+    pings are still fine.
+    """
     rig.options = options(hops=["a"])
     rig.employ("a", FIRST)
     await rig.run()
     reply = f"sentinel:canary:reply:{{{FIRST}}}:p"
-    for fields in ({"x": "y"}, {"message_id": b"\xff"}, {"message_id": "ab:1", "hops": "[["}, {"message_id": "ab:1"}):
+    for fields in (
+        {"x": "y"},
+        {"message_id": b"\xff"},
+        {"message_id": "ab:1", "hops": "[["},
+        {"message_id": "ab:1"},
+    ):
         rig.raw.xadd(reply, fields)
     rig.raw.xadd(reply, {"message_id": "ab:1", "hops": '[["a", 1]]'})
-    counts = (await rig.until(lambda c: c["foreign"] == 4 and c["duplicate"] == 1)).evidence["canary"]
+    counts = (await rig.until(lambda c: c["foreign"] == 4 and c["duplicate"] == 1)).evidence[
+        "canary"
+    ]
     assert counts["lost"] == counts["corrupt"] == 0
     assert conserved(counts)
 
 
 async def test_rights_on_the_product_are_one_selector(rig, make_context):
-    """The shipped user may not publish to the product, and says which rule is missing; with the selector that
-    checks/acl/README.md names it can, and still may not read with a group or trim there."""
+    """The shipped user may not publish to the product, and says which rule is missing; with the
+    selector that checks/acl/README.md names it can, and still may not read with a group or trim
+    there."""
     lines = (shipped_folder("checks") / "acl" / "redis.acl").read_text().splitlines()
-    words = re.findall(r"\([^)]*\)|\S+", next(line for line in lines if line.startswith("user sentinel off"))[18:])
+    words = re.findall(
+        r"\([^)]*\)|\S+", next(line for line in lines if line.startswith("user sentinel off"))[18:]
+    )
     selector = f"(~{FIRST} -@all +xadd)"
     rig.employ("a", FIRST)
     for extra, allowed in (([], False), ([selector], True)):
-        rig.raw.execute_command("ACL", "SETUSER", "sentinel", "reset", *words, *extra, "on", ">secret")
+        rig.raw.execute_command(
+            "ACL", "SETUSER", "sentinel", "reset", *words, *extra, "on", ">secret"
+        )
         client = RedisClient("bus", f"redis://sentinel:secret@127.0.0.1:{rig.server.port}/0")
         state = KIND.load_state(None)
         context = make_context({"resource": client}, state, timeout=80.0)
@@ -343,9 +378,15 @@ async def test_rights_on_the_product_are_one_selector(rig, make_context):
                 await KIND.run(rig.options, context)
         await state.close()
         await client.close()
-    assert "(~agent_messages:agent-1 -@all +xadd)" in (shipped_folder("checks") / "acl" / "README.md").read_text()
+    assert (
+        "(~agent_messages:agent-1 -@all +xadd)"
+        in (shipped_folder("checks") / "acl" / "README.md").read_text()
+    )
     with redis.Redis(port=rig.server.port, username="sentinel", password="secret") as user:
-        for command in (("XTRIM", FIRST, "MAXLEN", "0"), ("XREADGROUP", "GROUP", "group", "s", "STREAMS", FIRST, ">")):
+        for command in (
+            ("XTRIM", FIRST, "MAXLEN", "0"),
+            ("XREADGROUP", "GROUP", "group", "s", "STREAMS", FIRST, ">"),
+        ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 user.execute_command(*command)
     rig.raw.execute_command("ACL", "DELUSER", "sentinel")
@@ -371,15 +412,18 @@ RUNNER = Path(__file__).with_name("canary_runner.py")
 
 
 async def test_kills_invent_nothing_on_the_way_through_a_handler(rig):
-    """3 × kill -9 of sentinel while two handlers work: every ping ends once, none is lost or doubled, the law holds,
-    and the product's stream has exactly the pings that were counted as sent."""
+    """3 × kill -9 of sentinel while two handlers work: every ping ends once, none is lost or
+    doubled, the law holds, and the product's stream has exactly the pings that were counted as
+    sent."""
     rig.employ("a", FIRST, SECOND)
     rig.employ("b", SECOND)
     given = {**document(hops=["a", "b"]), "loss_after": "30s"}
     rig.options = CanaryOptions(**given)
     environment = {**os.environ, "CANARY_OPTIONS": json.dumps(given)}
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, str(RUNNER), rig.server.url, "0.01", "30"], env=environment)
+        process = subprocess.Popen(
+            [sys.executable, str(RUNNER), rig.server.url, "0.01", "30"], env=environment
+        )
         held = rig.raw.xlen(FIRST)
         end = time.monotonic() + 20
         while rig.raw.xlen(FIRST) < held + 15:
@@ -389,5 +433,10 @@ async def test_kills_invent_nothing_on_the_way_through_a_handler(rig):
         process.wait()
     counts = (await rig.until(lambda c: c["open"] == 0)).evidence["canary"]
     assert counts["sent"] == rig.raw.xlen(FIRST) == rig.raw.xlen(SECOND) >= 45
-    assert (counts["lost"], counts["duplicate"], counts["corrupt"], counts["foreign"]) == (0, 0, 0, 0)
+    assert (counts["lost"], counts["duplicate"], counts["corrupt"], counts["foreign"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
     assert conserved(counts)

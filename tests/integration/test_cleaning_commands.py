@@ -1,4 +1,6 @@
-"""`sentinel clean` as a person uses it: through a running daemon, else by itself, under the same guards."""
+"""`sentinel clean` as a person uses it: through a running daemon, else by itself, under the same
+guards.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,11 @@ class Place:
     def write(self, *, enabled: bool = True, every: str = "") -> None:
         """The configuration."""
         text = CONFIG.format(
-            state=self.state, listen=self.listen, port=self.port, enabled=str(enabled).lower(), every=every
+            state=self.state,
+            listen=self.listen,
+            port=self.port,
+            enabled=str(enabled).lower(),
+            every=every,
         )
         (self.folder / "sentinel.yaml").write_text(text)
 
@@ -72,14 +78,18 @@ def place(valkey, tmp_path):
     made.bus.close()
 
 
-async def plan_of(place: Place, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+async def plan_of(
+    place: Place, capsys: pytest.CaptureFixture[str], *words: str
+) -> dict[str, object]:
     """Plan; the document."""
     assert await place.run("clean", "plan", *words, "--json") == 0
     return json.loads(capsys.readouterr().out)
 
 
 async def test_without_a_daemon_the_command_acts_itself_under_the_same_guards(place, capsys):
-    """Plan, apply; halted, observe mode, an unknown plan: refused with 75 and a remedy; the audit log has it."""
+    """Plan, apply; halted, observe mode, an unknown plan: refused with 75 and a remedy; the audit
+    log has it.
+    """
     place.poison(4)
     assert await place.run("clean", "plan", "poison") == 0
     shown = capsys.readouterr().out
@@ -111,7 +121,9 @@ async def test_without_a_daemon_the_command_acts_itself_under_the_same_guards(pl
 
 
 async def test_through_the_daemon_and_on_its_calendar(place, capsys):
-    """The daemon plans and applies by order; a chore that gets `every` at a reload runs by itself; metrics tell."""
+    """The daemon plans and applies by order; a chore that gets `every` at a reload runs by itself;
+    metrics tell.
+    """
     place.poison(3)
     daemon = Daemon(load(place.folder))
     await daemon.start()
@@ -132,7 +144,9 @@ async def test_through_the_daemon_and_on_its_calendar(place, capsys):
                 await asyncio.sleep(0.05)
         place.write()
         assert await daemon.reload()
-        assert [job.id for job in daemon.calendar._jobs.get_jobs() if job.id.startswith("chore-")] == []
+        assert [
+            job.id for job in daemon.calendar._jobs.get_jobs() if job.id.startswith("chore-")
+        ] == []
         assert daemon.store.verify_audit().whole
     finally:
         await daemon.stop()
@@ -140,7 +154,9 @@ async def test_through_the_daemon_and_on_its_calendar(place, capsys):
 
 
 async def test_nothing_is_cleaned_while_an_action_is_running(place, capsys):
-    """One action at a time: a restart whose outcome is not known yet holds the apply back; reads go on."""
+    """One action at a time: a restart whose outcome is not known yet holds the apply back; reads go
+    on.
+    """
     place.poison(1)
     daemon = Daemon(load(place.folder))
     await daemon.start()

@@ -1,4 +1,6 @@
-"""Commands beside a daemon that is gone: what it wrote last is old, and nobody carries out an order."""
+"""Commands beside a daemon that is gone: what it wrote last is old, and nobody carries out an
+order.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,24 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_status_of_a_dead_daemon_is_unknown(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_of_a_dead_daemon_is_unknown(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """For people and for programs alike: exit 3, whatever was believed last."""
     assert main(["--state", str(state), "status"]) == 3
     capsys.readouterr()
     assert main(["--state", str(state), "status", "--json"]) == 3
     document = json.loads(capsys.readouterr().out)
-    assert (document["status"], document["running"], document["platform"]) == ("unknown", False, "platform")
+    assert (document["status"], document["running"], document["platform"]) == (
+        "unknown",
+        False,
+        "platform",
+    )
 
 
-@pytest.mark.parametrize("order", [["restart", "api"], ["stop", "api"], ["breaker", "close", "--reason", "x"]])
+@pytest.mark.parametrize(
+    "order", [["restart", "api"], ["stop", "api"], ["breaker", "close", "--reason", "x"]]
+)
 def test_an_order_without_a_daemon_ends_with_69(
     state: Path, order: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

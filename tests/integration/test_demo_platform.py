@@ -1,4 +1,6 @@
-"""The demo platform end to end: real servers, real processes, counted directly in Redis and PostgreSQL."""
+"""The demo platform end to end: real servers, real processes, counted directly in Redis and
+PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ class Crew:
         return process.pid if process is not None and process.poll() is None else None
 
     def revive(self) -> None:
-        self.start(*[name for name, process in self.processes.items() if process.poll() is not None] or ["load"])
+        self.start(
+            *[name for name, process in self.processes.items() if process.poll() is not None]
+            or ["load"]
+        )
 
     def stop(self, *names: str) -> dict[str, int]:
         chosen = {name: self.processes[name] for name in names or self.processes}
@@ -61,7 +66,9 @@ class Crew:
         asyncio.run(Chaos(self.platform, self.pid).run([scenario], until))
 
     def rows(self, query: str, *parameters: Any, user: str = "postgres") -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.platform.postgres.dsn("platform", user), autocommit=True) as connection:
+        with psycopg.connect(
+            self.platform.postgres.dsn("platform", user), autocommit=True
+        ) as connection:
             return connection.execute(query, parameters).fetchall()
 
     def one(self, query: str, *parameters: Any) -> Any:
@@ -73,12 +80,22 @@ class Crew:
 
     def truth(self, **options: Any) -> dict[str, Any]:
         url = self.platform.environment()["DEMO_SENTINEL_DATABASE_URL"]
-        options = {"deadline_seconds": 5.0, "redis_url": self.platform.valkey.url, "database_url": url, **options}
+        options = {
+            "deadline_seconds": 5.0,
+            "redis_url": self.platform.valkey.url,
+            "database_url": url,
+            **options,
+        }
         return read_truth(self.platform.folder, **options)
 
-    def ask(self, path: str, tenant: str = TENANT_A, token: str = "A", body: object = None) -> tuple[int, Any]:
+    def ask(
+        self, path: str, tenant: str = TENANT_A, token: str = "A", body: object = None
+    ) -> tuple[int, Any]:
         environment = self.platform.environment()
-        headers = {"X-Tenant-Id": tenant, "Authorization": f"Bearer {environment.get('DEMO_TOKEN_' + token, token)}"}
+        headers = {
+            "X-Tenant-Id": tenant,
+            "Authorization": f"Bearer {environment.get('DEMO_TOKEN_' + token, token)}",
+        }
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(environment["DEMO_API_URL"] + path, data, headers)
         try:
@@ -91,12 +108,19 @@ class Crew:
     def drain(self) -> None:
         """Stop the load and wait until the platform has nothing left to do."""
         self.stop("load")
-        wait_for(lambda: self.one("SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'failed')") == 0)
+        wait_for(
+            lambda: (
+                self.one("SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'failed')")
+                == 0
+            )
+        )
         wait_for(lambda: all(self.open_entries(agent) == 0 for agent in AGENTS))
 
     def open_entries(self, agent: str) -> int:
         group = self.redis.xinfo_groups(stream_of(agent))[0]
-        return group["pending"] + len(self.redis.xrange(stream_of(agent), b"(" + group["last-delivered-id"], "+"))
+        return group["pending"] + len(
+            self.redis.xrange(stream_of(agent), b"(" + group["last-delivered-id"], "+")
+        )
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
@@ -110,7 +134,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
 def at_once(name: str, duration: float = 0.0, **params: Any) -> Scenario:
     """A scenario of the catalogue, now and short."""
     scenario = find_scenario(name)
-    return dataclasses.replace(scenario, start=0.0, duration=duration, params={**scenario.params, **params})
+    return dataclasses.replace(
+        scenario, start=0.0, duration=duration, params={**scenario.params, **params}
+    )
 
 
 def _working(crew: Crew) -> Crew:
@@ -145,12 +171,21 @@ def shared() -> Iterator[Crew]:
 
 
 def test_work_is_done_and_the_truth_equals_direct_counting(crew: Crew) -> None:
-    """Tasks and flows complete, and the ledgers' figures are the servers' figures, confirmations missing or not."""
+    """Tasks and flows complete, and the ledgers' figures are the servers' figures, confirmations
+    missing or not.
+    """
     wait_for(lambda: crew.one("SELECT count(*) FROM flows WHERE status = 'completed'") >= 5)
     crew.drain()
     truth = crew.truth()
     added = sum(crew.redis.xinfo_stream(stream_of(agent))["entries-added"] for agent in AGENTS)
-    expected = {"published": added, "acknowledged": added, "pending": 0, "waiting": 0, "dropped": 0, "lost": [0, 0]}
+    expected = {
+        "published": added,
+        "acknowledged": added,
+        "pending": 0,
+        "waiting": 0,
+        "dropped": 0,
+        "lost": [0, 0],
+    }
     assert {name: truth["delivery"][name] for name in expected} == expected
     assert truth["delivery"]["in_doubt"] == truth["delivery"]["foreign"] == 0
     total, within, p99 = crew.rows(
@@ -168,7 +203,9 @@ def test_work_is_done_and_the_truth_equals_direct_counting(crew: Crew) -> None:
 
 
 def test_random_kills_lose_no_message(crew: Crew) -> None:
-    """SIGKILL of agents and orchestrator at random: all published is acknowledged in the end, the ledger decidable."""
+    """SIGKILL of agents and orchestrator at random: all published is acknowledged in the end, the
+    ledger decidable.
+    """
     dice = random.Random(7)
     for _ in range(10):
         time.sleep(dice.uniform(0.05, 0.25))
@@ -204,11 +241,16 @@ def test_app_user_sees_one_tenant_only(shared: Crew) -> None:
     with psycopg.connect(shared.platform.environment()["DEMO_APP_DATABASE_URL"]) as connection:
         assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (0,)
         connection.execute("SELECT set_config('app.tenant_id', %s, true)", (TENANT_A,))
-        assert connection.execute("SELECT DISTINCT tenant_id::text FROM tasks").fetchall() == [(TENANT_A,)]
-        assert connection.execute("SELECT DISTINCT tenant_id::text FROM flows").fetchall() == [(TENANT_A,)]
+        assert connection.execute("SELECT DISTINCT tenant_id::text FROM tasks").fetchall() == [
+            (TENANT_A,)
+        ]
+        assert connection.execute("SELECT DISTINCT tenant_id::text FROM flows").fetchall() == [
+            (TENANT_A,)
+        ]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(
-                "INSERT INTO flows (id, tenant_id, flow_type) VALUES (gen_random_uuid(), %s, 'x')", (TENANT_B,)
+                "INSERT INTO flows (id, tenant_id, flow_type) VALUES (gen_random_uuid(), %s, 'x')",
+                (TENANT_B,),
             )
         connection.rollback()
         assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (0,)
@@ -229,7 +271,9 @@ def test_sentinel_sees_all_and_writes_nothing(shared: Crew) -> None:
         "CREATE TEMP TABLE t (i int)",
         "CREATE TABLE t (i int)",
     ):
-        with psycopg.connect(shared.platform.environment()["DEMO_SENTINEL_DATABASE_URL"]) as connection:
+        with psycopg.connect(
+            shared.platform.environment()["DEMO_SENTINEL_DATABASE_URL"]
+        ) as connection:
             connection.execute("SET TRANSACTION READ WRITE")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
@@ -237,16 +281,24 @@ def test_sentinel_sees_all_and_writes_nothing(shared: Crew) -> None:
 
 
 def test_sentinel_can_probe_as_app_user(shared: Crew) -> None:
-    """SET LOCAL ROLE app_user gives the application's view: row security active, nothing without a tenant."""
+    """SET LOCAL ROLE app_user gives the application's view: row security active, nothing without a
+    tenant.
+    """
     with psycopg.connect(shared.platform.environment()["DEMO_SENTINEL_DATABASE_URL"]) as connection:
         connection.execute("SET LOCAL ROLE app_user")
-        assert connection.execute("SELECT row_security_active('public.tasks')").fetchone() == (True,)
+        assert connection.execute("SELECT row_security_active('public.tasks')").fetchone() == (
+            True,
+        )
         assert connection.execute("SELECT count(*) FROM public.tasks").fetchone() == (0,)
 
 
 def test_api_keeps_tenants_apart(shared: Crew) -> None:
-    """401 without a token, 403 for a forged header, 404 for the other tenant's task, 400 for nonsense."""
-    status, created = shared.ask("/api/tasks", TENANT_B, "B", {"type": "report", "required_capabilities": ["sql"]})
+    """401 without a token, 403 for a forged header, 404 for the other tenant's task, 400 for
+    nonsense.
+    """
+    status, created = shared.ask(
+        "/api/tasks", TENANT_B, "B", {"type": "report", "required_capabilities": ["sql"]}
+    )
     assert status == 201
     assert shared.ask(f"/api/tasks/{created['id']}", TENANT_B, "B")[0] == 200
     assert shared.ask(f"/api/tasks/{created['id']}", TENANT_A, "A")[0] == 404
@@ -264,13 +316,19 @@ def test_api_keeps_tenants_apart(shared: Crew) -> None:
 
 
 def test_crash_kills_once_and_the_rest_goes_on(shared: Crew) -> None:
-    """crash-agent and crash-orchestrator end exactly that process; started again it takes up its work."""
+    """crash-agent and crash-orchestrator end exactly that process; started again it takes up its
+    work.
+    """
     for name, component in (("crash-agent", "agent-2"), ("crash-orchestrator", "orchestrator")):
         shared.play(at_once(name))
         assert shared.processes[component].wait(5) == -signal.SIGKILL
         shared.start(component)
-    done = shared.one("SELECT count(*) FROM tasks WHERE status = 'completed' AND assigned_agent_id = 'agent-2'")
-    query = "SELECT count(*) FROM tasks WHERE status = 'completed' AND assigned_agent_id = 'agent-2'"
+    done = shared.one(
+        "SELECT count(*) FROM tasks WHERE status = 'completed' AND assigned_agent_id = 'agent-2'"
+    )
+    query = (
+        "SELECT count(*) FROM tasks WHERE status = 'completed' AND assigned_agent_id = 'agent-2'"
+    )
     wait_for(lambda: shared.one(query) > done)
 
 
@@ -278,7 +336,9 @@ def test_crash_loop_ends_each_start_until_lifted(shared: Crew) -> None:
     """The agent ends at once with 1 while the fault lasts, and lives after it."""
 
     async def scenario() -> list[int]:
-        run = asyncio.create_task(Chaos(shared.platform, shared.pid).run([at_once("crash-loop", 60)]))
+        run = asyncio.create_task(
+            Chaos(shared.platform, shared.pid).run([at_once("crash-loop", 60)])
+        )
         codes = [await asyncio.to_thread(shared.processes["agent-3"].wait, 5)]
         for _ in range(2):
             shared.start("agent-3")
@@ -293,16 +353,23 @@ def test_crash_loop_ends_each_start_until_lifted(shared: Crew) -> None:
 
 
 def test_an_agent_answers_pings(shared: Crew) -> None:
-    """A ping comes back with the agent's name and its payload read and written anew; one that can't be answered ends
-    as a dead letter; both are messages like all others in the truth."""
+    """A ping comes back with the agent's name and its payload read and written anew; one that can't
+    be answered ends as a dead letter; both are messages like all others in the truth."""
     before = shared.redis.xlen(DEAD_LETTERS)
-    ping = {**envelope(PING, "sentinel", "agent-1", {"ping": 1}), "reply_to": "answers", "publication": "sentinel#a:1"}
+    ping = {
+        **envelope(PING, "sentinel", "agent-1", {"ping": 1}),
+        "reply_to": "answers",
+        "publication": "sentinel#a:1",
+    }
     shared.redis.xadd(stream_of("agent-1"), ping)
     wait_for(lambda: shared.redis.xlen("answers") == 1)
     ((_, answer),) = shared.redis.xrange("answers")
     assert json.loads(answer[b"payload"]) == {"ping": 1}
     assert [name for name, _ in json.loads(answer[b"hops"])] == ["agent-1"]
-    shared.redis.xadd(stream_of("agent-1"), {**ping, "reply_to": "agent_heartbeats", "publication": "sentinel#a:2"})
+    shared.redis.xadd(
+        stream_of("agent-1"),
+        {**ping, "reply_to": "agent_heartbeats", "publication": "sentinel#a:2"},
+    )
     wait_for(lambda: shared.redis.xlen(DEAD_LETTERS) == before + 1)
     shared.drain()
     delivery = shared.truth()["delivery"]
@@ -317,7 +384,9 @@ def test_wedged_agent_is_thawed_even_when_the_run_is_cut_short(shared: Crew) -> 
     states = []
 
     async def scenario() -> None:
-        run = asyncio.create_task(Chaos(shared.platform, shared.pid).run([at_once("wedge-agent", 60)], until=0.5))
+        run = asyncio.create_task(
+            Chaos(shared.platform, shared.pid).run([at_once("wedge-agent", 60)], until=0.5)
+        )
         await asyncio.sleep(0.2)
         states.append(_state(pid))
         await run
@@ -328,7 +397,9 @@ def test_wedged_agent_is_thawed_even_when_the_run_is_cut_short(shared: Crew) -> 
 
 
 def test_stopped_assigner_leaves_tasks_pending(shared: Crew) -> None:
-    """slow-assigner: no task is assigned while it lasts; afterwards all are, with the latency they really had."""
+    """slow-assigner: no task is assigned while it lasts; afterwards all are, with the latency they
+    really had.
+    """
     since = time.time()
     shared.play(at_once("slow-assigner", 1.0))
     wait_for(lambda: shared.one("SELECT count(*) FROM tasks WHERE status = 'pending'") == 0)
@@ -357,11 +428,16 @@ def test_delayed_assigner_is_late_but_assigns(shared: Crew) -> None:
 
 
 def test_poison_ends_as_dead_letter_and_acknowledged(shared: Crew) -> None:
-    """Each poison message is tried three times, put to the dead letters, and leaves the pending list."""
+    """Each poison message is tried three times, put to the dead letters, and leaves the pending
+    list.
+    """
     before = shared.redis.xlen(DEAD_LETTERS)
     shared.play(at_once("poison-message", count=3))
     wait_for(lambda: shared.redis.xlen(DEAD_LETTERS) == before + 3)
-    letters = [json.loads(fields[b"payload"]) for _, fields in shared.redis.xrevrange(DEAD_LETTERS, count=3)]
+    letters = [
+        json.loads(fields[b"payload"])
+        for _, fields in shared.redis.xrevrange(DEAD_LETTERS, count=3)
+    ]
     assert {letter["tries"] for letter in letters} == {3}
     ids = [letter["id"] for letter in letters]
     wait_for(lambda: not any(_pending_ids(shared, "agent-1") & set(ids) for _ in "x"))
@@ -369,13 +445,13 @@ def test_poison_ends_as_dead_letter_and_acknowledged(shared: Crew) -> None:
 
 def test_stuck_flows_stay_initialized_until_lifted(shared: Crew) -> None:
     """Exactly `count` flows, as old as asked, stay in "initialized"; afterwards they are cancelled."""
-    query = (
-        "SELECT count(*) FROM flows WHERE status = 'initialized' AND created_at < clock_timestamp() - interval '1 h'"
-    )
+    query = "SELECT count(*) FROM flows WHERE status = 'initialized' AND created_at < clock_timestamp() - interval '1 h'"  # noqa: E501
     seen = []
 
     async def scenario() -> None:
-        run = asyncio.create_task(Chaos(shared.platform, shared.pid).run([at_once("stuck-flow", 1.2)]))
+        run = asyncio.create_task(
+            Chaos(shared.platform, shared.pid).run([at_once("stuck-flow", 1.2)])
+        )
         await asyncio.sleep(0.9)
         seen.append(shared.one(query))
         await run
@@ -394,7 +470,9 @@ def test_tenant_leak_shows_rows_of_the_other_and_is_mended(shared: Crew) -> None
         return TENANT_B in listed, without > 0, shared.ask("/api/tasks", TENANT_B, "A")[0] == 200
 
     async def scenario() -> tuple[bool, bool, bool]:
-        run = asyncio.create_task(Chaos(shared.platform, shared.pid).run([at_once("tenant-leak", 60)]))
+        run = asyncio.create_task(
+            Chaos(shared.platform, shared.pid).run([at_once("tenant-leak", 60)])
+        )
         await asyncio.sleep(0.4)
         seen = await asyncio.to_thread(leaks)
         run.cancel()
@@ -406,7 +484,9 @@ def test_tenant_leak_shows_rows_of_the_other_and_is_mended(shared: Crew) -> None
 
 
 def test_lost_messages_are_exactly_as_many_as_asked(crew: Crew) -> None:
-    """lose-messages removes N unread entries: they are never acknowledged, all others are, the truth says N."""
+    """lose-messages removes N unread entries: they are never acknowledged, all others are, the
+    truth says N.
+    """
     crew.play(at_once("lose-messages", count=25, settle_seconds=0.3))
     crew.stop("load")
     wait_for(lambda: all(crew.open_entries(agent) == 0 for agent in AGENTS))
@@ -419,7 +499,9 @@ def test_lost_messages_are_exactly_as_many_as_asked(crew: Crew) -> None:
 
 
 def test_unjournaled_trim_is_found_by_the_look(crew: Crew) -> None:
-    """Even a loss that nobody journaled is in the truth: published, never received, not in the stream."""
+    """Even a loss that nobody journaled is in the truth: published, never received, not in the
+    stream.
+    """
     crew.drain()
     os.kill(crew.pid("agent-1") or 0, signal.SIGSTOP)
     crew.stop("agent-2", "orchestrator")
@@ -433,11 +515,22 @@ def test_unjournaled_trim_is_found_by_the_look(crew: Crew) -> None:
 
 
 def test_evicted_stream_gets_its_group_again(shared: Crew) -> None:
-    """evict-stream: the agent makes its group anew and works on; every entry still has exactly one outcome."""
+    """evict-stream: the agent makes its group anew and works on; every entry still has exactly one
+    outcome.
+    """
     shared.play(at_once("evict-stream"))
-    wait_for(lambda: any(r["event"] == "group_recreated" for r in read_ledgers(shared.platform.folder)))
-    wait_for(lambda: shared.redis.exists(stream_of("agent-1")) and shared.redis.xlen(stream_of("agent-1")) > 3)
-    assert [g["name"].decode() for g in shared.redis.xinfo_groups(stream_of("agent-1"))] == [group_of("agent-1")]
+    wait_for(
+        lambda: any(r["event"] == "group_recreated" for r in read_ledgers(shared.platform.folder))
+    )
+    wait_for(
+        lambda: (
+            shared.redis.exists(stream_of("agent-1"))
+            and shared.redis.xlen(stream_of("agent-1")) > 3
+        )
+    )
+    assert [g["name"].decode() for g in shared.redis.xinfo_groups(stream_of("agent-1"))] == [
+        group_of("agent-1")
+    ]
     shared.stop("load")
     wait_for(lambda: all(shared.open_entries(agent) == 0 for agent in AGENTS))
     delivery = shared.truth()["delivery"]
@@ -448,7 +541,9 @@ def test_evicted_stream_gets_its_group_again(shared: Crew) -> None:
 
 
 def test_servers_go_and_come_back_and_all_components_live(crew: Crew) -> None:
-    """The platform survives: no component dies, the API says unhealthy meanwhile, nothing published is lost."""
+    """The platform survives: no component dies, the API says unhealthy meanwhile, nothing published
+    is lost.
+    """
     for name in ("redis-down", "postgres-down"):
         assert asyncio.run(_health_during(crew, at_once(name, 1.0))) == "unhealthy"
         assert all(crew.pid(name) for name in crew.processes)
@@ -476,7 +571,9 @@ def test_cancelled_outage_brings_the_server_back(shared: Crew) -> None:
 
 
 def test_a_scenario_that_another_one_foils_is_journaled(crew: Crew) -> None:
-    """No bus to lose messages on: that scenario says so, the outage goes on and is undone, and nothing is raised."""
+    """No bus to lose messages on: that scenario says so, the outage goes on and is undone, and
+    nothing is raised.
+    """
     doomed = dataclasses.replace(at_once("lose-messages"), start=0.3)
     outage = at_once("redis-down", 2.0)
     asyncio.run(Chaos(crew.platform, crew.pid).run([outage, doomed]))
@@ -488,9 +585,13 @@ def test_a_scenario_that_another_one_foils_is_journaled(crew: Crew) -> None:
 
 
 def _forget(crew: Crew, event: str) -> None:
-    """Take every confirmation of that kind out of the ledgers, as if each process had been killed before it."""
+    """Take every confirmation of that kind out of the ledgers, as if each process had been killed
+    before it.
+    """
     for path in (crew.platform.folder / "ledgers").glob("*.jsonl"):
-        lines = [line for line in path.read_text().splitlines() if json.loads(line)["event"] != event]
+        lines = [
+            line for line in path.read_text().splitlines() if json.loads(line)["event"] != event
+        ]
         path.write_text("".join(f"{line}\n" for line in lines))
 
 

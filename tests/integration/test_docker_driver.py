@@ -38,8 +38,12 @@ def make_driver(
     socket: Path, name: str, *, stop_timeout: float = 20.0, kill_safe: bool = False, **keys
 ) -> OutsideDriver:
     """The driver of one container."""
-    component = Component(name, restart=RestartPolicy(stop_timeout=stop_timeout, kill_safe=kill_safe))
-    options = DockerOptions.model_validate({"container": name, "socket": str(socket), "deadline": "60s", **keys})
+    component = Component(
+        name, restart=RestartPolicy(stop_timeout=stop_timeout, kill_safe=kill_safe)
+    )
+    options = DockerOptions.model_validate(
+        {"container": name, "socket": str(socket), "deadline": "60s", **keys}
+    )
     driver = DRIVER.make(component, options, DriverContext(Path("/nowhere")))
     driver._manager._engine._seconds = 30.0
     return driver
@@ -58,7 +62,9 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_a_life(podman):
-    """Created, started, restarted, stopped, as the engine itself tells; each start has an id of its own."""
+    """Created, started, restarted, stopped, as the engine itself tells; each start has an id of its
+    own.
+    """
     driver = make_driver(podman.socket, "life")
     async with podman.container("life", started=False):
         seen = await driver.observe()
@@ -71,7 +77,11 @@ async def test_a_life(podman):
         assert (await driver.start("1/2")).start_id == first.start_id
         await until(lambda: asyncio.to_thread(Path(f"/proc/{pid}/root/tmp/ready").exists))
         second = await driver.restart("1/3")
-        assert (second.done, second.start_id != first.start_id, driver.pid != pid) == (True, True, True)
+        assert (second.done, second.start_id != first.start_id, driver.pid != pid) == (
+            True,
+            True,
+            True,
+        )
         assert not is_alive(pid)
         await until(lambda: asyncio.to_thread(Path(f"/proc/{driver.pid}/root/tmp/ready").exists))
         pid = driver.pid
@@ -81,18 +91,25 @@ async def test_a_life(podman):
 
 
 async def test_what_ignores_its_stop_signal_is_not_killed(podman):
-    """Without `kill_safe`: asked, waited for, left running, nothing started beside it; a hand may still kill it."""
+    """Without `kill_safe`: asked, waited for, left running, nothing started beside it; a hand may
+    still kill it.
+    """
     driver = make_driver(podman.socket, "stubborn", stop_timeout=0.5)
     async with podman.container("stubborn", STUBBORN):
         await driver.observe()
         pid = driver.pid
         outcome = await driver.restart("2/1")
-        assert outcome.detail == "did not end within 0.5 s of its stop signal and is not marked kill_safe"
+        assert (
+            outcome.detail
+            == "did not end within 0.5 s of its stop signal and is not marked kill_safe"
+        )
         assert outcome.word == "failed"
         assert is_alive(pid)
         seen = await driver.observe()
         assert (seen.running, seen.busy, seen.pid) == (True, True, pid)
-        assert (await driver.start()).detail == "refused: has been asked to stop and has not ended yet"
+        assert (
+            await driver.start()
+        ).detail == "refused: has been asked to stop and has not ended yet"
         os.kill(pid, signal.SIGKILL)
         await until(lambda: _is_down(driver))
         assert (await driver.start()).done
@@ -117,7 +134,9 @@ async def test_a_death_is_seen_with_its_reason(podman):
     driver = make_driver(podman.socket, "dies")
     told = []
     driver.watch(told.append)
-    async with podman.container("dies", "touch /tmp/ready; while test -e /tmp/ready; do sleep 0.05; done; exit 3"):
+    async with podman.container(
+        "dies", "touch /tmp/ready; while test -e /tmp/ready; do sleep 0.05; done; exit 3"
+    ):
         assert (await driver.observe()).running
         Path(f"/proc/{driver.pid}/root/tmp/ready").unlink()
         await until(lambda: _is_down(driver))
@@ -138,7 +157,12 @@ async def test_a_stop_stays_a_stop(podman):
 async def test_its_own_health_check_is_heard(podman):
     """Starting: not healthy yet. Unhealthy: not as it should be. Healthy again: up."""
     driver = make_driver(podman.socket, "health")
-    health = {"Test": ["CMD", "test", "-e", "/tmp/good"], "Interval": 0, "Retries": 1, "Timeout": 30_000_000_000}
+    health = {
+        "Test": ["CMD", "test", "-e", "/tmp/good"],
+        "Interval": 0,
+        "Retries": 1,
+        "Timeout": 30_000_000_000,
+    }
     async with podman.container("health", Healthcheck=health):
         seen = await driver.observe()
         assert (seen.running, seen.busy, seen.healthy) == (True, True, None)
@@ -158,7 +182,11 @@ async def test_what_somebody_has_paused_is_left_paused(podman):
     async with podman.container("paused") as docker:
         await docker.containers.container("paused").pause()
         seen = await driver.observe()
-        assert (seen.running, seen.busy, seen.detail) == (True, True, "paused by somebody: not acted upon")
+        assert (seen.running, seen.busy, seen.detail) == (
+            True,
+            True,
+            "paused by somebody: not acted upon",
+        )
         for action in (driver.start, driver.restart, driver.reload):
             assert (await action()).detail == "refused: paused by somebody: not acted upon"
         await docker.containers.container("paused").unpause()
@@ -219,7 +247,9 @@ async def test_another_server_on_the_socket_is_unknown(tmp_path):
     async def answer(reader, writer):
         await reader.readline()
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n[]")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n[]"
+        )
         await writer.drain()
         writer.close()
 
@@ -235,7 +265,8 @@ async def _until_stopped(pid: int) -> None:
     """SIGSTOP takes hold of the last thread a little after it was sent."""
     async with asyncio.timeout(10):
         while any(
-            stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+            stat.read_text().rpartition(")")[2].split()[0] != "T"
+            for stat in Path(f"/proc/{pid}/task").glob("*/stat")
         ):
             await asyncio.sleep(0.01)
 
@@ -258,7 +289,9 @@ async def test_a_frozen_engine_is_unknown(podman):
 
 
 class Muffler:
-    """A socket before the engine's that swallows the replies to what changes something, or the requests, too."""
+    """A socket before the engine's that swallows the replies to what changes something, or the
+    requests, too.
+    """
 
     def __init__(self, path: Path, engine: Path, *, deaf: bool) -> None:
         self.path, self._engine, self._deaf = path, engine, deaf
@@ -291,7 +324,9 @@ class Muffler:
 
 @pytest.mark.parametrize(("deaf", "word"), [(False, "done"), (True, "unknown")])
 async def test_what_became_of_a_lost_reply_is_told_by_the_start_id(podman, tmp_path, deaf, word):
-    """F17: the engine hung up on the request. A new start id: it happened. None: nothing is known, nothing repeated."""
+    """F17: the engine hung up on the request. A new start id: it happened. None: nothing is known,
+    nothing repeated.
+    """
     muffler = Muffler(tmp_path / "muffled", podman.socket, deaf=deaf)
     server = await muffler.serve()
     driver = make_driver(muffler.path, "lost")
@@ -313,14 +348,27 @@ def test_names_that_are_no_containers_are_refused(name):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"status": "exited", "exit_code": 137, "out_of_memory": True}, "exited with status 137: out of memory"),
+        (
+            {"status": "exited", "exit_code": 137, "out_of_memory": True},
+            "exited with status 137: out of memory",
+        ),
         ({"status": "dead", "error": "no space left"}, "dead with status 0: no space left"),
-        ({"status": "restarting", "restarts": 4}, "the engine restarts it by itself (4 times so far)"),
+        (
+            {"status": "restarting", "restarts": 4},
+            "the engine restarts it by itself (4 times so far)",
+        ),
     ],
 )
 def test_states_in_our_words(values, text):
     """Why it does not run; what the engine restarts is its own business."""
-    plain = {"id": "ab", "status": "exited", "running": False, "pid": 0, "started_at": "now", "exit_code": 0}
+    plain = {
+        "id": "ab",
+        "status": "exited",
+        "running": False,
+        "pid": 0,
+        "started_at": "now",
+        "exit_code": 0,
+    }
     rest = {"out_of_memory": False, "error": "", "health": "", "failing_streak": 0, "restarts": 0}
     seen = observe("x", Container(**{**plain, **rest, **values}))
     assert (seen.running, seen.detail, seen.busy) == (False, text, values["status"] == "restarting")
@@ -343,12 +391,16 @@ def test_without_its_library_the_driver_says_what_to_install():
         "from sentinel.remediation import load_drivers\n"
         "print(load_drivers()['docker'].unavailable)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "install its library: pip install 'sentinel[docker]'"
 
 
 async def test_a_restart_goes_on_when_only_the_reply_to_its_stop_was_lost(podman, tmp_path):
-    """It has ended, that can be seen: the start follows, and its own lost reply is settled by the start id."""
+    """It has ended, that can be seen: the start follows, and its own lost reply is settled by the
+    start id.
+    """
     muffler = Muffler(tmp_path / "muffled", podman.socket, deaf=False)
     server = await muffler.serve()
     driver = make_driver(muffler.path, "again")
@@ -356,7 +408,10 @@ async def test_a_restart_goes_on_when_only_the_reply_to_its_stop_was_lost(podman
         before = await driver.observe()
         outcome = await driver.restart("8/1")
         assert (outcome.word, outcome.start_id != before.start_id) == ("done", True), outcome
-        assert [path.rpartition("/")[2].partition("?")[0] for path in muffler.swallowed] == ["stop", "start"]
+        assert [path.rpartition("/")[2].partition("?")[0] for path in muffler.swallowed] == [
+            "stop",
+            "start",
+        ]
     server.close()
 
 
@@ -379,11 +434,15 @@ async def test_an_engine_that_refuses_the_version_is_asked_for_it_again(tmp_path
         path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
         asked.append(path)
         good = path == "/_ping" or path.startswith(f"/v{speaks[0]}/")
-        status = "404 Not Found" if good and path != "/_ping" else "200 OK" if good else "400 Bad Request"
-        body = b'{"message": "client version is too old"}'
-        head = (
-            f"HTTP/1.1 {status}\r\nApi-Version: {speaks[0]}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        status = (
+            "404 Not Found"
+            if good and path != "/_ping"
+            else "200 OK"
+            if good
+            else "400 Bad Request"
         )
+        body = b'{"message": "client version is too old"}'
+        head = f"HTTP/1.1 {status}\r\nApi-Version: {speaks[0]}\r\nContent-Type: application/json\r\nConnection: close\r\n"  # noqa: E501
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
         writer.close()
@@ -393,7 +452,10 @@ async def test_an_engine_that_refuses_the_version_is_asked_for_it_again(tmp_path
     assert (await driver.observe()).running is False
     speaks[0] = "1.50"
     seen = await driver.observe()
-    assert (seen.running, seen.detail) == (None, "the engine refuses inspect: client version is too old")
+    assert (seen.running, seen.detail) == (
+        None,
+        "the engine refuses inspect: client version is too old",
+    )
     assert (await driver.observe()).running is False
     paths = [
         "/_ping",

@@ -1,4 +1,6 @@
-"""Kind `flows` over a master and several tables of children (platforms.md R14): each disagreement, exactly."""
+"""Kind `flows` over a master and several tables of children (platforms.md R14): each disagreement,
+exactly.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Family:
         db.execute(SETUP)
 
     def master(self, n: int, status: str) -> None:
-        self.db.execute("insert into family.master (flow_id, flow_status) values (%s, %s)", (uuid(n), status))
+        self.db.execute(
+            "insert into family.master (flow_id, flow_status) values (%s, %s)", (uuid(n), status)
+        )
 
     def discovery(self, n: int, status: str, progress: float = 16.7, by: str = "flow_id") -> None:
         """A child that names its master in `by`, and else has NULL or an identity of its own."""
@@ -54,7 +58,9 @@ class Family:
         )
 
     def planning(self, n: int, status: str) -> None:
-        self.db.execute("insert into family.planning values (%s, %s, 'waves', %s)", (f"p{n}", uuid(n), status))
+        self.db.execute(
+            "insert into family.planning values (%s, %s, 'waves', %s)", (f"p{n}", uuid(n), status)
+        )
 
     def age(self, seconds: int) -> None:
         """Let everything have been written so long ago."""
@@ -64,7 +70,9 @@ class Family:
                 " updated_at = updated_at - %s * interval '1 s'",
                 (seconds, seconds),
             )
-        self.db.execute("update family.planning set created_at = created_at - %s * interval '1 s'", (seconds,))
+        self.db.execute(
+            "update family.planning set created_at = created_at - %s * interval '1 s'", (seconds,)
+        )
 
 
 def uuid(n: int) -> str:
@@ -115,7 +123,9 @@ def settle(family: Family, first: int, n: int = 5) -> int:
 
 
 async def test_a_healthy_family_is_not_stuck(look, family):
-    """Families at work, waiting, over and not begun: nothing, however long the disagreement may last."""
+    """Families at work, waiting, over and not begun: nothing, however long the disagreement may
+    last.
+    """
     settle(family, 0)
     family.age(600)
     finding = await look(disagree_after="1s")
@@ -123,7 +133,9 @@ async def test_a_healthy_family_is_not_stuck(look, family):
 
 
 async def test_each_disagreement_is_counted_exactly(look, family):
-    """3 masters initialized above working children, 2 over before theirs, 4 after theirs, 1 orphan, 2 at 100 %."""
+    """3 masters initialized above working children, 2 over before theirs, 4 after theirs, 1 orphan,
+    2 at 100 %.
+    """
     n = settle(family, 0)
     for i in range(n, n + 3):
         family.master(i, "Initialized")
@@ -157,7 +169,9 @@ async def test_each_disagreement_is_counted_exactly(look, family):
 
 
 async def test_a_passing_disagreement_is_none(look, family):
-    """Master and child are written one after the other: what is over at the next look never counted."""
+    """Master and child are written one after the other: what is over at the next look never
+    counted.
+    """
     family.master(1, "running")
     family.discovery(1, "completed", 100)
     state = FlowsState()
@@ -218,7 +232,9 @@ async def test_a_child_may_stand_alone(look, family):
 
 
 async def test_a_table_of_children_that_does_not_fit_is_set_aside(look, family):
-    """Missing columns, times that are none, no such table: each named with its remedy; all other tables are judged."""
+    """Missing columns, times that are none, no such table: each named with its remedy; all other
+    tables are judged.
+    """
     family.master(1, "initialized")
     family.discovery(1, "active")
     family.master(2, "running")
@@ -226,16 +242,33 @@ async def test_a_table_of_children_that_does_not_fit_is_set_aside(look, family):
     family.planning(1, "in_progress")
     family.age(600)
     discovery = OPTIONS["children"][0]
-    planning = {"table": "family.planning", "status": "phase_status", "changed_at": None, "terminal": ["done"]}
+    planning = {
+        "table": "family.planning",
+        "status": "phase_status",
+        "changed_at": None,
+        "terminal": ["done"],
+    }
     cases = [
-        (planning | {"join": ["parent_id"]}, "no such column: parent_id in family.planning", "current_phase"),
+        (
+            planning | {"join": ["parent_id"]},
+            "no such column: parent_id in family.planning",
+            "current_phase",
+        ),
         (
             planning | {"join": ["master"], "created_at": "id"},
             "no time: id of family.planning is of type text",
             "to_times",
         ),
-        (planning | {"join": ["master"], "table": "family.nowhere"}, "no such table or view", "correct the name"),
-        (planning | {"join": ["master"], "waiting_flags": ["current_phase->x"]}, "a value is not what", "correct the"),
+        (
+            planning | {"join": ["master"], "table": "family.nowhere"},
+            "no such table or view",
+            "correct the name",
+        ),
+        (
+            planning | {"join": ["master"], "waiting_flags": ["current_phase->x"]},
+            "a value is not what",
+            "correct the",
+        ),
     ]
     for child, problem, remedy in cases:
         finding = await look(children=[child, discovery])
@@ -246,7 +279,9 @@ async def test_a_table_of_children_that_does_not_fit_is_set_aside(look, family):
         assert remedy in finding.guidance
     family.db.execute("update family.master set flow_status = 'running'")
     finding = await look(children=[discovery, cases[0][0]])
-    assert (finding.status, counts(finding)) == (Status.UNKNOWN, {}), "nobody knows what the other children do"
+    assert (finding.status, counts(finding)) == (Status.UNKNOWN, {}), (
+        "nobody knows what the other children do"
+    )
 
 
 async def test_the_masters_table_itself_must_fit(look):

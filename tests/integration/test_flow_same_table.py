@@ -1,4 +1,6 @@
-"""Kind `flows` where masters and children are rows of one table: each disagreement, exactly, and each row once."""
+"""Kind `flows` where masters and children are rows of one table: each disagreement, exactly, and
+each row once.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +38,23 @@ class Tree:
 
     def add(self, key: str, status: str, progress: float = 5, **columns: str) -> None:
         parent = key.rpartition(".")[0] or None
-        values = {"id": key, "parent": parent, "type": "master" if parent is None else "child", "status": status}
+        values = {
+            "id": key,
+            "parent": parent,
+            "type": "master" if parent is None else "child",
+            "status": status,
+        }
         values |= {"progress": progress} | columns
         names = ", ".join(values)
         self.db.execute(
-            f"insert into tree.flows ({names}) values ({', '.join(['%s'] * len(values))})", tuple(values.values())
+            f"insert into tree.flows ({names}) values ({', '.join(['%s'] * len(values))})",
+            tuple(values.values()),
         )
 
     def settle(self, n: int) -> None:
-        """Healthy families: at work, waiting, over, not begun, alone, its own master; and one of three generations."""
+        """Healthy families: at work, waiting, over, not begun, alone, its own master; and one of
+        three generations.
+        """
         for i in range(n):
             self.add(f"good{i}", "running")
             self.add(f"good{i}.1", "running")
@@ -62,7 +72,9 @@ class Tree:
         self.add("deep.1.1", "running")
 
     def inject(self) -> None:
-        """3 masters initialized above working children, 2 over before theirs, 4 after theirs, 1 orphan, 1 deep one."""
+        """3 masters initialized above working children, 2 over before theirs, 4 after theirs, 1
+        orphan, 1 deep one.
+        """
         for i in range(3):
             self.add(f"asleep{i}", "initialized")
             self.add(f"asleep{i}.1", "running")
@@ -114,7 +126,9 @@ def opened(finding) -> float:
 
 
 async def test_healthy_families_of_one_table(look, tree):
-    """Whoever names no master is none's child; whoever names itself neither; every row is counted once."""
+    """Whoever names no master is none's child; whoever names itself neither; every row is counted
+    once.
+    """
     tree.settle(5)
     finding = await look()
     assert (finding.status, counts(finding)) == (Status.UP, {})
@@ -155,7 +169,9 @@ async def test_transitions_are_counted_once(look, tree):
     tree.settle(3)
     state = FlowsState()
     await look(state)
-    tree.db.execute("update tree.flows set status = 'completed', updated_at = now() where id like 'good%'")
+    tree.db.execute(
+        "update tree.flows set status = 'completed', updated_at = now() where id like 'good%'"
+    )
     finding = await look(state)
     found = {
         (row.labels["flow_type"], row.labels["to"]): row.values["transitions"]
@@ -189,17 +205,25 @@ async def test_several_tables_of_children_beside_the_masters_own(look, tree):
         tree.db.execute("insert into tree.extra values (%s, %s, 'running')", (f"e{i}", f"x{i}"))
     tree.add("both", "running")
     tree.add("over", "completed", parent="both")
-    tree.db.execute("insert into tree.extra values ('open', 'both', 'running'), ('free', null, 'running')")
+    tree.db.execute(
+        "insert into tree.extra values ('open', 'both', 'running'), ('free', null, 'running')"
+    )
     finding = await look(children=children)
     assert counts(finding) == {"master_initialized": 2, "master_finished": 7}
     assert opened(finding) == 2 * 2 + 3 + 1 + 4 + 2
     tree.db.execute("update tree.extra set status = 'completed' where id = 'open'")
-    assert counts(await look(children=children)) == {"master_initialized": 2, "master_finished": 7, "child_finished": 1}
+    assert counts(await look(children=children)) == {
+        "master_initialized": 2,
+        "master_finished": 7,
+        "child_finished": 1,
+    }
 
 
 @pytest.mark.parametrize("join", [["parent"], ["sponsor", "parent"]])
 async def test_children_of_the_masters_own_table_need_an_index_too(look, tree, join):
-    """No join over a large table without one: that is told with the index to create, and with it all is well."""
+    """No join over a large table without one: that is told with the index to create, and with it
+    all is well.
+    """
     tree.db.execute("drop index tree.flows_parent_idx; drop index tree.flows_sponsor_idx")
     tree.db.execute(
         "insert into tree.flows (id, type, status)"

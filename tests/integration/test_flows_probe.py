@@ -34,7 +34,12 @@ async def look(postgres, make_context, db):
     async def once(state=None, user: str = "postgres", **options):
         client = PostgresClient("main", postgres.dsn(user=user))
         clients.append(client)
-        mapping = {"table": "stuck.flows", "type": "flow_type", "progress": "progress", "worker": "worker"} | options
+        mapping = {
+            "table": "stuck.flows",
+            "type": "flow_type",
+            "progress": "progress",
+            "worker": "worker",
+        } | options
         context = make_context({"resource": client}, state=state or FlowsState())
         return await KIND.run(FlowsOptions.model_validate(mapping), context)
 
@@ -43,7 +48,14 @@ async def look(postgres, make_context, db):
         await client.close()
 
 
-def add(db, key: str, status: str, created: str = "0", updated: str | None = "0", progress: str | None = None) -> None:
+def add(
+    db,
+    key: str,
+    status: str,
+    created: str = "0",
+    updated: str | None = "0",
+    progress: str | None = None,
+) -> None:
     db.execute(
         "insert into stuck.flows values (%s, 'discovery', %s, %s, 'w1', now() - %s::interval, now() - %s::interval)",
         (key, status, progress, created, updated),
@@ -71,12 +83,18 @@ def later(state: FlowsState, seconds: float) -> FlowsState:
 
 def value(finding, name: str, **labels: str) -> float:
     """The one value with exactly these labels."""
-    (found,) = [row.values[name] for row in finding.rows if name in row.values and dict(row.labels) == labels]
+    (found,) = [
+        row.values[name]
+        for row in finding.rows
+        if name in row.values and dict(row.labels) == labels
+    ]
     return found
 
 
 async def test_seven_injected_flows_are_found_and_fresh_ones_are_not(look, db):
-    """7 initialized flows of 3 h are overdue, 5 fresh ones and the finished are not (measurement.md §5)."""
+    """7 initialized flows of 3 h are overdue, 5 fresh ones and the finished are not (measurement.md
+    §5).
+    """
     for n in range(7):
         add(db, f"old{n}", "Initialized", created="3 hours", updated="1 second")
     for n in range(5):
@@ -126,7 +144,9 @@ async def test_another_configuration_judges_unchanged_rows_anew(look, db):
 
 
 async def test_touched_rows_without_progress_are_seen(look, db):
-    """R13: updated_at is bumped all the time, progress never changes: no_progress by our own history."""
+    """R13: updated_at is bumped all the time, progress never changes: no_progress by our own
+    history.
+    """
     add(db, "still", "active", progress="16.7")
     add(db, "moving", "active", progress="10")
     state = FlowsState()
@@ -184,7 +204,9 @@ async def test_history_is_bounded_and_forgets_finished_flows(look, db):
 
 
 async def test_label_sets_are_bounded(look, db):
-    """A hundred free-text statuses are fifty label sets and `_other_`; no flow is lost from the count."""
+    """A hundred free-text statuses are fifty label sets and `_other_`; no flow is lost from the
+    count.
+    """
     for n in range(100):
         add(db, f"f{n}", f"status {n}")
     finding = await look()
@@ -223,8 +245,12 @@ async def test_missing_table_is_named(look):
 
 async def test_rows_hidden_by_row_level_security_are_unknown(look, db):
     """R15: 0 rows for a role under row-level security is no proof of anything."""
-    db.execute("do $$ begin create role flow_reader login; exception when duplicate_object then null; end $$")
-    db.execute("grant usage on schema stuck to flow_reader; grant select on stuck.flows to flow_reader")
+    db.execute(
+        "do $$ begin create role flow_reader login; exception when duplicate_object then null; end $$"
+    )
+    db.execute(
+        "grant usage on schema stuck to flow_reader; grant select on stuck.flows to flow_reader"
+    )
     add(db, "a", "active")
     assert (await look(user="flow_reader")).status is Status.UP
     db.execute("alter table stuck.flows enable row level security")
@@ -240,31 +266,42 @@ async def test_names_with_quotes_and_percent_are_names(look, db):
 
 
 async def test_transitions_stays_and_regressions_are_counted_over_restarts(look, db):
-    """10 flows leave, 4 of them finish, 3 fall back: counted once each, also when sentinel restarts in between."""
+    """10 flows leave, 4 of them finish, 3 fall back: counted once each, also when sentinel restarts
+    in between.
+    """
     for n in range(10):
         add(db, f"f{n}", "initialized", created="30 seconds", progress="0")
     state = FlowsState()
     await look(state)
     db.execute("update stuck.flows set status = 'ACTIVE', progress = '50', updated_at = now()")
     await look(state)
-    db.execute("update stuck.flows set progress = '20', updated_at = now() where id in ('f0', 'f1', 'f2')")
+    db.execute(
+        "update stuck.flows set progress = '20', updated_at = now() where id in ('f0', 'f1', 'f2')"
+    )
     db.execute("update stuck.flows set status = 'completed', updated_at = now() where id > 'f5'")
     add(db, "new", "initialized")
     finding = await look(state := FlowsState(json.loads(json.dumps(state.dump()))))
     steps = {("initialized", "active"): 10, ("active", "completed"): 4, ("_new_", "initialized"): 1}
     for (before, after), n in steps.items():
-        assert value(finding, "transitions", **{"flow_type": "discovery", "from": before, "to": after}) == n
+        assert (
+            value(finding, "transitions", **{"flow_type": "discovery", "from": before, "to": after})
+            == n
+        )
     assert value(finding, "regressions", flow_type="discovery", kind="progress") == 3
     assert value(finding, "regressions", flow_type="discovery", kind="status") == 0
     assert value(finding, "dwell", flow_type="discovery", status="active").total == 4
     initialized = value(finding, "dwell", flow_type="discovery", status="initialized")
-    assert (initialized.total, initialized.counts[2], initialized.counts[3]) == (10, 0, 10), "exact: since created_at"
+    assert (initialized.total, initialized.counts[2], initialized.counts[3]) == (10, 0, 10), (
+        "exact: since created_at"
+    )
     db.execute("delete from stuck.flows")
     await look(state)
 
 
 async def test_exact_stays_where_a_column_tells_them(look, db):
-    """status_changed_at makes age and stay exact: 600 s in active, whatever the interval between looks."""
+    """status_changed_at makes age and stay exact: 600 s in active, whatever the interval between
+    looks.
+    """
     db.execute("alter table stuck.flows add changed timestamptz")
     for n in range(3):
         add(db, f"f{n}", "active")
@@ -272,13 +309,20 @@ async def test_exact_stays_where_a_column_tells_them(look, db):
     state = FlowsState()
     await look(state, status_changed_at="changed")
     db.execute("update stuck.flows set status = 'completed', changed = changed + interval '590 s'")
-    stays = value(await look(state, status_changed_at="changed"), "dwell", flow_type="discovery", status="active")
+    stays = value(
+        await look(state, status_changed_at="changed"),
+        "dwell",
+        flow_type="discovery",
+        status="active",
+    )
     assert stays.total == 3
     assert stays.sum == pytest.approx(3 * 590, abs=1)
 
 
 async def test_limits_are_learned_from_fifty_stays(look, db):
-    """50 stays of about 100 s: 400 s in that status are too long, not a static hour; the configured limit wins."""
+    """50 stays of about 100 s: 400 s in that status are too long, not a static hour; the configured
+    limit wins.
+    """
     db.execute("alter table stuck.flows add changed timestamptz")
     for n in range(50):
         add(db, f"f{n}", "active")
@@ -289,18 +333,26 @@ async def test_limits_are_learned_from_fifty_stays(look, db):
     await look(state, status_changed_at="changed")
     for name, age in (("late", "400 s"), ("fine", "200 s")):
         add(db, name, "active")
-        db.execute("update stuck.flows set changed = now() - %s::interval where id = %s", (age, name))
+        db.execute(
+            "update stuck.flows set changed = now() - %s::interval where id = %s", (age, name)
+        )
     state = FlowsState(state.dump())
     finding = await look(state, status_changed_at="changed")
     assert ids(finding, "overdue") == {"late"}
     assert 300 <= value(finding, "stuck_threshold", flow_type="discovery", status="active") <= 340
     for options in ({"overdue": {"active": "10m"}}, {"learn": False}):
-        assert (await look(FlowsState(state.dump()), status_changed_at="changed", **options)).status is Status.UP
+        assert (
+            await look(FlowsState(state.dump()), status_changed_at="changed", **options)
+        ).status is Status.UP
 
 
 async def test_limits_are_learned_from_a_table_of_transitions(look, db):
-    """measurement.md §5: greatest(60 s, 3 p99, exp(…)) of 30 days per type and status, 50 or more; else static."""
-    db.execute("create table stuck.events (flow_id text, status text, entered_at timestamptz, left_at timestamptz)")
+    """measurement.md §5: greatest(60 s, 3 p99, exp(…)) of 30 days per type and status, 50 or more;
+    else static.
+    """
+    db.execute(
+        "create table stuck.events (flow_id text, status text, entered_at timestamptz, left_at timestamptz)"
+    )
     add(db, "late", "active", updated="400 seconds")
     add(db, "rare", "planning", updated="400 seconds")
     insert = """insert into stuck.events
@@ -311,7 +363,9 @@ async def test_limits_are_learned_from_a_table_of_transitions(look, db):
     db.execute(insert, ("planning", "40 days", "40 days", 20))
     finding = await look(transitions={"table": "stuck.events", "left_at": "left_at"})
     assert ids(finding, "overdue") == {"late"}
-    assert value(finding, "stuck_threshold", flow_type="discovery", status="active") == pytest.approx(300)
+    assert value(
+        finding, "stuck_threshold", flow_type="discovery", status="active"
+    ) == pytest.approx(300)
     assert value(finding, "stuck_threshold", flow_type="discovery", status="planning") == 3600
 
 
@@ -329,7 +383,9 @@ async def test_transitions_without_an_end_last_until_the_next(look, db):
 
 
 async def test_a_status_that_nobody_leaves(look, db):
-    """Three enter planning and none leaves for 15 min: told long before the hour; active, which is left, is not."""
+    """Three enter planning and none leaves for 15 min: told long before the hour; active, which is
+    left, is not.
+    """
     state = FlowsState()
     add(db, "old", "active")
     await look(state)
@@ -342,15 +398,24 @@ async def test_a_status_that_nobody_leaves(look, db):
     assert (await look(state, **options)).status is Status.UP
     db.execute("update stuck.flows set status = 'completed' where id = 'a0'")
     await look(state, **options)
-    finding = await look(later(state, 3 * 60), **(options | {"overdue": {"planning": "15m", "active": "1h"}}))
+    finding = await look(
+        later(state, 3 * 60), **(options | {"overdue": {"planning": "15m", "active": "1h"}})
+    )
     blocked = [row for row in finding.rows if row.labels.get("reason") == "no_exits"]
-    assert {row.labels["status"]: row.values["stuck"] for row in blocked} == {"active": 0, "planning": 3}
+    assert {row.labels["status"]: row.values["stuck"] for row in blocked} == {
+        "active": 0,
+        "planning": 3,
+    }
     assert "none left" in finding.evidence["no_exits"][0]["blocked_by"]
 
 
 async def test_workers_dead_unknown_missing_and_asleep(look, db):
-    """2 dead, 1 that never beat, 3 unknown, 1 late without a worker; live and sleeping workers hold nobody up."""
-    db.execute("create table stuck.agents (id text primary key, status text, last_heartbeat timestamptz)")
+    """2 dead, 1 that never beat, 3 unknown, 1 late without a worker; live and sleeping workers hold
+    nobody up.
+    """
+    db.execute(
+        "create table stuck.agents (id text primary key, status text, last_heartbeat timestamptz)"
+    )
     db.execute("""insert into stuck.agents values ('w1', 'active', now()), ('slow', 'BUSY', now() - interval '5 min'),
                   ('mute', 'active', null), ('asleep', 'Sleeping', now() - interval '9 h')""")
     owners = ["w1"] * 4 + ["slow"] * 2 + ["mute"] + ["asleep"] * 2 + ["nobody"] * 3 + [None] * 2
@@ -361,18 +426,27 @@ async def test_workers_dead_unknown_missing_and_asleep(look, db):
     add(db, "new", "initialized")
     db.execute("update stuck.flows set worker = null where id = 'new'")
     finding = await look(workers={"table": "stuck.agents"})
-    found = {reason: stuck(finding, reason) for reason in ("worker_dead", "worker_unknown", "no_worker", "overdue")}
+    found = {
+        reason: stuck(finding, reason)
+        for reason in ("worker_dead", "worker_unknown", "no_worker", "overdue")
+    }
     assert found == {"worker_dead": 3, "worker_unknown": 3, "no_worker": 1, "overdue": 1}
     assert "slow" in {s["blocked_by"].split()[1] for s in finding.evidence["worker_dead"]}
-    assert stuck(await look(workers={"table": "stuck.agents"}, no_worker_after="0s"), "no_worker") == 2
+    assert (
+        stuck(await look(workers={"table": "stuck.agents"}, no_worker_after="0s"), "no_worker") == 2
+    )
 
 
 async def test_phases_back_and_out_of_order(look, db):
     """2 flows fall back to an earlier phase, 3 have a later phase done before an earlier one."""
-    db.execute("alter table stuck.flows add phase text, add mapped bool, add checked bool, add cleaned bool")
+    db.execute(
+        "alter table stuck.flows add phase text, add mapped bool, add checked bool, add cleaned bool"
+    )
     for n in range(10):
         add(db, f"f{n}", "active")
-    db.execute("update stuck.flows set phase = 'Execution', mapped = true, checked = id < 'f5', cleaned = false")
+    db.execute(
+        "update stuck.flows set phase = 'Execution', mapped = true, checked = id < 'f5', cleaned = false"
+    )
     mapping = {
         "phase": "phase",
         "phases": ["preparation", "execution"],
@@ -393,18 +467,31 @@ async def test_waiting_flags_in_columns_and_in_json(look, db):
     db.execute("alter table stuck.flows add paused bool, add state text")
     for name in ("column", "json", "neither"):
         add(db, name, "active", updated="9 days")
-    db.execute("update stuck.flows set paused = id = 'column', state = '{\"ui\": {\"waits\": false}}'")
+    db.execute(
+        "update stuck.flows set paused = id = 'column', state = '{\"ui\": {\"waits\": false}}'"
+    )
     db.execute("update stuck.flows set state = '{\"ui\": {\"waits\": true}}' where id = 'json'")
     assert ids(await look(waiting_flags=["paused", "state->ui->waits"]), "overdue") == {"neither"}
 
 
 async def test_status_that_nobody_mapped(look, db):
-    """R12: known spellings are mapped; two flows in a free-text status can't be judged, and the remedy is named."""
-    for name, status in (("a", "ACTIVE-PRIORITY"), ("b", "COMPLETED-PHASE1"), ("c", "DONE"), ("d", "Active")):
+    """R12: known spellings are mapped; two flows in a free-text status can't be judged, and the
+    remedy is named.
+    """
+    for name, status in (
+        ("a", "ACTIVE-PRIORITY"),
+        ("b", "COMPLETED-PHASE1"),
+        ("c", "DONE"),
+        ("d", "Active"),
+    ):
         add(db, name, status, updated="9 days")
     mapping = {
         "active": ["active"],
-        "statuses": {"active-priority": "Active", "completed-phase1": "active", "done": "completed"},
+        "statuses": {
+            "active-priority": "Active",
+            "completed-phase1": "active",
+            "done": "completed",
+        },
     }
     finding = await look(**mapping)
     assert ids(finding, "overdue") == {"a", "b", "d"}
@@ -419,19 +506,27 @@ async def test_status_that_nobody_mapped(look, db):
 
 
 async def test_done_of_all_as_progress(look, db):
-    """Two columns of numbers stored as text: 7 of 7 and still active is full but open, after a minute."""
+    """Two columns of numbers stored as text: 7 of 7 and still active is full but open, after a
+    minute.
+    """
     db.execute("alter table stuck.flows add done text, add total text")
     for name in ("full", "half", "empty"):
         add(db, name, "active")
-    db.execute("update stuck.flows set done = case id when 'full' then '7' else '3' end, total = '7'")
+    db.execute(
+        "update stuck.flows set done = case id when 'full' then '7' else '3' end, total = '7'"
+    )
     db.execute("update stuck.flows set total = '0' where id = 'empty'")
     state = FlowsState()
     assert (await look(state, progress=["done", "total"])).status is Status.UP
-    assert ids(await look(later(state, 70), progress=["done", "total"]), "full_but_open") == {"full"}
+    assert ids(await look(later(state, 70), progress=["done", "total"]), "full_but_open") == {
+        "full"
+    }
 
 
 async def test_updated_at_that_is_not_kept_is_not_believed(look, db):
-    """A platform that never writes updated_at: once values are seen to change without it, it proves no age."""
+    """A platform that never writes updated_at: once values are seen to change without it, it proves
+    no age.
+    """
     for name in ("a", "b"):
         add(db, name, "active", updated="3 hours", progress="10")
     state = FlowsState()
@@ -441,7 +536,9 @@ async def test_updated_at_that_is_not_kept_is_not_believed(look, db):
 
 
 async def test_a_large_table_without_an_index_is_not_polled(look, db):
-    """No sequential scan of a large table every few seconds: the index to create is named, and with it all is well."""
+    """No sequential scan of a large table every few seconds: the index to create is named, and with
+    it all is well.
+    """
     db.execute("""insert into stuck.flows (id, flow_type, status, created_at)
                   select n, 'discovery', 'completed', now() - interval '1 h' from generate_series(1, 300000) as n""")
     db.execute("analyze stuck.flows")

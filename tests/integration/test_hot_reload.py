@@ -1,4 +1,6 @@
-"""Hot reload in a real daemon on a real process: files change, the component takes them over, none is a crash."""
+"""Hot reload in a real daemon on a real process: files change, the component takes them over, none
+is a crash.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Bench:
         self.source = folder / "checks" / "source"
         self.source.mkdir(parents=True)
         (folder / "worker.py").write_text(PROGRAM.format(log=str(self.log)))
-        text = CONFIGURATION.format(folder=folder, python=sys.executable, enabled=enabled, reload=reload)
+        text = CONFIGURATION.format(
+            folder=folder, python=sys.executable, enabled=enabled, reload=reload
+        )
         (folder / "checks" / "sentinel.yaml").write_text(text)
         self.daemon = Daemon(load(folder / "checks"))
 
@@ -160,5 +164,9 @@ def test_a_path_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(bench_folder)
     problems = [str(problem) for problem in caught.value.problems]
-    assert any("components.worker.watch[0]: there is no file or folder" in text for text in problems), problems
-    assert any("components.other.watch: a watch needs a driver" in text for text in problems), problems
+    assert any(
+        "components.worker.watch[0]: there is no file or folder" in text for text in problems
+    ), problems
+    assert any("components.other.watch: a watch needs a driver" in text for text in problems), (
+        problems
+    )

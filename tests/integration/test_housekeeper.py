@@ -1,4 +1,6 @@
-"""What holds every cleaning back: dry run, kill switch, cap, audit, holds, and the two steps of a person."""
+"""What holds every cleaning back: dry run, kill switch, cap, audit, holds, and the two steps of a
+person.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def after(bench, place: str, effect) -> None:
 
 def _subclass(keeper, place, function):
     made = type("Twisted", (type(keeper),), {place: staticmethod(function)})
-    twisted = made(keeper.store, keeper.call, keeper.clients, keeper.metrics, keeper.moment, keeper.may_act)
+    twisted = made(
+        keeper.store, keeper.call, keeper.clients, keeper.metrics, keeper.moment, keeper.may_act
+    )
     twisted.configure(list(keeper.chores.values()))
     return twisted
 
@@ -62,11 +66,14 @@ async def grown_up(bench) -> None:
         await asyncio.sleep(0.05)
 
 
-# -- on schedule ------------------------------------------------------------------------------------------------
+# -- on schedule
+# ------------------------------------------------------------------------------------------------
 
 
 async def test_dry_run_is_the_default_and_changes_nothing(bench):
-    """A chore as it is shipped looks, counts and tells; nothing is written, neither there nor in the audit log."""
+    """A chore as it is shipped looks, counts and tells; nothing is written, neither there nor in
+    the audit log.
+    """
     ids = poison(bench, 7)
     bench.use(replace(make_chore("poison"), dry_run=True))
     bench.redis.config_resetstat()
@@ -80,7 +87,9 @@ async def test_dry_run_is_the_default_and_changes_nothing(bench):
 
 
 async def test_the_kill_switch_is_read_right_before_each_command(bench):
-    """Halted before: nothing. Halted between the audit row and the command: nothing either, and the log says so."""
+    """Halted before: nothing. Halted between the audit row and the command: nothing either, and the
+    log says so.
+    """
     ids = poison(bench, 250)
     bench.refusal = "halted"
     assert (await bench.keeper.run("poison")).outcome == "refused"
@@ -104,7 +113,9 @@ async def test_halted_after_the_first_portion_the_second_is_not_done(bench):
 
 
 async def test_the_audit_row_is_there_before_the_effect(bench):
-    """When the log can't be written nothing is done; when it can, the intent stands before the outcome."""
+    """When the log can't be written nothing is done; when it can, the intent stands before the
+    outcome.
+    """
     poison(bench, 3)
 
     def fail():
@@ -120,14 +131,19 @@ async def test_the_audit_row_is_there_before_the_effect(bench):
     bench.store.add_audit = real
     await bench.keeper.run("poison")
     rows = bench.audit()
-    assert [(who, action) for who, action, _ in rows] == [("sentinel", "clean"), ("sentinel", "clean ended")]
+    assert [(who, action) for who, action, _ in rows] == [
+        ("sentinel", "clean"),
+        ("sentinel", "clean ended"),
+    ]
     assert "XACK" in rows[0][2]
     assert "cleaned 3 of 3 entries" in rows[1][2]
     assert bench.store.verify_audit().whole
 
 
 async def test_the_cap_per_hour_holds_over_restarts_and_clock_jumps(bench):
-    """7 of 20 an hour; a new process, a wall clock a day ahead or an hour back refill nothing; an hour does."""
+    """7 of 20 an hour; a new process, a wall clock a day ahead or an hour back refill nothing; an
+    hour does.
+    """
     poison(bench, 20)
     capped = make_chore("poison", max_per_hour=7)
     run = await bench.use(capped).run("poison")
@@ -145,7 +161,9 @@ async def test_the_cap_per_hour_holds_over_restarts_and_clock_jumps(bench):
 
 
 async def test_a_lost_reply_stays_spent_and_is_not_repeated(bench):
-    """F17: nobody knows whether it happened: the cap counts it, the log says "outcome unknown", the run ends."""
+    """F17: nobody knows whether it happened: the cap counts it, the log says "outcome unknown", the
+    run ends.
+    """
     poison(bench, 5)
     kind = KINDS["poison"]
 
@@ -173,11 +191,14 @@ async def test_a_full_cap_returns_what_was_not_cleaned(bench):
     assert bench.store.cleaning.left("poison", 4, bench.moment) == 3
 
 
-# -- holds ------------------------------------------------------------------------------------------------------
+# -- holds
+# ------------------------------------------------------------------------------------------------------
 
 
 async def test_a22_nothing_is_cleaned_after_a_suspected_failover(bench):
-    """A22: the replication history changed: held for `settle`, then done; a person's plan is held as well."""
+    """A22: the replication history changed: held for `settle`, then done; a person's plan is held
+    as well.
+    """
     await grown_up(bench)
     poison(bench, 3)
     bench.use(make_chore("poison"))
@@ -196,7 +217,9 @@ async def test_a22_nothing_is_cleaned_after_a_suspected_failover(bench):
 
 
 async def test_a_young_server_and_a_recreated_stream_are_left_alone(bench):
-    """What a server lost at its start is not known; a stream whose counters went back is held for an hour."""
+    """What a server lost at its start is not known; a stream whose counters went back is held for
+    an hour.
+    """
     poison(bench, 2)
     bench.use(make_chore("poison", settle=10**9))
     assert "runs for" in (await bench.keeper.run("poison")).detail
@@ -222,11 +245,14 @@ async def test_a_failover_between_plan_and_apply_holds_the_apply(bench):
     assert len(bench.pending()) == 2
 
 
-# -- two steps --------------------------------------------------------------------------------------------------
+# -- two steps
+# --------------------------------------------------------------------------------------------------
 
 
 async def test_plan_shows_and_apply_does_exactly_that_once(bench):
-    """The plan has count, samples and command; apply does it, also for a chore in dry run; and once only."""
+    """The plan has count, samples and command; apply does it, also for a chore in dry run; and once
+    only.
+    """
     ids = poison(bench, 12)
     bench.use(replace(make_chore("poison"), dry_run=True))
     plan = await bench.keeper.plan("poison", {}, "alice")
@@ -241,7 +267,9 @@ async def test_plan_shows_and_apply_does_exactly_that_once(bench):
 
 
 async def test_a_plan_lives_a_minute_whatever_the_wall_clock_says(bench):
-    """60 s by uptime: good; 61 s: expired, also when the wall clock was set back meanwhile; unknown ids are refused."""
+    """60 s by uptime: good; 61 s: expired, also when the wall clock was set back meanwhile; unknown
+    ids are refused.
+    """
     poison(bench, 2)
     plan = await bench.keeper.plan("poison", {}, "me")
     bench.later(60, wall=100_000)
@@ -258,13 +286,18 @@ async def test_a_plan_lives_a_minute_whatever_the_wall_clock_says(bench):
         await bench.keeper.apply(late.id, "me")
 
 
-@pytest.mark.parametrize("change", ["consumer reads", "entry acknowledged", "entry claimed", "trimmed", "key expires"])
+@pytest.mark.parametrize(
+    "change", ["consumer reads", "entry acknowledged", "entry claimed", "trimmed", "key expires"]
+)
 async def test_a_changed_count_voids_the_plan(bench, change):
     """A race between plan and apply: nothing at all is done, and the plan stays void."""
     name, effect = {
         "consumer reads": ("idle_consumers", lambda: bench.read(1, "ghost")),
         "entry acknowledged": ("poison", lambda: bench.ack(list(bench.pending())[:1])),
-        "entry claimed": ("reclaim", lambda: bench.redis.xclaim(KEY, GROUP, "x", 0, list(bench.pending())[:1])),
+        "entry claimed": (
+            "reclaim",
+            lambda: bench.redis.xclaim(KEY, GROUP, "x", 0, list(bench.pending())[:1]),
+        ),
         "trimmed": ("safe_trim", lambda: bench.redis.xtrim(KEY, maxlen=950, approximate=False)),
         "key expires": ("keys_without_ttl", lambda: bench.redis.expire("cache:1", 1000)),
     }[change]
@@ -277,7 +310,9 @@ async def test_a_changed_count_voids_the_plan(bench, change):
     bench.age(ids[800:], deliveries=9)
     bench.redis.mset({"cache:1": "v", "cache:2": "v"})
     chore = (
-        make_chore("idle_consumers", silent_for="1s", spare=["live"]) if name == "idle_consumers" else make_chore(name)
+        make_chore("idle_consumers", silent_for="1s", spare=["live"])
+        if name == "idle_consumers"
+        else make_chore(name)
     )
     bench.use(chore)
     if name == "idle_consumers":
@@ -285,7 +320,13 @@ async def test_a_changed_count_voids_the_plan(bench, change):
     plan = await bench.keeper.plan(name, {}, "me")
     assert plan.count > 0
     effect()
-    before = (bench.live(), bench.pending(), bench.consumers(), bench.redis.ttl("cache:2"), bench.dead_letters())
+    before = (
+        bench.live(),
+        bench.pending(),
+        bench.consumers(),
+        bench.redis.ttl("cache:2"),
+        bench.dead_letters(),
+    )
     with pytest.raises(ActionRefused, match="when the plan was made, now"):
         await bench.keeper.apply(plan.id, "me")
     assert before == (
@@ -323,7 +364,9 @@ async def test_apply_is_held_back_by_halt_cap_and_a_changed_configuration(bench)
 
 
 async def test_an_apply_that_was_cut_off_is_not_repeated(bench):
-    """The daemon ends in the middle of an apply: the plan is spent, what was reserved too, and a new plan is needed."""
+    """The daemon ends in the middle of an apply: the plan is spent, what was reserved too, and a
+    new plan is needed.
+    """
     poison(bench, 6)
     kind, begun = KINDS["poison"], asyncio.Event()
 
@@ -346,7 +389,9 @@ async def test_an_apply_that_was_cut_off_is_not_repeated(bench):
 
 
 async def test_wrong_names_and_parameters_of_a_plan(bench):
-    """Unknown chores and parameters are usage errors that name the known ones; numbers come as words."""
+    """Unknown chores and parameters are usage errors that name the known ones; numbers come as
+    words.
+    """
     with pytest.raises(UsageError, match="no chore 'x'"):
         await bench.keeper.plan("x", {}, "me")
     poison(bench, 3)
@@ -359,18 +404,23 @@ async def test_wrong_names_and_parameters_of_a_plan(bench):
     assert "more_than" in error.value.guidance
 
 
-# -- killed in between --------------------------------------------------------------------------------------------
+# -- killed in between
+# --------------------------------------------------------------------------------------------
 
 KILLS = 25
 
 
 def test_sigkill_at_any_moment_loses_and_doubles_nothing_and_the_cap_holds(valkey, tmp_path):
-    """25 times a housekeeper is killed while it moves poison: each entry is once here or once there; ≤ the cap."""
+    """25 times a housekeeper is killed while it moves poison: each entry is once here or once
+    there; ≤ the cap.
+    """
     folder = tmp_path / "state"
     script = Path(__file__).with_name("cleaning_victim.py")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, str(script), str(valkey.port), str(folder), str(KILLS)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["killed"] >= 3, facts

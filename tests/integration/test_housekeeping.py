@@ -26,12 +26,15 @@ async def bench(request, tmp_path):
         yield made
 
 
-# -- safe_trim ------------------------------------------------------------------------------------------------
+# -- safe_trim
+# ------------------------------------------------------------------------------------------------
 
 
 @BOTH
 async def test_trim_removes_what_all_groups_acknowledged_in_whole_nodes(bench):
-    """Of 1,000 old entries both groups are done with 730 and 850: the 7 whole nodes below go, nothing else."""
+    """Of 1,000 old entries both groups are done with 730 and 850: the 7 whole nodes below go,
+    nothing else.
+    """
     ids = bench.publish(1000)
     for group, done in (("g1", 730), ("g2", 850)):
         bench.group(group)
@@ -59,7 +62,9 @@ async def test_trim_keeps_young_entries_and_the_newest(bench):
 
 
 async def test_trim_stays_within_the_cap_of_the_hour(bench):
-    """Of 1,000 that could go, 250 may: the two whole nodes within the cap, and no more in the same hour."""
+    """Of 1,000 that could go, 250 may: the two whole nodes within the cap, and no more in the same
+    hour.
+    """
     bench.publish(1001)
     bench.group()
     bench.ack(bench.read(1001))
@@ -85,7 +90,9 @@ async def test_trim_is_held_by_a_group_that_read_nothing_and_by_a_pending_entry(
     assert ids[450] in bench.live()
 
 
-async def test_trim_refuses_streams_without_groups_without_a_required_group_and_without_times(bench):
+async def test_trim_refuses_streams_without_groups_without_a_required_group_and_without_times(
+    bench,
+):
     """No group, a lost group, ids that are no times: nothing goes, each reason is counted."""
     bench.publish(500, "agent:none")
     bench.publish(500, "agent:lost")
@@ -98,14 +105,20 @@ async def test_trim_refuses_streams_without_groups_without_a_required_group_and_
     bench.use(make_chore("safe_trim", groups={"required": ["group_*"]}))
     run = await bench.keeper.run("safe_trim")
     assert (run.outcome, run.removed, run.refused) == ("refused", 0, 3)
-    assert [bench.redis.xlen(key) for key in ("agent:none", "agent:lost", "agent:odd")] == [500, 500, 500]
+    assert [bench.redis.xlen(key) for key in ("agent:none", "agent:lost", "agent:odd")] == [
+        500,
+        500,
+        500,
+    ]
     name = "sentinel_housekeeping_refused_total"
     assert bench.count(name, chore="safe_trim", reason="group_missing") == 2
     assert bench.count(name, chore="safe_trim", reason="no_time") == 1
 
 
 async def test_f11_trim_beyond_the_oldest_unacknowledged_id_or_to_nothing_is_refused(bench):
-    """F11: `below` behind what is unacknowledged, and keeping 0 entries: refused with a reason, nothing removed."""
+    """F11: `below` behind what is unacknowledged, and keeping 0 entries: refused with a reason,
+    nothing removed.
+    """
     ids = bench.publish(1000)
     bench.group()
     bench.ack([entry for entry in bench.read(1000) if entry != ids[300]])
@@ -125,7 +138,9 @@ async def test_f11_trim_beyond_the_oldest_unacknowledged_id_or_to_nothing_is_ref
 @BOTH
 @pytest.mark.parametrize("seed", range(2))
 async def test_nothing_unacknowledged_is_ever_trimmed(bench, seed):
-    """A random life with several groups, trimmed all the time: what a group has not acknowledged never goes."""
+    """A random life with several groups, trimmed all the time: what a group has not acknowledged
+    never goes.
+    """
     random_ = random.Random(seed)
     bench.use(make_chore("safe_trim", keep="1s", keep_entries=random_.choice([1, 150])))
     groups = [f"g{i}" for i in range(random_.randint(1, 4))]
@@ -169,12 +184,15 @@ async def test_ids_beyond_the_precision_of_lua_are_not_rounded_up(bench):
         bench.redis.config_set("stream-node-max-entries", NODE)
 
 
-# -- idle_consumers -------------------------------------------------------------------------------------------
+# -- idle_consumers
+# -------------------------------------------------------------------------------------------
 
 
 @BOTH
 async def test_a25_of_1000_ghosts_and_5_with_pending_exactly_the_ghosts_go(bench):
-    """A25: 1,000 consumers that hold nothing go; five that hold one entry each, and the spared one, stay."""
+    """A25: 1,000 consumers that hold nothing go; five that hold one entry each, and the spared one,
+    stay.
+    """
     bench.group()
     bench.publish(5)
     holders = {f"holder-{i}" for i in range(5)}
@@ -194,7 +212,9 @@ async def test_a25_of_1000_ghosts_and_5_with_pending_exactly_the_ghosts_go(bench
 
 
 async def test_a_consumer_that_reads_after_the_look_keeps_its_entry(bench):
-    """Between the look and the act a ghost reads one entry: it stays, with the entry; the others go."""
+    """Between the look and the act a ghost reads one entry: it stays, with the entry; the others
+    go.
+    """
     bench.group()
     for name in ("a", "b", "c"):
         bench.redis.xgroup_createconsumer(KEY, GROUP, name)
@@ -216,17 +236,23 @@ async def test_a_consumer_that_was_just_heard_of_stays(bench):
     bench.redis.xgroup_createconsumer(KEY, GROUP, "fresh")
     assert (await bench.keeper.run("idle_consumers")).found == 0
     cleaner = bench.keeper._begin(bench.keeper.chores["idle_consumers"], "me").room.cleaner
-    assert await cleaner.remove_consumers(KEY, GROUP, 3600.0, ["fresh", "nobody"]) == ["heard", "missing"]
+    assert await cleaner.remove_consumers(KEY, GROUP, 3600.0, ["fresh", "nobody"]) == [
+        "heard",
+        "missing",
+    ]
     assert bench.consumers() == {"fresh"}
 
 
-# -- keys_without_ttl -----------------------------------------------------------------------------------------
+# -- keys_without_ttl
+# -----------------------------------------------------------------------------------------
 
 
 @BOTH
 @pytest.mark.parametrize("action", ["expire", "unlink"])
 async def test_keys_without_ttl_under_the_prefix_exactly(bench, action):
-    """Of keys with and without TTL, in and out of the prefix, streams with groups: exactly the 230 leaks."""
+    """Of keys with and without TTL, in and out of the prefix, streams with groups: exactly the 230
+    leaks.
+    """
     for i in range(230):
         bench.redis.hset(f"cache:{i}", "f", "v")
     bench.redis.set("cache:has-ttl", "v", ex=1000)
@@ -247,7 +273,9 @@ async def test_keys_without_ttl_under_the_prefix_exactly(bench, action):
 
 @BOTH
 async def test_keys_in_use_and_keys_that_got_a_ttl_meanwhile_stay(bench):
-    """A key that was just written may be given its TTL in the next command; one that got it is left."""
+    """A key that was just written may be given its TTL in the next command; one that got it is
+    left.
+    """
     bench.redis.set("cache:fresh", "v")
     bench.redis.set("cache:old", "v")
     dump = bench.redis.dump("cache:old")
@@ -263,7 +291,8 @@ async def test_keys_in_use_and_keys_that_got_a_ttl_meanwhile_stay(bench):
     assert set(bench.redis.keys()) == {b"cache:fresh", b"cache:raced"}
 
 
-# -- reclaim ----------------------------------------------------------------------------------------------------
+# -- reclaim
+# ----------------------------------------------------------------------------------------------------
 
 
 def stuck(bench, *, old: int, fresh: int):
@@ -288,7 +317,9 @@ async def test_reclaim_gives_exactly_the_stuck_entries_to_the_named_consumer(ben
 
 
 async def test_reclaim_to_nobody_or_to_the_silent_is_refused(bench):
-    """The named consumer does not exist, or was not heard of for too long: nothing moves, none is created."""
+    """The named consumer does not exist, or was not heard of for too long: nothing moves, none is
+    created.
+    """
     old, _ = stuck(bench, old=5, fresh=0)
     run = await bench.keeper.run("reclaim")
     assert (run.outcome, run.removed) == ("refused", 0)
@@ -304,7 +335,9 @@ async def test_reclaim_to_nobody_or_to_the_silent_is_refused(bench):
 
 
 async def test_f12_min_idle_below_the_handlers_time_is_refused(bench):
-    """F12: entries in work would be handed out twice: refused in the configuration and as a parameter."""
+    """F12: entries in work would be handed out twice: refused in the configuration and as a
+    parameter.
+    """
     with pytest.raises(ValueError, match="handed out a second time"):
         make_chore("reclaim", min_idle="29s")
     with pytest.raises(ActionRefused, match="handed out a second time"):
@@ -346,12 +379,15 @@ async def test_reclaim_to_a_dead_letter_stream(bench):
     assert set(bench.pending()) == set(fresh)
 
 
-# -- poison -----------------------------------------------------------------------------------------------------
+# -- poison
+# -----------------------------------------------------------------------------------------------------
 
 
 @BOTH
 async def test_poison_goes_to_quarantine_with_its_origin_exactly_once(bench):
-    """Of 300 pending the 130 that were delivered more than 3 times and are not in work; again: nothing."""
+    """Of 300 pending the 130 that were delivered more than 3 times and are not in work; again:
+    nothing.
+    """
     bench.group()
     bench.publish(300)
     ids = bench.read(300)
@@ -363,14 +399,20 @@ async def test_poison_goes_to_quarantine_with_its_origin_exactly_once(bench):
     assert bench.dead_letters() == ids[:130]
     assert set(bench.pending()) == set(ids[130:])
     fields = bench.redis.xrange(DLQ, count=1)[0][1]
-    assert (fields[b"n"], fields[b"origin_stream"], fields[b"origin_group"]) == (b"0", KEY.encode(), GROUP.encode())
+    assert (fields[b"n"], fields[b"origin_stream"], fields[b"origin_group"]) == (
+        b"0",
+        KEY.encode(),
+        GROUP.encode(),
+    )
     assert (fields[b"origin_consumer"], fields[b"origin_deliveries"]) == (b"c", b"4")
     assert (await bench.keeper.run("poison")).found == 0
     assert len(bench.dead_letters()) == 130
 
 
 async def test_poison_is_judged_again_in_the_moment_of_the_move(bench):
-    """After the look one count is reset, one entry is in work again, one acknowledged: only the fourth goes."""
+    """After the look one count is reset, one entry is in work again, one acknowledged: only the
+    fourth goes.
+    """
     bench.group()
     bench.publish(4)
     ids = bench.read(4)
@@ -381,7 +423,11 @@ async def test_poison_is_judged_again_in_the_moment_of_the_move(bench):
     bench.age(ids[1:2], deliveries=9, idle=0)
     bench.ack(ids[2:3])
     done = await work.kind.act(work.chore.options, work.room, survey.targets[0])
-    assert [refusal.reason for refusal in done.refusals] == ["acknowledged", "few_deliveries", "in_work"]
+    assert [refusal.reason for refusal in done.refusals] == [
+        "acknowledged",
+        "few_deliveries",
+        "in_work",
+    ]
     assert bench.dead_letters() == ids[3:]
     assert set(bench.pending()) == set(ids[:2])
 
@@ -400,11 +446,14 @@ async def test_poison_that_can_not_be_copied_is_not_acknowledged(bench):
     assert set(bench.pending()) == set(ids)
 
 
-# -- drain ------------------------------------------------------------------------------------------------------
+# -- drain
+# ------------------------------------------------------------------------------------------------------
 
 
 async def test_f13_drain_without_another_healthy_consumer_is_refused(bench):
-    """F13: pending or waiting work and nobody else: refused; another consumer, but silent: refused as well."""
+    """F13: pending or waiting work and nobody else: refused; another consumer, but silent: refused
+    as well.
+    """
     stuck(bench, old=5, fresh=0)
     with pytest.raises(ActionRefused, match="no other healthy consumer"):
         await bench.keeper.plan("drain", {"consumer": "dead"}, "me")
@@ -430,7 +479,9 @@ async def test_f13_waiting_work_alone_needs_another_consumer_too(bench):
 
 @BOTH
 async def test_drain_moves_what_is_not_in_work_to_the_consumer_that_holds_least(bench):
-    """70 idle entries of one consumer go to the emptier of two others; what it works on and theirs stay."""
+    """70 idle entries of one consumer go to the emptier of two others; what it works on and theirs
+    stay.
+    """
     old, fresh = stuck(bench, old=70, fresh=4)
     bench.publish(2)
     theirs = bench.read(2, "full")
@@ -439,12 +490,16 @@ async def test_drain_moves_what_is_not_in_work_to_the_consumer_that_holds_least(
     assert (plan.count, plan.targets[0].bound) == (70, "empty")
     run = await bench.keeper.apply(plan.id, "me")
     assert run.removed == 70
-    held = dict.fromkeys(old, "empty") | dict.fromkeys(fresh, "dead") | dict.fromkeys(theirs, "full")
+    held = (
+        dict.fromkeys(old, "empty") | dict.fromkeys(fresh, "dead") | dict.fromkeys(theirs, "full")
+    )
     assert bench.pending() == held
 
 
 async def test_drain_leaves_what_another_consumer_took_meanwhile(bench):
-    """Between look and act a third consumer claims one entry: it keeps it, however long ago that was."""
+    """Between look and act a third consumer claims one entry: it keeps it, however long ago that
+    was.
+    """
     old, _ = stuck(bench, old=3, fresh=0)
     bench.redis.xgroup_createconsumer(KEY, GROUP, "heir")
     plan = await bench.keeper.plan("drain", {"consumer": "dead"}, "me")
@@ -456,7 +511,9 @@ async def test_drain_leaves_what_another_consumer_took_meanwhile(bench):
 
 
 async def test_f13_one_group_without_an_heir_refuses_the_whole_drain(bench):
-    """A drain by halves is none: in one group somebody could take over, in the other nobody: all is refused."""
+    """A drain by halves is none: in one group somebody could take over, in the other nobody: all is
+    refused.
+    """
     stuck(bench, old=2, fresh=0)
     bench.redis.xgroup_createconsumer(KEY, GROUP, "heir")
     bench.group("alone")

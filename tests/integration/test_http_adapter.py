@@ -1,4 +1,6 @@
-"""The HTTP adapter against servers that hang, drip, flood, bomb, redirect, refuse, and lie about who they are."""
+"""The HTTP adapter against servers that hang, drip, flood, bomb, redirect, refuse, and lie about
+who they are.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from sentinel.adapters.http import HttpClient
 from sentinel.adapters.resolver import Resolver
 from sentinel.core.model import Status
 from sentinel.demo.servers import free_port
-from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable, WrongTarget
+from sentinel.errors import (
+    NotMeasurable,
+    TargetError,
+    TargetRejected,
+    TargetUnreachable,
+    WrongTarget,
+)
 from tests.conftest import require_tool
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -93,7 +101,9 @@ async def test_what_is_sent():
     seen = {}
 
     async def look(request: web.Request) -> web.Response:
-        seen.update(request.headers, method=request.method, body=await request.read(), path=request.path_qs)
+        seen.update(
+            request.headers, method=request.method, body=await request.read(), path=request.path_qs
+        )
         return web.Response()
 
     async with serving(look) as address:
@@ -267,7 +277,10 @@ async def test_budget_slides_and_never_says_down():
         asked.append(1)
         return web.Response()
 
-    async with serving(count) as address, client_of(address, budget=(2, 60.0), monotonic=lambda: now[0]) as client:
+    async with (
+        serving(count) as address,
+        client_of(address, budget=(2, 60.0), monotonic=lambda: now[0]) as client,
+    ):
         for instant in (1000.0, 1030.0):
             now[0] = instant
             await client.request("GET", "/", timeout=2)
@@ -295,10 +308,18 @@ async def test_redirect_hops_spend_the_budget():
 
 @pytest.mark.parametrize(
     ("status", "header", "wait"),
-    [(429, "120", 120.0), (429, None, 30.0), (503, "7", 7.0), (429, "99999999", 900.0), (429, "nonsense", 30.0)],
+    [
+        (429, "120", 120.0),
+        (429, None, 30.0),
+        (503, "7", 7.0),
+        (429, "99999999", 900.0),
+        (429, "nonsense", 30.0),
+    ],
 )
 async def test_target_that_asks_for_time_gets_it(status, header, wait):
-    """C7: after 429, or 503 with Retry-After, nothing is sent for that time; it is degraded, never down."""
+    """C7: after 429, or 503 with Retry-After, nothing is sent for that time; it is degraded, never
+    down.
+    """
     asked = []
     now = [0.0]
 
@@ -425,7 +446,9 @@ async def test_hung_names_do_not_hold_up_others():
     """C5: with six names that hang, another name still resolves."""
     resolver = Resolver(lookup=hung_lookup, deadline=0.15)
     async with serving(hello) as address:
-        hung = [asyncio.create_task(ask(f"http://hung{n}.example", resolver=resolver)) for n in range(6)]
+        hung = [
+            asyncio.create_task(ask(f"http://hung{n}.example", resolver=resolver)) for n in range(6)
+        ]
         await asyncio.sleep(0.01)
         answer = await ask(address.replace("127.0.0.1", "good.example"), resolver=resolver)
         ended = await asyncio.gather(*hung, return_exceptions=True)
@@ -454,7 +477,9 @@ async def test_descriptors_exhausted_is_our_side(monkeypatch):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> Callable[..., tuple[Path, ssl.SSLContext]]:
-    """Makes server certificates with openssl; returns the file of the issuer and the server's context."""
+    """Makes server certificates with openssl; returns the file of the issuer and the server's
+    context.
+    """
     openssl = require_tool("openssl")
     folder = tmp_path_factory.mktemp("tls")
 
@@ -464,7 +489,12 @@ def authority(tmp_path_factory) -> Callable[..., tuple[Path, ssl.SSLContext]]:
     run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test issuer", "-days", "3650",
         "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
 
-    def issue(name: str, altname: str = "IP:127.0.0.1", begin: str = "20200101000000Z", end: str = "21250101000000Z"):
+    def issue(
+        name: str,
+        altname: str = "IP:127.0.0.1",
+        begin: str = "20200101000000Z",
+        end: str = "21250101000000Z",
+    ):
         (folder / f"{name}.cnf").write_text(
             f"[ca]\ndefault_ca=c\n[c]\ndatabase={name}.db\nserial={name}.srl\nnew_certs_dir=.\nprivate_key=ca.key\n"
             f"certificate=ca.pem\ndefault_md=sha256\npolicy=p\nx509_extensions=x\nunique_subject=no\n"

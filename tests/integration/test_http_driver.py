@@ -21,7 +21,12 @@ from sentinel.remediation.http import DRIVER, HttpOptions, StatusRequest, observ
 REQUESTS = {
     "restart": {"path": "/restart?fast=1", "json": {"reason": "sentinel"}},
     "start": {"path": "/start", "method": "PUT", "expect": [202]},
-    "status": {"path": "/status", "stopped": [404], "running": "$.running", "start_id": "$.started_at"},
+    "status": {
+        "path": "/status",
+        "stopped": [404],
+        "running": "$.running",
+        "start_id": "$.started_at",
+    },
 }
 
 
@@ -40,7 +45,14 @@ class Service:
         if request.path == "/status":
             return web.json_response({"running": self.running, "started_at": self.started})
         text = await request.text()
-        self.asked.append((request.method, request.path_qs, dict(request.headers), json.loads(text) if text else None))
+        self.asked.append(
+            (
+                request.method,
+                request.path_qs,
+                dict(request.headers),
+                json.loads(text) if text else None,
+            )
+        )
         if self.lose != "before":
             self.started, self.running = self.started + 1, request.path != "/stop"
         if self.lose:
@@ -68,7 +80,13 @@ async def serving(service: Service) -> AsyncIterator[HttpClient]:
 
 def make_driver(client: HttpClient | None, requests=None, **keys) -> OutsideDriver:
     """The driver of a component behind this client."""
-    document = {"via": "manager", "requests": requests or REQUESTS, "deadline": "60s", "status_deadline": "60s", **keys}
+    document = {
+        "via": "manager",
+        "requests": requests or REQUESTS,
+        "deadline": "60s",
+        "status_deadline": "60s",
+        **keys,
+    }
     context = DriverContext(Path("/nowhere"), {"manager": client} if client else {})
     return DRIVER.make(Component("orders"), HttpOptions.model_validate(document), context)
 
@@ -80,12 +98,18 @@ async def service() -> Service:
 
 
 async def test_a_request_for_each_action(service):
-    """Method, path, body, the key of the attempt, the secret of the resource; an expected code is done."""
+    """Method, path, body, the key of the attempt, the secret of the resource; an expected code is
+    done.
+    """
     async with serving(service) as client:
         driver = make_driver(client)
         assert driver.actions == {"restart", "start"}
         outcome = await driver.restart("7/1")
-        assert (outcome.word, outcome.start_id, outcome.detail) == ("done", "2", "restart answered with 202")
+        assert (outcome.word, outcome.start_id, outcome.detail) == (
+            "done",
+            "2",
+            "restart answered with 202",
+        )
         (method, path, headers, body) = service.asked[0]
         assert (method, path, body) == ("POST", "/restart?fast=1", {"reason": "sentinel"})
         assert (headers["Idempotency-Key"], headers["X-Key"]) == ("7/1", "canary-secret")
@@ -97,7 +121,8 @@ async def test_a_request_for_each_action(service):
 
 
 @pytest.mark.parametrize(
-    ("code", "word"), [(400, "failed"), (500, "failed"), (302, "failed"), (502, "done"), (504, "done")]
+    ("code", "word"),
+    [(400, "failed"), (500, "failed"), (302, "failed"), (502, "done"), (504, "done")],
 )
 async def test_another_code(service, code, word):
     """The service's own word is a failure; a gateway's word leaves it open, and the start id tells."""
@@ -146,7 +171,9 @@ async def test_a_request_that_hangs_is_unknown():
 
 
 async def test_nobody_listens():
-    """No connection: certain not to have happened; and whether the component runs is unknown, not down."""
+    """No connection: certain not to have happened; and whether the component runs is unknown, not
+    down.
+    """
     client = HttpClient("manager", f"http://127.0.0.1:{free_port()}")
     driver = make_driver(client)
     outcome = await driver.restart("7/1")
@@ -205,7 +232,9 @@ STATUS = StatusRequest(path="/s", expect=[200], stopped=[404], running="$.up", s
     ],
 )
 def test_status(code, body, running, start_id):
-    """Expected code and `true` runs, `false` or a named code does not; everything else tells nothing."""
+    """Expected code and `true` runs, `false` or a named code does not; everything else tells
+    nothing.
+    """
     seen = observe(STATUS, HttpResponse(code, {}, body.encode(), 0.1, False))
     assert (seen.running, seen.start_id) == (running, start_id)
 

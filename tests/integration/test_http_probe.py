@@ -27,7 +27,9 @@ async def look(make_context):
 
     async def once(answer, state=None, budget=None, status: int = 200, **options):
         async def fixed(_request: web.Request) -> web.Response:
-            return web.Response(body=answer if isinstance(answer, bytes) else json.dumps(answer), status=status)
+            return web.Response(
+                body=answer if isinstance(answer, bytes) else json.dumps(answer), status=status
+            )
 
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", answer if callable(answer) else fixed)
@@ -52,7 +54,13 @@ def asserting(**assertion) -> dict:
     return {"assertions": [assertion]}
 
 
-BODY = {"status": "unhealthy", "n": 3, "ok": True, "components": {"a": {"s": "up"}, "b": {"s": "down"}}, "none": None}
+BODY = {
+    "status": "unhealthy",
+    "n": 3,
+    "ok": True,
+    "components": {"a": {"s": "up"}, "b": {"s": "down"}},
+    "none": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,9 @@ async def test_assertion_may_mean_degraded(look):
 
 async def test_hostile_value_is_shown_harmlessly(look):
     """What the body says is quoted in printable ASCII and cut."""
-    finding = await look({"s": "\x1b[2J" + "é" * 1000}, assertions=[{"path": "$.s", "equals": "ok"}])
+    finding = await look(
+        {"s": "\x1b[2J" + "é" * 1000}, assertions=[{"path": "$.s", "equals": "ok"}]
+    )
     assert finding.detail.replace("…", "").isascii()
     assert finding.detail.isprintable()
     assert len(finding.detail) < 250
@@ -142,7 +152,9 @@ async def test_body_over_the_limit_is_not_judged(look):
     ],
 )
 async def test_status_codes(look, status, expect, verdict):
-    """Expected is up; refused credentials are ours; asked to stay away is degraded; anything else is down."""
+    """Expected is up; refused credentials are ours; asked to stay away is degraded; anything else
+    is down.
+    """
     assert (await look(b"", status=status, expect=expect)).status is verdict
 
 
@@ -165,7 +177,9 @@ async def test_trace_context_travels(look):
 
     await look(keep)
     await look(keep)
-    assert all(re.fullmatch(r"00-0123456789abcdef0123456789abcdef-[0-9a-f]{16}-01", text) for text in seen)
+    assert all(
+        re.fullmatch(r"00-0123456789abcdef0123456789abcdef-[0-9a-f]{16}-01", text) for text in seen
+    )
     assert seen[0] != seen[1]
 
 
@@ -174,7 +188,9 @@ async def test_method_headers_and_body(look):
     seen = {}
 
     async def keep(request: web.Request) -> web.Response:
-        seen.update(method=request.method, token=request.headers["X-Token"], body=await request.text())
+        seen.update(
+            method=request.method, token=request.headers["X-Token"], body=await request.text()
+        )
         return web.Response(status=500)
 
     options = {"method": "POST", "headers": {"X-Token": "s3cret"}, "body": "{}", "path": "/x?a=b"}
@@ -216,12 +232,16 @@ async def test_backing_off_is_degraded(look, make_context):
 
 
 async def test_measurements(look):
-    """All declared ones but the certificate's come, with exactly their labels; the histogram counts over a restart."""
+    """All declared ones but the certificate's come, with exactly their labels; the histogram counts
+    over a restart.
+    """
     state = HttpState()
     await look(b"", state=state)
     finding = await look(b"", state=HttpState(state.dump()))
     labels = {m.name: set(m.labels) for m in KIND.measurements}
-    assert {n for row in finding.rows for n in row.values} == set(labels) - {"certificate_remaining_seconds"}
+    assert {n for row in finding.rows for n in row.values} == set(labels) - {
+        "certificate_remaining_seconds"
+    }
     assert all(set(row.labels) == labels[name] for row in finding.rows for name in row.values)
     histogram = finding.rows[0].values["duration_seconds"]
     assert isinstance(histogram, Histogram)
@@ -251,7 +271,9 @@ async def test_nobody_there_is_down_with_target_up_zero(make_context):
 def test_certificate_near_its_end_is_degraded(days, status):
     """14 days before its end it is time to renew (C6)."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    response = HttpResponse(200, {}, b"", 0.1, False, certificate_expires=now + timedelta(days=days))
+    response = HttpResponse(
+        200, {}, b"", 0.1, False, certificate_expires=now + timedelta(days=days)
+    )
     assert _finding(HttpOptions(), response, [], now).status is status
 
 

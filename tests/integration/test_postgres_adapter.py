@@ -1,4 +1,6 @@
-"""The PostgreSQL adapter against a real server that is killed, frozen, full, locked, or something else."""
+"""The PostgreSQL adapter against a real server that is killed, frozen, full, locked, or something
+else.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def admin(postgres: PostgresServer):
 
 def ours(admin, extra: str = "") -> int:
     """Sessions of sentinel on the server."""
-    row = admin.execute("select count(*) from pg_stat_activity where application_name = 'sentinel'" + extra).fetchone()
+    row = admin.execute(
+        "select count(*) from pg_stat_activity where application_name = 'sentinel'" + extra
+    ).fetchone()
     return row[0]
 
 
@@ -92,7 +96,9 @@ async def test_missing_column_names_it(postgres):
 
 async def test_role_can_be_taken_in_a_snapshot_only(postgres, admin):
     """SET LOCAL ROLE holds inside the snapshot and is gone after it."""
-    admin.execute("do $$ begin create role app_reader; exception when duplicate_object then null; end $$")
+    admin.execute(
+        "do $$ begin create role app_reader; exception when duplicate_object then null; end $$"
+    )
     client = PostgresClient("db", postgres.dsn())
     async with client.snapshot() as query:
         await query("set local role app_reader")
@@ -157,7 +163,9 @@ async def test_cancelled_calls_leave_no_session_in_a_transaction(postgres, admin
 
 
 async def test_cancelled_between_two_queries_ends_the_transaction(postgres, admin):
-    """A snapshot cancelled while its owner does something else is not left open until the next call (B13)."""
+    """A snapshot cancelled while its owner does something else is not left open until the next call
+    (B13).
+    """
     client = PostgresClient("db", postgres.dsn())
 
     async def dawdle() -> None:
@@ -213,7 +221,9 @@ async def test_frozen_server_is_unreachable(own_postgres):
 
 
 async def test_killed_server_is_unreachable_and_comes_back(own_postgres):
-    """SIGKILL: one call notices the dead connection, the next ones are refused, then it works again."""
+    """SIGKILL: one call notices the dead connection, the next ones are refused, then it works
+    again.
+    """
     now = [0.0]
     client = PostgresClient("db", own_postgres.dsn(), monotonic=lambda: now[0])
     await client.query("select 1")
@@ -235,7 +245,9 @@ async def test_wrong_password_is_tried_once_in_thirty_seconds(own_postgres):
     """Refused credentials are ours, are not repeated for 30 s, and never show the password (B14)."""
     use_passwords(own_postgres)
     now = [0.0]
-    client = PostgresClient("db", own_postgres.dsn(user="scram"), password="wr0ng-secret", monotonic=lambda: now[0])
+    client = PostgresClient(
+        "db", own_postgres.dsn(user="scram"), password="wr0ng-secret", monotonic=lambda: now[0]
+    )
     for instant in (0.0, 10.0, 29.9):
         now[0] = instant
         with pytest.raises(NotMeasurable, match="credentials refused") as caught:
@@ -345,7 +357,9 @@ async def test_recovering_server_is_starting(own_postgres):
 
 async def test_busy_own_connection_blames_nobody(postgres):
     """Who waits too long for our one connection gets unknown (B7)."""
-    client = PostgresClient("db", postgres.dsn(), connect_timeout=0.3, statement_timeout=0.1, grace=0.1)
+    client = PostgresClient(
+        "db", postgres.dsn(), connect_timeout=0.3, statement_timeout=0.1, grace=0.1
+    )
     async with client.snapshot():
         with pytest.raises(NotMeasurable, match="own connection is busy"):
             await client.query("select 1")
@@ -355,7 +369,9 @@ async def test_busy_own_connection_blames_nobody(postgres):
 async def test_hung_name_is_our_side(postgres):
     """A name that does not resolve in time is unknown."""
     resolver = Resolver(lookup=lambda *_a, **_k: time.sleep(0.3) or [], deadline=0.05)
-    client = PostgresClient("db", f"postgresql://u@slow.example:{postgres.port}/x", resolver=resolver)
+    client = PostgresClient(
+        "db", f"postgresql://u@slow.example:{postgres.port}/x", resolver=resolver
+    )
     with pytest.raises(NotMeasurable, match="name resolution"):
         await client.query("select 1")
 

@@ -46,7 +46,9 @@ def monitor(admin) -> str:
 
 
 def create_role(admin, name: str) -> None:
-    admin.execute(f"do $$ begin create role {name} login; exception when duplicate_object then null; end $$")
+    admin.execute(
+        f"do $$ begin create role {name} login; exception when duplicate_object then null; end $$"
+    )
 
 
 @pytest.fixture
@@ -76,7 +78,9 @@ def values(finding) -> dict[str, float]:
 
 
 async def test_healthy_server_is_up_as_pg_monitor_only(look):
-    """Every query runs for a role that is only in pg_monitor, and every declared measurement of a server comes."""
+    """Every query runs for a role that is only in pg_monitor, and every declared measurement of a
+    server comes.
+    """
     finding = await look()
     assert finding.status is Status.UP, finding.detail
     declared = {m.name for m in KIND.measurements if m.labels == ("server",)}
@@ -189,18 +193,27 @@ async def test_prepared_slot_and_archiver_figures(own_postgres, make_context):
             setup.execute("select pg_create_physical_replication_slot('kept', true)")
             setup.execute("create table filler as select generate_series(1, 20000)")
             setup.execute("select pg_switch_wal()")
-            while not setup.execute("select 1 from pg_stat_archiver where failed_count > 0").fetchone():
+            while not setup.execute(
+                "select 1 from pg_stat_archiver where failed_count > 0"
+            ).fetchone():
                 pass
         client = PostgresClient("main", server.dsn())
         context = make_context({"resource": client}, state=PostgresState())
-        options = PostgresOptions.model_validate({"max_slot_retained": "1kB", "max_archiver_failing": "1ms"})
+        options = PostgresOptions.model_validate(
+            {"max_slot_retained": "1kB", "max_archiver_failing": "1ms"}
+        )
         finding = await KIND.run(options, context)
         await client.close()
     finally:
         server.stop(signal.SIGQUIT)
     assert "archiving fails" in finding.detail
     assert "slot kept retains" in finding.detail
-    assert next(r for r in finding.rows if r.labels.get("slot") == "kept").values["slot_retained_bytes"] > 1000
+    assert (
+        next(r for r in finding.rows if r.labels.get("slot") == "kept").values[
+            "slot_retained_bytes"
+        ]
+        > 1000
+    )
 
 
 @pytest.fixture
@@ -241,10 +254,16 @@ async def test_a_standby_that_fell_silent_is_behind(own_postgres, standby_of, ma
 
     async def lag():
         rows = (await KIND.run(PostgresOptions(), context)).rows
-        return [row.values["replication_lag_seconds"] for row in rows if row.labels.get("standby") == "west"]
+        return [
+            row.values["replication_lag_seconds"]
+            for row in rows
+            if row.labels.get("standby") == "west"
+        ]
 
     with psycopg.connect(own_postgres.dsn(), autocommit=True) as setup:
-        while not setup.execute("select 1 from pg_stat_replication where state = 'streaming'").fetchone():
+        while not setup.execute(
+            "select 1 from pg_stat_replication where state = 'streaming'"
+        ).fetchone():
             await asyncio.sleep(0.05)
         frozen = family(standby.process.pid)
         for pid in frozen:
@@ -303,7 +322,9 @@ async def test_another_cluster_behind_the_address_is_shown_for_an_hour(look):
     assert finding.status is Status.DEGRADED
     assert "another cluster answers" in finding.detail
     restored = PostgresState(state.dump())
-    assert (await look(restored, utcnow=lambda: now + timedelta(minutes=59))).status is Status.DEGRADED
+    assert (
+        await look(restored, utcnow=lambda: now + timedelta(minutes=59))
+    ).status is Status.DEGRADED
     assert (await look(restored, utcnow=lambda: now + timedelta(minutes=61))).status is Status.UP
 
 
@@ -331,7 +352,9 @@ async def test_a_failing_query_takes_only_its_own_figures(look, monkeypatch):
 async def test_dead_server_is_down_with_up_zero(make_context):
     """Nobody at the address: down, and sentinel_pg_up is 0, not missing."""
     client = PostgresClient("main", "postgresql://u@127.0.0.1:1/x")
-    finding = await KIND.run(PostgresOptions(), make_context({"resource": client}, state=PostgresState()))
+    finding = await KIND.run(
+        PostgresOptions(), make_context({"resource": client}, state=PostgresState())
+    )
     assert finding.status is Status.DOWN
     assert [dict(row.values) for row in finding.rows] == [{"up": 0.0}]
 

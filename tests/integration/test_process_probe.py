@@ -27,7 +27,9 @@ def start():
     running = []
 
     def begin(program: str = "time.sleep(60)", *arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-c", READY + program, *arguments], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", READY + program, *arguments], stdout=subprocess.PIPE
+        )
         process.stdout.readline()
         running.append(process)
         return process
@@ -52,7 +54,9 @@ def look(make_context):
 
 
 async def test_supervised_process_is_up(look, start):
-    """All declared measurements come at the second look; memory, threads and start are the kernel's."""
+    """All declared measurements come at the second look; memory, threads and start are the
+    kernel's.
+    """
     process, state = start(), ProcessState()
     await look(state, process.pid)
     finding = await look(state, process.pid)
@@ -163,9 +167,13 @@ async def test_pattern_counts_processes(look, start):
 
 
 async def test_sentinel_does_not_find_itself(look):
-    """Our own process is never the one that a pattern means, although others with our command line are."""
+    """Our own process is never the one that a pattern means, although others with our command line
+    are.
+    """
     own = ProcReader()._command(ProcReader()._root / str(os.getpid()))
-    twins = [pid for pid, command in ProcReader().commands() if command == own and pid != os.getpid()]
+    twins = [
+        pid for pid, command in ProcReader().commands() if command == own and pid != os.getpid()
+    ]
     finding = await look(pattern=f"^{re.escape(own)}$")
     assert finding.evidence.get("pid") != os.getpid()
     assert (finding.status is Status.DOWN) == (not twins)
@@ -217,7 +225,9 @@ async def test_missing_privilege_is_unknown_and_the_rest_is_still_measured(look,
     assert quiet.status is Status.UP
 
 
-@pytest.mark.parametrize("options", [{"pid_file": "a", "pattern": "b"}, {"pattern": "("}, {"max_resident": 5}])
+@pytest.mark.parametrize(
+    "options", [{"pid_file": "a", "pattern": "b"}, {"pattern": "("}, {"max_resident": 5}]
+)
 def test_bad_options_are_refused(options):
     """Two ways to find it, a broken expression, a size without a unit."""
     with pytest.raises(ValidationError):

@@ -1,4 +1,6 @@
-"""The Redis client against real servers and hostile ones: one try, in time, in our words, never out of step."""
+"""The Redis client against real servers and hostile ones: one try, in time, in our words, never out
+of step.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Status
-from sentinel.errors import NotMeasurable, SubjectError, TargetRejected, TargetUnreachable, WrongTarget
+from sentinel.errors import (
+    NotMeasurable,
+    SubjectError,
+    TargetRejected,
+    TargetUnreachable,
+    WrongTarget,
+)
 
 
 @pytest.fixture
@@ -35,10 +43,15 @@ async def test_valkey_is_a_scheme_too(valkey):
 
 @pytest.mark.parametrize(
     ("change", "text"),
-    [(("127.0.0.1", "no-such-host.invalid"), "name resolution"), (("/0", "/9999"), "no such database")],
+    [
+        (("127.0.0.1", "no-such-host.invalid"), "name resolution"),
+        (("/0", "/9999"), "no such database"),
+    ],
 )
 async def test_an_address_that_is_wrong_says_nothing_of_the_server(valkey, change, text):
-    """A host that nobody knows, a database that is not there: our configuration, and no reason to restart anything."""
+    """A host that nobody knows, a database that is not there: our configuration, and no reason to
+    restart anything.
+    """
     client = RedisClient("bus", valkey.url.replace(*change))
     with pytest.raises(NotMeasurable, match=text):
         await client.call("PING")
@@ -85,9 +98,13 @@ async def test_wrong_password_is_ours_and_tried_once_per_30_seconds(valkey):
     async def try_once() -> int:
         with pytest.raises(NotMeasurable, match="credentials") as caught:
             await client.call("PING")
-        assert "hunter2" not in str(caught.value) + caught.value.guidance + repr(caught.value.__cause__)
+        assert "hunter2" not in str(caught.value) + caught.value.guidance + repr(
+            caught.value.__cause__
+        )
         return admin.info("commandstats").get("cmdstat_auth", {}).get("calls", 0) + sum(
-            stats["calls"] for name, stats in admin.info("commandstats").items() if name == "cmdstat_hello"
+            stats["calls"]
+            for name, stats in admin.info("commandstats").items()
+            if name == "cmdstat_hello"
         )
 
     first = await try_once()
@@ -101,7 +118,9 @@ async def test_wrong_password_is_ours_and_tried_once_per_30_seconds(valkey):
 async def test_missing_right_names_the_rule(valkey):
     """NOPERM: unknown, the command is named, alone, in a pipeline and in a transaction."""
     admin = redis.Redis(port=valkey.port)
-    admin.execute_command("ACL", "SETUSER", "weak", "on", ">x", "~*", "+client|setname", "+time", "+multi", "+exec")
+    admin.execute_command(
+        "ACL", "SETUSER", "weak", "on", ">x", "~*", "+client|setname", "+time", "+multi", "+exec"
+    )
     client = RedisClient("bus", f"redis://weak:x@127.0.0.1:{valkey.port}/0")
     with pytest.raises(NotMeasurable, match="xinfo"):
         await client.call("XINFO", "STREAM", "s")
@@ -133,8 +152,15 @@ async def test_wrong_type_and_missing_group_concern_one_subject(client):
     """WRONGTYPE, NOGROUP and a missing key are SubjectErrors with their codes."""
     await client.call("SET", "k", "v")
     await client.call("XADD", "s", "*", "f", "v")
-    replies = await client.pipeline([("XLEN", "k"), ("XPENDING", "s", "g"), ("XINFO", "STREAM", "none"), ("XLEN", "s")])
-    assert [getattr(reply, "code", reply) for reply in replies] == ["WRONGTYPE", "NOGROUP", "NOKEY", 1]
+    replies = await client.pipeline(
+        [("XLEN", "k"), ("XPENDING", "s", "g"), ("XINFO", "STREAM", "none"), ("XLEN", "s")]
+    )
+    assert [getattr(reply, "code", reply) for reply in replies] == [
+        "WRONGTYPE",
+        "NOGROUP",
+        "NOKEY",
+        1,
+    ]
     assert all(isinstance(reply, SubjectError) for reply in replies[:3])
 
 
@@ -180,9 +206,13 @@ async def test_server_that_hangs_up_is_unreachable():
 
 
 async def test_cancelled_command_never_desynchronises_the_next(client):
-    """200 calls cancelled at any point, alone and in transactions: each later reply is the right one."""
+    """200 calls cancelled at any point, alone and in transactions: each later reply is the right
+    one.
+    """
     for n in range(200):
-        work = client.call("ECHO", f"old{n}") if n % 2 else client.transaction([("ECHO", f"old{n}")])
+        work = (
+            client.call("ECHO", f"old{n}") if n % 2 else client.transaction([("ECHO", f"old{n}")])
+        )
         task = asyncio.create_task(work)
         for _ in range(n % 9):
             await asyncio.sleep(0)

@@ -66,7 +66,10 @@ async def test_two_servers_are_two_sets_of_series(bench, redis7, make_context):
     metrics = Metrics()
     for n, each in enumerate((bench, other)):
         finding = await each.run()
-        metrics.observe(Result(f"check-{n}", finding, datetime.now(UTC), 0.01, "t"), redis_server.KIND.measurements)
+        metrics.observe(
+            Result(f"check-{n}", finding, datetime.now(UTC), 0.01, "t"),
+            redis_server.KIND.measurements,
+        )
     text = metrics.render().decode()
     assert 'sentinel_redis_memory_used_bytes{server="bus"}' in text
     assert 'sentinel_redis_memory_used_bytes{server="cache"}' in text
@@ -122,7 +125,11 @@ async def test_evicted_keys_are_counted(bench):
         bench.redis.set("more", "x")
     expected = bench.redis.info("stats")["evicted_keys"]
     finding = await bench.run()
-    (total,) = [row.values["evicted_keys_total"] for row in finding.rows if "evicted_keys_total" in row.values]
+    (total,) = [
+        row.values["evicted_keys_total"]
+        for row in finding.rows
+        if "evicted_keys_total" in row.values
+    ]
     assert expected > 0
     assert total >= expected
     assert finding.status is Status.DEGRADED
@@ -140,7 +147,9 @@ async def test_replica_in_place_of_the_primary_is_degraded(bench, own_valkey):
     assert "data loss suspected" in finding.detail
 
 
-async def test_counters_of_the_server_that_took_over_are_a_new_baseline(bench, own_valkey, server_folder):
+async def test_counters_of_the_server_that_took_over_are_a_new_baseline(
+    bench, own_valkey, server_folder
+):
     """A replica evicted keys long before it was promoted: nothing was evicted since the last look."""
     folder = server_folder / "taken-over"
     folder.mkdir()
@@ -186,7 +195,9 @@ async def test_clock_of_the_server_is_compared(bench):
     assert any("clock_offset_seconds" in row.values for row in finding.rows)
     bench.options = RedisServerOptions.model_validate({"clock_tolerance": "1ms"})
     make = bench.make_context
-    bench.make_context = lambda *args, **kw: make(*args, utcnow=lambda: datetime.now(UTC) + timedelta(hours=1), **kw)
+    bench.make_context = lambda *args, **kw: make(
+        *args, utcnow=lambda: datetime.now(UTC) + timedelta(hours=1), **kw
+    )
     finding = await bench.run()
     assert finding.status is Status.DEGRADED
     assert "clock" in finding.detail

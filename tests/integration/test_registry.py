@@ -1,4 +1,6 @@
-"""The registry against real servers: a known number of each mismatch is injected, exactly that is found."""
+"""The registry against real servers: a known number of each mismatch is injected, exactly that is
+found.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ class House:
         self.db = psycopg.connect(dsn, autocommit=True)
         self.db.execute(SCHEMA.format(s=self.s))
         self.raw = redis.Redis(port=bus.port)
-        self.clients = {"database": PostgresClient("database", dsn), "bus": RedisClient("bus", bus.url)}
+        self.clients = {
+            "database": PostgresClient("database", dsn),
+            "bus": RedisClient("bus", bus.url),
+        }
         self.state = KIND.load_state(None)
         self.document = {
             "agents": {
@@ -161,19 +166,25 @@ async def test_the_sets_are_counted_each_by_itself(one):
     for n in range(2):
         one.settle(f"agent-{n}")
     one.change(agents={"registered_at": "registered_at"})
-    one.db.execute(f"INSERT INTO {one.s}.agents (id, status, registered_at) VALUES ('new', 'active', now())")
+    one.db.execute(
+        f"INSERT INTO {one.s}.agents (id, status, registered_at) VALUES ('new', 'active', now())"
+    )
     for n in range(3):
         one.beat(f"zombie-{n}")
     one.beat("long-gone", age=3600)
     finding = await one.poll()
-    counts = {row.labels["source"]: row.values["agents"] for row in finding.rows if "agents" in row.values}
+    counts = {
+        row.labels["source"]: row.values["agents"] for row in finding.rows if "agents" in row.values
+    }
     assert counts["registry"] == 3
     assert counts["heartbeat"] == 5
     assert finding.key == ("live agents", "3 of 3")
 
 
 def inject(house):
-    """Agents of every class: 8 good, 3 asleep, 7 ghosts, 3 zombies, 3 to be split, 2 strangers, 2 that left."""
+    """Agents of every class: 8 good, 3 asleep, 7 ghosts, 3 zombies, 3 to be split, 2 strangers, 2
+    that left.
+    """
     for n in range(8):
         house.settle(f"good-{n}", ["x", f"c{n}"])
     for n in range(7):
@@ -189,7 +200,9 @@ def inject(house):
 
 
 async def test_a_known_number_of_each_mismatch(house):
-    """7 ghosts, 3 zombies, 2 unregistered, 4 orphaned tasks, 1 twin, 3 splits, 5 + 2 uncovered, 2 clocks: exactly."""
+    """7 ghosts, 3 zombies, 2 unregistered, 4 orphaned tasks, 1 twin, 3 splits, 5 + 2 uncovered, 2
+    clocks: exactly.
+    """
     inject(house)
     house.task("assigned", "nobody", count=3)
     house.task("assigned", "ghost-1")
@@ -231,15 +244,23 @@ async def test_a_known_number_of_each_mismatch(house):
     assert ghosts["sample"] == [f"ghost-{n}" for n in range(7)]
     assert ghosts["remedy"] in finding.guidance
     assert "only asleep: asleep-0" in finding.evidence["mismatches"]["uncovered"]["sample"][0]
-    rows = {row.labels["kind"]: row.values["agent_mismatches"] for row in finding.rows if "kind" in row.labels}
+    rows = {
+        row.labels["kind"]: row.values["agent_mismatches"]
+        for row in finding.rows
+        if "kind" in row.labels
+    }
     assert rows["ghost"] == 7
     assert rows["deaf"] == 0
-    (uncovered,) = [row.values["capability_uncovered_tasks"] for row in finding.rows if not row.labels]
+    (uncovered,) = [
+        row.values["capability_uncovered_tasks"] for row in finding.rows if not row.labels
+    ]
     assert uncovered == 7
 
 
 async def test_rows_with_boot_ids(one):
-    """2 names with two boots that both beat are split; 3 that were restarted, 1 with two rows of one boot is a twin."""
+    """2 names with two boots that both beat are split; 3 that were restarted, 1 with two rows of
+    one boot is a twin.
+    """
     one.db.execute(f"ALTER TABLE {one.s}.agents DROP CONSTRAINT agents_pkey")
     one.change(agents={"last_heartbeat": "last_heartbeat"}, heartbeats=None, consumers=None)
 
@@ -251,7 +272,9 @@ async def test_rows_with_boot_ids(one):
         )
 
     def beat(boots):
-        one.db.execute(f"UPDATE {one.s}.agents SET last_heartbeat = now() WHERE boot_id = ANY (%s)", (boots,))
+        one.db.execute(
+            f"UPDATE {one.s}.agents SET last_heartbeat = now() WHERE boot_id = ANY (%s)", (boots,)
+        )
 
     for n in range(2):
         add(f"split-{n}", "old", 3)
@@ -267,7 +290,9 @@ async def test_rows_with_boot_ids(one):
 
 
 async def test_one_row_that_two_processes_write(one):
-    """The boot id of a row comes back after another one took its place: 1 split; 2 restarts are none."""
+    """The boot id of a row comes back after another one took its place: 1 split; 2 restarts are
+    none.
+    """
     one.change(agents={"last_heartbeat": "last_heartbeat"}, heartbeats=None, consumers=None)
     for name in ("split", "again", "steady"):
         one.register(name)
@@ -297,16 +322,22 @@ async def test_an_agent_that_registers_again_and_again(one):
     await one.poll()
     for n in range(11):
         names = ["flaps"] if n == 10 else ["flaps", "restarts"]
-        one.db.execute(f"UPDATE {one.s}.agents SET registered_at = now() WHERE id = ANY (%s)", (names,))
+        one.db.execute(
+            f"UPDATE {one.s}.agents SET registered_at = now() WHERE id = ANY (%s)", (names,)
+        )
         finding = await one.poll()
     assert mismatches(finding) == {"flapping": 1}
     assert finding.evidence["registrations_last_hour"] == {"flaps": 11, "restarts": 10}
-    (last_hour,) = [row.values["agent_registrations_last_hour"] for row in finding.rows if not row.labels]
+    (last_hour,) = [
+        row.values["agent_registrations_last_hour"] for row in finding.rows if not row.labels
+    ]
     assert last_hour == 21
 
 
 async def test_deaf_agents(house):
-    """Alive without a consumer: found at once where the server lists waiting consumers, else when entries wait."""
+    """Alive without a consumer: found at once where the server lists waiting consumers, else when
+    entries wait.
+    """
     house.settle("good")
     for n in range(3):
         house.register(f"deaf-{n}")
@@ -325,7 +356,9 @@ def _asks_for_no_set(args):
 
 
 class Turns:
-    """Lets the world move between the single requests of a poll: before request `n`, the steps that are due there."""
+    """Lets the world move between the single requests of a poll: before request `n`, the steps that
+    are due there.
+    """
 
     def __init__(self, house, monkeypatch):
         self.n, self.due = 0, {}
@@ -359,7 +392,9 @@ class Turns:
 
 
 class Passer:
-    """An agent that comes or goes in good order: registers, beats, listens; stops listening, deregisters."""
+    """An agent that comes or goes in good order: registers, beats, listens; stops listening,
+    deregisters.
+    """
 
     def __init__(self, house):
         self.house = house
@@ -400,7 +435,8 @@ class Passer:
 
 @pytest.mark.parametrize("coming", [True, False])
 async def test_no_moment_of_coming_or_going_is_a_mismatch(one, monkeypatch, coming):
-    """At every place between the requests of two polls in a row, an agent comes or goes in good order: nothing.
+    """At every place between the requests of two polls in a row, an agent comes or goes in good
+    order: nothing.
 
     With every sign taken for a later one, so that nothing but the order of reading protects it.
     """
@@ -451,7 +487,9 @@ async def test_the_last_beat_of_a_leaver_is_no_zombie(one):
 
 
 async def test_statuses_that_no_list_names_are_told(one):
-    """Free text does not become active or dead by guess: unknown, with the remedy; the others are judged."""
+    """Free text does not become active or dead by guess: unknown, with the remedy; the others are
+    judged.
+    """
     one.settle("good")
     one.register("a", "ACTIVE-PRIORITY")
     finding = await one.twice()
@@ -496,7 +534,14 @@ async def test_registrations_survive_a_restart(one):
     await one.poll()
     one.state = KIND.load_state(json.loads(json.dumps(one.state.dump())))
     finding = await one.poll()
-    assert next(r.values["agent_registrations"] for r in finding.rows if "agent_registrations" in r.values) == 1
+    assert (
+        next(
+            r.values["agent_registrations"]
+            for r in finding.rows
+            if "agent_registrations" in r.values
+        )
+        == 1
+    )
 
 
 async def test_a_missing_column_is_named(one):
@@ -509,8 +554,12 @@ async def test_a_missing_column_is_named(one):
 async def test_row_level_security_is_blind(one, postgres):
     """No agents seen is not "no agents"."""
     role = f"r{one.s}"
-    one.db.execute(f"ALTER TABLE {one.s}.agents ENABLE ROW LEVEL SECURITY; CREATE ROLE {role} LOGIN")
-    one.db.execute(f"GRANT USAGE ON SCHEMA {one.s} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {one.s} TO {role}")
+    one.db.execute(
+        f"ALTER TABLE {one.s}.agents ENABLE ROW LEVEL SECURITY; CREATE ROLE {role} LOGIN"
+    )
+    one.db.execute(
+        f"GRANT USAGE ON SCHEMA {one.s} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {one.s} TO {role}"
+    )
     await one.clients["database"].close()
     one.clients["database"] = PostgresClient("database", postgres.dsn(user=role))
     with pytest.raises(NotMeasurable, match="blind"):

@@ -1,4 +1,6 @@
-"""Kind `registry` over every place that can hold a set: the same faults, the same numbers; and what is no place."""
+"""Kind `registry` over every place that can hold a set: the same faults, the same numbers; and what
+is no place.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +55,24 @@ async def place(valkey, make_context):
 
 
 def agents():
-    """4 good, 2 asleep and silent, 3 ghosts, 1 of which never beat, 2 stopped ones that beat, 1 clock 1 h ahead."""
+    """4 good, 2 asleep and silent, 3 ghosts, 1 of which never beat, 2 stopped ones that beat, 1
+    clock 1 h ahead.
+    """
     now = time.time()
     since = now - HOUR
-    found = {f"good-{n}": {"state": "ACTIVE", "seen": now, "can": ["x"], "since": since} for n in range(4)}
-    found |= {f"asleep-{n}": {"state": "Sleeping", "seen": now - 9 * HOUR, "can": ["z"]} for n in range(2)}
+    found = {
+        f"good-{n}": {"state": "ACTIVE", "seen": now, "can": ["x"], "since": since}
+        for n in range(4)
+    }
+    found |= {
+        f"asleep-{n}": {"state": "Sleeping", "seen": now - 9 * HOUR, "can": ["z"]} for n in range(2)
+    }
     found |= {f"ghost-{n}": {"state": "busy", "seen": now - 99, "since": since} for n in range(2)}
     found |= {f"stopped-{n}": {"state": "stopped", "seen": now} for n in range(2)}
-    return found | {"mute": {"state": "active", "since": since}, "ahead": {"state": "active", "seen": now + HOUR}}
+    return found | {
+        "mute": {"state": "active", "since": since},
+        "ahead": {"state": "active", "seen": now + HOUR},
+    }
 
 
 FOUND = {"ghost": 3, "zombie": 2, "clock_ahead": 1}
@@ -85,7 +97,9 @@ async def test_a_hash_with_json(place):
     """One hash, a JSON object for each agent, times in seconds."""
     found, options = agents(), {"agents": {"hash": "agents", **FIELDS}}
     for _ in range(2):
-        place.raw.hset("agents", mapping={name: json.dumps(fields) for name, fields in beat_on(found).items()})
+        place.raw.hset(
+            "agents", mapping={name: json.dumps(fields) for name, fields in beat_on(found).items()}
+        )
         finding = await place.poll(**options)
     assert mismatches(finding) == FOUND
     assert finding.status is Status.DEGRADED
@@ -94,12 +108,17 @@ async def test_a_hash_with_json(place):
 
 async def test_a_hash_of_statuses_with_a_hash_of_heartbeats(place):
     """Field: agent, value: status; another hash has the times, in milliseconds."""
-    options = {"agents": {"hash": "agents"}, "heartbeats": {"hash": "beats", "unit": "milliseconds"}}
+    options = {
+        "agents": {"hash": "agents"},
+        "heartbeats": {"hash": "beats", "unit": "milliseconds"},
+    }
     found = agents()
     for _ in range(2):
         beat_on(found)
         place.raw.hset("agents", mapping={name: fields["state"] for name, fields in found.items()})
-        beats = {name: int(fields["seen"] * 1000) for name, fields in found.items() if "seen" in fields}
+        beats = {
+            name: int(fields["seen"] * 1000) for name, fields in found.items() if "seen" in fields
+        }
         place.raw.hset("beats", mapping=beats)
         finding = await place.poll(**options)
     assert mismatches(finding) == FOUND
@@ -111,20 +130,30 @@ async def test_a_key_for_each_agent(place):
     found = agents()
     for _ in range(2):
         for n, (name, fields) in enumerate(beat_on(found).items()):
-            texts = {key: iso(value) if key in ("seen", "since") else value for key, value in fields.items()}
+            texts = {
+                key: iso(value) if key in ("seen", "since") else value
+                for key, value in fields.items()
+            }
             if n % 2:
                 place.raw.set(f"agent:{name}", json.dumps(texts))
             else:
-                flat = {key: json.dumps(value) if isinstance(value, list) else value for key, value in texts.items()}
+                flat = {
+                    key: json.dumps(value) if isinstance(value, list) else value
+                    for key, value in texts.items()
+                }
                 place.raw.hset(f"agent:{name}", mapping=flat)
         finding = await place.poll(**options)
     assert mismatches(finding) == FOUND
 
 
 async def test_keys_that_expire_are_heartbeats(place):
-    """What is left of the time to live tells the last beat: 3 beat, 2 have not for a while, 1 has no key at all."""
+    """What is left of the time to live tells the last beat: 3 beat, 2 have not for a while, 1 has
+    no key at all.
+    """
     names = {"live": range(3), "late": range(2), "gone": range(1)}
-    place.raw.hset("agents", mapping={f"{word}-{n}": "active" for word, ns in names.items() for n in ns})
+    place.raw.hset(
+        "agents", mapping={f"{word}-{n}": "active" for word, ns in names.items() for n in ns}
+    )
     options = {
         "agents": {"hash": "agents"},
         "heartbeats": {"keys": "beat:*", "lifetime": "1h", "member": r"beat:(?P<agent>.+)"},
@@ -143,7 +172,9 @@ async def test_a_key_that_never_expires_is_no_heartbeat(place):
     place.raw.hset("agents", mapping={"a": "active", "b": "active", "ghost": "active"})
     place.raw.set("beat:a", "1", ex=60)
     place.raw.set("beat:b", "1")
-    finding = await place.twice(agents={"hash": "agents"}, heartbeats={"keys": "beat:*", "lifetime": "60s"})
+    finding = await place.twice(
+        agents={"hash": "agents"}, heartbeats={"keys": "beat:*", "lifetime": "60s"}
+    )
     assert mismatches(finding) == {"ghost": 1}
     assert finding.evidence["unreadable_heartbeats"] == {"b": "a key that never expires"}
 
@@ -151,11 +182,16 @@ async def test_a_key_that_never_expires_is_no_heartbeat(place):
 async def test_boot_ids_in_names_of_heartbeats(place):
     """`agent@boot`: 2 whose two boots both beat on are split, 1 that was restarted is not."""
     place.raw.hset("agents", mapping=dict.fromkeys(["s-0", "s-1", "restarted", "one"], "active"))
-    options = {"agents": {"hash": "agents"}, "heartbeats": {"key": "beats", "member": "(?P<agent>.+)@(?P<boot>.+)"}}
+    options = {
+        "agents": {"hash": "agents"},
+        "heartbeats": {"key": "beats", "member": "(?P<agent>.+)@(?P<boot>.+)"},
+    }
     members = ["s-0@1", "s-0@2", "s-1@1", "s-1@2", "restarted@1", "restarted@2", "one@1"]
     place.raw.zadd("beats", dict.fromkeys(members, time.time() - 5))
     await place.poll(**options)
-    place.raw.zadd("beats", dict.fromkeys([name for name in members if name != "restarted@1"], time.time()))
+    place.raw.zadd(
+        "beats", dict.fromkeys([name for name in members if name != "restarted@1"], time.time())
+    )
     assert mismatches(await place.poll(**options)) == {"split": 2}
 
 
@@ -164,7 +200,9 @@ async def test_boot_ids_in_names_of_heartbeats(place):
 
 def write(path, found, **more):
     lists = {"agents": list(found)[::2], "design_agents": list(found)[1::2]}
-    document = {key: [{"name": name, **found[name]} for name in names] for key, names in lists.items()}
+    document = {
+        key: [{"name": name, **found[name]} for name in names] for key, names in lists.items()
+    }
     path.write_text(json.dumps({"timestamp": iso(time.time()), **document, **more}))
 
 
@@ -184,9 +222,16 @@ async def test_a_json_file(place, tmp_path):
 async def test_a_json_file_that_nobody_writes(place, tmp_path):
     """Old, and its next update overdue: one file, two reasons."""
     path = tmp_path / "agents.json"
-    write(path, {"a": {"state": "active"}}, next_update=iso(time.time() - HOUR), timestamp=iso(time.time() - 2 * HOUR))
+    write(
+        path,
+        {"a": {"state": "active"}},
+        next_update=iso(time.time() - HOUR),
+        timestamp=iso(time.time() - 2 * HOUR),
+    )
     os.utime(path, (time.time() - 2 * HOUR, time.time() - 2 * HOUR))
-    finding = await place.poll(agents={"file": str(path), "fresh": "1m", "next_update": "next_update", **FILE})
+    finding = await place.poll(
+        agents={"file": str(path), "fresh": "1m", "next_update": "next_update", **FILE}
+    )
     assert mismatches(finding) == {"stale_file": 1}
     (sample,) = finding.evidence["mismatches"]["stale_file"]["sample"]
     assert "not written for 2 h" in sample
@@ -200,7 +245,10 @@ async def test_a_json_file_that_nobody_writes(place, tmp_path):
         ("{half", "is no JSON"),
         ("[]", "is no JSON object"),
         ('{"people": []}', "no list agents"),
-        ('{"agents": [], "design_agents": [], "timestamp": "yesterday"}', "timestamp of the registry file is no time"),
+        (
+            '{"agents": [], "design_agents": [], "timestamp": "yesterday"}',
+            "timestamp of the registry file is no time",
+        ),
     ],
 )
 async def test_a_file_that_is_no_registry(place, tmp_path, text, words):
@@ -219,7 +267,9 @@ async def test_entries_without_a_name_are_told(place, tmp_path):
     path.write_text(json.dumps({"agents": [{"name": "a", "state": "active"}, {"nom": "b"}, "c"]}))
     finding = await place.poll(agents={"file": str(path), "id": "name", "status": "state"})
     assert (finding.status, finding.key) == (Status.UNKNOWN, ("live agents", "1 of 1"))
-    assert finding.evidence["not_judged"] == {"file": "2 entries have no name; name the field of the name as agents.id"}
+    assert finding.evidence["not_judged"] == {
+        "file": "2 entries have no name; name the field of the name as agents.id"
+    }
 
 
 # --- tasks beside a registry that is not in the database ------------------------------------------
@@ -241,10 +291,14 @@ async def tasks(place, postgres):
 
 
 async def test_orphaned_tasks_of_a_registry_in_redis(place, tasks, monkeypatch):
-    """3 tasks of nobody; one that is given while the registry is read, and one that ends meanwhile, are none."""
+    """3 tasks of nobody; one that is given while the registry is read, and one that ends meanwhile,
+    are none.
+    """
     db, table = tasks
     place.raw.hset("agents", mapping={"a": "active"})
-    db.execute(f"INSERT INTO {table} (assigned_agent_id) VALUES ('nobody'), ('nobody'), ('nobody'), ('a')")
+    db.execute(
+        f"INSERT INTO {table} (assigned_agent_id) VALUES ('nobody'), ('nobody'), ('nobody'), ('a')"
+    )
     real = place.clients["bus"].call
 
     async def call(*command):
@@ -274,12 +328,16 @@ async def test_orphaned_tasks_of_a_registry_in_redis(place, tasks, monkeypatch):
     ],
 )
 async def test_a_task_table_that_does_not_fit_is_left_out(place, tasks, option, words):
-    """The registry is compared without it; the trouble and its remedy are told, and nobody is blamed."""
+    """The registry is compared without it; the trouble and its remedy are told, and nobody is
+    blamed.
+    """
     _, table = tasks
     place.raw.hset("agents", mapping={"a": "active", "b": "active"})
     place.raw.zadd("beats", {"a": time.time()})
     options = {"agents": {"hash": "agents"}, "heartbeats": {"key": "beats"}}
-    finding = await place.twice(**options, tasks={"table": table if option else "public.nowhere", **option})
+    finding = await place.twice(
+        **options, tasks={"table": table if option else "public.nowhere", **option}
+    )
     assert mismatches(finding) == {"ghost": 1}
     assert words in finding.evidence["not_judged"]["tasks"]
     assert "tasks" in finding.detail
@@ -297,11 +355,16 @@ def read(place, agent):
     place.raw.xreadgroup("workers", agent, {f"m:{agent}": ">"})
 
 
-OPTIONS = {"agents": {"hash": "agents"}, "consumers": {"streams": "m:*", "groups": {"include": ["workers"]}}}
+OPTIONS = {
+    "agents": {"hash": "agents"},
+    "consumers": {"streams": "m:*", "groups": {"include": ["workers"]}},
+}
 
 
 async def test_one_bad_stream_is_one_finding(place):
-    """A string in place of a stream, a missing group, ids that are no times: each told alone; the deaf one is found."""
+    """A string in place of a stream, a missing group, ids that are no times: each told alone; the
+    deaf one is found.
+    """
     names = ["good", "deaf", "string", "groupless", "timeless"]
     place.raw.hset("agents", mapping=dict.fromkeys(names, "active"))
     for name in ("good", "deaf"):
@@ -325,7 +388,8 @@ async def test_a_named_stream_that_is_a_string(place):
     place.raw.hset("agents", mapping={"a": "active"})
     place.raw.set("m:a", "no stream")
     finding = await place.twice(
-        agents={"hash": "agents"}, consumers={"streams": "m:a", "agent_of_stream": "m:(?P<agent>.+)"}
+        agents={"hash": "agents"},
+        consumers={"streams": "m:a", "agent_of_stream": "m:(?P<agent>.+)"},
     )
     assert (finding.status, mismatches(finding)) == (Status.UNKNOWN, {})
     assert "another type" in finding.evidence["not_judged"]["stream m:a"]
@@ -344,7 +408,9 @@ async def test_heartbeats_in_a_key_of_another_type(place):
 
 
 async def test_scores_that_are_no_times(place):
-    """A counter in place of a time blames nobody: unknown, told with an example; a real ghost is still found."""
+    """A counter in place of a time blames nobody: unknown, told with an example; a real ghost is
+    still found.
+    """
     place.raw.hset("agents", mapping=dict.fromkeys(["a", "b", "c"], "active"))
     place.raw.zadd("beats", {"a": time.time(), "b": 7})
     finding = await place.twice(agents={"hash": "agents"}, heartbeats={"key": "beats"})

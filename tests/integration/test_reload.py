@@ -58,7 +58,9 @@ class Bench:
     def write(self, command: str | None, more: str = "") -> None:
         """The configuration, with the worker's command or without a worker."""
         worker = WORKER.format(command=command) if command else ""
-        (self.folder / "checks" / "sentinel.yaml").write_text(HEAD.format(folder=self.folder) + worker + more)
+        (self.folder / "checks" / "sentinel.yaml").write_text(
+            HEAD.format(folder=self.folder) + worker + more
+        )
 
     def pid(self) -> int | None:
         """The worker's process."""
@@ -142,7 +144,11 @@ async def test_a_component_that_comes_is_started(bench: Bench) -> None:
         "    depends_on: [newcomer]\n  newcomer:\n    driver: process\n    command: [sleep, '3000']\n",
     )
     assert await bench.daemon.reload()
-    await bench.until(lambda: "newcomer" in bench.daemon.drivers and bench.daemon.drivers["newcomer"].pid is not None)
+    await bench.until(
+        lambda: (
+            "newcomer" in bench.daemon.drivers and bench.daemon.drivers["newcomer"].pid is not None
+        )
+    )
     names = list(bench.daemon.pipeline.components)
     assert names.index("newcomer") < names.index("worker")
 
@@ -167,24 +173,32 @@ async def test_a_state_that_is_locked_does_not_end_the_daemon(bench: Bench) -> N
     assert bench.daemon.automation.conditions() == []
 
 
-async def test_secrets_that_come_with_a_reload_are_hidden(bench: Bench, request: pytest.FixtureRequest) -> None:
+async def test_secrets_that_come_with_a_reload_are_hidden(
+    bench: Bench, request: pytest.FixtureRequest
+) -> None:
     """In findings and in the log; those of before stay hidden, too."""
     request.addfinalizer(structlog.reset_defaults)
     configure_logging(secrets=bench.daemon.configuration.secrets)
     for key in ("canary-one", "canary-two"):
-        resource = f'resources: {{api: {{http: "http://127.0.0.1:9", headers: {{X-Key: {key}}}}}}}\n'
+        resource = (
+            f'resources: {{api: {{http: "http://127.0.0.1:9", headers: {{X-Key: {key}}}}}}}\n'
+        )
         bench.write('["sleep", "1000"]', resource)
         assert await bench.daemon.reload()
     text = "canary-one and canary-two"
     assert bench.daemon.pipeline.scrub(text) == "*** and ***"
-    (redaction,) = [each for each in structlog.get_config()["processors"] if isinstance(each, Redaction)]
+    (redaction,) = [
+        each for each in structlog.get_config()["processors"] if isinstance(each, Redaction)
+    ]
     assert redaction.scrub(text) == "*** and ***"
 
 
 async def test_what_a_reload_can_not_change_is_told(bench: Bench) -> None:
     """Address and state stay as they are until the next start."""
     file = bench.folder / "checks" / "sentinel.yaml"
-    file.write_text(file.read_text().replace("127.0.0.1:0", "127.0.0.1:9").replace("/state", "/other"))
+    file.write_text(
+        file.read_text().replace("127.0.0.1:0", "127.0.0.1:9").replace("/state", "/other")
+    )
     with capture_logs() as lines:
         assert await bench.daemon.reload()
     assert [line["key"] for line in lines if line["event"] == "reload_keeps"] == ["listen", "state"]
@@ -248,7 +262,9 @@ class Plan:
 
 
 async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
-    """Shards come and go, and so do their checks; without an answer the last assignment stays in force."""
+    """Shards come and go, and so do their checks; without an answer the last assignment stays in
+    force.
+    """
     daemon, plan = bench.daemon, Plan()
     names = ["check-a", "check-b", "check-c"]
     coordinator = SharedCoordinator({shard_of("check-a")})
@@ -279,8 +295,12 @@ def test_every_shard_is_ours_on_one_machine(tmp_path: Path) -> None:
     assert shard_of("bus-delivery") == shard_of("bus-delivery")
 
 
-async def test_a_report_that_takes_long_holds_up_no_restart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A template that never ends is worked on beside the journal: meanwhile the worker dies and is back."""
+async def test_a_report_that_takes_long_holds_up_no_restart(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that never ends is worked on beside the journal: meanwhile the worker dies and is
+    back.
+    """
     monkeypatch.setattr("sentinel.reports.render.MAX_SECONDS", 5.0)
     templates = bench.folder / "templates"
     templates.mkdir()

@@ -12,14 +12,32 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.resp import encode, exchange, pipeline
-from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected, TargetUnreachable
+from sentinel.errors import (
+    NotMeasurable,
+    SubjectError,
+    TargetError,
+    TargetRejected,
+    TargetUnreachable,
+)
 
 KEYS = [b"a", b"b", "grün".encode(), b"\xff\r\n", b""]
-VALUES = [b"", b"x", b"\r\n$5\r\n", b"\x00" * 9, "é".encode() * 2000, b"-ERR not an error\r\n", 7, -3, 1.5]
+VALUES = [
+    b"",
+    b"x",
+    b"\r\n$5\r\n",
+    b"\x00" * 9,
+    "é".encode() * 2000,
+    b"-ERR not an error\r\n",
+    7,
+    -3,
+    1.5,
+]
 
 
 def draw(rng: random.Random) -> tuple:
-    """A command, right or wrong, that gives the same reply whenever it is run after the same others."""
+    """A command, right or wrong, that gives the same reply whenever it is run after the same
+    others.
+    """
     key, value = rng.choice(KEYS), rng.choice(VALUES)
     return rng.choice(
         [
@@ -75,7 +93,9 @@ async def test_a_megabyte_each_way_does_not_jam(valkey):
     """Write and read go on at the same time, far beyond what sockets buffer."""
     client = RedisClient("x", valkey.url)
     redis.Redis(port=valkey.port).set("big", b"z" * 100_000)
-    replies = await pipeline(client, [("GET", "big")] * 300 + [("SET", f"k{n}", b"y" * 100_000) for n in range(100)])
+    replies = await pipeline(
+        client, [("GET", "big")] * 300 + [("SET", f"k{n}", b"y" * 100_000) for n in range(100)]
+    )
     assert [len(reply) for reply in replies[:300]] == [100_000] * 300
     assert replies[300:] == [b"OK"] * 100
     await client.close()
@@ -114,7 +134,9 @@ async def serve(answer: bytes, *, reset: bool = False):
             writer.write(answer)
             await writer.drain()
             if reset:
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
                 break
         writer.close()
 

@@ -1,4 +1,6 @@
-"""Runbook steps on real servers: the session itself is read-only, whatever a step's text gets past us."""
+"""Runbook steps on real servers: the session itself is read-only, whatever a step's text gets past
+us.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class RealHands:
         self._postgres, self._bus = postgres, bus
 
     async def run_check(self, name: str) -> Finding:
-        return Finding(Status.DOWN if name in {"bus-server", "task-assignment"} else Status.UP, name)
+        return Finding(
+            Status.DOWN if name in {"bus-server", "task-assignment"} else Status.UP, name
+        )
 
     async def sql(self, resource: str, text: str) -> Sequence[Mapping[str, Any]]:
         assert resource == "database"
@@ -131,13 +135,21 @@ async def test_redis_step_cannot_write(hands: RealHands, valkey: ValkeyServer) -
 
 @pytest.mark.parametrize("name", ["component-exhausted", "bus-unreachable", "assigner-hung"])
 async def test_shipped_runbooks_run(hands: RealHands, valkey: ValkeyServer, name: str) -> None:
-    """Every reading step of the shipped runbooks works on real servers, up to the unconfirmed change."""
+    """Every reading step of the shipped runbooks works on real servers, up to the unconfirmed
+    change.
+    """
     with redis.Redis(port=valkey.port) as client:
         client.xgroup_create("agent_messages:agent-1", "group_agent-1", mkstream=True)
     book = read_runbooks(SHIPPED)[name]
     parameters = {"component": "agent-1"} if name == "component-exhausted" else {}
     transcript = await run_runbook(book, parameters, hands, dry_run=False)
-    programs = {record.name for record in transcript.records if record.detail.startswith("no program")}
-    failed = [record for record in transcript.records if record.outcome == "failed" and record.name not in programs]
+    programs = {
+        record.name for record in transcript.records if record.detail.startswith("no program")
+    }
+    failed = [
+        record
+        for record in transcript.records
+        if record.outcome == "failed" and record.name not in programs
+    ]
     assert failed == []
     assert transcript.records[-1].outcome in {"declined", "stopped"}

@@ -28,7 +28,9 @@ async def stand(tmp_path) -> AsyncIterator[tuple[PrivateBus, Double]]:
 
 def make_driver(bus: PrivateBus, deadline: float = 20.0, patience: float = 10.0) -> OutsideDriver:
     """The driver of the unit; `patience` seconds for what only reads."""
-    manager = SystemdManager(SystemdOptions.model_construct(unit=UNIT, bus=bus.address, deadline=deadline))
+    manager = SystemdManager(
+        SystemdOptions.model_construct(unit=UNIT, bus=bus.address, deadline=deadline)
+    )
     manager._systemd = Systemd(bus.address, patience)
     return OutsideDriver(manager)
 
@@ -47,11 +49,18 @@ async def test_a_running_unit_is_observed(stand):
 
 @pytest.mark.parametrize(
     ("method", "asked"),
-    [("start", "StartUnit"), ("stop", "StopUnit"), ("restart", "RestartUnit"), ("reload", "ReloadUnit")],
+    [
+        ("start", "StartUnit"),
+        ("stop", "StopUnit"),
+        ("restart", "RestartUnit"),
+        ("reload", "ReloadUnit"),
+    ],
 )
 @pytest.mark.parametrize("end", ["before", "after"])
 async def test_an_action_is_a_job_that_is_waited_for(stand, method, asked, end):
-    """One job in mode "replace"; its end counts, also when it is told before the reply that names the job."""
+    """One job in mode "replace"; its end counts, also when it is told before the reply that names
+    the job.
+    """
     bus, double = stand
     double.job_ends = end
     driver = make_driver(bus)
@@ -85,9 +94,13 @@ async def test_a_job_that_fails_is_a_failed_action(stand, result):
     driver.close()
 
 
-@pytest.mark.parametrize(("end", "acts", "word"), [("never", True, "done"), ("lost", False, "unknown")])
+@pytest.mark.parametrize(
+    ("end", "acts", "word"), [("never", True, "done"), ("lost", False, "unknown")]
+)
 async def test_what_became_of_a_lost_reply_is_told_by_the_start_id(stand, end, acts, word):
-    """F17: no end of the job within the deadline; a new incarnation means that it happened, else nothing is known."""
+    """F17: no end of the job within the deadline; a new incarnation means that it happened, else
+    nothing is known.
+    """
     bus, double = stand
     double.job_ends, double.acts = end, acts
     driver = make_driver(bus, deadline=1.5 if acts else 0.2)
@@ -104,7 +117,9 @@ async def test_what_systemd_restarts_by_itself_is_not_acted_upon(stand):
     driver = make_driver(bus)
     seen = await driver.observe()
     assert (seen.running, seen.busy) == (False, True)
-    assert seen.detail == "systemd is at work: activating (auto-restart), restarted 5 times by systemd"
+    assert (
+        seen.detail == "systemd is at work: activating (auto-restart), restarted 5 times by systemd"
+    )
     for action in (driver.start, driver.restart, driver.reload):
         outcome = await action("7/1")
         assert (outcome.done, outcome.known) == (False, True)
@@ -209,7 +224,9 @@ async def test_a_frozen_bus_and_a_silent_systemd(stand):
 
 
 async def test_a_bus_that_breaks_is_opened_again(stand):
-    """A connection that broke while a job was waited for: unknown at once; the next look connects anew."""
+    """A connection that broke while a job was waited for: unknown at once; the next look connects
+    anew.
+    """
     bus, double = stand
     double.job_ends = "never"
     driver = make_driver(bus, deadline=60.0)
@@ -251,7 +268,13 @@ async def test_an_end_is_noticed_by_the_next_look(stand):
 
 def unit(**values):
     """A unit that runs, but for these values."""
-    plain = {"load": "loaded", "active": "active", "sub": "running", "invocation": "ab", "active_since": 5}
+    plain = {
+        "load": "loaded",
+        "active": "active",
+        "sub": "running",
+        "invocation": "ab",
+        "active_since": 5,
+    }
     rest = {"main_pid": 7, "restarts": 0, "result": "success", "has_job": False, "can_reload": True}
     return Unit(**{**plain, **rest, **values})
 
@@ -283,7 +306,9 @@ def test_a_start_id_belongs_to_an_invocation():
     assert refuse("stop", unit(has_job=True, sub="auto-restart")) == ""
 
 
-@pytest.mark.parametrize("name", ["orders", "orders.service/../x", "a b.service", "", "orders.servicex", "x\n.service"])
+@pytest.mark.parametrize(
+    "name", ["orders", "orders.service/../x", "a b.service", "", "orders.servicex", "x\n.service"]
+)
 def test_names_that_are_no_units_are_refused(name):
     """A unit has its suffix, and no character that systemd would not take."""
     with pytest.raises(ValueError, match="unit"):
@@ -297,5 +322,7 @@ def test_without_its_library_the_driver_says_what_to_install():
         "from sentinel.remediation import load_drivers\n"
         "print(load_drivers()['systemd'].unavailable)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "install its library: pip install 'sentinel[systemd]'"

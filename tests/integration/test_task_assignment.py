@@ -31,7 +31,9 @@ def at_once(monkeypatch):
 
 
 async def test_classes(rig, at_once):
-    """Each kind of task goes into its class, and only there; odd times are counted aside, never clamped."""
+    """Each kind of task goes into its class, and only there; odd times are counted aside, never
+    clamped.
+    """
     await rig.run()
     add(rig, 7, "100 ms")
     add(rig, 5, "101 ms")
@@ -46,10 +48,19 @@ async def test_classes(rig, at_once):
     add(rig, 9, None, None)
     finding = await rig.settle()
     facts = finding.evidence["assignment"]
-    assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (25, 7, 5, 13)
+    assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (
+        25,
+        7,
+        5,
+        13,
+    )
     assert (facts["negative"], facts["offset"], facts["missing"], facts["censored"]) == (3, 5, 6, 8)
     assert facts["open"] == 13
-    histogram = next(row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values)
+    histogram = next(
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    )
     at = dict(zip(histogram.bounds, histogram.counts, strict=True))
     assert (at[0.05], at[0.1], at[0.25], histogram.total) == (0, 7, 12, 25)
     assert histogram.sum == pytest.approx(7 * 0.1 + 5 * 0.101 + 13 * 0.5)
@@ -64,10 +75,14 @@ async def test_history_is_not_counted(rig, at_once):
 
 
 async def test_every_row_fits_its_declaration(rig):
-    """Labels of each row are those that its measurements declare; the series exist from the first run on."""
+    """Labels of each row are those that its measurements declare; the series exist from the first
+    run on.
+    """
     optional = {"tenant": "tenant", "started_at": "started_at", "completed_at": "completed_at"}
     rig.options = rig.configure(columns=optional, method="tracker")
-    rig.execute("INSERT INTO {schema}.tasks (tenant, assigned_at) SELECT n % 2, now() FROM generate_series(1, 40) n")
+    rig.execute(
+        "INSERT INTO {schema}.tasks (tenant, assigned_at) SELECT n % 2, now() FROM generate_series(1, 40) n"
+    )
     finding = await rig.run()
     declared = {m.name: set(m.labels) for m in KIND.measurements}
     assert {name for row in finding.rows for name in row.values} == set(declared)
@@ -77,10 +92,11 @@ async def test_every_row_fits_its_declaration(rig):
 
 
 async def test_each_task_is_counted_exactly_once_under_late_commits(rig):
-    """Transactions of up to 2.5 s on both sides; a restart in the middle; figures equal the table's own.
+    """Transactions of up to 2.5 s on both sides; a restart in the middle; figures equal the table's
+    own.
 
-    `now()` is when a transaction began: an assigner that waits before its UPDATE stamps tasks that were
-    created meanwhile with a time before their creation. Those are negative, and no latency.
+    `now()` is when a transaction began: an assigner that waits before its UPDATE stamps tasks that
+    were created meanwhile with a time before their creation. Those are negative, and no latency.
     """
     rig.options = rig.configure(columns={"queue": "kind"})
     await rig.run()
@@ -106,7 +122,11 @@ async def test_each_task_is_counted_exactly_once_under_late_commits(rig):
     assert (facts["total"], facts["within_deadline"]) == truth[:2]
     assert facts["late"] + facts["unassigned"] == truth[0] - truth[1]
     assert facts["negative"] == truth[3]
-    rows = [row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values]
+    rows = [
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    ]
     assert sum(row.total for row in rows) == truth[0]
     assert sum(dict(zip(row.bounds, row.counts, strict=True))[0.1] for row in rows) == truth[1]
     assert len(rows) == truth[2]
@@ -114,7 +134,9 @@ async def test_each_task_is_counted_exactly_once_under_late_commits(rig):
 
 async def test_a_hung_assigner_is_bad_although_no_row_says_so(rig):
     """Degraded, then down by the age of the oldest open task; quantiles grow; a closed one ends it."""
-    rig.options = rig.configure(unassigned_degraded="300ms", unassigned_down="900ms", objective="50%")
+    rig.options = rig.configure(
+        unassigned_degraded="300ms", unassigned_down="900ms", objective="50%"
+    )
     await rig.run()
     add(rig, 50)
     add(rig, 1, None, "pending")
@@ -141,7 +163,9 @@ async def test_an_old_open_task_is_found_at_start_and_stays_found(rig):
 
 
 async def test_a_poor_share_is_degraded(rig, at_once):
-    """Every task gets an agent, but too late: only the share shows it, once there are enough of them."""
+    """Every task gets an agent, but too late: only the share shows it, once there are enough of
+    them.
+    """
     rig.options = rig.configure(min_events=10)
     await rig.run()
     add(rig, 9, "150 ms")
@@ -166,7 +190,9 @@ async def test_shifted_clocks_are_unknown_and_not_fast(rig, at_once):
 @pytest.mark.parametrize("method", ["cohorts", "tracker"])
 @pytest.mark.parametrize("shift", ["-5 hours", "8 hours"])
 async def test_tasks_of_another_clock_are_unknown_and_not_zero(rig, at_once, method, shift):
-    """created_at in another zone: no window ever holds such a task, and "0 of 0 in time" would be a guess."""
+    """created_at in another zone: no window ever holds such a task, and "0 of 0 in time" would be a
+    guess.
+    """
     rig.options = rig.configure(method=method)
 
     async def minutes(count, by=shift):
@@ -192,13 +218,17 @@ async def test_tasks_of_another_clock_are_unknown_and_not_zero(rig, at_once, met
 
 
 async def test_a_session_that_holds_the_horizon_delays_the_count_only_so_long(rig, monkeypatch):
-    """Behind a forgotten BEGIN windows are settled after the cap, counted again later: late arrivals are told."""
+    """Behind a forgotten BEGIN windows are settled after the cap, counted again later: late
+    arrivals are told.
+    """
     monkeypatch.setattr("sentinel.core.tasks.assignment.HORIZON_CAP", 0.3)
     monkeypatch.setattr("sentinel.core.tasks.assignment.SHOWN_WITHIN", 0.1)
     await rig.run()
     add(rig, 3)
     with psycopg.connect(rig.dsn) as holder:
-        holder.execute(f"INSERT INTO {rig.schema}.tasks (status, assigned_at) VALUES ('assigned', now())")
+        holder.execute(
+            f"INSERT INTO {rig.schema}.tasks (status, assigned_at) VALUES ('assigned', now())"
+        )
         add(rig, 4)
         finding = await rig.settle()
         assert finding.evidence["assignment"]["total"] == 7
@@ -238,7 +268,9 @@ async def test_a_view_is_watched_and_its_table_is_named_in_the_refusal(rig, at_o
         "CREATE VIEW {schema}.watched AS"
         " SELECT id, status AS state, created_at AS born, assigned_at FROM {schema}.tasks"
     )
-    rig.options = rig.configure(table=f"{rig.schema}.watched", columns={"created_at": "born", "status": "state"})
+    rig.options = rig.configure(
+        table=f"{rig.schema}.watched", columns={"created_at": "born", "status": "state"}
+    )
     await rig.run()
     add(rig, 3)
     assert (await rig.settle()).evidence["assignment"]["within_deadline"] == 3
@@ -263,10 +295,14 @@ async def as_role(rig, postgres, role):
 
 
 async def test_row_level_security_makes_us_blind_and_we_say_so(rig, at_once, postgres, role):
-    """0 rows and no error is not "no tasks": table and security-invoker view are refused, an owner's view is not."""
+    """0 rows and no error is not "no tasks": table and security-invoker view are refused, an
+    owner's view is not.
+    """
     rig.execute("ALTER TABLE {schema}.tasks ENABLE ROW LEVEL SECURITY")
     rig.execute("CREATE VIEW {schema}.theirs AS SELECT * FROM {schema}.tasks")
-    rig.execute("CREATE VIEW {schema}.mine WITH (security_invoker = on) AS SELECT * FROM {schema}.tasks")
+    rig.execute(
+        "CREATE VIEW {schema}.mine WITH (security_invoker = on) AS SELECT * FROM {schema}.tasks"
+    )
     await as_role(rig, postgres, role)
     for name in ("tasks", "mine"):
         rig.options = rig.configure(table=f"{rig.schema}.{name}")
@@ -312,7 +348,9 @@ async def test_hostile_names_are_names(rig, at_once, name):
     quoted = rig.schema + '."' + table.replace('"', '""') + '"'
     columns = f"{column} timestamptz DEFAULT now(), assigned_at timestamptz"
     rig.db.execute(f"CREATE TABLE {quoted} ({columns})".encode())
-    rig.options = rig.configure(table=f"{rig.schema}.{table}", columns={"created_at": name, "status": None})
+    rig.options = rig.configure(
+        table=f"{rig.schema}.{table}", columns={"created_at": name, "status": None}
+    )
     await rig.run()
     rig.db.execute(f"INSERT INTO {quoted} (assigned_at) VALUES (now())".encode())
     assert (await rig.settle()).evidence["assignment"]["within_deadline"] == 1
@@ -322,7 +360,9 @@ async def test_a_hundred_queues_are_fifty_labels(rig, at_once):
     """Label values are bounded; what is beyond shares one."""
     rig.options = rig.configure(columns={"queue": "kind"})
     await rig.run()
-    rig.execute("INSERT INTO {schema}.tasks (kind, assigned_at) SELECT 'k' || n, now() FROM generate_series(1, 100) n")
+    rig.execute(
+        "INSERT INTO {schema}.tasks (kind, assigned_at) SELECT 'k' || n, now() FROM generate_series(1, 100) n"
+    )
     finding = await rig.settle()
     labels = {row.labels["queue"] for row in finding.rows if "queue" in row.labels}
     assert len(labels) == 51

@@ -1,4 +1,6 @@
-"""`task_assignment` with method tracker against a real PostgreSQL: what became of each task, by its id."""
+"""`task_assignment` with method tracker against a real PostgreSQL: what became of each task, by its
+id.
+"""
 
 from __future__ import annotations
 
@@ -67,12 +69,15 @@ def at_once(monkeypatch):
 def counted(facts):
     """Tasks that went into one class."""
     return facts["total"] + sum(
-        facts[kind] for kind in ("negative", "offset", "missing", "censored", "deleted", "untracked")
+        facts[kind]
+        for kind in ("negative", "offset", "missing", "censored", "deleted", "untracked")
     )
 
 
 class Meddler:
-    """Between two polls: of the tasks that the tracker knows some are touched, given back, taken again and deleted."""
+    """Between two polls: of the tasks that the tracker knows some are touched, given back, taken
+    again and deleted.
+    """
 
     def __init__(self, rig):
         self.rig, self.dice = rig, random.Random(7)
@@ -80,7 +85,11 @@ class Meddler:
     def act(self):
         tracker = self.rig.state.tracker
         tasks = {**tracker.open, **tracker.followed}
-        held = [(task.assigned, name) for name, task in tasks.items() if task.assigned and task.returned is None]
+        held = [
+            (task.assigned, name)
+            for name, task in tasks.items()
+            if task.assigned and task.returned is None
+        ]
         self.change(
             "UPDATE {schema}.tasks SET assigned_at = NULL, status = 'pending'"
             " WHERE extract(epoch FROM assigned_at)::float8 = %s AND id = %s",
@@ -92,8 +101,13 @@ class Meddler:
             " WHERE id = %s AND assigned_at IS NULL", self.pick(returned, 5),
         )  # fmt: skip
         never = [(name,) for name, task in tasks.items() if task.held is None]
-        self.change("DELETE FROM {schema}.tasks WHERE id = %s AND assigned_at IS NULL", self.pick(never, 2))
-        self.change("UPDATE {schema}.tasks SET status = status WHERE id = %s", self.pick([(n,) for n in tasks], 5))
+        self.change(
+            "DELETE FROM {schema}.tasks WHERE id = %s AND assigned_at IS NULL", self.pick(never, 2)
+        )
+        self.change(
+            "UPDATE {schema}.tasks SET status = status WHERE id = %s",
+            self.pick([(n,) for n in tasks], 5),
+        )
 
     def pick(self, what, n):
         return self.dice.sample(sorted(what), min(len(what), n))
@@ -104,7 +118,9 @@ class Meddler:
 
 
 async def test_each_task_is_counted_once_with_its_first_latency(rig, monkeypatch):
-    """Late commits, re-touch, re-assign, delete, restarts: 0 missed, 0 duplicated, open set = unassigned rows."""
+    """Late commits, re-touch, re-assign, delete, restarts: 0 missed, 0 duplicated, open set =
+    unassigned rows.
+    """
     monkeypatch.setattr(open_tasks, "MAX_FOLLOWED", 10**6)
     rig.execute(LOG)
     rig.options = rig.configure(columns={"queue": "kind"}, follow="1h")
@@ -134,15 +150,23 @@ async def test_each_task_is_counted_once_with_its_first_latency(rig, monkeypatch
     assert facts["negative"] == sum(latency < 0 for latency in latencies)
     assert facts["deleted"] <= deleted
     assert (
-        facts["late"] + facts["unassigned"] + facts["deleted"] == created - facts["within_deadline"] - facts["negative"]
+        facts["late"] + facts["unassigned"] + facts["deleted"]
+        == created - facts["within_deadline"] - facts["negative"]
     )
-    rows = [row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values]
+    rows = [
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    ]
     assert sum(row.total for row in rows) <= created - facts["negative"] - facts["deleted"]
     assert sum(row.total for row in rows) >= created - facts["negative"] - deleted
     for bound in (0.01, 0.05, 0.1, 0.25):
         found = sum(dict(zip(row.bounds, row.counts, strict=True))[bound] for row in rows)
         assert found == sum(0 <= latency <= bound for latency in latencies)
-    unassigned = {str(name) for (name,) in rig.execute("SELECT id FROM {schema}.tasks WHERE assigned_at IS NULL")}
+    unassigned = {
+        str(name)
+        for (name,) in rig.execute("SELECT id FROM {schema}.tasks WHERE assigned_at IS NULL")
+    }
     assert set(rig.state.tracker.waiting) == unassigned
     assert facts["open"] == len(unassigned)
     assert in_time["n"] == len(returns)
@@ -151,7 +175,11 @@ async def test_each_task_is_counted_once_with_its_first_latency(rig, monkeypatch
     shortest, longest = (rig.state.returns[end] for end in ("least", "most"))
     assert shortest.total == longest.total == len(returns)
     for i, bound in enumerate(rig.state.bounds):
-        assert longest.buckets[i] <= sum(latency <= bound for latency in returns) <= shortest.buckets[i]
+        assert (
+            longest.buckets[i]
+            <= sum(latency <= bound for latency in returns)
+            <= shortest.buckets[i]
+        )
 
 
 async def test_classes(rig, at_once):
@@ -166,10 +194,19 @@ async def test_classes(rig, at_once):
     add(rig, 8, None, "Cancelled")
     finding = await rig.settle()
     facts = finding.evidence["assignment"]
-    assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (16, 7, 5, 4)
+    assert (facts["total"], facts["within_deadline"], facts["late"], facts["unassigned"]) == (
+        16,
+        7,
+        5,
+        4,
+    )
     assert (facts["negative"], facts["offset"], facts["missing"], facts["censored"]) == (2, 3, 6, 8)
     assert (facts["open"], facts["deleted"], facts["untracked"]) == (4, 0, 0)
-    histogram = next(row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values)
+    histogram = next(
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    )
     at = dict(zip(histogram.bounds, histogram.counts, strict=True))
     assert (at[0.05], at[0.1], at[0.25], histogram.total) == (0, 7, 12, 16)
     assert histogram.sum == pytest.approx(7 * 0.1 + 5 * 0.101 + 4 * 0.5)
@@ -177,7 +214,9 @@ async def test_classes(rig, at_once):
 
 
 async def test_a_retry_never_overwrites_the_first_latency(rig):
-    """Given back by status alone, the old time kept or replaced: open meanwhile, then counted as re-assigned."""
+    """Given back by status alone, the old time kept or replaced: open meanwhile, then counted as
+    re-assigned.
+    """
     rig.options = rig.configure(deadline="1h")
     await rig.run()
     add(rig, 9)
@@ -186,7 +225,9 @@ async def test_a_retry_never_overwrites_the_first_latency(rig):
     finding = await rig.run()
     assert finding.evidence["assignment"]["open"] == 6
     assert finding.evidence["assignment"]["oldest_unassigned_seconds"] < 3600
-    rig.execute("UPDATE {schema}.tasks SET status = 'assigned', assigned_at = clock_timestamp() WHERE id <= 2")
+    rig.execute(
+        "UPDATE {schema}.tasks SET status = 'assigned', assigned_at = clock_timestamp() WHERE id <= 2"
+    )
     rig.execute("UPDATE {schema}.tasks SET status = 'assigned' WHERE id = 3")
     rig.execute("UPDATE {schema}.tasks SET status = 'cancelled' WHERE id = 4")
     rig.execute("UPDATE {schema}.tasks SET assigned_at = clock_timestamp() WHERE id IN (7, 8)")
@@ -195,13 +236,19 @@ async def test_a_retry_never_overwrites_the_first_latency(rig):
     assert (facts["total"], facts["within_deadline"], facts["open"]) == (9, 9, 2)
     assert (again["n"], again["within_deadline"]) == (5, [5, 5])
     assert next(row.values["reassigned"] for row in finding.rows if "reassigned" in row.values) == 5
-    histogram = next(row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values)
+    histogram = next(
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    )
     assert dict(zip(histogram.bounds, histogram.counts, strict=True))[0.01] == 9
     assert (await rig.run()).evidence["reassignments"]["n"] == 5
 
 
 async def test_a_task_that_waits_again_counts_from_its_return(rig):
-    """An old task that was given back is no old open task; it becomes one when nobody takes it again."""
+    """An old task that was given back is no old open task; it becomes one when nobody takes it
+    again.
+    """
     rig.options = rig.configure(unassigned_degraded="300ms", unassigned_down="1h")
     rig.execute("INSERT INTO {schema}.tasks (created_at) VALUES (now() - interval '2 hours')")
     assert (await rig.run()).status is Status.DOWN
@@ -218,7 +265,9 @@ async def test_a_task_that_waits_again_counts_from_its_return(rig):
 
 
 async def test_a_missing_time_is_bounded_by_what_was_seen(rig, at_once):
-    """Assigned by status alone: surely late, surely in time or undecided; a time that comes after all is exact."""
+    """Assigned by status alone: surely late, surely in time or undecided; a time that comes after
+    all is exact.
+    """
     rig.options = rig.configure(settle_after="1500ms")
     await rig.run()
     add(rig, 3, None, "pending")
@@ -232,17 +281,26 @@ async def test_a_missing_time_is_bounded_by_what_was_seen(rig, at_once):
     add(rig, 2, None, "assigned")
     add(rig, 1, None, "assigned")
     await rig.run()
-    rig.execute("UPDATE {schema}.tasks SET assigned_at = created_at + interval '30 ms' WHERE id = 6")
+    rig.execute(
+        "UPDATE {schema}.tasks SET assigned_at = created_at + interval '30 ms' WHERE id = 6"
+    )
     while len(rig.state.tracker.open):
         finding = await rig.run()
         await asyncio.sleep(0.02)
     facts = finding.evidence["assignment"]
     assert finding.evidence["reassignments"]["missing_within_deadline"] == [2, 2]
-    assert (facts["unassigned"], facts["missing"], facts["within_deadline"], counted(facts)) == (3, 2, 1, 6)
+    assert (facts["unassigned"], facts["missing"], facts["within_deadline"], counted(facts)) == (
+        3,
+        2,
+        1,
+        6,
+    )
 
 
 async def test_deleted_tasks_are_censored(rig):
-    """A row that is gone before its deadline is no success and no failure; one deleted after it was counted stays."""
+    """A row that is gone before its deadline is no success and no failure; one deleted after it was
+    counted stays.
+    """
     rig.options = rig.configure(deadline="1h")
     await rig.run()
     add(rig, 4, None, "pending")
@@ -251,8 +309,17 @@ async def test_deleted_tasks_are_censored(rig):
     rig.execute("DELETE FROM {schema}.tasks WHERE id <> 1")
     finding = await rig.run()
     facts = finding.evidence["assignment"]
-    assert (facts["deleted"], facts["within_deadline"], facts["open"], counted(facts)) == (3, 2, 1, 5)
-    reasons = {row.labels["reason"]: row.values["censored"] for row in finding.rows if "reason" in row.labels}
+    assert (facts["deleted"], facts["within_deadline"], facts["open"], counted(facts)) == (
+        3,
+        2,
+        1,
+        5,
+    )
+    reasons = {
+        row.labels["reason"]: row.values["censored"]
+        for row in finding.rows
+        if "reason" in row.labels
+    }
     assert reasons == {"closed_unassigned": 0, "deleted": 3, "untracked": 0}
 
 
@@ -273,7 +340,9 @@ async def test_beyond_the_cap_only_the_oldest_are_followed(rig, monkeypatch):
 
 
 async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch, at_once):
-    """One INSERT of more rows than a poll may read: those are counted and let go; the next task is seen."""
+    """One INSERT of more rows than a poll may read: those are counted and let go; the next task is
+    seen.
+    """
     monkeypatch.setattr("sentinel.adapters.tasks.reader.MAX_ARRIVALS", 10)
     await rig.run()
     add(rig, 25)
@@ -286,7 +355,9 @@ async def test_a_crowd_of_one_instant_is_counted_whole(rig, monkeypatch, at_once
 
 
 async def test_a_long_absence_is_caught_up_in_portions(rig, monkeypatch, at_once):
-    """More tasks than a poll may read, of different instants: later polls read the rest, each task once."""
+    """More tasks than a poll may read, of different instants: later polls read the rest, each task
+    once.
+    """
     monkeypatch.setattr("sentinel.adapters.tasks.reader.MAX_ARRIVALS", 10)
     await rig.run()
     for _ in range(12):
@@ -301,19 +372,25 @@ async def test_a_long_absence_is_caught_up_in_portions(rig, monkeypatch, at_once
 
 async def test_what_is_open_at_start_is_followed_but_not_counted(rig, at_once):
     """History is not counted; its open tasks are known, the oldest is down at once."""
-    rig.execute("INSERT INTO {schema}.tasks (created_at) SELECT now() - interval '1 hour' FROM generate_series(1, 3)")
+    rig.execute(
+        "INSERT INTO {schema}.tasks (created_at) SELECT now() - interval '1 hour' FROM generate_series(1, 3)"
+    )
     add(rig, 9)
     finding = await rig.run()
     assert finding.status is Status.DOWN
     assert finding.evidence["assignment"]["open"] == 3
-    rig.execute("UPDATE {schema}.tasks SET assigned_at = now(), status = 'assigned' WHERE assigned_at IS NULL")
+    rig.execute(
+        "UPDATE {schema}.tasks SET assigned_at = now(), status = 'assigned' WHERE assigned_at IS NULL"
+    )
     finding = await rig.settle()
     facts = finding.evidence["assignment"]
     assert (finding.status, facts["open"], counted(facts)) == (Status.UP, 0, 0)
 
 
 async def test_a_task_that_opens_again_or_bears_an_old_time_is_open(rig, at_once):
-    """Blocked, then pending: counted once, open again. A task with a creation time of long ago is found later."""
+    """Blocked, then pending: counted once, open again. A task with a creation time of long ago is
+    found later.
+    """
     await rig.run()
     add(rig, 1, None, "blocked")
     await rig.settle()
@@ -325,13 +402,19 @@ async def test_a_task_that_opens_again_or_bears_an_old_time_is_open(rig, at_once
     assert (facts["open"], facts["censored"], counted(facts)) == (2, 1, 1)
 
 
-async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are_told(rig, monkeypatch, at_once):
-    """Beyond the cap the floor goes on; what becomes visible before it afterwards is counted as late."""
+async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are_told(
+    rig, monkeypatch, at_once
+):
+    """Beyond the cap the floor goes on; what becomes visible before it afterwards is counted as
+    late.
+    """
     monkeypatch.setattr("sentinel.core.tasks.assignment.HORIZON_CAP", 0.3)
     await rig.run()
     add(rig, 3)
     with psycopg.connect(rig.dsn) as holder:
-        holder.execute(f"INSERT INTO {rig.schema}.tasks (status, assigned_at) VALUES ('assigned', now())")
+        holder.execute(
+            f"INSERT INTO {rig.schema}.tasks (status, assigned_at) VALUES ('assigned', now())"
+        )
         created = rig.execute("SELECT clock_timestamp()").fetchone()[0].timestamp()
         while rig.state.tracker.floor < created:
             facts = await rig.facts()
@@ -346,7 +429,9 @@ async def test_a_forgotten_transaction_delays_only_so_long_and_late_arrivals_are
 
 
 async def test_a_change_of_method_counts_nothing_twice(rig, at_once):
-    """From one method to the other and back, over the same state; the tracker counts ahead of the watermarks."""
+    """From one method to the other and back, over the same state; the tracker counts ahead of the
+    watermarks.
+    """
     for method in ("cohorts", "tracker", "cohorts"):
         rig.options = rig.configure(method=method, deadline="600ms")
         await rig.run()
@@ -367,15 +452,24 @@ async def test_a_change_of_the_deadline_begins_the_histograms_anew(rig, at_once)
     rig.options = rig.configure(deadline="70ms")
     add(rig, 2)
     finding = await rig.settle()
-    histogram = next(row.values["assignment_seconds"] for row in finding.rows if "assignment_seconds" in row.values)
+    histogram = next(
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    )
     assert (histogram.total, finding.evidence["assignment"]["within_deadline"]) == (2, 7)
     assert 0.07 in histogram.bounds
 
 
-@pytest.mark.parametrize(("type_", "value"), [("uuid", uuid.uuid4()), ("text", "a'b\"c,{d}\\"), ("numeric", "1.50")])
+@pytest.mark.parametrize(
+    ("type_", "value"), [("uuid", uuid.uuid4()), ("text", "a'b\"c,{d}\\"), ("numeric", "1.50")]
+)
 async def test_ids_of_any_type(rig, type_, value):
     """Looked up as what they are, whatever characters they have; through a view, too."""
-    rig.execute("ALTER TABLE {schema}.tasks DROP COLUMN id; ALTER TABLE {schema}.tasks ADD COLUMN id " + type_)
+    rig.execute(
+        "ALTER TABLE {schema}.tasks DROP COLUMN id; ALTER TABLE {schema}.tasks ADD COLUMN id "
+        + type_
+    )
     rig.execute("CREATE VIEW {schema}.seen AS SELECT * FROM {schema}.tasks")
     rig.options = rig.configure(table=f"{rig.schema}.seen")
     await rig.run()
@@ -388,7 +482,9 @@ async def test_ids_of_any_type(rig, type_, value):
 
 async def test_a_large_table_without_index_on_the_id_is_refused_with_the_remedy(rig):
     """No lookup that scans everything; the index to create is printed, and cures it."""
-    rig.execute("CREATE TABLE {schema}.bare (LIKE {schema}.tasks); CREATE INDEX ON {schema}.bare (created_at)")
+    rig.execute(
+        "CREATE TABLE {schema}.bare (LIKE {schema}.tasks); CREATE INDEX ON {schema}.bare (created_at)"
+    )
     rig.execute(
         "INSERT INTO {schema}.bare (id, kind, status, created_at, assigned_at)"
         " SELECT n, repeat('x', 1000), 'done', now() - n * interval '1 s', now() FROM generate_series(1, 45000) n"

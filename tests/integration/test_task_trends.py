@@ -1,4 +1,6 @@
-"""What `task_assignment` says beside the latency: stages, throughput, fairness; on a real PostgreSQL."""
+"""What `task_assignment` says beside the latency: stages, throughput, fairness; on a real
+PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ async def rig(postgres, make_context, request):
     await rig.close()
 
 
-def add_times(rig, count, assigned, started=None, progress=None, completed=None, status="completed"):
+def add_times(
+    rig, count, assigned, started=None, progress=None, completed=None, status="completed"
+):
     """Tasks created now; the other times are milliseconds after it."""
     rig.execute(
         "INSERT INTO {schema}.tasks (status, assigned_at, started_at, progress_at, completed_at)"
@@ -47,7 +51,9 @@ def within(histogram, bound):
 
 
 async def test_an_assignment_in_time_that_commits_late_is_in_time(rig, monkeypatch):
-    """The deadline counts from the horizon: behind an open transaction a task is not yet unassigned."""
+    """The deadline counts from the horizon: behind an open transaction a task is not yet
+    unassigned.
+    """
     for module in ("core.assignment", "core.open_tasks", "adapters.task_reader"):
         monkeypatch.setattr(f"sentinel.{module}.SHOWN_WITHIN", 0.02)
     rig.options = rig.configure(unassigned_down="1h", deadline="250ms")
@@ -55,7 +61,9 @@ async def test_an_assignment_in_time_that_commits_late_is_in_time(rig, monkeypat
     with psycopg.connect(rig.dsn) as assigner:
         assigner.execute("SELECT 1")
         rig.execute("INSERT INTO {schema}.tasks DEFAULT VALUES")
-        assigner.execute(f"UPDATE {rig.schema}.tasks SET status = 'assigned', assigned_at = created_at")
+        assigner.execute(
+            f"UPDATE {rig.schema}.tasks SET status = 'assigned', assigned_at = created_at"
+        )
         created = time.monotonic()
         while time.monotonic() < created + 0.6:
             assert (await rig.facts())["total"] == 0
@@ -65,7 +73,9 @@ async def test_an_assignment_in_time_that_commits_late_is_in_time(rig, monkeypat
 
 
 async def test_stages_split_a_task_by_its_own_times(rig, monkeypatch):
-    """Each ended stage is in its histogram once; what had only begun, or ended before it began, is counted apart."""
+    """Each ended stage is in its histogram once; what had only begun, or ended before it began, is
+    counted apart.
+    """
     monkeypatch.setattr("sentinel.core.tasks.assignment.SHOWN_WITHIN", 0.02)
     rig.options = rig.configure(columns=TIMES, stages_after="200ms")
     await rig.run()
@@ -104,7 +114,9 @@ async def test_only_stages_with_both_columns_are_shown(rig):
 
 async def test_throughput_is_what_happened_in_the_last_hour(rig):
     """By the tasks' own times and queues, however old they are; the first run knows it already."""
-    rig.options = rig.configure(columns={"completed_at": "completed_at", "queue": "kind"}, unassigned_down="30d")
+    rig.options = rig.configure(
+        columns={"completed_at": "completed_at", "queue": "kind"}, unassigned_down="30d"
+    )
     rig.execute(
         "INSERT INTO {schema}.tasks (kind, status, created_at, assigned_at, completed_at)"
         " SELECT kind, 'done', now() - interval '20 h', now() - assigned * interval '1 min',"
@@ -112,21 +124,30 @@ async def test_throughput_is_what_happened_in_the_last_hour(rig):
         " FROM (VALUES ('a', 59, 30, 8), ('a', 61, 59, 4), ('a', 70, 65, 2), ('b', 1, NULL, 5), ('b', -10, NULL, 3),"
         "       ('b', NULL, NULL, 6)) AS v (kind, assigned, completed, n), generate_series(1, n)"
     )
-    rig.execute("INSERT INTO {schema}.tasks (created_at, assigned_at) VALUES (now() - interval '2 days', now())")
+    rig.execute(
+        "INSERT INTO {schema}.tasks (created_at, assigned_at) VALUES (now() - interval '2 days', now())"
+    )
     finding = await rig.run()
     found = {
         (row.labels["queue"], row.labels["event"]): row.values["throughput_per_hour"]
         for row in finding.rows
         if "event" in row.labels
     }
-    assert found == {("a", "assigned"): 8, ("a", "completed"): 12, ("b", "assigned"): 5, ("b", "completed"): 0}
+    assert found == {
+        ("a", "assigned"): 8,
+        ("a", "completed"): 12,
+        ("b", "assigned"): 5,
+        ("b", "completed"): 0,
+    }
     assert finding.evidence["throughput_per_hour"] == {"assigned": 13, "completed": 12}
 
 
 async def test_a_failed_look_at_the_trends_costs_one_run(rig, monkeypatch):
     """Whatever the server says to it: that run says so, the next ones judge without those figures."""
     rig.options = rig.configure()
-    monkeypatch.setattr("sentinel.adapters.tasks.queries._THROUGHPUT", "SELECT 1 / (random() * 0)::int")
+    monkeypatch.setattr(
+        "sentinel.adapters.tasks.queries._THROUGHPUT", "SELECT 1 / (random() * 0)::int"
+    )
     with pytest.raises(TargetRejected, match="division by zero"):
         await rig.run()
     finding = await rig.run()
@@ -147,12 +168,17 @@ def add_tenant(rig, tenant, count, wait):
 
 def fair(rig, **fairness):
     return rig.configure(
-        columns={"tenant": "tenant"}, fairness=fairness, unassigned_degraded="1h", unassigned_down="2h"
+        columns={"tenant": "tenant"},
+        fairness=fairness,
+        unassigned_degraded="1h",
+        unassigned_down="2h",
     )
 
 
 async def test_a_starved_tenant_is_named(rig):
-    """One of four tenants waits a minute: degraded, named in the evidence, in no label; the rest is fair."""
+    """One of four tenants waits a minute: degraded, named in the evidence, in no label; the rest is
+    fair.
+    """
     rig.options = fair(rig)
     for tenant in ("a", "b", "c"):
         add_tenant(rig, tenant, 30, "10 ms")
@@ -177,7 +203,9 @@ async def test_a_starved_tenant_is_named(rig):
 
 
 async def test_open_tasks_of_a_starved_tenant_count_by_their_age(rig):
-    """A tenant whose tasks nobody takes has no latency: its open tasks say it, also those from before the window."""
+    """A tenant whose tasks nobody takes has no latency: its open tasks say it, also those from
+    before the window.
+    """
     rig.options = fair(rig, window="5m", min_events=10)
     rig.execute(
         "INSERT INTO {schema}.tasks (tenant, status, created_at, assigned_at)"
@@ -203,8 +231,12 @@ async def test_too_few_tasks_are_insufficient_data(rig):
 
 
 async def test_far_looks_are_shortened_to_what_is_affordable(rig, monkeypatch):
-    """A large table: the lookback is halved until its plan is cheap, the index is advised, and with it all is seen."""
-    rig.options = rig.configure(columns={"tenant": "tenant", "completed_at": "completed_at"}, unassigned_down="30d")
+    """A large table: the lookback is halved until its plan is cheap, the index is advised, and with
+    it all is seen.
+    """
+    rig.options = rig.configure(
+        columns={"tenant": "tenant", "completed_at": "completed_at"}, unassigned_down="30d"
+    )
     rig.execute(
         "INSERT INTO {schema}.tasks (kind, status, created_at, assigned_at)"
         " SELECT 'x', CASE WHEN n = 70000 THEN 'pending' ELSE 'done' END, now() - n * interval '1 s',"
@@ -216,7 +248,10 @@ async def test_far_looks_are_shortened_to_what_is_affordable(rig, monkeypatch):
     assert finding.evidence["assignment"]["open"] == 0
     assert 60 <= finding.evidence["reach_seconds"]["open"] < 70000
     index = finding.evidence["index_advice"]
-    assert index == f'CREATE INDEX CONCURRENTLY ON "{rig.schema}"."tasks" ("created_at") WHERE "assigned_at" IS NULL;'
+    assert (
+        index
+        == f'CREATE INDEX CONCURRENTLY ON "{rig.schema}"."tasks" ("created_at") WHERE "assigned_at" IS NULL;'
+    )
     rig.execute(index)
     rig.state = KIND.load_state(None)
     finding = await rig.run()
@@ -226,7 +261,9 @@ async def test_far_looks_are_shortened_to_what_is_affordable(rig, monkeypatch):
 
 
 async def test_every_statement_is_refused_without_an_index(rig):
-    """A large table without index on the time of creation is never scanned; the plan of each statement is asked."""
+    """A large table without index on the time of creation is never scanned; the plan of each
+    statement is asked.
+    """
     rig.execute("CREATE TABLE {schema}.bare (LIKE {schema}.tasks)")
     rig.execute(
         "INSERT INTO {schema}.bare (id, kind, status, created_at)"
@@ -243,7 +280,9 @@ NARROW = ("settle", "histogram", "stages", "count", "arrivals")
 
 
 async def test_each_statement_of_a_poll_reads_by_index(rig):
-    """EXPLAIN on a large table: windows by the index on created_at, lookups by id, open tasks by the partial one."""
+    """EXPLAIN on a large table: windows by the index on created_at, lookups by id, open tasks by
+    the partial one.
+    """
     rig.options = rig.configure(columns={**TIMES, "tenant": "tenant"})
     rig.execute(
         "INSERT INTO {schema}.tasks (kind, status, created_at, assigned_at)"
@@ -254,11 +293,16 @@ async def test_each_statement_of_a_poll_reads_by_index(rig):
     now = datetime.now(UTC)
     params = statements.back(now, 60.0, limit=10, oldest=now - timedelta(hours=2))
     looks = {
-        name: await explain(query, getattr(statements, name), params) for name in (*NARROW, "tenants", "throughput")
+        name: await explain(query, getattr(statements, name), params)
+        for name in (*NARROW, "tenants", "throughput")
     }
-    looks["sights"] = await explain(query, statements.sights("bigint"), statements.looking_up(["1", "2"]))
+    looks["sights"] = await explain(
+        query, statements.sights("bigint"), statements.looking_up(["1", "2"])
+    )
     for name, nodes in looks.items():
         assert "Seq Scan" not in {node["Node Type"] for node in nodes}, name
     for name in ("open", "backlog"):
-        nodes = await explain(query, getattr(statements, name), statements.back(now, 86400.0, limit=10))
+        nodes = await explain(
+            query, getattr(statements, name), statements.back(now, 86400.0, limit=10)
+        )
         assert "waiting" in {n.get("Index Name") for n in nodes}

@@ -141,7 +141,9 @@ async def test_second_address_is_tried_when_the_first_is_dead(valkey):
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
         ]
 
-    talk = await tcp.converse("two.example", valkey.port, deadline=2, resolver=Resolver(lookup=both))
+    talk = await tcp.converse(
+        "two.example", valkey.port, deadline=2, resolver=Resolver(lookup=both)
+    )
     assert talk.connected > 0
 
 
@@ -161,7 +163,9 @@ async def test_black_hole_at_the_first_address_does_not_hide_the_second(valkey):
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.99", valkey.port))
-        talk = await tcp.converse("two.example", valkey.port, deadline=0.6, resolver=Resolver(lookup=both))
+        talk = await tcp.converse(
+            "two.example", valkey.port, deadline=0.6, resolver=Resolver(lookup=both)
+        )
         for filler in fillers:
             filler.close()
     assert talk.connected > 0
@@ -187,7 +191,9 @@ async def test_hung_name_costs_one_thread_over_all_runs(look):
 async def test_too_many_hung_names_are_refused(look):
     """More names than the limit are not even tried."""
     state = TcpState()
-    state.resolver = Resolver(lookup=lambda *_a, **_k: time.sleep(0.3) or [], deadline=0.02, limit=2)
+    state.resolver = Resolver(
+        lookup=lambda *_a, **_k: time.sleep(0.3) or [], deadline=0.02, limit=2
+    )
     for name in ("a.example", "b.example"):
         with pytest.raises(NotMeasurable):
             await look(state, address=f"{name}:80")
@@ -201,7 +207,9 @@ async def test_own_descriptors_exhausted_is_ours():
     assert isinstance(tcp.unreachable(OSError(111, "Connection refused")), TargetUnreachable)
 
 
-@pytest.mark.parametrize("address", ["nohost", "host:", ":80", "host:0", "host:65536", "host:http", "host:٣"])
+@pytest.mark.parametrize(
+    "address", ["nohost", "host:", ":80", "host:0", "host:65536", "host:http", "host:٣"]
+)
 def test_bad_address_is_refused(address):
     """Each gets a message with the right form."""
     with pytest.raises(ValidationError, match="write host:port"):

@@ -1,4 +1,6 @@
-"""Kind `tenant_isolation`: each injected hole is found, a sound table passes, and no row content is told."""
+"""Kind `tenant_isolation`: each injected hole is found, a sound table passes, and no row content is
+told.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ OPEN = (
 def db(postgres):
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         for role in ("app_user", "auditor login", "stranger login"):
-            connection.execute(f"do $$ begin create role {role}; exception when duplicate_object then null; end $$")
+            connection.execute(
+                f"do $$ begin create role {role}; exception when duplicate_object then null; end $$"
+            )
         connection.execute("grant app_user to auditor with inherit false, set true")
         connection.execute("drop schema if exists tenant cascade; create schema tenant")
         connection.execute("grant usage on schema tenant to app_user")
@@ -37,7 +41,9 @@ def db(postgres):
 def table(db):
     """Makes a table with rows of both tenants under a policy."""
 
-    def make(name: str, policy: str = GOOD, secured: bool = True, tenants: tuple[str, ...] = (A, A, B)) -> str:
+    def make(
+        name: str, policy: str = GOOD, secured: bool = True, tenants: tuple[str, ...] = (A, A, B)
+    ) -> str:
         db.execute(f"create table tenant.{name} (tenant_id uuid, secret text)")
         db.execute(f"grant select on tenant.{name} to app_user")
         for tenant in tenants:
@@ -133,7 +139,9 @@ async def test_security_off_is_seen_even_when_no_foreign_row_is_there(look, tabl
 async def test_owner_without_force_bypasses(look, table, db):
     """The application owns the table and RLS is not forced."""
     name = table("owned")
-    db.execute("grant create on schema tenant to app_user; alter table tenant.owned owner to app_user")
+    db.execute(
+        "grant create on schema tenant to app_user; alter table tenant.owned owner to app_user"
+    )
     assert (await look(name)).status is Status.DOWN
 
 
@@ -170,7 +178,9 @@ async def test_role_that_may_not_be_taken_is_unknown(look, table):
 async def test_dead_server_is_no_verdict_on_isolation(make_context):
     """Unreachable is raised as such; it is not a counted probe."""
     client = PostgresClient("main", "postgresql://u@127.0.0.1:1/x")
-    options = TenantOptions.model_validate({"tables": ["t.t"], "role": "r", "tenant_a": A, "tenant_b": B})
+    options = TenantOptions.model_validate(
+        {"tables": ["t.t"], "role": "r", "tenant_a": A, "tenant_b": B}
+    )
     with pytest.raises(TargetUnreachable):
         await KIND.run(options, make_context({"resource": client}, state=TenantState()))
 

@@ -63,7 +63,9 @@ class World:
         return f"http://127.0.0.1:{self.port}{path}"
 
     async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, str]:
-        async with self.session.get(self.url(path), headers=headers, allow_redirects=False) as answer:
+        async with self.session.get(
+            self.url(path), headers=headers, allow_redirects=False
+        ) as answer:
             return answer, await answer.text()
 
 
@@ -75,10 +77,22 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         Changes(
             meta={"platform": "demo"},
             checks=[check("bus-port")],
-            components=[ComponentView("bus", "down", T0, "gone", [], "", None, 2, "halted by an operator")],
+            components=[
+                ComponentView("bus", "down", T0, "gone", [], "", None, 2, "halted by an operator")
+            ],
             incidents=[
-                Incident("I1", "bus", T0, IncidentState.OPEN, Status.DOWN, "connection refused", "bus-port"),
-                Incident("I0", "api", at(-99), IncidentState.CLOSED, Status.DOWN, "old", closed=at(-9)),
+                Incident(
+                    "I1",
+                    "bus",
+                    T0,
+                    IncidentState.OPEN,
+                    Status.DOWN,
+                    "connection refused",
+                    "bus-port",
+                ),
+                Incident(
+                    "I0", "api", at(-99), IncidentState.CLOSED, Status.DOWN, "old", closed=at(-9)
+                ),
             ],
             events=[("I1", T0, Event("opened", "bus is down"), {"port": 6379})],
         )
@@ -106,16 +120,22 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def test_every_route_declares_its_scope() -> None:
-    """The route table is the whole of the application: every route is there, is GET and has the scope read."""
+    """The route table is the whole of the application: every route is there, is GET and has the
+    scope read.
+    """
     app = make_app(None, lambda: b"", lambda: (True, ""), frozenset())  # type: ignore[arg-type]
-    served = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
+    served = {
+        (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
+    }
     assert {path for _, path in served} == {route.path for route in ROUTES}
     assert {method for method, _ in served} == {"GET", "HEAD"}
     assert {route.scope for route in ROUTES} == {"read"}
 
 
 async def test_every_route_answers_with_security_headers(world: World) -> None:
-    """Each route of the table answers a GET, with the headers of the specification, and refuses to be written to."""
+    """Each route of the table answers a GET, with the headers of the specification, and refuses to
+    be written to.
+    """
     (world.reports / "r.md").write_text("text")
     names = {"/reports/{name}": "r.md", "/static/{name}": "page.css"}
     for route in ROUTES:
@@ -136,7 +156,8 @@ async def test_every_route_answers_with_security_headers(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil:{port}", "x@127.0.0.1:{port}"]
+    "host",
+    ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil:{port}", "x@127.0.0.1:{port}"],
 )
 async def test_foreign_host_is_refused(world: World, host: str) -> None:
     """Any Host but the exact ones gets 421, on every path, and no data."""
@@ -200,7 +221,9 @@ async def test_metrics_are_rendered_once_a_second(world: World) -> None:
 
 
 async def test_readiness(world: World) -> None:
-    """/-/ready is 503 with the reason while the daemon is not ready; /-/healthy only says that it answers."""
+    """/-/ready is 503 with the reason while the daemon is not ready; /-/healthy only says that it
+    answers.
+    """
     assert (await world.get("/-/ready"))[0].status == 200
     world.ready = (False, "configuration is being loaded")
     answer, text = await world.get("/-/ready")
@@ -224,7 +247,9 @@ async def test_reports_are_served_sandboxed(world: World) -> None:
     """Files of the report folder are listed and served by name, in a sandbox without scripts."""
     (world.reports / "recovery-1.html").write_text("<p>hi</p>")
     (world.reports / "recovery-1.json").write_text("{}")
-    world.store.add_report("recovery", T0, [str(world.reports / "recovery-1.html"), "/gone/x.md"], {"headline": "hm"})
+    world.store.add_report(
+        "recovery", T0, [str(world.reports / "recovery-1.html"), "/gone/x.md"], {"headline": "hm"}
+    )
     answer, text = await world.get("/reports/recovery-1.html")
     assert (answer.content_type, text) == ("text/html", "<p>hi</p>")
     assert "sandbox" in answer.headers["Content-Security-Policy"]
@@ -250,7 +275,9 @@ async def test_no_path_leaves_the_report_folder(world: World, name: str) -> None
     (world.reports / "sub").mkdir()
     (world.reports / "sub" / "x.md").write_text("secret")
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
-    request = f"GET /reports/{name} HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nConnection: close\r\n\r\n"
+    request = (
+        f"GET /reports/{name} HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nConnection: close\r\n\r\n"
+    )
     writer.write(request.encode())
     answer = await reader.read()
     writer.close()
@@ -260,12 +287,22 @@ async def test_no_path_leaves_the_report_folder(world: World, name: str) -> None
 
 async def test_hostile_names_are_inert(world: World) -> None:
     """Markup in any name is text on every page."""
-    incident = Incident(HOSTILE, HOSTILE, T0, IncidentState.OPEN, Status.DOWN, HOSTILE, HOSTILE, blocked_by=HOSTILE)
+    incident = Incident(
+        HOSTILE, HOSTILE, T0, IncidentState.OPEN, Status.DOWN, HOSTILE, HOSTILE, blocked_by=HOSTILE
+    )
     view = ComponentView(HOSTILE, "down", T0, HOSTILE, [], "", None, 0, HOSTILE)
     event = (HOSTILE, T0, Event(HOSTILE, HOSTILE), {HOSTILE: HOSTILE})
-    hostile = check(HOSTILE, detail=HOSTILE, key=(HOSTILE, HOSTILE), kind=HOSTILE, component=HOSTILE)
+    hostile = check(
+        HOSTILE, detail=HOSTILE, key=(HOSTILE, HOSTILE), kind=HOSTILE, component=HOSTILE
+    )
     world.store.commit(
-        Changes(meta={"platform": HOSTILE}, checks=[hostile], components=[view], incidents=[incident], events=[event])
+        Changes(
+            meta={"platform": HOSTILE},
+            checks=[hostile],
+            components=[view],
+            incidents=[incident],
+            events=[event],
+        )
     )
     world.store.add_report("recovery", T0, [], {"headline": HOSTILE})
     for path in ("/", "/incident/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "/reports/"):
@@ -283,11 +320,15 @@ async def test_pages_have_no_inline_code(world: World) -> None:
         assert "style=" not in text
         assert text.count("<script") == text.count('<script src="/static/status.js"')
         assert "http" not in text.replace("HTTP", "")
-        assert " on" not in "".join(part.split(">")[0] for part in text.split("<")[1:] if "=" in part.split(">")[0])
+        assert " on" not in "".join(
+            part.split(">")[0] for part in text.split("<")[1:] if "=" in part.split(">")[0]
+        )
 
 
 async def test_too_many_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the limit of concurrent requests the answer is 503 at once; slow ones end at their deadline."""
+    """Over the limit of concurrent requests the answer is 503 at once; slow ones end at their
+    deadline.
+    """
     monkeypatch.setattr(guard, "MAX_REQUESTS", 0)
     assert (await world.get("/-/healthy"))[0].status == 503
     monkeypatch.setattr(guard, "MAX_REQUESTS", 100)
@@ -311,9 +352,15 @@ def test_document(tmp_path: Path) -> None:
                 ComponentView("api", "up", T0, "", [], "", None, 0, ""),
             ],
             incidents=[
-                Incident("B", "api", at(50), IncidentState.OPEN, Status.DOWN, "x", blocked_by="bus"),
-                Incident("A", "bus", at(10), IncidentState.OPEN, Status.DEGRADED, "y", exhausted=True),
-                Incident("R", "db", at(20), IncidentState.RECOVERING, Status.DOWN, "z", recovered=at(60)),
+                Incident(
+                    "B", "api", at(50), IncidentState.OPEN, Status.DOWN, "x", blocked_by="bus"
+                ),
+                Incident(
+                    "A", "bus", at(10), IncidentState.OPEN, Status.DEGRADED, "y", exhausted=True
+                ),
+                Incident(
+                    "R", "db", at(20), IncidentState.RECOVERING, Status.DOWN, "z", recovered=at(60)
+                ),
             ],
             gaps=[Gap(at(1), at(4), "stalled")],
         )
@@ -327,7 +374,10 @@ def test_document(tmp_path: Path) -> None:
     assert by_name["fresh"]["next_text"] == "in 2.0 s"
     assert by_name["old"]["next_text"] == "overdue 7.1 s"
     assert by_name["never"]["age_text"] == "never"
-    assert {item["name"]: item["status"] for item in document["components"]} == {"api": "stale", "bus": "up"}
+    assert {item["name"]: item["status"] for item in document["components"]} == {
+        "api": "stale",
+        "bus": "up",
+    }
     assert [item["id"] for item in document["incidents"]] == ["A", "B", "R"]
     why = {item["id"]: item["why"] for item in document["incidents"]}
     assert "sentinel reset bus" in why["A"]

@@ -1,4 +1,6 @@
-"""Synthetic tasks through a small platform whose hops are broken by a known number: exactly that is found, per hop."""
+"""Synthetic tasks through a small platform whose hops are broken by a known number: exactly that is
+found, per hop.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ async def rig(postgres, make_context):
 
 
 async def test_a_healthy_platform(rig):
-    """The first run only promises; then ten tasks come through, every hop is measured, every row is cleaned up."""
+    """The first run only promises; then ten tasks come through, every hop is measured, every row is
+    cleaned up.
+    """
     assert (await rig.run()).status is Status.UNKNOWN
     assert rig.value("SELECT count(*) FROM {schema}.tasks") == 0
     for _ in range(10):
@@ -36,20 +40,32 @@ async def test_a_healthy_platform(rig):
     finding = await rig.drain()
     assert (finding.status, finding.key) == (Status.UP, ("workflow", "10 of 10"))
     assert (facts(finding)["sent"], facts(finding)["ok"], facts(finding)["cleaned"]) == (10, 10, 10)
-    hops = {row.labels["hop"]: row.values["hop_seconds"] for row in finding.rows if "hop_seconds" in row.values}
-    assert {hop: histogram.total for hop, histogram in hops.items()} == dict.fromkeys((*HOPS, "total"), 10)
+    hops = {
+        row.labels["hop"]: row.values["hop_seconds"]
+        for row in finding.rows
+        if "hop_seconds" in row.values
+    }
+    assert {hop: histogram.total for hop, histogram in hops.items()} == dict.fromkeys(
+        (*HOPS, "total"), 10
+    )
     assert hops["started"].sum == pytest.approx(0.1, abs=1e-3)
     assert hops["total"].sum == pytest.approx(0.4, abs=1e-3)
     assert rig.value("SELECT count(*) FROM {schema}.tasks") == 0
 
 
 async def test_every_row_fits_its_declaration(rig):
-    """Labels of each row are those that its measurements declare; the series exist from the first run on."""
+    """Labels of each row are those that its measurements declare; the series exist from the first
+    run on.
+    """
     finding = await rig.run()
     declared = {m.name: set(m.labels) for m in KIND.measurements}
     assert {name for row in finding.rows for name in row.values} == set(declared)
     assert all(declared[name] == set(row.labels) for row in finding.rows for name in row.values)
-    ends = {(row.labels["outcome"], row.labels["hop"]) for row in finding.rows if "outcomes" in row.values}
+    ends = {
+        (row.labels["outcome"], row.labels["hop"])
+        for row in finding.rows
+        if "outcomes" in row.values
+    }
     assert {outcome for outcome, _ in ends} == set(OUTCOMES)
     assert {("stuck", hop) for hop in HOPS} <= ends
 
@@ -91,12 +107,19 @@ def play(rig, token, end):
 
 @pytest.mark.parametrize("restarts", [False, True])
 async def test_every_fault_is_found_at_its_hop(rig, restarts):
-    """A known number of each fault in any order, with kills in between: exactly these, none invented, no row left."""
+    """A known number of each fault in any order, with kills in between: exactly these, none
+    invented, no row left.
+    """
     rig.execute(
         "INSERT INTO {schema}.tasks (id, kind, payload)"
         " SELECT gen_random_uuid(), 'real', '{}' FROM generate_series(1, 5)"
     )
-    script = [end for end, count in PLAN.items() for _ in range(count) if not restarts or "late" not in end]
+    script = [
+        end
+        for end, count in PLAN.items()
+        for _ in range(count)
+        if not restarts or "late" not in end
+    ]
     random.shuffle(script)
     doomed, findings = [], [await rig.run()]
     for number, end in enumerate(script):
@@ -125,7 +148,9 @@ async def test_every_fault_is_found_at_its_hop(rig, restarts):
 
 
 async def test_the_failing_hop_is_named_before_a_task_is_given_up(rig):
-    """Tasks over their deadline are degraded at that hop while they are on their way; three given up are down."""
+    """Tasks over their deadline are degraded at that hop while they are on their way; three given
+    up are down.
+    """
     rig.options = rig.configure(patience=1000, down_after=3)
     await rig.run()
     for _ in range(3):
@@ -149,13 +174,17 @@ async def test_the_failing_hop_is_named_before_a_task_is_given_up(rig):
 
 
 async def test_kills_leave_no_unknown_task(rig):
-    """Killed before or after the state was stored: every row that was made is counted once and cleaned up."""
+    """Killed before or after the state was stored: every row that was made is counted once and
+    cleaned up.
+    """
     rig.execute("CREATE TABLE {schema}.made (id uuid)")
     rig.execute(
         "CREATE FUNCTION {schema}.note() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN INSERT INTO {schema}.made VALUES (NEW.id); RETURN NULL; END'"
     )
-    rig.execute("CREATE TRIGGER note AFTER INSERT ON {schema}.tasks FOR EACH ROW EXECUTE FUNCTION {schema}.note()")
+    rig.execute(
+        "CREATE TRIGGER note AFTER INSERT ON {schema}.tasks FOR EACH ROW EXECUTE FUNCTION {schema}.note()"
+    )
     await rig.run()
     for number in range(12):
         await rig.send(store=number % 2 == 0)
@@ -188,7 +217,9 @@ async def test_a_promise_that_was_not_kept_is_forgotten(rig):
 
 
 async def test_a_lost_memory_finds_its_own_rows_only(rig):
-    """Without any state, rows that bear our marker are orphans: finished ones came through, the rest is stuck."""
+    """Without any state, rows that bear our marker are orphans: finished ones came through, the
+    rest is stuck.
+    """
     rig.options = rig.configure(cleanup={"keep": NEVER})
     await rig.run()
     for number in range(4):
@@ -196,7 +227,10 @@ async def test_a_lost_memory_finds_its_own_rows_only(rig):
         if number < 3:
             rig.move(token)
     foreign = json.dumps({"canary": "sentinel-canary:1:0123456789ab:1"})
-    rig.execute("INSERT INTO {schema}.tasks (id, kind, payload) VALUES (gen_random_uuid(), 'real', %s)", foreign)
+    rig.execute(
+        "INSERT INTO {schema}.tasks (id, kind, payload) VALUES (gen_random_uuid(), 'real', %s)",
+        foreign,
+    )
     old = "UPDATE {schema}.tasks SET created_at = created_at - interval '2 hours' WHERE payload ->> 'canary' LIKE %s"
     rig.execute(old, "sentinel-canary:0:%:1")
     rig.options = rig.configure()
@@ -206,13 +240,18 @@ async def test_a_lost_memory_finds_its_own_rows_only(rig):
     assert (facts(finding)["sent"], facts(finding)["cleaned"]) == (3, 3)
     assert finding.evidence["ends"] == {"orphan": 2, "stuck assigned": 1}
     assert conserved(finding)
-    assert rig.value("SELECT count(*) FROM {schema}.tasks") == 2  # older than the lookback, and of another path
+    assert (
+        rig.value("SELECT count(*) FROM {schema}.tasks") == 2
+    )  # older than the lookback, and of another path
 
 
 async def test_our_own_stall_voids_lateness_only(rig):
     """A late task while sentinel stood still is an orphan; a wrong result is wrong all the same."""
     await rig.run()
-    for token, ending in [(await rig.send())[0], {"late": "assigned"}], [(await rig.send())[0], {"result": "garbage"}]:
+    for token, ending in (
+        [(await rig.send())[0], {"late": "assigned"}],
+        [(await rig.send())[0], {"result": "garbage"}],
+    ):
         rig.move(token, **ending)
     finding = await rig.look(stalled=lambda _since: 0.2)
     counts = facts(finding)
@@ -227,13 +266,17 @@ async def test_a_result_in_text_is_opened_and_one_that_is_none_is_wrong(rig):
         token, _ = await rig.send()
         rig.move(token)
         result = json.dumps(json.dumps({"echo": token}) if text else "done!")
-        rig.execute("UPDATE {schema}.tasks SET result = %s WHERE payload ->> 'canary' = %s", result, token)
+        rig.execute(
+            "UPDATE {schema}.tasks SET result = %s WHERE payload ->> 'canary' = %s", result, token
+        )
     finding = await rig.drain()
     assert finding.evidence["ends"] == {"ok": 1, "failed result": 1}
 
 
 async def test_clocks_that_disagree_are_counted_and_not_judged(rig):
-    """An assignment time of another time zone is no latency: the hop counts as passed when it was seen."""
+    """An assignment time of another time zone is no latency: the hop counts as passed when it was
+    seen.
+    """
     await rig.run()
     token, _ = await rig.send()
     rig.move(token)
@@ -243,7 +286,9 @@ async def test_clocks_that_disagree_are_counted_and_not_judged(rig):
 
 
 async def test_a_renamed_path_still_cleans_up_after_the_old_one(rig):
-    """What the state knows is followed and removed under its old name, whatever the path is called now."""
+    """What the state knows is followed and removed under its old name, whatever the path is called
+    now.
+    """
     rig.options = rig.configure(cleanup={"keep": NEVER})
     await rig.run()
     for _ in range(2):

@@ -1,4 +1,6 @@
-"""Synthetic tasks by API, INSERT and stream, on the bus, and cleaned up: what is refused, in doubt or not ours."""
+"""Synthetic tasks by API, INSERT and stream, on the bus, and cleaned up: what is refused, in doubt
+or not ours.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Api:
         if self.manner == "hang":
             await asyncio.sleep(30)
         status = {"crash": 500, "denied": 401}.get(self.manner, 201)
-        return web.json_response({} if self.manner == "nameless" else {"task": {"id": name}}, status=status)
+        return web.json_response(
+            {} if self.manner == "nameless" else {"task": {"id": name}}, status=status
+        )
 
 
 @pytest.fixture
@@ -63,7 +67,14 @@ async def api(rig):
     rig.clients["api"] = HttpClient("api", f"http://127.0.0.1:{port}")
     body = {"type": "report", "payload": {"canary": "{token}"}}
     rig.options = rig.configure(
-        enqueue={"http": {"path": "/tasks", "body": body, "id": "$.task.id", "headers": {"X-Tenant": "t"}}}
+        enqueue={
+            "http": {
+                "path": "/tasks",
+                "body": body,
+                "id": "$.task.id",
+                "headers": {"X-Tenant": "t"},
+            }
+        }
     )
     await rig.run()
     yield api
@@ -82,7 +93,9 @@ async def test_through_an_api(rig, api):
 
 @pytest.mark.parametrize("manner", ["hang", "nameless"])
 async def test_an_answer_that_does_not_come_leaves_the_row_to_tell(rig, api, manner):
-    """No answer, or one without an id: the row is found by its token, the task counts once and is cleaned up."""
+    """No answer, or one without an id: the row is found by its token, the task counts once and is
+    cleaned up.
+    """
     api.manner = manner
     before = set(rig.state.fleet.open)
     finding = await rig.run(timeout=1.0 if manner == "hang" else 10.0)
@@ -102,7 +115,9 @@ async def test_an_accepted_task_that_never_becomes_a_row_is_lost(rig, api):
 
 
 async def test_refused_denied_and_crashed(rig, api):
-    """422 and 500 are enqueue errors with a remedy, 401 is our fault and no task; a row behind a 500 is cleaned up."""
+    """422 and 500 are enqueue errors with a remedy, 401 is our fault and no task; a row behind a
+    500 is cleaned up.
+    """
     api.manner = "refuse"
     finding = await rig.run()
     assert finding.status is Status.DEGRADED
@@ -117,7 +132,11 @@ async def test_refused_denied_and_crashed(rig, api):
     await rig.run()
     assert rig.value("SELECT count(*) FROM {schema}.tasks") == 1
     finding = await rig.drain()
-    assert (facts(finding)["enqueue_error"], facts(finding)["sent"], facts(finding)["cleaned"]) == (2, 2, 1)
+    assert (facts(finding)["enqueue_error"], facts(finding)["sent"], facts(finding)["cleaned"]) == (
+        2,
+        2,
+        1,
+    )
     assert rig.value("SELECT count(*) FROM {schema}.tasks") == 0
     assert conserved(finding)
 
@@ -136,7 +155,9 @@ async def test_a_wrong_id_touches_no_foreign_row(rig, api):
 
 
 async def test_through_a_stream(rig, valkey):
-    """The platform makes the row of an entry: found by its token, with the rest as ever; no stream is made for it."""
+    """The platform makes the row of an entry: found by its token, with the rest as ever; no stream
+    is made for it.
+    """
     fields = {"type": "report", "payload": {"canary": "{token}"}}
     rig.options = rig.configure(enqueue={"stream": {"key": "commands", "fields": fields}})
     await rig.run()
@@ -151,7 +172,9 @@ async def test_through_a_stream(rig, valkey):
         token, _ = await rig.send()
         (_, entry) = raw.xrange("commands")
         assert entry[1][b"type"] == b"report"
-        raw.execute_command("ACL", "SETUSER", "reader", "on", "nopass", "~*", "+@read", "+@connection")
+        raw.execute_command(
+            "ACL", "SETUSER", "reader", "on", "nopass", "~*", "+@read", "+@connection"
+        )
     row = "INSERT INTO {schema}.tasks (id, kind, payload) VALUES (gen_random_uuid(), 'report', %s)"
     rig.execute(row, entry[1][b"payload"].decode())
     rig.move(token)
@@ -159,25 +182,36 @@ async def test_through_a_stream(rig, valkey):
     assert (facts(finding)["sent"], facts(finding)["ok"], facts(finding)["cleaned"]) == (1, 1, 1)
     rig.clients["bus"] = RedisClient("bus", valkey.url.replace("://", "://reader:x@"))
     finding = await rig.run()
-    assert finding.guidance == "append a selector to the user of resource bus: (~commands -@all +xadd)"
+    assert (
+        finding.guidance == "append a selector to the user of resource bus: (~commands -@all +xadd)"
+    )
     with redis.Redis(port=valkey.port) as raw:
         raw.execute_command("ACL", "DELUSER", "reader")
 
 
 async def test_the_hop_on_the_bus(rig, valkey):
-    """An assigned task whose message is not in its agent's stream is stuck at published, one that is there later."""
+    """An assigned task whose message is not in its agent's stream is stuck at published, one that
+    is there later.
+    """
     rig.clients["bus"] = RedisClient("bus", valkey.url)
     rig.options = rig.configure(published={})
     raw = redis.Redis(port=valkey.port)
     raw.xadd("agent_messages:a", {"task_id": "an older one"})
-    await asyncio.sleep(1.1)  # the stream must be older than the task for its silence to prove anything
+    await asyncio.sleep(
+        1.1
+    )  # the stream must be older than the task for its silence to prove anything
     await rig.run()
     for published in (False, True):
         token, _ = await rig.send()
         rig.move(token, "assigned")
         if published:
-            await asyncio.sleep(0.05)  # after the assignment, which the platform stamps 20 ms after the start
-            raw.xadd("agent_messages:a", {"payload": json.dumps({"task_id": rig.state.fleet.open[token].id})})
+            await asyncio.sleep(
+                0.05
+            )  # after the assignment, which the platform stamps 20 ms after the start
+            raw.xadd(
+                "agent_messages:a",
+                {"payload": json.dumps({"task_id": rig.state.fleet.open[token].id})},
+            )
     token, _ = await rig.send()
     raw.xadd("agent_messages:a", {"task_id": rig.state.fleet.open[token].id})
     rig.move(token)
@@ -190,7 +224,9 @@ async def test_the_hop_on_the_bus(rig, valkey):
 
 
 async def test_a_trimmed_stream_is_not_blamed(rig, valkey):
-    """The message may have been there and was trimmed: not measurable, so the task is stuck at the hop after it."""
+    """The message may have been there and was trimmed: not measurable, so the task is stuck at the
+    hop after it.
+    """
     rig.clients["bus"] = RedisClient("bus", valkey.url)
     rig.options = rig.configure(published={})
     with redis.Redis(port=valkey.port) as raw:
@@ -206,7 +242,9 @@ async def test_a_trimmed_stream_is_not_blamed(rig, valkey):
 
 
 async def test_without_a_bus_the_other_hops_are_judged(rig):
-    """The hop `published` without a Redis resource: unknown with a remedy; the task still comes through."""
+    """The hop `published` without a Redis resource: unknown with a remedy; the task still comes
+    through.
+    """
     rig.options = rig.configure(published={})
     await rig.run()
     token, _ = await rig.send()
@@ -231,11 +269,16 @@ async def test_rows_stay_for_a_while_and_can_be_kept(rig):
     update = {"how": "update", "set": {"status": "archived", "needs": []}, "keep": "0s"}
     rig.options = rig.configure(cleanup=update)
     await rig.drain()
-    assert rig.value("SELECT count(*) FROM {schema}.tasks WHERE status = 'archived' AND needs = '{}'") == 2
+    assert (
+        rig.value("SELECT count(*) FROM {schema}.tasks WHERE status = 'archived' AND needs = '{}'")
+        == 2
+    )
     rig.options = rig.configure()
     token, _ = await rig.send()
     rig.move(token)
-    await rig.look()  # the run that sees its end leaves it: a single run without memory must not remove anything
+    await (
+        rig.look()
+    )  # the run that sees its end leaves it: a single run without memory must not remove anything
     assert rig.value("SELECT count(*) FROM {schema}.tasks WHERE status = 'Completed'") == 1
     await rig.drain()
     rig.options = rig.configure(cleanup={"how": "none"})
@@ -250,7 +293,9 @@ async def clerk(rig, postgres):
     """A role that may insert and read, and delete nothing."""
     role = f"r{uuid.uuid4().hex[:8]}"
     rig.execute(f"CREATE ROLE {role} LOGIN")
-    rig.execute(f"GRANT USAGE ON SCHEMA {{schema}} TO {role}; GRANT SELECT, INSERT ON {{schema}}.tasks TO {role}")
+    rig.execute(
+        f"GRANT USAGE ON SCHEMA {{schema}} TO {role}; GRANT SELECT, INSERT ON {{schema}}.tasks TO {role}"
+    )
     client = PostgresClient("clerk", postgres.dsn("postgres", role))
     await rig.clients["database"].close()
     rig.clients["database"] = client
@@ -260,7 +305,9 @@ async def clerk(rig, postgres):
 
 
 async def test_a_failed_clean_up_is_never_silent(rig, clerk):
-    """Without the right to delete: counted, degraded with the GRANT, until it works; the tasks' figures go on."""
+    """Without the right to delete: counted, degraded with the GRANT, until it works; the tasks'
+    figures go on.
+    """
     await rig.run()
     token, _ = await rig.send()
     rig.move(token)
@@ -269,12 +316,18 @@ async def test_a_failed_clean_up_is_never_silent(rig, clerk):
     assert finding.status is Status.DEGRADED
     assert "could not be cleaned up" in finding.detail
     assert "GRANT SELECT, DELETE" in finding.guidance
-    assert (facts(finding)["ok"], facts(finding)["cleanup_failures"], facts(finding)["uncleaned"]) == (1, 1, 1)
+    assert (
+        facts(finding)["ok"],
+        facts(finding)["cleanup_failures"],
+        facts(finding)["uncleaned"],
+    ) == (1, 1, 1)
     finding = await rig.run()
     assert (finding.status, facts(finding)["cleanup_failures"]) == (Status.DEGRADED, 1)
     rig.execute(f"GRANT DELETE ON {{schema}}.tasks TO {clerk}")
     litter = rig.state.fleet.litter
-    rig.state.fleet.litter = [item.__class__(item.token, item.id, item.sent, item.ended, item.tries) for item in litter]
+    rig.state.fleet.litter = [
+        item.__class__(item.token, item.id, item.sent, item.ended, item.tries) for item in litter
+    ]
     finding = await rig.drain()
     assert (facts(finding)["uncleaned"], facts(finding)["cleaned"] >= 1) == (0, True)
 
@@ -285,8 +338,12 @@ async def test_rows_that_a_policy_hides_from_the_delete_are_noticed(rig, clerk):
     await rig.run()
     token, _ = await rig.send()
     rig.move(token)
-    rig.execute("CREATE FUNCTION {schema}.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
-    rig.execute("CREATE TRIGGER keep BEFORE DELETE ON {schema}.tasks FOR EACH ROW EXECUTE FUNCTION {schema}.keep()")
+    rig.execute(
+        "CREATE FUNCTION {schema}.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    )
+    rig.execute(
+        "CREATE TRIGGER keep BEFORE DELETE ON {schema}.tasks FOR EACH ROW EXECUTE FUNCTION {schema}.keep()"
+    )
     await rig.run()
     finding = await rig.run()
     assert facts(finding)["cleanup_failures"] == 1
@@ -317,13 +374,27 @@ async def test_a_missing_table_or_column(rig, rows, words):
     ("columns", "words", "remedy", "status", "sent"),
     [
         ({**COLUMNS, "colour": "red"}, "no column colour", "it has: id, kind", Status.UNKNOWN, 0),
-        ({**COLUMNS, "kind": "forbidden"}, "check constraint", "enqueue.sql.columns", Status.DEGRADED, 1),
-        ({"id": "{uuid}", "payload": {"canary": "{token}"}}, "not-null", "enqueue.sql.columns", Status.DEGRADED, 1),
+        (
+            {**COLUMNS, "kind": "forbidden"},
+            "check constraint",
+            "enqueue.sql.columns",
+            Status.DEGRADED,
+            1,
+        ),
+        (
+            {"id": "{uuid}", "payload": {"canary": "{token}"}},
+            "not-null",
+            "enqueue.sql.columns",
+            Status.DEGRADED,
+            1,
+        ),
         ({**COLUMNS, "id": "seven"}, "uuid", "enqueue.sql.columns", Status.DEGRADED, 1),
     ],
 )
 async def test_a_refused_insert(rig, columns, words, remedy, status, sent):
-    """Its own finding with a remedy; what the platform refused counts as enqueue_error, our own mistake as nothing."""
+    """Its own finding with a remedy; what the platform refused counts as enqueue_error, our own
+    mistake as nothing.
+    """
     table = f"{rig.schema}.tasks"
     rig.options = rig.configure(enqueue={"sql": {"table": table, "columns": columns}})
     await rig.run()
@@ -331,7 +402,11 @@ async def test_a_refused_insert(rig, columns, words, remedy, status, sent):
     assert finding.status is status
     assert words in finding.detail
     assert remedy in finding.guidance
-    assert (facts(finding)["sent"], facts(finding)["enqueue_error"], facts(finding)["open"]) == (sent, sent, 0)
+    assert (facts(finding)["sent"], facts(finding)["enqueue_error"], facts(finding)["open"]) == (
+        sent,
+        sent,
+        0,
+    )
 
 
 async def test_no_right_to_insert(rig, clerk):
@@ -346,7 +421,9 @@ async def test_no_right_to_insert(rig, clerk):
 
 async def test_without_an_index_nothing_is_polled(rig, clerk):
     """A scan that the planner calls expensive is refused, with the index to create."""
-    rig.execute(f"ALTER ROLE {clerk} SET seq_page_cost = 10000; DROP INDEX {{schema}}.tasks_created_at_idx")
+    rig.execute(
+        f"ALTER ROLE {clerk} SET seq_page_cost = 10000; DROP INDEX {{schema}}.tasks_created_at_idx"
+    )
     with pytest.raises(NotMeasurable, match="refused to poll") as raised:
         await rig.run()
     assert "created_at" in raised.value.guidance
@@ -357,7 +434,12 @@ async def test_without_an_index_nothing_is_polled(rig, clerk):
     [
         {"enqueue": {}},
         {"enqueue": {"sql": {"table": "t", "columns": {"a": "b"}}}},
-        {"enqueue": {"sql": {"table": "t", "columns": COLUMNS}, "stream": {"key": "s", "fields": {"a": "{token}"}}}},
+        {
+            "enqueue": {
+                "sql": {"table": "t", "columns": COLUMNS},
+                "stream": {"key": "s", "fields": {"a": "{token}"}},
+            }
+        },
         {"cleanup": {"how": "update"}},
         {"cleanup": {"set": {"a": 1}}},
         {"result": {"column": "result", "path": "$[", "equals": 1}},
@@ -394,6 +476,9 @@ async def test_a_pause_file_stops_sending_at_once(rig, tmp_path):
     assert (finding.status, finding.detail.endswith("sending is paused")) == (Status.UP, True)
     rig.state.fleet.last_sent -= 3600
     finding = await rig.run()
-    assert (finding.status, "1 h 0 min ago" in finding.detail or "1 h ago" in finding.detail) == (Status.UNKNOWN, True)
+    assert (finding.status, "1 h 0 min ago" in finding.detail or "1 h ago" in finding.detail) == (
+        Status.UNKNOWN,
+        True,
+    )
     (tmp_path / "pause").unlink()
     assert facts(await rig.run())["sent"] == 2

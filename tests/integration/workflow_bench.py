@@ -1,4 +1,6 @@
-"""A small platform in a schema of its own, that does as a test tells it, and the probe that watches it."""
+"""A small platform in a schema of its own, that does as a test tells it, and the probe that watches
+it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ CREATE INDEX ON {schema}.tasks (created_at);
 HOPS = ("created", "assigned", "started", "completed")
 STATUS = dict(zip(HOPS, ("Pending", "Assigned", "In_Progress", "Completed"), strict=True))
 OUTCOMES = ("ok", "late", "stuck", "lost", "failed", "enqueue_error", "orphan")
-COLUMNS = {"id": "{uuid}", "kind": "report", "needs": ["python", "a b"], "payload": {"canary": "{token}", "n": 1}}
+COLUMNS = {
+    "id": "{uuid}",
+    "kind": "report",
+    "needs": ["python", "a b"],
+    "payload": {"canary": "{token}", "n": 1},
+}
 NEVER = "1h"
 
 
@@ -85,7 +92,9 @@ class Rig:
         return finding
 
     async def drain(self):
-        """Send nothing more, let time pass, and look until nothing is on its way and nothing is left to clean."""
+        """Send nothing more, let time pass, and look until nothing is on its way and nothing is
+        left to clean.
+        """
         fleet = self.state.fleet
         async with asyncio.timeout(30):
             while True:
@@ -107,7 +116,9 @@ class Rig:
             " assigned_at = to_timestamp(%s), started_at = to_timestamp(%s), completed_at = to_timestamp(%s)"
             " WHERE payload ->> 'canary' = %s",
             status or STATUS[upto],
-            json.dumps({"echo": token if result is None else result}) if upto == "completed" else None,
+            json.dumps({"echo": token if result is None else result})
+            if upto == "completed"
+            else None,
             *(times.get(hop) for hop in HOPS),
             token,
         )

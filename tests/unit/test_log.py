@@ -37,7 +37,15 @@ def test_secrets_in_text(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["redis://host:6379/0 refused", "http://host:80/a@b", "12:30:45", "the bearer of news", "x" * 10, "a@b:c"]
+    "text",
+    [
+        "redis://host:6379/0 refused",
+        "http://host:80/a@b",
+        "12:30:45",
+        "the bearer of news",
+        "x" * 10,
+        "a@b:c",
+    ],
 )
 def test_plain_text_is_left_alone(text):
     """No address without credentials is damaged beyond recognition."""
@@ -88,7 +96,9 @@ def test_a_log_line(capsys):
     try:
         raise ValueError(f"wrong password {SECRET}")
     except ValueError:
-        log.exception("probe_raised", check="bus", password="hunter2hunter2", url="redis://:hunter2hunter2@h")
+        log.exception(
+            "probe_raised", check="bus", password="hunter2hunter2", url="redis://:hunter2hunter2@h"
+        )
     with structlog.contextvars.bound_contextvars(trace_id="abc"):
         log.info(f"event with {SECRET}")
     log.debug("not shown")

@@ -69,8 +69,13 @@ def test_rows_come_out():
     stream = ("stream", "a")
     assert found["bus_lag_entries", (stream,)] == 3.0
     assert found["bus_sent_total", (stream,)] == 7.0
-    assert [found["bus_time_seconds_bucket", (("le", le), stream)] for le in ("0.1", "1.0", "+Inf")] == [1, 3, 4]
-    assert (found["bus_time_seconds_count", (stream,)], found["bus_time_seconds_sum", (stream,)]) == (4, 7.5)
+    assert [
+        found["bus_time_seconds_bucket", (("le", le), stream)] for le in ("0.1", "1.0", "+Inf")
+    ] == [1, 3, 4]
+    assert (
+        found["bus_time_seconds_count", (stream,)],
+        found["bus_time_seconds_sum", (stream,)],
+    ) == (4, 7.5)
     assert not any("inner" in name for name, _ in found)
 
 
@@ -130,9 +135,15 @@ def test_runs_and_the_last_success():
     metrics.add_check("bus-check", "bus", 2.0)
     metrics.observe(result([]), DECLARED)
     metrics.observe(result([], Status.UNKNOWN, outcome="timeout"), DECLARED)
-    runs = {o: value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=o) for o in ("ok", "timeout")}
+    runs = {
+        o: value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=o)
+        for o in ("ok", "timeout")
+    }
     assert runs == {"ok": 1.0, "timeout": 1.0}
-    assert value(metrics, "sentinel_probe_last_success_timestamp_seconds", probe="bus-check") == NOW.timestamp()
+    assert (
+        value(metrics, "sentinel_probe_last_success_timestamp_seconds", probe="bus-check")
+        == NOW.timestamp()
+    )
 
 
 def test_label_sets_exist_from_the_start():
@@ -140,7 +151,9 @@ def test_label_sets_exist_from_the_start():
     metrics = Metrics()
     metrics.add_check("bus-check", "bus", 2.0)
     for outcome in ("ok", "error", "timeout", "skipped"):
-        assert value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=outcome) == 0.0
+        assert (
+            value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=outcome) == 0.0
+        )
     for reason in ("cap", "conflict", "invalid"):
         assert value(metrics, "sentinel_series_dropped_total", reason=reason) == 0.0
 
@@ -182,7 +195,9 @@ def test_two_declarations_of_one_metric_that_disagree(bad):
 
 @pytest.mark.parametrize("figure", [Histogram((0.1, 1.0), (1,), 4, 7.5), 5.0, TIMES])
 def test_a_figure_that_does_not_fit_its_declaration(figure):
-    """A histogram with a bound too many, a number for a histogram, a histogram for a gauge: the scrape goes on."""
+    """A histogram with a bound too many, a number for a histogram, a histogram for a gauge: the
+    scrape goes on.
+    """
     metrics = Metrics()
     name = "lag" if figure is TIMES else "time"
     metrics.observe(result([row(**{name: figure, "sent": 7.0})]), DECLARED)
@@ -219,7 +234,10 @@ def test_statuses_are_one_series_each():
             ("check", {"check": "bus-check", "component": "bus"}),
             ("component", {"component": "bus"}),
         ):
-            found = {each: value(metrics, f"sentinel_{name}_status", status=each.value, **labels) for each in Status}
+            found = {
+                each: value(metrics, f"sentinel_{name}_status", status=each.value, **labels)
+                for each in Status
+            }
             assert found == {each: float(each is status) for each in Status}
 
 

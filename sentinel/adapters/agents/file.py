@@ -19,7 +19,9 @@ _MAX_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class AgentFile:
-    """A JSON file whose `lists` hold objects of agents. `written`, `next_update`: keys of the file's own times."""
+    """A JSON file whose `lists` hold objects of agents. `written`, `next_update`: keys of the
+    file's own times.
+    """
 
     path: str
     lists: Sequence[str]
@@ -29,13 +31,17 @@ class AgentFile:
 
 
 async def read_file(source: AgentFile) -> tuple[list[Registration], FileAge, Troubles]:
-    """(registrations, the file's times, what of it can't be read). Raises SubjectError when the file is none."""
+    """(registrations, the file's times, what of it can't be read). Raises SubjectError when the
+    file is none.
+    """
     text, modified = await asyncio.to_thread(_load, source.path)
     document = _parse(source.path, text)
     missing = [name for name in source.lists if not isinstance(document.get(name), list)]
     if missing:
         keys = ", ".join(sorted(map(str, document)))[:200]
-        raise SubjectError(f"no list {missing[0]} in {source.path}", f"correct agents.lists; the file has {keys}")
+        raise SubjectError(
+            f"no list {missing[0]} in {source.path}", f"correct agents.lists; the file has {keys}"
+        )
     items = [item for name in source.lists for item in document[name]]
     troubles: Troubles = {}
     named = [(item, _name_of(item, source.names)) for item in items]
@@ -46,7 +52,9 @@ async def read_file(source: AgentFile) -> tuple[list[Registration], FileAge, Tro
             "name the field of the name as agents.id",
         )
     rows = [read_registration(name, item, source.names) for item, name in named if name]
-    age = FileAge(modified, _time_of(document, source.written), _time_of(document, source.next_update))
+    age = FileAge(
+        modified, _time_of(document, source.written), _time_of(document, source.next_update)
+    )
     return rows, age, troubles
 
 
@@ -60,7 +68,9 @@ def _load(path: str) -> tuple[bytes, float]:
             f"the registry file {path} can't be read: {error.strerror}", "correct agents.file"
         ) from error
     if len(text) > _MAX_BYTES:
-        raise SubjectError(f"the registry file {path} is larger than 8 MiB", "is that the registry?")
+        raise SubjectError(
+            f"the registry file {path} is larger than 8 MiB", "is that the registry?"
+        )
     return text, modified
 
 
@@ -68,7 +78,9 @@ def _parse(path: str, text: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        remedy = "mend the file; write it to another name and rename it, so that nobody reads half of it"
+        remedy = (
+            "mend the file; write it to another name and rename it, so that nobody reads half of it"
+        )
         raise SubjectError(f"the registry file {path} is no JSON: {error}", remedy) from error
     if not isinstance(document, dict):
         raise SubjectError(f"the registry file {path} is no JSON object", "correct agents.file")
@@ -83,10 +95,15 @@ def _name_of(item: Any, names: Names) -> str:
 
 
 def _time_of(document: Mapping[str, Any], name: str | None) -> float | None:
-    """A time that the file claims; one that is named and can't be read is a fault of the mapping or the file."""
+    """A time that the file claims; one that is named and can't be read is a fault of the mapping or
+    the file.
+    """
     if name is None:
         return None
     at = read_instant(document.get(name))
     if at is None:
-        raise SubjectError(f"{name} of the registry file is no time: {document.get(name)!r:.60}", "correct the mapping")
+        raise SubjectError(
+            f"{name} of the registry file is no time: {document.get(name)!r:.60}",
+            "correct the mapping",
+        )
     return at

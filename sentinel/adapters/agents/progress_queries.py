@@ -1,6 +1,8 @@
-"""The statements about agents' progress: their rows, their tasks, their steps in a table or in a stream.
+"""The statements about agents' progress: their rows, their tasks, their steps in a table or in a
+stream.
 
-Identifiers are quoted into the text, values are parameters; instants are Unix seconds by the server's clock.
+Identifiers are quoted into the text, values are parameters; instants are Unix seconds by the
+server's clock.
 """
 
 from __future__ import annotations
@@ -37,9 +39,15 @@ _RECENT = "{at} >= clock_timestamp() - make_interval(secs => %(lookback)s)"
 
 
 def select_agents(
-    table: str, columns: Mapping[str, str | None], counters: Sequence[str], spend: Sequence[str], limit: int
+    table: str,
+    columns: Mapping[str, str | None],
+    counters: Sequence[str],
+    spend: Sequence[str],
+    limit: int,
 ) -> Statement:
-    """Rows of agents; `columns`: id, status, last_heartbeat, open_work, where all but the id may be missing."""
+    """Rows of agents; `columns`: id, status, last_heartbeat, open_work, where all but the id may be
+    missing.
+    """
     status, work = columns["status"], columns["open_work"]
     names = {
         "id": value_of("f", columns["id"] or ""),
@@ -54,9 +62,14 @@ def select_agents(
 
 
 def select_tasks(
-    table: str, columns: Mapping[str, str | None], statuses: Mapping[str, Sequence[str]], lookback: float
+    table: str,
+    columns: Mapping[str, str | None],
+    statuses: Mapping[str, Sequence[str]],
+    lookback: float,
 ) -> Statement:
-    """Open and finished tasks by agent; `columns`: agent, status, created_at and finished_at, which may be missing."""
+    """Open and finished tasks by agent; `columns`: agent, status, created_at and finished_at, which
+    may be missing.
+    """
     created, finished = columns["created_at"], columns["finished_at"]
     names = {
         "agent": value_of("f", columns["agent"] or ""),
@@ -72,13 +85,19 @@ def select_tasks(
 def select_steps(table: str, columns: Mapping[str, str], count: int, lookback: float) -> Statement:
     """The newest `count` steps of each agent, newest first; `columns`: agent, step, at."""
     names = {name: value_of("f", columns[name]) for name in ("agent", "step", "at")}
-    parts = {**names, "table": str(Relation.of(table)), "recent": fill(_RECENT, {"at": names["at"]})}
+    parts = {
+        **names,
+        "table": str(Relation.of(table)),
+        "recent": fill(_RECENT, {"at": names["at"]}),
+    }
     return Statement(fill(_STEPS, parts), {"count": count, "lookback": lookback})
 
 
 @dataclass(frozen=True, slots=True)
 class StepStream:
-    """Where steps are in a stream: its key, the fields of agent and step (`field->key->key` inside JSON)."""
+    """Where steps are in a stream: its key, the fields of agent and step (`field->key->key` inside
+    JSON).
+    """
 
     key: str
     agent: str
@@ -86,24 +105,33 @@ class StepStream:
     entries: int
 
 
-async def read_stream_steps(client: RedisClient, stream: StepStream, count: int) -> dict[str, tuple[Step, ...]]:
-    """The newest `count` steps of each agent among the newest entries of the stream; entries without one are passed.
+async def read_stream_steps(
+    client: RedisClient, stream: StepStream, count: int
+) -> dict[str, tuple[Step, ...]]:
+    """The newest `count` steps of each agent among the newest entries of the stream; entries
+    without one are passed.
 
     Raises SubjectError when the key is no stream, or the ids of its entries are no times.
     """
     found: dict[str, list[Step]] = {}
-    for entry, fields in await client.call("XREVRANGE", stream.key, "+", "-", "COUNT", stream.entries):
+    for entry, fields in await client.call(
+        "XREVRANGE", stream.key, "+", "-", "COUNT", stream.entries
+    ):
         at = int(entry.split(b"-")[0]) / 1000
         if not is_time(at):
             raise SubjectError(
                 f"entry id {_text(entry)} of {stream.key} is no time",
                 "let the server choose ids, or name a table of steps",
             )
-        values = {_text(name): _text(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
+        values = {
+            _text(name): _text(value) for name, value in zip(fields[::2], fields[1::2], strict=True)
+        }
         agent, step = _field(values, stream.agent), _field(values, stream.step)
         steps = found.setdefault(agent, []) if agent and step else None
         if steps is not None and len(steps) < count:
-            digest = hashlib.blake2b(step.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+            digest = hashlib.blake2b(
+                step.encode("utf-8", "backslashreplace"), digest_size=8
+            ).hexdigest()
             steps.append(Step(digest, step[:120], at))
     return {agent: tuple(steps) for agent, steps in found.items()}
 
@@ -124,4 +152,10 @@ def _field(values: Mapping[str, str], path: str) -> str:
         return ""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return (
+        ""
+        if value is None
+        else value
+        if isinstance(value, str)
+        else json.dumps(value, sort_keys=True)
+    )

@@ -1,4 +1,6 @@
-"""The statements about agents and their work (measurement.md §4). Identifiers are quoted in, values are parameters."""
+"""The statements about agents and their work (measurement.md §4). Identifiers are quoted in, values
+are parameters.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ WHERE {agent} IS NOT NULL AND lower({status}::text) = ANY (%(completed)s) AND {r
 
 
 def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
-    """All registry rows: id, status in lower case, capabilities (JSON), boot; beat, registered, now in Unix seconds."""
+    """All registry rows: id, status in lower case, capabilities (JSON), boot; beat, registered, now
+    in Unix seconds.
+    """
     names = {
         "table": str(Relation.of(table)),
         "id": quote_name(columns["id"] or ""),
@@ -49,7 +53,9 @@ def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class AgentTable:
-    """A registry that is a table or view. `names`: columns of id, status and what else is configured."""
+    """A registry that is a table or view. `names`: columns of id, status and what else is
+    configured.
+    """
 
     table: str
     names: Mapping[str, str | None]
@@ -74,12 +80,19 @@ def read_table_row(row: Mapping[str, Any]) -> Registration:
     """A row of `select_agents`."""
     capabilities = read_capabilities(row["capabilities"])
     return Registration(
-        row["id"] or "", row["status"] or "", row["beat"], capabilities, row["registered"], row["boot"] or ""
+        row["id"] or "",
+        row["status"] or "",
+        row["beat"],
+        capabilities,
+        row["registered"],
+        row["boot"] or "",
     )
 
 
 class TaskWork:
-    """Statements about tasks by agent; `lookback` seconds bound them where `created_at` is configured."""
+    """Statements about tasks by agent; `lookback` seconds bound them where `created_at` is
+    configured.
+    """
 
     def __init__(
         self,
@@ -90,11 +103,15 @@ class TaskWork:
     ) -> None:
         created = columns["created_at"]
         self.table = table
-        self.columns = [columns[name] for name in ("id", "status", "agent", "required_capabilities")]
+        self.columns = [
+            columns[name] for name in ("id", "status", "agent", "required_capabilities")
+        ]
         self.times = [created]
         self.indexed = created or columns["agent"] or ""
         bounded = (
-            f"{quote_name(created)} >= clock_timestamp() - make_interval(secs => %(lookback)s)" if created else "true"
+            f"{quote_name(created)} >= clock_timestamp() - make_interval(secs => %(lookback)s)"
+            if created
+            else "true"
         )
         names = {
             "table": str(Relation.of(table)),
@@ -109,7 +126,9 @@ class TaskWork:
         self.work = Statement(fill(_WORK, names), params)
         self.done = Statement(fill(_DONE, names), params)
         self.done_ever = Statement(fill(_DONE, {**names, "recent": "true"}), params)
-        self.demands = Statement(fill(_DEMANDS, names), params) if columns["required_capabilities"] else None
+        self.demands = (
+            Statement(fill(_DEMANDS, names), params) if columns["required_capabilities"] else None
+        )
 
 
 def _column(name: str | None, type_: str) -> str:

@@ -1,8 +1,10 @@
-"""Reads the four sets of kind `registry` in the order that removes the races of starting and stopping.
+"""Reads the four sets of kind `registry` in the order that removes the races of starting and
+stopping.
 
-Heartbeats and consumers; registry and tasks (in one snapshot where one database has both, else tasks before and after
-it); heartbeats; consumers. Who comes registers first, who goes deregisters last: what beats or listens before and after
-a look at the registry, and is not in it, is neither coming nor going (measurement.md §4).
+Heartbeats and consumers; registry and tasks (in one snapshot where one database has both, else
+tasks before and after it); heartbeats; consumers. Who comes registers first, who goes deregisters
+last: what beats or listens before and after a look at the registry, and is not in it, is neither
+coming nor going (measurement.md §4).
 """
 
 from __future__ import annotations
@@ -13,12 +15,30 @@ from typing import TypeVar
 
 from sentinel.adapters.agents.file import AgentFile, read_file
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork, read_table_row
-from sentinel.adapters.agents.store import AgentStore, BeatStore, Troubles, read_beats, read_store, refuse_type
-from sentinel.adapters.bus.consumer_reader import ListenerPlaces, find_other_keys, find_streams, read_listeners
+from sentinel.adapters.agents.store import (
+    AgentStore,
+    BeatStore,
+    Troubles,
+    read_beats,
+    read_store,
+    refuse_type,
+)
+from sentinel.adapters.bus.consumer_reader import (
+    ListenerPlaces,
+    find_other_keys,
+    find_streams,
+    read_listeners,
+)
 from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.postgres import PostgresClient, Query
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.relation import Relation, Statement, find_scans, prove_visible, refuse_large_scan
+from sentinel.adapters.relation import (
+    Relation,
+    Statement,
+    find_scans,
+    prove_visible,
+    refuse_large_scan,
+)
 from sentinel.core.agents.capability import Demand, read_capabilities
 from sentinel.core.agents.census import Beats, Census, Listeners, Work
 from sentinel.core.agents.registration import ACTIVE, Agent, FileAge, Registration, merge
@@ -69,7 +89,9 @@ class Reading:
 
 @dataclass(slots=True)
 class Reader:
-    """One run: clients, what is remembered, the clocks (monotonic and Unix seconds), troubles as they come up."""
+    """One run: clients, what is remembered, the clocks (monotonic and Unix seconds), troubles as
+    they come up.
+    """
 
     sources: Sources
     database: PostgresClient | None
@@ -81,7 +103,9 @@ class Reader:
     file: FileAge | None = None
 
     async def read(self) -> Reading:
-        """All sets, in order. Raises TargetError when the registry itself, or a server, can't be read."""
+        """All sets, in order. Raises TargetError when the registry itself, or a server, can't be
+        read.
+        """
         beats_before = await self._read_beats()
         before = await self._read_listeners()
         rows, now, work, demands = await self._read_registry()
@@ -127,7 +151,10 @@ class Reader:
         active = [name for name, agent in agents.items() if agent.status == ACTIVE]
         others = await find_other_keys(self._bus(), self.memory.streams, places.streams, active)
         for agent, kind in others.items():
-            remedy = "the platform can't publish to it: rename the key, or delete it when nothing needs it"
+            remedy = (
+                "the platform can't publish to it: rename the key, or delete it when nothing"
+                " needs it"
+            )
             self.troubles[f"stream of {agent:.60}"] = (f"its key is of type {kind}", remedy)
         return replace(after, unjudged={**after.unjudged, **others})
 
@@ -137,7 +164,9 @@ class Reader:
         return self.bus
 
     async def _guard(self, subject: str, option: str, work: Callable[[], Awaitable[T]]) -> T | None:
-        """What can't be read for a reason of its own is left out and told; the other sets are compared."""
+        """What can't be read for a reason of its own is left out and told; the other sets are
+        compared.
+        """
         try:
             return await work()
         except SubjectError as error:
@@ -160,15 +189,24 @@ class Reader:
         after, demands = await self._read_tasks_alone()
         return rows, now, _in_both(before, after), demands
 
-    async def _read_table(self, table: AgentTable) -> tuple[list[Registration], float, list[Work], list[Demand]]:
-        """Registry rows, open work, demands: one snapshot, so that a task never names an agent of a later instant."""
+    async def _read_table(
+        self, table: AgentTable
+    ) -> tuple[list[Registration], float, list[Work], list[Demand]]:
+        """Registry rows, open work, demands: one snapshot, so that a task never names an agent of a
+        later instant.
+        """
         client, tasks = self._database(), self.sources.tasks
         await self._prove(client, table)
         async with client.snapshot() as query:
             agents = await query(table.select.sql, table.select.params)
             work, demands = await self._read_tasks(query, tasks)
         await self._refresh_done(client)
-        return [read_table_row(row) for row in agents], agents[0]["now"] if agents else self.clock, work, demands
+        return (
+            [read_table_row(row) for row in agents],
+            agents[0]["now"] if agents else self.clock,
+            work,
+            demands,
+        )
 
     async def _read_tasks_alone(self) -> tuple[list[Work], list[Demand]]:
         if self.sources.tasks is None:
@@ -180,21 +218,31 @@ class Reader:
         await self._refresh_done(client)
         return found
 
-    async def _read_tasks(self, query: Query, tasks: TaskWork | None) -> tuple[list[Work], list[Demand]]:
+    async def _read_tasks(
+        self, query: Query, tasks: TaskWork | None
+    ) -> tuple[list[Work], list[Demand]]:
         if tasks is None:
             return [], []
         if self.memory.tasks_trouble is not None:
-            self.troubles["tasks"] = (self.memory.tasks_trouble.message, self.memory.tasks_trouble.guidance)
+            self.troubles["tasks"] = (
+                self.memory.tasks_trouble.message,
+                self.memory.tasks_trouble.guidance,
+            )
             return [], []
         work = await query(tasks.work.sql, tasks.work.params)
         demands = await query(tasks.demands.sql, tasks.demands.params) if tasks.demands else []
         return (
             [Work(row["agent"], row["n"], tuple(row["sample"])) for row in work],
-            [Demand(read_capabilities(row["required"]), row["n"], tuple(row["sample"])) for row in demands],
+            [
+                Demand(read_capabilities(row["required"]), row["n"], tuple(row["sample"]))
+                for row in demands
+            ],
         )
 
     async def _prove(self, client: PostgresClient, table: AgentTable | None) -> None:
-        """Once a minute: do we see the rows, and can the task table be polled? Raises NotMeasurable with the remedy."""
+        """Once a minute: do we see the rows, and can the task table be polled? Raises NotMeasurable
+        with the remedy.
+        """
         memory, tasks = self.memory, self.sources.tasks
         if not memory.is_due("proof", PROVE_EVERY, self.monotonic):
             return
@@ -206,7 +254,9 @@ class Reader:
         memory.ran["proof"] = self.monotonic
 
     async def _refresh_done(self, client: PostgresClient) -> None:
-        """Completed tasks by agent, every 10 s: all of them where that is cheap, else those of the lookback."""
+        """Completed tasks by agent, every 10 s: all of them where that is cheap, else those of the
+        lookback.
+        """
         tasks, memory = self.sources.tasks, self.memory
         if tasks is None or memory.tasks_trouble is not None:
             return
@@ -214,7 +264,9 @@ class Reader:
             return
         cheap = await _is_cheap(client, tasks.done_ever)
         statement = tasks.done_ever if cheap else tasks.done
-        memory.done = {row["agent"]: row["n"] for row in await client.query(statement.sql, statement.params)}
+        memory.done = {
+            row["agent"]: row["n"] for row in await client.query(statement.sql, statement.params)
+        }
         memory.done_since = "ever" if cheap else "lookback"
         memory.ran["done"] = self.monotonic
 
@@ -233,7 +285,9 @@ async def _find_trouble(client: PostgresClient, tasks: TaskWork) -> SubjectError
         return error
     for statement in (tasks.work, tasks.demands):
         if statement is not None:
-            await refuse_large_scan(client.query, statement.sql, dict(statement.params), tasks.indexed)
+            await refuse_large_scan(
+                client.query, statement.sql, dict(statement.params), tasks.indexed
+            )
     return None
 
 
@@ -243,7 +297,9 @@ async def _is_cheap(client: PostgresClient, statement: Statement) -> bool:
 
 
 def _in_both(before: Sequence[Work], after: Sequence[Work]) -> list[Work]:
-    """Work that was there before the registry was read and still was after it: neither just given nor just done."""
+    """Work that was there before the registry was read and still was after it: neither just given
+    nor just done.
+    """
     known = {work.agent: work for work in before}
     found: list[Work] = []
     for work in after:

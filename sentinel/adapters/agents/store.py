@@ -1,4 +1,6 @@
-"""Registries and heartbeats in Redis: one hash, a hash or JSON text for each agent, a sorted set, keys that expire."""
+"""Registries and heartbeats in Redis: one hash, a hash or JSON text for each agent, a sorted set,
+keys that expire.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ Troubles = dict[str, tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class AgentStore:
-    """Where a registry is: `hash` with a field for each agent, or `keys`, a glob with a key for each.
+    """Where a registry is: `hash` with a field for each agent, or `keys`, a glob with a key for
+    each.
 
-    `names`: fields of status, last_heartbeat, capabilities, registered_at, boot_id, and of the id where keys hold it.
+    `names`: fields of status, last_heartbeat, capabilities, registered_at, boot_id, and of the id
+    where keys hold it.
     """
 
     names: Names
@@ -36,9 +40,11 @@ class AgentStore:
 
 @dataclass(frozen=True, slots=True)
 class BeatStore:
-    """Where heartbeats are: sorted set `zset`, `hash`, or `keys` that expire `lifetime` seconds after each beat.
+    """Where heartbeats are: sorted set `zset`, `hash`, or `keys` that expire `lifetime` seconds
+    after each beat.
 
-    `member` reads agent, and boot where it has that group, from the name; `scale`: seconds per unit of a number;
+    `member` reads agent, and boot where it has that group, from the name; `scale`: seconds per unit
+    of a number;
     `field`: of JSON in a hash.
     """
 
@@ -51,18 +57,26 @@ class BeatStore:
     field: str | None = None
 
 
-async def read_store(client: RedisClient, store: AgentStore) -> tuple[list[Registration], float, Troubles]:
+async def read_store(
+    client: RedisClient, store: AgentStore
+) -> tuple[list[Registration], float, Troubles]:
     """(registrations, Unix seconds of the server, what of it can't be read)."""
     now = parse_time(await client.call("TIME"))
     troubles: Troubles = {}
     if store.hash is not None:
-        entries = [(display(name), _read_text(value)) for name, value in (await _scan_hash(client, store.hash)).items()]
+        entries = [
+            (display(name), _read_text(value))
+            for name, value in (await _scan_hash(client, store.hash)).items()
+        ]
     else:
         entries = await _read_keys(client, store, troubles)
     rows = []
     for name, fields in entries:
         if fields is None:
-            troubles[f"agent {name:.60}"] = ("its entry is no JSON object", "mend the entry, or correct the mapping")
+            troubles[f"agent {name:.60}"] = (
+                "its entry is no JSON object",
+                "mend the entry, or correct the mapping",
+            )
         else:
             rows.append(read_registration(name, fields, store.names))
     return rows, now, troubles
@@ -98,11 +112,16 @@ async def _read_keys(
     keys = await scan_keys(client, store.keys or "")
     kinds = await client.pipeline([("TYPE", key) for key in keys])
     commands = {b"hash": "HGETALL", b"string": "GET"}
-    known = [(key, commands[kind]) for key, kind in zip(keys, kinds, strict=True) if kind in commands]
+    known = [
+        (key, commands[kind]) for key, kind in zip(keys, kinds, strict=True) if kind in commands
+    ]
     for key, kind in zip(keys, kinds, strict=True):
         if kind not in commands and kind != b"none":
             text = kind if isinstance(kind, TargetError) else display(kind)
-            troubles[f"key {display(key):.60}"] = (f"is no hash or JSON text but: {text}", "correct agents.keys")
+            troubles[f"key {display(key):.60}"] = (
+                f"is no hash or JSON text but: {text}",
+                "correct agents.keys",
+            )
     replies = await client.pipeline([(command, key) for key, command in known])
     return list(_entries(store, [key for key, _ in known], replies))
 
@@ -110,7 +129,9 @@ async def _read_keys(
 def _entries(
     store: AgentStore, keys: list[bytes], replies: list[Any]
 ) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """An agent is named by its field of the id, else by what the glob's * stands for. A key that is gone is passed."""
+    """An agent is named by its field of the id, else by what the glob's * stands for. A key that is
+    gone is passed.
+    """
     head, _, tail = (store.keys or "").partition("*")
     for key, reply in zip(keys, replies, strict=True):
         if isinstance(reply, TargetError):
@@ -123,11 +144,15 @@ def _entries(
 
 
 def _read_hash(flat: list[bytes]) -> dict[str, Any]:
-    return {display(name): display(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    return {
+        display(name): display(value) for name, value in zip(flat[::2], flat[1::2], strict=True)
+    }
 
 
 def _read_text(value: bytes) -> Mapping[str, Any] | None:
-    """A JSON object, or a bare word, which is the status; None for what is meant as JSON and is none."""
+    """A JSON object, or a bare word, which is the status; None for what is meant as JSON and is
+    none.
+    """
     text = display(value)
     try:
         found = json.loads(text)
@@ -147,8 +172,12 @@ async def read_beats(client: RedisClient, store: BeatStore) -> Beats:
     if store.zset is not None:
         flat = await client.call("ZREVRANGE", store.zset, 0, MAX_AGENTS - 1, "WITHSCORES")
     else:
-        flat = [part for item in (await _scan_hash(client, store.hash or "")).items() for part in item]
-    pairs = ((display(name), display(value)) for name, value in zip(flat[::2], flat[1::2], strict=True))
+        flat = [
+            part for item in (await _scan_hash(client, store.hash or "")).items() for part in item
+        ]
+    pairs = (
+        (display(name), display(value)) for name, value in zip(flat[::2], flat[1::2], strict=True)
+    )
     return _collect(store, now, [(name, _read_time(store, text), text) for name, text in pairs])
 
 
@@ -172,7 +201,11 @@ async def _read_expiring(client: RedisClient, store: BeatStore) -> Beats:
         raise error
     now = parse_time(clock)
     beats = [
-        (display(key), now + ttl / 1000 - store.lifetime if ttl >= 0 else None, "a key that never expires")
+        (
+            display(key),
+            now + ttl / 1000 - store.lifetime if ttl >= 0 else None,
+            "a key that never expires",
+        )
         for key, ttl in zip(keys, left, strict=True)
         if ttl != _GONE
     ]
@@ -197,9 +230,14 @@ def _collect(store: BeatStore, now: float, beats: list[tuple[str, float | None, 
         at[agent] = max(beat, at.get(agent, beat))
         if "boot" in store.member.groupindex and match["boot"]:
             boots.setdefault(agent, {})[match["boot"]] = beat
-    return Beats(at, now, boots, {agent: text for agent, text in unreadable.items() if agent not in at})
+    return Beats(
+        at, now, boots, {agent: text for agent, text in unreadable.items() if agent not in at}
+    )
 
 
 def refuse_type(error: SubjectError, option: str) -> tuple[str, str]:
     """(problem, remedy) of a key that holds another type."""
-    return error.message, f"correct {option}: the key holds another type" if error.code == "WRONGTYPE" else ""
+    return (
+        error.message,
+        f"correct {option}: the key holds another type" if error.code == "WRONGTYPE" else "",
+    )

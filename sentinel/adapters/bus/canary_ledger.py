@@ -1,4 +1,5 @@
-"""The ledger of canaries in Redis: promises, their stream and their totals change together or not at all.
+"""The ledger of canaries in Redis: promises, their stream and their totals change together or not
+at all.
 
 Each change is one MULTI … EXEC, so that a kill between two instructions neither loses nor doubles a
 count (measurement.md §2.2). No KEYS, DEL, CONFIG or EVAL.
@@ -25,8 +26,9 @@ MAXLEN = 1000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Keys of one path, all in one slot: canaries go to `stream` and come back in `inbox`; `base` begins the names of
-    ledger, totals and lease. `maxlen`: about so many entries stay in `stream`; None: it is not ours to trim."""
+    """Keys of one path, all in one slot: canaries go to `stream` and come back in `inbox`; `base`
+    begins the names of ledger, totals and lease. `maxlen`: about so many entries stay in `stream`;
+    None: it is not ours to trim."""
 
     stream: str
     inbox: str
@@ -52,14 +54,18 @@ class Place:
 
     @classmethod
     def through(cls, stream: str, path: str, maxlen: int | None) -> Place:
-        """A stream of the product's; the rest in the same slot. Never made by sentinel, and trimmed only on request."""
+        """A stream of the product's; the rest in the same slot. Never made by sentinel, and trimmed
+        only on request.
+        """
         tag = tag_of(stream)
         base = f"sentinel:canary:{{{tag}}}:{path}"
         return cls(stream, f"sentinel:canary:reply:{{{tag}}}:{path}", base, maxlen)
 
 
 class Ledger:
-    """The promises of one path, in Redis. Every change is one transaction, and its reply feeds the tally."""
+    """The promises of one path, in Redis. Every change is one transaction, and its reply feeds the
+    tally.
+    """
 
     def __init__(self, client: RedisClient, place: Place, tally: Tally) -> None:
         self.client = client
@@ -68,12 +74,16 @@ class Ledger:
         self._totals = f"{place.base}:totals"
         self._lease = f"{place.base}:lease"
         self._tally = tally
-        self.lock = asyncio.Lock()  # replies must reach the tally in the order in which the server made them
+        self.lock = (
+            asyncio.Lock()
+        )  # replies must reach the tally in the order in which the server made them
 
     async def claim(self, seconds: float) -> str:
         """Take or renew the lease on this path; "" when it is ours, else who holds it (host:pid)."""
         ours, ttl = f"{socket.gethostname()}:{os.getpid()}", int(seconds * 1000)
-        replies = await self.client.transaction([("SET", self._lease, ours, "NX", "PX", ttl), ("GET", self._lease)])
+        replies = await self.client.transaction(
+            [("SET", self._lease, ours, "NX", "PX", ttl), ("GET", self._lease)]
+        )
         taken, value = _checked(replies)
         holder = (value or b"").decode(errors="replace")
         if taken is None and holder != ours and not _is_dead(holder):
@@ -83,9 +93,13 @@ class Ledger:
         return ""
 
     async def publish(self, seq: str, fields: Sequence[bytes], now: float) -> bytes:
-        """Promise and send, or neither; the entry's id. Raises TargetError; a refused XADD takes the promise back."""
+        """Promise and send, or neither; the entry's id. Raises TargetError; a refused XADD takes
+        the promise back.
+        """
         place = self.place
-        bound: list[tuple[Any, ...]] = [] if place.is_ours else [("XTRIM", place.inbox, "MAXLEN", "~", MAXLEN)]
+        bound: list[tuple[Any, ...]] = (
+            [] if place.is_ours else [("XTRIM", place.inbox, "MAXLEN", "~", MAXLEN)]
+        )
         replies = await self.client.transaction(
             [
                 ("ZADD", self._open, now, seq),
@@ -104,16 +118,26 @@ class Ledger:
         return bytes(entry)
 
     async def _take_back(self, seq: str) -> None:
-        replies = await self.client.transaction([("ZREM", self._open, seq), ("HINCRBY", self._totals, "sent", -1)])
+        replies = await self.client.transaction(
+            [("ZREM", self._open, seq), ("HINCRBY", self._totals, "sent", -1)]
+        )
         self._absorb("sent", replies[1], -1)
 
     async def find(self, seq: str) -> tuple[float, bool]:
-        """(server clock in seconds, whether the promise is still open). Hold the lock until it is settled."""
-        clock, score = _checked(await self.client.transaction([("TIME",), ("ZSCORE", self._open, seq)]))
+        """(server clock in seconds, whether the promise is still open). Hold the lock until it is
+        settled.
+        """
+        clock, score = _checked(
+            await self.client.transaction([("TIME",), ("ZSCORE", self._open, seq)])
+        )
         return int(clock[0]) + int(clock[1]) / 1e6, score is not None
 
-    async def settle(self, outcome: Outcome, seq: str, entries: Sequence[bytes], *extras: str) -> None:
-        """Close a promise, once: its entries acknowledged and removed, and counted, in one step. Hold the lock."""
+    async def settle(
+        self, outcome: Outcome, seq: str, entries: Sequence[bytes], *extras: str
+    ) -> None:
+        """Close a promise, once: its entries acknowledged and removed, and counted, in one step.
+        Hold the lock.
+        """
         await self._count([outcome, *extras], [("ZREM", self._open, seq), *self._gone(*entries)])
 
     async def dismiss(self, entry: bytes, *extras: str) -> None:
@@ -121,7 +145,9 @@ class Ledger:
         await self._count(extras, self._gone(entry))
 
     def _gone(self, *entries: bytes) -> list[tuple[Any, ...]]:
-        """Acknowledged and deleted: were the group lost, the new one would read only what is not settled."""
+        """Acknowledged and deleted: were the group lost, the new one would read only what is not
+        settled.
+        """
         inbox = self.place.inbox
         return [("XACK", inbox, GROUP, *entries), ("XDEL", inbox, *entries)] if entries else []
 
@@ -143,12 +169,17 @@ class Ledger:
         return [seq.decode() for seq in await self.client.call("ZRANGE", self._open, 0, count - 1)]
 
     async def audit(self) -> tuple[int, int]:
-        """(open promises, canaries wiped from the server since the last audit): the conservation law restored."""
+        """(open promises, canaries wiped from the server since the last audit): the conservation
+        law restored.
+        """
         async with self.lock:
             totals, still_open = _checked(
                 await self.client.transaction([("HGETALL", self._totals), ("ZCARD", self._open)])
             )
-            said = {name.decode(): int(total) for name, total in zip(totals[::2], totals[1::2], strict=True)}
+            said = {
+                name.decode(): int(total)
+                for name, total in zip(totals[::2], totals[1::2], strict=True)
+            }
             for name in {*self._tally.mirror, *said}:
                 self._tally.absorb(name, said.get(name, 0))
             return int(still_open), max(0, self._tally.rebalance(int(still_open)))
@@ -167,7 +198,9 @@ def _checked(replies: list[Any]) -> list[Any]:
 
 
 def _is_dead(holder: str) -> bool:
-    """Whether the lease's holder was a process of this machine that is no more: a killed sentinel's lease is free."""
+    """Whether the lease's holder was a process of this machine that is no more: a killed sentinel's
+    lease is free.
+    """
     host, _, pid = holder.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False

@@ -1,4 +1,6 @@
-"""The long-lived consumer of one canary path: own pending entries first, then new ones; reconnects by itself."""
+"""The long-lived consumer of one canary path: own pending entries first, then new ones; reconnects
+by itself.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Our own sense of time: monotonic seconds, and how long our event loop stood still since one of them."""
+    """Our own sense of time: monotonic seconds, and how long our event loop stood still since one
+    of them.
+    """
 
     monotonic: Callable[[], float]
     stalled: Callable[[float], float]
@@ -42,7 +46,9 @@ class Clock:
 class Reader:
     """Settles what arrives. `caught_up`: when the last read was issued that left nothing unread."""
 
-    def __init__(self, ledger: Ledger, letter: Letter, traffic: Traffic, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, letter: Letter, traffic: Traffic, rules: Rules, clock: Clock
+    ) -> None:
         self.ledger, self.rules, self.letter = ledger, rules, letter
         self.error: TargetError | None = None
         self.connected = self.caught_up = NEVER
@@ -60,10 +66,14 @@ class Reader:
     def start(self) -> None:
         """Begin to read, on a connection of its own."""
         self._client = self.ledger.client.dedicated(BLOCK_MS / 1000 + 2)
-        self._task = asyncio.create_task(self._live(), name=f"canary reader {self.ledger.place.inbox}")
+        self._task = asyncio.create_task(
+            self._live(), name=f"canary reader {self.ledger.place.inbox}"
+        )
 
     async def close(self) -> None:
-        """End the task and its connection; a cancellation that the client library swallowed does not revive it."""
+        """End the task and its connection; a cancellation that the client library swallowed does
+        not revive it.
+        """
         self._closed = True
         if self._task is not None:
             self._task.cancel()
@@ -79,13 +89,22 @@ class Reader:
     def raise_if_dead(self) -> None:
         """A reader ends only by a fault of our own: raise it in the run that asks."""
         task = self._task
-        if task is not None and task.done() and not task.cancelled() and (error := task.exception()):
+        if (
+            task is not None
+            and task.done()
+            and not task.cancelled()
+            and (error := task.exception())
+        ):
             raise error
 
     def is_overdue(self, since: float) -> bool:
-        """Whether what was sent at `since` must have been read by now, by a reader that was there all the time."""
+        """Whether what was sent at `since` must have been read by now, by a reader that was there
+        all the time.
+        """
         start = max(since, self.booted, self.connected)
-        seen = canary.is_lost(since=start, caught_up=self.caught_up, loss_after=self.rules.lost_after)
+        seen = canary.is_lost(
+            since=start, caught_up=self.caught_up, loss_after=self.rules.lost_after
+        )
         return self.connected > NEVER and seen
 
     async def drain(self) -> None:
@@ -109,7 +128,9 @@ class Reader:
                 failures = min(failures + 1, 10)
 
     async def _rest(self, error: TargetError, failures: int) -> None:
-        """Keep the error for the next run, unless only the group is gone or we stood still; wait for the next try."""
+        """Keep the error for the next run, unless only the group is gone or we stood still; wait
+        for the next try.
+        """
         if error.code not in GROUP_GONE and not self._clock.stalled(self._heard):
             self.error = error
         self._heard = self._clock.monotonic()
@@ -120,9 +141,13 @@ class Reader:
     # --- reading ----------------------------------------------------------------------------------
 
     async def _open_group(self) -> None:
-        """Make the group from the stream's beginning: what was published before it was there still counts."""
+        """Make the group from the stream's beginning: what was published before it was there still
+        counts.
+        """
         try:
-            await self._client.call("XGROUP", "CREATE", self.ledger.place.inbox, GROUP, "0", "MKSTREAM")
+            await self._client.call(
+                "XGROUP", "CREATE", self.ledger.place.inbox, GROUP, "0", "MKSTREAM"
+            )
         except TargetRejected as error:
             if error.code != "BUSYGROUP":
                 raise
@@ -148,14 +173,27 @@ class Reader:
 
     async def _read(self, after: bytes, *block: Any) -> list[tuple[bytes, list[bytes] | None]]:
         reply = await self._client.call(
-            "XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", BATCH, *block, "STREAMS", self.ledger.place.inbox, after
+            "XREADGROUP",
+            "GROUP",
+            GROUP,
+            CONSUMER,
+            "COUNT",
+            BATCH,
+            *block,
+            "STREAMS",
+            self.ledger.place.inbox,
+            after,
         )
         return reply[0][1] if reply else []
 
     # --- settling ---------------------------------------------------------------------------------
 
-    async def _receive(self, entry: bytes, fields: list[bytes] | None, received: float, *, again: bool) -> None:
-        """Settle one delivered entry. One that was trimmed while pending has no fields and names no promise."""
+    async def _receive(
+        self, entry: bytes, fields: list[bytes] | None, received: float, *, again: bool
+    ) -> None:
+        """Settle one delivered entry. One that was trimmed while pending has no fields and names no
+        promise.
+        """
         async with self.ledger.lock:
             if not fields:
                 await self.ledger.dismiss(entry)
@@ -177,21 +215,32 @@ class Reader:
             await self.ledger.dismiss(entry, "duplicates")
         # else it stays pending until its canary ends: after a restart it is read again
 
-    async def _settle(self, entry: bytes, arrival: Arrival, received: float, waited: float, *, again: bool) -> None:
+    async def _settle(
+        self, entry: bytes, arrival: Arrival, received: float, waited: float, *, again: bool
+    ) -> None:
         """`waited`: seconds for which the entry lay in the stream, by the server's clock."""
         traffic, seq, deadline = self._traffic, arrival.seq, self.rules.deadline
         flight = traffic.flights.get(seq)
         age = received - flight.sent if flight else 0.0
         stalled = self._clock.stalled(flight.sent) if flight else 0.0
         outcome = canary.decide_delivered(
-            intact=arrival.intact, ours=flight is not None, age=age, deadline=deadline, stalled=stalled
+            intact=arrival.intact,
+            ours=flight is not None,
+            age=age,
+            deadline=deadline,
+            stalled=stalled,
         )
         legs = traffic.measure(arrival, milliseconds_of(entry))
-        extras = (*self._reordered(seq, again=again or not flight), *traffic.blame(outcome, seq, legs))
+        extras = (
+            *self._reordered(seq, again=again or not flight),
+            *traffic.blame(outcome, seq, legs),
+        )
         await self.ledger.settle(outcome, seq, [*traffic.entries_of(seq), entry], *extras)
         traffic.ended(outcome, seq, arrival)
         if flight and stalled <= deadline / 4 and outcome is not Outcome.CORRUPT:
-            trusted = 0 <= waited <= TRUSTED  # else the server's clock was set, or the id is no time
+            trusted = (
+                0 <= waited <= TRUSTED
+            )  # else the server's clock was set, or the id is no time
             self._measure({"total": age, **({**legs, "deliver": waited} if trusted else {})})
 
     def _measure(self, legs: dict[str, float]) -> None:

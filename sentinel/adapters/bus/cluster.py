@@ -35,7 +35,9 @@ class Cluster:
                 continue
             except TargetRejected as error:
                 if "cluster support disabled" in error.message:
-                    raise NotMeasurable("this server is no cluster", "leave out `per_shard`") from error
+                    raise NotMeasurable(
+                        "this server is no cluster", "leave out `per_shard`"
+                    ) from error
                 raise
             self._last = client
             self.masters = parse_slots(reply, seed.host)
@@ -58,7 +60,9 @@ class Cluster:
             await client.close()
 
     def _in_order(self, seed: RedisClient) -> list[RedisClient]:
-        """The node that answered last first: a frozen one costs its timeout only while nobody else is known."""
+        """The node that answered last first: a frozen one costs its timeout only while nobody else
+        is known.
+        """
         known = [*([self._last] if self._last else []), seed, *self._clients.values()]
         return list(dict.fromkeys(known))
 
@@ -71,7 +75,9 @@ class Cluster:
 
 
 def parse_slots(reply: Sequence[Any], asked: str) -> tuple[Master, ...]:
-    """CLUSTER SLOTS as masters by id. A node that knows no address of its own is the one that was `asked`."""
+    """CLUSTER SLOTS as masters by id. A node that knows no address of its own is the one that was
+    `asked`.
+    """
     ranges: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
     for first, last, (host, port, name, *_), *_replicas in reply:
         node = (name.decode(), (host or b"").decode() or asked, int(port))

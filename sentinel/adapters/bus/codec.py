@@ -1,6 +1,8 @@
-"""A product's codec in a short-lived process of its own: it may hang, raise, print or die, and hurts nobody.
+"""A product's codec in a short-lived process of its own: it may hang, raise, print or die, and
+hurts nobody.
 
-Neither sentinel's environment nor its open files reach the process; it has a deadline and a limit of output.
+Neither sentinel's environment nor its open files reach the process; it has a deadline and a limit
+of output.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """The product's functions as `package.module:name` ("" is JSON), and where its Python and its code are."""
+    """The product's functions as `package.module:name` ("" is JSON), and where its Python and its
+    code are.
+    """
 
     encode: str = ""
     decode: str = ""
@@ -56,7 +60,9 @@ class Entry:
 
 @dataclass(slots=True)
 class Answers:
-    """What the process said. `errors` by case; `hung`: the case it never came back from; `unasked`: those after it."""
+    """What the process said. `errors` by case; `hung`: the case it never came back from; `unasked`:
+    those after it.
+    """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     differences: dict[str, str] = field(default_factory=dict)
@@ -71,16 +77,26 @@ async def encode(codec: Codec, cases: Sequence[str]) -> Answers:
 
 
 async def decode(codec: Codec, entries: Mapping[str, Entry]) -> Answers:
-    """Decode entries and compare them with their vectors. Raises NotMeasurable when the codec can't be loaded."""
+    """Decode entries and compare them with their vectors. Raises NotMeasurable when the codec can't
+    be loaded.
+    """
     packed = {
-        case: {"fields": [[_pack(part) for part in pair] for pair in entry.fields], "single": entry.single}
+        case: {
+            "fields": [[_pack(part) for part in pair] for pair in entry.fields],
+            "single": entry.single,
+        }
         for case, entry in entries.items()
     }
     return await _run(codec, {"phase": "decode", "cases": list(entries), "entries": packed})
 
 
 async def _run(codec: Codec, request: dict[str, Any]) -> Answers:
-    settings = {"encode": codec.encode, "decode": codec.decode, "field": codec.field, "text": codec.text}
+    settings = {
+        "encode": codec.encode,
+        "decode": codec.decode,
+        "field": codec.field,
+        "text": codec.text,
+    }
     document = json.dumps({**settings, "path": list(codec.path), **request})
     output, in_time = await _talk(codec, document.encode())
     return _read(request["cases"], output, codec.deadline, in_time=in_time)
@@ -96,7 +112,9 @@ async def _talk(codec: Codec, document: bytes) -> tuple[bytes, bool]:
             stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env, cwd="/", start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        raise NotMeasurable(f"the codec's Python can't be started: {python}: {error.strerror}", _REMEDY) from error
+        raise NotMeasurable(
+            f"the codec's Python can't be started: {python}: {error.strerror}", _REMEDY
+        ) from error
     pid = transport.get_pid()
     start_id = read_start_id(pid)
     try:
@@ -111,7 +129,9 @@ async def _talk(codec: Codec, document: bytes) -> tuple[bytes, bool]:
         transport.close()
 
 
-_REMEDY = "correct `encode` and `decode`, set `python` to the product's interpreter, `path` to its folder"
+_REMEDY = (
+    "correct `encode` and `decode`, set `python` to the product's interpreter, `path` to its folder"
+)
 
 
 class _Conversation(asyncio.SubprocessProtocol):
@@ -141,7 +161,9 @@ def _write(transport: asyncio.SubprocessTransport, document: bytes) -> None:
 
 
 def _end(pid: int, start_id: str | None) -> None:
-    """Kill its session, with what it started. A stranger who has its number now shows that nobody is left."""
+    """Kill its session, with what it started. A stranger who has its number now shows that nobody
+    is left.
+    """
     if read_start_id(pid) in {None, start_id}:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
@@ -157,7 +179,11 @@ def _read(cases: Sequence[str], output: bytes, deadline: float, *, in_time: bool
         _take(answers, answer)
     known = {*answers.entries, *answers.differences, *answers.errors}
     missing = [case for case in cases if case not in known]
-    how = "ended its process, or wrote too much" if in_time else f"gave no answer within {deadline:g} s"
+    how = (
+        "ended its process, or wrote too much"
+        if in_time
+        else f"gave no answer within {deadline:g} s"
+    )
     if missing and not begun:
         raise NotMeasurable(f"the codec {how} while it was loaded", _REMEDY)
     if missing:
@@ -173,7 +199,9 @@ def _take(answers: Answers, answer: Mapping[str, Any]) -> None:
     elif "difference" in answer:
         answers.differences[case] = answer["difference"]
     elif "fields" in answer:
-        fields = tuple((base64.b64decode(key), base64.b64decode(value)) for key, value in answer["fields"])
+        fields = tuple(
+            (base64.b64decode(key), base64.b64decode(value)) for key, value in answer["fields"]
+        )
         answers.entries[case] = Entry(fields, answer["single"])
 
 
@@ -184,10 +212,14 @@ def _pack(part: bytes) -> str:
 # --- through the bus ----------------------------------------------------------------------------
 
 
-async def carry(client: RedisClient, stream: str, entries: Mapping[str, Fields]) -> dict[str, Fields]:
-    """Publish entries and read them back through a group, in one transaction on our own key; by case.
+async def carry(
+    client: RedisClient, stream: str, entries: Mapping[str, Fields]
+) -> dict[str, Fields]:
+    """Publish entries and read them back through a group, in one transaction on our own key; by
+    case.
 
-    The read takes no part in a pending list, the key expires by itself. Raises the first TargetError.
+    The read takes no part in a pending list, the key expires by itself. Raises the first
+    TargetError.
     """
     commands: list[Command] = [("XGROUP", "CREATE", stream, GROUP, "$", "MKSTREAM")]
     commands += [
@@ -203,7 +235,11 @@ async def carry(client: RedisClient, stream: str, entries: Mapping[str, Fields])
             raise reply
     ids = dict(zip(replies[: len(entries)], entries, strict=True))
     rows = replies[-2][0][1] if replies[-2] else []
-    return {ids[row[0]]: tuple(zip(row[1][::2], row[1][1::2], strict=True)) for row in rows if row[0] in ids}
+    return {
+        ids[row[0]]: tuple(zip(row[1][::2], row[1][1::2], strict=True))
+        for row in rows
+        if row[0] in ids
+    }
 
 
 def fingerprint(fields: Fields) -> str:

@@ -1,8 +1,9 @@
 """The program that runs a product's codec on fidelity vectors, in the product's own interpreter.
 
-Started as a file by another Python: standard library only, no import of sentinel, Python 3.8 or newer. It takes
-one JSON request on its input and answers with one JSON line per case, so that a codec that hangs, dies or prints
-spoils no answer that was given before. The vectors are those of measurement.md §2.3.
+Started as a file by another Python: standard library only, no import of sentinel, Python 3.8 or
+newer. It takes one JSON request on its input and answers with one JSON line per case, so that a
+codec that hangs, dies or prints spoils no answer that was given before. The vectors are those of
+measurement.md §2.3.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ VECTORS: Dict[str, Callable[[], Any]] = {  # noqa: UP006 - as above
     "beyond_double": lambda: 2**53 + 1,
     "beyond_int64": lambda: 2**63,
     "booleans": lambda: [True, 1, False, 0],
-    "aware_datetime": lambda: dt.datetime(*_DAY, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=30))),
+    "aware_datetime": lambda: dt.datetime(
+        *_DAY, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=30))
+    ),
     "naive_datetime": lambda: dt.datetime(*_DAY),  # noqa: DTZ001 - the point of this vector
     "uuid": lambda: uuid.UUID("12345678-1234-4678-9234-567812345678"),
     "decimal": lambda: Decimal("1.10"),
@@ -67,7 +70,10 @@ def find_difference(sent: Any, got: Any, path: str = "$") -> str:
     if isinstance(sent, (list, tuple)):
         if len(sent) != len(got):
             return f"{path}: {len(sent)} elements came back as {len(got)}"
-        return _first(find_difference(a, b, f"{path}[{n}]") for n, (a, b) in enumerate(zip(sent, got)))  # noqa: B905
+        return _first(
+            find_difference(a, b, f"{path}[{n}]")
+            for n, (a, b) in enumerate(zip(sent, got))  # noqa: B905
+        )
     return "" if _is_same(sent, got) else f"{path}: another {type(sent).__name__}"
 
 
@@ -110,7 +116,9 @@ def load(place: str, default: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def to_fields(encoded: Any, field: str) -> List[Field]:  # noqa: UP006 - as above
-    """What the product's Redis client would send; like redis-py it refuses what is no text, bytes or number."""
+    """What the product's Redis client would send; like redis-py it refuses what is no text, bytes
+    or number.
+    """
     pairs = encoded.items() if isinstance(encoded, dict) else [(field, encoded)]
     fields = [(_to_bytes(key), _to_bytes(value)) for key, value in pairs]
     if not fields:

@@ -1,4 +1,6 @@
-"""Who listens on the streams that match a pattern: consumers, and how long the oldest unread entry waits."""
+"""Who listens on the streams that match a pattern: consumers, and how long the oldest unread entry
+waits.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from sentinel.errors import SubjectError, TargetError
 MAX_STREAMS = 20_000
 
 _WRONG_TYPE = "the key holds another type: correct consumers.streams, or rename the key"
-_NO_TIME = "entries with ids of their own tell no time: whether its agent listens can't be judged by them"
+_NO_TIME = (
+    "entries with ids of their own tell no time: whether its agent listens can't be judged by them"
+)
 _NO_GROUP = "create the group, or correct consumers.groups"
 
 
@@ -27,7 +31,9 @@ async def find_streams(client: RedisClient, pattern: str) -> list[bytes]:
     found: set[bytes] = set()
     cursor = b"0"
     while len(found) < MAX_STREAMS:
-        cursor, keys = await client.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, "TYPE", "stream")
+        cursor, keys = await client.call(
+            "SCAN", cursor, "MATCH", pattern, "COUNT", 1000, "TYPE", "stream"
+        )
         found.update(keys)
         if cursor == b"0":
             break
@@ -36,7 +42,8 @@ async def find_streams(client: RedisClient, pattern: str) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class ListenerPlaces:
-    """Which consumers are agents. Both patterns have a group `agent`; a name that doesn't match is skipped.
+    """Which consumers are agents. Both patterns have a group `agent`; a name that doesn't match is
+    skipped.
 
     `has_group`: whether a group counts; `required`: groups that every stream of an agent must have.
     """
@@ -70,7 +77,8 @@ async def read_listeners(
 ) -> tuple[Listeners, Mapping[str, tuple[str, str]]]:
     """(consumers of all groups of `streams`, stream → what of it can't be judged).
 
-    A stream that vanished meanwhile has no consumers. Raises TargetError when the server can't be asked.
+    A stream that vanished meanwhile has no consumers. Raises TargetError when the server can't be
+    asked.
     """
     found = _Found()
     groups = await client.pipeline([("XINFO", "GROUPS", stream) for stream in streams])
@@ -79,20 +87,28 @@ async def read_listeners(
         listed = [parse_map(row) for row in _rows(reply, found, places, stream)]
         _require(found, places, stream, listed, reply)
         chosen += [(stream, group) for group in listed if places.has_group(display(group["name"]))]
-    clock, *listing = await client.pipeline([("TIME",), *[("XINFO", "CONSUMERS", s, g["name"]) for s, g in chosen]])
+    clock, *listing = await client.pipeline(
+        [("TIME",), *[("XINFO", "CONSUMERS", s, g["name"]) for s, g in chosen]]
+    )
     if isinstance(clock, TargetError):
         raise clock
     now = parse_time(clock)
-    unread = await client.pipeline([("XRANGE", s, b"(" + g["last-delivered-id"], "+", "COUNT", 1) for s, g in chosen])
+    unread = await client.pipeline(
+        [("XRANGE", s, b"(" + g["last-delivered-id"], "+", "COUNT", 1) for s, g in chosen]
+    )
     for (stream, group), listed, entries in zip(chosen, listing, unread, strict=True):
         rows = _rows(listed, found, places, stream)
-        found.consumers += _consumers(display(stream), display(group["name"]), rows, places.agent_of_consumer)
+        found.consumers += _consumers(
+            display(stream), display(group["name"]), rows, places.agent_of_consumer
+        )
         _note_waiting(found, places, stream, _rows(entries, found, places, stream), now)
     return Listeners(tuple(found.consumers), found.waiting, now, found.unjudged), found.troubles
 
 
 def _rows(reply: Any, found: _Found, places: ListenerPlaces, stream: bytes) -> list[Any]:
-    """The rows of a reply; a stream that is none is noted, one that is gone has none, anything else is raised."""
+    """The rows of a reply; a stream that is none is noted, one that is gone has none, anything else
+    is raised.
+    """
     if isinstance(reply, list):
         return reply
     if not isinstance(reply, SubjectError):
@@ -102,7 +118,9 @@ def _rows(reply: Any, found: _Found, places: ListenerPlaces, stream: bytes) -> l
     return []
 
 
-def _require(found: _Found, places: ListenerPlaces, stream: bytes, listed: Sequence[Any], reply: Any) -> None:
+def _require(
+    found: _Found, places: ListenerPlaces, stream: bytes, listed: Sequence[Any], reply: Any
+) -> None:
     name = display(stream)
     if not isinstance(reply, list) or not places.agent_of_stream.fullmatch(name):
         return
@@ -111,18 +129,24 @@ def _require(found: _Found, places: ListenerPlaces, stream: bytes, listed: Seque
         found.doubt(places, name, f"has no group {missing[0]:.80}", _NO_GROUP)
 
 
-def _note_waiting(found: _Found, places: ListenerPlaces, stream: bytes, oldest: Sequence[Any], now: float) -> None:
+def _note_waiting(
+    found: _Found, places: ListenerPlaces, stream: bytes, oldest: Sequence[Any], now: float
+) -> None:
     owner = places.agent_of_stream.fullmatch(display(stream))
     if owner is None or not oldest:
         return
     published = int(oldest[0][0].partition(b"-")[0]) / 1000
     if not is_time(published):
-        found.doubt(places, display(stream), f"entry id {display(oldest[0][0])} is no time", _NO_TIME)
+        found.doubt(
+            places, display(stream), f"entry id {display(oldest[0][0])} is no time", _NO_TIME
+        )
         return
     found.waiting[owner["agent"]] = max(found.waiting.get(owner["agent"], 0.0), now - published)
 
 
-def _consumers(stream: str, group: str, rows: Sequence[Any], names: re.Pattern[str]) -> list[Consumer]:
+def _consumers(
+    stream: str, group: str, rows: Sequence[Any], names: re.Pattern[str]
+) -> list[Consumer]:
     found = []
     for row in rows:
         info = parse_map(row)
@@ -137,14 +161,20 @@ def _consumers(stream: str, group: str, rows: Sequence[Any], names: re.Pattern[s
 async def find_other_keys(
     client: RedisClient, streams: Sequence[bytes], pattern: str, agents: Sequence[str]
 ) -> dict[str, str]:
-    """Agent → type of the key that should be its stream and is of another type; for a pattern with one `*` only."""
+    """Agent → type of the key that should be its stream and is of another type; for a pattern with
+    one `*` only.
+    """
     head, star, tail = pattern.partition("*")
     if not star or any(mark in head + tail for mark in "*?["):
         return {}
     known = set(streams)
     keys = {agent: key for agent in agents if (key := f"{head}{agent}{tail}".encode()) not in known}
     kinds = await client.pipeline([("TYPE", key) for key in keys.values()])
-    found = {agent: kind for agent, kind in zip(keys, kinds, strict=True) if kind not in (b"none", b"stream")}
+    found = {
+        agent: kind
+        for agent, kind in zip(keys, kinds, strict=True)
+        if kind not in (b"none", b"stream")
+    }
     error = next((kind for kind in found.values() if isinstance(kind, TargetError)), None)
     if error is not None:
         raise error

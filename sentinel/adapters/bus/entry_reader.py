@@ -32,7 +32,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What stands in a stretch of a stream. `complete`: to its end; `extent`: as it was after reading."""
+    """What stands in a stretch of a stream. `complete`: to its end; `extent`: as it was after
+    reading.
+    """
 
     entries: Sequence[Entry]
     complete: bool
@@ -52,11 +54,13 @@ async def read_clock(client: RedisClient) -> float:
     return parse_time(await client.call("TIME"))
 
 
-async def read_stretch(client: RedisClient, stream: str, start: float, end: float, pages: int) -> Stretch:
+async def read_stretch(
+    client: RedisClient, stream: str, start: float, end: float, pages: int
+) -> Stretch:
     """Entries published in [start, end] by the server's clock, at most `pages` thousands of them.
 
-    The extent is read last, so that what was trimmed while we read shows in it. A stream that is no stream, or
-    isn't there, has none. Raises TargetError when the server can't be asked.
+    The extent is read last, so that what was trimmed while we read shows in it. A stream that is no
+    stream, or isn't there, has none. Raises TargetError when the server can't be asked.
     """
     entries: list[Entry] = []
     cursor, complete = str(max(0, int(start * 1000))), False
@@ -77,7 +81,9 @@ async def _ask(client: RedisClient, command: Command) -> list[Any]:
 
 
 async def read_extent(client: RedisClient, stream: str) -> Extent:
-    """What the stream can still show. Raises NotMeasurable on a server without the figures (before Redis 7.0)."""
+    """What the stream can still show. Raises NotMeasurable on a server without the figures (before
+    Redis 7.0).
+    """
     try:
         view = parse_snapshot(await client.transaction(snapshot_commands(stream.encode(), ())), ())
     except SubjectError:
@@ -96,7 +102,9 @@ def _fields(flat: Sequence[bytes]) -> dict[str, str]:
 
 
 async def read_positions(client: RedisClient, streams: Sequence[str]) -> dict[str, StreamView]:
-    """A snapshot of each stream that is there, each atomic. Raises TargetError when the server can't be asked."""
+    """A snapshot of each stream that is there, each atomic. Raises TargetError when the server
+    can't be asked.
+    """
     views = {}
     for start in range(0, len(streams), _BATCH):
         part = streams[start : start + _BATCH]
@@ -111,14 +119,19 @@ async def read_after(
     client: RedisClient, places: Sequence[tuple[str, Id, Id]], count: int
 ) -> dict[str, Sequence[Entry]]:
     """Of each (stream, after, upto): the first `count` entries in (after, upto]."""
-    commands = [("XRANGE", s, f"({format_id(after)}", format_id(upto), "COUNT", count) for s, after, upto in places]
+    commands = [
+        ("XRANGE", s, f"({format_id(after)}", format_id(upto), "COUNT", count)
+        for s, after, upto in places
+    ]
     replies = await client.pipeline(commands)
     found = zip(places, replies, strict=True)
     return {place[0]: parse_entries(reply) for place, reply in found if not _is_gone(reply)}
 
 
 def _is_gone(reply: Any) -> bool:
-    """Whether a stream or group is not there; any other error is raised, a missing permission above all."""
+    """Whether a stream or group is not there; any other error is raised, a missing permission above
+    all.
+    """
     if isinstance(reply, TargetError) and not isinstance(reply, SubjectError):
         raise reply
     return isinstance(reply, SubjectError)
@@ -127,14 +140,20 @@ def _is_gone(reply: Any) -> bool:
 async def read_fates(client: RedisClient, entries: Sequence[tuple[str, str, str]]) -> list[Fate]:
     """What became of each delivered (stream, group, id).
 
-    An entry that is neither pending nor there any more may have been acknowledged, dropped by a claim after it was
-    trimmed, or gone with its stream: nobody can tell.
+    An entry that is neither pending nor there any more may have been acknowledged, dropped by a
+    claim after it was trimmed, or gone with its stream: nobody can tell.
     """
     commands: list[Command] = []
     for stream, group, entry in entries:
-        commands += [("XPENDING", stream, group, entry, entry, 1), ("XRANGE", stream, entry, entry, "COUNT", 1)]
+        commands += [
+            ("XPENDING", stream, group, entry, entry, 1),
+            ("XRANGE", stream, entry, entry, "COUNT", 1),
+        ]
     replies = await client.pipeline(commands)
-    return [_judge_fate(pending, live) for pending, live in zip(replies[::2], replies[1::2], strict=True)]
+    return [
+        _judge_fate(pending, live)
+        for pending, live in zip(replies[::2], replies[1::2], strict=True)
+    ]
 
 
 def _judge_fate(pending: Any, live: Any) -> Fate:
@@ -146,9 +165,11 @@ def _judge_fate(pending: Any, live: Any) -> Fate:
 
 
 async def count_dropping_calls(client: RedisClient) -> int:
-    """Calls so far, server wide, that empty a pending list or skip entries without an acknowledgement.
+    """Calls so far, server wide, that empty a pending list or skip entries without an
+    acknowledgement.
 
-    Raises NotMeasurable when INFO isn't permitted: then an acknowledgement can't be told from a drop.
+    Raises NotMeasurable when INFO isn't permitted: then an acknowledgement can't be told from a
+    drop.
     """
     info = parse_info(await client.call("INFO", "commandstats"))
     return sum(calls_of(info, name) for name in _DROPPING)

@@ -1,4 +1,6 @@
-"""A few entries of a stream, spread over the time since the last look: cheap, and nobody's part is read."""
+"""A few entries of a stream, spread over the time since the last look: cheap, and nobody's part is
+read.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ RawFields = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What may still be read of a stream: `tokens` entries at server time `at`, from after `last` on."""
+    """What may still be read of a stream: `tokens` entries at server time `at`, from after `last`
+    on.
+    """
 
     tokens: float
     at: float
@@ -28,7 +32,8 @@ async def sample_entries(
 ) -> tuple[list[RawFields], Allowance]:
     """Up to the allowed number of entries since the last look, and what is left of the allowance.
 
-    Raises SubjectError when the key is no stream, another TargetError when the server can't be asked.
+    Raises SubjectError when the key is no stream, another TargetError when the server can't be
+    asked.
     """
     view = parse_snapshot(await client.transaction(snapshot_commands(stream, ())), ())
     known = allowance or Allowance(per_hour, view.now)
@@ -37,19 +42,24 @@ async def sample_entries(
     if tokens < 1 or not view.length or view.last <= known.last:
         return [], Allowance(tokens, view.now, known.last)
     few = view.length <= tokens
-    found = await _read(client, stream, start, view.last, int(tokens), skip=known.last, spread=not few)
+    found = await _read(
+        client, stream, start, view.last, int(tokens), skip=known.last, spread=not few
+    )
     return found, Allowance(tokens - len(found), view.now, view.last)
 
 
 async def _read(
     client: RedisClient, stream: bytes, start: Id, end: Id, count: int, *, skip: Id, spread: bool
 ) -> list[RawFields]:
-    """Entries in (skip, end]: all of a few, else the same number from each of up to ten stretches of time."""
+    """Entries in (skip, end]: all of a few, else the same number from each of up to ten stretches
+    of time.
+    """
     strata = stratify(start[0], end[0], count if spread else 1)
     share = max(1, count // len(strata))
     first = f"({format_id(skip)}" if skip >= start else format_id(start)
     commands = [
-        ("XRANGE", stream, first if n == 0 else low, high, "COUNT", share) for n, (low, high) in enumerate(strata)
+        ("XRANGE", stream, first if n == 0 else low, high, "COUNT", share)
+        for n, (low, high) in enumerate(strata)
     ]
     replies = await client.pipeline(commands)
     rows = {parse_entry_id(row[0]): row[1] for reply in replies for row in _rows(reply)}

@@ -1,8 +1,10 @@
-"""Commands that clean the bus. Each re-checks on the server, in the moment of the effect, what made it harmless.
+"""Commands that clean the bus. Each re-checks on the server, in the moment of the effect, what made
+it harmless.
 
-That needs a script (EVAL): MULTI with WATCH is no substitute, because WATCH notices neither XREADGROUP nor XACK,
-XCLAIM or XGROUP (seen on Redis 7.0 and Valkey 9). Where EVAL is not permitted or renamed away, trimming has an
-equivalent that is bounded, XCLAIM re-checks the idle time by itself, PEXPIRE NX the missing TTL; the rest is refused.
+That needs a script (EVAL): MULTI with WATCH is no substitute, because WATCH notices neither
+XREADGROUP nor XACK, XCLAIM or XGROUP (seen on Redis 7.0 and Valkey 9). Where EVAL is not permitted
+or renamed away, trimming has an equivalent that is bounded, XCLAIM re-checks the idle time by
+itself, PEXPIRE NX the missing TTL; the rest is refused.
 """
 
 from __future__ import annotations
@@ -24,8 +26,15 @@ from sentinel.errors import NotMeasurable, SubjectError, TargetError
 _SCRIPTS = Path(__file__).with_name("lua")
 _MAX_READ = 4 * 2**20
 _PAUSE = 0.005
-_FAILED = re.compile(r"SENTINEL (?P<command>\S+) (?P<text>.*?)(?: script: ([0-9a-f]{40}, )?on @.*)?$", re.DOTALL)
-_NO_RIGHT = ("no permissions", "No permissions", "can't run this command", "can't access at least one")
+_FAILED = re.compile(
+    r"SENTINEL (?P<command>\S+) (?P<text>.*?)(?: script: ([0-9a-f]{40}, )?on @.*)?$", re.DOTALL
+)
+_NO_RIGHT = (
+    "no permissions",
+    "No permissions",
+    "can't run this command",
+    "can't access at least one",
+)
 _UNKNOWN = "unknown command"
 
 
@@ -40,9 +49,11 @@ def _read_script(*names: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrimOrder:
-    """What to trim: at most `most` entries, none younger than `retention` s, the newest `keep` stay.
+    """What to trim: at most `most` entries, none younger than `retention` s, the newest `keep`
+    stay.
 
-    `groups` are those that must be there; `planned` is the id below which to trim, "" for as much as is safe.
+    `groups` are those that must be there; `planned` is the id below which to trim, "" for as much
+    as is safe.
     """
 
     key: str
@@ -55,7 +66,8 @@ class TrimOrder:
 
 @dataclass(frozen=True, slots=True)
 class TrimReport:
-    """The floor and who holds it; entries of the stream, of those below the floor (maybe `more`), and removed.
+    """The floor and who holds it; entries of the stream, of those below the floor (maybe `more`),
+    and removed.
 
     `refused`: "", or no_group, group_missing, unacknowledged, limit.
     """
@@ -81,7 +93,9 @@ class PendingView:
 
 @dataclass(frozen=True, slots=True)
 class StreamShape:
-    """A stream: entries ever added, newest id ever, and its groups with last delivered id and oldest pending."""
+    """A stream: entries ever added, newest id ever, and its groups with last delivered id and
+    oldest pending.
+    """
 
     added: int
     last: str
@@ -95,7 +109,8 @@ class BusCleaner:
     client: RedisClient
     scripts: bool | None = None
 
-    # -- look ----------------------------------------------------------------------------------------
+    # -- look
+    # ----------------------------------------------------------------------------------------
 
     async def can_script(self) -> bool:
         """Whether EVAL works here; asked once."""
@@ -109,7 +124,9 @@ class BusCleaner:
         return self.scripts
 
     async def scan(self, pattern: str, kind: str = "") -> AsyncIterator[list[str]]:
-        """Keys that match a glob and are UTF-8, page by page: SCAN blocks nobody, a pause leaves room."""
+        """Keys that match a glob and are UTF-8, page by page: SCAN blocks nobody, a pause leaves
+        room.
+        """
         cursor, typed = 0, ("TYPE", kind) if kind else ()
         while True:
             reply = await self.client.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, *typed)
@@ -156,7 +173,9 @@ class BusCleaner:
                 raise reply
         info = parse_map(stream)
         states = await self._read_groups(key, groups)
-        return StreamShape(int(info.get("entries-added", 0)), display(info["last-generated-id"]), states)
+        return StreamShape(
+            int(info.get("entries-added", 0)), display(info["last-generated-id"]), states
+        )
 
     async def _read_groups(self, key: str, groups: Sequence[Any]) -> tuple[GroupState, ...]:
         infos = [parse_map(row) for row in groups]
@@ -168,14 +187,22 @@ class BusCleaner:
         rows = map(parse_map, await self.client.call("XINFO", "CONSUMERS", key, group))
         return [_member(row) for row in rows if _text(row["name"]) is not None]
 
-    async def read_pending(self, key: str, group: str, most: int, owner: str = "") -> list[PendingView]:
-        """The oldest pending entries of a group, or of one of its consumers; by id, never by idle time."""
+    async def read_pending(
+        self, key: str, group: str, most: int, owner: str = ""
+    ) -> list[PendingView]:
+        """The oldest pending entries of a group, or of one of its consumers; by id, never by idle
+        time.
+        """
         found: list[PendingView] = []
         begin = "-"
         while len(found) < most:
             page = min(most - len(found), 1000)
-            rows = await self.client.call("XPENDING", key, group, begin, "+", page, *([owner] if owner else []))
-            found += [PendingView(display(r[0]), display(r[1] or b""), r[2] / 1000, r[3]) for r in rows]
+            rows = await self.client.call(
+                "XPENDING", key, group, begin, "+", page, *([owner] if owner else [])
+            )
+            found += [
+                PendingView(display(r[0]), display(r[1] or b""), r[2] / 1000, r[3]) for r in rows
+            ]
             if len(rows) < page:
                 break
             begin = f"({found[-1].id}"
@@ -183,16 +210,24 @@ class BusCleaner:
 
     async def read_rows(self, key: str, group: str, ids: Sequence[str]) -> list[PendingView | None]:
         """Single pending entries; None for one that is pending no more."""
-        replies = await self.client.pipeline([("XPENDING", key, group, entry, entry, 1) for entry in ids])
+        replies = await self.client.pipeline(
+            [("XPENDING", key, group, entry, entry, 1) for entry in ids]
+        )
         rows = [_raise(reply) for reply in replies]
-        return [PendingView(display(r[0][0]), display(r[0][1]), r[0][2] / 1000, r[0][3]) if r else None for r in rows]
+        return [
+            PendingView(display(r[0][0]), display(r[0][1]), r[0][2] / 1000, r[0][3]) if r else None
+            for r in rows
+        ]
 
     async def have_payload(self, key: str, ids: Sequence[str]) -> list[bool]:
         """Whether the entries still exist; few at a time, because their payload crosses the wire."""
-        replies = await self.client.pipeline([("XRANGE", key, entry, entry, "COUNT", 1) for entry in ids])
+        replies = await self.client.pipeline(
+            [("XRANGE", key, entry, entry, "COUNT", 1) for entry in ids]
+        )
         return [bool(_raise(reply)) for reply in replies]
 
-    # -- act -----------------------------------------------------------------------------------------
+    # -- act
+    # -----------------------------------------------------------------------------------------
 
     async def trim(self, order: TrimOrder, *, go: bool) -> TrimReport:
         """Trim below what every group has acknowledged; without `go` only tell what would go."""
@@ -204,7 +239,9 @@ class BusCleaner:
         words = [mode, order.most, retention, order.keep, order.planned, *order.groups]
         reply = await self._run(("safe_trim",), [order.key], words)
         refused, floor, holder, length, below, removed, more = reply
-        return TrimReport(display(refused), display(floor), display(holder), length, below, removed, bool(more))
+        return TrimReport(
+            display(refused), display(floor), display(holder), length, below, removed, bool(more)
+        )
 
     async def _trim_bounded(self, order: TrimOrder, *, go: bool) -> TrimReport:
         """Without a script. Between the look and the trim a floor can only rise: groups go forward.
@@ -224,11 +261,15 @@ class BusCleaner:
             return TrimReport("unacknowledged", floor, holder, 0, 0)
         floor = order.planned or floor
         length = int(await self.client.call("XLEN", order.key))
-        below, more = await self._count_below(order.key, floor, min(order.most, length - order.keep))
+        below, more = await self._count_below(
+            order.key, floor, min(order.most, length - order.keep)
+        )
         if not go or below < 1:
             return TrimReport("", floor, holder, length, below, 0, more)
         command: Command = ("XTRIM", order.key, "MINID", "~", floor, "LIMIT", below)
-        return TrimReport("", floor, holder, length, below, int(await self.client.call(*command)), more)
+        return TrimReport(
+            "", floor, holder, length, below, int(await self.client.call(*command)), more
+        )
 
     async def _count_below(self, key: str, floor: str, room: int) -> tuple[int, bool]:
         if room < 1:
@@ -239,16 +280,30 @@ class BusCleaner:
         below = len(await self.client.call("XRANGE", key, "-", f"({floor}", "COUNT", readable))
         return below, below == readable < room
 
-    async def remove_consumers(self, key: str, group: str, silence: float, names: Sequence[str]) -> list[str]:
-        """Remove consumers that hold nothing and were silent for `silence` s. Per name: gone, or why not."""
+    async def remove_consumers(
+        self, key: str, group: str, silence: float, names: Sequence[str]
+    ) -> list[str]:
+        """Remove consumers that hold nothing and were silent for `silence` s. Per name: gone, or
+        why not.
+        """
         await self._need_script("to see in the same moment that a consumer holds nothing")
         reply = await self._run(("idle_consumers",), [key], [group, int(silence * 1000), *names])
         return list(map(display, reply))
 
     async def reclaim(
-        self, key: str, group: str, heir: str, ids: Sequence[str], *, idle: float, alive_within: float, owner: str = ""
+        self,
+        key: str,
+        group: str,
+        heir: str,
+        ids: Sequence[str],
+        *,
+        idle: float,
+        alive_within: float,
+        owner: str = "",
     ) -> list[str]:
-        """Give pending entries to a consumer that exists and lives. Per id: moved, or why not; no_heir for all."""
+        """Give pending entries to a consumer that exists and lives. Per id: moved, or why not;
+        no_heir for all.
+        """
         if await self.can_script():
             words = [group, heir, int(idle * 1000), int(alive_within * 1000), owner, *ids]
             reply = await self._run(("pending", "reclaim"), [key], words)
@@ -257,19 +312,32 @@ class BusCleaner:
         return await self._reclaim_bounded(key, group, heir, ids, idle, alive_within, owner)
 
     async def _reclaim_bounded(
-        self, key: str, group: str, heir: str, ids: Sequence[str], idle: float, alive_within: float, owner: str
+        self,
+        key: str,
+        group: str,
+        heir: str,
+        ids: Sequence[str],
+        idle: float,
+        alive_within: float,
+        owner: str,
     ) -> list[str]:
         """XCLAIM itself refuses what was acknowledged or handed out again since the look."""
         members = await self.read_members(key, group)
         if not any(each.name == heir and each.quiet <= alive_within for each in members):
             return ["no_heir"] * len(ids)
         rows, alive = await self.read_rows(key, group, ids), await self.have_payload(key, ids)
-        verdicts = [_judge_row(row, there, owner, heir, idle) for row, there in zip(rows, alive, strict=True)]
+        verdicts = [
+            _judge_row(row, there, owner, heir, idle)
+            for row, there in zip(rows, alive, strict=True)
+        ]
         moving = [entry for entry, verdict in zip(ids, verdicts, strict=True) if not verdict]
         if moving:
             claimed = await self.client.call("XCLAIM", key, group, heir, int(idle * 1000), *moving)
             done = {display(entry[0]) for entry in claimed if entry}
-            verdicts = [v or ("moved" if e in done else "in_work") for e, v in zip(ids, verdicts, strict=True)]
+            verdicts = [
+                v or ("moved" if e in done else "in_work")
+                for e, v in zip(ids, verdicts, strict=True)
+            ]
         return verdicts
 
     async def dead_letter(
@@ -284,13 +352,19 @@ class BusCleaner:
         reason: str,
         owner: str = "",
     ) -> list[str]:
-        """Copy pending entries with their origin to a dead-letter stream and acknowledge them, both or neither."""
+        """Copy pending entries with their origin to a dead-letter stream and acknowledge them, both
+        or neither.
+        """
         await self._need_script("to copy and acknowledge in one step")
         words = [group, int(idle * 1000), deliveries, owner, reason, *ids]
         return list(map(display, await self._run(("pending", "dead_letter"), [key, place], words)))
 
-    async def expire(self, keys: Sequence[str], mode: str, ttl: float, idle: float, types: Sequence[str]) -> list[str]:
-        """Per key without a TTL that nobody used for `idle` s: a TTL, or unlink it. `mode`: look, expire, unlink."""
+    async def expire(
+        self, keys: Sequence[str], mode: str, ttl: float, idle: float, types: Sequence[str]
+    ) -> list[str]:
+        """Per key without a TTL that nobody used for `idle` s: a TTL, or unlink it. `mode`: look,
+        expire, unlink.
+        """
         if not await self.can_script():
             return await self._expire_bounded(keys, mode, ttl, idle, types)
         words = [mode, int(ttl * 1000), int(idle)]
@@ -305,7 +379,11 @@ class BusCleaner:
         if mode == "unlink":
             await self._need_script("to see in the same moment that a key is still unused")
         looks = await self.client.pipeline(
-            [command for key in keys for command in (("TYPE", key), ("PTTL", key), ("OBJECT", "IDLETIME", key))]
+            [
+                command
+                for key in keys
+                for command in (("TYPE", key), ("PTTL", key), ("OBJECT", "IDLETIME", key))
+            ]
         )
         verdicts = []
         for index, key in enumerate(keys):
@@ -316,13 +394,15 @@ class BusCleaner:
             verdicts.append(verdict)
         return verdicts
 
-    # -- scripts -------------------------------------------------------------------------------------
+    # -- scripts
+    # -------------------------------------------------------------------------------------
 
     async def _need_script(self, why: str) -> None:
         if not await self.can_script():
             raise NoScript(
                 f"EVAL is not permitted here, and it is needed {why}",
-                "permit EVAL to sentinel's user (checks/acl, sentinel_ops), or do it by hand while nobody reads",
+                "permit EVAL to sentinel's user (checks/acl, sentinel_ops), or do it by hand while"
+                " nobody reads",
                 code="NOSCRIPTS",
             )
 
@@ -347,9 +427,13 @@ def _explain(error: TargetError) -> TargetError:
     command, text = found["command"].lower(), found["text"].removeprefix("ERR ")
     if any(sign in text for sign in _NO_RIGHT):
         message = f"permission denied: the '{command}' command in a script: {text}"
-        return NotMeasurable(message, f"add +{command}, for these keys, to sentinel's ACL", code="NOPERM")
+        return NotMeasurable(
+            message, f"add +{command}, for these keys, to sentinel's ACL", code="NOPERM"
+        )
     code = text.split(" ", 1)[0]
-    kind = SubjectError if code in {"WRONGTYPE", "NOGROUP"} or "no such key" in text else type(error)
+    kind = (
+        SubjectError if code in {"WRONGTYPE", "NOGROUP"} or "no such key" in text else type(error)
+    )
     return kind(f"{command}: {text}", error.guidance, code=code if code.isupper() else "")
 
 
@@ -369,7 +453,9 @@ def _raise(reply: Any) -> Any:
 def _group_state(info: dict[str, Any], pending: Any) -> GroupState:
     summary = _raise(pending)
     return GroupState(
-        display(info["name"]), display(info["last-delivered-id"]), display(summary[1]) if summary[0] else None
+        display(info["name"]),
+        display(info["last-delivered-id"]),
+        display(summary[1]) if summary[0] else None,
     )
 
 

@@ -1,8 +1,9 @@
-"""Reads pending entries of many groups in bounded pages, by id range, and the consumers that hold them.
+"""Reads pending entries of many groups in bounded pages, by id range, and the consumers that hold
+them.
 
-Needs XINFO STREAM, GROUPS and CONSUMERS, XPENDING, TIME; SCAN for patterns; MULTI and EXEC are used where they are
-permitted. `XPENDING … IDLE` is never sent: it walks the whole list, 72–95 ms of a blocked server at a million
-(measurement.md §1.9).
+Needs XINFO STREAM, GROUPS and CONSUMERS, XPENDING, TIME; SCAN for patterns; MULTI and EXEC are used
+where they are permitted. `XPENDING … IDLE` is never sent: it walks the whole list, 72–95 ms of a
+blocked server at a million (measurement.md §1.9).
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from sentinel.adapters.redis_reply import display, parse_map, parse_time
 from sentinel.adapters.reply_walk import Part, ReplyWalk
 from sentinel.adapters.resp import converse, encode_all, pipeline
 from sentinel.core.bus.delivery import ZERO, Id, format_id
-from sentinel.core.bus.pending import BEYOND, ConsumerView, Count, Page, PendingRow, count_below, count_from_both_ends
+from sentinel.core.bus.pending import (
+    BEYOND,
+    ConsumerView,
+    Count,
+    Page,
+    PendingRow,
+    count_below,
+    count_from_both_ends,
+)
 from sentinel.errors import NotMeasurable, TargetError
 
 HEAD = 200
@@ -28,7 +37,9 @@ _CHUNK = 100
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """One group of XINFO GROUPS; `raw` is its name as the server has it, `name` for people and patterns."""
+    """One group of XINFO GROUPS; `raw` is its name as the server has it, `name` for people and
+    patterns.
+    """
 
     raw: bytes
     name: str
@@ -39,7 +50,9 @@ class GroupSummary:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to read of one group: pages of the oldest and behind the cursor, and single entries seen before."""
+    """What to read of one group: pages of the oldest and behind the cursor, and single entries seen
+    before.
+    """
 
     key: bytes
     group: bytes
@@ -50,9 +63,11 @@ class Plan:
 
 @dataclass(slots=True)
 class GroupReading:
-    """One group at one instant (server time `now`). `first`: the first live entry; everything below has no payload.
+    """One group at one instant (server time `now`). `first`: the first live entry; everything below
+    has no payload.
 
-    `holes`: entries were deleted (XDEL) at or behind the oldest pending one, so more payloads may be gone.
+    `holes`: entries were deleted (XDEL) at or behind the oldest pending one, so more payloads may
+    be gone.
     """
 
     now: float
@@ -79,15 +94,20 @@ class GroupReading:
 class PendingReader:
     """Reads through one client. `atomic`: MULTI is permitted, so that each group is one snapshot.
 
-    `known` are the groups of each stream as last read, with the bytes that said so: the same bytes are not parsed.
+    `known` are the groups of each stream as last read, with the bytes that said so: the same bytes
+    are not parsed.
     """
 
     client: RedisClient
     atomic: bool = True
     known: dict[bytes, tuple[bytes, list[GroupSummary]]] = field(default_factory=dict)
 
-    async def read_groups(self, keys: Sequence[bytes]) -> tuple[float, dict[bytes, list[GroupSummary] | TargetError]]:
-        """Server time, and per stream its groups or its error. Raises when the server can't be asked."""
+    async def read_groups(
+        self, keys: Sequence[bytes]
+    ) -> tuple[float, dict[bytes, list[GroupSummary] | TargetError]]:
+        """Server time, and per stream its groups or its error. Raises when the server can't be
+        asked.
+        """
         known = self.known
         payload = encode_all([("TIME",), *[("XINFO", "GROUPS", key) for key in keys]])
         walk = ReplyWalk([None, *[known[key][0] if key in known else b"" for key in keys]])
@@ -115,26 +135,50 @@ class PendingReader:
         return [_parse_reading(plan, reply) for plan, reply in zip(plans, replies, strict=True)]
 
     async def count(self, wanted: Sequence[tuple[Plan, GroupReading, Id]]) -> list[Count]:
-        """How many pending entries have an id below the bound; bounded, whatever the number of entries."""
+        """How many pending entries have an id below the bound; bounded, whatever the number of
+        entries.
+        """
         near = [_count_near(reading, bound) for _, reading, bound in wanted]
-        far = [(plan, bound) for (plan, _, bound), count in zip(wanted, near, strict=True) if count is None]
+        far = [
+            (plan, bound)
+            for (plan, _, bound), count in zip(wanted, near, strict=True)
+            if count is None
+        ]
         replies = await self._snapshots([_count_commands(plan, bound) for plan, bound in far])
-        counts = iter([_parse_count(plan, reply) for (plan, _), reply in zip(far, replies, strict=True)])
+        counts = iter(
+            [_parse_count(plan, reply) for (plan, _), reply in zip(far, replies, strict=True)]
+        )
         return [next(counts) if count is None else count for count in near]
 
-    async def read_consumers(self, groups: Sequence[tuple[bytes, bytes]]) -> list[list[ConsumerView] | TargetError]:
+    async def read_consumers(
+        self, groups: Sequence[tuple[bytes, bytes]]
+    ) -> list[list[ConsumerView] | TargetError]:
         """All consumers of each (stream, group)."""
-        replies = await pipeline(self.client, [("XINFO", "CONSUMERS", key, group) for key, group in groups])
-        return [r if isinstance(r, TargetError) else [_parse_consumer(row) for row in r] for r in replies]
+        replies = await pipeline(
+            self.client, [("XINFO", "CONSUMERS", key, group) for key, group in groups]
+        )
+        return [
+            r if isinstance(r, TargetError) else [_parse_consumer(row) for row in r]
+            for r in replies
+        ]
 
-    async def read_owned(self, owners: Sequence[tuple[bytes, bytes, str]], most: int) -> list[list[Id]]:
-        """The oldest pending entries of single consumers: O(log n + most), for the consumer has a list of its own."""
+    async def read_owned(
+        self, owners: Sequence[tuple[bytes, bytes, str]], most: int
+    ) -> list[list[Id]]:
+        """The oldest pending entries of single consumers: O(log n + most), for the consumer has a
+        list of its own.
+        """
         commands = [("XPENDING", key, group, "-", "+", most, name) for key, group, name in owners]
         replies = await self.client.pipeline(commands)
-        return [[] if isinstance(reply, TargetError) else [row.id for row in _parse_rows(reply)] for reply in replies]
+        return [
+            [] if isinstance(reply, TargetError) else [row.id for row in _parse_rows(reply)]
+            for reply in replies
+        ]
 
     async def _snapshots(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
-        """Replies per batch; without the right to MULTI the commands of a batch follow each other directly."""
+        """Replies per batch; without the right to MULTI the commands of a batch follow each other
+        directly.
+        """
         found: list[list[Any]] = []
         for start in range(0, len(batches), _CHUNK):
             found += await self._snapshot(batches[start : start + _CHUNK])
@@ -151,7 +195,11 @@ class PendingReader:
 
 
 def _refuses_multi(reply: Any) -> bool:
-    return isinstance(reply, NotMeasurable) and reply.code == "NOPERM" and "multi" in reply.message.lower()
+    return (
+        isinstance(reply, NotMeasurable)
+        and reply.code == "NOPERM"
+        and "multi" in reply.message.lower()
+    )
 
 
 def _commands(plan: Plan) -> list[Command]:
@@ -213,18 +261,24 @@ def _parse_reading(plan: Plan, replies: Sequence[Any]) -> GroupReading | TargetE
         holes=bool(oldest) and _may_have_holes(info, oldest[0].id),
         head=Page(oldest, len(oldest) >= HEAD),
         sweep=None if sweep is None else Page(_parse_rows(sweep), len(sweep) >= SWEEP, plan.cursor),
-        rechecked={e: found[0] if found else None for e, found in zip(plan.rechecks, rows, strict=True)},
+        rechecked={
+            e: found[0] if found else None for e, found in zip(plan.rechecks, rows, strict=True)
+        },
     )
 
 
 def _may_have_holes(info: dict[str, Any], oldest: Id) -> bool:
-    """Whether entries may have been deleted at or behind the oldest pending one. Redis 6.2 does not tell."""
+    """Whether entries may have been deleted at or behind the oldest pending one. Redis 6.2 does not
+    tell.
+    """
     deleted = info.get("max-deleted-entry-id")
     return deleted is None or parse_entry_id(deleted) >= max(_find_first(info), oldest)
 
 
 def _find_first(info: dict[str, Any]) -> Id:
-    """The first live entry; of an empty stream nothing is left. Redis 6.2 shows it as the entry itself."""
+    """The first live entry; of an empty stream nothing is left. Redis 6.2 shows it as the entry
+    itself.
+    """
     if not info["length"]:
         return BEYOND
     first = info.get("first-entry")
@@ -234,11 +288,15 @@ def _find_first(info: dict[str, Any]) -> Id:
 def _parse_group(row: Sequence[Any]) -> GroupSummary:
     info = dict(zip(row[::2], row[1::2], strict=True))
     raw = info[b"name"]
-    return GroupSummary(raw, display(raw), info[b"pending"], info[b"consumers"], info[b"last-delivered-id"])
+    return GroupSummary(
+        raw, display(raw), info[b"pending"], info[b"consumers"], info[b"last-delivered-id"]
+    )
 
 
 def _parse_rows(reply: Sequence[Any]) -> tuple[PendingRow, ...]:
-    return tuple(PendingRow(parse_entry_id(r[0]), display(r[1] or b""), r[2] / 1000, r[3]) for r in reply)
+    return tuple(
+        PendingRow(parse_entry_id(r[0]), display(r[1] or b""), r[2] / 1000, r[3]) for r in reply
+    )
 
 
 def _parse_consumer(row: Sequence[Any]) -> ConsumerView:

@@ -1,7 +1,8 @@
 """Reads dead-letter and retry places: a stream, a list or a sorted set, by key or by pattern.
 
-Needs TIME, SCAN for patterns, and per type XINFO STREAM; LLEN and LINDEX; ZCARD, ZCOUNT and ZRANGEBYSCORE. All are
-O(1) or O(log n); of the entries at most two are read, and no content leaves this module.
+Needs TIME, SCAN for patterns, and per type XINFO STREAM; LLEN and LINDEX; ZCARD, ZCOUNT and
+ZRANGEBYSCORE. All are O(1) or O(log n); of the entries at most two are read, and no content leaves
+this module.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ PlaceType = Literal["stream", "list", "zset"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a due entry is late."""
+    """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a
+    due entry is late.
+    """
 
     name: str
     type: PlaceType
@@ -43,7 +46,9 @@ class Place:
 
 @dataclass(slots=True)
 class KeyScan:
-    """Discovery of the keys of one pattern and type; goes on over several runs when the keyspace is large."""
+    """Discovery of the keys of one pattern and type; goes on over several runs when the keyspace is
+    large.
+    """
 
     cursor: int = 0
     partial: set[bytes] = field(default_factory=set)
@@ -78,8 +83,11 @@ async def find_keys(client: RedisClient, place: Place, scan: KeyScan) -> tuple[l
     return sorted(scan.found)[: MAX_KEYS + 1], complete
 
 
-async def read_keys(client: RedisClient, place: Place, keys: Sequence[bytes], now: float) -> list[KeyReading]:
-    """What each key holds at server time `now`. A key that isn't there holds nothing; one of another type says so.
+async def read_keys(
+    client: RedisClient, place: Place, keys: Sequence[bytes], now: float
+) -> list[KeyReading]:
+    """What each key holds at server time `now`. A key that isn't there holds nothing; one of
+    another type says so.
 
     Raises TargetError when the server as a whole refuses (loading, no master …).
     """
@@ -160,7 +168,9 @@ def _parse_list(place: Place, key: str, replies: Sequence[Any], _now: float) -> 
 
 
 def _ask_zset(place: Place, key: bytes, now: float) -> list[Command]:
-    first, last, late = (value * place.unit for value in (EARLIEST, now + LATEST_AHEAD, now - place.tolerance))
+    first, last, late = (
+        value * place.unit for value in (EARLIEST, now + LATEST_AHEAD, now - place.tolerance)
+    )
     return [
         ("ZCARD", key),
         ("ZCOUNT", key, repr(first), repr(last)),
@@ -179,7 +189,11 @@ def _parse_zset(place: Place, key: str, replies: Sequence[Any], _now: float) -> 
         oldest=float(earliest[1]) / place.unit if earliest else None,
         overdue=late,
         problem=f"{odd:,} of {entries:,} scores are no epoch {unit}" if odd > 0 else "",
-        remedy="correct score: seconds or milliseconds since 1970, when the entry is due" if odd > 0 else "",
+        remedy=(
+            "correct score: seconds or milliseconds since 1970, when the entry is due"
+            if odd > 0
+            else ""
+        ),
     )
 
 

@@ -46,18 +46,29 @@ def count_dropping_calls(info: Mapping[str, str]) -> tuple[int, int]:
 
 
 def count_legacy_calls(info: Mapping[str, str]) -> tuple[int, int, int]:
-    """Calls of XDEL, XADD, and of what puts another stream in place of one: what Redis 6.2 does not tell per stream."""
-    return calls_of(info, "xdel"), calls_of(info, "xadd"), sum(calls_of(info, command) for command in _SWAPS)
+    """Calls of XDEL, XADD, and of what puts another stream in place of one: what Redis 6.2 does not
+    tell per stream.
+    """
+    return (
+        calls_of(info, "xdel"),
+        calls_of(info, "xadd"),
+        sum(calls_of(info, command) for command in _SWAPS),
+    )
 
 
 def snapshot_commands(key: bytes, groups: Sequence[str]) -> list[Command]:
-    """The commands of one atomic snapshot; `groups` are those already known, for their oldest pending entry."""
+    """The commands of one atomic snapshot; `groups` are those already known, for their oldest
+    pending entry.
+    """
     commands: list[Command] = [("TIME",), ("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)]
     return commands + [("XPENDING", key, group, "-", "+", 1) for group in groups]
 
 
-def parse_snapshot(replies: Sequence[Any], groups: Sequence[str], *, deletions: int = 0, claims: int = 0) -> StreamView:
-    """The snapshot from the replies to `snapshot_commands`; raises the TargetError that the stream gave.
+def parse_snapshot(
+    replies: Sequence[Any], groups: Sequence[str], *, deletions: int = 0, claims: int = 0
+) -> StreamView:
+    """The snapshot from the replies to `snapshot_commands`; raises the TargetError that the stream
+    gave.
 
     On Redis 6.2 `added` is -1: count it (core/delivery/legacy.py).
     """
@@ -66,7 +77,11 @@ def parse_snapshot(replies: Sequence[Any], groups: Sequence[str], *, deletions: 
             raise reply
     info = _map_fields(replies[1])
     legacy = b"entries-added" not in info
-    oldest = {name: _parse_oldest(reply) for name, reply in zip(groups, replies[3:], strict=False)} if groups else {}
+    oldest = (
+        {name: _parse_oldest(reply) for name, reply in zip(groups, replies[3:], strict=False)}
+        if groups
+        else {}
+    )
     views = [_read_group(_map_fields(reply), oldest) for reply in replies[2]]
     newest, first = info.get(b"last-entry"), info.get(b"recorded-first-entry-id")
     if legacy:
@@ -83,7 +98,8 @@ def parse_snapshot(replies: Sequence[Any], groups: Sequence[str], *, deletions: 
         claims=claims,
         entry_bytes=sum(map(len, newest[1])) if newest else 0,
         legacy=legacy,
-        last_gone=legacy and info[b"last-generated-id"] not in (newest[0] if newest else None, b"0-0"),
+        last_gone=legacy
+        and info[b"last-generated-id"] not in (newest[0] if newest else None, b"0-0"),
     )
 
 
@@ -136,7 +152,9 @@ class PendingEntry:
 
 
 def overdue_command(key: bytes, group: str, before: float, cap: int) -> Command:
-    """List pending entries published before server time `before` (seconds): by id range, never IDLE (§1.7)."""
+    """List pending entries published before server time `before` (seconds): by id range, never IDLE
+    (§1.7).
+    """
     return ("XPENDING", key, group, "-", f"{int(before * 1000)}-{MAX_SEQUENCE}", cap)
 
 
@@ -146,13 +164,20 @@ def parse_pending(reply: Sequence[Any]) -> list[PendingEntry]:
 
 
 async def probe_capability(client: RedisClient, key: str) -> Capability:
-    """Find out by experiment on a scratch key what lag and entries-read mean here (measurement.md appendix F).
+    """Find out by experiment on a scratch key what lag and entries-read mean here (measurement.md
+    appendix F).
 
-    One transaction of 16 commands; the key expires by itself. Raises NotMeasurable when writing isn't allowed.
+    One transaction of 16 commands; the key expires by itself. Raises NotMeasurable when writing
+    isn't allowed.
     """
     read: Command = ("XREADGROUP", "GROUP", "g", "c", "COUNT", 3, "STREAMS", key, ">")
     commands: list[Command] = [("XADD", key, f"{n}-0", "f", "v") for n in range(1, 11)]
-    commands += [("EXPIRE", key, 1), ("XGROUP", "CREATE", key, "g", "0"), read, ("XTRIM", key, "MAXLEN", "=", 4)]
+    commands += [
+        ("EXPIRE", key, 1),
+        ("XGROUP", "CREATE", key, "g", "0"),
+        read,
+        ("XTRIM", key, "MAXLEN", "=", 4),
+    ]
     commands += [("XINFO", "GROUPS", key), (*read[:5], 1, *read[6:]), ("XINFO", "GROUPS", key)]
     replies = await client.transaction(commands)
     for reply in replies:
@@ -162,7 +187,9 @@ async def probe_capability(client: RedisClient, key: str) -> Capability:
 
 
 def judge_capability(behind: Mapping[str, Any], after: Mapping[str, Any]) -> Capability:
-    """The family from a group behind trimmed entries (4 wait), and after its next read (3 wait, 4 were read)."""
+    """The family from a group behind trimmed entries (4 wait), and after its next read (3 wait, 4
+    were read).
+    """
     if "entries-read" not in after:
         return Capability(family="no counters")
     lag_exact = after.get("lag") == 3
@@ -177,5 +204,9 @@ def judge_capability(behind: Mapping[str, Any], after: Mapping[str, Any]) -> Cap
 async def find_survivors(client: RedisClient, key: bytes, anchors: Sequence[Id]) -> frozenset[Id]:
     """Which of these entries still exist."""
     wanted = [entry for entry in anchors if entry != ZERO]
-    replies = await client.pipeline([("XRANGE", key, format_id(e), format_id(e), "COUNT", 1) for e in wanted])
-    return frozenset(e for e, reply in zip(wanted, replies, strict=True) if isinstance(reply, list) and reply)
+    replies = await client.pipeline(
+        [("XRANGE", key, format_id(e), format_id(e), "COUNT", 1) for e in wanted]
+    )
+    return frozenset(
+        e for e, reply in zip(wanted, replies, strict=True) if isinstance(reply, list) and reply
+    )

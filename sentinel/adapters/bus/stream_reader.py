@@ -1,8 +1,11 @@
-"""Reads many streams in one go: bounded discovery, pipelined atomic snapshots, and what may have dropped deliveries.
+"""Reads many streams in one go: bounded discovery, pipelined atomic snapshots, and what may have
+dropped deliveries.
 
-A stream whose replies equal the last ones byte by byte is not parsed again: the usual case, and the cheap one.
+A stream whose replies equal the last ones byte by byte is not parsed again: the usual case, and the
+cheap one.
 
-The read path needs SCAN, TYPE filter, XINFO, XPENDING, XRANGE, TIME, INFO, MULTI and EXEC, nothing else.
+The read path needs SCAN, TYPE filter, XINFO, XPENDING, XRANGE, TIME, INFO, MULTI and EXEC, nothing
+else.
 """
 
 from __future__ import annotations
@@ -40,9 +43,11 @@ Known = tuple[bytes, int]
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Read this stream; `groups` have entries pending; `questions` are answered in the same transaction.
+    """Read this stream; `groups` have entries pending; `questions` are answered in the same
+    transaction.
 
-    `since`: list what is behind this id as well, at most `most` entries (servers that don't count what was added).
+    `since`: list what is behind this id as well, at most `most` entries (servers that don't count
+    what was added).
     `payload` are the `count` encoded commands, TIME excepted.
     """
 
@@ -80,7 +85,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read: a snapshot with answers, or the error of this stream alone; group names that are no UTF-8.
+    """What was read: a snapshot with answers, or the error of this stream alone; group names that
+    are no UTF-8.
 
     `fresh` is what came after the id that was asked for.
     """
@@ -94,7 +100,9 @@ class Reading:
 
 @dataclass(slots=True)
 class Haul:
-    """What one round of reading brought. `same`: server time of the snapshot of each stream that did not change."""
+    """What one round of reading brought. `same`: server time of the snapshot of each stream that
+    did not change.
+    """
 
     readings: dict[bytes, Reading] = field(default_factory=dict)
     same: dict[bytes, float] = field(default_factory=dict)
@@ -109,7 +117,9 @@ class Scan:
     found: set[bytes] = field(default_factory=set)
 
     async def advance(self, client: RedisClient, steps: int) -> set[bytes] | None:
-        """Go at most so many SCAN steps; gives all stream keys when the pass is complete, else None."""
+        """Go at most so many SCAN steps; gives all stream keys when the pass is complete, else
+        None.
+        """
         for _ in range(steps):
             command = ("SCAN", self.cursor, "COUNT", _SCAN_COUNT, "TYPE", "stream")
             cursor, keys = await client.call(*command)
@@ -125,8 +135,8 @@ class Scan:
 class DropWatch:
     """Rising numbers that change whenever DELCONSUMER or a claim may have run between two batches.
 
-    The calls are counted before the first and after the last snapshot of a batch, so that no call can hide
-    between a snapshot and its count. When INFO is not permitted every claim is possible.
+    The calls are counted before the first and after the last snapshot of a batch, so that no call
+    can hide between a snapshot and its count. When INFO is not permitted every claim is possible.
     """
 
     seen: tuple[int, int] | None = None
@@ -147,9 +157,10 @@ class DropWatch:
 class Traffic:
     """XDEL and XADD on the whole server around each batch, for servers that don't count per stream.
 
-    `removals` and `swaps` rise whenever XDEL, or a command that replaces a whole stream, may have run between two
-    batches (to delete a stream takes its groups, and who makes them anew is seen by that). `published` are the calls
-    of XADD before the first and after the last snapshot of the latest batch, None when INFO is not permitted.
+    `removals` and `swaps` rise whenever XDEL, or a command that replaces a whole stream, may have
+    run between two batches (to delete a stream takes its groups, and who makes them anew is seen by
+    that). `published` are the calls of XADD before the first and after the last snapshot of the
+    latest batch, None when INFO is not permitted.
     """
 
     seen: tuple[int, int] | None = None
@@ -206,19 +217,26 @@ class StreamReader:
     async def read(self, client: RedisClient, requests: Sequence[Request]) -> Haul:
         """Snapshots of these streams, each atomic, in few round trips; and the server's INFO.
 
-        A stream with pending entries in a group that was not known to have some is read once more, with their oldest.
+        A stream with pending entries in a group that was not known to have some is read once more,
+        with their oldest.
         """
         haul, again = Haul(), []
         self._fresh, self._latest = [], {}
         before, after = await self._round(client, requests, haul)
-        if self.refused is not None and "syntax error" in self.refused.message and self._info != _INFO_OF_OLD:
+        if (
+            self.refused is not None
+            and "syntax error" in self.refused.message
+            and self._info != _INFO_OF_OLD
+        ):
             self._info = _INFO_OF_OLD
             return await self.read(client, requests)
         for request, replies in self._fresh:
             missed = _find_unasked(request, replies)
             if missed:
                 groups = [*request.groups, *missed]
-                again.append(Request(request.key, groups, request.questions, request.since, request.most))
+                again.append(
+                    Request(request.key, groups, request.questions, request.since, request.most)
+                )
         if again:
             first, self._fresh = self._fresh, []
             _, after = await self._round(client, again, haul)
@@ -250,7 +268,9 @@ class StreamReader:
         return before, after
 
     def _expect(self, batch: Sequence[Request]) -> Expected:
-        return Expected([request.count for request in batch], [self._known(request) for request in batch])
+        return Expected(
+            [request.count for request in batch], [self._known(request) for request in batch]
+        )
 
     def _known(self, request: Request) -> bytes:
         """The bytes that say: nothing changed."""
@@ -260,12 +280,20 @@ class StreamReader:
     def _split(self, requests: Sequence[Request], alone: bool) -> list[Sequence[Request]]:
         if alone or self.alone:
             return [[request] for request in requests]
-        usual = [request for request in requests if request.key not in self.apart] if self.apart else requests
-        together: list[Sequence[Request]] = [usual[n : n + _TOGETHER] for n in range(0, len(usual), _TOGETHER)]
+        usual = (
+            [request for request in requests if request.key not in self.apart]
+            if self.apart
+            else requests
+        )
+        together: list[Sequence[Request]] = [
+            usual[n : n + _TOGETHER] for n in range(0, len(usual), _TOGETHER)
+        ]
         return together + [[request] for request in requests if request.key in self.apart]
 
     def _unpack(self, batch: Sequence[Request], got: Got, haul: Haul) -> Sequence[Request]:
-        """Take in a transaction's replies; gives the streams to be read one by one, because one may be to blame."""
+        """Take in a transaction's replies; gives the streams to be read one by one, because one may
+        be to blame.
+        """
         error = next((reply for reply in got.refused or () if isinstance(reply, TargetError)), None)
         if error is not None and len(batch) > 1:
             self.alone = self.alone or "CROSSSLOT" in error.message
@@ -283,7 +311,9 @@ class StreamReader:
                 self._sort(request, got.clock, now, part, haul)
         return ()
 
-    def _sort(self, request: Request, clock: list[bytes], now: float, part: Part, haul: Haul) -> None:
+    def _sort(
+        self, request: Request, clock: list[bytes], now: float, part: Part, haul: Haul
+    ) -> None:
         """Same as before, or to be parsed."""
         replies, taken = part.replies, self._taken.get(request.key)
         plain = 2 + len(request.groups)

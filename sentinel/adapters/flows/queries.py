@@ -1,8 +1,10 @@
-"""The statements about flows: open rows, rows that left, masters and children, completed stays (measurement.md §5).
+"""The statements about flows: open rows, rows that left, masters and children, completed stays
+(measurement.md §5).
 
-A column is named as `column`, or `column->key->key` for a value inside JSON. Identifiers are quoted into the text,
-values are parameters; instants are Unix seconds, naive times are taken as UTC. Rows come as one text, a JSON array on
-each line: a row that has not changed is the same line again, and is not read again.
+A column is named as `column`, or `column->key->key` for a value inside JSON. Identifiers are quoted
+into the text, values are parameters; instants are Unix seconds, naive times are taken as UTC. Rows
+come as one text, a JSON array on each line: a row that has not changed is the same line again, and
+is not read again.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ _ROW = """json_build_array({id}::text, lower({status}::text), {type}::text, {wor
 _MASTER = """CASE WHEN m.{key} IS NOT NULL THEN
        json_build_array({id}::text, lower({status}::text), {type}::text, {created_at}, {changed_at}) END"""
 _LINES = "SELECT string_agg(line, chr(10)) AS lines FROM ({rows}) AS r"
-_OPEN = "SELECT {line}::text AS line FROM {table} AS f{join} WHERE {is_open}{more} ORDER BY {oldest} LIMIT %(limit)s"
+_OPEN = (
+    "SELECT {line}::text AS line FROM {table} AS f{join} WHERE {is_open}{more} ORDER BY {oldest}"
+    " LIMIT %(limit)s"
+)
 _GONE = "SELECT {line}::text AS line FROM {table} AS f WHERE {key} = ANY (%(ids)s::{type}[])"
 _JOIN = " LEFT JOIN {table} AS m ON m.{key}{cast} = {reference}"
 _REFERS = " AND {reference} <> {own}"
@@ -62,7 +67,9 @@ FROM {events} AS e JOIN {table} AS f ON f.{id}::text = e.{flow}::text"""
 
 @dataclass(frozen=True, slots=True)
 class FlowTable:
-    """Where flows are, by column names as configured; `terminal`: raw status texts in lower case that are over."""
+    """Where flows are, by column names as configured; `terminal`: raw status texts in lower case
+    that are over.
+    """
 
     table: str
     id: str
@@ -104,11 +111,14 @@ class FlowTable:
 
     @property
     def statistics(self) -> str:
-        """Statement that lets the planner know how few rows are open, without which it would read them all."""
+        """Statement that lets the planner know how few rows are open, without which it would read
+        them all.
+        """
         relation = Relation.of(self.table)
         name = Relation(relation.schema, f"{relation.name}_open")
         return (
-            f"CREATE STATISTICS {name} ON ({self._status('f').replace('f.', '')}) FROM {relation}; ANALYZE {relation};"
+            f"CREATE STATISTICS {name} ON ({self._status('f').replace('f.', '')}) FROM {relation};"
+            f" ANALYZE {relation};"
         )
 
 
@@ -138,14 +148,19 @@ class Link:
         return columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
 
     def index_on(self, relation: Relation, child: FlowTable) -> str:
-        """What to index for the join of a relation that would be read from end to end, and what to tell the planner.
+        """What to index for the join of a relation that would be read from end to end, and what to
+        tell the planner.
 
         Of the child's table its reference, of the master's its key.
         """
         cast = "::text" if self.by_text else ""
         is_child = self.is_own or relation == Relation.of(child.table)
-        expression = self.reference.replace("f.", "") if is_child else f"{quote_name(self.key)}{cast}"
-        place = f"({expression})" if expression.startswith('"') and not cast else f"(({expression}))"
+        expression = (
+            self.reference.replace("f.", "") if is_child else f"{quote_name(self.key)}{cast}"
+        )
+        place = (
+            f"({expression})" if expression.startswith('"') and not cast else f"(({expression}))"
+        )
         return f"{relation} {place}; {(child if is_child else self.master).statistics}"
 
     def parts(self) -> dict[str, str]:
@@ -163,9 +178,10 @@ class Link:
 class Statements:
     """Texts for one table, each of which gives `lines`.
 
-    `open`: open rows, each with its master where there is a link; `gone`: rows by ids; `finished`: open masters with a
-    child that is over. `open` and `finished` take limit. `open` is empty for children in the master's own table, whose
-    rows are read with the masters: `kin` has their ids and masters.
+    `open`: open rows, each with its master where there is a link; `gone`: rows by ids; `finished`:
+    open masters with a child that is over. `open` and `finished` take limit. `open` is empty for
+    children in the master's own table, whose rows are read with the masters: `kin` has their ids
+    and masters.
     """
 
     open: str = ""
@@ -174,14 +190,20 @@ class Statements:
     finished: str = ""
 
 
-def make_statements(table: FlowTable, types: Mapping[str, str], link: Link | None = None) -> Statements:
+def make_statements(
+    table: FlowTable, types: Mapping[str, str], link: Link | None = None
+) -> Statements:
     """The statements for a table whose column types are known."""
     own = link is not None and link.is_own
     line = table.row("f")
     if link is not None:
         child = f"f.{quote_name(table.id)}::text" if own else line
         line = f"json_build_array({child}, {fill(_MASTER, link.parts())})"
-    key = {"line": table.row("f"), "table": str(Relation.of(table.table)), "key": f"f.{quote_name(table.id)}"}
+    key = {
+        "line": table.row("f"),
+        "table": str(Relation.of(table.table)),
+        "key": f"f.{quote_name(table.id)}",
+    }
     gone = fill(_GONE, {**key, "type": types[table.id].replace("%", "%%")})
     rows = _lines(_select_open(table, line, link))
     finished = _lines(_finished(table, link)) if link else ""
@@ -196,9 +218,15 @@ def _select_open(table: FlowTable, line: str, link: Link | None) -> str:
         "line": line,
         "table": str(Relation.of(table.table)),
         "is_open": table.is_open("f"),
-        "oldest": value_of("f", table.created_at) if table.created_at else f"f.{quote_name(table.id)}",
+        "oldest": (
+            value_of("f", table.created_at) if table.created_at else f"f.{quote_name(table.id)}"
+        ),
         "join": fill(_JOIN, link.parts()) if link else "",
-        "more": fill(_REFERS, {"reference": link.reference, "own": link.own_key}) if link and own else "",
+        "more": (
+            fill(_REFERS, {"reference": link.reference, "own": link.own_key})
+            if link and own
+            else ""
+        ),
     }
     return fill(_OPEN, parts)
 
@@ -221,12 +249,18 @@ def _finished(child: FlowTable, link: Link) -> str:
     return fill(_FINISHED, {**link.parts(), **own})
 
 
-async def refuse_scans(query: Query, table: FlowTable, statements: Statements, link: Link | None = None) -> None:
-    """Raise NotMeasurable, with the index to create, when a poll would read a large table from end to end."""
+async def refuse_scans(
+    query: Query, table: FlowTable, statements: Statements, link: Link | None = None
+) -> None:
+    """Raise NotMeasurable, with the index to create, when a poll would read a large table from end
+    to end.
+    """
     column = quote_name(table.created_at or table.id)
     partial = f"({column}) WHERE {table.is_open('f').replace('f.', '')}"
     alone = _lines(_select_open(table, table.row("f"), None))
-    await _refuse(query, alone, f"the open rows of {table.table}", lambda relation: f"{relation} {partial};")
+    await _refuse(
+        query, alone, f"the open rows of {table.table}", lambda relation: f"{relation} {partial};"
+    )
     if link is not None:
         what = f"the join of {table.table} and {link.master.table}"
         for sql in (statements.open or statements.kin, statements.finished):
@@ -249,8 +283,23 @@ async def read_lines(query: Query, sql: str, params: Mapping[str, Any]) -> list[
 
 
 def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None) -> Sight:
-    """A row as a sight; `aliases`: status text → canonical status; `type_`: the type of all, when no column tells."""
-    id_, status, own_type, worker, progress, phase, waits, counters, flags, created, changed, entered = row
+    """A row as a sight; `aliases`: status text → canonical status; `type_`: the type of all, when
+    no column tells.
+    """
+    (
+        id_,
+        status,
+        own_type,
+        worker,
+        progress,
+        phase,
+        waits,
+        counters,
+        flags,
+        created,
+        changed,
+        entered,
+    ) = row
     status = status or ""
     return Sight(
         id=id_ or "",
@@ -268,14 +317,18 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
     )
 
 
-def read_master(row: Sequence[Any] | None, aliases: Mapping[str, str], type_: str | None) -> Sight | None:
+def read_master(
+    row: Sequence[Any] | None, aliases: Mapping[str, str], type_: str | None
+) -> Sight | None:
     """What is read of a master beside its child; None when there is none."""
     if row is None:
         return None
     id_, status, own_type, created, changed = row
     status = status or ""
     own = (own_type or "") if type_ is None else type_
-    return Sight(id_ or "", own, aliases.get(status, status), read_instant(created), read_instant(changed))
+    return Sight(
+        id_ or "", own, aliases.get(status, status), read_instant(created), read_instant(changed)
+    )
 
 
 def read_instant(value: Any) -> float | None:
@@ -289,7 +342,9 @@ def read_line(line: str) -> Any:
 
 
 def select_stays(events: Mapping[str, str | None], table: FlowTable) -> str:
-    """Completed stays by type and status from a table of transitions. Without `left_at` a stay ends at the next row."""
+    """Completed stays by type and status from a table of transitions. Without `left_at` a stay ends
+    at the next row.
+    """
     entered = quote_name(events["entered_at"] or "")
     flow = quote_name(events["flow"] or "")
     left = events["left_at"]
@@ -297,9 +352,11 @@ def select_stays(events: Mapping[str, str | None], table: FlowTable) -> str:
         "type": value_of("f", table.type) if table.type else "NULL",
         "status": quote_name(events["status"] or ""),
         "entered": entered,
-        "left": f"e.{quote_name(left)}"
-        if left
-        else f"lead(e.{entered}) OVER (PARTITION BY e.{flow} ORDER BY e.{entered})",
+        "left": (
+            f"e.{quote_name(left)}"
+            if left
+            else f"lead(e.{entered}) OVER (PARTITION BY e.{flow} ORDER BY e.{entered})"
+        ),
         "flow": flow,
         "events": str(Relation.of(events["table"] or "")),
         "table": str(Relation.of(table.table)),
@@ -316,7 +373,9 @@ def read_stays(row: Mapping[str, Any]) -> Stays:
 def _names(table: FlowTable, alias: str) -> dict[str, str]:
     single = {name: getattr(table, name) for name in ("id", "status", "type", "worker", "phase")}
     several = {name: getattr(table, name) for name in ("progress", "counters", "flags", "waits")}
-    times = {name: getattr(table, name) for name in ("created_at", "changed_at", "status_changed_at")}
+    times = {
+        name: getattr(table, name) for name in ("created_at", "changed_at", "status_changed_at")
+    }
     return {
         **{name: value_of(alias, text) if text else "NULL" for name, text in single.items()},
         **{name: texts_of(alias, texts) for name, texts in several.items()},

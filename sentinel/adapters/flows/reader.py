@@ -1,4 +1,5 @@
-"""Reads all tables of flows in one snapshot: open rows, rows that left, masters beside children, the workers.
+"""Reads all tables of flows in one snapshot: open rows, rows that left, masters beside children,
+the workers.
 
 A table of children that can't be read is set aside with its reason; the others are judged.
 """
@@ -41,10 +42,11 @@ Pair = tuple[Sight, Sight | None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One table, by its `name` in the history. `aliases` maps status texts; `type` None: a column tells it.
+    """One table, by its `name` in the history. `aliases` maps status texts; `type` None: a column
+    tells it.
 
-    For children: `join` names the columns that name the master's `master_key`; `is_own`: they are rows of the master's
-    own table, and those without a master are no children.
+    For children: `join` names the columns that name the master's `master_key`; `is_own`: they are
+    rows of the master's own table, and those without a master are no children.
     """
 
     name: str
@@ -67,7 +69,9 @@ class Lines(Generic[T]):
     def read(self, lines: Sequence[str], parse: Callable[[Any], T]) -> list[T]:
         """One value for each line; the same object as at the last look where the line is the same."""
         known = self._known
-        self._known = {line: known[line] if line in known else parse(read_line(line)) for line in lines}
+        self._known = {
+            line: known[line] if line in known else parse(read_line(line)) for line in lines
+        }
         return list(self._known.values())
 
 
@@ -84,9 +88,11 @@ class Sheet:
 
 @dataclass(slots=True)
 class Reading:
-    """What one run read; a look is None where a table could not be read. `now`: Unix seconds of the server.
+    """What one run read; a look is None where a table could not be read. `now`: Unix seconds of the
+    server.
 
-    `looks`: one for each source that is no child in the master's own table. `troubles`: table → (problem, remedy).
+    `looks`: one for each source that is no child in the master's own table. `troubles`: table →
+    (problem, remedy).
     """
 
     now: float
@@ -96,7 +102,8 @@ class Reading:
 
 
 async def prove_sources(query: Query, sources: Sequence[Source]) -> list[Sheet]:
-    """Statements for tables that are there, whose rows we see (R15), with indexes. Raises with the remedy.
+    """Statements for tables that are there, whose rows we see (R15), with indexes. Raises with the
+    remedy.
 
     For the master's table; what is wrong with a table of children becomes its sheet's trouble.
     """
@@ -113,10 +120,14 @@ async def prove_sources(query: Query, sources: Sequence[Source]) -> list[Sheet]:
 
 async def _prove(query: Query, source: Source, more: Sequence[str]) -> dict[str, str]:
     await prove_visible(query, Relation.of(source.table.table))
-    return await prove_columns(query, source.table.table, [*source.table.columns, *more], source.table.times)
+    return await prove_columns(
+        query, source.table.table, [*source.table.columns, *more], source.table.times
+    )
 
 
-async def _prove_child(query: Query, master: Source, master_types: Mapping[str, str], child: Source) -> Statements:
+async def _prove_child(
+    query: Query, master: Source, master_types: Mapping[str, str], child: Source
+) -> Statements:
     types = await _prove(query, child, child.join)
     compared = {types[name] for name in child.join} | {master_types[child.master_key]}
     link = Link(master.table, child.master_key, child.join, len(compared) > 1, child.is_own)
@@ -126,7 +137,9 @@ async def _prove_child(query: Query, master: Source, master_types: Mapping[str, 
 
 
 async def _apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetError:
-    """Work whose failure leaves the snapshot usable; an error that belongs to its subject alone is the value."""
+    """Work whose failure leaves the snapshot usable; an error that belongs to its subject alone is
+    the value.
+    """
     await query("SAVEPOINT apart")
     try:
         return await work()
@@ -138,14 +151,18 @@ async def _apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetEr
 def explain(error: TargetError) -> TargetError:
     """A value that does not fit its mapping is the mapping's fault, not the server's."""
     if isinstance(error, TargetRejected) and error.code.startswith("22"):
-        return SubjectError(f"a value is not what the mapping says: {error.message}", "correct the mapping")
+        return SubjectError(
+            f"a value is not what the mapping says: {error.message}", "correct the mapping"
+        )
     return error
 
 
 async def read_flows(
     query: Query, sources: Sequence[Source], sheets: Sequence[Sheet], history: History, limit: int
 ) -> Reading:
-    """Read every table: at most `limit` open flows each, oldest first, and what became of those open before."""
+    """Read every table: at most `limit` open flows each, oldest first, and what became of those
+    open before.
+    """
     reading = Reading((await query(NOW))[0]["now"])
     reader = _Reader(query, sources[0], history, limit, reading)
     masters = await reader.read_master(sheets[0])
@@ -173,7 +190,9 @@ class _Reader:
 
     async def read_master(self, sheet: Sheet) -> dict[str, Sight]:
         """The master's open flows by id."""
-        pairs, look = await self._read_open(self.master, sheet, lambda row: (_read_sight(self.master, row), None))
+        pairs, look = await self._read_open(
+            self.master, sheet, lambda row: (_read_sight(self.master, row), None)
+        )
         self.reading.looks.append(look)
         return {sight.id: sight for sight, _ in pairs}
 
@@ -190,7 +209,9 @@ class _Reader:
             self.reading.looks.append(look)
         return Family(kin, done, child.need_master, home)
 
-    async def _read_open(self, source: Source, sheet: Sheet, parse: Callable[[Any], Pair]) -> tuple[list[Pair], Look]:
+    async def _read_open(
+        self, source: Source, sheet: Sheet, parse: Callable[[Any], Pair]
+    ) -> tuple[list[Pair], Look]:
         lines = await read_lines(self.query, sheet.statements.open, {"limit": self.limit + 1})
         pairs = sheet.rows.read(lines[: self.limit], parse)
         sights = {sight.id: sight for sight, _ in pairs}
@@ -207,12 +228,18 @@ class _Reader:
         pairs, look = await self._read_open(child, sheet, parse)
         return [Kin(sight, parent, sight.status != child.initial) for sight, parent in pairs], look
 
-    async def _read_own(self, child: Source, sheet: Sheet, masters: Mapping[str, Sight]) -> list[Kin]:
-        """Children that are rows of the master's table: what was read there, with the master of each."""
+    async def _read_own(
+        self, child: Source, sheet: Sheet, masters: Mapping[str, Sight]
+    ) -> list[Kin]:
+        """Children that are rows of the master's table: what was read there, with the master of
+        each.
+        """
         lines = await read_lines(self.query, sheet.statements.kin, {"limit": self.limit})
         pairs = sheet.kin.read(lines, lambda row: (row[0], _read_master(self.master, row[1])))
         return [
-            Kin(masters[key], parent, masters[key].status != child.initial) for key, parent in pairs if key in masters
+            Kin(masters[key], parent, masters[key].status != child.initial)
+            for key, parent in pairs
+            if key in masters
         ]
 
 
@@ -227,17 +254,28 @@ def _read_master(source: Source, row: Any) -> Sight | None:
 def _read_done(master: Source, child: Source, row: Any) -> Done:
     sight, key, status, changed = row
     status = status or ""
-    return Done(_read_sight(master, sight), key or "", child.aliases.get(status, status), read_instant(changed))
+    return Done(
+        _read_sight(master, sight),
+        key or "",
+        child.aliases.get(status, status),
+        read_instant(changed),
+    )
 
 
-async def read_crew(query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float) -> Crew:
+async def read_crew(
+    query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float
+) -> Crew:
     """The registry of workers; `columns`: id, status, last_heartbeat. `ttl` in seconds."""
     await prove_visible(query, Relation.of(table))
-    await prove_columns(query, table, [columns["id"], columns["status"]], [columns["last_heartbeat"]])
+    await prove_columns(
+        query, table, [columns["id"], columns["status"]], [columns["last_heartbeat"]]
+    )
     select = select_agents(table, {**columns, "capabilities": None, "registered_at": None})
     asleep = {status.lower() for status in sleeping}
     workers = {
-        row["id"]: Worker(None if row["beat"] is None else row["now"] - row["beat"], row["status"] in asleep)
+        row["id"]: Worker(
+            None if row["beat"] is None else row["now"] - row["beat"], row["status"] in asleep
+        )
         for row in await query(select.sql, select.params)
     }
     return Crew(table, workers, ttl)

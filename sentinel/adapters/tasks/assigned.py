@@ -1,6 +1,8 @@
-"""The two statements of the cross-check, bound to ranges of the creation time, which needs an index.
+"""The two statements of the cross-check, bound to ranges of the creation time, which needs an
+index.
 
-Identifiers are quoted into the text, values are parameters. Instants come back as Unix seconds of the database.
+Identifiers are quoted into the text, values are parameters. Instants come back as Unix seconds of
+the database.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from sentinel.adapters.relation import Relation, fill, quote_name
 
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 _RANGE = "{created_at} >= %(created_from)s AND {created_at} < %(created_to)s"
-# A hash chooses: a sample that favours no agent and no time. The count is of all that were assigned.
+# A hash chooses: a sample that favours no agent and no time. The count is of all that were
+# assigned.
 _ASSIGNED = (
     """
 SELECT {id}::text AS task, {agent}::text AS agent, extract(epoch FROM {assigned_at})::float8 AS assigned,
@@ -37,7 +40,9 @@ FROM {table} WHERE """
 
 @dataclass(frozen=True, slots=True)
 class AssignedTasks:
-    """The task table: names of its columns as configured, and how long before its assignment a task may be made."""
+    """The task table: names of its columns as configured, and how long before its assignment a task
+    may be made.
+    """
 
     table: str
     id: str
@@ -59,14 +64,24 @@ class AssignedTasks:
 
     def _names(self) -> dict[str, str]:
         columns = ("id", "agent", "status", "created_at", "assigned_at")
-        return {"table": str(Relation.of(self.table)), **{name: quote_name(getattr(self, name)) for name in columns}}
+        return {
+            "table": str(Relation.of(self.table)),
+            **{name: quote_name(getattr(self, name)) for name in columns},
+        }
 
     def within(self, start: float, end: float, count: int) -> dict[str, Any]:
         """Parameters of `assigned` for assignments in [start, end), Unix seconds."""
-        return {**self._created(start, end), "start": _instant(start), "end": _instant(end), "count": count}
+        return {
+            **self._created(start, end),
+            "start": _instant(start),
+            "end": _instant(end),
+            "count": count,
+        }
 
     def about(self, start: float, end: float, ids: Sequence[str]) -> dict[str, Any]:
-        """Parameters of `now_of` for tasks whose entries were published in [start, end], Unix seconds."""
+        """Parameters of `now_of` for tasks whose entries were published in [start, end], Unix
+        seconds.
+        """
         return {**self._created(start, end), "ids": list(ids)}
 
     def _created(self, start: float, end: float) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""The statements about tasks: commit horizon, deadline cohorts, histogram, open tasks (measurement.md §3.2–§3.5).
+"""The statements about tasks: commit horizon, deadline cohorts, histogram, open tasks
+(measurement.md §3.2–§3.5).
 
-Identifiers are quoted into the text, values are parameters. Latencies and ages are seconds by the server's clock.
+Identifiers are quoted into the text, values are parameters. Latencies and ages are seconds by the
+server's clock.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from typing import Any
 
 from sentinel.adapters.relation import Relation, fill, quote_name
 
-# The clock first: least() takes its arguments in order, so no transaction can begin between the look at the others
-# and the reading of the clock.
+# The clock first: least() takes its arguments in order, so no transaction can begin between the
+# look at the others and the reading of the clock.
 HORIZON = """
 SELECT clock_timestamp() AS now, pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
        current_user::text AS role,
@@ -23,7 +25,8 @@ SELECT clock_timestamp() AS now, pg_has_role(current_user, 'pg_read_all_stats', 
 """.replace(
     "{others}",
     "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-    " AND state <> 'idle' AND xact_start IS NOT NULL AND NOT usename::text = ANY (%(readonly_roles)s)",
+    " AND state <> 'idle' AND xact_start IS NOT NULL AND NOT usename::text = ANY"
+    " (%(readonly_roles)s)",
 )
 TYPE_OF = """
 SELECT format_type(a.atttypid, a.atttypmod) AS type FROM pg_attribute a
@@ -40,8 +43,8 @@ WHERE n.nspname = %(schema)s AND c.relname = %(name)s
 
 _HOUR = timedelta(hours=1)
 
-# One row per task: its queue, class and latency. An assignment before the creation, in the future, or a multiple of
-# 30 min after it comes from another clock or time zone, and is no latency.
+# One row per task: its queue, class and latency. An assignment before the creation, in the future,
+# or a multiple of 30 min after it comes from another clock or time zone, and is no latency.
 _TASKS = """
   SELECT queue, latency, age{outer},
          CASE WHEN assigned IS NULL AND (status IS NULL OR status = ANY (%(open)s)) THEN 'unassigned'
@@ -77,7 +80,8 @@ FROM ({tasks}) AS t WHERE class = 'unassigned' GROUP BY queue
 """
 _COUNT = "SELECT count(*) AS n FROM {table} WHERE {where}"
 
-# What happened in the hour before the end of the window, to tasks created in it, by their own timestamps.
+# What happened in the hour before the end of the window, to tasks created in it, by their own
+# timestamps.
 _THROUGHPUT = """
 SELECT queue, count(*) FILTER (WHERE was_assigned) AS assigned, count(*) FILTER (WHERE was_completed) AS completed
 FROM (SELECT {queue} AS queue, {assigned_at} > %(hour)s AND {assigned_at} <= %(end)s AS was_assigned,
@@ -86,8 +90,9 @@ WHERE was_assigned OR was_completed GROUP BY queue
 """
 _COMPLETED = "{column} > %(hour)s AND {column} <= %(end)s"
 
-# Each stage by its own two columns. What began and has not ended is unfinished and no duration; an end before the
-# beginning or in the future is another clock (for the first stage: by the class of the task).
+# Each stage by its own two columns. What began and has not ended is unfinished and no duration; an
+# end before the beginning or in the future is another clock (for the first stage: by the class of
+# the task).
 _STAGES = """
 SELECT stage, count(*) FILTER (WHERE fits) AS n, coalesce(sum(seconds) FILTER (WHERE fits), 0) AS seconds,
        ARRAY[{buckets}] AS buckets, count(*) FILTER (WHERE seconds IS NULL) AS unfinished,
@@ -100,7 +105,8 @@ FROM (SELECT stage, seconds, seconds >= 0 AND since_end >= -5
       WHERE began IS NOT NULL) AS e GROUP BY stage
 """
 
-# Tenants with enough tasks. A wait within the deadline counts as the deadline: below it nobody is worse off.
+# Tenants with enough tasks. A wait within the deadline counts as the deadline: below it nobody is
+# worse off.
 _TENANTS = """
 WITH waits AS (
   SELECT tenant, class = 'unassigned' AS waiting,
@@ -131,7 +137,9 @@ _SIGHT_OUTER = """, id, created, extract(epoch FROM assigned)::float8 AS assigne
 
 @dataclass(frozen=True, slots=True)
 class TaskTable:
-    """Where tasks are and what their statuses mean; None: there is no such column. Names as configured."""
+    """Where tasks are and what their statuses mean; None: there is no such column. Names as
+    configured.
+    """
 
     table: str
     created_at: str
@@ -148,7 +156,9 @@ class TaskTable:
 
     @property
     def stages(self) -> dict[str, tuple[str, str]]:
-        """Stage → (column of its beginning, of its end), for the stages whose columns exist; none when only one is."""
+        """Stage → (column of its beginning, of its end), for the stages whose columns exist; none
+        when only one is.
+        """
         columns = {
             "queue_wait": (self.created_at, self.assigned_at),
             "pickup": (self.assigned_at, self.started_at),
@@ -160,9 +170,11 @@ class TaskTable:
 
 
 class TaskStatements:
-    """The statements for one table, with its identifiers quoted in, and the parameters that all of them take.
+    """The statements for one table, with its identifiers quoted in, and the parameters that all of
+    them take.
 
-    `stages`, `tenants` are empty when their columns are not configured; `sights` needs the type of the id column.
+    `stages`, `tenants` are empty when their columns are not configured; `sights` needs the type of
+    the id column.
     """
 
     def __init__(
@@ -185,13 +197,17 @@ class TaskStatements:
         self.sample = fill(_SAMPLE, {"tasks": rows})
         self.open = fill(_OPEN, {"tasks": self._rows(still_open)})
         self.count = fill(_COUNT, {**self._names, "where": self._window})
-        self.throughput = fill(_THROUGHPUT, {**self._names, "where": self._window, "completed": self._completed()})
+        self.throughput = fill(
+            _THROUGHPUT, {**self._names, "where": self._window, "completed": self._completed()}
+        )
         self.stages = self._stages(stage_bounds) if tasks.stages else ""
         self.tenants = self._tenants() if tasks.tenant else ""
         self.arrivals = fill(_SIGHTS, {"tasks": self._sights(self._window)})
         self.backlog = fill(_SIGHTS, {"tasks": self._sights(still_open)})
         self._params = {
-            "open": [status.lower() for status in tasks.open_statuses] if tasks.status else ["open"],
+            "open": (
+                [status.lower() for status in tasks.open_statuses] if tasks.status else ["open"]
+            ),
             "assigned": [status.lower() for status in tasks.assigned_statuses],
             "deadline": deadline,
             "settle": settle_after,
@@ -208,7 +224,9 @@ class TaskStatements:
         return self.within(now - timedelta(seconds=seconds), now, **more)
 
     def sights(self, type_: str) -> str:
-        """Tasks by id, as text array `ids`; `type_` is the column's type, else no index can be used."""
+        """Tasks by id, as text array `ids`; `type_` is the column's type, else no index can be
+        used.
+        """
         ids = f"{self._names['id']} = ANY (%(ids)s::{type_.replace('%', '%%')}[])"
         return fill(_SIGHTS, {"tasks": self._sights(ids)})
 
@@ -231,7 +249,9 @@ class TaskStatements:
         alias = {column: f"at_{i}" for i, column in enumerate(marks)}
         inner = "".join(f", {quote_name(column)} AS {name}" for column, name in alias.items())
         outer = "".join(f", {name}" for name in alias.values())
-        stages = ", ".join(f"('{s}', {alias[a]}, {alias[b]})" for s, (a, b) in self.table.stages.items())
+        stages = ", ".join(
+            f"('{s}', {alias[a]}, {alias[b]})" for s, (a, b) in self.table.stages.items()
+        )
         tasks = self._rows(self._window, outer, inner)
         buckets = _buckets("seconds", bounds, "fits AND ")
         return fill(_STAGES, {"tasks": tasks, "stages": stages, "buckets": buckets})

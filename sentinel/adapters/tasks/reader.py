@@ -1,4 +1,6 @@
-"""Reading tasks: proofs that a poll sees everything and costs little, the commit horizon, the tracker's snapshot."""
+"""Reading tasks: proofs that a poll sees everything and costs little, the commit horizon, the
+tracker's snapshot.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from functools import partial
 from typing import Any
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.relation import Query, Relation, explain, prove_visible, quote_name, refuse_large_scan
+from sentinel.adapters.relation import (
+    Query,
+    Relation,
+    explain,
+    prove_visible,
+    quote_name,
+    refuse_large_scan,
+)
 from sentinel.adapters.tasks.queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
 from sentinel.core.tasks.assignment import SHOWN_WITHIN, Horizon
 from sentinel.core.tasks.fairness import Spread, TenantWait
@@ -18,8 +27,8 @@ from sentinel.core.tasks.tracker import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, S
 from sentinel.errors import NotMeasurable, SubjectError
 
 AFFORDABLE = 12_500.0
-"""Planner cost of a statement that runs twice a minute at most: below 100 ms for a million tasks in memory. A fifth of
-it for tenants, whose quantiles the planner thinks cheaper than they are."""
+"""Planner cost of a statement that runs twice a minute at most: below 100 ms for a million tasks in
+memory. A fifth of it for tenants, whose quantiles the planner thinks cheaper than they are."""
 LEAST_REACH = 60.0
 SCAN_LIMIT = 5_000.0
 _INSTANT = timedelta(microseconds=1)
@@ -29,7 +38,9 @@ _INSTANT = timedelta(microseconds=1)
 
 
 async def prove_readable(query: Query, statements: TaskStatements, now: datetime) -> None:
-    """Do we see the rows, and is there an index on the time of creation? Raises NotMeasurable with the remedy."""
+    """Do we see the rows, and is there an index on the time of creation? Raises NotMeasurable with
+    the remedy.
+    """
     await prove_visible(query, Relation.of(statements.table.table))
     # so narrow that any index on it is chosen
     params = statements.within(now - timedelta(milliseconds=1), now, limit=1)
@@ -39,14 +50,19 @@ async def prove_readable(query: Query, statements: TaskStatements, now: datetime
 
 
 async def prove_followable(query: Query, statements: TaskStatements, now: datetime) -> str:
-    """Can tasks be looked up by id, and new ones by time? The type of the id column. Raises as `prove_readable`."""
+    """Can tasks be looked up by id, and new ones by time? The type of the id column. Raises as
+    `prove_readable`.
+    """
     tasks, relation = statements.table, Relation.of(statements.table.table)
     params = statements.within(now - timedelta(milliseconds=1), now, limit=1)
     await refuse_large_scan(query, statements.arrivals, params, tasks.created_at)
-    found = await query(TYPE_OF, {"schema": relation.schema, "name": relation.name, "column": tasks.id})
+    found = await query(
+        TYPE_OF, {"schema": relation.schema, "name": relation.name, "column": tasks.id}
+    )
     if not found:
         raise SubjectError(
-            f"no such column: {tasks.id} of {tasks.table}", "name the column of the task's id: columns.id"
+            f"no such column: {tasks.id} of {tasks.table}",
+            "name the column of the task's id: columns.id",
         )
     type_ = str(found[0]["type"])
     await _refuse_lookup(query, statements, type_)
@@ -61,8 +77,8 @@ async def _refuse_lookup(query: Query, statements: TaskStatements, type_: str) -
             relation = Relation(node.get("Schema", "public"), node["Relation Name"])
             column = quote_name(statements.table.id)
             raise NotMeasurable(
-                f"refused to poll: {relation.schema}.{relation.name} has no usable index on {statements.table.id}"
-                f" (planner cost {node['Total Cost']:.0f})",
+                f"refused to poll: {relation.schema}.{relation.name} has no usable index on"
+                f" {statements.table.id} (planner cost {node['Total Cost']:.0f})",
                 f"CREATE INDEX CONCURRENTLY ON {relation} ({column});".replace("%%", "%"),
             )
 
@@ -70,7 +86,9 @@ async def _refuse_lookup(query: Query, statements: TaskStatements, type_: str) -
 async def find_reach(
     query: Query, sql: str, params: Callable[[float], dict[str, Any]], seconds: float, cost: float
 ) -> float:
-    """For how many seconds back `sql` is affordable by its plan: `seconds`, or a half, a quarter … of it."""
+    """For how many seconds back `sql` is affordable by its plan: `seconds`, or a half, a quarter …
+    of it.
+    """
     while seconds > LEAST_REACH:
         root, *_ = await explain(query, sql, params(seconds))
         if root["Total Cost"] <= cost:
@@ -82,7 +100,9 @@ async def find_reach(
 async def find_reaches(
     query: Query, statements: TaskStatements, now: datetime, lookback: float, window: float
 ) -> Reach:
-    """`lookback` is for open tasks, and for the creation of those whose throughput is counted; `window` for tenants."""
+    """`lookback` is for open tasks, and for the creation of those whose throughput is counted;
+    `window` for tenants.
+    """
     since = partial(statements.back, now)
     found = {
         "open": await find_reach(query, statements.open, since, lookback, AFFORDABLE),
@@ -91,7 +111,9 @@ async def find_reaches(
     if statements.tenants:
         since = partial(statements.back, now, oldest=now - timedelta(seconds=found["open"]))
         seconds = min(window, found["open"])
-        found["tenants"] = await find_reach(query, statements.tenants, since, seconds, AFFORDABLE / 5)
+        found["tenants"] = await find_reach(
+            query, statements.tenants, since, seconds, AFFORDABLE / 5
+        )
     wanted = {"open": lookback, "throughput": lookback, "tenants": min(window, lookback)}
     shortened = tuple(name for name, seconds in found.items() if seconds < wanted[name])
     advice = await _advise_open_index(query, statements, now) if "open" in shortened else ""
@@ -101,21 +123,33 @@ async def find_reaches(
 async def _advise_open_index(query: Query, statements: TaskStatements, now: datetime) -> str:
     """The index that makes open tasks cheap to find, for the table that is really read."""
     nodes = await explain(query, statements.open, statements.back(now, 60.0))
-    found = (Relation(n.get("Schema", "public"), n["Relation Name"]) for n in nodes if "Relation Name" in n)
+    found = (
+        Relation(n.get("Schema", "public"), n["Relation Name"])
+        for n in nodes
+        if "Relation Name" in n
+    )
     table = next(found, Relation.of(statements.table.table))
-    created, assigned = quote_name(statements.table.created_at), quote_name(statements.table.assigned_at)
-    return f"CREATE INDEX CONCURRENTLY ON {table} ({created}) WHERE {assigned} IS NULL;".replace("%%", "%")
+    created, assigned = (
+        quote_name(statements.table.created_at),
+        quote_name(statements.table.assigned_at),
+    )
+    return f"CREATE INDEX CONCURRENTLY ON {table} ({created}) WHERE {assigned} IS NULL;".replace(
+        "%%", "%"
+    )
 
 
 # --- readings -----------------------------------------------------------------------------------
 
 
 async def read_horizon(query: Query, readonly_roles: Sequence[str]) -> tuple[Horizon, str]:
-    """The horizon by a statement of its own: the windows need a snapshot that is younger than it. And its holder."""
+    """The horizon by a statement of its own: the windows need a snapshot that is younger than it.
+    And its holder.
+    """
     row = (await query(HORIZON, {"readonly_roles": list(readonly_roles)}))[0]
     if not row["sees_all"]:
         raise NotMeasurable(
-            "blind: without pg_monitor the transactions of others, and so the commit horizon, can't be seen",
+            "blind: without pg_monitor the transactions of others, and so the commit horizon, can't"
+            " be seen",
             f"GRANT pg_monitor TO {quote_name(row['role']).replace('%%', '%')};",
         )
     return Horizon(row["now"], row["horizon"]), row["holder"] or ""
@@ -144,11 +178,15 @@ async def read_poll(
     horizon: Horizon,
     lookback: float | None,
 ) -> tuple[Poll, Recount | None]:
-    """One snapshot: arrivals since the floor, the followed tasks by id; with `lookback`, open ones from before it."""
+    """One snapshot: arrivals since the floor, the followed tasks by id; with `lookback`, open ones
+    from before it.
+    """
     asked = tracker.to_look_up()
     start = horizon.exact if tracker.floor is None else datetime.fromtimestamp(tracker.floor, UTC)
     async with client.snapshot() as query:
-        arrivals = await query(statements.arrivals, statements.within(start, horizon.now, limit=MAX_ARRIVALS + 1))
+        arrivals = await query(
+            statements.arrivals, statements.within(start, horizon.now, limit=MAX_ARRIVALS + 1)
+        )
         lookup = statements.sights(id_type)
         sights = await query(lookup, statements.looking_up(asked)) if asked else []
         backlog: list[dict[str, Any]] = []
@@ -183,14 +221,18 @@ def _is_crowd(arrivals: Sequence[dict[str, Any]]) -> bool:
 def _advance(
     arrivals: list[dict[str, Any]], start: datetime, horizon: Horizon
 ) -> tuple[list[dict[str, Any]], datetime]:
-    """The rows to take in, and the floor after them: behind the horizon, and not beyond what was read."""
+    """The rows to take in, and the floor after them: behind the horizon, and not beyond what was
+    read.
+    """
     floor = max(start, horizon.capped - timedelta(seconds=SHOWN_WITHIN + OVERLAP))
     if len(arrivals) <= MAX_ARRIVALS:
         return arrivals, floor
     last = arrivals[-1]["created"]
     if _is_crowd(arrivals):
         return arrivals[:-1], datetime.fromtimestamp(last, UTC) + _INSTANT
-    return [row for row in arrivals if row["created"] < last], min(floor, datetime.fromtimestamp(last, UTC))
+    return [row for row in arrivals if row["created"] < last], min(
+        floor, datetime.fromtimestamp(last, UTC)
+    )
 
 
 def _sight(row: dict[str, Any]) -> Sight:
@@ -211,7 +253,15 @@ def read_spread(rows: Sequence[dict[str, Any]]) -> Spread:
     if not rows:
         return Spread()
     first = rows[0]
-    worst = [TenantWait(row["tenant"], row["p90"], row["mean"], row["n"], row["waiting"]) for row in rows]
+    worst = [
+        TenantWait(row["tenant"], row["p90"], row["mean"], row["n"], row["waiting"]) for row in rows
+    ]
     return Spread(
-        first["tenants"], first["tasks"], first["best"], first["waited"], first["means"], first["squares"], worst
+        first["tenants"],
+        first["tasks"],
+        first["best"],
+        first["waited"],
+        first["means"],
+        first["squares"],
+        worst,
     )

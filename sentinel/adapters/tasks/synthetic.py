@@ -1,7 +1,8 @@
 """Synthetic tasks in a platform's own tables and behind its own API: enqueue, read, find, clean up.
 
-Identifiers are quoted into the text, values are parameters. A token in the marker column tells our rows from all
-others: nothing is changed or deleted by its id alone. Instants come back as Unix seconds of the database.
+Identifiers are quoted into the text, values are parameters. A token in the marker column tells our
+rows from all others: nothing is changed or deleted by its id alone. Instants come back as Unix
+seconds of the database.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _FIND = (
   AND (%(tokens)s::text[] IS NULL OR substring({marker}::text FROM %(pattern)s) = ANY (%(tokens)s::text[]))
 LIMIT 1000"""
 )
-_OURS = "WHERE {id} = ANY (%(ids)s) AND substring({marker}::text FROM %(pattern)s) = ANY (%(tokens)s::text[])"
+_OURS = (
+    "WHERE {id} = ANY (%(ids)s) AND substring({marker}::text FROM %(pattern)s) = ANY"
+    " (%(tokens)s::text[])"
+)
 _DELETE = f"DELETE FROM {{table}} {_OURS} RETURNING {{id}}::text AS id"  # noqa: S608 - identifiers are quoted
 _UPDATE = f"UPDATE {{table}} SET {{set}} {_OURS} RETURNING {{id}}::text AS id"  # noqa: S608 - as above
 _INSERT = "INSERT INTO {table} ({names}) VALUES ({values}) RETURNING {id}::text AS id"
@@ -54,7 +58,9 @@ WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Where a task's row is and what its columns mean; a column may be missing (None). `times` is hop → column."""
+    """Where a task's row is and what its columns mean; a column may be missing (None). `times` is
+    hop → column.
+    """
 
     table: str
     id: str
@@ -68,7 +74,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One row of ours. `spans` has the instants that its columns tell; `result` is JSON text, cut at 64 KiB."""
+    """One row of ours. `spans` has the instants that its columns tell; `result` is JSON text, cut
+    at 64 KiB.
+    """
 
     id: str
     token: str
@@ -91,8 +99,16 @@ class TaskBoard:
             for hop, column in rows.times.items()
             if column is not None
         ]
-        result = f"left(to_jsonb({quote_name(rows.result)})::text, {MAX_RESULT})" if rows.result else "NULL::text"
-        created = f"{quote_name(rows.created_at)} BETWEEN %(start)s AND %(end)s AND" if rows.created_at else ""
+        result = (
+            f"left(to_jsonb({quote_name(rows.result)})::text, {MAX_RESULT})"
+            if rows.result
+            else "NULL::text"
+        )
+        created = (
+            f"{quote_name(rows.created_at)} BETWEEN %(start)s AND %(end)s AND"
+            if rows.created_at
+            else ""
+        )
         self._names = {
             "table": str(Relation.of(rows.table)),
             "id": quote_name(rows.id),
@@ -108,12 +124,18 @@ class TaskBoard:
         return f"{quote_name(column)}::text" if column else "NULL::text"
 
     async def prove(self, now: float) -> None:
-        """Do we see the rows, are the columns there, and can they be found without a scan? Else raises, with remedy."""
+        """Do we see the rows, are the columns there, and can they be found without a scan? Else
+        raises, with remedy.
+        """
         query = self.client.query
         await prove_visible(query, Relation.of(self.rows.table))
-        await refuse_large_scan(query, fill(_BY_ID, self._names), self._params(ids="{}"), self.rows.id)
+        await refuse_large_scan(
+            query, fill(_BY_ID, self._names), self._params(ids="{}"), self.rows.id
+        )
         column = self.rows.created_at or self.rows.marker
-        await refuse_large_scan(query, fill(_FIND, self._names), self._within(now - 0.001, now, []), column)
+        await refuse_large_scan(
+            query, fill(_FIND, self._names), self._within(now - 0.001, now, []), column
+        )
 
     async def read_clock(self) -> float:
         """The database's clock."""
@@ -124,24 +146,38 @@ class TaskBoard:
         if not ids:
             return {}
         try:
-            found = await self.client.query(fill(_BY_ID, self._names), self._params(ids=_array(ids)))
+            found = await self.client.query(
+                fill(_BY_ID, self._names), self._params(ids=_array(ids))
+            )
         except TargetRejected as error:
             raise self._no_id(error) from error
         return {row["id"]: self._row(row) for row in found}
 
-    async def find(self, start: float, end: float, tokens: Sequence[str] | None = None) -> list[TaskRow]:
-        """Synthetic rows that were created in [start, end], at most 1000: of all paths, or those with these tokens."""
+    async def find(
+        self, start: float, end: float, tokens: Sequence[str] | None = None
+    ) -> list[TaskRow]:
+        """Synthetic rows that were created in [start, end], at most 1000: of all paths, or those
+        with these tokens.
+        """
         parameters = self._within(start, end, None if tokens is None else list(tokens))
-        return [self._row(row) for row in await self.client.query(fill(_FIND, self._names), parameters)]
+        return [
+            self._row(row) for row in await self.client.query(fill(_FIND, self._names), parameters)
+        ]
 
     def _row(self, row: Mapping[str, Any]) -> TaskRow:
         times = {hop: row[f"at_{hop}"] for hop in self._columns}
         spans = {hop: (at, at) for hop, at in times.items() if at is not None}
         status, agent = row["status"] or "", row["agent"] or ""
-        return TaskRow(row["id"], row["token"] or "", row["now"], status.lower(), agent, row["result"], spans)
+        return TaskRow(
+            row["id"], row["token"] or "", row["now"], status.lower(), agent, row["result"], spans
+        )
 
     def _within(self, start: float, end: float, tokens: list[str] | None) -> dict[str, Any]:
-        span = {"start": _instant(start - MARGIN), "end": _instant(end + MARGIN)} if self.rows.created_at else {}
+        span = (
+            {"start": _instant(start - MARGIN), "end": _instant(end + MARGIN)}
+            if self.rows.created_at
+            else {}
+        )
         return self._params(tokens=tokens, **span)
 
     def _params(self, **more: Any) -> dict[str, Any]:
@@ -152,16 +188,22 @@ class TaskBoard:
             return error
         return SubjectError(
             f"an id is no value of column {self.rows.id}: {error.message}",
-            "correct the path of the id in the API's answer (enqueue.http.id), or the column of ids (rows.id)",
+            "correct the path of the id in the API's answer (enqueue.http.id), or the column of ids"
+            " (rows.id)",
             code=error.code,
         )
 
     # --- writing ----------------------------------------------------------------------------------
 
     async def insert(self, writer: PostgresClient, table: str, values: Mapping[str, Any]) -> str:
-        """Insert one row; its id. Raises SubjectError for a column that is not there, TargetError with a remedy."""
+        """Insert one row; its id. Raises SubjectError for a column that is not there, TargetError
+        with a remedy.
+        """
         types = await read_types(writer, table)
-        parameters = {f"v{n}": encode(value, types, name, table) for n, (name, value) in enumerate(values.items())}
+        parameters = {
+            f"v{n}": encode(value, types, name, table)
+            for n, (name, value) in enumerate(values.items())
+        }
         names = {
             "table": str(Relation.of(table)),
             "id": self._names["id"],
@@ -174,25 +216,41 @@ class TaskBoard:
             raise _grant(error, f"GRANT SELECT, INSERT ON {table}", writer) from error
         except TargetRejected as error:
             remedy = error.guidance or "make enqueue.sql.columns a row that the table takes"
-            raise TargetRejected(f"the insert was refused: {error.message}", remedy, code=error.code) from error
+            raise TargetRejected(
+                f"the insert was refused: {error.message}", remedy, code=error.code
+            ) from error
 
     async def delete(self, writer: PostgresClient, table: str, ours: Mapping[str, str]) -> set[str]:
         """Delete rows of ours (id → token); the ids of those that are gone now."""
         names = {**self._names, "table": str(Relation.of(table))}
-        return await self._change(writer, fill(_DELETE, names), ours, f"GRANT SELECT, DELETE ON {table}", {})
+        return await self._change(
+            writer, fill(_DELETE, names), ours, f"GRANT SELECT, DELETE ON {table}", {}
+        )
 
     async def update(
         self, writer: PostgresClient, table: str, ours: Mapping[str, str], values: Mapping[str, Any]
     ) -> set[str]:
         """Set columns of rows of ours (id → token); the ids of those that were changed."""
         types = await read_types(writer, table)
-        parameters = {f"v{n}": encode(value, types, name, table) for n, (name, value) in enumerate(values.items())}
-        assignments = [f"{quote_name(name)} = %({key})s" for name, key in zip(values, parameters, strict=True)]
+        parameters = {
+            f"v{n}": encode(value, types, name, table)
+            for n, (name, value) in enumerate(values.items())
+        }
+        assignments = [
+            f"{quote_name(name)} = %({key})s" for name, key in zip(values, parameters, strict=True)
+        ]
         names = {**self._names, "table": str(Relation.of(table)), "set": ", ".join(assignments)}
-        return await self._change(writer, fill(_UPDATE, names), ours, f"GRANT SELECT, UPDATE ON {table}", parameters)
+        return await self._change(
+            writer, fill(_UPDATE, names), ours, f"GRANT SELECT, UPDATE ON {table}", parameters
+        )
 
     async def _change(
-        self, writer: PostgresClient, sql: str, ours: Mapping[str, str], right: str, parameters: dict[str, Any]
+        self,
+        writer: PostgresClient,
+        sql: str,
+        ours: Mapping[str, str],
+        right: str,
+        parameters: dict[str, Any],
     ) -> set[str]:
         given = self._params(ids=_array(list(ours)), tokens=list(ours.values()), **parameters)
         try:
@@ -204,7 +262,10 @@ class TaskBoard:
 def _grant(error: NotMeasurable, right: str, writer: PostgresClient) -> NotMeasurable:
     if error.code != "42501":
         return error
-    remedy = f"{right} TO the role of resource {writer.name}; checks/acl has a view that lets it touch own rows only"
+    remedy = (
+        f"{right} TO the role of resource {writer.name}; checks/acl has a view that lets it touch"
+        " own rows only"
+    )
     return NotMeasurable(error.message, remedy, code=error.code)
 
 
@@ -213,14 +274,19 @@ async def read_types(client: PostgresClient, table: str) -> dict[str, str]:
     relation = Relation.of(table)
     found = await client.query(_TYPES, {"schema": relation.schema, "name": relation.name})
     if not found:
-        raise SubjectError(f"no such table or view: {relation.schema}.{relation.name}", "correct the name in the check")
+        raise SubjectError(
+            f"no such table or view: {relation.schema}.{relation.name}",
+            "correct the name in the check",
+        )
     return {row["name"]: row["type"] for row in found}
 
 
 def encode(value: Any, types: Mapping[str, str], name: str, table: str) -> str | None:
     """A value of the configuration as the text that PostgreSQL reads for a column's type."""
     if name not in types:
-        raise SubjectError(f"no column {name} in {table}", f"it has: {', '.join(types)}", code="42703")
+        raise SubjectError(
+            f"no column {name} in {table}", f"it has: {', '.join(types)}", code="42703"
+        )
     if value is None:
         return None
     if types[name] in {"json", "jsonb"}:
@@ -255,16 +321,21 @@ async def post(
     *,
     timeout: float,  # noqa: ASYNC109 - the adapter keeps it
 ) -> str:
-    """Enqueue a task; its id as the answer tells it, "" when it tells none. Any 2xx means that it was taken.
+    """Enqueue a task; its id as the answer tells it, "" when it tells none. Any 2xx means that it
+    was taken.
 
-    Raises TargetUnreachable (taken or not: in doubt), NotMeasurable (credentials), TargetRejected with the status as
-    its code.
+    Raises TargetUnreachable (taken or not: in doubt), NotMeasurable (credentials), TargetRejected
+    with the status as its code.
     """
     sent = {"Content-Type": "application/json", **headers}
-    response = await client.request(method, path, headers=sent, body=json.dumps(body).encode(), timeout=timeout)
+    response = await client.request(
+        method, path, headers=sent, body=json.dumps(body).encode(), timeout=timeout
+    )
     if response.status in _CREDENTIALS:
         text = f"enqueue: {method} {path} answered {response.status}: credentials refused"
-        raise NotMeasurable(text, "check enqueue.http.headers and the resource's", code=str(response.status))
+        raise NotMeasurable(
+            text, "check enqueue.http.headers and the resource's", code=str(response.status)
+        )
     if not 200 <= response.status < 300:
         raise TargetRejected(
             f"{method} {path} answered {response.status}: {_excerpt(response)}",
@@ -289,18 +360,31 @@ def _read_id(response: HttpResponse, path: str) -> str:
         found = PATHS.findall(path, json.loads(response.body))
     except (ValueError, RecursionError, JSONPathError):
         return ""
-    return str(found[0]) if found and isinstance(found[0], str | int) and not isinstance(found[0], bool) else ""
+    return (
+        str(found[0])
+        if found and isinstance(found[0], str | int) and not isinstance(found[0], bool)
+        else ""
+    )
 
 
 async def publish(bus: RedisClient, stream: str, fields: Mapping[str, Any]) -> None:
-    """Enqueue a task by an entry of a stream that is there already; values that are no texts go as JSON."""
-    pairs = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in fields.items())
+    """Enqueue a task by an entry of a stream that is there already; values that are no texts go as
+    JSON.
+    """
+    pairs = (
+        (name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in fields.items()
+    )
     try:
-        entry = await bus.call("XADD", stream, "NOMKSTREAM", "*", *(part for pair in pairs for part in pair))
+        entry = await bus.call(
+            "XADD", stream, "NOMKSTREAM", "*", *(part for pair in pairs for part in pair)
+        )
     except NotMeasurable as error:
         remedy = error.guidance
         if error.code == "NOPERM":
-            remedy = f"append a selector to the user of resource {bus.name}: (~{stream} -@all +xadd)"
+            remedy = (
+                f"append a selector to the user of resource {bus.name}: (~{stream} -@all +xadd)"
+            )
         raise NotMeasurable(error.message, remedy, code=error.code) from error
     if entry is None:
         raise SubjectError(f"there is no stream {stream}", "correct enqueue.stream.key")
@@ -318,7 +402,9 @@ class BusClock:
 
 
 async def compare_clocks(board: TaskBoard, bus: RedisClient) -> BusClock:
-    """Read the database's clock between two readings of the bus's: the offset is known to half of that time."""
+    """Read the database's clock between two readings of the bus's: the offset is known to half of
+    that time.
+    """
     first = await read_clock(bus)
     middle = await board.read_clock()
     last = await read_clock(bus)
@@ -326,18 +412,30 @@ async def compare_clocks(board: TaskBoard, bus: RedisClient) -> BusClock:
 
 
 async def find_entry(
-    bus: RedisClient, stream: str, envelope: Envelope, task: str, since: float, until: float, clock: BusClock
+    bus: RedisClient,
+    stream: str,
+    envelope: Envelope,
+    task: str,
+    since: float,
+    until: float,
+    clock: BusClock,
 ) -> Span | None:
     """When the entry about `task` was published, by the database's clock; None when there is none.
 
     Raises SubjectError when part of the time can't be seen: trimmed, or more than 2000 entries.
     """
-    stretch = await read_stretch(bus, stream, since + clock.ahead - 1.0, until + clock.ahead + 1.0, 2)
-    found = next((entry for entry in stretch.entries if envelope.task_of(entry.fields) == task), None)
+    stretch = await read_stretch(
+        bus, stream, since + clock.ahead - 1.0, until + clock.ahead + 1.0, 2
+    )
+    found = next(
+        (entry for entry in stretch.entries if envelope.task_of(entry.fields) == task), None
+    )
     if found is not None:
         return _published(found, clock)
     if not stretch.complete or not stretch.extent.keeps(since + clock.ahead):
-        raise SubjectError(f"{stream} does not show all entries of the time", "keep entries longer (MAXLEN)")
+        raise SubjectError(
+            f"{stream} does not show all entries of the time", "keep entries longer (MAXLEN)"
+        )
     return None
 
 

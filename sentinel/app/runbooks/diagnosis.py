@@ -1,7 +1,9 @@
-"""Reading steps of runbooks that run by themselves when an incident opens: bounded, beside everything else.
+"""Reading steps of runbooks that run by themselves when an incident opens: bounded, beside
+everything else.
 
-The pipeline puts an order `diagnose` into the transaction that announces the incident. Here it is carried out by a
-task of its own: with a deadline, a few at a time, so many an hour. It reads while halted, too: it changes nothing.
+The pipeline puts an order `diagnose` into the transaction that announces the incident. Here it is
+carried out by a task of its own: with a deadline, a few at a time, so many an hour. It reads while
+halted, too: it changes nothing.
 """
 
 from __future__ import annotations
@@ -119,7 +121,9 @@ class Diagnosis:
         """At the deadline what was read so far is the transcript."""
         configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
         book = self.shelf.books[name]
-        plan = keep_reading(make_plan(book, {}, found=find_values(book, configuration, incident, {})))
+        plan = keep_reading(
+            make_plan(book, {}, found=find_values(book, configuration, incident, {}))
+        )
         try:
             async with asyncio.timeout(configuration.runbooks.deadline):
                 return await run_plan(plan, self._make_hands(), Care(note=records.__setitem__))
@@ -133,7 +137,9 @@ class Diagnosis:
         await self._recorder.record(Changes(events=[entry]))
 
     async def close(self) -> None:
-        """End what runs. The orders stay, and are carried out after the next start if it comes soon."""
+        """End what runs. The orders stay, and are carried out after the next start if it comes
+        soon.
+        """
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -145,12 +151,18 @@ async def find_latest(
     now: datetime,
     rerun: Callable[[Order], Awaitable[str]],
 ) -> Finding | None:
-    """What a check of the daemon said within its last interval; what is older is asked for anew (None then)."""
+    """What a check of the daemon said within its last interval; what is older is asked for anew
+    (None then).
+    """
     known = next((row for row in results if row[0].name == name), None)
     if known is None:
         raise UsageError(f"there is no check {name!r}", "`sentinel check list` lists them")
     check, result, finding, *_ = known
-    if result is not None and finding is not None and (now - result.started).total_seconds() <= 2 * check.every:
+    if (
+        result is not None
+        and finding is not None
+        and (now - result.started).total_seconds() <= 2 * check.every
+    ):
         return finding
     await rerun(Order("check", "", name))
     return None
@@ -160,11 +172,28 @@ def summarize(transcript: Transcript) -> str:
     """One line: how much was learned, and which check said what."""
     done = sum(record.outcome == "done" for record in transcript.records)
     said = f"runbook {transcript.book}: {done} of {len(transcript.records)} reading steps answered"
-    bad = [record for record in transcript.records if record.detail.startswith(("down:", "degraded:"))]
-    return "; ".join([said, *(f"{record.act.removeprefix('check ')} is {record.detail}"[:160] for record in bad[:2])])
+    bad = [
+        record for record in transcript.records if record.detail.startswith(("down:", "degraded:"))
+    ]
+    return "; ".join(
+        [
+            said,
+            *(
+                f"{record.act.removeprefix('check ')} is {record.detail}"[:160]
+                for record in bad[:2]
+            ),
+        ]
+    )
 
 
-def _cut_short(plan: Plan, records: dict[int, Record], began: datetime, ended: datetime, outcome: str) -> Transcript:
+def _cut_short(
+    plan: Plan, records: dict[int, Record], began: datetime, ended: datetime, outcome: str
+) -> Transcript:
     steps = enumerate(plan.steps)
-    kept = tuple(records.get(n, Record(step.name, str(step.run), step.changes, "not reached")) for n, step in steps)
-    return Transcript(plan.book.name, plan.book.title, plan.parameters, False, began, ended, outcome, kept)
+    kept = tuple(
+        records.get(n, Record(step.name, str(step.run), step.changes, "not reached"))
+        for n, step in steps
+    )
+    return Transcript(
+        plan.book.name, plan.book.title, plan.parameters, False, began, ended, outcome, kept
+    )

@@ -1,4 +1,6 @@
-"""The reading half of a runbook's hands: servers through clients of their own, and what sentinel itself remembers."""
+"""The reading half of a runbook's hands: servers through clients of their own, and what sentinel
+itself remembers.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Table = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class ReadingHands:
-    """Hands that only read. `ask` runs a check, or tells its latest finding. Clients are closed after each use."""
+    """Hands that only read. `ask` runs a check, or tells its latest finding. Clients are closed
+    after each use.
+    """
 
     configuration: Configuration
     folder: Path
@@ -58,8 +62,12 @@ class ReadingHands:
     def _client(self, name: str, kind: str) -> Any:
         resource = self.configuration.resources.get(name)
         if resource is None or resource.type != kind:
-            known = [each.name for each in self.configuration.resources.values() if each.type == kind]
-            raise UsageError(f"there is no {kind} resource {name!r}", f"known: {', '.join(known) or 'none'}")
+            known = [
+                each.name for each in self.configuration.resources.values() if each.type == kind
+            ]
+            raise UsageError(
+                f"there is no {kind} resource {name!r}", f"known: {', '.join(known) or 'none'}"
+            )
         return make_client(resource)
 
     async def look(self, view: str, subject: str) -> str:
@@ -93,7 +101,9 @@ def read_log(folder: Path, component: str) -> str:
             tail = file.read().decode(errors="replace")
     except OSError as error:
         text = f"no log of {component or 'no component'}: {error.strerror}"
-        raise UsageError(text, "sentinel has logs of the components that it starts itself") from error
+        raise UsageError(
+            text, "sentinel has logs of the components that it starts itself"
+        ) from error
     return "\n".join(tail.splitlines()[-MAX_LINES:])
 
 
@@ -149,7 +159,9 @@ def _timeline(store: Reader, subject: str, _now: datetime) -> Table:
     found = (each for each in store.incidents(limit=200) if subject in ("", each.component))
     newest = next(found, None)
     entries = store.timeline(newest.id) if newest else []
-    return [{"at (UTC)": _clock(entry.at), "event": entry.kind, "what": entry.text} for entry in entries]
+    return [
+        {"at (UTC)": _clock(entry.at), "event": entry.kind, "what": entry.text} for entry in entries
+    ]
 
 
 def _attempts(store: Reader, subject: str, now: datetime) -> Table:
@@ -211,7 +223,9 @@ def _clock(at: datetime) -> str:
 
 
 class OperatorHands(ReadingHands):
-    """The hands of a runbook: reading steps on the configured resources, actions through the daemon."""
+    """The hands of a runbook: reading steps on the configured resources, actions through the
+    daemon.
+    """
 
     def __init__(self, configuration: Configuration, folder: Path, store: SqliteStore) -> None:
         super().__init__(configuration, folder, store, self._ask)
@@ -221,7 +235,9 @@ class OperatorHands(ReadingHands):
         return (await run_check(self.configuration, self._orders, name))[1]
 
     async def permit(self, step: Step) -> None:
-        """The last word before a change: not while halted; and the audit log knows it before it happens."""
+        """The last word before a change: not while halted; and the audit log knows it before it
+        happens.
+        """
         lifts = isinstance(step.run, Action) and step.run.name in {"halt", "resume"}
         if is_halted(self.folder) and not lifts:
             raise ActionRefused("halted: nothing is changed (`sentinel resume` when it is over)")
@@ -234,7 +250,9 @@ class OperatorHands(ReadingHands):
             return halt(self.folder, reason)
         if name == "resume":
             return resume(self.folder, self._orders, reason)
-        outcome = await command_component(self._orders, name, args.get("component", ""), reason, by="runbook")
+        outcome = await command_component(
+            self._orders, name, args.get("component", ""), reason, by="runbook"
+        )
         if outcome.startswith(("refused", "failed", "unknown")):
             raise ActionRefused(outcome)
         return outcome

@@ -1,4 +1,6 @@
-"""Runbooks on this platform: where they lie, what their parameters are here, which incident a run belongs to."""
+"""Runbooks on this platform: where they lie, what their parameters are here, which incident a run
+belongs to.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,25 @@ from sentinel.store.runbook import CONDITIONS_KEY, runbook_of
 
 
 def open_shelf(folder: Path | None = None) -> Shelf:
-    """Runbooks beside the configuration (`runbooks/` in it) come before the shipped ones, and replace them by name."""
-    return read_shelf(shipped_folder("runbooks"), folder / "runbooks" if folder is not None else None)
+    """Runbooks beside the configuration (`runbooks/` in it) come before the shipped ones, and
+    replace them by name.
+    """
+    return read_shelf(
+        shipped_folder("runbooks"), folder / "runbooks" if folder is not None else None
+    )
 
 
 def find_runbook(shelf: Shelf, check: Check, detail: str) -> str:
-    """What the check's configuration names, else what is on the shelf for its kind and this finding."""
+    """What the check's configuration names, else what is on the shelf for its kind and this
+    finding.
+    """
     return check.runbook or shelf.find_for_check(check.kind, check.component, detail)
 
 
 def check_runbooks(configuration: Configuration) -> None:
-    """Raises ConfigurationError for broken runbooks of the platform, and for checks that name one that is missing."""
+    """Raises ConfigurationError for broken runbooks of the platform, and for checks that name one
+    that is missing.
+    """
     shelf = open_shelf(configuration.folder)
     missing = [
         Problem(
@@ -52,7 +62,9 @@ def describe_conditions(shelf: Shelf) -> dict[str, str]:
 
 def known_names(configuration: Configuration) -> dict[str, list[str]]:
     """The names that a given parameter may have, by type."""
-    supervised = [f"{component.name}.process" for component in configuration.components if component.driver]
+    supervised = [
+        f"{component.name}.process" for component in configuration.components if component.driver
+    ]
     return {
         "component": [component.name for component in configuration.components],
         "check": [*(check.name for check in configuration.checks), *supervised],
@@ -66,7 +78,9 @@ def known_names(configuration: Configuration) -> dict[str, list[str]]:
 def find_values(
     book: Runbook, configuration: Configuration, incident: Incident | None, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Values of parameters that nobody gave, from the incident and the configuration, by each parameter's sources."""
+    """Values of parameters that nobody gave, from the incident and the configuration, by each
+    parameter's sources.
+    """
     usual = next((p.default or "" for p in book.parameters if p.name == "component"), "")
     place = _Place(configuration, incident, given.get("component", ""), usual)
     found: dict[str, str] = {}
@@ -78,13 +92,19 @@ def find_values(
 
 
 class _Place:
-    """What is known where a runbook is to run: the configuration, and perhaps an incident or a component."""
+    """What is known where a runbook is to run: the configuration, and perhaps an incident or a
+    component.
+    """
 
-    def __init__(self, configuration: Configuration, incident: Incident | None, given: str, usual: str) -> None:
+    def __init__(
+        self, configuration: Configuration, incident: Incident | None, given: str, usual: str
+    ) -> None:
         self._configuration = configuration
         self._incident = incident
         supervised = {component.name for component in configuration.components if component.driver}
-        self._subject = incident.component if incident is not None and incident.component in supervised else ""
+        self._subject = (
+            incident.component if incident is not None and incident.component in supervised else ""
+        )
         self._component = given or self._subject or usual
 
     def find(self, parameter: Parameter) -> str:
@@ -112,21 +132,38 @@ class _Place:
     def _own_check(self, kind: str) -> str:
         """The component's own check of a kind, else that of its driver."""
         checks = self._configuration.checks
-        own = (check.name for check in checks if (check.kind, check.component) == (kind, self._component))
+        own = (
+            check.name
+            for check in checks
+            if (check.kind, check.component) == (kind, self._component)
+        )
         return next(own, f"{self._component}.process" if self._component else "")
 
     def _check(self, kind: str) -> Check | None:
         """Of a kind: the incident's own check, one of its component, else the first."""
         checks = [check for check in self._configuration.checks if check.kind == kind]
         own = self._incident.check if self._incident else ""
-        return max(checks, key=lambda check: (check.name == own, check.component == self._component), default=None)
+        return max(
+            checks,
+            key=lambda check: (check.name == own, check.component == self._component),
+            default=None,
+        )
 
     def _resource(self, type_: str) -> str:
         """Of a type: one that the incident's check asks, else the first."""
-        fitting = [name for name, resource in self._configuration.resources.items() if resource.type == type_]
+        fitting = [
+            name
+            for name, resource in self._configuration.resources.items()
+            if resource.type == type_
+        ]
         own = self._incident.check if self._incident else ""
         asked = next(
-            (set(check.resources.values()) for check in self._configuration.checks if check.name == own), set()
+            (
+                set(check.resources.values())
+                for check in self._configuration.checks
+                if check.name == own
+            ),
+            set(),
         )
         return next((name for name in fitting if name in asked), fitting[0] if fitting else "")
 
@@ -145,14 +182,20 @@ def _option(options: Any, path: Sequence[str]) -> str:
 def find_incident(book: Runbook, given: Mapping[str, str], store: Reader) -> Incident | None:
     """The open incident that a run of this runbook belongs to.
 
-    The one that a parameter names, else one of a component that a parameter names, else one that this
-    runbook is for; None rather than a wrong one.
+    The one that a parameter names, else one of a component that a parameter names, else one that
+    this runbook is for; None rather than a wrong one.
     """
     incidents = sorted(store.incidents(open_only=True), key=_urgency)
     types = {parameter.name: parameter.type for parameter in book.parameters}
-    named = [given[name] for name, type_ in types.items() if name in given and type_ in {"incident", "component"}]
+    named = [
+        given[name]
+        for name, type_ in types.items()
+        if name in given and type_ in {"incident", "component"}
+    ]
     if named:
-        return next((each for each in incidents if each.id in named or each.component in named), None)
+        return next(
+            (each for each in incidents if each.id in named or each.component in named), None
+        )
     views = {view.name: view for view in store.checks()}
     fitting = [each for each in incidents if runbook_of(store, each) == book.name]
     fitting += [each for each in incidents if _is_for(book, each, views.get(each.check))]
@@ -160,9 +203,16 @@ def find_incident(book: Runbook, given: Mapping[str, str], store: Reader) -> Inc
 
 
 def _urgency(incident: Incident) -> tuple[bool, bool, int, float]:
-    """Not recovered before recovered, causes before what they block, the worst first, then the newest."""
+    """Not recovered before recovered, causes before what they block, the worst first, then the
+    newest.
+    """
     opened = -incident.opened.timestamp()
-    return incident.recovered is not None, bool(incident.blocked_by), -Status(incident.status).rank, opened
+    return (
+        incident.recovered is not None,
+        bool(incident.blocked_by),
+        -Status(incident.status).rank,
+        opened,
+    )
 
 
 def _is_for(book: Runbook, incident: Incident, view: CheckView | None) -> bool:
@@ -171,4 +221,6 @@ def _is_for(book: Runbook, incident: Incident, view: CheckView | None) -> bool:
         return True
     if applies.findings:
         return False
-    return incident.component in applies.components or (view is not None and view.kind in applies.kinds)
+    return incident.component in applies.components or (
+        view is not None and view.kind in applies.kinds
+    )

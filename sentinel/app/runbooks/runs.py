@@ -1,4 +1,6 @@
-"""Runs of runbooks that can be resumed: each step is in the store before it begins and when it ended."""
+"""Runs of runbooks that can be resumed: each step is in the store before it begins and when it
+ended.
+"""
 
 from __future__ import annotations
 
@@ -54,20 +56,27 @@ def state_of(run: RunbookRun) -> str:
 def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, Plan]:
     """An ended or interrupted run as it goes on in this process, with its plan.
 
-    Raises ActionRefused while another process runs it, and UsageError when there is nothing to resume or
-    the runbook was changed since.
+    Raises ActionRefused while another process runs it, and UsageError when there is nothing to
+    resume or the runbook was changed since.
     """
     state = state_of(run)
     if state == RUNNING:
-        raise ActionRefused(f"{run.id} is still running (pid {run.pid})", "wait for its end, or end that process")
+        raise ActionRefused(
+            f"{run.id} is still running (pid {run.pid})", "wait for its end, or end that process"
+        )
     if state == "done":
-        raise UsageError(f"{run.id} is done: there is nothing to resume", "`sentinel runbook run` begins a new one")
+        raise UsageError(
+            f"{run.id} is done: there is nothing to resume",
+            "`sentinel runbook run` begins a new one",
+        )
     again = f"begin anew: sentinel runbook run {run.book}"
     if run.book not in shelf.books:
         raise UsageError(f"there is no runbook {run.book!r} any more", again)
     plan = make_plan(shelf.books[run.book], run.parameters)
     if digest_plan(plan) != run.digest:
-        raise UsageError(f"the runbook {run.book} was changed since {run.id}: its steps are others", again)
+        raise UsageError(
+            f"the runbook {run.book} was changed since {run.id}: its steps are others", again
+        )
     mine = begin_run(plan, actor, run.incident)
     return replace(run, state=RUNNING, actor=actor, pid=mine.pid, start_id=mine.start_id), plan
 
@@ -85,7 +94,8 @@ async def perform(
     repeat: Question,
     tell: Callable[[int, Record], None] = _tell_nobody,
 ) -> Transcript:
-    """Run or go on with a run, keeping every step; the transcript begins with the run, not with its resumption.
+    """Run or go on with a run, keeping every step; the transcript begins with the run, not with its
+    resumption.
 
     `tell(n, record)` hears of every step at once: a change may take minutes.
     """

@@ -1,4 +1,6 @@
-"""What agents can do and tasks need: reading it as platforms write it, and what no single live agent covers."""
+"""What agents can do and tasks need: reading it as platforms write it, and what no single live
+agent covers.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class Demand:
 class Gap:
     """A demand that no single live agent covers.
 
-    `missing`: capabilities that no live agent has; none: each is there, but not together in one agent.
+    `missing`: capabilities that no live agent has; none: each is there, but not together in one
+    agent.
     `asleep`: agents that would cover it, if they were awake.
     """
 
@@ -62,7 +65,9 @@ def count_live(names: Iterable[str], awake: Offers) -> dict[str, int]:
 
 
 def read_capabilities(value: Any) -> frozenset[str]:
-    """Capabilities as platforms write them: list of names, list of objects, object, JSON text, or `a, b`."""
+    """Capabilities as platforms write them: list of names, list of objects, object, JSON text, or
+    `a, b`.
+    """
     if isinstance(value, str):
         return _read_text(value)
     if isinstance(value, Mapping):

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.agents.capability import count_live
-from sentinel.core.agents.census import KINDS, Census, Suspects, Vitals, count_mismatches, has_heartbeats, sample_names
+from sentinel.core.agents.census import (
+    KINDS,
+    Census,
+    Suspects,
+    Vitals,
+    count_mismatches,
+    has_heartbeats,
+    sample_names,
+)
 from sentinel.core.agents.registration import ACTIVE, SLEEPING
 from sentinel.core.model import Finding, Row, Status
 
@@ -21,9 +29,15 @@ REMEDIES = {
     "split": "two processes are registered under one name: stop one, or give it a name of its own",
     "flapping": "registers again and again: read its log for what ends it",
     "uncovered": "no live agent has one of these capabilities: start one",
-    "uncovered_combination": "no single live agent has all of these: start one that has, or split the task",
-    "clock_ahead": "heartbeat in the future: correct the clock or the time zone, for a dead agent looks alive",
-    "clock_behind": "fresh heartbeat with an old time: correct the clock or the time zone, for it looks dead",
+    "uncovered_combination": (
+        "no single live agent has all of these: start one that has, or split the task"
+    ),
+    "clock_ahead": (
+        "heartbeat in the future: correct the clock or the time zone, for a dead agent looks alive"
+    ),
+    "clock_behind": (
+        "fresh heartbeat with an old time: correct the clock or the time zone, for it looks dead"
+    ),
     "stale_file": "nobody writes the registry file any more: look at what should",
 }
 _UNMAPPED = "name each status under agents.active, sleeping or inactive"
@@ -37,10 +51,11 @@ _SAMPLES = 20
 class Facts:
     """What the finding tells beside the mismatches.
 
-    `tasks_counted`: whether tasks are configured; `done`: completed tasks by agent, of the time `done_since`;
-    `unmapped`: status texts that no list names; `troubles`: subject → (problem, remedy), where a subject can't be
-    judged; `beating`: who has a fresh heartbeat, registered or not; `limit`: set when more agents are registered
-    than were read.
+    `tasks_counted`: whether tasks are configured; `done`: completed tasks by agent, of the time
+    `done_since`;
+    `unmapped`: status texts that no list names; `troubles`: subject → (problem, remedy), where a
+    subject can't be judged; `beating`: who has a fresh heartbeat, registered or not; `limit`: set
+    when more agents are registered than were read.
     """
 
     tasks_counted: bool = False
@@ -54,21 +69,29 @@ class Facts:
     limit: int | None = None
 
 
-def make_finding(census: Census, confirmed: Suspects, live: set[str], vitals: Vitals, facts: Facts) -> Finding:
+def make_finding(
+    census: Census, confirmed: Suspects, live: set[str], vitals: Vitals, facts: Facts
+) -> Finding:
     """The finding of one run; `live`: agents that are registered as active and alive."""
     counts = count_mismatches(confirmed)
     wrong = {kind: n for kind, n in counts.items() if n}
     statuses = [agent.status for agent in (census.agents or {}).values()]
     active, asleep = statuses.count(ACTIVE), statuses.count(SLEEPING)
     doubts = _doubts(census, facts)
-    said = [f"{n} {kind.replace('_', ' ')}" for kind, n in wrong.items()] + [text for text, _ in doubts[:3]]
-    healthy = f"{len(live)} of {active} active agents live" + (f", {asleep} asleep" if asleep else "")
+    said = [f"{n} {kind.replace('_', ' ')}" for kind, n in wrong.items()] + [
+        text for text, _ in doubts[:3]
+    ]
+    healthy = f"{len(live)} of {active} active agents live" + (
+        f", {asleep} asleep" if asleep else ""
+    )
     return Finding(
         _status(wrong, doubted=bool(doubts), all_gone=bool(active and not live)),
         ", ".join(said) or healthy,
         rows=_rows(census, counts, live, vitals, facts),
         evidence=_evidence(census, confirmed, wrong, facts),
-        guidance="; ".join([*(f"{kind}: {REMEDIES[kind]}" for kind in wrong), *dict(doubts).values()]),
+        guidance="; ".join(
+            [*(f"{kind}: {REMEDIES[kind]}" for kind in wrong), *dict(doubts).values()]
+        ),
         key=("live agents", f"{len(live)} of {active}"),
     )
 
@@ -80,15 +103,28 @@ def _status(wrong: Mapping[str, int], *, doubted: bool, all_gone: bool) -> Statu
 
 
 def _doubts(census: Census, facts: Facts) -> list[tuple[str, str]]:
-    """(what can't be judged, what to do about it): each blames nobody, and leaves the others judged."""
+    """(what can't be judged, what to do about it): each blames nobody, and leaves the others
+    judged.
+    """
     texts = sorted(facts.unmapped.items(), key=lambda item: -item[1])
-    found = [(f"{n} in status {text or 'NULL'!r:.60}, which nobody mapped", _UNMAPPED) for text, n in texts]
-    found += [(f"{subject}: {problem}", remedy) for subject, (problem, remedy) in facts.troubles.items()]
+    found = [
+        (f"{n} in status {text or 'NULL'!r:.60}, which nobody mapped", _UNMAPPED)
+        for text, n in texts
+    ]
+    found += [
+        (f"{subject}: {problem}", remedy) for subject, (problem, remedy) in facts.troubles.items()
+    ]
     unreadable = _unreadable(census)
     if unreadable:
         name, text = next(iter(unreadable.items()))
         found.append(
-            (f"{len(unreadable)} with a heartbeat that is no time, such as {name:.40}: {text:.80}", _UNREADABLE)
+            (
+                (
+                    f"{len(unreadable)} with a heartbeat that is no time, such as {name:.40}:"
+                    f" {text:.80}"
+                ),
+                _UNREADABLE,
+            )
         )
     return found
 
@@ -98,7 +134,9 @@ def _unreadable(census: Census) -> dict[str, str]:
     return rows | dict(census.beats.unreadable if census.beats else {})
 
 
-def _evidence(census: Census, confirmed: Suspects, wrong: Mapping[str, int], facts: Facts) -> dict[str, Any]:
+def _evidence(
+    census: Census, confirmed: Suspects, wrong: Mapping[str, int], facts: Facts
+) -> dict[str, Any]:
     often = sorted(facts.last_hour.items(), key=lambda item: -item[1])[:_SAMPLES]
     several: dict[str, Any] = {
         "unmapped_statuses": dict(list(facts.unmapped.items())[:_SAMPLES]),
@@ -139,11 +177,17 @@ def _per_agent(census: Census, facts: Facts) -> dict[str, dict[str, Any]]:
     }
 
 
-def _rows(census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: Facts) -> list[Row]:
-    rows = [Row({"source": source}, {"agents": float(n)}) for source, n in _sources(census, facts).items()]
+def _rows(
+    census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: Facts
+) -> list[Row]:
+    rows = [
+        Row({"source": source}, {"agents": float(n)})
+        for source, n in _sources(census, facts).items()
+    ]
     rows += [Row({"kind": kind}, {"agent_mismatches": float(counts[kind])}) for kind in KINDS]
     rows += [
-        Row({"capability": name}, {"capability_live_agents": float(n)}) for name, n in _coverage(census, live).items()
+        Row({"capability": name}, {"capability_live_agents": float(n)})
+        for name, n in _coverage(census, live).items()
     ]
     values = {
         "agent_registrations": float(facts.registrations),
@@ -151,7 +195,11 @@ def _rows(census: Census, counts: Mapping[str, int], live: set[str], vitals: Vit
         "capability_uncovered_tasks": float(counts["uncovered"] + counts["uncovered_combination"]),
     }
     agents = (census.agents or {}).values()
-    ages = [vitals.ages[agent.id] for agent in agents if agent.status == ACTIVE and agent.id in vitals.ages]
+    ages = [
+        vitals.ages[agent.id]
+        for agent in agents
+        if agent.status == ACTIVE and agent.id in vitals.ages
+    ]
     if ages:
         values["agent_heartbeat_oldest_age_seconds"] = max(0.0, *ages)
     return [*rows, Row({}, values)]

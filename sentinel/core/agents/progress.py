@@ -1,7 +1,8 @@
-"""An agent that lives, and gets nowhere: no progress, the same step again and again, spending without result.
+"""An agent that lives, and gets nowhere: no progress, the same step again and again, spending
+without result.
 
-Heartbeats, output and steps are activity, not progress: only a finished task, a changed counter or a changed status
-is (peers.md §2). Instants in Unix seconds of the server's clock.
+Heartbeats, output and steps are activity, not progress: only a finished task, a changed counter or
+a changed status is (peers.md §2). Instants in Unix seconds of the server's clock.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One agent now. `is_awake`: beats, and neither sleeps nor is out of service. `spent`: tokens, cost, as totals.
+    """One agent now. `is_awake`: beats, and neither sleeps nor is out of service. `spent`: tokens,
+    cost, as totals.
 
-    `finished`: tasks done in some window, which may go down as old ones leave it; `last_finish`: exact, if known.
+    `finished`: tasks done in some window, which may go down as old ones leave it; `last_finish`:
+    exact, if known.
     `steps`: newest first.
     """
 
@@ -48,9 +51,10 @@ class Sight:
 class Memory:
     """What is remembered of an agent.
 
-    `waited`: since then awake, with open work and without progress; `changed`: last progress, or first sight;
-    `progressed`: last progress that was seen, None before the first; `base`: spending at `changed`; `paid`: when
-    spending last rose.
+    `waited`: since then awake, with open work and without progress; `changed`: last progress, or
+    first sight;
+    `progressed`: last progress that was seen, None before the first; `base`: spending at `changed`;
+    `paid`: when spending last rose.
     """
 
     status: str
@@ -67,7 +71,9 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is normal; seconds. `repeats`: so many times the same step, or cycle of up to `cycle` steps, is a loop."""
+    """What is normal; seconds. `repeats`: so many times the same step, or cycle of up to `cycle`
+    steps, is a loop.
+    """
 
     stalled_after: float
     spending_after: float
@@ -93,7 +99,9 @@ def remember(before: Memory | None, sight: Sight) -> Memory:
         sight.now if moved else before.changed,
         sight.now if moved else before.progressed,
         sight.spent if reset else before.base,
-        sight.now if not reset and _rise(before.spent, sight.spent) > 0 else (None if moved else before.paid),
+        sight.now
+        if not reset and _rise(before.spent, sight.spent) > 0
+        else (None if moved else before.paid),
     )
 
 
@@ -115,7 +123,9 @@ def _first(sight: Sight) -> Memory:
 def _has_moved(before: Memory, sight: Sight) -> bool:
     if (sight.status, sight.counters) != (before.status, before.counters):
         return True
-    return sight.finished > before.finished or (sight.last_finish or 0.0) > (before.last_finish or 0.0)
+    return sight.finished > before.finished or (sight.last_finish or 0.0) > (
+        before.last_finish or 0.0
+    )
 
 
 def _rise(before: Sequence[float | None], after: Sequence[float | None]) -> float:
@@ -126,7 +136,9 @@ def _rise(before: Sequence[float | None], after: Sequence[float | None]) -> floa
 
 def _fell(before: Sequence[float | None], after: Sequence[float | None]) -> bool:
     """A total that fell was set back: counting begins anew."""
-    return any(a is not None and b is not None and b < a for a, b in zip(before, after, strict=False))
+    return any(
+        a is not None and b is not None and b < a for a, b in zip(before, after, strict=False)
+    )
 
 
 def find_reasons(sight: Sight, memory: Memory, rules: Rules) -> dict[str, str]:
@@ -139,7 +151,10 @@ def find_reasons(sight: Sight, memory: Memory, rules: Rules) -> dict[str, str]:
 def _find(sight: Sight, memory: Memory, rules: Rules) -> Iterator[tuple[str, str]]:
     still = sight.now - memory.waited
     if sight.open and still > rules.stalled_after:
-        yield "no_progress", f"beats, has {sight.open} open, and finished nothing for {format_duration(still)}"
+        yield (
+            "no_progress",
+            f"beats, has {sight.open} open, and finished nothing for {format_duration(still)}",
+        )
     if text := _looping(sight, memory, rules):
         yield "repeated_step", text
     if text := _spending(sight, memory, rules):
@@ -187,4 +202,6 @@ def dump_memory(memory: Memory) -> list[Any]:
 def load_memory(document: Sequence[Any]) -> Memory:
     """Read what `dump_memory` gave."""
     memory = Memory(*document)
-    return replace(memory, counters=tuple(memory.counters), spent=tuple(memory.spent), base=tuple(memory.base))
+    return replace(
+        memory, counters=tuple(memory.counters), spent=tuple(memory.spent), base=tuple(memory.base)
+    )

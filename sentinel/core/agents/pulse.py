@@ -10,8 +10,9 @@ from sentinel.core.agents.census import ANOTHER_BEAT, Census, Rules, Vitals
 class Pulse:
     """Reads heartbeats with the memory of the looks before.
 
-    A beat in the future is no sign of life in itself: a dead agent would look alive for hours. Nor is one that says to
-    be old a sign of death, when it was not there at the look before. Both are judged by when we saw them change.
+    A beat in the future is no sign of life in itself: a dead agent would look alive for hours. Nor
+    is one that says to be old a sign of death, when it was not there at the look before. Both are
+    judged by when we saw them change.
     """
 
     def __init__(self) -> None:
@@ -35,8 +36,12 @@ class Pulse:
         ages = {name: min(mine) for name, mine in found.items()}
         return Vitals(ages, frozenset(wrong["ahead"]), frozenset(wrong["behind"]))
 
-    def _note(self, key: tuple[str, str], beat: float, now: float, rules: Rules) -> tuple[float, float, bool]:
-        """(beat, when we saw it first, whether it was older then than the look before that did not have it)."""
+    def _note(
+        self, key: tuple[str, str], beat: float, now: float, rules: Rules
+    ) -> tuple[float, float, bool]:
+        """(beat, when we saw it first, whether it was older then than the look before that did not
+        have it).
+        """
         known = self._seen.get(key)
         if known is None:
             return beat, now, False
@@ -60,5 +65,7 @@ def _age(state: tuple[float, float, bool], now: float, rules: Rules) -> tuple[fl
 def _beats_of(census: Census) -> Iterator[tuple[str, float, Mapping[str, float]]]:
     if census.beats is not None:
         yield "beats", census.beats.now, census.beats.at
-    rows = {name: agent.beat for name, agent in (census.agents or {}).items() if agent.beat is not None}
+    rows = {
+        name: agent.beat for name, agent in (census.agents or {}).items() if agent.beat is not None
+    }
     yield "registry", census.now, rows

@@ -1,7 +1,9 @@
-"""Registry rows as agents, whatever keeps them; which of them registered again, and which run twice.
+"""Registry rows as agents, whatever keeps them; which of them registered again, and which run
+twice.
 
-A life is one registration: its time and its boot id. A restart begins a new life, and the old one is over; two lives
-of one name that both go on are two processes (measurement.md §4). Instants in Unix seconds of the source's clock.
+A life is one registration: its time and its boot id. A restart begins a new life, and the old one
+is over; two lives of one name that both go on are two processes (measurement.md §4). Instants in
+Unix seconds of the source's clock.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Registration:
 class Agent:
     """An agent of the registry. `status` is canonical; `boots`: active boot ids with their beats.
 
-    `rows`: active rows of the same boot id, of which there should be one. `problem`: why its heartbeat is no time.
+    `rows`: active rows of the same boot id, of which there should be one. `problem`: why its
+    heartbeat is no time.
     """
 
     id: str
@@ -66,7 +69,9 @@ class Agent:
 
 
 def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str, Agent]:
-    """Agents by id: of several rows the active one with the newest beat counts. `statuses`: lower text → canonical."""
+    """Agents by id: of several rows the active one with the newest beat counts. `statuses`: lower
+    text → canonical.
+    """
     grouped: dict[str, list[Registration]] = {}
     for row in rows:
         grouped.setdefault(row.id, []).append(row)
@@ -75,11 +80,17 @@ def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str
 
 def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Agent:
     def preference(row: Registration) -> tuple[int, float, float]:
-        return _PREFERENCE[statuses.get(row.status, UNMAPPED)], row.beat or 0.0, row.registered or 0.0
+        return (
+            _PREFERENCE[statuses.get(row.status, UNMAPPED)],
+            row.beat or 0.0,
+            row.registered or 0.0,
+        )
 
     best = max(rows, key=preference)
     active = [row for row in rows if statuses.get(row.status) == ACTIVE]
-    boots = {row.boot: row.beat for row in sorted(active, key=lambda row: row.beat or 0.0) if row.boot}
+    boots = {
+        row.boot: row.beat for row in sorted(active, key=lambda row: row.beat or 0.0) if row.boot
+    }
     same = [sum(other.boot == row.boot for other in active) for row in active]
     return Agent(
         best.id,
@@ -98,7 +109,8 @@ def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Age
 class Arrivals:
     """Counts registrations: lives that were not there before. The first reading is the baseline.
 
-    After a restart of sentinel, registrations since the last look still count where their time is known.
+    After a restart of sentinel, registrations since the last look still count where their time is
+    known.
     """
 
     def __init__(self, total: int = 0, looked: float | None = None) -> None:
@@ -115,7 +127,10 @@ class Arrivals:
                 self.total += 1
                 self._events.append((now, name))
         known = self._known or {}
-        self._known = {name: _newest(lives | known.get(name, frozenset()), lives) for name, lives in here.items()}
+        self._known = {
+            name: _newest(lives | known.get(name, frozenset()), lives)
+            for name, lives in here.items()
+        }
         self.looked = now
         return self.total
 
@@ -143,23 +158,28 @@ def _newest(lives: frozenset[Life], present: frozenset[Life]) -> frozenset[Life]
 
 
 class Takeovers:
-    """Finds two processes that write one row in turns: a boot id that comes back after another one took its place.
+    """Finds two processes that write one row in turns: a boot id that comes back after another one
+    took its place.
 
-    After a restart the old boot id never comes back; it must do so within `ttl` seconds, for a boot id may be a host
-    name, to which an agent can move back on another day.
+    After a restart the old boot id never comes back; it must do so within `ttl` seconds, for a boot
+    id may be a host name, to which an agent can move back on another day.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, list[tuple[str, float]]] = {}
         self._returned: dict[str, tuple[float, tuple[str, ...]]] = {}
 
-    def see(self, agents: Mapping[str, Agent], now: float, ttl: float) -> dict[str, tuple[str, ...]]:
+    def see(
+        self, agents: Mapping[str, Agent], now: float, ttl: float
+    ) -> dict[str, tuple[str, ...]]:
         """Take one reading; agents with a return in the last `ttl` seconds, with their boot ids."""
         for name, agent in agents.items():
             if agent.boot and agent.status == ACTIVE:
                 self._note(name, agent.boot, now, ttl)
         self._seen = {name: boots for name, boots in self._seen.items() if name in agents}
-        self._returned = {n: found for n, found in self._returned.items() if n in agents and now - found[0] <= ttl}
+        self._returned = {
+            n: found for n, found in self._returned.items() if n in agents and now - found[0] <= ttl
+        }
         return {name: boots for name, (_, boots) in self._returned.items()}
 
     def _note(self, name: str, boot: str, now: float, ttl: float) -> None:
@@ -172,21 +192,30 @@ class Takeovers:
 
 @dataclass(frozen=True, slots=True)
 class FileAge:
-    """Times of a registry file: last modified, as it claims, and when it promised to be written again; Unix seconds."""
+    """Times of a registry file: last modified, as it claims, and when it promised to be written
+    again; Unix seconds.
+    """
 
     modified: float
     claimed: float | None = None
     next_update: float | None = None
 
     def find_faults(self, now: float, fresh: float | None, tolerance: float) -> tuple[str, ...]:
-        """What is wrong with the file's age, in words; `fresh`: longest time without a write, None: any."""
+        """What is wrong with the file's age, in words; `fresh`: longest time without a write, None:
+        any.
+        """
         found = []
         if fresh is not None and now - self.modified > fresh:
             found.append(f"not written for {format_duration(now - self.modified)}")
         if self.claimed is not None and fresh is not None and self.modified - self.claimed > fresh:
-            found.append(f"written with a time of {format_duration(self.modified - self.claimed)} before")
+            found.append(
+                f"written with a time of {format_duration(self.modified - self.claimed)} before"
+            )
         if self.claimed is not None and self.claimed - self.modified > tolerance:
-            found.append(f"claims a time {format_duration(self.claimed - self.modified)} after it was written")
+            found.append(
+                f"claims a time {format_duration(self.claimed - self.modified)} after it was"
+                " written"
+            )
         if self.next_update is not None and now - self.next_update > tolerance:
             found.append(f"its next update is overdue by {format_duration(now - self.next_update)}")
         return tuple(found)
@@ -195,7 +224,9 @@ class FileAge:
 def read_registration(
     id_: str, fields: Mapping[str, Any], names: Mapping[str, str | None], problem: str = ""
 ) -> Registration:
-    """A registry entry that is no table row. `names`: status, last_heartbeat, capabilities, registered_at, boot_id."""
+    """A registry entry that is no table row. `names`: status, last_heartbeat, capabilities,
+    registered_at, boot_id.
+    """
 
     def get(what: str) -> Any:
         name = names.get(what)

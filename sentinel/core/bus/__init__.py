@@ -1,1 +1,3 @@
-"""The bus: what was published, delivered, acknowledged, lost; what pends and what must be cleaned. Pure."""
+"""The bus: what was published, delivered, acknowledged, lost; what pends and what must be cleaned.
+Pure.
+"""

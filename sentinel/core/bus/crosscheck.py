@@ -1,7 +1,9 @@
-"""Do database and bus agree? Who is asked, what an entry says, and what its absence proves (measurement.md §1.6).
+"""Do database and bus agree? Who is asked, what an entry says, and what its absence proves
+(measurement.md §1.6).
 
-An acknowledgement is not an effect, and a publication that failed on the client never reached the bus: neither
-shows in the bus's own figures. Instants are Unix seconds by the bus's clock unless they say otherwise.
+An acknowledgement is not an effect, and a publication that failed on the client never reached the
+bus: neither shows in the bus's own figures. Instants are Unix seconds by the bus's clock unless
+they say otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from sentinel.core.bus.delivery import ZERO, Id
 from sentinel.core.bus.naming import OLDEST_PLAUSIBLE
 
 EARLY = 2.0
-"""An entry may be older than its assignment by so many seconds: published before the transaction's clock reading."""
+"""An entry may be older than its assignment by so many seconds: published before the transaction's
+clock reading.
+"""
 SAMPLES = 10
 MAX_OPEN = 1000
 PUBLISHED, PROCESSED = "db-bus", "bus-db"
@@ -55,13 +59,17 @@ class Assignment:
 
 
 def has_time(entry: Id) -> bool:
-    """Whether an id can be a publication time: below the year 2001 it is a number that a producer chose."""
+    """Whether an id can be a publication time: below the year 2001 it is a number that a producer
+    chose.
+    """
     return entry[0] >= OLDEST_PLAUSIBLE
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a stream can still show: its oldest entry and the newest one that was deleted. None of it: no stream."""
+    """What a stream can still show: its oldest entry and the newest one that was deleted. None of
+    it: no stream.
+    """
 
     exists: bool
     first: Id = ZERO
@@ -70,14 +78,24 @@ class Extent:
     def keeps(self, since: float) -> bool:
         """Whether nothing that was published after `since` can have been removed.
 
-        A stream whose oldest entry is younger may have been trimmed, or evicted and made anew: nobody can tell.
+        A stream whose oldest entry is younger may have been trimmed, or evicted and made anew:
+        nobody can tell.
         """
         start = (int(since * 1000), 0)
-        return self.exists and has_time(self.first) and self.first <= start and self.max_deleted < start
+        return (
+            self.exists
+            and has_time(self.first)
+            and self.first <= start
+            and self.max_deleted < start
+        )
 
 
-def decide_published(at: float, within: float, seen: Sequence[Id], extent: Extent, *, complete: bool) -> Verdict:
-    """Does the entry of an assignment at `at` exist? `complete`: everything from the window on was read."""
+def decide_published(
+    at: float, within: float, seen: Sequence[Id], extent: Extent, *, complete: bool
+) -> Verdict:
+    """Does the entry of an assignment at `at` exist? `complete`: everything from the window on was
+    read.
+    """
     start, end = at - EARLY, at + within
     if any(start <= entry[0] / 1000 <= end for entry in seen):
         return Verdict.GOOD
@@ -102,7 +120,9 @@ def merge_windows(windows: Iterable[tuple[float, float]]) -> list[tuple[float, f
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A sampled entry about a task, of a group that got it. `acked`: first seen without being pending."""
+    """A sampled entry about a task, of a group that got it. `acked`: first seen without being
+    pending.
+    """
 
     stream: str
     group: str
@@ -127,10 +147,13 @@ class TaskNow:
     assigned_at: float | None
 
 
-def decide_effect(entry: Delivered, task: TaskNow | None, now: float, within: float, tolerance: float) -> Verdict:
+def decide_effect(
+    entry: Delivered, task: TaskNow | None, now: float, within: float, tolerance: float
+) -> Verdict:
     """Did the task leave `assigned` after its entry was acknowledged?
 
-    Who has the task of another assignment, another agent or of no row at all can't be judged by this entry.
+    Who has the task of another assignment, another agent or of no row at all can't be judged by
+    this entry.
     """
     if entry.acked is None:
         return Verdict.WAIT
@@ -181,7 +204,9 @@ class Ledger:
     recent: list[tuple[float, Count]] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, now: float, verdicts: Sequence[tuple[Verdict, Mapping[str, Any]]], window: float) -> None:
+    def add(
+        self, now: float, verdicts: Sequence[tuple[Verdict, Mapping[str, Any]]], window: float
+    ) -> None:
         """Count the verdicts of one run; `found` keeps the newest bad ones of the window."""
         run = Count()
         for verdict, _ in verdicts:
@@ -189,7 +214,9 @@ class Ledger:
         self.total = self.total.plus(run)
         self.recent = [(at, count) for at, count in [*self.recent, (now, run)] if at > now - window]
         bad = [{**sample, "judged": now} for verdict, sample in verdicts if verdict is Verdict.BAD]
-        self.found = [sample for sample in [*self.found, *bad] if sample["judged"] > now - window][-SAMPLES:]
+        self.found = [sample for sample in [*self.found, *bad] if sample["judged"] > now - window][
+            -SAMPLES:
+        ]
 
     def window(self) -> Count:
         """The recent verdicts together."""

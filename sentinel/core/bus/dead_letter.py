@@ -1,7 +1,8 @@
 """Places where failed messages end: dead letters and retries in streams, lists and sorted sets.
 
-What the server tells differs by type. A stream knows the age of its oldest entry and counts everything ever added;
-a sorted set knows when each entry is due; a list knows its length only, unless its entries carry a time. Pure.
+What the server tells differs by type. A stream knows the age of its oldest entry and counts
+everything ever added; a sorted set knows when each entry is due; a list knows its length only,
+unless its entries carry a time. Pure.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ MAX_SAMPLES = 60
 class KeyReading:
     """One key of a place. Instants are epoch seconds by the server's clock.
 
-    `added`: everything ever added, where the server counts it. `oldest`: when the oldest entry was added, of a sorted
-    set when the earliest is due; None when nothing is there or it can't be known. `overdue`: entries due for longer
-    than tolerated, None where nothing is ever due. `ends`: ids of the first and last entry. `problem`: what of this
-    key can't be known, and `remedy`; `read`: False when it could not be read at all.
+    `added`: everything ever added, where the server counts it. `oldest`: when the oldest entry was
+    added, of a sorted set when the earliest is due; None when nothing is there or it can't be
+    known. `overdue`: entries due for longer than tolerated, None where nothing is ever due. `ends`:
+    ids of the first and last entry. `problem`: what of this key can't be known, and `remedy`;
+    `read`: False when it could not be read at all.
     """
 
     key: str
@@ -47,16 +49,26 @@ class KeyReading:
 
 @dataclass(slots=True)
 class PlaceHistory:
-    """What is remembered of one place: per key (entries, added), the total added, and the depth over a window."""
+    """What is remembered of one place: per key (entries, added), the total added, and the depth
+    over a window.
+    """
 
     keys: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     added: int = 0
     samples: list[tuple[float, int]] = field(default_factory=list)
     complete: bool = False
 
-    def take(self, now: float, readings: Sequence[KeyReading], window: float, *, complete: bool, whole: bool) -> None:
-        """Take in one look at `now`. `complete`: the discovery of keys just ended, so that others are gone; `whole`:
-        every known key was read, so that the depth is right."""
+    def take(
+        self,
+        now: float,
+        readings: Sequence[KeyReading],
+        window: float,
+        *,
+        complete: bool,
+        whole: bool,
+    ) -> None:
+        """Take in one look at `now`. `complete`: the discovery of keys just ended, so that others
+        are gone; `whole`: every known key was read, so that the depth is right."""
         for reading in readings:
             if reading.read:
                 self.added += self._count_added(reading)
@@ -69,10 +81,16 @@ class PlaceHistory:
             self._sample(now, sum(reading.entries for reading in readings), window)
 
     def _count_added(self, reading: KeyReading) -> int:
-        """At least so many were added since the last look. What was there at the first look is not counted."""
+        """At least so many were added since the last look. What was there at the first look is not
+        counted.
+        """
         known = self.keys.get(reading.key)
         if known is None:
-            return (reading.entries if reading.added is None else reading.added) if self.complete else 0
+            return (
+                (reading.entries if reading.added is None else reading.added)
+                if self.complete
+                else 0
+            )
         entries, added = known
         if reading.added is None or added is None:
             return max(0, reading.entries - entries)
@@ -85,7 +103,9 @@ class PlaceHistory:
         self.samples.append((now, entries))
 
     def find_growth(self) -> float | None:
-        """Entries per minute by which the place grew over the window; None while it is too short to tell."""
+        """Entries per minute by which the place grew over the window; None while it is too short to
+        tell.
+        """
         if not self.samples:
             return None
         (begin, before), (end, after) = self.samples[0], self.samples[-1]
@@ -142,8 +162,14 @@ class PlaceStanding:
 
     @property
     def age(self) -> float | None:
-        """Seconds: of the oldest entry, of a sorted set how long the earliest is past due. None when not known."""
-        times = [reading.oldest for reading in self.readings if reading.entries and reading.oldest is not None]
+        """Seconds: of the oldest entry, of a sorted set how long the earliest is past due. None
+        when not known.
+        """
+        times = [
+            reading.oldest
+            for reading in self.readings
+            if reading.entries and reading.oldest is not None
+        ]
         if times:
             return max(0.0, self.now - min(times))
         return None if self.entries else 0.0
@@ -164,7 +190,9 @@ def find_excesses(standing: PlaceStanding, limits: PlaceLimits) -> list[str]:
         found.append(f"{standing.overdue:,} overdue")
     if limits.max_age is not None and (standing.age or 0.0) > limits.max_age:
         past = "past due for" if standing.type == "zset" else "oldest"
-        found.append(f"{past} {format_duration(standing.age)}, more than {format_duration(limits.max_age)}")
+        found.append(
+            f"{past} {format_duration(standing.age)}, more than {format_duration(limits.max_age)}"
+        )
     if limits.max_growth is not None and (standing.growth or 0.0) > limits.max_growth:
         found.append(f"grows by {standing.growth:.3g} a minute, more than {limits.max_growth:g}")
     return found
@@ -172,15 +200,22 @@ def find_excesses(standing: PlaceStanding, limits: PlaceLimits) -> list[str]:
 
 def suggest_cure(standing: PlaceStanding) -> str:
     """The command that looks at what is there, and what to do then; of the fullest key."""
-    fullest = max(standing.readings, key=lambda reading: (reading.overdue or 0, reading.entries), default=None)
+    fullest = max(
+        standing.readings, key=lambda reading: (reading.overdue or 0, reading.entries), default=None
+    )
     if fullest is None:
         return ""
     key = quote(fullest.key)
     if standing.type == "stream":
-        return f"XRANGE {key} - + COUNT 10; mend the cause, publish each again, then XDEL {key} <id>"
+        return (
+            f"XRANGE {key} - + COUNT 10; mend the cause, publish each again, then XDEL {key} <id>"
+        )
     if standing.type == "zset":
         return f"ZRANGE {key} 0 9 WITHSCORES; is the worker that takes what is due running?"
-    return f"LRANGE {key} -10 -1; mend the cause, push each to its queue again, then LREM {key} 1 <entry>"
+    return (
+        f"LRANGE {key} -10 -1; mend the cause, push each to its queue again, then LREM {key} 1"
+        " <entry>"
+    )
 
 
 def read_time(raw: bytes, path: str) -> float | None:

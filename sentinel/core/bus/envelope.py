@@ -11,7 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A name with one place for the agent, `agent_messages:{agent}`, or without: one stream for all."""
+    """A name with one place for the agent, `agent_messages:{agent}`, or without: one stream for
+    all.
+    """
 
     text: str
 
@@ -35,13 +37,17 @@ class Template:
     def agent_of(self, name: str) -> str | None:
         """Whose stream this is; "" for a common one, None when the name is another."""
         head, _, tail = self.text.partition("{agent}")
-        found = re.fullmatch(f"{re.escape(head)}(.{'+' if self.per_agent else '{0}'}){re.escape(tail)}", name)
+        found = re.fullmatch(
+            f"{re.escape(head)}(.{'+' if self.per_agent else '{0}'}){re.escape(tail)}", name
+        )
         return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Where an entry keeps what: paths `field` or `field.key.key` into JSON, the first that leads somewhere counts."""
+    """Where an entry keeps what: paths `field` or `field.key.key` into JSON, the first that leads
+    somewhere counts.
+    """
 
     task: Sequence[str]
     message: Sequence[str] = ()
@@ -50,7 +56,9 @@ class Envelope:
 
     def task_of(self, fields: Mapping[str, str]) -> str:
         """The id of the task that an entry is about; "" when it is about none or of another type."""
-        if self.types and read_first(fields, self.type).lower() not in {kind.lower() for kind in self.types}:
+        if self.types and read_first(fields, self.type).lower() not in {
+            kind.lower() for kind in self.types
+        }:
             return ""
         return read_first(fields, self.task)
 

@@ -1,4 +1,6 @@
-"""Cleaning of the bus, decided: what would go, what is refused and why, plans that void themselves, holds. Pure."""
+"""Cleaning of the bus, decided: what would go, what is refused and why, plans that void themselves,
+holds. Pure.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,12 @@ LATEST_AHEAD = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """One configured cleaning. `options` is its kind's own object, `settings` what it was made from; seconds.
+    """One configured cleaning. `options` is its kind's own object, `settings` what it was made
+    from; seconds.
 
-    Without `every` and `cron` it is done by hand only. `dry_run` looks and tells, on schedule; a person's plan and
-    apply are the word that it waits for. `settle` is the time after a suspected failover in which nothing is written.
+    Without `every` and `cron` it is done by hand only. `dry_run` looks and tells, on schedule; a
+    person's plan and apply are the word that it waits for. `settle` is the time after a suspected
+    failover in which nothing is written.
     """
 
     name: str
@@ -45,7 +49,8 @@ class Chore:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What would be cleaned at one place: `count` things, exactly `items` where they have names, else below `bound`.
+    """What would be cleaned at one place: `count` things, exactly `items` where they have names,
+    else below `bound`.
 
     `command` is what is sent, as redis-cli would read it.
     """
@@ -77,7 +82,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is not cleaned: the reason in one word (a metric label), where, the sentence, and what to do."""
+    """What is not cleaned: the reason in one word (a metric label), where, the sentence, and what
+    to do.
+    """
 
     reason: str
     place: str
@@ -110,7 +117,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class CleanPlan:
-    """The first of the two steps of a dangerous action. `state`: open, applied, void; `outcome` what became of it."""
+    """The first of the two steps of a dangerous action. `state`: open, applied, void; `outcome`
+    what became of it.
+    """
 
     id: str
     chore: str
@@ -145,14 +154,26 @@ _AGAIN = "make a new plan, look at it, and apply it within a minute"
 def judge_plan(plan: CleanPlan | None, now: Moment) -> Verdict:
     """Whether a plan may still be applied, as far as it tells by itself."""
     if plan is None:
-        return Verdict("unknown", "there is no such plan", "`sentinel clean plan NAME` makes one and shows its id")
+        return Verdict(
+            "unknown",
+            "there is no such plan",
+            "`sentinel clean plan NAME` makes one and shows its id",
+        )
     if plan.state == "applied":
-        return Verdict("applied", f"plan {plan.id} was already applied: {plan.outcome or 'outcome unknown'}", _AGAIN)
+        return Verdict(
+            "applied",
+            f"plan {plan.id} was already applied: {plan.outcome or 'outcome unknown'}",
+            _AGAIN,
+        )
     if plan.state != "open":
         return Verdict(plan.state, f"plan {plan.id} is {plan.state}: {plan.outcome}", _AGAIN)
     age = now.seconds_since(plan.made)
     if age > PLAN_LIFE or (now.at < plan.made.at and not _same_boot(now, plan.made)):
-        return Verdict("expired", f"plan {plan.id} is {age:.0f} s old, and a plan lives {PLAN_LIFE:.0f} s", _AGAIN)
+        return Verdict(
+            "expired",
+            f"plan {plan.id} is {age:.0f} s old, and a plan lives {PLAN_LIFE:.0f} s",
+            _AGAIN,
+        )
     return APPLICABLE
 
 
@@ -164,7 +185,10 @@ def judge_counts(plan: CleanPlan, counts: Sequence[int]) -> Verdict:
     """A count that changed since the plan voids it: somebody else is at work there."""
     for target, count in zip(plan.targets, counts, strict=True):
         if count != target.count:
-            text = f"void: {target.place} had {target.count:,} to clean when the plan was made, now {count:,}"
+            text = (
+                f"void: {target.place} had {target.count:,} to clean when the plan was made, now"
+                f" {count:,}"
+            )
             return Verdict("changed", text, _AGAIN)
     return APPLICABLE
 
@@ -183,12 +207,15 @@ def remaining(cap: int, spent: Sequence[Spent], now: Moment) -> int:
     return max(cap - used, 0)
 
 
-# -- the bus may have lost its memory ----------------------------------------------------------------
+# -- the bus may have lost its memory
+# ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSign:
-    """Who a server is: process, replication history, and whether it was promoted (`second_offset` ≥ 0)."""
+    """Who a server is: process, replication history, and whether it was promoted (`second_offset` ≥
+    0).
+    """
 
     run_id: str
     replid: str
@@ -198,7 +225,9 @@ class ServerSign:
 
 @dataclass(frozen=True, slots=True)
 class BusLife:
-    """What is remembered of a server and its streams: entries ever added and last id; what was suspected, and when."""
+    """What is remembered of a server and its streams: entries ever added and last id; what was
+    suspected, and when.
+    """
 
     server: ServerSign | None = None
     streams: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -207,10 +236,18 @@ class BusLife:
     broken: Mapping[str, Moment] = field(default_factory=dict)
 
 
-def step_life(before: BusLife, server: ServerSign, streams: Mapping[str, tuple[int, str]], now: Moment) -> BusLife:
-    """Take one look in. Streams that were not looked at are kept; one that went back is marked as broken."""
+def step_life(
+    before: BusLife, server: ServerSign, streams: Mapping[str, tuple[int, str]], now: Moment
+) -> BusLife:
+    """Take one look in. Streams that were not looked at are kept; one that went back is marked as
+    broken.
+    """
     why = _suspect(before.server, server)
-    went_back = [key for key, seen in streams.items() if key in before.streams and _is_back(before.streams[key], seen)]
+    went_back = [
+        key
+        for key, seen in streams.items()
+        if key in before.streams and _is_back(before.streams[key], seen)
+    ]
     broken = {key: at for key, at in before.broken.items() if now.seconds_since(at) < STREAM_HOLD}
     suspected, reason = (now, why) if why else (before.suspected, before.why)
     known = {**before.streams, **streams}
@@ -245,7 +282,8 @@ def find_hold(life: BusLife, key: str, now: Moment, settle: float) -> str:
     return ""
 
 
-# -- streams -------------------------------------------------------------------------------------------
+# -- streams
+# -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +298,9 @@ class GroupState:
 def find_floor(groups: Sequence[GroupState], keep_from: str) -> tuple[str, str]:
     """The lowest id that must stay, and who holds it: a group's name, or `(retention)`.
 
-    measurement.md §9: the minimum over the groups of the oldest pending id and the last delivered id + 1, and never
-    younger than the retention. The script on the server computes the same in the moment of the trim.
+    measurement.md §9: the minimum over the groups of the oldest pending id and the last delivered
+    id + 1, and never younger than the retention. The script on the server computes the same in the
+    moment of the trim.
     """
     floors = [(parse_id(keep_from), keep_from, "(retention)")]
     for group in groups:
@@ -274,7 +313,9 @@ def find_floor(groups: Sequence[GroupState], keep_from: str) -> tuple[str, str]:
 
 
 def following_id(entry: str) -> str:
-    """The next id; of a sequence too long for the server's doubles the id itself, which keeps one entry more."""
+    """The next id; of a sequence too long for the server's doubles the id itself, which keeps one
+    entry more.
+    """
     ms, _, sequence = entry.partition("-")
     return entry if len(sequence) > 15 else f"{ms}-{int(sequence) + 1}"
 
@@ -293,8 +334,16 @@ class Member:
     quiet: float
 
 
-def choose_heir(members: Sequence[Member], leaving: str, alive_within: float, wanted: str = "") -> str:
-    """The healthy consumer that takes over: the one that was named, else the one that holds least; "" for none."""
-    healthy = [each for each in members if each.name and each.name != leaving and each.quiet <= alive_within]
+def choose_heir(
+    members: Sequence[Member], leaving: str, alive_within: float, wanted: str = ""
+) -> str:
+    """The healthy consumer that takes over: the one that was named, else the one that holds least;
+    "" for none.
+    """
+    healthy = [
+        each
+        for each in members
+        if each.name and each.name != leaving and each.quiet <= alive_within
+    ]
     fitting = [each for each in healthy if wanted in {"", each.name}]
     return min(fitting, key=lambda each: (each.pending, each.name)).name if fitting else ""

@@ -1,4 +1,6 @@
-"""Names of streams and groups: as labels, quoted for a shell, and matched by patterns; and the age that an id tells."""
+"""Names of streams and groups: as labels, quoted for a shell, and matched by patterns; and the age
+that an id tells.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Naming:
         return next((pattern for pattern in self.streams if fnmatchcase(name, pattern)), OVERFLOW)
 
     def group(self, name: str, seen: set[str]) -> str:
-        """Label of a group: its pattern, else its name for the first few that are seen with a stream label."""
+        """Label of a group: its pattern, else its name for the first few that are seen with a
+        stream label.
+        """
         for pattern in self.groups:
             if pattern != "*" and fnmatchcase(name, pattern):
                 return pattern

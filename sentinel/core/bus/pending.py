@@ -1,8 +1,9 @@
-"""Judging pending entries: overdue, poison, redelivered, payload gone, consumers that will never acknowledge.
+"""Judging pending entries: overdue, poison, redelivered, payload gone, consumers that will never
+acknowledge.
 
-Ages come from the entry's id, by the server's clock, and never from idle times: a claim loop keeps those small for
-ever (measurement.md §1.7). Everything is counted from pages of bounded length; a count that no page can prove is a
-lower bound and says so. Pure.
+Ages come from the entry's id, by the server's clock, and never from idle times: a claim loop keeps
+those small for ever (measurement.md §1.7). Everything is counted from pages of bounded length; a
+count that no page can prove is a lower bound and says so. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ BEYOND: Id = (MAX_SEQUENCE, MAX_SEQUENCE)
 
 @dataclass(frozen=True, slots=True)
 class PendingRow:
-    """One row of XPENDING; `idle` seconds since its last delivery; `consumer` may be empty (Redis 8.8)."""
+    """One row of XPENDING; `idle` seconds since its last delivery; `consumer` may be empty (Redis
+    8.8).
+    """
 
     id: Id
     consumer: str
@@ -35,7 +38,9 @@ class PendingRow:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Consecutive pending entries after `after` (exclusive), by id; `full` when there may be more behind."""
+    """Consecutive pending entries after `after` (exclusive), by id; `full` when there may be more
+    behind.
+    """
 
     rows: tuple[PendingRow, ...] = ()
     full: bool = False
@@ -65,21 +70,27 @@ NO_ENTRIES = Count()
 
 
 def find_overdue_bound(now: float, deadline: float) -> Id:
-    """The first id that is *not* overdue: published after `now - deadline` (seconds, server's clock)."""
+    """The first id that is *not* overdue: published after `now - deadline` (seconds, server's
+    clock).
+    """
     return (int((now - deadline) * 1000) + 1, 0)
 
 
 def count_below(page: Page, bound: Id) -> Count | None:
-    """How many pending entries have an id below `bound`; None when this page of the oldest does not reach so far."""
+    """How many pending entries have an id below `bound`; None when this page of the oldest does not
+    reach so far.
+    """
     if page.upto < bound:
         return None
     return Count(sum(row.id < bound for row in page.rows))
 
 
 def count_from_both_ends(pending: int, below: Page, above: Page) -> Count:
-    """How many of `pending` entries lie below a bound, from a page below it and a page from it on (one snapshot).
+    """How many of `pending` entries lie below a bound, from a page below it and a page from it on
+    (one snapshot).
 
-    The page that isn't full proves the number, however many entries there are; two full pages prove a lower bound.
+    The page that isn't full proves the number, however many entries there are; two full pages prove
+    a lower bound.
     """
     if not below.full:
         return Count(len(below.rows))
@@ -89,7 +100,9 @@ def count_from_both_ends(pending: int, below: Page, above: Page) -> Count:
 
 
 def is_time(entry: Id, now: float) -> bool:
-    """Whether an id is a publish time: after 2001, and not in the server's future (a minute of slack)."""
+    """Whether an id is a publish time: after 2001, and not in the server's future (a minute of
+    slack).
+    """
     return OLDEST_PLAUSIBLE <= entry[0] <= (now + 60) * 1000
 
 
@@ -98,11 +111,14 @@ def is_time(entry: Id, now: float) -> bool:
 
 @dataclass(slots=True)
 class Sweep:
-    """What is remembered of one group's delivery counts between runs. The oldest entries are read each time, the
-    rest a page per run (the cursor), so that every pending entry is looked at once per pass.
+    """What is remembered of one group's delivery counts between runs. The oldest entries are read
+    each time, the rest a page per run (the cursor), so that every pending entry is looked at once
+    per pass.
 
-    `since`: the last id delivered when the watch began; later ids had all their deliveries under our eyes.
-    `known`: entries delivered twice or more, with their count; ids up to `baseline` not in it had count 1.
+    `since`: the last id delivered when the watch began; later ids had all their deliveries under
+    our eyes.
+    `known`: entries delivered twice or more, with their count; ids up to `baseline` not in it had
+    count 1.
     """
 
     since: Id = ZERO
@@ -121,19 +137,25 @@ class Sweep:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to remember: nothing pended at the last look, or nothing was looked at yet.
+        """Whether there is nothing to remember: nothing pended at the last look, or nothing was
+        looked at yet.
 
-        Begun anew, entries delivered meanwhile count from their first count seen: still a lower bound.
+        Begun anew, entries delivered meanwhile count from their first count seen: still a lower
+        bound.
         """
         return not (self.known or self.visited or self.overflow or self.dropped or self.held)
 
     def list_rechecks(self) -> list[Id]:
-        """Known entries that the last run did not see, longest unseen first: have they been acknowledged?"""
+        """Known entries that the last run did not see, longest unseen first: have they been
+        acknowledged?
+        """
         unseen = [entry for entry in self.known if self.checked.get(entry, 0) < self.turn]
         return sorted(unseen, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
 
     def take(self, pages: Sequence[Page], rechecked: Mapping[Id, PendingRow | None]) -> int:
-        """Take in what was read; how many redeliveries were seen to happen since the last time (a lower bound)."""
+        """Take in what was read; how many redeliveries were seen to happen since the last time (a
+        lower bound).
+        """
         self.turn += 1
         rows = {row.id: row for page in pages for row in page.rows}
         self.held = bool(rows)
@@ -141,11 +163,17 @@ class Sweep:
         self._forget(pages, rechecked, rows)
         grown = sum(self._note(row) for row in rows.values())
         if not self.begun:
-            self.begun, self.baseline = True, min(pages[0].upto, self.since) if pages else self.since
+            self.begun, self.baseline = (
+                True,
+                min(pages[0].upto, self.since) if pages else self.since,
+            )
         return grown
 
     def _forget(
-        self, pages: Sequence[Page], rechecked: Mapping[Id, PendingRow | None], rows: Mapping[Id, PendingRow]
+        self,
+        pages: Sequence[Page],
+        rechecked: Mapping[Id, PendingRow | None],
+        rows: Mapping[Id, PendingRow],
     ) -> None:
         """An entry that a page should hold and doesn't was acknowledged."""
         for entry in [entry for entry in self.known if entry not in rows]:
@@ -168,12 +196,16 @@ class Sweep:
         return max(0, count - before)
 
     def _first_count(self, entry: Id, count: int) -> int:
-        """The count that an entry without memory had when the watch began; its own when that can't be known."""
+        """The count that an entry without memory had when the watch began; its own when that can't
+        be known.
+        """
         seen_at_one = entry > self.since or (self.begun and entry <= self.baseline)
         return 1 if seen_at_one and not self.overflow else count
 
     def advance(self, head: Page, page: Page | None) -> None:
-        """Move the cursor behind the page of this run. Without one, the page of the oldest held everything."""
+        """Move the cursor behind the page of this run. Without one, the page of the oldest held
+        everything.
+        """
         last = head if page is None else page
         self.whole = not last.full and last.after == ZERO
         if last.full:
@@ -183,12 +215,22 @@ class Sweep:
         self.overflow, self.dropped = self.dropped, False
 
     def find_coverage(self, pending: int) -> float:
-        """Share of the pending entries whose delivery count was read in this pass or the one before it."""
-        return 1.0 if self.whole or not pending else min(1.0, max(self.visited, self.last_pass) / pending)
+        """Share of the pending entries whose delivery count was read in this pass or the one before
+        it.
+        """
+        return (
+            1.0
+            if self.whole or not pending
+            else min(1.0, max(self.visited, self.last_pass) / pending)
+        )
 
     def count_poison(self, limit: int) -> Count:
-        """Entries delivered more than `limit` times; exact when every pending entry was looked at in this run."""
-        return Count(sum(count > limit for count in self.known.values()), self.whole and not self.overflow)
+        """Entries delivered more than `limit` times; exact when every pending entry was looked at
+        in this run.
+        """
+        return Count(
+            sum(count > limit for count in self.known.values()), self.whole and not self.overflow
+        )
 
     def count_redelivered(self) -> Count:
         """Pending entries delivered more than once."""
@@ -198,7 +240,15 @@ class Sweep:
         """JSON-able document."""
         known = {format_id(entry): count for entry, count in self.known.items()}
         places = [format_id(entry) for entry in (self.since, self.baseline, self.cursor)]
-        return [*places, known, self.visited, self.last_pass, self.overflow, self.dropped, self.begun]
+        return [
+            *places,
+            known,
+            self.visited,
+            self.last_pass,
+            self.overflow,
+            self.dropped,
+            self.begun,
+        ]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> Sweep:
@@ -224,8 +274,9 @@ class Sweep:
 class ConsumerView:
     """One consumer of XINFO CONSUMERS. `idle`, `inactive` in seconds.
 
-    With `inactive` (Redis 7.2, Valkey) `idle` is since the last attempt to read and `inactive` since the last
-    success (negative: never). Without it `idle` is since the last success, and also grows while it just waits.
+    With `inactive` (Redis 7.2, Valkey) `idle` is since the last attempt to read and `inactive`
+    since the last success (negative: never). Without it `idle` is since the last success, and also
+    grows while it just waits.
     """
 
     name: str
@@ -236,7 +287,11 @@ class ConsumerView:
     @property
     def quiet(self) -> float:
         """Seconds without a sign of life."""
-        return self.idle if self.inactive is None or self.inactive < 0 else min(self.idle, self.inactive)
+        return (
+            self.idle
+            if self.inactive is None or self.inactive < 0
+            else min(self.idle, self.inactive)
+        )
 
     @property
     def since(self) -> str:
@@ -246,7 +301,9 @@ class ConsumerView:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The consumers of one group, sorted out: `dead` hold entries, `ghosts` hold none and are long gone."""
+    """The consumers of one group, sorted out: `dead` hold entries, `ghosts` hold none and are long
+    gone.
+    """
 
     active: int = 0
     idle: int = 0
@@ -264,10 +321,11 @@ class Roster:
 def sort_consumers(
     views: Iterable[ConsumerView], *, dead_after: float, ghost_after: float, unknown: frozenset[str]
 ) -> Roster:
-    """Sort consumers by sign of life. Times in seconds; `unknown` are names that no pattern expects.
+    """Sort consumers by sign of life. Times in seconds; `unknown` are names that no pattern
+    expects.
 
-    Idle time proves neither life nor death: `dead_after` must exceed the longest blocking read plus the longest
-    handler, for an acknowledgement resets no clock (measurement.md §1.7.1).
+    Idle time proves neither life nor death: `dead_after` must exceed the longest blocking read plus
+    the longest handler, for an acknowledgement resets no clock (measurement.md §1.7.1).
     """
     found = sorted(views, key=lambda view: (view.quiet, view.name))
     quiet = [view for view in found if view.quiet > dead_after]

@@ -1,4 +1,6 @@
-"""What spoils messages, seen from outside: signs in the values of entries (measurement.md §2.3). Never payloads."""
+"""What spoils messages, seen from outside: signs in the values of entries (measurement.md §2.3).
+Never payloads.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def smell_entry(fields: Sequence[tuple[bytes, bytes]], mandatory: Iterable[str])
     """The smells of one entry, each once."""
     found = {smell for _, value in fields for smell in smell_value(value)}
     names = {name for name, _ in fields}
-    return found | ({"missing_field"} if any(name.encode() not in names for name in mandatory) else set())
+    return found | (
+        {"missing_field"} if any(name.encode() not in names for name in mandatory) else set()
+    )
 
 
 def smell_value(value: bytes) -> set[str]:
@@ -62,7 +66,9 @@ def refill(tokens: float, seconds: float, per_hour: int) -> float:
 
 
 def stratify(start: int, end: int, count: int) -> list[tuple[int, int]]:
-    """[start, end] in milliseconds as up to ten equal stretches, the last one closed: (from, to) of each."""
+    """[start, end] in milliseconds as up to ten equal stretches, the last one closed: (from, to) of
+    each.
+    """
     strata = max(1, min(10, count, end - start))
     edges = [start + (end - start) * n // strata for n in range(strata)] + [end + 1]
     return [(a, b - 1) for a, b in pairwise(edges)]

@@ -31,7 +31,9 @@ class Master:
 
 
 def tag_of(key: str) -> str:
-    """The part of a key that decides its slot: between the first { and the next }, unless empty; else all of it."""
+    """The part of a key that decides its slot: between the first { and the next }, unless empty;
+    else all of it.
+    """
     _, opened, rest = key.partition("{")
     tag, closed, _ = rest.partition("}")
     return tag if opened and closed and tag else key

@@ -17,7 +17,9 @@ from typing import Any, Protocol
 
 
 class Outcome(StrEnum):
-    """How a canary ended. `orphan_ok`: delivered, latency not judged (sent before we were up, or we stalled)."""
+    """How a canary ended. `orphan_ok`: delivered, latency not judged (sent before we were up, or we
+    stalled).
+    """
 
     OK = "ok"
     LATE = "late"
@@ -33,7 +35,9 @@ EXTRAS = ("duplicates", "resurfaced", "reordered", "foreign")
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-def decide_delivered(*, intact: bool, ours: bool, age: float, deadline: float, stalled: float) -> Outcome:
+def decide_delivered(
+    *, intact: bool, ours: bool, age: float, deadline: float, stalled: float
+) -> Outcome:
     """The outcome of a canary that arrived. `age` and `stalled` (our own event loop) in seconds.
 
     A stall longer than deadline/4 voids a *late* verdict, for it may be the monitor's own fault; it
@@ -51,8 +55,9 @@ def decide_delivered(*, intact: bool, ours: bool, age: float, deadline: float, s
 def is_lost(*, since: float, caught_up: float, loss_after: float) -> bool:
     """Whether an unseen canary is lost. Monotonic seconds.
 
-    `since` is the latest of: published, process start, reader connected. `caught_up` is when the last
-    read was issued that left nothing unread. So the reader was there all the time, looked, and found nothing.
+    `since` is the latest of: published, process start, reader connected. `caught_up` is when the
+    last read was issued that left nothing unread. So the reader was there all the time, looked, and
+    found nothing.
     """
     return caught_up >= since + loss_after
 
@@ -62,7 +67,9 @@ def is_lost(*, since: float, caught_up: float, loss_after: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A canary, or a hop's report of it, as read. `passed`: (hop, its wall clock in ns) of every hop so far."""
+    """A canary, or a hop's report of it, as read. `passed`: (hop, its wall clock in ns) of every
+    hop so far.
+    """
 
     seq: str
     intact: bool
@@ -76,7 +83,9 @@ class Arrival:
 
 
 class Letter(Protocol):
-    """How the canaries of one path are written and read. `hops`: the legs through the product, in order."""
+    """How the canaries of one path are written and read. `hops`: the legs through the product, in
+    order.
+    """
 
     @property
     def hops(self) -> tuple[str, ...]:
@@ -128,8 +137,19 @@ RAW = bytes(range(256))
 
 def encode(seq: str, traceparent: str) -> list[bytes]:
     """Stream fields (name, value, …) of one canary; `sum` is the blake2b of all the others."""
-    body = json.dumps({"seq": seq, "vectors": VECTORS}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    fields = [b"seq", seq.encode(), b"traceparent", traceparent.encode(), b"body", body.encode(), b"raw", RAW]
+    body = json.dumps(
+        {"seq": seq, "vectors": VECTORS}, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
+    fields = [
+        b"seq",
+        seq.encode(),
+        b"traceparent",
+        traceparent.encode(),
+        b"body",
+        body.encode(),
+        b"raw",
+        RAW,
+    ]
     return [*fields, b"sum", _checksum(fields)]
 
 

@@ -1,8 +1,11 @@
-"""A canary in the product's own envelope, through the product's own handlers and back (measurement.md §2.1).
+"""A canary in the product's own envelope, through the product's own handlers and back
+(measurement.md §2.1).
 
-What a handler owes for a ping: its own step `[name, wall clock in ns]` at the end of the JSON list in the field
-`hops`, one entry with all fields to the stream that the ping names (`reply_to`), and then, unless it is the last hop,
-the message passed on. So each hop reports to sentinel's own stream, and the first hop that did not is the failing one.
+What a handler owes for a ping: its own step `[name, wall clock in ns]` at the end of the JSON list
+in the field
+`hops`, one entry with all fields to the stream that the ping names (`reply_to`), and then, unless
+it is the last hop, the message passed on. So each hop reports to sentinel's own stream, and the
+first hop that did not is the failing one.
 """
 
 from __future__ import annotations
@@ -51,7 +54,9 @@ def find_faults(envelope: Mapping[str, str]) -> list[str]:
 
 def body_of(seq: str) -> str:
     """What the handler's codec must carry unchanged, as JSON."""
-    return json.dumps({"seq": seq, "vectors": VECTORS}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return json.dumps(
+        {"seq": seq, "vectors": VECTORS}, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
 
 
 def uuid_of(seq: str) -> str:
@@ -76,7 +81,11 @@ class PingLetter:
     def write(self, seq: str, traceparent: str, instant: str) -> list[bytes]:
         """Stream fields (name, value, …)."""
         values = self._values(seq) | {"traceparent": traceparent, "instant": instant}
-        return [part.encode() for name, template in self.envelope for part in (name, _fill(template, values))]
+        return [
+            part.encode()
+            for name, template in self.envelope
+            for part in (name, _fill(template, values))
+        ]
 
     def read(self, fields: Sequence[bytes]) -> Arrival | None:
         """What an answer says; None when it carries no id of ours, or a hop that nobody named."""
@@ -95,10 +104,17 @@ class PingLetter:
         return {"id": seq, "uuid": uuid_of(seq), "reply_to": self.reply_to, "body": body_of(seq)}
 
     def _is_intact(self, seq: str, values: Mapping[bytes, bytes]) -> bool:
-        """Whether every field that carries the id or the body came back: byte for byte, or as equal JSON."""
+        """Whether every field that carries the id or the body came back: byte for byte, or as equal
+        JSON.
+        """
         known = self._values(seq)
-        compared = [(n, t) for n, t in self.envelope if _COMPARED.search(t) and not _VARIES.search(t)]
-        return all(_is_equal(values.get(name.encode()), _fill(template, known)) for name, template in compared)
+        compared = [
+            (n, t) for n, t in self.envelope if _COMPARED.search(t) and not _VARIES.search(t)
+        ]
+        return all(
+            _is_equal(values.get(name.encode()), _fill(template, known))
+            for name, template in compared
+        )
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -129,7 +145,8 @@ def find_failing_hop(hops: Sequence[str], passed: Sequence[str]) -> str:
 
 
 def measure_legs(hops: Sequence[str], begun: int, reports: Mapping[str, int]) -> dict[str, float]:
-    """Seconds of each hop, from entry ids in milliseconds of the server's clock: since the hop before reported.
+    """Seconds of each hop, from entry ids in milliseconds of the server's clock: since the hop
+    before reported.
 
     A leg whose beginning or end was not reported is left out.
     """

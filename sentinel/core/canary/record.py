@@ -1,4 +1,6 @@
-"""What is known of one path: totals that never go back, latencies, the last outcomes, and the verdict on them."""
+"""What is known of one path: totals that never go back, latencies, the last outcomes, and the
+verdict on them.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,17 @@ RECENT = 200
 
 @dataclass(slots=True)
 class Tally:
-    """Totals mirrored from the server. `mirror` is what it said last, `base` what it has forgotten since."""
+    """Totals mirrored from the server. `mirror` is what it said last, `base` what it has forgotten
+    since.
+    """
 
     mirror: dict[str, int] = field(default_factory=dict)
     base: dict[str, int] = field(default_factory=dict)
 
     def absorb(self, name: str, value: int, added: int = 0) -> None:
-        """Take the server's total after we added `added`. Less than expected means that it forgot (flush, rollback)."""
+        """Take the server's total after we added `added`. Less than expected means that it forgot
+        (flush, rollback).
+        """
         forgotten = self.mirror.get(name, 0) + added - value
         if forgotten > 0:
             self.credit(name, forgotten)
@@ -44,12 +50,14 @@ class Tally:
         return self.mirror.get(name, 0) + self.base.get(name, 0)
 
     def imbalance(self, still_open: int) -> int:
-        """sent − settled − open: 0 by the conservation law; positive: ledger entries were wiped from the server;
-        negative: a rollback brought settled ones back."""
+        """sent − settled − open: 0 by the conservation law; positive: ledger entries were wiped
+        from the server; negative: a rollback brought settled ones back."""
         return self.total("sent") - sum(self.total(outcome) for outcome in SETTLED) - still_open
 
     def rebalance(self, still_open: int) -> int:
-        """Restore the law: wiped canaries are lost, revived ones count as sent again. Gives `imbalance` as it was."""
+        """Restore the law: wiped canaries are lost, revived ones count as sent again. Gives
+        `imbalance` as it was.
+        """
         gap = self.imbalance(still_open)
         if gap > 0:
             self.credit(Outcome.LOST, gap)
@@ -68,7 +76,9 @@ class Latencies:
 
     def add(self, seconds: float) -> None:
         """Count one observation."""
-        place = next((i for i, bound in enumerate(LATENCY_BOUNDS) if seconds <= bound), len(LATENCY_BOUNDS))
+        place = next(
+            (i for i, bound in enumerate(LATENCY_BOUNDS) if seconds <= bound), len(LATENCY_BOUNDS)
+        )
         self._counts[place] += 1
         self._sum += seconds
 
@@ -97,7 +107,9 @@ class Record:
         self.latency = {leg: Latencies(latency.get(leg, ())) for leg in (*LEGS, *hops)}
 
     def ended(self, outcome: Outcome, minute: int, times: int = 1) -> None:
-        """Note ends for the windows and the last-m rule; an orphan was not judged and counts in neither."""
+        """Note ends for the windows and the last-m rule; an orphan was not judged and counts in
+        neither.
+        """
         if outcome is Outcome.ORPHAN:
             return
         for _ in range(min(times, RECENT)):
@@ -110,7 +122,9 @@ class Record:
 
     def lost_in_a_row(self) -> int:
         """How many of the last outcomes, up to now, are losses."""
-        others = (index for index, outcome in enumerate(reversed(self.recent)) if outcome != Outcome.LOST)
+        others = (
+            index for index, outcome in enumerate(reversed(self.recent)) if outcome != Outcome.LOST
+        )
         return next(others, len(self.recent))
 
     def dump(self) -> dict[str, Any]:
@@ -125,10 +139,14 @@ class Record:
         }
 
 
-def judge_recent(recent: Sequence[str], *, failures: int, of: int, down_after: int) -> tuple[Status, str]:
-    """The verdict of the last outcomes (oldest first) and its reason: `failures` of the last `of` are degraded,
-    `down_after` in a row that were sent and never arrived are down, none at all is unknown. A refused canary is no
-    sign of a dead path: the server answers, and a restart would not make room or undo a failover."""
+def judge_recent(
+    recent: Sequence[str], *, failures: int, of: int, down_after: int
+) -> tuple[Status, str]:
+    """The verdict of the last outcomes (oldest first) and its reason: `failures` of the last `of`
+    are degraded,
+    `down_after` in a row that were sent and never arrived are down, none at all is unknown. A
+    refused canary is no sign of a dead path: the server answers, and a restart would not make room
+    or undo a failover."""
     tail = [outcome for outcome in recent if outcome != Outcome.PUBLISH_ERROR][-down_after:]
     if len(tail) == down_after and all(outcome == Outcome.LOST for outcome in tail):
         return Status.DOWN, f"the last {len(tail)} canaries that were sent were all lost"

@@ -1,4 +1,6 @@
-"""The canaries of one path that are on their way, what hops reported of them, and what became of the last ones."""
+"""The canaries of one path that are on their way, what hops reported of them, and what became of
+the last ones.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ HOP_PREFIX = "hop:"
 
 @dataclass(slots=True)
 class Flight:
-    """One canary of this process: published at monotonic `sent`, at `entry` ms of the server's clock (0: unknown)."""
+    """One canary of this process: published at monotonic `sent`, at `entry` ms of the server's
+    clock (0: unknown).
+    """
 
     sent: float
     entry: int = 0
@@ -25,7 +29,9 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A hop's report of a canary that is not at its end: entry and time (ms, server) in sentinel's stream."""
+    """A hop's report of a canary that is not at its end: entry and time (ms, server) in sentinel's
+    stream.
+    """
 
     entry: bytes
     at: int
@@ -43,7 +49,9 @@ class Past:
 class Traffic:
     """What a path has under way. `minute`: Unix time in minutes of the current run."""
 
-    def __init__(self, record: Record, hops: Sequence[str], past: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, record: Record, hops: Sequence[str], past: Mapping[str, Any] | None = None
+    ) -> None:
         self.record, self.hops = record, tuple(hops)
         self.flights: dict[str, Flight] = {}
         self.doubtful: set[str] = set()
@@ -56,7 +64,9 @@ class Traffic:
     # --- departures -------------------------------------------------------------------------------
 
     def depart(self, seq: str, now: float) -> float:
-        """Note a canary as on its way, in doubt until the server has confirmed it. Gives `now` back."""
+        """Note a canary as on its way, in doubt until the server has confirmed it. Gives `now`
+        back.
+        """
         self.flights[seq] = Flight(now)
         self.doubtful.add(seq)
         return now
@@ -81,12 +91,16 @@ class Traffic:
     # --- arrivals ---------------------------------------------------------------------------------
 
     def note_report(self, arrival: Arrival, entry: bytes, at: int) -> bool:
-        """Keep a hop's report of an open canary; False when that hop has reported already: a duplicate."""
+        """Keep a hop's report of an open canary; False when that hop has reported already: a
+        duplicate.
+        """
         known = self.reports.setdefault(arrival.seq, {})
         return known.setdefault(arrival.reporter, Report(entry, at, arrival.intact)).entry == entry
 
     def note_clock(self, arrival: Arrival, at: int) -> None:
-        """Keep how far a hop's wall clock is ahead of the server's, in seconds; the way between them included."""
+        """Keep how far a hop's wall clock is ahead of the server's, in seconds; the way between
+        them included.
+        """
         if arrival.passed:
             self.offsets[arrival.reporter] = arrival.passed[-1][1] / 1e9 - at / 1000
 
@@ -95,8 +109,8 @@ class Traffic:
         return [report.entry for report in self.reports.get(seq, {}).values()]
 
     def explain_closed(self, arrival: Arrival) -> str:
-        """What an arrival of a canary that has ended is: "duplicates", "resurfaced" after it was given up, or "" for
-        the first report of a hop that was overtaken by the last one."""
+        """What an arrival of a canary that has ended is: "duplicates", "resurfaced" after it was
+        given up, or "" for the first report of a hop that was overtaken by the last one."""
         past, reporter = self.past.get(arrival.seq), self._reporter(arrival)
         if past is None or reporter in past.reporters:
             return "duplicates"
@@ -109,7 +123,9 @@ class Traffic:
         return self.hops[-1] if arrival.final and self.hops else arrival.reporter
 
     def measure(self, arrival: Arrival, at: int) -> dict[str, float]:
-        """Seconds by hop of a canary that arrived at `at` ms; nothing of one whose beginning is not known."""
+        """Seconds by hop of a canary that arrived at `at` ms; nothing of one whose beginning is not
+        known.
+        """
         flight = self.flights.get(arrival.seq)
         if not self.hops or flight is None or not flight.entry:
             return {}
@@ -117,8 +133,8 @@ class Traffic:
         return measure_legs(self.hops, flight.entry, {**times, self.hops[-1]: at})
 
     def blame(self, outcome: Outcome, seq: str, legs: Mapping[str, float]) -> tuple[str, ...]:
-        """The total of the hop that failed, if the path has hops: the first silent one of a lost canary, the slowest
-        of a late one, the first that reported a changed one."""
+        """The total of the hop that failed, if the path has hops: the first silent one of a lost
+        canary, the slowest of a late one, the first that reported a changed one."""
         if not self.hops:
             return ()
         reports = self.reports.get(seq, {})
@@ -133,13 +149,17 @@ class Traffic:
 
     def _passed(self, seq: str) -> list[str]:
         """Hops of which a report arrived, and those before them."""
-        reported = [index for index, hop in enumerate(self.hops) if hop in self.reports.get(seq, {})]
+        reported = [
+            index for index, hop in enumerate(self.hops) if hop in self.reports.get(seq, {})
+        ]
         return list(self.hops[: max(reported, default=-1) + 1])
 
     # --- ends -------------------------------------------------------------------------------------
 
     def ended(self, outcome: Outcome, seq: str, arrival: Arrival | None = None) -> None:
-        """Note an end in the record; one of ours without a latency verdict was voided by our own stall."""
+        """Note an end in the record; one of ours without a latency verdict was voided by our own
+        stall.
+        """
         self.record.ended(outcome, self.minute)
         if outcome is Outcome.ORPHAN and seq in self.flights:
             self.record.tally.credit("blind", 1)
@@ -169,5 +189,7 @@ class Traffic:
         return {hop: self.record.tally.total(HOP_PREFIX + hop) for hop in self.hops}
 
     def dump_past(self) -> dict[str, Any]:
-        """What the constructor takes as `past`: only losses, for only they may come back from another life."""
+        """What the constructor takes as `past`: only losses, for only they may come back from
+        another life.
+        """
         return {seq: [True, sorted(past.reporters)] for seq, past in self.past.items() if past.lost}

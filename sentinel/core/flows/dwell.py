@@ -1,8 +1,9 @@
-"""How long flows stay in a status: sketches of completed stays, learned limits, and statuses that nobody leaves.
+"""How long flows stay in a status: sketches of completed stays, learned limits, and statuses that
+nobody leaves.
 
-Limit per (flow type, status), measurement.md §5: greatest(60 s, 3 × p99 of the completed stays of 30 days,
-exp(median ln d + 6 × 1.4826 × MAD)), once 50 stays are known. A flow that is stuck has no completed stay, so
-that it can't raise its own limit. All times in seconds, `now` in Unix seconds.
+Limit per (flow type, status), measurement.md §5: greatest(60 s, 3 × p99 of the completed stays of
+30 days, exp(median ln d + 6 × 1.4826 × MAD)), once 50 stays are known. A flow that is stuck has no
+completed stay, so that it can't raise its own limit. All times in seconds, `now` in Unix seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _FEW = 10
 
 @dataclass(frozen=True, slots=True)
 class Stays:
-    """Summary of `n` completed stays: median and MAD of ln(seconds), and the 99th percentile in seconds."""
+    """Summary of `n` completed stays: median and MAD of ln(seconds), and the 99th percentile in
+    seconds.
+    """
 
     n: int
     log_median: float
@@ -44,12 +47,16 @@ class Stays:
         """The longest normal stay in seconds; None while fewer than 50 stays are known."""
         if self.n < ENOUGH:
             return None
-        return max(FLOOR, 3 * self.p99, math.exp(min(self.log_median + 6 * 1.4826 * self.mad, 50.0)))
+        return max(
+            FLOOR, 3 * self.p99, math.exp(min(self.log_median + 6 * 1.4826 * self.mad, 50.0))
+        )
 
 
 @dataclass(slots=True)
 class Sketch:
-    """Counts of stays by day and by logarithmic bucket: each known to 10 %, upwards; 30 days are kept."""
+    """Counts of stays by day and by logarithmic bucket: each known to 10 %, upwards; 30 days are
+    kept.
+    """
 
     days: dict[int, dict[int, int]] = field(default_factory=dict)
     _texts: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
@@ -123,7 +130,9 @@ class Limit:
 
 
 def relearn(known: Limit | None, stays: Stays | None, now: float) -> Limit | None:
-    """The limit after this look: the first as it is, later ones once a day and at most twice or half the former."""
+    """The limit after this look: the first as it is, later ones once a day and at most twice or
+    half the former.
+    """
     if stays is None or stays.limit is None:
         return known
     if known is None:
@@ -143,7 +152,8 @@ class Passage:
     def is_blocked(self, stays: Stays | None, longest: float, now: float) -> bool:
         """Whether flows go in and none comes out: for max(15 min, 10 × median).
 
-        With fewer than ten known stays the median says nothing, and the status's own limit takes its place.
+        With fewer than ten known stays the median says nothing, and the status's own limit takes
+        its place.
         """
         usual = 10 * stays.median if stays is not None and stays.n >= _FEW else longest
         return self.entries > 1 and now - self.start >= max(NO_EXITS_FLOOR, usual)

@@ -1,6 +1,8 @@
-"""Do a master flow and its children agree? Four disagreements (platforms.md R14). Instants in Unix seconds.
+"""Do a master flow and its children agree? Four disagreements (platforms.md R14). Instants in Unix
+seconds.
 
-A master and its child are written by different transactions, so that a disagreement counts when it lasts.
+A master and its child are written by different transactions, so that a disagreement counts when it
+lasts.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class MasterRules:
-    """Canonical statuses of masters; `waits_for_children` empty: every status after the initial one."""
+    """Canonical statuses of masters; `waits_for_children` empty: every status after the initial
+    one.
+    """
 
     initial: str
     terminal: frozenset[str]
@@ -45,7 +49,9 @@ class MasterRules:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """`subject` is stuck; `of_master` tells whose row it is. `proven`: has lasted for at least so many seconds."""
+    """`subject` is stuck; `of_master` tells whose row it is. `proven`: has lasted for at least so
+    many seconds.
+    """
 
     subject: Sight
     reason: str
@@ -55,21 +61,32 @@ class Disagreement:
 
 
 def find_disagreements(
-    kin: Sequence[Kin], done: Sequence[Done], rules: MasterRules, working: Set[str], now: float, *, need_master: bool
+    kin: Sequence[Kin],
+    done: Sequence[Done],
+    rules: MasterRules,
+    working: Set[str],
+    now: float,
+    *,
+    need_master: bool,
 ) -> Iterator[Disagreement]:
     """All disagreements of one table of children; a master is named once per reason.
 
     `working`: masters with an open child in any table.
     """
     named: set[tuple[str, str]] = set()
-    found = [*_from_children(kin, rules, now, need_master=need_master), *_from_masters(done, rules, working, now)]
+    found = [
+        *_from_children(kin, rules, now, need_master=need_master),
+        *_from_masters(done, rules, working, now),
+    ]
     for one in found:
         if (one.reason, one.subject.id) not in named:
             named.add((one.reason, one.subject.id))
             yield one
 
 
-def _from_children(kin: Sequence[Kin], rules: MasterRules, now: float, *, need_master: bool) -> Iterator[Disagreement]:
+def _from_children(
+    kin: Sequence[Kin], rules: MasterRules, now: float, *, need_master: bool
+) -> Iterator[Disagreement]:
     for pair in kin:
         child, master = pair.child, pair.master
         if master is None:
@@ -79,7 +96,11 @@ def _from_children(kin: Sequence[Kin], rules: MasterRules, now: float, *, need_m
         elif master.status in rules.terminal:
             text = f"master {master.id:.80} is {master.status}"
             yield Disagreement(
-                child, "master_finished", text, _proven(rules, now, child.changed, master.changed), False
+                child,
+                "master_finished",
+                text,
+                _proven(rules, now, child.changed, master.changed),
+                False,
             )
         elif master.status == rules.initial and pair.begun:
             text = f"child {child.id:.80} is {child.status} already"
@@ -87,7 +108,9 @@ def _from_children(kin: Sequence[Kin], rules: MasterRules, now: float, *, need_m
             yield Disagreement(master, "master_initialized", text, proven, True)
 
 
-def _from_masters(done: Sequence[Done], rules: MasterRules, working: Set[str], now: float) -> Iterator[Disagreement]:
+def _from_masters(
+    done: Sequence[Done], rules: MasterRules, working: Set[str], now: float
+) -> Iterator[Disagreement]:
     for one in done:
         master, text = one.master, f"child {one.child:.80} is {one.child_status}"
         proven = _proven(rules, now, one.child_changed, master.changed)
@@ -104,7 +127,9 @@ def _waits_for_child(master: Sight, rules: MasterRules) -> bool:
 
 
 def _proven(rules: MasterRules, now: float, *changed: float | None) -> float:
-    """Neither row was written for so long, so they have disagreed for so long; 0 when a row does not tell."""
+    """Neither row was written for so long, so they have disagreed for so long; 0 when a row does
+    not tell.
+    """
     if not rules.trusts_changed:
         return 0.0
     return max(0.0, min(0.0 if at is None else now - at for at in changed))

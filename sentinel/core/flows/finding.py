@@ -34,7 +34,9 @@ _SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """What was not read: `limit` open flows per table, when there were more; table → (problem, remedy)."""
+    """What was not read: `limit` open flows per table, when there were more; table → (problem,
+    remedy).
+    """
 
     limit: int | None = None
     troubles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -76,14 +78,20 @@ class _Tally:
             self.ahead.append(created - now)
 
 
-def make_finding(history: History, verdict: Verdict, reasons: Sequence[str], left_out: Reservations) -> Finding:
+def make_finding(
+    history: History, verdict: Verdict, reasons: Sequence[str], left_out: Reservations
+) -> Finding:
     """The finding of one run; `reasons`: all that can be found with this configuration."""
     tally, now = _Tally(), verdict.now
     for flow in verdict.flows:
         tally.count += 1
         tally.add(flow, now)
     stuck = {reason: [flow for flow in tally.loud if reason in flow.reasons] for reason in reasons}
-    wrong = {reason: sorted(found, key=lambda flow: flow.since) for reason, found in stuck.items() if found}
+    wrong = {
+        reason: sorted(found, key=lambda flow: flow.since)
+        for reason, found in stuck.items()
+        if found
+    }
     said = [_said(reason, found, now) for reason, found in wrong.items()]
     said += _doubts(tally, left_out)
     return Finding(
@@ -91,7 +99,9 @@ def make_finding(history: History, verdict: Verdict, reasons: Sequence[str], lef
         "; ".join(said) or f"{tally.count} open, none stuck",
         list(_rows(history, verdict, tally, reasons)),
         _evidence(wrong, tally, left_out, now),
-        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *_remedies(tally, left_out)]),
+        "; ".join(
+            [*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *_remedies(tally, left_out)]
+        ),
         ("stuck", f"{len(tally.loud)}/{tally.count}"),
     )
 
@@ -111,7 +121,10 @@ def _doubts(tally: _Tally, left_out: Reservations) -> Iterator[str]:
         yield f"only the oldest {left_out.limit} open flows were read"
     if tally.ahead:
         by = format_duration(max(tally.ahead))
-        yield f"{len(tally.ahead)} created in the future, by up to {by}: a clock or a time zone is wrong"
+        yield (
+            f"{len(tally.ahead)} created in the future, by up to {by}: a clock or a time zone is"
+            " wrong"
+        )
 
 
 def _remedies(tally: _Tally, left_out: Reservations) -> Iterator[str]:
@@ -120,14 +133,19 @@ def _remedies(tally: _Tally, left_out: Reservations) -> Iterator[str]:
     yield from (f"{name}: {remedy}" for name, (_, remedy) in left_out.troubles.items() if remedy)
 
 
-def _evidence(wrong: Mapping[str, Sequence[Flow]], tally: _Tally, left_out: Reservations, now: float) -> dict[str, Any]:
+def _evidence(
+    wrong: Mapping[str, Sequence[Flow]], tally: _Tally, left_out: Reservations, now: float
+) -> dict[str, Any]:
     evidence: dict[str, Any] = {
-        reason: [_sample(reason, flow, now) for flow in found[:_SAMPLES]] for reason, found in wrong.items()
+        reason: [_sample(reason, flow, now) for flow in found[:_SAMPLES]]
+        for reason, found in wrong.items()
     }
     if tally.unmapped:
         evidence["unmapped"] = dict(tally.unmapped.most_common(20))
     if left_out.troubles:
-        evidence["not_judged"] = {name: f"{text}; {remedy}" for name, (text, remedy) in left_out.troubles.items()}
+        evidence["not_judged"] = {
+            name: f"{text}; {remedy}" for name, (text, remedy) in left_out.troubles.items()
+        }
     return evidence
 
 
@@ -148,7 +166,9 @@ def _sample(reason: str, flow: Flow, now: float) -> dict[str, Any]:
     }
 
 
-def _rows(history: History, verdict: Verdict, tally: _Tally, reasons: Sequence[str]) -> Iterator[Row]:
+def _rows(
+    history: History, verdict: Verdict, tally: _Tally, reasons: Sequence[str]
+) -> Iterator[Row]:
     for pair, group in tally.groups.items():
         yield from _group_rows(verdict, pair, group, reasons)
     for key, n in history.transitions.items():
@@ -163,7 +183,9 @@ def _labels(pair: Sequence[str]) -> dict[str, str]:
     return {"flow_type": pair[0], "status": pair[1]}
 
 
-def _group_rows(verdict: Verdict, pair: Pair, group: _Group, reasons: Sequence[str]) -> Iterator[Row]:
+def _group_rows(
+    verdict: Verdict, pair: Pair, group: _Group, reasons: Sequence[str]
+) -> Iterator[Row]:
     labels = _labels(pair)
     oldest = max(0.0, verdict.now - group.since)
     yield Row(labels, {"open": float(group.count), "oldest_age_seconds": oldest})

@@ -1,7 +1,8 @@
-"""What sentinel remembers of flows over its own restarts: each open flow, transitions, stays, learned limits.
+"""What sentinel remembers of flows over its own restarts: each open flow, transitions, stays,
+learned limits.
 
-Bounded: open flows only, 50 pairs of type and status, 200 transitions; what is beyond is summed up as `_other_`.
-Instants in Unix seconds of the server's clock.
+Bounded: open flows only, 50 pairs of type and status, 200 transitions; what is beyond is summed up
+as `_other_`. Instants in Unix seconds of the server's clock.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
-from sentinel.core.flows.dwell import Limit, Observed, Passage, Sketch, Stays, dump_map, load_map, relearn
+from sentinel.core.flows.dwell import (
+    Limit,
+    Observed,
+    Passage,
+    Sketch,
+    Stays,
+    dump_map,
+    load_map,
+    relearn,
+)
 from sentinel.core.flows.memory import Packer, load_flows
 from sentinel.core.flows.stuck import Change, Memory, Order, Sight, compare, first_look
 
@@ -27,9 +37,11 @@ Pair = tuple[str, str]
 
 @dataclass(slots=True)
 class Flow:
-    """One open flow as judged. In its status since at least `since`; `moved`: last change of a value.
+    """One open flow as judged. In its status since at least `since`; `moved`: last change of a
+    value.
 
-    `is_exempt`: waits for people, or has a status that nobody mapped. `reasons`: reason → what blocks it.
+    `is_exempt`: waits for people, or has a status that nobody mapped. `reasons`: reason → what
+    blocks it.
     """
 
     sight: Sight
@@ -52,7 +64,8 @@ class Flow:
 
 @dataclass(slots=True)
 class Past:
-    """One table: its open flows, the last look (None: never), whether that saw all, whether updated_at is kept.
+    """One table: its open flows, the last look (None: never), whether that saw all, whether
+    updated_at is kept.
 
     Only in memory: the rows as last read, and the flows about which there was nothing to say.
     """
@@ -68,7 +81,9 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one run read of a table at `now`: open flows, formerly open ones that left, whether that is all."""
+    """What one run read of a table at `now`: open flows, formerly open ones that left, whether that
+    is all.
+    """
 
     now: float
     sights: Sequence[Sight]
@@ -85,10 +100,18 @@ class History:
         self.pairs: dict[Pair, None] = {(pair[0], pair[1]): None for pair in known.get("pairs", ())}
         self.transitions: dict[tuple[str, ...], int] = load_map(known.get("transitions", ()))
         self.regressions: dict[tuple[str, ...], int] = load_map(known.get("regressions", ()))
-        self.sketches = {key: Sketch.load(value) for key, value in load_map(known.get("sketches", ())).items()}
-        self.observed = {key: Observed(**value) for key, value in load_map(known.get("observed", ())).items()}
-        self.limits = {key: Limit(*value) for key, value in load_map(known.get("limits", ())).items()}
-        self.passages = {key: Passage(*value) for key, value in load_map(known.get("passages", ())).items()}
+        self.sketches = {
+            key: Sketch.load(value) for key, value in load_map(known.get("sketches", ())).items()
+        }
+        self.observed = {
+            key: Observed(**value) for key, value in load_map(known.get("observed", ())).items()
+        }
+        self.limits = {
+            key: Limit(*value) for key, value in load_map(known.get("limits", ())).items()
+        }
+        self.passages = {
+            key: Passage(*value) for key, value in load_map(known.get("passages", ())).items()
+        }
         self.suspects: dict[tuple[str, ...], float] = load_map(known.get("suspects", ()))
         self.types = {key[0] for key in self.regressions}
         self.told: dict[Pair, Stays] = {}
@@ -104,7 +127,9 @@ class History:
             "sketches": dump_map({key: sketch.dump() for key, sketch in self.sketches.items()}),
             "observed": dump_map({key: asdict(value) for key, value in self.observed.items()}),
             "limits": dump_map({key: list(astuple(value)) for key, value in self.limits.items()}),
-            "passages": dump_map({key: list(astuple(value)) for key, value in self.passages.items()}),
+            "passages": dump_map(
+                {key: list(astuple(value)) for key, value in self.passages.items()}
+            ),
             "suspects": dump_map(self.suspects),
         }
 
@@ -136,7 +161,9 @@ class History:
         found = past.flows.keys() | {sight.id for sight in look.gone}
         for key in before.keys() - found if look.saw_all else ():
             deleted = Sight(key, before[key].type, DELETED)
-            self._note(deleted, compare(before[key], deleted, order, look.now, look.now)[1], look.now)
+            self._note(
+                deleted, compare(before[key], deleted, order, look.now, look.now)[1], look.now
+            )
         past.looked, past.saw_all = look.now, look.saw_all
         past.sights = {sight.id: sight for sight in look.sights}
         return past.flows
@@ -146,7 +173,9 @@ class History:
         for past in self.tables.values():
             past.sights, past.quiet = {}, {}
 
-    def _advance(self, past: Past, before: Memory | None, sight: Sight, order: Order, now: float) -> Memory:
+    def _advance(
+        self, past: Past, before: Memory | None, sight: Sight, order: Order, now: float
+    ) -> Memory:
         self._type(sight.type)
         previous = past.looked if past.saw_all else None
         if before is None:
@@ -184,7 +213,9 @@ class History:
         return self.passages.setdefault(pair, Passage(now))
 
     def _type(self, type_: str) -> str:
-        """The label of a type, with its regressions at zero; the fifty-first type and later ones share one."""
+        """The label of a type, with its regressions at zero; the fifty-first type and later ones
+        share one.
+        """
         label = type_ if type_ in self.types or len(self.types) < _TYPES else OTHER
         if label not in self.types:
             self.types.add(label)
@@ -192,7 +223,9 @@ class History:
         return label
 
     def settle(self, occupied: Iterable[Pair], now: float) -> None:
-        """After all tables: forget passages of empty statuses, begin those of others, learn limits that are due."""
+        """After all tables: forget passages of empty statuses, begin those of others, learn limits
+        that are due.
+        """
         here = set(occupied)
         self.passages = {key: value for key, value in self.passages.items() if key in here}
         for pair in here:
@@ -211,14 +244,22 @@ class History:
         if (limit := relearn(self.limits.get(pair), stays, now)) is not None:
             self.limits[pair] = limit
 
-    def confirm(self, suspects: Mapping[tuple[str, ...], float], after: float, now: float) -> set[tuple[str, ...]]:
+    def confirm(
+        self, suspects: Mapping[tuple[str, ...], float], after: float, now: float
+    ) -> set[tuple[str, ...]]:
         """Those that have lasted for `after` seconds: seen by us, or proven by the given seconds."""
         self.suspects = {key: self.suspects.get(key, now) for key in suspects}
-        return {key for key, proven in suspects.items() if max(proven, now - self.suspects[key]) >= after}
+        return {
+            key
+            for key, proven in suspects.items()
+            if max(proven, now - self.suspects[key]) >= after
+        }
 
 
 def _earliest(sight: Sight, previous: float | None, now: float) -> float | None:
-    """When a flow that is new to us can have entered its status at the earliest; not before it was created."""
+    """When a flow that is new to us can have entered its status at the earliest; not before it was
+    created.
+    """
     if previous is None:
         return None
     return max(previous, min(sight.created, now)) if sight.created is not None else previous

@@ -1,8 +1,9 @@
-"""The memory of thousands of flows as a compact document: one text for each type and status, one line for each flow.
+"""The memory of thousands of flows as a compact document: one text for each type and status, one
+line for each flow.
 
-A line is kept until the memory of its flow changes, so that a look costs what has changed. Its fields, by spaces:
-since, entered, moved (seconds after `base`; `=` as since, `-` unknown), mark, progress, peak (`=` as progress), ranks,
-id.
+A line is kept until the memory of its flow changes, so that a look costs what has changed. Its
+fields, by spaces: since, entered, moved (seconds after `base`; `=` as since, `-` unknown), mark,
+progress, peak (`=` as progress), ranks, id.
 """
 
 from __future__ import annotations
@@ -38,15 +39,24 @@ class Packer:
             lines[key] = known
             groups.setdefault((memory.type, memory.status), []).append(known[1])
         self.lines = lines
-        return [self._base, [[type_, status, "\n".join(mine)] for (type_, status), mine in groups.items()]]
+        return [
+            self._base,
+            [[type_, status, "\n".join(mine)] for (type_, status), mine in groups.items()],
+        ]
 
 
 def load_flows(document: Any) -> dict[str, Memory]:
-    """Read what `Packer.dump` gave, or the lists by flow of older versions. Raises ValueError for anything else."""
+    """Read what `Packer.dump` gave, or the lists by flow of older versions. Raises ValueError for
+    anything else.
+    """
     if isinstance(document, Mapping):
         return {key: Memory(*value) for key, value in document.items()}
     base, groups = document
-    return dict(_unpack(line, type_, status, base) for type_, status, text in groups for line in text.split("\n"))
+    return dict(
+        _unpack(line, type_, status, base)
+        for type_, status, text in groups
+        for line in text.split("\n")
+    )
 
 
 def _pack(key: str, memory: Memory, base: float) -> str:

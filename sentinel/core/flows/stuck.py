@@ -1,7 +1,9 @@
-"""Is a flow stuck, and why? One row now, compared with what is remembered of it (measurement.md §5).
+"""Is a flow stuck, and why? One row now, compared with what is remembered of it (measurement.md
+§5).
 
-Judged by change of value, never by updated_at alone (platforms.md R13). Instants, and `now`, in Unix seconds of the
-server's clock. Statuses are canonical: lower case, after the configured mapping.
+Judged by change of value, never by updated_at alone (platforms.md R13). Instants, and `now`, in
+Unix seconds of the server's clock. Statuses are canonical: lower case, after the configured
+mapping.
 """
 
 from __future__ import annotations
@@ -39,15 +41,18 @@ class Sight:
     def mark(self) -> str:
         """Short digest of everything whose change is progress."""
         values = repr((self.status, self.progress, self.phase, self.counters, self.flags))
-        return hashlib.blake2b(values.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+        return hashlib.blake2b(
+            values.encode("utf-8", "backslashreplace"), digest_size=8
+        ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What is remembered of a flow.
 
-    `since`: in this status at least since then; `entered`: earliest possible entry, None when it was there before
-    sentinel looked; `moved`: last change of `mark`; `peak`, `rank`, `phase`: how far it has been.
+    `since`: in this status at least since then; `entered`: earliest possible entry, None when it
+    was there before sentinel looked; `moved`: last change of `mark`; `peak`, `rank`, `phase`: how
+    far it has been.
     """
 
     status: str
@@ -66,7 +71,9 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Ranks of statuses and phases in the order of work, by lower-case name; `initial`: the status of creation."""
+    """Ranks of statuses and phases in the order of work, by lower-case name; `initial`: the status
+    of creation.
+    """
 
     statuses: Mapping[str, int] = field(default_factory=dict)
     phases: Mapping[str, int] = field(default_factory=dict)
@@ -75,7 +82,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to a flow since the last look. `stay` in seconds, None when its beginning is unknown."""
+    """What happened to a flow since the last look. `stay` in seconds, None when its beginning is
+    unknown.
+    """
 
     before: str = ""
     after: str = ""
@@ -86,10 +95,17 @@ class Change:
 
 
 def first_look(sight: Sight, order: Order, previous: float | None, now: float) -> Memory:
-    """Remember a flow that is new to us; `previous`: the look before, at which it was not there (None: unknown)."""
+    """Remember a flow that is new to us; `previous`: the look before, at which it was not there
+    (None: unknown).
+    """
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
     exact = _exact_entry(sight, now)
-    if exact is None and sight.status == order.initial and sight.created is not None and sight.created <= now:
+    if (
+        exact is None
+        and sight.status == order.initial
+        and sight.created is not None
+        and sight.created <= now
+    ):
         exact = sight.created
     entered = exact if exact is not None else previous
     since = exact if exact is not None else now
@@ -109,7 +125,9 @@ def first_look(sight: Sight, order: Order, previous: float | None, now: float) -
     )
 
 
-def compare(before: Memory, sight: Sight, order: Order, previous: float, now: float) -> tuple[Memory, Change]:
+def compare(
+    before: Memory, sight: Sight, order: Order, previous: float, now: float
+) -> tuple[Memory, Change]:
     """The memory after this look, and what changed. `previous`: instant of the look before."""
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
     same = sight.status == before.status
@@ -149,7 +167,11 @@ def _exact_entry(sight: Sight, now: float) -> float | None:
 
 
 def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> Iterator[str]:
-    if before.progress is not None and sight.progress is not None and sight.progress < before.progress:
+    if (
+        before.progress is not None
+        and sight.progress is not None
+        and sight.progress < before.progress
+    ):
         yield "progress"
     if 0 <= rank < before.last_rank:
         yield "status"
@@ -157,8 +179,12 @@ def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> It
         yield "phase"
 
 
-def in_status_since(sight: Sight, memory: Memory, initial: str, now: float, *, trust_changed: bool) -> float:
-    """Exact where a column tells it and for the initial status; else the earliest of the known upper bounds."""
+def in_status_since(
+    sight: Sight, memory: Memory, initial: str, now: float, *, trust_changed: bool
+) -> float:
+    """Exact where a column tells it and for the initial status; else the earliest of the known
+    upper bounds.
+    """
     exact = _exact_entry(sight, now)
     if exact is not None:
         return exact
@@ -171,7 +197,9 @@ def in_status_since(sight: Sight, memory: Memory, initial: str, now: float, *, t
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A row of the worker registry: seconds since its heartbeat (None: never), and whether it sleeps by right."""
+    """A row of the worker registry: seconds since its heartbeat (None: never), and whether it
+    sleeps by right.
+    """
 
     age: float | None
     sleeps: bool = False
@@ -188,7 +216,9 @@ class Crew:
     def has_live(self, worker: str) -> bool:
         """Whether a worker is registered, and beats or sleeps by right."""
         known = self.workers.get(worker)
-        return known is not None and (known.sleeps or (known.age is not None and known.age <= self.ttl))
+        return known is not None and (
+            known.sleeps or (known.age is not None and known.age <= self.ttl)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +237,20 @@ class Rules:
     phase_flags: Sequence[str] = ()
 
 
-def find_reasons(sight: Sight, memory: Memory, rules: Rules, age: float, longest: float, now: float) -> dict[str, str]:
-    """Reason → what blocks it, in words; empty for a flow that moves. Those that wait for people are not asked for.
+def find_reasons(
+    sight: Sight, memory: Memory, rules: Rules, age: float, longest: float, now: float
+) -> dict[str, str]:
+    """Reason → what blocks it, in words; empty for a flow that moves. Those that wait for people
+    are not asked for.
 
     `age`: seconds in its status; `longest`: the longest normal stay.
     """
     begun, still = sight.status != rules.initial, now - memory.moved
     found: dict[str, str] = {}
     if age > longest:
-        found["overdue"] = f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
+        found["overdue"] = (
+            f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
+        )
     if begun and rules.no_progress_after is not None and still > rules.no_progress_after:
         found["no_progress"] = f"no value changed for {format_duration(still)}"
     if text := _gone_back(sight, memory):
@@ -251,7 +286,9 @@ def is_full(sight: Sight, rules: Rules) -> bool:
     return rules.full is not None and sight.progress is not None and sight.progress >= rules.full
 
 
-def _find_worker_reasons(sight: Sight, rules: Rules, age: float, *, overdue: bool) -> dict[str, str]:
+def _find_worker_reasons(
+    sight: Sight, rules: Rules, age: float, *, overdue: bool
+) -> dict[str, str]:
     """No worker, an unknown one, a dead one. Without a registry only the first can be told."""
     if not rules.has_worker:
         return {}
@@ -266,7 +303,9 @@ def _find_worker_reasons(sight: Sight, rules: Rules, age: float, *, overdue: boo
     worker = crew.workers.get(sight.worker)
     if worker is None:
         return {"worker_unknown": f"worker {sight.worker:.80} is not in {crew.name}"}
-    silent = "that never beat" if worker.age is None else f"silent for {format_duration(worker.age)}"
+    silent = (
+        "that never beat" if worker.age is None else f"silent for {format_duration(worker.age)}"
+    )
     return {"worker_dead": f"worker {sight.worker:.80} {silent}"}
 
 

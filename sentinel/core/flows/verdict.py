@@ -1,7 +1,9 @@
-"""From what was read of all tables of flows to one verdict per flow: reasons, and what blocks it. Seconds.
+"""From what was read of all tables of flows to one verdict per flow: reasons, and what blocks it.
+Seconds.
 
-A flow about which there is nothing to say is looked at again when its row changes, or when its time has come: by its
-limit, its last progress, its worker. So thousands of flows that get on cost next to nothing.
+A flow about which there is nothing to say is looked at again when its row changes, or when its time
+has come: by its limit, its last progress, its worker. So thousands of flows that get on cost next
+to nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from sentinel.core.quantity import format_duration
 
 @dataclass(frozen=True, slots=True)
 class TableRules:
-    """What is normal in one table. `limits`: by status, as configured; `static`: while none is learned.
+    """What is normal in one table. `limits`: by status, as configured; `static`: while none is
+    learned.
 
     `known`: every status that the configuration names, None when it does not claim to name all.
     """
@@ -32,7 +35,9 @@ class TableRules:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What was read of one table of children beside its flows; `home`: which table has the rows of the children."""
+    """What was read of one table of children beside its flows; `home`: which table has the rows of
+    the children.
+    """
 
     kin: Sequence[Kin]
     done: Sequence[Done]
@@ -44,7 +49,8 @@ class Family:
 class Families:
     """All tables of children; a disagreement counts after `patience` seconds.
 
-    `is_complete`: every table of children could be read; else nobody knows whether a master's children are all over.
+    `is_complete`: every table of children could be read; else nobody knows whether a master's
+    children are all over.
     """
 
     master: MasterRules
@@ -55,7 +61,9 @@ class Families:
 
 @dataclass(slots=True)
 class Verdict:
-    """All open flows, by table and id, and the longest normal stay where one was asked for; `now`: Unix seconds."""
+    """All open flows, by table and id, and the longest normal stay where one was asked for; `now`:
+    Unix seconds.
+    """
 
     now: float
     tables: list[dict[str, Flow]]
@@ -69,13 +77,26 @@ class Verdict:
 
 
 def judge(
-    history: History, looks: Sequence[Look | None], tables: Sequence[TableRules], families: Families, now: float
+    history: History,
+    looks: Sequence[Look | None],
+    tables: Sequence[TableRules],
+    families: Families,
+    now: float,
 ) -> Verdict:
-    """Take the looks into the history and judge each flow. The master's table is the first; None was not read."""
+    """Take the looks into the history and judge each flow. The master's table is the first; None
+    was not read.
+    """
     read = [(table, look) for table, look in zip(tables, looks, strict=True) if look is not None]
     for table, look in read:
         history.look(table.table, look, table.rules.order)
-    history.settle({history.pair(*kind) for _, look in read for kind in {(s.type, s.status) for s in look.sights}}, now)
+    history.settle(
+        {
+            history.pair(*kind)
+            for _, look in read
+            for kind in {(s.type, s.status) for s in look.sights}
+        },
+        now,
+    )
     verdict = Verdict(now, [])
     for table, seen in zip(tables, looks, strict=True):
         bench = _Bench(history, table, now)
@@ -103,19 +124,27 @@ class _Bench:
         self._history, self._table, self._now = history, table, now
         self.limits: dict[Pair, _Limit] = {}
         crew = table.rules.crew
-        self._live = None if crew is None else {name for name in crew.workers if crew.has_live(name)}
+        self._live = (
+            None if crew is None else {name for name in crew.workers if crew.has_live(name)}
+        )
         after = table.rules.no_progress_after
         self._still_before = float("-inf") if after is None else now - after
 
     def judge(self, look: Look) -> dict[str, Flow]:
-        """Each flow of the table; those about which there is nothing to say are kept for the next look."""
+        """Each flow of the table; those about which there is nothing to say are kept for the next
+        look.
+        """
         past = self._history.tables[self._table.table]
         known, memories = past.quiet, past.flows
         past.quiet = {}
         flows: dict[str, Flow] = {}
         for sight in look.sights:
             flow = known.get(sight.id)
-            if flow is None or flow.sight is not sight or not (flow.is_exempt or self._is_still_quiet(flow)):
+            if (
+                flow is None
+                or flow.sight is not sight
+                or not (flow.is_exempt or self._is_still_quiet(flow))
+            ):
                 flow = self._judge_one(past, sight, memories[sight.id])
             flows[sight.id] = flow
             if not flow.reasons and self._tells_its_time(flow):
@@ -124,13 +153,19 @@ class _Bench:
 
     def _is_still_quiet(self, flow: Flow) -> bool:
         limit, begun = self._limit(flow.pair), flow.sight.status != self._table.rules.initial
-        if limit.blocked or flow.since < self._now - limit.longest or (begun and flow.moved < self._still_before):
+        if (
+            limit.blocked
+            or flow.since < self._now - limit.longest
+            or (begun and flow.moved < self._still_before)
+        ):
             return False
         worker = flow.sight.worker
         return self._live is None or not worker or worker in self._live
 
     def _tells_its_time(self, flow: Flow) -> bool:
-        """Whether time, its limits and its worker are all that can make a reason of an unchanged row."""
+        """Whether time, its limits and its worker are all that can make a reason of an unchanged
+        row.
+        """
         sight, rules = flow.sight, self._table.rules
         if sight.entered is not None and sight.entered > self._now:
             return False
@@ -143,12 +178,16 @@ class _Bench:
         limit = self.limits.get(pair)
         if limit is None:
             longest = _longest_stay(self._history, self._table, pair)
-            limit = self.limits[pair] = _Limit(longest, _find_blocked(self._history, pair, longest, self._now))
+            limit = self.limits[pair] = _Limit(
+                longest, _find_blocked(self._history, pair, longest, self._now)
+            )
         return limit
 
     def _judge_one(self, past: Past, sight: Sight, memory: Memory) -> Flow:
         rules, now = self._table.rules, self._now
-        since = in_status_since(sight, memory, rules.initial, now, trust_changed=past.changed_is_kept)
+        since = in_status_since(
+            sight, memory, rules.initial, now, trust_changed=past.changed_is_kept
+        )
         flow = Flow(sight, since, memory.moved, self._history.pair(sight.type, sight.status))
         if self._table.known is not None and sight.status not in self._table.known:
             flow.is_mapped = False
@@ -172,19 +211,29 @@ def _longest_stay(history: History, table: TableRules, pair: Pair) -> float:
 
 def _find_blocked(history: History, pair: Pair, longest: float, now: float) -> str:
     passage = history.passages.get(pair)
-    if pair[0] == OTHER or passage is None or not passage.is_blocked(history.stays.get(pair), longest, now):
+    if (
+        pair[0] == OTHER
+        or passage is None
+        or not passage.is_blocked(history.stays.get(pair), longest, now)
+    ):
         return ""
-    return f"{passage.entries} entered {pair[1]} in {format_duration(now - passage.start)}, none left"
+    return (
+        f"{passage.entries} entered {pair[1]} in {format_duration(now - passage.start)}, none left"
+    )
 
 
-def _add_disagreements(history: History, families: Families, tables: Sequence[TableRules], verdict: Verdict) -> None:
+def _add_disagreements(
+    history: History, families: Families, tables: Sequence[TableRules], verdict: Verdict
+) -> None:
     """Those that have lasted; a master beyond the read rows gets an entry of its own."""
     now = verdict.now
     found = list(_find_all(history, families, tables, now))
     key_of: dict[tuple[str, ...], Disagreement] = {
         (str(index), one.reason, one.subject.id): one for index, one in found
     }
-    lasting = history.confirm({key: one.proven for key, one in key_of.items()}, families.patience, now)
+    lasting = history.confirm(
+        {key: one.proven for key, one in key_of.items()}, families.patience, now
+    )
     for key in sorted(lasting):
         one, member = key_of[key], families.members[int(key[0]) - 1]
         home = verdict.tables[0 if one.of_master else member.home]
@@ -198,26 +247,42 @@ def _add_disagreements(history: History, families: Families, tables: Sequence[Ta
 def _find_all(
     history: History, families: Families, tables: Sequence[TableRules], now: float
 ) -> Iterator[tuple[int, Disagreement]]:
-    working = {kin.master.id for member in families.members for kin in member.kin if kin.master is not None}
+    working = {
+        kin.master.id for member in families.members for kin in member.kin if kin.master is not None
+    }
     for index, member in enumerate(families.members, start=1):
         kept = all(history.tables[tables[i].table].changed_is_kept for i in (0, member.home))
         rules = replace(families.master, trusts_changed=kept)
-        for one in find_disagreements(member.kin, member.done, rules, working, now, need_master=member.need_master):
+        for one in find_disagreements(
+            member.kin, member.done, rules, working, now, need_master=member.need_master
+        ):
             if families.is_complete or one.reason != "child_finished":
                 yield index, one
 
 
-def _explain_masters(masters: Mapping[str, Flow], children: Mapping[str, Flow], kin: Sequence[Kin]) -> None:
-    """What a late master waits for; one whose child waits for people does so itself, and is not late."""
+def _explain_masters(
+    masters: Mapping[str, Flow], children: Mapping[str, Flow], kin: Sequence[Kin]
+) -> None:
+    """What a late master waits for; one whose child waits for people does so itself, and is not
+    late.
+    """
     for pair in kin:
         master = masters.get(pair.master.id) if pair.master is not None else None
         child = children.get(pair.child.id)
-        if master is None or child is None or not {"overdue", "no_progress"} & master.reasons.keys():
+        if (
+            master is None
+            or child is None
+            or not {"overdue", "no_progress"} & master.reasons.keys()
+        ):
             continue
         if child.waits:
-            master.reasons = {k: v for k, v in master.reasons.items() if k not in {"overdue", "no_progress"}}
+            master.reasons = {
+                k: v for k, v in master.reasons.items() if k not in {"overdue", "no_progress"}
+            }
             continue
         why = f" ({next(iter(child.reasons.values()))})" if child.reasons else ""
         for reason in {"overdue", "no_progress"} & master.reasons.keys():
             if "child" not in master.reasons[reason]:
-                master.reasons[reason] += f"; child {child.sight.id:.80} is {child.sight.status}{why}"
+                master.reasons[reason] += (
+                    f"; child {child.sight.id:.80} is {child.sight.status}{why}"
+                )

@@ -1,7 +1,9 @@
-"""Limits over all components: how many actions at a time and per window, and the mass-failure brake.
+"""Limits over all components: how many actions at a time and per window, and the mass-failure
+brake.
 
-Many components that fail together have one cause, and restarting them one by one does not cure it but may make it
-worse (reliability.md §3). A component that is blocked by an unhealthy dependency is no cause and is not counted.
+Many components that fail together have one cause, and restarting them one by one does not cure it
+but may make it worse (reliability.md §3). A component that is blocked by an unhealthy dependency is
+no cause and is not counted.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ActionLimits:
-    """Actions at a time, actions per window, and distinct components of one group per window; times in seconds."""
+    """Actions at a time, actions per window, and distinct components of one group per window; times
+    in seconds.
+    """
 
     concurrent: int = 1
     per_window: int = 3
@@ -24,10 +28,12 @@ class ActionLimits:
 
 @dataclass(frozen=True, slots=True)
 class BrakePolicy:
-    """More than `group_share` of a group (and `minimum`), or `total_share` of everything, is a common cause.
+    """More than `group_share` of a group (and `minimum`), or `total_share` of everything, is a
+    common cause.
 
-    `minimum` holds for both: with three components one alone would be a third of everything. `announce_after` is
-    how long the incident of a member of a group waits before it is announced: ten that fall together are one page.
+    `minimum` holds for both: with three components one alone would be a third of everything.
+    `announce_after` is how long the incident of a member of a group waits before it is announced:
+    ten that fall together are one page.
     """
 
     group_share: float = 0.5
@@ -38,7 +44,9 @@ class BrakePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """A brake that is on: for a group, or for everything (`group` ""). `text` says how many are unhealthy."""
+    """A brake that is on: for a group, or for everything (`group` ""). `text` says how many are
+    unhealthy.
+    """
 
     group: str
     text: str
@@ -89,7 +97,9 @@ def brake_of(brakes: Sequence[Brake], group: str) -> Brake | None:
 def find_limit(
     limits: ActionLimits, component: str, crowd: Crowd, recent: Sequence[Recent]
 ) -> tuple[str, float] | None:
-    """(why no action is allowed now, seconds until it is), or None. `recent` has the actions of all components."""
+    """(why no action is allowed now, seconds until it is), or None. `recent` has the actions of all
+    components.
+    """
     ages = sorted(action.age for action in recent if action.age < limits.window)
     if len(ages) >= limits.per_window:
         wait = limits.window - ages[limits.per_window - 1] if limits.per_window else limits.window
@@ -112,4 +122,10 @@ def _find_group_limit(
     if len(youngest) < allowed:
         return None
     wait = limits.group_window - sorted(youngest.values())[allowed - 1]
-    return f"{len(youngest)} of {len(members)} {group} were acted upon within {limits.group_window:g} s", wait
+    return (
+        (
+            f"{len(youngest)} of {len(members)} {group} were acted upon within"
+            f" {limits.group_window:g} s"
+        ),
+        wait,
+    )

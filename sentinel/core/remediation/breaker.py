@@ -1,4 +1,5 @@
-"""The breaker of automation: when sentinel's own acting does not help, or sentinel itself is ill, a person decides.
+"""The breaker of automation: when sentinel's own acting does not help, or sentinel itself is ill, a
+person decides.
 
 It opens by itself and is closed by an operator only (reliability.md §3).
 """
@@ -29,7 +30,9 @@ class BreakerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Open since `opened` for `reason`; closed when `opened` is None. What was before `closed` counts no more."""
+    """Open since `opened` for `reason`; closed when `opened` is None. What was before `closed`
+    counts no more.
+    """
 
     opened: datetime | None = None
     reason: str = ""
@@ -38,7 +41,9 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What sentinel knows of itself: ages in seconds; `verdicts` of concluded attempts, oldest first."""
+    """What sentinel knows of itself: ages in seconds; `verdicts` of concluded attempts, oldest
+    first.
+    """
 
     exhausted: Sequence[float] = ()
     verdicts: Sequence[str] = ()
@@ -53,7 +58,11 @@ def find_cause(policy: BreakerPolicy, record: Record) -> str:
         return f"{given_up} components exhausted within {policy.exhausted_window / 60:g} min"
     last = list(record.verdicts)[-policy.last_attempts :] if policy.last_attempts else []
     good = last.count("recovered")
-    if policy.last_attempts and len(last) == policy.last_attempts and good < policy.success_share * len(last):
+    if (
+        policy.last_attempts
+        and len(last) == policy.last_attempts
+        and good < policy.success_share * len(last)
+    ):
         return f"only {good} of the last {len(last)} attempts helped"
     starts = sum(age < policy.starts_window for age in record.starts)
     if policy.starts and starts >= policy.starts:

@@ -15,7 +15,9 @@ from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, Resta
 from sentinel.core.moment import Moment
 
 UNCOUNTED = ("operator", "watch")
-"""Who restarts beside the budget: a person, and a change of the component's own files. Neither is a failure."""
+"""Who restarts beside the budget: a person, and a change of the component's own files. Neither is a
+failure.
+"""
 
 
 class Reason(StrEnum):
@@ -53,7 +55,9 @@ class Situation:
     attempts: Sequence[Attempt]
     """Attempts of this component since its last reset, oldest first."""
     dependencies: Mapping[str, Status] = field(default_factory=dict)
-    """Every transitive dependency with the status seen since the component went down; older verdicts are unknown."""
+    """Every transitive dependency with the status seen since the component went down; older
+    verdicts are unknown.
+    """
     actions_enabled: bool = True
     halted: bool = False
     busy: str = ""
@@ -88,9 +92,15 @@ class Decision:
 
 
 def decide_restart(policy: RestartPolicy, situation: Situation, now: Moment) -> Decision:
-    """Walk the guards in the order in which a person would ask; the first that objects is the reason."""
+    """Walk the guards in the order in which a person would ask; the first that objects is the
+    reason.
+    """
     incident = situation.incident
-    if incident is None or incident.state is not IncidentState.OPEN or situation.status is not Status.DOWN:
+    if (
+        incident is None
+        or incident.state is not IncidentState.OPEN
+        or situation.status is not Status.DOWN
+    ):
         return _no(Reason.NOT_DOWN, "not down")
     if not situation.observed:
         return _no(Reason.BLIND, "the verdict is not observed (stale, unknown or our own stall)")
@@ -103,15 +113,20 @@ def decide_restart(policy: RestartPolicy, situation: Situation, now: Moment) -> 
         or _world(situation, now)
         or _backoff(policy, situation, incident, mine, len(spent) + 1, now)
         or _observe(situation)
-        or Decision(True, Reason.ACT, f"attempt {len(spent) + 1} of {policy.max_attempts}", n=number)
+        or Decision(
+            True, Reason.ACT, f"attempt {len(spent) + 1} of {policy.max_attempts}", n=number
+        )
     )
 
 
-def decide_request(policy: RestartPolicy, situation: Situation, now: Moment, *, budgeted: bool) -> Decision:
-    """May a restart that somebody asked for be made now? `budgeted`: by a runbook, under the automatic budget.
+def decide_request(
+    policy: RestartPolicy, situation: Situation, now: Moment, *, budgeted: bool
+) -> Decision:
+    """May a restart that somebody asked for be made now? `budgeted`: by a runbook, under the
+    automatic budget.
 
-    A person may act on a healthy component, on one that is blocked or exhausted, and with the breaker open. Nobody
-    acts while halted, fenced, without a journal, or beside another action.
+    A person may act on a healthy component, on one that is blocked or exhausted, and with the
+    breaker open. Nobody acts while halted, fenced, without a journal, or beside another action.
     """
     incident = situation.incident
     mine = [a for a in situation.attempts if incident is not None and a.incident == incident.id]
@@ -119,7 +134,9 @@ def decide_request(policy: RestartPolicy, situation: Situation, now: Moment, *, 
     return (
         _request_permission(situation)
         or (budgeted and _budget(policy, spent, _automatic(situation.attempts), now))
-        or Decision(True, Reason.ACT, "on request", n=max((attempt.n for attempt in mine), default=0) + 1)
+        or Decision(
+            True, Reason.ACT, "on request", n=max((attempt.n for attempt in mine), default=0) + 1
+        )
     )
 
 
@@ -133,14 +150,20 @@ def _automatic(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 def _permission(incident: Incident, situation: Situation) -> Decision | None:
     if incident.exhausted:
-        return _no(Reason.EXHAUSTED, f"exhausted: `sentinel reset {incident.component}` after repair")
+        return _no(
+            Reason.EXHAUSTED, f"exhausted: `sentinel reset {incident.component}` after repair"
+        )
     if situation.journal_lost:
-        return _no(Reason.JOURNAL_LOST, "the journal was lost: every budget counts as spent until a reset")
+        return _no(
+            Reason.JOURNAL_LOST, "the journal was lost: every budget counts as spent until a reset"
+        )
     refused = _request_permission(replace(situation, busy=""))
     if refused:
         return refused
     if situation.breaker:
-        return _no(Reason.BREAKER_OPEN, f"automation is off: {situation.breaker}; `sentinel breaker close`")
+        return _no(
+            Reason.BREAKER_OPEN, f"automation is off: {situation.breaker}; `sentinel breaker close`"
+        )
     return None
 
 
@@ -153,7 +176,10 @@ def _observe(situation: Situation) -> Decision | None:
 
 def _request_permission(situation: Situation) -> Decision | None:
     if situation.journal_unwritable:
-        return _no(Reason.JOURNAL_UNWRITABLE, "the journal can't be written: what can't be journaled is not done")
+        return _no(
+            Reason.JOURNAL_UNWRITABLE,
+            "the journal can't be written: what can't be journaled is not done",
+        )
     if situation.fenced:
         return _no(Reason.FENCED, f"fenced: {situation.fenced}")
     if situation.halted:
@@ -164,7 +190,9 @@ def _request_permission(situation: Situation) -> Decision | None:
 
 
 def _blocked(situation: Situation) -> Decision | None:
-    """Before the budget: nobody gives up on a component whose dependency is away, or that falls with many others."""
+    """Before the budget: nobody gives up on a component whose dependency is away, or that falls
+    with many others.
+    """
     for name, status in situation.dependencies.items():
         if status is not Status.UP:
             return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
@@ -173,15 +201,23 @@ def _blocked(situation: Situation) -> Decision | None:
     return None
 
 
-def _budget(policy: RestartPolicy, spent: Sequence[Attempt], recent: Sequence[Attempt], now: Moment) -> Decision | None:
+def _budget(
+    policy: RestartPolicy, spent: Sequence[Attempt], recent: Sequence[Attempt], now: Moment
+) -> Decision | None:
     if policy.max_attempts == 0:
         return _no(Reason.BUDGET_SPENT, "this component is never restarted (max_attempts is 0)")
     waiting = spent and not _is_judged(spent[-1], policy, now)
     if len(spent) >= policy.max_attempts and not waiting:
-        return _no(Reason.BUDGET_SPENT, f"all {policy.max_attempts} attempts of this incident failed")
+        return _no(
+            Reason.BUDGET_SPENT, f"all {policy.max_attempts} attempts of this incident failed"
+        )
     if waiting:
         left = policy.startup_grace - now.seconds_since(spent[-1].began)
-        return _no(Reason.STARTUP_GRACE, f"attempt {spent[-1].n} may still succeed", now.at + timedelta(seconds=left))
+        return _no(
+            Reason.STARTUP_GRACE,
+            f"attempt {spent[-1].n} may still succeed",
+            now.at + timedelta(seconds=left),
+        )
     for limit, hours in ((policy.per_hour, 1), (policy.per_day, 24)):
         if sum(now.seconds_since(attempt.began) < hours * 3600 for attempt in recent) >= limit:
             return _no(Reason.BUDGET_SPENT, f"{limit} attempts within {hours} h")
@@ -195,7 +231,9 @@ def _is_judged(attempt: Attempt, policy: RestartPolicy, now: Moment) -> bool:
 
 def _world(situation: Situation, now: Moment) -> Decision | None:
     if situation.settling_until is not None and now.at < situation.settling_until:
-        return _no(Reason.SETTLING, "a dependency has just recovered: grace", situation.settling_until)
+        return _no(
+            Reason.SETTLING, "a dependency has just recovered: grace", situation.settling_until
+        )
     if situation.quiet_until is not None and now.at < situation.quiet_until:
         return _no(Reason.DAEMON_GRACE, "sentinel has just started", situation.quiet_until)
     if situation.flapping:
@@ -209,17 +247,28 @@ def _world(situation: Situation, now: Moment) -> Decision | None:
 
 
 def _backoff(
-    policy: RestartPolicy, situation: Situation, incident: Incident, mine: Sequence[Attempt], n: int, now: Moment
+    policy: RestartPolicy,
+    situation: Situation,
+    incident: Incident,
+    mine: Sequence[Attempt],
+    n: int,
+    now: Moment,
 ) -> Decision | None:
     waited = now.seconds_since(mine[-1].finished) if mine else situation.down_for
     left = backoff_delay(policy.backoff, n, incident.id) - waited
     if left <= 0:
         return None
-    return _no(Reason.BACKOFF, f"attempt {n} of {policy.max_attempts} waits", now.at + timedelta(seconds=left))
+    return _no(
+        Reason.BACKOFF,
+        f"attempt {n} of {policy.max_attempts} waits",
+        now.at + timedelta(seconds=left),
+    )
 
 
 def backoff_delay(backoff: Backoff, n: int, seed: str) -> float:
-    """Seconds before attempt n ≥ 1. The jitter is drawn from `seed`, so a restart of sentinel draws the same."""
+    """Seconds before attempt n ≥ 1. The jitter is drawn from `seed`, so a restart of sentinel draws
+    the same.
+    """
     plain = backoff.first if n == 1 else backoff.initial * backoff.factor ** (n - 2)
     digest = hashlib.blake2b(f"{seed}/{n}".encode(), digest_size=8).digest()
     unit = int.from_bytes(digest) / 2**64

@@ -17,7 +17,9 @@ COUNTERS = ("commits", "rollbacks", "deadlocks", "temp_bytes", "checksum_failure
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Above which a figure is a complaint. Ages in seconds, `xid_age` and `xmin_age` in transactions."""
+    """Above which a figure is a complaint. Ages in seconds, `xid_age` and `xmin_age` in
+    transactions.
+    """
 
     connections_ratio: float = 0.85
     transaction: float = 3600.0
@@ -39,8 +41,15 @@ class Complaint:
 
 
 def judge(facts: Facts, limits: Limits) -> list[Complaint]:
-    """All complaints, most urgent first. A question that was not answered is left out, never taken for good."""
-    return [complaint for name, rule in _RULES for record in facts.get(name, ()) for complaint in rule(record, limits)]
+    """All complaints, most urgent first. A question that was not answered is left out, never taken
+    for good.
+    """
+    return [
+        complaint
+        for name, rule in _RULES
+        for record in facts.get(name, ())
+        for complaint in rule(record, limits)
+    ]
 
 
 def _wraparound(record: Record, limits: Limits) -> Iterator[Complaint]:
@@ -64,7 +73,8 @@ def _databases(record: Record, _limits: Limits) -> Iterator[Complaint]:
 def _collations(record: Record, _limits: Limits) -> Iterator[Complaint]:
     if record["mismatched"] > 0:
         yield Complaint(
-            f"collation version changed under {', '.join(record['names'])}: indexes on text may be wrong",
+            f"collation version changed under {', '.join(record['names'])}: indexes on text may be"
+            " wrong",
             "REINDEX, then ALTER DATABASE … REFRESH COLLATION VERSION",
         )
 
@@ -79,9 +89,12 @@ def _connections(record: Record, limits: Limits) -> Iterator[Complaint]:
 
 def _locks(record: Record, limits: Limits) -> Iterator[Complaint]:
     if record["longest"] > limits.lock_wait:
-        blockers = ", ".join(str(pid) for pid in record["blockers"] or ()) or "none that still lives"
+        blockers = (
+            ", ".join(str(pid) for pid in record["blockers"] or ()) or "none that still lives"
+        )
         yield Complaint(
-            f"process {record['pid']} waits {format_duration(record['longest'])} for a lock, blocked by {blockers}",
+            f"process {record['pid']} waits {format_duration(record['longest'])} for a lock,"
+            f" blocked by {blockers}",
             f"look at what pid {blockers} does; end it with pg_terminate_backend if it may end",
         )
 
@@ -89,12 +102,14 @@ def _locks(record: Record, limits: Limits) -> Iterator[Complaint]:
 def _activity(record: Record, limits: Limits) -> Iterator[Complaint]:
     if record["idle_age"] > limits.idle_in_transaction:
         yield Complaint(
-            f"pid {record['idle_pid']} idle in transaction for {format_duration(record['idle_age'])}",
+            f"pid {record['idle_pid']} idle in transaction for"
+            f" {format_duration(record['idle_age'])}",
             "end it with pg_terminate_backend; set idle_in_transaction_session_timeout",
         )
     if record["transaction_age"] > limits.transaction:
         yield Complaint(
-            f"pid {record['oldest_pid']} in one transaction for {format_duration(record['transaction_age'])}",
+            f"pid {record['oldest_pid']} in one transaction for"
+            f" {format_duration(record['transaction_age'])}",
             "is it a forgotten session or a long report? it keeps VACUUM from working",
         )
 
@@ -111,7 +126,8 @@ def _horizon(record: Record, limits: Limits) -> Iterator[Complaint]:
     for holder in HOLDERS:
         if record[holder] > limits.xmin_age:
             yield Complaint(
-                f"a {holder} holds back VACUUM by {record[holder]:.3g} transactions", _HOLDER_REMEDY[holder]
+                f"a {holder} holds back VACUUM by {record[holder]:.3g} transactions",
+                _HOLDER_REMEDY[holder],
             )
 
 
@@ -127,14 +143,16 @@ def _identity(record: Record, limits: Limits) -> Iterator[Complaint]:
     delay = record["replay_delay"]
     if delay is not None and delay > limits.replication_lag:
         yield Complaint(
-            f"this standby replays {format_duration(delay)} late", "is replay paused, or blocked by a long query?"
+            f"this standby replays {format_duration(delay)} late",
+            "is replay paused, or blocked by a long query?",
         )
 
 
 def _slots(record: Record, limits: Limits) -> Iterator[Complaint]:
     if record["wal_status"] == "lost" or record["invalidation_reason"]:
         yield Complaint(
-            f"slot {record['slot']} is lost ({record['invalidation_reason'] or 'its WAL was removed'})",
+            f"slot {record['slot']} is lost"
+            f" ({record['invalidation_reason'] or 'its WAL was removed'})",
             "rebuild its consumer, then drop the slot",
         )
     elif record["retained_bytes"] > limits.slot_retained:
@@ -155,7 +173,8 @@ def _archiver(record: Record, limits: Limits) -> Iterator[Complaint]:
 def _indexes(record: Record, _limits: Limits) -> Iterator[Complaint]:
     if record["invalid"] > 0:
         yield Complaint(
-            f"{record['invalid']} invalid index{'es' * (record['invalid'] > 1)}: {', '.join(record['names'])}",
+            f"{record['invalid']} invalid index{'es' * (record['invalid'] > 1)}:"
+            f" {', '.join(record['names'])}",
             "REINDEX INDEX CONCURRENTLY, or drop and make it again",
         )
 
@@ -180,8 +199,8 @@ _RULES = (
 class Totals:
     """Counters of all databases since sentinel began to watch: they never go back.
 
-    A counter that fell was reset (pg_stat_reset, a crash): what it shows now was counted since. A database seen for
-    the first time is a baseline, and a dropped one keeps its share.
+    A counter that fell was reset (pg_stat_reset, a crash): what it shows now was counted since. A
+    database seen for the first time is a baseline, and a dropped one keeps its share.
     """
 
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
@@ -203,7 +222,9 @@ class Totals:
 
 @dataclass(slots=True)
 class Lineage:
-    """Which cluster answered last: system identifier and timeline, and when they changed (aware UTC)."""
+    """Which cluster answered last: system identifier and timeline, and when they changed (aware
+    UTC).
+    """
 
     system: str = ""
     timeline: int = 0

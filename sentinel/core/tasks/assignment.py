@@ -1,8 +1,9 @@
-"""Task-assignment latency without survivor bias: deadline cohorts, a commit horizon, censored quantiles.
+"""Task-assignment latency without survivor bias: deadline cohorts, a commit horizon, censored
+quantiles.
 
 Everything created before the oldest running transaction began is final; windows are half-open, so
-each task is counted exactly once (measurement.md §3.2). A task that nobody took is a failure, and its
-age is a lower bound of its latency (§3.5).
+each task is counted exactly once (measurement.md §3.2). A task that nobody took is a failure, and
+its age is a lower bound of its latency (§3.5).
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ MAX_CHUNKS = 8
 
 
 SHOWN_WITHIN = 1.0
-"""Seconds. PostgreSQL stamps a transaction (and so `created_at`) before it shows it in pg_stat_activity; on a starved
-machine there is time between the two, in which the horizon would be too young and the task missed for ever."""
+"""Seconds. PostgreSQL stamps a transaction (and so `created_at`) before it shows it in
+pg_stat_activity; on a starved machine there is time between the two, in which the horizon would be
+too young and the task missed for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is counted again later."""
+    """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is
+    counted again later.
+    """
 
     start: datetime
     end: datetime
@@ -57,12 +61,15 @@ class Horizon:
 
 
 def due_until(horizon: Horizon, delay: float) -> datetime:
-    """Tasks created before this instant are `delay` seconds old, counted from the horizon as `due_windows` does."""
+    """Tasks created before this instant are `delay` seconds old, counted from the horizon as
+    `due_windows` does.
+    """
     return horizon.capped - timedelta(seconds=max(delay, SHOWN_WITHIN))
 
 
 def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[Window]:
-    """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon; eight at a time.
+    """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon;
+    eight at a time.
 
     `delay` counts from the horizon and not from now: an assignment that was made in time may still
     be uncommitted in a transaction that began before. It is at least `SHOWN_WITHIN`.
@@ -78,8 +85,11 @@ def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator
         start = stop
 
 
-def censored_quantile(latencies: Sequence[float], open_ages: Sequence[float], q: float) -> float | None:
-    """Nearest-rank quantile of latencies and ages of still-open tasks; seconds, None without any task.
+def censored_quantile(
+    latencies: Sequence[float], open_ages: Sequence[float], q: float
+) -> float | None:
+    """Nearest-rank quantile of latencies and ages of still-open tasks; seconds, None without any
+    task.
 
     A lower bound, which grows while nobody assigns (measurement.md §3.5).
     """
@@ -100,7 +110,9 @@ class Buckets:
 
     def histogram(self, bounds: Sequence[float]) -> Histogram:
         """The frozen value; buckets are cumulative already."""
-        return Histogram(tuple(bounds), tuple(self.buckets or [0] * len(bounds)), self.total, self.sum)
+        return Histogram(
+            tuple(bounds), tuple(self.buckets or [0] * len(bounds)), self.total, self.sum
+        )
 
     def observe(self, buckets: Sequence[int], total: int, seconds: float) -> None:
         """Add one settled window: cumulative bucket counts, all tasks, sum of seconds."""
@@ -136,7 +148,9 @@ class QueueTotals(Buckets):
 
 @dataclass(slots=True)
 class StageTotals(Buckets):
-    """Durations of one stage; `unfinished` had begun only, `skewed` ended before they began (another clock)."""
+    """Durations of one stage; `unfinished` had begun only, `skewed` ended before they began
+    (another clock).
+    """
 
     unfinished: int = 0
     skewed: int = 0
@@ -147,7 +161,9 @@ class StageTotals(Buckets):
 
 
 def usable_bounds(deadline: float, settle_after: float) -> tuple[float, ...]:
-    """Histogram edges that settle in time, with the deadline among them (every SLO threshold is an edge)."""
+    """Histogram edges that settle in time, with the deadline among them (every SLO threshold is an
+    edge).
+    """
     return tuple(sorted({bound for bound in (*BOUNDS, deadline) if bound <= settle_after}))
 
 
@@ -163,7 +179,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it is unfair.
+    """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it
+    is unfair.
 
     `missed`: tasks that were inserted lately although none was counted.
     """
@@ -177,29 +194,45 @@ class Facts:
 
 
 def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
-    """The verdict and its reason; the oldest open task first, because a hung assigner settles nothing."""
+    """The verdict and its reason; the oldest open task first, because a hung assigner settles
+    nothing.
+    """
     age = f"the oldest unassigned task waits {facts.oldest_unassigned:.1f} s"
     if facts.oldest_unassigned >= limits.unassigned_down:
         return Status.DOWN, age
     if facts.oldest_unassigned >= limits.unassigned_degraded:
         return Status.DEGRADED, age
     if facts.skewed and not facts.settled:
-        return Status.UNKNOWN, f"all {facts.skewed} tasks of the last minute have impossible times (clock or time zone)"
+        return (
+            Status.UNKNOWN,
+            (
+                f"all {facts.skewed} tasks of the last minute have impossible times (clock or time"
+                " zone)"
+            ),
+        )
     if facts.missed >= limits.min_events and not facts.settled:
-        text = f"{facts.missed} tasks were inserted, none with a time of creation near that: clock or time zone?"
+        text = (
+            f"{facts.missed} tasks were inserted, none with a time of creation near that: clock or"
+            " time zone?"
+        )
         return Status.UNKNOWN, text
     if facts.settled >= limits.min_events and facts.good < limits.objective * facts.settled:
         share = 100 * facts.good / facts.settled
-        return Status.DEGRADED, f"{share:.4g} % of {facts.settled} tasks of the last minute were assigned in time"
+        return (
+            Status.DEGRADED,
+            f"{share:.4g} % of {facts.settled} tasks of the last minute were assigned in time",
+        )
     return (Status.DEGRADED, facts.unfair) if facts.unfair else (Status.UP, "")
 
 
 @dataclass(slots=True)
 class Inserted:
-    """Inserted rows against counted tasks: who writes times of another clock is never seen by time of creation.
+    """Inserted rows against counted tasks: who writes times of another clock is never seen by time
+    of creation.
 
-    Marks are (server's clock, rows inserted so far, tasks counted so far). Statistics lag by some seconds, so a
-    minute's rows are missed only when nothing was counted from the mark before that minute on.
+    Marks are (server's clock, rows inserted so far, tasks counted so far). Statistics lag by some
+    seconds, so a minute's rows are missed only when nothing was counted from the mark before that
+    minute on.
     """
 
     marks: list[tuple[float, int, int]] = field(default_factory=list)
@@ -209,7 +242,9 @@ class Inserted:
         self.marks = [*self.marks[-60:], (at, inserted, counted)]
 
     def count_missed(self, settled_to: float, counted: int) -> int:
-        """Rows of the latest minute whose tasks would be counted by now, while none was; seconds, tasks so far."""
+        """Rows of the latest minute whose tasks would be counted by now, while none was; seconds,
+        tasks so far.
+        """
         done = [mark for mark in self.marks if mark[0] <= settled_to][-3:]
         if len(done) < 3 or counted != done[0][2]:
             return 0
@@ -217,7 +252,9 @@ class Inserted:
 
 
 class Recent:
-    """Settled tasks by second for the last minute: (good, settled, skewed). Seconds of the server's clock."""
+    """Settled tasks by second for the last minute: (good, settled, skewed). Seconds of the server's
+    clock.
+    """
 
     SPAN = 60.0
 

@@ -1,7 +1,7 @@
 """Fairness between tenants: does one of them wait much longer for an agent than the others?
 
-Waits are of single tasks, open ones by their age; a wait within the deadline counts as the deadline, because below
-it nobody is worse off. Only tenants with enough tasks are compared.
+Waits are of single tasks, open ones by their age; a wait within the deadline counts as the
+deadline, because below it nobody is worse off. Only tenants with enough tasks are compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TenantWait:
-    """How long one tenant waits: 90th percentile and mean in seconds, of `tasks`, of which `waiting` are open."""
+    """How long one tenant waits: 90th percentile and mean in seconds, of `tasks`, of which
+    `waiting` are open.
+    """
 
     tenant: str
     p90: float
@@ -26,8 +28,8 @@ class TenantWait:
 class Spread:
     """All tenants with enough tasks, in figures, and the most delayed of them, worst first.
 
-    `best` is the smallest p90, `waited` the sum of all waits of all `tasks`; `means` and `squares` are sums over
-    tenants of the mean wait and its square. Seconds.
+    `best` is the smallest p90, `waited` the sum of all waits of all `tasks`; `means` and `squares`
+    are sums over tenants of the mean wait and its square. Seconds.
     """
 
     tenants: int = 0
@@ -50,17 +52,25 @@ class Spread:
 
     @property
     def jain(self) -> float:
-        """Jain's index of the mean waits, (Σx)² ÷ n·Σx²: 1 when all wait alike, 1/n when one does all the waiting."""
+        """Jain's index of the mean waits, (Σx)² ÷ n·Σx²: 1 when all wait alike, 1/n when one does
+        all the waiting.
+        """
         return self.means**2 / (self.tenants * self.squares) if self.squares > 0 else 1.0
 
     def starved(self, limit: float) -> list[TenantWait]:
-        """Tenants whose p90 is `limit` × the smallest p90 *and* whose mean is `limit` × the mean of all others.
+        """Tenants whose p90 is `limit` × the smallest p90 *and* whose mean is `limit` × the mean of
+        all others.
 
-        Both, because one short outage puts 11 % of one tenant's tasks above its p90 and 9 % of another's below it.
+        Both, because one short outage puts 11 % of one tenant's tasks above its p90 and 9 % of
+        another's below it.
         """
         if not self.is_enough:
             return []
-        return [wait for wait in self.worst if wait.p90 >= limit * self.best and self._is_apart(wait, limit)]
+        return [
+            wait
+            for wait in self.worst
+            if wait.p90 >= limit * self.best and self._is_apart(wait, limit)
+        ]
 
     def _is_apart(self, wait: TenantWait, limit: float) -> bool:
         others = self.tasks - wait.tasks
@@ -96,4 +106,7 @@ def decide_fairness(spread: Spread, limit: float) -> str:
     if not starved:
         return ""
     names = ", ".join(wait.tenant for wait in starved[:3])
-    return f"{len(starved)} of {spread.tenants} tenants wait {limit:g} × longer than the others: {names}"
+    return (
+        f"{len(starved)} of {spread.tenants} tenants wait {limit:g} × longer than the others:"
+        f" {names}"
+    )

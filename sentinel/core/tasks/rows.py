@@ -30,40 +30,83 @@ MEASUREMENTS = (
         ("queue", "outcome"),
         "sentinel_task_assignment_settled_total",
     ),
-    _histogram("assignment_seconds", "Time from creation to assignment; tasks that nobody took are in +Inf", "queue"),
+    _histogram(
+        "assignment_seconds",
+        "Time from creation to assignment; tasks that nobody took are in +Inf",
+        "queue",
+    ),
     _gauge("unassigned", "Open tasks without an agent", "", ("queue",)),
-    _gauge("oldest_unassigned_age_seconds", "Age of the oldest open task without an agent", "seconds", ("queue",)),
-    _gauge("throughput_per_hour", "Tasks assigned and completed in the last hour", "", ("queue", "event")),
-    _counter("reassigned", "Tasks assigned again after they were given back; method tracker", ("queue",)),
+    _gauge(
+        "oldest_unassigned_age_seconds",
+        "Age of the oldest open task without an agent",
+        "seconds",
+        ("queue",),
+    ),
+    _gauge(
+        "throughput_per_hour",
+        "Tasks assigned and completed in the last hour",
+        "",
+        ("queue", "event"),
+    ),
+    _counter(
+        "reassigned", "Tasks assigned again after they were given back; method tracker", ("queue",)
+    ),
     _histogram(
         "reassignment_seconds",
-        "Time from give-back to new assignment, as short and as long as it may have been; method tracker",
+        "Time from give-back to new assignment, as short and as long as it may have been; method"
+        " tracker",
         "bound",
     ),
     _histogram("stage_seconds", "Duration of a stage of a task; ended ones only", "stage"),
-    _counter("stage_unfinished", "Stages that had begun and not ended at the age stages_after", ("stage",)),
-    _counter("stage_skewed", "Stages that ended before they began or in the future: another clock", ("stage",)),
+    _counter(
+        "stage_unfinished",
+        "Stages that had begun and not ended at the age stages_after",
+        ("stage",),
+    ),
+    _counter(
+        "stage_skewed",
+        "Stages that ended before they began or in the future: another clock",
+        ("stage",),
+    ),
     _gauge("tenants_compared", "Tenants with enough tasks to be compared"),
     _gauge(
-        "tenant_wait_ratio", "Largest p90 wait of a tenant ÷ smallest; waits below the deadline count as it", "ratio"
+        "tenant_wait_ratio",
+        "Largest p90 wait of a tenant ÷ smallest; waits below the deadline count as it",
+        "ratio",
     ),
-    _gauge("tenant_wait_jain_index", "Jain's fairness index of the tenants' mean waits: 1 is equal", "ratio"),
-    _counter("negative_latency", "Tasks assigned before they were created: another clock or time zone"),
-    _counter("offset_latency", "Tasks assigned in the future or whole half hours later: another time zone"),
+    _gauge(
+        "tenant_wait_jain_index",
+        "Jain's fairness index of the tenants' mean waits: 1 is equal",
+        "ratio",
+    ),
+    _counter(
+        "negative_latency", "Tasks assigned before they were created: another clock or time zone"
+    ),
+    _counter(
+        "offset_latency",
+        "Tasks assigned in the future or whole half hours later: another time zone",
+    ),
     _counter("missing_timestamp", "Tasks that are assigned by status but have no assignment time"),
     _counter("late_arrivals", "Tasks that became visible after their window was settled"),
-    _counter("censored", "Tasks without a latency: closed or deleted unassigned, or too many to follow", ("reason",)),
+    _counter(
+        "censored",
+        "Tasks without a latency: closed or deleted unassigned, or too many to follow",
+        ("reason",),
+    ),
     _gauge("watermark_lag_seconds", "Age of the newest task that is settled", "seconds"),
     _gauge(
-        "horizon_hold_seconds", "Age of the oldest transaction, which holds the measurement back", "seconds", ("role",)
+        "horizon_hold_seconds",
+        "Age of the oldest transaction, which holds the measurement back",
+        "seconds",
+        ("role",),
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTasks:
-    """Tasks of one queue that nobody has: how many, the ages of the oldest ones, and for how long others wait that
-    were given back. Seconds."""
+    """Tasks of one queue that nobody has: how many, the ages of the oldest ones, and for how long
+    others wait that were given back. Seconds."""
 
     queue: str
     n: int = 0
@@ -78,7 +121,9 @@ class OpenTasks:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is measured here: names of the stages, whether completions and tenants are, whether tasks are followed."""
+    """What is measured here: names of the stages, whether completions and tenants are, whether
+    tasks are followed.
+    """
 
     stages: Sequence[str] = ()
     completions: bool = False
@@ -87,18 +132,33 @@ class Shown:
 
 
 def make_rows(
-    state: AssignmentState, still_open: Sequence[OpenTasks], horizon: Horizon, holder: str, shown: Shown
+    state: AssignmentState,
+    still_open: Sequence[OpenTasks],
+    horizon: Horizon,
+    holder: str,
+    shown: Shown,
 ) -> list[Row]:
     """All rows of one run."""
     rows: list[Row] = []
     for name, totals in state.queues.items():
-        rows += _queue_rows(name, totals, [tasks for tasks in still_open if tasks.queue == name], state, shown)
+        rows += _queue_rows(
+            name, totals, [tasks for tasks in still_open if tasks.queue == name], state, shown
+        )
     rows += [
         Row({"reason": reason}, {"censored": float(state.aside[kind])})
-        for reason, kind in (("closed_unassigned", "censored"), ("deleted", "deleted"), ("untracked", "untracked"))
+        for reason, kind in (
+            ("closed_unassigned", "censored"),
+            ("deleted", "deleted"),
+            ("untracked", "untracked"),
+        )
     ]
     rows.append(Row({"role": holder}, {"horizon_hold_seconds": max(0.0, horizon.hold)}))
-    return [*rows, *_stage_rows(state, shown), *_return_rows(state, shown), Row({}, _general(state, horizon, shown))]
+    return [
+        *rows,
+        *_stage_rows(state, shown),
+        *_return_rows(state, shown),
+        Row({}, _general(state, horizon, shown)),
+    ]
 
 
 def _queue_rows(
@@ -115,8 +175,15 @@ def _queue_rows(
     rows = [Row({**queue, "outcome": o}, {"settled": float(totals.settled[o])}) for o in OUTCOMES]
     if state.throughput is not None:
         assigned, completed = state.throughput.get(name, (0, 0))
-        events = {"assigned": assigned, "completed": completed} if shown.completions else {"assigned": assigned}
-        rows += [Row({**queue, "event": event}, {"throughput_per_hour": float(n)}) for event, n in events.items()]
+        events = (
+            {"assigned": assigned, "completed": completed}
+            if shown.completions
+            else {"assigned": assigned}
+        )
+        rows += [
+            Row({**queue, "event": event}, {"throughput_per_hour": float(n)})
+            for event, n in events.items()
+        ]
     return [*rows, Row(queue, values)]
 
 
@@ -143,7 +210,9 @@ def _return_rows(state: AssignmentState, shown: Shown) -> list[Row]:
     ]
 
 
-def _general(state: AssignmentState, horizon: Horizon, shown: Shown) -> dict[str, float | Histogram]:
+def _general(
+    state: AssignmentState, horizon: Horizon, shown: Shown
+) -> dict[str, float | Histogram]:
     aside, settled_to = state.aside, state.settled_to or horizon.now
     general: dict[str, float | Histogram] = {
         "negative_latency": float(aside["negative"]),
@@ -161,15 +230,23 @@ def _general(state: AssignmentState, horizon: Horizon, shown: Shown) -> dict[str
 
 
 def describe_trends(state: AssignmentState, shown: Shown, limit: float) -> dict[str, Any]:
-    """Sections of the evidence beside `assignment`: throughput of the last hour, stages, tenants, re-assignments."""
+    """Sections of the evidence beside `assignment`: throughput of the last hour, stages, tenants,
+    re-assignments.
+    """
     found: dict[str, Any] = {}
     if state.throughput is not None:
-        assigned, completed = (sum(column) for column in zip((0, 0), *state.throughput.values(), strict=True))
+        assigned, completed = (
+            sum(column) for column in zip((0, 0), *state.throughput.values(), strict=True)
+        )
         events = {"assigned": assigned, "completed": completed}
         found["throughput_per_hour"] = events if shown.completions else {"assigned": assigned}
     if shown.stages:
         found["stages"] = {
-            name: {"n": t.total, "mean_seconds": t.sum / t.total if t.total else None, "unfinished": t.unfinished}
+            name: {
+                "n": t.total,
+                "mean_seconds": t.sum / t.total if t.total else None,
+                "unfinished": t.unfinished,
+            }
             for name, t in stage_totals(state, shown.stages).items()
         }
     if shown.tenants:

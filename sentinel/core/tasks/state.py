@@ -1,4 +1,6 @@
-"""What `task_assignment` remembers: watermarks, totals, followed tasks. They move together, with no await between."""
+"""What `task_assignment` remembers: watermarks, totals, followed tasks. They move together, with no
+await between.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ Rows = Sequence[Mapping[str, Any]]
 class Reach:
     """How many seconds back is looked for open tasks, for the throughput, and for tenants' waits.
 
-    `shortened` are those that would cost too much over the whole time asked for, `advice` is the index that cures it.
+    `shortened` are those that would cost too much over the whole time asked for, `advice` is the
+    index that cures it.
     """
 
     open: float = 0.0
@@ -44,12 +47,16 @@ class Reach:
         """For the evidence: nothing, when all that was asked for is seen."""
         if not self.shortened:
             return {}
-        found: dict[str, Any] = {"reach_seconds": {name: getattr(self, name) for name in self.shortened}}
+        found: dict[str, Any] = {
+            "reach_seconds": {name: getattr(self, name) for name in self.shortened}
+        }
         return {**found, "index_advice": self.advice} if self.advice else found
 
 
 class AssignmentState:
-    """Watermarks and totals. Both move together, in memory and in the document: each task is counted once."""
+    """Watermarks and totals. Both move together, in memory and in the document: each task is
+    counted once.
+    """
 
     def __init__(self, document: dict[str, Any] | None = None) -> None:
         known = document or {}
@@ -57,17 +64,27 @@ class AssignmentState:
         self.observed_to = _instant(known.get("observed_to"))
         self.staged_to = _instant(known.get("staged_to"))
         self.bounds: list[float] = known.get("bounds", [])
-        self.queues = {name: QueueTotals(**totals) for name, totals in known.get("queues", {}).items()}
+        self.queues = {
+            name: QueueTotals(**totals) for name, totals in known.get("queues", {}).items()
+        }
         self.aside: dict[str, int] = {**dict.fromkeys(ASIDE, 0), **known.get("aside", {})}
         self.late_arrivals: int = known.get("late_arrivals", 0)
         self.recounts: list[tuple[datetime, datetime, int]] = [
-            (datetime.fromisoformat(a), datetime.fromisoformat(b), n) for a, b, n in known.get("recounts", ())
+            (datetime.fromisoformat(a), datetime.fromisoformat(b), n)
+            for a, b, n in known.get("recounts", ())
         ]
         self.recent = Recent(known.get("recent", ()))
-        self.stages = {name: StageTotals(**totals) for name, totals in known.get("stages", {}).items()}
+        self.stages = {
+            name: StageTotals(**totals) for name, totals in known.get("stages", {}).items()
+        }
         self.tracker = Tracker(known["tracker"]) if known.get("tracker") else None
-        self.returns = {end: Buckets(**known.get("returns", {}).get(end, {})) for end in ("least", "most")}
-        self.in_time = {name: list(known.get("in_time", {}).get(name, (0, 0))) for name in ("missing", "reassigned")}
+        self.returns = {
+            end: Buckets(**known.get("returns", {}).get(end, {})) for end in ("least", "most")
+        }
+        self.in_time = {
+            name: list(known.get("in_time", {}).get(name, (0, 0)))
+            for name in ("missing", "reassigned")
+        }
         self.proved: tuple[Any, float] | None = None
         self.open_since: datetime | None = None
         self.swept_at = 0.0
@@ -100,7 +117,9 @@ class AssignmentState:
         """Holds nothing."""
 
     def fit(self, bounds: Sequence[float]) -> None:
-        """Histograms begin again when the configured bounds are others than those they were counted by."""
+        """Histograms begin again when the configured bounds are others than those they were counted
+        by.
+        """
         if self.bounds != list(bounds):
             self.bounds = list(bounds)
             for totals in (*self.queues.values(), *self.returns.values()):
@@ -161,7 +180,9 @@ class AssignmentState:
     @property
     def counted(self) -> int:
         """Tasks that were put into any class."""
-        return sum(sum(totals.settled.values()) for totals in self.queues.values()) + sum(self.aside.values())
+        return sum(sum(totals.settled.values()) for totals in self.queues.values()) + sum(
+            self.aside.values()
+        )
 
     def summary(self) -> dict[str, Any]:
         """Counts of all queues, and of what was left out of them."""
@@ -186,7 +207,9 @@ class AssignmentState:
         return classes
 
     def _note_bounds(self, what: str, bounds: Bounds, deadline: float) -> None:
-        """How many were in time: at least those whose upper bound was, at most those whose lower bound was."""
+        """How many were in time: at least those whose upper bound was, at most those whose lower
+        bound was.
+        """
         least, most = bounds
         self.in_time[what][0] += most <= deadline
         self.in_time[what][1] += least <= deadline
@@ -194,7 +217,9 @@ class AssignmentState:
 
 def stage_totals(state: AssignmentState, stages: Sequence[str]) -> dict[str, StageTotals]:
     """The totals of the stages that are measured, from zero on."""
-    return {stage: state.stages.get(stage, StageTotals([0] * len(STAGE_BOUNDS))) for stage in stages}
+    return {
+        stage: state.stages.get(stage, StageTotals([0] * len(STAGE_BOUNDS))) for stage in stages
+    }
 
 
 def _instant(text: str | None) -> datetime | None:

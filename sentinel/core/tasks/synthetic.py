@@ -1,8 +1,10 @@
-"""A synthetic task on its way through a platform: which hops it has passed, how it ended, and what that proves.
+"""A synthetic task on its way through a platform: which hops it has passed, how it ended, and what
+that proves.
 
-Every task that was sent ends in exactly one outcome, so that at any instant sent = outcomes + open. Instants are
-Unix seconds by the database's clock, and a hop's instant is a span (earliest, latest): a point where a column tells
-it, else the time between the last look before it and the first one after it. Late is what certainly was.
+Every task that was sent ends in exactly one outcome, so that at any instant sent = outcomes + open.
+Instants are Unix seconds by the database's clock, and a hop's instant is a span (earliest, latest):
+a point where a column tells it, else the time between the last look before it and the first one
+after it. Late is what certainly was.
 """
 
 from __future__ import annotations
@@ -15,17 +17,27 @@ from typing import Any
 
 from sentinel.core.model import Histogram, Status
 
-CREATED, ASSIGNED, PUBLISHED, STARTED, COMPLETED = HOPS = ("created", "assigned", "published", "started", "completed")
+CREATED, ASSIGNED, PUBLISHED, STARTED, COMPLETED = HOPS = (
+    "created",
+    "assigned",
+    "published",
+    "started",
+    "completed",
+)
 RESULT, TOTAL = "result", "total"
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SLACK = 1.0
-"""A column's instant further than this outside of the task's life comes from another clock or time zone."""
+"""A column's instant further than this outside of the task's life comes from another clock or time
+zone.
+"""
 RECENT = 100
 Span = tuple[float, float]
 
 
 class Outcome(StrEnum):
-    """How a task ended. `orphan`: came through, its latency is not judged (sent before we were up, or we stalled)."""
+    """How a task ended. `orphan`: came through, its latency is not judged (sent before we were up,
+    or we stalled).
+    """
 
     OK = "ok"
     LATE = "late"
@@ -42,8 +54,9 @@ NEVER_DONE = FAILURES - {Outcome.LATE}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is watched: the deadline of each watched hop in seconds since the hop before it, in order; the statuses
-    that say a hop was passed, lower case; those of a task that failed. After `patience` deadlines a hop is given up.
+    """What is watched: the deadline of each watched hop in seconds since the hop before it, in
+    order; the statuses that say a hop was passed, lower case; those of a task that failed. After
+    `patience` deadlines a hop is given up.
     """
 
     deadlines: Mapping[str, float]
@@ -59,16 +72,23 @@ class Plan:
     @property
     def endings(self) -> Iterator[tuple[Outcome, str]]:
         """Every (outcome, hop) in which a task can end."""
-        yield from ((Outcome.OK, ""), (Outcome.ORPHAN, ""), (Outcome.ENQUEUE_ERROR, CREATED), (Outcome.FAILED, RESULT))
+        yield from (
+            (Outcome.OK, ""),
+            (Outcome.ORPHAN, ""),
+            (Outcome.ENQUEUE_ERROR, CREATED),
+            (Outcome.FAILED, RESULT),
+        )
         for outcome in (Outcome.LATE, Outcome.STUCK, Outcome.LOST, Outcome.FAILED):
             yield from ((outcome, hop) for hop in self.hops)
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One synthetic task. `token` is in its row and names it; `sent` is the instant before it was enqueued.
+    """One synthetic task. `token` is in its row and names it; `sent` is the instant before it was
+    enqueued.
 
-    `ours`: sent by this process; `confirmed`: the platform said that it took it; `looked`: the last look.
+    `ours`: sent by this process; `confirmed`: the platform said that it took it; `looked`: the last
+    look.
     """
 
     token: str
@@ -89,16 +109,19 @@ class Canary:
     @classmethod
     def load(cls, document: Mapping[str, Any]) -> Canary:
         """From what `dump` gave, in another life: its latency is not judged any more."""
-        reached = {hop: (float(low), float(high)) for hop, (low, high) in document["reached"].items()}
+        reached = {
+            hop: (float(low), float(high)) for hop, (low, high) in document["reached"].items()
+        }
         return cls(**{**document, "reached": reached, "ours": False})
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The task's row as read at `now`, and what the bus shows of it. `status` is lower case, "" without one.
+    """The task's row as read at `now`, and what the bus shows of it. `status` is lower case, ""
+    without one.
 
-    `right`: whether the result is as expected, None when there is none to expect. `hidden`: hops that can't be seen
-    this time, which says nothing against them.
+    `right`: whether the result is as expected, None when there is none to expect. `hidden`: hops
+    that can't be seen this time, which says nothing against them.
     """
 
     now: float
@@ -120,14 +143,18 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How well it was watched: seconds since it was sent or taken over, without and in our own standstill."""
+    """How well it was watched: seconds since it was sent or taken over, without and in our own
+    standstill.
+    """
 
     seconds: float
     stalled: float = 0.0
 
 
 def step(canary: Canary, sight: Sight | None, plan: Plan, now: float, watch: Watch) -> Canary | End:
-    """What a look at the row (None: not there) makes of a task: a task still on its way, or its end."""
+    """What a look at the row (None: not there) makes of a task: a task still on its way, or its
+    end.
+    """
     if sight is None:
         return _absent(replace(canary, looked=now), plan, now, watch)
     canary = observe(canary, sight, plan)
@@ -157,7 +184,9 @@ def _finished(canary: Canary, sight: Sight, plan: Plan, watch: Watch) -> End:
         return End(Outcome.FAILED, RESULT, canary)
     if not canary.ours:
         return End(Outcome.ORPHAN, "", canary)
-    late = [hop for hop, (low, _) in measure(canary, plan).items() if low > plan.deadlines.get(hop, low)]
+    late = [
+        hop for hop, (low, _) in measure(canary, plan).items() if low > plan.deadlines.get(hop, low)
+    ]
     if not late:
         return End(Outcome.OK, "", canary)
     if watch.stalled > plan.deadlines[late[0]] / 4:
@@ -178,7 +207,14 @@ def observe(canary: Canary, sight: Sight, plan: Plan) -> Canary:
             unseen = (max(earliest, canary.looked) if seen_by_status else earliest, sight.now)
             reached[hop] = unseen if span is None or foreign else span
         earliest = reached[hop][0]
-    return replace(canary, seen=True, missing=0, confirmed=True, reached=_narrowed(reached, plan), skewed=skewed)
+    return replace(
+        canary,
+        seen=True,
+        missing=0,
+        confirmed=True,
+        reached=_narrowed(reached, plan),
+        skewed=skewed,
+    )
 
 
 def _narrowed(reached: Mapping[str, Span], plan: Plan) -> dict[str, Span]:
@@ -187,7 +223,10 @@ def _narrowed(reached: Mapping[str, Span], plan: Plan) -> dict[str, Span]:
     for hop in reversed([hop for hop in plan.hops if hop in reached]):
         low, high = reached[hop]
         known = high if low == high else min(high, latest)
-        narrowed[hop] = (min(low, known), known)  # a change stamped before our look may be committed after it
+        narrowed[hop] = (
+            min(low, known),
+            known,
+        )  # a change stamped before our look may be committed after it
         latest = known
     return dict(reversed(narrowed.items()))
 
@@ -199,7 +238,8 @@ def _is_plausible(span: Span, sent: float, now: float) -> bool:
 def _passed(sight: Sight, plan: Plan) -> list[str]:
     """Watched hops that were passed: the furthest one that the row shows, and all before it.
 
-    Where there are statuses, completion is what they say: a time alone may also be that of a failure.
+    Where there are statuses, completion is what they say: a time alone may also be that of a
+    failure.
     """
     furthest, trust_time = 0, not plan.statuses.get(COMPLETED)
     for place, hop in enumerate(plan.hops):
@@ -212,11 +252,15 @@ def _passed(sight: Sight, plan: Plan) -> list[str]:
 
 def next_hop(canary: Canary, plan: Plan, hidden: frozenset[str] = frozenset()) -> str:
     """The hop that a task is waiting for: the first that was not passed and can be seen."""
-    return next((hop for hop in plan.hops if hop not in canary.reached and hop not in hidden), COMPLETED)
+    return next(
+        (hop for hop in plan.hops if hop not in canary.reached and hop not in hidden), COMPLETED
+    )
 
 
 def _since(canary: Canary) -> float:
-    """When the last hop was certainly passed; a passed hop of another clock has no instant later than it was seen."""
+    """When the last hop was certainly passed; a passed hop of another clock has no instant later
+    than it was seen.
+    """
     return max((high for _, high in canary.reached.values()), default=canary.sent)
 
 
@@ -227,15 +271,18 @@ def _limit(canary: Canary, plan: Plan, hop: str) -> float:
 
 
 def overdue(canary: Canary, plan: Plan, now: float, watch: Watch) -> str:
-    """The hop whose deadline is over for a task on its way, "" when there is none. Only of one that we sent."""
+    """The hop whose deadline is over for a task on its way, "" when there is none. Only of one that
+    we sent.
+    """
     hop = next_hop(canary, plan)
     waited = min(now - _since(canary), watch.seconds)
     return hop if canary.ours and waited > _limit(canary, plan, hop) else ""
 
 
 def measure(canary: Canary, plan: Plan) -> dict[str, Span]:
-    """Seconds that each passed hop took, as a span, and `total` of a completed task. Times that go backwards (hops
-    stamped by two clocks) measure nothing and are left out; `is_backwards` tells."""
+    """Seconds that each passed hop took, as a span, and `total` of a completed task. Times that go
+    backwards (hops stamped by two clocks) measure nothing and are left out; `is_backwards`
+    tells."""
     lasted, before = {}, (canary.sent, canary.sent)
     for hop in plan.hops:
         if hop in canary.reached:
@@ -249,8 +296,12 @@ def measure(canary: Canary, plan: Plan) -> dict[str, Span]:
 
 
 def is_backwards(canary: Canary, plan: Plan) -> bool:
-    """Whether a hop was stamped before the hop before it, or by a clock that is none of this task's life."""
-    return canary.skewed or len(measure(canary, plan)) < len(canary.reached) + (COMPLETED in canary.reached)
+    """Whether a hop was stamped before the hop before it, or by a clock that is none of this task's
+    life.
+    """
+    return canary.skewed or len(measure(canary, plan)) < len(canary.reached) + (
+        COMPLETED in canary.reached
+    )
 
 
 # --- what is remembered of all ------------------------------------------------------------------
@@ -280,15 +331,21 @@ class Lasting:
 
 
 class Record:
-    """Totals since sentinel began to watch, hop latencies, and the last ends. sent = ends + open, always."""
+    """Totals since sentinel began to watch, hop latencies, and the last ends. sent = ends + open,
+    always.
+    """
 
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         known = document or {}
         self.sent: int = known.get("sent", 0)
         self.blind: int = known.get("blind", 0)
         self.skewed: int = known.get("skewed", 0)
-        self.ends: Counter[tuple[str, str]] = Counter({(o, hop): n for o, hop, n in known.get("ends", ())})
-        self.recent: deque[tuple[str, str]] = deque(((o, hop) for o, hop in known.get("recent", ())), RECENT)
+        self.ends: Counter[tuple[str, str]] = Counter(
+            {(o, hop): n for o, hop, n in known.get("ends", ())}
+        )
+        self.recent: deque[tuple[str, str]] = deque(
+            ((o, hop) for o, hop in known.get("recent", ())), RECENT
+        )
         self.lasted = {hop: Lasting(document) for hop, document in known.get("lasted", {}).items()}
 
     def ended(self, end: End, plan: Plan) -> None:
@@ -319,19 +376,28 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`failures` of the last `of` are degraded, `down_after` in a row that never came through are down."""
+    """`failures` of the last `of` are degraded, `down_after` in a row that never came through are
+    down.
+    """
 
     failures: int
     of: int
     down_after: int
 
 
-def judge_recent(recent: Sequence[tuple[str, str]], waiting: Sequence[str], rule: Rule) -> tuple[Status, str, str]:
-    """Verdict, reason and the hop to look at, from the last ends (oldest first) and from the hops that tasks on their
-    way are waiting for beyond the deadline: these are failures already, only their kind is open. None: unknown."""
+def judge_recent(
+    recent: Sequence[tuple[str, str]], waiting: Sequence[str], rule: Rule
+) -> tuple[Status, str, str]:
+    """Verdict, reason and the hop to look at, from the last ends (oldest first) and from the hops
+    that tasks on their way are waiting for beyond the deadline: these are failures already, only
+    their kind is open. None: unknown."""
     tail = list(recent)[-rule.down_after :]
     if len(tail) == rule.down_after and all(outcome in NEVER_DONE for outcome, _ in tail):
-        return Status.DOWN, f"the last {len(tail)} synthetic tasks never came through: {_count(tail)}", _main_hop(tail)
+        return (
+            Status.DOWN,
+            f"the last {len(tail)} synthetic tasks never came through: {_count(tail)}",
+            _main_hop(tail),
+        )
     window = [*recent, *(("overdue", hop) for hop in waiting)][-rule.of :]
     failed = [end for end in window if end[0] in FAILURES or end[0] == "overdue"]
     if len(failed) >= rule.failures:
@@ -345,7 +411,10 @@ def judge_recent(recent: Sequence[tuple[str, str]], waiting: Sequence[str], rule
 def _count(ends: Sequence[tuple[str, str]]) -> str:
     """`2 stuck at assigned, 1 late at started`: the most frequent first."""
     counts = Counter(ends).most_common()
-    return ", ".join(f"{n} {outcome.replace('_', ' ')}" + (f" at {hop}" if hop else "") for (outcome, hop), n in counts)
+    return ", ".join(
+        f"{n} {outcome.replace('_', ' ')}" + (f" at {hop}" if hop else "")
+        for (outcome, hop), n in counts
+    )
 
 
 def _main_hop(ends: Sequence[tuple[str, str]]) -> str:

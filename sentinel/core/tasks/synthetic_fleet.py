@@ -1,7 +1,9 @@
-"""The synthetic tasks of one path: promised, on their way, ended, to be cleaned up. Survives a kill at any instant.
+"""The synthetic tasks of one path: promised, on their way, ended, to be cleaned up. Survives a kill
+at any instant.
 
-A token is promised in one run and used in a later one, so that what was stored names every task that can be there:
-after a kill the promised token is looked for, and found or forgotten. Numbers of tokens only grow within an epoch.
+A token is promised in one run and used in a later one, so that what was stored names every task
+that can be there: after a kill the promised token is looked for, and found or forgotten. Numbers of
+tokens only grow within an epoch.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ def token_prefix(path: str) -> str:
 
 
 PATTERN = "sentinel-canary:[A-Za-z0-9_-]+:[0-9a-f]{12}:[0-9]+"
-"""The regular expression (POSIX and Python alike) that finds a whole token, of whatever path, in a text."""
+"""The regular expression (POSIX and Python alike) that finds a whole token, of whatever path, in a
+text.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Litter:
-    """A row of ours that has served: since when, and how often its removal failed. `id` is "" when never learned."""
+    """A row of ours that has served: since when, and how often its removal failed. `id` is "" when
+    never learned.
+    """
 
     token: str
     id: str
@@ -39,7 +45,9 @@ class Litter:
 
 
 class Fleet:
-    """State of one path. Instants are Unix seconds of the database's clock; `monotonic` ones only of this process."""
+    """State of one path. Instants are Unix seconds of the database's clock; `monotonic` ones only
+    of this process.
+    """
 
     def __init__(self, document: Mapping[str, Any] | None, epoch: str) -> None:
         known = document or {}
@@ -62,7 +70,10 @@ class Fleet:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document. A suspect that was not decided yet goes on as promised."""
-        promised = [*self.suspects.items(), *([(self.promised, self.looked)] if self.promised else [])]
+        promised = [
+            *self.suspects.items(),
+            *([(self.promised, self.looked)] if self.promised else []),
+        ]
         return {
             "epoch": self.epoch,
             "number": self.number,
@@ -94,12 +105,16 @@ class Fleet:
             self.promised = f"{token_prefix(path)}{self.epoch}:{self.number}"
 
     def is_due(self, now: float, every: float) -> bool:
-        """Whether a promise of an earlier run is to be kept now, `every` seconds after the last one."""
+        """Whether a promise of an earlier run is to be kept now, `every` seconds after the last
+        one.
+        """
         since = now - self.last_sent
         return bool(self.promised) and (since >= every or since < 0)
 
     def depart(self, now: float, monotonic: float) -> Canary:
-        """The promised task goes out: from here on it counts as sent, in doubt until it is accepted."""
+        """The promised task goes out: from here on it counts as sent, in doubt until it is
+        accepted.
+        """
         canary = Canary(self.promised, sent=now, looked=now)
         self.promised = ""
         self.last_sent = now
@@ -113,14 +128,20 @@ class Fleet:
         self.open[token] = replace(self.open[token], id=name, confirmed=True)
 
     def take_back(self, token: str) -> None:
-        """It certainly was never sent, by a fault of our own: no outcome, as if it had never been promised."""
+        """It certainly was never sent, by a fault of our own: no outcome, as if it had never been
+        promised.
+        """
         del self.open[token]
         self._begun.pop(token, None)
         self.record.sent -= 1
 
     def refused(self, token: str, plan: Plan, now: float, *, perhaps_there: bool) -> None:
-        """The platform refused it; `perhaps_there`: after a failure in which it may have made the row all the same."""
-        self.end(End(Outcome.ENQUEUE_ERROR, CREATED, self.open[token]), plan, now, clean=perhaps_there)
+        """The platform refused it; `perhaps_there`: after a failure in which it may have made the
+        row all the same.
+        """
+        self.end(
+            End(Outcome.ENQUEUE_ERROR, CREATED, self.open[token]), plan, now, clean=perhaps_there
+        )
 
     # --- the way and the end ----------------------------------------------------------------------
 
@@ -134,7 +155,9 @@ class Fleet:
             self.litter.append(Litter(canary.token, canary.id, canary.sent, now))
 
     def adopt(self, token: str, name: str, sent: float, monotonic: float) -> None:
-        """A row of ours that a former life sent and could not store: it counts as sent, its latency is not judged."""
+        """A row of ours that a former life sent and could not store: it counts as sent, its latency
+        is not judged.
+        """
         self.suspects.pop(token, None)
         if self._is_known(token):
             return
@@ -143,10 +166,14 @@ class Fleet:
             self.number = max(self.number, int(number))
         self.record.sent += 1
         self._begun[token] = monotonic
-        self.open[token] = Canary(token, sent=sent, looked=sent, id=name, ours=False, confirmed=True)
+        self.open[token] = Canary(
+            token, sent=sent, looked=sent, id=name, ours=False, confirmed=True
+        )
 
     def is_unstored(self, token: str) -> bool:
-        """Whether a token was given by a life of which nothing is stored, or after the last time it was stored."""
+        """Whether a token was given by a life of which nothing is stored, or after the last time it
+        was stored.
+        """
         epoch, _, number = token.rpartition(":")
         return self.fresh if not epoch.endswith(self.epoch) else int(number) > self.number
 
@@ -163,7 +190,9 @@ class Fleet:
 
     def due_litter(self, now: float, keep: float, most: int = 200) -> list[Litter]:
         """What is to be cleaned up now."""
-        return [item for item in self.litter if now - item.ended > keep and now >= item.retry_at][:most]
+        return [item for item in self.litter if now - item.ended > keep and now >= item.retry_at][
+            :most
+        ]
 
     def swept(self, items: Iterable[Litter], cleaned: int) -> None:
         """These rows are ours no more; `cleaned` of them we removed ourselves."""
@@ -172,12 +201,16 @@ class Fleet:
         self.cleaned += cleaned
 
     def not_swept(self, items: Iterable[Litter], now: float, complaint: tuple[str, str]) -> None:
-        """These could not be cleaned up, for what reason and what to do: counted, and tried again later."""
+        """These could not be cleaned up, for what reason and what to do: counted, and tried again
+        later.
+        """
         self.complaint = complaint
         failed = {item.token for item in items}
         self.cleanup_failures += len(failed)
         self.litter = [
-            replace(item, tries=item.tries + 1, retry_at=now + RETRY_AFTER) if item.token in failed else item
+            replace(item, tries=item.tries + 1, retry_at=now + RETRY_AFTER)
+            if item.token in failed
+            else item
             for item in self.litter
         ]
 

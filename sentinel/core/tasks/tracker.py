@@ -1,11 +1,14 @@
-"""Tasks followed one by one: the exact latency of each, re-assignments, missing times (measurement.md §3.3).
+"""Tasks followed one by one: the exact latency of each, re-assignments, missing times
+(measurement.md §3.3).
 
-A poll reads, in one snapshot, the tasks created since a floor and the tasks that are followed. The floor stays behind
-the commit horizon, so a task that becomes visible late is still found; ids tell what is known already. Each task is
-counted in one class, once. Pure: a poll's rows go in, a tally comes out.
+A poll reads, in one snapshot, the tasks created since a floor and the tasks that are followed. The
+floor stays behind the commit horizon, so a task that becomes visible late is still found; ids tell
+what is known already. Each task is counted in one class, once. Pure: a poll's rows go in, a tally
+comes out.
 
-What lies between two polls is not seen: a task given back and assigned again meanwhile shows only its last
-assignment. An instant that no column holds is known as an interval, between the last look before and the first after.
+What lies between two polls is not seen: a task given back and assigned again meanwhile shows only
+its last assignment. An instant that no column holds is known as an interval, between the last look
+before and the first after.
 """
 
 from __future__ import annotations
@@ -31,9 +34,11 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One row as a snapshot showed it. `kind` is its class, `status` is `open`, `assigned` or `other`.
+    """One row as a snapshot showed it. `kind` is its class, `status` is `open`, `assigned` or
+    `other`.
 
-    `created`, `assigned` and `now` (read after the snapshot) are epoch seconds of the server, `latency` is seconds.
+    `created`, `assigned` and `now` (read after the snapshot) are epoch seconds of the server,
+    `latency` is seconds.
     """
 
     id: str
@@ -48,7 +53,9 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Seconds: the deadline, the age that ends the histogram, and how long an assigned task is still looked at."""
+    """Seconds: the deadline, the age that ends the histogram, and how long an assigned task is
+    still looked at.
+    """
 
     deadline: float
     settle_after: float
@@ -57,11 +64,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one snapshot showed. `asked` are the ids looked up, `floor` is the next one; epoch seconds.
+    """What one snapshot showed. `asked` are the ids looked up, `floor` is the next one; epoch
+    seconds.
 
-    Whatever is stamped before `final` was visible in it; deadlines are judged at `due` (the capped horizon).
-    `untracked` tasks were counted and not read. `backlog` are open tasks from before the floor: they are followed,
-    but not counted (they are from before the watch, opened again, or bear another time than that of their creation).
+    Whatever is stamped before `final` was visible in it; deadlines are judged at `due` (the capped
+    horizon).
+    `untracked` tasks were counted and not read. `backlog` are open tasks from before the floor:
+    they are followed, but not counted (they are from before the watch, opened again, or bear
+    another time than that of their creation).
     """
 
     arrivals: Sequence[Sight]
@@ -76,7 +86,9 @@ class Poll:
 
 @dataclass(slots=True)
 class Tally:
-    """What a poll adds. Latencies in seconds, infinite for a task still open at `settle_after`; bounds: least, most."""
+    """What a poll adds. Latencies in seconds, infinite for a task still open at `settle_after`;
+    bounds: least, most.
+    """
 
     settled: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     latencies: list[tuple[str | None, float]] = field(default_factory=list)
@@ -93,7 +105,9 @@ class Task:
     counted: bool = False
     observed: bool = False
     taken: bool = False
-    """Seen assigned, with a status that says so: a status that waits again then means that it was given back."""
+    """Seen assigned, with a status that says so: a status that waits again then means that it was
+    given back.
+    """
     closed: bool = False
     assigned: float | None = None
     seen: float | None = None
@@ -120,7 +134,9 @@ _VALUES = attrgetter(*(each.name for each in fields(Task)))
 
 
 class Tracker:
-    """The tasks that are followed, and the ids known since the floor. Bounded: see the constants of this module."""
+    """The tasks that are followed, and the ids known since the floor. Bounded: see the constants of
+    this module.
+    """
 
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         known = document or {}
@@ -131,7 +147,9 @@ class Tracker:
         self.newest: deque[tuple[float, float]] = deque(maxlen=MAX_OPEN)
 
     def dump(self) -> dict[str, Any]:
-        """JSON-able document. The newest latencies are not in it: quantiles begin again after a restart."""
+        """JSON-able document. The newest latencies are not in it: quantiles begin again after a
+        restart.
+        """
         return {
             "floor": self.floor,
             "seen": dict(self.seen),
@@ -145,7 +163,9 @@ class Tracker:
         return {name: task for name, task in self.open.items() if task.is_waiting}
 
     def waits(self, now: float) -> dict[str | None, tuple[list[float], list[float]]]:
-        """Queue → ages of its tasks that were never assigned; seconds, at least, since others were given back."""
+        """Queue → ages of its tasks that were never assigned; seconds, at least, since others were
+        given back.
+        """
         found: dict[str | None, tuple[list[float], list[float]]] = {}
         for task in self.waiting.values():
             ages, returned = found.setdefault(task.queue, ([], []))
@@ -161,14 +181,22 @@ class Tracker:
 
     def to_look_up(self) -> list[str]:
         """Every open task, and the assigned ones whose turn it is."""
-        return [*self.open, *(name for name, _ in zip(self.followed, range(FOLLOW_BATCH), strict=False))]
+        return [
+            *self.open,
+            *(name for name, _ in zip(self.followed, range(FOLLOW_BATCH), strict=False)),
+        ]
 
     def apply(self, poll: Poll, rules: Rules) -> Tally:
         """Take in one poll, all of it at once."""
         tally = Tally()
         for sight in poll.backlog:
             if sight.id not in self.open and sight.id not in self.followed:
-                self._place(sight.id, Task(sight.queue, sight.created, True, True, seen=poll.final), sight, rules)
+                self._place(
+                    sight.id,
+                    Task(sight.queue, sight.created, True, True, seen=poll.final),
+                    sight,
+                    rules,
+                )
         for sight in self._new(poll.arrivals):
             self._follow(sight.id, Task(sight.queue, sight.created), sight, poll, rules, tally)
         found = {sight.id: sight for sight in poll.sights}
@@ -193,7 +221,9 @@ class Tracker:
         else:
             self._follow(name, task, sight, poll, rules, tally)
 
-    def _follow(self, name: str, task: Task, sight: Sight, poll: Poll, rules: Rules, tally: Tally) -> None:
+    def _follow(
+        self, name: str, task: Task, sight: Sight, poll: Poll, rules: Rules, tally: Tally
+    ) -> None:
         is_first = task.assigned is None
         _see(task, sight, poll.final, tally)
         if is_first and task.assigned is not None and sight.kind in ("in_deadline", "late"):
@@ -242,7 +272,9 @@ def _see(task: Task, sight: Sight, final: float, tally: Tally) -> None:
 
 
 def _is_assigned(task: Task, sight: Sight) -> bool:
-    """What is not open is assigned, or ended while it waited: for the first time, or after it was given back."""
+    """What is not open is assigned, or ended while it waited: for the first time, or after it was
+    given back.
+    """
     if task.returned is not None:
         return sight.status == "assigned" or sight.assigned not in (None, task.assigned)
     return task.held is not None or sight.kind != "censored"
@@ -260,8 +292,13 @@ def _see_assigned(task: Task, sight: Sight, final: float, tally: Tally) -> None:
     task.closed = False
     if task.held is None:
         if sight.assigned is None:
-            task.missing = (max(0.0, (task.seen or task.created) - task.created), sight.now - task.created)
-    elif task.returned is not None or (task.assigned and sight.assigned not in (None, task.assigned)):
+            task.missing = (
+                max(0.0, (task.seen or task.created) - task.created),
+                sight.now - task.created,
+            )
+    elif task.returned is not None or (
+        task.assigned and sight.assigned not in (None, task.assigned)
+    ):
         tally.reassigned.append((task.queue, _bound(task, sight, task.held)))
         task.returned = None
     if sight.assigned is not None:
@@ -272,7 +309,9 @@ def _see_assigned(task: Task, sight: Sight, final: float, tally: Tally) -> None:
 
 
 def _bound(task: Task, sight: Sight, held: float) -> Bounds:
-    """Least and most seconds from the give-back to the new assignment; a kept old time tells nothing of the new one."""
+    """Least and most seconds from the give-back to the new assignment; a kept old time tells
+    nothing of the new one.
+    """
     if sight.assigned is not None and sight.assigned != task.assigned:
         least = sight.assigned - task.returned if task.returned is not None else 0.0
         most = sight.assigned - held

@@ -27,11 +27,17 @@ def root(tmp_path: Path) -> Path:
 def add(root: Path, pid: int, name: str, state: str) -> None:
     folder = root / str(pid)
     (folder / "fd").mkdir(parents=True)
-    parents, times, rest = ["1"] * 10, ["150", "50", "0", "0", "20", "0"], ["7", "0", "1000", "0", "33"]
+    parents, times, rest = (
+        ["1"] * 10,
+        ["150", "50", "0", "0", "20", "0"],
+        ["7", "0", "1000", "0", "33"],
+    )
     fields = [state, *parents, *times, *rest]
     (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)} 0 0\n")
     (folder / "cmdline").write_bytes(b"python\0-m\0agent\0")
-    (folder / "limits").write_text("Limit  Soft Limit  Hard Limit  Units\nMax open files  64  4096  files\n")
+    (folder / "limits").write_text(
+        "Limit  Soft Limit  Hard Limit  Units\nMax open files  64  4096  files\n"
+    )
     for number in range(3):
         (folder / "fd" / str(number)).touch()
 

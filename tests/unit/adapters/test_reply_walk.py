@@ -1,4 +1,6 @@
-"""Going over replies by their bytes: whatever a payload holds and however it is cut, the same as a parser finds."""
+"""Going over replies by their bytes: whatever a payload holds and however it is cut, the same as a
+parser finds.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def encode(value) -> bytes:
 def make_stream(dice: random.Random) -> list:
     """Replies to XINFO STREAM and XINFO GROUPS, more or less."""
     entry = dice.choice([None, [b"1-0", [b"f", dice.choice(HOSTILE)]]])
-    return [[b"length", dice.randint(0, 9), b"last-entry", entry, b"z", dice.randint(0, 1)], [[b"name", b"g"]]]
+    return [
+        [b"length", dice.randint(0, 9), b"last-entry", entry, b"z", dice.randint(0, 1)],
+        [[b"name", b"g"]],
+    ]
 
 
 def transaction(streams: list[list]) -> bytes:
@@ -40,9 +45,7 @@ def transaction(streams: list[list]) -> bytes:
     return head + encode(CLOCK) + b"".join(encode(reply) for stream in streams for reply in stream)
 
 
-REFUSED = (
-    b"+OK\r\n-NOPERM this user has no permissions to run the 'time' command\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT no\r\n"
-)
+REFUSED = b"+OK\r\n-NOPERM this user has no permissions to run the 'time' command\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT no\r\n"  # noqa: E501
 
 
 def walk_in_pieces(walk: ReplyWalk, data: bytes, dice: random.Random) -> int:
@@ -65,7 +68,14 @@ def test_every_part_is_the_known_one_or_parsed():
         raws = [b"".join(map(encode, stream)) for stream in streams]
         known = [dice.choice([raw, b"", b"".join(map(encode, make_stream(dice)))]) for raw in raws]
         quiet = encode([[b"name", b"q"]])
-        expected = [None, Expected([2] * len(streams), known), Expected([2], [known[0]]), quiet, b"", None]
+        expected = [
+            None,
+            Expected([2] * len(streams), known),
+            Expected([2], [known[0]]),
+            quiet,
+            b"",
+            None,
+        ]
         data = encode(b"info") + transaction(streams) + REFUSED + quiet + quiet + encode(b"more")
         walk = ReplyWalk(expected)
         assert walk_in_pieces(walk, data, dice) >= len(data)

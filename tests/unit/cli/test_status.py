@@ -12,12 +12,25 @@ from sentinel.store.sqlite import SqliteStore
 def test_the_last_blindness_is_said(tmp_path, capsys):
     """What sentinel did not see stands above what it saw, also in the terminal."""
     file = tmp_path / "sentinel.yaml"
-    file.write_text(f"state: {tmp_path}/var\ncomponents: {{worker: {{driver: process, command: [sleep, '9']}}}}\n")
+    file.write_text(
+        f"state: {tmp_path}/var\ncomponents: {{worker: {{driver: process, command: [sleep, '9']}}}}\n"
+    )
     (tmp_path / "var").mkdir()
     now = datetime.now(UTC)
     store = SqliteStore(tmp_path / "var")
-    store.commit(Changes(gaps=[Gap(now - timedelta(seconds=30), now - timedelta(seconds=20), "sentinel was stopped")]))
+    store.commit(
+        Changes(
+            gaps=[
+                Gap(
+                    now - timedelta(seconds=30), now - timedelta(seconds=20), "sentinel was stopped"
+                )
+            ]
+        )
+    )
     store.close()
     assert main(["--config", str(file), "status"]) == 3
     out = capsys.readouterr().out
-    assert f"saw nothing for 10.0 s at {now - timedelta(seconds=30):%H:%M:%S}Z (sentinel was stopped)" in out
+    assert (
+        f"saw nothing for 10.0 s at {now - timedelta(seconds=30):%H:%M:%S}Z (sentinel was stopped)"
+        in out
+    )

@@ -13,7 +13,13 @@ from sentinel.core.model import Incident, IncidentState, Status
 from sentinel.store import ComponentView
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HEAD = ["page     http://127.0.0.1:9130/", "metrics  http://127.0.0.1:9130/metrics", "try", "chaos", "running  5 s"]
+HEAD = [
+    "page     http://127.0.0.1:9130/",
+    "metrics  http://127.0.0.1:9130/metrics",
+    "try",
+    "chaos",
+    "running  5 s",
+]
 
 
 def _component(name: str, status: Status) -> ComponentView:
@@ -21,8 +27,13 @@ def _component(name: str, status: Status) -> ComponentView:
 
 
 def _draw(width: int, height: int, down: str) -> list[str]:
-    components = [_component(f"agent-{n}", Status.DOWN if f"agent-{n}" == down else Status.UP) for n in range(1, 15)]
-    summary = "it does not answer, for a reason that takes a whole line of a terminal and then some more"
+    components = [
+        _component(f"agent-{n}", Status.DOWN if f"agent-{n}" == down else Status.UP)
+        for n in range(1, 15)
+    ]
+    summary = (
+        "it does not answer, for a reason that takes a whole line of a terminal and then some more"
+    )
     incident = Incident("i", down, NOW, IncidentState.OPEN, Status.DOWN, summary)
     console = Console(file=io.StringIO(), width=width, height=height)
     console.print(live_page(components, [], [incident], HEAD, height))
@@ -31,7 +42,9 @@ def _draw(width: int, height: int, down: str) -> list[str]:
 
 @pytest.mark.parametrize(("width", "height"), [(200, 50), (120, 40), (80, 24), (80, 16)])
 def test_what_is_bad_is_in_sight(width: int, height: int) -> None:
-    """Whatever the size of the terminal: not a line too many, and the component that is down is shown."""
+    """Whatever the size of the terminal: not a line too many, and the component that is down is
+    shown.
+    """
     lines = _draw(width, height, "agent-14")
     assert len(lines) <= height
     assert any("agent-14" in line and "down" in line for line in lines)

@@ -1,4 +1,6 @@
-"""`housekeeping:` in the configuration: what is right becomes a chore, what is wrong is named with its place."""
+"""`housekeeping:` in the configuration: what is right becomes a chore, what is wrong is named with
+its place.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,18 @@ def read(folder: Path, text: str):
 
 
 def test_a_chore_with_its_defaults(tmp_path):
-    """By hand, dry run, 1,000 an hour, ten minutes of rest after a failover; the only Redis is taken."""
+    """By hand, dry run, 1,000 an hour, ten minutes of rest after a failover; the only Redis is
+    taken.
+    """
     (chore,) = read(tmp_path, GOOD + "}")
     assert (chore.name, chore.kind, chore.resource) == ("trim", "safe_trim", "bus")
-    assert (chore.every, chore.cron, chore.dry_run, chore.max_per_hour, chore.settle) == (None, None, True, 1000, 600.0)
+    assert (chore.every, chore.cron, chore.dry_run, chore.max_per_hour, chore.settle) == (
+        None,
+        None,
+        True,
+        1000,
+        600.0,
+    )
     assert chore.options.keep_entries == 1000
     assert chore.settings == {"streams": {"include": ["a"]}}
 
@@ -65,13 +75,19 @@ def test_times_and_calendars(tmp_path):
         ("- {name: trim, kind: safe_trim, streams: {include: []}}", "include"),
         (RECLAIM + ", min_idle: 59s}", "handed out a second time"),
         (RECLAIM + ", min_idle: 1m, dead_letter: d}", "exactly one of to_consumer and dead_letter"),
-        ("- {name: d, kind: drain, streams: {include: [a]}, handler_time: 1m, every: 1h}", "by hand only"),
+        (
+            "- {name: d, kind: drain, streams: {include: [a]}, handler_time: 1m, every: 1h}",
+            "by hand only",
+        ),
         (KEYS + ", prefixes: []}", "prefixes"),
         (KEYS + ", prefixes: ['*']}", "is no prefix to clean"),
         (KEYS + ", prefixes: ['']}", "is no prefix to clean"),
         (KEYS + ", prefixes: ['sentinel:x']}", "is no prefix to clean"),
         (KEYS + ", prefixes: ['cache:'], ttl: 0s}", "at least 1s"),
-        ("- {name: i, kind: idle_consumers, streams: {include: [a]}, silent_for: 1ms}", "at least 1s"),
+        (
+            "- {name: i, kind: idle_consumers, streams: {include: [a]}, silent_for: 1ms}",
+            "at least 1s",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path, text, said):

@@ -16,7 +16,13 @@ REFERENCE = "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself"
 # mistake: [(file, line, key, message, remedy)], all of them and no other
 EXPECTED = {
     "alias_bomb.yaml": [
-        ("alias_bomb.yaml", 3, "e[7][8]", "is too large or too deep to be configuration", "remove repeated aliases"),
+        (
+            "alias_bomb.yaml",
+            3,
+            "e[7][8]",
+            "is too large or too deep to be configuration",
+            "remove repeated aliases",
+        ),
     ],
     "alias_of_itself.yaml": [
         (
@@ -28,7 +34,13 @@ EXPECTED = {
         ),
     ],
     "check_is_a_word.yaml": [
-        ("check_is_a_word.yaml", 1, "[0]", "is no check", "write `- name: …`, `kind: …`, `component: …`"),
+        (
+            "check_is_a_word.yaml",
+            1,
+            "[0]",
+            "is no check",
+            "write `- name: …`, `kind: …`, `component: …`",
+        ),
     ],
     "command_without_driver.yaml": [
         (
@@ -74,7 +86,13 @@ EXPECTED = {
         ),
     ],
     "unknown_driver.yaml": [
-        ("unknown_driver.yaml", 3, "components.api.driver", "unknown driver `sytemd`", "did you mean `systemd`?"),
+        (
+            "unknown_driver.yaml",
+            3,
+            "components.api.driver",
+            "unknown driver `sytemd`",
+            "did you mean `systemd`?",
+        ),
     ],
     "driver_keys.yaml": [
         (
@@ -84,7 +102,13 @@ EXPECTED = {
             "input should be 'HUP', 'USR1' or 'USR2' (found str 'KILL')",
             "correct the value",
         ),
-        ("driver_keys.yaml", 6, "components.api.comand", "unknown key `comand`", "did you mean `command`?"),
+        (
+            "driver_keys.yaml",
+            6,
+            "components.api.comand",
+            "unknown key `comand`",
+            "did you mean `command`?",
+        ),
         (
             "driver_keys.yaml",
             9,
@@ -99,7 +123,13 @@ EXPECTED = {
             "'soon' is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d",
             "correct the value",
         ),
-        ("driver_keys.yaml", 12, "components.cache.driver", "driver docker needs a container", "add `container: name`"),
+        (
+            "driver_keys.yaml",
+            12,
+            "components.cache.driver",
+            "driver docker needs a container",
+            "add `container: name`",
+        ),
         (
             "driver_keys.yaml",
             15,
@@ -151,10 +181,22 @@ EXPECTED = {
             "driver http needs a http resource, and it is not clear which",
             "add `via: name`; known: one, two",
         ),
-        ("driver_without_status.yaml", 17, "components.bad.via", "unknown resource `three`", "known: one, two"),
+        (
+            "driver_without_status.yaml",
+            17,
+            "components.bad.via",
+            "unknown resource `three`",
+            "known: one, two",
+        ),
     ],
     "nul_in_a_command.yaml": [
-        ("nul_in_a_command.yaml", 2, "components.api", "a NUL character can't be handed to a program", "remove it"),
+        (
+            "nul_in_a_command.yaml",
+            2,
+            "components.api",
+            "a NUL character can't be handed to a program",
+            "remove it",
+        ),
     ],
     "duplicate_key.yaml": [
         (
@@ -184,10 +226,22 @@ EXPECTED = {
         ),
     ],
     "include_tag.yaml": [
-        ("include_tag.yaml", 1, "platform", "the tag !include is not allowed", "write plain values"),
+        (
+            "include_tag.yaml",
+            1,
+            "platform",
+            "the tag !include is not allowed",
+            "write plain values",
+        ),
     ],
     "interval_of_zero.yaml": [
-        ("interval_of_zero.yaml", 8, "checks[0].every", "must be at least 50 ms (found str '0s')", "correct the value"),
+        (
+            "interval_of_zero.yaml",
+            8,
+            "checks[0].every",
+            "must be at least 50 ms (found str '0s')",
+            "correct the value",
+        ),
         (
             "interval_of_zero.yaml",
             9,
@@ -249,16 +303,34 @@ EXPECTED = {
         ),
     ],
     "no_checks.yaml": [
-        ("no_checks.yaml", 0, "", "has no checks", "add a file with a list of checks (`sentinel kinds`)"),
+        (
+            "no_checks.yaml",
+            0,
+            "",
+            "has no checks",
+            "add a file with a list of checks (`sentinel kinds`)",
+        ),
     ],
     "not_utf8.yaml": [
         ("not_utf8.yaml", 1, "", "is not UTF-8 text (byte 0xe9)", "save the file as UTF-8"),
     ],
     "not_yaml.yaml": [
-        ("not_yaml.yaml", 5, "", "is not YAML: did not find expected node content", "mend the syntax at this line"),
+        (
+            "not_yaml.yaml",
+            5,
+            "",
+            "is not YAML: did not find expected node content",
+            "mend the syntax at this line",
+        ),
     ],
     "objective_of_no_check.yaml": [
-        ("objective_of_no_check.yaml", 4, "objectives[0].check", "unknown check `api-prt`", "did you mean `api-port`?"),
+        (
+            "objective_of_no_check.yaml",
+            4,
+            "objectives[0].check",
+            "unknown check `api-prt`",
+            "did you mean `api-port`?",
+        ),
     ],
     "python_tag.yaml": [
         (
@@ -275,7 +347,13 @@ EXPECTED = {
             "the tag tag:yaml.org,2002:python/name:os.system is not allowed",
             "write plain values",
         ),
-        ("python_tag.yaml", 4, "components.api", "the tag !thing is not allowed", "write plain values"),
+        (
+            "python_tag.yaml",
+            4,
+            "components.api",
+            "the tag !thing is not allowed",
+            "write plain values",
+        ),
     ],
     "request_budget_garbled.yaml": [
         (
@@ -513,7 +591,13 @@ EXPECTED = {
             "input should be greater than 0 (found int '-5')",
             "correct the value",
         ),
-        ("places_and_names.yaml", 6, "objectives[1].name", "objective `one` is given twice", "keep one of them"),
+        (
+            "places_and_names.yaml",
+            6,
+            "objectives[1].name",
+            "objective `one` is given twice",
+            "keep one of them",
+        ),
     ],
     "environment_reference_garbled.yaml": [
         (
@@ -557,7 +641,13 @@ EXPECTED = {
         ),
     ],
     "tab.yaml": [
-        ("tab.yaml", 3, "", "is not YAML: found character that cannot start any token", "mend the syntax at this line"),
+        (
+            "tab.yaml",
+            3,
+            "",
+            "is not YAML: found character that cannot start any token",
+            "mend the syntax at this line",
+        ),
     ],
     "threshold_without_clear.yaml": [
         (
@@ -599,8 +689,20 @@ EXPECTED = {
         ),
     ],
     "unknown_key_of_a_check.yaml": [
-        ("unknown_key_of_a_check.yaml", 4, "checks[0].address", "the key `address` is missing", "add it"),
-        ("unknown_key_of_a_check.yaml", 7, "checks[0].adress", "unknown key `adress`", "did you mean `address`?"),
+        (
+            "unknown_key_of_a_check.yaml",
+            4,
+            "checks[0].address",
+            "the key `address` is missing",
+            "add it",
+        ),
+        (
+            "unknown_key_of_a_check.yaml",
+            7,
+            "checks[0].adress",
+            "unknown key `adress`",
+            "did you mean `address`?",
+        ),
     ],
     "unknown_kind.yaml": [
         (
@@ -621,8 +723,20 @@ EXPECTED = {
         ),
     ],
     "unknown_resource.yaml": [
-        ("unknown_resource.yaml", 4, "components.bus.resource", "unknown resource `buss`", "did you mean `bus`?"),
-        ("unknown_resource.yaml", 9, "checks[0].resource", "unknown resource `but`", "did you mean `bus`?"),
+        (
+            "unknown_resource.yaml",
+            4,
+            "components.bus.resource",
+            "unknown resource `buss`",
+            "did you mean `bus`?",
+        ),
+        (
+            "unknown_resource.yaml",
+            9,
+            "checks[0].resource",
+            "unknown resource `but`",
+            "did you mean `bus`?",
+        ),
     ],
     "unknown_time_zone.yaml": [
         (
@@ -677,7 +791,9 @@ def problems_of(path, environment=()):
 
 @pytest.mark.parametrize("mistake", EXPECTED)
 def test_each_mistake_is_explained(mistake):
-    """Exactly the expected problems: nothing is missed, nothing is said twice, nothing follows from another."""
+    """Exactly the expected problems: nothing is missed, nothing is said twice, nothing follows from
+    another.
+    """
     found = [
         (Path(p.file).name, p.line, p.key, p.message.replace(f"{FOLDER}/", ""), p.remedy)
         for p in problems_of(FOLDER / mistake)

@@ -85,7 +85,9 @@ def test_a_valid_folder_loads(folder):
     assert configuration.resources["bus"].address == "redis://127.0.0.1:6379/0"
     assert configuration.resources["bus"].password.get_secret_value() == "pass-word-of-the-bus"
     assert configuration.resources["api"].options["budget"] == (60, 900.0)
-    assert [(report.kind, report.timezone) for report in configuration.reports] == [("progress", "Europe/Berlin")]
+    assert [(report.kind, report.timezone) for report in configuration.reports] == [
+        ("progress", "Europe/Berlin")
+    ]
 
 
 def test_a_component_with_a_driver_needs_no_check(tmp_path):
@@ -104,7 +106,9 @@ def test_components_come_in_dependency_order(folder):
 
 def test_restart_policy(folder):
     """`backoff: {initial, factor, max}` means initial · factor^(n−1)."""
-    component = next(each for each in load(folder, ENVIRONMENT).components if each.name == "orchestrator")
+    component = next(
+        each for each in load(folder, ENVIRONMENT).components if each.name == "orchestrator"
+    )
     backoff = Backoff(first=1.0, initial=3.0, factor=3.0, max=9.0, jitter=0.0)
     assert component.restart == RestartPolicy(max_attempts=2, backoff=backoff, kill_safe=True)
     assert component.options == ProcessOptions(command=["python", "orchestrator.py"])
@@ -142,7 +146,9 @@ def test_every_secret_is_known_to_the_redaction(folder):
 def test_every_form_of_a_secret_is_known(resource, tmp_path):
     """In the options of an address, in libpq's own form, and behind the first word of a header."""
     check = "{name: x, kind: tcp, component: c, address: 'h:1'}"
-    (tmp_path / "c.yaml").write_text(f"resources: {{r: {resource}}}\ncomponents: {{c: {{}}}}\nchecks: [{check}]\n")
+    (tmp_path / "c.yaml").write_text(
+        f"resources: {{r: {resource}}}\ncomponents: {{c: {{}}}}\nchecks: [{check}]\n"
+    )
     assert "canary-pw" in load(tmp_path, {}).secrets
 
 
@@ -170,7 +176,10 @@ def test_a_secret_file_open_to_everyone(folder, mode):
     """Refused, with the command that cures it."""
     (folder / "secret").chmod(mode)
     (problem,) = problems_of(folder)
-    assert "sentinel.yaml:8: resources.bus.password_file: the secret file secret is readable by everyone" in problem
+    assert (
+        "sentinel.yaml:8: resources.bus.password_file: the secret file secret is readable by everyone"
+        in problem
+    )
     assert "chmod 600 secret" in problem
 
 
@@ -182,7 +191,9 @@ def test_what_editors_leave_behind_is_no_configuration(folder):
 
 
 def test_what_is_no_file_is_not_read(folder):
-    """A pipe would block for ever, a device never end, and a huge file fill the memory of a running daemon."""
+    """A pipe would block for ever, a device never end, and a huge file fill the memory of a running
+    daemon.
+    """
     os.mkfifo(folder / "pipe.yaml")
     (folder / "zero.yaml").symlink_to("/dev/zero")
     with (folder / "huge.yaml").open("wb") as file:
@@ -200,7 +211,9 @@ def test_the_line_of_what_can_not_be_read(folder, text, line):
     assert problems_of(folder, ENVIRONMENT)[0].startswith(f"{folder}/odd.yaml:{line}: ")
 
 
-@pytest.mark.parametrize(("content", "text"), [(None, "can't be read"), (b"\xff\xfe", "is not UTF-8 text")])
+@pytest.mark.parametrize(
+    ("content", "text"), [(None, "can't be read"), (b"\xff\xfe", "is not UTF-8 text")]
+)
 def test_a_secret_file_that_can_not_be_read(folder, content, text):
     """Missing or binary: a problem with its place."""
     (folder / "secret").unlink()
@@ -216,7 +229,9 @@ def test_all_problems_at_once(folder):
     (folder / "sentinel.yaml").write_text(
         VALID.replace("platform: shop", "platfrom: shop").replace("budget: 60", "budget: x")
     )
-    (folder / "api.yaml").write_text(CHECKS.replace("kind: tcp", "kind: tpc").replace("every: 2s", "every: 2"))
+    (folder / "api.yaml").write_text(
+        CHECKS.replace("kind: tcp", "kind: tpc").replace("every: 2s", "every: 2")
+    )
     (folder / "broken.yaml").write_text("{")
     found = problems_of(folder, {})
     assert [problem.split(": ")[0].rpartition("/")[2] for problem in found] == [
@@ -240,7 +255,8 @@ def test_no_configuration_at_all(tmp_path, path):
     assert any("--config" in problem for problem in found)
 
 
-# -- YAML -------------------------------------------------------------------------------------------
+# -- YAML
+# -------------------------------------------------------------------------------------------
 
 
 def value_of(text, tmp_path, environment=()):
@@ -301,11 +317,17 @@ def test_depth(tmp_path, depth, brackets):
     assert "nested more than 40 levels deep" in problem.message
 
 
-ALPHABET = st.sampled_from([*"abc-:[]{}&*!#|>'\"%@`,?\n \t0159.~$\\", "${A}", "name: ", "- ", "components:\n  ", "é"])
+ALPHABET = st.sampled_from(
+    [*"abc-:[]{}&*!#|>'\"%@`,?\n \t0159.~$\\", "${A}", "name: ", "- ", "components:\n  ", "é"]
+)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.lists(ALPHABET, max_size=60).map("".join).map(str.encode)))
+@settings(
+    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(
+    st.one_of(st.binary(max_size=200), st.lists(ALPHABET, max_size=60).map("".join).map(str.encode))
+)
 def test_garbage_is_refused_and_nothing_else(tmp_path, content):
     """Whatever stands in the file: ConfigurationError, or a configuration; no other exception."""
     (tmp_path / "x.yaml").write_bytes(content)
@@ -335,10 +357,14 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(st.lists(st.dictionaries(KEYS, TREES, max_size=6), min_size=1, max_size=2))
 def test_any_shape_is_refused_and_nothing_else(tmp_path, documents):
-    """Known keys with values of every shape, over two files: ConfigurationError, or a configuration."""
+    """Known keys with values of every shape, over two files: ConfigurationError, or a
+    configuration.
+    """
     for i in range(2):
         (tmp_path / f"{i}.yaml").unlink(missing_ok=True)
     for i, document in enumerate(documents):
@@ -347,7 +373,8 @@ def test_any_shape_is_refused_and_nothing_else(tmp_path, documents):
         load(tmp_path, {})
 
 
-# -- the command ------------------------------------------------------------------------------------
+# -- the command
+# ------------------------------------------------------------------------------------
 
 
 def sentinel(*arguments, **environment):
@@ -371,7 +398,10 @@ def test_an_invalid_configuration_ends_with_78(folder, command):
     """Every command that needs the configuration lists every problem on stderr and exits with 78."""
     code, out, err = sentinel("--config", folder, *command)
     assert (code, out) == (78, "")
-    assert f"{folder}/sentinel.yaml:8: resources.bus.redis: the environment variable BUS_URL is not set" in err
+    assert (
+        f"{folder}/sentinel.yaml:8: resources.bus.redis: the environment variable BUS_URL is not set"
+        in err
+    )
     assert "remedy: export BUS_URL=…" in err
     assert "Traceback" not in err
 
@@ -386,14 +416,20 @@ def test_a_mistake_is_json_for_programs(folder):
 
 @pytest.mark.parametrize("command", [["status"], ["check", "run", "api-port"]])
 def test_a_state_out_of_reach_ends_with_78(folder, command):
-    """As when another user runs the daemon: the path and the reason, no traceback, and not the 1 of "degraded"."""
-    code, _, err = sentinel("--config", folder, "--state", folder / ("x" * 300), *command, **ENVIRONMENT)
+    """As when another user runs the daemon: the path and the reason, no traceback, and not the 1 of
+    "degraded".
+    """
+    code, _, err = sentinel(
+        "--config", folder, "--state", folder / ("x" * 300), *command, **ENVIRONMENT
+    )
     assert code == 78
     assert "File name too long" in err
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [["--no-such"], ["nonsense"], ["check"], ["reset", "api"], []])
+@pytest.mark.parametrize(
+    "arguments", [["--no-such"], ["nonsense"], ["check"], ["reset", "api"], []]
+)
 def test_a_wrong_command_line_ends_with_64(arguments):
     """Usage errors are 64, never 2: 2 means "failed" here."""
     code, _, err = sentinel(*arguments)
@@ -401,7 +437,9 @@ def test_a_wrong_command_line_ends_with_64(arguments):
 
 
 def test_a_dependency_that_nobody_checks(folder):
-    """What is never proven healthy blocks every restart of what needs it: said at load, with its place."""
+    """What is never proven healthy blocks every restart of what needs it: said at load, with its
+    place.
+    """
     text = (
         (folder / "api.yaml")
         .read_text()

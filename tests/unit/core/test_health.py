@@ -18,7 +18,9 @@ POLICY = HealthPolicy()
 
 
 def play(verdicts, *, health=None, policy=POLICY, interval=10.0, begin=T0):
-    """The beliefs after each verdict: one letter each, one interval apart; lower case is taken while blind."""
+    """The beliefs after each verdict: one letter each, one interval apart; lower case is taken
+    while blind.
+    """
     health = health or Health()
     beliefs = []
     for i, letter in enumerate(verdicts):
@@ -58,7 +60,9 @@ def test_hard_after_three_in_a_row_or_three_of_five(verdicts, expected):
     assert statuses(verdicts) == expected
 
 
-@pytest.mark.parametrize(("failures", "of", "expected"), [(1, 1, "UDD"), (2, 5, "UUD"), (3, 5, "UUU")])
+@pytest.mark.parametrize(
+    ("failures", "of", "expected"), [(1, 1, "UDD"), (2, 5, "UUD"), (3, 5, "UUU")]
+)
 def test_failures_and_of_are_the_policys(failures, of, expected):
     """The numbers of the check's own policy are taken."""
     assert statuses("UDD", policy=HealthPolicy(failures=failures, of=of)) == expected
@@ -110,7 +114,9 @@ def test_unknown_between_failures_neither_helps_nor_hurts():
 
 
 def test_blind_after_more_than_two_intervals_of_unknown():
-    """Shown as unknown from the third unknown on, back with the first observation, which flips nothing."""
+    """Shown as unknown from the third unknown on, back with the first observation, which flips
+    nothing.
+    """
     beliefs = play("UUU???U")
     shown = [belief.shown for belief in beliefs]
     assert shown == [Status.UP] * 5 + [Status.UNKNOWN, Status.UP]
@@ -120,7 +126,9 @@ def test_blind_after_more_than_two_intervals_of_unknown():
 
 @pytest.mark.parametrize(("seconds", "kept"), [(31.0, True), (32.0, False)])
 def test_a_gap_of_more_than_three_intervals_clears_the_window(seconds, kept):
-    """What happened in a long gap nobody knows: streaks, flap history and passes begin anew; the status stays."""
+    """What happened in a long gap nobody knows: streaks, flap history and passes begin anew; the
+    status stays.
+    """
     before = play("UUDUD")[-1]
     now = before.last_observed + timedelta(seconds=seconds)
     after = step(before, Status.DOWN, Quality.OBSERVED, POLICY, 10.0, now)
@@ -133,7 +141,14 @@ def test_a_gap_ends_flapping():
     """The flap state does not outlive a gap."""
     before = play("UD" * 10)[-1]
     assert before.flapping
-    after = step(before, Status.UP, Quality.OBSERVED, POLICY, 10.0, before.last_observed + timedelta(seconds=60))
+    after = step(
+        before,
+        Status.UP,
+        Quality.OBSERVED,
+        POLICY,
+        10.0,
+        before.last_observed + timedelta(seconds=60),
+    )
     assert not after.flapping
 
 
@@ -164,7 +179,8 @@ def test_soft_while_the_latest_verdict_differs():
     assert [belief.soft for belief in play("UDDDUU")] == [False, True, True, False, True, True]
 
 
-# -- flapping ---------------------------------------------------------------------------------------
+# -- flapping
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -220,13 +236,19 @@ def test_flapping_holds_ten_samples_and_stops_at_fifteen_or_below():
     assert flap_score(calm[stopped].history) <= 15 < flap_score(calm[stopped - 1].history)
     short = play("U" * 12 + "DUDUDU")
     began = next(i for i, belief in enumerate(short) if belief.flapping)
-    after = play("U" * 30, health=replace(short[began], history=(True,) * 21), begin=T0 + timedelta(seconds=180))
+    after = play(
+        "U" * 30,
+        health=replace(short[began], history=(True,) * 21),
+        begin=T0 + timedelta(seconds=180),
+    )
     assert [belief.flapping for belief in after[:9]] == [True] * 9, "held although the score is 0"
     assert not after[9].flapping
 
 
 def flapping_patterns(longest):
-    """Patterns "down k times, up for the rest of the period" that switch the flap state on and off for ever."""
+    """Patterns "down k times, up for the rest of the period" that switch the flap state on and off
+    for ever.
+    """
     found = []
     for period in range(2, longest + 1):
         for down in range(1, period):
@@ -250,7 +272,9 @@ def test_the_band_matters(monkeypatch):
 
 @given(st.lists(st.sampled_from("UGD?u"), max_size=60))
 def test_status_only_follows_evidence(verdicts):
-    """Whatever comes: down needs three observed downs in the window, up a pass as the latest verdict."""
+    """Whatever comes: down needs three observed downs in the window, up a pass as the latest
+    verdict.
+    """
     before = Health()
     for belief in play("".join(verdicts)):
         if belief.status is not before.status and belief.status is Status.DOWN:
@@ -262,7 +286,8 @@ def test_status_only_follows_evidence(verdicts):
         before = belief
 
 
-# -- thresholds -------------------------------------------------------------------------------------
+# -- thresholds
+# -------------------------------------------------------------------------------------
 
 
 def crossings(threshold, values):
@@ -270,7 +295,9 @@ def crossings(threshold, values):
     raised: frozenset = frozenset()
     found = []
     for value in values:
-        crossed, raised = cross_thresholds([threshold], [Row({"queue": "a"}, {"lag": value})], raised)
+        crossed, raised = cross_thresholds(
+            [threshold], [Row({"queue": "a"}, {"lag": value})], raised
+        )
         assert len(crossed) <= 1, "the worse level speaks for both"
         found.append(str(crossed[0].status) if crossed else "-")
     return found

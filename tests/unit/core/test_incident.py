@@ -15,7 +15,9 @@ POLICY = RestartPolicy(close_after=600.0)
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
 
 
-def turn(incident, status, seconds=0.0, *, blocked_by="", blind=0.0, cause=("api-check", "refused")):
+def turn(
+    incident, status, seconds=0.0, *, blocked_by="", blind=0.0, cause=("api-check", "refused")
+):
     """One turn at T0 + seconds: the incident and the kinds of what was written into its timeline."""
     now = T0 + timedelta(seconds=seconds)
     after, events = step(incident, "api", status, cause, blocked_by, POLICY, now, blind)
@@ -39,7 +41,11 @@ def test_a_failure_opens_one(status):
     incident, events = turn(None, status)
     assert events == ["opened"]
     assert (incident.component, incident.status, incident.check) == ("api", status, "api-check")
-    assert (incident.summary, incident.opened, incident.state) == ("refused", T0, IncidentState.OPEN)
+    assert (incident.summary, incident.opened, incident.state) == (
+        "refused",
+        T0,
+        IncidentState.OPEN,
+    )
 
 
 def test_ids_are_readable_and_unique_per_millisecond():
@@ -57,7 +63,12 @@ def test_it_follows_the_status():
     """Worse and better are both written down; the summary stays that of the worst."""
     incident = opened(DEGRADED)
     incident, events = turn(incident, DOWN, 5, cause=("api-process", "exited"))
-    assert (incident.status, incident.summary, incident.check, events) == (DOWN, "exited", "api-process", ["changed"])
+    assert (incident.status, incident.summary, incident.check, events) == (
+        DOWN,
+        "exited",
+        "api-process",
+        ["changed"],
+    )
     incident, events = turn(incident, DEGRADED, 9)
     assert (incident.status, incident.summary, events) == (DEGRADED, "exited", ["changed"])
 
@@ -92,7 +103,12 @@ def test_a_relapse_belongs_to_the_same_incident():
     first = opened()
     recovering, _ = turn(first, UP, 10)
     again, events = turn(recovering, DOWN, 300)
-    assert (again.id, again.state, again.recovered, events) == (first.id, IncidentState.OPEN, None, ["relapsed"])
+    assert (again.id, again.state, again.recovered, events) == (
+        first.id,
+        IncidentState.OPEN,
+        None,
+        ["relapsed"],
+    )
     recovering, _ = turn(again, UP, 400)
     assert turn(recovering, UP, 999)[0].state is IncidentState.RECOVERING
 
@@ -105,7 +121,9 @@ def test_a_milder_relapse_has_the_milder_status():
 
 
 def test_the_worst_status_is_remembered():
-    """Down, then degraded, then healthy: at worst it was down. An older record starts at its latest."""
+    """Down, then degraded, then healthy: at worst it was down. An older record starts at its
+    latest.
+    """
     milder, _ = turn(opened(), DEGRADED, 5)
     assert (milder.status, milder.worst) == (DEGRADED, DOWN)
     assert turn(milder, UP, 9)[0].worst is DOWN
@@ -114,7 +132,9 @@ def test_the_worst_status_is_remembered():
 
 
 def test_the_root_cause_outlives_the_recovery():
-    """Who blocked it first is known when nobody blocks it any more; who was never blocked has no other cause."""
+    """Who blocked it first is known when nobody blocks it any more; who was never blocked has no
+    other cause.
+    """
     blocked, _ = turn(opened(), DOWN, 1, blocked_by="bus")
     later, _ = turn(blocked, DOWN, 2, blocked_by="database")
     healed, _ = turn(later, UP, 9)
@@ -140,7 +160,9 @@ def test_closing_ends_exhaustion():
 
 
 def test_the_root_cause_outlives_the_block():
-    """What was found down with it stays its cause when both are healthy again; a relapse is a new story."""
+    """What was found down with it stays its cause when both are healthy again; a relapse is a new
+    story.
+    """
     incident = turn(opened(), DOWN, 2, blocked_by="database")[0]
     incident = turn(incident, UP, 8)[0]
     assert (incident.blocked_by, incident.root_cause) == ("", "database")

@@ -8,12 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.quantity import format_bytes, format_duration, parse_bytes, parse_duration, parse_percentage
+from sentinel.core.quantity import (
+    format_bytes,
+    format_duration,
+    parse_bytes,
+    parse_duration,
+    parse_percentage,
+)
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("250ms", 0.25), ("5s", 5), ("1.5s", 1.5), ("2m", 120), ("1h30m", 5400), ("30d", 2592000), (" 5s ", 5), ("0s", 0)],
+    [
+        ("250ms", 0.25),
+        ("5s", 5),
+        ("1.5s", 1.5),
+        ("2m", 120),
+        ("1h30m", 5400),
+        ("30d", 2592000),
+        (" 5s ", 5),
+        ("0s", 0),
+    ],
 )
 def test_durations(text, seconds):
     """A number with a unit, or several of them."""
@@ -37,7 +52,8 @@ def test_durations_beyond_a_century(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("512B", 512), ("64KiB", 65536), ("2GB", 2 * 10**9), ("1.5 MiB", 1572864), ("1kB", 1000)]
+    ("text", "count"),
+    [("512B", 512), ("64KiB", 65536), ("2GB", 2 * 10**9), ("1.5 MiB", 1572864), ("1kB", 1000)],
 )
 def test_sizes(text, count):
     """Powers of ten and of two, each with its own unit."""
@@ -82,11 +98,15 @@ def test_no_duration_is_shown_wrong(seconds):
     """What people read is within 5 % (or one unit of the smaller step) of what was measured."""
     words = format_duration(seconds).split()
     units = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
-    shown = sum(float(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+    shown = sum(
+        float(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True)
+    )
     assert abs(shown - seconds) <= max(0.05 * seconds, 0.001)
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (3 * 2**40, "3.0 TiB")])
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (3 * 2**40, "3.0 TiB")]
+)
 def test_sizes_for_people(count, text):
     """Powers of two."""
     assert format_bytes(count) == text

@@ -28,7 +28,9 @@ def test_the_next_slot_stays_on_the_grid(due, now, expected):
 
 @given(st.floats(0, 1e6), INTERVALS, st.floats(0, 1e5))
 def test_no_drift_and_nothing_in_the_past(due, interval, late):
-    """Whatever the delay: the next slot is on the grid, after now, and skipped slots explain the distance."""
+    """Whatever the delay: the next slot is on the grid, after now, and skipped slots explain the
+    distance.
+    """
     now = due + late
     following, skipped = next_due(due, interval, now)
     assert following == pytest.approx(due + (skipped + 1) * interval)
@@ -45,12 +47,16 @@ def test_first_runs_come_within_one_interval(name, interval):
 
 
 def test_first_runs_are_spread():
-    """A hundred checks do not start at once: no tenth of the interval gets more than a quarter of them."""
+    """A hundred checks do not start at once: no tenth of the interval gets more than a quarter of
+    them.
+    """
     tenths = [int(first_due(f"check-{i}", 10.0, 0.0)) for i in range(100)]
     assert max(tenths.count(tenth) for tenth in range(10)) <= 25
 
 
-@pytest.mark.parametrize(("interval", "delay"), [(1.0, 1.0), (2.0, 2.0), (5.0, 2.0), (10.0, 2.0), (60.0, 12.0)])
+@pytest.mark.parametrize(
+    ("interval", "delay"), [(1.0, 1.0), (2.0, 2.0), (5.0, 2.0), (10.0, 2.0), (60.0, 12.0)]
+)
 def test_rechecks_come_sooner(interval, delay):
     """max(2 s, interval/5), never slower than the interval."""
     assert recheck_delay(interval) == delay

@@ -22,7 +22,9 @@ def at(seconds: float) -> datetime:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_what_is_drawn_can_be_survived(seed):
-    """Known actions, a component rests after each fault, one server at a time, a quiet end; the seed decides."""
+    """Known actions, a component rests after each fault, one server at a time, a quiet end; the
+    seed decides.
+    """
     faults = draw_faults(seed, 600)
     assert faults == draw_faults(seed, 600)
     assert len(faults) >= 25
@@ -42,28 +44,59 @@ def test_what_is_drawn_can_be_survived(seed):
 
 def test_seeds_differ():
     """Thirty seeds are thirty runs."""
-    assert len({tuple(fault.action for fault in draw_faults(seed, 600)) for seed in range(30)}) == 30
+    assert (
+        len({tuple(fault.action for fault in draw_faults(seed, 600)) for seed in range(30)}) == 30
+    )
 
 
-def attempt(component="agent", n=1, seconds=10.0, *, incident="i-1", ended=11.0, by="sentinel") -> Attempt:
+def attempt(
+    component="agent", n=1, seconds=10.0, *, incident="i-1", ended=11.0, by="sentinel"
+) -> Attempt:
     """One attempt that was done."""
     return Attempt(
-        incident, n, component, "restart", "x", at(seconds), outcome="done", ended=at(ended), by=by, verdict="recovered"
+        incident,
+        n,
+        component,
+        "restart",
+        "x",
+        at(seconds),
+        outcome="done",
+        ended=at(ended),
+        by=by,
+        verdict="recovered",
     )
 
 
 def ledger(component: str, incarnation: str, *times: float) -> list[dict]:
     """Lines of one life."""
-    begin = [{"event": "started", "component": component, "incarnation": incarnation, "t": times[0]}]
-    return begin + [{"event": "acked", "component": component, "incarnation": incarnation, "t": t} for t in times[1:]]
+    begin = [
+        {"event": "started", "component": component, "incarnation": incarnation, "t": times[0]}
+    ]
+    return begin + [
+        {"event": "acked", "component": component, "incarnation": incarnation, "t": t}
+        for t in times[1:]
+    ]
 
 
 GOOD = Evidence(
-    components={"bus": Component("bus"), "agent": Component("agent", depends_on=("bus",)), "api": Component("api")},
+    components={
+        "bus": Component("bus"),
+        "agent": Component("agent", depends_on=("bus",)),
+        "api": Component("api"),
+    },
     attempts=[attempt()],
     incidents=[
         Incident("i-1", "agent", at(9), IncidentState.CLOSED, Status.DOWN, "x"),
-        Incident("i-2", "api", at(9), IncidentState.CLOSED, Status.DOWN, "x", exhausted=False, escalated=True),
+        Incident(
+            "i-2",
+            "api",
+            at(9),
+            IncidentState.CLOSED,
+            Status.DOWN,
+            "x",
+            exhausted=False,
+            escalated=True,
+        ),
     ],
     transitions=[
         Transition("bus", "component", Status.UP, Status.DOWN, at(3), ""),
@@ -75,7 +108,13 @@ GOOD = Evidence(
         "delivery": {"published": 10, "lost": [2, 2]},
         "truth": {"delivery": {"published": 10, "lost": [2, 3], "in_doubt": 0}},
         "checks": [
-            {"name": "agent.process", "kind": "supervision", "component": "agent", "status": "up", "detail": ""}
+            {
+                "name": "agent.process",
+                "kind": "supervision",
+                "component": "agent",
+                "status": "up",
+                "detail": "",
+            }
         ],
         "incidents": [{"component": "agent", "exhausted": False, "state": "closed", "summary": ""}],
     },

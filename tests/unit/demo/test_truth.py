@@ -25,14 +25,25 @@ def ids(count: int) -> list[tuple[str, str]]:
 
 
 def test_pings_of_the_monitor_are_messages() -> None:
-    """One that waits is published and waiting, one that was read is counted by its reader; strangers stay foreign."""
+    """One that waits is published and waiting, one that was read is counted by its reader;
+    strangers stay foreign.
+    """
     records = [received(("sentinel#a:1", "1000-0")), *acked(("sentinel#a:1", "1000-0"), 1.0, 1.1)]
-    live = {"sentinel#a:1": (STREAM, "1000-0"), "sentinel#a:2": (STREAM, "2000-0"), "?3000-0": (STREAM, "3000-0")}
+    live = {
+        "sentinel#a:1": (STREAM, "1000-0"),
+        "sentinel#a:2": (STREAM, "2000-0"),
+        "?3000-0": (STREAM, "3000-0"),
+    }
     look, fates = Look(live, frozenset()), follow(records)
     add_pings(fates, look)
     decide(fates, fates, look)
     found = delivery(fates, look, 2.0, 0.0, ALWAYS)
-    assert (found["published"], found["acknowledged"], found["waiting"], found["foreign"]) == (2, 1, 1, 1)
+    assert (found["published"], found["acknowledged"], found["waiting"], found["foreign"]) == (
+        2,
+        1,
+        1,
+        1,
+    )
 
 
 def published(count: int) -> list[dict[str, Any]]:
@@ -92,16 +103,32 @@ def test_every_entry_has_exactly_one_outcome() -> None:
     """published = acknowledged + pending + waiting + dropped + lost."""
     one, two, three, four, _ = ids(5)
     gone = {"event": "lost", "t": 0, "stream": STREAM, "entries": [[four[1], four[0]]]}
-    records = [*published(5), received(one, two, three), *acked(one, 1, 1), *acked(three, 3, 3, removed=0), gone]
+    records = [
+        *published(5),
+        received(one, two, three),
+        *acked(one, 1, 1),
+        *acked(three, 3, 3, removed=0),
+        gone,
+    ]
     found = figures(records)
-    assert (found["acknowledged"], found["pending"], found["waiting"], found["dropped"]) == (1, 1, 1, 1)
+    assert (found["acknowledged"], found["pending"], found["waiting"], found["dropped"]) == (
+        1,
+        1,
+        1,
+        1,
+    )
     assert (found["published"], found["lost"]) == (5, [1, 1])
 
 
 def test_repeated_acknowledgement_that_removes_nothing_is_one() -> None:
     """XACK was sent again because its reply was lost: 0 removed the second time is no drop."""
     one = ids(1)[0]
-    assert figures([*published(1), received(one), *acked(one, 1, 4, removed=0, again=True)])["acknowledged"] == 1
+    assert (
+        figures([*published(1), received(one), *acked(one, 1, 4, removed=0, again=True)])[
+            "acknowledged"
+        ]
+        == 1
+    )
 
 
 def test_doubt_is_counted_without_a_look_and_decided_by_one() -> None:
@@ -153,14 +180,22 @@ def test_window_is_half_open() -> None:
 
 
 def test_assignment_counts_open_tasks_by_their_age() -> None:
-    """100 ms is within; an open task enters the p99 with its age; a created row in doubt is not counted."""
+    """100 ms is within; an open task enters the p99 with its age; a created row in doubt is not
+    counted.
+    """
     records = [
         {"event": "task_intent", "tasks": ["a", "b", "c", "d"]},
         {"event": "task_created", "tasks": [["a", 1_000_000], ["b", 1_000_000], ["c", 2_000_000]]},
         {"event": "assigned", "tasks": [["a", 1_000_000, 1_100_000], ["b", 1_000_000, 1_100_001]]},
     ]
     found = assignment(gather_tasks(records), ALWAYS, now=9.0)
-    assert found == {"total": 3, "within_100ms": 1, "unassigned": 1, "p99_seconds": 7.0, "in_doubt": 1}
+    assert found == {
+        "total": 3,
+        "within_100ms": 1,
+        "unassigned": 1,
+        "p99_seconds": 7.0,
+        "in_doubt": 1,
+    }
     assert assignment(gather_tasks([]), ALWAYS, now=9.0)["p99_seconds"] is None
 
 
@@ -205,8 +240,16 @@ def test_components_import_nothing_of_the_monitor() -> None:
     """The platform's processes stay lean and independent of what watches them."""
     code = "import json, sys, sentinel.demo.{0}; print(json.dumps([m for m in sys.modules]))"
     for module in ("agent", "orchestrator", "api", "load"):
-        loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", code.format(module)])))
+        loaded = set(
+            json.loads(subprocess.check_output([sys.executable, "-c", code.format(module)]))
+        )
         ours = {name for name in loaded if name.startswith("sentinel.")}
-        allowed = {"sentinel.core", "sentinel.core.model", "sentinel.core.moment", "sentinel.errors", "sentinel.demo"}
+        allowed = {
+            "sentinel.core",
+            "sentinel.core.model",
+            "sentinel.core.moment",
+            "sentinel.errors",
+            "sentinel.demo",
+        }
         assert {name for name in ours - allowed if not name.startswith("sentinel.demo.")} == set()
         assert not {"pydantic", "yaml", "structlog"} & loaded

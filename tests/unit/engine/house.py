@@ -12,7 +12,16 @@ from pathlib import Path
 
 from sentinel.coordination import Member
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.model import Backoff, Check, Component, Finding, HealthPolicy, RestartPolicy, Result, Status
+from sentinel.core.model import (
+    Backoff,
+    Check,
+    Component,
+    Finding,
+    HealthPolicy,
+    RestartPolicy,
+    Result,
+    Status,
+)
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.automation import Automation
@@ -46,12 +55,16 @@ PLENTY = ActionLimits(per_window=100, group_share=1.0)
 class House:
     """A bus that is only watched, and workers that are supervised and need it."""
 
-    def __init__(self, folder: Path, store: SqliteStore, clock, metrics: Metrics, workers: int = 1, **policy) -> None:
+    def __init__(
+        self, folder: Path, store: SqliteStore, clock, metrics: Metrics, workers: int = 1, **policy
+    ) -> None:
         self.clock, self.store, self.folder = clock, store, folder
         self.triggered: list[str] = []
         self.recorder = Recorder(store, metrics, clock.utcnow)
         self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.pipeline = Pipeline(self.recorder, metrics, self.guard, clock.utcnow, lambda value: value)
+        self.pipeline = Pipeline(
+            self.recorder, metrics, self.guard, clock.utcnow, lambda value: value
+        )
         self.automation = Automation(
             store=store,
             record=self.recorder.record,
@@ -80,10 +93,13 @@ class House:
         names = ["worker"] if workers == 1 else [f"worker-{n}" for n in range(workers)]
         group = "" if workers == 1 else "workers"
         self.workers = [
-            Component(name, driver="process", depends_on=("bus",), restart=POLICY, group=group) for name in names
+            Component(name, driver="process", depends_on=("bus",), restart=POLICY, group=group)
+            for name in names
         ]
         options = ProcessOptions(command=["sleep", "60"])
-        self.drivers = {each.name: ProcessDriver(each, options, folder / "log") for each in self.workers}
+        self.drivers = {
+            each.name: ProcessDriver(each, options, folder / "log") for each in self.workers
+        }
         self.worker, self.driver = self.workers[0], self.drivers[names[0]]
 
     async def open(self, member: str = "first") -> None:
@@ -94,7 +110,9 @@ class House:
         for component in (Component("bus"), *self.workers):
             self.pipeline.add_component(component, None)
         plain = Kind("plain", "", Options, kind.run, ())
-        self.pipeline.add_check(Check("bus-server", "plain", "bus", 2.0, 5.0, None, health=AT_ONCE), plain, None)
+        self.pipeline.add_check(
+            Check("bus-server", "plain", "bus", 2.0, 5.0, None, health=AT_ONCE), plain, None
+        )
         rows = {row.component: row for row in self.store.processes()}
         for component in self.workers:
             self.pipeline.add_check(make_check(component), kind, None)

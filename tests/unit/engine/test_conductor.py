@@ -1,4 +1,6 @@
-"""Moving the platform: order, health before the next, what is shown, what is refused. Real processes."""
+"""Moving the platform: order, health before the next, what is shown, what is refused. Real
+processes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ import pytest
 
 from sentinel.coordination import Member
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.model import Check, Component, Finding, HealthPolicy, RestartPolicy, Result, Status
+from sentinel.core.model import (
+    Check,
+    Component,
+    Finding,
+    HealthPolicy,
+    RestartPolicy,
+    Result,
+    Status,
+)
 from sentinel.engine.automation import Automation
 from sentinel.engine.conductor import PROGRESS, Conductor
 from sentinel.engine.journal import Journal
@@ -37,7 +47,9 @@ class Platform:
         self.recorder = Recorder(store, metrics, clock.utcnow)
         guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
         self.pipeline = Pipeline(self.recorder, metrics, guard, clock.utcnow, lambda value: value)
-        self.automation = Automation(store, self.recorder.record, metrics, clock.utcnow, folder / "HALT", enabled=True)
+        self.automation = Automation(
+            store, self.recorder.record, metrics, clock.utcnow, folder / "HALT", enabled=True
+        )
         self.coordinator = LocalCoordinator(store, self.recorder, clock.utcnow)
         self.remediator = Remediator(
             pipeline=self.pipeline,
@@ -55,7 +67,9 @@ class Platform:
         self.drivers = {}
         for needed, name in zip(("", *CHAIN), CHAIN, strict=False):
             policy = RestartPolicy(startup_grace=3.0)
-            component = Component(name, driver="process", depends_on=(needed,) if needed else (), restart=policy)
+            component = Component(
+                name, driver="process", depends_on=(needed,) if needed else (), restart=policy
+            )
             self.pipeline.add_component(component, None)
             self.drivers[name] = self._driver(component, folder)
 
@@ -90,7 +104,9 @@ class Platform:
             for name in CHAIN:
                 healthy = self.drivers[name].pid is not None and name not in self.sick
                 finding = Finding(Status.UP if healthy else Status.DEGRADED, "seen")
-                await self.pipeline.take(Result(f"{name}-health", finding, self.clock.utcnow(), 0.01, "0" * 32))
+                await self.pipeline.take(
+                    Result(f"{name}-health", finding, self.clock.utcnow(), 0.01, "0" * 32)
+                )
             self.remediator.consider()
 
     async def close(self) -> None:
@@ -133,7 +149,9 @@ async def test_restart_of_everything(platform: Platform) -> None:
 
 
 async def test_start_waits_for_health_not_for_the_process(platform: Platform) -> None:
-    """The database's process runs but is not healthy: what needs it is not started, and that is said."""
+    """The database's process runs but is not healthy: what needs it is not started, and that is
+    said.
+    """
     await platform.conductor.move("k", "stop", "", "maintenance")
     platform.started.clear()
     platform.sick = {"database"}
@@ -143,7 +161,9 @@ async def test_start_waits_for_health_not_for_the_process(platform: Platform) ->
     last = json.loads(platform.store.meta(PROGRESS))["steps"][-1]
     assert last["outcome"].startswith("failed: waits for orchestrator, which is")
     platform.sick = set()
-    while len(platform.started) < 3:  # asked for is asked for: it goes on when the database is healthy
+    while (
+        len(platform.started) < 3
+    ):  # asked for is asked for: it goes on when the database is healthy
         await asyncio.sleep(0.01)
     assert platform.started == list(CHAIN)
 

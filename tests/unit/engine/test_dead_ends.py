@@ -1,4 +1,6 @@
-"""States that must be left again, races between automation and people, a clock that is set, what is told once."""
+"""States that must be left again, races between automation and people, a clock that is set, what is
+told once.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from tests.unit.engine.house import AT_ONCE, POLICY, House, open_house, settle
 
 
 @pytest.fixture
-async def house(tmp_path: Path, store: SqliteStore, clock, metrics: Metrics) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path, store: SqliteStore, clock, metrics: Metrics
+) -> AsyncIterator[House]:
     """The house, with its worker running."""
     async with open_house(House(tmp_path, store, clock, metrics)) as made:
         yield made
@@ -40,21 +44,28 @@ def events(store: SqliteStore) -> list[str]:
 def rewrite(house: House, **changes: object) -> None:
     """A reload gives the worker another policy."""
     worker = house.pipeline.components["worker"]
-    house.pipeline.components["worker"] = replace(worker, restart=replace(worker.restart, **changes))
+    house.pipeline.components["worker"] = replace(
+        worker, restart=replace(worker.restart, **changes)
+    )
 
 
-# -- the configuration changes ----------------------------------------------------------------------
+# -- the configuration changes
+# ----------------------------------------------------------------------
 
 
 async def test_a_dependency_that_the_configuration_no_longer_has(house: House) -> None:
-    """A component whose dependency was removed is looked at all the same: it needs nothing any more."""
+    """A component whose dependency was removed is looked at all the same: it needs nothing any
+    more.
+    """
     await house.kill()
     house.pipeline.remove_component("bus")
     await house.consider()
     assert [attempt.outcome for attempt in house.store.attempts()] == ["done"]
 
 
-async def test_an_error_about_one_component_leaves_the_others_alone(tmp_path, store, clock, metrics) -> None:
+async def test_an_error_about_one_component_leaves_the_others_alone(
+    tmp_path, store, clock, metrics
+) -> None:
     """One that can't be judged is counted and logged; the next one is restarted."""
     async with open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
         for name in ("worker-0", "worker-1"):
@@ -80,11 +91,15 @@ async def test_an_error_about_one_component_leaves_the_others_alone(tmp_path, st
 
 
 async def test_an_open_attempt_of_a_component_that_is_gone(tmp_path, store, clock, metrics) -> None:
-    """Sentinel ended in an action, and the component left the configuration: the others are not held for ever."""
+    """Sentinel ended in an action, and the component left the configuration: the others are not
+    held for ever.
+    """
     first = House(tmp_path, store, clock, metrics)
     async with open_house(first):
         gone = Component("gone", driver="process")
-        await first.remediator.journal.claim(first.remediator.journal.intend(gone, "i-1", 1, "x"), gone)
+        await first.remediator.journal.claim(
+            first.remediator.journal.intend(gone, "i-1", 1, "x"), gone
+        )
         assert store.cleaning.running_attempts() == 1
     async with open_house(House(tmp_path, store, clock, metrics)) as house:
         assert store.cleaning.running_attempts() == 0
@@ -95,7 +110,9 @@ async def test_an_open_attempt_of_a_component_that_is_gone(tmp_path, store, cloc
 
 
 async def test_a_dependency_that_came_last(house: House) -> None:
-    """A reload appends a new dependency: it is moved in the order of what needs what, not of the configuration."""
+    """A reload appends a new dependency: it is moved in the order of what needs what, not of the
+    configuration.
+    """
     late = Component("late", driver="process")
     house.pipeline.add_component(late, None)
     house.pipeline.components["worker"] = replace(house.worker, depends_on=("bus", "late"))
@@ -104,11 +121,14 @@ async def test_a_dependency_that_came_last(house: House) -> None:
     assert Conductor(house.requests)._choose("", {"start"}) == ["late", "worker"]
 
 
-# -- actions that do not end as they should ---------------------------------------------------------
+# -- actions that do not end as they should
+# ---------------------------------------------------------
 
 
 async def test_a_driver_that_raises(house: House) -> None:
-    """Its row gets an end, so that the next action may begin; it is spent, and counted as our fault."""
+    """Its row gets an end, so that the next action may begin; it is spent, and counted as our
+    fault.
+    """
 
     async def raises(_key: str = "") -> Outcome:
         raise LookupError("bug")
@@ -179,7 +199,9 @@ async def test_halted_between_intent_and_act_blames_nobody(house: House) -> None
 
 
 async def test_what_is_never_restarted_does_not_switch_automation_off(house: House) -> None:
-    """max_attempts 0: given up at once and escalated, but that says nothing about sentinel's own acting."""
+    """max_attempts 0: given up at once and escalated, but that says nothing about sentinel's own
+    acting.
+    """
     rewrite(house, max_attempts=0)
     await house.kill()
     await settle(house)
@@ -205,7 +227,9 @@ async def test_observe_mode_gives_nothing_up(house: House) -> None:
 async def test_several_at_once_keep_the_limit_per_window(tmp_path, store, clock, metrics) -> None:
     """Two may run at once and one in five minutes: one look decides one."""
     limits = ActionLimits(concurrent=2, per_window=1, group_share=1.0)
-    async with open_house(House(tmp_path, store, clock, metrics, workers=4, limits=limits)) as house:
+    async with open_house(
+        House(tmp_path, store, clock, metrics, workers=4, limits=limits)
+    ) as house:
         house.remediator.journal.concurrent = 2
         for name in ("worker-0", "worker-1"):
             await house.kill(name)
@@ -242,7 +266,9 @@ async def test_old_health_of_a_dependency_proves_nothing_after_an_attempt(house:
 
 
 async def test_a_reload_cuts_no_hot_reload_short(house: House) -> None:
-    """The configuration is read anew in the middle of a restart by a change of files: it ends, and its row with it."""
+    """The configuration is read anew in the middle of a restart by a change of files: it ends, and
+    its row with it.
+    """
     plain = house.driver.restart
 
     async def slow(key: str = "") -> Outcome:
@@ -251,7 +277,9 @@ async def test_a_reload_cuts_no_hot_reload_short(house: House) -> None:
 
     house.driver.restart = slow
     watch = FileWatch(house.requests)
-    watch._tasks["worker"] = asyncio.create_task(watch._react(house.worker, {(Change.modified, "/x/app.conf")}))
+    watch._tasks["worker"] = asyncio.create_task(
+        watch._react(house.worker, {(Change.modified, "/x/app.conf")})
+    )
     await house.until(lambda: len(house.store.attempts()) == 1)
     await watch.follow({"worker": house.worker})
     await house.until(lambda: house.store.attempts()[0].outcome == "done")
@@ -267,11 +295,14 @@ async def test_attempts_by_hand_are_forgotten_too(house: House) -> None:
     assert house.store.attempts() == []
 
 
-# -- people beside automation -----------------------------------------------------------------------
+# -- people beside automation
+# -----------------------------------------------------------------------
 
 
 async def test_a_stop_waits_for_the_restart_under_way(house: House) -> None:
-    """Stopped is stopped: an automatic restart in progress does not start it again behind the operator."""
+    """Stopped is stopped: an automatic restart in progress does not start it again behind the
+    operator.
+    """
     plain = house.driver.restart
 
     async def slow(key: str = "") -> Outcome:
@@ -283,7 +314,10 @@ async def test_a_stop_waits_for_the_restart_under_way(house: House) -> None:
     await settle(house)
     house.remediator.consider()
     await house.until(lambda: len(house.store.attempts()) == 1)
-    assert await house.requests.stop("worker", "x") == "refused: one action at a time: worker is being restarted"
+    assert (
+        await house.requests.stop("worker", "x")
+        == "refused: one action at a time: worker is being restarted"
+    )
     await Conductor(house.requests).move("k", "stop", "worker", "maintenance")
     await house.until(lambda: not house.remediator._tasks)
     assert house.driver.pid is None
@@ -320,7 +354,9 @@ async def test_a_restart_on_request_of_what_waits(house: House) -> None:
 
 
 async def test_a_refused_restart_does_not_take_back_a_stop(tmp_path, store, clock, metrics) -> None:
-    """Stopped on request, a restart on request that fails, a restart of sentinel: still stopped on request."""
+    """Stopped on request, a restart on request that fails, a restart of sentinel: still stopped on
+    request.
+    """
     async with open_house(House(tmp_path, store, clock, metrics)) as house:
         await house.requests.stop("worker", "maintenance")
 
@@ -334,7 +370,9 @@ async def test_a_refused_restart_does_not_take_back_a_stop(tmp_path, store, cloc
         assert house.driver.pid is None
 
 
-async def test_what_waits_when_sentinel_ends_is_started_by_the_next_one(tmp_path, store, clock, metrics) -> None:
+async def test_what_waits_when_sentinel_ends_is_started_by_the_next_one(
+    tmp_path, store, clock, metrics
+) -> None:
     """Nobody asked for it to be stopped: it waited for the bus."""
     house = House(tmp_path, store, clock, metrics)
     house.see = _see_nothing
@@ -348,8 +386,12 @@ async def _see_nothing(_check: str, _status: Status) -> None:
     """No check has run."""
 
 
-async def test_a_start_that_was_asked_for_survives_sentinel(tmp_path, store, clock, metrics) -> None:
-    """`sentinel start` of something that has to wait, and sentinel is killed: the next one starts it."""
+async def test_a_start_that_was_asked_for_survives_sentinel(
+    tmp_path, store, clock, metrics
+) -> None:
+    """`sentinel start` of something that has to wait, and sentinel is killed: the next one starts
+    it.
+    """
     async with open_house(House(tmp_path, store, clock, metrics)) as house:
         await house.requests.stop("worker", "maintenance")
         await house.remediator.ask_start("worker")
@@ -360,7 +402,9 @@ async def test_a_start_that_was_asked_for_survives_sentinel(tmp_path, store, clo
 
 
 async def test_a_runbook_is_not_locked_out_for_ever(house: House) -> None:
-    """Restarts of a healthy component by a runbook: capped per hour, and allowed again when the hour is over."""
+    """Restarts of a healthy component by a runbook: capped per hour, and allowed again when the
+    hour is over.
+    """
     rewrite(house, per_hour=2, startup_grace=0.0)
     outcomes = [await house.requests.restart("worker", "x", by="runbook") for _ in range(3)]
     assert [outcome.split(":")[0] for outcome in outcomes[2:]] == ["refused"]
@@ -369,8 +413,12 @@ async def test_a_runbook_is_not_locked_out_for_ever(house: House) -> None:
     assert "started" in await house.requests.restart("worker", "x", by="runbook")
 
 
-async def test_one_that_does_not_stop_keeps_nobody_else_away(tmp_path, store, clock, metrics) -> None:
-    """`sentinel restart`: the one that ignores TERM is reported; all that were stopped are started again."""
+async def test_one_that_does_not_stop_keeps_nobody_else_away(
+    tmp_path, store, clock, metrics
+) -> None:
+    """`sentinel restart`: the one that ignores TERM is reported; all that were stopped are started
+    again.
+    """
     async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
 
         async def stuck(_key: str = "") -> Outcome:
@@ -398,11 +446,14 @@ async def test_one_that_does_not_stop_keeps_nobody_else_away(tmp_path, store, cl
         house.drivers["worker-0"].stop = plain
 
 
-# -- a clock that is set ----------------------------------------------------------------------------
+# -- a clock that is set
+# ----------------------------------------------------------------------------
 
 
 async def test_a_clock_set_back_prolongs_no_quiet_time(tmp_path, store, clock, metrics) -> None:
-    """The time service sets the clock back by a day right after the start: a minute of grace stays a minute."""
+    """The time service sets the clock back by a day right after the start: a minute of grace stays
+    a minute.
+    """
     house = House(tmp_path, store, clock, metrics)
     house.remediator.quiet_until = clock.utcnow() + timedelta(seconds=60)
     house.remediator.__post_init__()
@@ -420,7 +471,9 @@ async def test_a_clock_set_back_prolongs_no_quiet_time(tmp_path, store, clock, m
 
 
 async def test_a_clock_set_back_keeps_nobody_waiting(house: House) -> None:
-    """What waits to be started is started when its dependency is healthy, not when the old time has come again."""
+    """What waits to be started is started when its dependency is healthy, not when the old time has
+    come again.
+    """
     await house.requests.stop("worker", "x")
     house.remediator.start_when_ready("worker")
     house.clock.set_back = 3600.0
@@ -457,11 +510,16 @@ async def test_a_success_is_no_failure_because_the_clock_was_set_back(house: Hou
     assert [attempt.verdict for attempt in house.store.attempts()] == ["recovered"]
 
 
-# -- told once --------------------------------------------------------------------------------------
+# -- told once
+# --------------------------------------------------------------------------------------
 
 
-async def test_a_restart_of_sentinel_repeats_no_page_about_a_brake(tmp_path, store, clock, metrics) -> None:
-    """The brake is on before and after: one page each; not seen yet is not released; off is said once."""
+async def test_a_restart_of_sentinel_repeats_no_page_about_a_brake(
+    tmp_path, store, clock, metrics
+) -> None:
+    """The brake is on before and after: one page each; not seen yet is not released; off is said
+    once.
+    """
     async with open_house(House(tmp_path, store, clock, metrics, workers=4)) as house:
         for name in house.drivers:
             await house.kill(name)
@@ -481,8 +539,12 @@ async def test_a_restart_of_sentinel_repeats_no_page_about_a_brake(tmp_path, sto
     other.recorder.close()
 
 
-async def test_an_outcome_that_can_not_be_stored_ends_no_dispatcher(store, recorder, metrics, clock) -> None:
-    """Text from outside with half a character in it: noted as an error, not done again, the others go on."""
+async def test_an_outcome_that_can_not_be_stored_ends_no_dispatcher(
+    store, recorder, metrics, clock
+) -> None:
+    """Text from outside with half a character in it: noted as an error, not done again, the others
+    go on.
+    """
     done = []
 
     async def restart(order: Order) -> str:

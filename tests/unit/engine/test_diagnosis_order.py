@@ -1,4 +1,6 @@
-"""The order to diagnose: in the transaction that announces an incident, once, with the runbook for the finding."""
+"""The order to diagnose: in the transaction that announces an incident, once, with the runbook for
+the finding.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ def world(store, metrics, clock):
 
 
 def orders(store: SqliteStore) -> list[tuple[str, str, str]]:
-    return [(o.subject, o.key, o.payload["runbook"]) for o in store.take_orders() if o.kind == "diagnose"]
+    return [
+        (o.subject, o.key, o.payload["runbook"])
+        for o in store.take_orders()
+        if o.kind == "diagnose"
+    ]
 
 
 async def test_an_incident_is_diagnosed_once(world):
@@ -27,11 +33,15 @@ async def test_an_incident_is_diagnosed_once(world):
     for status in (DOWN, DOWN, DEGRADED, UP, DOWN):
         await world.see("bus", status)
     (incident,) = world.store.incidents()
-    assert orders(world.store) == [("bus", f"{incident.id}/diagnose", f"bus-check-{incident.summary}")]
+    assert orders(world.store) == [
+        ("bus", f"{incident.id}/diagnose", f"bus-check-{incident.summary}")
+    ]
 
 
 async def test_what_is_blocked_is_not_diagnosed(world):
-    """The incident of the cause is diagnosed, not those that it blocks: ten that fall together are one look."""
+    """The incident of the cause is diagnosed, not those that it blocks: ten that fall together are
+    one look.
+    """
     for name in ("bus", "orchestrator", "api"):
         await world.see(name, DOWN)
     assert [subject for subject, *_ in orders(world.store)] == ["bus"]
@@ -41,9 +51,13 @@ async def test_the_order_stands_in_the_same_transaction(world, monkeypatch):
     """Incident and order are written together, or neither is."""
     seen = []
     commit = world.store.commit
-    monkeypatch.setattr(world.store, "commit", lambda changes: (seen.append(changes), commit(changes)))
+    monkeypatch.setattr(
+        world.store, "commit", lambda changes: (seen.append(changes), commit(changes))
+    )
     await world.see("bus", DOWN)
-    with_order = [changes for changes in seen if any(order.kind == "diagnose" for order in changes.orders)]
+    with_order = [
+        changes for changes in seen if any(order.kind == "diagnose" for order in changes.orders)
+    ]
     assert len(with_order) == 1
     assert with_order[0].incidents
 

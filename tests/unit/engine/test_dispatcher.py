@@ -50,7 +50,9 @@ async def test_sent_once(dispatcher, store, channel, clock):
     assert store.order_outcome("i-1/opened") == "sent"
 
 
-async def test_a_channel_that_fails_is_tried_again_with_backoff(dispatcher, store, channel, clock, metrics):
+async def test_a_channel_that_fails_is_tried_again_with_backoff(
+    dispatcher, store, channel, clock, metrics
+):
     """After 1, 2, 4 … seconds, not before, with the same key; every failure is counted."""
     channel.failures = 3
     store.add_order(notify(), clock.utcnow())
@@ -97,7 +99,9 @@ async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
     assert outcomes == ["reset", "failed: no", "unknown order dance"]
 
 
-async def test_what_is_done_is_not_done_again_because_the_disk_is_full(dispatcher, store, channel, clock, monkeypatch):
+async def test_what_is_done_is_not_done_again_because_the_disk_is_full(
+    dispatcher, store, channel, clock, monkeypatch
+):
     """The note waits, the message is not repeated every half second."""
     store.add_order(notify(), clock.utcnow())
     plain = store.finish_order
@@ -115,7 +119,9 @@ async def test_what_is_done_is_not_done_again_because_the_disk_is_full(dispatche
     assert store.order_outcome("i-1/opened") == "sent"
 
 
-async def test_orders_that_can_not_be_read_are_read_later(dispatcher, store, channel, clock, monkeypatch):
+async def test_orders_that_can_not_be_read_are_read_later(
+    dispatcher, store, channel, clock, monkeypatch
+):
     """A failing disk does not end the dispatcher."""
     store.add_order(notify(), clock.utcnow())
 

@@ -20,14 +20,20 @@ from tests.unit.engine.house import AT_ONCE, PLENTY, POLICY, House, open_house, 
 
 
 @pytest.fixture
-async def house(tmp_path: Path, store: SqliteStore, clock, metrics: Metrics) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path, store: SqliteStore, clock, metrics: Metrics
+) -> AsyncIterator[House]:
     """The house, with its worker running."""
     async with open_house(House(tmp_path, store, clock, metrics)) as made:
         yield made
 
 
-@pytest.mark.parametrize(("member", "epoch", "granted"), [("me", 1, True), ("me", 0, False), ("another", 1, False)])
-def test_the_fence_is_member_and_epoch(store: SqliteStore, clock, member: str, epoch: int, granted: bool) -> None:
+@pytest.mark.parametrize(
+    ("member", "epoch", "granted"), [("me", 1, True), ("me", 0, False), ("another", 1, False)]
+)
+def test_the_fence_is_member_and_epoch(
+    store: SqliteStore, clock, member: str, epoch: int, granted: bool
+) -> None:
     """An older start of ours is fenced, and so is somebody else with our number."""
     assert store.join("me", clock.utcnow()) == 1
     attempt = Attempt("i-1", 1, "worker", "restart", "x", clock.utcnow(), epoch=epoch)
@@ -173,7 +179,9 @@ async def test_judged_once(house: House) -> None:
     for _ in range(4):
         await house.consider()
     (attempt,) = house.store.attempts()
-    lines = [entry for entry in house.store.timeline(attempt.incident) if entry.kind == "attempt failed"]
+    lines = [
+        entry for entry in house.store.timeline(attempt.incident) if entry.kind == "attempt failed"
+    ]
     assert len(lines) == 1
 
 
@@ -208,9 +216,14 @@ async def test_a_lost_journal_waits_for_a_reset(house: House) -> None:
 
 
 async def test_fenced_between_intent_and_act(house: House) -> None:
-    """Somebody took over, or actions were switched off, while the intent was written: nothing is done."""
+    """Somebody took over, or actions were switched off, while the intent was written: nothing is
+    done.
+    """
     house.automation.fenced = "epoch 2, ours 1"
-    assert house.automation.may_act(automatic=False) == "fenced between intent and act: epoch 2, ours 1"
+    assert (
+        house.automation.may_act(automatic=False)
+        == "fenced between intent and act: epoch 2, ours 1"
+    )
     house.automation.fenced = ""
     house.automation.enabled = False
     assert "switched off" in house.automation.may_act(automatic=True)
@@ -220,7 +233,9 @@ async def test_fenced_between_intent_and_act(house: House) -> None:
 
 
 async def test_settled_attempts_stay_as_they_are(house: House) -> None:
-    """A start of sentinel touches no attempt that has its outcome; without a start id, nothing is known."""
+    """A start of sentinel touches no attempt that has its outcome; without a start id, nothing is
+    known.
+    """
     await house.requests.restart("worker", "x")
     before = house.store.attempts()
     await house.remediator.journal.settle_interrupted("worker", house.driver.start_id)
@@ -229,7 +244,8 @@ async def test_settled_attempts_stay_as_they_are(house: House) -> None:
     await journal.claim(journal.intend(house.worker, "i-1", 1, "x"), house.worker)
     await journal.settle_interrupted("worker", "")
     assert (
-        house.store.attempts(incident="i-1")[0].detail == "sentinel ended during this attempt: spent, outcome unknown"
+        house.store.attempts(incident="i-1")[0].detail
+        == "sentinel ended during this attempt: spent, outcome unknown"
     )
 
 
@@ -237,7 +253,9 @@ async def test_the_breaker_judges_sentinels_own_attempts(house: House) -> None:
     """Restarts by hand that did not help are no reason to switch automation off."""
     journal = house.remediator.journal
     for n, by in enumerate(("operator", "watch", "sentinel"), 1):
-        claimed = await journal.claim(replace(journal.intend(house.worker, "i-1", n, "x"), by=by), house.worker)
+        claimed = await journal.claim(
+            replace(journal.intend(house.worker, "i-1", n, "x"), by=by), house.worker
+        )
         await journal.finish(replace(claimed, outcome="done", verdict="failed"))
     assert journal.verdicts(None) == ["failed"]
 
@@ -255,7 +273,9 @@ async def test_who_is_stopped_is_not_counted_by_the_brake(tmp_path, store, clock
 
 
 async def test_what_waited_is_started_by_its_new_driver(house: House) -> None:
-    """Another driver takes over a component that waits to be started: it was not stopped on request."""
+    """Another driver takes over a component that waits to be started: it was not stopped on
+    request.
+    """
     await house.requests.stop("worker", "x")
     house.remediator.start_when_ready("worker")
     house.remediator.release("worker")

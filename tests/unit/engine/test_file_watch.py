@@ -45,7 +45,9 @@ async def again_until(act: Callable[[], None], true: Callable[[], bool]) -> None
 
 
 async def test_a_file_that_is_replaced_is_seen_every_time(watch: Noted, tmp_path: Path) -> None:
-    """As editors and deployments write: a new file is moved over the old one. Its neighbours are of no interest."""
+    """As editors and deployments write: a new file is moved over the old one. Its neighbours are of
+    no interest.
+    """
     file, fresh = tmp_path / "app.conf", tmp_path / "app.conf.new"
     file.write_text("0")
 

@@ -54,12 +54,16 @@ class World:
 
     def make(self, incidents=(), health=None, policy=AT_ONCE):
         """A pipeline as a start of sentinel makes it."""
-        pipeline = Pipeline(self.recorder, self.metrics, self.guard, self.clock.utcnow, Redaction(["canary"]).scrub)
+        pipeline = Pipeline(
+            self.recorder, self.metrics, self.guard, self.clock.utcnow, Redaction(["canary"]).scrub
+        )
         known = {incident.component: incident for incident in incidents}
         for name, needs in (("bus", ()), ("orchestrator", ("bus",)), ("api", ("orchestrator",))):
             component = Component(name, depends_on=needs, restart=RestartPolicy(close_after=600))
             pipeline.add_component(component, known.get(name))
-            pipeline.add_check(self.check(name, policy), kind(), (health or {}).get(f"{name}-check"))
+            pipeline.add_check(
+                self.check(name, policy), kind(), (health or {}).get(f"{name}-check")
+            )
         pipeline.on_turn = self.turned
         self.pipeline = pipeline
         return pipeline
@@ -67,13 +71,32 @@ class World:
     @staticmethod
     def check(name, policy, thresholds=()):
         """The check of a component."""
-        return Check(f"{name}-check", "kind", name, 10.0, 5.0, Options(), thresholds=thresholds, health=policy)
+        return Check(
+            f"{name}-check",
+            "kind",
+            name,
+            10.0,
+            5.0,
+            Options(),
+            thresholds=thresholds,
+            health=policy,
+        )
 
     def turned(self):
         """The pipeline says that something may have to be done."""
         self.turns += 1
 
-    async def see(self, name, status, detail="as seen", *, rows=(), seconds=1.0, quality=Quality.OBSERVED, state=None):
+    async def see(
+        self,
+        name,
+        status,
+        detail="as seen",
+        *,
+        rows=(),
+        seconds=1.0,
+        quality=Quality.OBSERVED,
+        state=None,
+    ):
         """A result of the component's check, some seconds later."""
         self.clock.now += seconds
         self.guard.beat()
@@ -81,12 +104,18 @@ class World:
         self.guard.take_gaps()
         finding = Finding(status, detail, rows, guidance="look", evidence={"secret": "canary"})
         now = self.clock.utcnow()
-        return await self.pipeline.take(Result(f"{name}-check", finding, now, 0.1, "trace", quality, state=state))
+        return await self.pipeline.take(
+            Result(f"{name}-check", finding, now, 0.1, "trace", quality, state=state)
+        )
 
     def transitions(self, scope="component"):
         """(subject, before, after) of every stored transition of a scope."""
         since = self.clock.utcnow() - timedelta(days=2)
-        return [(t.subject, t.before, t.after) for t in self.store.transitions(since=since) if t.scope == scope]
+        return [
+            (t.subject, t.before, t.after)
+            for t in self.store.transitions(since=since)
+            if t.scope == scope
+        ]
 
     def kinds(self, incident):
         """The timeline by kind."""
@@ -94,7 +123,11 @@ class World:
 
     def notified(self):
         """Keys of notifications, without the incident's instant."""
-        return [order.key.split("Z-", 1)[1] for order in self.store.take_orders() if order.kind == "notify"]
+        return [
+            order.key.split("Z-", 1)[1]
+            for order in self.store.take_orders()
+            if order.kind == "notify"
+        ]
 
 
 @pytest.fixture
@@ -106,7 +139,9 @@ def world(store, metrics, clock):
 
 
 async def test_a_failure_from_end_to_end(world):
-    """Transition rows of check and component, an incident with evidence, a notification, views, metrics, a turn."""
+    """Transition rows of check and component, an incident with evidence, a notification, views,
+    metrics, a turn.
+    """
     await world.see("bus", UP)
     await world.see("bus", DOWN, "refused (password canary)")
     assert world.transitions("check") == [("bus-check", UNKNOWN, UP), ("bus-check", UP, DOWN)]
@@ -180,7 +215,9 @@ async def test_the_root_cause_blocks_and_only_it_is_told(world):
 
 
 async def test_the_root_cause_is_found_late_and_goes_away(world):
-    """When the dependency is noticed after the dependent, the incident says so then, and when it is gone."""
+    """When the dependency is noticed after the dependent, the incident says so then, and when it is
+    gone.
+    """
     await world.see("api", DOWN)
     incident = world.pipeline.incidents["api"]
     await world.see("bus", DOWN)
@@ -199,7 +236,9 @@ async def test_thresholds_judge_measurements(world):
         await world.see("bus", UP, rows=[Row({"queue": "a"}, {"lag": value})])
         seen.append(world.pipeline.statuses["bus"].value)
     assert seen == ["up", "degraded", "degraded", "down", "down", "degraded", "up"]
-    reasons = [t.reason for t in world.store.transitions(since=world.clock.utcnow() - timedelta(days=1))]
+    reasons = [
+        t.reason for t in world.store.transitions(since=world.clock.utcnow() - timedelta(days=1))
+    ]
     assert "lag is 60 (a) – as seen" in reasons
 
 
@@ -271,7 +310,9 @@ async def test_a_removed_check_is_not_taken(world):
 
 
 async def test_an_exhausted_incident_shows_after_a_restart(world):
-    """The gauge of exhausted components is set from what is stored, and cleared when the incident closes."""
+    """The gauge of exhausted components is set from what is stored, and cleared when the incident
+    closes.
+    """
 
     def gauge():
         return world.metrics.exhausted.labels("bus")._value.get()
@@ -309,7 +350,9 @@ async def test_the_cause_is_what_was_bad_and_not_the_latest_word(world):
 
 
 async def test_evidence_is_of_what_was_bad(world):
-    """Opened while the latest run passes, because it was held until then: the evidence is not "fine"."""
+    """Opened while the latest run passes, because it was held until then: the evidence is not
+    "fine".
+    """
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
     held = ["bus"]
     world.pipeline.is_held = held.__contains__
@@ -323,7 +366,9 @@ async def test_evidence_is_of_what_was_bad(world):
 
 
 async def test_the_runbook_is_for_what_was_bad(world):
-    """Hard down while the latest run passes: the runbook of the failure, not that of any finding of the kind."""
+    """Hard down while the latest run passes: the runbook of the failure, not that of any finding of
+    the kind.
+    """
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
     world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
     await world.see("bus", UP, "fine")
@@ -344,7 +389,9 @@ async def test_an_incident_keeps_the_runbook_of_what_was_found(world):
 
 
 async def test_nobody_is_told_of_an_effect(world):
-    """Its check came first: that of the cause says so a moment later, and is healthy again a moment earlier."""
+    """Its check came first: that of the cause says so a moment later, and is healthy again a moment
+    earlier.
+    """
     await world.see("bus", UP)
     await world.see("orchestrator", UP)
     await world.see("api", DOWN)

@@ -42,11 +42,14 @@ class Factory:
 
     def __call__(self, script="sleep 60", **settings):
         policy = RestartPolicy(
-            stop_timeout=settings.pop("stop_timeout", 5.0), kill_safe=settings.pop("kill_safe", False)
+            stop_timeout=settings.pop("stop_timeout", 5.0),
+            kill_safe=settings.pop("kill_safe", False),
         )
         command = list(settings.pop("command", ("/bin/sh", "-c", script)))
         component = Component("worker", driver="process", restart=policy)
-        driver = ProcessDriver(component, ProcessOptions(command=command, **settings), self.folder / "log")
+        driver = ProcessDriver(
+            component, ProcessOptions(command=command, **settings), self.folder / "log"
+        )
         self.made.append(driver)
         return driver
 
@@ -89,7 +92,11 @@ async def test_a_second_start_starts_nothing(drivers):
 
 @pytest.mark.parametrize(
     ("script", "how"),
-    [("exit 0", "exited with status 0"), ("exit 3", "exited with status 3"), ("kill -9 $$", "killed by SIGKILL")],
+    [
+        ("exit 0", "exited with status 0"),
+        ("exit 3", "exited with status 3"),
+        ("kill -9 $$", "killed by SIGKILL"),
+    ],
 )
 async def test_a_death_is_noticed_without_asking(drivers, script, how):
     """By pidfd: how it ended is told once."""
@@ -127,7 +134,9 @@ async def test_stop(drivers):
 
 
 async def test_a_process_that_ignores_term_is_not_killed(drivers):
-    """Without `kill_safe` the driver gives up after `stop_timeout`, and still notices a later death."""
+    """Without `kill_safe` the driver gives up after `stop_timeout`, and still notices a later
+    death.
+    """
     driver = drivers(STUBBORN, stop_timeout=0.2)
     told = []
     driver.watch(told.append)
@@ -180,7 +189,10 @@ async def test_a_stopped_process_can_be_stopped(drivers):
         ({"command": ("/no/such/program",)}, "No such file or directory: /no/such/program"),
         ({"command": ("no-such-program-anywhere",)}, "No such file or directory"),
         ({"command": ("/etc/passwd",)}, "Permission denied"),
-        ({"command": ("/bin/true",), "cwd": "/no/such/folder"}, "No such file or directory: /no/such/folder"),
+        (
+            {"command": ("/bin/true",), "cwd": "/no/such/folder"},
+            "No such file or directory: /no/such/folder",
+        ),
         ({"command": ("/bin/tr\0ue",)}, "embedded null byte"),
         ({"command": ("/bin/true",), "env": {"A": "b\0c"}}, "embedded null byte"),
     ],
@@ -204,7 +216,15 @@ async def test_nothing_of_sentinels_environment_leaks(drivers, monkeypatch):
     names = {line.split("=")[0] for line in drivers.output().splitlines()}
     assert "canary" not in drivers.output()
     assert {"PATH", "MINE", "SENTINEL_SUPERVISED"} <= names
-    assert names <= {*adapter._INHERITED, "MINE", "SENTINEL_SUPERVISED", "PWD", "SHLVL", "_", "OLDPWD"}
+    assert names <= {
+        *adapter._INHERITED,
+        "MINE",
+        "SENTINEL_SUPERVISED",
+        "PWD",
+        "SHLVL",
+        "_",
+        "OLDPWD",
+    }
 
 
 async def test_no_descriptor_of_sentinel_leaks(drivers):
@@ -239,7 +259,9 @@ async def test_adopt_by_mark(drivers):
     new = drivers()
     assert new.adopt("")
     assert new.pid == old.pid
-    other = ProcessDriver(Component("other"), ProcessOptions(command=["true"]), drivers.folder / "log")
+    other = ProcessDriver(
+        Component("other"), ProcessOptions(command=["true"]), drivers.folder / "log"
+    )
     assert not other.adopt("")
 
 
@@ -247,14 +269,20 @@ async def test_an_adopted_process_can_be_stopped(drivers):
     """As if it were a child of this sentinel."""
     popen = "subprocess.Popen(['/bin/sleep', '60'], start_new_session=True, stdout=-3, stderr=-3)"
     script = f"import subprocess; print({popen}.pid)"
-    pid = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    pid = int(
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout
+    )
     driver = drivers()
     assert driver.adopt(read_start_id(pid))
     assert (await driver.stop()).done
     assert not alive(pid)
 
 
-@pytest.mark.parametrize("start_id", ["", "garbage", "boot/x/1", "boot/1/0", "unknown/1", "boot//", "boot/²/1"])
+@pytest.mark.parametrize(
+    "start_id", ["", "garbage", "boot/x/1", "boot/1/0", "unknown/1", "boot//", "boot/²/1"]
+)
 async def test_nobody_else_is_adopted(start_id):
     """A start id that does not fit the process with its number finds nobody."""
     assert adopt(start_id) is None
@@ -336,7 +364,12 @@ async def test_restart(drivers):
     pid, start_id = driver.pid, driver.start_id
     outcome = await driver.restart("7/1")
     assert (outcome.word, outcome.start_id) == ("done", driver.start_id)
-    assert (driver.pid != pid, driver.start_id != start_id, alive(pid), told) == (True, True, False, [])
+    assert (driver.pid != pid, driver.start_id != start_id, alive(pid), told) == (
+        True,
+        True,
+        False,
+        [],
+    )
 
 
 async def test_what_does_not_stop_is_not_started_a_second_time(drivers):
@@ -352,7 +385,9 @@ async def test_what_does_not_stop_is_not_started_a_second_time(drivers):
 
 @pytest.fixture
 def handled():
-    """Handles a signal, as `sentinel run` does: what is ignored here (under nohup) would be ignored by every child."""
+    """Handles a signal, as `sentinel run` does: what is ignored here (under nohup) would be ignored
+    by every child.
+    """
     before = {}
 
     def handle(signum):
@@ -367,13 +402,19 @@ def handled():
 async def test_reload_is_a_signal(drivers, handled, name):
     """The one that is configured, to exactly this process, which goes on."""
     handled(signal.Signals[f"SIG{name}"])
-    driver = drivers(f"trap 'echo got' {name}; echo ready; while :; do sleep 0.05; done", reload_signal=name)
+    driver = drivers(
+        f"trap 'echo got' {name}; echo ready; while :; do sleep 0.05; done", reload_signal=name
+    )
     assert "reload" in driver.actions
     await driver.start()
     await until(drivers.output)
     pid = driver.pid
     outcome = await driver.reload("7/1")
-    assert (outcome.word, outcome.detail, outcome.start_id) == ("done", f"sent SIG{name} (pid {pid})", driver.start_id)
+    assert (outcome.word, outcome.detail, outcome.start_id) == (
+        "done",
+        f"sent SIG{name} (pid {pid})",
+        driver.start_id,
+    )
     await until(lambda: drivers.output() == "ready\ngot\n")
     assert driver.pid == pid
 

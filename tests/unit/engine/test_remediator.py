@@ -1,4 +1,6 @@
-"""From a dead process to a journaled, done and verified restart: real processes, a real store, a clock by hand."""
+"""From a dead process to a journaled, done and verified restart: real processes, a real store, a
+clock by hand.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,18 @@ from tests.unit.engine.house import PLENTY, POLICY, House, open_house, settle
 
 
 @pytest.fixture
-async def house(tmp_path: Path, store: SqliteStore, clock, metrics: Metrics) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path, store: SqliteStore, clock, metrics: Metrics
+) -> AsyncIterator[House]:
     """The house, with its worker running."""
     async with open_house(House(tmp_path, store, clock, metrics)) as made:
         yield made
 
 
 async def test_death_is_restarted_and_verified(house: House) -> None:
-    """One attempt, journaled and done; healthy for success_after it counts as recovered, with its time."""
+    """One attempt, journaled and done; healthy for success_after it counts as recovered, with its
+    time.
+    """
     first = house.driver.pid
     await house.kill()
     await settle(house)
@@ -50,7 +56,9 @@ async def test_death_is_restarted_and_verified(house: House) -> None:
 
 
 async def test_old_health_of_a_dependency_proves_nothing(house: House) -> None:
-    """The bus was up before the death: its checks are asked again first, and only a fresh "up" lets act."""
+    """The bus was up before the death: its checks are asked again first, and only a fresh "up" lets
+    act.
+    """
     await house.kill()
     house.triggered.clear()
     await house.consider()
@@ -73,7 +81,9 @@ async def test_soft_failure_of_a_dependency_blocks(house: House) -> None:
 
 
 async def test_grace_after_a_dependency_recovered(house: House) -> None:
-    """When the bus comes back, the worker has its start-up grace to recover by itself before anything is done."""
+    """When the bus comes back, the worker has its start-up grace to recover by itself before
+    anything is done.
+    """
     await house.see("bus-server", Status.DOWN)
     await house.kill()
     await settle(house)
@@ -113,7 +123,9 @@ async def test_one_that_does_not_stop_is_escalated_at_once(house: House) -> None
     """TERM → wait → escalate: it would ignore a second TERM, too, and only a person may kill it."""
 
     async def ignore(_key: str = "") -> Outcome:
-        return Outcome(False, "did not end within 5 s of SIGTERM and is not marked kill_safe", futile=True)
+        return Outcome(
+            False, "did not end within 5 s of SIGTERM and is not marked kill_safe", futile=True
+        )
 
     house.driver.restart = ignore
     await house.see("worker.process", Status.DOWN)
@@ -124,7 +136,9 @@ async def test_one_that_does_not_stop_is_escalated_at_once(house: House) -> None
         await house.see("worker.process", Status.DOWN)
     assert [attempt.outcome for attempt in house.store.attempts()] == ["failed"]
     assert house.pipeline.incidents["worker"].exhausted
-    (escalation,) = [order for order in house.store.take_orders() if order.key.endswith("/exhausted")]
+    (escalation,) = [
+        order for order in house.store.take_orders() if order.key.endswith("/exhausted")
+    ]
     assert "not marked kill_safe" in escalation.payload["text"]
 
 
@@ -141,7 +155,9 @@ async def test_reset_gives_a_full_budget(house: House) -> None:
 
 
 async def test_a_reset_is_of_what_was_seen(house: House) -> None:
-    """Two steps: what was planned for one attempt is void after a second one; seen again, it is done."""
+    """Two steps: what was planned for one attempt is void after a second one; seen again, it is
+    done.
+    """
     await house.kill()
     await settle(house)
     await house.consider()
@@ -158,13 +174,20 @@ async def test_a_reset_is_of_what_was_seen(house: House) -> None:
     assert house.pipeline.incidents["worker"].id == incident.id
     attempts = len(house.store.attempts(incident=incident.id))
     assert attempts == 2
-    assert await house.requests.reset("worker", "repaired", describe_budget(incident.id, attempts)) == "reset"
+    assert (
+        await house.requests.reset("worker", "repaired", describe_budget(incident.id, attempts))
+        == "reset"
+    )
     assert (await house.requests.reset("worker", "again", planned)).startswith("refused")
     assert await house.requests.reset("worker", "again", describe_budget("", 0)) == "reset"
 
 
-@pytest.mark.parametrize(("seen", "how"), [(True, "does not run"), (False, "ended while sentinel was away")])
-async def test_what_was_dead_before_did_not_end_while_away(house: House, seen: bool, how: str) -> None:
+@pytest.mark.parametrize(
+    ("seen", "how"), [(True, "does not run"), (False, "ended while sentinel was away")]
+)
+async def test_what_was_dead_before_did_not_end_while_away(
+    house: House, seen: bool, how: str
+) -> None:
     """The next sentinel says "while away" only of what the one before it had not seen dead."""
     await house.kill()
     if not seen:
@@ -203,12 +226,19 @@ async def test_stop_on_request_is_no_failure(house: House) -> None:
 
 
 async def test_operator_restarts_outside_the_budget(house: House) -> None:
-    """A restart at an operator's word is journaled and works on a healthy component; it is refused while halted."""
+    """A restart at an operator's word is journaled and works on a healthy component; it is refused
+    while halted.
+    """
     first = house.driver.pid
     assert "started" in await house.requests.restart("worker", "new release")
     assert house.driver.pid not in {None, first}
     (attempt,) = house.store.attempts()
-    assert (attempt.incident, attempt.n, attempt.by, attempt.outcome) == ("by-hand-worker", 1, "operator", "done")
+    assert (attempt.incident, attempt.n, attempt.by, attempt.outcome) == (
+        "by-hand-worker",
+        1,
+        "operator",
+        "done",
+    )
     (house.folder / "HALT").touch()
     assert "refused" in await house.requests.restart("worker", "again")
     assert "refused" in await house.requests.restart("bus", "not ours")
@@ -258,7 +288,9 @@ async def test_halt_between_intent_and_act(house: House) -> None:
 
 
 @pytest.mark.parametrize("total", [4, 10])
-async def test_common_cause_is_one_page_and_no_attempt(tmp_path, store, clock, metrics, total: int) -> None:
+async def test_common_cause_is_one_page_and_no_attempt(
+    tmp_path, store, clock, metrics, total: int
+) -> None:
     """F5: all of a group down: nothing is restarted, and people get one page instead of ten."""
     async with open_house(House(tmp_path, store, clock, metrics, workers=total)) as house:
         for name in house.drivers:
@@ -313,7 +345,9 @@ async def test_one_action_at_a_time(tmp_path, store, clock, metrics) -> None:
 async def test_group_limit(tmp_path, store, clock, metrics) -> None:
     """At most 20 % of a group in ten minutes: the second of four waits its time, and says so."""
     limits = replace(PLENTY, group_share=0.2)
-    async with open_house(House(tmp_path, store, clock, metrics, workers=4, limits=limits)) as house:
+    async with open_house(
+        House(tmp_path, store, clock, metrics, workers=4, limits=limits)
+    ) as house:
         await house.kill("worker-0")
         await settle(house)
         await house.consider()
@@ -339,7 +373,11 @@ async def test_breaker_is_closed_by_an_operator_only(house: House) -> None:
     for _ in range(3):
         await house.consider()
     assert house.reason is Reason.BREAKER_OPEN
-    pages = [order for order in house.store.take_orders() if order.payload.get("event") == "breaker_opened"]
+    pages = [
+        order
+        for order in house.store.take_orders()
+        if order.payload.get("event") == "breaker_opened"
+    ]
     assert len(pages) == 1
     house.automation.breaker = Breaker()
     house.automation.load(crashed=False)
@@ -375,7 +413,9 @@ async def test_own_stall_opens_the_breaker(house: House) -> None:
 
 
 async def test_a_second_sentinel_fences_the_first(house: House) -> None:
-    """D12: somebody joins after us: our claim is refused by the ledger, and the next tick tells why."""
+    """D12: somebody joins after us: our claim is refused by the ledger, and the next tick tells
+    why.
+    """
     other = LocalCoordinator(house.store, house.recorder, house.clock.utcnow)
     await other.start(Member("second", house.clock.utcnow()))
     await house.kill()
@@ -392,7 +432,9 @@ async def test_a_second_sentinel_fences_the_first(house: House) -> None:
 
 
 async def test_the_ledger_keeps_the_cap_by_itself(house: House) -> None:
-    """A sentinel whose memory lost the attempts is refused by the journal: the cap holds without the core."""
+    """A sentinel whose memory lost the attempts is refused by the journal: the cap holds without
+    the core.
+    """
     await test_budget_ends_in_exhausted_once(house)
     incident = house.pipeline.incidents["worker"]
     for n in (3, 4):
@@ -411,12 +453,20 @@ async def test_no_two_actions_by_the_ledger(house: House) -> None:
     second = await journal.claim(journal.intend(house.worker, "i-2", 1, "x"), house.worker)
     assert isinstance(second, Refused)
     await journal.finish(replace(first, outcome="done"))
-    assert isinstance(await journal.claim(journal.intend(house.worker, "i-2", 1, "x"), house.worker), Attempt)
+    assert isinstance(
+        await journal.claim(journal.intend(house.worker, "i-2", 1, "x"), house.worker), Attempt
+    )
 
 
-@pytest.mark.parametrize(("happened", "text"), [(True, "it was restarted"), (False, "nothing was done")])
-async def test_start_id_tells_what_an_interrupted_attempt_did(house: House, happened: bool, text: str) -> None:
-    """D4: sentinel ended between the intent and its end; the row is spent, and the target tells what was done."""
+@pytest.mark.parametrize(
+    ("happened", "text"), [(True, "it was restarted"), (False, "nothing was done")]
+)
+async def test_start_id_tells_what_an_interrupted_attempt_did(
+    house: House, happened: bool, text: str
+) -> None:
+    """D4: sentinel ended between the intent and its end; the row is spent, and the target tells
+    what was done.
+    """
     journal = house.remediator.journal
     intent = replace(journal.intend(house.worker, "i-1", 1, "x"), target=house.driver.start_id)
     await journal.claim(intent, house.worker)
@@ -428,7 +478,9 @@ async def test_start_id_tells_what_an_interrupted_attempt_did(house: House, happ
     assert text in attempt.detail
 
 
-async def test_a_wall_clock_that_is_set_stops_no_backoff_and_refills_no_budget(house: House) -> None:
+async def test_a_wall_clock_that_is_set_stops_no_backoff_and_refills_no_budget(
+    house: House,
+) -> None:
     """D7: an hour back or a day forward between two attempts changes nothing."""
     for jump in (-3600.0, 86400.0):
         await house.kill()
@@ -449,8 +501,12 @@ async def test_a_wall_clock_that_is_set_stops_no_backoff_and_refills_no_budget(h
     assert house.pipeline.incidents["worker"].exhausted
 
 
-async def test_nothing_is_started_before_what_it_needs_is_healthy(tmp_path, store, clock, metrics) -> None:
-    """The bus runs but is not healthy: the worker waits, is not judged, and says for what; then it is started."""
+async def test_nothing_is_started_before_what_it_needs_is_healthy(
+    tmp_path, store, clock, metrics
+) -> None:
+    """The bus runs but is not healthy: the worker waits, is not judged, and says for what; then it
+    is started.
+    """
     house = House(tmp_path, store, clock, metrics)
     house.see = _see_nothing
     async with open_house(house):
@@ -473,7 +529,9 @@ async def _see_nothing(_check: str, _status: Status) -> None:
 
 
 async def test_stopped_on_request_stays_stopped(tmp_path, store, clock, metrics) -> None:
-    """Over a restart of sentinel too; a component that was stopped with the platform starts with it."""
+    """Over a restart of sentinel too; a component that was stopped with the platform starts with
+    it.
+    """
     async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
         assert "stopped" in await house.requests.stop("worker-0", "maintenance")
     async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:

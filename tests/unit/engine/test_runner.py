@@ -76,13 +76,25 @@ async def test_a_finding(runner):
 async def test_errors_of_the_target(runner, error, status, error_class):
     """The verdict that the error justifies, its message and its guidance."""
     result = await ended(runner, raising(error))
-    assert (result.finding.status, result.outcome, result.error_class) == (status, "error", error_class)
+    assert (result.finding.status, result.outcome, result.error_class) == (
+        status,
+        "error",
+        error_class,
+    )
     assert (result.finding.detail, result.finding.guidance) == (error.message, error.guidance)
 
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("x"), KeyError("x"), OSError(5, "x"), StateError("x"), AssertionError(), RecursionError(), Exception()],
+    [
+        ValueError("x"),
+        KeyError("x"),
+        OSError(5, "x"),
+        StateError("x"),
+        AssertionError(),
+        RecursionError(),
+        Exception(),
+    ],
 )
 async def test_any_other_exception_is_ours(runner, metrics, error):
     """Unknown, never down; counted; the kind is named."""
@@ -127,11 +139,16 @@ async def test_a_run_that_is_cancelled_from_outside_ends(runner):
 async def test_a_missing_client_is_ours(runner):
     """A resource that is not there any more blames nobody."""
     result = await ended(runner, raising(AssertionError), resources={"resource": "bus"})
-    assert (result.finding.status, result.finding.detail) == (Status.UNKNOWN, "no client for resource bus")
+    assert (result.finding.status, result.finding.detail) == (
+        Status.UNKNOWN,
+        "no client for resource bus",
+    )
 
 
 async def test_the_state_is_dumped_after_the_run(runner, metrics):
-    """What the kind wants to remember travels with the result; a dump that fails costs only the memory."""
+    """What the kind wants to remember travels with the result; a dump that fails costs only the
+    memory.
+    """
 
     class State:
         def dump(self):
@@ -148,7 +165,8 @@ async def test_the_state_is_dumped_after_the_run(runner, metrics):
     assert metrics.swallowed.labels("runner")._value.get() == 1
 
 
-# -- standstill -------------------------------------------------------------------------------------
+# -- standstill
+# -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -182,9 +200,15 @@ def moving(clock, guard, seconds, finding, *, beat):
         Finding(Status.DEGRADED, "x"),
     ],
 )
-async def test_a_failure_during_a_standstill_is_unknown_and_blind(stalled_runner, clock, finding, beat):
-    """Whether the heartbeat has noticed it already or not; the detail tells what it would have been."""
-    result = await ended(stalled_runner, moving(clock, stalled_runner.guard, 2.0, finding, beat=beat))
+async def test_a_failure_during_a_standstill_is_unknown_and_blind(
+    stalled_runner, clock, finding, beat
+):
+    """Whether the heartbeat has noticed it already or not; the detail tells what it would have
+    been.
+    """
+    result = await ended(
+        stalled_runner, moving(clock, stalled_runner.guard, 2.0, finding, beat=beat)
+    )
     assert (result.finding.status, result.quality) == (Status.UNKNOWN, Quality.BLIND)
     assert "sentinel itself stood still" in result.finding.detail
     assert "would have said" in result.finding.detail

@@ -155,7 +155,9 @@ async def test_a_soft_failure_is_looked_at_again_soon(scheduler, runs, clock, mo
     """A run that asks for it is repeated before the next slot; one that does not is not."""
     later = []
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "call_later", lambda delay, call, *args: later.append((delay, call, args)))
+    monkeypatch.setattr(
+        loop, "call_later", lambda delay, call, *args: later.append((delay, call, args))
+    )
     scheduler.add(check())
     await tick(scheduler, clock, first_due("a", 10.0, 1000.0))
     runs.fast = True
@@ -194,7 +196,9 @@ async def test_a_check_that_is_added_again_has_one_schedule(scheduler, runs, clo
 
 @pytest.mark.parametrize("ran_before", [True, False])
 async def test_a_silently_dead_check_is_noticed(scheduler, runs, clock, ran_before):
-    """Overdue after two intervals and its timeout without the end of a run, also when the first run never ends."""
+    """Overdue after two intervals and its timeout without the end of a run, also when the first run
+    never ends.
+    """
     scheduler.add(check())
     due = first_due("a", 10.0, 1000.0)
     await tick(scheduler, clock, due)

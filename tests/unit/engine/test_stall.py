@@ -65,7 +65,9 @@ def test_long_gaps_are_written_once(guard, clock):
     beat_after(guard, clock, 0.6, 10.1)
     (gap,) = guard.take_gaps()
     assert gap.ended == clock.utcnow()
-    assert gap.ended - gap.began == pytest.approx(timedelta(seconds=10), abs=timedelta(milliseconds=1))
+    assert gap.ended - gap.began == pytest.approx(
+        timedelta(seconds=10), abs=timedelta(milliseconds=1)
+    )
     assert guard.take_gaps() == []
 
 

@@ -48,7 +48,9 @@ async def judge(seen, *, started=0.0, stopped=(), timeout=5.0, now=100.0):
     ],
 )
 async def test_what_is_seen_is_the_status(seen, status):
-    """Runs: up. Does not, or fails its own health check: down. Its manager is at work: degraded. Unseen: unknown."""
+    """Runs: up. Does not, or fails its own health check: down. Its manager is at work: degraded.
+    Unseen: unknown.
+    """
     finding = await judge(seen)
     assert (finding.status, finding.detail) == (status, seen.detail)
     assert finding.key == ("pid", "7" if seen.pid else "–")
@@ -56,13 +58,18 @@ async def test_what_is_seen_is_the_status(seen, status):
 
 async def test_guidance_is_kept():
     """What to do about it comes from the driver."""
-    assert (await judge(Observation(None, detail="x", guidance="allow it in polkit"))).guidance == "allow it in polkit"
+    assert (
+        await judge(Observation(None, detail="x", guidance="allow it in polkit"))
+    ).guidance == "allow it in polkit"
 
 
 async def test_a_driver_that_does_not_answer_is_unknown():
     """Within the check's own timeout, so that it is not taken for one of ours."""
     finding = await judge(None, timeout=0.1)
-    assert (finding.status, finding.detail) == (Status.UNKNOWN, "its driver did not answer within 90 ms")
+    assert (finding.status, finding.detail) == (
+        Status.UNKNOWN,
+        "its driver did not answer within 90 ms",
+    )
 
 
 async def test_the_first_second_is_no_proof():
@@ -70,7 +77,9 @@ async def test_the_first_second_is_no_proof():
     finding = await judge(Observation(True, "a", 7, "runs"), started=99.5)
     assert (finding.status, finding.detail) == (Status.UNKNOWN, "starting (pid 7, 0.5 s)")
     assert (await judge(Observation(False, detail="exited"), started=99.5)).status is Status.DOWN
-    assert (await judge(Observation(True, "a", None, "runs"), started=99.5)).detail == "starting (0.5 s)"
+    assert (
+        await judge(Observation(True, "a", None, "runs"), started=99.5)
+    ).detail == "starting (0.5 s)"
 
 
 async def test_who_was_stopped_on_request_is_not_judged():

@@ -1,4 +1,6 @@
-"""The command driver on real programs: bounded, clean, ended at their deadline, and never believed too much."""
+"""The command driver on real programs: bounded, clean, ended at their deadline, and never believed
+too much.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Bench:
     def driver(self, **scripts) -> OutsideDriver:
         """A driver; keys are actions and their scripts, `options` the other keys."""
         options = scripts.pop("options", {})
-        commands = {name: [self.program(name, script), "--", "orders"] for name, script in scripts.items()}
+        commands = {
+            name: [self.program(name, script), "--", "orders"] for name, script in scripts.items()
+        }
         commands.setdefault("restart", ["true"])
         made = CommandOptions.model_validate(
             {"commands": commands, "deadline": "60s", "status_deadline": "30s", **options}
@@ -88,28 +92,45 @@ async def test_a_failing_program_is_a_failed_action(bench):
 
 async def test_a_killed_program_is_a_failed_action(bench):
     """By which signal is told."""
-    assert (await bench.driver(restart="kill -9 $$").restart()).detail == "its restart program was killed by signal 9"
+    assert (
+        await bench.driver(restart="kill -9 $$").restart()
+    ).detail == "its restart program was killed by signal 9"
 
 
 async def test_the_attempt_is_named_in_the_environment_and_nothing_leaks(bench, monkeypatch):
-    """SENTINEL_ATTEMPT, the configured variables, PATH and locale; no variable of sentinel's own, no key in argv."""
+    """SENTINEL_ATTEMPT, the configured variables, PATH and locale; no variable of sentinel's own,
+    no key in argv.
+    """
     monkeypatch.setenv("SENTINEL_TOKEN", "canary")
     monkeypatch.setenv("BUS_PASSWORD", "canary")
-    driver = bench.driver(restart="env; tr '\\0' ' ' < /proc/$$/cmdline", options={"env": {"MINE": "yes"}})
+    driver = bench.driver(
+        restart="env; tr '\\0' ' ' < /proc/$$/cmdline", options={"env": {"MINE": "yes"}}
+    )
     await driver.restart("7/1")
     assert "SENTINEL_ATTEMPT=7/1\n" in bench.log
     assert "MINE=yes\n" in bench.log
     assert "canary" not in bench.log
     lines = bench.log.splitlines()[1:-1]
-    assert {line.split("=")[0] for line in lines} <= {"PATH", "LANG", "LC_ALL", "MINE", "SENTINEL_ATTEMPT", "PWD"}
+    assert {line.split("=")[0] for line in lines} <= {
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "MINE",
+        "SENTINEL_ATTEMPT",
+        "PWD",
+    }
     await driver.restart("")
     assert bench.log.count("SENTINEL_ATTEMPT") == 1
 
 
 async def test_a_program_that_hangs_forks_and_ignores_term_is_ended(bench):
-    """F6: at its deadline the whole session is ended, and what it did is unknown; it is not run again."""
+    """F6: at its deadline the whole session is ended, and what it did is unknown; it is not run
+    again.
+    """
     script = "(trap '' TERM; sleep 600) & echo $! > %s/child; echo x >> %s/ran; sleep 600"
-    driver = bench.driver(restart=script % (bench.folder, bench.folder), options={"deadline": "1.5s"})
+    driver = bench.driver(
+        restart=script % (bench.folder, bench.folder), options={"deadline": "1.5s"}
+    )
     outcome = await driver.restart("7/1")
     assert (outcome.word, outcome.known) == ("unknown", False)
     assert outcome.detail == "its restart program did not end within 1.5 s and was ended"
@@ -173,15 +194,22 @@ async def test_a_program_that_can_not_be_run_is_a_failed_action(bench):
     ],
 )
 async def test_status(bench, script, running, text):
-    """0 runs, 1 and 3 do not; any other code, or an end by a signal, says nothing about the component."""
+    """0 runs, 1 and 3 do not; any other code, or an end by a signal, says nothing about the
+    component.
+    """
     seen = await bench.driver(status=script).observe()
     assert (seen.running, seen.detail) == (running, text)
 
 
 async def test_a_status_program_that_hangs_says_nothing(bench):
     """Ended at its deadline: unknown, never down."""
-    seen = await bench.driver(status="trap '' TERM; sleep 600", options={"status_deadline": "200ms"}).observe()
-    assert (seen.running, seen.detail) == (None, "its status program did not end within 200 ms and was ended")
+    seen = await bench.driver(
+        status="trap '' TERM; sleep 600", options={"status_deadline": "200ms"}
+    ).observe()
+    assert (seen.running, seen.detail) == (
+        None,
+        "its status program did not end within 200 ms and was ended",
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,7 +235,9 @@ async def test_without_a_status_program_nothing_is_known(bench):
     driver = bench.driver()
     assert (await driver.observe()).running is None
     assert not DRIVER.observes(CommandOptions.model_validate({"commands": {"restart": ["true"]}}))
-    assert DRIVER.observes(CommandOptions.model_validate({"commands": {"restart": ["true"], "status": ["true"]}}))
+    assert DRIVER.observes(
+        CommandOptions.model_validate({"commands": {"restart": ["true"], "status": ["true"]}})
+    )
 
 
 async def test_what_became_of_a_program_past_its_deadline_is_told_by_the_start_id(bench):
@@ -215,14 +245,17 @@ async def test_what_became_of_a_program_past_its_deadline_is_told_by_the_start_i
     (bench.folder / "id").write_text("1")
     restart = f"echo 2 > {bench.folder}/id; sleep 600"
     driver = bench.driver(
-        restart=restart, status=f"echo start_id=$(cat {bench.folder}/id)", options={"deadline": "1.5s"}
+        restart=restart,
+        status=f"echo start_id=$(cat {bench.folder}/id)",
+        options={"deadline": "1.5s"},
     )
     outcome = await driver.restart("7/1")
     assert (outcome.word, outcome.start_id) == ("done", "2"), outcome
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["no-such-program-anywhere"], ["./relative"], ["/no/such/program"], ["/etc/passwd"]]
+    "argv",
+    [[], ["no-such-program-anywhere"], ["./relative"], ["/no/such/program"], ["/etc/passwd"]],
 )
 def test_a_program_that_can_not_be_found_is_refused_at_load(argv):
     """An absolute path of a program, or a name in the system's folders."""

@@ -1,11 +1,20 @@
-"""What every driver of a foreign manager does: it tells an end once, and believes the start id, not the reply."""
+"""What every driver of a foreign manager does: it tells an end once, and believes the start id, not
+the reply.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from sentinel.errors import NotMeasurable, ReplyLost, TargetRejected
-from sentinel.remediation import ACTIONS, Observation, Outcome, OutsideDriver, load_drivers, read_driver
+from sentinel.remediation import (
+    ACTIONS,
+    Observation,
+    Outcome,
+    OutsideDriver,
+    load_drivers,
+    read_driver,
+)
 
 RUNS = Observation(True, "a", 7, "runs")
 AGAIN = Observation(True, "b", 8, "runs again")
@@ -60,7 +69,12 @@ async def test_what_can_not_be_seen_is_unknown():
     """An error of the adapter is no death: the reason and its remedy are kept."""
     driver = OutsideDriver(Script(NotMeasurable("no rights", "get some")))
     seen = await driver.observe()
-    assert (seen.running, seen.detail, seen.guidance, driver.how_ended) == (None, "no rights", "get some", "")
+    assert (seen.running, seen.detail, seen.guidance, driver.how_ended) == (
+        None,
+        "no rights",
+        "get some",
+        "",
+    )
 
 
 async def test_nothing_is_adopted_but_the_start_id_is_remembered():
@@ -89,7 +103,11 @@ async def test_an_end_during_an_action_is_no_end():
 
 @pytest.mark.parametrize(
     ("error", "word"),
-    [(NotMeasurable("no rights"), "failed"), (TargetRejected("no"), "failed"), (ReplyLost("?"), "unknown")],
+    [
+        (NotMeasurable("no rights"), "failed"),
+        (TargetRejected("no"), "failed"),
+        (ReplyLost("?"), "unknown"),
+    ],
 )
 async def test_an_error_is_an_outcome(error, word):
     """Nothing is raised; a reply that was lost leaves open what happened."""
@@ -118,7 +136,9 @@ async def test_an_error_is_an_outcome(error, word):
 )
 async def test_a_lost_reply(action, before, after, word):
     """F17: only a new start id (or, for a stop, nothing that runs) proves that it happened."""
-    outcome = await getattr(OutsideDriver(Script(before, after, answer=ReplyLost("lost"))), action)("7/1")
+    outcome = await getattr(OutsideDriver(Script(before, after, answer=ReplyLost("lost"))), action)(
+        "7/1"
+    )
     assert outcome.word == word
 
 
@@ -143,7 +163,9 @@ def test_every_file_of_the_shelf_is_a_driver():
 
 def test_every_key_of_a_driver_is_explained():
     """`description` is what people read."""
-    fields = [field for kind in load_drivers().values() for field in kind.options.model_fields.values()]
+    fields = [
+        field for kind in load_drivers().values() for field in kind.options.model_fields.values()
+    ]
     assert all(field.description for field in fields)
 
 
@@ -160,10 +182,16 @@ async def test_what_ended_right_after_its_start_has_ended():
     assert driver.how_ended == "crashed"
 
 
-@pytest.mark.parametrize(("prompt", "answer"), [(False, Outcome(True, "202")), (True, ReplyLost("?"))])
+@pytest.mark.parametrize(
+    ("prompt", "answer"), [(False, Outcome(True, "202")), (True, ReplyLost("?"))]
+)
 async def test_what_was_only_taken_on_has_not_ended(prompt, answer):
-    """The start may not be over yet, or its reply was lost: until it was seen to run, its absence is no end."""
-    driver = OutsideDriver(Script(ENDED, ENDED, ENDED, ENDED, RUNS, ENDED, answer=answer), prompt=prompt)
+    """The start may not be over yet, or its reply was lost: until it was seen to run, its absence
+    is no end.
+    """
+    driver = OutsideDriver(
+        Script(ENDED, ENDED, ENDED, ENDED, RUNS, ENDED, answer=answer), prompt=prompt
+    )
     told = []
     driver.watch(told.append)
     await driver.observe()
@@ -178,7 +206,9 @@ async def test_what_was_only_taken_on_has_not_ended(prompt, answer):
 
 async def test_what_its_manager_is_at_work_on_has_not_ended():
     """systemd's auto-restart: it does not run, and that is not its end."""
-    driver = OutsideDriver(Script(RUNS, Observation(False, detail="is being restarted", busy=True), ENDED))
+    driver = OutsideDriver(
+        Script(RUNS, Observation(False, detail="is being restarted", busy=True), ENDED)
+    )
     for _ in range(2):
         await driver.observe()
     assert driver.how_ended == ""

@@ -109,6 +109,18 @@ def incident_store(store: SqliteStore) -> SqliteStore:
             ],
         )
     )  # fmt: skip
-    attempt = Attempt("I1", 1, "agent-1", "restart", "down", at(5), "started", "pid 4711", at(6), "succeeded", 85.0)
+    attempt = Attempt(
+        "I1",
+        1,
+        "agent-1",
+        "restart",
+        "down",
+        at(5),
+        "started",
+        "pid 4711",
+        at(6),
+        "succeeded",
+        85.0,
+    )
     store.claim_attempt(attempt)
     return store

@@ -19,9 +19,16 @@ def _evidence(text: str) -> dict[str, object]:
     return {"runbook": "bus-unreachable", "steps": [step], "transcript": f"whole {text}"}
 
 
-def _incident(store: SqliteStore, count: int = 1, text: str = "port is closed", **changes: object) -> dict[str, object]:
-    incident = Incident("I", "bus", at(0), IncidentState.OPEN, Status.DOWN, "gone", "port", **changes)  # type: ignore[arg-type]
-    events = [("I", at(n), Event("diagnosis", f"runbook bus-unreachable: {n}"), _evidence(text)) for n in range(count)]
+def _incident(
+    store: SqliteStore, count: int = 1, text: str = "port is closed", **changes: object
+) -> dict[str, object]:
+    incident = Incident(
+        "I", "bus", at(0), IncidentState.OPEN, Status.DOWN, "gone", "port", **changes
+    )  # type: ignore[arg-type]
+    events = [
+        ("I", at(n), Event("diagnosis", f"runbook bus-unreachable: {n}"), _evidence(text))
+        for n in range(count)
+    ]
     meta = {CONDITIONS_KEY: '{"exhausted": "component-exhausted"}', "platform": "p"}
     views = [check("port", "tcp", "bus", runbook="bus-unreachable")]
     store.commit(Changes(meta=meta, incidents=[incident], events=events, checks=views))
@@ -30,7 +37,9 @@ def _incident(store: SqliteStore, count: int = 1, text: str = "port is closed", 
 
 
 def test_diagnosis_section(store: SqliteStore) -> None:
-    """Steps and outcomes in Markdown, the whole transcript in HTML and JSON, and the runbook to open."""
+    """Steps and outcomes in Markdown, the whole transcript in HTML and JSON, and the runbook to
+    open.
+    """
     shown = render("recovery", _incident(store))
     assert "## Diagnosis" in shown["md"]
     assert "| step port is closed | done | port is closed |" in shown["md"]

@@ -42,8 +42,12 @@ def test_times_of_an_incident(incident_store: SqliteStore) -> None:
 
 
 def test_loss_is_the_gain_of_the_counters(incident_store: SqliteStore) -> None:
-    """Lost messages are counted between the roll-ups around the incident, as [low, high], not as totals."""
-    lost = impact_of(recovery_facts(incident_store, at(1200)), "messages lost before they were read")
+    """Lost messages are counted between the roll-ups around the incident, as [low, high], not as
+    totals.
+    """
+    lost = impact_of(
+        recovery_facts(incident_store, at(1200)), "messages lost before they were read"
+    )
     assert (lost.low, lost.high) == (7, 11)
     assert lost.basis == "counted from 2026-03-01 11:59:00 UTC to 2026-03-01 12:12:00 UTC"
 
@@ -52,7 +56,10 @@ def test_totals_say_that_they_are_totals(incident_store: SqliteStore) -> None:
     """Without roll-ups the total is given and called one; what nobody counts is not measured."""
     facts = recovery_facts(incident_store, at(1200))
     duplicated = impact_of(facts, "canaries duplicated")
-    assert (duplicated.low, duplicated.basis) == (2, "total since the watch began, not of this incident alone")
+    assert (duplicated.low, duplicated.basis) == (
+        2,
+        "total since the watch began, not of this incident alone",
+    )
     late = impact_of(facts, "canaries late")
     assert (late.low, late.high) == (1, 1)
     overdue = impact_of(facts, "messages overdue at their deadline")
@@ -64,17 +71,25 @@ def test_totals_say_that_they_are_totals(incident_store: SqliteStore) -> None:
 
 def test_root_cause_of_what_has_recovered(incident_store: SqliteStore) -> None:
     """The bus took the api down: that is still so after both are back."""
-    incident = Incident("I7", "api", at(1000), IncidentState.RECOVERING, Status.DOWN, "unhealthy", root_cause="bus")
+    incident = Incident(
+        "I7", "api", at(1000), IncidentState.RECOVERING, Status.DOWN, "unhealthy", root_cause="bus"
+    )
     incident_store.commit(Changes(incidents=[incident]))
     episode = recovery_facts(incident_store, at(1200)).incident
     assert episode is not None
     assert episode.root_cause == "bus"
 
 
-@pytest.mark.parametrize(("worst", "said"), [(Status.DOWN, "at worst down"), (None, "at worst degraded")])
-def test_an_incident_at_its_worst(incident_store: SqliteStore, worst: Status | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("worst", "said"), [(Status.DOWN, "at worst down"), (None, "at worst degraded")]
+)
+def test_an_incident_at_its_worst(
+    incident_store: SqliteStore, worst: Status | None, said: str
+) -> None:
     """What got better before it got well was down all the same."""
-    incident = Incident("I3", "bus", at(1000), IncidentState.RECOVERING, Status.DEGRADED, "slow", worst=worst)
+    incident = Incident(
+        "I3", "bus", at(1000), IncidentState.RECOVERING, Status.DEGRADED, "slow", worst=worst
+    )
     incident_store.commit(Changes(incidents=[incident]))
     assert said in render("recovery", collect(incident_store, "recovery", at(1200)), ("md",))["md"]
 
@@ -84,7 +99,13 @@ def test_redeliveries_are_those_that_bus_pending_counts(incident_store: SqliteSt
     names = {measurement.name for measurement in KIND.measurements}
     assert "redeliveries_total" in names
     counted = [
-        Sample(at(minute * 60), "bus-pending", "redeliveries_total", {"stream": "a", "group": "g"}, value)
+        Sample(
+            at(minute * 60),
+            "bus-pending",
+            "redeliveries_total",
+            {"stream": "a", "group": "g"},
+            value,
+        )
         for minute, value in ((-1, 3.0), (12, 8.0))
     ]
     pending = check("bus-pending", "bus_pending", "bus", evidence={"redelivered": {"total": 8}})
@@ -99,13 +120,24 @@ def test_uptime_of_an_incident(incident_store: SqliteStore) -> None:
     agent = next(item for item in facts.uptime if item.component == "agent-1")
     assert (agent.down, agent.unobserved) == (80, 10)
     assert agent.up == 7200 + 690 - 90
-    assert [gap.text for gap in facts.gaps] == ["sentinel saw nothing for 10.0 s: event loop stalled"]
+    assert [gap.text for gap in facts.gaps] == [
+        "sentinel saw nothing for 10.0 s: event loop stalled"
+    ]
 
 
 def test_closed_incident_plans_no_update(incident_store: SqliteStore) -> None:
     """A closed incident needs no next update; an open one has it in half an hour."""
     assert recovery_facts(incident_store, at(1200)).next_update is None
-    opened = Incident("I2", "bus", at(1000), IncidentState.OPEN, Status.DOWN, "gone", exhausted=True, blocked_by="host")
+    opened = Incident(
+        "I2",
+        "bus",
+        at(1000),
+        IncidentState.OPEN,
+        Status.DOWN,
+        "gone",
+        exhausted=True,
+        blocked_by="host",
+    )
     incident_store.commit(Changes(incidents=[opened]))
     facts = recovery_facts(incident_store, at(1200))
     assert facts.incident is not None
@@ -119,13 +151,21 @@ def test_closed_incident_plans_no_update(incident_store: SqliteStore) -> None:
 
 
 def test_what_is_bad_is_said_as_it_is_now(incident_store: SqliteStore) -> None:
-    """Healthy again is no blocker; what lasts is told with the figures of now; stopped on request is not "blind"."""
+    """Healthy again is no blocker; what lasts is told with the figures of now; stopped on request
+    is not "blind".
+    """
     began = "39 waiting, oldest 8 s"
     incident_store.commit(
         Changes(
             incidents=[
                 Incident(
-                    "I4", "bus", at(1000), IncidentState.RECOVERING, Status.DEGRADED, "refused", worst=Status.DOWN
+                    "I4",
+                    "bus",
+                    at(1000),
+                    IncidentState.RECOVERING,
+                    Status.DEGRADED,
+                    "refused",
+                    worst=Status.DOWN,
                 ),
                 Incident("I5", "messaging", at(1000), IncidentState.OPEN, Status.DEGRADED, began),
                 Incident("I6", "flows", at(1000), IncidentState.OPEN, Status.DOWN, "3 stuck"),
@@ -148,7 +188,9 @@ def test_what_is_bad_is_said_as_it_is_now(incident_store: SqliteStore) -> None:
         "sentinel is blind to load-port: no answer",
     ]
     issues = recovery_facts(incident_store, at(1200), "I4").open_issues
-    healed = "bus is healthy again and being observed (recovering, this incident); it was down: refused"
+    healed = (
+        "bus is healthy again and being observed (recovering, this incident); it was down: refused"
+    )
     assert healed in issues
     assert "messaging is degraded (open, incident I5): 0 waiting" in issues
 
@@ -188,9 +230,13 @@ def test_nothing_to_report(store: SqliteStore) -> None:
 
 
 def test_progress_from_the_last_report(incident_store: SqliteStore) -> None:
-    """Tasks from → to come from the last report's totals, and so does the throughput: 200 tasks in 1800 s."""
+    """Tasks from → to come from the last report's totals, and so does the throughput: 200 tasks in
+    1800 s.
+    """
     totals = {"completed": {"agent-1": 20, "agent-2": 100}, "assigned": {}}
-    incident_store.add_report("progress", at(-600), [], {"generated": write_instant(at(-600)), "totals": totals})
+    incident_store.add_report(
+        "progress", at(-600), [], {"generated": write_instant(at(-600)), "totals": totals}
+    )
     facts = progress_facts(incident_store, at(1200), target_per_hour=1000)
     assert [(a.name, a.tasks_from, a.tasks_to, a.done) for a in facts.agents] == [
         ("agent-1", 20, 120, 100),
@@ -199,14 +245,18 @@ def test_progress_from_the_last_report(incident_store: SqliteStore) -> None:
     assert facts.throughput.per_hour == 400
     assert facts.throughput.ratio == pytest.approx(0.4)
     assert facts.since == at(-600)
-    shares = {figure.name: (figure.low, figure.high) for figure in (*facts.assignment, *facts.delivery)}
+    shares = {
+        figure.name: (figure.low, figure.high) for figure in (*facts.assignment, *facts.delivery)
+    }
     assert shares["assigned within 100 ms"] == (0.99, 0.99)
     assert shares["assignment p99"] == (0.095, 0.095)
     assert shares["delivery ratio"] == (0.98, 0.984)
 
 
 @pytest.mark.parametrize("kind", ["recovery", "progress"])
-@pytest.mark.parametrize(("beat", "stopped", "told"), [(-5, "", False), (-15, "", True), (-5, write_instant(T0), True)])
+@pytest.mark.parametrize(
+    ("beat", "stopped", "told"), [(-5, "", False), (-15, "", True), (-5, write_instant(T0), True)]
+)
 def test_a_report_beside_a_dead_daemon_says_so(
     incident_store: SqliteStore, kind: str, beat: float, stopped: str, *, told: bool
 ) -> None:
@@ -220,7 +270,9 @@ def test_first_progress_report_counts_from_the_baseline(incident_store: SqliteSt
     """What agents had completed when the watch began is where the first report begins."""
     incident_store.commit(Changes(meta={BASELINE: make_baseline(incident_store, at(0))}))
     agents = {"agent-1": {"tasks_completed": 150}, "agent-3": {"tasks_completed": 9}}
-    incident_store.commit(Changes(checks=[check("registry", "registry", "bus", evidence={"agents": agents})]))
+    incident_store.commit(
+        Changes(checks=[check("registry", "registry", "bus", evidence={"agents": agents})])
+    )
     facts = progress_facts(incident_store, at(3600), target_per_hour=None)
     assert facts.since == at(0)
     seen = [(agent.name, agent.tasks_from, agent.tasks_to, agent.done) for agent in facts.agents]
@@ -234,7 +286,9 @@ def test_no_baseline_before_a_check_told_one(store: SqliteStore) -> None:
 
 
 def test_first_progress_report_counts_since_the_watch_began(incident_store: SqliteStore) -> None:
-    """600 tasks were seen in the two hours since the watch began; the second report takes up its totals."""
+    """600 tasks were seen in the two hours since the watch began; the second report takes up its
+    totals.
+    """
     first = collect(incident_store, "progress", at(0))
     assert first["throughput"]["per_hour"] == 300
     assert "created" in first["throughput"]["basis"]
@@ -247,7 +301,9 @@ def test_first_progress_report_counts_since_the_watch_began(incident_store: Sqli
 def test_agent_counter_that_went_back(incident_store: SqliteStore) -> None:
     """An agent whose counter went back has no difference, and the rate says that it is left out."""
     totals = {"completed": {"agent-1": 500, "agent-2": 100}}
-    incident_store.add_report("progress", at(0), [], {"generated": write_instant(at(0)), "totals": totals})
+    incident_store.add_report(
+        "progress", at(0), [], {"generated": write_instant(at(0)), "totals": totals}
+    )
     facts = progress_facts(incident_store, at(3600), target_per_hour=None)
     assert [agent.done for agent in facts.agents] == [None, 100]
     assert facts.throughput.per_hour == 100
@@ -255,7 +311,9 @@ def test_agent_counter_that_went_back(incident_store: SqliteStore) -> None:
 
 
 def test_long_timeline_is_bounded(incident_store: SqliteStore) -> None:
-    """Ten thousand events become a bounded timeline with the beginning and the end, and the count of the rest."""
+    """Ten thousand events become a bounded timeline with the beginning and the end, and the count
+    of the rest.
+    """
     events = [("I1", at(100 + n), Event("note", f"line {n}"), {}) for n in range(10_000)]
     incident_store.commit(Changes(events=events))
     facts = recovery_facts(incident_store, at(20_000))
@@ -278,7 +336,9 @@ def test_intervals_of_evidence(value: object, expected: tuple[float, float] | No
 
 
 def test_counter_gains() -> None:
-    """A gain needs a roll-up before and one after; a new series began at 0; one that went back voids the gain."""
+    """A gain needs a roll-up before and one after; a new series began at 0; one that went back
+    voids the gain.
+    """
 
     def sample(when: float, value: float, stream: str = "a") -> Sample:
         return Sample(at(when), "c", "lost_total", {"stream": stream}, value)
@@ -287,7 +347,13 @@ def test_counter_gains() -> None:
     assert gain_of(lost, [sample(60, 5)], period) is None
     assert gain_of(lost, [sample(-60, 5)], period) is None
     assert gain_of(lost, [sample(-60, 5), sample(60, 9)], period) == (4, at(-60), at(60))
-    grown = [sample(-60, 5), sample(120, 9), sample(120, 3, "b"), sample(180, 99), sample(180, 99, "b")]
+    grown = [
+        sample(-60, 5),
+        sample(120, 9),
+        sample(120, 3, "b"),
+        sample(180, 99),
+        sample(180, 99, "b"),
+    ]
     assert gain_of(lost, grown, period) == (7, at(-60), at(120))
     assert gain_of(lost, [sample(-60, 5), sample(60, 1)], period) is None
     assert gain_of(lost, [sample(-60, 5), sample(-60, 5, "b"), sample(60, 6)], period) is None
@@ -303,7 +369,26 @@ def test_views_with_odd_evidence(store: SqliteStore) -> None:
         "milestones": "none",
     }
     view = CheckView(
-        "x", "y", "z", "nonsense", "up", None, "", None, "", odd, [], 0, 1.0, None, 0.0, "", "", "", "", False
+        "x",
+        "y",
+        "z",
+        "nonsense",
+        "up",
+        None,
+        "",
+        None,
+        "",
+        odd,
+        [],
+        0,
+        1.0,
+        None,
+        0.0,
+        "",
+        "",
+        "",
+        "",
+        False,
     )
     component = ComponentView("z", "nonsense", None, "", [], "", None, 0, "")
     incident = Incident("I", "z", T0, IncidentState.OPEN, Status.DOWN, "")

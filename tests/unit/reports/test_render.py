@@ -28,11 +28,19 @@ HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(1)) `{{7*7}}` \x1b[3
 @pytest.fixture
 def hostile_store(store: SqliteStore) -> SqliteStore:
     """Everything that comes from outside is hostile."""
-    incident = Incident("I1", HOSTILE, T0, IncidentState.OPEN, Status.DOWN, HOSTILE, HOSTILE, blocked_by=HOSTILE)
+    incident = Incident(
+        "I1", HOSTILE, T0, IncidentState.OPEN, Status.DOWN, HOSTILE, HOSTILE, blocked_by=HOSTILE
+    )
     component = ComponentView(HOSTILE, "down", T0, HOSTILE, [], "", None, 0, "=cmd|' /C calc'!A0")
     event = ("I1", T0, Event(HOSTILE, HOSTILE), {HOSTILE: HOSTILE})
-    store.commit(Changes(meta={"platform": HOSTILE}, components=[component], incidents=[incident], events=[event]))
-    store.claim_attempt(Attempt("I1", 1, HOSTILE, HOSTILE, HOSTILE, T0, HOSTILE, HOSTILE, verdict=HOSTILE))
+    store.commit(
+        Changes(
+            meta={"platform": HOSTILE}, components=[component], incidents=[incident], events=[event]
+        )
+    )
+    store.claim_attempt(
+        Attempt("I1", 1, HOSTILE, HOSTILE, HOSTILE, T0, HOSTILE, HOSTILE, verdict=HOSTILE)
+    )
     return store
 
 
@@ -49,12 +57,16 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("kind", ["recovery", "progress"])
 def test_hostile_names_are_inert_in_html(hostile_store: SqliteStore, kind: str) -> None:
-    """No element, link or handler comes out of a name; nothing foreign is loaded; direction marks are visible."""
+    """No element, link or handler comes out of a name; nothing foreign is loaded; direction marks
+    are visible.
+    """
     html = render(kind, collect(hostile_store, kind, LATER), ("html",))["html"]
     tags = Tags()
     tags.feed(html)
     assert not {"script", "a", "img", "link", "iframe"} & {tag for tag, _ in tags.seen}
-    assert not any(name.startswith("on") or name in {"href", "src"} for _, attrs in tags.seen for name in attrs)
+    assert not any(
+        name.startswith("on") or name in {"href", "src"} for _, attrs in tags.seen for name in attrs
+    )
     assert "\u202e" not in html
     assert "\x1b" not in html
     assert "{{7*7}}" in html
@@ -101,7 +113,11 @@ def test_numbers_arrive_in_every_format(incident_store: SqliteStore) -> None:
     texts = render("recovery", collect(incident_store, "recovery", LATER))
     assert "| messages lost before they were read | 7 – 11 | bus-delivery |" in texts["md"]
     assert ">7 – 11</td>" in texts["html"]
-    lost = next(item for item in json.loads(texts["json"])["impact"] if item["name"].startswith("messages lost"))
+    lost = next(
+        item
+        for item in json.loads(texts["json"])["impact"]
+        if item["name"].startswith("messages lost")
+    )
     assert (lost["low"], lost["high"]) == (7, 11)
 
 
@@ -115,7 +131,9 @@ def test_nothing_to_report_is_still_a_report(store: SqliteStore, kind: str) -> N
 
 
 def test_user_template_overrides_ours(incident_store: SqliteStore, tmp_path: Path) -> None:
-    """A template of the same name in the user's folder wins, may build on ours, and is escaped as ours."""
+    """A template of the same name in the user's folder wins, may build on ours, and is escaped as
+    ours.
+    """
     folder = tmp_path / "templates"
     folder.mkdir()
     (folder / "recovery.md.j2").write_text("mine: {{ facts.headline }} {{ '<b>' }}")
@@ -123,7 +141,9 @@ def test_user_template_overrides_ours(incident_store: SqliteStore, tmp_path: Pat
         '{% extends "shipped/recovery.html.j2" %}{% block title %}MINE{% endblock %}'
     )
     texts = render("recovery", collect(incident_store, "recovery", LATER), templates=folder)
-    assert texts["md"] == "mine: agent-1 recovered after 1 min 30 s; the incident is closed. &lt;b&gt;"
+    assert (
+        texts["md"] == "mine: agent-1 recovered after 1 min 30 s; the incident is closed. &lt;b&gt;"
+    )
     assert "<title>MINE</title>" in texts["html"]
     assert "Recovery time" in texts["html"]
 
@@ -140,9 +160,21 @@ def test_user_template_overrides_ours(incident_store: SqliteStore, tmp_path: Pat
         ("{{ 9 ** 99999999 }}", 1, "not allowed"),
         ("{{ facts.__class__.__mro__ }}", 1, "unsafe|undefined|no attribute"),
         ("{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}", 0, "writes more than"),
-        ("{% set a = namespace(s='x') %}{% for n in range(99) %}{% set a.s = a.s ~ a.s %}{% endfor %}", 1, "more than"),
-        ("{% set a = namespace(s='x') %}{% for n in range(99) %}{% set a.s = a.s + a.s %}{% endfor %}", 1, "more than"),
-        ("{% set a = namespace(s=[1]) %}{% for n in range(99) %}{% set a.s = a.s + a.s %}{% endfor %}", 1, "more than"),
+        (
+            "{% set a = namespace(s='x') %}{% for n in range(99) %}{% set a.s = a.s ~ a.s %}{% endfor %}",
+            1,
+            "more than",
+        ),
+        (
+            "{% set a = namespace(s='x') %}{% for n in range(99) %}{% set a.s = a.s + a.s %}{% endfor %}",
+            1,
+            "more than",
+        ),
+        (
+            "{% set a = namespace(s=[1]) %}{% for n in range(99) %}{% set a.s = a.s + a.s %}{% endfor %}",
+            1,
+            "more than",
+        ),
         ('{% include "other.j2" %}', 1, "other.j2"),
     ],
 )
@@ -174,7 +206,12 @@ def test_a_template_that_goes_on_for_ever_is_ended(
 
 
 def _long(facts: dict[str, Any], lines: int) -> dict[str, Any]:
-    moment = {"at": "2026-03-01T12:00:00.000000Z", "event": "note", "text": "x" * 100, "evidence": ""}
+    moment = {
+        "at": "2026-03-01T12:00:00.000000Z",
+        "event": "note",
+        "text": "x" * 100,
+        "evidence": "",
+    }
     return {**facts, "timeline": [moment] * lines}
 
 
@@ -197,7 +234,9 @@ def test_long_reports_are_cut_and_say_so(incident_store: SqliteStore, form: str)
 def test_long_template_is_cut_by_lines(incident_store: SqliteStore, tmp_path: Path) -> None:
     """A user's template that writes too much by itself is cut at whole lines, with the count."""
     (tmp_path / "progress.md.j2").write_text("{% for n in range(3000) %}line\n{% endfor %}")
-    text = render("progress", collect(incident_store, "progress", LATER), ("md",), tmp_path, max_bytes=1000)["md"]
+    text = render(
+        "progress", collect(incident_store, "progress", LATER), ("md",), tmp_path, max_bytes=1000
+    )["md"]
     kept = text.count("line\n")
     assert len(text) <= 1000
     assert f"cut: {3000 - kept} lines" in text
@@ -207,7 +246,9 @@ def test_written_reports(incident_store: SqliteStore, tmp_path: Path) -> None:
     """Files are named by kind and UTC second, never replaced, and remembered with their facts."""
     first = write_report(incident_store, "recovery", LATER, tmp_path / "reports")
     second = write_report(incident_store, "recovery", LATER, tmp_path / "reports", formats=("md",))
-    assert [path.name for path in first] == [f"recovery-20260301T122000Z.{form}" for form in ("md", "html", "json")]
+    assert [path.name for path in first] == [
+        f"recovery-20260301T122000Z.{form}" for form in ("md", "html", "json")
+    ]
     assert [path.name for path in second] == ["recovery-20260301T122000Z-2.md"]
     rows = incident_store.reports("recovery")
     assert [len(row.paths) for row in rows] == [1, 3]

@@ -29,10 +29,24 @@ CASES = {
     "degraded is not down": ([(20, UP, DEGRADED)], [], DEGRADED, 20, (20, 80, 0, 0), 1.0),
     "a gap inside up": ([], [(10, 30)], UP, -50, (80, 0, 0, 20), 1.0),
     "a gap across a transition": ([(20, UP, DOWN)], [(10, 30)], DOWN, 20, (10, 0, 70, 20), 0.125),
-    "overlapping gaps count once": ([], [(10, 30), (20, 40), (25, 26)], UP, -50, (70, 0, 0, 30), 1.0),
+    "overlapping gaps count once": (
+        [],
+        [(10, 30), (20, 40), (25, 26)],
+        UP,
+        -50,
+        (70, 0, 0, 30),
+        1.0,
+    ),
     "gaps beyond the period are cut": ([], [(-20, 5), (95, 300)], UP, -50, (90, 0, 0, 10), 1.0),
     "a gap over everything": ([], [(-5, 500)], UP, -50, (0, 0, 0, 100), None),
-    "unknown is unobserved": ([(20, UP, UNKNOWN), (60, UNKNOWN, DOWN)], [], DOWN, 60, (20, 0, 40, 40), 1 / 3),
+    "unknown is unobserved": (
+        [(20, UP, UNKNOWN), (60, UNKNOWN, DOWN)],
+        [],
+        DOWN,
+        60,
+        (20, 0, 40, 40),
+        1 / 3,
+    ),
     "a later transition tells the past": ([(150, DOWN, UP)], [], UP, 150, (0, 0, 100, 0), 0.0),
     "transition at the first moment": ([(0, UNKNOWN, UP)], [], UP, 0, (100, 0, 0, 0), 1.0),
     "empty gap": ([], [(10, 10)], UP, -50, (100, 0, 0, 0), 1.0),
@@ -46,7 +60,10 @@ def test_seconds_by_status(name: str) -> None:
     uptime = measure_uptime(
         "c",
         Period(T0, at(100)),
-        [Transition("c", "component", before, after, at(when), "") for when, before, after in changes],
+        [
+            Transition("c", "component", before, after, at(when), "")
+            for when, before, after in changes
+        ],
         [Gap(at(began), at(ended), "") for began, ended in gaps],
         now_status,
         None if since is None else at(since),
@@ -57,9 +74,12 @@ def test_seconds_by_status(name: str) -> None:
 
 
 def test_bar_is_bounded() -> None:
-    """A component that flaps ten thousand times gives a bar of a bounded number of pieces, and exact seconds."""
+    """A component that flaps ten thousand times gives a bar of a bounded number of pieces, and
+    exact seconds.
+    """
     flips = [
-        Transition("c", "component", *((UP, DOWN) if n % 2 == 0 else (DOWN, UP)), at(n + 1), "") for n in range(9_998)
+        Transition("c", "component", *((UP, DOWN) if n % 2 == 0 else (DOWN, UP)), at(n + 1), "")
+        for n in range(9_998)
     ]
     uptime = measure_uptime("c", Period(T0, at(10_000)), flips, [], UP, None)
     assert len(uptime.spans) == MAX_SPANS

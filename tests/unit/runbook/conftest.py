@@ -19,7 +19,9 @@ def write_book(tmp_path: Path) -> Callable[..., Path]:
     def write(steps: str, parameters: str = "", name: str = "x", body: str = BODY) -> Path:
         path = tmp_path / f"{name}.md"
         declared = f"parameters:\n{parameters}\n" if parameters else ""
-        path.write_text(f"---\nname: {name}\ntitle: X\n{declared}steps:\n{steps}\n---\n# X\n\n{body}")
+        path.write_text(
+            f"---\nname: {name}\ntitle: X\n{declared}steps:\n{steps}\n---\n# X\n\n{body}"
+        )
         return path
 
     return write

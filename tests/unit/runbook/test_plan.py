@@ -26,20 +26,27 @@ def plan_of(write_book: Write, step: str, **values: str) -> Argv | Sql:
     return act
 
 
-@pytest.mark.parametrize("value", ["a b", "$(reboot)", "; rm -rf /", "{count}", "`id`", "'", '"', "-rf", "*", "../.."])
+@pytest.mark.parametrize(
+    "value", ["a b", "$(reboot)", "; rm -rf /", "{count}", "`id`", "'", '"', "-rf", "*", "../.."]
+)
 def test_a_value_is_one_argument(write_book: Write, value: str) -> None:
     """Whatever a value holds, it stays one argument, unexpanded."""
-    act = plan_of(write_book, "{name: a, run: [echo, --, '{who}', 'x={who}'], changes: false}", who=value)
+    act = plan_of(
+        write_book, "{name: a, run: [echo, --, '{who}', 'x={who}'], changes: false}", who=value
+    )
     assert act == Argv(("echo", "--", value, f"x={value}"))
 
 
 @pytest.mark.parametrize(
-    ("value", "literal"), [("a", "'a'"), ("a'b", "'a''b'"), ("'; DROP TABLE t; --", "'''; DROP TABLE t; --'")]
+    ("value", "literal"),
+    [("a", "'a'"), ("a'b", "'a''b'"), ("'; DROP TABLE t; --", "'''; DROP TABLE t; --'")],
 )
 def test_a_value_is_one_literal(write_book: Write, value: str, literal: str) -> None:
     """In SQL a text is a quoted literal and a whole number stands bare."""
     act = plan_of(
-        write_book, '{name: a, run: {sql: "SELECT * FROM t WHERE a = {who} AND n = {count}", resource: r}}', who=value
+        write_book,
+        '{name: a, run: {sql: "SELECT * FROM t WHERE a = {who} AND n = {count}", resource: r}}',
+        who=value,
     )
     assert isinstance(act, Sql)
     assert act.text == f"SELECT * FROM t WHERE a = {literal} AND n = 5"
@@ -59,7 +66,10 @@ def test_known_names(write_book: Write) -> None:
     book = read_runbook(write_book("  - {name: a, run: {check: c}}", PARAMETERS))
     with pytest.raises(UsageError, match="no component 'api'"):
         make_plan(book, {"who": "x", "part": "api"}, {"component": ["bus"]})
-    assert make_plan(book, {"who": "x", "part": "api"}, {"component": ["api"]}).parameters["part"] == "api"
+    assert (
+        make_plan(book, {"who": "x", "part": "api"}, {"component": ["api"]}).parameters["part"]
+        == "api"
+    )
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\x00b", "\x1b[2J", "a\u202eb"])
@@ -70,9 +80,13 @@ def test_control_characters_are_refused(write_book: Write, value: str) -> None:
 
 
 def test_a_value_never_becomes_an_option(write_book: Write) -> None:
-    """A whole number whose pattern allows a sign is refused where a program would read it as an option."""
+    """A whole number whose pattern allows a sign is refused where a program would read it as an
+    option.
+    """
     parameters = "  - {name: pid, type: int, pattern: '-?[0-9]+'}"
-    book = read_runbook(write_book("  - {name: a, run: [kill, '{pid}'], changes: true}", parameters))
+    book = read_runbook(
+        write_book("  - {name: a, run: [kill, '{pid}'], changes: true}", parameters)
+    )
     assert make_plan(book, {"pid": "1"}).steps[0].run == Argv(("kill", "1"))
     with pytest.raises(UsageError, match="'-1' would be taken for an option of kill"):
         make_plan(book, {"pid": "-1"})
@@ -86,23 +100,31 @@ NAMES = """
 
 def test_tables_and_columns_are_quoted_names(write_book: Write) -> None:
     """A table or column is put in as a quoted name, a resource as the name of the resource."""
-    book = read_runbook(write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES))
+    book = read_runbook(
+        write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES)
+    )
     assert make_plan(book, {}).steps[0].run == Sql("db", 'SELECT "created_at" FROM "watch"."tasks"')
     assert make_plan(book, {}, found={"t": "Work", "r": "pg"}).steps[0].run == Sql(
         "pg", 'SELECT "created_at" FROM "Work"'
     )
 
 
-@pytest.mark.parametrize("value", ['a"b', "a.b.c", "a; DROP TABLE t", "a b", "", "pg_catalog..x", "a--"])
+@pytest.mark.parametrize(
+    "value", ['a"b', "a.b.c", "a; DROP TABLE t", "a b", "", "pg_catalog..x", "a--"]
+)
 def test_no_name_breaks_out(write_book: Write, value: str) -> None:
     """What could end the quotes or name anything else is refused."""
-    book = read_runbook(write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES))
+    book = read_runbook(
+        write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES)
+    )
     with pytest.raises(UsageError):
         make_plan(book, {"t": value})
 
 
 def test_found_values_are_checked_and_given_ones_win(write_book: Write) -> None:
-    """What the configuration gives comes after what a person gives, and has to fit the pattern, too."""
+    """What the configuration gives comes after what a person gives, and has to fit the pattern,
+    too.
+    """
     book = read_runbook(write_book("  - {name: a, run: {check: '{r}'}}", NAMES))
     assert make_plan(book, {"r": "mine"}, found={"r": "theirs"}).parameters["r"] == "mine"
     with pytest.raises(UsageError, match="does not match"):

@@ -144,7 +144,11 @@ def test_problems_of_all_files(write_book: Write, tmp_path: Path) -> None:
     write_book("  - {name: a, run: [x]}", name="bad")
     with pytest.raises(ConfigurationError) as caught:
         read_runbooks(tmp_path)
-    assert sorted(Path(problem.file).name for problem in caught.value.problems) == ["bad.md", "copy.md", "good.md"]
+    assert sorted(Path(problem.file).name for problem in caught.value.problems) == [
+        "bad.md",
+        "copy.md",
+        "good.md",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,9 @@ def test_problems_of_all_files(write_book: Write, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_sql_that_may_write_is_refused(write_book: Write, sql: str) -> None:
     """Only one statement that reads, with placeholders as whole literals."""
-    path = write_book(f'  - {{name: a, run: {{sql: "{sql}", resource: db}}}}', "  - {name: who, type: str}")
+    path = write_book(
+        f'  - {{name: a, run: {{sql: "{sql}", resource: db}}}}', "  - {name: who, type: str}"
+    )
     assert any(key == "steps[0].run.sql" for _, key, _ in problems_of(path))
 
 
@@ -203,7 +209,9 @@ def test_steps_that_are_refused(write_book: Write, step: str, key: str) -> None:
 
 
 def test_double_dash_and_numbers_are_fine(write_book: Write) -> None:
-    """A text after `--`, or inside an argument, and a whole number anywhere, can't become an option."""
+    """A text after `--`, or inside an argument, and a whole number anywhere, can't become an
+    option.
+    """
     steps = "  - {name: a, run: [kill, '{n}', '--x={who}', --, '{who}'], changes: true}"
     book = read_runbook(write_book(steps, "  - {name: who, type: str}\n  - {name: n, type: int}"))
     assert len(book.steps) == 1
@@ -211,22 +219,38 @@ def test_double_dash_and_numbers_are_fine(write_book: Write) -> None:
 
 def test_what_it_is_for(tmp_path: Path, write_book: Write) -> None:
     """Conditions and sources are words that sentinel knows; `diagnose` is true, false, or left out."""
-    path = write_book("  - {name: a, run: {check: c}}", "  - {name: p, type: check, default: x, from: [kind.tcp]}")
+    path = write_book(
+        "  - {name: a, run: {check: c}}", "  - {name: p, type: check, default: x, from: [kind.tcp]}"
+    )
     assert read_runbook(path).diagnose is None
     assert read_runbook(path).parameters[0].sources == ("kind.tcp",)
     good = path.read_text()
     path.write_text(
-        good.replace("title: X", "title: X\ndiagnose: false\napplies_to: {conditions: [halted], findings: [OOM]}")
+        good.replace(
+            "title: X",
+            "title: X\ndiagnose: false\napplies_to: {conditions: [halted], findings: [OOM]}",
+        )
     )
     book = read_runbook(path)
-    assert (book.diagnose, book.applies_to.conditions, book.applies_to.findings) == (False, ("halted",), ("OOM",))
-    path.write_text(
-        good.replace("kind.tcp", "magic.tcp").replace("title: X", "title: X\napplies_to: {conditions: [tired]}")
+    assert (book.diagnose, book.applies_to.conditions, book.applies_to.findings) == (
+        False,
+        ("halted",),
+        ("OOM",),
     )
-    assert {key for _, key, _ in problems_of(path)} == {"parameters[0].from", "applies_to.conditions"}
+    path.write_text(
+        good.replace("kind.tcp", "magic.tcp").replace(
+            "title: X", "title: X\napplies_to: {conditions: [tired]}"
+        )
+    )
+    assert {key for _, key, _ in problems_of(path)} == {
+        "parameters[0].from",
+        "applies_to.conditions",
+    }
 
 
 def test_an_empty_default_is_no_value(write_book: Write) -> None:
     """A parameter with the default "" is optional, and its steps are skipped without it."""
-    book = read_runbook(write_book("  - {name: a, run: {check: '{p}'}}", '  - {name: p, type: check, default: ""}'))
+    book = read_runbook(
+        write_book("  - {name: a, run: {check: '{p}'}}", '  - {name: p, type: check, default: ""}')
+    )
     assert (book.parameters[0].required, book.parameters[0].default) == (False, "")

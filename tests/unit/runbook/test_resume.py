@@ -1,4 +1,6 @@
-"""Going on after an interruption: what is settled stays, what was begun is looked at before it is done again."""
+"""Going on after an interruption: what is settled stays, what was begun is looked at before it is
+done again.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,21 @@ def plan_of(write_book: Write, steps: str = STEPS, parameters: str = "", **value
     return make_plan(read_runbook(write_book(steps, parameters)), values)
 
 
-async def go(plan: Plan, hands: Recorder, *, yes: bool = True, again: bool = False, **earlier: Record) -> Transcript:
+async def go(
+    plan: Plan, hands: Recorder, *, yes: bool = True, again: bool = False, **earlier: Record
+) -> Transcript:
     records = {int(name.removeprefix("s")): record for name, record in earlier.items()}
-    return await run_plan(plan, hands, Care(lambda _step: yes, lambda _step: again, earlier=records))
+    return await run_plan(
+        plan, hands, Care(lambda _step: yes, lambda _step: again, earlier=records)
+    )
 
 
 async def test_every_step_is_noted_before_and_after(write_book: Write) -> None:
     """A step is written down before it begins, and again with its end; never the end alone."""
     noted: list[tuple[int, str]] = []
-    care = Care(lambda _step: True, note=lambda number, record: noted.append((number, record.outcome)))
+    care = Care(
+        lambda _step: True, note=lambda number, record: noted.append((number, record.outcome))
+    )
     await run_plan(plan_of(write_book), Recorder(), care)
     assert noted == [(0, BEGUN), (0, "done"), (1, BEGUN), (1, "done"), (2, BEGUN), (2, "done")]
 
@@ -44,13 +52,18 @@ async def test_every_step_is_noted_before_and_after(write_book: Write) -> None:
 async def test_a_change_is_noted_before_its_act(write_book: Write) -> None:
     """In the moment of the act the note is there already, and it comes after the permission."""
     hands = Recorder()
-    care = Care(lambda _step: True, note=lambda number, record: hands.asked.append(f"note {number} {record.outcome}"))
+    care = Care(
+        lambda _step: True,
+        note=lambda number, record: hands.asked.append(f"note {number} {record.outcome}"),
+    )
     await run_plan(plan_of(write_book), hands, care)
     assert hands.asked[3:7] == ["permit change", f"note 1 {BEGUN}", "action halt {}", "check v"]
 
 
 async def test_finished_steps_are_not_repeated(write_book: Write) -> None:
-    """A resumed run begins after the last finished step; what was found before stays in its transcript."""
+    """A resumed run begins after the last finished step; what was found before stays in its
+    transcript.
+    """
     hands = Recorder()
     transcript = await go(plan_of(write_book), hands, s0=LOOK)
     assert hands.asked == ["permit change", "action halt {}", "check v", "check d"]
@@ -58,7 +71,9 @@ async def test_finished_steps_are_not_repeated(write_book: Write) -> None:
 
 
 async def test_a_begun_change_that_verifies_is_done(write_book: Write) -> None:
-    """The change happened before the interruption: its verify says so, and it is not done a second time."""
+    """The change happened before the interruption: its verify says so, and it is not done a second
+    time.
+    """
     hands = Recorder(v=[Status.UP])
     transcript = await go(plan_of(write_book), hands, s0=LOOK, s1=CHANGE)
     assert hands.asked == ["check v", "check d"]
@@ -67,7 +82,9 @@ async def test_a_begun_change_that_verifies_is_done(write_book: Write) -> None:
 
 
 async def test_a_begun_change_that_does_not_verify_is_asked_for(write_book: Write) -> None:
-    """Nobody knows whether it happened: it is repeated only when a person says so, whatever --yes says."""
+    """Nobody knows whether it happened: it is repeated only when a person says so, whatever --yes
+    says.
+    """
     hands = Recorder(v=[Status.DOWN])
     transcript = await go(plan_of(write_book), hands, s0=LOOK, s1=CHANGE)
     assert outcomes(transcript) == ["done", "declined", "not reached"]
@@ -92,8 +109,12 @@ async def test_a_begun_change_without_verify_is_asked_for(write_book: Write) -> 
 
 
 @pytest.mark.parametrize("outcome", ["declined", "stopped", "failed"])
-async def test_a_change_that_did_not_come_about_is_tried_again(write_book: Write, outcome: str) -> None:
-    """What ended the run before is asked for and done now; its outcome is known, so --yes is enough."""
+async def test_a_change_that_did_not_come_about_is_tried_again(
+    write_book: Write, outcome: str
+) -> None:
+    """What ended the run before is asked for and done now; its outcome is known, so --yes is
+    enough.
+    """
     hands = Recorder()
     ended = Record("change", "action halt", True, outcome)
     transcript = await go(plan_of(write_book), hands, s0=LOOK, s1=ended)
@@ -109,7 +130,9 @@ async def test_a_begun_look_is_done_again(write_book: Write) -> None:
 
 
 async def test_no_change_while_halted(write_book: Write) -> None:
-    """The kill switch is asked after the confirmation and right before the act: then nothing happens."""
+    """The kill switch is asked after the confirmation and right before the act: then nothing
+    happens.
+    """
     hands = Recorder()
     asked: list[str] = []
 
@@ -135,7 +158,9 @@ async def test_reading_only(write_book: Write) -> None:
 
 
 async def test_a_step_without_its_value_is_skipped(write_book: Write) -> None:
-    """A parameter that nobody gave and that has no sensible default skips the steps that need it, changes as well."""
+    """A parameter that nobody gave and that has no sensible default skips the steps that need it,
+    changes as well.
+    """
     steps = """
   - {name: a, run: {check: "{part}.process"}}
   - {name: b, run: {check: c}}
@@ -155,14 +180,18 @@ def test_the_digest_tells_a_changed_runbook(write_book: Write) -> None:
     """A changed step or value is another plan; a changed text around it is not."""
     plan = plan_of(write_book)
     assert digest_plan(plan) == digest_plan(plan_of(write_book))
-    assert digest_plan(plan) != digest_plan(plan_of(write_book, STEPS.replace("check: d", "check: e")))
+    assert digest_plan(plan) != digest_plan(
+        plan_of(write_book, STEPS.replace("check: d", "check: e"))
+    )
     path = write_book(STEPS)
     path.write_text(path.read_text().replace("Text.", "Another text."))
     assert digest_plan(plan) == digest_plan(make_plan(read_runbook(path), {}))
 
 
 async def test_what_is_in_messages_is_kept_nowhere(write_book: Write) -> None:
-    """A reply that shows messages is for who asked: timeline, store and report get its outcome only."""
+    """A reply that shows messages is for who asked: timeline, store and report get its outcome
+    only.
+    """
     steps = """
   - {name: a, run: {redis: [XRANGE, s, "-", "+"], resource: bus}}
   - {name: b, run: {redis: [XINFO, GROUPS, s], resource: bus}}"""
@@ -182,7 +211,9 @@ async def test_what_is_in_messages_is_kept_nowhere(write_book: Write) -> None:
 async def test_a_kept_transcript_is_bounded(write_book: Write) -> None:
     """So many lines of each step, so many characters of all."""
     transcript = await run_plan(
-        plan_of(write_book, "  - {name: a, run: ['seq', '1000'], changes: false}"), Recorder(), Care()
+        plan_of(write_book, "  - {name: a, run: ['seq', '1000'], changes: false}"),
+        Recorder(),
+        Care(),
     )
     text = describe_kept(transcript, max_output=10)["transcript"]
     assert "| 10\n" in text

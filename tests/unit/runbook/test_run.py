@@ -25,7 +25,9 @@ Write = Callable[..., Path]
 
 
 class Recorder:
-    """Hands that write down what they are asked for. Statuses per check, in order, the last one stays."""
+    """Hands that write down what they are asked for. Statuses per check, in order, the last one
+    stays.
+    """
 
     def __init__(self, **statuses: list[Status]) -> None:
         self.statuses = statuses
@@ -69,7 +71,9 @@ class Recorder:
         return datetime.now(UTC)
 
 
-async def run(book: Path | Runbook, hands: Recorder, *, yes: bool = True, dry_run: bool = False) -> Transcript:
+async def run(
+    book: Path | Runbook, hands: Recorder, *, yes: bool = True, dry_run: bool = False
+) -> Transcript:
     read = read_runbook(book) if isinstance(book, Path) else book
     return await run_runbook(read, {}, hands, dry_run=dry_run, confirm=lambda _step: yes)
 
@@ -89,7 +93,9 @@ ALL = """
 async def test_dry_run_runs_nothing(write_book: Write, tmp_path: Path) -> None:
     """By default the plan is shown and nothing runs: no check, no program, no action, no question."""
     hands = Recorder()
-    transcript = await run_runbook(read_runbook(write_book(ALL % (tmp_path / "touched"))), {}, hands)
+    transcript = await run_runbook(
+        read_runbook(write_book(ALL % (tmp_path / "touched"))), {}, hands
+    )
     assert hands.asked == []
     assert not (tmp_path / "touched").exists()
     assert transcript.outcome == "dry run"
@@ -118,10 +124,15 @@ async def test_everything_runs_in_order(write_book: Write, tmp_path: Path) -> No
 
 
 async def test_nothing_changes_without_confirmation(write_book: Write, tmp_path: Path) -> None:
-    """A changing step that is not confirmed is not run, and neither is what follows; the default is no."""
+    """A changing step that is not confirmed is not run, and neither is what follows; the default is
+    no.
+    """
     hands = Recorder()
     book = read_runbook(write_book(ALL % (tmp_path / "touched")))
-    for transcript in (await run(book, hands, yes=False), await run_runbook(book, {}, hands, dry_run=False)):
+    for transcript in (
+        await run(book, hands, yes=False),
+        await run_runbook(book, {}, hands, dry_run=False),
+    ):
         assert outcomes(transcript) == ["done", "done", "done", "declined", "not reached"]
         assert transcript.outcome == "declined"
     assert not (tmp_path / "touched").exists()
@@ -129,12 +140,18 @@ async def test_nothing_changes_without_confirmation(write_book: Write, tmp_path:
 
 
 async def test_false_precondition_stops(write_book: Write) -> None:
-    """A precondition that does not hold stops the run with its reason, before the question is asked."""
+    """A precondition that does not hold stops the run with its reason, before the question is
+    asked.
+    """
     hands = Recorder(p=[Status.UP])
     steps = "  - {name: a, run: {action: halt}, precondition: {check: p, is: [down]}}\n  - {name: b, run: {check: x}}"
     asked: list[Step] = []
     transcript = await run_runbook(
-        read_runbook(write_book(steps)), {}, hands, dry_run=False, confirm=lambda step: bool(asked.append(step))
+        read_runbook(write_book(steps)),
+        {},
+        hands,
+        dry_run=False,
+        confirm=lambda step: bool(asked.append(step)),
     )
     assert (asked, hands.asked) == ([], ["check p"])
     assert outcomes(transcript) == ["stopped", "not reached"]
@@ -152,14 +169,18 @@ async def test_false_precondition_stops(write_book: Write) -> None:
 )  # fmt: skip
 async def test_conditions(write_book: Write, condition: str, holds: bool) -> None:
     """Each shape of a condition holds or not; one that can't be asked does not hold."""
-    transcript = await run(write_book(f"  - {{name: a, run: {{check: c}}, precondition: {condition}}}"), Recorder())
+    transcript = await run(
+        write_book(f"  - {{name: a, run: {{check: c}}, precondition: {condition}}}"), Recorder()
+    )
     assert outcomes(transcript) == ["done" if holds else "stopped"]
 
 
 async def test_verification_waits(write_book: Write) -> None:
     """Verification is asked again until it holds, within the step's time."""
     hands = Recorder(v=[Status.DOWN, Status.DOWN, Status.UP])
-    transcript = await run(write_book("  - {name: a, run: {action: halt}, verify: {check: v}, timeout: 5s}"), hands)
+    transcript = await run(
+        write_book("  - {name: a, run: {action: halt}, verify: {check: v}, timeout: 5s}"), hands
+    )
     assert transcript.outcome == "done"
     assert hands.asked.count("check v") == 3
 
@@ -187,24 +208,32 @@ async def test_failed_reading_goes_on_failed_change_ends(write_book: Write) -> N
         "no program 'no-such-program' in the system's folders",
         "the journal is lost",
     ]
-    reading = await run(write_book("  - {name: a, run: {redis: [ROLE], resource: bus}}"), Recorder())
+    reading = await run(
+        write_book("  - {name: a, run: {redis: [ROLE], resource: bus}}"), Recorder()
+    )
     assert reading.outcome == "done with failures"
 
 
 async def test_builtin_past_its_deadline(write_book: Write) -> None:
     """A built-in that does not answer in time is failed with that reason."""
-    transcript = await run(write_book("  - {name: a, run: {sql: SELECT slow, resource: d}, timeout: 50ms}"), Recorder())
+    transcript = await run(
+        write_book("  - {name: a, run: {sql: SELECT slow, resource: d}, timeout: 50ms}"), Recorder()
+    )
     assert transcript.records[0].detail == "no answer within 50 ms"
 
 
-async def test_program_past_its_deadline_is_ended_with_its_children(write_book: Write, tmp_path: Path) -> None:
+async def test_program_past_its_deadline_is_ended_with_its_children(
+    write_book: Write, tmp_path: Path
+) -> None:
     """At the deadline the whole process group is ended, also children that ignore TERM."""
     script = tmp_path / "hang"
     script.write_text(
         "#!/bin/sh\ntrap '' TERM\nsh -c 'trap \"\" TERM; echo child $$; sleep 60' &\necho self $$\nwait\nwait\n"
     )
     script.chmod(0o755)
-    transcript = await run(write_book(f"  - {{name: a, run: [{script}], changes: true, timeout: 300ms}}"), Recorder())
+    transcript = await run(
+        write_book(f"  - {{name: a, run: [{script}], changes: true, timeout: 300ms}}"), Recorder()
+    )
     (record,) = transcript.records
     assert record.outcome == "failed"
     assert record.detail.startswith("ended at its deadline")
@@ -232,7 +261,9 @@ async def test_cancelled_run_leaves_no_program(write_book: Write, tmp_path: Path
     script = tmp_path / "hang"
     script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     script.chmod(0o755)
-    running = asyncio.create_task(run(write_book(f"  - {{name: a, run: [{script}], changes: true}}"), Recorder()))
+    running = asyncio.create_task(
+        run(write_book(f"  - {{name: a, run: [{script}], changes: true}}"), Recorder())
+    )
     async with asyncio.timeout(10):
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             await asyncio.sleep(0.01)
@@ -241,7 +272,9 @@ async def test_cancelled_run_leaves_no_program(write_book: Write, tmp_path: Path
     await _until_gone(int((tmp_path / "pid").read_text()))
 
 
-async def test_program_environment_is_clean(write_book: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_program_environment_is_clean(
+    write_book: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program sees no variable of ours and reads nothing from our terminal."""
     monkeypatch.setenv("SENTINEL_SECRET", "hunter2")
     steps = "  - {name: a, run: [env], changes: false}\n  - {name: b, run: [cat], changes: false}"
@@ -251,7 +284,9 @@ async def test_program_environment_is_clean(write_book: Write, monkeypatch: pyte
     assert transcript.records[1].outcome == "done"
 
 
-async def test_program_found_outside_of_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_program_found_outside_of_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Programs come from the system's folders, whatever PATH says; a relative path is refused."""
     fake = tmp_path / "df"
     fake.write_text("#!/bin/sh\n")
@@ -267,8 +302,12 @@ async def test_program_found_outside_of_path(monkeypatch: pytest.MonkeyPatch, tm
 
 
 async def test_endless_output_is_cut(write_book: Write) -> None:
-    """Output is kept up to its limit; a program that writes for ever is ended at its deadline all the same."""
-    transcript = await run(write_book("  - {name: a, run: ['yes'], changes: false, timeout: 300ms}"), Recorder())
+    """Output is kept up to its limit; a program that writes for ever is ended at its deadline all
+    the same.
+    """
+    transcript = await run(
+        write_book("  - {name: a, run: ['yes'], changes: false, timeout: 300ms}"), Recorder()
+    )
     (record,) = transcript.records
     assert record.outcome == "failed"
     assert "[cut at 64 KiB]" in record.output
@@ -300,7 +339,12 @@ async def test_wrong_parameters_run_nothing(write_book: Write) -> None:
     """A usage error comes before the first step."""
     hands = Recorder()
     with pytest.raises(UsageError):
-        await run_runbook(read_runbook(write_book("  - {name: a, run: {check: c}}")), {"x": "y"}, hands, dry_run=False)
+        await run_runbook(
+            read_runbook(write_book("  - {name: a, run: {check: c}}")),
+            {"x": "y"},
+            hands,
+            dry_run=False,
+        )
     assert hands.asked == []
 
 
@@ -332,7 +376,9 @@ def test_argv_shows_its_words() -> None:
 
 
 def test_replies_for_people() -> None:
-    """Names stand beside their values, nothing is said to be nothing, and whole messages are only named."""
+    """Names stand beside their values, nothing is said to be nothing, and whole messages are only
+    named.
+    """
     groups = [[b"name", b"g", b"pending", 3, b"lag", None], [b"name", b"h"]]
     assert show_reply(groups, paired=True) == "name: g\npending: 3\nlag: (nil)\nname: h"
     stream = [b"length", 1, b"first-entry", [b"1-1", [b"amount", b"5"]], b"groups", []]
@@ -343,12 +389,19 @@ def test_replies_for_people() -> None:
 
 
 async def test_a_check_shows_its_evidence_when_it_is_not_up(write_book: Write) -> None:
-    """The ids and cures that a check found are in the transcript; of a healthy one a line is enough."""
+    """The ids and cures that a check found are in the transcript; of a healthy one a line is
+    enough.
+    """
 
     class Hands(Recorder):
         async def run_check(self, name: str) -> Finding:
             status = Status.UP if name == "good" else Status.DEGRADED
-            return Finding(status, "x", evidence={"faults": [{"cure": "XACK s g 1-1"}], "none": []}, guidance="do it")
+            return Finding(
+                status,
+                "x",
+                evidence={"faults": [{"cure": "XACK s g 1-1"}], "none": []},
+                guidance="do it",
+            )
 
     steps = "  - {name: a, run: {check: good}}\n  - {name: b, run: {check: bad}}"
     first, second = (await run(write_book(steps), Hands())).records
@@ -357,7 +410,9 @@ async def test_a_check_shows_its_evidence_when_it_is_not_up(write_book: Write) -
 
 
 async def test_what_the_platform_has_not_is_skipped(write_book: Write) -> None:
-    """A check or resource that does not exist here is no failure of the step; what sentinel remembers is a step."""
+    """A check or resource that does not exist here is no failure of the step; what sentinel
+    remembers is a step.
+    """
 
     class Hands(Recorder):
         async def run_check(self, name: str) -> Finding:

@@ -1,4 +1,6 @@
-"""Every kind of finding, every alert and every state has its runbook, and every runbook is for something."""
+"""Every kind of finding, every alert and every state has its runbook, and every runbook is for
+something.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ PACKS = sorted((ROOT / "checks").rglob("*.yaml"))
 PASSING = {"act", "not_down", "settling", "busy", "startup_grace", "daemon_grace", "backoff"}
 """Reasons that are no trouble, or pass by themselves within a minute or so."""
 RULES = yaml.safe_load((ROOT / "dashboards" / "rules" / "sentinel.yml").read_text())
-ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule}
+ALERTS = {
+    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
+}
 
 
 def _checks() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,14 +54,22 @@ def text_of(name: str) -> str:
 def test_every_kind_has_one(kind: str) -> None:
     """Whatever a check of a kind finds, there is a runbook, also where no check names one."""
     assert SHELF.find_for_check(kind) in SHELF.books
-    assert SHELF.find_for_check(kind, "some-component", "something nobody has seen") == SHELF.find_for_check(kind)
+    assert SHELF.find_for_check(
+        kind, "some-component", "something nobody has seen"
+    ) == SHELF.find_for_check(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_default_for_each_kind(kind: str) -> None:
-    """Exactly one shipped runbook is for every finding of a kind: the choice does not depend on the order of files."""
+    """Exactly one shipped runbook is for every finding of a kind: the choice does not depend on the
+    order of files.
+    """
     books = [book.name for book in SHELF.books.values() if kind in book.applies_to.kinds]
-    everything = [name for name in books if not any("/" not in w or w.startswith(f"{kind}/") for w in _words(name))]
+    everything = [
+        name
+        for name in books
+        if not any("/" not in w or w.startswith(f"{kind}/") for w in _words(name))
+    ]
     assert len(everything) == 1, everything
 
 
@@ -67,7 +79,9 @@ def _words(name: str) -> tuple[str, ...]:
 
 def test_runbooks_that_checks_name_exist() -> None:
     """Each `runbook:` of the shipped packs and examples is a runbook."""
-    named = [(file, check["name"], check["runbook"]) for file, check in _checks() if "runbook" in check]
+    named = [
+        (file, check["name"], check["runbook"]) for file, check in _checks() if "runbook" in check
+    ]
     assert named
     assert [each for each in named if each[2] not in SHELF.books] == []
 
@@ -94,7 +108,9 @@ def test_every_condition_has_one() -> None:
 
 @pytest.mark.parametrize("name", sorted(SHELF.books))
 def test_every_runbook_is_for_something(name: str) -> None:
-    """Each runbook can be reached: by a kind, a state or an alert; and what it claims to be for exists."""
+    """Each runbook can be reached: by a kind, a state or an alert; and what it claims to be for
+    exists.
+    """
     applies = SHELF.books[name].applies_to
     assert applies.kinds or applies.conditions or applies.alerts
     assert set(applies.kinds) <= set(KINDS)
@@ -133,22 +149,44 @@ CLASSES = {
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_class_of_finding_is_explained(kind: str) -> None:
     """Each word that a finding of a kind can say stands in the text of a runbook for that kind."""
-    texts = "\n".join(text_of(book.name) for book in SHELF.books.values() if kind in book.applies_to.kinds)
+    texts = "\n".join(
+        text_of(book.name) for book in SHELF.books.values() if kind in book.applies_to.kinds
+    )
     assert {word for word in CLASSES[kind] if word.lower() not in texts.lower()} == set()
 
 
 FINDINGS = [
-    ("redis_server", "writes are refused though it answers: OOM command not allowed", "bus-refuses-writes"),
+    (
+        "redis_server",
+        "writes are refused though it answers: OOM command not allowed",
+        "bus-refuses-writes",
+    ),
     ("redis_server", "READONLY You can't write; slave, version 9", "bus-refuses-writes"),
-    ("redis_server", "memory 95 % of 2.0 GiB; master, version 9, memory 1.9 GiB of 2.0 GiB", "bus-refuses-writes"),
+    (
+        "redis_server",
+        "memory 95 % of 2.0 GiB; master, version 9, memory 1.9 GiB of 2.0 GiB",
+        "bus-refuses-writes",
+    ),
     ("redis_server", "master, version 9, memory 1.9 MiB, no limit", "bus-unreachable"),
     ("redis_server", "unreachable: Error 111 connecting", "bus-unreachable"),
-    ("redis_server", "the server restarted: what was not persisted is lost; master", "bus-messages-lost"),
+    (
+        "redis_server",
+        "the server restarted: what was not persisted is lost; master",
+        "bus-messages-lost",
+    ),
     ("redis_server", "credentials refused: WRONGPASS", "sentinel-blind"),
-    ("bus_delivery", "lost before read: 25 (certain), stream a; 100 published", "bus-messages-lost"),
+    (
+        "bus_delivery",
+        "lost before read: 25 (certain), stream a; 100 published",
+        "bus-messages-lost",
+    ),
     ("bus_delivery", "group g of stream s is gone, last known position 1-1", "bus-messages-lost"),
     ("bus_delivery", "stream s: recreated (the first entry is older)", "bus-messages-lost"),
-    ("bus_delivery", "12 waiting, oldest 8 s, stream a; 100 published, 0 lost", "bus-delivery-late"),
+    (
+        "bus_delivery",
+        "12 waiting, oldest 8 s, stream a; 100 published, 0 lost",
+        "bus-delivery-late",
+    ),
     ("bus_delivery", "no stream with a group matches: nothing to measure", "bus-delivery-late"),
     ("bus_canary", "98 % of 20 arrived within 1 s", "bus-canary-failing"),
     ("bus_canary", "publish refused: OOM command not allowed", "bus-refuses-writes"),
@@ -162,7 +200,11 @@ FINDINGS = [
     ("task_assignment", "unreachable: connection refused", "database-unreachable"),
     ("task_assignment", "12 tasks wait", "assigner-hung"),
     ("tenant_isolation", "unreachable: connection refused", "database-unreachable"),
-    ("tenant_isolation", "LEAK public.tasks: 174 rows visible without any tenant set", "tenant-leak"),
+    (
+        "tenant_isolation",
+        "LEAK public.tasks: 174 rows visible without any tenant set",
+        "tenant-leak",
+    ),
     ("http", "status 401, expected 200: credentials refused", "sentinel-blind"),
     ("http", "status 500, expected 200", "api-failing"),
     ("supervision", "process was ended by SIGKILL", "process-down"),
@@ -204,22 +246,32 @@ def test_texts_mention_commands_that_exist() -> None:
     said = {
         (book.name, found)
         for book in SHELF.books.values()
-        for found in re.findall(r"`sentinel ([a-z]+(?: [a-z]+)?)", "\n".join(book.sections.values()))
+        for found in re.findall(
+            r"`sentinel ([a-z]+(?: [a-z]+)?)", "\n".join(book.sections.values())
+        )
     }
     assert said
-    wrong = {(book, c) for book, c in said if (c if c.split()[0] in parents else c.split()[0]) not in known}
+    wrong = {
+        (book, c)
+        for book, c in said
+        if (c if c.split()[0] in parents else c.split()[0]) not in known
+    }
     assert wrong == set()
 
 
 @pytest.mark.parametrize("name", sorted(SHELF.books))
 def test_shipped_runbooks_run_anywhere(name: str) -> None:
-    """Every check, resource, table and column is a parameter with a default: nothing of the demo is built in."""
+    """Every check, resource, table and column is a parameter with a default: nothing of the demo is
+    built in.
+    """
     book = SHELF.books[name]
     assert [p.name for p in book.parameters if p.default is None and not p.sources] == []
     for step in book.steps:
         for act in (step.run, step.precondition, step.verify):
             if act is not None and not isinstance(act, Argv | Look):
-                assert re.search(r"\{[a-z_]+\}", str(act)) or str(act).startswith(("action halt", "action resume")), act
+                assert re.search(r"\{[a-z_]+\}", str(act)) or str(act).startswith(
+                    ("action halt", "action resume")
+                ), act
     assert any(not step.changes for step in book.steps)
 
 
@@ -231,12 +283,16 @@ def test_changes_are_last_and_guarded(name: str) -> None:
     assert len(changing) <= 1
     assert changing in ([], [book.steps[-1]])
     for step in changing:
-        assert step.precondition is not None or str(step.run).startswith(("action resume", "action reset"))
+        assert step.precondition is not None or str(step.run).startswith(
+            ("action resume", "action reset")
+        )
         assert step.verify is not None or not str(step.run).startswith("action restart")
 
 
 def test_own_runbooks_come_first(tmp_path: Path) -> None:
-    """A runbook of the platform replaces the shipped one of its name, and is chosen before others of its kind."""
+    """A runbook of the platform replaces the shipped one of its name, and is chosen before others
+    of its kind.
+    """
     shipped = (ROOT / "runbooks" / "api-failing.md").read_text()
     (tmp_path / "api-failing.md").write_text(shipped.replace("title: An HTTP", "title: Our HTTP"))
     (tmp_path / "ours.md").write_text(shipped.replace("name: api-failing", "name: ours"))
@@ -248,7 +304,9 @@ def test_own_runbooks_come_first(tmp_path: Path) -> None:
 
 
 def test_component_is_a_preference() -> None:
-    """Of two runbooks for a kind the one that names the component is chosen; alone, it is for every component."""
+    """Of two runbooks for a kind the one that names the component is chosen; alone, it is for every
+    component.
+    """
     book = SHELF.books["api-failing"]
     named = Runbook("mine", "x", AppliesTo(("http",), ("billing",)), (), book.steps, {}, "")
     shelf = Shelf({"api-failing": book, "mine": named})
@@ -263,13 +321,17 @@ def test_reading_the_shelf_is_strict(tmp_path: Path) -> None:
 
 
 def test_least_privilege_is_enough() -> None:
-    """The shipped Redis role may send every command of the runbooks; only who one is, is asked beyond it."""
+    """The shipped Redis role may send every command of the runbooks; only who one is, is asked
+    beyond it.
+    """
     lines = (ROOT / "checks" / "acl" / "redis.acl").read_text().splitlines()
     (role,) = [line for line in lines if line.startswith("user sentinel_ro ")]
     allowed = set(re.findall(r"\+([a-z|]+)", role))
     sent = {
         (
-            f"{act.argv[0]}|{act.argv[1]}" if act.argv[0] in {"XINFO", "SLOWLOG", "LATENCY", "ACL"} else act.argv[0]
+            f"{act.argv[0]}|{act.argv[1]}"
+            if act.argv[0] in {"XINFO", "SLOWLOG", "LATENCY", "ACL"}
+            else act.argv[0]
         ).lower()
         for book in SHELF.books.values()
         for act in (step.run for step in book.steps)

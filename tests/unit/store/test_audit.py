@@ -21,7 +21,9 @@ def folder(tmp_path):
     """A state folder with ten rows in the audit log."""
     store = SqliteStore(tmp_path, owner=True)
     for i in range(ROWS):
-        store.add_audit(T0 + timedelta(seconds=i), "me", "halt", f"component-{i}", "nul\0 \udcff ☃ 'quoted'")
+        store.add_audit(
+            T0 + timedelta(seconds=i), "me", "halt", f"component-{i}", "nul\0 \udcff ☃ 'quoted'"
+        )
     store.close()
     return tmp_path
 
@@ -46,7 +48,12 @@ def tamper(folder: Path, *statements: str) -> None:
 def test_an_untouched_log_is_whole(folder):
     """Every row and every head fits, over restarts, and an empty log is whole too."""
     verdict = verify(folder)
-    assert (verdict.whole, verdict.rows, verdict.remembered, verdict.broken) == (True, ROWS, ROWS, None)
+    assert (verdict.whole, verdict.rows, verdict.remembered, verdict.broken) == (
+        True,
+        ROWS,
+        ROWS,
+        None,
+    )
     assert verify(folder, parse_head(verdict.head)).whole
     (folder / "empty").mkdir()
     SqliteStore(folder / "empty", owner=True).close()
@@ -77,7 +84,9 @@ def test_what_was_done_to_the_rows_is_noticed_at_the_first_broken_one(folder, st
 
 
 def test_rows_cut_off_at_the_end_are_noticed_by_the_remembered_heads(folder):
-    """The rest is a whole chain; the file beside the database knows better, also when new rows were appended."""
+    """The rest is a whole chain; the file beside the database knows better, also when new rows were
+    appended.
+    """
     tamper(folder, "DELETE FROM audit WHERE id > 7")
     verdict = verify(folder)
     assert (verdict.whole, verdict.broken, verdict.rows) == (False, 8, 7)
@@ -102,7 +111,9 @@ def test_a_chain_computed_anew_is_noticed_by_the_remembered_heads(folder):
 
 
 def test_without_the_file_a_noted_head_still_notices_the_cut(folder):
-    """Who may write both files leaves a whole chain; a head that was noted elsewhere does not fit it."""
+    """Who may write both files leaves a whole chain; a head that was noted elsewhere does not fit
+    it.
+    """
     head = parse_head(verify(folder).head)
     tamper(folder, "DELETE FROM audit WHERE id > 7")
     (folder / HEADS).unlink()
@@ -139,14 +150,20 @@ def test_a_disk_that_takes_no_head_keeps_the_row(tmp_path):
 
 
 def test_commands_list_and_verify(folder, capsys):
-    """`audit list` shows newest first; `audit verify` exits 0 when whole, 2 when not, and takes a noted head."""
+    """`audit list` shows newest first; `audit verify` exits 0 when whole, 2 when not, and takes a
+    noted head.
+    """
     base = ["--state", str(folder), "audit"]
     assert main([*base, "list", "--limit", "3"]) == 0
     shown = capsys.readouterr().out
     assert "component-9" in shown
     assert "component-6" not in shown
     assert main([*base, "verify"]) == 0
-    head = next(line.split()[1].rstrip(":") for line in capsys.readouterr().out.splitlines() if line.startswith("head"))
+    head = next(
+        line.split()[1].rstrip(":")
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("head")
+    )
     assert main([*base, "verify", "--head", head]) == 0
     assert main([*base, "verify", "--head", "nonsense"]) == 64
     tamper(folder, "UPDATE audit SET actor = 'you' WHERE id = 4")

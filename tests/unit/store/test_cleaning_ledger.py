@@ -1,4 +1,6 @@
-"""What cleaning remembers: caps taken before the effect, plans that are applied once, whatever process asks."""
+"""What cleaning remembers: caps taken before the effect, plans that are applied once, whatever
+process asks.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from sentinel.store.sqlite import SqliteStore
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = Moment(T0, "boot", 1000.0)
 TARGETS = (Target("k", 2, "c", ("s",), "g", ("1", "2")),)
-PLAN = CleanPlan("id", "chore", "kind", NOW, "me", {"a": [1, "x"]}, TARGETS, (Refusal("r", "p", "t"),))
+PLAN = CleanPlan(
+    "id", "chore", "kind", NOW, "me", {"a": [1, "x"]}, TARGETS, (Refusal("r", "p", "t"),)
+)
 
 
 @pytest.fixture
@@ -35,7 +39,9 @@ def later(seconds: float) -> Moment:
 def test_two_processes_together_never_get_more_than_the_cap(stores):
     """40 requests of 7 from two stores at once: 100 granted in all, the rest nothing."""
     with ThreadPoolExecutor(4) as pool:
-        grants = list(pool.map(lambda i: stores[i % 2].cleaning.reserve("a", 7, 100, NOW), range(40)))
+        grants = list(
+            pool.map(lambda i: stores[i % 2].cleaning.reserve("a", 7, 100, NOW), range(40))
+        )
     assert sum(grant.count for grant in grants) == 100
     assert stores[0].cleaning.left("a", 100, NOW) == 0
     assert stores[0].cleaning.left("b", 100, NOW) == 100
@@ -57,7 +63,9 @@ def test_a_plan_is_read_as_it_was_written_and_claimed_once(stores):
     assert second.cleaning.plan("id") == PLAN
     assert second.cleaning.plan("other") is None
     with ThreadPoolExecutor(4) as pool:
-        verdicts = list(pool.map(lambda i: stores[i % 2].cleaning.claim_plan("id", later(5)).reason, range(20)))
+        verdicts = list(
+            pool.map(lambda i: stores[i % 2].cleaning.claim_plan("id", later(5)).reason, range(20))
+        )
     assert sorted(verdicts) == ["", *["applied"] * 19]
     first.cleaning.close_plan("id", "applied", "done: 2")
     found = second.cleaning.plan("id")

@@ -65,7 +65,9 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner)
         | st.tuples(inner, inner)
-        | st.dictionaries(st.text() | st.integers() | st.sampled_from([Colour.RED, None, True]), inner)
+        | st.dictionaries(
+            st.text() | st.integers() | st.sampled_from([Colour.RED, None, True]), inner
+        )
         | st.dictionaries(st.text(), inner).map(MappingProxyType)
         | st.builds(Whole, st.text(), st.none(), st.lists(st.dictionaries(st.text(), inner)))
         | st.frozensets(st.integers(), max_size=1)
@@ -80,7 +82,9 @@ def test_what_is_written_is_what_to_json_says(value: Any) -> None:
     assert json.loads(write(value)) == to_json(value)
 
 
-@pytest.mark.parametrize("value", [2**64, "\ud800", {1: 2}, float("nan"), b"\xff", {1}, Odd(), Colour.RED])
+@pytest.mark.parametrize(
+    "value", [2**64, "\ud800", {1: 2}, float("nan"), b"\xff", {1}, Odd(), Colour.RED]
+)
 def test_what_json_has_no_word_for_is_written_all_the_same(value: Any) -> None:
     """Nothing that a target sends keeps a result from being stored."""
     assert json.loads(write({"value": value})) == {"value": to_json(value)}
@@ -88,7 +92,9 @@ def test_what_json_has_no_word_for_is_written_all_the_same(value: Any) -> None:
 
 def test_a_dataclass_reads_back_as_it_was() -> None:
     """Instants stay aware and exact, enums and tuples stay what they are."""
-    part = Part(datetime(2026, 3, 1, 4, 5, 6, 7, timezone(timedelta(hours=2))), Colour.RED, ("a", "b"))
+    part = Part(
+        datetime(2026, 3, 1, 4, 5, 6, 7, timezone(timedelta(hours=2))), Colour.RED, ("a", "b")
+    )
     whole = Whole("n", part, [{"labels": {"x": "ü"}, "values": {"v": 1.5}}])
     assert read(Whole, write(whole)) == whole
 

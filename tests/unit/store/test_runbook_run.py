@@ -16,7 +16,18 @@ from tests.unit.reports.conftest import check
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = RunbookRun(
-    "r1", "book", T0, RUNNING, "me", "digest", 7, "boot/7", "I", None, {"a": "b"}, {"0": {"outcome": "done"}}
+    "r1",
+    "book",
+    T0,
+    RUNNING,
+    "me",
+    "digest",
+    7,
+    "boot/7",
+    "I",
+    None,
+    {"a": "b"},
+    {"0": {"outcome": "done"}},
 )
 
 
@@ -24,7 +35,12 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     """Also in another process: every step that was noted, with parameters and instants."""
     store = SqliteStore(tmp_path)
     store.save_run(RUN)
-    newer = replace(RUN, state="done", ended=T0 + timedelta(minutes=1), steps={**RUN.steps, "1": {"outcome": "failed"}})
+    newer = replace(
+        RUN,
+        state="done",
+        ended=T0 + timedelta(minutes=1),
+        steps={**RUN.steps, "1": {"outcome": "failed"}},
+    )
     store.save_run(newer)
     store.close()
     again = SqliteStore(tmp_path, writable=False)
@@ -55,11 +71,17 @@ def test_newest_first_and_forgotten_after_retention(tmp_path: Path) -> None:
         ({"check": "x"}, ""),
     ],
 )
-def test_the_runbook_of_an_incident(tmp_path: Path, changes: dict[str, object], expected: str) -> None:
+def test_the_runbook_of_an_incident(
+    tmp_path: Path, changes: dict[str, object], expected: str
+) -> None:
     """That of its state when it is exhausted or blocked, else that of the check that found it."""
     store = SqliteStore(tmp_path)
     conditions = '{"exhausted": "of-exhausted", "blocked": "of-blocked"}'
-    store.commit(Changes(meta={CONDITIONS_KEY: conditions}, checks=[check("c", "tcp", "bus", runbook="of-check")]))
+    store.commit(
+        Changes(
+            meta={CONDITIONS_KEY: conditions}, checks=[check("c", "tcp", "bus", runbook="of-check")]
+        )
+    )
     incident = Incident("I", "bus", T0, IncidentState.OPEN, Status.DOWN, "gone", "c")
     assert runbook_of(store, replace(incident, **changes)) == expected  # type: ignore[arg-type]
     store.close()

@@ -38,7 +38,9 @@ HOSTILE = [
     "'; DROP TABLE attempt; --",
     "%s{0}",
 ]
-INCIDENT = Incident("i-1", "api", T0, IncidentState.OPEN, Status.DOWN, "exited", "api.process", last_unhealthy=T0)
+INCIDENT = Incident(
+    "i-1", "api", T0, IncidentState.OPEN, Status.DOWN, "exited", "api.process", last_unhealthy=T0
+)
 ATTEMPT = Attempt("i-1", 1, "api", "restart", "exited", T0)
 HEALTH = Health(
     Status.DOWN, T0, (Status.UP, Status.DOWN), None, 0, 1, (True, False), True, 4, T0, restored=False
@@ -56,24 +58,49 @@ def store(tmp_path):
 def check_view(**changes):
     """A view of a check."""
     values = {field.name: "" for field in fields(CheckView)}
-    values |= {"name": "a", "since": T0, "key": ("acked", "99 %"), "evidence": {}, "rows": [], "runs": 7, "every": 2.0}
+    values |= {
+        "name": "a",
+        "since": T0,
+        "key": ("acked", "99 %"),
+        "evidence": {},
+        "rows": [],
+        "runs": 7,
+        "every": 2.0,
+    }
     return CheckView(**{**values, "last_run": T0, "duration": 0.5, "flapping": False, **changes})
 
 
-# -- values -----------------------------------------------------------------------------------------
+# -- values
+# -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "value",
     [
         INCIDENT,
-        replace(INCIDENT, state=IncidentState.CLOSED, recovered=T0, closed=T0, exhausted=True, blocked_by="bus"),
+        replace(
+            INCIDENT,
+            state=IncidentState.CLOSED,
+            recovered=T0,
+            closed=T0,
+            exhausted=True,
+            blocked_by="bus",
+        ),
         ATTEMPT,
-        replace(ATTEMPT, outcome="done", ended=T0, verdict="recovered", recovered_in=0.25, start_id="b/1/2"),
+        replace(
+            ATTEMPT,
+            outcome="done",
+            ended=T0,
+            verdict="recovered",
+            recovered_in=0.25,
+            start_id="b/1/2",
+        ),
         HEALTH,
         Health(),
         ProcessRow("api", 7, "boot/7/99", T0, True),
-        check_view(evidence={"a": [1, {"b": None}]}, rows=[{"labels": {"q": "x"}, "values": {"lag": 1.5}}]),
+        check_view(
+            evidence={"a": [1, {"b": None}]}, rows=[{"labels": {"q": "x"}, "values": {"lag": 1.5}}]
+        ),
         check_view(key=None, since=None, last_run=None),
         ComponentView("api", "down", T0, "x", ["bus"], "process", None, 2, "waits"),
     ],
@@ -99,7 +126,13 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@given(st.one_of(JSON, st.text(st.characters(codec=None, categories=["Cs", "Cc", "Lu"])), st.sampled_from(HOSTILE)))
+@given(
+    st.one_of(
+        JSON,
+        st.text(st.characters(codec=None, categories=["Cs", "Cc", "Lu"])),
+        st.sampled_from(HOSTILE),
+    )
+)
 def test_any_value_becomes_a_document(value):
     """Whatever a kind puts into evidence or state: valid JSON in valid UTF-8."""
     text = write(value)
@@ -115,7 +148,9 @@ def test_text_order_is_time_order(one, other):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_everywhere(store, text):
-    """Lone surrogates, NUL, escapes and SQL in every text column: stored, inert, and nothing else is lost."""
+    """Lone surrogates, NUL, escapes and SQL in every text column: stored, inert, and nothing else
+    is lost.
+    """
     store.commit(
         Changes(
             checks=[check_view(detail=text, evidence={text: text}, guidance=text)],
@@ -144,12 +179,16 @@ def test_hostile_text_everywhere(store, text):
     assert store.take_orders() == []
 
 
-# -- transactions -----------------------------------------------------------------------------------
+# -- transactions
+# -----------------------------------------------------------------------------------
 
 
 def test_all_or_nothing(store):
     """What can't be stored takes the rest of its turn with it, and the next turn is stored."""
-    bad = Changes(meta={"before": "x"}, transitions=[Transition("a", "check", Status.UP, Status.DOWN, T0, None)])
+    bad = Changes(
+        meta={"before": "x"},
+        transitions=[Transition("a", "check", Status.UP, Status.DOWN, T0, None)],
+    )
     with pytest.raises((ValueError, AttributeError)):
         store.commit(bad)
     assert store.meta("before") is None
@@ -201,7 +240,9 @@ def test_the_audit_log_is_chained(store):
         store.add_audit(T0 + timedelta(seconds=i), "ops", "reset", "api", f"reason {i}")
     previous = ""
     for row in reversed(store.audit()):
-        text = "\x1f".join((previous, write_instant(row.at), row.actor, row.action, row.subject, row.detail))
+        text = "\x1f".join(
+            (previous, write_instant(row.at), row.actor, row.action, row.subject, row.detail)
+        )
         assert row.hash == hashlib.sha256(text.encode()).hexdigest()
         previous = row.hash
 
@@ -209,13 +250,19 @@ def test_the_audit_log_is_chained(store):
 def test_forgetting_keeps_open_incidents(store):
     """Retention drops what is closed and old, with timeline and attempts; what is open stays whole."""
     old, closed = T0 - timedelta(days=30), replace(INCIDENT, id="i-0", state=IncidentState.CLOSED)
-    for incident in (replace(INCIDENT, opened=old), replace(closed, opened=old), replace(closed, id="i-2")):
+    for incident in (
+        replace(INCIDENT, opened=old),
+        replace(closed, opened=old),
+        replace(closed, id="i-2"),
+    ):
         event = (incident.id, old, Event("opened", "x"), {})
         store.commit(Changes(incidents=[incident], events=[event]))
         store.claim_attempt(replace(ATTEMPT, incident=incident.id, intended=old))
     store.commit(
         Changes(
-            transitions=[Transition("a", "check", Status.UP, Status.DOWN, at, "x") for at in (old, T0)],
+            transitions=[
+                Transition("a", "check", Status.UP, Status.DOWN, at, "x") for at in (old, T0)
+            ],
             gaps=[Gap(old, at, "x") for at in (old, T0)],
             samples=[Sample(at, "a", "lag", {}, 1.0) for at in (old, T0)],
         )
@@ -224,17 +271,27 @@ def test_forgetting_keeps_open_incidents(store):
     assert {incident.id for incident in store.incidents()} == {"i-1", "i-2"}
     assert [bool(store.timeline(name)) for name in ("i-0", "i-1", "i-2")] == [False, True, True]
     assert {attempt.incident for attempt in store.attempts()} == {"i-1", "i-2"}
-    assert len(store.transitions(since=old)) == len(store.gaps(since=old)) == len(store.samples(since=old)) == 1
+    assert (
+        len(store.transitions(since=old))
+        == len(store.gaps(since=old))
+        == len(store.samples(since=old))
+        == 1
+    )
 
 
-# -- the file ---------------------------------------------------------------------------------------
+# -- the file
+# ---------------------------------------------------------------------------------------
 
 
 def test_what_was_committed_survives(tmp_path):
     """Another process reads all of it back."""
     store = SqliteStore(tmp_path, owner=True)
     store.commit(
-        Changes(health={"a": HEALTH}, probe_state={"a": {"x": 1}}, processes=[ProcessRow("api", 1, "s", T0, True)])
+        Changes(
+            health={"a": HEALTH},
+            probe_state={"a": {"x": 1}},
+            processes=[ProcessRow("api", 1, "s", T0, True)],
+        )
     )
     store.close()
     again = SqliteStore(tmp_path, owner=True)
@@ -333,7 +390,8 @@ def test_reading_where_no_daemon_ever_ran(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# -- a full disk ------------------------------------------------------------------------------------
+# -- a full disk
+# ------------------------------------------------------------------------------------
 
 
 def recorder_for(store):
@@ -342,7 +400,9 @@ def recorder_for(store):
 
 
 async def test_a_full_disk_loses_nothing(store):
-    """What can't be written waits, in order; `writable` is False meanwhile; it is written when there is room."""
+    """What can't be written waits, in order; `writable` is False meanwhile; it is written when
+    there is room.
+    """
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     recorder = recorder_for(store)
@@ -384,7 +444,9 @@ async def test_a_change_that_no_store_takes_does_not_stop_the_others(store):
 
 
 def test_a_real_full_disk_costs_no_row(tmp_path):
-    """With a file size limit of the system instead of SQLite's own: refused, then written, then all there."""
+    """With a file size limit of the system instead of SQLite's own: refused, then written, then all
+    there.
+    """
     script = textwrap.dedent(
         f"""
         import asyncio, resource, signal

@@ -1,11 +1,27 @@
 """Passive delivery accounting on Redis Streams: anchors, cohorts, settlement, losses, lineage.
 
-The specification is measurement.md §1; every figure is a point where the server's numbers prove it and an
-interval that holds the truth elsewhere. Pure: `now` is the server's TIME inside each snapshot.
+The specification is measurement.md §1; every figure is a point where the server's numbers prove it
+and an interval that holds the truth elsewhere. Pure: `now` is the server's TIME inside each
+snapshot.
 """
 
-from sentinel.core.bus.delivery.account import EMPTY, MAX_ANCHORS, MAX_COHORTS, StreamAccount, begin_account
-from sentinel.core.bus.delivery.cohort import ACK, DELIVER, Answer, Cohort, Deadlines, Due, Question, Settlement
+from sentinel.core.bus.delivery.account import (
+    EMPTY,
+    MAX_ANCHORS,
+    MAX_COHORTS,
+    StreamAccount,
+    begin_account,
+)
+from sentinel.core.bus.delivery.cohort import (
+    ACK,
+    DELIVER,
+    Answer,
+    Cohort,
+    Deadlines,
+    Due,
+    Question,
+    Settlement,
+)
 from sentinel.core.bus.delivery.group import OUTCOMES, Account, GroupAccount
 from sentinel.core.bus.delivery.lineage import GONE, REASONS, RECREATED, ROLLBACK, XSETID, Break
 from sentinel.core.bus.delivery.persistence import dump_account, load_account, write_account

@@ -1,4 +1,6 @@
-"""The accountant of one stream: feed snapshots, settle each cohort once, keep totals that never go back."""
+"""The accountant of one stream: feed snapshots, settle each cohort once, keep totals that never go
+back.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +54,12 @@ EMPTY = StreamView(now=0.0, added=0, length=0, last=ZERO)
 
 @dataclass(slots=True)
 class StreamAccount:
-    """Everything remembered of one stream; pure: time comes from the snapshots (seconds, server clock).
+    """Everything remembered of one stream; pure: time comes from the snapshots (seconds, server
+    clock).
 
-    Per poll: `needs_survivors` → `feed` → `list_due` → `ask` → (snapshot with answers) `feed` → `settle`.
-    Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began and never go back.
+    Per poll: `needs_survivors` → `feed` → `list_due` → `ask` → (snapshot with answers) `feed` →
+    `settle`. Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began
+    and never go back.
     `unseen`: at most so many more were published (Redis 6.2).
     `now` and `calls` (deletions, claims) are those of the last snapshot; `touch` moves only these.
     """
@@ -85,12 +89,17 @@ class StreamAccount:
         return self.view is not None and (not self.present or find_sign(self.view, view) != "")
 
     def feed(
-        self, view: StreamView, *, watched_from_birth: bool = False, survivors: AbstractSet[Id] | None = None
+        self,
+        view: StreamView,
+        *,
+        watched_from_birth: bool = False,
+        survivors: AbstractSet[Id] | None = None,
     ) -> tuple[Break | None, list[Settlement]]:
-        """Take a snapshot in; gives a break of the lineage, if any, and what had to be settled because of it.
+        """Take a snapshot in; gives a break of the lineage, if any, and what had to be settled
+        because of it.
 
-        `watched_from_birth`: the stream was proven absent at the last complete discovery, so that its whole
-        life counts; otherwise what exists at first sight is history.
+        `watched_from_birth`: the stream was proven absent at the last complete discovery, so that
+        its whole life counts; otherwise what exists at first sight is history.
         """
         if self.view is None:
             self._first_sight(view, watched_from_birth)
@@ -103,10 +112,11 @@ class StreamAccount:
         return broken, settled + lost_groups
 
     def touch(self, now: float, calls: tuple[int, int]) -> bool:
-        """Take in a snapshot that equals the last one fed in every number; False when it must be fed all the same.
+        """Take in a snapshot that equals the last one fed in every number; False when it must be
+        fed all the same.
 
-        To feed equal numbers changes nothing but the time, unless a deletion or claim in between may have dropped
-        what was pending, or something vague must be asked again.
+        To feed equal numbers changes nothing but the time, unless a deletion or claim in between
+        may have dropped what was pending, or something vague must be asked again.
         """
         if not (self.still and self.present) or (calls != self.calls and self._may_drop()):
             return False
@@ -115,22 +125,34 @@ class StreamAccount:
 
     def _may_drop(self) -> bool:
         groups = (self.view or EMPTY).groups
-        return any(now.pending or not self.groups[name].high_rank.exact for name, now in groups.items())
+        return any(
+            now.pending or not self.groups[name].high_rank.exact for name, now in groups.items()
+        )
 
     def _catch_up(self) -> None:
         """Bring what `touch` moved into the last view, before the next one is compared with it."""
         view, (deletions, claims) = self.view, self.calls
-        if view is not None and (self.now, deletions, claims) != (view.now, view.deletions, view.claims):
+        if view is not None and (self.now, deletions, claims) != (
+            view.now,
+            view.deletions,
+            view.claims,
+        ):
             self.view = replace(view, now=self.now, deletions=deletions, claims=claims)
 
     def _find_still(self) -> bool:
-        """Whether nothing about the groups is vague or was found by asking for what equal numbers don't prove."""
+        """Whether nothing about the groups is vague or was found by asking for what equal numbers
+        don't prove.
+        """
         alive = [group for group in self.groups.values() if not group.gone]
-        known = all(g.waiting.exact and (not g.waiting.hi or g.oldest_waiting is not None) for g in alive)
+        known = all(
+            g.waiting.exact and (not g.waiting.hi or g.oldest_waiting is not None) for g in alive
+        )
         return known and not any(group.asked_history for group in alive)
 
     def mark_gone(self) -> list[Settlement]:
-        """The key no longer exists: settle what is open. A stream that comes back is judged by its anchors."""
+        """The key no longer exists: settle what is open. A stream that comes back is judged by its
+        anchors.
+        """
         if not self.present or self.view is None:
             return []
         self._catch_up()
@@ -139,7 +161,11 @@ class StreamAccount:
         return self._close_groups(self.groups)
 
     def _first_sight(self, view: StreamView, watched_from_birth: bool) -> None:
-        origin = Anchor(ZERO, 0, view.now) if watched_from_birth else Anchor(view.last, view.added, view.now)
+        origin = (
+            Anchor(ZERO, 0, view.now)
+            if watched_from_birth
+            else Anchor(view.last, view.added, view.now)
+        )
         self.anchors = [origin]
         self.view = EMPTY if watched_from_birth else replace(view, groups={})
         self.gap = bound_head_gap(self.view, self.anchors)
@@ -170,7 +196,9 @@ class StreamAccount:
         self.rolled_back += count
         for group in self.groups.values():
             closed = group.closed
-            group.closed = replace(closed, lost=Bounds(closed.lost.lo, min(closed.lost.hi + count, closed.published)))
+            group.closed = replace(
+                closed, lost=Bounds(closed.lost.lo, min(closed.lost.hi + count, closed.published))
+            )
 
     def _advance(self, view: StreamView) -> list[Settlement]:
         before = self.view or EMPTY
@@ -184,7 +212,10 @@ class StreamAccount:
         self.removed_seen = view.removed
         floor = self.gap.lo
         gap = bound_head_gap(view, self.anchors, floor)
-        quiet = not view.doubtful and (view.deletions, view.claims) == (before.deletions, before.claims)
+        quiet = not view.doubtful and (view.deletions, view.claims) == (
+            before.deletions,
+            before.claims,
+        )
         step = Step(before, view, self.anchors, self.gap, gap, self.capability, quiet)
         vanished = {n: g for n, g in self.groups.items() if not g.gone and n not in view.groups}
         settled = self._close_groups(vanished) if vanished else []
@@ -201,8 +232,13 @@ class StreamAccount:
         for name, now in step.view.groups.items():
             group = self.groups.get(name)
             if group is None or group.gone:
-                group = self._begin_group(name, self.anchors[-1] if _begins_at_end(step.view, now) else newest)
-            if not group.observe(step, now, None if group.fresh else step.before.groups.get(name)) or group.losses:
+                group = self._begin_group(
+                    name, self.anchors[-1] if _begins_at_end(step.view, now) else newest
+                )
+            if (
+                not group.observe(step, now, None if group.fresh else step.before.groups.get(name))
+                or group.losses
+            ):
                 group.count_up(group.settle_account(step.view, step.gap))
 
     def _begin_group(self, name: str, base: Anchor) -> GroupAccount:
@@ -212,7 +248,11 @@ class StreamAccount:
         return group
 
     def _open_cohort(self, start: Anchor, end: Anchor, unseen: int) -> None:
-        names = [n for n, group in self.groups.items() if not group.gone and group.base.rank <= start.rank]
+        names = [
+            n
+            for n, group in self.groups.items()
+            if not group.gone and group.base.rank <= start.rank
+        ]
         pairs = frozenset((name, stage) for name in names for stage in STAGES)
         if pairs:
             self.cohorts.append(Cohort(start, end, pairs, unseen))
@@ -227,7 +267,9 @@ class StreamAccount:
             for name, stage in sorted(cohort.open):
                 if name in alive:
                     settled.append(self._settle_blind(cohort, name, stage))
-        self._forget([Due(cohort, n, s) for cohort in self.cohorts for n, s in cohort.open if n in alive])
+        self._forget(
+            [Due(cohort, n, s) for cohort in self.cohorts for n, s in cohort.open if n in alive]
+        )
         for group in alive.values():
             group.close(view, self.gap)
             group.count_up(group.closed)
@@ -264,7 +306,9 @@ class StreamAccount:
         ]
 
     def ask(self, due: Sequence[Due], cap: int) -> list[Question]:
-        """What must be asked, in one transaction with the next snapshot, to settle these; often nothing."""
+        """What must be asked, in one transaction with the next snapshot, to settle these; often
+        nothing.
+        """
         questions: dict[Question, None] = {}
         for name in self.groups:
             for question in self._ask_about_group(name, cap):
@@ -279,9 +323,15 @@ class StreamAccount:
         if group.gone:
             return []
         asked = []
-        readable = view.length > 0 and view.first <= group.delivered and view.max_deleted <= group.delivered
+        readable = (
+            view.length > 0
+            and view.first <= group.delivered
+            and view.max_deleted <= group.delivered
+        )
         if not group.waiting.exact and readable:
-            asked.append(Question("live", name, group.delivered, self._next_anchor(group.delivered), cap))
+            asked.append(
+                Question("live", name, group.delivered, self._next_anchor(group.delivered), cap)
+            )
         if group.waiting.hi and group.oldest_waiting is None:
             asked.append(Question("live", name, group.delivered, None, 1))
         if not group.pending.exact:
@@ -289,7 +339,9 @@ class StreamAccount:
         return asked
 
     def _next_anchor(self, entry: Id) -> Id:
-        return next((anchor.id for anchor in self.anchors if anchor.id > entry), self.anchors[-1].id)
+        return next(
+            (anchor.id for anchor in self.anchors if anchor.id > entry), self.anchors[-1].id
+        )
 
     def _ask_about_cohort(self, due: Due, cap: int) -> list[Question]:
         group, view, cohort = self.groups[due.group], self.view or EMPTY, due.cohort
@@ -297,7 +349,11 @@ class StreamAccount:
         if due.stage == ACK and view.groups[due.group].pending:
             asked.append(self._ask_pending(due, cap))
         if self._has_holes_ahead(due):
-            asked.append(Question("live", due.group, max(group.delivered, cohort.start.id), cohort.end.id, cap))
+            asked.append(
+                Question(
+                    "live", due.group, max(group.delivered, cohort.start.id), cohort.end.id, cap
+                )
+            )
         return asked
 
     def _has_holes_ahead(self, due: Due) -> bool:
@@ -308,15 +364,23 @@ class StreamAccount:
 
     @staticmethod
     def _ask_pending(due: Due, cap: int) -> Question:
-        """PEL ranges are cheap (2 ms per 10 000): the cap never cuts a cohort of ordinary size short."""
-        return Question("pending", due.group, due.cohort.start.id, due.cohort.end.id, max(cap, 10_000))
+        """PEL ranges are cheap (2 ms per 10 000): the cap never cuts a cohort of ordinary size
+        short.
+        """
+        return Question(
+            "pending", due.group, due.cohort.start.id, due.cohort.end.id, max(cap, 10_000)
+        )
 
     def settle(self, due: Sequence[Due], answers: Mapping[Question, Answer]) -> list[Settlement]:
-        """Judge what is due, from the last snapshot fed and the answers taken in one transaction with it."""
+        """Judge what is due, from the last snapshot fed and the answers taken in one transaction
+        with it.
+        """
         if answers:
             self._learn(answers)
         open_ = {id(cohort) for cohort in self.cohorts}
-        ready = [each for each in due if id(each.cohort) in open_ and self._is_answered(each, answers)]
+        ready = [
+            each for each in due if id(each.cohort) in open_ and self._is_answered(each, answers)
+        ]
         settled = [self._record(self._judge(each, answers)) for each in ready]
         self._forget(ready)
         self._prune()
@@ -358,17 +422,27 @@ class StreamAccount:
             if group is None or group.gone or question.group not in view.groups:
                 continue
             if question.kind == "live" and question.upto is None:
-                group.oldest_waiting = min((e for e in answer.ids if e > group.delivered), default=None)
+                group.oldest_waiting = min(
+                    (e for e in answer.ids if e > group.delivered), default=None
+                )
             elif question.kind == "live":
                 self._learn_position(group, question, answer, view)
             elif question.after == ZERO and question.upto == group.base.id and not answer.full:
                 group.learn_history(len(answer.ids), view.groups[question.group].pending)
             group.count_up(group.settle_account(view, self.gap))
 
-    def _learn_position(self, group: GroupAccount, asked: Question, answer: Answer, view: StreamView) -> None:
-        """Nothing behind the group's position is missing: its rank is the anchor's less what is live between."""
+    def _learn_position(
+        self, group: GroupAccount, asked: Question, answer: Answer, view: StreamView
+    ) -> None:
+        """Nothing behind the group's position is missing: its rank is the anchor's less what is
+        live between.
+        """
         anchor = next((a for a in self.anchors if a.id == asked.upto), None)
-        intact = view.length > 0 and view.first <= group.delivered and view.max_deleted <= group.delivered
+        intact = (
+            view.length > 0
+            and view.first <= group.delivered
+            and view.max_deleted <= group.delivered
+        )
         if anchor is None or not intact or not asked.after <= group.delivered <= anchor.id:
             return
         live = answer.count(anchor.rank, after=group.delivered)
@@ -380,7 +454,17 @@ class StreamAccount:
         after, upto = cohort.start.rank, cohort.end.rank
         if self._is_clean(due):
             ends = cohort.start.id, cohort.end.id
-            return Settlement(due.group, due.stage, *ends, upto - after, NOTHING, NOTHING, NOTHING, 0, cohort.unseen)
+            return Settlement(
+                due.group,
+                due.stage,
+                *ends,
+                upto - after,
+                NOTHING,
+                NOTHING,
+                NOTHING,
+                0,
+                cohort.unseen,
+            )
         waiting = self._count_waiting(due, answers)
         pending = self._count_pending(due, answers) if due.stage == ACK else NOTHING
         room = max(0, cohort.size - waiting.lo - pending.lo)
@@ -437,10 +521,14 @@ class StreamAccount:
         if not gone:
             return
         rest = ((cohort, cohort.open - gone.get(id(cohort), _NOBODY)) for cohort in self.cohorts)
-        self.cohorts = [c if len(left) == len(c.open) else replace(c, open=left) for c, left in rest if left]
+        self.cohorts = [
+            c if len(left) == len(c.open) else replace(c, open=left) for c, left in rest if left
+        ]
 
     def _prune(self) -> None:
-        """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open cohort."""
+        """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open
+        cohort.
+        """
         floor = self.cohorts[0].start.rank if self.cohorts else self.anchors[-1].rank
         for group in self.groups.values():
             if group.losses:
@@ -451,9 +539,13 @@ class StreamAccount:
 
     @staticmethod
     def _thin(anchors: list[Anchor]) -> list[Anchor]:
-        """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay bounded too."""
+        """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay
+        bounded too.
+        """
         inner = range(1, len(anchors) - 8)
-        drop = min(inner, key=lambda n: (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n))
+        drop = min(
+            inner, key=lambda n: (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
+        )
         return anchors[:drop] + anchors[drop + 1 :]
 
     # -- reading ----------------------------------------------------------------------------------
@@ -471,13 +563,17 @@ class StreamAccount:
         return (view.added - old.rank) / seconds if seconds > 0 else 0.0
 
     def headroom(self, name: str) -> Bounds:
-        """Entries already read but still kept: so many publishes until the first unread one is trimmed (§1.5)."""
+        """Entries already read but still kept: so many publishes until the first unread one is
+        trimmed (§1.5).
+        """
         group, length = self.groups[name], (self.view or EMPTY).length
         return Bounds(max(0, length - group.waiting.hi), max(0, length - group.waiting.lo))
 
 
 def _begins_at_end(view: StreamView, group: GroupView) -> bool:
-    """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has read in it."""
+    """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has
+    read in it.
+    """
     return group.last_delivered >= view.last and not (group.consumers or group.pending)
 
 

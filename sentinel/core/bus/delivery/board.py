@@ -1,4 +1,6 @@
-"""What all streams add up to, kept up to date stream by stream: a look costs as much as what moved in it."""
+"""What all streams add up to, kept up to date stream by stream: a look costs as much as what moved
+in it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from sentinel.core.bus.naming import OLDEST_PLAUSIBLE
 from sentinel.core.model import Row
 
 REFRESH_AFTER = 10.0
-"""Seconds after which the time to loss of a stream that rests is told anew: its publish rate has sunk meanwhile."""
+"""Seconds after which the time to loss of a stream that rests is told anew: its publish rate has
+sunk meanwhile.
+"""
 
 Labels = Callable[[str], GroupKey]
 _LOST = 6
@@ -45,9 +49,11 @@ class Card:
 
 @dataclass(slots=True)
 class Board:
-    """Cards of all streams, and their sums. `restless` streams have something waiting, pending or vague.
+    """Cards of all streams, and their sums. `restless` streams have something waiting, pending or
+    vague.
 
-    `lapsing` streams say something that changes by time alone: server time at which to put them again.
+    `lapsing` streams say something that changes by time alone: server time at which to put them
+    again.
     """
 
     cards: dict[str, Card] = field(default_factory=dict)
@@ -63,8 +69,17 @@ class Board:
     entries: dict[str, dict[str, int]] = field(default_factory=dict)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def put(self, name: str, account: StreamAccount, stream: str, label: Labels, overdue: Mapping[str, int]) -> None:
-        """Take in where a stream stands now; `overdue` counts late pending entries per group. Costs what changed."""
+    def put(
+        self,
+        name: str,
+        account: StreamAccount,
+        stream: str,
+        label: Labels,
+        overdue: Mapping[str, int],
+    ) -> None:
+        """Take in where a stream stands now; `overdue` counts late pending entries per group. Costs
+        what changed.
+        """
         card = self.cards.get(name)
         if card is None:
             card = self.cards[name] = Card(stream)
@@ -78,7 +93,9 @@ class Board:
             self.restless.discard(name)
             self._keep_headroom(name, card, account, groups)
         else:
-            card.standings = tuple(stand(name, group, account, overdue.get(group, 0)) for group in sorted(groups))
+            card.standings = tuple(
+                stand(name, group, account, overdue.get(group, 0)) for group in sorted(groups)
+            )
             self.restless.add(name)
             self._keep_headroom(name, card, account, ())
 
@@ -126,8 +143,12 @@ class Board:
             (self.groupless.discard if view.groups else self.groupless.add)(name)
         (self.scarred.add if card.sums and card.sums[_LOST] else self.scarred.discard)(name)
 
-    def _keep_headroom(self, name: str, card: Card, account: StreamAccount, groups: Iterable[str]) -> None:
-        """Nothing waits in these groups: all that is there was read, and is the room before the next loss."""
+    def _keep_headroom(
+        self, name: str, card: Card, account: StreamAccount, groups: Iterable[str]
+    ) -> None:
+        """Nothing waits in these groups: all that is there was read, and is the room before the
+        next loss.
+        """
         resting = {card.labels[group] for group in groups}
         length = (account.view or EMPTY).length
         rate = account.publish_rate() if resting else 0.0
@@ -168,7 +189,9 @@ class Board:
         return self.restless | {name for name, until in self.lapsing.items() if until <= now}
 
     def list_standings(self) -> list[Standing]:
-        """Where the groups of all restless streams stand; of the others nothing waits and nothing pends."""
+        """Where the groups of all restless streams stand; of the others nothing waits and nothing
+        pends.
+        """
         return [each for name in sorted(self.restless) for each in self.cards[name].standings]
 
     def sum_figures(self) -> Account:
@@ -178,25 +201,33 @@ class Board:
     def pick(self, limit: int) -> Iterable[str]:
         """Streams that may have the most trouble, and enough others."""
         worst = self.restless | self.scarred
-        return worst if len(worst) >= limit else worst.union(sorted(self.cards)[: limit + len(worst)])
+        return (
+            worst if len(worst) >= limit else worst.union(sorted(self.cards)[: limit + len(worst)])
+        )
 
     def group_rows(self) -> list[Row]:
         """Gauges per label of groups: sums of entries, the oldest age, the least headroom."""
-        members: dict[GroupKey, list[Standing]] = {key: [] for key, found in self.headroom.items() if found}
+        members: dict[GroupKey, list[Standing]] = {
+            key: [] for key, found in self.headroom.items() if found
+        }
         for each in self.list_standings():
             members.setdefault(self.cards[each.stream].labels[each.group], []).append(each)
         rows = []
         for key, found in members.items():
             least = min(self.headroom.get(key, {}).values(), default=None)
             seconds = min(self.seconds.get(key, {}).values(), default=None)
-            rows.append(Row({"stream": key[0], "group": key[1]}, describe_gauges(found, least, seconds)))
+            rows.append(
+                Row({"stream": key[0], "group": key[1]}, describe_gauges(found, least, seconds))
+            )
         return rows
 
     def stream_values(self, stream: str) -> dict[str, float]:
         """Gauges of a label of streams."""
         values = {"stream_entries": float(sum(self.entries.get(stream, {}).values()))}
         times = self.published.get(stream)
-        return {**values, "last_published_timestamp_seconds": max(times.values())} if times else values
+        return (
+            {**values, "last_published_timestamp_seconds": max(times.values())} if times else values
+        )
 
 
 def _rests(group: GroupAccount, now: GroupView) -> bool:

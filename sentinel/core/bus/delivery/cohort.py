@@ -1,4 +1,6 @@
-"""Cohorts: what was published between two snapshots, the questions a due one raises, and how it settled."""
+"""Cohorts: what was published between two snapshots, the questions a due one raises, and how it
+settled.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _OUTCOMES = {DELIVER: DELIVERY_OUTCOMES, ACK: OUTCOMES}
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds after publishing by which an entry must be delivered to, and acknowledged by, each group."""
+    """Seconds after publishing by which an entry must be delivered to, and acknowledged by, each
+    group.
+    """
 
     deliver: float
     ack: float
@@ -48,13 +52,19 @@ class Cohort:
     def dump(self) -> list[Any]:
         """JSON-able document."""
         ends = [[format_id(a.id), a.rank, a.at] for a in (self.start, self.end)]
-        return [*ends, sorted(list(pair) for pair in self.open), *([self.unseen] if self.unseen else [])]
+        return [
+            *ends,
+            sorted(list(pair) for pair in self.open),
+            *([self.unseen] if self.unseen else []),
+        ]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> Cohort:
         """What `dump` gave."""
         start, end = (Anchor(parse_id(entry), rank, at) for entry, rank, at in document[:2])
-        return cls(start, end, frozenset((group, stage) for group, stage in document[2]), *document[3:])
+        return cls(
+            start, end, frozenset((group, stage) for group, stage in document[2]), *document[3:]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Ids the server must list, at most `cap`: `pending` of a group or `live`, in (after, upto]; upto None: no end."""
+    """Ids the server must list, at most `cap`: `pending` of a group or `live`, in (after, upto];
+    upto None: no end.
+    """
 
     kind: str
     group: str
@@ -92,15 +104,19 @@ class Answer:
     def count(self, limit: int, after: Id = ZERO, upto: Id | None = None) -> Bounds:
         """How many lie in (after, upto]; at most `limit` when the list was cut off."""
         found = sum(1 for entry in self.ids if entry > after and (upto is None or entry <= upto))
-        return Bounds(min(found, limit), limit) if self.full else Bounds(min(found, limit), min(found, limit))
+        return (
+            Bounds(min(found, limit), limit)
+            if self.full
+            else Bounds(min(found, limit), min(found, limit))
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """A cohort judged once for one group and stage. The truth of each figure lies in its bounds.
 
-    `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size` and `unseen`: at most so
-    many more entries were published, with any fate.
+    `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size` and
+    `unseen`: at most so many more entries were published, with any fate.
     """
 
     group: str
@@ -117,7 +133,9 @@ class Settlement:
     @property
     def clean(self) -> bool:
         """Whether everything is certainly good."""
-        return not (self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped or self.unseen)
+        return not (
+            self.waiting.hi or self.lost.hi or self.pending.hi or self.dropped or self.unseen
+        )
 
     @property
     def good(self) -> Bounds:
@@ -151,9 +169,11 @@ class Settlement:
 
 
 def merge_cohorts(cohorts: list[Cohort], cap: int) -> list[Cohort]:
-    """At most `cap` cohorts where possible: the two neighbours that are shortest in time become one.
+    """At most `cap` cohorts where possible: the two neighbours that are shortest in time become
+    one.
 
-    Sound: the merged cohort is judged when its younger half is due; only the blur of the deadline grows.
+    Sound: the merged cohort is judged when its younger half is due; only the blur of the deadline
+    grows.
     """
     while len(cohorts) > cap:
         pairs = [n for n in range(len(cohorts) - 1) if _mergeable(cohorts[n], cohorts[n + 1])]

@@ -1,4 +1,6 @@
-"""Many streams as few rows: totals and worst ages per configured pattern, so that labels stay bounded."""
+"""Many streams as few rows: totals and worst ages per configured pattern, so that labels stay
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,10 @@ class Totals:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document."""
-        return {"streams": self.streams, "groups": [[*key, sums] for key, sums in self.groups.items()]}
+        return {
+            "streams": self.streams,
+            "groups": [[*key, sums] for key, sums in self.groups.items()],
+        }
 
     @classmethod
     def load(cls, document: Mapping[str, Any]) -> Totals:
@@ -80,17 +85,25 @@ class Totals:
             values = {counter: float(sums[counter]) for counter in STREAM_COUNTERS[:3]}
             rows.append(Row({"stream": stream}, values))
             rows += [
-                Row({"stream": stream, "reason": reason}, {"stream_resets_total": float(sums[reason])})
+                Row(
+                    {"stream": stream, "reason": reason},
+                    {"stream_resets_total": float(sums[reason])},
+                )
                 for reason in REASONS
             ]
         for (stream, group), sums in self.groups.items():
             labels = {"stream": stream, "group": group}
-            rows.append(Row(labels, {counter: float(sums[counter]) for counter in GROUP_COUNTERS[-3:]}))
+            rows.append(
+                Row(labels, {counter: float(sums[counter]) for counter in GROUP_COUNTERS[-3:]})
+            )
             rows += [
-                Row({**labels, "outcome": outcome}, {"settled_total": float(sums[outcome])}) for outcome in OUTCOMES
+                Row({**labels, "outcome": outcome}, {"settled_total": float(sums[outcome])})
+                for outcome in OUTCOMES
             ]
             rows += [
-                Row({**labels, "outcome": outcome}, {"delivery_settled_total": float(sums[counter])})
+                Row(
+                    {**labels, "outcome": outcome}, {"delivery_settled_total": float(sums[counter])}
+                )
                 for outcome, counter in DELIVERY_COUNTERS.items()
             ]
         return rows
@@ -108,14 +121,23 @@ def _merge(mine: dict[Any, dict[str, int]], theirs: Mapping[Any, Mapping[str, in
 def _shift(sums: dict[str, int], names: Sequence[str], before: Counts, now: Counts) -> None:
     if before == now:
         return
-    for name, old, new in zip(names, before or (0,) * len(names), now or (0,) * len(names), strict=True):
+    for name, old, new in zip(
+        names, before or (0,) * len(names), now or (0,) * len(names), strict=True
+    ):
         if old != new:
             sums[name] += new - old
 
 
 DELIVERY_COUNTERS = {outcome: f"deliver_{outcome}" for outcome in DELIVERY_OUTCOMES}
-"""By the deadline to deliver: outcome and the name of its counter here, for two outcomes share theirs with OUTCOMES."""
-STREAM_COUNTERS = ("published_total", "removed_entries_total", "rolled_back_entries_total", *REASONS)
+"""By the deadline to deliver: outcome and the name of its counter here, for two outcomes share
+theirs with OUTCOMES.
+"""
+STREAM_COUNTERS = (
+    "published_total",
+    "removed_entries_total",
+    "rolled_back_entries_total",
+    *REASONS,
+)
 GROUP_COUNTERS = (
     *OUTCOMES,
     *DELIVERY_COUNTERS.values(),
@@ -127,7 +149,12 @@ GROUP_COUNTERS = (
 
 def count_stream(account: StreamAccount) -> Counts:
     """The counters of a stream, as STREAM_COUNTERS names them."""
-    return account.published, account.removed, account.rolled_back, *map(account.resets.__getitem__, REASONS)
+    return (
+        account.published,
+        account.removed,
+        account.rolled_back,
+        *map(account.resets.__getitem__, REASONS),
+    )
 
 
 def count_group(group: GroupAccount) -> Counts:
@@ -139,7 +166,9 @@ def count_group(group: GroupAccount) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one group on one stream stands now. Ages in seconds, None when there is nothing or no time to tell."""
+    """Where one group on one stream stands now. Ages in seconds, None when there is nothing or no
+    time to tell.
+    """
 
     stream: str
     group: str
@@ -171,17 +200,25 @@ def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Stand
     )
 
 
-def describe_gauges(found: Sequence[Standing], headroom: int | None, seconds: float | None) -> dict[str, float]:
-    """Gauges of the groups with one label: of those in `found`, and the least headroom of those that rest."""
+def describe_gauges(
+    found: Sequence[Standing], headroom: int | None, seconds: float | None
+) -> dict[str, float]:
+    """Gauges of the groups with one label: of those in `found`, and the least headroom of those
+    that rest.
+    """
     rooms = [each.headroom for each in found] + ([] if headroom is None else [headroom])
     times = [each.headroom_seconds for each in found if each.headroom_seconds is not None]
     times += [] if seconds is None else [seconds]
     values = {
         "waiting_entries": float(sum(each.waiting.hi for each in found)),
         "waiting_exact": float(all(each.waiting.exact for each in found)),
-        "oldest_waiting_age_seconds": max([each.oldest_waiting or 0.0 for each in found], default=0.0),
+        "oldest_waiting_age_seconds": max(
+            [each.oldest_waiting or 0.0 for each in found], default=0.0
+        ),
         "pending_entries": float(sum(each.pending for each in found)),
-        "oldest_pending_age_seconds": max([each.oldest_pending or 0.0 for each in found], default=0.0),
+        "oldest_pending_age_seconds": max(
+            [each.oldest_pending or 0.0 for each in found], default=0.0
+        ),
         "pending_overdue_entries": float(sum(each.overdue for each in found)),
         "trim_headroom_entries": float(min(rooms)),
     }

@@ -29,7 +29,9 @@ DELIVERY_OUTCOMES = ("delivered", "waiting", "lost", "uncertain")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move from a snapshot to the next, in one life of a stream. The gaps bound the ranks before the head."""
+    """One move from a snapshot to the next, in one life of a stream. The gaps bound the ranks
+    before the head.
+    """
 
     before: StreamView
     view: StreamView
@@ -47,11 +49,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where every entry stands that was published to a group since its watch began, at the last snapshot.
+    """Where every entry stands that was published to a group since its watch began, at the last
+    snapshot.
 
-    `acknowledged` = published − waiting − pending − lost − dropped, a point when nothing unread was removed.
-    `dropped` is an upper bound, its lower bound is always 0. `unseen`: at most so many more were published and
-    removed, with any fate (Redis 6.2).
+    `acknowledged` = published − waiting − pending − lost − dropped, a point when nothing unread was
+    removed.
+    `dropped` is an upper bound, its lower bound is always 0. `unseen`: at most so many more were
+    published and removed, with any fate (Redis 6.2).
     """
 
     published: int
@@ -71,10 +75,13 @@ class Account:
 
 @dataclass(slots=True)
 class GroupAccount:
-    """Cumulative account of one group. `base` is where its watch begins: older entries are history, not ours.
+    """Cumulative account of one group. `base` is where its watch begins: older entries are history,
+    not ours.
 
-    `position` bounds the rank of the last delivered entry, `high` is the furthest the group ever got.
-    `closed` carries the sums of earlier lives; `counted` are the exported loss totals, which never go back.
+    `position` bounds the rank of the last delivered entry, `high` is the furthest the group ever
+    got.
+    `closed` carries the sums of earlier lives; `counted` are the exported loss totals, which never
+    go back.
     `settled` counts by outcome at the deadline to acknowledge, `reached` at the one to deliver.
     """
 
@@ -100,7 +107,9 @@ class GroupAccount:
     """Some of the pending entries may wait as well: SETID put the group back over them."""
     unseen: int = 0
     doubt: int = 0
-    """Up to this rank entries may have been read unseen, before the group was put back or made anew."""
+    """Up to this rank entries may have been read unseen, before the group was put back or made
+    anew.
+    """
 
     @classmethod
     def begin(cls, base: Anchor) -> GroupAccount:
@@ -134,15 +143,27 @@ class GroupAccount:
         return False
 
     def _is_plain(self, step: Step, now: GroupView, before: GroupView) -> bool:
-        """Whether the group has read everything, or rests where its rank is known, and nothing unread or pending
-        can have vanished: the rules of `observe` then come down to `_follow`.
+        """Whether the group has read everything, or rests where its rank is known, and nothing
+        unread or pending can have vanished: the rules of `observe` then come down to `_follow`.
         """
         view, high = step.view, self.high
-        if not step.quiet or now.consumers < before.consumers or self.fresh or self.delivered != high:
+        if (
+            not step.quiet
+            or now.consumers < before.consumers
+            or self.fresh
+            or self.delivered != high
+        ):
             return False
-        if not view.length or view.first > high or view.max_deleted > high or now.last_delivered < high:
+        if (
+            not view.length
+            or view.first > high
+            or view.max_deleted > high
+            or now.last_delivered < high
+        ):
             return False
-        return now.last_delivered >= view.last or (now.last_delivered == high and self.position.exact)
+        return now.last_delivered >= view.last or (
+            now.last_delivered == high and self.position.exact
+        )
 
     def _follow(self, step: Step, now: GroupView) -> None:
         """Take a plain snapshot in."""
@@ -165,16 +186,22 @@ class GroupAccount:
         if not self.fresh and now.last_delivered == self.delivered:
             found = found.meet(self.position)
         view = step.view
-        ahead_intact = view.length > 0 and view.first <= now.last_delivered and (view.max_deleted <= now.last_delivered)
+        ahead_intact = (
+            view.length > 0
+            and view.first <= now.last_delivered
+            and (view.max_deleted <= now.last_delivered)
+        )
         if step.capability.lag_exact and now.lag is not None and ahead_intact:
             found = found.meet(point(view.added - now.lag))
         return found
 
     @staticmethod
     def _was_put_back(step: Step, now: GroupView, before: GroupView) -> bool:
-        """Whether the group reads anew what it may have read since the last snapshot: SETID, or another group.
+        """Whether the group reads anew what it may have read since the last snapshot: SETID, or
+        another group.
 
-        Redis 6.2 does not tell that the stream is another one, with another group, when nothing old is left in it.
+        Redis 6.2 does not tell that the stream is another one, with another group, when nothing old
+        is left in it.
         """
         if now.last_delivered < before.last_delivered:
             return True
@@ -184,7 +211,9 @@ class GroupAccount:
     def _find_losses(
         self, step: Step, high_before: Bounds, read_before: Id, before: GroupView | None
     ) -> tuple[Bounds, bool]:
-        """Losses of this step (measurement.md §1.5), and whether entries-read may tell their exact number."""
+        """Losses of this step (measurement.md §1.5), and whether entries-read may tell their exact
+        number.
+        """
         sure_after = max(self.high_rank.hi, self.base.rank, step.gap_before.lo, self.doubt)
         certain = 0 if before is None else self.losses.add_certain(sure_after, step.gap.lo)
         removed = step.view.removed - step.before.removed
@@ -196,7 +225,9 @@ class GroupAccount:
         return point(certain) + maybe, clean_start
 
     def _find_suspects(self, step: Step, high_before: Bounds, read_before: Id) -> tuple[int, int]:
-        """Ranks (after, upto] that were undelivered at the last snapshot and may be gone at this one."""
+        """Ranks (after, upto] that were undelivered at the last snapshot and may be gone at this
+        one.
+        """
         view = step.view
         after = max(high_before.lo, self.base.rank, step.gap_before.lo)
         upto = 0
@@ -207,7 +238,9 @@ class GroupAccount:
         return after, upto
 
     def _refine_by_reads(self, step: Step, now: GroupView, position: Bounds) -> Bounds:
-        """Nothing was lost: entries-read moved exactly with the rank (families that count deliveries)."""
+        """Nothing was lost: entries-read moved exactly with the rank (families that count
+        deliveries).
+        """
         if self.unaccounted is None or not self._reads_hold(step, now) or now.entries_read is None:
             return position
         if not step.view.length or now.last_delivered < step.view.first:
@@ -216,16 +249,28 @@ class GroupAccount:
 
     @staticmethod
     def _reads_hold(step: Step, now: GroupView) -> bool:
-        return step.capability.reads_counted and now.entries_read is not None and step.view.max_deleted == ZERO
+        return (
+            step.capability.reads_counted
+            and now.entries_read is not None
+            and step.view.max_deleted == ZERO
+        )
 
-    def _note_drops(self, step: Step, now: GroupView, before: GroupView | None, high_before: Bounds) -> None:
-        """Deliveries that a DELCONSUMER or a claim of removed entries may have dropped (measurement.md §1.6)."""
+    def _note_drops(
+        self, step: Step, now: GroupView, before: GroupView | None, high_before: Bounds
+    ) -> None:
+        """Deliveries that a DELCONSUMER or a claim of removed entries may have dropped
+        (measurement.md §1.6).
+        """
         if before is None:
             return
         after = self._find_oldest_open(step, before, high_before)
         upto = self.high_rank.hi
         count = before.pending + max(0, upto - high_before.lo)
-        if step.view.doubtful or step.view.deletions != step.before.deletions or now.consumers < before.consumers:
+        if (
+            step.view.doubtful
+            or step.view.deletions != step.before.deletions
+            or now.consumers < before.consumers
+        ):
             self.losses.add_drop(after, upto, count)
         elif step.view.claims != step.before.claims:
             reach = max(step.gap.hi, step.rank(step.view.max_deleted).hi)
@@ -266,18 +311,24 @@ class GroupAccount:
             self.losses.add_possible(latest.after, latest.upto, lost, lost)
 
     def _bound_pending(self, view: StreamView, now: GroupView) -> Bounds:
-        """Pending entries of ours: those from before the watch began don't count, nor those that wait once more."""
+        """Pending entries of ours: those from before the watch began don't count, nor those that
+        wait once more.
+        """
         ours = now.oldest_pending is not None and now.oldest_pending > self.base.id
         if not now.pending or not self.base.rank or ours:
             return self._without_replayed(now.pending)
         return Bounds(0, min(now.pending, max(0, view.added - self.base.rank)))
 
     def _without_replayed(self, pending: int) -> Bounds:
-        return Bounds(max(0, pending - self.waiting.hi), pending) if self.replayed else point(pending)
+        return (
+            Bounds(max(0, pending - self.waiting.hi), pending) if self.replayed else point(pending)
+        )
 
     # -- answers that were asked for --------------------------------------------------------------
 
-    def learn_position(self, position: Bounds, view: StreamView, now: GroupView, capability: Capability) -> None:
+    def learn_position(
+        self, position: Bounds, view: StreamView, now: GroupView, capability: Capability
+    ) -> None:
         """Take in a rank that was counted on demand."""
         self.position = self.position.meet(position)
         if self.delivered == self.high:
@@ -333,7 +384,9 @@ class GroupAccount:
         self.fresh, self.gone, self.replayed, self.doubt = True, False, False, 0
 
     def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
-        """The account as numbers: published, dropped, both ends of waiting, pending and lost, then unseen."""
+        """The account as numbers: published, dropped, both ends of waiting, pending and lost, then
+        unseen.
+        """
         closed = self.closed
         lost = closed.lost
         if self.gone:
@@ -347,7 +400,17 @@ class GroupAccount:
         if self.delivered < self.base.id:
             waiting = self._bound_waiting_ours(view, gap)
         pending, published = self.pending, closed.published + view.added - self.base.rank
-        return published, dropped, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi, self.unseen
+        return (
+            published,
+            dropped,
+            waiting.lo,
+            waiting.hi,
+            pending.lo,
+            pending.hi,
+            lost.lo,
+            lost.hi,
+            self.unseen,
+        )
 
     def count_up(self, account: Account) -> None:
         """Raise the exported totals (lost, lost uncertain, dropped): they never go back."""
@@ -367,7 +430,10 @@ class GroupAccount:
             "base": [format_id(self.base.id), self.base.rank, self.base.at],
             "delivered": format_id(self.delivered),
             "high": format_id(self.high),
-            "bounds": [[b.lo, b.hi] for b in (self.position, self.high_rank, self.waiting, self.pending, closed.lost)],
+            "bounds": [
+                [b.lo, b.hi]
+                for b in (self.position, self.high_rank, self.waiting, self.pending, closed.lost)
+            ],
             "unaccounted": self.unaccounted,
             "losses": self.losses.dump(),
             "closed": [closed.published, closed.dropped],

@@ -1,8 +1,9 @@
-"""Servers without entries-added (Redis 6.2): publish ranks from what can be listed (measurement.md §1.2).
+"""Servers without entries-added (Redis 6.2): publish ranks from what can be listed (measurement.md
+§1.2).
 
-Ranks count the entries that were alive at some snapshot. As long as an older entry still lives and nobody ran XDEL,
-every new one does: then the count is exact. Otherwise entries may have come and gone unseen between two snapshots,
-at most as many as the server ran XADD more often than we count.
+Ranks count the entries that were alive at some snapshot. As long as an older entry still lives and
+nobody ran XDEL, every new one does: then the count is exact. Otherwise entries may have come and
+gone unseen between two snapshots, at most as many as the server ran XADD more often than we count.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from sentinel.core.bus.delivery.stream import StreamView
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Server-wide calls when a stream was looked at: `removals` rises with XDEL, `swaps` with what replaces a whole
-    stream, `publishes` are the calls of XADD.
+    """Server-wide calls when a stream was looked at: `removals` rises with XDEL, `swaps` with what
+    replaces a whole stream, `publishes` are the calls of XADD.
     """
 
     removals: int
@@ -24,8 +25,11 @@ class Marks:
     publishes: int | None
 
 
-def count_new(view: StreamView, before: StreamView, fresh: Answer | None, *, removed: bool) -> int | None:
-    """Entries that came after the snapshot before and are alive in this one; None when they can't be counted.
+def count_new(
+    view: StreamView, before: StreamView, fresh: Answer | None, *, removed: bool
+) -> int | None:
+    """Entries that came after the snapshot before and are alive in this one; None when they can't
+    be counted.
 
     The newest entry counts in any case: that its id was given is proof enough, and ranks need it.
     `fresh` lists what is behind the last id known; `removed`: XDEL may have run in between.
@@ -42,12 +46,19 @@ def count_new(view: StreamView, before: StreamView, fresh: Answer | None, *, rem
 
 
 def complete_view(
-    view: StreamView, before: StreamView | None, new: int | None, *, removed: bool, swapped: bool, spare: int | None
+    view: StreamView,
+    before: StreamView | None,
+    new: int | None,
+    *,
+    removed: bool,
+    swapped: bool,
+    spare: int | None,
 ) -> StreamView:
     """The snapshot with the rank of its last entry, and what may have happened unseen.
 
-    `new` is what `count_new` found; `removed`, `swapped`: XDEL, or a command that replaces a whole stream, may have
-    run in between; `spare`: at most so many XADD ran in between beyond those counted, None: unknown.
+    `new` is what `count_new` found; `removed`, `swapped`: XDEL, or a command that replaces a whole
+    stream, may have run in between; `spare`: at most so many XADD ran in between beyond those
+    counted, None: unknown.
     """
     if before is None:
         gone = view.last if view.last_gone else view.max_deleted
@@ -55,7 +66,12 @@ def complete_view(
     moved = view.last != before.last
     kept = view.length > 0 and view.first <= before.last
     unseen = spare if moved and (removed or not kept) else 0
-    if view.last < before.last or new is None or unseen is None or (swapped and view.last_gone and moved):
+    if (
+        view.last < before.last
+        or new is None
+        or unseen is None
+        or (swapped and view.last_gone and moved)
+    ):
         return replace(view, added=max(before.added, view.length), counted=False)
     return replace(
         view,

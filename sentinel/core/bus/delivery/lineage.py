@@ -1,4 +1,6 @@
-"""Is it still the same stream? Deleted, recreated, rolled back, or renumbered (measurement.md §1.8)."""
+"""Is it still the same stream? Deleted, recreated, rolled back, or renumbered (measurement.md
+§1.8).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ def find_sign(before: StreamView, view: StreamView) -> str:
     """The sign that a stream isn't the continuation of what was seen before; empty when it may be."""
     if not view.counted:
         return "last-generated-id went back" if view.last < before.last else UNCOUNTED
-    return _find_counter_sign(before, view) or _find_head_sign(before, view) or _find_setid_sign(before, view)
+    return (
+        _find_counter_sign(before, view)
+        or _find_head_sign(before, view)
+        or _find_setid_sign(before, view)
+    )
 
 
 def _find_counter_sign(before: StreamView, view: StreamView) -> str:
@@ -73,9 +79,14 @@ def is_lost(anchor: Anchor, view: StreamView, survivors: AbstractSet[Id]) -> boo
 
 
 def judge_break(
-    before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id] | None
+    before: StreamView,
+    view: StreamView,
+    anchors: Sequence[Anchor],
+    survivors: AbstractSet[Id] | None,
 ) -> Break | None:
-    """Decide what happened. `survivors` are the ids of anchors that still exist, None when nobody looked."""
+    """Decide what happened. `survivors` are the ids of anchors that still exist, None when nobody
+    looked.
+    """
     sign = find_sign(before, view)
     if not sign and survivors is not None and anchors and is_lost(anchors[-1], view, survivors):
         sign = "the newest known entry is missing"
@@ -92,7 +103,9 @@ def judge_break(
     return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
 
 
-def _is_renumbered(before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]) -> bool:
+def _is_renumbered(
+    before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]
+) -> bool:
     untouched = (view.length, view.first) == (before.length, before.first)
     moved = _find_setid_sign(before, view) != "" and view.last >= before.last and untouched
     return moved or bool(anchors and anchors[-1].rank and anchors[-1].id in survivors)
@@ -101,7 +114,9 @@ def _is_renumbered(before: StreamView, view: StreamView, anchors: Sequence[Ancho
 def _find_ancestor(
     before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]
 ) -> Anchor | None:
-    """The newest anchor of the old life that this stream still contains, or must have contained and removed."""
+    """The newest anchor of the old life that this stream still contains, or must have contained and
+    removed.
+    """
     alive = [anchor for anchor in anchors if anchor.rank and anchor.id in survivors]
     if alive:
         return alive[-1]

@@ -1,4 +1,6 @@
-"""What a group may have lost: ranks that certainly went unread, ranks that possibly did, dropped deliveries."""
+"""What a group may have lost: ranks that certainly went unread, ranks that possibly did, dropped
+deliveries.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Segment = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Of the ranks (after, upto], outside the certain losses, at least `lo` and at most `hi` were lost."""
+    """Of the ranks (after, upto], outside the certain losses, at least `lo` and at most `hi` were
+    lost.
+    """
 
     after: int
     upto: int
@@ -23,7 +27,9 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """At most `count` of the delivered ranks (after, upto] left the pending list without an acknowledgement."""
+    """At most `count` of the delivered ranks (after, upto] left the pending list without an
+    acknowledgement.
+    """
 
     after: int
     upto: int
@@ -39,7 +45,8 @@ def cover(segments: Sequence[Segment], after: int, upto: int) -> int:
 class Losses:
     """The ledger of one group in one life of a stream. Segments are half open: (after, upto].
 
-    Ranks older than every open cohort are folded into `past` and `past_dropped`, which bounds the memory.
+    Ranks older than every open cohort are folded into `past` and `past_dropped`, which bounds the
+    memory.
     """
 
     certain: list[Segment] = field(default_factory=list)
@@ -69,7 +76,9 @@ class Losses:
         return replace(each, lo=max(0, each.lo - shared)) if shared and each.lo else each
 
     def add_possible(self, after: int, upto: int, lo: int, hi: int) -> Bounds:
-        """Note ranks of which some may have been removed unread, at most `hi`; gives what was added."""
+        """Note ranks of which some may have been removed unread, at most `hi`; gives what was
+        added.
+        """
         free = self._free(after, upto)
         lo, hi = min(lo, free), min(hi, free)
         if hi <= 0:
@@ -110,7 +119,10 @@ class Losses:
 
     def dropped_in(self, after: int, upto: int) -> int:
         """At most so many of the ranks (after, upto] were dropped."""
-        counts = (min(drop.count, max(0, min(drop.upto, upto) - max(drop.after, after))) for drop in self.drops)
+        counts = (
+            min(drop.count, max(0, min(drop.upto, upto) - max(drop.after, after)))
+            for drop in self.drops
+        )
         return min(upto - after, sum(counts))
 
     def prune(self, floor: int) -> None:
@@ -119,7 +131,9 @@ class Losses:
             return
         for each in self.possible:
             if each.upto <= floor:
-                self.past += Bounds(each.lo, max(each.lo, min(each.hi, self._free(each.after, each.upto))))
+                self.past += Bounds(
+                    each.lo, max(each.lo, min(each.hi, self._free(each.after, each.upto)))
+                )
         self.possible = [each for each in self.possible if each.upto > floor]
         done = sum(upto - after for after, upto in self.certain if upto <= floor)
         self.past += Bounds(done, done)
@@ -128,7 +142,9 @@ class Losses:
         self.drops = [drop for drop in self.drops if drop.upto > floor]
 
     def compact(self, cap: int) -> None:
-        """Keep at most `cap` intervals of each sort: the oldest two become one, wider and still sound."""
+        """Keep at most `cap` intervals of each sort: the oldest two become one, wider and still
+        sound.
+        """
         while len(self.certain) > cap:
             (after, middle), (start, upto), *rest = self.certain
             self.certain = rest

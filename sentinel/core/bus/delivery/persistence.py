@@ -1,4 +1,6 @@
-"""An account as a JSON document and back: a restart is then just one long poll (measurement.md §1.8)."""
+"""An account as a JSON document and back: a restart is then just one long poll (measurement.md
+§1.8).
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def write_account(account: StreamAccount) -> str:
     view = account.view
     anchors = ",".join([anchor.text for anchor in account.anchors])
     cohorts = ",".join([_write_cohort(cohort) for cohort in account.cohorts])
-    groups = ",".join([f"{_quote(name)}:{_write_group(group)}" for name, group in account.groups.items()])
+    groups = ",".join(
+        [f"{_quote(name)}:{_write_group(group)}" for name, group in account.groups.items()]
+    )
     return (
         f'{{"anchors":[{anchors}],"cohorts":[{cohorts}],"groups":{{{groups}}},'
         f'"view":{"null" if view is None else _write_view(view)},"gap":[{account.gap.lo},{account.gap.hi}],'
@@ -89,7 +93,18 @@ def _write_group(group: GroupAccount) -> str:
         group.base.text,
         *group.delivered,
         *group.high,
-        *(position.lo, position.hi, high.lo, high.hi, waiting.lo, waiting.hi, pending.lo, pending.hi, lost.lo, lost.hi),
+        *(
+            position.lo,
+            position.hi,
+            high.lo,
+            high.hi,
+            waiting.lo,
+            waiting.hi,
+            pending.lo,
+            pending.hi,
+            lost.lo,
+            lost.hi,
+        ),
         "null" if group.unaccounted is None else group.unaccounted,
         ledger,
         group.closed.published,
@@ -125,7 +140,9 @@ _RESETS = _counts(REASONS)
 
 def _write_view(view: StreamView) -> str:
     groups = ",".join([_write_group_view(group) for group in view.groups.values()])
-    ids = ",".join([f'"{entry[0]}-{entry[1]}"' for entry in (view.last, view.first, view.max_deleted)])
+    ids = ",".join(
+        [f'"{entry[0]}-{entry[1]}"' for entry in (view.last, view.first, view.max_deleted)]
+    )
     numbers = f"{view.now!r},{view.added},{view.length},{view.deletions},{view.claims}"
     return f'{{"numbers":[{numbers}],"ids":[{ids}],"groups":[{groups}]}}'
 
@@ -138,7 +155,9 @@ def _write_group_view(group: GroupView) -> str:
     return f'[{_quote(group.name)},"{delivered}",{group.pending},{group.consumers},{read},{lag},{oldest}]'
 
 
-def load_account(document: dict[str, Any], deadlines: Deadlines, capability: Capability) -> StreamAccount:
+def load_account(
+    document: dict[str, Any], deadlines: Deadlines, capability: Capability
+) -> StreamAccount:
     """What `dump_account` gave."""
     published, removed, removed_seen, rolled_back = document["totals"]
     view = _load_view(document["view"]) if document["view"] else None
@@ -175,13 +194,23 @@ def _load_view(document: dict[str, Any]) -> StreamView:
     now, added, length, deletions, claims = document["numbers"]
     last, first, max_deleted = (parse_id(entry) for entry in document["ids"])
     groups = [_load_group(group) for group in document["groups"]]
-    return StreamView(now, added, length, last, first, max_deleted, {g.name: g for g in groups}, deletions, claims)
+    return StreamView(
+        now, added, length, last, first, max_deleted, {g.name: g for g in groups}, deletions, claims
+    )
 
 
 def _dump_group(group: GroupView) -> list[Any]:
     oldest = format_id(group.oldest_pending) if group.oldest_pending else None
     delivered = format_id(group.last_delivered)
-    return [group.name, delivered, group.pending, group.consumers, group.entries_read, group.lag, oldest]
+    return [
+        group.name,
+        delivered,
+        group.pending,
+        group.consumers,
+        group.entries_read,
+        group.lag,
+        oldest,
+    ]
 
 
 def _load_group(document: list[Any]) -> GroupView:

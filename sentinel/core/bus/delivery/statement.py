@@ -13,7 +13,11 @@ from sentinel.core.bus.delivery.stream import Bounds
 def find_ratio(settled: Mapping[str, int], good: str = "acked") -> list[float]:
     """[low, high] of what was good by the deadline over everything settled; [0, 1] of nothing."""
     size = sum(settled.values())
-    return [settled[good] / size, (settled[good] + settled["uncertain"]) / size] if size else [0.0, 1.0]
+    return (
+        [settled[good] / size, (settled[good] + settled["uncertain"]) / size]
+        if size
+        else [0.0, 1.0]
+    )
 
 
 def sum_accounts(accounts: Sequence[Account]) -> Account:
@@ -29,7 +33,9 @@ def sum_accounts(accounts: Sequence[Account]) -> Account:
 
 
 def describe_figures(account: Account) -> dict[str, Any]:
-    """An account as JSON: [low, high] for what may be vague, a number or [low, high] for pending and waiting."""
+    """An account as JSON: [low, high] for what may be vague, a number or [low, high] for pending
+    and waiting.
+    """
     acknowledged = account.acknowledged
     return {
         "published": account.published,
@@ -46,11 +52,15 @@ def _number(bounds: Bounds) -> int | list[int]:
 
 
 def describe_worst(
-    groups: Sequence[tuple[str, str, Account, GroupAccount]], standings: Sequence[Standing], limit: int
+    groups: Sequence[tuple[str, str, Account, GroupAccount]],
+    standings: Sequence[Standing],
+    limit: int,
 ) -> dict[str, Any]:
     """The streams and groups with the most trouble, by name."""
     now = {(each.stream, each.group): each for each in standings}
-    worst_first = sorted(groups, key=lambda g: (-g[2].lost.lo, -g[2].waiting.hi - g[2].pending.hi, g[0]))
+    worst_first = sorted(
+        groups, key=lambda g: (-g[2].lost.lo, -g[2].waiting.hi - g[2].pending.hi, g[0])
+    )
     shown = {}
     for name, group, account, known in worst_first[:limit]:
         standing = now.get((name, group))
@@ -71,7 +81,12 @@ NO_FIGURES = Account(0, Bounds(0, 0), Bounds(0, 0), Bounds(0, 0), 0)
 def dump_figures(account: Account) -> list[int]:
     """JSON-able document."""
     pairs = (account.waiting, account.pending, account.lost)
-    return [account.published, account.dropped, *(end for pair in pairs for end in (pair.lo, pair.hi)), account.unseen]
+    return [
+        account.published,
+        account.dropped,
+        *(end for pair in pairs for end in (pair.lo, pair.hi)),
+        account.unseen,
+    ]
 
 
 def load_figures(document: Sequence[int]) -> Account:

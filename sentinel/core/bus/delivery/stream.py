@@ -1,7 +1,8 @@
 """What the server says of one stream at one instant, and what that proves about publish ranks.
 
 The publish rank of an id is the number of entries that were ever published with an id up to it. One
-atomic XINFO STREAM gives an exact (id, rank) pair, an anchor: `last-generated-id` and `entries-added`.
+atomic XINFO STREAM gives an exact (id, rank) pair, an anchor: `last-generated-id` and
+`entries-added`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Bounds:
         return self.lo == self.hi
 
     def meet(self, other: Bounds) -> Bounds:
-        """What both allow. A contradiction means that `other` can't be trusted, and changes nothing."""
+        """What both allow. A contradiction means that `other` can't be trusted, and changes
+        nothing.
+        """
         lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
         return Bounds(lo, hi) if lo <= hi else self
 
@@ -61,7 +64,9 @@ NOTHING = point(0)
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """An exact pair: the entry `id` (or nothing after it) has publish rank `rank`; seen at server time `at`."""
+    """An exact pair: the entry `id` (or nothing after it) has publish rank `rank`; seen at server
+    time `at`.
+    """
 
     id: Id
     rank: int
@@ -79,7 +84,9 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """One group as XINFO GROUPS shows it. `oldest_pending` is None when nothing is pending or it wasn't asked."""
+    """One group as XINFO GROUPS shows it. `oldest_pending` is None when nothing is pending or it
+    wasn't asked.
+    """
 
     name: str
     last_delivered: Id
@@ -94,13 +101,14 @@ class GroupView:
 class StreamView:
     """One atomic snapshot of a stream and its groups; `now` is the server's TIME in seconds.
 
-    `deletions` and `claims` only rise: a change since the last view says that a DELCONSUMER (or a claim, which
-    drops entries without payload) may have happened anywhere on the server in between. `entry_bytes` is the size
-    of the newest entry.
+    `deletions` and `claims` only rise: a change since the last view says that a DELCONSUMER (or a
+    claim, which drops entries without payload) may have happened anywhere on the server in between.
+    `entry_bytes` is the size of the newest entry.
 
-    `legacy` servers don't say `added`, it is counted (legacy.py); `last_gone`: the newest entry is no more. At most
-    `unseen` more entries were published and removed since the view before; `doubtful`: it may be another stream of
-    that name; not `counted`: nothing is known.
+    `legacy` servers don't say `added`, it is counted (legacy.py); `last_gone`: the newest entry is
+    no more. At most
+    `unseen` more entries were published and removed since the view before; `doubtful`: it may be
+    another stream of that name; not `counted`: nothing is known.
     """
 
     now: float
@@ -132,10 +140,11 @@ class StreamView:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What the server's lag and entries-read mean, found by experiment (measurement.md §1.2), not by version.
+    """What the server's lag and entries-read mean, found by experiment (measurement.md §1.2), not
+    by version.
 
-    `lag_exact`: lag is right after unread entries were trimmed. `reads_counted`: entries-read counts
-    deliveries, so that entries-added − entries-read − waiting is the number lost.
+    `lag_exact`: lag is right after unread entries were trimmed. `reads_counted`: entries-read
+    counts deliveries, so that entries-added − entries-read − waiting is the number lost.
     """
 
     lag_exact: bool = False
@@ -155,7 +164,9 @@ def bound_head_gap(view: StreamView, anchors: Sequence[Anchor], floor: int = 0) 
 
 
 def bound_rank(entry: Id, view: StreamView, anchors: Sequence[Anchor], gap: Bounds) -> Bounds:
-    """Publish rank of the newest entry with an id up to `entry`, from the anchors and the head of the stream."""
+    """Publish rank of the newest entry with an id up to `entry`, from the anchors and the head of
+    the stream.
+    """
     if entry >= view.last:
         return point(view.added)
     if entry == ZERO:

@@ -12,7 +12,9 @@ from sentinel.core.bus.delivery.stream import Bounds
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One run, at server time `at` (seconds): acknowledgement settlements, new losses, and breaks of lineage."""
+    """One run, at server time `at` (seconds): acknowledgement settlements, new losses, and breaks
+    of lineage.
+    """
 
     at: float
     size: int
@@ -21,7 +23,9 @@ class Tally:
     breaks: tuple[str, ...] = ()
 
 
-def tally(at: float, settlements: Sequence[Settlement], lost: int = 0, breaks: Sequence[str] = ()) -> Tally:
+def tally(
+    at: float, settlements: Sequence[Settlement], lost: int = 0, breaks: Sequence[str] = ()
+) -> Tally:
     """Sum up one run."""
     acked = [each for each in settlements if each.stage == ACK]
     good = sum((each.good for each in acked), start=Bounds(0, 0))
@@ -72,5 +76,8 @@ class Window:
     @classmethod
     def load(cls, document: Sequence[Any], seconds: float) -> Window:
         """What `dump` gave."""
-        tallies = [Tally(at, size, Bounds(lo, hi), lost, tuple(b)) for at, size, lo, hi, lost, b in document]
+        tallies = [
+            Tally(at, size, Bounds(lo, hi), lost, tuple(b))
+            for at, size, lo, hi, lost, b in document
+        ]
         return cls(seconds, tallies)

@@ -1,4 +1,6 @@
-"""When a canary that was not seen counts as lost: only a reader that was there, and read all there was, can tell."""
+"""When a canary that was not seen counts as lost: only a reader that was there, and read all there
+was, can tell.
+"""
 
 from __future__ import annotations
 

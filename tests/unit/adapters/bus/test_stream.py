@@ -6,6 +6,7 @@ import pytest
 
 from sentinel.adapters.bus import stream as rs
 from sentinel.adapters.bus.stream_reader import DropWatch
+from sentinel.adapters.redis_reply import display, is_text
 from sentinel.core.bus.delivery import Question
 from sentinel.errors import SubjectError
 
@@ -21,14 +22,27 @@ GROUP = [
 def test_snapshot_is_read_from_raw_replies():
     """All numbers, ids, the group, its oldest pending entry, the size of the newest entry."""
     view = rs.parse_snapshot([[b"10", b"500000"], STREAM, [GROUP], [[b"3-0", b"c", 5, 1]]], ["g"])
-    assert (view.now, view.added, view.length, view.removed, view.entry_bytes) == (10.5, 7, 2, 5, 10)
+    assert (view.now, view.added, view.length, view.removed, view.entry_bytes) == (
+        10.5,
+        7,
+        2,
+        5,
+        10,
+    )
     assert (view.first, view.last) == ((4, 0), (5, 1))
     group = view.groups["g"]
-    assert (group.pending, group.lag, group.entries_read, group.oldest_pending) == (3, 1, None, (3, 0))
+    assert (group.pending, group.lag, group.entries_read, group.oldest_pending) == (
+        3,
+        1,
+        None,
+        (3, 0),
+    )
 
 
 def test_server_without_entries_added_is_legacy():
-    """Redis 6.2: what it does not tell is marked as unknown, the first live id comes from the entry itself."""
+    """Redis 6.2: what it does not tell is marked as unknown, the first live id comes from the entry
+    itself.
+    """
     old = [b"length", 2, b"last-generated-id", b"5-1", b"first-entry", [b"4-0", [b"f", b"v"]]]
     view = rs.parse_snapshot([[b"1", b"0"], old, []], [])
     assert (view.legacy, view.added, view.first, view.last) == (True, -1, (4, 0), (5, 1))
@@ -58,7 +72,9 @@ def test_error_of_the_stream_is_raised():
 )
 def test_families_are_told_apart(behind, after, read, family, trusted):
     """The table of measurement.md §1.2, by behaviour."""
-    found = rs.judge_capability({"lag": behind}, {"lag": after} | ({} if read == "absent" else {"entries-read": read}))
+    found = rs.judge_capability(
+        {"lag": behind}, {"lag": after} | ({} if read == "absent" else {"entries-read": read})
+    )
     assert (found.family, (found.lag_exact, found.reads_counted)) == (family, trusted)
 
 
@@ -90,14 +106,18 @@ def test_overdue_is_asked_by_id_range():
 
 def test_names_that_are_not_utf8_are_shown_with_escapes():
     """Readable, and marked."""
-    assert rs.display(b"a\xff") == "a\\xff"
-    assert rs.is_text("grün".encode())
-    assert not rs.is_text(b"a\xff")
+    assert display(b"a\xff") == "a\\xff"
+    assert is_text("grün".encode())
+    assert not is_text(b"a\xff")
 
 
 def test_dropping_calls_are_noticed_around_a_batch():
     """A call between two batches changes the number; without INFO every claim is possible."""
-    info = {"cmdstat_xgroup|delconsumer": "calls=3,usec=1", "cmdstat_xclaim": "calls=2", "cmdstat_xadd": "calls=9"}
+    info = {
+        "cmdstat_xgroup|delconsumer": "calls=3,usec=1",
+        "cmdstat_xclaim": "calls=2",
+        "cmdstat_xadd": "calls=9",
+    }
     assert rs.count_dropping_calls(info) == (3, 2)
     watch = DropWatch()
     watch.note((1, 1), (1, 1))

@@ -1,4 +1,6 @@
-"""Diagnoses: ordered once for each incident, bounded, beside everything else, and they change nothing."""
+"""Diagnoses: ordered once for each incident, bounded, beside everything else, and they change
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ class Hands:
 
 
 class World:
-    """A diagnosis on a store with one incident, a folder with two runbooks, and a clock that is moved by hand."""
+    """A diagnosis on a store with one incident, a folder with two runbooks, and a clock that is
+    moved by hand.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -145,7 +149,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_reading_steps_go_into_the_timeline(world: World) -> None:
-    """The reading steps run, the changing one does not, and what they said is in the incident, scrubbed."""
+    """The reading steps run, the changing one does not, and what they said is in the incident,
+    scrubbed.
+    """
     assert await world.finish(world.order()) == "done"
     assert world.hands.asked == ["check c", "look gaps"]
     (entry,) = world.notes()
@@ -188,7 +194,9 @@ async def test_one_after_the_other(world: World) -> None:
 
 async def test_deadline(world: World) -> None:
     """At its deadline it ends, and what was read so far is in the timeline."""
-    world.configuration = replace(world.configuration, runbooks=replace(world.configuration.runbooks, deadline=0.05))
+    world.configuration = replace(
+        world.configuration, runbooks=replace(world.configuration.runbooks, deadline=0.05)
+    )
     world.hands.free.clear()
     assert await world.finish(world.order()) == "ended at its deadline of 50 ms"
     (entry,) = world.notes()
@@ -217,7 +225,9 @@ async def test_a_runbook_that_needs_a_value_says_so(world: World) -> None:
     """What can't be run is a line in the timeline and an outcome, not a crash."""
     world.write("needy", "parameters: [{name: who, type: str}]")
     world.diagnosis.reload()
-    assert (await world.finish(world.order(runbook="needy"))).startswith("failed: needy: who (str) is required")
+    assert (await world.finish(world.order(runbook="needy"))).startswith(
+        "failed: needy: who (str) is required"
+    )
     assert "can't be run" in world.notes()[0].text
 
 
@@ -226,7 +236,9 @@ def check(**changes: Any) -> Check:
 
 
 async def test_who_wants_it(world: World) -> None:
-    """The check's word counts first, then the runbook's, then the platform's; without a runbook nobody's."""
+    """The check's word counts first, then the runbook's, then the platform's; without a runbook
+    nobody's.
+    """
     wanted = world.diagnosis.is_wanted
     assert not wanted(check(), "mine")
     assert wanted(check(), "loud")
@@ -234,7 +246,9 @@ async def test_who_wants_it(world: World) -> None:
     assert not wanted(check(diagnose=False), "loud")
     assert not wanted(check(diagnose=True), "no-such")
     assert not wanted(check(), "bus-unreachable")
-    world.configuration = replace(world.configuration, runbooks=replace(world.configuration.runbooks, diagnose=True))
+    world.configuration = replace(
+        world.configuration, runbooks=replace(world.configuration.runbooks, diagnose=True)
+    )
     assert wanted(check(), "bus-unreachable")
     assert not wanted(check(), "mine")
 
@@ -254,14 +268,21 @@ async def test_a_broken_runbook_does_not_stop_the_watch(world: World) -> None:
     """At a start as well: the shipped runbooks are there, and sentinel watches."""
     (world.folder / "runbooks" / "mine.md").write_text("broken")
     another = Diagnosis(
-        lambda: world.configuration, world.store, world.recorder, lambda: world.hands, lambda x: x, lambda: T0
+        lambda: world.configuration,
+        world.store,
+        world.recorder,
+        lambda: world.hands,
+        lambda x: x,
+        lambda: T0,
     )
     assert "bus-unreachable" in another.shelf.books
     assert "mine" not in another.shelf.books
 
 
 async def test_closing_leaves_the_order(world: World) -> None:
-    """A diagnosis that is under way when sentinel ends has no outcome: the next start carries it out."""
+    """A diagnosis that is under way when sentinel ends has no outcome: the next start carries it
+    out.
+    """
     world.hands.free.clear()
     order = world.order()
     await world.diagnosis.carry_out(order)
@@ -304,7 +325,9 @@ async def test_views(tmp_path: Path, world: World) -> None:
 
 
 async def test_the_latest_finding_is_not_asked_for_twice() -> None:
-    """A verdict of this interval is taken as it is; an older one is asked for anew; an unknown check is said."""
+    """A verdict of this interval is taken as it is; an older one is asked for anew; an unknown
+    check is said.
+    """
     asked: list[str] = []
 
     async def rerun(order: Order) -> str:

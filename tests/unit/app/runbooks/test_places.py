@@ -1,4 +1,6 @@
-"""Runbooks on a platform: values from its configuration, the incident that a run belongs to, names that exist."""
+"""Runbooks on a platform: values from its configuration, the incident that a run belongs to, names
+that exist.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.app.runbooks.places import check_runbooks, find_incident, find_values, known_names, open_shelf
+from sentinel.app.runbooks.places import (
+    check_runbooks,
+    find_incident,
+    find_values,
+    known_names,
+    open_shelf,
+)
 from sentinel.config import Configuration, load
 from sentinel.core.model import Incident, IncidentState, Status
 from sentinel.errors import ConfigurationError
@@ -50,7 +58,13 @@ def write(folder: Path, more: str = "") -> Configuration:
 
 
 def incident(component: str, check: str = "", **changes: object) -> Incident:
-    facts = {"opened": T0, "state": IncidentState.OPEN, "status": Status.DOWN, "summary": "x", **changes}
+    facts = {
+        "opened": T0,
+        "state": IncidentState.OPEN,
+        "status": Status.DOWN,
+        "summary": "x",
+        **changes,
+    }
     return Incident(f"I-{component}", component, check=check, **facts)  # type: ignore[arg-type]
 
 
@@ -62,7 +76,11 @@ def test_names_come_from_the_configuration(platform: Configuration) -> None:
     values = find_values(SHELF.books["assigner-hung"], platform, None, {})
     assert values["check"] == "assign"
     assert values["database"] == "pg"
-    assert (values["tasks"], values["created_at"], values["assigned_at"]) == ("app.work", "born", "assigned_at")
+    assert (values["tasks"], values["created_at"], values["assigned_at"]) == (
+        "app.work",
+        "born",
+        "assigned_at",
+    )
     plan = make_plan(SHELF.books["assigner-hung"], {}, known_names(platform), values)
     sql = next(str(step.run) for step in plan.steps if "FROM" in str(step.run))
     assert sql.startswith("sql on pg:")
@@ -71,7 +89,9 @@ def test_names_come_from_the_configuration(platform: Configuration) -> None:
 
 
 def test_the_incident_says_which(platform: Configuration) -> None:
-    """With an incident its own check and the resource of that come first; without one, the first of the kind."""
+    """With an incident its own check and the resource of that come first; without one, the first of
+    the kind.
+    """
     book = SHELF.books["bus-unreachable"]
     assert find_values(book, platform, None, {}) == {"check": "first", "bus": "valkey"}
     own = find_values(book, platform, incident("queue", "first"), {})
@@ -79,9 +99,15 @@ def test_the_incident_says_which(platform: Configuration) -> None:
     assert find_values(book, platform, incident("queue", "queue-up"), {})["bus"] == "valkey"
 
 
-@pytest.mark.parametrize(("component", "check"), [("worker-a", "a-proc"), ("worker-b", "worker-b.process")])
-def test_the_component_and_its_check_go_together(platform: Configuration, component: str, check: str) -> None:
-    """A restart is never guarded by the check of another component: its own, else that of its driver."""
+@pytest.mark.parametrize(
+    ("component", "check"), [("worker-a", "a-proc"), ("worker-b", "worker-b.process")]
+)
+def test_the_component_and_its_check_go_together(
+    platform: Configuration, component: str, check: str
+) -> None:
+    """A restart is never guarded by the check of another component: its own, else that of its
+    driver.
+    """
     book = SHELF.books["process-down"]
     of_incident = find_values(book, platform, incident(component), {})
     assert (of_incident["component"], of_incident["check"]) == (component, check)
@@ -96,15 +122,20 @@ def test_what_has_no_driver_is_not_restarted(platform: Configuration) -> None:
 
 
 def test_given_values_win(platform: Configuration) -> None:
-    """What a person gives is taken, and a name that does not exist is refused; a default may be missing here."""
+    """What a person gives is taken, and a name that does not exist is refused; a default may be
+    missing here.
+    """
     book = SHELF.books["bus-unreachable"]
-    plan = make_plan(book, {"check": "queue-up"}, known_names(platform), find_values(book, platform, None, {}))
+    plan = make_plan(
+        book, {"check": "queue-up"}, known_names(platform), find_values(book, platform, None, {})
+    )
     assert plan.parameters["check"] == "queue-up"
     assert plan.parameters["canary"] == "bus-canary"
     assert make_plan(book, {"check": "worker-a.process"}, known_names(platform)).parameters["check"]
 
 
-# -- the incident of a run ----------------------------------------------------------------------------
+# -- the incident of a run
+# ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -139,17 +170,24 @@ def store(tmp_path: Path) -> SqliteStore:
         ("bus-pending", {"agent": "worker-a"}, "I-worker-a"),
     ],
 )
-def test_the_right_incident(store: SqliteStore, book: str, given: dict[str, str], expected: str | None) -> None:
-    """A transcript goes into the incident that it is about, and into none rather than into a wrong one."""
+def test_the_right_incident(
+    store: SqliteStore, book: str, given: dict[str, str], expected: str | None
+) -> None:
+    """A transcript goes into the incident that it is about, and into none rather than into a wrong
+    one.
+    """
     found = find_incident(SHELF.books[book], given, store)
     assert (found.id if found else None) == expected
 
 
-# -- names that exist ---------------------------------------------------------------------------------
+# -- names that exist
+# ---------------------------------------------------------------------------------
 
 
 def test_a_missing_runbook_is_a_problem(tmp_path: Path) -> None:
-    """A check that names a runbook that does not exist is told, with its line and the one that would fit."""
+    """A check that names a runbook that does not exist is told, with its line and the one that
+    would fit.
+    """
     wrong = "  - {name: b-proc, kind: process, component: worker-b, runbook: no-such}"
     with pytest.raises(ConfigurationError) as caught:
         check_runbooks(write(tmp_path, wrong))
@@ -158,7 +196,9 @@ def test_a_missing_runbook_is_a_problem(tmp_path: Path) -> None:
     assert "process-down" in problem.remedy
 
 
-def test_a_broken_runbook_of_the_platform_is_a_problem(platform: Configuration, tmp_path: Path) -> None:
+def test_a_broken_runbook_of_the_platform_is_a_problem(
+    platform: Configuration, tmp_path: Path
+) -> None:
     """Runbooks beside the configuration are read as strictly as the shipped ones."""
     check_runbooks(platform)
     (tmp_path / "runbooks").mkdir()

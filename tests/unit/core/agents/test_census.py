@@ -40,7 +40,16 @@ def listener(agent, name="", idle=0.1, pending=0, modern=True, stream=""):
     return Consumer(agent, stream or f"s:{agent}", name or agent, idle, pending, modern)
 
 
-def house(agents=(), beats=None, consumers=None, waiting=None, before=None, unjudged=None, boots=None, **sets):
+def house(
+    agents=(),
+    beats=None,
+    consumers=None,
+    waiting=None,
+    before=None,
+    unjudged=None,
+    boots=None,
+    **sets,
+):
     """A census with everything at the same instant; by default every agent beats and listens."""
     rows = {agent.id: agent for agent in agents}
     beats = dict.fromkeys(rows, NOW - 1) if beats is None else beats
@@ -59,7 +68,9 @@ def house(agents=(), beats=None, consumers=None, waiting=None, before=None, unju
 
 def found(census):
     return {
-        kind: set(names) for kind, names in find_suspects(census, RULES, Pulse().see(census, RULES)).items() if names
+        kind: set(names)
+        for kind, names in find_suspects(census, RULES, Pulse().see(census, RULES)).items()
+        if names
     }
 
 
@@ -71,7 +82,9 @@ A, B = active("a", "x"), active("b", "y")
 
 
 def test_a_healthy_house_has_no_mismatch():
-    """Everybody registered, beating and listening; a sleeper is silent by right; work is held by the living."""
+    """Everybody registered, beating and listening; a sleeper is silent by right; work is held by
+    the living.
+    """
     census = house(
         [A, B, Agent("z", "sleeping")],
         beats={"a": NOW, "b": NOW - 60},
@@ -88,13 +101,21 @@ CASES = [
     ("sleeping agents owe no beat", house([Agent("z", "sleeping")], beats={}, consumers=[]), {}),
     ("unmapped agents owe no beat", house([Agent("z", "unmapped")], beats={}, consumers=[]), {}),
     ("nobody reads", house([A, B], consumers=[listener("a")]), {"deaf": {"b"}}),
-    ("an old server lists no blocked newcomer", house([A, B], consumers=[listener("a", modern=False)]), {}),
+    (
+        "an old server lists no blocked newcomer",
+        house([A, B], consumers=[listener("a", modern=False)]),
+        {},
+    ),
     (
         "unless entries wait",
         house([A, B], consumers=[listener("a", modern=False)], waiting={"b": 31}),
         {"deaf": {"b"}},
     ),
-    ("idle without waiting entries is a long block", house([A], consumers=[listener("a", idle=999)]), {}),
+    (
+        "idle without waiting entries is a long block",
+        house([A], consumers=[listener("a", idle=999)]),
+        {},
+    ),
     (
         "idle while entries wait is deaf",
         house([A], consumers=[listener("a", idle=999)], waiting={"a": 31}),
@@ -107,11 +128,17 @@ CASES = [
     ),
     (
         "one of two consumers is awake",
-        house([A], consumers=[listener("a", "a1", idle=999), listener("a", "a2")], waiting={"a": 31}),
+        house(
+            [A], consumers=[listener("a", "a1", idle=999), listener("a", "a2")], waiting={"a": 31}
+        ),
         {},
     ),
     ("a ghost is not also deaf", house([A], beats={}, consumers=[]), {"ghost": {"a"}}),
-    ("a stranger reads", house([A], consumers=[listener("a"), listener("q")]), {"unregistered": {"q"}}),
+    (
+        "a stranger reads",
+        house([A], consumers=[listener("a"), listener("q")]),
+        {"unregistered": {"q"}},
+    ),
     ("a leaked name does not", house([A], consumers=[listener("a"), listener("q", idle=31)]), {}),
     (
         "a consumer that appeared after the registry was read is a newcomer",
@@ -119,11 +146,23 @@ CASES = [
         {},
     ),
     ("an unknown one beats", house([A], beats={"a": NOW, "q": NOW}), {"zombie": {"q"}}),
-    ("an inactive one beats", house([A, Agent("i", "inactive")], beats={"a": NOW, "i": NOW}), {"zombie": {"i"}}),
+    (
+        "an inactive one beats",
+        house([A, Agent("i", "inactive")], beats={"a": NOW, "i": NOW}),
+        {"zombie": {"i"}},
+    ),
     ("a sleeper may beat", house([A, Agent("z", "sleeping")], beats={"a": NOW, "z": NOW}), {}),
     ("work of nobody", house([A], work=[Work("a", 1), Work("gone", 4)]), {"orphan": {"gone"}}),
-    ("work of a ghost", house([A], beats={}, consumers=[], work=[Work("a", 2)]), {"ghost": {"a"}, "orphan": {"a"}}),
-    ("work of a sleeper", house([Agent("z", "sleeping")], beats={}, consumers=[], work=[Work("z", 2)]), {}),
+    (
+        "work of a ghost",
+        house([A], beats={}, consumers=[], work=[Work("a", 2)]),
+        {"ghost": {"a"}, "orphan": {"a"}},
+    ),
+    (
+        "work of a sleeper",
+        house([Agent("z", "sleeping")], beats={}, consumers=[], work=[Work("z", 2)]),
+        {},
+    ),
     (
         "two consumers hold entries of one stream",
         house([A], consumers=[listener("a", "a1", pending=1), listener("a", "a2", pending=2)]),
@@ -131,7 +170,13 @@ CASES = [
     ),
     (
         "two streams of one agent are no twins",
-        house([A], consumers=[listener("a", pending=1, stream="s1"), listener("a", pending=2, stream="s2")]),
+        house(
+            [A],
+            consumers=[
+                listener("a", pending=1, stream="s1"),
+                listener("a", pending=2, stream="s2"),
+            ],
+        ),
         {},
     ),
     ("two rows with one id", house([active("a", rows=2)]), {"twin": {"a"}}),
@@ -175,7 +220,11 @@ CASES = [
         house([active("a", boots={"b1": NOW - 1, "b2": NOW - 61}, beat=NOW - 1)]),
         {},
     ),
-    ("two boot ids in heartbeats", house([A], boots={"a": {"b1": NOW, "b2": NOW}}), {"split": {"a"}}),
+    (
+        "two boot ids in heartbeats",
+        house([A], boots={"a": {"b1": NOW, "b2": NOW}}),
+        {"split": {"a"}},
+    ),
     (
         "a ghost covers nothing",
         house([A, B], beats={"a": NOW}, demands=[Demand(frozenset({"y"}), 3)]),
@@ -186,7 +235,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("census", "mismatches"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("census", "mismatches"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_mismatch(census, mismatches):
     """Exactly this mismatch, and no other."""
     assert found(census) == mismatches
@@ -200,7 +251,9 @@ def test_sources_that_are_not_configured_accuse_nobody():
     registry_only = Census(agents={"a": A}, now=NOW)
     assert found(registry_only) == {}
     assert live_agents(registry_only, RULES, NOBODY) == {"a"}
-    assert found(Census(before=Listeners((listener("q"),)), after=Listeners((listener("q"),)))) == {}
+    assert (
+        found(Census(before=Listeners((listener("q"),)), after=Listeners((listener("q"),)))) == {}
+    )
 
 
 def test_a_heartbeat_column_counts_like_the_sorted_set():
@@ -231,12 +284,16 @@ def test_a_beat_in_the_future_is_judged_by_its_change():
 
 
 def test_a_beat_with_an_old_time_that_was_not_there_before_is_life():
-    """8 h behind: what the look before did not have can't be 8 h old; it looks dead until it is seen to move."""
+    """8 h behind: what the look before did not have can't be 8 h old; it looks dead until it is
+    seen to move.
+    """
     eight = 8 * 3600
     assert looks(Pulse(), (NOW, NOW - eight)).ages["a"] == eight
     vitals = looks(Pulse(), (NOW, NOW - eight), (NOW + 5, NOW + 5 - eight))
     assert (vitals.ages["a"], vitals.behind) == (0, {"a"})
-    gone = looks(Pulse(), (NOW, NOW - eight), (NOW + 5, NOW + 5 - eight), (NOW + 66, NOW + 5 - eight))
+    gone = looks(
+        Pulse(), (NOW, NOW - eight), (NOW + 5, NOW + 5 - eight), (NOW + 66, NOW + 5 - eight)
+    )
     assert (gone.ages["a"], gone.behind) == (61, set())
 
 
@@ -251,13 +308,18 @@ def test_two_polls_in_a_row():
     confirmation = Confirmation()
     ghost = {"ghost": {"a": Suspect()}}
     assert count_mismatches(confirmation.confirm({**ghost}))["ghost"] == 0
-    assert count_mismatches(confirmation.confirm({"ghost": {"a": Suspect(), "b": Suspect()}}))["ghost"] == 1
+    assert (
+        count_mismatches(confirmation.confirm({"ghost": {"a": Suspect(), "b": Suspect()}}))["ghost"]
+        == 1
+    )
     assert count_mismatches(confirmation.confirm({"ghost": {}}))["ghost"] == 0
     assert count_mismatches(confirmation.confirm({**ghost}))["ghost"] == 0
     for registered, n in ((1.0, 0), (2.0, 0), (2.0, 1)):
         again = {"ghost": {"a": Suspect(life=(registered, ""))}}
         assert count_mismatches(confirmation.confirm(again))["ghost"] == n
-    assert count_mismatches(confirmation.confirm({"split": {"a": Suspect(proven=True)}}))["split"] == 1
+    assert (
+        count_mismatches(confirmation.confirm({"split": {"a": Suspect(proven=True)}}))["split"] == 1
+    )
 
 
 def test_a_zombie_must_beat_again():
@@ -265,7 +327,9 @@ def test_a_zombie_must_beat_again():
     confirmation = Confirmation()
     beats = [10.0, 10.0, 10.0, 15.0, 15.0]
     seen = [
-        count_mismatches(confirmation.confirm({"zombie": {"q": Suspect(signs={"": at}, needed=1)}}))["zombie"]
+        count_mismatches(
+            confirmation.confirm({"zombie": {"q": Suspect(signs={"": at}, needed=1)}})
+        )["zombie"]
         for at in beats
     ]
     assert seen == [0, 0, 0, 1, 1]
@@ -277,20 +341,32 @@ def test_a_split_needs_two_that_go_on():
     restarted = [{"old": 10.0, "new": 12.0}, {"old": 10.0, "new": 17.0}, {"old": 10.0, "new": 22.0}]
     both = [{"old": 15.0, "new": 27.0}]
     seen = [
-        count_mismatches(confirmation.confirm({"split": {"a": Suspect(signs=signs, needed=2)}}))["split"]
+        count_mismatches(confirmation.confirm({"split": {"a": Suspect(signs=signs, needed=2)}}))[
+            "split"
+        ]
         for signs in restarted + both
     ]
     assert seen == [0, 0, 0, 1]
 
 
 def test_a_boot_id_that_comes_back_is_a_second_process():
-    """One row, two writers: A, B, A. A restart is A, B; a host that comes back next day is no second process."""
+    """One row, two writers: A, B, A. A restart is A, B; a host that comes back next day is no
+    second process.
+    """
 
     def see(*steps):
         takeovers = Takeovers()
-        return [bool(takeovers.see({"a": active("a", boot=boot)}, NOW + at, 60)) for at, boot in steps]
+        return [
+            bool(takeovers.see({"a": active("a", boot=boot)}, NOW + at, 60)) for at, boot in steps
+        ]
 
-    assert see((0, "A"), (5, "B"), (10, "A"), (69, "A"), (71, "A")) == [False, False, True, True, False]
+    assert see((0, "A"), (5, "B"), (10, "A"), (69, "A"), (71, "A")) == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
     assert see((0, "A"), (5, "B"), (10, "B"), (15, "C")) == [False] * 4
     assert see((0, "host-1"), (5, "host-2"), (86400, "host-1")) == [False] * 3
 
@@ -305,7 +381,10 @@ def test_orphans_and_uncovered_count_tasks():
 
 def test_only_sleeping_agents_would_cover_it():
     """An uncovered demand names who could take it, if it were awake."""
-    census = house([A, Agent("z", "sleeping", capabilities=frozenset({"y"}))], demands=[Demand(frozenset({"y"}), 2)])
+    census = house(
+        [A, Agent("z", "sleeping", capabilities=frozenset({"y"}))],
+        demands=[Demand(frozenset({"y"}), 2)],
+    )
     suspects = find_suspects(census, RULES, Pulse().see(census, RULES))
     assert sample_names(suspects["uncovered"]) == ["y (only asleep: z)"]
 
@@ -322,7 +401,9 @@ def test_registrations():
         ([active("b", registered=2.0)], 3),
         ([active("a", registered=3.0)], 4),
     ]
-    assert [arrivals.see(agents, NOW + n) for n, (agents, _) in enumerate(steps)] == [total for _, total in steps]
+    assert [arrivals.see(agents, NOW + n) for n, (agents, _) in enumerate(steps)] == [
+        total for _, total in steps
+    ]
     assert arrivals.last_hour(NOW + 10) == {"a": 2, "b": 2}
     assert arrivals.last_hour(NOW + 3602.5) == {"a": 1, "b": 1}
     assert arrivals.last_hour(NOW + 9000) == {}
@@ -357,7 +438,9 @@ def test_of_several_rows_the_active_one_with_the_newest_beat_counts():
 
 
 def test_entries_that_are_no_table_rows():
-    """Fields by name, times as people write them; a heartbeat that is no time is told, not taken for death."""
+    """Fields by name, times as people write them; a heartbeat that is no time is told, not taken
+    for death.
+    """
     names = {
         "status": "state",
         "last_heartbeat": "seen",
@@ -365,7 +448,13 @@ def test_entries_that_are_no_table_rows():
         "registered_at": "since",
         "boot_id": "pid",
     }
-    entry = {"state": "BUSY", "seen": "2026-01-02T03:04:05", "can": ["x"], "since": 1.7e9, "pid": 17}
+    entry = {
+        "state": "BUSY",
+        "seen": "2026-01-02T03:04:05",
+        "can": ["x"],
+        "since": 1.7e9,
+        "pid": 17,
+    }
     row = read_registration("a", entry, names)
     assert (row.status, row.beat, row.capabilities, row.registered, row.boot) == (
         "busy", 1767323045.0, {"x"}, 1.7e9, "17",
@@ -384,12 +473,16 @@ def test_entries_that_are_no_table_rows():
     ],
 )  # fmt: skip
 def test_times_as_platforms_write_them(value, seconds):
-    """Seconds, milliseconds, ISO 8601 where naive is UTC; a small number, infinity and words are no time."""
+    """Seconds, milliseconds, ISO 8601 where naive is UTC; a small number, infinity and words are no
+    time.
+    """
     assert read_instant(value) == seconds
 
 
 def test_the_age_of_a_registry_file():
-    """Not written, written with an old or a future claim, promised and not written; a fresh one is well."""
+    """Not written, written with an old or a future claim, promised and not written; a fresh one is
+    well.
+    """
     hour = 3600.0
     assert FileAge(NOW, NOW, NOW + hour).find_faults(NOW + 60, 600, 2) == ()
     assert FileAge(NOW).find_faults(NOW + 60 * hour, None, 2) == ()

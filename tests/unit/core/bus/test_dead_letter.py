@@ -21,7 +21,13 @@ NOW = 1_700_000_000.0
 ANYTHING = PlaceLimits(None, None, None, None)
 
 
-def look(history: PlaceHistory, *readings: KeyReading, at: float = 0.0, complete: bool = True, whole: bool = True):
+def look(
+    history: PlaceHistory,
+    *readings: KeyReading,
+    at: float = 0.0,
+    complete: bool = True,
+    whole: bool = True,
+):
     history.take(NOW + at, readings, 300.0, complete=complete, whole=whole)
 
 
@@ -58,7 +64,9 @@ def test_new_keys_count_once_all_old_ones_are_known():
 
 
 def test_unreadable_keys_are_no_empty_keys():
-    """A key that could not be read keeps its last depth, so that its return is no addition, and no growth."""
+    """A key that could not be read keeps its last depth, so that its return is no addition, and no
+    growth.
+    """
     history = PlaceHistory()
     look(history, KeyReading("k", 8))
     look(history, KeyReading("k", problem="NOPERM", read=False), at=400, whole=False)
@@ -68,7 +76,9 @@ def test_unreadable_keys_are_no_empty_keys():
 
 
 def test_growth_needs_time_and_forgets():
-    """No growth from two looks a moment apart; what is older than the window doesn't count; samples are bounded."""
+    """No growth from two looks a moment apart; what is older than the window doesn't count; samples
+    are bounded.
+    """
     history = PlaceHistory()
     assert history.find_growth() is None
     look(history, KeyReading("k", 0))
@@ -117,7 +127,12 @@ def test_times_in_entries(raw, seconds):
 
 def test_age_of_a_place():
     """The oldest of all keys; 0 when empty; None when entries have no time."""
-    assert standing("stream", KeyReading("a", 1, oldest=NOW - 5), KeyReading("b", 1, oldest=NOW - 50)).age == 50
+    assert (
+        standing(
+            "stream", KeyReading("a", 1, oldest=NOW - 5), KeyReading("b", 1, oldest=NOW - 50)
+        ).age
+        == 50
+    )
     assert standing("zset", KeyReading("a", 1, oldest=NOW + 50)).age == 0
     assert standing("list", KeyReading("a", 1)).age is None
     assert standing("list", KeyReading("a", 0)).age == 0

@@ -46,7 +46,9 @@ def later(seconds: float, wall: float | None = None, boot: str = "boot") -> Mome
 @given(st.lists(st.tuples(IDS, st.none() | IDS), max_size=5), IDS)
 def test_the_floor_is_at_or_below_everything_that_is_owed(groups, keep):
     """No undelivered entry, no pending entry and no young entry lies below the floor."""
-    states = [GroupState(f"g{i}", delivered, pending) for i, (delivered, pending) in enumerate(groups)]
+    states = [
+        GroupState(f"g{i}", delivered, pending) for i, (delivered, pending) in enumerate(groups)
+    ]
     floor, holder = find_floor(states, keep)
     assert parse_id(floor) <= parse_id(keep)
     for state in states:
@@ -75,7 +77,9 @@ def test_the_following_id_is_never_rounded():
     ],
 )
 def test_the_cap_refills_with_uptime_only(now, left):
-    """10 an hour, 6 spent: a step of the wall clock refills nothing; over a reboot the wall clock is all there is."""
+    """10 an hour, 6 spent: a step of the wall clock refills nothing; over a reboot the wall clock
+    is all there is.
+    """
     assert remaining(10, [Spent(NOW, 6)], now) == left
     assert remaining(5, [Spent(NOW, 6)], later(1)) == 0
 
@@ -140,7 +144,9 @@ def test_a_promoted_replica_is_suspected_at_first_sight_only():
 def test_a_stream_that_went_back_is_held_for_an_hour_and_its_neighbour_is_not():
     """Fewer entries ever added, or an older last id."""
     first = step_life(BusLife(), SERVER, {"a": (10, "5-0"), "b": (10, "5-0"), "c": (1, "1-0")}, NOW)
-    second = step_life(first, SERVER, {"a": (3, "9-0"), "b": (11, "4-0"), "c": (2, "2-0")}, later(10))
+    second = step_life(
+        first, SERVER, {"a": (3, "9-0"), "b": (11, "4-0"), "c": (2, "2-0")}, later(10)
+    )
     for key in "ab":
         assert "counters went back" in find_hold(second, key, later(3609), 0.0)
         assert find_hold(second, key, later(3611), 0.0) == ""
@@ -150,15 +156,28 @@ def test_a_stream_that_went_back_is_held_for_an_hour_and_its_neighbour_is_not():
     assert "a" in third.broken
 
 
-MEMBERS = [Member("full", 9, 1.0), Member("empty", 0, 1.0), Member("silent", 0, 99.0), Member("", 0, 0.0)]
+MEMBERS = [
+    Member("full", 9, 1.0),
+    Member("empty", 0, 1.0),
+    Member("silent", 0, 99.0),
+    Member("", 0, 0.0),
+]
 
 
 @pytest.mark.parametrize(
     ("leaving", "wanted", "heir"),
-    [("x", "", "empty"), ("empty", "", "full"), ("x", "full", "full"), ("x", "silent", ""), ("full", "full", "")],
+    [
+        ("x", "", "empty"),
+        ("empty", "", "full"),
+        ("x", "full", "full"),
+        ("x", "silent", ""),
+        ("full", "full", ""),
+    ],
 )
 def test_the_heir_is_healthy_and_another_one(leaving, wanted, heir):
-    """The named one when it is healthy, else the one that holds least; never who leaves, the silent or the nameless."""
+    """The named one when it is healthy, else the one that holds least; never who leaves, the silent
+    or the nameless.
+    """
     assert choose_heir(MEMBERS, leaving, 60.0, wanted) == heir
 
 

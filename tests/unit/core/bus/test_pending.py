@@ -69,7 +69,9 @@ def test_counts_are_sound(ids, bound, cap):
     head = Page(tuple(rows[:cap]), len(rows[:cap]) >= cap)
     count = count_below(head, (bound, 0))
     if count is None:
-        below, above = ([r for r in rows if (r.id[0] < bound) is early][:cap] for early in (True, False))
+        below, above = (
+            [r for r in rows if (r.id[0] < bound) is early][:cap] for early in (True, False)
+        )
         ends = [Page(tuple(found), len(found) >= cap) for found in (below, above)]
         count = count_from_both_ends(len(rows), *ends)
     assert count.n == truth if count.exact else count.n <= truth
@@ -88,7 +90,9 @@ def test_ids_that_are_no_times():
 
 
 def test_redeliveries_before_the_watch_are_no_events():
-    """Count 5 at the first look is the baseline; 5 → 8 is three; an entry of after the start counts from 1."""
+    """Count 5 at the first look is the baseline; 5 → 8 is three; an entry of after the start counts
+    from 1.
+    """
     sweep = Sweep(since=(10, 0))
     assert sweep.take([page(row(1, 5), row(2))], {}) == 0
     assert sweep.take([page(row(1, 8), row(2), row(20, 3))], {}) == 5
@@ -127,7 +131,9 @@ def test_acknowledged_entries_are_forgotten_where_a_page_proves_it():
 
 
 def test_cursor_passes_over_everything():
-    """Pages move the cursor; the last one ends the pass; the share covered is that of this pass or the last."""
+    """Pages move the cursor; the last one ends the pass; the share covered is that of this pass or
+    the last.
+    """
     sweep = Sweep()
     head = page(row(1), row(2), size=2)
     for after, rows, coverage in ((0, (1, 2, 3), 0.375), (3, (4, 5, 6), 0.75), (6, (7, 8), 1.0)):
@@ -142,7 +148,9 @@ def test_cursor_passes_over_everything():
 
 
 def test_memory_is_bounded_and_then_invents_nothing():
-    """More redelivered entries than are remembered: a lower bound, no event twice; exact again after a pass."""
+    """More redelivered entries than are remembered: a lower bound, no event twice; exact again
+    after a pass.
+    """
     sweep = Sweep(begun=True)
     rows = [row(n, 2) for n in range(1, MAX_KNOWN + 11)]
     sweep.take([page(*rows)], {})
@@ -167,9 +175,14 @@ def test_memory_survives_a_restart():
     assert again.take([page(row(1, 4), row(2, 2))], {}) == 2
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2)), max_size=8), max_size=12), st.integers(1, 6))
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2)), max_size=8), max_size=12),
+    st.integers(1, 6),
+)
 def test_redeliveries_seen_never_exceed_the_truth(steps, size):
-    """Random deliveries and acknowledgements between looks, pages of any size: the sum of events is a lower bound."""
+    """Random deliveries and acknowledgements between looks, pages of any size: the sum of events is
+    a lower bound.
+    """
     pending: dict[int, int] = dict.fromkeys(range(1, 10), 3)
     sweep, truth, seen = Sweep(since=(9, 0)), 0, 0
     for step in steps:
@@ -177,11 +190,15 @@ def test_redeliveries_seen_never_exceed_the_truth(steps, size):
         head = Page(tuple(rows[:size]), len(rows[:size]) >= size)
         behind = tuple(r for r in rows if r.id > sweep.cursor)[:size]
         second = Page(behind, len(behind) >= size, sweep.cursor)
-        rechecks = {e: next((r for r in rows if r.id == e), None) for e in sweep.list_rechecks()[:2]}
+        rechecks = {
+            e: next((r for r in rows if r.id == e), None) for e in sweep.list_rechecks()[:2]
+        }
         seen += sweep.take([head, second], rechecks)
         sweep.advance(head, second)
         assert seen <= truth
-        assert all(pending.get(entry[0], 0) >= 2 or entry[0] not in pending for entry in sweep.known)
+        assert all(
+            pending.get(entry[0], 0) >= 2 or entry[0] not in pending for entry in sweep.known
+        )
         for n, act in step:
             if act == 0:
                 pending.pop(n, None)
@@ -193,7 +210,9 @@ def test_redeliveries_seen_never_exceed_the_truth(steps, size):
 
 
 def test_consumers_are_sorted_by_sign_of_life():
-    """Holds entries and silent: dead. Holds none: idle, and a ghost after long. The latest heard of is the heir."""
+    """Holds entries and silent: dead. Holds none: idle, and a ghost after long. The latest heard of
+    is the heir.
+    """
     views = [
         ConsumerView("busy", 4, 50.0, 50.0),
         ConsumerView("polls", 1, 0.2, 900.0),
@@ -202,7 +221,9 @@ def test_consumers_are_sorted_by_sign_of_life():
         ConsumerView("old", 2, 300.0),
         ConsumerView("stranger", 0, 0.1),
     ]
-    roster = sort_consumers(views, dead_after=195.0, ghost_after=3600.0, unknown=frozenset({"stranger"}))
+    roster = sort_consumers(
+        views, dead_after=195.0, ghost_after=3600.0, unknown=frozenset({"stranger"})
+    )
     assert (roster.active, roster.idle) == (3, 1)
     assert [view.name for view in roster.dead] == ["gone", "old"]
     assert roster.dead_entries == 9

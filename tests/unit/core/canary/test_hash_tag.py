@@ -19,7 +19,9 @@ def test_slots_are_those_of_the_server(key):
     assert slot_of(key) == key_slot(key.encode())
 
 
-@pytest.mark.parametrize(("key", "tag"), [("a{b}c", "b"), ("a", "a"), ("{}a", "{}a"), ("a{b", "a{b"), ("{a}{b}", "a")])
+@pytest.mark.parametrize(
+    ("key", "tag"), [("a{b}c", "b"), ("a", "a"), ("{}a", "{}a"), ("a{b", "a{b"), ("{a}{b}", "a")]
+)
 def test_the_tag_decides(key, tag):
     """Between the first pair of braces, unless empty."""
     assert tag_of(key) == tag

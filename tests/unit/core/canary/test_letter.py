@@ -75,14 +75,18 @@ def test_a_body_that_means_something_else_is_corruption_even_with_a_right_checks
     assert not canary.is_intact(fields)
 
 
-@pytest.mark.parametrize("fields", [[], [b"seq"], [b"sum", b"x"], [b"a", b"b"], [b"seq", b"\xff"], [b"seq", b"a:b"]])
+@pytest.mark.parametrize(
+    "fields", [[], [b"seq"], [b"sum", b"x"], [b"a", b"b"], [b"seq", b"\xff"], [b"seq", b"a:b"]]
+)
 def test_strange_entries_are_no_canaries(fields):
     """Foreign entries neither crash nor pass."""
     assert canary.sequence_of(fields) is None
     assert not canary.is_intact(fields)
 
 
-@pytest.mark.parametrize(("a", "b"), [(True, 1), (1, 1.0), (0.0, -0.0), ([1], [1, 2]), ({"a": 1}, {"b": 1}), (None, 0)])
+@pytest.mark.parametrize(
+    ("a", "b"), [(True, 1), (1, 1.0), (0.0, -0.0), ([1], [1, 2]), ({"a": 1}, {"b": 1}), (None, 0)]
+)
 def test_equality_has_types(a, b):
     """What JSON round trips confuse is not the same."""
     assert not canary.is_same(a, b)

@@ -1,4 +1,6 @@
-"""Pings in the product's envelope: what is sent, what counts as an unchanged answer, which hop failed."""
+"""Pings in the product's envelope: what is sent, what counts as an unchanged answer, which hop
+failed.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +37,28 @@ def letter(envelope=None, *steps):
 
 
 def written(which):
-    fields = [part.decode() for part in which.write("abc:7", "00-t-s-01", "2026-01-01T00:00:00+00:00")]
+    fields = [
+        part.decode() for part in which.write("abc:7", "00-t-s-01", "2026-01-01T00:00:00+00:00")
+    ]
     return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def answered(which, **changes):
     """What is read of a ping whose fields came back with changes; None takes one away."""
     fields = {**written(which), **changes}
-    flat = [part.encode() for name, value in fields.items() if value is not None for part in (name, value)]
+    flat = [
+        part.encode()
+        for name, value in fields.items()
+        if value is not None
+        for part in (name, value)
+    ]
     return which.read(flat)
 
 
 def test_a_template_is_filled_in_and_other_braces_stay():
-    """Only the known placeholders are replaced; JSON stays JSON; the id is a UUID where one is asked for."""
+    """Only the known placeholders are replaced; JSON stays JSON; the id is a UUID where one is
+    asked for.
+    """
     fields = written(letter())
     assert fields["correlation_id"] == "abc:7"
     assert fields["note"] == "{unknown} {"
@@ -59,9 +70,13 @@ def test_a_template_is_filled_in_and_other_braces_stay():
 
 
 def test_pings_are_text_without_smells():
-    """What sentinel sends into a product is UTF-8 throughout, and bus_codec finds nothing wrong with it."""
+    """What sentinel sends into a product is UTF-8 throughout, and bus_codec finds nothing wrong
+    with it.
+    """
     for envelope in (PRODUCT, dict(ENVELOPE)):
-        fields = [(name.encode(), value.encode()) for name, value in written(letter(envelope)).items()]
+        fields = [
+            (name.encode(), value.encode()) for name, value in written(letter(envelope)).items()
+        ]
         assert smell_entry(fields, envelope) == set()
 
 
@@ -108,7 +123,9 @@ def test_hops_report_one_by_one():
     assert answered(which, hops='[["x", 1]]') is None
 
 
-@pytest.mark.parametrize("text", [b"", b"x", b"{}", b"7", b'[["a"]]', b'[["a", "b"]]', b"[1]", b'"ab"', b"[null]"])
+@pytest.mark.parametrize(
+    "text", [b"", b"x", b"{}", b"7", b'[["a"]]', b'[["a", "b"]]', b"[1]", b'"ab"', b"[null]"]
+)
 def test_hops_of_nonsense_are_none(text):
     """Whatever a product writes there."""
     assert read_hops(text) == ()

@@ -1,4 +1,6 @@
-"""What counts prove: the numbers of measurement.md §1.11, bounds that hold for clustered failures, coverage."""
+"""What counts prove: the numbers of measurement.md §1.11, bounds that hold for clustered failures,
+coverage.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def spread(n, failures, blocks=DAY):
 
 @pytest.mark.parametrize(("target", "failures", "n"), NEEDED)
 def test_the_smallest_sample_that_proves_a_target(target, failures, n):
-    """The numbers of measurement.md §1.11 (Wilson, one-sided 95 %), to the unit, while failures are scattered."""
+    """The numbers of measurement.md §1.11 (Wilson, one-sided 95 %), to the unit, while failures are
+    scattered.
+    """
     assert judge(spread(n, failures), target).verdict == "met"
     assert judge(spread(n - 1, failures), target).verdict == "insufficient data"
 
@@ -40,16 +44,25 @@ def test_verdicts():
 
 
 @pytest.mark.parametrize(
-    ("n", "failures", "verdict"), [(36, 1, "insufficient data"), (10, 1, "missed"), (60, 3, "missed")]
+    ("n", "failures", "verdict"),
+    [(36, 1, "insufficient data"), (10, 1, "missed"), (60, 3, "missed")],
 )
 def test_one_failure_of_a_few_is_no_miss(n, failures, verdict):
-    """One of 36 has a chance of 17 % while 99.5 % are met; one of ten has 5 %, three of sixty 0.3 %."""
+    """One of 36 has a chance of 17 % while 99.5 % are met; one of ten has 5 %, three of sixty 0.3
+    %.
+    """
     assert judge(spread(n, failures, 12), 0.995).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("failures", "n", "target", "chance"),
-    [(1, 36, 0.995, 1 - 0.995**36), (2, 3, 0.5, 0.5), (3, 3, 0.5, 0.125), (0, 9, 0.9, 1.0), (10, 10, 0.9, 0.0)],
+    [
+        (1, 36, 0.995, 1 - 0.995**36),
+        (2, 3, 0.5, 0.5),
+        (3, 3, 0.5, 0.125),
+        (0, 9, 0.9, 1.0),
+        (10, 10, 0.9, 0.0),
+    ],
 )
 def test_chances_are_exact(failures, n, target, chance):
     """Binomial tails, by hand."""
@@ -64,7 +77,9 @@ def test_nothing_is_met_in_a_time_that_was_not_seen():
 
 
 def test_one_outage_is_one_event():
-    """Sixty failures in a row tell much less than sixty scattered ones: the bound is wider, and nothing is claimed."""
+    """Sixty failures in a row tell much less than sixty scattered ones: the bound is wider, and
+    nothing is claimed.
+    """
     clustered, scattered = [(600, 60)] + [(600, 0)] * 143, spread(86400, 60)
     assert judge(scattered, 0.998).verdict == "met"
     assert judge(clustered, 0.998).verdict == "insufficient data"
@@ -82,7 +97,9 @@ def test_with_few_blocks_all_failures_are_one_event():
 
 
 def outages(random_, share):
-    """A day of one canary a second in blocks; outages of a minute (exponential) make `share` of it fail."""
+    """A day of one canary a second in blocks; outages of a minute (exponential) make `share` of it
+    fail.
+    """
     bad = set()
     start = random_.expovariate(share / 60)
     while start < 86400:
@@ -95,8 +112,8 @@ def outages(random_, share):
 
 
 def test_the_bound_holds_for_outages_and_the_plain_one_does_not():
-    """200 days with outages: at least 88 % of the 95 % bounds are below the truth (0.995), of the plain ones far
-    fewer; the design effect is the one of measurement.md §1.11 (126)."""
+    """200 days with outages: at least 88 % of the 95 % bounds are below the truth (0.995), of the
+    plain ones far fewer; the design effect is the one of measurement.md §1.11 (126)."""
     random_ = random.Random(7)
     days = [outages(random_, 0.005) for _ in range(200)]
     truth = 1 - sum(f for day in days for _, f in day) / (86400 * 200)
@@ -137,7 +154,9 @@ def test_blocks_are_ten_minutes():
 
 
 def test_coverage_is_what_was_seen_of_the_time():
-    """An hour watched, a quarter of it blind: 75 %; time before sentinel watched does not count; a restart knows."""
+    """An hour watched, a quarter of it blind: 75 %; time before sentinel watched does not count; a
+    restart knows.
+    """
     windows = Windows()
     assert windows.coverage(0.0, 60) == 0.0
     windows.begin(3600.0)

@@ -95,7 +95,9 @@ def test_latencies_are_cumulative():
     ],
 )
 def test_k_of_the_last_m(recent, status):
-    """2 of 20 are degraded, 3 in a row sent and never arrived are down, refused ones are not, none is unknown."""
+    """2 of 20 are degraded, 3 in a row sent and never arrived are down, refused ones are not, none
+    is unknown.
+    """
     assert judge_recent(recent, failures=2, of=20, down_after=3)[0] is status
 
 

@@ -20,7 +20,9 @@ def report(seq, *hops, final=False, intact=True):
 
 
 def test_a_report_counts_once_however_often_it_is_read():
-    """The same entry again (after a reconnect) is no duplicate; another entry of the same hop is one."""
+    """The same entry again (after a reconnect) is no duplicate; another entry of the same hop is
+    one.
+    """
     traffic = make("a", "b")
     assert traffic.note_report(report("s", "a"), b"1-0", 1)
     assert traffic.note_report(report("s", "a"), b"1-0", 1)
@@ -47,7 +49,9 @@ def test_legs_begin_at_our_own_entry():
     ],
 )
 def test_the_failing_hop(outcome, legs, hop):
-    """a reported, changed: lost at b; late in the slowest; corrupt since a. A path without hops blames nobody."""
+    """a reported, changed: lost at b; late in the slowest; corrupt since a. A path without hops
+    blames nobody.
+    """
     traffic = make("a", "b", "c")
     traffic.note_report(report("s", "a", intact=False), b"1-0", 1)
     assert traffic.blame(outcome, "s", legs) == (hop,)
@@ -63,7 +67,9 @@ def test_a_later_report_vouches_for_the_hops_before_it():
 
 
 def test_what_comes_after_the_end():
-    """A copy is a duplicate; one that was given up resurfaces, once; an overtaken report is neither."""
+    """A copy is a duplicate; one that was given up resurfaces, once; an overtaken report is
+    neither.
+    """
     traffic = make("a", "b")
     traffic.ended(Outcome.OK, "fine", report("fine", "a", "b", final=True))
     assert traffic.explain_closed(report("fine", "a")) == ""
@@ -77,7 +83,9 @@ def test_what_comes_after_the_end():
 
 
 def test_losses_are_known_after_a_restart():
-    """What was given up in another life resurfaces in this one; what ended well there is a duplicate."""
+    """What was given up in another life resurfaces in this one; what ended well there is a
+    duplicate.
+    """
     before = make()
     before.ended(Outcome.LOST, "gone")
     before.ended(Outcome.OK, "fine", Arrival("fine", intact=True))

@@ -1,4 +1,6 @@
-"""Stays in a status: the formula of measurement.md §5, the pace of learning, the sketch, blocked passages."""
+"""Stays in a status: the formula of measurement.md §5, the pace of learning, the sketch, blocked
+passages.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def test_limit_is_the_greatest_of_three():
     """60 s, 3 × p99, exp(median ln + 6 × 1.4826 × MAD)."""
     assert Stays(50, math.log(2), 0.1, 3).limit == 60
     assert Stays(50, math.log(100), 0.0, 200).limit == 600
-    assert Stays(50, math.log(100), 0.5, 200).limit == pytest.approx(100 * math.exp(6 * 1.4826 * 0.5))
+    assert Stays(50, math.log(100), 0.5, 200).limit == pytest.approx(
+        100 * math.exp(6 * 1.4826 * 0.5)
+    )
 
 
 def test_no_limit_from_fewer_than_fifty_stays():
@@ -25,7 +29,9 @@ def test_no_limit_from_fewer_than_fifty_stays():
 
 
 def test_the_sketch_knows_quantiles_to_ten_percent_upwards():
-    """Against the exact values of 2000 lognormal stays: p99 0 to 10 % above, median alike, MAD within a bucket."""
+    """Against the exact values of 2000 lognormal stays: p99 0 to 10 % above, median alike, MAD
+    within a bucket.
+    """
     chance = random.Random(7)
     stays = [chance.lognormvariate(math.log(120), 0.7) for _ in range(2000)]
     sketch = Sketch()
@@ -41,7 +47,9 @@ def test_the_sketch_knows_quantiles_to_ten_percent_upwards():
 
 
 def test_few_false_alarms_on_lognormal_stays():
-    """Of 20 000 stays of sigma 0.7 at most a handful exceeds the limit learned from 2000 others (5e-5 expected)."""
+    """Of 20 000 stays of sigma 0.7 at most a handful exceeds the limit learned from 2000 others
+    (5e-5 expected).
+    """
     chance = random.Random(11)
     sketch = Sketch()
     for _ in range(2000):
@@ -86,7 +94,9 @@ def test_learning_is_daily_and_at_most_twofold():
     ],
 )
 def test_blocked_passages(entries, stays, longest, blocked_at):
-    """max(15 min, 10 × median); without a median the status's own limit; one flow alone is no passage."""
+    """max(15 min, 10 × median); without a median the status's own limit; one flow alone is no
+    passage.
+    """
     passage = Passage(100.0, entries)
     if blocked_at is None:
         assert not passage.is_blocked(stays, longest, 1e9)

@@ -8,7 +8,15 @@ import pytest
 
 from sentinel.core.flows.history import OTHER, History, Look
 from sentinel.core.flows.memory import Packer, load_flows
-from sentinel.core.flows.stuck import Memory, Order, Sight, compare, first_look, in_status_since, read_progress
+from sentinel.core.flows.stuck import (
+    Memory,
+    Order,
+    Sight,
+    compare,
+    first_look,
+    in_status_since,
+    read_progress,
+)
 from sentinel.core.quantity import is_true, read_number
 
 
@@ -17,7 +25,9 @@ def sights(n, status="active"):
 
 
 def test_stays_are_known_only_from_their_beginning():
-    """A flow that was there before sentinel has no stay; one that came between two looks has an upper bound."""
+    """A flow that was there before sentinel has no stay; one that came between two looks has an
+    upper bound.
+    """
     history = History()
     history.look("flows", Look(0.0, sights(1)), Order())
     history.look("flows", Look(10.0, [*sights(1), Sight("new", "t", "active")]), Order())
@@ -59,7 +69,9 @@ def test_a_stay_does_not_begin_before_creation():
 
 
 def test_labels_and_transitions_are_bounded():
-    """50 pairs, 200 transitions, 50 types; the rest is `_other_`, and nothing is lost from the sums."""
+    """50 pairs, 200 transitions, 50 types; the rest is `_other_`, and nothing is lost from the
+    sums.
+    """
     history = History()
     history.look("flows", Look(0.0, []), Order())
     many = [Sight(f"f{i}", f"type {i}", f"status {i}") for i in range(300)]
@@ -104,7 +116,9 @@ def test_a_suspicion_must_last_without_a_break():
     ],
 )
 def test_in_status_since(sight, trust, since):
-    """Exact by its column and in the initial status, else the earliest bound; a future instant proves nothing."""
+    """Exact by its column and in the initial status, else the earliest bound; a future instant
+    proves nothing.
+    """
     memory = first_look(Sight("a", "t", sight.status), Order(), None, 90.0)
     assert in_status_since(sight, memory, "new", 100.0, trust_changed=trust) == since
 
@@ -113,10 +127,14 @@ def test_change_of_value_is_what_moves():
     """updated_at alone moves nothing; phase, counters, flags, progress do."""
     values = {"progress": 1.0, "counters": ("1",), "flags": (False,), "phase": "x"}
     memory = first_look(Sight("a", "t", "active", **values), Order(), None, 0.0)
-    touched, _ = compare(memory, Sight("a", "t", "active", changed=9.0, **values), Order(), 0.0, 9.0)
+    touched, _ = compare(
+        memory, Sight("a", "t", "active", changed=9.0, **values), Order(), 0.0, 9.0
+    )
     assert touched.moved == 0.0
     for change in ({"progress": 2.0}, {"counters": ("2",)}, {"flags": (True,)}, {"phase": "y"}):
-        moved, _ = compare(memory, Sight("a", "t", "active", **(values | change)), Order(), 0.0, 9.0)
+        moved, _ = compare(
+            memory, Sight("a", "t", "active", **(values | change)), Order(), 0.0, 9.0
+        )
         assert moved.moved == 9.0
 
 
@@ -136,10 +154,25 @@ ODD = ["a b", "new\nline", "back\\slash\\n", "\\", "=", "-", "", "ü \t x"]
 def test_every_memory_survives_as_text():
     """Odd ids, unknown values, ranks, fractions: what was packed comes back, to the millisecond."""
     memories = {
-        key: Memory("active", 1e9 + n, 1e9 - n, n / 3, 1e9 + 2 * n, Sight(key, "t", "s").mark, n / 2, n, -1, 0, 1, "t")
+        key: Memory(
+            "active",
+            1e9 + n,
+            1e9 - n,
+            n / 3,
+            1e9 + 2 * n,
+            Sight(key, "t", "s").mark,
+            n / 2,
+            n,
+            -1,
+            0,
+            1,
+            "t",
+        )
         for n, key in enumerate(ODD)
     }
-    memories["plain"] = Memory("new", 1e9 + 0.125, None, None, 1e9 + 0.125, Sight("x", "t", "s").mark)
+    memories["plain"] = Memory(
+        "new", 1e9 + 0.125, None, None, 1e9 + 0.125, Sight("x", "t", "s").mark
+    )
     document = json.loads(json.dumps(Packer().dump(memories, 1e9 + 5)))
     assert load_flows(document) == memories
     assert load_flows(Packer().dump({}, 1e9)) == {}
@@ -172,7 +205,9 @@ def test_documents_of_older_versions_are_read():
         "sketches": [[["t", "active"], [[20, [[48, 60], [50, 2]]]]]],
     }  # fmt: skip
     history = History(json.loads(json.dumps(old)))
-    assert history.tables["flows"].flows == {"a": Memory("active", 5.0, 4.0, 10.0, 6.0, mark, 20.0, 1, -1, 0, -1, "t")}
+    assert history.tables["flows"].flows == {
+        "a": Memory("active", 5.0, 4.0, 10.0, 6.0, mark, 20.0, 1, -1, 0, -1, "t")
+    }
     assert history.sketches["t", "active"].days == {20: {48: 60, 50: 2}}
     again = History(json.loads(json.dumps(history.dump())))
     assert again.tables["flows"].flows == history.tables["flows"].flows
@@ -180,7 +215,8 @@ def test_documents_of_older_versions_are_read():
 
 
 @pytest.mark.parametrize(
-    "flows", [[], [1.0], [0.0, [["t", "s", "1 2 3"]]], [0.0, [["t", "s", "x = = AAAA - = - id"]]], "", 5]
+    "flows",
+    [[], [1.0], [0.0, [["t", "s", "1 2 3"]]], [0.0, [["t", "s", "x = = AAAA - = - id"]]], "", 5],
 )
 def test_a_document_that_is_none_is_refused(flows):
     """It raises what the daemon sets aside: never a half-read memory."""
@@ -190,7 +226,9 @@ def test_a_document_that_is_none_is_refused(flows):
 
 
 def test_values_as_people_store_them():
-    """R12: text, percent signs, NaN and infinity; booleans of SQL and JSON; nothing of nothing is no progress."""
+    """R12: text, percent signs, NaN and infinity; booleans of SQL and JSON; nothing of nothing is
+    no progress.
+    """
     assert [read_number(text) for text in ("45%", " 16.7 ", "n/a", None, "", "nan", "inf")] == [
         45.0, 16.7, None, None, None, None, None,
     ]  # fmt: skip
@@ -201,4 +239,11 @@ def test_values_as_people_store_them():
         None,
         None,
     ]
-    assert [is_true(text) for text in ("true", "T", "1", "false", "", None)] == [True, True, True, False, False, False]
+    assert [is_true(text) for text in ("true", "T", "1", "false", "", None)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

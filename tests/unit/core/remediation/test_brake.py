@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.remediation.brake import ActionLimits, BrakePolicy, Crowd, Recent, brake_of, find_brakes, find_limit
+from sentinel.core.remediation.brake import (
+    ActionLimits,
+    BrakePolicy,
+    Crowd,
+    Recent,
+    brake_of,
+    find_brakes,
+    find_limit,
+)
 
 POLICY = BrakePolicy()
 LIMITS = ActionLimits()
@@ -12,7 +20,10 @@ LIMITS = ActionLimits()
 
 def crowd(agents: int, others: int, down: int) -> Crowd:
     """Agents in a group, others without one; the first `down` agents are down."""
-    groups = {**{f"agent-{n}": "agents" for n in range(agents)}, **{f"other-{n}": "" for n in range(others)}}
+    groups = {
+        **{f"agent-{n}": "agents" for n in range(agents)},
+        **{f"other-{n}": "" for n in range(others)},
+    }
     return Crowd(groups, frozenset(f"agent-{n}" for n in range(down)))
 
 
@@ -37,7 +48,9 @@ def test_when_the_brake_is_on(agents, others, down, groups):
 
 
 def test_what_the_brake_says_and_whom_it_holds():
-    """It names how many of how many; it holds its group, and only the brake over everything holds the others."""
+    """It names how many of how many; it holds its group, and only the brake over everything holds
+    the others.
+    """
     brakes = find_brakes(POLICY, crowd(5, 100, 4))
     assert brakes[0].text == "4 of 5 agents down"
     assert brakes[0].members == ("agent-0", "agent-1", "agent-2", "agent-3")
@@ -62,16 +75,23 @@ def test_actions_per_window():
 
 
 def test_share_of_a_group():
-    """One of five agents within ten minutes; attempts on the same agent do not widen the blast radius."""
+    """One of five agents within ten minutes; attempts on the same agent do not widen the blast
+    radius.
+    """
     five = crowd(5, 0, 0)
     why, wait = find_limit(LIMITS, "agent-1", five, recent(("agent-0", 400.0)))
     assert (why, wait) == ("1 of 5 agents were acted upon within 600 s", 200.0)
-    assert find_limit(LIMITS, "agent-0", five, recent(("agent-0", 400.0), ("agent-0", 320.0))) is None
+    assert (
+        find_limit(LIMITS, "agent-0", five, recent(("agent-0", 400.0), ("agent-0", 320.0))) is None
+    )
     assert find_limit(LIMITS, "agent-1", five, recent(("agent-0", 601.0))) is None
     assert find_limit(LIMITS, "other-1", crowd(5, 3, 0), recent(("agent-0", 400.0))) is None
     ten = crowd(10, 0, 0)
     assert find_limit(LIMITS, "agent-1", ten, recent(("agent-0", 400.0))) is None
-    assert find_limit(LIMITS, "agent-2", ten, recent(("agent-0", 400.0), ("agent-1", 350.0))) is not None
+    assert (
+        find_limit(LIMITS, "agent-2", ten, recent(("agent-0", 400.0), ("agent-1", 350.0)))
+        is not None
+    )
 
 
 def test_the_smallest_group_may_always_be_helped():
@@ -91,7 +111,12 @@ def test_who_is_in_no_group_is_in_no_group_limit():
 
 
 def test_the_group_waits_for_its_youngest_action():
-    """An agent that was acted upon twice counts once, with the later of the two, in whatever order they come."""
+    """An agent that was acted upon twice counts once, with the later of the two, in whatever order
+    they come.
+    """
     five = crowd(5, 0, 0)
-    for actions in ((("agent-0", 100.0), ("agent-0", 500.0)), (("agent-0", 500.0), ("agent-0", 100.0))):
+    for actions in (
+        (("agent-0", 100.0), ("agent-0", 500.0)),
+        (("agent-0", 500.0), ("agent-0", 100.0)),
+    ):
         assert find_limit(LIMITS, "agent-1", five, recent(*actions))[1] == 500.0

@@ -12,8 +12,14 @@ POLICY = BreakerPolicy()
 GOOD, BAD = "recovered", "failed"
 OPENS = {
     "two given up": (Record(exhausted=[1.0, 899.0]), "2 components exhausted within 15 min"),
-    "attempts that do not help": (Record(verdicts=[BAD, GOOD, BAD, GOOD, BAD, BAD]), "only 2 of the last 6 attempts"),
-    "sentinel crashes": (Record(starts=[1.0, 300.0, 599.0]), "sentinel itself crashed 3 times within 10 min"),
+    "attempts that do not help": (
+        Record(verdicts=[BAD, GOOD, BAD, GOOD, BAD, BAD]),
+        "only 2 of the last 6 attempts",
+    ),
+    "sentinel crashes": (
+        Record(starts=[1.0, 300.0, 599.0]),
+        "sentinel itself crashed 3 times within 10 min",
+    ),
     "sentinel stood still": (Record(longest_stall=5.1), "stood still for 5.1 s"),
 }
 STAYS = {

@@ -1,4 +1,6 @@
-"""May sentinel restart this component now? Every guard by itself, and the caps over random histories."""
+"""May sentinel restart this component now? Every guard by itself, and the caps over random
+histories.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from hypothesis import strategies as st
 
 from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
 from sentinel.core.moment import Moment
-from sentinel.core.remediation.restart import Reason, Situation, backoff_delay, decide_request, decide_restart
+from sentinel.core.remediation.restart import (
+    Reason,
+    Situation,
+    backoff_delay,
+    decide_request,
+    decide_restart,
+)
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 POLICY = RestartPolicy()
@@ -27,13 +35,27 @@ def attempt(n=1, seconds=0.0, *, incident="i-1", verdict="failed", ended=True):
     """An attempt at T0 + seconds that ended at once."""
     when = at(seconds)
     return Attempt(
-        incident, n, "api", "restart", "exited", when, outcome="done", verdict=verdict, ended=when if ended else None
+        incident,
+        n,
+        "api",
+        "restart",
+        "exited",
+        when,
+        outcome="done",
+        verdict=verdict,
+        ended=when if ended else None,
     )
 
 
 def situation(**facts):
     """All is well for acting, but for the given facts."""
-    plain = {"incident": INCIDENT, "status": Status.DOWN, "observed": True, "attempts": [], "dependencies": {}}
+    plain = {
+        "incident": INCIDENT,
+        "status": Status.DOWN,
+        "observed": True,
+        "attempts": [],
+        "dependencies": {},
+    }
     return Situation(**{**plain, **facts})
 
 
@@ -123,8 +145,18 @@ def test_each_guard_objects(facts, reason, text):
     [
         ("quiet time over", {"quiet_until": LATER}),
         ("dependency has settled", {"settling_until": LATER}),
-        ("an hour ago", {"attempts": [attempt(n, 600 - 3600 - n, incident=f"i-{n}") for n in (9, 8, 7)]}),
-        ("a day ago", {"attempts": [attempt(n, 600 - 86400 - n, incident=f"i-{n}") for n in (9, 8, 7, 6, 5, 4)]}),
+        (
+            "an hour ago",
+            {"attempts": [attempt(n, 600 - 3600 - n, incident=f"i-{n}") for n in (9, 8, 7)]},
+        ),
+        (
+            "a day ago",
+            {
+                "attempts": [
+                    attempt(n, 600 - 86400 - n, incident=f"i-{n}") for n in (9, 8, 7, 6, 5, 4)
+                ]
+            },
+        ),
         ("grace over", {"attempts": [attempt(1, 539, verdict="")]}),
         ("dependencies up", {"dependencies": {"bus": Status.UP, "database": Status.UP}}),
     ],
@@ -140,7 +172,9 @@ def test_waiting_tells_until_when():
     assert decide(attempts=[attempt(1, 590, verdict="")]).not_before == at(650)
     waiting = decide(attempts=[attempt(1, 595)])
     assert decide(waiting.not_before, attempts=[attempt(1, 595)]).act
-    assert not decide(waiting.not_before - timedelta(milliseconds=1), attempts=[attempt(1, 595)]).act
+    assert not decide(
+        waiting.not_before - timedelta(milliseconds=1), attempts=[attempt(1, 595)]
+    ).act
 
 
 def test_backoff_counts_from_the_end_of_the_attempt():
@@ -150,7 +184,9 @@ def test_backoff_counts_from_the_end_of_the_attempt():
 
 
 def test_nobody_gives_up_while_a_dependency_is_away():
-    """Blocked comes before "budget spent": an exhausted budget is no statement about the component then."""
+    """Blocked comes before "budget spent": an exhausted budget is no statement about the component
+    then.
+    """
     spent = [attempt(1, 1), attempt(2, 2), attempt(3, 3)]
     assert decide(attempts=spent, dependencies={"bus": Status.DOWN}).reason is Reason.BLOCKED
 
@@ -173,8 +209,12 @@ BOOT = {"boot": "b-1", "uptime": 4000.0}
 
 @pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(hours=-1), timedelta(days=-40)])
 def test_a_wall_clock_that_is_set_changes_no_budget(jump):
-    """Uptime of the same boot decides: a day forward refills nothing, an hour back holds nothing up."""
-    mine = [replace(attempt(n, incident=f"i-{n + 1}"), boot="b-1", uptime=1000.0 + n) for n in (1, 2, 3)]
+    """Uptime of the same boot decides: a day forward refills nothing, an hour back holds nothing
+    up.
+    """
+    mine = [
+        replace(attempt(n, incident=f"i-{n + 1}"), boot="b-1", uptime=1000.0 + n) for n in (1, 2, 3)
+    ]
     spent = {"down_for": 600.0, "attempts": mine}
     decision = decide_restart(POLICY, situation(**spent), Moment(LATER + jump, **BOOT))
     assert decision.reason is Reason.BUDGET_SPENT
@@ -191,8 +231,12 @@ def test_backoff_does_not_follow_the_wall_clock():
 
 
 def test_a_person_and_a_change_of_files_are_beside_the_budget():
-    """Six restarts by hand spend nothing; their numbers go on; the automatic one waits for its backoff all the same."""
-    by_hand = [replace(attempt(n, 100 + n), by="operator" if n % 2 else "watch") for n in range(1, 7)]
+    """Six restarts by hand spend nothing; their numbers go on; the automatic one waits for its
+    backoff all the same.
+    """
+    by_hand = [
+        replace(attempt(n, 100 + n), by="operator" if n % 2 else "watch") for n in range(1, 7)
+    ]
     decision = decide(attempts=by_hand)
     assert (decision.act, decision.n, decision.text) == (True, 7, "attempt 1 of 3")
     assert decide(attempts=[replace(attempt(1, 599.5), by="operator")]).reason is Reason.BACKOFF
@@ -209,14 +253,20 @@ REQUEST_GUARDS = {
 @pytest.mark.parametrize(("facts", "reason"), REQUEST_GUARDS.values(), ids=REQUEST_GUARDS)
 @pytest.mark.parametrize("budgeted", [True, False])
 def test_what_stops_a_request_too(facts, reason, budgeted):
-    """A person's word does not get past the kill switch, the fence, a journal that fails, or a running action."""
+    """A person's word does not get past the kill switch, the fence, a journal that fails, or a
+    running action.
+    """
     decision = decide_request(POLICY, situation(**facts), Moment(LATER), budgeted=budgeted)
     assert (decision.act, decision.reason) == (False, reason)
 
 
 def test_a_runbook_acts_under_the_budget_and_a_person_does_not():
-    """Three failed attempts: the runbook's restart is refused, the operator's is made with the next number."""
-    spent = situation(attempts=[attempt(1, 1), attempt(2, 2), attempt(3, 3)], dependencies={"bus": Status.DOWN})
+    """Three failed attempts: the runbook's restart is refused, the operator's is made with the next
+    number.
+    """
+    spent = situation(
+        attempts=[attempt(1, 1), attempt(2, 2), attempt(3, 3)], dependencies={"bus": Status.DOWN}
+    )
     assert decide_request(POLICY, spent, Moment(LATER), budgeted=True).reason is Reason.BUDGET_SPENT
     by_hand = decide_request(POLICY, spent, Moment(LATER), budgeted=False)
     assert (by_hand.act, by_hand.n) == (True, 4)
@@ -253,7 +303,9 @@ TURNS = st.lists(
     st.tuples(
         st.floats(0.1, 4000),  # seconds since the turn before
         st.sampled_from([Status.DOWN, Status.DOWN, Status.DOWN, Status.UP, Status.UNKNOWN]),
-        st.sampled_from([Status.UP, Status.UP, Status.UP, Status.DOWN, Status.DEGRADED, Status.UNKNOWN]),
+        st.sampled_from(
+            [Status.UP, Status.UP, Status.UP, Status.DOWN, Status.DEGRADED, Status.UNKNOWN]
+        ),
         st.sampled_from(["failed", "recovered", ""]),
         st.booleans(),  # a new incident begins
         st.booleans(),  # observed
@@ -265,7 +317,9 @@ TURNS = st.lists(
 @settings(max_examples=300)
 @given(TURNS)
 def test_the_caps_hold_over_every_history(turns):
-    """Never more than 3 attempts per incident, 3 in an hour, 6 in a day; never with a dependency that is not up."""
+    """Never more than 3 attempts per incident, 3 in an hour, 6 in a day; never with a dependency
+    that is not up.
+    """
     policy = RestartPolicy(startup_grace=10, backoff=Backoff(0.1, 0.1, 2, 1))
     now, incident, attempts = T0, INCIDENT, []
     for i, (seconds, status, dependency, verdict, new, observed) in enumerate(turns):
@@ -280,7 +334,10 @@ def test_the_caps_hold_over_every_history(turns):
         assert dependency is Status.UP
         assert observed
         assert decision.n == 1 + sum(each.incident == incident.id for each in attempts)
-        attempts = [*attempts, replace(attempt(decision.n, verdict=verdict, incident=incident.id), intended=now)]
+        attempts = [
+            *attempts,
+            replace(attempt(decision.n, verdict=verdict, incident=incident.id), intended=now),
+        ]
     for incident_id in {each.incident for each in attempts}:
         numbers = [each.n for each in attempts if each.incident == incident_id]
         assert numbers == list(range(1, len(numbers) + 1))

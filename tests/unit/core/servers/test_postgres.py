@@ -18,7 +18,12 @@ GOOD = {
     "horizon": {"backend": 5e7, "slot": 0, "prepared": 0, "standby": 0},
     "replication": {"standby": "s1", "lag": 60.0},
     "identity": {"replay_delay": 60.0},
-    "slots": {"slot": "a", "wal_status": "reserved", "invalidation_reason": None, "retained_bytes": 2e10},
+    "slots": {
+        "slot": "a",
+        "wal_status": "reserved",
+        "invalidation_reason": None,
+        "retained_bytes": 2e10,
+    },
     "archiver": {"failing": True, "since_success": 900.0},
     "indexes": {"invalid": 0, "names": None},
 }
@@ -97,7 +102,9 @@ def test_totals_keep_the_share_of_a_dropped_database():
 
 
 def test_lineage_tells_cluster_and_timeline_apart():
-    """First look: nothing; new timeline: failover; new system: another cluster. Shown as long as asked."""
+    """First look: nothing; new timeline: failover; new system: another cluster. Shown as long as
+    asked.
+    """
     now = datetime(2026, 1, 1, tzinfo=UTC)
     lineage = Lineage()
     assert not lineage.see("a", 1, now)

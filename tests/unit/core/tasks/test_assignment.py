@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from sentinel.core.model import Status
 from sentinel.core.tasks import assignment
-from sentinel.core.tasks.assignment import Facts, Horizon, Limits, QueueTotals, Recent, censored_quantile, decide_status
+from sentinel.core.tasks.assignment import (
+    Facts,
+    Horizon,
+    Limits,
+    QueueTotals,
+    Recent,
+    censored_quantile,
+    decide_status,
+)
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -32,7 +40,9 @@ def test_a_window_ends_one_deadline_before_the_horizon():
 
 
 def test_a_window_keeps_a_second_from_the_horizon():
-    """A transaction is stamped before it is shown: with a deadline of 100 ms the window still ends a second before."""
+    """A transaction is stamped before it is shown: with a deadline of 100 ms the window still ends
+    a second before.
+    """
     (window,) = windows(since=10, held=3, delay=0.1)
     assert window.end == ago(4)
 
@@ -59,12 +69,16 @@ def test_a_long_gap_is_settled_in_pieces():
 
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 400)), max_size=40))
 def test_windows_tile_time(steps):
-    """Whatever the clock and the horizon do: half-open windows follow each other, so nothing is counted twice."""
+    """Whatever the clock and the horizon do: half-open windows follow each other, so nothing is
+    counted twice.
+    """
     clock, watermark, tiles = 0.0, NOW, []
     for passed, held in steps:
         clock += passed
         now = NOW + timedelta(seconds=clock)
-        for window in assignment.due_windows(watermark, Horizon(now, now - timedelta(seconds=held)), 0.1):
+        for window in assignment.due_windows(
+            watermark, Horizon(now, now - timedelta(seconds=held)), 0.1
+        ):
             tiles.append(window)
             watermark = window.end
     assert all(tile.start < tile.end for tile in tiles)

@@ -39,7 +39,9 @@ def test_one_starved_tenant_is_named_with_its_figures():
 
 
 def test_a_short_outage_that_meets_all_is_no_unfairness():
-    """11 % of one tenant's tasks and 9 % of the other's waited for seconds: their p90 differ, they don't."""
+    """11 % of one tenant's tasks and 9 % of the other's waited for seconds: their p90 differ, they
+    don't.
+    """
     outage = spread((4.0, 0.64, 100), (0.1, 0.54, 100))
     assert outage.ratio == 40
     assert decide_fairness(outage, 10.0) == ""

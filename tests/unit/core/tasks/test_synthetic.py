@@ -1,4 +1,6 @@
-"""One synthetic task at a time: which hop, how it ended, how long each hop took at least and at most."""
+"""One synthetic task at a time: which hop, how it ended, how long each hop took at least and at
+most.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ from sentinel.core.tasks.synthetic_fleet import Fleet
 HOPS = ("created", "assigned", "published", "started", "completed")
 STATUSES = {"assigned": {"assigned"}, "started": {"running"}, "completed": {"done"}}
 PLAN = Plan(
-    dict.fromkeys(HOPS, 1.0), {hop: frozenset(words) for hop, words in STATUSES.items()}, frozenset({"failed"}), 4.0
+    dict.fromkeys(HOPS, 1.0),
+    {hop: frozenset(words) for hop, words in STATUSES.items()},
+    frozenset({"failed"}),
+    4.0,
 )
 BY_STATUS = replace(PLAN, deadlines={hop: 1.0 for hop in HOPS if hop != "published"})
 LONG = Watch(1000.0)
@@ -54,7 +59,9 @@ def through(*latencies):
 
 
 def test_each_late_hop_is_the_one_that_is_named():
-    """A hop is measured from the one before it: only the slow one is late, the first one if there are two."""
+    """A hop is measured from the one before it: only the slow one is late, the first one if there
+    are two.
+    """
     assert through(0.1, 0.1, 0.1, 0.1, 0.1).outcome is Outcome.OK
     for place, hop in enumerate(HOPS):
         latencies = [0.5] * 5
@@ -62,11 +69,15 @@ def test_each_late_hop_is_the_one_that_is_named():
         end = through(*latencies)
         assert (end.outcome, end.hop) == (Outcome.LATE, hop)
     assert through(0.1, 1.5, 0.1, 1.5, 0.1).hop == "assigned"
-    assert measure(through(0.1, 0.2, 0.3, 0.4, 0.5).canary, PLAN)["total"] == pytest.approx((1.5, 1.5))
+    assert measure(through(0.1, 0.2, 0.3, 0.4, 0.5).canary, PLAN)["total"] == pytest.approx(
+        (1.5, 1.5)
+    )
 
 
 def test_a_hop_without_a_time_is_late_only_when_it_certainly_was():
-    """Seen between two looks: its instant is the time between them, and late is what the earliest one is."""
+    """Seen between two looks: its instant is the time between them, and late is what the earliest
+    one is.
+    """
     for gap, outcome in ((0.9, Outcome.OK), (1.1, Outcome.LATE)):
         first = step(canary(), sight(100.1, "new", created=100.1), BY_STATUS, 100.1, LONG)
         second = step(first, sight(100.1 + gap, "new"), BY_STATUS, 100.1 + gap, LONG)
@@ -91,7 +102,9 @@ def test_one_long_gap_between_looks_proves_nothing():
     [((), "assigned"), (("assigned",), "published"), (("assigned", "published"), "started")],
 )
 def test_a_task_without_progress_is_given_up_at_its_hop(seen, hop):
-    """After four deadlines at the same hop; not before, and not by the time that we were not watching."""
+    """After four deadlines at the same hop; not before, and not by the time that we were not
+    watching.
+    """
     spans = {"created": 100.1} | dict.fromkeys(seen, 100.2)
     last = max(spans.values())
     look = lambda now, watch=LONG: step(canary(), sight(now, "", **spans), PLAN, now, watch)  # noqa: E731
@@ -102,7 +115,9 @@ def test_a_task_without_progress_is_given_up_at_its_hop(seen, hop):
 
 
 def test_what_is_hidden_is_not_blamed():
-    """The bus can't be read: a task that nobody started is stuck at started, with the deadlines of both hops."""
+    """The bus can't be read: a task that nobody started is stuck at started, with the deadlines of
+    both hops.
+    """
     spans = {"created": (100.1, 100.1), "assigned": (100.2, 100.2)}
     hidden = frozenset({"published"})
     look = lambda now: step(canary(), Sight(now, spans, "", None, hidden), PLAN, now, LONG)  # noqa: E731
@@ -118,7 +133,9 @@ def test_a_time_of_completion_is_none_while_the_status_says_otherwise():
 
 
 def test_a_hop_of_unknown_time_was_passed_before_the_next_one():
-    """Assigned without a time, published at 100.3: in between, and a late commit is no disagreement of clocks."""
+    """Assigned without a time, published at 100.3: in between, and a late commit is no disagreement
+    of clocks.
+    """
     row = sight(104.0, "done", created=100.1, published=100.3, started=100.5, completed=100.6)
     lasted = measure(step(canary(), row, PLAN, 104.0, LONG).canary, PLAN)
     assert lasted["assigned"] == pytest.approx((0.0, 0.2))
@@ -129,18 +146,29 @@ def test_a_hop_of_unknown_time_was_passed_before_the_next_one():
 
 
 def test_a_row_must_be_missed_twice():
-    """A row that was there and is not: lost at the next hop, at the second look; back in between, nothing."""
-    there = step(canary(), sight(100.2, "assigned", created=100.1, assigned=100.2), PLAN, 100.2, LONG)
+    """A row that was there and is not: lost at the next hop, at the second look; back in between,
+    nothing.
+    """
+    there = step(
+        canary(), sight(100.2, "assigned", created=100.1, assigned=100.2), PLAN, 100.2, LONG
+    )
     once = step(there, None, PLAN, 100.3, LONG)
     assert isinstance(once, Canary)
-    assert isinstance(step(step(once, sight(100.4, "assigned"), PLAN, 100.4, LONG), None, PLAN, 100.5, LONG), Canary)
+    assert isinstance(
+        step(step(once, sight(100.4, "assigned"), PLAN, 100.4, LONG), None, PLAN, 100.5, LONG),
+        Canary,
+    )
     end = step(once, None, PLAN, 100.4, LONG)
     assert (end.outcome, end.hop) == (Outcome.LOST, "published")
 
 
-@pytest.mark.parametrize(("confirmed", "outcome"), [(True, Outcome.LOST), (False, Outcome.ENQUEUE_ERROR)])
+@pytest.mark.parametrize(
+    ("confirmed", "outcome"), [(True, Outcome.LOST), (False, Outcome.ENQUEUE_ERROR)]
+)
 def test_a_row_that_never_comes(confirmed, outcome):
-    """Accepted and never there is lost; in doubt and never there was not taken. Both after the patience, at created."""
+    """Accepted and never there is lost; in doubt and never there was not taken. Both after the
+    patience, at created.
+    """
     assert isinstance(step(canary(confirmed=confirmed), None, PLAN, 103.9, LONG), Canary)
     assert isinstance(step(canary(confirmed=confirmed), None, PLAN, 150.0, Watch(3.9)), Canary)
     end = step(canary(confirmed=confirmed), None, PLAN, 104.1, LONG)
@@ -148,10 +176,14 @@ def test_a_row_that_never_comes(confirmed, outcome):
 
 
 def test_failed_and_wrong():
-    """The platform's own word for a failure names the hop that did not happen; garbage is a failure of the result."""
+    """The platform's own word for a failure names the hop that did not happen; garbage is a failure
+    of the result.
+    """
     end = step(canary(), sight(101.0, "failed", created=100.1, assigned=100.2), PLAN, 101.0, LONG)
     assert (end.outcome, end.hop) == (Outcome.FAILED, "published")
-    failed = step(canary(), sight(101.0, "failed", started=100.3, completed=100.4), PLAN, 101.0, LONG)
+    failed = step(
+        canary(), sight(101.0, "failed", started=100.3, completed=100.4), PLAN, 101.0, LONG
+    )
     assert (failed.outcome, failed.hop) == (Outcome.FAILED, "completed")
     wrong = step(canary(), replace(sight(101.0, "done"), right=False), PLAN, 101.0, LONG)
     assert (wrong.outcome, wrong.hop) == (Outcome.FAILED, "result")
@@ -163,13 +195,21 @@ def test_lateness_is_not_judged_for_orphans_and_in_our_own_stall():
     late = step(canary(), sight(106.0, "done", **spans), PLAN, 106.0, Watch(1000.0, 0.2))
     blind = step(canary(), sight(106.0, "done", **spans), PLAN, 106.0, Watch(1000.0, 0.3))
     orphan = step(canary(ours=False), sight(106.0, "done", **spans), PLAN, 106.0, LONG)
-    assert [end.outcome for end in (late, blind, orphan)] == [Outcome.LATE, Outcome.ORPHAN, Outcome.ORPHAN]
+    assert [end.outcome for end in (late, blind, orphan)] == [
+        Outcome.LATE,
+        Outcome.ORPHAN,
+        Outcome.ORPHAN,
+    ]
     assert (blind.blind, orphan.blind) == (True, False)
 
 
 def test_times_of_other_clocks():
-    """An instant outside of the task's life, or before the hop before it, is counted and measures nothing."""
-    zone = step(canary(), sight(101.0, "done", created=100.1, assigned=100.2 + 7200), PLAN, 101.0, LONG)
+    """An instant outside of the task's life, or before the hop before it, is counted and measures
+    nothing.
+    """
+    zone = step(
+        canary(), sight(101.0, "done", created=100.1, assigned=100.2 + 7200), PLAN, 101.0, LONG
+    )
     early = step(canary(), sight(101.0, "done", created=100.5, assigned=100.3), PLAN, 101.0, LONG)
     for end in (zone, early):
         assert end.outcome is Outcome.OK
@@ -179,7 +219,9 @@ def test_times_of_other_clocks():
 
 
 def test_overdue_names_the_hop_that_is_waited_for():
-    """As soon as one deadline is over; never for an orphan, never by a time in which we did not watch."""
+    """As soon as one deadline is over; never for an orphan, never by a time in which we did not
+    watch.
+    """
     on_its_way = step(canary(), sight(100.2, "", created=100.1), PLAN, 100.2, LONG)
     assert overdue(on_its_way, PLAN, 101.0, LONG) == ""
     assert overdue(on_its_way, PLAN, 101.2, LONG) == "assigned"
@@ -208,7 +250,9 @@ RULE = Rule(failures=2, of=5, down_after=3)
     ],
 )
 def test_the_verdict_of_the_last_tasks(recent, waiting, status, hop):
-    """k of the last m are degraded, so many in a row that never came through are down, and the hop is named."""
+    """k of the last m are degraded, so many in a row that never came through are down, and the hop
+    is named.
+    """
     ends = [(end.partition(" ")[0], end.partition(" ")[2]) for end in recent]
     verdict, text, where = judge_recent(ends, waiting, RULE)
     assert (verdict, where) == (status, hop)
@@ -233,7 +277,9 @@ def test_any_story_conserves_every_task():
                 fleet.end(End(outcome, hop, chosen), PLAN, now, clean=dice.random() < 0.5)
             elif act == "refuse" and fleet.open:
                 chosen = dice.choice(list(fleet.open))
-                fleet.refused(chosen, PLAN, now, perhaps_there=True) if dice.random() < 0.5 else fleet.take_back(chosen)
+                fleet.refused(
+                    chosen, PLAN, now, perhaps_there=True
+                ) if dice.random() < 0.5 else fleet.take_back(chosen)
             elif act == "kill" and stored:
                 fleet = Fleet(json.loads(stored), "1" * 12)
                 lost = [name for name in names if fleet.is_unstored(name) or name in fleet.suspects]

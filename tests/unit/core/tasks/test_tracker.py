@@ -26,7 +26,13 @@ class Table:
         latency = None if assigned is None else assigned - created
         kind = {"open": "unassigned", "assigned": "missing", "other": "censored"}[status]
         if latency is not None:
-            kind = "negative" if latency < 0 else "in_deadline" if latency <= RULES.deadline else "late"
+            kind = (
+                "negative"
+                if latency < 0
+                else "in_deadline"
+                if latency <= RULES.deadline
+                else "late"
+            )
         return Sight(name, "q", kind, status, created, assigned, latency, self.now)
 
     def look(self, held=0.0, rules=RULES):
@@ -98,7 +104,9 @@ def test_a_kept_old_time_gives_the_interval_of_the_looks():
 
 
 def test_a_missing_time_lies_between_two_looks():
-    """Assigned by its status alone: after the last look that saw it open, before the first that did not."""
+    """Assigned by its status alone: after the last look that saw it open, before the first that did
+    not.
+    """
     table, rules = Table(), Rules(deadline=3600.0, settle_after=60.0, follow=300.0)
     table.tasks["a"] = (1000.0, None, "open")
     table.now = 1010.0
@@ -160,13 +168,19 @@ def test_assigned_tasks_take_turns(monkeypatch):
 
 STATES = [(None, "open"), (0.05, "assigned"), (3.0, "assigned"), (-1.0, "assigned"), (None, "assigned"),
           (None, "other"), (0.05, "open"), (0.05, "other")]  # fmt: skip
-STEP = st.tuples(st.integers(0, 5), st.sampled_from([*STATES, None]), st.sampled_from([0.0, 0.5, 2.0, 70.0, 400.0]))
+STEP = st.tuples(
+    st.integers(0, 5),
+    st.sampled_from([*STATES, None]),
+    st.sampled_from([0.0, 0.5, 2.0, 70.0, 400.0]),
+)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(STEP, max_size=40), st.integers(1, 10))
 def test_whatever_happens_each_task_is_counted_once(steps, restart):
-    """Any changes in any order, restarts and deletions between: one class for each task that was ever seen."""
+    """Any changes in any order, restarts and deletions between: one class for each task that was
+    ever seen.
+    """
     table, seen = Table(), set()
     for i, (number, state, passed) in enumerate(steps):
         table.now += passed
@@ -175,7 +189,11 @@ def test_whatever_happens_each_task_is_counted_once(steps, restart):
             table.tasks.pop(name, None)
         elif name in table.tasks or name not in seen:
             created = table.tasks[name][0] if name in table.tasks else table.now
-            table.tasks[name] = (created, None if state[0] is None else created + state[0], state[1])
+            table.tasks[name] = (
+                created,
+                None if state[0] is None else created + state[0],
+                state[1],
+            )
             seen.add(name)
         table.look(held=1.0)
         if i % restart == 0:
@@ -183,14 +201,24 @@ def test_whatever_happens_each_task_is_counted_once(steps, restart):
     table.now += 1000
     table.look()
     assert sum(table.classes.values()) == len(seen)
-    assert sum(not task.is_settled for task in table.tracker.open.values()) == len(table.tracker.waiting)
+    assert sum(not task.is_settled for task in table.tracker.open.values()) == len(
+        table.tracker.waiting
+    )
 
 
 def test_the_state_survives_its_document():
     """Every field of a task is in the document, intervals included."""
     table = Table()
-    table.tasks = {"a": (1000.0, None, "open"), "b": (1000.0, None, "assigned"), "c": (1000.0, 1000.01, "assigned")}
+    table.tasks = {
+        "a": (1000.0, None, "open"),
+        "b": (1000.0, None, "assigned"),
+        "c": (1000.0, 1000.01, "assigned"),
+    }
     table.look()
     again = Tracker(json.loads(json.dumps(table.tracker.dump())))
-    assert (again.open, again.followed, again.seen) == (table.tracker.open, table.tracker.followed, table.tracker.seen)
+    assert (again.open, again.followed, again.seen) == (
+        table.tracker.open,
+        table.tracker.followed,
+        table.tracker.seen,
+    )
     assert again.open["b"].missing == pytest.approx((0.0, 0.0))

@@ -173,7 +173,9 @@ def test_counters_never_go_back(actions):
 
 
 def test_memory_stays_bounded_when_nothing_settles():
-    """1000 polls with a deadline of a day: anchors, cohorts and intervals keep their caps, the size stays exact."""
+    """1000 polls with a deadline of a day: anchors, cohorts and intervals keep their caps, the size
+    stays exact.
+    """
     model, account = Model(), begin_account(Deadlines(86400.0, 86400.0))
     for _ in range(1000):
         model.publish(2)
@@ -204,8 +206,12 @@ def test_waiting_follows_the_rule():
     group = GroupView("g", at(80), 0, lag=99)
     trusted = Capability(lag_exact=True)
     assert bound_waiting(replace(view, length=0), group, Bounds(0, 99)) == Bounds(0, 0)
-    assert bound_waiting(view, replace(group, last_delivered=at(100)), Bounds(0, 99)) == Bounds(0, 0)
-    assert bound_waiting(view, replace(group, last_delivered=at(10)), Bounds(0, 99), trusted) == Bounds(40, 40)
+    assert bound_waiting(view, replace(group, last_delivered=at(100)), Bounds(0, 99)) == Bounds(
+        0, 0
+    )
+    assert bound_waiting(
+        view, replace(group, last_delivered=at(10)), Bounds(0, 99), trusted
+    ) == Bounds(40, 40)
     assert bound_waiting(view, replace(group, lag=20), Bounds(61, 99), trusted) == Bounds(20, 20)
     assert bound_waiting(view, group, Bounds(61, 99)) == Bounds(1, 39)
 
@@ -283,11 +289,15 @@ def test_breaks_of_a_life_are_told_apart(view, survivors, reason, rank):
 
 
 def test_what_only_rises_went_back():
-    """An older first entry, or an older newest deletion, is the sign of another life though all numbers grew."""
+    """An older first entry, or an older newest deletion, is the sign of another life though all
+    numbers grew.
+    """
     grown = replace(BEFORE, added=130, length=80, last=at(130))
     assert find_sign(BEFORE, replace(grown, first=at(40))) == "the first entry is older than before"
     deleted = replace(BEFORE, max_deleted=at(70))
-    assert find_sign(deleted, replace(grown, max_deleted=at(60))) == "max-deleted-entry-id went back"
+    assert (
+        find_sign(deleted, replace(grown, max_deleted=at(60))) == "max-deleted-entry-id went back"
+    )
     assert find_sign(deleted, replace(grown, max_deleted=at(70))) == ""
 
 
@@ -310,12 +320,21 @@ def test_reset_settles_what_was_open_as_uncertain():
     model.read(6)
     model.ack(4)
     poll(model, account)
-    view = StreamView(model.now + 1, 3, 3, at(1003), at(1001), groups={"g": GroupView("g", at(0), 0)})
+    view = StreamView(
+        model.now + 1, 3, 3, at(1003), at(1001), groups={"g": GroupView("g", at(0), 0)}
+    )
     broken, settled = account.feed(view, survivors=frozenset())
     assert broken is not None
     assert broken.reason == "recreated"
     (acked,) = [s for s in settled if s.stage == "ack"]
-    assert acked.outcomes == {"acked": 4, "pending": 0, "waiting": 0, "lost": 0, "dropped": 0, "uncertain": 6}
+    assert acked.outcomes == {
+        "acked": 4,
+        "pending": 0,
+        "waiting": 0,
+        "lost": 0,
+        "dropped": 0,
+        "uncertain": 6,
+    }
     found = account.account_of("g")
     assert found.published == account.published == 13
     assert found.lost == Bounds(0, 4)
@@ -361,10 +380,20 @@ def put(board: Board, name: str, account) -> None:
     board.put(name, account, "s:*", lambda group: ("s:*", group), {})
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["publish", "read", "ack", "trim"]), st.integers(1, 9))))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.sampled_from(["publish", "read", "ack", "trim"]),
+            st.integers(1, 9),
+        )
+    )
+)
 @settings(max_examples=40, deadline=None)
 def test_sums_kept_up_to_date_are_those_made_afresh(steps):
-    """Whatever moves in whatever order, the board says what one says that is filled at the end; off again is zero."""
+    """Whatever moves in whatever order, the board says what one says that is filled at the end; off
+    again is zero.
+    """
     models = [Model() for _ in range(3)]
     accounts = [begin_account(Deadlines(1.0, 2.0)) for _ in models]
     board = Board()
@@ -376,7 +405,11 @@ def test_sums_kept_up_to_date_are_those_made_afresh(steps):
     for index, account in enumerate(accounts):
         if account.view is not None:
             put(afresh, f"s:{index}", account)
-    assert (board.totals, board.sums, board.measured) == (afresh.totals, afresh.sums, afresh.measured)
+    assert (board.totals, board.sums, board.measured) == (
+        afresh.totals,
+        afresh.sums,
+        afresh.measured,
+    )
     assert board.restless == afresh.restless
     assert sorted(map(str, board.group_rows())) == sorted(map(str, afresh.group_rows()))
     assert board.stream_values("s:*") == afresh.stream_values("s:*")
@@ -386,7 +419,9 @@ def test_sums_kept_up_to_date_are_those_made_afresh(steps):
 
 
 def test_time_to_loss_of_a_stream_at_rest_is_told_anew():
-    """Its publish rate sinks: the board names it as stale after a while, and no longer when nothing lapses."""
+    """Its publish rate sinks: the board names it as stale after a while, and no longer when nothing
+    lapses.
+    """
     model, account, board = Model(), begin_account(Deadlines(1.0, 2.0)), Board()
     poll(model, account)
     model.publish(5)
@@ -424,7 +459,9 @@ def test_a_consumer_that_is_gone_may_have_dropped_what_it_held():
     model.read(4)
     poll(model, account)
     view = model.view()
-    view = replace(view, now=view.now + 1, groups={"g": replace(view.groups["g"], pending=0, consumers=0)})
+    view = replace(
+        view, now=view.now + 1, groups={"g": replace(view.groups["g"], pending=0, consumers=0)}
+    )
     account.feed(view)
     assert account.account_of("g").acknowledged == Bounds(0, 4)
 
