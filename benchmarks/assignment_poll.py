@@ -17,7 +17,8 @@ import psycopg
 
 from benchmarks.harness import Benchmark, Report, Samples, apart, version_of
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.core.model import Check, Result, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Result
 from sentinel.demo.servers import PostgresServer
 from sentinel.engine.runner import Runner
 from sentinel.engine.stall import StallGuard

@@ -19,7 +19,8 @@ import redis
 
 from benchmarks.harness import Benchmark, Report, Samples, apart, cpu_seconds, version_of
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Check, Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Finding
 from sentinel.demo.servers import ValkeyServer, free_port
 from sentinel.engine.runner import Runner
 from sentinel.engine.stall import StallGuard

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.harness import Benchmark, Report, Samples
-from sentinel.core.model import Check, Component, Finding, Measurement, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Component, Finding, Measurement, Row
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.runner import Runner

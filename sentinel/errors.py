@@ -7,24 +7,22 @@ SentinelError                    message, guidance, exit code
 ├── PortInUse                    69  the address to listen on is taken
 ├── NoDaemon                     69  nobody is there to carry out an order, or to answer in time
 ├── ActionRefused                75  a guard said no, with the reason
-└── TargetError                      a foreign system, in our words; carries the verdict it
-justifies
+└── TargetError                      a foreign system, in our words, with the verdict it justifies
     ├── TargetUnreachable            down: refused, reset, timed out
-    │   └── ReplyLost                the request may have arrived: what it asked for may have
-    happened
+    │   └── ReplyLost                the request may have arrived and have had its effect
     ├── TargetStarting               degraded: answers, but is still loading or in recovery
     ├── TargetRejected               degraded or down: answered with an error of its own
     ├── WrongTarget                  unknown: another kind of server answers there
     ├── SubjectError                 unknown: that stream, group, table or column only
-    └── NotMeasurable                unknown: our fault or our rights: credentials, privileges, own
-    pool, own stall
+    └── NotMeasurable                unknown: our side: credentials, privileges, own pool, own stall
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel.core.model import ErrorClass, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import ErrorClass
 
 
 class SentinelError(Exception):
@@ -100,10 +98,11 @@ class ActionRefused(SentinelError):
 
 class TargetError(SentinelError):
     """A foreign system failed or can't be judged. `status` is the verdict that this justifies,
-    `code` its own word.
+    `fault` the key of the fault that it is, "" where nobody is blamed; `code` is its own word.
     """
 
     status = Status.UNKNOWN
+    fault = ""
     error_class = ErrorClass.TEMPORARY
 
     def __init__(self, message: str, guidance: str = "", *, code: str = "") -> None:
@@ -115,6 +114,7 @@ class TargetUnreachable(TargetError):
     """Nobody answers: refused, reset, timed out."""
 
     status = Status.DOWN
+    fault = "unreachable"
 
 
 class ReplyLost(TargetUnreachable):
@@ -127,12 +127,14 @@ class TargetStarting(TargetError):
     """Answers, but is loading or recovering: no reason to act."""
 
     status = Status.DEGRADED
+    fault = "starting"
 
 
 class TargetRejected(TargetError):
     """Answers with an error of its own (OOM, READONLY, MISCONF …)."""
 
     status = Status.DEGRADED
+    fault = "rejected"
 
 
 class WrongTarget(TargetError):

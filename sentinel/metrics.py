@@ -24,7 +24,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from sentinel import __version__
-from sentinel.core.model import Finding, Measurement, Result, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Measurement, Result, Row
 from sentinel.core.model import Histogram as HistogramValue
 
 MAX_LABEL = 200

@@ -24,7 +24,7 @@ from aiohttp.connector import Connection
 
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import unreachable, who_answers
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import (
     NotMeasurable,

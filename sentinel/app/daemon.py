@@ -29,17 +29,10 @@ from sentinel.app.runbooks.places import describe_conditions
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration, load
 from sentinel.coordination.local import LocalCoordinator
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import (
-    Check,
-    Component,
-    Finding,
-    IncidentState,
-    Order,
-    Quality,
-    Result,
-    Status,
-)
+from sentinel.core.model import Check, Component, Finding, IncidentState, Quality, Result
+from sentinel.core.order import Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.automation import HALT_FILE, Automation
 from sentinel.engine.clock import SteadyClock

@@ -14,8 +14,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from sentinel.app.wiring import utcnow
 from sentinel.core.bus.housekeeping import CAP_WINDOW, Chore, CleanPlan
-from sentinel.core.model import Order
 from sentinel.core.moment import Moment
+from sentinel.core.order import Order
 from sentinel.core.schedule import phase
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.errors import SentinelError

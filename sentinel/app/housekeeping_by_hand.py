@@ -14,7 +14,7 @@ from sentinel.app.housekeeping import clean_orders, find_amnesia
 from sentinel.app.ordering import actor, give_order, is_halted, is_running
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration
-from sentinel.core.model import Order
+from sentinel.core.order import Order
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.errors import ActionRefused

@@ -17,7 +17,9 @@ from sentinel.adapters.process import read_start_id
 from sentinel.app.once import run_once
 from sentinel.app.wiring import utcnow
 from sentinel.config import Configuration
-from sentinel.core.model import Finding, Order, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding
+from sentinel.core.order import Order
 from sentinel.engine.automation import HALT_FILE
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from sentinel.app.housekeeping import clean_orders
-from sentinel.core.model import Order
+from sentinel.core.order import Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.housekeeper import Housekeeper

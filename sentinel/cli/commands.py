@@ -21,7 +21,8 @@ from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Overrides, load, shipped_folder
-from sentinel.core.model import Finding, Incident, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Incident
 from sentinel.core.quantity import parse_duration
 from sentinel.core.remediation.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios

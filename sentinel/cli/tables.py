@@ -17,7 +17,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sentinel.core.model import Attempt, Incident, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
-from sentinel.core.model import HealthPolicy, Level, Quality, Row, Status, Threshold, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import HealthPolicy, Level, Quality, Row, Threshold
 
 FLAP_MEMORY = 20
 FLAP_START = 30.0

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sentinel.core.model import Incident, IncidentState, RestartPolicy, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Incident, IncidentState, RestartPolicy
 
 BAD = (Status.DEGRADED, Status.DOWN)
 _SAME_FAULT = timedelta(seconds=30)

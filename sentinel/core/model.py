@@ -8,38 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sentinel.core.fault import Acceptance, Fault, Labels, Status
 from sentinel.core.moment import Moment
-
-Labels = Mapping[str, str]
-NO_LABELS: Labels = {}
-
-
-class Status(StrEnum):
-    """What a check says of its target. `unknown` means that *we* could not tell; it blames nobody."""
-
-    UP = "up"
-    DEGRADED = "degraded"
-    DOWN = "down"
-    UNKNOWN = "unknown"
-
-    @property
-    def rank(self) -> int:
-        """How bad, for taking the worst: up < unknown < degraded < down."""
-        return _RANK[self]
-
-    @property
-    def exit_code(self) -> int:
-        """The Nagios convention: 0 ok, 1 degraded, 2 failed, 3 unknown."""
-        return _EXIT[self]
-
-
-_RANK = {Status.UP: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.DOWN: 3}
-_EXIT = {Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2, Status.UNKNOWN: 3}
-
-
-def worst(statuses: Sequence[Status]) -> Status:
-    """The worst of several statuses; of none, nothing is known."""
-    return max(statuses, key=lambda status: status.rank, default=Status.UNKNOWN)
 
 
 class Quality(StrEnum):
@@ -101,9 +71,11 @@ class Row:
 class Finding:
     """What one run of a probe found.
 
-    `detail` is one line for people. `rows` are measurements. `evidence` is a small JSON-able
-    mapping with samples and commands that cure. `guidance` tells the next manual step when not up.
-    `key` names the figure people look at first: (label, text), such as ("acked", "99.95 %").
+    `detail` is one line for people, the worst fault first. `faults` say what is wrong with whom,
+    the worst first; a finding that is degraded or down has at least one, and none of them is worse
+    than the finding. `rows` are measurements. `evidence` is a small JSON-able mapping with samples
+    and commands that cure. `guidance` tells the next manual step when not up. `key` names the
+    figure people look at first: (label, text), such as ("acked", "99.95 %").
     """
 
     status: Status
@@ -112,6 +84,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     guidance: str = ""
     key: tuple[str, str] | None = None
+    faults: Sequence[Fault] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +137,8 @@ class Check:
     platform.
     """
     source: str = ""
+    accept: tuple[Acceptance, ...] = ()
+    """Faults that somebody knows of and bears, each with its reason and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,13 +299,3 @@ class Attempt:
     def finished(self) -> Moment:
         """When it ended, or was intended while that is not known."""
         return Moment(self.ended, self.boot, self.ended_uptime) if self.ended else self.began
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Something to be done by the dispatcher: `notify` or `restart`; `key` makes it idempotent."""
-
-    kind: str
-    key: str
-    subject: str
-    payload: Mapping[str, Any] = field(default_factory=dict)

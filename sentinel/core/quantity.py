@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -23,6 +24,8 @@ _PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
 MAX_DURATION = 100 * 366 * 86400.0
 """A century: beyond it, instants leave the calendar."""
 MAX_BYTES = 2**63 - 1
+MANY = 2**63 - 1
+"""Upper end of a count of which only the lower one is known."""
 
 
 def parse_duration(text: Any) -> float:
@@ -110,3 +113,40 @@ def read_number(text: str | None) -> float | None:
 def is_true(text: str | None) -> bool:
     """A boolean, as PostgreSQL, JSON and people write it."""
     return text is not None and text.strip().lower() in _TRUE
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The truth lies in lo … hi, both included; a point when they are equal."""
+
+    lo: int
+    hi: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether only one value is possible."""
+        return self.lo == self.hi
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether only a lower bound is known."""
+        return self.hi >= MANY
+
+    def meet(self, other: Bounds) -> Bounds:
+        """What both allow. A contradiction means that `other` can't be trusted, and changes
+        nothing.
+        """
+        lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
+        return Bounds(lo, hi) if lo <= hi else self
+
+    def clip(self, lo: int, hi: int) -> Bounds:
+        """Both ends forced into lo … hi."""
+        return Bounds(min(max(self.lo, lo), hi), min(max(self.hi, lo), hi))
+
+    def __add__(self, other: Bounds) -> Bounds:
+        return Bounds(self.lo + other.lo, self.hi + other.hi)
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"{self.lo:,}"
+        return f"{self.lo:,} or more" if self.open_ended else f"{self.lo:,} to {self.hi:,}"

@@ -14,7 +14,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sentinel.core.model import Attempt, Component, Incident, Status, Transition
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Component, Incident, Transition
 from sentinel.demo.ledger import Record
 
 SERVERS = ("bus", "database")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from sentinel.core.model import Order
+from sentinel.core.order import Order
 
 KEPT = 200
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from sentinel.core.model import Order
 from sentinel.core.moment import Moment
+from sentinel.core.order import Order
 from sentinel.core.remediation.brake import (
     ActionLimits,
     Brake,

@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.engine.remediator import Remediator
 from sentinel.engine.requests import Requests
 from sentinel.remediation import START, STOP

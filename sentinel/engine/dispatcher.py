@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sentinel.core.model import Order
+from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics

@@ -11,6 +11,7 @@ from typing import Any
 
 from sentinel.core import health as health_core
 from sentinel.core import incident as incident_core
+from sentinel.core.fault import Status, worst
 from sentinel.core.health import Health
 from sentinel.core.incident import Event, find_root_cause
 from sentinel.core.model import (
@@ -19,13 +20,11 @@ from sentinel.core.model import (
     Finding,
     Incident,
     IncidentState,
-    Order,
     Result,
     Row,
-    Status,
     Transition,
-    worst,
 )
+from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics

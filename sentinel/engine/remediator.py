@@ -12,8 +12,9 @@ from typing import Any
 import structlog
 
 from sentinel.coordination import Refused
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Component, Incident, IncidentState, Status
+from sentinel.core.model import Attempt, Component, Incident, IncidentState
 from sentinel.core.moment import Moment
 from sentinel.core.remediation.brake import Recent
 from sentinel.core.remediation.restart import Decision, Reason, Situation, decide_restart

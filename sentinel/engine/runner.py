@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result, Status
+from sentinel.core.fault import Fault, Status
+from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result
 from sentinel.engine.stall import NOTICEABLE, StallGuard
 from sentinel.errors import NotMeasurable, SentinelError, TargetError
 from sentinel.metrics import Metrics
@@ -76,8 +77,7 @@ class Runner:
                 ErrorClass.OURS,
             )
         except TargetError as error:
-            finding = Finding(error.status, error.message, guidance=error.guidance)
-            return finding, "error", error.error_class
+            return _find_target_error(check, error), "error", error.error_class
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -118,6 +118,21 @@ class Runner:
             stalled=self.guard.stalled,
             supervised=self.supervised,
         )
+
+
+def _find_target_error(check: Check, error: TargetError) -> Finding:
+    """What nobody caught is a fault of the target itself, or of nobody when we could not see."""
+    resource = next(iter(check.resources.values()), "")
+    fault = Fault(
+        key=error.fault,
+        subject={},
+        status=error.status,
+        text=error.message,
+        guidance=error.guidance,
+        parameters={"resource": resource} if resource else {},
+    )
+    faults = (fault,) if error.fault else ()
+    return Finding(error.status, error.message, guidance=error.guidance, faults=faults)
 
 
 def _blind(finding: Finding, stalled: float) -> Finding:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from sentinel.core.model import Check, Component, Finding, HealthPolicy, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Component, Finding, HealthPolicy
 from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options
 from sentinel.remediation import Driver, Observation

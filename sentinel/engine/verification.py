@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Incident, RestartPolicy, Status
+from sentinel.core.model import Attempt, Incident, RestartPolicy
 from sentinel.core.moment import Moment
 from sentinel.engine.journal import Journal
 from sentinel.engine.pipeline import Pipeline

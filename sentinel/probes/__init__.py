@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
+from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Finding, Measurement
 
 
@@ -89,6 +90,32 @@ class Context:
         return cast(HttpClient, self.clients[role])
 
 
+THRESHOLD = "threshold"
+"""Key of the fault that a measurement crossed a configured limit; every kind has it."""
+
+
+def faults_of_target(runbook: str, *, rejected: str = "") -> tuple[FaultKind, ...]:
+    """The faults of whatever a kind asks: they are what a TargetError that nobody caught becomes.
+
+    `runbook` is for a target that does not answer, `rejected` for one that answers with an error of
+    its own, the same where none is named.
+    """
+    parameters = ("resource",)
+    return (
+        FaultKind("unreachable", Severity.PAGE, runbook, "nobody answers there", parameters),
+        FaultKind(
+            "starting", Severity.INFO, runbook, "it answers, and is still loading", parameters
+        ),
+        FaultKind(
+            "rejected",
+            Severity.PAGE,
+            rejected or runbook,
+            "it answers with an error of its own",
+            parameters,
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
@@ -96,7 +123,8 @@ class Kind:
     `resources` maps option names to resource types: {"resource": "redis"} means that the option
     `resource` names a resource of type redis; when it is not given, the component's resource is
     taken, else the only one of that type. `load_state(document | None)` makes the state from what
-    `dump` gave before, or afresh.
+    `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
+    first one is also the one for a threshold that is crossed.
     """
 
     name: str
@@ -104,9 +132,19 @@ class Kind:
     options: type[Options]
     run: Callable[[Any, Context], Awaitable[Finding]]
     measurements: tuple[Measurement, ...]
+    faults: tuple[FaultKind, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0
+
+    @property
+    def fault_kinds(self) -> Mapping[str, FaultKind]:
+        """Every fault that a check of this kind can have, by key."""
+        runbook = self.faults[0].runbook if self.faults else ""
+        limit = FaultKind(
+            THRESHOLD, Severity.TICKET, runbook, "a measurement crossed its configured limit"
+        )
+        return {each.key: each for each in (*self.faults, limit)}
 
 
 def load_kinds() -> dict[str, Kind]:

@@ -35,7 +35,8 @@ from sentinel.core.agents.progress import (
     load_memory,
     remember,
 )
-from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, format_duration, is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options

@@ -20,7 +20,8 @@ from sentinel.core.canary.letter import Letter, Outcome, OwnLetter
 from sentinel.core.canary.ping import ENVELOPE, PLACEHOLDERS, PingLetter, find_faults
 from sentinel.core.canary.proof import Confidence, Windows, judge
 from sentinel.core.canary.record import RECENT, judge_recent
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, Kind, Options
 from sentinel.watch.canary_path import CanaryPath, Pause, Trip

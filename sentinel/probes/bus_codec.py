@@ -23,7 +23,8 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display
 from sentinel.core.bus.naming import matches
 from sentinel.core.bus.smell import SMELLS, smell_entry
-from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration
 from sentinel.errors import SubjectError
 from sentinel.probes import Context, Kind, Options

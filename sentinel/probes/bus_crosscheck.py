@@ -19,7 +19,8 @@ from sentinel.adapters.relation import Relation, prove_visible, refuse_large_sca
 from sentinel.adapters.tasks.assigned import AssignedTasks
 from sentinel.core.bus.crosscheck import PROCESSED, PUBLISHED, Count, Ledger
 from sentinel.core.bus.envelope import Envelope, Template
-from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, Kind, Options
 from sentinel.watch.crosscheck import FLOWS, CrosscheckWatch, Look, Plan

@@ -25,7 +25,8 @@ from sentinel.core.bus.delivery.statement import (
 )
 from sentinel.core.bus.delivery.window import Window, tally
 from sentinel.core.bus.naming import Naming, matches
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
 from sentinel.watch.delivery import FORGET_AFTER, BusWatch, Scope, Sight, Trouble

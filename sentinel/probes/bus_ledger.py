@@ -23,7 +23,8 @@ from sentinel.core.bus.dead_letter import (
     find_excesses,
     suggest_cure,
 )
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.probes import Context, Kind, Options
 

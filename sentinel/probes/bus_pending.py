@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 from sentinel.core.bus.naming import Naming
 from sentinel.core.bus.pending import NO_ENTRIES, Count, Roster
 from sentinel.core.bus.pending_fault import Fault, Limits, Standing, find_faults
-from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
 from sentinel.watch.pending import GroupKey, Habits, Look, PendingWatch

@@ -18,7 +18,8 @@ from jsonpath import JSONPathEnvironment, JSONPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sentinel.adapters.http import HttpResponse
-from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Histogram, Measurement, Row
 from sentinel.core.quantity import Duration, Size, format_bytes, format_duration
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes import Context, Kind, Options

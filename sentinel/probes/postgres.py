@@ -22,7 +22,8 @@ from pydantic import Field
 
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.postgres_queries import HEALTH, IDENTITY
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, Percentage, Size
 from sentinel.core.servers.postgres import (
     COUNTERS,

@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.proc import Descriptors, Process, ProcReader
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Percentage, Size, format_bytes
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options

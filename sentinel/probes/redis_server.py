@@ -15,7 +15,8 @@ from pydantic import Field
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import parse_info, parse_time
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, Percentage, format_bytes, format_duration
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options

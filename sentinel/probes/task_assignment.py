@@ -21,7 +21,8 @@ from pydantic import Field
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
-from sentinel.core.model import Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding
 from sentinel.core.quantity import Duration, Percentage, format_duration
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import STAGE_BOUNDS, Facts, Horizon, Limits

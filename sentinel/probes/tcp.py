@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import Conversation, converse
-from sentinel.core.model import Finding, Measurement, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.errors import TargetUnreachable
 from sentinel.probes import Context, Kind, Options

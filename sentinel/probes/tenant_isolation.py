@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from sentinel.adapters.postgres import PostgresClient, Query, identifier
-from sentinel.core.model import Finding, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Measurement, Row
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options
 

@@ -19,7 +19,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
-from sentinel.core.model import Finding, Histogram, Measurement, Row, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Finding, Histogram, Measurement, Row
 from sentinel.core.quantity import Duration, format_duration
 from sentinel.core.tasks.synthetic import (
     ASSIGNED,

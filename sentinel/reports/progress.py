@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sentinel.core.model import IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import IncidentState
 from sentinel.core.quantity import format_duration
 from sentinel.reports.facts import (
     NOT_MEASURED,

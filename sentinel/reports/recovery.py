@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.core.model import Attempt, Incident, IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.core.quantity import format_duration
 from sentinel.errors import UsageError
 from sentinel.reports.facts import (

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sentinel.core.model import Status, Transition
+from sentinel.core.fault import Status
+from sentinel.core.model import Transition
 from sentinel.reports.facts import Period, Span, Uptime
 from sentinel.store import Gap
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sentinel.adapters.program import MAX_OUTPUT, find_program, run_program
-from sentinel.core.model import Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError, UsageError
 from sentinel.runbook.book import Act, Action, Argv, Look, RedisCommand, RunCheck, Sql, Step

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook import nodes
 from sentinel.runbook.book import (

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from sentinel.core.health import Health
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Incident, Order, Transition
+from sentinel.core.model import Attempt, Incident, Transition
+from sentinel.core.order import Order
 
 FRESH = 10.0
 """Seconds after its last sign of life in which a daemon counts as running."""

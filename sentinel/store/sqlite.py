@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sentinel.core.fault import Status
 from sentinel.core.health import Health
-from sentinel.core.model import Attempt, Incident, Order, Status, Transition
+from sentinel.core.model import Attempt, Incident, Transition
+from sentinel.core.order import Order
 from sentinel.errors import ActionRefused, StateError
 from sentinel.store import (
     NO_FENCE,

@@ -33,7 +33,7 @@ from sentinel.adapters.tasks.synthetic import (
 )
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.canary.letter import is_same
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.core.tasks.synthetic import (
     CREATED,
     PUBLISHED,

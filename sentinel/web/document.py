@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.core.model import Incident, Status, worst
+from sentinel.core.fault import Status, worst
+from sentinel.core.model import Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader
 from sentinel.store.document import to_json

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.chaos import load_scenarios
 from sentinel.demo.ledger import read_ledgers
 from sentinel.store.sqlite import SqliteStore

@@ -15,7 +15,7 @@ import pytest
 from sentinel.adapters.redis import RedisClient
 from sentinel.cli import build_parser
 from sentinel.config import load
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer
 from sentinel.probes import Context, load_kinds, read_kind
 

@@ -21,7 +21,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes, CheckView, ComponentView
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web.app import make_app

@@ -17,7 +17,8 @@ from typing import Any
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Check, Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Finding
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, bus_canary, bus_delivery, redis_server

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Check, HealthPolicy, Order, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, HealthPolicy
+from sentinel.core.order import Order
 from sentinel.core.remediation import restart as core
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason

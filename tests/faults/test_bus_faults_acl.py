@@ -19,7 +19,8 @@ import redis
 
 import sentinel
 from sentinel.config import shipped_folder
-from sentinel.core.model import Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding
 from sentinel.demo.servers import ValkeyServer
 from tests.faults.bus_bench import GROUP, KEY, KINDS, SECRET, Product, opened, statuses
 

@@ -16,7 +16,8 @@ import pytest
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Check, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes import bus_ledger, bus_pending, registry

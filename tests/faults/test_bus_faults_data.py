@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer
 from tests.faults.bus_bench import GROUP, KEY, KINDS, Product, opened, statuses
 from tests.faults.proxy import Proxy

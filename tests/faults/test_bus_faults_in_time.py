@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Check, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes import bus_delivery, bus_pending, redis_server

@@ -14,7 +14,7 @@ import signal
 
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from tests.faults.bus_bench import KINDS, Product, opened, statuses
 from tests.faults.proxy import Proxy, black_hole
 

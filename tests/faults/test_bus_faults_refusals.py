@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer, free_port
 from tests.faults.bus_bench import KINDS, SECRET, Bench, Product, opened, statuses
 

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Attempt, Incident, Order
+from sentinel.core.model import Attempt, Incident
+from sentinel.core.order import Order
 from sentinel.core.schedule import phase
 from sentinel.store.sqlite import SqliteStore
 

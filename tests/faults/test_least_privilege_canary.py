@@ -13,7 +13,8 @@ import pytest
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.config import shipped_folder
-from sentinel.core.model import Check, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes.workflow_canary import KIND

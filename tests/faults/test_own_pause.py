@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Check, Finding, Quality, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Finding, Quality
 from sentinel.engine.runner import Runner
 from sentinel.engine.stall import StallGuard
 from sentinel.errors import StateError, TargetUnreachable

@@ -27,7 +27,8 @@ from sentinel.app.ordering import HALT_FILE, command_component, halt, is_halted,
 from sentinel.app.runbooks.hands import OperatorHands
 from sentinel.cli import main
 from sentinel.config import load
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ActionRefused, NoDaemon, StateError
 from sentinel.runbook.book import Action, Argv, Step
 from sentinel.store import Changes, ComponentView

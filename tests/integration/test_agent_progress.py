@@ -14,7 +14,7 @@ import redis
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.agents.progress import Memory
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.agent_progress import KIND, ProgressOptions, ProgressState
 

@@ -18,7 +18,7 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.canary.letter import encode
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import SubjectError, TargetUnreachable
 from sentinel.probes.bus_canary import KIND, CanaryOptions

@@ -18,7 +18,7 @@ from sentinel.adapters.bus.codec_worker import VECTORS, envelop, find_difference
 from sentinel.adapters.redis import RedisClient
 from sentinel.config import shipped_folder
 from sentinel.core.bus.smell import SMELLS
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
 from sentinel.probes.bus_codec import CASES, JSON_ERRORS, KIND, CodecOptions
 

@@ -19,7 +19,7 @@ from sentinel.adapters.bus import entry_reader
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.config import shipped_folder
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.bus_crosscheck import KIND, CrosscheckOptions
 from sentinel.watch import crosscheck as crosscheck_watch

@@ -9,7 +9,7 @@ import redis
 import yaml
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes import bus_delivery
 from sentinel.probes.bus_delivery import DeliveryOptions, DeliveryState

@@ -12,7 +12,7 @@ import redis
 
 from sentinel.adapters.bus.stream_reader import Request, StreamReader
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
 from sentinel.probes import bus_delivery
 from sentinel.probes.bus_delivery import DeliveryOptions, DeliveryState

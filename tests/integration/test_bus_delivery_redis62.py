@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from tests.integration.test_bus_delivery import KEY, Bus, value
 
 

@@ -11,7 +11,7 @@ import redis
 
 from sentinel.adapters.bus import place_reader
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetRejected, TargetUnreachable
 from sentinel.probes import bus_ledger
 from sentinel.probes.bus_ledger import LedgerOptions, LedgerState

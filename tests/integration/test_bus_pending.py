@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetRejected, TargetUnreachable
 from sentinel.probes import bus_pending
 from sentinel.probes.bus_pending import PendingOptions, PendingState

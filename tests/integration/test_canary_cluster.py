@@ -17,7 +17,7 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.canary.hash_tag import slot_of
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer, free_port
 from sentinel.errors import NotMeasurable
 from sentinel.probes.bus_canary import KIND, CanaryOptions

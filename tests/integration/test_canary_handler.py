@@ -20,7 +20,7 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.config import shipped_folder
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.bus_canary import KIND, CanaryOptions
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import SubjectError
 from sentinel.probes.flows import KIND, FlowsOptions, FlowsState
 

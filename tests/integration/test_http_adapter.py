@@ -19,7 +19,7 @@ from aiohttp import web
 
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.resolver import Resolver
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import (
     NotMeasurable,

@@ -12,7 +12,8 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from sentinel.adapters.http import HttpClient, HttpResponse
-from sentinel.core.model import Histogram, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Histogram
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetRejected
 from sentinel.probes.http import BOUNDS, KIND, HttpOptions, HttpState, _finding

@@ -15,7 +15,7 @@ import pytest
 
 from sentinel.adapters import postgres_queries
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import PostgresServer
 from sentinel.errors import NotMeasurable
 from sentinel.probes.postgres import KIND, PostgresOptions, PostgresState

@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from sentinel.adapters.proc import ProcReader
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
 from sentinel.probes.process import KIND, ProcessOptions, ProcessState
 

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Result, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Result
 from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import WrongTarget
 from sentinel.metrics import Metrics

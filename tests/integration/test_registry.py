@@ -17,7 +17,7 @@ import redis
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.agents.census import KINDS, Confirmation
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.registry import KIND, RegistryOptions
 

@@ -15,7 +15,8 @@ import redis
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding
 from sentinel.demo.servers import PostgresServer, ValkeyServer
 from sentinel.runbook import act as acting
 from sentinel.runbook.book import AppliesTo, RedisCommand, Runbook, Sql, Step

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.task_assignment import KIND
 from tests.integration.task_rig import TASKS, Rig, Traffic, add

@@ -12,7 +12,7 @@ import uuid
 import psycopg
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.core.tasks import tracker as open_tasks
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.task_assignment import KIND

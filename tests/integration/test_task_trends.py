@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from sentinel.adapters.relation import explain
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetRejected
 from sentinel.probes.task_assignment import KIND
 from tests.integration.task_rig import TASKS, Rig

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sentinel.adapters import tcp
 from sentinel.adapters.resolver import Resolver
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes.tcp import KIND, TcpOptions, TcpState

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes.tenant_isolation import KIND, TenantOptions, TenantState

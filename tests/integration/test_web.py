@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Incident, IncidentState, Status
+from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
 from sentinel.store import Changes, CheckView, ComponentView, Gap
 from sentinel.store.sqlite import SqliteStore

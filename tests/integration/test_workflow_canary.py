@@ -13,7 +13,7 @@ from collections import Counter
 import psycopg
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import TargetError
 from sentinel.probes.workflow_canary import KIND
 from tests.integration.workflow_bench import HOPS, NEVER, OUTCOMES, TASKS, Rig, conserved, facts

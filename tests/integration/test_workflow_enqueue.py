@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from tests.integration.workflow_bench import COLUMNS, NEVER, TASKS, Rig, conserved, facts
 

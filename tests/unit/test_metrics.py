@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from sentinel.core.model import Finding, Histogram, Measurement, Result, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Histogram, Measurement, Result, Row
 from sentinel.metrics import MAX_LABEL, Metrics, safe_label
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -19,7 +19,8 @@ import structlog
 from sentinel.app.runbooks.places import find_runbook, find_values, open_shelf
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
-from sentinel.core.model import Check, Finding, Incident, IncidentState, Order, Result
+from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
+from sentinel.core.order import Order
 from sentinel.core.quantity import format_duration
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ConfigurationError, SentinelError, UsageError

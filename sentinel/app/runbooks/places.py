@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
-from sentinel.core.model import Check, Incident, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Incident
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook.book import Parameter, Runbook
 from sentinel.runbook.shelf import Shelf, read_shelf

@@ -17,7 +17,8 @@ from sentinel.core.agents.census import (
     sample_names,
 )
 from sentinel.core.agents.registration import ACTIVE, SLEEPING
-from sentinel.core.model import Finding, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Row
 
 REMEDIES = {
     "ghost": "registered as active without a heartbeat: restart the agent, or set its status",

@@ -11,7 +11,8 @@ from typing import Any
 
 from sentinel.core.canary.letter import FAILED, LATENCY_BOUNDS, SETTLED, Outcome
 from sentinel.core.canary.proof import Windows
-from sentinel.core.model import Histogram, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Histogram
 
 LEGS = ("publish", "deliver", "total")
 RECENT = 200

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.fault import Status
 from sentinel.core.flows.history import OTHER, Flow, History, Pair
 from sentinel.core.flows.stuck import AHEAD
 from sentinel.core.flows.verdict import Verdict
-from sentinel.core.model import Finding, Row, Status
+from sentinel.core.model import Finding, Row
 from sentinel.core.quantity import format_duration
 
 REMEDIES = {

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy
 from sentinel.core.moment import Moment
 
 UNCOUNTED = ("operator", "watch")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.core.model import Histogram, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Histogram
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0)
 OUTCOMES = ("in_deadline", "late", "unassigned")

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sentinel.core.model import Histogram, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Histogram
 
 CREATED, ASSIGNED, PUBLISHED, STARTED, COMPLETED = HOPS = (
     "created",

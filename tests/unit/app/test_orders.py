@@ -10,7 +10,7 @@ import pytest
 
 from sentinel.app.daemon import Daemon
 from sentinel.app.orders import make_orders
-from sentinel.core.model import Order
+from sentinel.core.order import Order
 from sentinel.engine.aside import Aside
 from sentinel.metrics import Metrics
 

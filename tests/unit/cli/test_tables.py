@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from sentinel.cli.tables import live_page
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.store import ComponentView
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.fault import Status
 from sentinel.core.health import BLIND_AFTER, Health, cross_thresholds, flap_score, step
-from sentinel.core.model import HealthPolicy, Level, Quality, Row, Status, Threshold
+from sentinel.core.model import HealthPolicy, Level, Quality, Row, Threshold
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WORDS = {"U": Status.UP, "G": Status.DEGRADED, "D": Status.DOWN, "?": Status.UNKNOWN}

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sentinel.core.fault import Status
 from sentinel.core.incident import find_root_cause, incident_id, step
-from sentinel.core.model import IncidentState, RestartPolicy, Status
+from sentinel.core.model import IncidentState, RestartPolicy
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
 POLICY = RestartPolicy(close_after=600.0)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.model import Attempt, Component, Incident, IncidentState, Status, Transition
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Component, Incident, IncidentState, Transition
 from sentinel.demo.chaos import ACTIONS
 from sentinel.demo.nemesis import QUIET_END, REST, draw_faults
 from sentinel.demo.verdict import Evidence, find_violations

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sentinel.coordination import Member
 from sentinel.coordination.local import LocalCoordinator
+from sentinel.core.fault import Status
 from sentinel.core.model import (
     Backoff,
     Check,
@@ -20,7 +21,6 @@ from sentinel.core.model import (
     HealthPolicy,
     RestartPolicy,
     Result,
-    Status,
 )
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason

@@ -13,15 +13,8 @@ import pytest
 
 from sentinel.coordination import Member
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.model import (
-    Check,
-    Component,
-    Finding,
-    HealthPolicy,
-    RestartPolicy,
-    Result,
-    Status,
-)
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Component, Finding, HealthPolicy, RestartPolicy, Result
 from sentinel.engine.automation import Automation
 from sentinel.engine.conductor import PROGRESS, Conductor
 from sentinel.engine.journal import Journal

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from watchfiles import Change
 
-from sentinel.core.model import Check, Component, Order, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Component
+from sentinel.core.order import Order
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.conductor import Conductor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.model import Order
+from sentinel.core.order import Order
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.errors import StateError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Attempt, Check, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Check
 from sentinel.core.remediation.restart import Reason
 from sentinel.errors import ActionRefused
 from sentinel.metrics import Metrics

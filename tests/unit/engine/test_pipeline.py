@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from sentinel.core.fault import Status
 from sentinel.core.model import (
     Check,
     Component,
@@ -18,7 +19,6 @@ from sentinel.core.model import (
     RestartPolicy,
     Result,
     Row,
-    Status,
     Threshold,
 )
 from sentinel.engine.pipeline import Pipeline

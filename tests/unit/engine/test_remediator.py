@@ -12,7 +12,8 @@ import pytest
 
 from sentinel.coordination import Member, Placement, Refused
 from sentinel.coordination.local import LocalCoordinator
-from sentinel.core.model import Attempt, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt
 from sentinel.core.remediation.breaker import Breaker
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.requests import describe_budget

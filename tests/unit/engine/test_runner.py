@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row
 from sentinel.engine.runner import Runner
 from sentinel.engine.stall import StallGuard
 from sentinel.errors import (

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from sentinel.core.model import Component, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Component
 from sentinel.engine.supervision import NoOptions, make_check, make_kind, name_of_check
 from sentinel.probes import Context
 from sentinel.remediation import Observation

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.reports.collect import collect
 from sentinel.reports.render import render
 from sentinel.store import Changes

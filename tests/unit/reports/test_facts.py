@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import UsageError
 from sentinel.probes.bus_pending import KIND
 from sentinel.reports.collect import collect

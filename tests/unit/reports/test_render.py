@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.fault import Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Incident, IncidentState, Status
+from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
 from sentinel.reports.collect import collect
 from sentinel.reports.render import MAX_BYTES, TemplateBroken, escape_markdown, render

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.model import Status, Transition
+from sentinel.core.fault import Status
+from sentinel.core.model import Transition
 from sentinel.reports.facts import Period
 from sentinel.reports.uptime import MAX_SPANS, measure_uptime
 from sentinel.store import Gap

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.runbook.plan import Plan, make_plan
 from sentinel.runbook.read import read_runbook
 from sentinel.runbook.run import Care, keep_reading, run_plan, show_plan

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sentinel.adapters.program import MAX_OUTPUT, _read, find_program
-from sentinel.core.model import Finding, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding
 from sentinel.errors import ActionRefused, TargetUnreachable, UsageError
 from sentinel.runbook.book import Argv, RedisCommand, Runbook, Sql, Step
 from sentinel.runbook.read import read_runbook

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes
 from sentinel.store.runbook import CONDITIONS_KEY, RUNNING, RunbookRun, runbook_of
 from sentinel.store.sqlite import SqliteStore

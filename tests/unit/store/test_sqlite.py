@@ -17,9 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.fault import Status
 from sentinel.core.health import Health
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Incident, IncidentState, Order, Status, Transition
+from sentinel.core.model import Attempt, Incident, IncidentState, Transition
+from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, StateError
 from sentinel.metrics import Metrics

@@ -29,7 +29,6 @@ from sentinel.core.bus.delivery.stream import (
     MAX_SEQUENCE,
     ZERO,
     Anchor,
-    Bounds,
     Capability,
     GroupView,
     Id,
@@ -37,6 +36,7 @@ from sentinel.core.bus.delivery.stream import (
     format_id,
     parse_id,
 )
+from sentinel.core.quantity import Bounds
 
 __all__ = [
     "ACK",

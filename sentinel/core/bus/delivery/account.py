@@ -36,13 +36,13 @@ from sentinel.core.bus.delivery.stream import (
     NOTHING,
     ZERO,
     Anchor,
-    Bounds,
     Capability,
     GroupView,
     Id,
     StreamView,
     bound_head_gap,
 )
+from sentinel.core.quantity import Bounds
 
 MAX_ANCHORS = 64
 MAX_COHORTS = 128

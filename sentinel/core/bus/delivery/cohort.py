@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES
-from sentinel.core.bus.delivery.stream import ZERO, Anchor, Bounds, Id, format_id, parse_id
+from sentinel.core.bus.delivery.stream import ZERO, Anchor, Id, format_id, parse_id
+from sentinel.core.quantity import Bounds
 
 DELIVER = "deliver"
 ACK = "ack"

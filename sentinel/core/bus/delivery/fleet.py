@@ -11,9 +11,9 @@ from typing import Any
 from sentinel.core.bus.delivery.account import EMPTY, StreamAccount
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
 from sentinel.core.bus.delivery.lineage import REASONS
-from sentinel.core.bus.delivery.stream import Bounds
 from sentinel.core.bus.naming import age_of
 from sentinel.core.model import Row
+from sentinel.core.quantity import Bounds
 
 GroupKey = tuple[str, str]
 Counts = tuple[int, ...]

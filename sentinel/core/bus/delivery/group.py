@@ -11,7 +11,6 @@ from sentinel.core.bus.delivery.stream import (
     NOTHING,
     ZERO,
     Anchor,
-    Bounds,
     Capability,
     GroupView,
     Id,
@@ -22,6 +21,7 @@ from sentinel.core.bus.delivery.stream import (
     parse_id,
     point,
 )
+from sentinel.core.quantity import Bounds
 
 OUTCOMES = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
 DELIVERY_OUTCOMES = ("delivered", "waiting", "lost", "uncertain")

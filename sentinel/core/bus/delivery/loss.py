@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sentinel.core.bus.delivery.stream import NOTHING, Bounds
+from sentinel.core.bus.delivery.stream import NOTHING
+from sentinel.core.quantity import Bounds
 
 Segment = tuple[int, int]
 

@@ -17,13 +17,13 @@ from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.stream import (
     NOTHING,
     Anchor,
-    Bounds,
     Capability,
     GroupView,
     StreamView,
     format_id,
     parse_id,
 )
+from sentinel.core.quantity import Bounds
 
 
 def dump_account(account: StreamAccount) -> dict[str, Any]:

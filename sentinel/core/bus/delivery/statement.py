@@ -7,7 +7,7 @@ from typing import Any
 
 from sentinel.core.bus.delivery.fleet import Standing
 from sentinel.core.bus.delivery.group import Account, GroupAccount
-from sentinel.core.bus.delivery.stream import Bounds
+from sentinel.core.quantity import Bounds
 
 
 def find_ratio(settled: Mapping[str, int], good: str = "acked") -> list[float]:

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sentinel.core.quantity import Bounds
+
 Id = tuple[int, int]
 ZERO: Id = (0, 0)
 MAX_SEQUENCE = 2**64 - 1
@@ -25,33 +27,6 @@ def parse_id(text: str) -> Id:
 def format_id(entry: Id) -> str:
     """The pair as the server writes it."""
     return f"{entry[0]}-{entry[1]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The truth lies in lo … hi, both included; a point when they are equal."""
-
-    lo: int
-    hi: int
-
-    @property
-    def exact(self) -> bool:
-        """Whether only one value is possible."""
-        return self.lo == self.hi
-
-    def meet(self, other: Bounds) -> Bounds:
-        """What both allow. A contradiction means that `other` can't be trusted, and changes
-        nothing.
-        """
-        lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
-        return Bounds(lo, hi) if lo <= hi else self
-
-    def clip(self, lo: int, hi: int) -> Bounds:
-        """Both ends forced into lo … hi."""
-        return Bounds(min(max(self.lo, lo), hi), min(max(self.hi, lo), hi))
-
-    def __add__(self, other: Bounds) -> Bounds:
-        return Bounds(self.lo + other.lo, self.hi + other.hi)
 
 
 def point(value: int) -> Bounds:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.bus.delivery.cohort import ACK, Settlement
-from sentinel.core.bus.delivery.stream import Bounds
+from sentinel.core.quantity import Bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ import pytest
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
-from sentinel.core.model import Check, Finding, Incident, IncidentState, Order, Result, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
+from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.log import Redaction

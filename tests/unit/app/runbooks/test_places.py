@@ -17,7 +17,8 @@ from sentinel.app.runbooks.places import (
     open_shelf,
 )
 from sentinel.config import Configuration, load
-from sentinel.core.model import Incident, IncidentState, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.plan import make_plan
 from sentinel.store import Changes

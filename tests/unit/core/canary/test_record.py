@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sentinel.core.canary import letter as canary
 from sentinel.core.canary.letter import Outcome
 from sentinel.core.canary.record import Latencies, Record, Tally, judge_recent
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 
 
 def test_totals_survive_a_flush():

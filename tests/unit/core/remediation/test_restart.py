@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy, Status
+from sentinel.core.fault import Status
+from sentinel.core.model import Attempt, Backoff, Incident, IncidentState, RestartPolicy
 from sentinel.core.moment import Moment
 from sentinel.core.remediation.restart import (
     Reason,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import (
     Facts,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.model import Status
+from sentinel.core.fault import Status
 from sentinel.core.tasks.synthetic import (
     Canary,
     End,

@@ -1,0 +1,226 @@
+"""What is wrong, with whom, how bad, since when, and what cures it: a fact keeps its subject."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from sentinel.core.quantity import Bounds
+
+Labels = Mapping[str, str]
+NO_LABELS: Labels = {}
+FaultIdentity = tuple[str, tuple[tuple[str, str], ...]]
+MAX_FAULTS = 500
+"""Subjects of one check that are remembered one by one; more are counted."""
+
+
+class Status(StrEnum):
+    """What a check says of its target. `unknown` means that *we* could not tell; it blames nobody."""
+
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+    @property
+    def rank(self) -> int:
+        """How bad, for taking the worst: up < unknown < degraded < down."""
+        return _RANK[self]
+
+    @property
+    def exit_code(self) -> int:
+        """The Nagios convention: 0 ok, 1 degraded, 2 failed, 3 unknown."""
+        return _EXIT[self]
+
+
+_RANK = {Status.UP: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.DOWN: 3}
+_EXIT = {Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2, Status.UNKNOWN: 3}
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    """The worst of several statuses; of none, nothing is known."""
+    return max(statuses, key=lambda status: status.rank, default=Status.UNKNOWN)
+
+
+class Severity(StrEnum):
+    """Who must hear of a fault of this kind: somebody now, somebody at work, nobody."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """Declaration of one way to be wrong, beside the measurements of a check kind.
+
+    `key` is stable: metrics, alerts and configuration name it. `runbook` is the one for it,
+    `meaning` one line for people, `parameters` the names of what its faults tell the runbook.
+    """
+
+    key: str
+    severity: Severity
+    runbook: str
+    meaning: str
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with one subject, as one look found it.
+
+    `subject` names it: {"stream": …, "group": …}, {"agent": …}, {"flow": …}, {"table": …}; empty
+    for the target itself. `text` is one sentence about this subject with its figures and the limit
+    that it broke. `count` is how many entries, tasks or rows it concerns. `cure` are commands for
+    this very fault, runnable as they are printed; `guidance` is the next step in words.
+    """
+
+    key: str
+    subject: Labels
+    status: Status
+    text: str
+    since: datetime | None = None
+    count: Bounds | None = None
+    cure: tuple[str, ...] = ()
+    guidance: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> FaultIdentity:
+        """Key and subject: the same fault at the next look, whatever its figures are then."""
+        return self.key, tuple(sorted(self.subject.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Somebody's word that a fault is known and bearable until an instant.
+
+    `subject` has a pattern for some or all labels of the subject; none given accepts every subject.
+    """
+
+    fault: str
+    subject: Labels
+    reason: str
+    until: datetime
+
+    def covers(self, fault: Fault, now: datetime) -> bool:
+        """Whether a fault is accepted at this instant."""
+        if fault.key != self.fault or now >= self.until:
+            return False
+        return all(_matches(fault.subject, *item) for item in self.subject.items())
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFault:
+    """A fault of a check over the time for which it stands: first seen, last seen text, ended."""
+
+    check: str
+    component: str
+    fault: Fault
+    began: datetime
+    worst: Status
+    ended: datetime | None = None
+    accepted: Acceptance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultStep:
+    """What one look changed: all that stand now, and which of them began, changed or ended."""
+
+    present: tuple[StandingFault, ...] = ()
+    begun: tuple[StandingFault, ...] = ()
+    changed: tuple[StandingFault, ...] = ()
+    ended: tuple[StandingFault, ...] = ()
+    cut: int = 0
+
+    @property
+    def written(self) -> tuple[StandingFault, ...]:
+        """Everything that must be remembered anew."""
+        return (*self.begun, *self.changed, *self.ended)
+
+
+def step(
+    standing: Sequence[StandingFault],
+    found: Sequence[Fault],
+    check: str,
+    component: str,
+    accept: Sequence[Acceptance],
+    now: datetime,
+) -> FaultStep:
+    """The faults of a check after one look that could see; a blind one changes nothing.
+
+    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not.
+    """
+    before = {each.fault.identity: each for each in standing}
+    kept = sort_faults({fault.identity: fault for fault in found}.values())[:MAX_FAULTS]
+    present = tuple(
+        _stand(before.get(each.identity), each, check, component, accept, now) for each in kept
+    )
+    here = {each.fault.identity for each in present}
+    return FaultStep(
+        present=present,
+        begun=tuple(each for each in present if each.fault.identity not in before),
+        changed=tuple(
+            each for each in present if _has_changed(before.get(each.fault.identity), each)
+        ),
+        ended=tuple(
+            replace(each, ended=now) for each in standing if each.fault.identity not in here
+        ),
+        cut=len({fault.identity for fault in found}) - len(present),
+    )
+
+
+def _stand(
+    before: StandingFault | None,
+    fault: Fault,
+    check: str,
+    component: str,
+    accept: Sequence[Acceptance],
+    now: datetime,
+) -> StandingFault:
+    accepted = next((each for each in accept if each.covers(fault, now)), None)
+    if before is None:
+        return StandingFault(check, component, fault, now, fault.status, accepted=accepted)
+    return replace(
+        before, fault=fault, worst=worst((before.worst, fault.status)), accepted=accepted
+    )
+
+
+def _has_changed(before: StandingFault | None, after: StandingFault) -> bool:
+    return before is not None and before != after
+
+
+def sort_faults(faults: Iterable[Fault]) -> list[Fault]:
+    """The worst status first; among equals the order in which the kind named them."""
+    return sorted(faults, key=lambda fault: -fault.status.rank)
+
+
+def judge(faults: Sequence[Fault], otherwise: Status = Status.UP) -> Status:
+    """The status that faults justify; `otherwise` when there is none."""
+    return worst([fault.status for fault in faults]) if faults else otherwise
+
+
+def headline(faults: Sequence[Fault]) -> str:
+    """One line: the first fault's sentence, and how many more there are; "" of none."""
+    if not faults:
+        return ""
+    more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{faults[0].text}{more}"
+
+
+def describe_subject(subject: Labels) -> str:
+    """`stream orders, group workers`; "" for the target itself."""
+    return ", ".join(f"{label} {value}" for label, value in subject.items())
+
+
+def count_by_key(faults: Iterable[Fault]) -> dict[str, int]:
+    """How many subjects each kind of fault has."""
+    return dict(Counter(fault.key for fault in faults))
+
+
+def _matches(subject: Labels, label: str, pattern: str) -> bool:
+    return label in subject and fnmatchcase(subject[label], pattern)
