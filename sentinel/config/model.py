@@ -15,9 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.model import Check, Component
-from sentinel.core.quantity import Duration, Percentage
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
+from sentinel.strict.field import Duration, Percentage
 
 MIN_INTERVAL = 0.05
 

@@ -13,7 +13,6 @@ from sentinel.adapters.bus.housekeeping import StreamShape
 from sentinel.core.bus.delivery import parse_id
 from sentinel.core.bus.housekeeping import Done, Member, Refusal, Survey, Target, choose_heir
 from sentinel.core.bus.naming import matches, quote
-from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,
     GroupPatterns,
@@ -23,6 +22,7 @@ from sentinel.housekeeping import (
     read_verdicts,
     samples_of,
 )
+from sentinel.strict.field import Duration
 
 MAX_PENDING = 10_000
 

@@ -10,7 +10,6 @@ from pydantic import Field, field_validator
 
 from sentinel.core.bus.housekeeping import Done, Member, Survey, Target
 from sentinel.core.bus.naming import matches, quote
-from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,
     GroupPatterns,
@@ -20,6 +19,7 @@ from sentinel.housekeeping import (
     read_verdicts,
     samples_of,
 )
+from sentinel.strict.field import Duration
 
 LEAST_SILENCE = 1.0
 

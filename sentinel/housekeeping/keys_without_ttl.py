@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 
 from sentinel.core.bus.housekeeping import Done, Survey, Target
 from sentinel.core.bus.naming import quote
-from sentinel.core.quantity import Duration
 from sentinel.housekeeping import ChoreKind, Options, Room, read_verdicts, samples_of
+from sentinel.strict.field import Duration
 
 MAX_KEYS = 10_000
 _CHUNK = 500

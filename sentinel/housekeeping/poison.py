@@ -12,7 +12,6 @@ from pydantic import Field
 from sentinel.adapters.bus.housekeeping import PendingView
 from sentinel.core.bus.housekeeping import Done, Survey, Target
 from sentinel.core.bus.naming import quote
-from sentinel.core.quantity import Duration
 from sentinel.housekeeping import (
     ChoreKind,
     GroupPatterns,
@@ -22,6 +21,7 @@ from sentinel.housekeeping import (
     read_verdicts,
     samples_of,
 )
+from sentinel.strict.field import Duration
 
 MAX_PENDING = 10_000
 

@@ -10,8 +10,8 @@ from sentinel.adapters.bus.housekeeping import StreamShape, TrimOrder
 from sentinel.core.bus.delivery import ZERO, parse_id
 from sentinel.core.bus.housekeeping import Done, Refusal, Survey, Target, is_time
 from sentinel.core.bus.naming import matches, quote
-from sentinel.core.quantity import Duration
 from sentinel.housekeeping import ChoreKind, Options, Room, StreamPatterns
+from sentinel.strict.field import Duration
 
 MAX_LOOK = 10_000
 

@@ -37,9 +37,10 @@ from sentinel.core.agents.progress import (
 )
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, format_duration, is_true, read_number
+from sentinel.core.quantity import format_duration, is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration
 
 REMEDIES = {
     "no_progress": (

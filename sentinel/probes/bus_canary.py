@@ -22,8 +22,9 @@ from sentinel.core.canary.proof import Confidence, Windows, judge
 from sentinel.core.canary.record import RECENT, judge_recent
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, Percentage, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration, Percentage
 from sentinel.watch.canary_path import CanaryPath, Pause, Trip
 from sentinel.watch.canary_paths import CanaryPaths, Plan, Sight
 

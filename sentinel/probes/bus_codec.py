@@ -25,9 +25,9 @@ from sentinel.core.bus.naming import matches
 from sentinel.core.bus.smell import SMELLS, smell_entry
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration
 from sentinel.errors import SubjectError
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration
 
 MAX_STREAMS = 20
 DUPLICATE: Fields = ((b"field", b"first"), (b"field", b"second"))

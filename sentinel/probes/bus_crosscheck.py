@@ -21,8 +21,9 @@ from sentinel.core.bus.crosscheck import PROCESSED, PUBLISHED, Count, Ledger
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, Percentage, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration, Percentage
 from sentinel.watch.crosscheck import FLOWS, CrosscheckWatch, Look, Plan
 
 PROVE_EVERY = 60.0

@@ -27,8 +27,9 @@ from sentinel.core.bus.delivery.window import Window, tally
 from sentinel.core.bus.naming import Naming, matches
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, Percentage, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
+from sentinel.strict.field import Duration, Percentage
 from sentinel.watch.delivery import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
 
 WORST = 20

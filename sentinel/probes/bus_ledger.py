@@ -25,8 +25,9 @@ from sentinel.core.bus.dead_letter import (
 )
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration
 
 MAX_SHOWN = 10
 

@@ -19,8 +19,9 @@ from sentinel.core.bus.pending import NO_ENTRIES, Count, Roster
 from sentinel.core.bus.pending_fault import Fault, Limits, Standing, find_faults
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
+from sentinel.strict.field import Duration
 from sentinel.watch.pending import GroupKey, Habits, Look, PendingWatch
 from sentinel.watch.scope import Scope, Trouble
 

@@ -33,9 +33,9 @@ from sentinel.core.flows.history import History
 from sentinel.core.flows.stuck import Crew, Order, Rules
 from sentinel.core.flows.verdict import Families, TableRules, judge
 from sentinel.core.model import Finding, Measurement
-from sentinel.core.quantity import Duration
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration
 
 _PROVE_EVERY = 60.0
 

@@ -20,9 +20,10 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from sentinel.adapters.http import HttpResponse
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Histogram, Measurement, Row
-from sentinel.core.quantity import Duration, Size, format_bytes, format_duration
+from sentinel.core.quantity import format_bytes, format_duration
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration, Size
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _PATHS = JSONPathEnvironment(strict=True)

@@ -24,7 +24,6 @@ from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.postgres_queries import HEALTH, IDENTITY
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, Percentage, Size
 from sentinel.core.servers.postgres import (
     COUNTERS,
     HOLDERS,
@@ -36,6 +35,7 @@ from sentinel.core.servers.postgres import (
 )
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected, TargetUnreachable
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration, Percentage, Size
 
 Part = Literal[
     "lineage", "connections", "activity", "locks", "horizon", "wraparound", "databases", "replication", "slots",

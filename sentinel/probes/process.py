@@ -19,9 +19,10 @@ from pydantic import Field, field_validator, model_validator
 from sentinel.adapters.proc import Descriptors, Process, ProcReader
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Percentage, Size, format_bytes
+from sentinel.core.quantity import format_bytes
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Percentage, Size
 
 
 class ProcessOptions(Options):

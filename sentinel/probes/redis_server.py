@@ -17,9 +17,10 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import parse_info, parse_time
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, Percentage, format_bytes, format_duration
+from sentinel.core.quantity import format_bytes, format_duration
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration, Percentage
 
 SECTIONS = ("server", "clients", "memory", "persistence", "stats", "replication")
 KEY_LIFE = 60

@@ -30,8 +30,8 @@ from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
 from sentinel.core.bus.naming import matches
 from sentinel.core.model import Finding, Measurement
-from sentinel.core.quantity import Duration
 from sentinel.probes import Context, GroupPatterns, Kind, Options
+from sentinel.strict.field import Duration
 
 _COLUMNS = ("id", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
 

@@ -23,7 +23,7 @@ from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
-from sentinel.core.quantity import Duration, Percentage, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import STAGE_BOUNDS, Facts, Horizon, Limits
 from sentinel.core.tasks.fairness import Spread, decide_fairness
@@ -31,6 +31,7 @@ from sentinel.core.tasks.rows import MEASUREMENTS, OpenTasks, Shown, describe_tr
 from sentinel.core.tasks.state import AssignmentState
 from sentinel.core.tasks.tracker import Rules, Tracker
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration, Percentage
 
 PROVE_EVERY = 60.0
 TRENDS_EVERY = 30.0

@@ -10,9 +10,10 @@ from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import Conversation, converse
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.errors import TargetUnreachable
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration
 
 
 class TcpOptions(Options):

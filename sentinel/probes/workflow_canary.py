@@ -21,7 +21,7 @@ from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Histogram, Measurement, Row
-from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.core.tasks.synthetic import (
     ASSIGNED,
     COMPLETED,
@@ -41,6 +41,7 @@ from sentinel.core.tasks.synthetic import (
 )
 from sentinel.core.tasks.synthetic_fleet import Fleet
 from sentinel.probes import Context, Kind, Options
+from sentinel.strict.field import Duration
 from sentinel.watch.synthetic import Errand, Insertion, Problem, Publication, Reach, Request, Round
 
 PROVE_EVERY = 60.0

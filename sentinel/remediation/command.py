@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from sentinel.adapters.process import rotate_log
 from sentinel.adapters.program import Ended, find_program, run_program
 from sentinel.core.model import Component
-from sentinel.core.quantity import Duration, format_duration
+from sentinel.core.quantity import format_duration
 from sentinel.errors import NotMeasurable, ReplyLost
 from sentinel.remediation import (
     DriverContext,
@@ -28,6 +28,7 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
 )
+from sentinel.strict.field import Duration
 
 ATTEMPT = "SENTINEL_ATTEMPT"
 """Environment variable with the name of the attempt: a program that sees it twice does its work

@@ -14,7 +14,6 @@ from pydantic import Field, field_validator
 
 from sentinel.adapters.docker import UNAVAILABLE, Container, DockerEngine
 from sentinel.core.model import Component, RestartPolicy
-from sentinel.core.quantity import Duration
 from sentinel.remediation import (
     ACTIONS,
     RELOAD,
@@ -27,6 +26,7 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
 )
+from sentinel.strict.field import Duration
 
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _AT_WORK = {

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from sentinel.adapters.http import HttpClient, HttpResponse, may_have_arrived
 from sentinel.core.model import Component
-from sentinel.core.quantity import Duration
 from sentinel.errors import NotMeasurable, ReplyLost, TargetError
 from sentinel.remediation import (
     DriverContext,
@@ -26,6 +25,7 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
 )
+from sentinel.strict.field import Duration
 
 KEY = "Idempotency-Key"
 _PATHS = JSONPathEnvironment(strict=True)

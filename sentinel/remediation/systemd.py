@@ -14,7 +14,6 @@ from pydantic import Field, field_validator
 
 from sentinel.adapters.systemd import UNAVAILABLE, Systemd, Unit
 from sentinel.core.model import Component
-from sentinel.core.quantity import Duration
 from sentinel.remediation import (
     ACTIONS,
     RELOAD,
@@ -28,6 +27,7 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
 )
+from sentinel.strict.field import Duration
 
 _METHODS = {START: "StartUnit", STOP: "StopUnit", RESTART: "RestartUnit", RELOAD: "ReloadUnit"}
 _DONE = {START: "started", STOP: "stopped", RESTART: "restarted", RELOAD: "reloaded"}
