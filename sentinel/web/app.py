@@ -69,8 +69,7 @@ def make_app(
     return app
 
 
-# -- pages
-# -------------------------------------------------------------------------------------------
+# -- pages ----------------------------------------------------------------------------------------
 
 
 async def show_status(request: web.Request) -> web.Response:
@@ -122,8 +121,7 @@ def _page(site: Site, template: str, **facts: Any) -> web.Response:
     return web.Response(text=text, content_type="text/html")
 
 
-# -- programs
-# ----------------------------------------------------------------------------------------
+# -- programs -------------------------------------------------------------------------------------
 
 
 async def serve_metrics(request: web.Request) -> web.Response:
@@ -202,8 +200,7 @@ def _is_served(site: Site, name: str) -> bool:
     )
 
 
-# -- the route table
-# ---------------------------------------------------------------------------------
+# -- the route table ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
