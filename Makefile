@@ -8,7 +8,7 @@ DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | 
 ALONE := tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test nightly lint bench format lock clean
+.PHONY: help run setup test nightly lint measure bench format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ lint: setup  ## ruff, mypy strict, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+measure: | $(BIN)/python  ## is the house easy to read? figures beside their goals (ARGS="--worst --json")
+	@$(BIN)/python -m tools.house $(ARGS)
 
 format: setup  ## let ruff format and fix
 	$(BIN)/ruff format .
