@@ -311,7 +311,6 @@ def _fault(key: str, severity: Severity, meaning: str, *parameters: str) -> Faul
 
 
 FAULTS = (
-    *faults_of_target("database-unreachable", rejected="database-degraded"),
     _fault("checksum_failures", Severity.PAGE, "pages on disk are corrupt", "database"),
     _fault("xid_age", Severity.TICKET, "transaction ids run out", "database"),
     _fault("mxid_age", Severity.TICKET, "multixact ids run out", "database"),
@@ -336,6 +335,7 @@ FAULTS = (
         "a question that the server did not answer, or not truly",
         ("resource",),
     ),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
 )
 
 KIND = Kind(

@@ -221,7 +221,6 @@ def _fault(
 
 
 FAULTS = (
-    *faults_of_target("bus-unreachable", rejected="bus-refuses-writes"),
     _fault("writes_refused", Severity.PAGE, "it answers and refuses what is written"),
     _fault("failover", Severity.PAGE, "another server took over", "bus-messages-lost"),
     _fault("restarted", Severity.TICKET, "the server began anew", "bus-messages-lost"),
@@ -235,6 +234,7 @@ FAULTS = (
     _fault("connections_rejected", Severity.TICKET, "maxclients is reached", "bus-unreachable"),
     _fault("clock_off", Severity.TICKET, "its clock and ours differ", "bus-unreachable"),
     FaultKind("unjudged", Severity.INFO, "sentinel-blind", "a command that we may not use"),
+    *faults_of_target("bus-unreachable", rejected="bus-refuses-writes"),
 )
 
 KIND = Kind(
