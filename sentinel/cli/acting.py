@@ -41,12 +41,11 @@ def reset(arguments: Arguments) -> int:
         arguments,
         f"{arguments.component} is {planned}: end it there, and give it a full restart budget?",
     )
-    outcome = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
-    if outcome.startswith("refused"):
-        raise ActionRefused(outcome.removeprefix("refused: "))
-    return say(
-        arguments, {"component": arguments.component, "planned": planned, "outcome": outcome}
-    )
+    answer = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
+    if not answer.is_done:
+        raise ActionRefused(answer.text)
+    document = {"component": arguments.component, "planned": planned, "outcome": answer.line}
+    return say(arguments, document)
 
 
 def halt(arguments: Arguments) -> int:
