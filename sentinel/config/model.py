@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.model import Check, Component
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
-from sentinel.strict.field import Duration, Percentage
+from sentinel.strict.field import Duration, Name, Percentage, Strict, Text
 
 MIN_INTERVAL = 0.05
 
@@ -36,17 +36,6 @@ def _finite(number: float) -> float:
 
 Positive = Annotated[Duration, AfterValidator(_not_zero)]
 Finite = Annotated[float, AfterValidator(_finite)]
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""Names of components become names of log files, names of checks become labels: no path, no space,
-no control.
-"""
-
-
-class Strict(BaseModel):
-    """Unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ResourceSettings(Strict):
@@ -225,6 +214,15 @@ class ThresholdSettings(Strict):
     down: LevelSettings | None = None
 
 
+class AcceptSettings(Strict):
+    """A fault of a check that somebody knows and bears, until a day or an instant."""
+
+    fault: str
+    subject: dict[str, str] = Field(default_factory=dict, description="label: pattern")
+    reason: Text
+    until: str
+
+
 class CheckSettings(Strict):
     """The keys that every check has; the others belong to its kind."""
 
@@ -240,6 +238,7 @@ class CheckSettings(Strict):
     thresholds: dict[str, ThresholdSettings] = Field(default_factory=dict)
     runbook: str = ""
     diagnose: bool | None = None
+    accept: list[AcceptSettings] = Field(default_factory=list)
 
 
 class Overrides(BaseSettings):
