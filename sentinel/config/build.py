@@ -14,13 +14,10 @@ from sentinel.config.address import find_passwords
 from sentinel.config.model import (
     CheckSettings,
     ComponentSettings,
-    Configuration,
-    Diagnosing,
     Overrides,
     PlatformSettings,
-    Report,
-    Resource,
 )
+from sentinel.config.value import Configuration, Diagnosing, Resource, ScheduledReport
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
@@ -123,7 +120,7 @@ def make_configuration(
         brake=BrakePolicy(**actions.brake.model_dump()),
         breaker=BreakerPolicy(**actions.breaker.model_dump()),
         runbooks=Diagnosing(**settings.runbooks.model_dump()),
-        reports=tuple(Report(r.kind, r.cron, r.timezone) for r in settings.reports),
+        reports=tuple(ScheduledReport(r.kind, r.cron, r.timezone) for r in settings.reports),
         report_templates=written.relative(templates) if templates else None,
         tasks_per_hour_target=settings.tasks_per_hour_target,
         retention=settings.retention,

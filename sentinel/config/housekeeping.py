@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sentinel.config.calendar import is_on_calendar
-from sentinel.config.model import ChoreSettings, Resource
+from sentinel.config.model import ChoreSettings
+from sentinel.config.value import Resource
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.housekeeping import ChoreKind, load_chores

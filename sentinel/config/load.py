@@ -18,9 +18,9 @@ from sentinel.config.daemon import (
     read_overrides,
 )
 from sentinel.config.housekeeping import read_chores
-from sentinel.config.model import Configuration
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
+from sentinel.config.value import Configuration
 from sentinel.config.written import Written
 from sentinel.probes import load_kinds
 from sentinel.remediation import load_drivers

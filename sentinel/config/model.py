@@ -1,22 +1,13 @@
-"""What may stand in the configuration, as strict models; and what comes out of it, as frozen
-values.
-"""
+"""What may stand in the configuration, as strict models."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sentinel.core.bus.housekeeping import Chore
-from sentinel.core.model import Check, Component
-from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
-from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.strict.field import Duration, Name, Percentage, Strict, Text
 
 MIN_INTERVAL = 0.05
@@ -253,59 +244,3 @@ class Overrides(BaseSettings):
     actions_enabled: bool | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A foreign system, ready to connect. `options` go to its client; `password` never is printed."""
-
-    name: str
-    type: str
-    address: str
-    password: SecretStr | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A report on a calendar."""
-
-    kind: str
-    cron: str
-    timezone: str
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosing:
-    """What reading steps may do by themselves; seconds."""
-
-    diagnose: bool = False
-    deadline: float = 60.0
-    concurrent: int = 2
-    per_hour: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Everything that was configured, checked as a whole. `components` come in dependency order."""
-
-    platform: str
-    listen: tuple[str, int]
-    state: Path
-    resources: Mapping[str, Resource]
-    components: tuple[Component, ...]
-    checks: tuple[Check, ...]
-    actions_enabled: bool
-    start_grace: float
-    reports: tuple[Report, ...]
-    report_templates: Path | None
-    tasks_per_hour_target: float | None
-    retention: float
-    secrets: frozenset[str]
-    folder: Path
-    listen_place: str = ""
-    limits: ActionLimits = field(default_factory=ActionLimits)
-    brake: BrakePolicy = field(default_factory=BrakePolicy)
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
-    chores: tuple[Chore, ...] = ()
-    runbooks: Diagnosing = field(default_factory=Diagnosing)

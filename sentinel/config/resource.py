@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from sentinel.config.address import SCHEMES, find_address_fault
-from sentinel.config.model import PlatformSettings, Resource, ResourceSettings
+from sentinel.config.model import PlatformSettings, ResourceSettings
+from sentinel.config.value import Resource
 from sentinel.config.written import Written
 from sentinel.core.quantity import parse_duration
 from sentinel.strict.place import Place

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.config.model import PlatformSettings, Resource
+from sentinel.config.model import PlatformSettings
+from sentinel.config.value import Resource
 from sentinel.config.written import Written
 from sentinel.probes import Kind
 from sentinel.remediation import DriverKind
