@@ -86,9 +86,10 @@ def _read(content: str, document: Document) -> Runbook | None:
         message = f"the front matter is longer than {FRONT_MATTER.size >> 10} KiB"
         document.note(1, "", message, "move text into the sections")
         return None
+    known = len(document.problems)
     read_yaml(text, document, limits=FRONT_MATTER)
     if not isinstance(document.value, dict):
-        if not document.problems:
+        if len(document.problems) == known:
             remedy = "write `key: value` lines between the --- lines"
             document.note(1, "", "the front matter is no mapping", remedy)
         return None

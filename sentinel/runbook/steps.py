@@ -56,19 +56,15 @@ def _read_step(place: Place, raw: Any, types: Types) -> Step | None:
     if not isinstance(raw, dict):
         return None
     run = _read_act(place / "run", raw["run"], types) if "run" in raw else None
-    conditions = {
-        key: _read_condition(place / key, raw[key], types)
-        for key in ("precondition", "verify")
-        if raw.get(key) is not None
-    }
+    before = _read_condition(place / "precondition", raw.get("precondition"), types)
+    after = _read_condition(place / "verify", raw.get("verify"), types)
     if run is not None:
         _check_changes(place / "changes", run, raw.get("changes"))
     if written is None or run is None:
         return None
     changes = isinstance(run, Action) if written.changes is None else written.changes
-    return Step(
-        written.name, run, written.timeout, changes, **conditions, line=place.line
-    )
+    timeout, line = written.timeout, place.line
+    return Step(written.name, run, timeout, changes, before, after, line)
 
 
 def _check_changes(place: Place, run: Act, changes: object) -> None:
@@ -84,7 +80,7 @@ def _check_changes(place: Place, run: Act, changes: object) -> None:
 
 
 def _read_condition(place: Place, raw: Any, types: Types) -> Act | None:
-    act = _read_act(place, raw, types)
+    act = _read_act(place, raw, types) if raw is not None else None
     if isinstance(act, Action):
         remedy = "use a check, sql, redis or a program that only looks"
         place.note("a condition must not act", remedy)
@@ -146,7 +142,7 @@ def _read_argv(place: Place, raw: list[Any], types: Types) -> Argv | None:
 
 def _read_check(place: Place, raw: Any) -> RunCheck | None:
     written = validate(place, WrittenCheck, raw)
-    return written and RunCheck(written.check, tuple(written.statuses) or ("up",))
+    return RunCheck(written.check, tuple(written.statuses) or ("up",)) if written else None
 
 
 def _read_sql(place: Place, raw: Any) -> Sql | None:
@@ -159,7 +155,7 @@ def _read_sql(place: Place, raw: Any) -> Sql | None:
         if _TOUCHED.search(statement):
             message = "a placeholder is put in as a whole literal"
             (place / "sql").note(message, "remove what touches it")
-    return written and Sql(written.resource, written.sql)
+    return Sql(written.resource, written.sql) if written else None
 
 
 def _read_redis(place: Place, raw: Any) -> RedisCommand | None:
@@ -174,7 +170,7 @@ def _read_redis(place: Place, raw: Any) -> RedisCommand | None:
 
 def _read_look(place: Place, raw: Any) -> Look | None:
     written = validate(place, WrittenLook, raw)
-    return written and Look(written.look, written.component)
+    return Look(written.look, written.component) if written else None
 
 
 def _read_action(place: Place, raw: Any) -> Action | None:

@@ -13,7 +13,9 @@ from sentinel.strict.field import Duration, Strict, Text, choice, refusal, shape
 
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 3600.0
-SOURCES = "fault.NAME, incident.component, component.KIND, kind.KIND, resource.TYPE or option.KIND.OPTION"
+SOURCES = (
+    "fault.NAME, incident.component, component.KIND, kind.KIND, resource.TYPE or option.KIND.OPTION"
+)
 _SOURCE = r"incident\.component|(fault|component|kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}"
 
 

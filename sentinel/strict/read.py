@@ -123,7 +123,8 @@ def _compose(text: str, document: Document, limits: ReadLimits) -> yaml.Node | N
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"is not YAML: {error.problem or error.context}"
-        line = mark.line + 1 if mark else 0
+        # What is open at the end of a text is told in its last line, not in the one after it.
+        line = min(mark.line, text.count("\n")) + 1 if mark else 0
         document.note(line, "", message, "mend the syntax at this line")
         return None
     except yaml.reader.ReaderError as error:

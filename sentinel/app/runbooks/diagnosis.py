@@ -16,7 +16,13 @@ from typing import Any
 
 import structlog
 
-from sentinel.app.runbooks.places import find_runbook, find_values, open_shelf
+from sentinel.app.runbooks.places import (
+    find_runbook,
+    find_told,
+    find_values,
+    known_faults,
+    open_shelf,
+)
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
@@ -51,6 +57,7 @@ class Diagnosis:
         self._make_hands, self._scrub, self._utcnow = make_hands, scrub, utcnow
         self._tasks: dict[str, asyncio.Task[str]] = {}
         self._begun: deque[datetime] = deque()
+        self._faults = known_faults()
         self.shelf = open_shelf()
         self.reload()
 
@@ -61,9 +68,17 @@ class Diagnosis:
         except ConfigurationError as error:
             log.error("runbooks_refused", problems=[str(problem) for problem in error.problems])
 
-    def runbook_of(self, check: Check, detail: str) -> str:
-        """The runbook for a check and its finding, or ""."""
-        return find_runbook(self.shelf, check, detail)
+    def runbook_for(self, check: Check, fault_key: str) -> str:
+        """The runbook for a fault of a check, or ""; of an unknown one, that of the first fault of
+        the kind.
+        """
+        declared = self._faults.get(check.kind, {})
+        key = fault_key if fault_key in declared else next(iter(declared), "")
+        return find_runbook(self.shelf, check, key, declared[key].runbook if key else "")
+
+    def runbook_of(self, check: Check, _detail: str) -> str:
+        """The runbook for a check of which only the finding's line is known."""
+        return self.runbook_for(check, "")
 
     def is_wanted(self, check: Check, runbook: str) -> bool:
         """The check's word counts first, then the runbook's, then the platform's."""
@@ -122,8 +137,9 @@ class Diagnosis:
         """At the deadline what was read so far is the transcript."""
         configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
         book = self.shelf.books[name]
+        told = find_told(book, incident, self._store)
         plan = keep_reading(
-            make_plan(book, {}, found=find_values(book, configuration, incident, {}))
+            make_plan(book, {}, found=find_values(book, configuration, incident, {}, told))
         )
         try:
             async with asyncio.timeout(configuration.runbooks.deadline):
