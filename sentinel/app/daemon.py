@@ -53,7 +53,7 @@ from sentinel.engine.supervision import make_check, make_kind, name_of_check
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import Redaction, learn_secrets
 from sentinel.metrics import Metrics
-from sentinel.notify.log import LogChannel
+from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.remediation import Driver, DriverContext, load_drivers
 from sentinel.store import HELD_KEY, Changes, Gap
@@ -226,7 +226,7 @@ class Daemon:
             utcnow,
         )
         self.dispatcher = Dispatcher(
-            self.store, self.recorder, self.metrics, [LogChannel()], orders, utcnow
+            self.store, self.recorder, self.metrics, list(load_channels().values()), orders, utcnow
         )
 
     def _limit(self, configuration: Configuration) -> None:

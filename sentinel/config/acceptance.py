@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from sentinel.config.model import AcceptSettings
 from sentinel.core.fault import Acceptance
 from sentinel.probes import Kind
-from sentinel.strict.explain import unknown_message
+from sentinel.strict.explain import unknown_message, validate
 from sentinel.strict.place import Place
 
 FORM = "write a date, such as 2031-01-31 (its whole day, UTC), or an instant with its zone"
 
 
 def read_acceptances(
-    place: Place, items: Sequence[AcceptSettings], kind: Kind, now: datetime
+    place: Place, items: object, kind: Kind | None, now: datetime
 ) -> tuple[Acceptance, ...]:
-    """Every acceptance that is right; what is wrong with the others is noted."""
-    return tuple(_read(place, items, kind, now))
+    """Every acceptance that is right; what is wrong with the others is noted.
+
+    `items` is what is written there: anything but a list was refused already.
+    """
+    if not isinstance(items, list) or kind is None:
+        return ()
+    read = [_read(place / i, item, kind, now) for i, item in enumerate(items)]
+    return tuple(each for each in read if each is not None)
 
 
-def _read(
-    place: Place, items: Sequence[AcceptSettings], kind: Kind, now: datetime
-) -> Iterator[Acceptance]:
+def _read(place: Place, raw: object, kind: Kind, now: datetime) -> Acceptance | None:
+    item = validate(place, AcceptSettings, raw)
+    if item is None:
+        return None
     known = kind.fault_kinds
-    for i, item in enumerate(items):
-        until = _read_end(place.at(i, "until"), item.until, now)
-        if item.fault not in known:
-            message = unknown_message("fault", item.fault, known, f"`sentinel kinds {kind.name}`")
-            place.at(i, "fault").note(*message)
-        elif until is not None:
-            yield Acceptance(item.fault, item.subject, item.reason, until)
+    if item.fault not in known:
+        message = unknown_message("fault", item.fault, known, f"`sentinel kinds {kind.name}`")
+        (place / "fault").note(*message)
+    until = _read_end(place / "until", item.until, now)
+    if until is None or item.fault not in known:
+        return None
+    return Acceptance(item.fault, item.subject, item.reason, until)
 
 
 def _read_end(place: Place, text: str, now: datetime) -> datetime | None:

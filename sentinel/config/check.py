@@ -44,12 +44,12 @@ class CheckReader:
         rest = {key: value for key, value in raw.items() if key not in OWN}
         base = validate(place, CheckSettings, own)
         options = validate(place, kind.options, rest, beside=OWN) if kind else None
+        accept = read_acceptances(place / "accept", raw.get("accept"), kind, self.now)
         is_new = self._check_names(place, raw)
         if base is None or kind is None or not is_new:
             return None
         roles = self.casting.cast(place, kind, rest, base.component)
         thresholds = _read_thresholds(place / "thresholds", kind, base)
-        accept = read_acceptances(place / "accept", base.accept, kind, self.now)
         if options is None:
             return None
         return make_check(base, kind, options, roles, thresholds, accept, str(place))

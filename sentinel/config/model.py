@@ -209,7 +209,7 @@ class AcceptSettings(Strict):
     """A fault of a check that somebody knows and bears, until a day or an instant."""
 
     fault: str
-    subject: dict[str, str] = Field(default_factory=dict, description="label: pattern")
+    subject: dict[str, Text] = Field(default_factory=dict, description="label: pattern")
     reason: Text
     until: str
 
@@ -229,7 +229,7 @@ class CheckSettings(Strict):
     thresholds: dict[str, ThresholdSettings] = Field(default_factory=dict)
     runbook: str = ""
     diagnose: bool | None = None
-    accept: list[AcceptSettings] = Field(default_factory=list)
+    accept: list[Any] = Field(default_factory=list)
 
 
 class Overrides(BaseSettings):
