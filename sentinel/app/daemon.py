@@ -42,7 +42,7 @@ from sentinel.engine.supervision import make_check, name_of_check
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import Redaction, learn_secrets
 from sentinel.metrics import Metrics
-from sentinel.notify.log import LogChannel
+from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import HELD_KEY, Changes, Gap
@@ -150,7 +150,12 @@ class Daemon:
         )
         self.aside = Aside()
         self.dispatcher = Dispatcher(
-            store, recorder, self.metrics, [LogChannel()], self._make_orders(engine), utcnow
+            store,
+            recorder,
+            self.metrics,
+            list(load_channels().values()),
+            self._make_orders(engine),
+            utcnow,
         )
 
     def _make_orders(self, engine: Engine) -> Mapping[str, Action]:

@@ -16,7 +16,7 @@ from sentinel.core.order import OrderKind
 from sentinel.core.quantity import format_duration
 from sentinel.engine.clock import SteadyClock
 from sentinel.errors import ConfigurationError, StateError, UsageError
-from sentinel.housekeeping import ChoreKind, load_kinds
+from sentinel.housekeeping import ChoreKind, load_chores
 from sentinel.log import configure_logging
 from sentinel.store import Store
 
@@ -67,7 +67,7 @@ def _describe(chore: Chore, store: Store | None) -> dict[str, Any]:
 
 def clean_kinds(arguments: Arguments) -> int:
     """`sentinel clean kinds`"""
-    known = load_kinds()
+    known = load_chores()
     if arguments.name is None:
         rows = [{"kind": kind.name, "what": kind.summary} for kind in known.values()]
         if arguments.json:
@@ -112,7 +112,7 @@ def clean_plan(arguments: Arguments) -> int:
     document = _order(arguments, OrderKind.CLEAN_PLAN, arguments.name, {"parameters": parameters})
     if arguments.json:
         return print_json(document)
-    kind = load_kinds()[document["kind"]]
+    kind = load_chores()[document["kind"]]
     count = sum(target["count"] for target in document["targets"])
     parts = [Text(f"{document['chore']}: {count:,} {kind.noun} would be cleaned")]
     rows = [

@@ -224,6 +224,10 @@ def kinds(arguments: Arguments) -> int:
         tables.mapping_table(
             kind["measurements"], "name", "metric", "type", "labels", "help", title="measurements"
         ),
+        Text(),
+        tables.mapping_table(
+            kind["faults"], "key", "severity", "runbook", "meaning", title="faults"
+        ),
     )
     return 0
 
@@ -246,6 +250,7 @@ def _describe_kind(kind: Kind) -> dict[str, Any]:
         "resources": dict(kind.resources),
         "options": options,
         "measurements": [to_json(measurement) for measurement in kind.measurements],
+        "faults": [to_json(fault) for fault in kind.fault_kinds.values()],
     }
 
 

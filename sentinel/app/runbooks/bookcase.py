@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from sentinel.app.runbooks.places import find_runbook, open_shelf
+from sentinel.app.runbooks.places import find_runbook, known_faults, open_shelf
 from sentinel.config import Configuration
 from sentinel.core.model import Check
 from sentinel.errors import ConfigurationError
@@ -19,6 +19,7 @@ class Bookcase:
 
     def __init__(self, configuration: Callable[[], Configuration]) -> None:
         self._configuration = configuration
+        self._faults = known_faults()
         self.shelf = open_shelf()
         self.reload()
 
@@ -29,9 +30,12 @@ class Bookcase:
         except ConfigurationError as error:
             log.error("runbooks_refused", problems=[str(problem) for problem in error.problems])
 
-    def runbook_of(self, check: Check, detail: str) -> str:
-        """The runbook for a check and its finding, or ""."""
-        return find_runbook(self.shelf, check, detail)
+    def runbook_of(self, check: Check, fault: str) -> str:
+        """The runbook for a fault of a check, or ""; without a fault, what the check names."""
+        known = self._faults.get(check.kind, {}).get(fault)
+        if known is None:
+            return check.runbook
+        return find_runbook(self.shelf, check, fault, known.runbook)
 
     def is_wanted(self, check: Check, runbook: str) -> bool:
         """The check's word counts first, then the runbook's, then the platform's."""

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from sentinel.app.runbooks.bookcase import Bookcase
-from sentinel.app.runbooks.places import find_values
+from sentinel.app.runbooks.places import find_told, find_values
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
 from sentinel.core.model import Finding, Incident, IncidentState
@@ -105,8 +105,9 @@ class Diagnosis:
         """At the deadline what was read so far is the transcript."""
         configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
         book = self._bookcase.shelf.books[name]
+        told = find_told(book, incident, self._store)
         plan = keep_reading(
-            make_plan(book, {}, found=find_values(book, configuration, incident, {}))
+            make_plan(book, {}, found=find_values(book, configuration, incident, {}, told))
         )
         try:
             async with asyncio.timeout(configuration.runbooks.deadline):

@@ -58,6 +58,32 @@ async def test_what_is_seen_is_the_status(seen, status):
     assert finding.key == ("pid", "7" if seen.pid else "–")
 
 
+@pytest.mark.parametrize(
+    ("seen", "key"),
+    [
+        (Observation(False, detail="exited"), "not_running"),
+        (Observation(True, healthy=False, detail="unhealthy"), "unhealthy"),
+        (Observation(True, busy=True, healthy=False, detail="restarts"), "busy"),
+    ],
+)
+async def test_what_is_wrong_is_a_declared_fault_of_the_component(seen, key):
+    """The component itself is the subject; the runbook is told its name."""
+    (fault,) = (await judge(seen)).faults
+    assert (fault.key, fault.subject, fault.text) == (key, {}, seen.detail)
+    assert fault.parameters == {"component": "orders"}
+    assert key in make_kind({}, {}, ()).fault_kinds
+
+
+async def test_what_runs_starts_or_can_not_be_seen_has_no_fault():
+    """Nobody is blamed without a sight of what is wrong."""
+    for seen, started in (
+        (Observation(True, detail="runs"), 0.0),
+        (Observation(True, detail="runs"), 99.9),
+        (Observation(None, detail="no rights", busy=True), 0.0),
+    ):
+        assert not (await judge(seen, started=started)).faults
+
+
 async def test_guidance_is_kept():
     """What to do about it comes from the driver."""
     assert (
