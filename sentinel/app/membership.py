@@ -1,4 +1,4 @@
-"""Which checks are ours to run, and whether we may act: as the coordinator says it at every tick."""
+"""Which checks are ours to run, and whether we may act: as the coordinator says it."""
 
 from __future__ import annotations
 
