@@ -14,6 +14,7 @@ from sentinel.core.moment import Moment
 from sentinel.engine.automation import HALT_FILE, Automation, Restraint
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
+from sentinel.engine.faults import Faults
 from sentinel.engine.file_watch import FileWatch
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.incidents import Incidents
@@ -132,6 +133,7 @@ def make_engine(given: Surroundings) -> Engine:
     pipeline = Pipeline(
         picture=picture,
         incidents=incidents,
+        faults=Faults(metrics, given.scrub),
         views=views,
         recorder=recorder,
         metrics=metrics,

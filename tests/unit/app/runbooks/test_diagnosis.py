@@ -231,7 +231,7 @@ async def test_a_runbook_that_needs_a_value_says_so(world: World) -> None:
     world.write("needy", "parameters: [{name: who, type: str}]")
     world.bookcase.reload()
     assert (await world.finish(world.order(runbook="needy"))).startswith(
-        "failed: needy: who (str) is required"
+        "needy: who (str) is required"
     )
     assert "can't be run" in world.notes()[0].text
 
