@@ -31,9 +31,9 @@ from sentinel.core.quantity import format_duration
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ConfigurationError, SentinelError, UsageError
 from sentinel.runbook.act import Hands
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, keep_reading, run_plan
-from sentinel.runbook.transcript import Record, Transcript, describe_kept
+from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class Diagnosis:
         self.reload()
 
     def reload(self) -> None:
-        """Read the runbooks anew. Broken ones stop nobody from watching: the shelf of before stays."""
+        """Read the runbooks anew. Broken ones stop nobody from watching: the old shelf stays."""
         try:
             self.shelf = open_shelf(self._configuration().folder)
         except ConfigurationError as error:
@@ -120,7 +120,7 @@ class Diagnosis:
         return ""
 
     async def _diagnose(self, order: Order) -> str:
-        """Run the reading steps and put what they gave into the incident's timeline; the outcome."""
+        """Run the reading steps; what they gave goes into the incident's timeline."""
         incident = self._store.incident(str(order.payload["incident"]))
         if incident is None or incident.state is IncidentState.CLOSED:
             return "not diagnosed: the incident is closed"
@@ -135,7 +135,11 @@ class Diagnosis:
 
     async def _read(self, name: str, incident: Incident) -> Transcript:
         """At the deadline what was read so far is the transcript."""
-        configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
+        configuration, records, began = (
+            self._configuration(),
+            dict[int, StepRecord](),
+            self._utcnow(),
+        )
         book = self.shelf.books[name]
         told = find_told(book, incident, self._store)
         plan = keep_reading(
@@ -204,11 +208,11 @@ def summarize(transcript: Transcript) -> str:
 
 
 def _cut_short(
-    plan: Plan, records: dict[int, Record], began: datetime, ended: datetime, outcome: str
+    plan: BookPlan, records: dict[int, StepRecord], began: datetime, ended: datetime, outcome: str
 ) -> Transcript:
     steps = enumerate(plan.steps)
     kept = tuple(
-        records.get(n, Record(step.name, str(step.run), step.changes, "not reached"))
+        records.get(n, StepRecord(step.name, str(step.run), step.changes, "not reached"))
         for n, step in steps
     )
     return Transcript(
