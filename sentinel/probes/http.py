@@ -189,7 +189,7 @@ async def run(options: HttpProbeOptions, context: Context) -> Finding:
         fault = error.as_fault(client.name)
         rows = [Row(target, {"target_up": 0.0})]
         return Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
-    labels = {"check": context.check, "target": client.name}
+    labels = {"target": client.name}
     rows = _rows(response, labels, target, context)
     endpoint = Endpoint(client.name, options.path.partition("?")[0])
     return _finding(options, endpoint, response, rows, context.utcnow())
@@ -323,25 +323,23 @@ KIND = Kind(
             "status_code",
             "Status code of the last answer",
             "sentinel_http_status_code",
-            labels=("check", "target"),
+            labels=("target",),
         ),
-        Measurement(
-            "seconds", "Time of the last whole answer", unit="seconds", labels=("check", "target")
-        ),
+        Measurement("seconds", "Time of the last whole answer", unit="seconds", labels=("target",)),
         Measurement(
             "duration_seconds",
             "Time of whole answers",
             "sentinel_http_duration_seconds",
             "histogram",
             "seconds",
-            ("check", "target"),
+            ("target",),
         ),
         Measurement(
             "certificate_remaining_seconds",
             "Time until the TLS certificate expires",
             "sentinel_http_certificate_remaining_seconds",
             unit="seconds",
-            labels=("check", "target"),
+            labels=("target",),
         ),
         Measurement(
             "target_up",

@@ -89,7 +89,7 @@ async def run(options: TcpOptions, context: Context) -> Finding:
     faults = [*judge_conversation(options.address, talk.connected, talk.answer, limits)]
     took = format_duration(talk.connected)
     rows = [
-        Row({"check": context.check}, {"connect_seconds": talk.connected}),
+        Row({}, {"connect_seconds": talk.connected}),
         Row(target, {"target_up": 1.0}),
     ]
     return Finding(
@@ -119,7 +119,6 @@ KIND = Kind(
             "Time to connect",
             "sentinel_tcp_connect_seconds",
             unit="seconds",
-            labels=("check",),
         ),
         Measurement(
             "target_up",

@@ -201,8 +201,7 @@ def _read_applies_to(node: yaml.Node | None, notes: Notes) -> AppliesTo:
     return AppliesTo(**lists)
 
 
-# -- parameters
-# --------------------------------------------------------------------------------------
+# -- parameters -----------------------------------------------------------------------------------
 
 
 def _read_parameters(node: yaml.Node | None, notes: Notes) -> list[Parameter]:
@@ -273,8 +272,7 @@ def _read_pattern(node: yaml.Node | None, where: str, default: str, notes: Notes
     return pattern
 
 
-# -- steps
-# -------------------------------------------------------------------------------------------
+# -- steps ----------------------------------------------------------------------------------------
 
 
 def _read_step(node: yaml.Node, where: str, known: dict[str, Parameter], notes: Notes) -> Step:

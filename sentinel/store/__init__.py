@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from sentinel.core.fault import StandingFault
 from sentinel.core.health import Health
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, Transition
@@ -48,6 +49,12 @@ class CheckView:
     trace_id: str
     runbook: str
     flapping: bool
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """Fault → number of subjects that have it and that nobody accepted."""
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    """Fault → number of subjects that have it and for which somebody accepted it."""
+    cut: int = 0
+    """Subjects with faults that are more than can be remembered one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,7 @@ class Changes:
     gaps: list[Gap] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    faults: list[StandingFault] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -213,6 +221,12 @@ class Reader(Protocol):
         limit: int = -1,
     ) -> list[Attempt]:
         """Journaled attempts, oldest first; with `limit` only the newest."""
+        ...
+
+    def faults(
+        self, check: str | None = None, *, since: datetime | None = None, limit: int = -1
+    ) -> list[StandingFault]:
+        """Faults that stand now, and with `since` those too that ended after it; by check."""
         ...
 
     def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:

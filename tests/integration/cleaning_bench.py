@@ -95,8 +95,7 @@ class Bench:
         """A figure of /metrics."""
         return self.metrics.registry.get_sample_value(metric, labels) or 0.0
 
-    # -- the platform
-    # ---------------------------------------------------------------------------------------
+    # -- the platform -----------------------------------------------------------------------------
 
     def publish(self, count: int, key: str = KEY, *, age_ms: int = 10 * DAY) -> list[str]:
         """Entries of this age, one millisecond apart; their ids."""

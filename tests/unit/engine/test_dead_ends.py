@@ -51,8 +51,7 @@ def rewrite(house: House, **changes: object) -> None:
     )
 
 
-# -- the configuration changes
-# ----------------------------------------------------------------------
+# -- the configuration changes --------------------------------------------------------------------
 
 
 async def test_a_dependency_that_the_configuration_no_longer_has(house: House) -> None:
@@ -123,8 +122,7 @@ async def test_a_dependency_that_came_last(house: House) -> None:
     assert Conductor(house.requests)._choose("", {"start"}) == ["late", "worker"]
 
 
-# -- actions that do not end as they should
-# ---------------------------------------------------------
+# -- actions that do not end as they should -------------------------------------------------------
 
 
 async def test_a_driver_that_raises(house: House) -> None:
@@ -297,8 +295,7 @@ async def test_attempts_by_hand_are_forgotten_too(house: House) -> None:
     assert house.store.attempts() == []
 
 
-# -- people beside automation
-# -----------------------------------------------------------------------
+# -- people beside automation ---------------------------------------------------------------------
 
 
 async def test_a_stop_waits_for_the_restart_under_way(house: House) -> None:
@@ -448,8 +445,7 @@ async def test_one_that_does_not_stop_keeps_nobody_else_away(
         house.drivers["worker-0"].stop = plain
 
 
-# -- a clock that is set
-# ----------------------------------------------------------------------------
+# -- a clock that is set --------------------------------------------------------------------------
 
 
 async def test_a_clock_set_back_prolongs_no_quiet_time(tmp_path, store, clock, metrics) -> None:
@@ -512,8 +508,7 @@ async def test_a_success_is_no_failure_because_the_clock_was_set_back(house: Hou
     assert [attempt.verdict for attempt in house.store.attempts()] == ["recovered"]
 
 
-# -- told once
-# --------------------------------------------------------------------------------------
+# -- told once ------------------------------------------------------------------------------------
 
 
 async def test_a_restart_of_sentinel_repeats_no_page_about_a_brake(

@@ -166,8 +166,7 @@ async def test_the_state_is_dumped_after_the_run(runner, metrics):
     assert metrics.swallowed.labels("runner")._value.get() == 1
 
 
-# -- standstill
-# -------------------------------------------------------------------------------------
+# -- standstill -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

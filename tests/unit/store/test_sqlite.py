@@ -72,8 +72,7 @@ def check_view(**changes):
     return CheckView(**{**values, "last_run": T0, "duration": 0.5, "flapping": False, **changes})
 
 
-# -- values
-# -----------------------------------------------------------------------------------------
+# -- values ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -181,8 +180,7 @@ def test_hostile_text_everywhere(store, text):
     assert store.take_orders() == []
 
 
-# -- transactions
-# -----------------------------------------------------------------------------------
+# -- transactions ---------------------------------------------------------------------------------
 
 
 def test_all_or_nothing(store):
@@ -281,8 +279,7 @@ def test_forgetting_keeps_open_incidents(store):
     )
 
 
-# -- the file
-# ---------------------------------------------------------------------------------------
+# -- the file -------------------------------------------------------------------------------------
 
 
 def test_what_was_committed_survives(tmp_path):
@@ -392,8 +389,7 @@ def test_reading_where_no_daemon_ever_ran(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# -- a full disk
-# ------------------------------------------------------------------------------------
+# -- a full disk ----------------------------------------------------------------------------------
 
 
 def recorder_for(store):

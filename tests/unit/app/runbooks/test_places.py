@@ -135,8 +135,7 @@ def test_given_values_win(platform: Configuration) -> None:
     assert make_plan(book, {"check": "worker-a.process"}, known_names(platform)).parameters["check"]
 
 
-# -- the incident of a run
-# ----------------------------------------------------------------------------
+# -- the incident of a run ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -181,8 +180,7 @@ def test_the_right_incident(
     assert (found.id if found else None) == expected
 
 
-# -- names that exist
-# ---------------------------------------------------------------------------------
+# -- names that exist -----------------------------------------------------------------------------
 
 
 def test_a_missing_runbook_is_a_problem(tmp_path: Path) -> None:
