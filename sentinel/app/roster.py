@@ -13,23 +13,23 @@ import structlog
 
 from sentinel.app.membership import Membership
 from sentinel.core.model import Check
-from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.picture import Picture
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.probes import Kind
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Store
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Roster:
-    """Adds and removes checks everywhere at once: runner, pipeline, scheduler."""
+class CheckRoster:
+    """Adds and removes checks everywhere at once: runner, picture, scheduler."""
 
     kinds: Mapping[str, Kind]
-    store: SqliteStore
+    store: Store
     runner: Runner
-    pipeline: Pipeline
+    picture: Picture
     scheduler: Scheduler
     membership: Membership
     _checks: dict[str, Check] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Roster:
             self._healths, self._states = self.store.healths(), self.store.probe_states()
         kind = self.kinds[check.kind]
         self._restore(check, kind)
-        self.pipeline.add_check(check, kind, self._healths.pop(check.name, None))
+        self.picture.add_check(check, kind, self._healths.pop(check.name, None))
         self._checks[check.name] = check
         if self.membership.owns(check.name):
             self._schedule(check)
@@ -70,7 +70,7 @@ class Roster:
     async def remove(self, name: str) -> None:
         """Forget a check."""
         await self.scheduler.remove(name)
-        self.pipeline.remove_check(name)
+        self.picture.remove_check(name)
         self._checks.pop(name, None)
         self._scheduled.discard(name)
         await self._close(name)

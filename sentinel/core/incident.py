@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -53,17 +52,9 @@ def incident_id(component: str, now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{component}"
 
 
-def find_root_cause(
-    component: str, depends_on: Mapping[str, tuple[str, ...]], statuses: Mapping[str, Status]
-) -> str:
-    """The unhealthy transitive dependency with no unhealthy dependency of its own, or ""."""
-    for dependency in depends_on.get(component, ()):
-        deeper = find_root_cause(dependency, depends_on, statuses)
-        if deeper:
-            return deeper
-        if statuses.get(dependency, Status.UNKNOWN) is Status.DOWN:
-            return dependency
-    return ""
+def close(incident: Incident, now: datetime) -> Incident:
+    """The incident as it ends."""
+    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False)
 
 
 def _open(
@@ -150,6 +141,4 @@ def _heal(
     if healthy < policy.close_after:
         return incident, []
     text = f"closed after {healthy:.0f} s of observed health"
-    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False), [
-        Event("closed", text)
-    ]
+    return close(incident, now), [Event("closed", text)]

@@ -37,7 +37,7 @@ from sentinel.core.bus.housekeeping import (
 )
 from sentinel.core.moment import Moment
 from sentinel.errors import ActionRefused, StateError, SubjectError, TargetError, UsageError
-from sentinel.housekeeping import ChoreKind, Room, load_kinds
+from sentinel.housekeeping import ChoreKind, Room, load_chores
 from sentinel.metrics import Metrics
 from sentinel.store.plans import ChoreRun, CleaningLedger, Grant
 
@@ -93,7 +93,7 @@ class Housekeeper:
     moment: Callable[[], Moment]
     may_act: Callable[[], str]
     chores: dict[str, Chore] = field(default_factory=dict)
-    kinds: Mapping[str, ChoreKind] = field(default_factory=load_kinds)
+    kinds: Mapping[str, ChoreKind] = field(default_factory=load_chores)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def configure(self, chores: Sequence[Chore]) -> None:

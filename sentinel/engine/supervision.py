@@ -5,12 +5,12 @@ it?
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
 
 from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Component, Finding, HealthPolicy
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.supervision import judge_supervised
+from sentinel.engine.fleet import Fleet
 from sentinel.probes import Context, Kind, Options
 from sentinel.remediation import Driver, Observation
 
@@ -51,24 +51,19 @@ def make_check(component: Component) -> Check:
     )
 
 
-def make_kind(
-    drivers: Mapping[str, Driver], started: Mapping[str, float], stopped: Collection[str]
-) -> Kind:
-    """The kind over the live drivers.
-
-    `started` has the monotonic instant of each start, `stopped` who was stopped on request: that is
-    neither up nor a failure.
-    """
+def make_kind(fleet: Fleet) -> Kind:
+    """The kind over the live drivers; who was stopped on request is neither up nor a failure."""
 
     async def run(_options: NoOptions, context: Context) -> Finding:
-        if context.component in stopped:
+        if context.component in fleet.stopped:
             return Finding(
                 Status.UNKNOWN,
                 "stopped on request, or waits to be started: not judged",
                 key=("pid", "–"),
             )
-        seen = await _observe(drivers[context.component], PATIENCE * context.timeout)
-        age = context.monotonic() - started.get(context.component, 0.0)
+        driver = fleet.drivers[context.component]
+        seen = await _observe(driver, PATIENCE * context.timeout)
+        age = context.monotonic() - fleet.started.get(context.component, 0.0)
         return judge_supervised(context.component, seen, age, STARTED_AFTER)
 
     return Kind("supervision", "Does a component with a driver run?", NoOptions, run, (), FAULTS)

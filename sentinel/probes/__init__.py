@@ -4,12 +4,9 @@ knows only "once".
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import ModuleType
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +16,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Finding, Measurement
+from sentinel.shelf import read_shelf
 
 
 class Options(BaseModel):
@@ -149,18 +147,4 @@ class Kind:
 
 def load_kinds() -> dict[str, Kind]:
     """Every kind of this folder by name: a new file is a new kind, nothing else is edited."""
-    kinds = {}
-    for info in pkgutil.iter_modules(__path__):
-        kind = read_kind(importlib.import_module(f"{__name__}.{info.name}"))
-        kinds[kind.name] = kind
-    return kinds
-
-
-def read_kind(module: ModuleType) -> Kind:
-    """The KIND that a module declares; refuses a file of the shelf without one."""
-    kind = getattr(module, "KIND", None)
-    if not isinstance(kind, Kind):
-        raise TypeError(
-            f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind"
-        )
-    return kind
+    return read_shelf(__name__, Kind, "KIND")

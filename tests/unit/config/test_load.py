@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sentinel.config import load
-from sentinel.config.document import read_document
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
 from sentinel.errors import ConfigurationError
 from sentinel.remediation.process import ProcessOptions
+from sentinel.strict.read import read_document
 
 VALID = """
 platform: shop

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sentinel.core.fault import Status
-from sentinel.core.incident import find_root_cause, incident_id, step
+from sentinel.core.incident import close, incident_id, step
 from sentinel.core.model import IncidentState, RestartPolicy
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
@@ -182,22 +182,8 @@ def test_blocked_and_unblocked_are_said():
     assert (incident.blocked_by, events) == ("bus", ["blocked"])
 
 
-EDGES = {"api": ("orchestrator", "database"), "orchestrator": ("bus",), "database": (), "bus": ()}
-
-
-@pytest.mark.parametrize(
-    ("bad", "root"),
-    [
-        ({}, ""),
-        ({"bus": DOWN}, "bus"),
-        ({"bus": DOWN, "orchestrator": DOWN}, "bus"),
-        ({"orchestrator": DOWN}, "orchestrator"),
-        ({"database": DOWN}, "database"),
-        ({"bus": UNKNOWN}, ""),
-        ({"api": DOWN}, ""),
-    ],
-)
-def test_the_root_cause_is_the_deepest_failure(bad, root):
-    """The transitive dependency that is down and has nothing below it that is down."""
-    statuses = {name: bad.get(name, UP) for name in EDGES}
-    assert find_root_cause("api", EDGES, statuses) == root
+def test_closed_for_another_reason_than_health():
+    """It ends now, and whoever was given up may be acted upon again."""
+    incident, _ = turn(None, DOWN)
+    ended = close(replace(incident, exhausted=True), T0)
+    assert (ended.state, ended.closed, ended.exhausted) == (IncidentState.CLOSED, T0, False)

@@ -14,8 +14,8 @@ from tests.unit.engine.test_pipeline import DEGRADED, DOWN, UP, World
 def world(store, metrics, clock):
     """A pipeline that knows a runbook for each finding and wants every incident diagnosed."""
     made = World(store, metrics, clock)
-    made.pipeline.runbook_of = lambda check, detail: f"{check.name}-{detail}" if detail else ""
-    made.pipeline.diagnoses = lambda _check, runbook: runbook != ""
+    made.guide.word = lambda check, detail: f"{check.name}-{detail}" if detail else ""
+    made.guide.wants = lambda _check, runbook: runbook != ""
     yield made
     made.recorder.close()
 
@@ -72,7 +72,7 @@ async def test_nobody_asked(store, metrics, clock):
 
 async def test_the_view_has_the_runbook_of_the_finding(world):
     """While it is bad, that for the finding; while it is up, that of the kind."""
-    world.pipeline.runbook_of = lambda check, detail: f"{check.kind}/{detail}"
+    world.guide.word = lambda check, detail: f"{check.kind}/{detail}"
     await world.see("bus", DOWN)
     (view,) = [view for view in world.store.checks() if view.component == "bus"]
     assert view.runbook == f"{view.kind}/{view.detail}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,8 @@ from sentinel.core.model import (
     Row,
     Threshold,
 )
-from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
-from sentinel.engine.stall import StallGuard
+from sentinel.engine.assembly import Surroundings, make_engine
+from sentinel.engine.automation import Restraint
 from sentinel.log import Redaction
 from sentinel.probes import Kind, Options
 from sentinel.store import Gap
@@ -42,31 +42,52 @@ def kind(measurements=(LAG,)):
     return Kind("kind", "", Options, run, measurements)
 
 
-class World:
-    """A pipeline with three components (api needs orchestrator needs bus) and one check for each."""
+class Guide:
+    """A guide whose words the test chooses."""
 
-    def __init__(self, store, metrics, clock):
-        self.clock, self.store, self.metrics = clock, store, metrics
-        self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.recorder = Recorder(store, metrics, clock.utcnow)
-        self.turns = 0
-        self.pipeline = self.make()
+    def __init__(self):
+        self.word = lambda check, _detail: check.runbook
+        self.wants = lambda _check, _runbook: False
+
+    def runbook_of(self, check, detail):
+        """What the test says."""
+        return self.word(check, detail)
+
+    def is_wanted(self, check, runbook):
+        """What the test says."""
+        return self.wants(check, runbook)
+
+
+class World:
+    """An engine with three components (api needs orchestrator needs bus) and one check for each."""
+
+    def __init__(self, store, metrics, clock, folder=Path("/nowhere")):
+        self.clock, self.store, self.metrics, self.folder = clock, store, metrics, folder
+        self.guide = Guide()
+        self.recorder = None
+        self.make()
 
     def make(self, incidents=(), health=None, policy=AT_ONCE):
-        """A pipeline as a start of sentinel makes it."""
-        pipeline = Pipeline(
-            self.recorder, self.metrics, self.guard, self.clock.utcnow, Redaction(["canary"]).scrub
+        """An engine as a start of sentinel makes it."""
+        if self.recorder is not None:
+            self.recorder.close()
+        given = Surroundings(
+            self.store,
+            self.metrics,
+            self.clock,
+            self.folder,
+            Restraint(enabled=False),
+            runbooks=self.guide,
+            scrub=Redaction(["canary"]).scrub,
         )
+        self.engine = engine = make_engine(given)
+        self.guard, self.recorder, self.picture = engine.guard, engine.recorder, engine.picture
         known = {incident.component: incident for incident in incidents}
         for name, needs in (("bus", ()), ("orchestrator", ("bus",)), ("api", ("orchestrator",))):
             component = Component(name, depends_on=needs, restart=RestartPolicy(close_after=600))
-            pipeline.add_component(component, known.get(name))
-            pipeline.add_check(
-                self.check(name, policy), kind(), (health or {}).get(f"{name}-check")
-            )
-        pipeline.on_turn = self.turned
-        self.pipeline = pipeline
-        return pipeline
+            self.picture.add_component(component, known.get(name))
+            check = self.check(name, policy)
+            self.picture.add_check(check, kind(), (health or {}).get(check.name))
 
     @staticmethod
     def check(name, policy, thresholds=()):
@@ -81,10 +102,6 @@ class World:
             thresholds=thresholds,
             health=policy,
         )
-
-    def turned(self):
-        """The pipeline says that something may have to be done."""
-        self.turns += 1
 
     async def see(
         self,
@@ -104,7 +121,7 @@ class World:
         self.guard.take_gaps()
         finding = Finding(status, detail, rows, guidance="look", evidence={"secret": "canary"})
         now = self.clock.utcnow()
-        return await self.pipeline.take(
+        return await self.engine.turn.take(
             Result(f"{name}-check", finding, now, 0.1, "trace", quality, state=state)
         )
 
@@ -155,7 +172,6 @@ async def test_a_failure_from_end_to_end(world):
     (view,) = world.store.checks()
     assert (view.name, view.status, view.soft, view.runs) == ("bus-check", "down", "down", 2)
     assert {view.name: view.status for view in world.store.components()}["bus"] == "down"
-    assert world.turns == 2
     assert "canary" not in repr((world.store.checks(), world.store.timeline(incident.id), incident))
 
 
@@ -178,14 +194,14 @@ async def test_unknown_opens_nothing(world):
 async def test_recovery_and_closing(world):
     """Recovered at the first health, closed after ten observed minutes, told at the end."""
     await world.see("bus", DOWN)
-    incident = world.pipeline.incidents["bus"]
+    incident = world.picture.incidents["bus"]
     await world.see("bus", UP, seconds=5)
-    assert world.pipeline.incidents["bus"].state is IncidentState.RECOVERING
+    assert world.picture.incidents["bus"].state is IncidentState.RECOVERING
     for _ in range(59):
         await world.see("bus", UP, seconds=10)
-    assert "bus" in world.pipeline.incidents
+    assert "bus" in world.picture.incidents
     await world.see("bus", UP, seconds=10)
-    assert world.pipeline.incidents == {}
+    assert world.picture.incidents == {}
     assert world.kinds(incident) == ["opened", "recovered", "closed"]
     assert world.notified() == ["bus/opened", "bus/closed"]
 
@@ -196,13 +212,14 @@ async def test_time_without_sentinel_is_no_observed_health(world):
     await world.see("bus", UP)
     before = world.clock.utcnow()
     world.clock.now += 3600
-    world.make(incidents=[world.pipeline.incidents["bus"]], health=world.store.healths())
-    world.pipeline.away = [Gap(before, world.clock.utcnow(), "sentinel was not running")]
+    world.make(incidents=[world.picture.incidents["bus"]], health=world.store.healths())
+    gap = Gap(before, world.clock.utcnow(), "sentinel was not running")
+    world.engine.incidents.note_away(gap)
     await world.see("bus", UP)
     await world.see("bus", UP, seconds=300)
-    assert world.pipeline.incidents["bus"].state is IncidentState.RECOVERING
+    assert world.picture.incidents["bus"].state is IncidentState.RECOVERING
     await world.see("bus", UP, seconds=300)
-    assert world.pipeline.incidents == {}
+    assert world.picture.incidents == {}
 
 
 async def test_the_root_cause_blocks_and_only_it_is_told(world):
@@ -219,22 +236,22 @@ async def test_the_root_cause_is_found_late_and_goes_away(world):
     gone.
     """
     await world.see("api", DOWN)
-    incident = world.pipeline.incidents["api"]
+    incident = world.picture.incidents["api"]
     await world.see("bus", DOWN)
-    assert world.pipeline.incidents["api"].blocked_by == "bus"
+    assert world.picture.incidents["api"].blocked_by == "bus"
     await world.see("bus", UP)
-    assert world.pipeline.incidents["api"].blocked_by == ""
+    assert world.picture.incidents["api"].blocked_by == ""
     assert world.kinds(incident) == ["opened", "blocked", "unblocked"]
 
 
 async def test_thresholds_judge_measurements(world):
     """A raised value makes an up finding down, says which and whose, and holds until it is cleared."""
     levels = Threshold("lag", degraded=Level(10, 5), down=Level(60, 20))
-    world.pipeline.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
+    world.picture.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
     seen = []
     for value in (3.0, 10.0, 6.0, 60.0, 30.0, 19.0, 5.0):
         await world.see("bus", UP, rows=[Row({"queue": "a"}, {"lag": value})])
-        seen.append(world.pipeline.statuses["bus"].value)
+        seen.append(world.picture.statuses["bus"].value)
     assert seen == ["up", "degraded", "degraded", "down", "down", "degraded", "up"]
     reasons = [
         t.reason for t in world.store.transitions(since=world.clock.utcnow() - timedelta(days=1))
@@ -272,20 +289,20 @@ async def test_a_stale_verdict_is_no_fresh_one(world):
     """After two intervals and the timeout, a "down" is no reason to act any more."""
     await world.see("bus", DOWN)
     world.clock.now += 24.9
-    assert world.pipeline.is_observed_down("bus")
+    assert world.picture.is_observed_down("bus")
     world.clock.now += 0.2
-    assert not world.pipeline.is_observed_down("bus")
-    assert not world.pipeline.is_observed_down("nobody")
+    assert not world.picture.is_observed_down("bus")
+    assert not world.picture.is_observed_down("nobody")
 
 
 async def test_a_check_that_passes_again_is_no_reason_to_act(world):
     """Hard down, but the latest verdict is up: wait for the recovery."""
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=5))
     await world.see("bus", DOWN)
-    assert world.pipeline.is_observed_down("bus")
+    assert world.picture.is_observed_down("bus")
     await world.see("bus", UP)
-    assert world.pipeline.statuses["bus"] is DOWN
-    assert not world.pipeline.is_observed_down("bus")
+    assert world.picture.statuses["bus"] is DOWN
+    assert not world.picture.is_observed_down("bus")
 
 
 async def test_an_old_verdict_says_nothing_about_now(world):
@@ -293,18 +310,18 @@ async def test_an_old_verdict_says_nothing_about_now(world):
     world.make(policy=HealthPolicy())
     await world.see("bus", UP)
     instant = world.clock.utcnow() + timedelta(seconds=0.5)
-    assert world.pipeline.status_after("bus", instant) is UNKNOWN
+    assert world.picture.status_after("bus", instant) is UNKNOWN
     await world.see("bus", UP)
-    assert world.pipeline.status_after("bus", instant) is UP
+    assert world.picture.status_after("bus", instant) is UP
     await world.see("bus", DOWN)
-    assert world.pipeline.statuses["bus"] is UP
-    assert world.pipeline.status_after("bus", instant) is DOWN
-    assert world.pipeline.status_after("nobody", instant) is UNKNOWN
+    assert world.picture.statuses["bus"] is UP
+    assert world.picture.status_after("bus", instant) is DOWN
+    assert world.picture.status_after("nobody", instant) is UNKNOWN
 
 
 async def test_a_removed_check_is_not_taken(world):
     """A result that comes after its check was removed changes nothing."""
-    world.pipeline.remove_check("bus-check")
+    world.picture.remove_check("bus-check")
     assert await world.see("bus", DOWN) is False
     assert world.store.incidents() == []
 
@@ -318,7 +335,7 @@ async def test_an_exhausted_incident_shows_after_a_restart(world):
         return world.metrics.exhausted.labels("bus")._value.get()
 
     await world.see("bus", DOWN)
-    incident = world.pipeline.incidents["bus"]
+    incident = world.picture.incidents["bus"]
     assert gauge() == 0
     object.__setattr__(incident, "exhausted", True)
     world.make(incidents=[incident], health=world.store.healths())
@@ -354,11 +371,10 @@ async def test_evidence_is_of_what_was_bad(world):
     "fine".
     """
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
-    held = ["bus"]
-    world.pipeline.is_held = held.__contains__
+    world.engine.fleet.stopped.add("bus")
     await world.see("bus", UP, "fine")
     await world.see("bus", DOWN, "unreachable")
-    held.clear()
+    world.engine.fleet.stopped.discard("bus")
     await world.see("bus", UP, "fine")
     (incident,) = world.store.incidents()
     (entry,) = world.store.timeline(incident.id)
@@ -370,7 +386,7 @@ async def test_the_runbook_is_for_what_was_bad(world):
     the kind.
     """
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
-    world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
+    world.guide.word = lambda _check, detail: f"for {detail}"
     await world.see("bus", UP, "fine")
     await world.see("bus", DOWN, "unreachable")
     await world.see("bus", UP, "fine")
@@ -381,7 +397,7 @@ async def test_the_runbook_is_for_what_was_bad(world):
 async def test_an_incident_keeps_the_runbook_of_what_was_found(world):
     """While it recovers, too: by then the check has nothing bad to say."""
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0))
-    world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
+    world.guide.word = lambda _check, detail: f"for {detail}"
     await world.see("bus", DOWN, "unreachable")
     await world.see("bus", UP, "fine")
     (incident,) = world.store.incidents()

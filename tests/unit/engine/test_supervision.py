@@ -8,6 +8,7 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Component
+from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import NoOptions, make_check, make_kind, name_of_check
 from sentinel.probes import Context
 from sentinel.remediation import Observation
@@ -27,7 +28,7 @@ class Driver:
 
 async def judge(seen, *, started=0.0, stopped=(), timeout=5.0, now=100.0):
     """What the check says of a driver that sees this."""
-    kind = make_kind({"orders": Driver(seen)}, {"orders": started}, stopped)
+    kind = make_kind(Fleet({"orders": Driver(seen)}, {"orders": started}, set(stopped)))
     context = Context(
         check="orders.process", component="orders", trace_id="", interval=2.0, timeout=timeout, clients={}, state=None,
         utcnow=lambda: None, monotonic=lambda: now, stalled=lambda _since: 0.0,
