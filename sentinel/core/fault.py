@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -153,12 +153,13 @@ def step(
 ) -> FaultStep:
     """The faults of a check after one look that could see; a blind one changes nothing.
 
-    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not.
+    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not. A subject
+    that is named twice for one key counts once, with what is worse.
     """
     before = {each.fault.identity: each for each in standing}
-    kept = sort_faults({fault.identity: fault for fault in found}.values())[:MAX_FAULTS]
     present = tuple(
-        _stand(before.get(each.identity), each, check, component, accept, now) for each in kept
+        _stand(before.get(each.identity), each, check, component, accept, now)
+        for each in _keep(_find_worst(found), before)
     )
     here = {each.fault.identity for each in present}
     return FaultStep(
@@ -172,6 +173,25 @@ def step(
         ),
         cut=len({fault.identity for fault in found}) - len(present),
     )
+
+
+def _find_worst(found: Iterable[Fault]) -> list[Fault]:
+    """One fault for each identity, the worst one; sorted."""
+    worst_of: dict[FaultIdentity, Fault] = {}
+    for fault in sort_faults(found):
+        worst_of.setdefault(fault.identity, fault)
+    return list(worst_of.values())
+
+
+def _keep(found: Sequence[Fault], before: Container[FaultIdentity]) -> Sequence[Fault]:
+    """The worst `MAX_FAULTS`. Among equals those that stood before stay: what is only cut must not
+    end and begin with the order in which a kind names its subjects.
+    """
+    if len(found) <= MAX_FAULTS:
+        return found
+    by_age = sorted(found, key=lambda each: (-each.status.rank, each.identity not in before))
+    chosen = {each.identity for each in by_age[:MAX_FAULTS]}
+    return [each for each in found if each.identity in chosen]
 
 
 def _stand(

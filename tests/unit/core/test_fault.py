@@ -257,6 +257,32 @@ def test_one_identity_is_one_fault():
     assert found.cut == 0
 
 
+@pytest.mark.parametrize("order", [(DOWN, DEGRADED), (DEGRADED, DOWN)])
+def test_a_subject_that_is_named_twice_is_as_bad_as_the_worse(order):
+    """Whichever comes first: the status of the check and of its faults agree."""
+    found = look((), *(fault(status=status) for status in order))
+    assert [each.fault.status for each in found.present] == [DOWN]
+
+
+def test_what_is_cut_does_not_end_and_begin_with_the_order_of_subjects():
+    """A kind that lists its subjects in another order has the same faults."""
+    many = [fault(stream=str(n)) for n in range(MAX_FAULTS + 50)]
+    before = look((), *many)
+    again = look(before.present, *reversed(many), seconds=10)
+    assert not again.written
+    assert again.cut == before.cut == 50
+
+
+def test_what_ends_makes_room_for_what_was_cut():
+    """As soon as one that stood is gone, the next begins."""
+    many = [fault(stream=str(n)) for n in range(MAX_FAULTS + 1)]
+    before = look((), *many)
+    after = look(before.present, *many[1:], seconds=10)
+    assert [each.fault.subject["stream"] for each in after.ended] == ["0"]
+    assert [each.fault.subject["stream"] for each in after.begun] == [str(MAX_FAULTS)]
+    assert after.cut == 0
+
+
 def test_present_are_sorted_the_worst_first():
     """Whatever order the kind gave."""
     found = look((), fault(), fault("b", DOWN), fault("c", UNKNOWN))
