@@ -15,10 +15,10 @@ from sentinel.app.runbooks.places import known_faults
 from sentinel.cli import build_parser
 from sentinel.core.agents.census import KINDS as REGISTRY_KINDS
 from sentinel.core.agents.progress import REASONS as PROGRESS_REASONS
+from sentinel.core.bus.pending_fault import ORDER
 from sentinel.core.bus.smell import SMELLS
 from sentinel.core.remediation.restart import Reason
 from sentinel.core.tasks.synthetic import HOPS, Outcome
-from sentinel.probes.bus_pending import ORDER
 from sentinel.probes.flows import REMEDIES as FLOW_REASONS
 from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, LookAt, RedisCommand, Runbook
 from sentinel.runbook.read import read_runbooks
