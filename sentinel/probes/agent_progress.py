@@ -26,10 +26,10 @@ from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.relation import Relation, Statement, prove_visible, refuse_large_scan
 from sentinel.core.agents.progress import (
     REASONS,
-    Memory,
-    Rules,
-    Sight,
-    Step,
+    AgentMemory,
+    AgentSight,
+    AgentStep,
+    ProgressRules,
     dump_memory,
     find_reasons,
     load_memory,
@@ -70,7 +70,7 @@ class _Shape:
     indexed: str
 
 
-class Tasks(Options):
+class AgentTasks(Options):
     """The task table: what agents hold, and what they have finished."""
 
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
@@ -157,7 +157,7 @@ class ProgressOptions(Options):
     open_work: str | None = Field(
         None, description="column with the number of open tasks, or with the current task"
     )
-    tasks: Tasks | None = Field(None, description="the task table")
+    tasks: AgentTasks | None = Field(None, description="the task table")
     counters: list[str] = Field([], description="columns whose change is progress")
     spend: list[str] = Field([], description="columns with totals of tokens or cost")
     steps: StepTable | None = Field(None, description="table of steps")
@@ -180,10 +180,10 @@ class ProgressOptions(Options):
     max_agents: int = Field(5000, gt=0, le=20_000, description="agents to read")
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> ProgressRules:
         """What is normal."""
         limit = self.spending_limit
-        return Rules(
+        return ProgressRules(
             self.stalled_after, self.spending_after, limit, self.repeats, self.longest_cycle
         )
 
@@ -273,7 +273,7 @@ async def run(options: ProgressOptions, context: Context) -> Finding:
 
 async def _read_stream(
     options: ProgressOptions, context: Context, troubles: dict[str, SubjectError]
-) -> dict[str, tuple[Step, ...]]:
+) -> dict[str, tuple[AgentStep, ...]]:
     """Steps by agent; a stream that is none is a trouble of its own, and the agents are judged
     without it.
     """
@@ -326,12 +326,12 @@ async def _prove_table(client: PostgresClient, shape: _Shape, statement: Stateme
 def _read_sights(
     options: ProgressOptions,
     rows: Mapping[str, Sequence[Record]],
-    steps: Mapping[str, tuple[Step, ...]],
-) -> list[Sight]:
+    steps: Mapping[str, tuple[AgentStep, ...]],
+) -> list[AgentSight]:
     tasks = {row["agent"]: row for row in rows.get("tasks", ())}
-    taken: dict[str, list[Step]] = {}
+    taken: dict[str, list[AgentStep]] = {}
     for row in rows.get("steps", ()):
-        taken.setdefault(row["agent"], []).append(Step(row["digest"], row["text"], row["at"]))
+        taken.setdefault(row["agent"], []).append(AgentStep(row["digest"], row["text"], row["at"]))
     return [
         _read_sight(
             options,
@@ -344,10 +344,10 @@ def _read_sights(
 
 
 def _read_sight(
-    options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[Step, ...]
-) -> Sight:
+    options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[AgentStep, ...]
+) -> AgentSight:
     work = _count_work(row["open"]) + (tasks["open"] if tasks else 0)
-    return Sight(
+    return AgentSight(
         id=row["id"],
         status=row["status"] or "",
         now=row["now"],
@@ -416,8 +416,8 @@ class _Doubts:
 
 def _finding(
     options: ProgressOptions,
-    sights: Sequence[Sight],
-    memories: Mapping[str, Memory],
+    sights: Sequence[AgentSight],
+    memories: Mapping[str, AgentMemory],
     doubts: _Doubts,
 ) -> Finding:
     found = {sight.id: find_reasons(sight, memories[sight.id], options.rules) for sight in sights}

@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 
 from sentinel.adapters.flows.queries import FlowTable, read_stays, select_stays
 from sentinel.adapters.flows.reader import (
-    Reading,
+    FlowReading,
+    FlowSource,
     Sheet,
-    Source,
     explain,
     prove_sources,
     read_crew_apart,
@@ -30,7 +30,7 @@ from sentinel.core.flows.dwell import DAY
 from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
 from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
 from sentinel.core.flows.history import History
-from sentinel.core.flows.stuck import Crew, Order, Rules
+from sentinel.core.flows.stuck import Crew, FlowRules, WorkOrder
 from sentinel.core.flows.verdict import Families, TableRules, judge
 from sentinel.core.model import Finding, Measurement
 from sentinel.errors import TargetError, TargetRejected
@@ -173,9 +173,9 @@ class Table(Options):
         return None if self.type is not None else self.flow_type or Relation.of(self.table).name
 
     @property
-    def source(self) -> Source:
+    def source(self) -> FlowSource:
         """What to read."""
-        return Source(
+        return FlowSource(
             self.table, self.flow_table, self.aliases, self.type_of_all, self.initial.lower()
         )
 
@@ -185,9 +185,9 @@ class Table(Options):
         limits = {name.lower(): seconds for name, seconds in self.overdue.items()}
         if self.initial_overdue_after is not None:
             limits = {self.initial.lower(): self.initial_overdue_after, **limits}
-        rules = Rules(
+        rules = FlowRules(
             self.initial.lower(),
-            Order(_rank(self.order), _rank(self.phases), self.initial.lower()),
+            WorkOrder(_rank(self.order), _rank(self.phases), self.initial.lower()),
             self.lower(self.waiting),
             self.no_progress_after if tracked else None,
             self.worker is not None,
@@ -222,11 +222,11 @@ class Child(Table):
     require_master: bool = Field(True, description="a child without a master is a disagreement")
 
     @property
-    def source(self) -> Source:
+    def source(self) -> FlowSource:
         """What to read; the master's key is filled in by the check."""
         name = f"{self.table} by {', '.join(self.join)}"
         key, initial = self.master_key or "", self.initial.lower()
-        return Source(
+        return FlowSource(
             name,
             self.flow_table,
             self.aliases,
@@ -315,11 +315,11 @@ class FlowsOptions(Table):
         return [self, *(child for child in self.children if not self.has_own(child))]
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[FlowSource]:
         """What to read, the master first."""
         return [self.source, *map(self._source_of, self.children)]
 
-    def _source_of(self, child: Child) -> Source:
+    def _source_of(self, child: Child) -> FlowSource:
         key = child.master_key or self.id
         if not self.has_own(child):
             return replace(child.source, master_key=key)
@@ -362,7 +362,7 @@ class FlowsState(History):
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(document)
         self.options: FlowsOptions | None = None
-        self.sources: list[Source] = []
+        self.sources: list[FlowSource] = []
         self.sheets: list[Sheet] = []
         self.proved_at = self.asked_at = float("-inf")
 
@@ -395,7 +395,7 @@ async def run(options: FlowsOptions, context: Context) -> Finding:
 
 async def _read(
     options: FlowsOptions, state: FlowsState, context: Context
-) -> tuple[Reading, Crew | None]:
+) -> tuple[FlowReading, Crew | None]:
     """All of it in one snapshot."""
     async with context.postgres().snapshot() as query:
         if context.monotonic() - state.proved_at >= _PROVE_EVERY:

@@ -14,18 +14,18 @@ from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.agents.file import AgentFile
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
-from sentinel.adapters.agents.reader import Memory, Reader, Reading, Sources
+from sentinel.adapters.agents.reader import RegistryMemory, RegistryReader, RegistryReading, Sources
 from sentinel.adapters.agents.store import AgentStore, BeatStore
 from sentinel.adapters.bus.consumer_reader import ListenerPlaces
 from sentinel.core.agents.census import (
+    CensusRules,
     Confirmation,
-    Rules,
     Suspect,
     Suspects,
     find_suspects,
     live_agents,
 )
-from sentinel.core.agents.finding import Facts, make_finding
+from sentinel.core.agents.finding import CensusFacts, make_finding
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
 from sentinel.core.bus.naming import matches
@@ -113,7 +113,7 @@ class Agents(Options):
         return {text.lower(): canonical for canonical, texts in groups.items() for text in texts}
 
 
-class Tasks(Options):
+class RegistryTasks(Options):
     """The task table."""
 
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
@@ -266,7 +266,7 @@ class RegistryOptions(Options):
     database: str | None = Field(None, description="PostgreSQL resource with agents and tasks")
     bus: str | None = Field(None, description="Redis resource with heartbeats and streams")
     agents: Agents = Field(Agents(), description="the registry")
-    tasks: Tasks | None = Field(
+    tasks: RegistryTasks | None = Field(
         None, description="the task table, for orphaned work and capabilities"
     )
     heartbeats: Heartbeats | None = Field(None, description="heartbeats outside of the registry")
@@ -283,9 +283,9 @@ class RegistryOptions(Options):
     )
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> CensusRules:
         """The times of the comparison."""
-        return Rules(self.ttl, self.quiet, self.clock_tolerance)
+        return CensusRules(self.ttl, self.quiet, self.clock_tolerance)
 
     @property
     def sources(self) -> Sources:
@@ -311,7 +311,7 @@ class RegistryState:
         self.takeovers = Takeovers()
         self.confirmation = Confirmation()
         self.pulse = Pulse()
-        self.memory = Memory()
+        self.memory = RegistryMemory()
 
     def dump(self) -> Any:
         """JSON-able document."""
@@ -325,7 +325,7 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
     """Read the four sets in order, compare, and tell what two polls in a row have seen."""
     state: RegistryState = context.state
     clients, clock = context.clients, context.utcnow().timestamp()
-    reader = Reader(
+    reader = RegistryReader(
         options.sources,
         clients.get("database"),
         clients.get("bus"),
@@ -348,7 +348,7 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
 def _add_proven(
     options: RegistryOptions,
     state: RegistryState,
-    reading: Reading,
+    reading: RegistryReading,
     suspects: Suspects,
     clock: float,
 ) -> None:
@@ -365,8 +365,10 @@ def _add_proven(
             suspects["stale_file"][options.agents.file] = Suspect(sample=faults, proven=True)
 
 
-def _facts(options: RegistryOptions, state: RegistryState, reading: Reading, beating: int) -> Facts:
-    return Facts(
+def _facts(
+    options: RegistryOptions, state: RegistryState, reading: RegistryReading, beating: int
+) -> CensusFacts:
+    return CensusFacts(
         tasks_counted=options.tasks is not None,
         done=state.memory.done,
         done_since=state.memory.done_since,

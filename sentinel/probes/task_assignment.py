@@ -25,11 +25,11 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
-from sentinel.core.tasks.assignment import STAGE_BOUNDS, Facts, Horizon, Limits
+from sentinel.core.tasks.assignment import STAGE_BOUNDS, AssignmentFacts, AssignmentLimits, Horizon
 from sentinel.core.tasks.fairness import Spread, decide_fairness
 from sentinel.core.tasks.rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
 from sentinel.core.tasks.state import AssignmentState
-from sentinel.core.tasks.tracker import Rules, Tracker
+from sentinel.core.tasks.tracker import Tracker, TrackerRules
 from sentinel.probes import Context, Kind, Options
 from sentinel.strict.field import Duration, Percentage
 
@@ -146,12 +146,12 @@ class AssignmentOptions(Options):
     fairness: Fairness = Field(Fairness(), description="between tenants")
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AssignmentLimits:
         """When the assigner is bad."""
         degraded = self.unassigned_degraded
         if degraded is None:
             degraded = max(2.0, 5 * self.deadline)
-        return Limits(degraded, self.unassigned_down, self.objective, self.min_events)
+        return AssignmentLimits(degraded, self.unassigned_down, self.objective, self.min_events)
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -195,7 +195,7 @@ class AssignmentOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class AssignmentPoll:
     """What one run works with."""
 
     options: AssignmentOptions
@@ -226,7 +226,7 @@ async def run(options: AssignmentOptions, context: Context) -> Finding:
     client, statements, state = context.postgres(), options.statements(), context.state
     is_due = await _prove(options, statements, client, context)
     horizon, holder = await task_reader.read_horizon(client.query, options.readonly_roles)
-    poll = Poll(options, statements, client, state, horizon, holder)
+    poll = AssignmentPoll(options, statements, client, state, horizon, holder)
     if is_due:
         inserted = await task_reader.count_inserted(client.query, options.table)
         state.inserted.note(horizon.now.timestamp(), inserted, state.counted)
@@ -271,7 +271,7 @@ async def _prove(
 # --- method A: deadline cohorts -------------------------------------------------------------------
 
 
-async def _count_cohorts(poll: Poll, monotonic: float) -> Measured:
+async def _count_cohorts(poll: AssignmentPoll, monotonic: float) -> Measured:
     """Both passes; the newest 50 000 latencies of the window, and what is open."""
     if poll.state.tracker is not None:  # it counted other tasks than the watermarks say
         poll.state.tracker = poll.state.settled_to = poll.state.observed_to = None
@@ -281,7 +281,7 @@ async def _count_cohorts(poll: Poll, monotonic: float) -> Measured:
     return rows[0]["latencies"] or [], await _read_open(poll, monotonic)
 
 
-async def _settle(poll: Poll) -> None:
+async def _settle(poll: AssignmentPoll) -> None:
     """The SLI pass: every task at the age of its deadline, into exactly one class."""
     start = poll.state.settled_to = poll.state.settled_to or poll.horizon.exact
     for window in assignment.due_windows(start, poll.horizon, poll.options.deadline):
@@ -289,7 +289,7 @@ async def _settle(poll: Poll) -> None:
         poll.state.settle(rows, window, poll.horizon)
 
 
-async def _observe(poll: Poll) -> None:
+async def _observe(poll: AssignmentPoll) -> None:
     """The histogram pass: every task at the age `settle_after`."""
     start = poll.state.observed_to = poll.state.observed_to or poll.horizon.exact
     for window in assignment.due_windows(start, poll.horizon, poll.options.settle_after):
@@ -298,7 +298,7 @@ async def _observe(poll: Poll) -> None:
         poll.state.observed_to = window.end
 
 
-async def _read_open(poll: Poll, monotonic: float) -> list[OpenTasks]:
+async def _read_open(poll: AssignmentPoll, monotonic: float) -> list[OpenTasks]:
     """Open tasks by queue. The whole lookback once a minute, else from the oldest one known on."""
     state, now = poll.state, poll.horizon.now
     start = poll.ago(state.reach.open)
@@ -316,7 +316,7 @@ async def _read_open(poll: Poll, monotonic: float) -> list[OpenTasks]:
 # --- method B: each task by its id ----------------------------------------------------------------
 
 
-async def _track(poll: Poll, monotonic: float) -> Measured:
+async def _track(poll: AssignmentPoll, monotonic: float) -> Measured:
     """One snapshot of new and followed tasks; the latencies of the newest tasks of the window, and
     what is open.
     """
@@ -326,7 +326,9 @@ async def _track(poll: Poll, monotonic: float) -> Measured:
     seen, recount = await task_reader.read_poll(
         poll.client, poll.statements, state.id_type, tracker, horizon, lookback
     )
-    tally = tracker.apply(seen, Rules(options.deadline, options.settle_after, options.follow))
+    tally = tracker.apply(
+        seen, TrackerRules(options.deadline, options.settle_after, options.follow)
+    )
     state.take(tally, horizon, options.deadline, options.settle_after)
     state.tracker, state.swept_at = tracker, state.swept_at if lookback is None else monotonic
     state.recounts += [(recount.start, recount.end, recount.counted)] if recount else []
@@ -342,7 +344,7 @@ async def _track(poll: Poll, monotonic: float) -> Measured:
 # --- both -----------------------------------------------------------------------------------------
 
 
-async def _stage(poll: Poll) -> None:
+async def _stage(poll: AssignmentPoll) -> None:
     """Durations of the stages: every task at the age `stages_after`."""
     if not poll.statements.stages:
         return
@@ -351,7 +353,7 @@ async def _stage(poll: Poll) -> None:
         poll.state.stage(await poll.tasks(poll.statements.stages, window.start, window.end), window)
 
 
-async def _recount(poll: Poll) -> None:
+async def _recount(poll: AssignmentPoll) -> None:
     """Ten minutes later: what became visible in windows that were settled in front of the horizon."""
     recounts, limit = poll.state.recounts, poll.ago(assignment.RECOUNT_AFTER)
     while recounts and recounts[0][1] <= limit:
@@ -361,7 +363,7 @@ async def _recount(poll: Poll) -> None:
         poll.state.late_arrivals += max(0, found - counted)
 
 
-async def _follow_trends(poll: Poll, monotonic: float) -> None:
+async def _follow_trends(poll: AssignmentPoll, monotonic: float) -> None:
     """Twice a minute: what was assigned and completed in the last hour, and how long each tenant
     waits.
 
@@ -377,7 +379,7 @@ async def _follow_trends(poll: Poll, monotonic: float) -> None:
     state.spread = await _read_spread(poll)
 
 
-async def _read_spread(poll: Poll) -> Spread:
+async def _read_spread(poll: AssignmentPoll) -> Spread:
     if not poll.statements.tenants:
         return Spread()
     reach = poll.state.reach
@@ -390,7 +392,7 @@ async def _read_spread(poll: Poll) -> Spread:
 # --- judgement ------------------------------------------------------------------------------------
 
 
-def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> Finding:
+def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[float]) -> Finding:
     options, state = poll.options, poll.state
     ages = [age for tasks in still_open for age in tasks.ages]
     p50, p99 = (assignment.censored_quantile(latencies, ages, q) for q in (0.5, 0.99))
@@ -399,7 +401,7 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
     good, settled, skewed = state.recent.count(poll.horizon.now.timestamp())
     unfair = decide_fairness(state.spread, options.fairness.limit)
     settled_to = (state.settled_to or poll.horizon.exact).timestamp()
-    facts = Facts(
+    facts = AssignmentFacts(
         oldest,
         good,
         settled,
@@ -431,7 +433,7 @@ def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> F
     )
 
 
-def _guidance(facts: Facts, status: Status, *, is_unfair: bool) -> str:
+def _guidance(facts: AssignmentFacts, status: Status, *, is_unfair: bool) -> str:
     if is_unfair:
         return (
             "does one tenant fill the queue, or can only few agents take the tasks of the starved"

@@ -32,17 +32,25 @@ from sentinel.core.tasks.synthetic import (
     RESULT,
     STARTED,
     TOTAL,
+    HopPlan,
     Lasting,
-    Outcome,
-    Plan,
     Rule,
+    TaskOutcome,
     judge_recent,
     overdue,
 )
 from sentinel.core.tasks.synthetic_fleet import Fleet
 from sentinel.probes import Context, Kind, Options
 from sentinel.strict.field import Duration
-from sentinel.watch.synthetic import Errand, Insertion, Problem, Publication, Reach, Request, Round
+from sentinel.watch.synthetic import (
+    Errand,
+    Insertion,
+    Problem,
+    Publication,
+    Round,
+    RoundReach,
+    TaskRequest,
+)
 
 PROVE_EVERY = 60.0
 STALE_AFTER = 3600.0
@@ -79,10 +87,10 @@ class HttpEnqueue(Options):
         return self.body
 
     @property
-    def way(self) -> Request:
+    def way(self) -> TaskRequest:
         """For the adapter."""
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        return Request(self.method, self.path, headers, self.body, self.id)
+        return TaskRequest(self.method, self.path, headers, self.body, self.id)
 
 
 class SqlEnqueue(Options):
@@ -149,7 +157,7 @@ class Enqueue(Options):
         return [way for way in (self.http, self.sql, self.stream) if way is not None]
 
     @property
-    def way(self) -> Request | Insertion | Publication:
+    def way(self) -> TaskRequest | Insertion | Publication:
         """The one that is given."""
         return self._ways[0].way
 
@@ -199,7 +207,7 @@ class Statuses(Options):
     )
 
 
-class Deadlines(Options):
+class HopDeadlines(Options):
     """How long each hop may take after the one before it."""
 
     created: Duration = Field(1.0, gt=0, description="from sending to a row in the table")
@@ -253,7 +261,7 @@ class Cleanup(Options):
         return self
 
 
-class FailuresOf(Options):
+class FailedTasks(Options):
     """k of the last m."""
 
     failures: int = Field(2, ge=1, description="this many failed synthetic tasks …")
@@ -281,7 +289,7 @@ class WorkflowOptions(Options):
     enqueue: Enqueue = Field(description="how a task is given to the platform")
     rows: RowOptions = Field(description="where its row is read")
     statuses: Statuses = Field(Statuses(), description="what statuses mean")
-    deadlines: Deadlines = Field(Deadlines(), description="time for each hop")
+    deadlines: HopDeadlines = Field(HopDeadlines(), description="time for each hop")
     patience: float = Field(
         4.0, ge=1, description="after so many deadlines without progress a task is given up"
     )
@@ -295,13 +303,13 @@ class WorkflowOptions(Options):
         10, ge=1, le=100, description="nothing is sent while so many are on their way"
     )
     pause_file: str | None = Field(None, description="nothing is sent while this file exists")
-    failures_of: FailuresOf = Field(FailuresOf(), description="how many failures are degraded")
+    failures_of: FailedTasks = Field(FailedTasks(), description="how many failures are degraded")
     down_after: int = Field(
         3, ge=1, le=RECENT, description="so many in a row that never came through are down"
     )
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> HopPlan:
         """What is watched, and until when."""
         columns, meaning = self._times(), self._statuses()
         watched = {CREATED, COMPLETED} | {
@@ -315,7 +323,7 @@ class WorkflowOptions(Options):
             if self.rows.status
             else frozenset()
         )
-        return Plan(deadlines, meaning, failed, self.patience)
+        return HopPlan(deadlines, meaning, failed, self.patience)
 
     def _times(self) -> dict[str, str | None]:
         rows = self.rows
@@ -407,9 +415,9 @@ async def run(options: WorkflowOptions, context: Context) -> Finding:
     return _judge(options, round_)
 
 
-def _reach(options: WorkflowOptions, context: Context) -> Reach:
+def _reach(options: WorkflowOptions, context: Context) -> RoundReach:
     clients = context.clients
-    return Reach(
+    return RoundReach(
         options.board(context.postgres("database")),
         context.postgres("writer" if "writer" in clients else "database"),
         context.http("api") if "api" in clients else None,
@@ -464,7 +472,7 @@ def _judge(options: WorkflowOptions, round_: Round) -> Finding:
         problems.append((status, text, REMEDIES[hop]))
     problems.sort(key=lambda problem: -problem[0].rank)
     recent = list(record.recent)[-rule.of :]
-    good = sum(outcome == Outcome.OK for outcome, _ in recent)
+    good = sum(outcome == TaskOutcome.OK for outcome, _ in recent)
     share = f"{good} of {len(recent)}" if recent else "no data"
     return Finding(
         worst([problem[0] for problem in problems]) if problems else Status.UP,
@@ -516,7 +524,7 @@ def _evidence(round_: Round, late: Mapping[str, str]) -> dict[str, Any]:
         }
         for c in list(round_.fleet.open.values())[:5]
     ]
-    by_outcome = {outcome.value: record.total(outcome) for outcome in Outcome}
+    by_outcome = {outcome.value: record.total(outcome) for outcome in TaskOutcome}
     return {
         "workflow": {**_totals(round_), **by_outcome, "blind": record.blind},
         "ends": {

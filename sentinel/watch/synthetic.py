@@ -39,8 +39,8 @@ from sentinel.core.tasks.synthetic import (
     PUBLISHED,
     Canary,
     End,
-    Plan,
-    Sight,
+    HopPlan,
+    RowSight,
     Span,
     Watch,
     step,
@@ -60,7 +60,7 @@ Problem = tuple[Status, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TaskRequest:
     """A task is made by a request to an API; `id` is the JSON path of its id in the answer."""
 
     method: str
@@ -96,8 +96,8 @@ class Errand:
     """
 
     path: str
-    plan: Plan
-    make: Request | Insertion | Publication
+    plan: HopPlan
+    make: TaskRequest | Insertion | Publication
     lookback: float
     result: tuple[str, Any] | None
     published: tuple[Template, Envelope] | None
@@ -111,7 +111,7 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class RoundReach:
     """What a round works with: the table, who may write, the API and the bus if there are, our
     clock and stalls.
     """
@@ -131,7 +131,7 @@ class Round:
     """One round; `now` is the database's clock at its beginning. `problems` is what it has met."""
 
     errand: Errand
-    reach: Reach
+    reach: RoundReach
     fleet: Fleet
     now: float
     problems: list[Problem] = field(default_factory=list)
@@ -189,7 +189,7 @@ class Round:
         stalled = self.reach.stalled(self.fleet.begun(canary.token, monotonic))
         return self.fleet.watch(canary.token, monotonic, stalled)
 
-    async def _sight(self, canary: Canary, row: TaskRow | None) -> Sight | None:
+    async def _sight(self, canary: Canary, row: TaskRow | None) -> RowSight | None:
         """What the row shows. One under this id without our token is another's: neither judged nor
         touched.
         """
@@ -213,7 +213,7 @@ class Round:
                 hidden = frozenset({PUBLISHED})
                 if not isinstance(error, SubjectError):
                     self.complain(error, "the bus can't be read")
-        return Sight(row.now, spans, row.status, self._is_right(canary.token, row), hidden)
+        return RowSight(row.now, spans, row.status, self._is_right(canary.token, row), hidden)
 
     async def _look_at_bus(
         self, place: tuple[Template, Envelope], canary: Canary, row: TaskRow
@@ -262,7 +262,7 @@ class Round:
             self.complain(error, "enqueue: taken or not is in doubt")
         except TargetRejected as error:
             perhaps = (
-                isinstance(errand.make, Request)
+                isinstance(errand.make, TaskRequest)
                 and error.code.startswith("5")
                 and errand.cleanup != "none"
             )

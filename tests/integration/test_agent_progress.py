@@ -13,7 +13,7 @@ import redis
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.agents.progress import Memory
+from sentinel.core.agents.progress import AgentMemory
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.agent_progress import KIND, ProgressOptions, ProgressState
@@ -28,7 +28,7 @@ create table crew.steps (agent_id text, step text, created_at timestamptz defaul
 """
 TASKS = {"table": "crew.tasks", "agent": "agent", "finished_at": "finished_at"}
 INSTANTS = [
-    [field.name for field in dataclasses.fields(Memory)].index(name)
+    [field.name for field in dataclasses.fields(AgentMemory)].index(name)
     for name in ("waited", "changed", "progressed", "paid")
 ]
 

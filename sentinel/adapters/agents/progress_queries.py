@@ -15,7 +15,7 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, Statement, age_of, fill, texts_of, value_of
-from sentinel.core.agents.progress import Step
+from sentinel.core.agents.progress import AgentStep
 from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError
 
@@ -107,13 +107,13 @@ class StepStream:
 
 async def read_stream_steps(
     client: RedisClient, stream: StepStream, count: int
-) -> dict[str, tuple[Step, ...]]:
+) -> dict[str, tuple[AgentStep, ...]]:
     """The newest `count` steps of each agent among the newest entries of the stream; entries
     without one are passed.
 
     Raises SubjectError when the key is no stream, or the ids of its entries are no times.
     """
-    found: dict[str, list[Step]] = {}
+    found: dict[str, list[AgentStep]] = {}
     for entry, fields in await client.call(
         "XREVRANGE", stream.key, "+", "-", "COUNT", stream.entries
     ):
@@ -132,7 +132,7 @@ async def read_stream_steps(
             digest = hashlib.blake2b(
                 step.encode("utf-8", "backslashreplace"), digest_size=8
             ).hexdigest()
-            steps.append(Step(digest, step[:120], at))
+            steps.append(AgentStep(digest, step[:120], at))
     return {agent: tuple(steps) for agent, steps in found.items()}
 
 

@@ -27,7 +27,7 @@ from sentinel.adapters.relation import (
     value_of,
 )
 from sentinel.core.flows.dwell import Stays
-from sentinel.core.flows.stuck import Sight, read_progress
+from sentinel.core.flows.stuck import FlowSight, read_progress
 from sentinel.core.quantity import is_true
 from sentinel.errors import NotMeasurable
 
@@ -282,7 +282,7 @@ async def read_lines(query: Query, sql: str, params: Mapping[str, Any]) -> list[
     return text.split("\n") if text else []
 
 
-def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None) -> Sight:
+def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None) -> FlowSight:
     """A row as a sight; `aliases`: status text → canonical status; `type_`: the type of all, when
     no column tells.
     """
@@ -301,7 +301,7 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
         entered,
     ) = row
     status = status or ""
-    return Sight(
+    return FlowSight(
         id=id_ or "",
         type=(own_type or "") if type_ is None else type_,
         status=aliases.get(status, status),
@@ -319,14 +319,14 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
 
 def read_master(
     row: Sequence[Any] | None, aliases: Mapping[str, str], type_: str | None
-) -> Sight | None:
+) -> FlowSight | None:
     """What is read of a master beside its child; None when there is none."""
     if row is None:
         return None
     id_, status, own_type, created, changed = row
     status = status or ""
     own = (own_type or "") if type_ is None else type_
-    return Sight(
+    return FlowSight(
         id_ or "", own, aliases.get(status, status), read_instant(created), read_instant(changed)
     )
 

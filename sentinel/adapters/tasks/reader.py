@@ -22,8 +22,15 @@ from sentinel.adapters.relation import (
 from sentinel.adapters.tasks.queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
 from sentinel.core.tasks.assignment import SHOWN_WITHIN, Horizon
 from sentinel.core.tasks.fairness import Spread, TenantWait
-from sentinel.core.tasks.state import Reach
-from sentinel.core.tasks.tracker import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
+from sentinel.core.tasks.state import TaskReach
+from sentinel.core.tasks.tracker import (
+    MAX_ARRIVALS,
+    MAX_OPEN,
+    OVERLAP,
+    TaskPoll,
+    TaskSight,
+    Tracker,
+)
 from sentinel.errors import NotMeasurable, SubjectError
 
 AFFORDABLE = 12_500.0
@@ -99,7 +106,7 @@ async def find_reach(
 
 async def find_reaches(
     query: Query, statements: TaskStatements, now: datetime, lookback: float, window: float
-) -> Reach:
+) -> TaskReach:
     """`lookback` is for open tasks, and for the creation of those whose throughput is counted;
     `window` for tenants.
     """
@@ -117,7 +124,7 @@ async def find_reaches(
     wanted = {"open": lookback, "throughput": lookback, "tenants": min(window, lookback)}
     shortened = tuple(name for name, seconds in found.items() if seconds < wanted[name])
     advice = await _advise_open_index(query, statements, now) if "open" in shortened else ""
-    return Reach(**found, shortened=shortened, advice=advice)
+    return TaskReach(**found, shortened=shortened, advice=advice)
 
 
 async def _advise_open_index(query: Query, statements: TaskStatements, now: datetime) -> str:
@@ -177,7 +184,7 @@ async def read_poll(
     tracker: Tracker,
     horizon: Horizon,
     lookback: float | None,
-) -> tuple[Poll, Recount | None]:
+) -> tuple[TaskPoll, Recount | None]:
     """One snapshot: arrivals since the floor, the followed tasks by id; with `lookback`, open ones
     from before it.
     """
@@ -200,7 +207,7 @@ async def read_poll(
             counted = (await query(statements.count, statements.within(start, floor)))[0]["n"]
             recount = Recount(start, floor, counted) if is_provisional else None
             untracked = counted - len(taken) if _is_crowd(arrivals) else 0
-    poll = Poll(
+    poll = TaskPoll(
         [_sight(row) for row in taken],
         asked,
         [_sight(row) for row in sights],
@@ -235,8 +242,8 @@ def _advance(
     )
 
 
-def _sight(row: dict[str, Any]) -> Sight:
-    return Sight(
+def _sight(row: dict[str, Any]) -> TaskSight:
+    return TaskSight(
         row["id"],
         row["queue"],
         row["class"],

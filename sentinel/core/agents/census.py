@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core.agents.capability import Demand, Gap, find_gaps
-from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Agent, Life
+from sentinel.core.agents.capability import CapabilityGap, Demand, find_gaps
+from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Life, RegisteredAgent
 
 KINDS = (
     "ghost",
@@ -90,7 +90,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CensusRules:
     """Times in seconds: `ttl` of a heartbeat, `quiet` of a consumer, tolerated clock difference."""
 
     ttl: float = 60.0
@@ -106,7 +106,7 @@ class Census:
     `beats_before` and `before` were read before the registry, `beats` and `after` after it.
     """
 
-    agents: Mapping[str, Agent] | None = None
+    agents: Mapping[str, RegisteredAgent] | None = None
     now: float = 0.0
     beats_before: Beats | None = None
     beats: Beats | None = None
@@ -155,7 +155,7 @@ def has_heartbeats(census: Census) -> bool:
     )
 
 
-def live_agents(census: Census, rules: Rules, vitals: Vitals) -> set[str]:
+def live_agents(census: Census, rules: CensusRules, vitals: Vitals) -> set[str]:
     """Registered as active, with a fresh heartbeat where heartbeats are known; a fresh registration
     is one, too.
     """
@@ -165,15 +165,15 @@ def live_agents(census: Census, rules: Rules, vitals: Vitals) -> set[str]:
     return {name for name, agent in agents.items() if _is_alive(agent, census, rules, vitals)}
 
 
-def _is_alive(agent: Agent, census: Census, rules: Rules, vitals: Vitals) -> bool:
+def _is_alive(agent: RegisteredAgent, census: Census, rules: CensusRules, vitals: Vitals) -> bool:
     return _is_new(agent, census, rules) or vitals.ages.get(agent.id, rules.ttl + 1) <= rules.ttl
 
 
-def _is_new(agent: Agent, census: Census, rules: Rules) -> bool:
+def _is_new(agent: RegisteredAgent, census: Census, rules: CensusRules) -> bool:
     return agent.registered is not None and 0 <= census.now - agent.registered <= rules.ttl
 
 
-def find_suspects(census: Census, rules: Rules, vitals: Vitals) -> Suspects:
+def find_suspects(census: Census, rules: CensusRules, vitals: Vitals) -> Suspects:
     """Every kind of mismatch that this reading shows, by kind and name. A kind without a source
     stays empty.
     """
@@ -215,7 +215,7 @@ def find_suspects(census: Census, rules: Rules, vitals: Vitals) -> Suspects:
     return found
 
 
-def _gaps(census: Census, live: set[str]) -> list[Gap]:
+def _gaps(census: Census, live: set[str]) -> list[CapabilityGap]:
     agents = census.agents or {}
     awake = {name: agents[name].capabilities for name in live if name in agents}
     asleep = {
@@ -224,7 +224,7 @@ def _gaps(census: Census, live: set[str]) -> list[Gap]:
     return find_gaps(census.demands, awake, asleep)
 
 
-def _active(census: Census) -> dict[str, Agent]:
+def _active(census: Census) -> dict[str, RegisteredAgent]:
     return {name: agent for name, agent in (census.agents or {}).items() if agent.status == ACTIVE}
 
 
@@ -236,7 +236,7 @@ def _unreadable(census: Census) -> set[str]:
 
 
 def _strangers(
-    before: Listeners, after: Listeners, agents: Mapping[str, Agent], rules: Rules
+    before: Listeners, after: Listeners, agents: Mapping[str, RegisteredAgent], rules: CensusRules
 ) -> dict[str, Suspect]:
     """Who reads without being registered, before the registry was read and after it.
 
@@ -259,7 +259,7 @@ def _strangers(
     }
 
 
-def _deaf(agents: set[str], bus: Listeners, rules: Rules) -> set[str]:
+def _deaf(agents: set[str], bus: Listeners, rules: CensusRules) -> set[str]:
     held: dict[str, list[Consumer]] = {}
     for consumer in bus.consumers:
         held.setdefault(consumer.agent, []).append(consumer)
@@ -271,7 +271,7 @@ def _deaf(agents: set[str], bus: Listeners, rules: Rules) -> set[str]:
     }
 
 
-def is_deaf(mine: Sequence[Consumer], waits: float, rules: Rules, *, lists_all: bool) -> bool:
+def is_deaf(mine: Sequence[Consumer], waits: float, rules: CensusRules, *, lists_all: bool) -> bool:
     """Whether nobody reads for an agent with these consumers, whose oldest unread entry `waits` so
     many seconds.
 
@@ -285,7 +285,7 @@ def is_deaf(mine: Sequence[Consumer], waits: float, rules: Rules, *, lists_all: 
     return waits > rules.quiet or lists_all
 
 
-def _zombies(census: Census, rules: Rules, vitals: Vitals) -> dict[str, Suspect]:
+def _zombies(census: Census, rules: CensusRules, vitals: Vitals) -> dict[str, Suspect]:
     """Fresh beats of agents that are not registered, or registered as inactive: before the registry
     was read and after.
 
@@ -313,7 +313,7 @@ def _zombies(census: Census, rules: Rules, vitals: Vitals) -> dict[str, Suspect]
     }
 
 
-def _splits(census: Census, rules: Rules) -> dict[str, Suspect]:
+def _splits(census: Census, rules: CensusRules) -> dict[str, Suspect]:
     """Agents with two boot ids whose beats are fresh, by rows or by names of heartbeats."""
     boots: dict[str, dict[str, float]] = {}
     for name, agent in (census.agents or {}).items():
@@ -335,7 +335,7 @@ def _add_fresh(
     name: str,
     beats: Mapping[str, float | None],
     now: float,
-    rules: Rules,
+    rules: CensusRules,
 ) -> None:
     for boot, beat in beats.items():
         if beat is not None and now - beat <= rules.ttl:

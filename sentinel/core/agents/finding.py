@@ -49,7 +49,7 @@ _SAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CensusFacts:
     """What the finding tells beside the mismatches.
 
     `tasks_counted`: whether tasks are configured; `done`: completed tasks by agent, of the time
@@ -71,7 +71,7 @@ class Facts:
 
 
 def make_finding(
-    census: Census, confirmed: Suspects, live: set[str], vitals: Vitals, facts: Facts
+    census: Census, confirmed: Suspects, live: set[str], vitals: Vitals, facts: CensusFacts
 ) -> Finding:
     """The finding of one run; `live`: agents that are registered as active and alive."""
     counts = count_mismatches(confirmed)
@@ -103,7 +103,7 @@ def _status(wrong: Mapping[str, int], *, doubted: bool, all_gone: bool) -> Statu
     return Status.UNKNOWN if doubted else Status.UP
 
 
-def _doubts(census: Census, facts: Facts) -> list[tuple[str, str]]:
+def _doubts(census: Census, facts: CensusFacts) -> list[tuple[str, str]]:
     """(what can't be judged, what to do about it): each blames nobody, and leaves the others
     judged.
     """
@@ -136,7 +136,7 @@ def _unreadable(census: Census) -> dict[str, str]:
 
 
 def _evidence(
-    census: Census, confirmed: Suspects, wrong: Mapping[str, int], facts: Facts
+    census: Census, confirmed: Suspects, wrong: Mapping[str, int], facts: CensusFacts
 ) -> dict[str, Any]:
     often = sorted(facts.last_hour.items(), key=lambda item: -item[1])[:_SAMPLES]
     several: dict[str, Any] = {
@@ -160,7 +160,7 @@ def _evidence(
     }
 
 
-def _per_agent(census: Census, facts: Facts) -> dict[str, dict[str, Any]]:
+def _per_agent(census: Census, facts: CensusFacts) -> dict[str, dict[str, Any]]:
     """Task counts by agent, for reports; at most 200 agents, the busiest first."""
     open_tasks = {work.agent: work.count for work in census.work}
     agents = census.agents or {}
@@ -179,7 +179,7 @@ def _per_agent(census: Census, facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def _rows(
-    census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: Facts
+    census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: CensusFacts
 ) -> list[Row]:
     rows = [
         Row({"source": source}, {"agents": float(n)})
@@ -206,7 +206,7 @@ def _rows(
     return [*rows, Row({}, values)]
 
 
-def _sources(census: Census, facts: Facts) -> dict[str, int]:
+def _sources(census: Census, facts: CensusFacts) -> dict[str, int]:
     """Agents per configured source; a source that is not configured has no series."""
     sources = {"registry": len(census.agents or {})}
     if has_heartbeats(census):

@@ -17,7 +17,7 @@ REASONS = ("no_progress", "repeated_step", "spending")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AgentStep:
     """One step that an agent took: a digest of its text, the beginning of the text, and when."""
 
     digest: str
@@ -26,7 +26,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class AgentSight:
     """One agent now. `is_awake`: beats, and neither sleeps nor is out of service. `spent`: tokens,
     cost, as totals.
 
@@ -44,11 +44,11 @@ class Sight:
     finished: int = 0
     last_finish: float | None = None
     spent: tuple[float | None, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[AgentStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class AgentMemory:
     """What is remembered of an agent.
 
     `waited`: since then awake, with open work and without progress; `changed`: last progress, or
@@ -70,7 +70,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ProgressRules:
     """What is normal; seconds. `repeats`: so many times the same step, or cycle of up to `cycle`
     steps, is a loop.
     """
@@ -82,14 +82,14 @@ class Rules:
     cycle: int
 
 
-def remember(before: Memory | None, sight: Sight) -> Memory:
+def remember(before: AgentMemory | None, sight: AgentSight) -> AgentMemory:
     """The memory after this look."""
     if before is None:
         return _first(sight)
     moved = _has_moved(before, sight)
     busy = sight.is_awake and sight.open > 0
     reset = moved or len(before.base) != len(sight.spent) or _fell(before.spent, sight.spent)
-    return Memory(
+    return AgentMemory(
         sight.status,
         sight.counters,
         sight.finished,
@@ -105,8 +105,8 @@ def remember(before: Memory | None, sight: Sight) -> Memory:
     )
 
 
-def _first(sight: Sight) -> Memory:
-    return Memory(
+def _first(sight: AgentSight) -> AgentMemory:
+    return AgentMemory(
         sight.status,
         sight.counters,
         sight.finished,
@@ -120,7 +120,7 @@ def _first(sight: Sight) -> Memory:
     )
 
 
-def _has_moved(before: Memory, sight: Sight) -> bool:
+def _has_moved(before: AgentMemory, sight: AgentSight) -> bool:
     if (sight.status, sight.counters) != (before.status, before.counters):
         return True
     return sight.finished > before.finished or (sight.last_finish or 0.0) > (
@@ -141,14 +141,16 @@ def _fell(before: Sequence[float | None], after: Sequence[float | None]) -> bool
     )
 
 
-def find_reasons(sight: Sight, memory: Memory, rules: Rules) -> dict[str, str]:
+def find_reasons(sight: AgentSight, memory: AgentMemory, rules: ProgressRules) -> dict[str, str]:
     """Reason → what was seen, in words. An agent that is asleep or dead is silent by right."""
     if not sight.is_awake:
         return {}
     return dict(_find(sight, memory, rules))
 
 
-def _find(sight: Sight, memory: Memory, rules: Rules) -> Iterator[tuple[str, str]]:
+def _find(
+    sight: AgentSight, memory: AgentMemory, rules: ProgressRules
+) -> Iterator[tuple[str, str]]:
     still = sight.now - memory.waited
     if sight.open and still > rules.stalled_after:
         yield (
@@ -161,7 +163,7 @@ def _find(sight: Sight, memory: Memory, rules: Rules) -> Iterator[tuple[str, str
         yield "spending", text
 
 
-def _looping(sight: Sight, memory: Memory, rules: Rules) -> str:
+def _looping(sight: AgentSight, memory: AgentMemory, rules: ProgressRules) -> str:
     """The same k times, with no progress since the first of them."""
     for period in range(1, rules.cycle + 1):
         times = count_repeats([step.digest for step in sight.steps], period)
@@ -182,7 +184,7 @@ def count_repeats(digests: Sequence[str], period: int) -> int:
     return (same + period) // period if len(digests) >= period else 0
 
 
-def _spending(sight: Sight, memory: Memory, rules: Rules) -> str:
+def _spending(sight: AgentSight, memory: AgentMemory, rules: ProgressRules) -> str:
     """Totals still rise long after the last progress, or by more than the limit since then."""
     rise = _rise(memory.base, sight.spent)
     if memory.paid is None or rise <= 0:
@@ -194,14 +196,14 @@ def _spending(sight: Sight, memory: Memory, rules: Rules) -> str:
     return ""
 
 
-def dump_memory(memory: Memory) -> list[Any]:
+def dump_memory(memory: AgentMemory) -> list[Any]:
     """JSON-able document."""
     return list(asdict(memory).values())
 
 
-def load_memory(document: Sequence[Any]) -> Memory:
+def load_memory(document: Sequence[Any]) -> AgentMemory:
     """Read what `dump_memory` gave."""
-    memory = Memory(*document)
+    memory = AgentMemory(*document)
     return replace(
         memory, counters=tuple(memory.counters), spent=tuple(memory.spent), base=tuple(memory.base)
     )

@@ -44,7 +44,7 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class RegisteredAgent:
     """An agent of the registry. `status` is canonical; `boots`: active boot ids with their beats.
 
     `rows`: active rows of the same boot id, of which there should be one. `problem`: why its
@@ -68,7 +68,7 @@ class Agent:
         return self.registered, self.boot
 
 
-def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str, Agent]:
+def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str, RegisteredAgent]:
     """Agents by id: of several rows the active one with the newest beat counts. `statuses`: lower
     text → canonical.
     """
@@ -78,7 +78,7 @@ def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str
     return {name: _merge_one(mine, statuses) for name, mine in grouped.items()}
 
 
-def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Agent:
+def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> RegisteredAgent:
     def preference(row: Registration) -> tuple[int, float, float]:
         return (
             _PREFERENCE[statuses.get(row.status, UNMAPPED)],
@@ -92,7 +92,7 @@ def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Age
         row.boot: row.beat for row in sorted(active, key=lambda row: row.beat or 0.0) if row.boot
     }
     same = [sum(other.boot == row.boot for other in active) for row in active]
-    return Agent(
+    return RegisteredAgent(
         best.id,
         statuses.get(best.status, UNMAPPED),
         best.beat,
@@ -119,7 +119,7 @@ class Arrivals:
         self._known: dict[str, frozenset[Life]] | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_KEPT_EVENTS)
 
-    def see(self, agents: Iterable[Agent], now: float) -> int:
+    def see(self, agents: Iterable[RegisteredAgent], now: float) -> int:
         """Take one reading at `now`; the total so far."""
         here = {agent.id: agent.lives or frozenset({agent.life}) for agent in agents}
         for name, lives in here.items():
@@ -170,7 +170,7 @@ class Takeovers:
         self._returned: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def see(
-        self, agents: Mapping[str, Agent], now: float, ttl: float
+        self, agents: Mapping[str, RegisteredAgent], now: float, ttl: float
     ) -> dict[str, tuple[str, ...]]:
         """Take one reading; agents with a return in the last `ttl` seconds, with their boot ids."""
         for name, agent in agents.items():

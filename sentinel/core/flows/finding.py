@@ -10,7 +10,7 @@ from typing import Any
 from sentinel.core.fault import Status
 from sentinel.core.flows.history import OTHER, Flow, History, Pair
 from sentinel.core.flows.stuck import AHEAD
-from sentinel.core.flows.verdict import Verdict
+from sentinel.core.flows.verdict import FlowVerdict
 from sentinel.core.model import Finding, Row
 from sentinel.core.quantity import format_duration
 
@@ -80,7 +80,7 @@ class _Tally:
 
 
 def make_finding(
-    history: History, verdict: Verdict, reasons: Sequence[str], left_out: Reservations
+    history: History, verdict: FlowVerdict, reasons: Sequence[str], left_out: Reservations
 ) -> Finding:
     """The finding of one run; `reasons`: all that can be found with this configuration."""
     tally, now = _Tally(), verdict.now
@@ -168,7 +168,7 @@ def _sample(reason: str, flow: Flow, now: float) -> dict[str, Any]:
 
 
 def _rows(
-    history: History, verdict: Verdict, tally: _Tally, reasons: Sequence[str]
+    history: History, verdict: FlowVerdict, tally: _Tally, reasons: Sequence[str]
 ) -> Iterator[Row]:
     for pair, group in tally.groups.items():
         yield from _group_rows(verdict, pair, group, reasons)
@@ -185,7 +185,7 @@ def _labels(pair: Sequence[str]) -> dict[str, str]:
 
 
 def _group_rows(
-    verdict: Verdict, pair: Pair, group: _Group, reasons: Sequence[str]
+    verdict: FlowVerdict, pair: Pair, group: _Group, reasons: Sequence[str]
 ) -> Iterator[Row]:
     labels = _labels(pair)
     oldest = max(0.0, verdict.now - group.since)

@@ -33,7 +33,7 @@ too young and the task missed for ever."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CohortWindow:
     """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is
     counted again later.
     """
@@ -68,7 +68,7 @@ def due_until(horizon: Horizon, delay: float) -> datetime:
     return horizon.capped - timedelta(seconds=max(delay, SHOWN_WITHIN))
 
 
-def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[Window]:
+def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[CohortWindow]:
     """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon;
     eight at a time.
 
@@ -82,7 +82,7 @@ def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator
         if start >= end:
             return
         stop = min(start + CHUNK, end)
-        yield Window(start, stop, stop > final)
+        yield CohortWindow(start, stop, stop > final)
         start = stop
 
 
@@ -169,7 +169,7 @@ def usable_bounds(deadline: float, settle_after: float) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AssignmentLimits:
     """When the assigner is judged bad; seconds, ratio, count."""
 
     unassigned_degraded: float
@@ -179,7 +179,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AssignmentFacts:
     """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it
     is unfair.
 
@@ -194,7 +194,7 @@ class Facts:
     missed: int = 0
 
 
-def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
+def decide_status(facts: AssignmentFacts, limits: AssignmentLimits) -> tuple[Status, str]:
     """The verdict and its reason; the oldest open task first, because a hung assigner settles
     nothing.
     """
@@ -252,7 +252,7 @@ class Inserted:
         return max(0, done[2][1] - done[1][1])
 
 
-class Recent:
+class RecentTasks:
     """Settled tasks by second for the last minute: (good, settled, skewed). Seconds of the server's
     clock.
     """

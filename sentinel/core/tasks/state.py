@@ -14,15 +14,15 @@ from sentinel.core.tasks.assignment import (
     OUTCOMES,
     STAGE_BOUNDS,
     Buckets,
+    CohortWindow,
     Horizon,
     Inserted,
     QueueTotals,
-    Recent,
+    RecentTasks,
     StageTotals,
-    Window,
 )
 from sentinel.core.tasks.fairness import Spread
-from sentinel.core.tasks.tracker import Bounds, Tally, Tracker
+from sentinel.core.tasks.tracker import TaskTally, Tracker, WaitBounds
 
 MAX_QUEUES = 50
 OTHER = "_other_"
@@ -30,7 +30,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class TaskReach:
     """How many seconds back is looked for open tasks, for the throughput, and for tenants' waits.
 
     `shortened` are those that would cost too much over the whole time asked for, `advice` is the
@@ -73,7 +73,7 @@ class AssignmentState:
             (datetime.fromisoformat(a), datetime.fromisoformat(b), n)
             for a, b, n in known.get("recounts", ())
         ]
-        self.recent = Recent(known.get("recent", ()))
+        self.recent = RecentTasks(known.get("recent", ()))
         self.stages = {
             name: StageTotals(**totals) for name, totals in known.get("stages", {}).items()
         }
@@ -91,7 +91,7 @@ class AssignmentState:
         self.trends_at: float | None = None
         self.throughput: dict[str, tuple[int, int]] | None = None
         self.spread = Spread()
-        self.reach = Reach()
+        self.reach = TaskReach()
         self.inserted = Inserted()
         self.id_type = ""
 
@@ -137,7 +137,7 @@ class AssignmentState:
         """The totals of a queue."""
         return self.queues[self.label(name)]
 
-    def settle(self, rows: Rows, window: Window, horizon: Horizon) -> None:
+    def settle(self, rows: Rows, window: CohortWindow, horizon: Horizon) -> None:
         """Method A: the classes of one window, and the watermark after it."""
         classes = self._count((row["queue"], row["class"], row["n"]) for row in rows)
         self.recent.add(horizon.now.timestamp(), classes)
@@ -145,7 +145,9 @@ class AssignmentState:
         if window.provisional:
             self.recounts.append((window.start, window.end, sum(classes.values())))
 
-    def take(self, tally: Tally, horizon: Horizon, deadline: float, settle_after: float) -> None:
+    def take(
+        self, tally: TaskTally, horizon: Horizon, deadline: float, settle_after: float
+    ) -> None:
         """Method B: what one poll of the tracker adds."""
         classes = self._count((queue, kind, n) for (queue, kind), n in tally.settled.items())
         self.recent.add(horizon.now.timestamp(), classes)
@@ -159,7 +161,7 @@ class AssignmentState:
             for end, seconds in zip(("least", "most"), bounds, strict=True):
                 self.returns[end].add(seconds, self.bounds, settle_after)
 
-    def stage(self, rows: Rows, window: Window) -> None:
+    def stage(self, rows: Rows, window: CohortWindow) -> None:
         """The durations of one window, by stage, and the watermark after it."""
         for row in rows:
             totals = self.stages.setdefault(row["stage"], StageTotals())
@@ -206,7 +208,7 @@ class AssignmentState:
                 self.aside[kind] += n
         return classes
 
-    def _note_bounds(self, what: str, bounds: Bounds, deadline: float) -> None:
+    def _note_bounds(self, what: str, bounds: WaitBounds, deadline: float) -> None:
         """How many were in time: at least those whose upper bound was, at most those whose lower
         bound was.
         """

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sentinel.core.fault import Status
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import (
-    Facts,
+    AssignmentFacts,
+    AssignmentLimits,
     Horizon,
-    Limits,
     QueueTotals,
-    Recent,
+    RecentTasks,
     censored_quantile,
     decide_status,
 )
@@ -102,22 +102,24 @@ def test_quantiles_count_open_tasks_by_their_age(latencies, ages, q, value):
     assert censored_quantile(latencies, ages, q) == value
 
 
-LIMITS = Limits(unassigned_degraded=2.0, unassigned_down=5.0, objective=0.99, min_events=20)
+LIMITS = AssignmentLimits(
+    unassigned_degraded=2.0, unassigned_down=5.0, objective=0.99, min_events=20
+)
 
 
 @pytest.mark.parametrize(
     ("facts", "status"),
     [
-        (Facts(0, 0, 0, 0), Status.UP),
-        (Facts(1.9, 100, 100, 0), Status.UP),
-        (Facts(2.0, 100, 100, 0), Status.DEGRADED),
-        (Facts(5.0, 100, 100, 0), Status.DOWN),
-        (Facts(0, 98, 100, 0), Status.DEGRADED),
-        (Facts(0, 99, 100, 0), Status.UP),
-        (Facts(0, 0, 19, 0), Status.UP),
-        (Facts(0, 0, 0, 3), Status.UNKNOWN),
-        (Facts(0, 100, 100, 3), Status.UP),
-        (Facts(9, 0, 0, 3), Status.DOWN),
+        (AssignmentFacts(0, 0, 0, 0), Status.UP),
+        (AssignmentFacts(1.9, 100, 100, 0), Status.UP),
+        (AssignmentFacts(2.0, 100, 100, 0), Status.DEGRADED),
+        (AssignmentFacts(5.0, 100, 100, 0), Status.DOWN),
+        (AssignmentFacts(0, 98, 100, 0), Status.DEGRADED),
+        (AssignmentFacts(0, 99, 100, 0), Status.UP),
+        (AssignmentFacts(0, 0, 19, 0), Status.UP),
+        (AssignmentFacts(0, 0, 0, 3), Status.UNKNOWN),
+        (AssignmentFacts(0, 100, 100, 3), Status.UP),
+        (AssignmentFacts(9, 0, 0, 3), Status.DOWN),
     ],
 )
 def test_verdicts(facts, status):
@@ -129,12 +131,12 @@ def test_verdicts(facts, status):
 
 def test_the_last_minute():
     """Older entries are forgotten, empty windows leave no entry, skewed ones are apart."""
-    recent = Recent()
+    recent = RecentTasks()
     recent.add(100.0, {"in_deadline": 5, "late": 1, "unassigned": 2})
     recent.add(130.0, {"in_deadline": 1, "negative": 2, "offset": 1, "censored": 9})
     recent.add(131.0, {})
     assert recent.count(131.0) == (6, 9, 3)
-    recent = Recent(json.loads(json.dumps(recent.dump())))
+    recent = RecentTasks(json.loads(json.dumps(recent.dump())))
     assert recent.count(165.0) == (1, 1, 3)
     assert len(recent.dump()) == 1
 
