@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sentinel.core.agents.census import ANOTHER_BEAT, Census, CensusRules, Vitals
+from sentinel.core.agents.census import Census, CensusRules, Vitals
+from sentinel.core.agents.suspects import ANOTHER_BEAT
 
 
 class Pulse:

@@ -32,7 +32,9 @@ Life = tuple[float | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One row of a registry as read. `problem` tells what of it can't be read."""
+    """One row of a registry as read. `problem` tells what of it can't be read; `name`: what people
+    call it.
+    """
 
     id: str
     status: str
@@ -41,6 +43,7 @@ class Registration:
     registered: float | None = None
     boot: str = ""
     problem: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class RegisteredAgent:
     """An agent of the registry. `status` is canonical; `boots`: active boot ids with their beats.
 
     `rows`: active rows of the same boot id, of which there should be one. `problem`: why its
-    heartbeat is no time.
+    heartbeat is no time; `name`: what people call it, "" where nothing tells.
     """
 
     id: str
@@ -61,6 +64,7 @@ class RegisteredAgent:
     boots: Mapping[str, float | None] = field(default_factory=dict)
     lives: frozenset[Life] = frozenset()
     problem: str = ""
+    name: str = ""
 
     @property
     def life(self) -> Life:
@@ -103,6 +107,7 @@ def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Reg
         boots,
         frozenset((row.registered, row.boot) for row in rows),
         next((row.problem for row in rows if row.problem), ""),
+        best.name,
     )
 
 
@@ -225,7 +230,7 @@ def read_registration(
     id_: str, fields: Mapping[str, Any], names: Mapping[str, str | None], problem: str = ""
 ) -> Registration:
     """A registry entry that is no table row. `names`: status, last_heartbeat, capabilities,
-    registered_at, boot_id.
+    registered_at, boot_id, name.
     """
 
     def get(what: str) -> Any:
@@ -236,7 +241,7 @@ def read_registration(
     at = read_instant(beat)
     if beat is not None and at is None:
         problem = f"{names['last_heartbeat']} is no time: {str(beat)!r:.60}"
-    boot = get("boot_id")
+    boot, name = get("boot_id"), get("name")
     return Registration(
         id_,
         str(get("status") or "").lower(),
@@ -245,4 +250,5 @@ def read_registration(
         read_instant(get("registered_at")),
         "" if boot is None else str(boot),
         problem,
+        "" if name is None else str(name),
     )

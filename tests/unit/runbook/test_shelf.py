@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from sentinel.cli import build_parser
-from sentinel.core.agents.census import KINDS as REGISTRY_KINDS
 from sentinel.core.agents.progress import REASONS as PROGRESS_REASONS
+from sentinel.core.agents.suspects import KINDS as REGISTRY_KINDS
 from sentinel.core.bus.smell import SMELLS
 from sentinel.core.remediation.restart import Reason
 from sentinel.core.tasks.synthetic import HOPS, TaskOutcome

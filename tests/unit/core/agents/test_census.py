@@ -9,17 +9,13 @@ from sentinel.core.agents.census import (
     Beats,
     Census,
     CensusRules,
-    Confirmation,
     Consumer,
     Listeners,
-    Suspect,
     Vitals,
     Work,
-    count_mismatches,
-    find_suspects,
     live_agents,
-    sample_names,
 )
+from sentinel.core.agents.confirmation import Confirmation, count_mismatches, sample_names
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import (
     Arrivals,
@@ -30,6 +26,7 @@ from sentinel.core.agents.registration import (
     merge,
     read_registration,
 )
+from sentinel.core.agents.suspects import Suspect, find_suspects
 from sentinel.core.moment import read_instant
 
 NOW = 1_000_000.0
