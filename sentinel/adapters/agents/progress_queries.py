@@ -20,7 +20,8 @@ from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError
 
 _AGENTS = """
-SELECT {id}::text AS id, lower({status}::text) AS status, {beat} AS silence, {open}::text AS open,
+SELECT {id}::text AS id, left({name}::text, 200) AS name, lower({status}::text) AS status,
+       {beat} AS silence, {open}::text AS open,
        {counters} AS counters, {spend} AS spend, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM {table} AS f ORDER BY {id} LIMIT %(limit)s"""
 _TASKS = """
@@ -45,12 +46,13 @@ def select_agents(
     spend: Sequence[str],
     limit: int,
 ) -> Statement:
-    """Rows of agents; `columns`: id, status, last_heartbeat, open_work, where all but the id may be
-    missing.
+    """Rows of agents; `columns`: id, name, status, last_heartbeat, open_work, where all but the id
+    may be missing.
     """
-    status, work = columns["status"], columns["open_work"]
+    status, work, name = columns["status"], columns["open_work"], columns["name"]
     names = {
         "id": value_of("f", columns["id"] or ""),
+        "name": value_of("f", name) if name else "NULL",
         "status": value_of("f", status) if status else "NULL",
         "beat": age_of("f", columns["last_heartbeat"]),
         "open": value_of("f", work) if work else "NULL",
