@@ -35,7 +35,8 @@ MAX_SCAN_COST = 5000.0
 JOINED = 20_000
 
 _ROW = """json_build_array({id}::text, lower({status}::text), {type}::text, {worker}::text,
-       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at})"""
+       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at},
+       left({name}::text, 200))"""
 _MASTER = """CASE WHEN m.{key} IS NOT NULL THEN
        json_build_array({id}::text, lower({status}::text), {type}::text, {created_at}, {changed_at}) END"""
 _LINES = "SELECT string_agg(line, chr(10)) AS lines FROM ({rows}) AS r"
@@ -85,12 +86,13 @@ class FlowTable:
     counters: Sequence[str] = ()
     flags: Sequence[str] = ()
     waits: Sequence[str] = ()
+    name: str | None = None
 
     @property
     def columns(self) -> list[str | None]:
         """All columns that are configured, but those of times."""
         several = [*self.progress, *self.counters, *self.flags, *self.waits]
-        return [self.id, self.status, self.type, self.worker, self.phase, *several]
+        return [self.id, self.name, self.status, self.type, self.worker, self.phase, *several]
 
     @property
     def times(self) -> list[str | None]:
@@ -299,6 +301,7 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
         created,
         changed,
         entered,
+        name,
     ) = row
     status = status or ""
     return FlowSight(
@@ -314,6 +317,7 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
         flags=tuple(is_true(text) for text in flags),
         worker=worker or "",
         waits=any(is_true(text) for text in waits),
+        name=name or "",
     )
 
 
@@ -371,7 +375,8 @@ def read_stays(row: Mapping[str, Any]) -> Stays:
 
 
 def _names(table: FlowTable, alias: str) -> dict[str, str]:
-    single = {name: getattr(table, name) for name in ("id", "status", "type", "worker", "phase")}
+    once = ("id", "name", "status", "type", "worker", "phase")
+    single = {name: getattr(table, name) for name in once}
     several = {name: getattr(table, name) for name in ("progress", "counters", "flags", "waits")}
     times = {
         name: getattr(table, name) for name in ("created_at", "changed_at", "status_changed_at")

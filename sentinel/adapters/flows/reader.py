@@ -271,18 +271,21 @@ def _read_done(master: FlowSource, child: FlowSource, row: Any) -> FinishedChild
 
 
 async def read_crew(
-    query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float
+    query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
 ) -> Crew:
-    """The registry of workers; `columns`: id, status, last_heartbeat. `ttl` in seconds."""
+    """The registry of workers; `columns`: id, status, last_heartbeat, and name where there is one.
+    `ttl` in seconds.
+    """
     await prove_visible(query, Relation.of(table))
-    await prove_columns(
-        query, table, [columns["id"], columns["status"]], [columns["last_heartbeat"]]
-    )
+    read = [columns["id"], columns["status"], columns["name"]]
+    await prove_columns(query, table, read, [columns["last_heartbeat"]])
     select = select_agents(table, {**columns, "capabilities": None, "registered_at": None})
     asleep = {status.lower() for status in sleeping}
     workers = {
         row["id"]: Worker(
-            None if row["beat"] is None else row["now"] - row["beat"], row["status"] in asleep
+            None if row["beat"] is None else row["now"] - row["beat"],
+            row["status"] in asleep,
+            row["name"] or "",
         )
         for row in await query(select.sql, select.params)
     }
@@ -290,7 +293,7 @@ async def read_crew(
 
 
 async def read_crew_apart(
-    query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float
+    query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
 ) -> Crew | TargetError:
     """The same; what is wrong with that table alone is the value."""
     return await _apart(query, partial(read_crew, query, table, columns, sleeping, ttl))

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core.quantity import format_duration, read_number
+from sentinel.core.quantity import format_duration, format_label, read_number
 
 AHEAD = 2.0
 
@@ -21,7 +21,8 @@ AHEAD = 2.0
 class FlowSight:
     """One flow as read; it is the same at each look until its row changes.
 
-    `entered`: when it entered its status, where a column tells it; `changed` is updated_at.
+    `entered`: when it entered its status, where a column tells it; `changed` is updated_at; `name`:
+    what people call it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class FlowSight:
     flags: tuple[bool, ...] = ()
     worker: str = ""
     waits: bool = False
+    name: str = ""
 
     @property
     def mark(self) -> str:
@@ -199,12 +201,13 @@ def in_status_since(
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A row of the worker registry: seconds since its heartbeat (None: never), and whether it
-    sleeps by right.
+    """A row of the worker registry: seconds since its heartbeat (None: never), whether it sleeps by
+    right, and what people call it.
     """
 
     age: float | None
     sleeps: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +257,8 @@ def find_reasons(
             f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
         )
     if begun and rules.no_progress_after is not None and still > rules.no_progress_after:
-        found["no_progress"] = f"no value changed for {format_duration(still)}"
+        limit = format_duration(rules.no_progress_after)
+        found["no_progress"] = f"no value changed for {format_duration(still)} (limit {limit})"
     if text := _gone_back(sight, memory):
         found["regression"] = text
     if text := _out_of_order(sight, rules.phase_flags):
@@ -305,10 +309,13 @@ def _find_worker_reasons(
     worker = crew.workers.get(sight.worker)
     if worker is None:
         return {"worker_unknown": f"worker {sight.worker:.80} is not in {crew.name}"}
+    limit = format_duration(crew.ttl)
     silent = (
-        "that never beat" if worker.age is None else f"silent for {format_duration(worker.age)}"
+        "that never beat"
+        if worker.age is None
+        else f"silent for {format_duration(worker.age)} (limit {limit})"
     )
-    return {"worker_dead": f"worker {sight.worker:.80} {silent}"}
+    return {"worker_dead": f"worker {format_label(sight.worker, worker.name)} {silent}"}
 
 
 # --- values as they are stored ------------------------------------------------------------------

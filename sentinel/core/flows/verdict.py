@@ -36,6 +36,7 @@ class TableRules:
     learned.
 
     `known`: every status that the configuration names, None when it does not claim to name all.
+    `label`: name of the table for people; "" where there is only one.
     """
 
     table: str
@@ -44,6 +45,7 @@ class TableRules:
     static: float
     learn: bool = True
     known: frozenset[str] | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,12 @@ class Families:
 @dataclass(slots=True)
 class FlowVerdict:
     """All open flows, by table and id, and the longest normal stay where one was asked for; `now`:
-    Unix seconds.
+    Unix seconds. `labels`: names of the tables for people.
     """
 
     now: float
     tables: list[dict[str, Flow]]
+    labels: Sequence[str] = ()
     longest: dict[Pair, float] = field(default_factory=dict)
 
     @property
@@ -110,7 +113,7 @@ def judge(
         },
         now,
     )
-    verdict = FlowVerdict(now, [])
+    verdict = FlowVerdict(now, [], [table.label for table in tables])
     for table, seen in zip(tables, looks, strict=True):
         bench = _Bench(history, table, now)
         verdict.tables.append(bench.judge(seen) if seen is not None else {})

@@ -62,6 +62,43 @@ def test_after_an_incomplete_look_nothing_new_has_entered():
     assert history.tables["flows"].flows["f1"].entered is None
 
 
+def test_the_instant_of_the_look_before_is_remembered():
+    """What changed between two looks changed after the first of them: a row written in between is
+    kept up to date, and its new status was entered after that look, not now.
+    """
+    history = History()
+    history.look("flows", FlowLook(100.0, [FlowSight("a", "t", "plan", changed=50.0)]), WorkOrder())
+    assert history.tables["flows"].looked == 100.0
+    moved = FlowSight("a", "t", "run", changed=150.0)
+    history.look("flows", FlowLook(200.0, [moved]), WorkOrder())
+    past = history.tables["flows"]
+    assert past.changed_is_kept, "written at 150, after the look at 100"
+    assert past.flows["a"].entered == 100.0
+    over = FlowSight("a", "t", "done", changed=250.0)
+    history.look("flows", FlowLook(300.0, [], [over]), WorkOrder())
+    assert history.observed["t", "run"].sum == 200.0, "from 100 at the earliest to 300"
+
+
+def test_the_look_before_survives_a_restart():
+    """Without it a flow that is new after the restart would have no known beginning."""
+    history = History()
+    history.look("flows", FlowLook(100.0, sights(1)), WorkOrder())
+    document = json.loads(json.dumps(history.dump()))
+    assert document["tables"]["flows"]["flows"][0] == 100.0, "counted from there, so it stays short"
+    again = History(document)
+    again.look("flows", FlowLook(200.0, sights(2)), WorkOrder())
+    assert again.tables["flows"].flows["f1"].entered == 100.0
+    assert again.transitions == {("t", "_new_", "active"): 1}
+
+
+def test_the_first_look_of_all_knows_no_beginning():
+    """The first look of all has no look before it: what it sees may be old."""
+    history = History()
+    history.look("flows", FlowLook(100.0, sights(1)), WorkOrder())
+    assert history.tables["flows"].flows["f0"].entered is None
+    assert history.transitions == {}
+
+
 def test_a_stay_does_not_begin_before_creation():
     """Created 2 s ago, the look before was 10 s ago: entered at most 2 s ago."""
     history = History()
