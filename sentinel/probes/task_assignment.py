@@ -12,6 +12,7 @@ bounded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -21,21 +22,30 @@ from pydantic import Field
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
-from sentinel.core.fault import Status
+from sentinel.core.fault import FaultKind, Severity, headline, judge
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
-from sentinel.core.tasks.assignment import STAGE_BOUNDS, AssignmentFacts, AssignmentLimits, Horizon
-from sentinel.core.tasks.fairness import Spread, decide_fairness
+from sentinel.core.tasks.assignment import STAGE_BOUNDS, Horizon
+from sentinel.core.tasks.fairness import Spread
+from sentinel.core.tasks.finding import (
+    SKEWED_TIMES,
+    AssignmentFacts,
+    AssignmentLimits,
+    Minute,
+    describe_waiting,
+    find_faults,
+)
 from sentinel.core.tasks.rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
 from sentinel.core.tasks.state import AssignmentState
 from sentinel.core.tasks.tracker import Tracker, TrackerRules
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage
 
 PROVE_EVERY = 60.0
 TRENDS_EVERY = 30.0
 SAMPLE = 50_000
+SHOWN_TASKS = 3
 
 
 class Columns(Options):
@@ -151,7 +161,13 @@ class AssignmentOptions(Options):
         degraded = self.unassigned_degraded
         if degraded is None:
             degraded = max(2.0, 5 * self.deadline)
-        return AssignmentLimits(degraded, self.unassigned_down, self.objective, self.min_events)
+        return AssignmentLimits(
+            degraded,
+            self.unassigned_down,
+            self.objective,
+            self.min_events,
+            self.fairness.limit,
+        )
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -261,6 +277,8 @@ async def _prove(
     await task_reader.prove_readable(query, statements, now)
     if options.method == "tracker":
         state.id_type = await task_reader.prove_followable(query, statements, now)
+    else:
+        state.id_type = await task_reader.find_id_type(query, statements)
     state.reach = await task_reader.find_reaches(
         query, statements, now, options.lookback, options.fairness.window
     )
@@ -306,11 +324,18 @@ async def _read_open(poll: AssignmentPoll, monotonic: float) -> list[OpenTasks]:
         start = max(start, state.open_since)
     else:
         state.swept_at = monotonic
-    rows = await poll.tasks(poll.statements.open, start, now + timedelta(seconds=1))
-    found = [OpenTasks(state.label(row["queue"]), row["n"], row["ages"]) for row in rows]
+    # With cohorts a table may lack an id: then tasks are counted and not named.
+    sql = poll.statements.open_named if state.id_type else poll.statements.open
+    rows = await poll.tasks(sql, start, now + timedelta(seconds=1))
+    found = [_read_open_row(state, row) for row in rows]
     oldest = max((tasks.oldest for tasks in found), default=0.0)
     state.open_since = min(poll.horizon.capped, now - timedelta(seconds=oldest + 1))
     return found
+
+
+def _read_open_row(state: AssignmentState, row: Mapping[str, Any]) -> OpenTasks:
+    queue, ids = row["queue"], row["ids"] or ()
+    return OpenTasks(state.label(queue), row["n"], row["ages"], ids=ids, name=queue or "")
 
 
 # --- method B: each task by its id ----------------------------------------------------------------
@@ -334,9 +359,10 @@ async def _track(poll: AssignmentPoll, monotonic: float) -> Measured:
     state.recounts += [(recount.start, recount.end, recount.counted)] if recount else []
     state.settled_to = assignment.due_until(horizon, options.deadline)
     state.observed_to = assignment.due_until(horizon, options.settle_after)
-    waits = tracker.waits(horizon.now.timestamp())
+    waits, names = tracker.waits(horizon.now.timestamp()), tracker.name_oldest(SHOWN_TASKS)
     still_open = [
-        OpenTasks(state.label(queue), len(found[0]), *found) for queue, found in waits.items()
+        OpenTasks(state.label(queue), len(ages), ages, returned, names[queue], queue or "")
+        for queue, (ages, returned) in waits.items()
     ]
     return tracker.latencies(poll.ago(options.window).timestamp()), still_open
 
@@ -394,68 +420,74 @@ async def _read_spread(poll: AssignmentPoll) -> Spread:
 
 def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[float]) -> Finding:
     options, state = poll.options, poll.state
+    facts = _gather(poll, still_open)
+    faults = find_faults(facts, options.limits)
     ages = [age for tasks in still_open for age in tasks.ages]
     p50, p99 = (assignment.censored_quantile(latencies, ages, q) for q in (0.5, 0.99))
-    oldest = max((tasks.oldest for tasks in still_open), default=0.0)
     unassigned = sum(tasks.n + len(tasks.returned) for tasks in still_open)
-    good, settled, skewed = state.recent.count(poll.horizon.now.timestamp())
-    unfair = decide_fairness(state.spread, options.fairness.limit)
-    settled_to = (state.settled_to or poll.horizon.exact).timestamp()
-    facts = AssignmentFacts(
-        oldest,
-        good,
-        settled,
-        skewed,
-        unfair,
-        state.inserted.count_missed(settled_to, state.counted),
+    minute = facts.minute
+    figures = (
+        f"p99 {format_duration(p99)}; {unassigned} unassigned, {minute.good} of {minute.settled} in"
+        " time in the last minute"
     )
-    status, reason = assignment.decide_status(facts, options.limits)
-    healthy = (
-        f"p99 {format_duration(p99)}; {unassigned} unassigned, {good} of {settled} in time in the"
-        " last minute"
-    )
-    figures = {
+    measured = {
         "method": options.method,
         "p50_seconds": p50,
         "p99_seconds": p99,
         "deadline_seconds": options.deadline,
-        "oldest_unassigned_seconds": oldest,
+        "oldest_unassigned_seconds": max((tasks.oldest for tasks in still_open), default=0.0),
         "open": unassigned,
     }
-    trends = describe_trends(state, options.shown, options.fairness.limit)
+    evidence = {"assignment": {**state.summary(), **measured}, **_tell_more(poll, facts)}
     return Finding(
-        status,
-        reason or healthy,
+        judge(faults),
+        "; ".join([headline(faults), figures]) if faults else figures,
         rows=make_rows(state, still_open, poll.horizon, poll.holder, options.shown),
-        evidence={"assignment": {**state.summary(), **figures}, **trends, **state.reach.describe()},
-        guidance=_guidance(facts, status, is_unfair=unfair == reason != ""),
+        evidence=evidence,
+        guidance=faults[0].guidance if faults else SKEWED_TIMES if minute.skewed else "",
         key=("p99", format_duration(p99)),
+        faults=faults,
     )
 
 
-def _guidance(facts: AssignmentFacts, status: Status, *, is_unfair: bool) -> str:
-    if is_unfair:
-        return (
-            "does one tenant fill the queue, or can only few agents take the tasks of the starved"
-            " one?"
-        )
-    if status is Status.UNKNOWN and facts.missed:
-        return (
-            "compare created_at of a new row with now(): naive times in another zone, a wrong"
-            " clock, a bulk load?"
-        )
-    if facts.skewed:
-        return (
-            "some tasks were assigned before they were created: naive utcnow() into timestamptz, or"
-            " a wrong clock"
-        )
-    if status in (Status.DEGRADED, Status.DOWN):
-        return (
-            "does the assigner run, does it see the open tasks, and is an agent free that fits"
-            " them?"
-        )
-    return ""
+def _gather(poll: AssignmentPoll, still_open: list[OpenTasks]) -> AssignmentFacts:
+    """What the judgement needs."""
+    state, now = poll.state, poll.horizon.now.timestamp()
+    settled_to = (state.settled_to or poll.horizon.exact).timestamp()
+    return AssignmentFacts(
+        now,
+        poll.options.table,
+        still_open,
+        Minute(*state.recent.count(now)),
+        {queue: Minute(*recent.count(now)) for queue, recent in state.recent_by_queue.items()},
+        state.spread,
+        state.inserted.count_missed(settled_to, state.counted),
+    )
 
+
+def _tell_more(poll: AssignmentPoll, facts: AssignmentFacts) -> dict[str, Any]:
+    """Sections of the evidence beside `assignment`."""
+    options, state = poll.options, poll.state
+    waiting = describe_waiting(facts, options.limits)
+    trends = describe_trends(state, options.shown, options.fairness.limit)
+    return {**({"waiting": waiting} if waiting else {}), **trends, **state.reach.describe()}
+
+
+_RUNBOOK = "assigner-hung"
+FAULTS = (
+    FaultKind(
+        "unassigned", Severity.PAGE, _RUNBOOK, "open tasks wait too long", ("queue", "table")
+    ),
+    FaultKind(
+        "late", Severity.TICKET, _RUNBOOK, "too few tasks are assigned in time", ("queue", "table")
+    ),
+    FaultKind(
+        "starved", Severity.TICKET, _RUNBOOK, "waits longer than others", ("tenant", "table")
+    ),
+    FaultKind("skewed", Severity.TICKET, "sentinel-blind", "tasks have impossible times"),
+    FaultKind("missed", Severity.TICKET, "sentinel-blind", "tasks that no time of creation shows"),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
 
 KIND = Kind(
     name="task_assignment",
@@ -465,5 +497,6 @@ KIND = Kind(
     resources={"resource": "postgres"},
     load_state=AssignmentState,
     default_every=1.0,
+    faults=FAULTS,
     measurements=MEASUREMENTS,
 )

@@ -60,20 +60,25 @@ async def prove_followable(query: Query, statements: TaskStatements, now: dateti
     """Can tasks be looked up by id, and new ones by time? The type of the id column. Raises as
     `prove_readable`.
     """
-    tasks, relation = statements.table, Relation.of(statements.table.table)
+    tasks = statements.table
     params = statements.within(now - timedelta(milliseconds=1), now, limit=1)
     await refuse_large_scan(query, statements.arrivals, params, tasks.created_at)
-    found = await query(
-        TYPE_OF, {"schema": relation.schema, "name": relation.name, "column": tasks.id}
-    )
-    if not found:
+    type_ = await find_id_type(query, statements)
+    if not type_:
         raise SubjectError(
             f"no such column: {tasks.id} of {tasks.table}",
             "name the column of the task's id: columns.id",
         )
-    type_ = str(found[0]["type"])
     await _refuse_lookup(query, statements, type_)
     return type_
+
+
+async def find_id_type(query: Query, statements: TaskStatements) -> str:
+    """The type of the id column, "" where the table has none of that name."""
+    tasks, relation = statements.table, Relation.of(statements.table.table)
+    names = {"schema": relation.schema, "name": relation.name, "column": tasks.id}
+    found = await query(TYPE_OF, names)
+    return str(found[0]["type"]) if found else ""
 
 
 async def _refuse_lookup(query: Query, statements: TaskStatements, type_: str) -> None:

@@ -13,6 +13,7 @@ before and the first after.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -174,6 +175,17 @@ class Tracker:
             else:
                 returned.append(max(0.0, now - task.returned))
         return found
+
+    def name_oldest(self, most: int) -> dict[str | None, list[str]]:
+        """Queue → ids of those of its tasks that wait longest."""
+        found: dict[str | None, list[tuple[float, str]]] = {}
+        for name, task in self.waiting.items():
+            since = task.created if task.returned is None else task.returned
+            found.setdefault(task.queue, []).append((since, name))
+        return {
+            queue: [name for _, name in heapq.nsmallest(most, tasks)]
+            for queue, tasks in found.items()
+        }
 
     def latencies(self, since: float) -> list[float]:
         """Latencies of tasks created since then, of the newest 50 000 assignments."""

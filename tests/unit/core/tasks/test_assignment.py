@@ -10,16 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.fault import Status
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import (
-    AssignmentFacts,
-    AssignmentLimits,
     Horizon,
     QueueTotals,
     RecentTasks,
     censored_quantile,
-    decide_status,
 )
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,33 +96,6 @@ def test_windows_tile_time(steps):
 def test_quantiles_count_open_tasks_by_their_age(latencies, ages, q, value):
     """A hung assigner can't hide: open ages are in, nearest rank, None of nothing."""
     assert censored_quantile(latencies, ages, q) == value
-
-
-LIMITS = AssignmentLimits(
-    unassigned_degraded=2.0, unassigned_down=5.0, objective=0.99, min_events=20
-)
-
-
-@pytest.mark.parametrize(
-    ("facts", "status"),
-    [
-        (AssignmentFacts(0, 0, 0, 0), Status.UP),
-        (AssignmentFacts(1.9, 100, 100, 0), Status.UP),
-        (AssignmentFacts(2.0, 100, 100, 0), Status.DEGRADED),
-        (AssignmentFacts(5.0, 100, 100, 0), Status.DOWN),
-        (AssignmentFacts(0, 98, 100, 0), Status.DEGRADED),
-        (AssignmentFacts(0, 99, 100, 0), Status.UP),
-        (AssignmentFacts(0, 0, 19, 0), Status.UP),
-        (AssignmentFacts(0, 0, 0, 3), Status.UNKNOWN),
-        (AssignmentFacts(0, 100, 100, 3), Status.UP),
-        (AssignmentFacts(9, 0, 0, 3), Status.DOWN),
-    ],
-)
-def test_verdicts(facts, status):
-    """The oldest open task first, then impossible clocks, then the share of the last minute."""
-    verdict, reason = decide_status(facts, LIMITS)
-    assert verdict is status
-    assert bool(reason) is (status is not Status.UP)
 
 
 def test_the_last_minute():
