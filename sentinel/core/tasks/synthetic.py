@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 
 CREATED, ASSIGNED, PUBLISHED, STARTED, COMPLETED = HOPS = (
@@ -377,53 +376,3 @@ class WorkflowRecord:
             "recent": [list(end) for end in self.recent],
             "lasted": {hop: lasting.dump() for hop, lasting in self.lasted.items()},
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """`failures` of the last `of` are degraded, `down_after` in a row that never came through are
-    down.
-    """
-
-    failures: int
-    of: int
-    down_after: int
-
-
-def judge_recent(
-    recent: Sequence[tuple[str, str]], waiting: Sequence[str], rule: Rule
-) -> tuple[Status, str, str]:
-    """Verdict, reason and the hop to look at, from the last ends (oldest first) and from the hops
-    that tasks on their way are waiting for beyond the deadline: these are failures already, only
-    their kind is open. None: unknown."""
-    tail = list(recent)[-rule.down_after :]
-    if len(tail) == rule.down_after and all(outcome in NEVER_DONE for outcome, _ in tail):
-        return (
-            Status.DOWN,
-            f"the last {len(tail)} synthetic tasks never came through: {_count(tail)}",
-            _main_hop(tail),
-        )
-    window = [*recent, *(("overdue", hop) for hop in waiting)][-rule.of :]
-    failed = [end for end in window if end[0] in FAILURES or end[0] == "overdue"]
-    if len(failed) >= rule.failures:
-        text = f"{len(failed)} of the last {len(window)} synthetic tasks failed: {_count(failed)}"
-        return Status.DEGRADED, text, _main_hop(failed)
-    if not recent:
-        return Status.UNKNOWN, "no synthetic task has ended yet", ""
-    return Status.UP, "", ""
-
-
-def _count(ends: Sequence[tuple[str, str]]) -> str:
-    """`2 stuck at assigned, 1 late at started`: the most frequent first."""
-    counts = Counter(ends).most_common()
-    return ", ".join(
-        f"{n} {outcome.replace('_', ' ')}" + (f" at {hop}" if hop else "")
-        for (outcome, hop), n in counts
-    )
-
-
-def _main_hop(ends: Sequence[tuple[str, str]]) -> str:
-    """The hop at which most failed; of equals the earliest, since what follows depends on it."""
-    counts = Counter(hop for _, hop in ends)
-    order = (*HOPS, RESULT)
-    return min(counts, key=lambda hop: (-counts[hop], order.index(hop)))

@@ -10,18 +10,15 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.fault import Status
 from sentinel.core.tasks.synthetic import (
     Canary,
     End,
     HopPlan,
     RowSight,
-    Rule,
     TaskOutcome,
     Watch,
     WorkflowRecord,
     is_backwards,
-    judge_recent,
     measure,
     overdue,
     step,
@@ -227,36 +224,6 @@ def test_overdue_names_the_hop_that_is_waited_for():
     assert overdue(on_its_way, PLAN, 101.2, LONG) == "assigned"
     assert overdue(on_its_way, PLAN, 101.2, Watch(0.5)) == ""
     assert overdue(replace(on_its_way, ours=False), PLAN, 101.2, LONG) == ""
-
-
-RULE = Rule(failures=2, of=5, down_after=3)
-
-
-@pytest.mark.parametrize(
-    ("recent", "waiting", "status", "hop"),
-    [
-        ([], [], Status.UNKNOWN, ""),
-        ([], ["assigned"], Status.UNKNOWN, ""),
-        ([], ["assigned", "assigned"], Status.DEGRADED, "assigned"),
-        (["ok"], [], Status.UP, ""),
-        (["ok", "late assigned"], [], Status.UP, ""),
-        (["late assigned", "ok", "late assigned"], [], Status.DEGRADED, "assigned"),
-        (["late assigned", "ok", "stuck started"], [], Status.DEGRADED, "assigned"),
-        (["late assigned", "late assigned", "ok", "ok", "ok", "ok"], [], Status.UP, ""),
-        (["ok"], ["started", "started"], Status.DEGRADED, "started"),
-        (["ok", "stuck started", "stuck started", "failed result"], [], Status.DOWN, "started"),
-        (["late started", "late started", "late started"], [], Status.DEGRADED, "started"),
-        (["enqueue_error created"] * 3, [], Status.DOWN, "created"),
-    ],
-)
-def test_the_verdict_of_the_last_tasks(recent, waiting, status, hop):
-    """k of the last m are degraded, so many in a row that never came through are down, and the hop
-    is named.
-    """
-    ends = [(end.partition(" ")[0], end.partition(" ")[2]) for end in recent]
-    verdict, text, where = judge_recent(ends, waiting, RULE)
-    assert (verdict, where) == (status, hop)
-    assert hop in text
 
 
 def test_any_story_conserves_every_task():
