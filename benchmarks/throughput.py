@@ -15,10 +15,10 @@ from pathlib import Path
 from benchmarks.harness import Benchmark, Report, Samples
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Component, Finding, Measurement, Row
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.runner import Runner
-from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind, Options
 from sentinel.store.sqlite import SqliteStore
@@ -75,7 +75,7 @@ async def _measure(report: Report, size: int) -> None:
         store = SqliteStore(Path(folder))
         metrics = Metrics()
         recorder = Recorder(store, metrics, _utcnow)
-        guard = StallGuard(time.monotonic, _utcnow, metrics)
+        guard = PauseGuard(time.monotonic, _utcnow, metrics)
         beat = asyncio.create_task(guard.run())
         pipeline = Pipeline(recorder, metrics, guard, _utcnow, lambda value: value)
         runner = Runner({}, guard, metrics, _utcnow, time.monotonic, lambda _name: None)

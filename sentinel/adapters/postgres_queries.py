@@ -109,7 +109,8 @@ from pg_database where datallowconn order by xid_age desc limit 20
     HealthQuery(
         "databases",
         {14: """
-select datid::text as id, xact_commit as commits, xact_rollback as rollbacks, deadlocks, temp_bytes,
+select datid::text as id, datname::text as db, xact_commit as commits,
+       xact_rollback as rollbacks, deadlocks, temp_bytes,
        coalesce(checksum_failures, 0) as checksum_failures
 from pg_stat_database where datname is not null
 """},
@@ -146,7 +147,7 @@ from pg_stat_archiver
     HealthQuery(
         "indexes",
         {14: """
-select count(*) as invalid, (array_agg(indexrelid::regclass::text))[1:5] as names
+select count(*) as invalid, (array_agg(indexrelid::regclass::text))[1:500] as names
 from pg_index where not (indisvalid and indisready)
   and indexrelid not in (select index_relid from pg_stat_progress_create_index)
 """},
@@ -154,7 +155,7 @@ from pg_index where not (indisvalid and indisready)
     HealthQuery(
         "collations",
         {15: """
-select count(*) as mismatched, (array_agg(datname::text))[1:5] as names
+select count(*) as mismatched, (array_agg(datname::text))[1:500] as names
 from pg_database
 where datallowconn and datcollversion is not null
   and datcollversion is distinct from pg_database_collation_actual_version(oid)

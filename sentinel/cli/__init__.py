@@ -209,6 +209,14 @@ def _add_reading(commands: _Commands[_Parser]) -> None:
         "show components, checks and open incidents of the running daemon",
         json=True,
     )
+    faults = _add(
+        commands,
+        "faults",
+        "faults.show_faults",
+        "show every fault with its subject: who, what, since when, and what cures it",
+        json=True,
+    )
+    faults.add_argument("check", nargs="?", help="only those of this check")
     report = _add(
         commands,
         "report",

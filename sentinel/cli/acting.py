@@ -15,7 +15,13 @@ from sentinel.app import OperatorHands
 from sentinel.app.ordering import actor, apply_reset, plan_reset
 from sentinel.app.ordering import halt as halt_actions
 from sentinel.app.ordering import resume as resume_actions
-from sentinel.app.runbooks.places import find_incident, find_values, known_names, open_shelf
+from sentinel.app.runbooks.places import (
+    find_incident,
+    find_told,
+    find_values,
+    known_names,
+    open_shelf,
+)
 from sentinel.app.runbooks.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
@@ -41,12 +47,11 @@ def reset(arguments: Arguments) -> int:
         arguments,
         f"{arguments.component} is {planned}: end it there, and give it a full restart budget?",
     )
-    outcome = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
-    if outcome.startswith("refused"):
-        raise ActionRefused(outcome.removeprefix("refused: "))
-    return say(
-        arguments, {"component": arguments.component, "planned": planned, "outcome": outcome}
-    )
+    answer = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
+    if not answer.is_done:
+        raise ActionRefused(answer.text)
+    document = {"component": arguments.component, "planned": planned, "outcome": answer.line}
+    return say(arguments, document)
 
 
 def halt(arguments: Arguments) -> int:
@@ -79,7 +84,7 @@ def runbook_list(arguments: Arguments) -> int:
             "name": book.name,
             "title": book.title,
             "applies to": ", ".join(
-                (*book.applies_to.kinds, *book.applies_to.conditions, *book.applies_to.alerts)
+                (*book.applies_to.faults, *book.applies_to.conditions, *book.applies_to.alerts)
             ),
             "parameters": " ".join(list_parameters(book)),
             "changes": "yes" if any(step.changes for step in book.steps) else "no",
@@ -109,9 +114,9 @@ def runbook_run(arguments: Arguments) -> int:
         return _show(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
     room = _Room(arguments)
     incident = room.find_incident(book, given)
-    plan = make_plan(
-        book, given, room.known, find_values(book, room.configuration, incident, given)
-    )
+    told = find_told(book, incident, room.store)
+    found = find_values(book, room.configuration, incident, given, told)
+    plan = make_plan(book, given, room.known, found)
     run = begin_run(plan, actor(), incident.id if incident else "")
     room.store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(dict(plan.parameters)))
     return room.perform(run, plan)
@@ -204,12 +209,13 @@ def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> 
         configuration = load(arguments.config)
     except ConfigurationError:
         return make_plan(book, given)
-    incident = None
+    incident, told = None, dict[str, str]()
     with suppress(StateError):
-        incident = _Room(arguments, writable=False).find_incident(book, given)
-    return make_plan(
-        book, given, known_names(configuration), find_values(book, configuration, incident, given)
-    )
+        room = _Room(arguments, writable=False)
+        incident = room.find_incident(book, given)
+        told |= find_told(book, incident, room.store)
+    found = find_values(book, configuration, incident, given, told)
+    return make_plan(book, given, known_names(configuration), found)
 
 
 def _show(arguments: Arguments, transcript: Transcript) -> int:

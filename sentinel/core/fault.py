@@ -14,6 +14,8 @@ from sentinel.core.quantity import Bounds
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
 FaultIdentity = tuple[str, tuple[tuple[str, str], ...]]
+THRESHOLD = "threshold"
+"""Key of the fault that a measurement crossed a configured limit; every kind has it."""
 MAX_FAULTS = 500
 """Subjects of one check that are remembered one by one; more are counted."""
 
@@ -135,6 +137,8 @@ class FaultStep:
     begun: tuple[StandingFault, ...] = ()
     changed: tuple[StandingFault, ...] = ()
     ended: tuple[StandingFault, ...] = ()
+    turned: frozenset[FaultIdentity] = frozenset()
+    """Those of the changed ones that are better or worse now, or whose acceptance began or ended."""
     cut: int = 0
 
     @property
@@ -156,22 +160,39 @@ def step(
     At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not.
     """
     before = {each.fault.identity: each for each in standing}
-    kept = sort_faults({fault.identity: fault for fault in found}.values())[:MAX_FAULTS]
+    by_identity = {fault.identity: fault for fault in reversed(found)}
+    kept = _choose(by_identity, before)
     present = tuple(
         _stand(before.get(each.identity), each, check, component, accept, now) for each in kept
     )
     here = {each.fault.identity for each in present}
+    known = [each for each in present if each.fault.identity in before]
     return FaultStep(
         present=present,
         begun=tuple(each for each in present if each.fault.identity not in before),
-        changed=tuple(
-            each for each in present if _has_changed(before.get(each.fault.identity), each)
-        ),
+        changed=tuple(each for each in known if each != before[each.fault.identity]),
         ended=tuple(
             replace(each, ended=now) for each in standing if each.fault.identity not in here
         ),
-        cut=len({fault.identity for fault in found}) - len(present),
+        turned=frozenset(
+            each.fault.identity for each in known if _has_turned(before[each.fault.identity], each)
+        ),
+        cut=len(by_identity) - len(present),
     )
+
+
+def _choose(
+    found: Mapping[FaultIdentity, Fault], before: Mapping[FaultIdentity, StandingFault]
+) -> list[Fault]:
+    """The worst ones in the order in which the kind named them; when there are too many, those that
+    are known already stay, so that a long list does not change with every look.
+    """
+    ordered = sort_faults(reversed(found.values()))
+    if len(ordered) <= MAX_FAULTS:
+        return ordered
+    ranked = sorted(ordered, key=lambda each: (-each.status.rank, each.identity not in before))
+    kept = {fault.identity for fault in ranked[:MAX_FAULTS]}
+    return [fault for fault in ordered if fault.identity in kept]
 
 
 def _stand(
@@ -185,13 +206,12 @@ def _stand(
     accepted = next((each for each in accept if each.covers(fault, now)), None)
     if before is None:
         return StandingFault(check, component, fault, now, fault.status, accepted=accepted)
-    return replace(
-        before, fault=fault, worst=worst((before.worst, fault.status)), accepted=accepted
-    )
+    worse = worst((before.worst, fault.status))
+    return replace(before, fault=fault, worst=worse, accepted=accepted)
 
 
-def _has_changed(before: StandingFault | None, after: StandingFault) -> bool:
-    return before is not None and before != after
+def _has_turned(before: StandingFault, after: StandingFault) -> bool:
+    return (before.fault.status, before.accepted) != (after.fault.status, after.accepted)
 
 
 def sort_faults(faults: Iterable[Fault]) -> list[Fault]:

@@ -37,7 +37,7 @@ from sentinel.core.bus.housekeeping import (
 )
 from sentinel.core.moment import Moment
 from sentinel.errors import ActionRefused, StateError, SubjectError, TargetError, UsageError
-from sentinel.housekeeping import ChoreKind, Room, load_kinds
+from sentinel.housekeeping import ChoreKind, Room, load_chores
 from sentinel.metrics import Metrics
 from sentinel.store.plans import ChoreRun, CleaningLedger, Grant
 
@@ -93,7 +93,7 @@ class Housekeeper:
     moment: Callable[[], Moment]
     may_act: Callable[[], str]
     chores: dict[str, Chore] = field(default_factory=dict)
-    kinds: Mapping[str, ChoreKind] = field(default_factory=load_kinds)
+    kinds: Mapping[str, ChoreKind] = field(default_factory=load_chores)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def configure(self, chores: Sequence[Chore]) -> None:
@@ -107,8 +107,7 @@ class Housekeeper:
             for outcome in OUTCOMES:
                 self.metrics.chore_runs.labels(chore.name, outcome)
 
-    # -- on schedule
-    # ---------------------------------------------------------------------------------------
+    # -- on schedule ------------------------------------------------------------------------------
 
     async def run(self, name: str) -> ChoreRun:
         """One run of a chore as the calendar asks for it; never raises for a foreign system or a
@@ -160,8 +159,7 @@ class Housekeeper:
         for refusal in refusals:
             self.metrics.chore_refused.labels(run.chore, refusal.reason).inc(refusal.count)
 
-    # -- look
-    # ------------------------------------------------------------------------------------------------
+    # -- look -------------------------------------------------------------------------------------
 
     def _begin(self, chore: Chore, actor: str) -> _Work:
         client: RedisClient = self.clients[chore.resource]
@@ -196,8 +194,7 @@ class Housekeeper:
         await self.call(lambda: ledger.keep_life(resource, life))
         return {key: find_hold(life, key, now, work.chore.settle) for key in keys}
 
-    # -- act
-    # -------------------------------------------------------------------------------------------------
+    # -- act --------------------------------------------------------------------------------------
 
     async def _carry_out(self, work: _Work, targets: Sequence[Target]) -> None:
         for target in targets:
@@ -277,8 +274,7 @@ class Housekeeper:
             )
         await self.call(lambda: self.store.add_audit(at, work.actor, action, name, detail))
 
-    # -- two steps
-    # ---------------------------------------------------------------------------------------------
+    # -- two steps --------------------------------------------------------------------------------
 
     async def plan(self, name: str, parameters: Mapping[str, Any], actor: str) -> CleanPlan:
         """The first step: look, and remember what would be done for a minute. Raises ActionRefused

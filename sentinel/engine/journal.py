@@ -50,6 +50,14 @@ class Journal:
             self.resets[name] = read_moment(reset)
         return self.all(name)
 
+    def reset(self, name: str, now: Moment) -> None:
+        """Attempts until now count into no budget any more."""
+        self.resets[name] = now
+
+    def note_writable(self) -> None:
+        """The ledger could be written just now."""
+        self.writable = True
+
     def all(self, name: str) -> list[Attempt]:
         """Every known attempt of a component, oldest first."""
         return list(self._attempts.get(name, ()))

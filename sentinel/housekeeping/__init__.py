@@ -7,11 +7,8 @@ failover (engine/housekeeper.py).
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +17,7 @@ from sentinel.adapters.bus.housekeeping import BusCleaner, StreamShape
 from sentinel.core.bus.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
 from sentinel.core.bus.naming import matches
 from sentinel.errors import SubjectError
+from sentinel.shelf import read_shelf
 
 MAX_STREAMS = 20_000
 OWN_KEYS = "sentinel:*"
@@ -127,23 +125,9 @@ class ChoreKind:
     whole: bool = False
 
 
-def load_kinds() -> dict[str, ChoreKind]:
-    """Every kind of this folder by name: a new file is a new kind, nothing else is edited."""
-    kinds = {}
-    for info in pkgutil.iter_modules(__path__):
-        kind = read_kind(importlib.import_module(f"{__name__}.{info.name}"))
-        kinds[kind.name] = kind
-    return kinds
-
-
-def read_kind(module: ModuleType) -> ChoreKind:
-    """The KIND that a module declares; refuses a file of the shelf without one."""
-    kind = getattr(module, "KIND", None)
-    if not isinstance(kind, ChoreKind):
-        raise TypeError(
-            f"{module.__name__} declares no KIND: every file in sentinel/housekeeping is one kind"
-        )
-    return kind
+def load_chores() -> dict[str, ChoreKind]:
+    """Every kind of chore by name: a new file is a new kind, nothing else is edited."""
+    return read_shelf(__name__, ChoreKind, "KIND")
 
 
 _WORDS = {

@@ -120,8 +120,7 @@ def _cut_lines(text: str, limit: int) -> str:
     return "".join(lines[:kept]) + f"\ncut: {len(lines) - kept} lines\n"
 
 
-# -- what comes from outside
-# -------------------------------------------------------------------------
+# -- what comes from outside ----------------------------------------------------------------------
 
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
@@ -170,8 +169,7 @@ def escape_markdown(value: Any) -> str:
     return f"'{inert}" if inert[:1] in ("=", "+", "-", "@") else inert
 
 
-# -- templates
-# ---------------------------------------------------------------------------------------
+# -- templates ------------------------------------------------------------------------------------
 
 
 class _BoundedJoins(CodeGenerator):
@@ -320,8 +318,7 @@ def _place(name: str, error: BaseException) -> tuple[str, int]:
     return (frames[-1].filename, frames[-1].lineno or 0) if frames else (name, 0)
 
 
-# -- filters
-# -----------------------------------------------------------------------------------------
+# -- filters --------------------------------------------------------------------------------------
 
 
 def show_instant(text: str | None) -> str:

@@ -112,9 +112,9 @@ class Step:
 class Parameter:
     """A value that a person gives. `pattern` must match all of it.
 
-    `sources` tell where it comes from when nobody gives it, first come first: `incident.component`
-    (when it has a driver), `component.KIND` (that component's own check), `kind.KIND` (a check of
-    that kind), `resource.TYPE`,
+    `sources` tell where it comes from when nobody gives it, first come first: `fault.NAME` (what
+    the fault that leads here tells), `incident.component` (when it has a driver), `component.KIND`
+    (that component's own check), `kind.KIND` (a check of that kind), `resource.TYPE`,
     `option.KIND.OPTION`; then the default. Steps that need a value with the default "" are skipped
     without it.
     """
@@ -126,22 +126,27 @@ class Parameter:
     default: str | None = None
     description: str = ""
     sources: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AppliesTo:
-    """What a runbook is for: check kinds, components, conditions such as `exhausted`, alerts by
-    name.
+    """What a runbook is for: faults of kinds (`kind/key`, `kind/*`), components, conditions such as
+    `exhausted`, alerts by name.
 
-    `findings` are words of a finding's line: with them, it is only for findings that have one of
-    them. One that is written `kind/word` says so of that kind alone.
+    Shipped runbooks name no faults: each kind declares the runbook of each of its faults. A
+    platform's own runbook that names some comes before the declared one.
     """
 
-    kinds: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
+    line: int = 0
+
+    def covers(self, kind: str, key: str) -> bool:
+        """Whether it is for this fault of this kind."""
+        return f"{kind}/{key}" in self.faults or f"{kind}/*" in self.faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from sentinel.runbook.book import (
     Sql,
     Step,
 )
-from sentinel.runbook.read import PLACEHOLDER
+from sentinel.runbook.steps import PLACEHOLDER
 
 NO_NAMES: Mapping[str, Collection[str]] = {}
 NO_VALUES: Mapping[str, str] = {}

@@ -45,8 +45,7 @@ class CleaningLedger:
     write: Callable[[], AbstractContextManager[sqlite3.Connection]]
     query: Callable[..., Sequence[tuple[Any, ...]]]
 
-    # -- the cap per hour
-    # --------------------------------------------------------------------------------
+    # -- the cap per hour -------------------------------------------------------------------------
 
     def reserve(self, chore: str, wanted: int, cap: int, now: Moment) -> Grant:
         """Take at most `wanted` off what is left of this hour's cap, before the effect. Count 0:
@@ -69,8 +68,7 @@ class CleaningLedger:
         """How much of the cap is left now."""
         return remaining(cap, [_spent(row) for row in self.query(_SPENT, chore)], now)
 
-    # -- plans
-    # -------------------------------------------------------------------------------------------
+    # -- plans ------------------------------------------------------------------------------------
 
     def add_plan(self, plan: CleanPlan) -> None:
         """Remember a plan."""
@@ -102,8 +100,7 @@ class CleaningLedger:
             if row is not None:
                 _replace_plan(db, replace(read(CleanPlan, row[0]), state=state, outcome=outcome))
 
-    # -- memory
-    # ------------------------------------------------------------------------------------------
+    # -- memory -----------------------------------------------------------------------------------
 
     def life(self, resource: str) -> BusLife:
         """Who this server was when it was last looked at."""

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import StandingFault, Status
 from sentinel.core.health import Health
 from sentinel.core.model import Attempt, Incident, Transition
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused, StateError
 from sentinel.store import (
     NO_FENCE,
@@ -45,16 +45,18 @@ from sentinel.store.audit import (
     verify,
 )
 from sentinel.store.document import clean_text, read, read_instant, write, write_instant
+from sentinel.store.faults import end_faults, read_faults, write_faults
 from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.shards import beat, find_refusal, take_shards
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE = "sentinel.db"
 _MIGRATIONS = {
-    n: Path(__file__).with_name(name) for n, name in ((1, "schema.sql"), (2, "schema_2.sql"))
+    n: Path(__file__).with_name(name)
+    for n, name in ((1, "schema.sql"), (2, "schema_2.sql"), (3, "schema_3.sql"))
 }
 
 
@@ -151,9 +153,12 @@ class SqliteStore:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        for number in range(version + 1, SCHEMA_VERSION + 1):
-            script = _MIGRATIONS[number].read_text()
-            self._db.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+        if version >= SCHEMA_VERSION:
+            return
+        # All steps or none: a state that can't be brought up to date is left as it was.
+        steps = range(version + 1, SCHEMA_VERSION + 1)
+        script = ";".join(_MIGRATIONS[number].read_text() for number in steps)
+        self._db.executescript(f"BEGIN;{script};PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
 
     def _move_aside(self) -> None:
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
@@ -202,6 +207,7 @@ class SqliteStore:
             _write_views(db, changes)
             _write_history(db, changes)
             _write_incidents(db, changes)
+            write_faults(db, changes.faults)
 
     def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
         """Journal an intent with full sync before the act. ActionRefused: its number is taken, or
@@ -252,6 +258,7 @@ class SqliteStore:
                 for (name,) in db.execute(f"SELECT name FROM {table}").fetchall():  # noqa: S608 - two literals
                     if name not in keep:
                         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608
+            end_faults(db, checks, datetime.now(UTC))
             positions = {name: i for names in (checks, components) for i, name in enumerate(names)}
             db.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('positions', ?)", (json.dumps(positions),)
@@ -271,12 +278,12 @@ class SqliteStore:
             Order(kind, key, subject, json.loads(payload)) for kind, key, subject, payload in rows
         ]
 
-    def finish_order(self, key: str, outcome: str, at: datetime) -> None:
-        """Note that an order was carried out."""
+    def finish_order(self, key: str, answer: Answer, at: datetime) -> None:
+        """Note what became of an order."""
         with self._transaction(self._db) as db:
             db.execute(
                 "UPDATE orders SET outcome = ?, done = ? WHERE key = ?",
-                (outcome, write_instant(at), key),
+                (write(answer), write_instant(at), key),
             )
 
     def order_keys(self, kind: str) -> list[str]:
@@ -285,10 +292,10 @@ class SqliteStore:
             key for (key,) in self._all("SELECT key FROM orders WHERE kind = ? ORDER BY at", kind)
         ]
 
-    def order_outcome(self, key: str) -> str | None:
+    def order_outcome(self, key: str) -> Answer | None:
         """What became of an order, or None while it waits."""
         rows = self._all("SELECT outcome FROM orders WHERE key = ?", key)
-        return rows[0][0] if rows else None
+        return _read_answer(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
         """Append to the audit log; the hash chains it to the line before."""
@@ -357,6 +364,7 @@ class SqliteStore:
             for table, column in (
                 ("transition", "at"),
                 ("sample", "at"),
+                ("fault", "ended"),
                 ("gap", "ended"),
                 ("runbook_run", "began"),
                 ("orders", "done"),
@@ -446,6 +454,12 @@ class SqliteStore:
         sql = f"SELECT document FROM attempt WHERE {where or 'TRUE'} ORDER BY intended DESC, n DESC LIMIT ?"  # noqa: S608 - literals
         rows = self._all(sql, *(value for value in given.values() if value is not None), limit)
         return [read(Attempt, document) for (document,) in reversed(rows)]
+
+    def faults(
+        self, check: str | None = None, *, since: datetime | None = None, limit: int = -1
+    ) -> list[StandingFault]:
+        """Faults that stand now, and with `since` those too that ended after it; by check."""
+        return read_faults(self._all, check, since, limit)
 
     def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
         """Changes of hard status since an instant, oldest first."""
@@ -606,6 +620,16 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
     now = datetime.now(UTC)
     for order in changes.orders:
         _write_order(db, order, now)
+
+
+def _read_answer(text: str) -> Answer:
+    """The answer as it was kept; an older sentinel kept one line of text."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    is_answer = isinstance(document, dict) and "word" in document
+    return read(Answer, text) if is_answer else Answer.done(text)
 
 
 def _write_order(db: sqlite3.Connection, order: Order, at: datetime) -> bool:

@@ -18,6 +18,7 @@ from sentinel.core.model import Incident
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MAX_BODY,
     REPORT_POLICY,
@@ -69,8 +70,7 @@ def make_app(
     return app
 
 
-# -- pages
-# -------------------------------------------------------------------------------------------
+# -- pages ----------------------------------------------------------------------------------------
 
 
 async def show_status(request: web.Request) -> web.Response:
@@ -83,6 +83,11 @@ async def show_incident(request: web.Request) -> web.Response:
     """One incident with its timeline and attempts."""
     site = request.app[SITE]
     return _page(site, "incident.html.j2", incident=await _incident(request))
+
+
+async def show_faults(request: web.Request) -> web.Response:
+    """Every fault with its subject."""
+    return _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
 
 
 async def list_reports(request: web.Request) -> web.Response:
@@ -122,8 +127,7 @@ def _page(site: Site, template: str, **facts: Any) -> web.Response:
     return web.Response(text=text, content_type="text/html")
 
 
-# -- programs
-# ----------------------------------------------------------------------------------------
+# -- programs -------------------------------------------------------------------------------------
 
 
 async def serve_metrics(request: web.Request) -> web.Response:
@@ -167,6 +171,11 @@ async def api_incident(request: web.Request) -> web.Response:
     return web.json_response(await _incident(request))
 
 
+async def api_faults(request: web.Request) -> web.Response:
+    """Every fault with its subject; `?check=NAME` those of one check."""
+    return web.json_response(await _faults(request))
+
+
 async def api_reports(request: web.Request) -> web.Response:
     """Reports, newest first, with the names of their files."""
     return web.json_response(await _reports(request.app[SITE]))
@@ -178,6 +187,15 @@ async def _incident(request: web.Request) -> dict[str, Any]:
     if incident is None:
         raise web.HTTPNotFound(text="no such incident")
     return await asyncio.to_thread(incident_document, site.store, incident, site.now())
+
+
+async def _faults(request: web.Request) -> dict[str, Any]:
+    site, check = request.app[SITE], request.query.get("check")
+    if check is not None:
+        views = await asyncio.to_thread(site.store.checks)
+        if check not in {view.name for view in views}:
+            raise web.HTTPNotFound(text="no such check")
+    return await asyncio.to_thread(faults_document, site.store, site.now(), check)
 
 
 async def _reports(site: Site) -> list[dict[str, Any]]:
@@ -202,8 +220,7 @@ def _is_served(site: Site, name: str) -> bool:
     )
 
 
-# -- the route table
-# ---------------------------------------------------------------------------------
+# -- the route table ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +235,7 @@ class Route:
 ROUTES = (
     Route("/", show_status, "read"),
     Route("/incident/{id}", show_incident, "read"),
+    Route("/faults", show_faults, "read"),
     Route("/reports/", list_reports, "read"),
     Route("/reports/{name}", show_report, "read"),
     Route("/static/{name}", serve_static, "read"),
@@ -227,5 +245,6 @@ ROUTES = (
     Route("/api/v1/status", api_status, "read"),
     Route("/api/v1/incidents", api_incidents, "read"),
     Route("/api/v1/incidents/{id}", api_incident, "read"),
+    Route("/api/v1/faults", api_faults, "read"),
     Route("/api/v1/reports", api_reports, "read"),
 )

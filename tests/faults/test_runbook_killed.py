@@ -38,7 +38,7 @@ from tests.unit.reports.conftest import check
 BOOK = """---
 name: repair
 title: Repairs it
-applies_to: {{kinds: [tcp]}}
+applies_to: {{faults: [tcp/*]}}
 steps:
   - {{name: before, run: [echo, looked], changes: false}}
   - name: change

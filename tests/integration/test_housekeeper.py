@@ -66,8 +66,7 @@ async def grown_up(bench) -> None:
         await asyncio.sleep(0.05)
 
 
-# -- on schedule
-# ------------------------------------------------------------------------------------------------
+# -- on schedule ----------------------------------------------------------------------------------
 
 
 async def test_dry_run_is_the_default_and_changes_nothing(bench):
@@ -191,8 +190,7 @@ async def test_a_full_cap_returns_what_was_not_cleaned(bench):
     assert bench.store.cleaning.left("poison", 4, bench.moment) == 3
 
 
-# -- holds
-# ------------------------------------------------------------------------------------------------------
+# -- holds ----------------------------------------------------------------------------------------
 
 
 async def test_a22_nothing_is_cleaned_after_a_suspected_failover(bench):
@@ -245,8 +243,7 @@ async def test_a_failover_between_plan_and_apply_holds_the_apply(bench):
     assert len(bench.pending()) == 2
 
 
-# -- two steps
-# --------------------------------------------------------------------------------------------------
+# -- two steps ------------------------------------------------------------------------------------
 
 
 async def test_plan_shows_and_apply_does_exactly_that_once(bench):
@@ -404,8 +401,7 @@ async def test_wrong_names_and_parameters_of_a_plan(bench):
     assert "more_than" in error.value.guidance
 
 
-# -- killed in between
-# --------------------------------------------------------------------------------------------
+# -- killed in between ----------------------------------------------------------------------------
 
 KILLS = 25
 

@@ -26,8 +26,7 @@ async def bench(request, tmp_path):
         yield made
 
 
-# -- safe_trim
-# ------------------------------------------------------------------------------------------------
+# -- safe_trim ------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -184,8 +183,7 @@ async def test_ids_beyond_the_precision_of_lua_are_not_rounded_up(bench):
         bench.redis.config_set("stream-node-max-entries", NODE)
 
 
-# -- idle_consumers
-# -------------------------------------------------------------------------------------------
+# -- idle_consumers -------------------------------------------------------------------------------
 
 
 @BOTH
@@ -243,8 +241,7 @@ async def test_a_consumer_that_was_just_heard_of_stays(bench):
     assert bench.consumers() == {"fresh"}
 
 
-# -- keys_without_ttl
-# -----------------------------------------------------------------------------------------
+# -- keys_without_ttl -----------------------------------------------------------------------------
 
 
 @BOTH
@@ -291,8 +288,7 @@ async def test_keys_in_use_and_keys_that_got_a_ttl_meanwhile_stay(bench):
     assert set(bench.redis.keys()) == {b"cache:fresh", b"cache:raced"}
 
 
-# -- reclaim
-# ----------------------------------------------------------------------------------------------------
+# -- reclaim --------------------------------------------------------------------------------------
 
 
 def stuck(bench, *, old: int, fresh: int):
@@ -379,8 +375,7 @@ async def test_reclaim_to_a_dead_letter_stream(bench):
     assert set(bench.pending()) == set(fresh)
 
 
-# -- poison
-# -----------------------------------------------------------------------------------------------------
+# -- poison ---------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -446,8 +441,7 @@ async def test_poison_that_can_not_be_copied_is_not_acknowledged(bench):
     assert set(bench.pending()) == set(ids)
 
 
-# -- drain
-# ------------------------------------------------------------------------------------------------------
+# -- drain ----------------------------------------------------------------------------------------
 
 
 async def test_f13_drain_without_another_healthy_consumer_is_refused(bench):

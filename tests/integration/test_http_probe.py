@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
+from sentinel.core.servers.http import Endpoint
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetRejected
 from sentinel.probes.http import BOUNDS, KIND, HttpOptions, HttpState, _finding
@@ -103,7 +104,22 @@ async def test_assertion_may_mean_degraded(look):
     """The check says what a wrong value means."""
     finding = await look(BODY, assertions=[{"path": "$.n", "max": 1.0, "status": "degraded"}])
     assert finding.status is Status.DEGRADED
-    assert "$.n is 3, not at most 1" in finding.detail
+    assert "/: $.n is 3, not at most 1" in finding.detail
+
+
+async def test_each_wrong_value_is_a_fault_at_its_own_place(look):
+    """A wildcard names the parts that are wrong, and only those; the query of the path is kept to
+    ourselves.
+    """
+    assertions = [{"path": "$.components.*.s", "equals": "ok"}, {"path": "$.n", "max": 1.0}]
+    finding = await look(BODY, path="/health?token=s3cret", assertions=assertions)
+    assert [dict(fault.subject) for fault in finding.faults] == [
+        {"path": "/health", "assertion": "$.components.a.s"},
+        {"path": "/health", "assertion": "$.components.b.s"},
+        {"path": "/health", "assertion": "$.n"},
+    ]
+    assert {fault.key for fault in finding.faults} <= KIND.fault_kinds.keys()
+    assert "s3cret" not in repr(finding)
 
 
 async def test_hostile_value_is_shown_harmlessly(look):
@@ -266,6 +282,8 @@ async def test_nobody_there_is_down_with_target_up_zero(make_context):
     await client.close()
     assert finding.status is Status.DOWN
     assert [dict(row.values) for row in finding.rows] == [{"target_up": 0.0}]
+    (fault,) = finding.faults
+    assert (fault.key, fault.parameters) == ("unreachable", {"resource": "api"})
 
 
 @pytest.mark.parametrize(("days", "status"), [(13.9, Status.DEGRADED), (14.1, Status.UP)])
@@ -275,7 +293,8 @@ def test_certificate_near_its_end_is_degraded(days, status):
     response = HttpResponse(
         200, {}, b"", 0.1, False, certificate_expires=now + timedelta(days=days)
     )
-    assert _finding(HttpOptions(), response, [], now).status is status
+    endpoint = Endpoint("api", "/")
+    assert _finding(HttpOptions(), endpoint, response, [], now).status is status
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,7 @@ class BusCleaner:
     client: RedisClient
     scripts: bool | None = None
 
-    # -- look
-    # ----------------------------------------------------------------------------------------
+    # -- look -------------------------------------------------------------------------------------
 
     async def can_script(self) -> bool:
         """Whether EVAL works here; asked once."""
@@ -226,8 +225,7 @@ class BusCleaner:
         )
         return [bool(_raise(reply)) for reply in replies]
 
-    # -- act
-    # -----------------------------------------------------------------------------------------
+    # -- act --------------------------------------------------------------------------------------
 
     async def trim(self, order: TrimOrder, *, go: bool) -> TrimReport:
         """Trim below what every group has acknowledged; without `go` only tell what would go."""
@@ -394,8 +392,7 @@ class BusCleaner:
             verdicts.append(verdict)
         return verdicts
 
-    # -- scripts
-    # -------------------------------------------------------------------------------------
+    # -- scripts ----------------------------------------------------------------------------------
 
     async def _need_script(self, why: str) -> None:
         if not await self.can_script():

@@ -18,8 +18,7 @@ from sentinel.core.quantity import format_duration
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.runbook.book import Action, Step
 from sentinel.runbook.transcript import redact, show_rows
-from sentinel.store import Reader
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Reader, Store
 
 MAX_LINES = 40
 MAX_TAIL = 32 * 1024
@@ -227,7 +226,7 @@ class OperatorHands(ReadingHands):
     daemon.
     """
 
-    def __init__(self, configuration: Configuration, folder: Path, store: SqliteStore) -> None:
+    def __init__(self, configuration: Configuration, folder: Path, store: Store) -> None:
         super().__init__(configuration, folder, store, self._ask)
         self._orders = store
 
@@ -250,9 +249,9 @@ class OperatorHands(ReadingHands):
             return halt(self.folder, reason)
         if name == "resume":
             return resume(self.folder, self._orders, reason)
-        outcome = await command_component(
+        answer = await command_component(
             self._orders, name, args.get("component", ""), reason, by="runbook"
         )
-        if outcome.startswith(("refused", "failed", "unknown")):
-            raise ActionRefused(outcome)
-        return outcome
+        if not answer.is_done:
+            raise ActionRefused(answer.line)
+        return answer.text

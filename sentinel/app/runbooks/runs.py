@@ -20,10 +20,9 @@ from sentinel.runbook.plan import Plan, make_plan
 from sentinel.runbook.run import Care, Question, run_plan
 from sentinel.runbook.shelf import Shelf, digest_plan
 from sentinel.runbook.transcript import Record, Transcript, describe_kept
-from sentinel.store import Changes
+from sentinel.store import Changes, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RUNNING, RunbookRun
-from sentinel.store.sqlite import SqliteStore
 
 INTERRUPTED = "interrupted"
 
@@ -86,7 +85,7 @@ def _tell_nobody(_number: int, _record: Record) -> None:
 
 
 async def perform(
-    store: SqliteStore,
+    store: Store,
     run: RunbookRun,
     plan: Plan,
     hands: Hands,
@@ -119,7 +118,7 @@ def _read_record(document: Mapping[str, Any]) -> Record:
 
 
 def append_transcript(
-    store: SqliteStore, incident: str, transcript: Transcript, secrets: frozenset[str], at: datetime
+    store: Store, incident: str, transcript: Transcript, secrets: frozenset[str], at: datetime
 ) -> None:
     """What was done by hand belongs into the incident's timeline."""
     event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")

@@ -2,7 +2,7 @@
 without result.
 
 Heartbeats, output and steps are activity, not progress: only a finished task, a changed counter or
-a changed status is (peers.md §2). Instants in Unix seconds of the server's clock.
+a changed status is (platforms.md §4). Instants in Unix seconds of the server's clock.
 """
 
 from __future__ import annotations

@@ -207,8 +207,7 @@ def remaining(cap: int, spent: Sequence[Spent], now: Moment) -> int:
     return max(cap - used, 0)
 
 
-# -- the bus may have lost its memory
-# ----------------------------------------------------------------
+# -- the bus may have lost its memory -------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +281,7 @@ def find_hold(life: BusLife, key: str, now: Moment, settle: float) -> str:
     return ""
 
 
-# -- streams
-# -------------------------------------------------------------------------------------------
+# -- streams --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sentinel.config import load
-from sentinel.config.document import read_document
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
 from sentinel.errors import ConfigurationError
 from sentinel.remediation.process import ProcessOptions
+from sentinel.strict.read import read_document
 
 VALID = """
 platform: shop
@@ -255,8 +255,7 @@ def test_no_configuration_at_all(tmp_path, path):
     assert any("--config" in problem for problem in found)
 
 
-# -- YAML
-# -------------------------------------------------------------------------------------------
+# -- YAML -----------------------------------------------------------------------------------------
 
 
 def value_of(text, tmp_path, environment=()):
@@ -373,8 +372,7 @@ def test_any_shape_is_refused_and_nothing_else(tmp_path, documents):
         load(tmp_path, {})
 
 
-# -- the command
-# ------------------------------------------------------------------------------------
+# -- the command ----------------------------------------------------------------------------------
 
 
 def sentinel(*arguments, **environment):

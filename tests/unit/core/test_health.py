@@ -180,8 +180,7 @@ def test_soft_while_the_latest_verdict_differs():
     assert [belief.soft for belief in play("UDDDUU")] == [False, True, True, False, True, True]
 
 
-# -- flapping
-# ---------------------------------------------------------------------------------------
+# -- flapping -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -287,8 +286,7 @@ def test_status_only_follows_evidence(verdicts):
         before = belief
 
 
-# -- thresholds
-# -------------------------------------------------------------------------------------
+# -- thresholds -----------------------------------------------------------------------------------
 
 
 def crossings(threshold, values):

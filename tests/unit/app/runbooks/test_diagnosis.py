@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
@@ -105,8 +106,10 @@ class World:
         self.hands = Hands()
         self.now = T0
         self.made = 0
+        self.bookcase = Bookcase(lambda: self.configuration)
         self.diagnosis = Diagnosis(
             lambda: self.configuration,
+            self.bookcase,
             self.store,
             self.recorder,
             lambda: self.hands,
@@ -133,7 +136,7 @@ class World:
         async with asyncio.timeout(20):
             while (outcome := await self.diagnosis.carry_out(order)) is None:
                 await asyncio.sleep(0.01)
-        return outcome
+        return outcome.text
 
     def notes(self) -> list[Any]:
         return [entry for entry in self.store.timeline("I") if entry.kind == "diagnosis"]
@@ -226,9 +229,9 @@ async def test_not_too_late_and_not_for_nothing(world: World) -> None:
 async def test_a_runbook_that_needs_a_value_says_so(world: World) -> None:
     """What can't be run is a line in the timeline and an outcome, not a crash."""
     world.write("needy", "parameters: [{name: who, type: str}]")
-    world.diagnosis.reload()
+    world.bookcase.reload()
     assert (await world.finish(world.order(runbook="needy"))).startswith(
-        "failed: needy: who (str) is required"
+        "needy: who (str) is required"
     )
     assert "can't be run" in world.notes()[0].text
 
@@ -241,7 +244,7 @@ async def test_who_wants_it(world: World) -> None:
     """The check's word counts first, then the runbook's, then the platform's; without a runbook
     nobody's.
     """
-    wanted = world.diagnosis.is_wanted
+    wanted = world.bookcase.is_wanted
     assert not wanted(check(), "mine")
     assert wanted(check(), "loud")
     assert wanted(check(diagnose=True), "mine")
@@ -258,25 +261,18 @@ async def test_who_wants_it(world: World) -> None:
 async def test_a_broken_runbook_changes_nothing_at_a_reload(world: World) -> None:
     """The shelf of before stays; a good one is taken over."""
     (world.folder / "runbooks" / "mine.md").write_text("broken")
-    world.diagnosis.reload()
-    assert world.diagnosis.shelf.books["mine"].title == "A book"
+    world.bookcase.reload()
+    assert world.bookcase.shelf.books["mine"].title == "A book"
     world.write("mine")
     world.write("third")
-    world.diagnosis.reload()
-    assert "third" in world.diagnosis.shelf.books
+    world.bookcase.reload()
+    assert "third" in world.bookcase.shelf.books
 
 
 async def test_a_broken_runbook_does_not_stop_the_watch(world: World) -> None:
     """At a start as well: the shipped runbooks are there, and sentinel watches."""
     (world.folder / "runbooks" / "mine.md").write_text("broken")
-    another = Diagnosis(
-        lambda: world.configuration,
-        world.store,
-        world.recorder,
-        lambda: world.hands,
-        lambda x: x,
-        lambda: T0,
-    )
+    another = Bookcase(lambda: world.configuration)
     assert "bus-unreachable" in another.shelf.books
     assert "mine" not in another.shelf.books
 

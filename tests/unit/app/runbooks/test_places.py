@@ -135,8 +135,7 @@ def test_given_values_win(platform: Configuration) -> None:
     assert make_plan(book, {"check": "worker-a.process"}, known_names(platform)).parameters["check"]
 
 
-# -- the incident of a run
-# ----------------------------------------------------------------------------
+# -- the incident of a run ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -181,20 +180,17 @@ def test_the_right_incident(
     assert (found.id if found else None) == expected
 
 
-# -- names that exist
-# ---------------------------------------------------------------------------------
+# -- names that exist -----------------------------------------------------------------------------
 
 
 def test_a_missing_runbook_is_a_problem(tmp_path: Path) -> None:
-    """A check that names a runbook that does not exist is told, with its line and the one that
-    would fit.
-    """
+    """A check that names a runbook that does not exist is told, with its line and the way out."""
     wrong = "  - {name: b-proc, kind: process, component: worker-b, runbook: no-such}"
     with pytest.raises(ConfigurationError) as caught:
         check_runbooks(write(tmp_path, wrong))
     (problem,) = caught.value.problems
     assert (problem.key, problem.line) == ("b-proc.runbook", 18)
-    assert "process-down" in problem.remedy
+    assert problem.remedy == "leave it out: each fault of process has its own"
 
 
 def test_a_broken_runbook_of_the_platform_is_a_problem(

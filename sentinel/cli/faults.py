@@ -1,0 +1,67 @@
+"""`sentinel faults`: who is wrong, in what way, since when, and what cures it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from sentinel.cli import tables
+from sentinel.cli.place import open_store, print_json
+from sentinel.core.fault import Status, worst
+from sentinel.errors import UsageError
+from sentinel.store import Reader
+from sentinel.web.faults import faults_document
+
+
+def show_faults(arguments: argparse.Namespace) -> int:
+    """Every fault that stands, of one check or of all; exit code as the worst open one."""
+    _, store = open_store(arguments)
+    _refuse_unknown(store, arguments.check)
+    document = faults_document(store, datetime.now(UTC), arguments.check)
+    if arguments.json:
+        print_json(document)
+    else:
+        tables.show(*_describe(document))
+    standing = [each for each in document["faults"] if each["accepted"] is None]
+    return worst([Status.UP, *(Status(each["status"]) for each in standing)]).exit_code
+
+
+def _refuse_unknown(store: Reader, check: str | None) -> None:
+    known = [view.name for view in store.checks()]
+    if check is not None and check not in known:
+        raise UsageError(f"there is no check {check!r}", f"known: {', '.join(known)}")
+
+
+def _describe(document: dict[str, Any]) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(_summary(document))]
+    for each in document["faults"]:
+        lines += [Text(), *_describe_fault(each)]
+    return lines
+
+
+def _summary(document: dict[str, Any]) -> str:
+    if not document["faults"]:
+        return "no fault stands"
+    text = f"{document['open']:,} open"
+    if document["accepted"]:
+        text += f", {document['accepted']:,} accepted"
+    return text + (f"; {document['cut']:,} more are not listed" if document["cut"] else "")
+
+
+def _describe_fault(fault: dict[str, Any]) -> list[Text]:
+    head = tables.status_text(fault["status"])
+    head.append(f"  {tables.clean(fault['fault'])}", style="bold")
+    place = f"  {fault['subject_text']}  ({fault['check']}, for {fault['age_text']})"
+    head.append(tables.clean(place))
+    lines = [head, Text(f"    {tables.clean(fault['text'])}")]
+    if fault["accepted"]:
+        until, reason = fault["accepted"]["until"], fault["accepted"]["reason"]
+        lines.append(Text(tables.clean(f"    accepted until {until}: {reason}"), style="dim"))
+        return lines
+    if fault["guidance"]:
+        lines.append(Text(tables.clean(f"    next: {fault['guidance']}")))
+    return lines + [Text(tables.clean(f"    $ {command}")) for command in fault["cure"]]

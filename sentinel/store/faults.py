@@ -1,0 +1,51 @@
+"""Faults and how long they stood: who was wrong, in what way, from which look to which."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sentinel.core.fault import StandingFault
+from sentinel.store.document import clean_text, read, write, write_instant
+
+_WRITE = "INSERT OR REPLACE INTO fault VALUES (?, ?, ?, ?, ?, ?, ?)"
+_READ = """
+SELECT document FROM fault WHERE (? IS NULL OR check_name = ?)
+AND (ended IS NULL OR (? IS NOT NULL AND ended >= ?)) ORDER BY check_name, began, fault, subject LIMIT ?
+"""
+_STANDING = "SELECT document FROM fault WHERE ended IS NULL"
+
+Query = Callable[..., Sequence[tuple[Any, ...]]]
+
+
+def write_faults(db: sqlite3.Connection, faults: Iterable[StandingFault]) -> None:
+    """Remember faults as they stand now; one that ended keeps its row until retention."""
+    db.executemany(_WRITE, [_row(fault) for fault in faults])
+
+
+def _row(standing: StandingFault) -> tuple[Any, ...]:
+    subject = json.dumps(dict(sorted(standing.fault.subject.items())), ensure_ascii=True)
+    ended = write_instant(standing.ended) if standing.ended else None
+    began = write_instant(standing.began)
+    names = standing.check, standing.fault.key, clean_text(subject)
+    return (*names, began, ended, standing.component, write(standing))
+
+
+def read_faults(
+    query: Query, check: str | None, since: datetime | None, limit: int
+) -> list[StandingFault]:
+    """Faults that stand, and with `since` those that ended after it."""
+    instant = write_instant(since) if since else None
+    rows = query(_READ, check, check, instant, instant, limit)
+    return [read(StandingFault, document) for (document,) in rows]
+
+
+def end_faults(db: sqlite3.Connection, checks: Iterable[str], at: datetime) -> None:
+    """A check that the configuration no longer has finds nothing any more: its faults end."""
+    kept = set(checks)
+    standing = [read(StandingFault, document) for (document,) in db.execute(_STANDING)]
+    write_faults(db, [replace(each, ended=at) for each in standing if each.check not in kept])

@@ -1,0 +1,76 @@
+"""Every fault with its subject as one JSON document: the page, the API and `sentinel faults --json`
+show this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sentinel.core.fault import StandingFault, describe_subject
+from sentinel.core.quantity import format_duration
+from sentinel.store import CheckView, Reader
+from sentinel.store.document import to_json
+
+MAX_SHOWN = 2000
+"""Faults in one answer; the worst ones of them come first, and what was cut is said."""
+
+Document = dict[str, Any]
+
+
+def faults_document(store: Reader, now: datetime, check: str | None = None) -> Document:
+    """What is wrong with whom, the worst first; JSON-able.
+
+    Keys: `generated`, `open` and `accepted` (numbers of faults), `cut` (faults that are not in the
+    list: more than can be remembered or shown), `faults`. Ages are seconds.
+    """
+    standing = store.faults(check)
+    views = [view for view in store.checks() if check in {None, view.name}]
+    ordered = sorted(standing, key=_urgency)
+    document: Document = to_json(
+        {
+            "generated": now,
+            "open": sum(each.accepted is None for each in standing),
+            "accepted": sum(each.accepted is not None for each in standing),
+            "cut": _count_cut(views) + max(0, len(standing) - MAX_SHOWN),
+            "faults": [describe_fault(each, now) for each in ordered[:MAX_SHOWN]],
+        }
+    )
+    return document
+
+
+def describe_fault(standing: StandingFault, now: datetime) -> Document:
+    """One fault: who, what, how many, since when, and what cures it."""
+    fault, accepted = standing.fault, standing.accepted
+    age = ((standing.ended or now) - standing.began).total_seconds()
+    return {
+        "check": standing.check,
+        "component": standing.component,
+        "fault": fault.key,
+        "subject": dict(fault.subject),
+        "subject_text": describe_subject(fault.subject) or standing.component,
+        "status": fault.status.value,
+        "worst": standing.worst.value,
+        "text": fault.text,
+        "count": [fault.count.lo, fault.count.hi] if fault.count else None,
+        "count_text": str(fault.count) if fault.count else "",
+        "since": fault.since,
+        "began": standing.began,
+        "ended": standing.ended,
+        "age": age,
+        "age_text": format_duration(age),
+        "cure": list(fault.cure),
+        "guidance": fault.guidance,
+        "parameters": dict(fault.parameters),
+        "accepted": {"reason": accepted.reason, "until": accepted.until} if accepted else None,
+    }
+
+
+def _urgency(standing: StandingFault) -> tuple[bool, int, datetime]:
+    """Open before accepted, the worst before the others, then the longest."""
+    return standing.accepted is not None, -standing.fault.status.rank, standing.began
+
+
+def _count_cut(views: Sequence[CheckView]) -> int:
+    return sum(view.cut for view in views)

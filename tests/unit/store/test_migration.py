@@ -1,0 +1,65 @@
+"""A state that the version before this one wrote is brought up to date, all of it or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sentinel.errors import StateError
+from sentinel.store.sqlite import FILE, SCHEMA_VERSION, SqliteStore
+
+STATES = Path(__file__).with_name("states")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A state folder as a run of the demo platform with two faults left it."""
+    packed = (STATES / "schema_2.db.xz").read_bytes()
+    (tmp_path / FILE).write_bytes(lzma.decompress(packed))
+    return tmp_path
+
+
+def test_an_old_state_is_brought_up_to_date(old: Path) -> None:
+    """Incidents, timeline, attempts, health and what every kind remembered are still there."""
+    store = SqliteStore(old, owner=True)
+    assert store.moved_aside == []
+    assert {incident.component for incident in store.incidents()} == {
+        "agent-2",
+        "agent-4",
+        "messaging",
+    }
+    (attempt,) = store.attempts(component="agent-2")
+    assert attempt.outcome == "done"
+    assert len(store.healths()) == 30
+    assert len(store.probe_states()) == 22
+    assert store.samples(since=store.incidents()[-1].opened)
+    assert store.faults() == []
+    (version,) = sqlite3.connect(old / FILE).execute("PRAGMA user_version").fetchone()
+    assert version == SCHEMA_VERSION
+
+
+def test_a_state_that_can_not_be_brought_up_to_date_is_left_as_it_was(old: Path) -> None:
+    """A step that fails takes all of them back, and the error exits with 78."""
+    with sqlite3.connect(old / FILE) as db:
+        db.execute("CREATE TABLE fault (something_else TEXT)")
+    db.close()
+    before = _dump(old / FILE)
+    with pytest.raises(StateError) as caught:
+        SqliteStore(old, owner=True)
+    assert caught.value.exit_code == 78
+    assert "fault" in caught.value.message
+    assert _dump(old / FILE) == before
+
+
+def _dump(path: Path) -> str:
+    db = sqlite3.connect(path)
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()
+        text = "\n".join([str(version), *db.iterdump()])
+    finally:
+        db.close()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
