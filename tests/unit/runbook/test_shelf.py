@@ -13,12 +13,12 @@ import yaml
 
 from sentinel.app.runbooks.places import known_faults
 from sentinel.cli import build_parser
-from sentinel.core.agents.census import KINDS as REGISTRY_KINDS
 from sentinel.core.agents.progress import REASONS as PROGRESS_REASONS
+from sentinel.core.agents.suspects import KINDS as REGISTRY_KINDS
 from sentinel.core.bus.pending_fault import ORDER
 from sentinel.core.bus.smell import SMELLS
 from sentinel.core.remediation.restart import Reason
-from sentinel.core.tasks.synthetic import HOPS, Outcome
+from sentinel.core.tasks.synthetic import HOPS, TaskOutcome
 from sentinel.probes.flows import REMEDIES as FLOW_REASONS
 from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, LookAt, RedisCommand, Runbook
 from sentinel.runbook.read import read_runbooks
@@ -142,7 +142,7 @@ CLASSES = {
     "http": {"status", "certificate", "not JSON", "took", "contain", "503/429", "budget"},
     "tcp": {"refused", "no answer in time", "expected", "own limit"},
     "tenant_isolation": {"without any tenant", "row-level security is not", "marker of tenant B", "control failed"},
-    "workflow_canary": {outcome.value for outcome in Outcome if outcome is not Outcome.OK} | set(HOPS),
+    "workflow_canary": {outcome.value for outcome in TaskOutcome if outcome is not TaskOutcome.OK} | set(HOPS),
     "bus_ledger": {"growth", "overdue", "age", "depth"},
     "task_assignment": {"negative latency", "time zone", "pg_monitor", "capabilit"},
 }  # fmt: skip
