@@ -24,7 +24,7 @@ from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.log import Redaction
 from sentinel.metrics import Metrics
-from sentinel.runbook.book import Action, Step
+from sentinel.runbook.book import Action, BookStep
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
@@ -76,7 +76,7 @@ class Hands:
     async def redis(self, resource: str, argv: Sequence[str]) -> Any:
         raise AssertionError
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         raise AssertionError
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
@@ -296,7 +296,7 @@ async def test_reading_hands_change_nothing(tmp_path: Path, world: World) -> Non
 
     hands = ReadingHands(world.configuration, tmp_path, world.store, ask)
     with pytest.raises(ActionRefused):
-        await hands.permit(Step("x", Action("halt"), 1.0, changes=True))
+        await hands.permit(BookStep("x", Action("halt"), 1.0, changes=True))
     with pytest.raises(ActionRefused):
         await hands.action("halt", {})
 
