@@ -168,16 +168,16 @@ async def test_reading_steps_go_into_the_timeline(world: World) -> None:
 
 
 async def test_the_runbook_for_a_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kind's word for this fault; without a fault, its word for the first one."""
+    """The kind's word for this fault, but for what the check itself names."""
     slow = FaultKind("slow", Severity.TICKET, "port-unreachable", "x")
     gone = FaultKind("gone", Severity.PAGE, "api-failing", "x")
-    monkeypatch.setattr(world.diagnosis, "_faults", {"tcp": {"slow": slow, "gone": gone}})
+    monkeypatch.setattr(world.bookcase, "_faults", {"tcp": {"slow": slow, "gone": gone}})
     (check,) = world.configuration.checks
-    assert world.diagnosis.runbook_for(check, "gone") == "api-failing"
-    assert world.diagnosis.runbook_for(check, "unheard of") == "port-unreachable"
-    assert world.diagnosis.runbook_of(check, "anything") == "port-unreachable"
-    assert world.diagnosis.runbook_for(replace(check, kind="other"), "gone") == ""
-    assert world.diagnosis.runbook_for(replace(check, runbook="mine"), "gone") == "mine"
+    assert world.bookcase.runbook_of(check, "gone") == "api-failing"
+    assert world.bookcase.runbook_of(check, "slow") == "port-unreachable"
+    assert world.bookcase.runbook_of(check, "unheard of") == ""
+    assert world.bookcase.runbook_of(replace(check, kind="other"), "gone") == ""
+    assert world.bookcase.runbook_of(replace(check, runbook="mine"), "gone") == "mine"
 
 
 async def test_it_does_not_block_other_orders(world: World) -> None:
