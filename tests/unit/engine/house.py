@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sentinel.coordination import Member
+from sentinel.coordination import Participant
 from sentinel.core.fault import Status
 from sentinel.core.model import (
     Backoff,
@@ -82,7 +82,7 @@ class House:
 
     async def open(self, member: str = "first") -> None:
         """Start the workers; everything is healthy."""
-        await self.coordinator.start(Member(member, self.clock.utcnow()))
+        await self.coordinator.start(Participant(member, self.clock.utcnow()))
         self.automation.load(crashed=False)
         kind = self.engine.kinds["supervision"]
         for component in (Component("bus"), *self.workers):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sentinel.coordination import Member
+from sentinel.coordination import Participant
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Component, Finding, HealthPolicy, RestartPolicy, Result
 from sentinel.engine.assembly import Surroundings, make_engine
@@ -58,7 +58,7 @@ class Platform:
 
     async def open(self) -> None:
         """Everything runs and is healthy."""
-        await self.engine.coordinator.start(Member("only", self.clock.utcnow()))
+        await self.engine.coordinator.start(Participant("only", self.clock.utcnow()))
         plain = Kind("plain", "", Options, None, ())
         for name in CHAIN:
             check = Check(f"{name}-health", "plain", name, 2.0, 5.0, None, health=AT_ONCE)
