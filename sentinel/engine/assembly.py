@@ -14,6 +14,7 @@ from sentinel.core.moment import Moment
 from sentinel.engine.automation import HALT_FILE, Automation, Restraint
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
+from sentinel.engine.faults import Faults
 from sentinel.engine.file_watch import FileWatch
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.incidents import Incidents
@@ -201,6 +202,7 @@ def _make_pipeline(
     return Pipeline(
         picture=ground.picture,
         incidents=incidents,
+        faults=Faults(given.metrics, given.scrub),
         views=views,
         recorder=ground.recorder,
         metrics=given.metrics,

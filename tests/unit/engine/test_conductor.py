@@ -17,7 +17,7 @@ from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
 from sentinel.engine.conductor import PROGRESS
 from sentinel.probes import Kind, Options
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
+from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 
 CHAIN = ("database", "orchestrator", "agent")
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -44,7 +44,9 @@ class Platform:
             self.drivers[name] = self._driver(component, folder)
 
     def _driver(self, component: Component, folder) -> ProcessDriver:
-        driver = ProcessDriver(component, ProcessOptions(command=["sleep", "60"]), folder / "log")
+        driver = ProcessDriver(
+            component, ProcessDriverOptions(command=["sleep", "60"]), folder / "log"
+        )
         plain = driver.start
 
         async def start(key: str = ""):
