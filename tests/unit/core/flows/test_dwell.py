@@ -11,7 +11,7 @@ import statistics
 
 import pytest
 
-from sentinel.core.flows.dwell import DAY, Limit, Observed, Passage, Sketch, Stays, relearn
+from sentinel.core.flows.dwell import DAY, Limit, ObservedStays, Passage, Sketch, Stays, relearn
 
 
 def test_limit_is_the_greatest_of_three():
@@ -107,7 +107,7 @@ def test_blocked_passages(entries, stays, longest, blocked_at):
 
 def test_the_histogram_is_cumulative():
     """Counts per edge, all, and the sum."""
-    observed = Observed()
+    observed = ObservedStays()
     for seconds in (0.5, 30, 100_000):
         observed.add(seconds)
     histogram = observed.histogram()
