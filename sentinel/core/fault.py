@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -157,13 +157,14 @@ def step(
 ) -> FaultStep:
     """The faults of a check after one look that could see; a blind one changes nothing.
 
-    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not.
+    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not. A subject
+    that is named twice for one key counts once, with what is worse.
     """
     before = {each.fault.identity: each for each in standing}
-    by_identity = {fault.identity: fault for fault in reversed(found)}
-    kept = _choose(by_identity, before)
+    named = _find_worst(found)
     present = tuple(
-        _stand(before.get(each.identity), each, check, component, accept, now) for each in kept
+        _stand(before.get(each.identity), each, check, component, accept, now)
+        for each in _keep(named, before)
     )
     here = {each.fault.identity for each in present}
     known = [each for each in present if each.fault.identity in before]
@@ -177,22 +178,27 @@ def step(
         turned=frozenset(
             each.fault.identity for each in known if _has_turned(before[each.fault.identity], each)
         ),
-        cut=len(by_identity) - len(present),
+        cut=len(named) - len(present),
     )
 
 
-def _choose(
-    found: Mapping[FaultIdentity, Fault], before: Mapping[FaultIdentity, StandingFault]
-) -> list[Fault]:
-    """The worst ones in the order in which the kind named them; when there are too many, those that
-    are known already stay, so that a long list does not change with every look.
+def _find_worst(found: Iterable[Fault]) -> list[Fault]:
+    """One fault for each identity, the worst one; sorted."""
+    worst_of: dict[FaultIdentity, Fault] = {}
+    for fault in sort_faults(found):
+        worst_of.setdefault(fault.identity, fault)
+    return list(worst_of.values())
+
+
+def _keep(found: Sequence[Fault], before: Container[FaultIdentity]) -> Sequence[Fault]:
+    """The worst `MAX_FAULTS`. Among equals those that stood before stay: what is only cut must not
+    end and begin with the order in which a kind names its subjects.
     """
-    ordered = sort_faults(reversed(found.values()))
-    if len(ordered) <= MAX_FAULTS:
-        return ordered
-    ranked = sorted(ordered, key=lambda each: (-each.status.rank, each.identity not in before))
-    kept = {fault.identity for fault in ranked[:MAX_FAULTS]}
-    return [fault for fault in ordered if fault.identity in kept]
+    if len(found) <= MAX_FAULTS:
+        return found
+    by_age = sorted(found, key=lambda each: (-each.status.rank, each.identity not in before))
+    chosen = {each.identity for each in by_age[:MAX_FAULTS]}
+    return [each for each in found if each.identity in chosen]
 
 
 def _stand(

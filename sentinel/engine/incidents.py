@@ -1,4 +1,4 @@
-"""Every change of an incident: opened, continued, told, closed. The core decides; one path writes."""
+"""Every change of an incident: opened, continued, told, closed. The core decides, this writes."""
 
 from __future__ import annotations
 

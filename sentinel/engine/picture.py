@@ -243,7 +243,7 @@ class Picture:
         return worst([watched.status_after(instant) for watched in self.of(component)])
 
     def is_observed_down(self, component: str) -> bool:
-        """Whether a fresh verdict says down right now: a check that passes again needs no action."""
+        """Whether a fresh verdict says down: a check that passes again needs no action."""
         now = self.utcnow()
         return any(
             watched.fresh(now) is Status.DOWN and watched.health.window[-1:] == (Status.DOWN,)
@@ -251,7 +251,7 @@ class Picture:
         )
 
     def passes(self, component: str) -> int:
-        """How many times in a row each check of a component has passed by now, the fewest of all."""
+        """How many times in a row each check of a component has passed, the fewest of all."""
         return min((watched.health.passes for watched in self.of(component)), default=0)
 
     def is_flapping(self, component: str) -> bool:
@@ -264,7 +264,7 @@ class Picture:
         return watched.result if watched else None
 
     def results(self) -> list[CheckState]:
-        """Every check with its latest result, finding after thresholds, health and number of runs."""
+        """Every check as it is now."""
         return [(w.check, w.result, w.finding, w.health, w.runs) for w in self._checks.values()]
 
     def samples(self) -> list[Sample]:

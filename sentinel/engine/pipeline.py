@@ -24,7 +24,7 @@ from sentinel.store import Changes
 
 @dataclass(slots=True)
 class Pipeline:
-    """Takes results; what they change stands in the picture and, in one transaction, in the store."""
+    """Takes results: what they change stands in the picture and, by one commit, in the store."""
 
     picture: Picture
     incidents: Incidents

@@ -22,8 +22,8 @@ from sentinel.core.fault import Fault, FaultKind, Severity, Status, headline, ju
 from sentinel.core.model import Finding, Histogram, Measurement, Row
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.http import (
+    BodyExpectation,
     Endpoint,
-    Expectation,
     HttpAnswer,
     HttpLimits,
     find_no_json,
@@ -78,9 +78,9 @@ class Assertion(Options):
         return text
 
     @property
-    def expectation(self) -> Expectation:
+    def expectation(self) -> BodyExpectation:
         """The same, for the judgement."""
-        return Expectation(
+        return BodyExpectation(
             path=self.path,
             exists=self.exists,
             equals=(self.equals,) if "equals" in self.model_fields_set else (),
@@ -105,7 +105,7 @@ class Latency(Options):
         return tuple((status, limit) for status, limit in every if limit is not None)
 
 
-class HttpOptions(Options):
+class HttpProbeOptions(Options):
     """Options of `http`."""
 
     resource: str | None = Field(None, description="HTTP resource to ask")
@@ -138,7 +138,7 @@ class HttpOptions(Options):
         return HttpLimits(tuple(self.expect), self.latency.levels, self.certificate_warning)
 
     @model_validator(mode="after")
-    def _headers_are_sound(self) -> HttpOptions:
+    def _headers_are_sound(self) -> HttpProbeOptions:
         for name, value in self.headers.items():
             if re.search(r"[\r\n\0]", name + value.get_secret_value()):
                 raise ValueError(f"header {name!r} holds a line break")
@@ -171,7 +171,7 @@ class HttpState:
         """Nothing is held."""
 
 
-async def run(options: HttpOptions, context: Context) -> Finding:
+async def run(options: HttpProbeOptions, context: Context) -> Finding:
     """Ask once and judge the answer."""
     client = context.http()
     target = {"target": client.name, "target_type": "http"}
@@ -195,7 +195,7 @@ async def run(options: HttpOptions, context: Context) -> Finding:
     return _finding(options, endpoint, response, rows, context.utcnow())
 
 
-def _headers(options: HttpOptions, trace_id: str) -> dict[str, str]:
+def _headers(options: HttpProbeOptions, trace_id: str) -> dict[str, str]:
     """The configured headers, and a W3C trace context (trace-id of this run, a new parent-id,
     sampled).
     """
@@ -204,7 +204,11 @@ def _headers(options: HttpOptions, trace_id: str) -> dict[str, str]:
 
 
 def _finding(
-    options: HttpOptions, endpoint: Endpoint, response: HttpResponse, rows: list[Row], now: datetime
+    options: HttpProbeOptions,
+    endpoint: Endpoint,
+    response: HttpResponse,
+    rows: list[Row],
+    now: datetime,
 ) -> Finding:
     faults = keep_worst(_judge(options, endpoint, response, now))
     figures = f"{response.status} in {format_duration(response.seconds)}"
@@ -224,7 +228,7 @@ def _finding(
 
 
 def _judge(
-    options: HttpOptions, endpoint: Endpoint, response: HttpResponse, now: datetime
+    options: HttpProbeOptions, endpoint: Endpoint, response: HttpResponse, now: datetime
 ) -> Iterator[Fault]:
     ends = response.certificate_expires
     answer = HttpAnswer(
@@ -240,7 +244,7 @@ def _judge(
 
 
 def _judge_body(
-    options: HttpOptions, endpoint: Endpoint, response: HttpResponse
+    options: HttpProbeOptions, endpoint: Endpoint, response: HttpResponse
 ) -> Iterator[Fault]:
     wanted = options.contains
     contained = wanted is not None and wanted.encode() in response.body
@@ -309,26 +313,39 @@ FAULTS = (
 KIND = Kind(
     name="http",
     summary="An HTTP answer: status, latency, content, JSON assertions, certificate",
-    options=HttpOptions,
+    options=HttpProbeOptions,
     run=run,
     faults=FAULTS,
     resources={"resource": "http"},
     load_state=HttpState,
     measurements=(
         Measurement(
-            "status_code", "Status code of the last answer", "sentinel_http_status_code", labels=("target",)
+            "status_code",
+            "Status code of the last answer",
+            "sentinel_http_status_code",
+            labels=("target",),
         ),
         Measurement("seconds", "Time of the last whole answer", unit="seconds", labels=("target",)),
         Measurement(
-            "duration_seconds", "Time of whole answers", "sentinel_http_duration_seconds", "histogram", "seconds",
+            "duration_seconds",
+            "Time of whole answers",
+            "sentinel_http_duration_seconds",
+            "histogram",
+            "seconds",
             ("target",),
         ),
         Measurement(
-            "certificate_remaining_seconds", "Time until the TLS certificate expires",
-            "sentinel_http_certificate_remaining_seconds", unit="seconds", labels=("target",),
+            "certificate_remaining_seconds",
+            "Time until the TLS certificate expires",
+            "sentinel_http_certificate_remaining_seconds",
+            unit="seconds",
+            labels=("target",),
         ),
         Measurement(
-            "target_up", "Whether the target answers at all", "sentinel_target_up", labels=("target", "target_type")
+            "target_up",
+            "Whether the target answers at all",
+            "sentinel_target_up",
+            labels=("target", "target_type"),
         ),
     ),
-)  # fmt: skip
+)

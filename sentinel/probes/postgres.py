@@ -46,13 +46,25 @@ from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage, Size
 
 Part = Literal[
-    "lineage", "connections", "activity", "locks", "horizon", "wraparound", "databases", "replication", "slots",
-    "archiver", "indexes", "collations",
-]  # fmt: skip
+    "lineage",
+    "connections",
+    "activity",
+    "locks",
+    "horizon",
+    "wraparound",
+    "databases",
+    "replication",
+    "slots",
+    "archiver",
+    "indexes",
+    "collations",
+]
 
 
 class PostgresOptions(Options):
-    """Options of `postgres`: what is too much. All levels mean degraded; use `thresholds` for more."""
+    """Options of `postgres`: what is too much. All levels mean degraded; use `thresholds` for
+    more.
+    """
 
     resource: str | None = Field(None, description="PostgreSQL resource to judge")
     without: list[Part] = Field(

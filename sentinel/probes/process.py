@@ -32,7 +32,7 @@ from sentinel.probes import Context, Kind, Options
 from sentinel.strict.field import Percentage, Size
 
 
-class ProcessOptions(Options):
+class ProcessProbeOptions(Options):
     """Options of `process`."""
 
     pid_file: str | None = Field(None, description="file with the process id")
@@ -67,7 +67,7 @@ class ProcessOptions(Options):
         return ProcessLimits(least, most, self.max_resident, self.max_cpu, self.max_descriptors)
 
     @model_validator(mode="after")
-    def _one_way_to_find_it(self) -> ProcessOptions:
+    def _one_way_to_find_it(self) -> ProcessProbeOptions:
         if self.pid_file and self.pattern:
             raise ValueError("give `pid_file` or `pattern`, not both")
         return self
@@ -115,7 +115,7 @@ class ProcessState:
         """Nothing is held."""
 
 
-async def run(options: ProcessOptions, context: Context) -> Finding:
+async def run(options: ProcessProbeOptions, context: Context) -> Finding:
     """Find the processes, read their figures, judge."""
     reader = ProcReader(Path(options.proc))
     found = [
@@ -152,7 +152,7 @@ def _finding(look: ProcessLook, faults: Sequence[Fault], restarts: int) -> Findi
     )
 
 
-def _find(options: ProcessOptions, context: Context, reader: ProcReader) -> list[int]:
+def _find(options: ProcessProbeOptions, context: Context, reader: ProcReader) -> list[int]:
     if options.pid_file:
         return _from_file(Path(options.pid_file))
     if options.pattern:
@@ -177,7 +177,7 @@ def _from_file(path: Path) -> list[int]:
         ) from error
 
 
-def _is_stale(options: ProcessOptions, process: ProcessFigures) -> bool:
+def _is_stale(options: ProcessProbeOptions, process: ProcessFigures) -> bool:
     """A process younger than its pid file is another one: pids are reused. 2 s are the grain of the
     clocks.
     """
@@ -189,7 +189,7 @@ def _is_stale(options: ProcessOptions, process: ProcessFigures) -> bool:
         return False
 
 
-def _absent(options: ProcessOptions, component: str, *, stale: bool) -> Finding:
+def _absent(options: ProcessProbeOptions, component: str, *, stale: bool) -> Finding:
     if options.pid_file:
         why = (
             "names a process that another one has replaced" if stale else "names no living process"
@@ -208,7 +208,7 @@ def _absent(options: ProcessOptions, component: str, *, stale: bool) -> Finding:
 
 
 def _count_descriptors(
-    options: ProcessOptions, reader: ProcReader, processes: list[ProcessFigures]
+    options: ProcessProbeOptions, reader: ProcReader, processes: list[ProcessFigures]
 ) -> tuple[dict[int, Descriptors], list[Fault]]:
     """Open files by pid, and what kept us from counting them."""
     if not options.descriptors:
@@ -273,7 +273,7 @@ FAULTS = (
 KIND = Kind(
     name="process",
     summary="Processes of a component: alive, memory, CPU, open files",
-    options=ProcessOptions,
+    options=ProcessProbeOptions,
     run=run,
     faults=FAULTS,
     load_state=ProcessState,

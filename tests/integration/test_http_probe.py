@@ -17,7 +17,7 @@ from sentinel.core.model import Histogram
 from sentinel.core.servers.http import Endpoint
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetRejected
-from sentinel.probes.http import BOUNDS, KIND, HttpOptions, HttpState, _finding
+from sentinel.probes.http import BOUNDS, KIND, HttpProbeOptions, HttpState, _finding
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -43,7 +43,7 @@ async def look(make_context):
         clients.append(client)
         runners.append(runner)
         context = make_context({"resource": client}, state=state or HttpState(), check="api-health")
-        return await KIND.run(HttpOptions.model_validate(options), context)
+        return await KIND.run(HttpProbeOptions.model_validate(options), context)
 
     yield once
     for client in clients:
@@ -213,7 +213,7 @@ async def test_method_headers_and_body(look):
     options = {"method": "POST", "headers": {"X-Token": "s3cret"}, "body": "{}", "path": "/x?a=b"}
     finding = await look(keep, **options)
     assert seen == {"method": "POST", "token": "s3cret", "body": "{}"}
-    assert "s3cret" not in repr(finding) + repr(HttpOptions.model_validate(options))
+    assert "s3cret" not in repr(finding) + repr(HttpProbeOptions.model_validate(options))
 
 
 async def test_spent_budget_is_unknown(look):
@@ -240,9 +240,9 @@ async def test_backing_off_is_degraded(look, make_context):
     await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
     client = HttpClient("api", f"http://127.0.0.1:{port}")
     context = make_context({"resource": client}, state=HttpState())
-    assert (await KIND.run(HttpOptions(), context)).status is Status.DEGRADED
+    assert (await KIND.run(HttpProbeOptions(), context)).status is Status.DEGRADED
     with pytest.raises(TargetRejected):
-        await KIND.run(HttpOptions(), context)
+        await KIND.run(HttpProbeOptions(), context)
     await client.close()
     await runner.cleanup()
     assert len(clients) == 1
@@ -278,7 +278,9 @@ def test_histogram_is_cumulative():
 async def test_nobody_there_is_down_with_target_up_zero(make_context):
     """Refused: down, and the gauge is 0, not missing."""
     client = HttpClient("api", f"http://127.0.0.1:{free_port()}")
-    finding = await KIND.run(HttpOptions(), make_context({"resource": client}, state=HttpState()))
+    finding = await KIND.run(
+        HttpProbeOptions(), make_context({"resource": client}, state=HttpState())
+    )
     await client.close()
     assert finding.status is Status.DOWN
     assert [dict(row.values) for row in finding.rows] == [{"target_up": 0.0}]
@@ -294,7 +296,7 @@ def test_certificate_near_its_end_is_degraded(days, status):
         200, {}, b"", 0.1, False, certificate_expires=now + timedelta(days=days)
     )
     endpoint = Endpoint("api", "/")
-    assert _finding(HttpOptions(), endpoint, response, [], now).status is status
+    assert _finding(HttpProbeOptions(), endpoint, response, [], now).status is status
 
 
 @pytest.mark.parametrize(
@@ -314,4 +316,4 @@ def test_certificate_near_its_end_is_degraded(days, status):
 def test_bad_options_are_refused(options):
     """Each is a problem of the configuration, not of a run."""
     with pytest.raises(ValidationError):
-        HttpOptions.model_validate(options)
+        HttpProbeOptions.model_validate(options)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sentinel.adapters.proc import ProcReader
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
-from sentinel.probes.process import KIND, ProcessOptions, ProcessState
+from sentinel.probes.process import KIND, ProcessProbeOptions, ProcessState
 
 READY = "import sys, time; print('ready', flush=True); "
 
@@ -48,7 +48,7 @@ def look(make_context):
     async def once(state=None, pid: int | None = None, **options):
         context = make_context({}, state=state or ProcessState())
         context = dataclasses.replace(context, supervised=lambda _component: pid)
-        finding = await KIND.run(ProcessOptions.model_validate(options), context)
+        finding = await KIND.run(ProcessProbeOptions.model_validate(options), context)
         assert {fault.key for fault in finding.faults} <= KIND.fault_kinds.keys()
         return finding
 
@@ -243,4 +243,4 @@ async def test_missing_privilege_is_unknown_and_the_rest_is_still_measured(look,
 def test_bad_options_are_refused(options):
     """Two ways to find it, a broken expression, a size without a unit."""
     with pytest.raises(ValidationError):
-        ProcessOptions.model_validate(options)
+        ProcessProbeOptions.model_validate(options)

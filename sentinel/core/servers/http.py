@@ -65,7 +65,7 @@ class HttpAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class BodyExpectation:
     """What the values at a JSON path must be; `equals` has one value or none."""
 
     path: str
@@ -158,7 +158,7 @@ def find_too_long(endpoint: Endpoint, limit: int) -> Fault:
 
 
 def judge_values(
-    endpoint: Endpoint, expected: Expectation, found: Sequence[tuple[str, Any]]
+    endpoint: Endpoint, expected: BodyExpectation, found: Sequence[tuple[str, Any]]
 ) -> Iterator[Fault]:
     """Each value found, as (normalized path, value), that is not as expected: at most
     `MAX_FAULTS`.
@@ -167,7 +167,7 @@ def judge_values(
 
 
 def _judge_values(
-    endpoint: Endpoint, expected: Expectation, found: Sequence[tuple[str, Any]]
+    endpoint: Endpoint, expected: BodyExpectation, found: Sequence[tuple[str, Any]]
 ) -> Iterator[Fault]:
     guidance = "the target says so itself: look at the part that it names"
     if expected.exists is not False and not found:

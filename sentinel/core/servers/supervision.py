@@ -8,7 +8,7 @@ from sentinel.core.fault import Fault, Status
 from sentinel.core.model import Finding
 
 
-class Observed(Protocol):
+class DriverSight(Protocol):
     """What a driver sees. `running` None: can't be known, and `detail` has the reason. `busy`: its
     manager is at work on it.
     """
@@ -27,7 +27,7 @@ class Observed(Protocol):
     def busy(self) -> bool: ...  # noqa: D102
 
 
-def judge_supervised(component: str, seen: Observed, age: float, proven: float) -> Finding:
+def judge_supervised(component: str, seen: DriverSight, age: float, proven: float) -> Finding:
     """`age`: seconds since we have started it; it counts as started after `proven` seconds. Who
     can't be seen is unknown, never down.
     """
@@ -42,7 +42,7 @@ def judge_supervised(component: str, seen: Observed, age: float, proven: float) 
     return Finding(Status.UP, seen.detail, key=key)
 
 
-def _find_fault(component: str, seen: Observed, *, running: bool) -> Fault | None:
+def _find_fault(component: str, seen: DriverSight, *, running: bool) -> Fault | None:
     """While its manager is at work, what else is seen is on its way to change."""
     if seen.busy:
         word, status = "busy", Status.DEGRADED

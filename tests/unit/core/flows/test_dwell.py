@@ -113,3 +113,11 @@ def test_the_histogram_is_cumulative():
     histogram = observed.histogram()
     assert histogram.counts == (1, 1, 1, 2, 2, 2, 2, 2, 2)
     assert (histogram.total, histogram.sum) == (3, 100_030.5)
+
+
+def test_a_stay_at_an_edge_is_below_it():
+    """Buckets are at most, as Prometheus counts them."""
+    observed = ObservedStays()
+    observed.add(60.0)
+    counts = dict(zip(observed.histogram().bounds, observed.histogram().counts, strict=True))
+    assert (counts[15.0], counts[60.0], counts[300.0]) == (0, 1, 1)

@@ -8,8 +8,8 @@ import pytest
 
 from sentinel.core.fault import MAX_FAULTS, Status
 from sentinel.core.servers.http import (
+    BodyExpectation,
     Endpoint,
-    Expectation,
     HttpAnswer,
     HttpLimits,
     find_no_json,
@@ -71,18 +71,18 @@ def test_slow_answer_of_the_wrong_status_is_judged_by_its_status_alone():
 @pytest.mark.parametrize(
     ("expected", "value", "words"),
     [
-        (Expectation("$.a", equals=("up",)), "down", '$.a is "down", not "up"'),
-        (Expectation("$.a", equals=(None,)), 0, "$.a is 0, not null"),
-        (Expectation("$.a", equals=(1,)), True, "$.a is true, not 1"),
-        (Expectation("$.a", one_of=["x", 2]), 3, 'none of ["x", 2]'),
-        (Expectation("$.a", matches="up"), "not up", "does not match up"),
-        (Expectation("$.a", matches="3"), 3, "does not match 3"),
-        (Expectation("$.a", min=3.5), 3, "not at least 3.5"),
-        (Expectation("$.a", max=2.5), 3, "not at most 2.5"),
-        (Expectation("$.a", min=1.0), "1", "not at least 1"),
-        (Expectation("$.a", max=1.0), True, "not at most 1"),
-        (Expectation("$.a", min=5.0, matches="u"), 1, "does not match u and not at least 5"),
-        (Expectation("$.a", exists=False), 1, "$.a is 1, unwanted"),
+        (BodyExpectation("$.a", equals=("up",)), "down", '$.a is "down", not "up"'),
+        (BodyExpectation("$.a", equals=(None,)), 0, "$.a is 0, not null"),
+        (BodyExpectation("$.a", equals=(1,)), True, "$.a is true, not 1"),
+        (BodyExpectation("$.a", one_of=["x", 2]), 3, 'none of ["x", 2]'),
+        (BodyExpectation("$.a", matches="up"), "not up", "does not match up"),
+        (BodyExpectation("$.a", matches="3"), 3, "does not match 3"),
+        (BodyExpectation("$.a", min=3.5), 3, "not at least 3.5"),
+        (BodyExpectation("$.a", max=2.5), 3, "not at most 2.5"),
+        (BodyExpectation("$.a", min=1.0), "1", "not at least 1"),
+        (BodyExpectation("$.a", max=1.0), True, "not at most 1"),
+        (BodyExpectation("$.a", min=5.0, matches="u"), 1, "does not match u and not at least 5"),
+        (BodyExpectation("$.a", exists=False), 1, "$.a is 1, unwanted"),
     ],
 )
 def test_value_that_is_not_as_expected(expected, value, words):
@@ -96,11 +96,11 @@ def test_value_that_is_not_as_expected(expected, value, words):
 @pytest.mark.parametrize(
     ("expected", "found"),
     [
-        (Expectation("$.a"), [("$['a']", None)]),
-        (Expectation("$.a", exists=False), []),
-        (Expectation("$.a", equals=(3,)), [("$['a']", 3.0)]),
-        (Expectation("$.a", one_of=["x"], matches="x"), [("$['a']", "x")]),
-        (Expectation("$.a", min=3.0, max=3.0), [("$['a']", 3)]),
+        (BodyExpectation("$.a"), [("$['a']", None)]),
+        (BodyExpectation("$.a", exists=False), []),
+        (BodyExpectation("$.a", equals=(3,)), [("$['a']", 3.0)]),
+        (BodyExpectation("$.a", one_of=["x"], matches="x"), [("$['a']", "x")]),
+        (BodyExpectation("$.a", min=3.0, max=3.0), [("$['a']", 3)]),
     ],
 )
 def test_values_as_expected(expected, found):
@@ -110,7 +110,7 @@ def test_values_as_expected(expected, found):
 
 def test_value_that_is_not_there_is_named_by_the_path_of_the_check():
     """There is no other place to name; what a wrong value means holds for a missing one."""
-    expected = Expectation("$.a.*", status=Status.DEGRADED)
+    expected = BodyExpectation("$.a.*", status=Status.DEGRADED)
     (fault,) = judge_values(API, expected, [])
     assert fault.subject["assertion"] == "$.a.*"
     assert fault.status is Status.DEGRADED
@@ -119,13 +119,13 @@ def test_value_that_is_not_there_is_named_by_the_path_of_the_check():
 def test_values_without_end_are_cut():
     """At most as many as are remembered."""
     found = [(f"$[{n}]", n) for n in range(2 * MAX_FAULTS)]
-    assert len(list(judge_values(API, Expectation("$[*]", max=-1.0), found))) == MAX_FAULTS
+    assert len(list(judge_values(API, BodyExpectation("$[*]", max=-1.0), found))) == MAX_FAULTS
 
 
 def test_two_limits_of_one_value_are_one_fault_the_worse():
     """Degraded above 1 and down above 5: at 6 it is down, once."""
-    mild = Expectation("$.n", max=1.0, status=Status.DEGRADED)
-    hard = Expectation("$.n", max=5.0)
+    mild = BodyExpectation("$.n", max=1.0, status=Status.DEGRADED)
+    hard = BodyExpectation("$.n", max=5.0)
     found = [("$['n']", 6)]
     both = [*judge_values(API, mild, found), *judge_values(API, hard, found)]
     (fault,) = keep_worst(both)

@@ -268,3 +268,13 @@ def test_the_record_survives_as_it_is():
     assert again.dump() == record.dump()
     assert again.total(TaskOutcome.LATE) == again.total(TaskOutcome.OK) == 1
     assert again.lasted["assigned"].histogram().total == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "skewed"),
+    [(99.0, False), (98.9, True), (102.0, False), (102.1, True)],
+)
+def test_how_far_a_column_may_be_off(at, skewed):
+    """A second before it was sent, a second after it was read: beyond, it is another clock."""
+    seen = step(canary(), sight(101.0, "", created=at), PLAN, 101.0, LONG)
+    assert seen.skewed is skewed
