@@ -290,7 +290,7 @@ class Daemon:
         before = picture.last_result(name)
         self.engine.scheduler.trigger(name)
         async with asyncio.timeout(CHECK_PATIENCE):
-            while picture.last_result(name) is before:  # noqa: ASYNC110 - results come by the pipeline
+            while picture.last_result(name) is before:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
         return Answer.done("done")
 
@@ -349,7 +349,7 @@ class Daemon:
 
     async def _release(self, name: str) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
-        while self.engine.remediator.acts_on(name):  # noqa: ASYNC110 - an act ends by itself, and tells nobody
+        while self.engine.remediator.acts_on(name):  # noqa: ASYNC110 - nobody tells of its end
             await asyncio.sleep(0.05)
         if name in self.engine.fleet.drivers:
             await self.roster.remove(name_of_check(name))

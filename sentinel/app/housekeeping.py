@@ -27,7 +27,7 @@ BUSY = "an action on a component is running: try again when it has ended"
 
 
 def find_amnesia(store: Store, now: Moment) -> str:
-    """Why the cap of this hour can't be known: the database was lost, and what was cleaned with it."""
+    """Why the cap of this hour can't be known: what was cleaned was lost with the database."""
     lost = store.meta("journal_lost")
     if lost and now.seconds_since(Moment(datetime.fromisoformat(lost))) < CAP_WINDOW:
         return "the journal was lost within the last hour: what was cleaned in it is not known"

@@ -1,4 +1,4 @@
-"""Which checks are ours to run, and whether we may act: as the coordinator says it at every tick."""
+"""Which checks are ours to run, and whether we may act: as the coordinator says it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from sentinel.coordination import Coordinator, Member, Placement, View
+from sentinel.coordination import Coordinator, Participant, Placement, View
 from sentinel.core.schedule import shard_of
 from sentinel.engine.automation import Automation
 from sentinel.engine.journal import Journal
@@ -19,9 +19,9 @@ from sentinel.errors import StateError
 log = structlog.get_logger()
 
 
-def make_member(started: datetime) -> Member:
+def make_member(started: datetime) -> Participant:
     """This start of this process, unlike any other."""
-    return Member(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
+    return Participant(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Membership:
     journal: Journal
     _view: View = field(default_factory=View)
 
-    async def start(self, me: Member) -> None:
+    async def start(self, me: Participant) -> None:
         """Join and learn what is ours. StateError when that can't be written."""
         await self.coordinator.start(me)
         self._view = await self.coordinator.tick(Placement())

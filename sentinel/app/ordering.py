@@ -69,7 +69,7 @@ async def give_order(
     store.add_order(Order(kind, key, subject, payload), now)
     try:
         async with asyncio.timeout(patience if running else 0):
-            while (answer := store.order_outcome(key)) is None:  # noqa: ASYNC110 - the daemon is another process
+            while (answer := store.order_outcome(key)) is None:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         if running:

@@ -12,7 +12,9 @@ from sentinel.engine.conductor import Conductor
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.requests import OperatorRequests
 
+Work = Callable[[Order], Awaitable[Answer]]
 Action = Callable[[Order], Awaitable[Answer | None]]
+"""As `Work`, None while it lasts."""
 
 
 def make_orders(
@@ -20,36 +22,22 @@ def make_orders(
     conductor: Conductor,
     housekeeper: Housekeeper,
     aside: Aside,
-    run_check: Callable[[Order], Awaitable[Answer]],
+    run_check: Work,
     diagnose: Action,
     utcnow: Callable[[], datetime],
 ) -> Mapping[str, Action]:
-    """Order kind → its action; each ends with an answer, None while it lasts."""
-
-    async def restart(order: Order) -> Answer:
-        return await requests.restart(
-            order.subject, _reason(order), by=str(order.payload.get("by", "operator"))
-        )
-
-    async def move(order: Order) -> Answer:
-        return await conductor.move(
-            order.key, str(order.payload.get("action")), order.subject, _reason(order)
-        )
-
-    async def reload(order: Order) -> Answer:
-        return await requests.reload(order.subject, _reason(order))
+    """Order kind → its action."""
 
     async def reset(order: Order) -> Answer:
-        return await requests.reset(
-            order.subject, _reason(order), str(order.payload.get("expects", ""))
-        )
+        expects = str(order.payload.get("expects", ""))
+        return await requests.reset(order.subject, _reason(order), expects)
 
-    moving = {OrderKind.RESTART: restart, OrderKind.MOVE: move, OrderKind.RELOAD: reload}
-    long: dict[str, Callable[[Order], Awaitable[Answer]]] = {
+    moving = _moving(requests, conductor)
+    long: dict[str, Work] = {
         OrderKind.CHECK: run_check,
         **{kind: _while_meant(action, utcnow) for kind, action in moving.items()},
+        **clean_orders(housekeeper),
     }
-    long |= clean_orders(housekeeper)
     return {
         OrderKind.DIAGNOSE: diagnose,
         OrderKind.RESET: _while_meant(reset, utcnow),
@@ -59,9 +47,24 @@ def make_orders(
     }
 
 
-def _while_meant(
-    action: Callable[[Order], Awaitable[Answer]], utcnow: Callable[[], datetime]
-) -> Callable[[Order], Awaitable[Answer]]:
+def _moving(requests: OperatorRequests, conductor: Conductor) -> dict[str, Work]:
+    """What starts, stops or disturbs components, and takes as long as they do."""
+
+    async def restart(order: Order) -> Answer:
+        by = str(order.payload.get("by", "operator"))
+        return await requests.restart(order.subject, _reason(order), by=by)
+
+    async def move(order: Order) -> Answer:
+        action = str(order.payload.get("action"))
+        return await conductor.move(order.key, action, order.subject, _reason(order))
+
+    async def reload(order: Order) -> Answer:
+        return await requests.reload(order.subject, _reason(order))
+
+    return {OrderKind.RESTART: restart, OrderKind.MOVE: move, OrderKind.RELOAD: reload}
+
+
+def _while_meant(action: Work, utcnow: Callable[[], datetime]) -> Work:
     """What moves a platform is meant now: an order that no daemon took in time is not carried out
     days later.
     """

@@ -30,11 +30,11 @@ from sentinel.config import load
 from sentinel.core.model import Incident
 from sentinel.errors import ActionRefused, ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
-from sentinel.runbook.book import Runbook, Step
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.book import BookStep, Runbook
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
-from sentinel.runbook.transcript import BEGUN, Record, Transcript
+from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
 
@@ -180,7 +180,7 @@ class _Room:
             )
         return incident
 
-    def perform(self, run: RunbookRun, plan: Plan) -> int:
+    def perform(self, run: RunbookRun, plan: BookPlan) -> int:
         """Carry it out, show the transcript, put it into the incident's timeline."""
         hands = OperatorHands(self.configuration, self.folder, self.store)
         confirm = (lambda _step: True) if self._arguments.yes else _confirm
@@ -201,7 +201,7 @@ class _Room:
         return _show(self._arguments, transcript)
 
 
-def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> Plan:
+def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> BookPlan:
     """A plan needs no daemon and no state; with a configuration its values are those of this
     platform.
     """
@@ -226,7 +226,7 @@ def _show(arguments: Arguments, transcript: Transcript) -> int:
     return 0 if transcript.outcome in {"dry run", "done"} else 2
 
 
-def _tell(number: int, record: Record) -> None:
+def _tell(number: int, record: StepRecord) -> None:
     """Beside the transcript, which comes at the end."""
     if record.changes or record.outcome != BEGUN:
         print(
@@ -243,11 +243,11 @@ def _parameter(word: str) -> tuple[str, str]:
     return name, value
 
 
-def _confirm(step: Step) -> bool:
+def _confirm(step: BookStep) -> bool:
     return _ask(step, "this changes something. Go on?", "--yes")
 
 
-def _confirm_again(step: Step) -> bool:
+def _confirm_again(step: BookStep) -> bool:
     return _ask(
         step,
         "this was begun before, and nobody knows whether it was done. Do it again?",
@@ -255,7 +255,7 @@ def _confirm_again(step: Step) -> bool:
     )
 
 
-def _ask(step: Step, question: str, option: str) -> bool:
+def _ask(step: BookStep, question: str, option: str) -> bool:
     if not sys.stdin.isatty():
         print(f"{step.name}: {question} Nobody is there to ask ({option})", file=sys.stderr)
         return False

@@ -28,20 +28,28 @@ def read_acceptances(
 
 def _read(place: Place, raw: object, kind: Kind, now: datetime) -> Acceptance | None:
     item = validate(place, AcceptSettings, raw)
-    if item is None:
-        return None
-    known = kind.fault_kinds
-    if item.fault not in known:
-        message = unknown_message("fault", item.fault, known, f"`sentinel kinds {kind.name}`")
-        (place / "fault").note(*message)
-    until = _read_end(place / "until", item.until, now)
-    if until is None or item.fault not in known:
+    written = raw if isinstance(raw, dict) else {}
+    known = _check_fault(place / "fault", written.get("fault"), kind)
+    until = _read_end(place / "until", written.get("until"), now)
+    if item is None or until is None or not known:
         return None
     return Acceptance(item.fault, item.subject, item.reason, until)
 
 
-def _read_end(place: Place, text: str, now: datetime) -> datetime | None:
-    """The instant at which it ends: that of a date is the end of the day."""
+def _check_fault(place: Place, key: object, kind: Kind) -> bool:
+    """Whether the kind has such a fault; what is no text was refused already."""
+    known = kind.fault_kinds
+    if isinstance(key, str) and key not in known:
+        place.note(*unknown_message("fault", key, known, f"`sentinel kinds {kind.name}`"))
+    return isinstance(key, str) and key in known
+
+
+def _read_end(place: Place, text: object, now: datetime) -> datetime | None:
+    """The instant at which it ends: that of a date is the end of the day; what is no text was
+    refused already.
+    """
+    if not isinstance(text, str):
+        return None
     until = _parse_end(text)
     if until is None:
         place.note(f"{text[:60]!r} is no date, and no instant with a time zone", FORM)

@@ -12,7 +12,7 @@ from sentinel.config.driver import read_options
 from sentinel.config.model import ComponentSettings
 from sentinel.config.role import Casting
 from sentinel.core.model import Component
-from sentinel.remediation import DriverKind, Options
+from sentinel.remediation import DriverKind, DriverOptions
 from sentinel.strict.place import Place
 
 
@@ -64,7 +64,7 @@ class ComponentReader:
                 (place / i).note(message, "make it, or correct the path")
         return tuple(str(path.resolve()) for path in paths)
 
-    def _read_driver(self, name: str, item: ComponentSettings) -> Options | None:
+    def _read_driver(self, name: str, item: ComponentSettings) -> DriverOptions | None:
         """What the component's driver is told, with the resources that it is to use."""
         place = self._place(name)
         options = read_options(place, item, self.drivers)

@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from sentinel.config.model import ComponentSettings
-from sentinel.remediation import DriverKind, Options
+from sentinel.remediation import DriverKind, DriverOptions
 from sentinel.strict.explain import explain, unknown_message
 from sentinel.strict.place import Place
 
 
 def read_options(
     place: Place, item: ComponentSettings, drivers: Mapping[str, DriverKind]
-) -> Options | None:
+) -> DriverOptions | None:
     """The options of the component's driver; None without a driver, or with a problem that was
     noted.
     """
@@ -42,7 +42,7 @@ def _no_driver(key: str, drivers: Mapping[str, DriverKind]) -> tuple[str, str]:
     return unknown_message("key", key, ComponentSettings.model_fields)
 
 
-def _validated(place: Place, kind: DriverKind, keys: Mapping[str, Any]) -> Options | None:
+def _validated(place: Place, kind: DriverKind, keys: Mapping[str, Any]) -> DriverOptions | None:
     if any("\0" in text for text in _texts(keys)):
         place.note("a NUL character can't be handed to a program", "remove it")
         return None

@@ -1,4 +1,4 @@
-"""The resources of a configuration: one address each, keys that have an effect, secrets from files."""
+"""The resources of a configuration: one address each, keys with an effect, secrets from files."""
 
 from __future__ import annotations
 

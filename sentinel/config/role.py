@@ -59,7 +59,7 @@ class Casting:
             place.note(*unknown_message("resource", named, fitting))
 
     def _is_broken(self, type_: str) -> bool:
-        """Whether a resource of this type has a problem of its own: then that is the one to mend."""
+        """Whether a resource of this type has a problem itself: then that is the one to mend."""
         given = self.written.settings.get("resources")
         items = given.items() if isinstance(given, dict) else ()
         return any(

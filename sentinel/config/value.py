@@ -17,7 +17,7 @@ from sentinel.core.remediation.breaker import BreakerPolicy
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A foreign system, ready to connect. `options` go to its client; `password` never is printed."""
+    """A foreign system, ready to connect. `options` go to its client; `password` is never shown."""
 
     name: str
     type: str

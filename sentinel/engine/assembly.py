@@ -14,6 +14,7 @@ from sentinel.core.moment import Moment
 from sentinel.engine.automation import HALT_FILE, Automation, Restraint
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
+from sentinel.engine.faults import Faults
 from sentinel.engine.file_watch import FileWatch
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.incidents import Incidents
@@ -54,7 +55,7 @@ class EngineClock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that an engine is made from. `kinds` gets no other kind than those and `supervision`."""
+    """All that an engine is made from; to the `kinds` it adds `supervision`."""
 
     store: Store
     metrics: Metrics
@@ -96,76 +97,43 @@ class Engine:
     file_watch: FileWatch
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What knows no part above it."""
+
+    guard: PauseGuard
+    recorder: Recorder
+    fleet: Fleet
+    automation: Automation
+    coordinator: Coordinator
+    journal: Journal
+    picture: Picture
+    wanted: WantedChecks
+
+
 def make_engine(given: Surroundings) -> Engine:
     """Make the parts in the order in which they need each other; nothing runs yet."""
-    clock, store, metrics = given.clock, given.store, given.metrics
-    guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
-    recorder, fleet, wanted = Recorder(store, metrics, clock.utcnow), Fleet(), WantedChecks()
-    halt_file = given.folder / HALT_FILE
-    automation = Automation(store, metrics, clock.utcnow, halt_file, guard, given.restraint)
-    coordinator = LocalCoordinator(store, recorder, clock.utcnow)
-    journal = Journal(coordinator, store, metrics, clock.moment)
-    picture = Picture(metrics, clock.utcnow)
-    circumstances = Circumstances(
-        picture=picture,
-        fleet=fleet,
-        journal=journal,
-        automation=automation,
-        recorder=recorder,
-        moment=clock.moment,
-        monotonic=clock.monotonic,
-        quiet=given.quiet,
-        journal_lost=given.journal_lost,
-    )
-    views = Views(picture, circumstances, given.runbooks, given.scrub)
-    incidents = Incidents(
-        picture=picture,
-        circumstances=circumstances,
-        automation=automation,
-        runbooks=given.runbooks,
-        views=views,
-        recorder=recorder,
-        guard=guard,
-        scrub=given.scrub,
-        utcnow=clock.utcnow,
-    )
-    pipeline = Pipeline(
-        picture=picture,
-        incidents=incidents,
-        views=views,
-        recorder=recorder,
-        metrics=metrics,
-        guard=guard,
-        utcnow=clock.utcnow,
-        scrub=given.scrub,
-    )
-    remediator = Remediator(
-        picture=picture,
-        fleet=fleet,
-        circumstances=circumstances,
-        incidents=incidents,
-        journal=journal,
-        automation=automation,
-        recorder=recorder,
-        metrics=metrics,
-        wanted=wanted,
-        moment=clock.moment,
-        monotonic=clock.monotonic,
-    )
-    kinds = {**given.kinds, "supervision": make_kind(fleet)}
-    runner = Runner(given.clients, guard, metrics, clock.utcnow, clock.monotonic, fleet.pid_of)
+    clock, metrics, ground = given.clock, given.metrics, _lay_ground(given)
+    circumstances = _make_circumstances(given, ground)
+    views = Views(ground.picture, circumstances, given.runbooks, given.scrub)
+    incidents = _make_incidents(given, ground, circumstances, views)
+    pipeline = _make_pipeline(given, ground, incidents, views)
+    remediator = _make_remediator(given, ground, circumstances, incidents)
+    kinds = {**given.kinds, "supervision": make_kind(ground.fleet)}
+    runner = _make_runner(given, ground)
     coverage = Coverage(clock.monotonic)
     turn = Turn(kinds, runner, coverage, pipeline, remediator)
+    skipped, wanted = coverage.note_skipped, ground.wanted
     requests = OperatorRequests(remediator)
     return Engine(
         kinds=kinds,
-        guard=guard,
-        recorder=recorder,
-        fleet=fleet,
-        automation=automation,
-        coordinator=coordinator,
-        journal=journal,
-        picture=picture,
+        guard=ground.guard,
+        recorder=ground.recorder,
+        fleet=ground.fleet,
+        automation=ground.automation,
+        coordinator=ground.coordinator,
+        journal=ground.journal,
+        picture=ground.picture,
         circumstances=circumstances,
         incidents=incidents,
         pipeline=pipeline,
@@ -174,8 +142,94 @@ def make_engine(given: Surroundings) -> Engine:
         runner=runner,
         coverage=coverage,
         wanted=wanted,
-        scheduler=Scheduler(turn.run, clock.monotonic, metrics, coverage.note_skipped, wanted),
+        scheduler=Scheduler(turn.run, clock.monotonic, metrics, skipped, wanted),
         requests=requests,
         conductor=Conductor(requests),
         file_watch=FileWatch(requests),
     )
+
+
+def _lay_ground(given: Surroundings) -> _Ground:
+    clock, store, metrics = given.clock, given.store, given.metrics
+    guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
+    recorder, halt_file = Recorder(store, metrics, clock.utcnow), given.folder / HALT_FILE
+    coordinator = LocalCoordinator(store, recorder, clock.utcnow)
+    return _Ground(
+        guard=guard,
+        recorder=recorder,
+        fleet=Fleet(),
+        automation=Automation(store, metrics, clock.utcnow, halt_file, guard, given.restraint),
+        coordinator=coordinator,
+        journal=Journal(coordinator, store, metrics, clock.moment),
+        picture=Picture(metrics, clock.utcnow),
+        wanted=WantedChecks(),
+    )
+
+
+def _make_circumstances(given: Surroundings, ground: _Ground) -> Circumstances:
+    return Circumstances(
+        picture=ground.picture,
+        fleet=ground.fleet,
+        journal=ground.journal,
+        automation=ground.automation,
+        recorder=ground.recorder,
+        moment=given.clock.moment,
+        monotonic=given.clock.monotonic,
+        quiet=given.quiet,
+        journal_lost=given.journal_lost,
+    )
+
+
+def _make_incidents(
+    given: Surroundings, ground: _Ground, circumstances: Circumstances, views: Views
+) -> Incidents:
+    return Incidents(
+        picture=ground.picture,
+        circumstances=circumstances,
+        automation=ground.automation,
+        runbooks=given.runbooks,
+        views=views,
+        recorder=ground.recorder,
+        guard=ground.guard,
+        scrub=given.scrub,
+        utcnow=given.clock.utcnow,
+    )
+
+
+def _make_pipeline(
+    given: Surroundings, ground: _Ground, incidents: Incidents, views: Views
+) -> Pipeline:
+    return Pipeline(
+        picture=ground.picture,
+        incidents=incidents,
+        faults=Faults(given.metrics, given.scrub),
+        views=views,
+        recorder=ground.recorder,
+        metrics=given.metrics,
+        guard=ground.guard,
+        utcnow=given.clock.utcnow,
+        scrub=given.scrub,
+    )
+
+
+def _make_remediator(
+    given: Surroundings, ground: _Ground, circumstances: Circumstances, incidents: Incidents
+) -> Remediator:
+    return Remediator(
+        picture=ground.picture,
+        fleet=ground.fleet,
+        circumstances=circumstances,
+        incidents=incidents,
+        journal=ground.journal,
+        automation=ground.automation,
+        recorder=ground.recorder,
+        metrics=given.metrics,
+        wanted=ground.wanted,
+        moment=given.clock.moment,
+        monotonic=given.clock.monotonic,
+    )
+
+
+def _make_runner(given: Surroundings, ground: _Ground) -> Runner:
+    clock, pid_of = given.clock, ground.fleet.pid_of
+    return Runner(given.clients, ground.guard, given.metrics, clock.utcnow, clock.monotonic, pid_of)

@@ -77,7 +77,7 @@ class Automation:
         return self.restraint.enabled
 
     def load(self, *, crashed: bool) -> Changes:
-        """Remember what was before this start; `crashed`: the sentinel before did not end in order."""
+        """Remember what was before; `crashed`: the sentinel before did not end in order."""
         self.breaker = _read_breaker(self.store.meta(BREAKER))
         self._exhaustions = _read_instants(self.store.meta(EXHAUSTIONS))
         self._told = frozenset(json.loads(self.store.meta(BRAKES) or "[]"))

@@ -64,7 +64,7 @@ class CleaningStore(Protocol):
 
 @dataclass(slots=True)
 class _Work:
-    """One run in progress. `stopped`: why nothing more is done."""
+    """One run in progress. `stopped_by`: why nothing more is done."""
 
     chore: Chore
     kind: ChoreKind
@@ -72,7 +72,7 @@ class _Work:
     actor: str
     refusals: list[Refusal] = field(default_factory=list)
     removed: int = 0
-    stopped: Refusal | None = None
+    stopped_by: Refusal | None = None
     failed: bool = False
     dry: bool = False
 
@@ -123,14 +123,18 @@ class Housekeeper:
                 if not work.dry:
                     await self._carry_out(work, survey.targets)
             except (TargetError, StateError) as error:
-                work.failed, work.stopped = (
+                work.failed, work.stopped_by = (
                     True,
                     Refusal("failed", name, error.message, error.guidance),
                 )
             return await self._conclude(work, survey)
 
     async def _conclude(self, work: _Work, survey: Survey) -> ChoreRun:
-        refusals = [*survey.refusals, *work.refusals, *([work.stopped] if work.stopped else [])]
+        refusals = [
+            *survey.refusals,
+            *work.refusals,
+            *([work.stopped_by] if work.stopped_by else []),
+        ]
         now = self.moment()
         outcome = _outcome_of(work, survey, refusals)
         refused = sum(refusal.count for refusal in refusals)
@@ -199,7 +203,7 @@ class Housekeeper:
     async def _carry_out(self, work: _Work, targets: Sequence[Target]) -> None:
         for target in targets:
             left = target
-            while left.count and work.stopped is None:
+            while left.count and work.stopped_by is None:
                 part = left.first(work.kind.portion)
                 try:
                     done = await self._act(work, part)
@@ -249,7 +253,7 @@ class Housekeeper:
         return done
 
     def _stop(self, work: _Work, reason: str, part: Target, text: str) -> Done:
-        work.stopped = Refusal(reason, part.place, text)
+        work.stopped_by = Refusal(reason, part.place, text)
         return Done()
 
     async def _reserve(self, work: _Work, part: Target) -> Grant:
@@ -399,7 +403,7 @@ class Housekeeper:
         try:
             await self._carry_out(work, plan.targets)
         except (TargetError, StateError) as error:
-            work.failed, work.stopped = (
+            work.failed, work.stopped_by = (
                 True,
                 Refusal("failed", plan.chore, error.message, error.guidance),
             )

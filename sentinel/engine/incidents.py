@@ -1,4 +1,4 @@
-"""Every change of an incident: opened, continued, told, closed. The core decides; one path writes."""
+"""Every change of an incident: opened, continued, told, closed. The core decides, this writes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sentinel.core.incident import BAD, Event
 from sentinel.core.model import Component, Incident
 from sentinel.core.order import Order, OrderKind
 from sentinel.engine.automation import Automation
+from sentinel.engine.fault_lines import bound_lines, describe_begun, describe_standing
 from sentinel.engine.pause import PauseGuard
-from sentinel.engine.picture import Picture
+from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.runbooks import RunbookGuide
 from sentinel.engine.situation import Circumstances
@@ -80,7 +81,6 @@ class Incidents:
         )
         if after is None:
             return
-        after = self._name_runbook(known, after)
         told = known is not None and known.announced
         if after.announced and not told and self._is_silent(component, after, now):
             after = replace(after, announced=False)
@@ -91,14 +91,6 @@ class Incidents:
         if after.announced and not told:
             self._announce(after, changes)
 
-    def _name_runbook(self, known: Incident | None, after: Incident) -> Incident:
-        """The runbook for what it is about now."""
-        if known is not None and (known.check, known.summary) == (after.check, after.summary):
-            return after
-        watched = self.picture.check(after.check)
-        book = self.runbooks.runbook_of(watched.check, after.summary) if watched else ""
-        return replace(after, runbook=book)
-
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         if incident is None or incident.recovered is None:
             return 0.0
@@ -106,6 +98,20 @@ class Incidents:
         gaps = ((gap.ended - max(gap.began, began)).total_seconds() for gap in self._away)
         away = sum(max(seconds, 0.0) for seconds in gaps)
         return away + self.guard.paused(self.guard.monotonic() - (now - began).total_seconds())
+
+    # -- which faults began, changed and ended ----------------------------------------------------
+
+    def tell_faults(self, watched: WatchedCheck, changes: Changes, now: datetime) -> None:
+        """Put what a turn changed about the faults of a check into the timeline of its incident."""
+        incident = self.picture.incidents.get(watched.check.component)
+        if incident is None:
+            return
+        lines = describe_standing(watched.moved)
+        if incident.opened == now:  # what stood before it was opened belongs to it, too
+            found = self.picture.of(incident.component)
+            lines = [line for each in found for line in describe_begun(each.counting)]
+        for event, evidence in bound_lines(lines):
+            changes.events.append((incident.id, now, event, evidence))
 
     # -- whether people are told ------------------------------------------------------------------
 
@@ -168,8 +174,8 @@ class Incidents:
         watched = self.picture.check(incident.check)
         if watched is None or watched.result is None or watched.finding is None:
             return {}
-        detail, trace_id = watched.matter or watched.finding.detail, watched.result.trace_id
-        evidence = {"check": incident.check, "detail": detail, "trace_id": trace_id}
+        evidence: dict[str, Any] = {"check": incident.check, "detail": watched.finding.detail}
+        evidence["trace_id"] = watched.result.trace_id
         if watched.failing_since is not None:
             evidence["failing_since"] = watched.failing_since.isoformat()
         scrubbed: Mapping[str, Any] = self.scrub(evidence)

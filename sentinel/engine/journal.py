@@ -43,7 +43,7 @@ class Journal:
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
 
     def load(self, name: str) -> list[Attempt]:
-        """What an earlier sentinel attempted, and when an operator reset the budget; the attempts."""
+        """What an earlier sentinel attempted, and when the budget was reset; the attempts."""
         self._attempts[name] = self.store.attempts(component=name, limit=KEPT)
         reset = self.store.meta(f"reset/{name}")
         if reset:

@@ -1,4 +1,4 @@
-"""A paused monitor must not invent outages: gaps of our own event loop are measured and remembered."""
+"""A paused monitor must not invent outages: gaps of our own event loop are remembered."""
 
 from __future__ import annotations
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sentinel.core import dependencies
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import (
+    Fault,
+    FaultStep,
+    Severity,
+    StandingFault,
+    Status,
+    count_by_key,
+    worst,
+)
 from sentinel.core.health import Health
 from sentinel.core.incident import BAD
 from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result
@@ -17,6 +25,11 @@ from sentinel.store import Sample
 
 CheckState = tuple[Check, Result | None, Finding | None, Health, int]
 """A check with its latest result, finding after thresholds, health and number of runs."""
+
+
+SEVERITIES = tuple(Severity)
+NOTHING_MOVED = FaultStep()
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -32,19 +45,43 @@ class WatchedCheck:
     result: Result | None = None
     failing_since: datetime | None = None
     """Start of the first run of the present row of failures."""
+    standing: tuple[StandingFault, ...] = ()
+    """The faults that the latest look which could see has found."""
+    moved: FaultStep = NOTHING_MOVED
+    """What that look changed."""
+    cut: int = 0
+    """Subjects with faults that are more than can be kept one by one."""
+    at: datetime = LONG_AGO
+    """When its latest result was taken in."""
     complaint: str = ""
     """Detail of the latest finding that was bad: the cause of what is hard, also when the very
     latest run passes.
     """
+    blamed: str = ""
+    """Key of the worst fault of that finding."""
+
+    @property
+    def counting(self) -> list[StandingFault]:
+        """The faults that stand and that nobody accepted, the worst first."""
+        return [each for each in self.standing if each.accepted is None]
+
+    def count_faults(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many subjects have each fault: those that count, and those that are accepted."""
+        accepted = [each.fault for each in self.standing if each.accepted is not None]
+        return count_by_key(each.fault for each in self.counting), count_by_key(accepted)
+
+    def severity(self, fault: Fault) -> int:
+        """How soon somebody must hear of a fault; less is sooner."""
+        declared = self.kind.fault_kinds.get(fault.key)
+        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
 
     @property
     def matter(self) -> str:
-        """What a person would look up: what is bad now, or was bad while the check is not healthy
-        again.
+        """Fault that a person would look up: what is bad now, or was bad while the check is not
+        healthy again; "" of none.
         """
-        if self.finding is not None and self.finding.status is not Status.UP:
-            return self.finding.detail
-        return self.complaint if self.health.shown in BAD else ""
+        worst_now = next((each.fault.key for each in self.counting), "")
+        return worst_now or (self.blamed if self.health.shown in BAD else "")
 
     def fresh(self, now: datetime) -> Status:
         """The hard status, or unknown when the latest verdict is too old to count."""
@@ -106,15 +143,26 @@ class Picture:
         """Take the components of a configuration, in its order, which is that of dependencies."""
         self.components = {component.name: component for component in components}
 
-    def add_check(self, check: Check, kind: Kind, health: Health | None) -> None:
-        """Begin to take results of a check; `health` is what was believed before a restart."""
+    def add_check(
+        self,
+        check: Check,
+        kind: Kind,
+        health: Health | None,
+        standing: Sequence[StandingFault] = (),
+    ) -> None:
+        """Begin to take results of a check; `health` is what was believed before a restart, and
+        `standing` the faults that stood then.
+        """
         known = self._checks.get(check.name)
         restored = known.health if known else replace(health, restored=True) if health else Health()
-        watched = WatchedCheck(check, kind, restored)
+        kept = known.standing if known else tuple(standing)
+        watched = WatchedCheck(check, kind, restored, standing=kept)
         self._checks[check.name] = watched
         self._of_component.setdefault(check.component, {})[check.name] = watched
         self.metrics.add_check(check.name, check.component, check.every)
         self.metrics.set_check_status(check.name, check.component, restored.shown)
+        self.metrics.describe_check(check, kind.fault_kinds)
+        self.metrics.set_faults(check.name, *watched.count_faults())
 
     def remove_check(self, name: str) -> None:
         """Forget a check that the configuration no longer has."""
@@ -175,10 +223,18 @@ class Picture:
         """The dependency that is down and explains what a component shows, or ""."""
         return dependencies.find_root_cause(component, self.depends_on(), self.statuses)
 
-    def find_cause(self, component: str) -> WatchedCheck | None:
+    def find_worst_check(self, component: str) -> WatchedCheck | None:
         """The worst check of a component among those that have a finding."""
         mine = [watched for watched in self.of(component) if watched.finding]
         return max(mine, key=lambda watched: watched.health.shown.rank) if mine else None
+
+    def find_faults(self, component: str) -> list[tuple[WatchedCheck, Fault]]:
+        """The faults of a component that count, of checks that are believed to be bad: by status,
+        then by how soon somebody must hear of them.
+        """
+        bad = [watched for watched in self.of(component) if watched.health.shown in BAD]
+        faults = [(watched, each.fault) for watched in bad for each in watched.counting]
+        return sorted((each for each in faults if each[1].status in BAD), key=_urgency)
 
     def status_after(self, component: str, instant: datetime) -> Status:
         """What verdicts taken after an instant say of a component: hard or soft, the worse; older
@@ -187,7 +243,7 @@ class Picture:
         return worst([watched.status_after(instant) for watched in self.of(component)])
 
     def is_observed_down(self, component: str) -> bool:
-        """Whether a fresh verdict says down right now: a check that passes again needs no action."""
+        """Whether a fresh verdict says down: a check that passes again needs no action."""
         now = self.utcnow()
         return any(
             watched.fresh(now) is Status.DOWN and watched.health.window[-1:] == (Status.DOWN,)
@@ -195,7 +251,7 @@ class Picture:
         )
 
     def passes(self, component: str) -> int:
-        """How many times in a row each check of a component has passed by now, the fewest of all."""
+        """How many times in a row each check of a component has passed, the fewest of all."""
         return min((watched.health.passes for watched in self.of(component)), default=0)
 
     def is_flapping(self, component: str) -> bool:
@@ -208,7 +264,7 @@ class Picture:
         return watched.result if watched else None
 
     def results(self) -> list[CheckState]:
-        """Every check with its latest result, finding after thresholds, health and number of runs."""
+        """Every check as it is now."""
         return [(w.check, w.result, w.finding, w.health, w.runs) for w in self._checks.values()]
 
     def samples(self) -> list[Sample]:
@@ -222,3 +278,9 @@ class Picture:
             for name, value in row.values.items()
             if isinstance(value, int | float)
         ]
+
+
+def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[int, int]:
+    watched, fault = found
+    believed = min(watched.health.shown.rank, fault.status.rank)
+    return -believed, watched.severity(fault)

@@ -4,14 +4,15 @@ one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sentinel.core import health as health_core
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import Fault, Status, headline, sort_faults, worst
 from sentinel.core.model import Finding, Result, Transition
+from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.picture import Picture, WatchedCheck
@@ -23,10 +24,11 @@ from sentinel.store import Changes
 
 @dataclass(slots=True)
 class Pipeline:
-    """Takes results; what they change stands in the picture and, in one transaction, in the store."""
+    """Takes results: what they change stands in the picture and, by one commit, in the store."""
 
     picture: Picture
     incidents: Incidents
+    faults: Faults
     views: Views
     recorder: Recorder
     metrics: Metrics
@@ -41,11 +43,13 @@ class Pipeline:
             return False
         now, component = self.utcnow(), watched.check.component
         changes = Changes(gaps=self.guard.take_gaps())
+        watched.at = now
         self._record(watched, result, changes)
-        finding = self._measure(watched, result)
+        finding = self._measure(watched, result, changes)
         self._judge_health(watched, finding, result, changes, now)
         changed = self._judge_component(component, changes, now)
         self.incidents.judge(component, changes, now, changed=changed)  # puts orders, too
+        self.incidents.tell_faults(watched, changes, now)
         self.views.show_check(watched, changes)
         self.views.show_components(component, changes)
         await self.recorder.record(changes)
@@ -58,21 +62,17 @@ class Pipeline:
         if result.state is not None:
             changes.probe_state[result.check] = result.state
 
-    def _measure(self, watched: WatchedCheck, result: Result) -> Finding:
-        """Apply the thresholds of the configuration on top of the kind's own judgement."""
-        watched.finding = finding = result.finding
-        if finding.status is Status.UNKNOWN:
-            return finding
-        crossed, watched.raised = health_core.cross_thresholds(
-            watched.check.thresholds, finding.rows, watched.raised
-        )
-        if crossed:
-            status = worst([finding.status, *(each.status for each in crossed)])
-            texts = [
-                f"{each.measurement} is {each.value:g}{_of(each.labels)}" for each in crossed[:3]
-            ]
-            detail = f"{'; '.join(texts)} – {finding.detail}"
-            watched.finding = replace(finding, status=status, detail=detail)
+    def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> Finding:
+        """Apply the thresholds of the configuration on top of the kind's own judgement, and take
+        out what somebody accepted.
+        """
+        finding = result.finding
+        if finding.status is not Status.UNKNOWN:
+            crossed, watched.raised = health_core.cross_thresholds(
+                watched.check.thresholds, finding.rows, watched.raised
+            )
+            finding = _with_thresholds(finding, [each.as_fault() for each in crossed])
+        watched.finding = self.faults.take(watched, finding, changes)
         return watched.finding
 
     def _judge_health(
@@ -89,6 +89,7 @@ class Pipeline:
         elif finding.status is not Status.UNKNOWN:
             watched.failing_since = watched.failing_since or result.started
             watched.complaint = finding.detail
+            watched.blamed = next((each.fault.key for each in watched.counting), "")
         after = watched.health = health_core.step(
             before, finding.status, result.quality, check.health, check.every, now
         )
@@ -107,10 +108,16 @@ class Pipeline:
         if status is before:
             return False
         self.picture.set_status(name, status, now)
-        cause = self.views.describe_cause(name)[1]
+        cause = self.views.describe_cause(name).headline
         changes.transitions.append(Transition(name, "component", before, status, now, cause))
         return True
 
 
-def _of(labels: tuple[tuple[str, str], ...]) -> str:
-    return f" ({', '.join(value for _, value in labels)})" if labels else ""
+def _with_thresholds(finding: Finding, crossed: Sequence[Fault]) -> Finding:
+    """A finding with the limits that the configuration sets and that are crossed."""
+    if not crossed:
+        return finding
+    faults = sort_faults([*crossed, *finding.faults])
+    status = worst([finding.status, *(fault.status for fault in crossed)])
+    detail = f"{headline(crossed)} – {finding.detail}"
+    return replace(finding, status=status, detail=detail, faults=faults)

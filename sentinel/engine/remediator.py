@@ -1,4 +1,4 @@
-"""Starts, adopts, restarts components. The core decides; here it is journaled, done and verified."""
+"""Starts, adopts, restarts components. The core decides; here it is journaled and done."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class Remediator:
             self._spawn(self._first_start(name))
 
     async def _first_start(self, name: str) -> None:
-        """The intent is noted first: a sentinel that ends in between finds the process by its mark."""
+        """Its intent is noted first: a sentinel that ends in between finds the process again."""
         await self.recorder.record(
             Changes(processes=[ProcessRow(name, 0, "", self.moment().at, True)])
         )
@@ -255,7 +255,7 @@ class Remediator:
         for name in self.fleet.drivers:
             try:
                 self._consider(name)
-            except Exception as error:  # noqa: BLE001 - an error about one component must not leave the others alone
+            except Exception as error:  # noqa: BLE001 - the others still need it
                 self._swallow("consider_raised", error, component=name)
 
     def _consider(self, name: str) -> None:
@@ -335,7 +335,7 @@ class Remediator:
         """
         try:
             return await act
-        except Exception as error:  # noqa: BLE001 - whatever it is, the journal has to have an end of it
+        except Exception as error:  # noqa: BLE001 - the journal has to have an end
             self._swallow("driver_raised", error)
             return Outcome(False, f"its driver raised {error!r}", known=False)
 
@@ -361,7 +361,7 @@ class Remediator:
     async def act_on_request(
         self, name: str, incident: str, n: int, reason: str, by: str
     ) -> Outcome | Refused:
-        """One journaled restart beside the automatic ones; the caller has asked `decide_request`."""
+        """One journaled restart on request; the caller has asked `decide_request`."""
         self.fleet.busy[name] = None
         known = name in self.fleet.stopped
         self.fleet.stopped.add(name)

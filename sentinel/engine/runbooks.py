@@ -10,8 +10,8 @@ from sentinel.core.model import Check
 class RunbookGuide(Protocol):
     """Knows the shelf of runbooks."""
 
-    def runbook_of(self, check: Check, detail: str) -> str:
-        """The runbook for a check and the line of its finding, or ""."""
+    def runbook_of(self, check: Check, fault: str) -> str:
+        """The runbook for a fault of a check, or ""; of no fault, what the check names."""
         ...
 
     def is_wanted(self, check: Check, runbook: str) -> bool:
@@ -22,7 +22,7 @@ class RunbookGuide(Protocol):
 class OwnRunbooks:
     """Without a shelf: the runbook that the check itself names, and nothing runs by itself."""
 
-    def runbook_of(self, check: Check, _detail: str) -> str:
+    def runbook_of(self, check: Check, _fault: str) -> str:
         """The check's own word."""
         return check.runbook
 

@@ -109,9 +109,9 @@ class Scheduler:
     async def loop(self) -> None:
         """Start what is wanted or due, for ever."""
         while True:
+            delay = self._start_due()
             for name in self.wanted.take():
                 self.trigger(name)
-            delay = self._start_due()
             try:
                 async with asyncio.timeout(delay):
                     await self.wanted.wait()

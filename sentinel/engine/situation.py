@@ -112,7 +112,7 @@ class Circumstances:
         return self.monotonic() - self._opened.setdefault(incident.id, self.monotonic() - before)
 
     def _settling_until(self, name: str) -> datetime | None:
-        """The start-up grace of a component begins anew when something that it needs has recovered."""
+        """The start-up grace begins anew when something that the component needs has recovered."""
         now = self.moment().at
         incidents = map(self.picture.incidents.get, self.picture.needed(name))
         recovered = [

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.fault import Status
-from sentinel.core.incident import BAD
-from sentinel.core.model import Component, Row
+from sentinel.core.fault import Status, headline
+from sentinel.core.incident import BAD, Cause
+from sentinel.core.model import Component, Finding, Row
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.engine.runbooks import RunbookGuide
 from sentinel.engine.situation import Circumstances
@@ -26,15 +26,26 @@ class Views:
     _shown: dict[str, ComponentView] = field(default_factory=dict)
     """The views as they were last written: only what changed is written again."""
 
-    def describe_cause(self, component: str) -> tuple[str, str]:
-        """The worst check of a component and its detail line."""
-        bad = self.picture.find_cause(component)
-        if bad is None or bad.finding is None:
-            return "", ""
-        detail = bad.finding.detail
-        if bad.health.shown in BAD:
-            detail = bad.complaint or detail
-        return bad.check.name, self.scrub(detail)
+    def describe_cause(self, component: str) -> Cause:
+        """What is wrong with a component: its worst fault, in one line for people."""
+        found = self.picture.find_faults(component)
+        if not found:
+            return self._describe_worst_check(component)
+        watched, fault = found[0]
+        text = headline([fault for _, fault in found])
+        book = self.runbooks.runbook_of(watched.check, fault.key)
+        return Cause(watched.check.name, self.scrub(text), fault, book)
+
+    def _describe_worst_check(self, component: str) -> Cause:
+        """No fault stands: how things are, or what was bad last while it is not believed over."""
+        worst = self.picture.find_worst_check(component)
+        if worst is None or worst.finding is None:
+            return Cause()
+        detail = worst.finding.detail
+        if worst.health.shown in BAD:
+            detail = worst.complaint or detail
+        book = self.runbooks.runbook_of(worst.check, worst.matter)
+        return Cause(worst.check.name, self.scrub(detail), runbook=book)
 
     def show_check(self, watched: WatchedCheck, changes: Changes) -> None:
         """Write the view of a check that has a result."""
@@ -42,6 +53,7 @@ class Views:
         result = watched.result
         if finding is None or result is None:
             raise ValueError(f"no result of {check.name} yet")
+        standing, accepted = watched.count_faults()
         view = CheckView(
             name=check.name,
             kind=check.kind,
@@ -51,7 +63,7 @@ class Views:
             since=health.since,
             detail=self.scrub(finding.detail),
             key=finding.key,
-            guidance=self.scrub(finding.guidance),
+            guidance=self.scrub(_next_step(watched, finding)),
             evidence=self.scrub(dict(finding.evidence)),
             rows=[_plain(row) for row in finding.rows],
             runs=watched.runs,
@@ -63,6 +75,9 @@ class Views:
             trace_id=result.trace_id,
             runbook=self.runbooks.runbook_of(check, watched.matter),
             flapping=health.flapping,
+            faults=standing,
+            accepted=accepted,
+            cut=watched.cut,
         )
         changes.checks.append(view)
 
@@ -85,13 +100,18 @@ class Views:
             name=name,
             status=Status.UNKNOWN if stopped else self.picture.statuses[name],
             since=self.picture.since.get(name),
-            detail=self.describe_cause(name)[1],
+            detail=self.describe_cause(name).headline,
             depends_on=component.depends_on,
             driver=component.driver,
             pid=pid,
             restarts=restarts,
             action=action,
         )
+
+
+def _next_step(watched: WatchedCheck, finding: Finding) -> str:
+    """Of the very fault that the line begins with, not of another one."""
+    return next((each.fault.guidance for each in watched.counting), finding.guidance)
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -23,7 +23,7 @@ MAX_STREAMS = 20_000
 OWN_KEYS = "sentinel:*"
 
 
-class Options(BaseModel):
+class ChoreOptions(BaseModel):
     """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML
     keys.
     """
@@ -31,14 +31,14 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class StreamPatterns(Options):
+class ChoreStreams(ChoreOptions):
     """Which streams: glob patterns. Nothing is cleaned that was not named."""
 
     include: list[str] = Field(min_length=1, description="glob patterns of the streams to clean")
     exclude: list[str] = Field([], description="glob patterns that win over include")
 
 
-class GroupPatterns(Options):
+class ChoreGroups(ChoreOptions):
     """Which consumer groups: glob patterns."""
 
     include: list[str] = Field(
@@ -59,7 +59,7 @@ class Room:
     seen: dict[str, tuple[int, str]] = field(default_factory=dict)
     troubles: list[Refusal] = field(default_factory=list)
 
-    async def find_streams(self, streams: StreamPatterns, *spared: str) -> list[str]:
+    async def find_streams(self, streams: ChoreStreams, *spared: str) -> list[str]:
         """Streams in scope, sorted; sentinel's own keys and those `spared` never are."""
         found: set[str] = set()
         for pattern in streams.include:
@@ -86,7 +86,7 @@ class Room:
         return shape
 
     async def find_groups(
-        self, streams: StreamPatterns, groups: GroupPatterns, *spared: str
+        self, streams: ChoreStreams, groups: ChoreGroups, *spared: str
     ) -> list[tuple[str, str]]:
         """Every (stream, group) in scope."""
         found = []
@@ -114,7 +114,7 @@ class ChoreKind:
 
     name: str
     summary: str
-    options: type[Options]
+    options: type[ChoreOptions]
     noun: str
     survey: Callable[[Any, Room], Awaitable[Survey]]
     recount: Callable[[Any, Room, Target], Awaitable[int]]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.fault import FaultKind, Severity
+from sentinel.core.fault import THRESHOLD, FaultKind, Severity
 from sentinel.core.model import Finding, Measurement
 from sentinel.shelf import read_shelf
 
@@ -86,10 +86,6 @@ class Context:
     def http(self, role: str = "resource") -> HttpClient:
         """The HTTP client that the check's option `role` names."""
         return cast(HttpClient, self.clients[role])
-
-
-THRESHOLD = "threshold"
-"""Key of the fault that a measurement crossed a configured limit; every kind has it."""
 
 
 def faults_of_target(runbook: str, *, rejected: str = "") -> tuple[FaultKind, ...]:

@@ -15,19 +15,31 @@ from pydantic import Field, model_validator
 
 from sentinel.adapters.bus.canary_ledger import Place
 from sentinel.adapters.bus.canary_reader import Clock, Rules
-from sentinel.core.canary import letter as canary
-from sentinel.core.canary.letter import Letter, Outcome, OwnLetter
+from sentinel.core.canary.finding import (
+    CANARY_KINDS,
+    READER_FAILED,
+    REFUSED,
+    CanaryLimits,
+    PathNews,
+    PathTrouble,
+    find_canary_faults,
+    find_in_use,
+)
+from sentinel.core.canary.letter import EXTRAS, FAILED, Letter, Outcome, OwnLetter
 from sentinel.core.canary.ping import ENVELOPE, PLACEHOLDERS, PingLetter, find_faults
 from sentinel.core.canary.proof import Confidence, Windows, judge
-from sentinel.core.canary.record import RECENT, judge_recent
-from sentinel.core.fault import Status, worst
+from sentinel.core.canary.record import RECENT
+from sentinel.core.fault import Fault, FaultKind, Severity, headline, sort_faults
+from sentinel.core.fault import judge as judge_faults
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_duration
-from sentinel.probes import Context, Kind, Options
+from sentinel.errors import TargetError
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage
 from sentinel.watch.canary_path import CanaryPath, Pause, Trip
-from sentinel.watch.canary_paths import CanaryPaths, Plan, Sight
+from sentinel.watch.canary_paths import CanaryPaths, PathSight, Plan
 
+NOT_ASKED = "not_asked"
 WINDOWS = (("1h", 60), ("24h", Windows.SPAN))
 
 
@@ -134,6 +146,12 @@ class CanaryOptions(Options):
         envelope = tuple(handler.envelope.items())
         return PingLetter(envelope, self.place("").inbox, tuple(handler.hops), handler.hops_field)
 
+    @property
+    def limits(self) -> CanaryLimits:
+        """What is tolerated."""
+        rule = self.failures_of
+        return CanaryLimits(self.deadline, rule.failures, rule.of, self.down_after)
+
     def place(self, tag: str) -> Place:
         """The keys; `tag` is that of a shard, else the path is the tag."""
         if (handler := self.handler) is None:
@@ -187,103 +205,80 @@ def _find_hold(handler: HandlerOptions | None, context: Context) -> str:
 
 # --- judgement ----------------------------------------------------------------------------------
 
-Problem = tuple[Status, str, str]
 
-
-def _problems(options: CanaryOptions, sight: Sight) -> list[Problem]:
-    """(status, detail, guidance) of everything that is wrong on a path."""
-    outlook, problems = sight.outlook, []
-    if outlook.error is not None:
-        problems.append((outlook.error.status, outlook.error.message, outlook.error.guidance))
-    if outlook.holder:
-        problems.append(
-            (Status.UNKNOWN, f"in use by another sentinel ({outlook.holder})", _SHARED_GUIDANCE)
-        )
-    if outlook.refused is not None:
-        refused = outlook.refused
-        problems.append((refused.status, f"publish refused: {refused.message}", refused.guidance))
-    if outlook.reader_error is not None:
-        error = outlook.reader_error
-        problems.append((error.status, f"reader: {error.message}", error.guidance))
-    if outlook.wiped:
-        detail = (
-            f"{outlook.wiped} open canaries were wiped from the server (flush, eviction or"
-            " failover): lost"
-        )
-        problems.append(
-            (Status.DEGRADED, detail, "who ran FLUSHALL, or which maxmemory-policy evicts streams?")
-        )
-    return [*problems, *_recent_problem(options, sight)]
-
-
-def _recent_problem(options: CanaryOptions, sight: Sight) -> list[Problem]:
-    rule, recent = options.failures_of, list(sight.path.record.recent)
-    status, detail = judge_recent(
-        recent, failures=rule.failures, of=rule.of, down_after=options.down_after
-    )
-    if status is Status.UP or (status is Status.UNKNOWN and sight.outlook.error is not None):
-        return []
-    held = f"; {sight.outlook.held}" if sight.outlook.held else ""
-    return [
-        (
-            status,
-            detail + _name_hops(sight.path) * (status is not Status.UNKNOWN) + held,
-            _GUIDANCE[status],
-        )
-    ]
-
-
-def _name_hops(path: CanaryPath) -> str:
-    """The hops that failed, worst first."""
-    failed = sorted(path.traffic.hop_failures().items(), key=lambda item: -item[1])
-    named = [f"{hop} ({count})" for hop, count in failed if count]
-    return f"; failing hop: {', '.join(named)}" if named else ""
-
-
-_SHARED_GUIDANCE = "give each sentinel a `path` of its own, or stop the other one"
-_GUIDANCE = {
-    Status.DOWN: (
-        "is the stream trimmed or deleted, does another consumer read its group, does the handler"
-        " answer?"
-    ),
-    Status.DEGRADED: (
-        "compare the counts in the evidence: lost, late and corrupt have different causes"
-    ),
-    Status.UNKNOWN: "the first verdict comes with the next runs",
-}
-
-
-def _judge(options: CanaryOptions, context: Context, sights: list[Sight]) -> Finding:
-    several = len(sights) > 1
-    found = [
-        (status, f"{sight.label}: {detail}" if several else detail, guidance)
-        for sight in sights
-        for status, detail, guidance in _problems(options, sight)
-    ]
-    problems = sorted(found, key=lambda problem: -problem[0].rank)
+def _judge(options: CanaryOptions, context: Context, sights: list[PathSight]) -> Finding:
     now = context.utcnow().timestamp()
-    recent = [
-        outcome for sight in sights for outcome in sight.path.record.last(options.failures_of.of)
-    ]
-    good = sum(outcome not in canary.FAILED for outcome in recent)
-    share = f"{100 * good / len(recent):.4g} % of {len(recent)}" if recent else "no data"
-    hours = {
-        sight.label: _say(_judge_window(sight.path, now, 60, options.target), options.target)
+    faults = sort_faults(
+        fault
         for sight in sights
-    }
-    held = "; ".join({sight.outlook.held for sight in sights if sight.outlook.held})
-    said = (
-        f"{share} arrived within {format_duration(options.deadline)}; last hour:"
-        f" {hours[_weakest(sights, now)]}"
+        for fault in find_canary_faults(_news(options, sight), options.limits)
     )
+    share = _say_share(options, sights)
+    hours = {sight.label: _say_hour(options, sight, now) for sight in sights}
     return Finding(
-        worst([problem[0] for problem in problems]) if problems else Status.UP,
-        "; ".join(problem[1] for problem in problems) or (f"{said}; {held}" if held else said),
+        judge_faults(faults),
+        _describe(options, sights, faults, share, hours[_weakest(sights, now)]),
         rows=[row for sight in sights for row in _rows(sight, now)],
         evidence=_evidence(sights, hours),
-        guidance=next((problem[2] for problem in problems if problem[2]), ""),
+        guidance=next((fault.guidance for fault in faults if fault.guidance), ""),
         key=("canary", share),
+        faults=faults,
     )
+
+
+def _news(options: CanaryOptions, sight: PathSight) -> PathNews:
+    """What the judgement needs to know of a path."""
+    outlook = sight.outlook
+    troubles = [
+        _name_trouble(key, error)
+        for key, error in (
+            ("", outlook.error),
+            (REFUSED, outlook.refused),
+            (READER_FAILED, outlook.reader_error),
+        )
+        if error is not None
+    ]
+    return PathNews(
+        sight.label,
+        options.place(sight.path.tag).stream,
+        list(sight.path.record.recent),
+        outlook.wiped,
+        outlook.holder,
+        outlook.held,
+        sight.path.traffic.hop_failures(),
+        troubles,
+        asked=outlook.error is None,
+    )
+
+
+def _name_trouble(key: str, error: TargetError) -> PathTrouble:
+    """An error as a trouble; without a key, the one that its class means."""
+    return PathTrouble(key or error.fault or NOT_ASKED, error.status, error.message, error.guidance)
+
+
+def _describe(
+    options: CanaryOptions,
+    sights: list[PathSight],
+    faults: list[Fault],
+    share: str,
+    hour: str,
+) -> str:
+    """One line: the worst fault, then what arrived on all paths, and the hour of the weakest."""
+    news = [headline(faults)] if faults else []
+    arrived = f"{share} arrived within {format_duration(options.deadline)}; last hour: {hour}"
+    held = sorted({sight.outlook.held for sight in sights if sight.outlook.held})
+    return "; ".join([*news, arrived, *(held if not faults else [])])
+
+
+def _say_share(options: CanaryOptions, sights: list[PathSight]) -> str:
+    """How many of the last canaries arrived in time, all paths together."""
+    recent = [out for sight in sights for out in sight.path.record.last(options.failures_of.of)]
+    good = sum(outcome not in FAILED for outcome in recent)
+    return f"{100 * good / len(recent):.4g} % of {len(recent)}" if recent else "no data"
+
+
+def _say_hour(options: CanaryOptions, sight: PathSight, now: float) -> str:
+    return _say(_judge_window(sight.path, now, 60, options.target), options.target)
 
 
 def _judge_window(path: CanaryPath, now: float, minutes: int, target: float) -> Confidence:
@@ -300,24 +295,20 @@ def _say(hour: Confidence, target: float) -> str:
     return f"{hour.verdict} for {100 * target:.4g} % ({figures})"
 
 
-def _weakest(sights: list[Sight], now: float) -> str:
+def _weakest(sights: list[PathSight], now: float) -> str:
     """The path of which least is proven."""
     return min(sights, key=lambda sight: _judge_window(sight.path, now, 60, 0.5).lower).label
 
 
 def _shared(options: CanaryOptions, holder: str) -> Finding:
-    return Finding(
-        Status.UNKNOWN,
-        f"path {options.path} is in use by another sentinel ({holder}): nothing was sent, nothing"
-        " is counted twice",
-        guidance=_SHARED_GUIDANCE,
-    )
+    fault = find_in_use(options.path, holder, options.place("").stream)
+    return Finding(fault.status, fault.text, guidance=fault.guidance, faults=[fault])
 
 
 # --- figures ------------------------------------------------------------------------------------
 
 
-def _evidence(sights: list[Sight], hours: dict[str, str]) -> dict[str, Any]:
+def _evidence(sights: list[PathSight], hours: dict[str, str]) -> dict[str, Any]:
     """Counts of all paths together, and of each when there are several; hops, where the product has
     any.
     """
@@ -336,7 +327,7 @@ def _evidence(sights: list[Sight], hours: dict[str, str]) -> dict[str, Any]:
     return evidence
 
 
-def _counts(sight: Sight) -> dict[str, int]:
+def _counts(sight: PathSight) -> dict[str, int]:
     total = sight.path.record.tally.total
     return {
         "sent": total("sent"),
@@ -355,9 +346,9 @@ def _counts(sight: Sight) -> dict[str, int]:
     }
 
 
-def _rows(sight: Sight, now: float) -> Iterable[Row]:
+def _rows(sight: PathSight, now: float) -> Iterable[Row]:
     path, record = {"path": sight.label}, sight.path.record
-    counters = {name: float(record.tally.total(name)) for name in ("sent", *canary.EXTRAS)}
+    counters = {name: float(record.tally.total(name)) for name in ("sent", *EXTRAS)}
     gauges = {} if sight.outlook.error is not None else {"outstanding": float(sight.outlook.open)}
     yield Row(path, {**counters, **gauges})
     for outcome in Outcome:
@@ -395,6 +386,11 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=CanaryPaths,
+    faults=(
+        *CANARY_KINDS,
+        FaultKind(NOT_ASKED, Severity.INFO, "sentinel-blind", "a path could not be asked"),
+        *faults_of_target("bus-unreachable", rejected="bus-refuses-writes"),
+    ),
     default_every=5.0,
     measurements=(
         _counter("sent", "Canaries published", "sent"),

@@ -9,7 +9,7 @@ real entries an hour are looked at for signs of broken serialization: counts onl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -21,19 +21,28 @@ from sentinel.adapters.bus.consumer_reader import find_streams
 from sentinel.adapters.bus.entry_sampler import Allowance, sample_entries
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display
+from sentinel.core.bus.codec_finding import (
+    CODEC_KINDS,
+    ERROR,
+    LOSSY,
+    PASS,
+    Roundtrip,
+    find_codec_faults,
+    list_unexpected,
+)
 from sentinel.core.bus.naming import matches
 from sentinel.core.bus.smell import SMELLS, smell_entry
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, headline, judge, sort_faults
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.errors import SubjectError
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
 MAX_STREAMS = 20
 DUPLICATE: Fields = ((b"field", b"first"), (b"field", b"second"))
 CASES = (*VECTORS, "duplicate_fields")
 """The last one goes past the codec: Redis keeps two fields of the same name, in order."""
-RESULTS = ("pass", "lossy", "error")
+RESULTS = (PASS, LOSSY, ERROR)
 JSON_LOSSY = frozenset({"int_keys"})
 JSON_ERRORS = frozenset({"bytes", "aware_datetime", "naive_datetime", "uuid", "decimal"})
 _PLACE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
@@ -174,22 +183,14 @@ class CodecState:
             counts[smell] += 1
 
 
-@dataclass(frozen=True, slots=True)
-class Roundtrip:
-    """How one case ended: pass, lossy or error, and what differed."""
-
-    result: str
-    detail: str = ""
-
-
 async def run(options: CodecOptions, context: Context) -> Finding:
     """Every vector once, and the entries that may be sampled now."""
     state: CodecState = context.state
     client = context.redis()
     results, unasked = await _send_vectors(options, client, f"sentinel:codec:{{{context.check}}}")
     state.add_results(results)
-    troubles = await _sample(options, client, state)
-    return _judge(options, state, results, unasked, troubles)
+    unreadable = await _sample(options, client, state)
+    return _judge(options, state, results, unasked, unreadable)
 
 
 # --- vectors ------------------------------------------------------------------------------------
@@ -208,17 +209,14 @@ async def _send_vectors(
     changed = {case for case in sent if fingerprint(got.get(case, ())) != fingerprint(sent[case])}
     intact = {case: entry for case, entry in encoded.entries.items() if case not in changed}
     decoded = await codec.decode(options.codec, intact)
-    results = {case: Roundtrip("error", f"encode: {text}") for case, text in encoded.errors.items()}
+    results = {case: Roundtrip(ERROR, f"encode: {text}") for case, text in encoded.errors.items()}
+    results |= {case: Roundtrip(ERROR, f"decode: {text}") for case, text in decoded.errors.items()}
     results |= {
-        case: Roundtrip("error", f"decode: {text}") for case, text in decoded.errors.items()
+        case: Roundtrip(LOSSY if text else PASS, text) for case, text in decoded.differences.items()
     }
+    results |= {"duplicate_fields": Roundtrip(PASS)}
     results |= {
-        case: Roundtrip("lossy" if text else "pass", text)
-        for case, text in decoded.differences.items()
-    }
-    results |= {"duplicate_fields": Roundtrip("pass")}
-    results |= {
-        case: Roundtrip("error", "the bus gave back other bytes than it got") for case in changed
+        case: Roundtrip(ERROR, "the bus gave back other bytes than it got") for case in changed
     }
     return results, [*encoded.unasked, *decoded.unasked]
 
@@ -226,23 +224,23 @@ async def _send_vectors(
 # --- smells -------------------------------------------------------------------------------------
 
 
-async def _sample(options: CodecOptions, client: RedisClient, state: CodecState) -> list[str]:
-    """Look at the entries that may be sampled now; the streams that can't be."""
+async def _sample(options: CodecOptions, client: RedisClient, state: CodecState) -> dict[str, str]:
+    """Look at the entries that may be sampled now; the streams that can't be, and why."""
     found = await _find_streams(options, client)
     state.allowances = {name: each for name, each in state.allowances.items() if name in found}
-    troubles = []
+    unreadable = {}
     for name in _take_turn(sorted(found), state):
         try:
             entries, allowance = await sample_entries(
                 client, found[name][0], state.allowances.get(name), options.samples_per_hour
             )
         except SubjectError as error:
-            troubles.append(f"{name}: {error.message}")
+            unreadable[name] = error.message
             continue
         state.allowances[name] = allowance
         for fields in entries:
             state.add_smells(found[name][1], smell_entry(fields, options.mandatory_fields))
-    return troubles
+    return unreadable
 
 
 async def _find_streams(options: CodecOptions, client: RedisClient) -> dict[str, tuple[bytes, str]]:
@@ -265,70 +263,60 @@ def _take_turn(names: list[str], state: CodecState) -> list[str]:
 
 # --- judgement ----------------------------------------------------------------------------------
 
-_GUIDANCE = (
-    "make the codec keep these types (bytes as base64, times as ISO text with offset, Decimal and"
-    " UUID as text with a mark of their type), or name the cases in expected_lossy and"
-    " expected_error"
-)
-
 
 def _judge(
     options: CodecOptions,
     state: CodecState,
     results: Mapping[str, Roundtrip],
     unasked: Sequence[str],
-    troubles: Sequence[str],
+    unreadable: Mapping[str, str],
 ) -> Finding:
-    expected = options.expected
-    bad = {
-        c: each
-        for c, each in results.items()
-        if each.result != "pass" and c not in expected[each.result]
-    }
-    status = Status.DEGRADED if bad else Status.UP
-    smells = {
-        p: found
-        for p, counts in state.smells.items()
-        if (found := {s: n for s, n in counts.items() if n})
-    }
-    passed = sum(each.result == "pass" for each in results.values())
+    bad = list_unexpected(results, options.expected)
+    faults = sort_faults(find_codec_faults(options.label, bad, unasked, unreadable))
+    passed = sum(each.result == PASS for each in results.values())
     return Finding(
-        status,
-        _describe(options, results, bad, unasked, state, smells),
+        judge(faults),
+        _describe(options, results, faults, len(results) - passed - len(bad), state),
         rows=_rows(options, state),
         evidence={
-            "codec": {c: asdict(each) for c, each in results.items() if each.result != "pass"},
+            "codec": {c: asdict(each) for c, each in results.items() if each.result != PASS},
             "unexpected": sorted(bad),
             "not_asked": list(unasked),
-            "smells": smells,
+            "smells": _list_smells(state),
             "sampled": state.sampled,
-            "troubles": list(troubles)[:10],
+            "not_sampled": dict(sorted(unreadable.items())[:MAX_STREAMS]),
         },
-        guidance=_GUIDANCE if bad else "",
+        guidance=faults[0].guidance if faults else "",
         key=("fidelity", f"{passed} of {len(results)}"),
+        faults=faults,
     )
+
+
+def _list_smells(state: CodecState) -> dict[str, dict[str, int]]:
+    """Counts by pattern, of the smells that were ever found."""
+    found = {}
+    for pattern, counts in state.smells.items():
+        smelt = {smell: count for smell, count in counts.items() if count}
+        if smelt:
+            found[pattern] = smelt
+    return found
 
 
 def _describe(
     options: CodecOptions,
     results: Mapping[str, Roundtrip],
-    bad: Mapping[str, Roundtrip],
-    unasked: Sequence[str],
+    faults: Sequence[Fault],
+    known: int,
     state: CodecState,
-    smells: Mapping[str, Mapping[str, int]],
 ) -> str:
-    passed = sum(each.result == "pass" for each in results.values())
-    known = len(results) - passed - len(bad)
-    news = [f"{case} {each.result}: {each.detail}" for case, each in list(bad.items())[:3]]
-    news += [f"{len(bad) - 3} more"] if len(bad) > 3 else []
-    news += [f"{len(unasked)} cases not asked"] if unasked else []
+    """One line: the worst fault, then all cases of the codec, then each pattern's smells."""
+    passed = sum(each.result == PASS for each in results.values())
+    news = [headline(faults)] if faults else []
     news.append(f"{options.label}: {passed} of {len(results)} cases come back as they went in")
     news += [f"{known} known not to"] if known else []
-    for pattern, counts in smells.items():
-        told = ", ".join(
-            f"{smell} {count}"
-            for smell, count in sorted(counts.items(), key=lambda item: -item[1])[:3]
-        )
+    for pattern, counts in _list_smells(state).items():
+        worst_first = sorted(counts.items(), key=lambda item: -item[1])[:3]
+        told = ", ".join(f"{smell} {count}" for smell, count in worst_first)
         news.append(f"{pattern} smells of {told} in {state.sampled} sampled entries")
     return "; ".join(news)
 
@@ -361,6 +349,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=CodecState,
+    faults=(*CODEC_KINDS, *faults_of_target("bus-unreachable", rejected="bus-refuses-writes")),
     default_every=3600.0,
     measurements=(
         Measurement(

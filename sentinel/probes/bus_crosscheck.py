@@ -17,19 +17,27 @@ from pydantic import Field
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Relation, prove_visible, refuse_large_scan
 from sentinel.adapters.tasks.assigned import AssignedTasks
-from sentinel.core.bus.crosscheck import PROCESSED, PUBLISHED, Count, Ledger
+from sentinel.core.bus.crosscheck import PROCESSED, PUBLISHED, SampleLedger
+from sentinel.core.bus.crosscheck_finding import (
+    CROSSCHECK_KINDS,
+    REMEDIES,
+    WORDS,
+    CrosscheckRules,
+    find_crosscheck_faults,
+)
 from sentinel.core.bus.envelope import Envelope, Template
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, headline, judge
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_duration
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage
-from sentinel.watch.crosscheck import FLOWS, CrosscheckWatch, Look, Plan
+from sentinel.watch.crosscheck import FLOWS, CrosscheckLook, CrosscheckPlan, CrosscheckWatch
 
 PROVE_EVERY = 60.0
+SHOWN = 10
 
 
-class Tasks(Options):
+class CrosscheckTasks(Options):
     """The task table."""
 
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
@@ -73,7 +81,7 @@ class CrosscheckOptions(Options):
     bus: str | None = Field(None, description="Redis resource with the agents' streams")
     database: str | None = Field(None, description="PostgreSQL resource with the task table")
     flow: str = Field("tasks", min_length=1, description="name of the flow in metrics")
-    tasks: Tasks = Field(Tasks(), description="the task table")
+    tasks: CrosscheckTasks = Field(CrosscheckTasks(), description="the task table")
     stream: str = Field(
         "agent_messages:{agent}", min_length=1, description="an agent's stream; {agent} is its id"
     )
@@ -109,10 +117,10 @@ class CrosscheckOptions(Options):
     min_samples: int = Field(20, ge=1, description="… once so many were judged")
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> CrosscheckPlan:
         """What is compared, and when it is judged."""
         t, names = self.tasks, self.message
-        return Plan(
+        return CrosscheckPlan(
             AssignedTasks(
                 t.table, t.id, t.agent, t.status, t.created_at, t.assigned_at, t.lookback
             ),
@@ -126,6 +134,18 @@ class CrosscheckOptions(Options):
             self.effect_within,
             self.samples,
             self.window,
+        )
+
+    @property
+    def rules(self) -> CrosscheckRules:
+        """What is tolerated."""
+        return CrosscheckRules(
+            self.flow,
+            self.window,
+            self.published_within,
+            self.effect_within,
+            self.down_share,
+            self.min_samples,
         )
 
 
@@ -177,96 +197,62 @@ async def _prove(options: CrosscheckOptions, database: PostgresClient, context: 
 
 # --- judgement ----------------------------------------------------------------------------------
 
-REMEDIES = {
-    PUBLISHED: (
-        "the producer assigned tasks whose message never reached the stream: look for DataError or"
-        " refused XADD in its log, and publish through an outbox in the transaction that assigns;"
-        " assign the named tasks again"
-    ),
-    PROCESSED: (
-        "messages were acknowledged but their tasks are still assigned: acknowledge after"
-        " processing, never in the error handler or for messages without a handler; assign the"
-        " named tasks again"
-    ),
-}
-_WORDS = {PUBLISHED: "assigned but never published", PROCESSED: "acknowledged without effect"}
 
-
-def _judge(options: CrosscheckOptions, look: Look, ledgers: Mapping[str, Ledger]) -> Finding:
+def _judge(
+    options: CrosscheckOptions, look: CrosscheckLook, ledgers: Mapping[str, SampleLedger]
+) -> Finding:
     windows = {flow: ledgers[flow].window() for flow in FLOWS}
-    bad = [flow for flow in FLOWS if windows[flow].bad]
-    status = _decide_status(options, windows)
+    faults = find_crosscheck_faults(options.rules, ledgers, look.reasons)
     return Finding(
-        status,
-        _describe(options, look, ledgers, bad),
+        judge(faults),
+        _describe(options, look, ledgers, faults),
         rows=_rows(options, ledgers),
         evidence={
             "crosscheck": {flow: asdict(ledgers[flow].total) for flow in FLOWS},
             "window": {flow: asdict(windows[flow]) for flow in FLOWS},
-            "producer_missing": ledgers[PUBLISHED].found,
-            "acked_without_effect": ledgers[PROCESSED].found,
-            "not_measurable": sorted(look.reasons)[:10],
-            "remedies": {_WORDS[flow]: REMEDIES[flow] for flow in bad},
+            "producer_missing": ledgers[PUBLISHED].found[-SHOWN:],
+            "acked_without_effect": ledgers[PROCESSED].found[-SHOWN:],
+            "not_measurable": sorted(look.reasons)[:SHOWN],
+            "remedies": {WORDS[flow]: REMEDIES[flow] for flow in FLOWS if windows[flow].bad},
         },
-        guidance=" ".join(REMEDIES[flow] for flow in bad)
-        or (_BLIND if status is Status.UNKNOWN else ""),
+        guidance=faults[0].guidance if faults else "",
         key=("missing", f"{windows[PUBLISHED].bad} + {windows[PROCESSED].bad}"),
+        faults=faults,
     )
-
-
-_BLIND = (
-    "keep entries longer (MAXLEN), or look more often; the evidence names what could not be"
-    " measured"
-)
-
-
-def _decide_status(options: CrosscheckOptions, windows: Mapping[str, Count]) -> Status:
-    """down: most samples are bad; degraded: some are; unknown: nothing could be measured although
-    there was work.
-    """
-    for count in windows.values():
-        if (
-            count.bad
-            and count.samples >= options.min_samples
-            and count.bad >= options.down_share * count.samples
-        ):
-            return Status.DOWN
-    if any(count.bad for count in windows.values()):
-        return Status.DEGRADED
-    blind = any(count.unmeasurable for count in windows.values()) and not any(
-        c.samples for c in windows.values()
-    )
-    return Status.UNKNOWN if blind else Status.UP
 
 
 def _describe(
-    options: CrosscheckOptions, look: Look, ledgers: Mapping[str, Ledger], bad: Sequence[str]
+    options: CrosscheckOptions,
+    look: CrosscheckLook,
+    ledgers: Mapping[str, SampleLedger],
+    faults: Sequence[Fault],
 ) -> str:
-    published, processed = (ledgers[flow].window() for flow in FLOWS)
+    """One line: the worst fault, then the samples of the window in both directions."""
+    news = [headline(faults)] if faults else []
+    figures = "; ".join(_list_figures(look, ledgers))
+    return "; ".join([*news, f"last {format_duration(options.window)}: {figures}"])
+
+
+def _list_figures(look: CrosscheckLook, ledgers: Mapping[str, SampleLedger]) -> list[str]:
+    windows = {flow: ledgers[flow].window() for flow in FLOWS}
+    published, processed = windows.values()
     hidden = published.unmeasurable + processed.unmeasurable
-    if bad:
-        news = [
-            f"{ledgers[flow].window().bad} of {ledgers[flow].window().samples} {_WORDS[flow]}"
-            for flow in bad
-        ]
-        sample = ledgers[bad[0]].found[-1]
-        news.append(f"such as task {sample['task']} on {sample['stream']}")
-    elif published.samples + processed.samples:
+    news = [f"{w.bad} of {w.samples} {WORDS[flow]}" for flow, w in windows.items() if w.bad]
+    if not news and published.samples + processed.samples:
         news = [
             f"{published.samples} assigned tasks were published, {processed.samples} acknowledged"
             " ones worked on"
         ]
-    else:
-        news = [] if hidden else ["nothing to compare"]
+    if not news and not hidden:
+        news = ["nothing to compare"]
     news += [f"{published.late} published late"] if published.late else []
     if hidden:
-        news.append(
-            f"{hidden} not measurable" + (f" ({min(look.reasons)})" if look.reasons else "")
-        )
-    return f"last {format_duration(options.window)}: {'; '.join(news)}"
+        why = f" ({min(look.reasons)})" if look.reasons else ""
+        news.append(f"{hidden} not measurable{why}")
+    return news
 
 
-def _rows(options: CrosscheckOptions, ledgers: Mapping[str, Ledger]) -> list[Row]:
+def _rows(options: CrosscheckOptions, ledgers: Mapping[str, SampleLedger]) -> list[Row]:
     """The two directions are two flows: each metric over its own samples is a share."""
     names = {PUBLISHED: "producer_missing", PROCESSED: "acked_without_effect"}
     rows = []
@@ -292,6 +278,7 @@ KIND = Kind(
     run=run,
     resources={"bus": "redis", "database": "postgres"},
     load_state=CrosscheckState,
+    faults=(*CROSSCHECK_KINDS, *faults_of_target("bus-unreachable")),
     default_every=30.0,
     measurements=(
         _declare(

@@ -14,8 +14,15 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.core.bus.delivery import ACK, OUTCOMES, Deadlines, GroupView, StreamAccount, format_id
+from sentinel.core.bus.delivery import OUTCOMES, Deadlines, GroupView, StreamAccount, format_id
 from sentinel.core.bus.delivery.board import Board
+from sentinel.core.bus.delivery.finding import (
+    DELIVERY_KINDS,
+    DeliveryRules,
+    find_delivery_faults,
+    find_group_faults,
+    find_replica,
+)
 from sentinel.core.bus.delivery.fleet import DELIVERY_COUNTERS, Standing, Totals
 from sentinel.core.bus.delivery.statement import (
     describe_figures,
@@ -23,14 +30,23 @@ from sentinel.core.bus.delivery.statement import (
     find_ratio,
     sum_accounts,
 )
-from sentinel.core.bus.delivery.window import Window, tally
-from sentinel.core.bus.naming import Naming, matches
-from sentinel.core.fault import Status, worst
+from sentinel.core.bus.delivery.window import LossBook, Pair, Window, tally
+from sentinel.core.bus.finding import BLIND_KINDS, describe_faults, find_nothing
+from sentinel.core.bus.naming import Naming, quote
+from sentinel.core.fault import Fault, Status, headline, judge
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_duration
-from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
+from sentinel.probes import (
+    Context,
+    GroupPatterns,
+    Kind,
+    Options,
+    StreamPatterns,
+    faults_of_target,
+)
 from sentinel.strict.field import Duration, Percentage
-from sentinel.watch.delivery import FORGET_AFTER, BusWatch, Scope, Sight, Trouble
+from sentinel.watch.delivery import BusWatch
+from sentinel.watch.scope import BusSight, Scope
 
 WORST = 20
 LEGACY = (
@@ -102,6 +118,12 @@ class DeliveryOptions(Options):
         """Labels: patterns where there are any."""
         return Naming(self.streams.include, [*self.groups.required, *self.groups.include])
 
+    @property
+    def rules(self) -> DeliveryRules:
+        """What is promised."""
+        required = self.groups.required
+        return DeliveryRules(self.deadlines, self.down_below, self.min_events, required)
+
 
 class DeliveryState:
     """The accounts of all streams, and the window of the verdict; made at the first run."""
@@ -111,61 +133,62 @@ class DeliveryState:
         self._document = document if known else {}
         self.watch: BusWatch | None = None
         self.window = Window(60.0)
-        self.lost_before = 0
+        self.losses = LossBook()
         self.board = Board()
-        self.troubles: dict[str, list[Trouble]] = {}
+        self.of_groups: dict[str, list[Fault]] = {}
         self._options: DeliveryOptions | None = None
 
-    def tally(self, options: DeliveryOptions, sight: Sight) -> None:
-        """Bring the board up to date: what moved, and what changes by time alone."""
-        watch, naming = self.open(options), options.naming
-        names = watch.take_moved() | self.board.list_stale(sight.now) | set(self.troubles)
+    def tally(self, options: DeliveryOptions, sight: BusSight) -> None:
+        """Bring board and window up to date: what moved, and what changes by time alone."""
+        books = self.open(options).books
+        names = books.take_moved() | self.board.list_stale(sight.now) | set(self.of_groups)
         names |= {name for name, _ in sight.overdue}
         if options != self._options:
-            self.board, self.troubles, self._options = Board(), {}, options
-            names = set(watch.accounts)
+            self.board, self.of_groups, self._options = Board(), {}, options
+            names = set(books.accounts)
+        lost: dict[Pair, int] = {}
         for name in names:
-            self._put(options, naming, sight, name)
+            self._put(options, sight, name)
+            lost |= self.losses.take(name, books.accounts.get(name))
+        self.window.add(tally(sight.now, sight.settlements, lost, sight.mishaps))
 
-    def _put(self, options: DeliveryOptions, naming: Naming, sight: Sight, name: str) -> None:
-        watch = self.open(options)
-        account = watch.accounts.get(name)
-        self.troubles.pop(name, None)
+    def _put(self, options: DeliveryOptions, sight: BusSight, name: str) -> None:
+        books, naming = self.open(options).books, options.naming
+        account = books.accounts.get(name)
+        self.of_groups.pop(name, None)
         if account is None:
             self.board.remove(name)
             return
-        overdue = (
-            {g: len(sight.overdue.get((name, g), ())) for g in account.groups}
-            if sight.overdue
-            else {}
-        )
         self.board.put(
             name,
             account,
             naming.stream(name),
-            lambda group: watch.label_group(naming, name, group),
-            overdue,
+            lambda group: books.label_group(naming, name, group),
+            _count_overdue(sight, name, account),
         )
-        whole = not options.groups.required and account.groups.keys() == _groups_of(account).keys()
-        if (
-            account.present
-            and not whole
-            and (found := find_group_troubles(options, {name: account}))
-        ):
-            self.troubles[name] = found
+        if options.groups.required or account.groups.keys() != _groups_of(account).keys():
+            found = find_group_faults(options.rules, name, account)
+            if found:
+                self.of_groups[name] = found
+
+    def list_group_faults(self) -> list[Fault]:
+        """Of groups that are missing, by stream."""
+        return [fault for name in sorted(self.of_groups) for fault in self.of_groups[name]]
 
     def open(self, options: DeliveryOptions) -> BusWatch:
         """The accounts, with the deadlines of the configuration in force."""
         if self.watch is None:
-            found = self._document
-            self.watch = (
-                BusWatch.load(found["watch"], options.deadlines)
-                if found
-                else BusWatch(options.deadlines)
-            )
-            self.window = Window.load(found.get("window", []), options.window)
-            self.lost_before = found.get("lost_before", 0)
+            self.watch = self._load(options)
+            for name, account in self.watch.accounts.items():
+                self.losses.take(name, account)
         return self.watch
+
+    def _load(self, options: DeliveryOptions) -> BusWatch:
+        found = self._document
+        self.window = Window.load(found.get("window", []), options.window)
+        if not found:
+            return BusWatch.begin(options.deadlines)
+        return BusWatch.load(found["watch"], options.deadlines)
 
     def dump(self) -> Any:
         """JSON-able document."""
@@ -175,11 +198,21 @@ class DeliveryState:
             "version": VERSION,
             "watch": self.watch.dump(),
             "window": self.window.dump(),
-            "lost_before": self.lost_before,
         }
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+def _count_overdue(sight: BusSight, name: str, account: StreamAccount) -> dict[str, int]:
+    """Late pending entries of each group on a stream."""
+    if not sight.overdue:
+        return {}
+    return {group: len(sight.overdue.get((name, group), ())) for group in account.groups}
+
+
+def _groups_of(account: StreamAccount) -> Mapping[str, GroupView]:
+    return account.view.groups if account.view else {}
 
 
 async def run(options: DeliveryOptions, context: Context) -> Finding:
@@ -188,143 +221,78 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
     watch = state.open(options)
     sight = await watch.look(context.redis(), options.scope, options.naming)
     state.tally(options, sight)
-    board = state.board
-    known = [trouble for name in sorted(state.troubles) for trouble in state.troubles[name]]
-    troubles = [*sight.troubles, *known, *_find_replica(sight)]
-    standings = board.list_standings()
-    totals = watch.retired.copy()
+    board, standings = state.board, state.board.list_standings()
+    faults = _find_faults(options, state, sight, standings)
+    totals = watch.books.retired.totals.copy()
     totals.merge(board.totals)
     totals.touch(options.streams.include, options.groups.required)
-    lost = sum(sums["lost_before_read_total"] for sums in totals.groups.values())
-    state.window.add(tally(sight.now, sight.settlements, lost - state.lost_before, sight.breaks))
-    state.lost_before = lost
     account = describe_account(options, watch, board, totals)
-    status = judge(options, state.window, sight, standings, troubles, measured=board.measured > 0)
     return Finding(
-        status=status,
-        detail=describe(
-            options, account, state.window, standings, troubles, measured=board.measured > 0
-        ),
+        status=judge(faults),
+        detail=describe(options, account, faults, measured=board.measured > 0),
         rows=[
             *totals.rows(),
             *_gauge_rows(options, board),
             *_server_rows(sight, watch),
         ],
-        evidence={
-            "account": account,
-            "troubles": [_describe_trouble(trouble) for trouble in troubles[:WORST]],
-            "events": state.window.breaks[-WORST:],
-            "samples": describe_samples(watch, sight, standings),
-            "not_measurable": [
-                f"{name}: no group, not measurable" for name in sorted(board.groupless)[:WORST]
-            ],
-            "poll": describe_poll(watch, sight),
-            "capability": watch.capability.family,
-            "note": watch.capability_note or (LEGACY if watch.legacy else ""),
-        },
-        guidance=_guide(status, troubles, standings),
+        evidence={"account": account, **_show(state, watch, sight, faults, standings)},
+        guidance=faults[0].guidance if faults else "",
         key=("acked", describe_ratio(account["ratio"])),
+        faults=faults,
     )
 
 
-# -- judgement ------------------------------------------------------------------------------------
-
-
-def judge(
+def _find_faults(
     options: DeliveryOptions,
-    window: Window,
-    sight: Sight,
+    state: DeliveryState,
+    sight: BusSight,
     standings: Sequence[Standing],
-    troubles: Sequence[Trouble],
-    *,
-    measured: bool,
-) -> Status:
-    """down: most of the window missed; degraded: something missed, lost or broken; unknown: nothing
-    to judge.
-    """
-    if window.is_below(options.down_below, options.min_events):
-        return Status.DOWN
-    if window.lost or window.breaks or _has_missed(options, sight, standings):
-        return Status.DEGRADED
-    verdicts = [Status.DEGRADED if trouble.fault else Status.UNKNOWN for trouble in troubles]
-    return worst([*verdicts, Status.UP if measured else Status.UNKNOWN])
-
-
-def _has_missed(options: DeliveryOptions, sight: Sight, standings: Sequence[Standing]) -> bool:
-    """Whether a cohort missed its deadline in this run, or entries are overdue now."""
-    late = any(
-        each.waiting.lo or (each.stage == ACK and each.pending.lo) for each in sight.settlements
+) -> list[Fault]:
+    nothing = [] if state.board.measured else [find_nothing()]
+    return find_delivery_faults(
+        options.rules,
+        state.window,
+        standings,
+        sight.settlements,
+        state.list_group_faults(),
+        [*sight.faults, *find_replica(sight.info.get("role", "")), *nothing],
     )
-    limit = options.deadlines.deliver
-    waits = any(each.waiting.lo and (each.oldest_waiting or 0) > limit for each in standings)
-    return late or waits or any(each.overdue for each in standings)
-
-
-def find_group_troubles(
-    options: DeliveryOptions, present: dict[str, StreamAccount]
-) -> list[Trouble]:
-    """Required groups that are missing, and known groups that vanished."""
-    troubles = []
-    for name, account in sorted(present.items()):
-        groups = _groups_of(account)
-        for group, known in sorted(account.groups.items()):
-            if (
-                group not in groups
-                and account.view
-                and account.view.now - known.ended < FORGET_AFTER
-            ):
-                create = f"XGROUP CREATE {name} {group} {format_id(known.delivered)}"
-                problem = f"group {group} lost, last known position {format_id(known.delivered)}"
-                troubles.append(
-                    Trouble(name, problem, f"{create}, then start its consumers", fault=True)
-                )
-        for pattern in options.groups.required:
-            if not any(matches(group, [pattern]) for group in [*groups, *account.groups]):
-                remedy = f"start its consumer, or XGROUP CREATE {name} {pattern} 0"
-                troubles.append(Trouble(name, f"no group {pattern}", remedy, fault=True))
-    return troubles
-
-
-def _find_replica(sight: Sight) -> list[Trouble]:
-    if sight.info.get("role", "master") == "master":
-        return []
-    return [
-        Trouble("server", "this is a replica: its figures lag", "point the resource at the primary")
-    ]
-
-
-def _groups_of(account: StreamAccount) -> Mapping[str, GroupView]:
-    return account.view.groups if account.view else {}
 
 
 # -- words ----------------------------------------------------------------------------------------
 
 
 def describe(
-    options: DeliveryOptions,
-    account: dict[str, Any],
-    window: Window,
-    standings: Sequence[Standing],
-    troubles: Sequence[Trouble],
-    *,
-    measured: bool,
+    options: DeliveryOptions, account: dict[str, Any], faults: Sequence[Fault], *, measured: bool
 ) -> str:
-    """One line: the worst news first, then the figures."""
-    news = []
-    if window.lost:
-        where = max(
-            account["streams"].items(), key=lambda item: item[1]["lost"][0], default=("", {})
-        )[0]
-        news.append(f"lost before read: {window.lost:,} (certain), stream {where}")
-    news += window.breaks[-1:]
-    news += [_describe_overdue(each) for each in _worst_overdue(options, standings)[:1]]
-    news += [f"{trouble.subject}: {trouble.problem}" for trouble in troubles[:1]]
-    if len(troubles) > 1:
-        news.append(f"{len(troubles) - 1} more")
+    """One line: the worst fault first, then the figures of all streams since the watch began."""
+    news = [headline(faults)] if faults else []
     if not measured:
-        return "; ".join([*news, "no stream with a group matches: nothing to measure"])
+        return "; ".join(news)
     figures = f"{account['published']:,} published, {_describe_ratios(options, account)}"
-    return "; ".join([*news, f"{figures}; {_describe_bounds(account['lost'])} lost"])
+    lost = _describe_bounds(account["lost"])
+    return "; ".join([*news, f"in all: {figures}; {lost} lost"])
+
+
+def _show(
+    state: DeliveryState,
+    watch: BusWatch,
+    sight: BusSight,
+    faults: Sequence[Fault],
+    standings: Sequence[Standing],
+) -> dict[str, Any]:
+    """For the evidence, beside the account."""
+    groupless = sorted(state.board.groupless)[:WORST]
+    unknown = [fault for fault in faults if fault.status is Status.UNKNOWN]
+    return {
+        "not_judged": describe_faults(unknown, WORST),
+        "events": [str(mishap) for mishap in state.window.mishaps[-WORST:]],
+        "samples": describe_samples(watch, sight, standings),
+        "not_measurable": [f"{name}: no group, not measurable" for name in groupless],
+        "poll": describe_poll(watch, sight),
+        "capability": watch.nature.capability.family,
+        "note": watch.nature.note or (LEGACY if watch.legacy.needed else ""),
+    }
 
 
 def _describe_ratios(options: DeliveryOptions, account: dict[str, Any]) -> str:
@@ -353,37 +321,6 @@ def _describe_bounds(bounds: Sequence[int]) -> str:
     return f"{bounds[0]:,}" if bounds[0] == bounds[1] else f"{bounds[0]:,} to {bounds[1]:,}"
 
 
-def _worst_overdue(options: DeliveryOptions, standings: Sequence[Standing]) -> list[Standing]:
-    limit = options.deadlines.deliver
-    late = [s for s in standings if s.overdue or (s.waiting.lo and (s.oldest_waiting or 0) > limit)]
-    return sorted(late, key=lambda s: -max(s.oldest_waiting or 0, s.oldest_pending or 0))
-
-
-def _describe_overdue(standing: Standing) -> str:
-    age = max(standing.oldest_waiting or 0, standing.oldest_pending or 0)
-    parts = [f"{standing.waiting.lo:,} waiting"] if standing.waiting.lo else []
-    parts += [f"{standing.overdue:,} pending overdue"] if standing.overdue else []
-    return f"{' and '.join(parts)}, oldest {format_duration(age)}, stream {standing.stream}"
-
-
-def _describe_trouble(trouble: Trouble) -> dict[str, str]:
-    return {"subject": trouble.subject, "problem": trouble.problem, "remedy": trouble.remedy}
-
-
-def _guide(status: Status, troubles: Sequence[Trouble], standings: Sequence[Standing]) -> str:
-    if status is Status.UP:
-        return ""
-    if troubles:
-        return troubles[0].remedy
-    if status is Status.UNKNOWN and not standings:
-        return "correct streams.include, or create the group"
-    late = [each for each in standings if each.overdue or each.waiting.lo]
-    if late:
-        oldest = max(late, key=lambda s: max(s.oldest_waiting or 0, s.oldest_pending or 0))
-        return f"look at the consumers: XINFO CONSUMERS {oldest.stream} {oldest.group}"
-    return "compare producers, trimming (MAXLEN) and consumers of the streams named"
-
-
 # -- figures --------------------------------------------------------------------------------------
 
 
@@ -407,8 +344,10 @@ def describe_account(
         each for name in {name for name, *_ in worst} for each in board.cards[name].standings
     ]
     return {
-        **describe_figures(sum_accounts([watch.departed, board.sum_figures()])),
-        "unseen": sum(each.unseen for each in watch.accounts.values()) if watch.legacy else 0,
+        **describe_figures(sum_accounts([watch.books.retired.figures, board.sum_figures()])),
+        "unseen": sum(each.unseen for each in watch.accounts.values())
+        if watch.legacy.needed
+        else 0,
         "settled": settled,
         "ratio": find_ratio(settled),
         "deadline_seconds": options.deadline,
@@ -420,7 +359,7 @@ def describe_account(
     }
 
 
-def describe_poll(watch: BusWatch, sight: Sight) -> dict[str, float]:
+def describe_poll(watch: BusWatch, sight: BusSight) -> dict[str, float]:
     """How wide a poll really is: an entry is judged so much later than its deadline says, at most."""
     oldest = min(
         (account.now for account in watch.accounts.values() if account.present), default=sight.now
@@ -433,9 +372,9 @@ def describe_poll(watch: BusWatch, sight: Sight) -> dict[str, float]:
 
 
 def describe_samples(
-    watch: BusWatch, sight: Sight, standings: Sequence[Standing]
+    watch: BusWatch, sight: BusSight, standings: Sequence[Standing]
 ) -> list[dict[str, Any]]:
-    """Late entries by id, with the command that looks at or cures them."""
+    """Late entries by id, with the command that looks at them."""
     samples: list[dict[str, Any]] = []
     for (name, group), entries in sorted(sight.overdue.items(), key=lambda item: -len(item[1]))[
         :WORST
@@ -449,10 +388,7 @@ def describe_samples(
                 "consumer": entry.consumer,
                 "idle_seconds": entry.idle,
                 "deliveries": entry.deliveries,
-                "cure": (
-                    f"XAUTOCLAIM {name} {group} <consumer> {int(entry.idle * 1000)} {entry.id}"
-                    " COUNT 100"
-                ),
+                "look": f"XPENDING {quote(name)} {quote(group)} {entry.id} {entry.id} 1",
             }
             for entry in entries[:3]
         ]
@@ -465,10 +401,7 @@ def describe_samples(
                     "group": each.group,
                     "state": "waiting",
                     "id": format_id(oldest),
-                    "cure": (
-                        f"start a consumer of {each.group}; look: XINFO CONSUMERS {each.stream}"
-                        f" {each.group}"
-                    ),
+                    "look": f"XINFO CONSUMERS {quote(each.stream)} {quote(each.group)}",
                 }
             )
     return samples
@@ -483,10 +416,10 @@ def _gauge_rows(options: DeliveryOptions, board: Board) -> list[Row]:
     return rows
 
 
-def _server_rows(sight: Sight, watch: BusWatch) -> list[Row]:
+def _server_rows(sight: BusSight, watch: BusWatch) -> list[Row]:
     info = sight.info
     labels = {
-        "family": watch.capability.family,
+        "family": watch.nature.capability.family,
         "version": info.get("valkey_version") or info.get("redis_version") or "unknown",
         "role": info.get("role", "unknown"),
     }
@@ -511,6 +444,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=DeliveryState,
+    faults=(*DELIVERY_KINDS, *BLIND_KINDS, *faults_of_target("bus-unreachable")),
     default_every=2.0,
     measurements=(
         _declare("published_total", "Entries published since the watch began.", "counter", _STREAM),

@@ -20,19 +20,18 @@ from sentinel.core.bus.dead_letter import (
     PlaceHistory,
     PlaceLimits,
     PlaceStanding,
-    find_excesses,
-    suggest_cure,
 )
-from sentinel.core.fault import Status, worst
+from sentinel.core.bus.ledger_finding import LEDGER_KINDS, find_place_faults, suggest_look
+from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_duration
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
 MAX_SHOWN = 10
 
 
-class Place(Options):
+class LedgerPlace(Options):
     """One dead-letter or retry place."""
 
     name: str = Field(min_length=1, description="name of the place; a metric label")
@@ -89,7 +88,7 @@ class LedgerOptions(Options):
     """Options of `bus_ledger`."""
 
     resource: str | None = Field(None, description="Redis resource that carries the places")
-    places: list[Place] = Field(
+    places: list[LedgerPlace] = Field(
         min_length=1, max_length=50, description="dead-letter and retry places"
     )
     growth_window: Duration = Field(
@@ -98,7 +97,7 @@ class LedgerOptions(Options):
 
     @field_validator("places")
     @classmethod
-    def _check_names(cls, places: list[Place]) -> list[Place]:
+    def _check_names(cls, places: list[LedgerPlace]) -> list[LedgerPlace]:
         names = [place.name for place in places]
         if len(set(names)) < len(names):
             raise ValueError("two places have the same name")
@@ -123,44 +122,48 @@ class LedgerState:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One place judged. `blind`: what can't be known of it, with the remedy."""
+class PlaceSight:
+    """One place as it was read. `blind`: what can't be known of it, with the remedy."""
 
-    place: Place
+    place: LedgerPlace
     standing: PlaceStanding
-    excesses: Sequence[str]
     blind: Sequence[tuple[str, str]]
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The limits that it passes, and what can't be known."""
+        return find_place_faults(self.standing, self.place.limits, self.blind)
 
     @property
     def status(self) -> Status:
         """degraded: a limit is passed; unknown: something can't be read."""
-        if self.excesses:
-            return Status.DEGRADED
-        return Status.UNKNOWN if self.blind else Status.UP
+        return judge(self.faults)
 
 
 async def run(options: LedgerOptions, context: Context) -> Finding:
     """Look at every place once, judge each."""
     client, state = context.redis(), context.state
     now = await read_clock(client)
-    verdicts = [
+    sights = [
         await _look(place, client, state, now, options.growth_window) for place in options.places
     ]
-    ordered = sorted(verdicts, key=lambda verdict: -verdict.status.rank)
-    entries = sum(verdict.standing.entries for verdict in verdicts)
+    ordered = sorted(sights, key=lambda sight: -sight.status.rank)
+    faults = sort_faults(fault for sight in ordered for fault in sight.faults)
+    entries = sum(sight.standing.entries for sight in sights)
     return Finding(
-        status=worst([verdict.status for verdict in verdicts]),
-        detail="; ".join(map(_describe, ordered)),
-        rows=[_row(verdict.standing) for verdict in verdicts],
-        evidence={"places": [_show(verdict) for verdict in ordered]},
-        guidance=_guide(ordered[0]),
+        status=judge(faults),
+        detail=_describe(faults, sights),
+        rows=[_row(sight.standing) for sight in sights],
+        evidence={"places": [_show(sight) for sight in ordered]},
+        guidance=faults[0].guidance if faults else "",
         key=("dead letters and retries", f"{entries:,}"),
+        faults=faults,
     )
 
 
 async def _look(
-    place: Place, client: RedisClient, state: LedgerState, now: float, window: float
-) -> Verdict:
+    place: LedgerPlace, client: RedisClient, state: LedgerState, now: float, window: float
+) -> PlaceSight:
     target = place.target
     scan = state.scans.setdefault((place.name, place.type, place.key), KeyScan())
     keys, complete = await find_keys(client, target, scan)
@@ -198,18 +201,21 @@ async def _look(
                 "correct the key, or required: false where an empty place has no key",
             )
         )
-    return Verdict(place, standing, find_excesses(standing, place.limits), blind)
+    return PlaceSight(place, standing, blind)
 
 
 # -- words ----------------------------------------------------------------------------------------
 
 
-def _describe(verdict: Verdict) -> str:
-    standing = verdict.standing
-    news = [*verdict.excesses, *(problem for problem, _ in verdict.blind[:1])]
-    if not news:
-        news = [f"{standing.entries:,}{_describe_age(standing)}"]
-    return f"{standing.name}: {', '.join(news)}"
+def _describe(faults: Sequence[Fault], sights: Sequence[PlaceSight]) -> str:
+    """One line: the worst fault, then how much waits in each place."""
+    news = [headline(faults)] if faults else []
+    return "; ".join([*news, *(_describe_place(sight.standing) for sight in sights)])
+
+
+def _describe_place(standing: PlaceStanding) -> str:
+    least = "" if standing.known else "at least "
+    return f"{standing.name}: {least}{standing.entries:,}{_describe_age(standing)}"
 
 
 def _describe_age(standing: PlaceStanding) -> str:
@@ -221,37 +227,31 @@ def _describe_age(standing: PlaceStanding) -> str:
     )
 
 
-def _guide(verdict: Verdict) -> str:
-    if verdict.excesses:
-        return suggest_cure(verdict.standing)
-    return verdict.blind[0][1] if verdict.blind else ""
-
-
-def _show(verdict: Verdict) -> dict[str, Any]:
+def _show(sight: PlaceSight) -> dict[str, Any]:
     """For the evidence: figures and ids, never a content."""
-    standing = verdict.standing
+    standing = sight.standing
     fullest = sorted(
         (r for r in standing.readings if r.entries), key=lambda reading: -reading.entries
     )
     return {
         "place": standing.name,
         "type": standing.type,
-        "key": verdict.place.key,
-        "status": verdict.status.value,
+        "key": sight.place.key,
+        "status": sight.status.value,
         "entries": standing.entries,
         "oldest_age_seconds": standing.age,
         "overdue": standing.overdue,
         "growth_per_minute": standing.growth,
         "added": standing.added,
         "added_is_exact": standing.added_exact,
-        "passed": list(verdict.excesses),
+        "passed": [fault.text for fault in sight.faults if fault.status is Status.DEGRADED],
         "not_known": [
-            {"problem": problem, "remedy": remedy} for problem, remedy in verdict.blind[:MAX_SHOWN]
+            {"problem": problem, "remedy": remedy} for problem, remedy in sight.blind[:MAX_SHOWN]
         ],
         "keys": [
             {"key": r.key, "entries": r.entries, "ids": list(r.ends)} for r in fullest[:MAX_SHOWN]
         ],
-        "cure": suggest_cure(standing) if standing.entries else "",
+        "look": list(suggest_look(standing)) if standing.entries else [],
     }
 
 
@@ -282,6 +282,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=LedgerState,
+    faults=(*LEDGER_KINDS, *faults_of_target("bus-unreachable")),
     default_every=10.0,
     measurements=(
         _declare("entries", "Entries in the place."),

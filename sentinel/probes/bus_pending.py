@@ -9,31 +9,42 @@ acknowledged between two runs are never seen, so `redeliveries_total` is a lower
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from sentinel.core.bus.finding import (
+    BLIND_KINDS,
+    PLACE,
+    count_noun,
+    describe_faults,
+    find_nothing,
+)
 from sentinel.core.bus.naming import Naming
-from sentinel.core.bus.pending import NO_ENTRIES, Count, Roster
-from sentinel.core.bus.pending_fault import Fault, Limits, Standing, find_faults
-from sentinel.core.fault import Status
+from sentinel.core.bus.pending import NO_ENTRIES, Roster
+from sentinel.core.bus.pending_fault import (
+    PendingCase,
+    PendingLimits,
+    PendingStanding,
+    find_cases,
+)
+from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import format_duration
-from sentinel.probes import Context, GroupPatterns, Kind, Options, StreamPatterns
+from sentinel.core.quantity import Bounds, format_duration
+from sentinel.probes import (
+    Context,
+    GroupPatterns,
+    Kind,
+    Options,
+    StreamPatterns,
+    faults_of_target,
+)
 from sentinel.strict.field import Duration
-from sentinel.watch.pending import GroupKey, Habits, Look, PendingWatch
-from sentinel.watch.scope import Scope, Trouble
+from sentinel.watch.pending import GroupKey, Habits, PendingLook, PendingWatch
+from sentinel.watch.scope import Scope
 
 WORST = 20
-ORDER = (
-    "payload_missing",
-    "poison",
-    "dead_consumer",
-    "overdue",
-    "unknown_consumers",
-    "ghost_consumers",
-)
 
 
 class PendingOptions(Options):
@@ -96,9 +107,9 @@ class PendingOptions(Options):
         return self
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> PendingLimits:
         """What is tolerated."""
-        return Limits(
+        return PendingLimits(
             deadline=self.deadline,
             max_overdue=self.max_overdue,
             poison_after=self.poison_after,
@@ -142,101 +153,73 @@ async def run(options: PendingOptions, context: Context) -> Finding:
     limits = options.limits
     habits = Habits(options.known_consumers, options.consumers_every)
     look = await watch.look(context.redis(), options.scope, options.naming, limits, habits)
-    faults = sorted(
-        (
-            fault
-            for standing in look.standings
-            if not standing.calm
-            for fault in find_faults(standing, limits)
-        ),
-        key=lambda fault: (ORDER.index(fault.kind), -fault.count.n),
-    )
-    status = judge(look, faults)
+    cases = [*find_cases(look.standings, limits), *look.crowded]
+    faults = _list_faults(look, cases)
     pending = sum(each.pending for each in look.standings)
     return Finding(
-        status=status,
+        status=judge(faults),
         detail=describe(look, faults, pending),
         rows=[
             *_rows(options, watch, look.standings),
             Row({}, {"pending_width_seconds": look.width}),
         ],
-        evidence={
-            "faults": [fault.describe() for fault in faults[:WORST]],
-            "more_faults": max(0, len(faults) - WORST),
-            "troubles": [_describe_trouble(trouble) for trouble in look.troubles[:WORST]],
-            "delivery_counts": [
-                _describe_coverage(each) for each in _worst_covered(look.standings)
-            ],
-            "redelivered": {
-                "total": sum(watch.redeliveries.values()),
-                "basis": (
-                    "a lower bound: entries acknowledged between two runs take their count with"
-                    " them"
-                ),
-            },
-            "poll": {
-                "streams": look.known,
-                "read": look.read,
-                "width_seconds": round(look.width, 3),
-            },
-            "atomic": watch.atomic,
-        },
-        guidance=_guide(status, faults, look.troubles),
+        evidence=_show(watch, look, cases),
+        guidance=faults[0].guidance if faults else "",
         key=("pending", f"{pending:,}"),
+        faults=faults,
     )
 
 
-# -- judgement ------------------------------------------------------------------------------------
-
-
-def judge(look: Look, faults: Sequence[Fault]) -> Status:
-    """degraded: entries are stuck or consumers leak; unknown: something can't be judged, or there
-    is nothing.
-    """
-    if faults or any(trouble.fault for trouble in look.troubles):
-        return Status.DEGRADED
-    if look.troubles or not look.standings:
-        return Status.UNKNOWN
-    return Status.UP
+def _list_faults(look: PendingLook, cases: Sequence[PendingCase]) -> list[Fault]:
+    """What is wrong, then what can't be judged."""
+    nothing = [] if look.standings else [find_nothing()]
+    return sort_faults([*(case.fault for case in cases), *look.unjudged, *nothing])
 
 
 # -- words ----------------------------------------------------------------------------------------
 
 
-def describe(look: Look, faults: Sequence[Fault], pending: int) -> str:
-    """One line: the worst faults first, then what can't be judged, then the figures."""
-    news = [f"{fault.stream} {fault.group}: {fault.text}" for fault in faults[:2]]
-    news += [f"{len(faults) - 2} more faults"] if len(faults) > 2 else []
-    news += [f"{trouble.subject}: {trouble.problem}" for trouble in look.troubles[:1]]
-    news += [f"{len(look.troubles) - 1} more subjects not judged"] if len(look.troubles) > 1 else []
+def describe(look: PendingLook, faults: Sequence[Fault], pending: int) -> str:
+    """One line: the worst fault, then the figures of all groups."""
+    news = [headline(faults)] if faults else []
     if not look.standings:
-        return "; ".join([*news, "no stream with a group matches: nothing to measure"])
+        return "; ".join(news)
     ages = [each.oldest for each in look.standings if each.oldest is not None]
-    oldest = f", oldest {format_duration(max(ages))}" if ages else ""
-    groups = len(look.standings)
-    return "; ".join(
-        [*news, f"{pending:,} pending in {groups:,} group{'s' * (groups != 1)}{oldest}"]
-    )
+    oldest = f", the oldest for {format_duration(max(ages))}" if ages else ""
+    groups = count_noun(len(look.standings), "group")
+    return "; ".join([*news, f"in all: {pending:,} pending in {groups}{oldest}"])
 
 
-def _guide(status: Status, faults: Sequence[Fault], troubles: Sequence[Trouble]) -> str:
-    if status is Status.UP:
-        return ""
-    if faults:
-        return faults[0].cure
-    return troubles[0].remedy if troubles else "correct streams.include, or create the group"
+def _show(
+    watch: PendingWatch, look: PendingLook, cases: Sequence[PendingCase]
+) -> Mapping[str, Any]:
+    """For the evidence: samples of the worst faults, and what the figures rest on."""
+    return {
+        "faults": [case.describe() for case in cases[:WORST]],
+        "more_faults": max(0, len(cases) - WORST),
+        "not_judged": describe_faults(look.unjudged, WORST),
+        "delivery_counts": [_describe_coverage(each) for each in _worst_covered(look.standings)],
+        "redelivered": {
+            "total": sum(watch.redeliveries.values()),
+            "basis": (
+                "a lower bound: entries acknowledged between two runs take their count with them"
+            ),
+        },
+        "poll": {
+            "streams": look.known,
+            "read": look.read,
+            "width_seconds": round(look.width, 3),
+        },
+        "atomic": watch.atomic,
+    }
 
 
-def _describe_trouble(trouble: Trouble) -> dict[str, str]:
-    return {"subject": trouble.subject, "problem": trouble.problem, "remedy": trouble.remedy}
-
-
-def _worst_covered(standings: Sequence[Standing]) -> list[Standing]:
+def _worst_covered(standings: Sequence[PendingStanding]) -> list[PendingStanding]:
     partly = [each for each in standings if each.scanned < each.pending]
     return sorted(partly, key=lambda each: each.coverage)[:WORST]
 
 
-def _describe_coverage(standing: Standing) -> dict[str, Any]:
+def _describe_coverage(standing: PendingStanding) -> dict[str, Any]:
     return {
         "stream": standing.stream,
         "group": standing.group,
@@ -249,8 +232,10 @@ def _describe_coverage(standing: Standing) -> dict[str, Any]:
 # -- figures --------------------------------------------------------------------------------------
 
 
-def _rows(options: PendingOptions, watch: PendingWatch, standings: Sequence[Standing]) -> list[Row]:
-    members: dict[GroupKey, list[Standing]] = {}
+def _rows(
+    options: PendingOptions, watch: PendingWatch, standings: Sequence[PendingStanding]
+) -> list[Row]:
+    members: dict[GroupKey, list[PendingStanding]] = {}
     naming = options.naming
     for standing in standings:
         members.setdefault(watch.label(naming, (standing.stream, standing.group)), []).append(
@@ -271,7 +256,7 @@ def _rows(options: PendingOptions, watch: PendingWatch, standings: Sequence[Stan
     return rows
 
 
-def _gauges(found: Sequence[Standing]) -> dict[str, float]:
+def _gauges(found: Sequence[PendingStanding]) -> dict[str, float]:
     busy = [each for each in found if each.pending]
     values = {
         "pending_entries": float(sum(each.pending for each in busy)),
@@ -299,8 +284,8 @@ def _roster_gauges(rosters: Sequence[Roster]) -> dict[str, float]:
     }
 
 
-def _sum(counts: Iterable[Count]) -> float:
-    return float(sum(count.n for count in counts))
+def _sum(counts: Iterable[Bounds]) -> float:
+    return float(sum(count.lo for count in counts))
 
 
 def _consumer_rows(labels: dict[str, str], rosters: Sequence[Roster]) -> list[Row]:
@@ -326,6 +311,45 @@ def _inform(name: str, help_text: str, unit: str = "entries") -> Measurement:
 
 
 _GROUP = ("stream", "group")
+_HELD = (*PLACE, "consumer")
+FAULTS = (
+    FaultKind(
+        "overdue", Severity.PAGE, "bus-pending", "pending entries are past the deadline", _HELD
+    ),
+    FaultKind(
+        "dead_consumer", Severity.PAGE, "bus-pending", "a silent consumer holds entries", _HELD
+    ),
+    FaultKind(
+        "payload_missing",
+        Severity.TICKET,
+        "bus-pending",
+        "pending entries whose payload was trimmed: nothing can process them",
+        PLACE,
+    ),
+    FaultKind(
+        "poison", Severity.TICKET, "poison-messages", "entries are delivered again and again", PLACE
+    ),
+    FaultKind(
+        "unknown_consumers", Severity.TICKET, "bus-pending", "consumers nobody expects", PLACE
+    ),
+    FaultKind(
+        "ghost_consumers",
+        Severity.TICKET,
+        "bus-pending",
+        "many consumers hold nothing and are long silent: names leak",
+        PLACE,
+    ),
+    FaultKind(
+        "too_many_consumers",
+        Severity.TICKET,
+        "bus-pending",
+        "a group has more consumers than can be listed: names leak",
+        PLACE,
+    ),
+    FaultKind("group_missing", Severity.INFO, "bus-pending", "no stream has this group", PLACE),
+    *BLIND_KINDS,
+    *faults_of_target("bus-unreachable"),
+)
 
 KIND = Kind(
     name="bus_pending",
@@ -338,6 +362,7 @@ KIND = Kind(
     resources={"resource": "redis"},
     load_state=PendingState,
     default_every=10.0,
+    faults=FAULTS,
     measurements=(
         _inform("pending_entries", "Delivered, not yet acknowledged."),
         _inform(

@@ -23,7 +23,7 @@ START, STOP, RESTART, RELOAD = "start", "stop", "restart", "reload"
 ACTIONS = frozenset({START, STOP, RESTART, RELOAD})
 
 
-class Options(BaseModel):
+class DriverOptions(BaseModel):
     """Base of every driver's options: strict, frozen, unknown keys refused. Its fields are YAML
     keys of a component.
     """
@@ -164,7 +164,7 @@ class DriverKind:
 
     name: str
     summary: str
-    options: type[Options]
+    options: type[DriverOptions]
     make: Callable[[Component, Any, DriverContext], Driver]
     supervises: bool = False
     resources: Mapping[str, str] = field(default_factory=dict)

@@ -13,8 +13,8 @@ VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "a
 """
 CONDITIONS = (
     "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
-    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "coverage_low", "stalled",
-    "overdue", "not_running",
+    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced",
+    "blind", "coverage_low", "stalled", "overdue", "not_running",
 )  # fmt: skip
 """States of a component, of its restarts, and of sentinel itself that a runbook can be for."""
 
@@ -65,7 +65,7 @@ class RedisCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookAt:
     """What sentinel itself remembers: one of VIEWS, of one component where `subject` is given."""
 
     view: str
@@ -88,11 +88,11 @@ class Action:
         )
 
 
-Act = Argv | RunCheck | Sql | RedisCommand | Look | Action
+Act = Argv | RunCheck | Sql | RedisCommand | LookAt | Action
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BookStep:
     """One step: `precondition` must hold before it, `verify` must come to hold after it.
 
     `missing` names parameters that it needs and nobody gave: the step is skipped.
@@ -160,7 +160,7 @@ class Runbook:
     title: str
     applies_to: AppliesTo
     parameters: tuple[Parameter, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BookStep, ...]
     sections: Mapping[str, str]
     source: str
     diagnose: bool | None = None

@@ -33,7 +33,7 @@ _PATTERNS = {
 
 
 def read_runbooks(folder: Path) -> dict[str, Runbook]:
-    """Every `*.md` of a folder by name. Raises ConfigurationError with the problems of all files."""
+    """Every `*.md` of a folder by name. Raises ConfigurationError with every problem."""
     books: list[Runbook] = []
     problems: list[Problem] = []
     for path in sorted(folder.glob("*.md")):

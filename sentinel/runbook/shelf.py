@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sentinel.runbook.book import CONDITIONS, Runbook
-from sentinel.runbook.plan import Plan
+from sentinel.runbook.plan import BookPlan
 from sentinel.runbook.read import read_runbooks
 
 
@@ -73,7 +73,7 @@ def read_shelf(shipped: Path, own: Path | None = None) -> Shelf:
     return Shelf({**mine, **others}, frozenset(mine))
 
 
-def digest_plan(plan: Plan) -> str:
+def digest_plan(plan: BookPlan) -> str:
     """Tells whether a runbook or its values changed between a run and its resumption."""
     lines = [
         f"{step.name}: {step.run}; {step.precondition}; {step.verify}; {step.changes}"

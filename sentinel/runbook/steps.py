@@ -1,4 +1,4 @@
-"""Steps and acts of a runbook, from what was written: strict about what they may do, and to whom."""
+"""Steps and acts of a runbook: strict about what they may do, and to whom."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sentinel.runbook.book import (
     Act,
     Action,
     Argv,
-    Look,
+    BookStep,
+    LookAt,
     RedisCommand,
     RunCheck,
     Sql,
-    Step,
 )
 from sentinel.runbook.safety import refuse_redis, refuse_sql
 from sentinel.runbook.written import (
@@ -43,7 +43,7 @@ Types = Mapping[str, str]
 """Type of each declared parameter by its name."""
 
 
-def read_steps(place: Place, items: list[Any], types: Types) -> tuple[Step, ...]:
+def read_steps(place: Place, items: list[Any], types: Types) -> tuple[BookStep, ...]:
     """Every step that is right; what is wrong with the others is noted."""
     if not items:
         place.note("there is no step", "a runbook without steps is a page of a wiki")
@@ -51,7 +51,7 @@ def read_steps(place: Place, items: list[Any], types: Types) -> tuple[Step, ...]
     return tuple(step for step in steps if step is not None)
 
 
-def _read_step(place: Place, raw: Any, types: Types) -> Step | None:
+def _read_step(place: Place, raw: Any, types: Types) -> BookStep | None:
     written = validate(place, WrittenStep, raw)
     if not isinstance(raw, dict):
         return None
@@ -64,7 +64,7 @@ def _read_step(place: Place, raw: Any, types: Types) -> Step | None:
         return None
     changes = isinstance(run, Action) if written.changes is None else written.changes
     timeout, line = written.timeout, place.line
-    return Step(written.name, run, timeout, changes, before, after, line)
+    return BookStep(written.name, run, timeout, changes, before, after, line)
 
 
 def _check_changes(place: Place, run: Act, changes: object) -> None:
@@ -168,9 +168,9 @@ def _read_redis(place: Place, raw: Any) -> RedisCommand | None:
     return RedisCommand(written.resource, tuple(written.redis))
 
 
-def _read_look(place: Place, raw: Any) -> Look | None:
+def _read_look(place: Place, raw: Any) -> LookAt | None:
     written = validate(place, WrittenLook, raw)
-    return Look(written.look, written.component) if written else None
+    return LookAt(written.look, written.component) if written else None
 
 
 def _read_action(place: Place, raw: Any) -> Action | None:

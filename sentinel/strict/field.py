@@ -1,4 +1,4 @@
-"""Types of values as people write them: `5s`, `64KiB`, `99.5%`; seconds, bytes and ratios inside."""
+"""Types of values as people write them: `5s`, `64KiB`, `99.5%`; names; one of some words."""
 
 from __future__ import annotations
 

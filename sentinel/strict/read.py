@@ -90,7 +90,7 @@ def read_text(path: Path, document: Document, limits: ReadLimits = CONFIGURATION
 
 
 def _read_bytes(path: Path, most: int) -> bytes:
-    """At most so many bytes: a file may grow while it is read, and a pipe may have taken its place."""
+    """At most so many bytes: a file may grow while it is read, or a pipe take its place."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
         return file.read(most)

@@ -20,7 +20,7 @@ Plan = Callable[[RedisClient, str], Trip]
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PathSight:
     """What a run learned of one path; `outlook.error` is what kept it from being asked."""
 
     label: str
@@ -53,12 +53,12 @@ class CanaryPaths:
             await path.close()
         await self._cluster.close()
 
-    async def visit(self, label: str, hops: Sequence[str], trip: Trip) -> Sight:
+    async def visit(self, label: str, hops: Sequence[str], trip: Trip) -> PathSight:
         """Run the one path. Raises TargetError."""
         path = await self._path(label, hops)
-        return Sight(label, path, await path.run(trip))
+        return PathSight(label, path, await path.run(trip))
 
-    async def visit_shards(self, name: str, seed: RedisClient, plan: Plan) -> list[Sight]:
+    async def visit_shards(self, name: str, seed: RedisClient, plan: Plan) -> list[PathSight]:
         """Run a path for each master, all at once: what one suffers is not another's. Masters that
         have left, or have no slots any more, lose their paths. Raises TargetError when no node
         tells who is a master."""
@@ -67,15 +67,17 @@ class CanaryPaths:
             await self._retire(label, plan)
         return await asyncio.gather(*(self._visit_shard(*item, plan) for item in masters.items()))
 
-    async def _visit_shard(self, label: str, master: Master, plan: Plan) -> Sight:
+    async def _visit_shard(self, label: str, master: Master, plan: Plan) -> PathSight:
         path = await self._path(label, ())
         try:
             if path.tag and not master.owns(slot_of(path.tag)):
                 await self._leave(path, plan)
             path.tag = path.tag or find_tag(label, master)
-            return Sight(label, path, await path.run(plan(self._cluster.client(master), path.tag)))
+            return PathSight(
+                label, path, await path.run(plan(self._cluster.client(master), path.tag))
+            )
         except TargetError as error:
-            return Sight(label, path, Outlook(error=error))
+            return PathSight(label, path, Outlook(error=error))
 
     async def _leave(self, path: CanaryPath, plan: Plan) -> None:
         """Its slot is another master's now: settle there what is open; the next tag is a new one."""

@@ -37,14 +37,14 @@ from sentinel.core.bus.crosscheck import (
     Assignment,
     Delivered,
     Extent,
-    Ledger,
+    SampleLedger,
+    SampleVerdict,
     TaskNow,
-    Verdict,
     has_time,
 )
 from sentinel.core.bus.delivery import Id, format_id, parse_id
 from sentinel.core.bus.envelope import Envelope, Template
-from sentinel.core.bus.naming import matches
+from sentinel.core.bus.naming import matches, quote
 
 FLOWS = (PUBLISHED, PROCESSED)
 SETTLE = 2.0
@@ -54,7 +54,7 @@ MAX_STREAMS = 50
 ENTRIES_PER_STREAM = 200
 FORGET_AFTER = 600.0
 
-Verdicts = list[tuple[Verdict, Mapping[str, Any]]]
+Verdicts = list[tuple[SampleVerdict, Mapping[str, Any]]]
 NO_ROW = "entries name tasks that are not among the table's recent ones"
 GIVEN_AWAY = "tasks were given away again after their entries"
 DROPPED = "consumers or groups were changed meanwhile: dropped entries look like acknowledged ones"
@@ -63,7 +63,7 @@ NO_TIME = "stream {} has ids that are no times"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CrosscheckPlan:
     """What is compared, and when it is judged. Times in seconds."""
 
     statements: AssignedTasks
@@ -80,12 +80,12 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Look:
+class CrosscheckLook:
     """One run. `now` is the bus's clock, `offset` what it is ahead of the database's; why samples
     had no verdict.
     """
 
-    plan: Plan
+    plan: CrosscheckPlan
     bus: RedisClient
     database: PostgresClient
     now: float
@@ -102,23 +102,27 @@ class CrosscheckWatch:
     open: list[Delivered] = field(default_factory=list)
     positions: dict[str, Id] = field(default_factory=dict)
     drops: int | None = None
-    ledgers: dict[str, Ledger] = field(default_factory=lambda: {flow: Ledger() for flow in FLOWS})
+    ledgers: dict[str, SampleLedger] = field(
+        default_factory=lambda: {flow: SampleLedger() for flow in FLOWS}
+    )
     turn: int = 0
 
-    async def look(self, plan: Plan, bus: RedisClient, database: PostgresClient) -> Look:
+    async def look(
+        self, plan: CrosscheckPlan, bus: RedisClient, database: PostgresClient
+    ) -> CrosscheckLook:
         """Both directions once. Raises TargetError of either server."""
         before = await read_clock(bus)
         theirs = (await database.query(NOW))[0]["now"]
         now = await read_clock(bus)
-        look = Look(plan, bus, database, now, (before + now) / 2 - theirs)
+        look = CrosscheckLook(plan, bus, database, now, (before + now) / 2 - theirs)
         await self._check_published(look)
         await self._check_processed(look)
         return look
 
     # -- database → bus ---------------------------------------------------------------------------
 
-    async def _check_published(self, look: Look) -> None:
-        """Look for the entries of newly assigned tasks; one without is looked for again before it
+    async def _check_published(self, look: CrosscheckLook) -> None:
+        """CrosscheckLook for the entries of newly assigned tasks; one without is looked for again before it
         is missing.
         """
         fresh, upto = await self._sample_assigned(look)
@@ -130,7 +134,7 @@ class CrosscheckWatch:
         self.suspects = [each for each in waiting if each not in due][-MAX_OPEN:]
         self.ledgers[PUBLISHED].add(look.now, verdicts, look.plan.window)
 
-    async def _sample_assigned(self, look: Look) -> tuple[list[Assignment], float]:
+    async def _sample_assigned(self, look: CrosscheckLook) -> tuple[list[Assignment], float]:
         """Tasks whose window has just ended, and the new watermark."""
         plan = look.plan
         end = look.now - look.offset - plan.published_within - SETTLE
@@ -153,7 +157,7 @@ class CrosscheckWatch:
 
     # -- bus → database ---------------------------------------------------------------------------
 
-    async def _check_processed(self, look: Look) -> None:
+    async def _check_processed(self, look: CrosscheckLook) -> None:
         """Take up newly delivered entries, note which are acknowledged, and ask the database about
         those.
         """
@@ -161,19 +165,21 @@ class CrosscheckWatch:
         drops = await count_dropping_calls(look.bus)
         entries, gone = await _note_acknowledged(look, [*self.open, *fresh])
         doubtful = await self._find_drops(look, entries)
-        verdicts: Verdicts = [(Verdict.UNMEASURABLE, {})] * (gone + len(doubtful))
+        verdicts: Verdicts = [(SampleVerdict.UNMEASURABLE, {})] * (gone + len(doubtful))
         still_open = []
         for each, verdict in await _ask_about(
             look, [each for each in entries if each not in doubtful]
         ):
-            if verdict is not Verdict.WAIT:
+            if verdict is not SampleVerdict.WAIT:
                 verdicts.append((verdict, _describe_effectless(each)))
             elif look.now - each.published < FORGET_AFTER + look.plan.effect_within:
                 still_open.append(each)
         self.positions, self.open, self.drops = positions, still_open[-MAX_OPEN:], drops
         self.ledgers[PROCESSED].add(look.now, verdicts, look.plan.window)
 
-    async def _sample_delivered(self, look: Look) -> tuple[list[Delivered], dict[str, Id]]:
+    async def _sample_delivered(
+        self, look: CrosscheckLook
+    ) -> tuple[list[Delivered], dict[str, Id]]:
         """Entries about tasks that were delivered since the last look, and the new positions.
 
         The first look at a stream only takes its position: how its older entries ended is not
@@ -201,7 +207,7 @@ class CrosscheckWatch:
         )
         return chosen, {**kept, **positions}
 
-    async def _find_positions(self, look: Look) -> dict[str, Id | None]:
+    async def _find_positions(self, look: CrosscheckLook) -> dict[str, Id | None]:
         """The streams that are there, and how far each was looked at."""
         plan = look.plan
         found = [
@@ -218,7 +224,9 @@ class CrosscheckWatch:
         self.turn += 1
         return [*names, *names][start : start + min(len(names), MAX_STREAMS)]
 
-    async def _find_drops(self, look: Look, entries: Sequence[Delivered]) -> list[Delivered]:
+    async def _find_drops(
+        self, look: CrosscheckLook, entries: Sequence[Delivered]
+    ) -> list[Delivered]:
         """Entries that left the pending list while one was emptied somewhere: acknowledged or
         dropped?
         """
@@ -251,14 +259,16 @@ class CrosscheckWatch:
             [Delivered(**each) for each in document["open"]],
             {stream: parse_id(text) for stream, text in document["positions"].items()},
             document["drops"],
-            {flow: Ledger.load(document["ledgers"][flow]) for flow in FLOWS},
+            {flow: SampleLedger.load(document["ledgers"][flow]) for flow in FLOWS},
         )
 
 
 # -- database → bus -------------------------------------------------------------------------------
 
 
-async def _look_for(look: Look, tasks: Sequence[Assignment]) -> tuple[list[Assignment], Verdicts]:
+async def _look_for(
+    look: CrosscheckLook, tasks: Sequence[Assignment]
+) -> tuple[list[Assignment], Verdicts]:
     """(tasks without an entry in their windows, verdicts about the others)."""
     suspects: list[Assignment] = []
     verdicts: Verdicts = []
@@ -269,15 +279,15 @@ async def _look_for(look: Look, tasks: Sequence[Assignment]) -> tuple[list[Assig
         sight = await _read(look, stream, windows, NARROW_PAGES)
         for task in mine:
             verdict = _decide(look, task, sight)
-            if verdict is Verdict.BAD:
+            if verdict is SampleVerdict.BAD:
                 suspects.append(task)
             else:
                 verdicts.append((verdict, {}))
     return suspects, verdicts
 
 
-async def _confirm(look: Look, tasks: Sequence[Assignment]) -> Verdicts:
-    """Look once more, over a wide stretch: what an outbox published later, or by another clock, is
+async def _confirm(look: CrosscheckLook, tasks: Sequence[Assignment]) -> Verdicts:
+    """CrosscheckLook once more, over a wide stretch: what an outbox published later, or by another clock, is
     not missing.
     """
     verdicts: Verdicts = []
@@ -300,7 +310,7 @@ class _Sight:
 
 
 async def _read(
-    look: Look, stream: str, windows: Sequence[tuple[float, float]], pages: int
+    look: CrosscheckLook, stream: str, windows: Sequence[tuple[float, float]], pages: int
 ) -> _Sight:
     stretches = [await read_stretch(look.bus, stream, start, end, pages) for start, end in windows]
     entries: dict[str, list[Id]] = {}
@@ -310,13 +320,13 @@ async def _read(
     return _Sight(entries, all(stretch.complete for stretch in stretches), stretches[-1].extent)
 
 
-def _decide(look: Look, task: Assignment, sight: _Sight) -> Verdict:
+def _decide(look: CrosscheckLook, task: Assignment, sight: _Sight) -> SampleVerdict:
     seen = sight.entries.get(task.task, ())
     within = look.plan.published_within
     verdict = crosscheck.decide_published(
         task.at, within, seen, sight.extent, complete=sight.complete
     )
-    if verdict is Verdict.UNMEASURABLE:
+    if verdict is SampleVerdict.UNMEASURABLE:
         look.reasons.add(_explain(task.stream, sight))
     return verdict
 
@@ -331,14 +341,14 @@ def _explain(stream: str, sight: _Sight) -> str:
     return f"stream {stream} keeps nothing as old as its tasks: trimmed, deleted from, or new"
 
 
-def _describe_missing(look: Look, task: Assignment) -> dict[str, Any]:
+def _describe_missing(look: CrosscheckLook, task: Assignment) -> dict[str, Any]:
     start, end = int((task.at - EARLY) * 1000), int((task.at + look.plan.published_within) * 1000)
     return {
         "task": task.task,
         "agent": task.agent,
         "stream": task.stream,
         "assigned_at": datetime.fromtimestamp(task.at, UTC).isoformat(timespec="milliseconds"),
-        "look": f"XRANGE {task.stream} {start} {end} COUNT 1000",
+        "look": f"XRANGE {quote(task.stream)} {start} {end} COUNT 1000",
     }
 
 
@@ -352,7 +362,7 @@ def _by_stream(tasks: Sequence[Assignment]) -> dict[str, list[Assignment]]:
 # -- bus → database -------------------------------------------------------------------------------
 
 
-def _timed(look: Look, stream: str, entries: Sequence[Entry]) -> list[Entry]:
+def _timed(look: CrosscheckLook, stream: str, entries: Sequence[Entry]) -> list[Entry]:
     """Entries whose ids are times of the last day."""
     timed = [entry for entry in entries if 0 <= look.now + 1 - entry.id[0] / 1000 <= 86400]
     if len(timed) < len(entries):
@@ -360,13 +370,13 @@ def _timed(look: Look, stream: str, entries: Sequence[Entry]) -> list[Entry]:
     return timed
 
 
-def _take_up(plan: Plan, stream: str, agent: str, entry: Entry) -> Delivered:
+def _take_up(plan: CrosscheckPlan, stream: str, agent: str, entry: Entry) -> Delivered:
     task, message = plan.envelope.task_of(entry.fields), plan.envelope.message_of(entry.fields)
     return Delivered(stream, plan.group.fill(agent), format_id(entry.id), task, agent, message)
 
 
 async def _note_acknowledged(
-    look: Look, entries: Sequence[Delivered]
+    look: CrosscheckLook, entries: Sequence[Delivered]
 ) -> tuple[list[Delivered], int]:
     """Entries with the time at which each was first seen acknowledged, and how many are gone
     without a trace.
@@ -383,7 +393,9 @@ async def _note_acknowledged(
     return [*(each for each in entries if each.acked is not None), *noted], gone
 
 
-async def _ask_about(look: Look, entries: Sequence[Delivered]) -> list[tuple[Delivered, Verdict]]:
+async def _ask_about(
+    look: CrosscheckLook, entries: Sequence[Delivered]
+) -> list[tuple[Delivered, SampleVerdict]]:
     """The verdict about each, by the present state of its task. One statement, bound to the tasks'
     times.
     """
@@ -392,13 +404,13 @@ async def _ask_about(look: Look, entries: Sequence[Delivered]) -> list[tuple[Del
     for each in entries:
         task, within = tasks.get(each.task), look.plan.effect_within
         verdict = crosscheck.decide_effect(each, task, look.now, within, look.plan.published_within)
-        if verdict is Verdict.UNMEASURABLE:
+        if verdict is SampleVerdict.UNMEASURABLE:
             look.reasons.add(GIVEN_AWAY if task else NO_ROW)
         verdicts.append((each, verdict))
     return verdicts
 
 
-async def _read_tasks(look: Look, entries: Sequence[Delivered]) -> dict[str, TaskNow]:
+async def _read_tasks(look: CrosscheckLook, entries: Sequence[Delivered]) -> dict[str, TaskNow]:
     if not entries:
         return {}
     plan, times = look.plan, [each.published - look.offset for each in entries]
@@ -409,7 +421,7 @@ async def _read_tasks(look: Look, entries: Sequence[Delivered]) -> dict[str, Tas
     return {row["task"]: _task_now(look, row) for row in rows}
 
 
-def _task_now(look: Look, row: Mapping[str, Any]) -> TaskNow:
+def _task_now(look: CrosscheckLook, row: Mapping[str, Any]) -> TaskNow:
     at = row["assigned"]
     return TaskNow(
         row["status"] in look.plan.assigned,
@@ -426,5 +438,5 @@ def _describe_effectless(each: Delivered) -> dict[str, Any]:
         "group": each.group,
         "entry": each.entry,
         "message": each.message,
-        "look": f"XRANGE {each.stream} {each.entry} {each.entry}",
+        "look": f"XRANGE {quote(each.stream)} {each.entry} {each.entry}",
     }

@@ -11,7 +11,6 @@ turn.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,20 +27,31 @@ from sentinel.adapters.bus.stream_reader import Scan
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_missing
 from sentinel.core.bus.delivery import ZERO, Id
+from sentinel.core.bus.finding import find_unjudged, find_unwatched
 from sentinel.core.bus.naming import Naming, age_of, matches
 from sentinel.core.bus.pending import (
     ConsumerView,
-    Count,
     Page,
     Roster,
     Sweep,
+    at_least,
     find_overdue_bound,
     is_time,
     sort_consumers,
 )
-from sentinel.core.bus.pending_fault import MAX_SAMPLES, Limits, Standing
+from sentinel.core.bus.pending_fault import (
+    MAX_SAMPLES,
+    PendingCase,
+    PendingLimits,
+    PendingStanding,
+    find_absent_groups,
+    find_crowded,
+    find_timeless,
+)
+from sentinel.core.fault import Fault
+from sentinel.core.quantity import Bounds
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
-from sentinel.watch.scope import Scope, Trouble
+from sentinel.watch.scope import Scope, describe_error
 
 SCAN_STEPS = 20
 FEW_CONSUMERS = 50
@@ -79,39 +89,42 @@ class _Seen:
 
     reading: GroupReading
     bound: Id
-    late: Count
-    gone: Count
+    late: Bounds
+    gone: Bounds
 
 
 @dataclass(slots=True)
-class Look:
+class PendingLook:
     """What one run found. `read` of `known` streams were looked at; the oldest look is `width`
-    seconds ago.
+    seconds ago. `crowded` are groups with too many consumers to list.
     """
 
     now: float = 0.0
     read: int = 0
     known: int = 0
     width: float = 0.0
-    standings: list[Standing] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
-    of_streams: list[tuple[bytes, Trouble]] = field(default_factory=list)
+    standings: list[PendingStanding] = field(default_factory=list)
+    unjudged: list[Fault] = field(default_factory=list)
+    crowded: list[PendingCase] = field(default_factory=list)
     streams: int = 0
 
 
 @dataclass(slots=True)
-class Stand:
+class StreamStand:
     """What was found at one stream when it was looked at, at server time `at`."""
 
     at: float
     readable: bool
-    standings: list[Standing] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    standings: list[PendingStanding] = field(default_factory=list)
+    unjudged: list[Fault] = field(default_factory=list)
+    crowded: list[PendingCase] = field(default_factory=list)
 
     @property
     def busy(self) -> bool:
         """Whether something is pending, or was found to be wrong."""
-        return bool(self.troubles) or any(each.pending for each in self.standings)
+        if self.unjudged or self.crowded:
+            return True
+        return any(each.pending for each in self.standings)
 
 
 @dataclass(slots=True)
@@ -130,32 +143,37 @@ class PendingWatch:
     turn: int = 0
     atomic: bool = True
     _groups: dict[bytes, tuple[bytes, list[GroupSummary]]] = field(default_factory=dict)
-    _stands: dict[bytes, Stand] = field(default_factory=dict)
+    _stands: dict[bytes, StreamStand] = field(default_factory=dict)
     _wanted: dict[bytes, bool] = field(default_factory=dict)
     _next: int = 0
 
     async def look(
-        self, client: RedisClient, scope: Scope, naming: Naming, limits: Limits, habits: Habits
-    ) -> Look:
+        self,
+        client: RedisClient,
+        scope: Scope,
+        naming: Naming,
+        limits: PendingLimits,
+        habits: Habits,
+    ) -> PendingLook:
         """One run."""
         self.turn += 1
-        look = Look()
+        look = PendingLook()
         reader = PendingReader(client, self.atomic, self._groups)
         everything = await self._discover(client, scope, look)
         keys = self._take_turn(everything, scope.streams_per_run)
         look.now, found = await reader.read_groups(keys)
-        places = self._sort(found, scope, look)
-        readings = await self._read(reader, places, look)
-        await self._list_consumers(reader, places, limits, habits, look)
+        stands = {
+            key: StreamStand(look.now, not isinstance(found[key], TargetError)) for key in keys
+        }
+        places = self._sort(found, scope, look, stands)
+        readings = await self._read(reader, places, stands)
+        await self._list_consumers(reader, places, limits, habits, stands)
         owned = await self._read_owned(reader, places)
         seen = await self._count(reader, readings, limits)
-        stands = {key: Stand(look.now, not isinstance(found[key], TargetError)) for key in keys}
         for place in places:
             label, mine = self.label(naming, place.id), owned.get(place.id, {})
             standing = self._stand(place, seen.get(place.id), label, limits, mine)
             stands[place.key].standings.append(standing)
-        for key, trouble in look.of_streams:
-            stands[key].troubles.append(trouble)
         self._stands.update(stands)
         self._sum_up(look, everything, scope)
         self.atomic = reader.atomic
@@ -175,7 +193,7 @@ class PendingWatch:
         self._next = keys.index(others[-1]) + 1
         return first + others
 
-    def _sum_up(self, look: Look, keys: Sequence[bytes], scope: Scope) -> None:
+    def _sum_up(self, look: PendingLook, keys: Sequence[bytes], scope: Scope) -> None:
         """Everything that is known of all streams, those of this run and those that had their turn
         before.
         """
@@ -190,10 +208,12 @@ class PendingWatch:
             len(keys),
             look.now - min((stand.at for stand in stands), default=look.now),
         )
-        look.troubles += [trouble for stand in stands for trouble in stand.troubles]
-        if len(stands) == len(keys):
-            look.troubles += _find_absent_groups(scope, look.standings, look.streams)
-        look.troubles += [_explain_ids(each) for each in look.standings if each.overdue is None]
+        for stand in stands:
+            look.unjudged += stand.unjudged
+            look.crowded += stand.crowded
+        if look.streams and len(stands) == len(keys):
+            look.unjudged += find_absent_groups(scope.literal_groups, look.standings)
+        look.unjudged += find_timeless(look.standings)
         self._forget({(each.stream, each.group) for each in look.standings})
 
     def label(self, naming: Naming, place: GroupKey) -> GroupKey:
@@ -214,7 +234,7 @@ class PendingWatch:
 
     # -- discovery --------------------------------------------------------------------------------
 
-    async def _discover(self, client: RedisClient, scope: Scope, look: Look) -> list[bytes]:
+    async def _discover(self, client: RedisClient, scope: Scope, look: PendingLook) -> list[bytes]:
         patterns = [
             list(each) for each in (scope.include, scope.exclude, scope.groups, scope.not_groups)
         ]
@@ -239,24 +259,23 @@ class PendingWatch:
         keys = literals + sorted(self.keys - set(literals))
         beyond = len(keys) - scope.max_streams
         if beyond > 0:
-            problem = f"more streams match than max_streams = {scope.max_streams}"
-            look.troubles.append(
-                Trouble(
-                    f"{beyond} streams", problem, "narrow streams.include, or raise max_streams"
-                )
-            )
+            look.unjudged.append(find_unwatched(beyond, scope.max_streams))
         return keys[: scope.max_streams]
 
     def _sort(
-        self, found: Mapping[bytes, list[GroupSummary] | TargetError], scope: Scope, look: Look
+        self,
+        found: Mapping[bytes, list[GroupSummary] | TargetError],
+        scope: Scope,
+        look: PendingLook,
+        stands: Mapping[bytes, StreamStand],
     ) -> list[_Place]:
-        """The groups that are judged; what can't be read is a trouble of that stream alone."""
+        """The groups that are judged; what can't be read concerns that stream alone."""
         places, literals = [], {name.encode() for name in scope.literals}
         for key, groups in found.items():
             name = display(key)
             if isinstance(groups, TargetError):
                 if key in literals or not is_missing(groups):
-                    look.of_streams.append((key, _explain(name, groups)))
+                    stands[key].unjudged.append(_explain(name, groups))
                 continue
             places += [
                 _Place(key, name, each, (name, each.name))
@@ -276,7 +295,10 @@ class PendingWatch:
     # -- pending ----------------------------------------------------------------------------------
 
     async def _read(
-        self, reader: PendingReader, places: Sequence[_Place], look: Look
+        self,
+        reader: PendingReader,
+        places: Sequence[_Place],
+        stands: Mapping[bytes, StreamStand],
     ) -> dict[GroupKey, tuple[Plan, GroupReading]]:
         for place in places:
             if place.id not in self.sweeps:
@@ -290,7 +312,7 @@ class PendingWatch:
             elif not is_missing(reading) and reading.code != "NOGROUP":
                 if isinstance(reading, NotMeasurable):
                     raise reading
-                look.of_streams.append((place.key, _explain(place.stream, reading)))
+                stands[place.key].unjudged.append(_explain(place.stream, reading, place.id[1]))
         return readings
 
     def _plan(self, place: _Place) -> Plan:
@@ -303,7 +325,7 @@ class PendingWatch:
         self,
         reader: PendingReader,
         readings: Mapping[GroupKey, tuple[Plan, GroupReading]],
-        limits: Limits,
+        limits: PendingLimits,
     ) -> dict[GroupKey, _Seen]:
         """How many are overdue, and how many have no payload."""
         pairs = list(readings.values())
@@ -320,13 +342,13 @@ class PendingWatch:
         place: _Place,
         seen: _Seen | None,
         label: GroupKey,
-        limits: Limits,
+        limits: PendingLimits,
         owned: Mapping[str, Sequence[Id]],
-    ) -> Standing:
+    ) -> PendingStanding:
         """Take in what was read of one group; where it stands."""
         sweep = self.sweeps[place.id]
         roster = self.rosters.get(place.id, (0, None))[1]
-        standing = Standing(
+        standing = PendingStanding(
             *place.id, consumers=place.summary.consumers, roster=roster, owned=owned
         )
         if seen is None and sweep.begun and not sweep.known:
@@ -345,26 +367,25 @@ class PendingWatch:
         self,
         reader: PendingReader,
         places: Sequence[_Place],
-        limits: Limits,
+        limits: PendingLimits,
         habits: Habits,
-        look: Look,
+        stands: Mapping[bytes, StreamStand],
     ) -> None:
-        chosen = self._choose(places, habits.every, look)
+        chosen = self._choose(places, habits.every, stands)
         listings = await reader.read_consumers([(place.key, place.summary.raw) for place in chosen])
         for place, views in zip(chosen, listings, strict=True):
             if isinstance(views, TargetError):
                 self.rosters.pop(place.id, None)
                 if not is_missing(views) and views.code != "NOGROUP":
-                    look.of_streams.append(
-                        (
-                            place.key,
-                            _explain(f"{place.stream}: consumers of {place.summary.name}", views),
-                        )
-                    )
+                    problem = f"its consumers can't be listed: {views.message}"
+                    fault = find_unjudged(place.stream, problem, views.guidance, place.id[1])
+                    stands[place.key].unjudged.append(fault)
             else:
                 self.rosters[place.id] = (self.turn, _sort_roster(views, limits, habits))
 
-    def _choose(self, places: Sequence[_Place], every: int, look: Look) -> list[_Place]:
+    def _choose(
+        self, places: Sequence[_Place], every: int, stands: Mapping[bytes, StreamStand]
+    ) -> list[_Place]:
         """Small groups that hold something in every run; others in turn, oldest listing first,
         within a budget.
         """
@@ -372,11 +393,8 @@ class PendingWatch:
         for place in places:
             group = place.summary
             if group.consumers > MAX_CONSUMERS:
-                remedy = "names leak: give consumers stable names, delete those that hold nothing"
-                problem = f"group {group.name} has {group.consumers:,} consumers, too many to list"
-                look.of_streams.append(
-                    (place.key, Trouble(place.stream, problem, remedy, fault=True))
-                )
+                crowded = find_crowded(place.stream, group.name, group.consumers)
+                stands[place.key].crowded.append(crowded)
             elif group.pending and group.consumers <= FEW_CONSUMERS:
                 chosen.append(place)
             elif self.turn - self._listed(place) >= every:
@@ -445,7 +463,9 @@ class PendingWatch:
         )
 
 
-def _measure(standing: Standing, seen: _Seen, sweep: Sweep, limits: Limits) -> Standing:
+def _measure(
+    standing: PendingStanding, seen: _Seen, sweep: Sweep, limits: PendingLimits
+) -> PendingStanding:
     """The standing with what the pages proved."""
     reading = seen.reading
     oldest = reading.head.rows[0].id if reading.head.rows else None
@@ -456,7 +476,7 @@ def _measure(standing: Standing, seen: _Seen, sweep: Sweep, limits: Limits) -> S
         pending=reading.pending,
         overdue=seen.late if timed else None,
         oldest=age_of(oldest, reading.now) if timed else None,
-        missing=Count(seen.gone.n, seen.gone.exact and not reading.holes),
+        missing=at_least(seen.gone.lo) if reading.holes else seen.gone,
         poison=sweep.count_poison(limits.poison_after),
         redelivered=sweep.count_redelivered(),
         poison_ids={
@@ -470,14 +490,6 @@ def _measure(standing: Standing, seen: _Seen, sweep: Sweep, limits: Limits) -> S
     )
 
 
-def _explain_ids(standing: Standing) -> Trouble:
-    problem = (
-        f"group {standing.group}: ids of pending entries are no publish times, overdue can't be"
-        " known"
-    )
-    return Trouble(standing.stream, problem, "let the server choose ids: XADD key *")
-
-
 def _find_budget(total: int, every: int) -> int:
     """Groups plus consumers to list in a run, so that all have their turn in `every` runs; a small
     fleet at once.
@@ -485,33 +497,12 @@ def _find_budget(total: int, every: int) -> int:
     return max(LEAST_LISTED, min(MOST_LISTED, -(-total // every)))
 
 
-def _sort_roster(views: Sequence[ConsumerView], limits: Limits, habits: Habits) -> Roster:
+def _sort_roster(views: Sequence[ConsumerView], limits: PendingLimits, habits: Habits) -> Roster:
     unknown = frozenset(view.name for view in views if not matches(view.name, habits.known))
     return sort_consumers(
         views, dead_after=limits.dead_after, ghost_after=limits.ghost_after, unknown=unknown
     )
 
 
-def _find_absent_groups(scope: Scope, standings: Sequence[Standing], streams: int) -> list[Trouble]:
-    """Groups named without a wildcard that no stream has."""
-    present = {each.group for each in standings}
-    named = [name for name in scope.groups if not re.search(r"[*?\[]", name)]
-    remedy = "start its consumer, or correct groups.include"
-    return [
-        Trouble(f"group {name}", "no stream has it", remedy)
-        for name in named
-        if streams and name not in present
-    ]
-
-
-def _explain(subject: str, error: TargetError) -> Trouble:
-    if error.code == "WRONGTYPE":
-        remedy = "the key holds another type: correct streams.include, or exclude this key"
-        return Trouble(subject, error.message, remedy)
-    if is_missing(error):
-        return Trouble(
-            subject,
-            "the stream does not exist",
-            "create it by publishing, or correct streams.include",
-        )
-    return Trouble(subject, error.message, error.guidance or "look at the message")
+def _explain(stream: str, error: TargetError, group: str = "") -> Fault:
+    return find_unjudged(stream, *describe_error(error), group)

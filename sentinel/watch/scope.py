@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +9,9 @@ from sentinel.adapters.bus.stream import SCRATCH_PREFIX, PendingEntry
 from sentinel.adapters.bus.stream_reader import Reading
 from sentinel.adapters.redis_reply import is_missing
 from sentinel.core.bus.delivery import Settlement, StreamAccount
-from sentinel.core.bus.naming import matches
+from sentinel.core.bus.delivery.window import Mishap
+from sentinel.core.bus.naming import list_literals, matches
+from sentinel.core.fault import Fault
 from sentinel.errors import TargetError
 
 _ANSWER_BYTES = 4 * 2**20
@@ -41,33 +42,34 @@ class Scope:
     @property
     def literals(self) -> list[str]:
         """Includes without a wildcard: read directly, without SCAN."""
-        return [name for name in self.include if not re.search(r"[*?\[]", name)]
+        return list_literals(self.include)
 
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What can't be judged, or is wrong, about one subject alone. `fault`: the platform's, else
-    just unknown.
-    """
-
-    subject: str
-    problem: str
-    remedy: str
-    fault: bool = False
+    @property
+    def literal_groups(self) -> list[str]:
+        """Groups named without a wildcard."""
+        return list_literals(self.groups)
 
 
 @dataclass(slots=True)
-class Sight:
-    """What one look brought, besides the accounts: for the verdict and the evidence of this run."""
+class BusSight:
+    """What one look brought, besides the accounts: for the verdict and the evidence of this run.
+
+    `settlements` by stream; `overdue` lists late pending entries by stream and group.
+    """
 
     now: float = 0.0
-    settlements: list[Settlement] = field(default_factory=list)
-    breaks: list[str] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    settlements: dict[str, list[Settlement]] = field(default_factory=dict)
+    mishaps: list[Mishap] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     overdue: dict[tuple[str, str], list[PendingEntry]] = field(default_factory=dict)
     info: dict[str, str] = field(default_factory=dict)
     fed: set[str] = field(default_factory=set)
     read: int = 0
+
+    def settle(self, stream: str, settled: list[Settlement]) -> None:
+        """Note what was settled of a stream."""
+        if settled:
+            self.settlements.setdefault(stream, []).extend(settled)
 
 
 def leave_out(reading: Reading, scope: Scope, judged: dict[str, bool]) -> Reading:
@@ -112,10 +114,12 @@ def groups_with_old_pending(account: StreamAccount, deadline: float) -> list[str
     ]
 
 
-def remedy_of(error: TargetError) -> str:
-    """What to do about the error of one stream."""
+def describe_error(error: TargetError) -> tuple[str, str]:
+    """(problem, remedy) of the error of one stream."""
     if error.code == "WRONGTYPE":
-        return "the key holds another type: correct streams.include, or exclude this key"
+        remedy = "the key holds another type: correct streams.include, or exclude this key"
+        return error.message, remedy
     if is_missing(error):
-        return "create it by publishing, or correct streams.include"
-    return error.guidance or "look at the message"
+        remedy = "create it by publishing, or correct streams.include"
+        return "the stream does not exist", remedy
+    return error.message, error.guidance or "look at the message"

@@ -17,7 +17,7 @@ import sentinel
 from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import NotMeasurable
 from sentinel.housekeeping import load_chores
-from tests.faults.bus_bench import SECRET
+from tests.bus_bench import SECRET
 from tests.faults.test_bus_faults_acl import grant, rules_of
 from tests.integration.cleaning_bench import DLQ, GROUP, KEY, make_chore, opened
 

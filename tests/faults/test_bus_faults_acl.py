@@ -22,7 +22,7 @@ from sentinel.config import shipped_folder
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.demo.servers import ValkeyServer
-from tests.faults.bus_bench import GROUP, KEY, KINDS, SECRET, Product, opened, statuses
+from tests.bus_bench import GROUP, KEY, KINDS, SECRET, Product, opened, statuses
 
 SHIPPED = shipped_folder("checks") / "acl" / "redis.acl"
 USERS = ("sentinel", "sentinel_ro", "sentinel_probe", "sentinel_ops")

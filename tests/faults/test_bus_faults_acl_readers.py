@@ -21,7 +21,7 @@ from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes import bus_ledger, bus_pending, registry
-from tests.faults.bus_bench import GROUP, KEY, SECRET, Awake, Product
+from tests.bus_bench import GROUP, KEY, SECRET, Awake, Product
 from tests.faults.test_bus_faults_acl import grant, rules_of
 
 SCHEMA = """

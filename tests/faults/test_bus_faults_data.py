@@ -22,7 +22,7 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer
-from tests.faults.bus_bench import GROUP, KEY, KINDS, Product, opened, statuses
+from tests.bus_bench import GROUP, KEY, KINDS, Product, opened, statuses
 from tests.faults.proxy import Proxy
 
 ALL_UP = dict.fromkeys(KINDS, "up")

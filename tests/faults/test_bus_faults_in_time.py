@@ -19,7 +19,7 @@ from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes import bus_delivery, bus_pending, redis_server
-from tests.faults.bus_bench import OPTIONS, Awake, Product
+from tests.bus_bench import OPTIONS, Awake, Product
 
 KINDS = {kind.name: kind for kind in (bus_delivery.KIND, bus_pending.KIND, redis_server.KIND)}
 

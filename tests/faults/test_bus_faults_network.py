@@ -15,7 +15,7 @@ import signal
 import pytest
 
 from sentinel.core.fault import Status
-from tests.faults.bus_bench import KINDS, Product, opened, statuses
+from tests.bus_bench import KINDS, Product, opened, statuses
 from tests.faults.proxy import Proxy, black_hole
 
 ALL_DOWN = dict.fromkeys(KINDS, "down")

@@ -23,7 +23,7 @@ import redis
 
 from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer, free_port
-from tests.faults.bus_bench import KINDS, SECRET, Bench, Product, opened, statuses
+from tests.bus_bench import KINDS, SECRET, Bench, Product, opened, statuses
 
 ALL_UP = dict.fromkeys(KINDS, "up")
 

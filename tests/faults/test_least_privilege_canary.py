@@ -18,7 +18,7 @@ from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes.workflow_canary import KIND
-from tests.faults.bus_bench import Awake
+from tests.bus_bench import Awake
 
 SQL = (shipped_folder("checks") / "acl" / "postgres.sql").read_text()
 VIEW = re.search(

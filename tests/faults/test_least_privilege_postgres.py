@@ -17,7 +17,7 @@ from sentinel.core.model import Check
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
 from sentinel.probes import postgres as kind
-from tests.faults.bus_bench import Awake
+from tests.bus_bench import Awake
 
 SQL = shipped_folder("checks") / "acl" / "postgres.sql"
 FORBIDDEN = [

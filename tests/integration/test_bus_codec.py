@@ -21,6 +21,7 @@ from sentinel.core.bus.smell import SMELLS
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
 from sentinel.probes.bus_codec import CASES, JSON_ERRORS, KIND, CodecOptions
+from tests.bus_bench import fault_of, require_facts
 
 CODECS = """
 import base64, http.client, json, os, pickle, subprocess, sys, time  # our own http.py must not shadow http
@@ -66,9 +67,11 @@ class Rig:
     async def run(self, encode=None, decode=None, **options):
         places = {k: f"product:{v}" for k, v in (("encode", encode), ("decode", decode)) if v}
         known = {"path": [str(self.folder)], "deadline": "20s", **places, **options}
-        return await KIND.run(
+        finding = await KIND.run(
             CodecOptions(**known), self.make({"resource": self.client}, self.state, check="c")
         )
+        require_facts(finding, KIND)
+        return finding
 
 
 @pytest.fixture
@@ -98,6 +101,8 @@ async def test_json_without_its_excuses(rig):
     assert (finding.status, finding.evidence["unexpected"]) == (Status.DEGRADED, ["int_keys"])
     assert "int_keys lossy: $.value: other keys, of type str" in finding.detail
     assert "expected_lossy" in finding.guidance
+    fault = fault_of(finding, "lossy")
+    assert fault.subject == {"codec": "json", "case": "int_keys"}
 
 
 async def test_faithful_codec(rig):
@@ -384,10 +389,12 @@ async def test_bad_streams(rig):
     rig.r.set("a string", "x")
     rig.r.xadd("s", {"x": "None"})
     finding = await rig.run(streams=["a string", "nowhere", "s"])
-    assert [each.partition(":")[0] for each in finding.evidence["troubles"]] == [
-        "a string",
-        "nowhere",
+    assert list(finding.evidence["not_sampled"]) == ["a string", "nowhere"]
+    assert [fault.subject for fault in finding.faults] == [
+        {"stream": "a string"},
+        {"stream": "nowhere"},
     ]
+    assert finding.status is Status.UNKNOWN
     assert finding.evidence["smells"] == {"s": {"none_text": 1}}
 
 

@@ -23,6 +23,7 @@ from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.bus_crosscheck import KIND, CrosscheckOptions
 from sentinel.watch import crosscheck as crosscheck_watch
+from tests.bus_bench import require_facts
 
 TASKS = """
 CREATE TABLE {schema}.tasks (id uuid PRIMARY KEY, status text NOT NULL, assigned_agent_id text,
@@ -96,7 +97,9 @@ class Rig:
             self.r.xack(f"agent_messages:{agent}", f"group_{agent}", *entries)
 
     async def run(self):
-        return await KIND.run(self.options, self.make(self.clients, self.state))
+        finding = await KIND.run(self.options, self.make(self.clients, self.state))
+        require_facts(finding, KIND)
+        return finding
 
     async def counts(self):
         return (await self.run()).evidence["crosscheck"]
@@ -159,6 +162,11 @@ async def test_lost_publications(rig):
     assert "outbox" in finding.guidance
     sample = finding.evidence["producer_missing"][0]
     assert sample["look"].startswith(f"XRANGE agent_messages:{sample['agent']} ")
+    missing = [fault for fault in finding.faults if fault.key == "producer_missing"]
+    assert {fault.subject["task"] for fault in missing} == lost
+    for fault in missing:
+        assert fault.text.startswith(f"task {fault.subject['task']} (agent ")
+        rig.r.execute_command(*fault.cure)
     again = await rig.counts()
     assert again["db-bus"] == counts
 
@@ -540,6 +548,7 @@ async def test_samples_are_bounded(rig):
     finding = await rig.run()
     assert figures(finding, "db-bus")["samples"] == 12
     assert len(finding.evidence["producer_missing"]) == 10
+    assert len({fault.subject["task"] for fault in finding.faults}) == 12
 
 
 async def test_every_row_fits_its_declaration(rig):

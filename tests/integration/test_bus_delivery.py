@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import redis
 import yaml
 
-from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import Status
+from sentinel.core.quantity import Bounds
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes import bus_delivery
 from sentinel.probes.bus_delivery import DeliveryOptions, DeliveryState
+from tests.bus_bench import ProbeBench, fault_of, value
 
 KEY = "agent_messages:agent-2"
 OPTIONS = {
@@ -22,28 +21,11 @@ OPTIONS = {
 }
 
 
-class Bus:
-    """One probe with its state, and a product client."""
+class Bus(ProbeBench):
+    """The probe, and a product's part."""
 
-    def __init__(self, server, make_context, options=None, url=None) -> None:
-        self.client = RedisClient("bus", url or server.url)
-        self.redis = redis.Redis(port=server.port)
-        self.options = DeliveryOptions.model_validate({**OPTIONS, **(options or {})})
-        self.state = DeliveryState()
-        self.make_context = make_context
-
-    async def run(self):
-        finding = await bus_delivery.run(
-            self.options, self.make_context({"resource": self.client}, self.state, check="delivery")
-        )
-        declared = {m.name: m for m in bus_delivery.KIND.measurements}
-        for row in finding.rows:
-            assert all(set(row.labels) == set(declared[name].labels) for name in row.values), row
-        json.dumps([finding.evidence, self.state.dump()])
-        return finding
-
-    def restart(self) -> None:
-        self.state = DeliveryState(json.loads(json.dumps(self.state.dump())))
+    kind = bus_delivery.KIND
+    defaults = OPTIONS
 
     def publish(self, count: int, key: str = KEY) -> list[bytes]:
         return [self.redis.xadd(key, {"f": "v"}) for _ in range(count)]
@@ -67,16 +49,6 @@ async def bus(request, make_context):
     made.redis.xgroup_create(KEY, "group_2", "0", mkstream=True)
     yield made
     await made.client.close()
-
-
-def value(finding, name: str, **labels: str) -> float:
-    """The one value of this measurement with these labels."""
-    (found,) = [
-        row.values[name]
-        for row in finding.rows
-        if name in row.values and all(row.labels.get(k) == v for k, v in labels.items())
-    ]
-    return found
 
 
 async def test_everything_acknowledged_is_up_and_exact(bus):
@@ -107,7 +79,12 @@ async def test_messages_trimmed_unread_are_lost_exactly(bus):
     finding = await bus.run()
     assert finding.evidence["account"]["lost"] == [37, 37]
     assert finding.status is not Status.UP
-    assert "lost before read: 37" in finding.detail
+    lost = fault_of(finding, "lost", stream=KEY, group="group_2")
+    assert lost.text.startswith(
+        f"stream {KEY}, group group_2: 37 entries were certainly lost before delivery"
+    )
+    assert lost.count == Bounds(37, 37)
+    assert lost.since is not None
     assert value(finding, "lost_before_read_total", group="group_*") == 37
     assert value(finding, "lost_before_read_uncertain_total", group="group_*") == 0
     bus.consume(100)
@@ -147,7 +124,13 @@ async def test_late_entries_are_named_with_a_cure(bus):
     assert value(finding, "pending_overdue_entries", group="group_*") == 50
     sample = finding.evidence["samples"][0]
     assert sample["consumer"] == "c"
-    assert sample["cure"].startswith(f"XAUTOCLAIM {KEY} group_2")
+    bus.redis.execute_command(sample["look"])
+    below, late = fault_of(finding, "below_target"), fault_of(finding, "overdue")
+    assert below.subject == late.subject == {"stream": KEY, "group": "group_2"}
+    assert "0 of 50 entries judged in the last 1 min were acknowledged in 20 ms" in below.text
+    assert f"{KEY}, group group_2: 50 delivered and not acknowledged in 20 ms" in late.text
+    for command in (*below.cure, *late.cure):
+        bus.redis.execute_command(command)
 
 
 async def test_history_is_not_ours(bus):
@@ -252,7 +235,10 @@ async def test_vanished_group_is_reported_with_its_position(bus):
     bus.redis.xgroup_destroy(KEY, "group_2")
     finding = await bus.run()
     assert finding.status is Status.DEGRADED
-    assert f"XGROUP CREATE {KEY} group_2 {last}" in finding.guidance
+    assert "start its consumers" in finding.guidance
+    assert finding.faults[0].cure == (f"XGROUP CREATE {KEY} group_2 {last}",)
+    bus.redis.execute_command(*finding.faults[0].cure)
+    assert "was found gone" in (await bus.run()).faults[0].text
 
 
 async def test_what_was_published_before_a_group_was_made_at_the_end_is_not_its(bus):
@@ -356,7 +342,7 @@ async def test_another_server_with_greater_numbers_is_another_life(bus):
     for entry in ("1000-0", "1000-5", "1002-0"):
         bus.redis.xadd(KEY, {"f": "v"}, id=entry)
     bus.redis.xgroup_create(KEY, "group_2", "0")
-    bus.state.watch.server = ["another run_id", "another master_replid"]
+    bus.state.watch.nature.server = ["another run_id", "another master_replid"]
     finding = await bus.run()
     assert any("newest known entry is missing" in event for event in finding.evidence["events"])
 
@@ -375,11 +361,14 @@ async def test_odd_subjects_are_reported_alone(bus):
     bus.publish(5)
     bus.consume(5)
     finding = await bus.settle()
-    problems = {t["subject"]: t for t in finding.evidence["troubles"]}
-    assert "UTF-8" in problems["agent_messages:\\xff"]["problem"]
-    assert "WRONGTYPE" in problems["a-string"]["problem"]
-    assert "no group group_*" in problems["agent_messages:broadcast"]["problem"]
-    assert all(trouble["remedy"] for trouble in problems.values())
+    told = {fault.subject["stream"]: fault for fault in finding.faults}
+    assert "UTF-8" in told["agent_messages:\\xff"].text
+    assert "WRONGTYPE" in told["a-string"].text
+    missing = told["agent_messages:broadcast"]
+    assert "no group group_*" in missing.text
+    assert missing.cure == ("XINFO GROUPS agent_messages:broadcast",)
+    assert "it makes its group" in missing.guidance
+    assert all(fault.guidance for fault in finding.faults)
     assert finding.evidence["not_measurable"] == [
         "agent_messages:broadcast: no group, not measurable"
     ]
@@ -397,7 +386,7 @@ async def test_the_remedy_for_an_odd_name_works_as_it_is_written(bus):
     bus.options = DeliveryOptions.model_validate(
         {"streams": {"include": ["agent_messages:*"], "exclude": exclude}}
     )
-    assert (await bus.run()).evidence["troubles"] == []
+    assert [fault.key for fault in (await bus.run()).faults] == []
 
 
 async def test_no_stream_is_unknown(valkey, make_context):

@@ -194,8 +194,8 @@ async def test_groups_with_odd_names_are_told_in_every_run(fleet):
     bus = fleet(1)
     bus.redis.xgroup_create(bus.names[0], b"\xff", "0")
     finding = await bus.run(3)
-    assert [trouble["subject"] for trouble in finding.evidence["troubles"]] == [
-        f"{bus.names[0]}: group \\xff"
+    assert [fault.subject for fault in finding.faults if fault.key == "unjudged"] == [
+        {"stream": bus.names[0], "group": "\\xff"}
     ]
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from sentinel.core.fault import Status
-from tests.integration.test_bus_delivery import KEY, Bus, value
+from tests.bus_bench import value
+from tests.integration.test_bus_delivery import KEY, Bus
 
 
 @pytest.fixture

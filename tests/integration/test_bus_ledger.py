@@ -10,42 +10,28 @@ import pytest
 import redis
 
 from sentinel.adapters.bus import place_reader
-from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetRejected, TargetUnreachable
 from sentinel.probes import bus_ledger
-from sentinel.probes.bus_ledger import LedgerOptions, LedgerState
+from sentinel.probes.bus_ledger import LedgerOptions
+from tests.bus_bench import ProbeBench, fault_of
 
 STREAM = {"name": "dead", "type": "stream", "key": "dead_letter_queue"}
 LIST = {"name": "failed", "type": "list", "key": "fj:queue:a:b"}
 RETRY = {"name": "retry", "type": "zset", "key": "retry_queue"}
 
 
-class Bus:
-    """One probe with its state, and a product client."""
+class Bus(ProbeBench):
+    """The probe, and what fills its places."""
+
+    kind = bus_ledger.KIND
 
     def __init__(self, server, make_context, *places, url=None) -> None:
-        self.client = RedisClient("bus", url or server.url)
-        self.redis = redis.Redis(port=server.port)
-        self.state = LedgerState()
-        self.make_context = make_context
-        self.configure(*places)
+        self.places = places or (STREAM, LIST, RETRY)
+        super().__init__(server, make_context, url=url)
 
     def configure(self, *places, **options) -> None:
-        self.options = LedgerOptions.model_validate(
-            {"places": list(places or (STREAM, LIST, RETRY)), **options}
-        )
-
-    async def run(self):
-        finding = await bus_ledger.run(
-            self.options, self.make_context({"resource": self.client}, self.state)
-        )
-        assert all(set(row.labels) == {"place"} for row in finding.rows)
-        json.dumps([finding.evidence, self.state.dump()])
-        return finding
-
-    def restart(self) -> None:
-        self.state = LedgerState(json.loads(json.dumps(self.state.dump())))
+        super().configure(places=list(places or self.places), **options)
 
     def now(self) -> float:
         seconds, micros = self.redis.time()
@@ -121,7 +107,10 @@ async def test_more_than_tolerated_is_degraded(bus):
     finding = await bus.run()
     assert finding.status is Status.DEGRADED
     assert "dead: 5 entries, more than 4" in finding.detail
-    assert "XRANGE dead_letter_queue - +" in finding.guidance
+    fault = fault_of(finding, "too_many", place="dead")
+    assert fault.cure == ("XRANGE dead_letter_queue - + COUNT 10",)
+    bus.redis.execute_command(*fault.cure)
+    assert fault.parameters == {"stream": "dead_letter_queue"}
     assert bus.redis.xlen("dead_letter_queue") == 5
 
 

@@ -4,7 +4,6 @@ pending.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 
@@ -15,8 +14,9 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetRejected, TargetUnreachable
 from sentinel.probes import bus_pending
-from sentinel.probes.bus_pending import PendingOptions, PendingState
+from sentinel.probes.bus_pending import PendingOptions
 from sentinel.watch import pending as pending_watch
+from tests.bus_bench import ProbeBench, fault_of, value
 
 KEY, GROUP = "agent_messages:a", "group_a"
 OPTIONS = {"streams": {"include": ["agent_messages:*"]}, "deadline": "1h"}
@@ -34,30 +34,18 @@ class Recording(RedisClient):
         return await super()._batch(commands, transaction=transaction)
 
 
-class Bus:
-    """One probe with its state, and a product client."""
+class Bus(ProbeBench):
+    """The probe, a client that remembers what it sent, and a product's part."""
 
-    def __init__(self, server, make_context, options=None, url=None) -> None:
-        self.client = Recording("bus", url or server.url)
-        self.redis = redis.Redis(port=server.port)
-        self.options = PendingOptions.model_validate({**OPTIONS, **(options or {})})
-        self.state = PendingState()
-        self.make_context = make_context
-
-    def configure(self, **options) -> None:
-        self.options = PendingOptions.model_validate({**OPTIONS, **options})
+    kind = bus_pending.KIND
+    defaults = OPTIONS
+    client_type = Recording
 
     async def run(self):
         self.client.sent.clear()
         listed = self.count_listings()
-        finding = await bus_pending.run(
-            self.options, self.make_context({"resource": self.client}, self.state)
-        )
+        finding = await super().run()
         self.listed = self.count_listings() - listed
-        declared = {m.name: m for m in bus_pending.KIND.measurements}
-        for row in finding.rows:
-            assert all(set(row.labels) == set(declared[name].labels) for name in row.values), row
-        json.dumps([finding.evidence, self.state.dump()])
         return finding
 
     @property
@@ -74,9 +62,6 @@ class Bus:
             return calls(self).get("cmdstat_xinfo|consumers", 0)
         except redis.RedisError:
             return 0
-
-    def restart(self) -> None:
-        self.state = PendingState(json.loads(json.dumps(self.state.dump())))
 
     def publish(self, count: int, key: str = KEY, age: float = 0.0) -> list[bytes]:
         """Entries that were published `age` seconds ago, by the server's clock."""
@@ -105,16 +90,6 @@ async def bus(request, make_context):
     made.redis.xgroup_create(KEY, GROUP, "0", mkstream=True)
     yield made
     await made.client.close()
-
-
-def value(finding, name: str, **labels: str) -> float:
-    """The one value of this measurement with these labels."""
-    (found,) = [
-        row.values[name]
-        for row in finding.rows
-        if name in row.values and all(row.labels.get(k) == v for k, v in labels.items())
-    ]
-    return found
 
 
 def faults(finding) -> dict[str, dict]:
@@ -159,7 +134,7 @@ async def test_overdue_are_counted_by_age_though_idle_is_small(bus):
     assert (fault["count"], fault["exact"]) == (17, True)
     assert finding.status is Status.DEGRADED
     assert len(fault["samples"]) == 10
-    assert fault["cure"].startswith(f"XCLAIM {KEY} {GROUP} c1 60000 {ids[0].decode()} ")
+    assert fault["cure"][0].startswith(f"XCLAIM {KEY} {GROUP} c1 60000 {ids[0].decode()} ")
     assert value(finding, "pending_overdue_entries") == 17
     assert 7190 < value(finding, "oldest_pending_age_seconds") < 7300
     assert bus.redis.xpending(KEY, GROUP)["pending"] == 22
@@ -188,8 +163,11 @@ async def test_poison_is_found_exactly(bus):
     assert (fault["count"], fault["exact"]) == (3, True)
     assert [sample["id"] for sample in fault["samples"]] == [entry.decode() for entry in ids[5:8]]
     assert [sample["deliveries"] for sample in fault["samples"]] == [7, 7, 7]
-    assert "XADD dead_letter_queue" in fault["cure"]
-    assert f"XACK {KEY} {GROUP}" in fault["cure"]
+    assert fault["cure"][0] == f"XRANGE {KEY} {ids[5].decode()} {ids[5].decode()}"
+    assert "to dead_letter_queue, then acknowledge it" in fault["guidance"]
+    told = fault_of(finding, "poison")
+    assert told.text == f"stream {KEY}, group {GROUP}: 3 delivered more than 5 times"
+    assert told.subject == {"stream": KEY, "group": GROUP}
     assert value(finding, "redelivered_entries") == 7
     bus.redis.xack(KEY, GROUP, *ids[5:8])
     assert "poison" not in faults(await bus.run())
@@ -282,8 +260,9 @@ async def test_dead_consumer_is_named_with_a_living_heir(bus):
     fault = faults(finding)["dead_consumer"]
     assert fault["count"] == 6
     assert [sample["id"].encode() for sample in fault["samples"]] == ids
-    assert fault["cure"].startswith(f"XCLAIM {KEY} {GROUP} alive 200 {ids[0].decode()} ")
-    assert "only when it holds nothing" in fault["cure"]
+    assert fault["cure"][0].startswith(f"XCLAIM {KEY} {GROUP} alive 200 {ids[0].decode()} ")
+    assert "only when it holds nothing" in fault["guidance"]
+    assert fault["consumer"] == "gone"
     told = (
         "last attempt to read"
         if "valkey_version" in bus.redis.info("server")
@@ -337,7 +316,11 @@ async def test_ghost_consumers_are_counted(bus):
     finding = await bus.run()
     fault = faults(finding)["ghost_consumers"]
     assert fault["count"] == 1000
-    assert "only while its pending is 0" in fault["cure"]
+    assert "only while its pending is 0" in fault["guidance"]
+    assert "1,000 consumers hold nothing" in fault["text"]
+    for command in fault["cure"]:
+        bus.redis.execute_command(command)
+    assert len(bus.redis.xinfo_consumers(KEY, GROUP)) == 990
     bus.configure(ghost_after="1ms", max_ghosts=1000)
     assert (await bus.run()).status is Status.UP
 
@@ -353,7 +336,8 @@ async def test_unknown_consumers_are_named(bus):
     fault = faults(finding)["unknown_consumers"]
     assert fault["count"] == 2
     assert {sample["consumer"] for sample in fault["samples"]} == {"stranger", "intruder"}
-    assert fault["cure"].index("XPENDING") < fault["cure"].index("DELCONSUMER")
+    assert fault["text"].endswith("no known name and hold 2: stranger, intruder")
+    assert fault["cure"][1] == f"XPENDING {KEY} {GROUP} - + 10 stranger"
     assert value(finding, "unknown_consumers") == 2
 
 
@@ -364,7 +348,7 @@ async def test_ids_that_are_no_times_have_no_age(bus):
     finding = await bus.run()
     assert "overdue" not in faults(finding)
     assert faults(finding)["poison"]["count"] == 1
-    assert "no publish times" in finding.evidence["troubles"][0]["problem"]
+    assert "no publish times" in finding.evidence["not_judged"][0]["text"]
 
 
 async def test_wrong_type_touches_that_key_only(bus):
@@ -378,10 +362,10 @@ async def test_wrong_type_touches_that_key_only(bus):
     bus.deliver(2)
     finding = await bus.run()
     assert faults(finding)["overdue"]["count"] == 2
-    problems = {each["subject"]: each["problem"] for each in finding.evidence["troubles"]}
-    assert "WRONGTYPE" in problems["agent_messages:text"]
-    assert problems["agent_messages:none"] == "the stream does not exist"
-    assert problems["group absent"] == "no stream has it"
+    told = {each.subject.get("stream", ""): each.text for each in finding.faults}
+    assert "WRONGTYPE" in told["agent_messages:text"]
+    assert told["agent_messages:none"] == "stream agent_messages:none: the stream does not exist"
+    assert told[""] == "group absent: no stream has it"
 
 
 async def test_nothing_matches_is_unknown(bus):
@@ -398,7 +382,7 @@ async def test_names_from_the_platform_are_quoted(bus):
     bus.redis.xgroup_create(key, GROUP, "0", mkstream=True)
     bus.publish(1, key=key, age=7200)
     bus.deliver(1, key=key)
-    cure = faults(await bus.run())["overdue"]["cure"]
+    (cure,) = faults(await bus.run())["overdue"]["cure"]
     assert "\n" not in cure
     assert '"agent_messages:x\\nFLUSHALL"' in cure
 
@@ -521,7 +505,8 @@ async def test_more_streams_than_allowed_is_said(bus):
     bus.configure(max_streams=2)
     finding = await bus.run()
     assert finding.status is Status.UNKNOWN
-    assert finding.evidence["troubles"][0]["subject"] == "4 streams"
+    assert finding.guidance == "narrow streams.include, or raise max_streams"
+    assert finding.detail.startswith("more streams match than max_streams = 2: 4 are not looked at")
     assert calls(bus)["cmdstat_xinfo|groups"] == 2
 
 
@@ -589,7 +574,7 @@ async def test_consumers_denied_leaves_the_rest(valkey, make_context):
     bus.deliver(2)
     finding = await bus.run()
     assert faults(finding)["overdue"]["count"] == 2
-    assert "consumers" in finding.evidence["troubles"][0]["problem"]
+    assert "its consumers can't be listed" in finding.evidence["not_judged"][0]["text"]
     await bus.client.close()
     admin.execute_command("ACL", "DELUSER", "half")
 

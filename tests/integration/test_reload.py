@@ -21,7 +21,7 @@ from sentinel.app import Daemon
 from sentinel.app.membership import Membership
 from sentinel.app.roster import CheckRoster
 from sentinel.config import load
-from sentinel.coordination import Member, Placement, View
+from sentinel.coordination import Participant, Placement, View
 from sentinel.core.model import Check
 from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.errors import StateError
@@ -99,7 +99,7 @@ async def test_another_command_is_for_the_next_start(bench: Bench) -> None:
     assert argv_of(before) == "sleep 1000"
     os.kill(before, signal.SIGKILL)
     await bench.until(lambda: bench.pid() not in {None, before})
-    assert argv_of(bench.pid()) == "sleep 2000"
+    await bench.until(lambda: argv_of(bench.pid()) == "sleep 2000")
 
 
 async def test_nothing_changed_touches_nothing(bench: Bench) -> None:
@@ -233,7 +233,7 @@ class SharedCoordinator:
     def __init__(self, owned: set[int]) -> None:
         self.owned, self.fails = owned, False
 
-    async def start(self, me: Member) -> None:
+    async def start(self, me: Participant) -> None:
         """Join."""
 
     async def tick(self, want: Placement) -> View:
@@ -271,7 +271,7 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
     roster = CheckRoster(
         {"plain": kind}, daemon.store, daemon.engine.runner, daemon.engine.picture, plan, membership
     )
-    await membership.start(Member("me", datetime.now(UTC)))
+    await membership.start(Participant("me", datetime.now(UTC)))
     for name in names:
         roster.add(Check(name, "plain", "elsewhere", 60.0, 5.0, None))
     assert plan.names == {"check-a"}

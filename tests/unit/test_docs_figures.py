@@ -11,12 +11,12 @@ from sentinel.core.bus.delivery.account import MAX_ANCHORS, MAX_COHORTS
 from sentinel.core.model import HealthPolicy, RestartPolicy
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
-from sentinel.core.servers.postgres import Limits
+from sentinel.core.servers.postgres import PostgresLimits
 from sentinel.metrics import MAX_SERIES
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESTART, BACKOFF, HEALTH = RestartPolicy(), RestartSettings().backoff, HealthPolicy()
-LIMITS, BRAKE, BREAKER, SERVER = ActionLimits(), BrakePolicy(), BreakerPolicy(), Limits()
+LIMITS, BRAKE, BREAKER, SERVER = ActionLimits(), BrakePolicy(), BreakerPolicy(), PostgresLimits()
 
 
 def percent(ratio: float) -> str:

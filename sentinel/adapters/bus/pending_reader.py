@@ -21,12 +21,14 @@ from sentinel.core.bus.delivery import ZERO, Id, format_id
 from sentinel.core.bus.pending import (
     BEYOND,
     ConsumerView,
-    Count,
     Page,
     PendingRow,
+    at_least,
     count_below,
     count_from_both_ends,
+    exactly,
 )
+from sentinel.core.quantity import Bounds
 from sentinel.errors import NotMeasurable, TargetError
 
 HEAD = 200
@@ -134,7 +136,7 @@ class PendingReader:
         replies = await self._snapshots([_commands(plan) for plan in plans])
         return [_parse_reading(plan, reply) for plan, reply in zip(plans, replies, strict=True)]
 
-    async def count(self, wanted: Sequence[tuple[Plan, GroupReading, Id]]) -> list[Count]:
+    async def count(self, wanted: Sequence[tuple[Plan, GroupReading, Id]]) -> list[Bounds]:
         """How many pending entries have an id below the bound; bounded, whatever the number of
         entries.
         """
@@ -220,8 +222,8 @@ def _after(entry: Id) -> str:
     return "-" if entry == ZERO else f"({format_id(entry)}"
 
 
-def _count_near(reading: GroupReading, bound: Id) -> Count | None:
-    return Count(reading.pending) if bound == BEYOND else count_below(reading.head, bound)
+def _count_near(reading: GroupReading, bound: Id) -> Bounds | None:
+    return exactly(reading.pending) if bound == BEYOND else count_below(reading.head, bound)
 
 
 def _count_commands(plan: Plan, bound: Id) -> list[Command]:
@@ -233,10 +235,10 @@ def _count_commands(plan: Plan, bound: Id) -> list[Command]:
     ]
 
 
-def _parse_count(plan: Plan, replies: Sequence[Any]) -> Count:
+def _parse_count(plan: Plan, replies: Sequence[Any]) -> Bounds:
     """Nothing is proved when the group vanished meanwhile."""
     if any(isinstance(reply, TargetError) for reply in replies):
-        return Count(0, exact=False)
+        return at_least(0)
     below, above = (Page(_parse_rows(reply), len(reply) >= CAP) for reply in replies[1:3])
     return count_from_both_ends(_find_pending(plan, replies[0]), below, above)
 

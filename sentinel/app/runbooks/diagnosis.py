@@ -27,9 +27,9 @@ from sentinel.engine.picture import CheckState
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, UsageError
 from sentinel.runbook.act import Hands
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, keep_reading, run_plan
-from sentinel.runbook.transcript import Record, Transcript, describe_kept
+from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
@@ -103,7 +103,11 @@ class Diagnosis:
 
     async def _read(self, name: str, incident: Incident) -> Transcript:
         """At the deadline what was read so far is the transcript."""
-        configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
+        configuration, records, began = (
+            self._configuration(),
+            dict[int, StepRecord](),
+            self._utcnow(),
+        )
         book = self._bookcase.shelf.books[name]
         told = find_told(book, incident, self._store)
         plan = keep_reading(
@@ -172,11 +176,11 @@ def summarize(transcript: Transcript) -> str:
 
 
 def _cut_short(
-    plan: Plan, records: dict[int, Record], began: datetime, ended: datetime, outcome: str
+    plan: BookPlan, records: dict[int, StepRecord], began: datetime, ended: datetime, outcome: str
 ) -> Transcript:
     steps = enumerate(plan.steps)
     kept = tuple(
-        records.get(n, Record(step.name, str(step.run), step.changes, "not reached"))
+        records.get(n, StepRecord(step.name, str(step.run), step.changes, "not reached"))
         for n, step in steps
     )
     return Transcript(

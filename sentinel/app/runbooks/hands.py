@@ -16,7 +16,7 @@ from sentinel.config import Configuration
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import ActionRefused, UsageError
-from sentinel.runbook.book import Action, Step
+from sentinel.runbook.book import Action, BookStep
 from sentinel.runbook.transcript import redact, show_rows
 from sentinel.store import Reader, Store
 
@@ -78,7 +78,7 @@ class ReadingHands:
             return read_log(self.folder / "log", subject)
         return show_rows(VIEWS[view](self.store, subject, utcnow())[-MAX_LINES:])
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         """Nothing may be changed with these hands."""
         raise ActionRefused(f"{step.name}: a diagnosis changes nothing")
 
@@ -233,7 +233,7 @@ class OperatorHands(ReadingHands):
     async def _ask(self, name: str) -> Finding:
         return (await run_check(self.configuration, self._orders, name))[1]
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         """The last word before a change: not while halted; and the audit log knows it before it
         happens.
         """

@@ -205,18 +205,20 @@ def _option(options: Any, path: Sequence[str]) -> str:
 
 
 def find_told(book: Runbook, incident: Incident | None, store: Reader) -> Mapping[str, str]:
-    """What the worst fault of an incident's check tells a runbook to which it leads."""
+    """What the worst fault of an incident's check tells a runbook to which it leads.
+
+    A runbook that the check itself names hears of any of its faults.
+    """
     if incident is None:
         return NOTHING
     kind = next((view.kind for view in store.checks() if view.name == incident.check), "")
     declared = known_faults().get(kind, {})
-    named = incident.runbook == book.name
     standing = sort_faults(each.fault for each in store.faults(incident.check))
-    for fault in standing:
-        known = declared.get(fault.key)
-        if known is not None and (named or leads_to(book, kind, known)):
-            return fault.parameters
-    return NOTHING
+    known = [fault for fault in standing if fault.key in declared]
+    fitting = [fault for fault in known if leads_to(book, kind, declared[fault.key])]
+    if not fitting and incident.runbook == book.name:
+        fitting = known
+    return fitting[0].parameters if fitting else NOTHING
 
 
 # -- incidents ------------------------------------------------------------------------------------

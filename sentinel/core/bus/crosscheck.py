@@ -21,13 +21,14 @@ EARLY = 2.0
 """An entry may be older than its assignment by so many seconds: published before the transaction's
 clock reading.
 """
-SAMPLES = 10
+MAX_FOUND = 200
+"""Bad samples of the window that are remembered one by one."""
 MAX_OPEN = 1000
 PUBLISHED, PROCESSED = "db-bus", "bus-db"
 T = TypeVar("T")
 
 
-class Verdict(StrEnum):
+class SampleVerdict(StrEnum):
     """What became of one sample; `wait` is none yet."""
 
     GOOD = "good"
@@ -92,16 +93,16 @@ class Extent:
 
 def decide_published(
     at: float, within: float, seen: Sequence[Id], extent: Extent, *, complete: bool
-) -> Verdict:
+) -> SampleVerdict:
     """Does the entry of an assignment at `at` exist? `complete`: everything from the window on was
     read.
     """
     start, end = at - EARLY, at + within
     if any(start <= entry[0] / 1000 <= end for entry in seen):
-        return Verdict.GOOD
+        return SampleVerdict.GOOD
     if seen:
-        return Verdict.LATE
-    return Verdict.BAD if complete and extent.keeps(start) else Verdict.UNMEASURABLE
+        return SampleVerdict.LATE
+    return SampleVerdict.BAD if complete and extent.keeps(start) else SampleVerdict.UNMEASURABLE
 
 
 def merge_windows(windows: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -149,29 +150,29 @@ class TaskNow:
 
 def decide_effect(
     entry: Delivered, task: TaskNow | None, now: float, within: float, tolerance: float
-) -> Verdict:
+) -> SampleVerdict:
     """Did the task leave `assigned` after its entry was acknowledged?
 
     Who has the task of another assignment, another agent or of no row at all can't be judged by
     this entry.
     """
     if entry.acked is None:
-        return Verdict.WAIT
+        return SampleVerdict.WAIT
     if task is not None and not task.assigned:
-        return Verdict.GOOD
+        return SampleVerdict.GOOD
     if now - entry.acked < within:
-        return Verdict.WAIT
+        return SampleVerdict.WAIT
     if task is None or (entry.agent and task.agent != entry.agent):
-        return Verdict.UNMEASURABLE
+        return SampleVerdict.UNMEASURABLE
     later = task.assigned_at is not None and task.assigned_at > entry.published + tolerance
-    return Verdict.UNMEASURABLE if later else Verdict.BAD
+    return SampleVerdict.UNMEASURABLE if later else SampleVerdict.BAD
 
 
 # --- the account --------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class Count:
+class SampleCount:
     """Totals of one direction. Every judged sample is good, bad or late."""
 
     samples: int = 0
@@ -179,16 +180,16 @@ class Count:
     late: int = 0
     unmeasurable: int = 0
 
-    def add(self, verdict: Verdict) -> None:
-        """Count one verdict."""
-        self.samples += verdict in {Verdict.GOOD, Verdict.BAD, Verdict.LATE}
-        self.bad += verdict is Verdict.BAD
-        self.late += verdict is Verdict.LATE
-        self.unmeasurable += verdict is Verdict.UNMEASURABLE
+    def add(self, verdict: SampleVerdict) -> None:
+        """SampleCount one verdict."""
+        self.samples += verdict in {SampleVerdict.GOOD, SampleVerdict.BAD, SampleVerdict.LATE}
+        self.bad += verdict is SampleVerdict.BAD
+        self.late += verdict is SampleVerdict.LATE
+        self.unmeasurable += verdict is SampleVerdict.UNMEASURABLE
 
-    def plus(self, other: Count) -> Count:
+    def plus(self, other: SampleCount) -> SampleCount:
         """Both together."""
-        return Count(
+        return SampleCount(
             self.samples + other.samples,
             self.bad + other.bad,
             self.late + other.late,
@@ -197,30 +198,34 @@ class Count:
 
 
 @dataclass(slots=True)
-class Ledger:
+class SampleLedger:
     """Totals, the verdicts of the recent window, and the newest bad samples, of one direction."""
 
-    total: Count = field(default_factory=Count)
-    recent: list[tuple[float, Count]] = field(default_factory=list)
+    total: SampleCount = field(default_factory=SampleCount)
+    recent: list[tuple[float, SampleCount]] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
-        self, now: float, verdicts: Sequence[tuple[Verdict, Mapping[str, Any]]], window: float
+        self, now: float, verdicts: Sequence[tuple[SampleVerdict, Mapping[str, Any]]], window: float
     ) -> None:
-        """Count the verdicts of one run; `found` keeps the newest bad ones of the window."""
-        run = Count()
+        """SampleCount the verdicts of one run; `found` keeps the newest bad ones of the window."""
+        run = SampleCount()
         for verdict, _ in verdicts:
             run.add(verdict)
         self.total = self.total.plus(run)
         self.recent = [(at, count) for at, count in [*self.recent, (now, run)] if at > now - window]
-        bad = [{**sample, "judged": now} for verdict, sample in verdicts if verdict is Verdict.BAD]
+        bad = [
+            {**sample, "judged": now}
+            for verdict, sample in verdicts
+            if verdict is SampleVerdict.BAD
+        ]
         self.found = [sample for sample in [*self.found, *bad] if sample["judged"] > now - window][
-            -SAMPLES:
+            -MAX_FOUND:
         ]
 
-    def window(self) -> Count:
+    def window(self) -> SampleCount:
         """The recent verdicts together."""
-        total = Count()
+        total = SampleCount()
         for _, count in self.recent:
             total = total.plus(count)
         return total
@@ -234,7 +239,9 @@ class Ledger:
         }
 
     @classmethod
-    def load(cls, document: Mapping[str, Any]) -> Ledger:
+    def load(cls, document: Mapping[str, Any]) -> SampleLedger:
         """What `dump` gave."""
-        recent = [(at, Count(**count)) for at, count in document.get("recent", ())]
-        return cls(Count(**document.get("total", {})), recent, list(document.get("found", ())))
+        recent = [(at, SampleCount(**count)) for at, count in document.get("recent", ())]
+        return cls(
+            SampleCount(**document.get("total", {})), recent, list(document.get("found", ()))
+        )

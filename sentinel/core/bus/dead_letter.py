@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sentinel.core.bus.naming import quote
-from sentinel.core.quantity import format_duration
-
 EARLIEST = 1e9
 """Epoch seconds (the year 2001) below which a number is no time of day."""
 LATEST_AHEAD = 10 * 366 * 86400.0
@@ -179,43 +176,6 @@ class PlaceStanding:
         """Entries that are due for longer than tolerated."""
         counts = [reading.overdue for reading in self.readings if reading.overdue is not None]
         return sum(counts) if counts or not self.readings else None
-
-
-def find_excesses(standing: PlaceStanding, limits: PlaceLimits) -> list[str]:
-    """Which limits are passed, in words."""
-    found = []
-    if limits.max_entries is not None and standing.entries > limits.max_entries:
-        found.append(f"{standing.entries:,} entries, more than {limits.max_entries:,}")
-    if limits.max_overdue is not None and (standing.overdue or 0) > limits.max_overdue:
-        found.append(f"{standing.overdue:,} overdue")
-    if limits.max_age is not None and (standing.age or 0.0) > limits.max_age:
-        past = "past due for" if standing.type == "zset" else "oldest"
-        found.append(
-            f"{past} {format_duration(standing.age)}, more than {format_duration(limits.max_age)}"
-        )
-    if limits.max_growth is not None and (standing.growth or 0.0) > limits.max_growth:
-        found.append(f"grows by {standing.growth:.3g} a minute, more than {limits.max_growth:g}")
-    return found
-
-
-def suggest_cure(standing: PlaceStanding) -> str:
-    """The command that looks at what is there, and what to do then; of the fullest key."""
-    fullest = max(
-        standing.readings, key=lambda reading: (reading.overdue or 0, reading.entries), default=None
-    )
-    if fullest is None:
-        return ""
-    key = quote(fullest.key)
-    if standing.type == "stream":
-        return (
-            f"XRANGE {key} - + COUNT 10; mend the cause, publish each again, then XDEL {key} <id>"
-        )
-    if standing.type == "zset":
-        return f"ZRANGE {key} 0 9 WITHSCORES; is the worker that takes what is due running?"
-    return (
-        f"LRANGE {key} -10 -1; mend the cause, push each to its queue again, then LREM {key} 1"
-        " <entry>"
-    )
 
 
 def read_time(raw: bytes, path: str) -> float | None:

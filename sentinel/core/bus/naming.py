@@ -4,7 +4,6 @@ that an id tells.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,8 @@ from fnmatch import fnmatchcase
 from sentinel.core.bus.delivery import Id
 
 OVERFLOW = "_other_"
-
-
 MAX_GROUP_LABELS = 5
-
-
+_WILDCARD = re.compile(r"[*?\[]")
 OLDEST_PLAUSIBLE = 10**12
 """Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
 
@@ -25,6 +21,16 @@ OLDEST_PLAUSIBLE = 10**12
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of the glob patterns matches."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def is_literal(pattern: str) -> bool:
+    """Whether a glob pattern has no wildcard: it is a name."""
+    return not _WILDCARD.search(pattern)
+
+
+def list_literals(patterns: Iterable[str]) -> list[str]:
+    """Those of the patterns that are names."""
+    return [pattern for pattern in patterns if is_literal(pattern)]
 
 
 def age_of(entry: Id | None, now: float) -> float | None:
@@ -59,8 +65,19 @@ class Naming:
 
 
 _PLAIN = re.compile(r"[\w:.@{}*+/-]+")
+_ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def quote(name: str) -> str:
-    """A name as one word for redis-cli."""
-    return name if _PLAIN.fullmatch(name) else json.dumps(name)
+    """A name as one word for redis-cli, which reads it back byte by byte."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return f'"{"".join(map(_escape, name))}"'
+
+
+def _escape(char: str) -> str:
+    if char in _ESCAPED:
+        return _ESCAPED[char]
+    if char.isprintable():
+        return char
+    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="replace"))

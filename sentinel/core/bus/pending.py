@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.bus.delivery import MAX_SEQUENCE, ZERO, Id, format_id, parse_id
+from sentinel.core.quantity import MANY, Bounds
 
 MAX_KNOWN = 500
 """Redelivered entries remembered per group."""
@@ -52,21 +53,17 @@ class Page:
         return self.rows[-1].id if self.full and self.rows else BEYOND
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of entries; not exact means at least so many."""
-
-    n: int = 0
-    exact: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.n:,}" if self.exact else f"{self.n:,} or more"
-
-    def __add__(self, other: Count) -> Count:
-        return Count(self.n + other.n, self.exact and other.exact)
+NO_ENTRIES = Bounds(0, 0)
 
 
-NO_ENTRIES = Count()
+def exactly(count: int) -> Bounds:
+    """A number of entries that is proven."""
+    return Bounds(count, count)
+
+
+def at_least(count: int) -> Bounds:
+    """A number of entries of which no page proves that there are not more."""
+    return Bounds(count, MANY)
 
 
 def find_overdue_bound(now: float, deadline: float) -> Id:
@@ -76,16 +73,16 @@ def find_overdue_bound(now: float, deadline: float) -> Id:
     return (int((now - deadline) * 1000) + 1, 0)
 
 
-def count_below(page: Page, bound: Id) -> Count | None:
+def count_below(page: Page, bound: Id) -> Bounds | None:
     """How many pending entries have an id below `bound`; None when this page of the oldest does not
     reach so far.
     """
     if page.upto < bound:
         return None
-    return Count(sum(row.id < bound for row in page.rows))
+    return exactly(sum(row.id < bound for row in page.rows))
 
 
-def count_from_both_ends(pending: int, below: Page, above: Page) -> Count:
+def count_from_both_ends(pending: int, below: Page, above: Page) -> Bounds:
     """How many of `pending` entries lie below a bound, from a page below it and a page from it on
     (one snapshot).
 
@@ -93,10 +90,10 @@ def count_from_both_ends(pending: int, below: Page, above: Page) -> Count:
     a lower bound.
     """
     if not below.full:
-        return Count(len(below.rows))
+        return exactly(len(below.rows))
     if not above.full:
-        return Count(max(len(below.rows), pending - len(above.rows)))
-    return Count(len(below.rows), exact=False)
+        return exactly(max(len(below.rows), pending - len(above.rows)))
+    return at_least(len(below.rows))
 
 
 def is_time(entry: Id, now: float) -> bool:
@@ -224,17 +221,19 @@ class Sweep:
             else min(1.0, max(self.visited, self.last_pass) / pending)
         )
 
-    def count_poison(self, limit: int) -> Count:
+    def count_poison(self, limit: int) -> Bounds:
         """Entries delivered more than `limit` times; exact when every pending entry was looked at
         in this run.
         """
-        return Count(
-            sum(count > limit for count in self.known.values()), self.whole and not self.overflow
-        )
+        return self._count(sum(count > limit for count in self.known.values()))
 
-    def count_redelivered(self) -> Count:
+    def count_redelivered(self) -> Bounds:
         """Pending entries delivered more than once."""
-        return Count(len(self.known), self.whole and not self.overflow)
+        return self._count(len(self.known))
+
+    def _count(self, found: int) -> Bounds:
+        """Of entries that nobody looked at, or that had no room in memory, nothing is known."""
+        return exactly(found) if self.whole and not self.overflow else at_least(found)
 
     def dump(self) -> list[Any]:
         """JSON-able document."""

@@ -1,7 +1,7 @@
-"""From what was read of a group to faults: how many, up to ten ids, and the command that would cure
-it.
+"""From what was read of a group to faults: how many, who holds them, up to ten ids as samples, and
+the commands that would cure it.
 
-The commands are text for people; nothing here runs them. Names are quoted as redis-cli reads them,
+Commands are text for people; nothing here runs them. Names are quoted as redis-cli reads them,
 because a name comes from the platform. Pure.
 """
 
@@ -12,16 +12,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.bus.delivery import Id, format_id
+from sentinel.core.bus.finding import (
+    count_noun,
+    describe_place,
+    find_unjudged,
+    name_some,
+    subject_of,
+)
 from sentinel.core.bus.naming import quote
-from sentinel.core.bus.pending import NO_ENTRIES, ConsumerView, Count, PendingRow, Roster
-from sentinel.core.quantity import format_duration
+from sentinel.core.bus.pending import NO_ENTRIES, ConsumerView, PendingRow, Roster
+from sentinel.core.fault import Fault, Status
+from sentinel.core.quantity import Bounds, format_duration
 
 MAX_SAMPLES = 10
-HEIR = "<live-consumer>"
+ORDER = (
+    "payload_missing",
+    "poison",
+    "dead_consumer",
+    "overdue",
+    "unknown_consumers",
+    "ghost_consumers",
+    "too_many_consumers",
+)
+"""The faults of a group, worst first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PendingLimits:
     """What is tolerated. Times in seconds; `min_idle` is the longest time a handler works on one
     entry.
     """
@@ -37,7 +54,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PendingStanding:
     """One group on one stream now. `overdue` is None when ids are no times; ages in seconds.
 
     `rows` are what was read, oldest first; `poison_ids` the entries found delivered too often;
@@ -50,11 +67,11 @@ class Standing:
     group: str
     pending: int = 0
     consumers: int = 0
-    overdue: Count | None = NO_ENTRIES
+    overdue: Bounds | None = NO_ENTRIES
     oldest: float | None = None
-    missing: Count = NO_ENTRIES
-    poison: Count = NO_ENTRIES
-    redelivered: Count = NO_ENTRIES
+    missing: Bounds = NO_ENTRIES
+    poison: Bounds = NO_ENTRIES
+    redelivered: Bounds = NO_ENTRIES
     poison_ids: Mapping[Id, int] = field(default_factory=dict)
     rows: Sequence[PendingRow] = ()
     bound: Id = (0, 0)
@@ -75,39 +92,51 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One class of fault of one group. `samples` ≤ 10 documents, `cure` the command that would mend
-    those.
-    """
+class PendingCase:
+    """A fault of one group, with at most ten entries or consumers that show it."""
 
-    kind: str
-    stream: str
-    group: str
-    count: Count
-    text: str
-    samples: Sequence[Mapping[str, Any]]
-    cure: str
+    fault: Fault
+    samples: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def count(self) -> Bounds:
+        """How many entries or consumers it concerns."""
+        return self.fault.count or NO_ENTRIES
+
+    @property
+    def place_in_list(self) -> tuple[int, int]:
+        """For sorting: the worst kind first, among equals the most entries."""
+        return ORDER.index(self.fault.key), -self.count.lo
 
     def describe(self) -> dict[str, Any]:
         """For the evidence."""
+        fault = self.fault
         return {
-            "fault": self.kind,
-            "stream": self.stream,
-            "group": self.group,
-            "count": self.count.n,
+            "fault": fault.key,
+            **fault.subject,
+            "count": self.count.lo,
             "exact": self.count.exact,
-            "text": self.text,
+            "text": fault.text,
             "samples": list(self.samples),
-            "cure": self.cure,
+            "cure": list(fault.cure),
+            "guidance": fault.guidance,
         }
 
 
-def find_faults(standing: Standing, limits: Limits) -> list[Fault]:
-    """Everything wrong with one group, worst first."""
+def find_cases(standings: Iterable[PendingStanding], limits: PendingLimits) -> list[PendingCase]:
+    """Everything wrong with these groups, the worst kind first, in it the most entries."""
+    found: list[PendingCase] = []
+    for standing in standings:
+        if not standing.calm:
+            found += _find_of_group(standing, limits)
+    return sorted(found, key=lambda case: case.place_in_list)
+
+
+def _find_of_group(standing: PendingStanding, limits: PendingLimits) -> list[PendingCase]:
     roster = standing.roster
-    found: list[Fault | None] = []
+    found: list[PendingCase | None] = []
     if standing.pending:
-        found += [
+        found = [
             _find_missing(standing),
             _find_poison(standing, limits),
             _find_overdue(standing, limits),
@@ -115,159 +144,287 @@ def find_faults(standing: Standing, limits: Limits) -> list[Fault]:
     if roster is not None:
         found += [_find_dead(standing, each, roster, limits) for each in roster.dead]
         found += [_find_unknown(standing, roster), _find_ghosts(standing, roster, limits)]
-    return [fault for fault in found if fault is not None]
+    return [case for case in found if case is not None]
 
 
-def _find_missing(standing: Standing) -> Fault | None:
-    if not standing.missing.n:
+# -- entries --------------------------------------------------------------------------------------
+
+
+def _find_missing(standing: PendingStanding) -> PendingCase | None:
+    if not standing.missing.lo:
         return None
     rows = [row for row in standing.rows if row.id < standing.gone][:MAX_SAMPLES]
-    text = f"{standing.missing} pending whose payload is gone: trimmed before it was acknowledged"
-    cure = (
-        f"nothing can process them: recover them elsewhere, then XACK {_place(standing)}"
-        f" {_join(rows)}"
+    return _make_case(
+        "payload_missing",
+        standing,
+        standing.missing,
+        f"{standing.missing} pending whose payload is gone: trimmed before it was acknowledged",
+        _describe_rows(rows),
+        cure=_acknowledge(standing, [row.id for row in rows]),
+        guidance=(
+            "nothing can process these entries: note their ids, recover the work elsewhere"
+            " (bus_crosscheck names the tasks), then acknowledge them"
+        ),
     )
-    return _fault("payload_missing", standing, standing.missing, text, _describe_rows(rows), cure)
 
 
-def _find_poison(standing: Standing, limits: Limits) -> Fault | None:
-    if not standing.poison.n:
+def _find_poison(standing: PendingStanding, limits: PendingLimits) -> PendingCase | None:
+    if not standing.poison.lo:
         return None
-    rows = {row.id: row for row in standing.rows}
     ids = sorted(standing.poison_ids)[:MAX_SAMPLES]
-    samples = [
-        {
-            "id": format_id(entry),
-            "consumer": rows[entry].consumer if entry in rows else "",
-            "deliveries": count,
-        }
-        for entry, count in ((entry, standing.poison_ids[entry]) for entry in ids)
-    ]
+    holders = {row.id: row.consumer for row in standing.rows}
     text = f"{standing.poison} delivered more than {limits.poison_after} times"
-    text += (
-        ""
-        if standing.poison.exact
-        else f", counts of {standing.coverage:.0%} of the pending were read"
+    if not standing.poison.exact:
+        text += f", counts of {standing.coverage:.0%} of the pending were read"
+    return _make_case(
+        "poison",
+        standing,
+        standing.poison,
+        text,
+        [_describe_poison(entry, holders, standing) for entry in ids],
+        cure=tuple(_show_entry(standing, entry) for entry in ids),
+        guidance=(
+            "look at these entries; publish the fields of each to"
+            f" {quote(limits.dead_letter)}, then acknowledge it (XACK), or mend the handler"
+        ),
     )
-    first = format_id(ids[0]) if ids else ""
-    look = f"XRANGE {quote(standing.stream)} {first} {first}"
-    joined = " ".join(map(format_id, ids))
-    cure = (
-        f"{look}; XADD {quote(limits.dead_letter)} * <its fields>; then XACK {_place(standing)}"
-        f" {joined}"
-    )
-    return _fault("poison", standing, standing.poison, text, samples, cure)
 
 
-def _find_overdue(standing: Standing, limits: Limits) -> Fault | None:
-    if standing.overdue is None or standing.overdue.n <= limits.max_overdue:
+def _describe_poison(
+    entry: Id, holders: Mapping[Id, str], standing: PendingStanding
+) -> dict[str, Any]:
+    return {
+        "id": format_id(entry),
+        "consumer": holders.get(entry, ""),
+        "deliveries": standing.poison_ids[entry],
+    }
+
+
+def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCase | None:
+    overdue = standing.overdue
+    if overdue is None or overdue.lo <= limits.max_overdue:
         return None
     rows = [row for row in standing.rows if row.id < standing.bound][:MAX_SAMPLES]
-    age = format_duration(standing.oldest)
-    text = (
-        f"{standing.overdue} not acknowledged {format_duration(limits.deadline)} after publishing,"
-        f" oldest {age}"
+    holder = rows[0].consumer if rows else ""
+    tolerated = f", {limits.max_overdue:,} are tolerated" if limits.max_overdue else ""
+    return _make_case(
+        "overdue",
+        standing,
+        overdue,
+        f"{overdue} not acknowledged {format_duration(limits.deadline)} after publishing,"
+        f" oldest {format_duration(standing.oldest)}{tolerated}",
+        _describe_rows(rows),
+        cure=_claim(standing, [row.id for row in rows], standing.roster, limits),
+        guidance=_explain_claim(standing.roster),
+        parameters=subject_of(standing.stream, standing.group, consumer=holder),
     )
-    cure = _claim(standing, [row.id for row in rows], standing.roster, limits)
-    return _fault("overdue", standing, standing.overdue, text, _describe_rows(rows), cure)
 
 
-def _find_dead(standing: Standing, consumer: ConsumerView, roster: Roster, limits: Limits) -> Fault:
+# -- consumers ------------------------------------------------------------------------------------
+
+
+def _find_dead(
+    standing: PendingStanding, consumer: ConsumerView, roster: Roster, limits: PendingLimits
+) -> PendingCase:
     ids = standing.owned.get(consumer.name, ())[:MAX_SAMPLES]
     quiet = f"{format_duration(consumer.quiet)} after its {consumer.since}"
-    text = f"consumer {quote(consumer.name)} holds {consumer.pending:,} and is silent, {quiet}"
-    cure = _claim(standing, ids, roster, limits)
-    cure += (
-        f"; XGROUP DELCONSUMER {_place(standing)} {quote(consumer.name)} only when it holds nothing"
+    subject = subject_of(standing.stream, standing.group, consumer=consumer.name)
+    return _make_case(
+        "dead_consumer",
+        standing,
+        Bounds(consumer.pending, consumer.pending),
+        f"consumer {quote(consumer.name)} holds {consumer.pending:,} and is silent, {quiet};"
+        f" {format_duration(limits.dead_after)} are tolerated",
+        [{"id": format_id(entry), "consumer": consumer.name} for entry in ids],
+        cure=_claim(standing, ids, roster, limits) or (_list_held(standing, consumer.name),),
+        guidance=_explain_claim(roster)
+        + "; delete the dead consumer (XGROUP DELCONSUMER) only when it holds nothing",
+        subject=subject,
+        parameters=subject,
     )
-    samples = [{"id": format_id(entry), "consumer": consumer.name} for entry in ids]
-    return _fault("dead_consumer", standing, Count(consumer.pending), text, samples, cure)
 
 
-def _find_unknown(standing: Standing, roster: Roster) -> Fault | None:
+def _find_unknown(standing: PendingStanding, roster: Roster) -> PendingCase | None:
     if not roster.unknown:
         return None
-    count = len(roster.unknown)
-    held = sum(each.pending for each in roster.unknown)
-    text = f"{count:,} consumers match no known name, they hold {held:,}"
-    holder = max(roster.unknown, key=lambda each: each.pending)
-    delete = (
-        f"XGROUP DELCONSUMER {_place(standing)} {quote(holder.name)} only when it holds nothing"
-    )
-    list_held = (
-        f"XPENDING {_place(standing)} - + {MAX_SAMPLES} {quote(holder.name)}, claim what it lists; "
-        if held
-        else ""
-    )
-    cure = f"stop it, or add its name to known_consumers; {list_held}{delete}"
-    return _fault(
-        "unknown_consumers", standing, Count(count), text, _describe_consumers(roster.unknown), cure
+    strangers = sorted(roster.unknown, key=lambda each: (-each.pending, each.name))
+    held = sum(each.pending for each in strangers)
+    holders = [each.name for each in strangers if each.pending][:MAX_SAMPLES]
+    return _make_case(
+        "unknown_consumers",
+        standing,
+        Bounds(len(strangers), len(strangers)),
+        f"{_say_consumers(strangers, 'match', 'matches')} no known name and hold {held:,}:"
+        f" {name_some([each.name for each in strangers])}",
+        _describe_consumers(strangers),
+        cure=(_list_consumers(standing), *(_list_held(standing, name) for name in holders)),
+        guidance=(
+            "stop them, or add their names to known_consumers; claim what they hold, and delete"
+            " one (XGROUP DELCONSUMER) only when it holds nothing"
+        ),
     )
 
 
-def _find_ghosts(standing: Standing, roster: Roster, limits: Limits) -> Fault | None:
-    count = len(roster.ghosts)
-    if count <= limits.max_ghosts:
+def _find_ghosts(
+    standing: PendingStanding, roster: Roster, limits: PendingLimits
+) -> PendingCase | None:
+    ghosts = roster.ghosts[::-1]
+    if len(ghosts) <= limits.max_ghosts:
         return None
-    since = roster.ghosts[-1].since
-    text = (
-        f"{count:,} consumers hold nothing, {since} more than"
-        f" {format_duration(limits.ghost_after)} ago"
-    )
-    name = quote(roster.ghosts[-1].name)
-    cure = (
-        f"XGROUP DELCONSUMER {_place(standing)} {name}, and so on, each only while its pending is 0"
-    )
-    return _fault(
+    names = [each.name for each in ghosts]
+    return _make_case(
         "ghost_consumers",
         standing,
-        Count(count),
-        text,
-        _describe_consumers(roster.ghosts[::-1]),
-        cure,
+        Bounds(len(ghosts), len(ghosts)),
+        f"{_say_consumers(ghosts, 'hold', 'holds')} nothing, {ghosts[0].since} more than"
+        f" {format_duration(limits.ghost_after)} ago: {name_some(names)};"
+        f" {limits.max_ghosts:,} are tolerated",
+        _describe_consumers(ghosts),
+        cure=(
+            _list_consumers(standing),
+            *(_delete_consumer(standing, name) for name in names[:MAX_SAMPLES]),
+        ),
+        guidance=(
+            "give consumers stable names; delete each only while its pending is 0: what it holds"
+            " would be gone"
+        ),
     )
 
 
-def _fault(
-    kind: str,
-    standing: Standing,
-    count: Count,
+def find_crowded(stream: str, group: str, consumers: int) -> PendingCase:
+    """A group with more consumers than can be listed."""
+    standing = PendingStanding(stream, group, consumers=consumers)
+    return _make_case(
+        "too_many_consumers",
+        standing,
+        Bounds(consumers, consumers),
+        f"{consumers:,} consumers, too many to list",
+        guidance="names leak: give consumers stable names, delete those that hold nothing",
+    )
+
+
+def find_absent_groups(names: Iterable[str], standings: Iterable[PendingStanding]) -> list[Fault]:
+    """Groups that are named without a wildcard, and no stream has them."""
+    present = {each.group for each in standings}
+    remedy = "start its consumer, or correct groups.include"
+    return [
+        Fault(
+            "group_missing",
+            {"group": name},
+            Status.UNKNOWN,
+            f"group {quote(name)}: no stream has it",
+            guidance=remedy,
+            parameters={"group": name},
+        )
+        for name in names
+        if name not in present
+    ]
+
+
+def find_timeless(standings: Iterable[PendingStanding]) -> list[Fault]:
+    """Groups whose pending entries have ids that are no publish times: how late can't be known."""
+    problem = "ids of pending entries are no publish times, overdue can't be known"
+    remedy = "let the server choose ids: XADD key *"
+    return [
+        find_unjudged(each.stream, problem, remedy, each.group)
+        for each in standings
+        if each.overdue is None
+    ]
+
+
+# -- commands and words ---------------------------------------------------------------------------
+
+
+def _make_case(
+    key: str,
+    standing: PendingStanding,
+    count: Bounds,
     text: str,
-    samples: Sequence[Mapping[str, Any]],
-    cure: str,
-) -> Fault:
-    return Fault(kind, standing.stream, standing.group, count, text, samples, cure)
+    samples: Sequence[Mapping[str, Any]] = (),
+    *,
+    cure: tuple[str, ...] = (),
+    guidance: str = "",
+    subject: Mapping[str, str] | None = None,
+    parameters: Mapping[str, str] | None = None,
+) -> PendingCase:
+    place = subject_of(standing.stream, standing.group)
+    fault = Fault(
+        key,
+        subject or place,
+        Status.DEGRADED,
+        f"{describe_place(standing.stream, standing.group)}: {text}",
+        count=count,
+        cure=cure,
+        guidance=guidance,
+        parameters=parameters or place,
+    )
+    return PendingCase(fault, samples)
 
 
-def _place(standing: Standing) -> str:
+def _say_consumers(found: Sequence[ConsumerView], many: str, one: str) -> str:
+    return f"{count_noun(len(found), 'consumer')} {one if len(found) == 1 else many}"
+
+
+def _place(standing: PendingStanding) -> str:
     return f"{quote(standing.stream)} {quote(standing.group)}"
 
 
-def _claim(standing: Standing, ids: Sequence[Id], roster: Roster | None, limits: Limits) -> str:
-    """Give entries to a consumer that lives; never with an idle time below what a handler may need."""
-    heir = quote(roster.alive) if roster is not None and roster.alive else HEIR
-    words = " ".join(map(format_id, ids)) or "<ids>"
-    return f"XCLAIM {_place(standing)} {heir} {int(limits.min_idle * 1000)} {words}"
+def _claim(
+    standing: PendingStanding, ids: Sequence[Id], roster: Roster | None, limits: PendingLimits
+) -> tuple[str, ...]:
+    """Give entries to a consumer that lives; never with an idle time below what a handler may need.
+    Without entries or a living consumer there is no such command.
+    """
+    if not ids or roster is None or not roster.alive:
+        return ()
+    min_idle = int(limits.min_idle * 1000)
+    return (f"XCLAIM {_place(standing)} {quote(roster.alive)} {min_idle} {_join(ids)}",)
 
 
-def _join(rows: Iterable[PendingRow]) -> str:
-    return " ".join(format_id(row.id) for row in rows)
+def _explain_claim(roster: Roster | None) -> str:
+    if roster is not None and roster.alive:
+        return f"give what is held to {quote(roster.alive)}, which lives: the printed XCLAIM"
+    return "no living consumer is known: start one, then give it what is held (XCLAIM)"
+
+
+def _acknowledge(standing: PendingStanding, ids: Sequence[Id]) -> tuple[str, ...]:
+    return (f"XACK {_place(standing)} {_join(ids)}",) if ids else ()
+
+
+def _show_entry(standing: PendingStanding, entry: Id) -> str:
+    return f"XRANGE {quote(standing.stream)} {format_id(entry)} {format_id(entry)}"
+
+
+def _list_consumers(standing: PendingStanding) -> str:
+    return f"XINFO CONSUMERS {_place(standing)}"
+
+
+def _list_held(standing: PendingStanding, name: str) -> str:
+    return f"XPENDING {_place(standing)} - + {MAX_SAMPLES} {quote(name)}"
+
+
+def _delete_consumer(standing: PendingStanding, name: str) -> str:
+    return f"XGROUP DELCONSUMER {_place(standing)} {quote(name)}"
+
+
+def _join(ids: Iterable[Id]) -> str:
+    return " ".join(map(format_id, ids))
 
 
 def _describe_rows(rows: Iterable[PendingRow]) -> list[dict[str, Any]]:
     return [
         {
-            "id": format_id(r.id),
-            "consumer": r.consumer,
-            "idle_seconds": r.idle,
-            "deliveries": r.deliveries,
+            "id": format_id(row.id),
+            "consumer": row.consumer,
+            "idle_seconds": row.idle,
+            "deliveries": row.deliveries,
         }
-        for r in rows
+        for row in rows
     ]
 
 
 def _describe_consumers(views: Sequence[ConsumerView]) -> list[dict[str, Any]]:
     return [
-        {"consumer": v.name, "pending": v.pending, "quiet_seconds": v.quiet}
-        for v in views[:MAX_SAMPLES]
+        {"consumer": each.name, "pending": each.pending, "quiet_seconds": each.quiet}
+        for each in views[:MAX_SAMPLES]
     ]

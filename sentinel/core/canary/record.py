@@ -1,6 +1,4 @@
-"""What is known of one path: totals that never go back, latencies, the last outcomes, and the
-verdict on them.
-"""
+"""What is known of one path: totals that never go back, latencies, and the last outcomes."""
 
 from __future__ import annotations
 
@@ -11,7 +9,6 @@ from typing import Any
 
 from sentinel.core.canary.letter import FAILED, LATENCY_BOUNDS, SETTLED, Outcome
 from sentinel.core.canary.proof import Windows
-from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 
 LEGS = ("publish", "deliver", "total")
@@ -138,24 +135,3 @@ class Record:
             "recent": list(self.recent),
             "latency": {leg: latency.dump() for leg, latency in self.latency.items()},
         }
-
-
-def judge_recent(
-    recent: Sequence[str], *, failures: int, of: int, down_after: int
-) -> tuple[Status, str]:
-    """The verdict of the last outcomes (oldest first) and its reason: `failures` of the last `of`
-    are degraded,
-    `down_after` in a row that were sent and never arrived are down, none at all is unknown. A
-    refused canary is no sign of a dead path: the server answers, and a restart would not make room
-    or undo a failover."""
-    tail = [outcome for outcome in recent if outcome != Outcome.PUBLISH_ERROR][-down_after:]
-    if len(tail) == down_after and all(outcome == Outcome.LOST for outcome in tail):
-        return Status.DOWN, f"the last {len(tail)} canaries that were sent were all lost"
-    window = recent[-of:]
-    failed = [outcome for outcome in window if outcome in FAILED]
-    if len(failed) >= failures:
-        kinds = ", ".join(f"{failed.count(kind)} {kind}" for kind in sorted(set(failed)))
-        return Status.DEGRADED, f"{len(failed)} of the last {len(window)} canaries failed: {kinds}"
-    if not window:
-        return Status.UNKNOWN, "no canary was judged yet"
-    return Status.UP, ""

@@ -79,6 +79,13 @@ EXPECTED = {
             "must be a mapping, found str 'agent-7'",
             "write `key: value` lines, indented, below it",
         ),
+        (
+            "accept_what_can_not_be.yaml",
+            17,
+            "checks[0].accept[8].until",
+            "2020-01-31T12:00:00+01:00 is over: nothing is accepted any more",
+            "remove the entry, or decide anew",
+        ),
     ],
     "alias_bomb.yaml": [
         (

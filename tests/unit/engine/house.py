@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sentinel.coordination import Member
+from sentinel.coordination import Participant
 from sentinel.core.fault import Status
 from sentinel.core.model import (
     Backoff,
@@ -29,7 +29,7 @@ from sentinel.engine.automation import Restraint
 from sentinel.engine.supervision import make_check
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
+from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 from sentinel.store.sqlite import SqliteStore
 
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -74,7 +74,7 @@ class House:
             Component(name, driver="process", depends_on=("bus",), restart=POLICY, group=group)
             for name in names
         ]
-        options = ProcessOptions(command=["sleep", "60"])
+        options = ProcessDriverOptions(command=["sleep", "60"])
         self.drivers = {
             each.name: ProcessDriver(each, options, folder / "log") for each in self.workers
         }
@@ -82,7 +82,7 @@ class House:
 
     async def open(self, member: str = "first") -> None:
         """Start the workers; everything is healthy."""
-        await self.coordinator.start(Member(member, self.clock.utcnow()))
+        await self.coordinator.start(Participant(member, self.clock.utcnow()))
         self.automation.load(crashed=False)
         kind = self.engine.kinds["supervision"]
         for component in (Component("bus"), *self.workers):

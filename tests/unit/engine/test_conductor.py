@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sentinel.coordination import Member
+from sentinel.coordination import Participant
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Component, Finding, HealthPolicy, RestartPolicy, Result
 from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
 from sentinel.engine.conductor import PROGRESS
 from sentinel.probes import Kind, Options
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
+from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 
 CHAIN = ("database", "orchestrator", "agent")
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -44,7 +44,9 @@ class Platform:
             self.drivers[name] = self._driver(component, folder)
 
     def _driver(self, component: Component, folder) -> ProcessDriver:
-        driver = ProcessDriver(component, ProcessOptions(command=["sleep", "60"]), folder / "log")
+        driver = ProcessDriver(
+            component, ProcessDriverOptions(command=["sleep", "60"]), folder / "log"
+        )
         plain = driver.start
 
         async def start(key: str = ""):
@@ -56,7 +58,7 @@ class Platform:
 
     async def open(self) -> None:
         """Everything runs and is healthy."""
-        await self.engine.coordinator.start(Member("only", self.clock.utcnow()))
+        await self.engine.coordinator.start(Participant("only", self.clock.utcnow()))
         plain = Kind("plain", "", Options, None, ())
         for name in CHAIN:
             check = Check(f"{name}-health", "plain", name, 2.0, 5.0, None, health=AT_ONCE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.coordination import Member, Placement, Refused
+from sentinel.coordination import Participant, Placement, Refused
 from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.fault import Status
 from sentinel.core.model import Attempt
@@ -420,15 +420,14 @@ async def test_a_second_sentinel_fences_the_first(house: House) -> None:
     why.
     """
     other = LocalCoordinator(house.store, house.recorder, house.clock.utcnow)
-    await other.start(Member("second", house.clock.utcnow()))
+    await other.start(Participant("second", house.clock.utcnow()))
     await house.kill()
     await settle(house)
     await house.consider()
     assert house.store.attempts() == []
     view = await house.coordinator.tick(Placement())
-    assert not view.ok
     assert "another sentinel has taken over" in view.reason
-    assert (await other.tick(Placement())).ok
+    assert (await other.tick(Placement())).reason == ""
     house.automation.fence(view.reason)
     await house.consider()
     assert house.reason is Reason.FENCED

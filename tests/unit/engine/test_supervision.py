@@ -71,7 +71,7 @@ async def test_what_is_wrong_is_a_declared_fault_of_the_component(seen, key):
     (fault,) = (await judge(seen)).faults
     assert (fault.key, fault.subject, fault.text) == (key, {}, seen.detail)
     assert fault.parameters == {"component": "orders"}
-    assert key in make_kind({}, {}, ()).fault_kinds
+    assert key in make_kind(Fleet()).fault_kinds
 
 
 async def test_what_runs_starts_or_can_not_be_seen_has_no_fault():

@@ -13,14 +13,14 @@ import yaml
 
 from sentinel.app.runbooks.places import known_faults
 from sentinel.cli import build_parser
-from sentinel.core.agents.census import KINDS as REGISTRY_KINDS
 from sentinel.core.agents.progress import REASONS as PROGRESS_REASONS
+from sentinel.core.agents.suspects import KINDS as REGISTRY_KINDS
+from sentinel.core.bus.pending_fault import ORDER
 from sentinel.core.bus.smell import SMELLS
 from sentinel.core.remediation.restart import Reason
-from sentinel.core.tasks.synthetic import HOPS, Outcome
-from sentinel.probes.bus_pending import ORDER
+from sentinel.core.tasks.synthetic import HOPS, TaskOutcome
 from sentinel.probes.flows import REMEDIES as FLOW_REASONS
-from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, Look, RedisCommand, Runbook
+from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, LookAt, RedisCommand, Runbook
 from sentinel.runbook.read import read_runbooks
 from sentinel.runbook.shelf import Shelf, read_shelf
 from sentinel.runbook.supply import find_unsupplied
@@ -142,7 +142,7 @@ CLASSES = {
     "http": {"status", "certificate", "not JSON", "took", "contain", "503/429", "budget"},
     "tcp": {"refused", "no answer in time", "expected", "own limit"},
     "tenant_isolation": {"without any tenant", "row-level security is not", "marker of tenant B", "control failed"},
-    "workflow_canary": {outcome.value for outcome in Outcome if outcome is not Outcome.OK} | set(HOPS),
+    "workflow_canary": {outcome.value for outcome in TaskOutcome if outcome is not TaskOutcome.OK} | set(HOPS),
     "bus_ledger": {"growth", "overdue", "age", "depth"},
     "task_assignment": {"negative latency", "time zone", "pg_monitor", "capabilit"},
 }  # fmt: skip
@@ -208,7 +208,7 @@ def test_shipped_runbooks_run_anywhere(name: str) -> None:
     assert [p.name for p in book.parameters if p.default is None and not p.sources] == []
     for step in book.steps:
         for act in (step.run, step.precondition, step.verify):
-            if act is not None and not isinstance(act, Argv | Look):
+            if act is not None and not isinstance(act, Argv | LookAt):
                 assert re.search(r"\{[a-z_]+\}", str(act)) or str(act).startswith(
                     ("action halt", "action resume")
                 ), act

@@ -1,35 +1,110 @@
-"""The last minute of settled cohorts: what the verdict of a check rests on."""
+"""The last minute of settled cohorts, losses and mishaps: what the verdict of a check rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from sentinel.core.bus.delivery.account import StreamAccount
 from sentinel.core.bus.delivery.cohort import ACK, Settlement
+from sentinel.core.bus.delivery.stream import NOTHING
 from sentinel.core.quantity import Bounds
+
+Pair = tuple[str, str]
+"""A stream and a group on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """Something that befell a stream, or a group on it. `key` is the fault that it is."""
+
+    key: str
+    stream: str
+    group: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of so many settled entries were acknowledged in time."""
+
+    size: int = 0
+    good: Bounds = NOTHING
+
+    @property
+    def missed(self) -> int:
+        """Entries that certainly were not."""
+        return max(0, self.size - self.good.hi)
+
+    def is_below(self, ratio: float) -> bool:
+        """Whether even the best case is below this ratio."""
+        return self.size > 0 and self.good.hi / self.size < ratio
+
+    def __add__(self, other: Share) -> Share:
+        return Share(self.size + other.size, self.good + other.good)
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One run, at server time `at` (seconds): acknowledgement settlements, new losses, and breaks
-    of lineage.
-    """
+    """One run, at server time `at` (seconds): what settled in all and by group, losses, mishaps."""
 
     at: float
-    size: int
-    good: Bounds
-    lost: int = 0
-    breaks: tuple[str, ...] = ()
+    whole: Share = Share()
+    shares: Mapping[Pair, Share] = field(default_factory=dict)
+    losses: Mapping[Pair, int] = field(default_factory=dict)
+    mishaps: tuple[Mishap, ...] = ()
+    missing: frozenset[Pair] = frozenset()
+    """Groups of which something certainly missed the deadline in this run."""
+
+
+def find_missing(shares: Mapping[Pair, Share]) -> frozenset[Pair]:
+    """Groups of which something certainly missed the deadline."""
+    return frozenset(pair for pair, share in shares.items() if share.missed)
 
 
 def tally(
-    at: float, settlements: Sequence[Settlement], lost: int = 0, breaks: Sequence[str] = ()
+    at: float,
+    settlements: Mapping[str, Sequence[Settlement]],
+    losses: Mapping[Pair, int],
+    mishaps: Sequence[Mishap] = (),
 ) -> Tally:
-    """Sum up one run."""
-    acked = [each for each in settlements if each.stage == ACK]
-    good = sum((each.good for each in acked), start=Bounds(0, 0))
-    return Tally(at, sum(each.size + each.unseen for each in acked), good, lost, tuple(breaks))
+    """Sum up one run; settlements by stream."""
+    shares: dict[Pair, Share] = {}
+    for stream, settled in settlements.items():
+        for each in settled:
+            if each.stage == ACK:
+                pair = stream, each.group
+                share = Share(each.size + each.unseen, each.good)
+                shares[pair] = shares.get(pair, Share()) + share
+    whole = sum(shares.values(), start=Share())
+    return Tally(at, whole, shares, dict(losses), tuple(mishaps), find_missing(shares))
+
+
+@dataclass(slots=True)
+class LossBook:
+    """Entries certainly lost so far, by stream and group: tells what a look adds to them."""
+
+    known: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def take(self, stream: str, account: StreamAccount | None) -> dict[Pair, int]:
+        """What was lost since this was asked last; an account that is gone adds nothing."""
+        before, now = self.known.pop(stream, {}), _find_lost(account)
+        if now:
+            self.known[stream] = now
+        return {
+            (stream, group): count - before.get(group, 0)
+            for group, count in now.items()
+            if count > before.get(group, 0)
+        }
+
+
+def _find_lost(account: StreamAccount | None) -> dict[str, int]:
+    groups = account.groups if account is not None else {}
+    return {name: group.counted[0] for name, group in groups.items() if group.counted[0]}
 
 
 @dataclass(slots=True)
@@ -42,42 +117,84 @@ class Window:
     def add(self, latest: Tally) -> None:
         """Append a run and drop what is too old; runs in which nothing happened are not kept."""
         kept = [each for each in self.tallies if latest.at - each.at < self.seconds]
-        happened = latest.size or latest.lost or latest.breaks
+        happened = latest.whole.size or latest.losses or latest.mishaps
         self.tallies = [*kept, latest] if happened else kept
 
     @property
-    def size(self) -> int:
-        """Entries settled."""
-        return sum(each.size for each in self.tallies)
+    def whole(self) -> Share:
+        """What settled, all groups together."""
+        return sum((each.whole for each in self.tallies), start=Share())
 
     @property
-    def good(self) -> Bounds:
-        """Entries settled as acknowledged."""
-        return sum((each.good for each in self.tallies), start=Bounds(0, 0))
+    def shares(self) -> dict[Pair, Share]:
+        """What settled, by stream and group."""
+        return _sum_up((each.shares for each in self.tallies), Share)
 
     @property
-    def lost(self) -> int:
-        """Entries certainly lost."""
-        return sum(each.lost for each in self.tallies)
+    def losses(self) -> dict[Pair, int]:
+        """Entries certainly lost, by stream and group."""
+        return _sum_up((each.losses for each in self.tallies), int)
+
+    def find_first_loss(self, pair: Pair) -> float | None:
+        """When entries of this group were first found lost; server time in seconds."""
+        return next((each.at for each in self.tallies if pair in each.losses), None)
 
     @property
-    def breaks(self) -> list[str]:
+    def mishaps(self) -> list[Mishap]:
         """What happened to streams and groups, latest last."""
-        return [each for tally in self.tallies for each in tally.breaks]
+        return [each for tally in self.tallies for each in tally.mishaps]
 
     def is_below(self, ratio: float, least: int) -> bool:
         """Whether even the best case of at least `least` entries is below this ratio."""
-        return self.size >= least and self.good.hi / self.size < ratio
+        whole = self.whole
+        return whole.size >= least and whole.is_below(ratio)
 
     def dump(self) -> list[Any]:
-        """JSON-able document."""
-        return [[t.at, t.size, t.good.lo, t.good.hi, t.lost, list(t.breaks)] for t in self.tallies]
+        """JSON-able document. Groups that missed nothing are in the sums alone: there are many."""
+        missing: set[Pair] = set()
+        for each in self.tallies:
+            missing |= each.missing
+        return [_dump_tally(each, missing) for each in self.tallies]
 
     @classmethod
     def load(cls, document: Sequence[Any], seconds: float) -> Window:
-        """What `dump` gave."""
-        tallies = [
-            Tally(at, size, Bounds(lo, hi), lost, tuple(b))
-            for at, size, lo, hi, lost, b in document
-        ]
-        return cls(seconds, tallies)
+        """What `dump` gave. Before losses and mishaps had a subject, a tally had six parts: then
+        only its sums are taken over.
+        """
+        return cls(seconds, [_load_tally(part) for part in document])
+
+
+Amount = TypeVar("Amount", int, Share)
+
+
+def _sum_up(
+    parts: Iterable[Mapping[Pair, Amount]], zero: Callable[[], Amount]
+) -> dict[Pair, Amount]:
+    sums: dict[Pair, Amount] = {}
+    for part in parts:
+        for pair, amount in part.items():
+            sums[pair] = sums.get(pair, zero()) + amount
+    return sums
+
+
+def _dump_share(pair: Pair, share: Share) -> list[Any]:
+    return [*pair, share.size, share.good.lo, share.good.hi]
+
+
+def _dump_tally(each: Tally, pairs: set[Pair]) -> list[Any]:
+    shares = [_dump_share(pair, each.shares[pair]) for pair in sorted(pairs & each.shares.keys())]
+    losses = [[*pair, count] for pair, count in each.losses.items()]
+    mishaps = [[m.key, m.stream, m.group, m.text] for m in each.mishaps]
+    good = each.whole.good
+    return [each.at, each.whole.size, good.lo, good.hi, losses, mishaps, shares]
+
+
+def _load_tally(part: Sequence[Any]) -> Tally:
+    at, size, lo, hi, losses, mishaps, *rest = part
+    whole = Share(size, Bounds(lo, hi))
+    if not rest:
+        return Tally(at, whole)
+    shares = {(s, g): Share(n, Bounds(lo, hi)) for s, g, n, lo, hi in rest[0]}
+    lost = {(stream, group): count for stream, group, count in losses}
+    told = tuple(Mishap(*each) for each in mishaps)
+    return Tally(at, whole, shares, lost, told, find_missing(shares))

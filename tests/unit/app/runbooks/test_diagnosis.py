@@ -17,14 +17,14 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Status
+from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
 from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.log import Redaction
 from sentinel.metrics import Metrics
-from sentinel.runbook.book import Action, Step
+from sentinel.runbook.book import Action, BookStep
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
@@ -76,7 +76,7 @@ class Hands:
     async def redis(self, resource: str, argv: Sequence[str]) -> Any:
         raise AssertionError
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         raise AssertionError
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
@@ -167,6 +167,19 @@ async def test_reading_steps_go_into_the_timeline(world: World) -> None:
     assert "canary-secret" not in str(entry)
 
 
+async def test_the_runbook_for_a_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind's word for this fault, but for what the check itself names."""
+    slow = FaultKind("slow", Severity.TICKET, "port-unreachable", "x")
+    gone = FaultKind("gone", Severity.PAGE, "api-failing", "x")
+    monkeypatch.setattr(world.bookcase, "_faults", {"tcp": {"slow": slow, "gone": gone}})
+    (check,) = world.configuration.checks
+    assert world.bookcase.runbook_of(check, "gone") == "api-failing"
+    assert world.bookcase.runbook_of(check, "slow") == "port-unreachable"
+    assert world.bookcase.runbook_of(check, "unheard of") == ""
+    assert world.bookcase.runbook_of(replace(check, kind="other"), "gone") == ""
+    assert world.bookcase.runbook_of(replace(check, runbook="mine"), "gone") == "mine"
+
+
 async def test_it_does_not_block_other_orders(world: World) -> None:
     """While it runs the dispatcher gets its turn back at once, and asks again."""
     world.hands.free.clear()
@@ -231,7 +244,7 @@ async def test_a_runbook_that_needs_a_value_says_so(world: World) -> None:
     world.write("needy", "parameters: [{name: who, type: str}]")
     world.bookcase.reload()
     assert (await world.finish(world.order(runbook="needy"))).startswith(
-        "failed: needy: who (str) is required"
+        "needy: who (str) is required"
     )
     assert "can't be run" in world.notes()[0].text
 
@@ -296,7 +309,7 @@ async def test_reading_hands_change_nothing(tmp_path: Path, world: World) -> Non
 
     hands = ReadingHands(world.configuration, tmp_path, world.store, ask)
     with pytest.raises(ActionRefused):
-        await hands.permit(Step("x", Action("halt"), 1.0, changes=True))
+        await hands.permit(BookStep("x", Action("halt"), 1.0, changes=True))
     with pytest.raises(ActionRefused):
         await hands.action("halt", {})
 

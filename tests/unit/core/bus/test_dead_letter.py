@@ -12,9 +12,7 @@ from sentinel.core.bus.dead_letter import (
     PlaceHistory,
     PlaceLimits,
     PlaceStanding,
-    find_excesses,
     read_time,
-    suggest_cure,
 )
 
 NOW = 1_700_000_000.0
@@ -136,23 +134,3 @@ def test_age_of_a_place():
     assert standing("zset", KeyReading("a", 1, oldest=NOW + 50)).age == 0
     assert standing("list", KeyReading("a", 1)).age is None
     assert standing("list", KeyReading("a", 0)).age == 0
-
-
-def test_every_limit_is_told_apart():
-    """Each limit is passed by its own figure only, and none when there is no limit."""
-    full = standing("zset", KeyReading("a", 9, oldest=NOW - 70, overdue=3), growth=4.0)
-    assert find_excesses(full, ANYTHING) == []
-    assert find_excesses(full, PlaceLimits(9, 70, 3, 4)) == []
-    assert find_excesses(full, PlaceLimits(8, 69, 2, 3)) == [
-        "9 entries, more than 8",
-        "3 overdue",
-        "past due for 1 min 10 s, more than 1 min 9 s",
-        "grows by 4 a minute, more than 3",
-    ]
-
-
-def test_cure_names_the_fullest_key_in_quotes():
-    """A key with a space or a line break is one word of the command."""
-    cure = suggest_cure(standing("list", KeyReading("a b\n", 9), KeyReading("c", 1)))
-    assert cure.startswith('LRANGE "a b\\n" -10 -1')
-    assert suggest_cure(standing("list")) == ""

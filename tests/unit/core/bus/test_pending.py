@@ -14,12 +14,13 @@ from sentinel.core.bus.pending import (
     MAX_DELIVERIES,
     MAX_KNOWN,
     ConsumerView,
-    Count,
     Page,
     PendingRow,
     Sweep,
+    at_least,
     count_below,
     count_from_both_ends,
+    exactly,
     find_overdue_bound,
     is_time,
     sort_consumers,
@@ -47,18 +48,18 @@ def test_full_page_reaches_to_its_last_row():
 def test_count_below_a_bound_needs_a_page_that_reaches_it():
     """Decided by the page of the oldest, or not at all."""
     rows = [row(n) for n in range(1, 6)]
-    assert count_below(page(*rows), (4, 0)) == Count(3)
-    assert count_below(page(*rows, size=5), (4, 0)) == Count(3)
+    assert count_below(page(*rows), (4, 0)) == exactly(3)
+    assert count_below(page(*rows, size=5), (4, 0)) == exactly(3)
     assert count_below(page(*rows, size=5), (9, 0)) is None
 
 
 def test_either_end_proves_the_number():
     """The end that isn't full proves it; two full ends prove a lower bound, and it says so."""
     full, short = page(row(1), row(2), size=2), page(row(3), size=2)
-    assert count_from_both_ends(9, short, full) == Count(1)
-    assert count_from_both_ends(9, full, short) == Count(8)
-    assert count_from_both_ends(9, full, full) == Count(2, exact=False)
-    assert str(Count(1200, exact=False)) == "1,200 or more"
+    assert count_from_both_ends(9, short, full) == exactly(1)
+    assert count_from_both_ends(9, full, short) == exactly(8)
+    assert count_from_both_ends(9, full, full) == at_least(2)
+    assert str(at_least(1200)) == "1,200 or more"
 
 
 @given(st.sets(st.integers(1, 60)), st.integers(1, 61), st.integers(1, 10))
@@ -74,7 +75,7 @@ def test_counts_are_sound(ids, bound, cap):
         )
         ends = [Page(tuple(found), len(found) >= cap) for found in (below, above)]
         count = count_from_both_ends(len(rows), *ends)
-    assert count.n == truth if count.exact else count.n <= truth
+    assert count.lo == truth if count.exact else count.lo <= truth
 
 
 def test_overdue_bound_is_the_first_id_in_time():
@@ -161,7 +162,7 @@ def test_memory_is_bounded_and_then_invents_nothing():
     for _ in range(2):
         sweep.take([page(rows[0])], {})
         sweep.advance(page(rows[0]), None)
-    assert sweep.count_redelivered() == Count(1)
+    assert sweep.count_redelivered() == exactly(1)
 
 
 def test_memory_survives_a_restart():

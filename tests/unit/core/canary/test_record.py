@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sentinel.core.canary import letter as canary
 from sentinel.core.canary.letter import Outcome
-from sentinel.core.canary.record import Latencies, Record, Tally, judge_recent
-from sentinel.core.fault import Status
+from sentinel.core.canary.record import Latencies, Record, Tally
 
 
 def test_totals_survive_a_flush():
@@ -77,28 +76,6 @@ def test_latencies_are_cumulative():
     assert histogram.counts[-1] == 3
     assert histogram.total == 4
     assert histogram.sum == pytest.approx(99.5021)
-
-
-@pytest.mark.parametrize(
-    ("recent", "status"),
-    [
-        ([], Status.UNKNOWN),
-        (["ok"], Status.UP),
-        (["ok"] * 18 + ["late"], Status.UP),
-        (["late", "corrupt"] + ["ok"] * 18, Status.DEGRADED),
-        (["late", "corrupt"] + ["ok"] * 19, Status.UP),
-        (["ok"] * 9 + ["lost"] * 2, Status.DEGRADED),
-        (["ok"] * 9 + ["lost", "publish_error", "lost"], Status.DEGRADED),
-        (["ok"] * 9 + ["lost", "publish_error", "lost", "lost"], Status.DOWN),
-        (["publish_error"] * 20, Status.DEGRADED),
-        (["ok"] * 9 + ["lost", "late", "lost"], Status.DEGRADED),
-    ],
-)
-def test_k_of_the_last_m(recent, status):
-    """2 of 20 are degraded, 3 in a row sent and never arrived are down, refused ones are not, none
-    is unknown.
-    """
-    assert judge_recent(recent, failures=2, of=20, down_after=3)[0] is status
 
 
 def test_an_orphan_is_not_judged():

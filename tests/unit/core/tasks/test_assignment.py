@@ -10,16 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.fault import Status
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import (
-    Facts,
     Horizon,
-    Limits,
     QueueTotals,
-    Recent,
+    RecentTasks,
     censored_quantile,
-    decide_status,
 )
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -102,39 +98,14 @@ def test_quantiles_count_open_tasks_by_their_age(latencies, ages, q, value):
     assert censored_quantile(latencies, ages, q) == value
 
 
-LIMITS = Limits(unassigned_degraded=2.0, unassigned_down=5.0, objective=0.99, min_events=20)
-
-
-@pytest.mark.parametrize(
-    ("facts", "status"),
-    [
-        (Facts(0, 0, 0, 0), Status.UP),
-        (Facts(1.9, 100, 100, 0), Status.UP),
-        (Facts(2.0, 100, 100, 0), Status.DEGRADED),
-        (Facts(5.0, 100, 100, 0), Status.DOWN),
-        (Facts(0, 98, 100, 0), Status.DEGRADED),
-        (Facts(0, 99, 100, 0), Status.UP),
-        (Facts(0, 0, 19, 0), Status.UP),
-        (Facts(0, 0, 0, 3), Status.UNKNOWN),
-        (Facts(0, 100, 100, 3), Status.UP),
-        (Facts(9, 0, 0, 3), Status.DOWN),
-    ],
-)
-def test_verdicts(facts, status):
-    """The oldest open task first, then impossible clocks, then the share of the last minute."""
-    verdict, reason = decide_status(facts, LIMITS)
-    assert verdict is status
-    assert bool(reason) is (status is not Status.UP)
-
-
 def test_the_last_minute():
     """Older entries are forgotten, empty windows leave no entry, skewed ones are apart."""
-    recent = Recent()
+    recent = RecentTasks()
     recent.add(100.0, {"in_deadline": 5, "late": 1, "unassigned": 2})
     recent.add(130.0, {"in_deadline": 1, "negative": 2, "offset": 1, "censored": 9})
     recent.add(131.0, {})
     assert recent.count(131.0) == (6, 9, 3)
-    recent = Recent(json.loads(json.dumps(recent.dump())))
+    recent = RecentTasks(json.loads(json.dumps(recent.dump())))
     assert recent.count(165.0) == (1, 1, 3)
     assert len(recent.dump()) == 1
 

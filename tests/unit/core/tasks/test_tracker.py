@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.core.tasks import tracker as open_tasks
-from sentinel.core.tasks.tracker import Poll, Rules, Sight, Tracker
+from sentinel.core.tasks.tracker import TaskPoll, TaskSight, Tracker, TrackerRules
 
-RULES = Rules(deadline=0.1, settle_after=60.0, follow=300.0)
+RULES = TrackerRules(deadline=0.1, settle_after=60.0, follow=300.0)
 
 
 class Table:
@@ -33,13 +33,13 @@ class Table:
                 if latency <= RULES.deadline
                 else "late"
             )
-        return Sight(name, "q", kind, status, created, assigned, latency, self.now)
+        return TaskSight(name, "q", kind, status, created, assigned, latency, self.now)
 
     def look(self, held=0.0, rules=RULES):
         """One poll; `held` seconds for which a transaction holds the horizon."""
         asked, floor = self.tracker.to_look_up(), self.tracker.floor or 0.0
         tally = self.tracker.apply(
-            Poll(
+            TaskPoll(
                 [self.sight(name) for name in self.tasks if self.tasks[name][0] >= floor],
                 asked,
                 [self.sight(name) for name in asked if name in self.tasks],
@@ -107,7 +107,7 @@ def test_a_missing_time_lies_between_two_looks():
     """Assigned by its status alone: after the last look that saw it open, before the first that did
     not.
     """
-    table, rules = Table(), Rules(deadline=3600.0, settle_after=60.0, follow=300.0)
+    table, rules = Table(), TrackerRules(deadline=3600.0, settle_after=60.0, follow=300.0)
     table.tasks["a"] = (1000.0, None, "open")
     table.now = 1010.0
     table.look(rules=rules)

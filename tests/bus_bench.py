@@ -1,5 +1,6 @@
-"""The three kinds that watch the bus, run by the real runner against one address, with what must
-hold in every case.
+"""The bench of the bus: one probe run by hand with its state (`ProbeBench`), or the kinds that
+watch the bus run by the real runner (`Bench`), with what must hold in every case; and the platform
+beside them (`Product`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,11 @@ from typing import Any
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, Status, worst
 from sentinel.core.model import Check, Finding
 from sentinel.engine.runner import Runner
 from sentinel.metrics import Metrics
-from sentinel.probes import Kind, bus_canary, bus_delivery, redis_server
+from sentinel.probes import Context, Kind, bus_canary, bus_delivery, redis_server
 
 SECRET = "hunter2-canary"
 KEY = "agent_messages:agent-2"
@@ -38,6 +39,93 @@ OPTIONS: dict[str, dict[str, Any]] = {
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (bus_delivery.KIND, bus_canary.KIND, redis_server.KIND)
 }
+
+
+def require_facts(finding: Finding, kind: Kind) -> None:
+    """What holds for every finding of a kind: labels and faults are declared, each bad verdict
+    names a fault with its subject, and no command has a placeholder or a line break in it.
+    """
+    declared = {measurement.name: set(measurement.labels) for measurement in kind.measurements}
+    for row in finding.rows:
+        assert all(set(row.labels) == declared[name] for name in row.values), row
+    statuses = [fault.status for fault in finding.faults]
+    if finding.status in {Status.DEGRADED, Status.DOWN}:
+        assert worst(statuses) is finding.status, finding
+    identities = [fault.identity for fault in finding.faults]
+    assert len(set(identities)) == len(identities), identities
+    for fault in finding.faults:
+        known = kind.fault_kinds[fault.key]
+        assert set(fault.parameters) <= set(known.parameters), fault
+        assert all(fault.subject.values()), fault
+        assert "\n" not in fault.text, fault
+        assert not any(sign in command for command in fault.cure for sign in "<>;\n"), fault
+    json.dumps([finding.evidence])
+
+
+def value(finding: Finding, name: str, **labels: str) -> float:
+    """The one value of this measurement with these labels."""
+    found = [
+        row.values[name]
+        for row in finding.rows
+        if name in row.values and labels.items() <= row.labels.items()
+    ]
+    assert len(found) == 1, (name, labels, found)
+    return found[0]
+
+
+def fault_of(finding: Finding, key: str, **subject: str) -> Fault:
+    """The one fault of this kind whose subject has these labels."""
+    found = [
+        fault
+        for fault in finding.faults
+        if fault.key == key and subject.items() <= fault.subject.items()
+    ]
+    assert len(found) == 1, (key, subject, finding.faults)
+    return found[0]
+
+
+class ProbeBench:
+    """One probe of the bus on one server, with its state from run to run, and a product's client.
+
+    `defaults` are options that hold unless a test gives others.
+    """
+
+    kind: Kind
+    defaults: Mapping[str, Any] = {}
+    client_type: type[RedisClient] = RedisClient
+
+    def __init__(
+        self,
+        server: Any,
+        make_context: Callable[..., Context],
+        options: Mapping[str, Any] | None = None,
+        url: str | None = None,
+    ) -> None:
+        self.client = self.client_type("bus", url or server.url)
+        self.redis = redis.Redis(port=server.port)
+        self.state = self._load(None)
+        self.make_context = make_context
+        self.configure(**(options or {}))
+
+    def _load(self, document: Any) -> Any:
+        assert self.kind.load_state is not None
+        return self.kind.load_state(document)
+
+    def configure(self, **options: Any) -> None:
+        """Other options from now on."""
+        self.options = self.kind.options.model_validate({**self.defaults, **options})
+
+    async def run(self) -> Finding:
+        """One run; what must hold of every finding and every document is required."""
+        context = self.make_context({"resource": self.client}, self.state, check="delivery")
+        finding = await self.kind.run(self.options, context)
+        require_facts(finding, self.kind)
+        json.dumps(self.state.dump())
+        return finding
+
+    def restart(self) -> None:
+        """As after a restart of sentinel: what was written is read."""
+        self.state = self._load(json.loads(json.dumps(self.state.dump())))
 
 
 class Awake:
@@ -101,6 +189,8 @@ class Bench:
             Check(name, name, "bus", 1.0, timeout, options, {"resource": "bus"}), kind
         )
         assert "sentinel's own error" not in result.finding.detail, result.finding.detail
+        if name != "redis_server":
+            require_facts(result.finding, kind)
         said = repr(result) + json.dumps([result.finding.evidence, result.state])
         assert SECRET not in said
         return result.finding

@@ -1,0 +1,364 @@
+"""From accounts and the window of the verdict to faults: what is lost, late, gone or missing, on
+which stream and for which group. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sentinel.core.bus.delivery.account import StreamAccount
+from sentinel.core.bus.delivery.cohort import ACK, Deadlines, Settlement
+from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.lineage import GONE, RECREATED, ROLLBACK, XSETID, Break
+from sentinel.core.bus.delivery.stream import Id, format_id
+from sentinel.core.bus.delivery.window import Mishap, Pair, Share, Window
+from sentinel.core.bus.finding import (
+    PLACE,
+    count_noun,
+    describe_place,
+    merge_faults,
+    read_instant,
+    subject_of,
+)
+from sentinel.core.bus.naming import is_literal, matches, quote
+from sentinel.core.fault import Fault, FaultKind, Severity, Status, sort_faults
+from sentinel.core.quantity import MANY, Bounds, format_duration
+
+FORGET_AFTER = 3600.0
+"""Seconds after which a group or stream that is gone is no news any more."""
+OVERDUE_CAP = 1000
+"""Late pending entries are listed up to so many of a group."""
+BELOW_TARGET, LOST, WAITING, OVERDUE = "below_target", "lost", "waiting", "overdue"
+GROUP_LOST, GROUP_MISSING, REPLICA, DROPS_UNSEEN = (
+    "group_lost",
+    "group_missing",
+    "replica",
+    "drops_unseen",
+)
+MISHAP_OF = {
+    RECREATED: "recreated",
+    ROLLBACK: "rolled_back",
+    XSETID: "counters_set",
+    GONE: "stream_gone",
+}
+"""The fault that each break of a stream's life is."""
+_LATE, _GONE = "bus-delivery-late", "bus-messages-lost"
+DELIVERY_KINDS = (
+    FaultKind(WAITING, Severity.PAGE, _LATE, "entries wait past the deadline to deliver", PLACE),
+    FaultKind(OVERDUE, Severity.PAGE, _LATE, "delivered entries are not acknowledged", PLACE),
+    FaultKind(BELOW_TARGET, Severity.PAGE, _LATE, "most of the window missed its deadline", PLACE),
+    FaultKind(LOST, Severity.PAGE, _GONE, "entries were removed before they were read", PLACE),
+    FaultKind(GROUP_LOST, Severity.PAGE, _GONE, "a group that was there is gone", PLACE),
+    FaultKind(GROUP_MISSING, Severity.PAGE, _GONE, "a required group is not there", PLACE),
+    FaultKind("stream_gone", Severity.PAGE, _GONE, "a stream that was there is gone", PLACE),
+    FaultKind("recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE),
+    FaultKind("rolled_back", Severity.PAGE, _GONE, "a stream went back to an old state", PLACE),
+    FaultKind("counters_set", Severity.TICKET, _GONE, "XSETID moved a stream's counters", PLACE),
+    FaultKind(REPLICA, Severity.INFO, "sentinel-blind", "the resource is a replica: it lags"),
+    FaultKind(
+        DROPS_UNSEEN,
+        Severity.INFO,
+        "sentinel-blind",
+        "the server does not tell of dropped deliveries and failovers",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What is promised: deadlines in seconds, the share of the window below which it is down, with
+    how many entries at least, and the patterns of groups that every stream must have.
+    """
+
+    deadlines: Deadlines
+    down_below: float
+    min_events: int
+    required: Sequence[str] = ()
+
+
+def find_delivery_faults(
+    rules: DeliveryRules,
+    window: Window,
+    standings: Sequence[Standing],
+    settled: Mapping[str, Sequence[Settlement]],
+    of_groups: Sequence[Fault],
+    others: Sequence[Fault],
+) -> list[Fault]:
+    """Everything that is wrong, the worst first, each subject once for each kind of fault.
+
+    `settled` is what this run settled, by stream; `of_groups` are those of missing groups,
+    `others` what can't be judged.
+    """
+    found = merge_faults(
+        find_below(rules, window),
+        find_lost(window),
+        of_groups,
+        find_mishaps(window),
+        find_late(rules, standings),
+        find_missed(rules, settled),
+        others,
+    )
+    return sort_faults(found)
+
+
+# -- the window -----------------------------------------------------------------------------------
+
+
+def find_below(rules: DeliveryRules, window: Window) -> list[Fault]:
+    """Most of the window missed its deadline: the groups whose own share is too low, worst first.
+
+    The whole decides, for a share of few entries says little; where it is too low, at least one
+    group's is. Without shares by group (written before there were any) the target itself is named.
+    """
+    if not window.is_below(rules.down_below, rules.min_events):
+        return []
+    low = {pair: share for pair, share in window.shares.items() if share.is_below(rules.down_below)}
+    worst_first = sorted(low.items(), key=lambda item: -item[1].missed)
+    if not worst_first:
+        return [_make_below(rules, window, ("", ""), window.whole)]
+    return [_make_below(rules, window, *item) for item in worst_first]
+
+
+def _make_below(rules: DeliveryRules, window: Window, pair: Pair, share: Share) -> Fault:
+    deadline, span = format_duration(rules.deadlines.ack), format_duration(window.seconds)
+    text = (
+        f"{_name(pair)}: {share.good.hi:,} of {share.size:,} entries judged in the last {span} were"
+        f" acknowledged in {deadline}, less than {100 * rules.down_below:.4g} %"
+    )
+    return _of_group(BELOW_TARGET, pair, text, Bounds(share.missed, share.size), status=Status.DOWN)
+
+
+def find_lost(window: Window) -> list[Fault]:
+    """Entries that were certainly removed before they were read, the most first."""
+    worst_first = sorted(window.losses.items(), key=lambda item: -item[1])
+    return [_make_lost(window, pair, count) for pair, count in worst_first]
+
+
+def _make_lost(window: Window, pair: Pair, count: int) -> Fault:
+    span = format_duration(window.seconds)
+    lost = f"{count_noun(count, 'entry')} {'was' if count == 1 else 'were'} certainly lost"
+    return Fault(
+        LOST,
+        subject_of(*pair),
+        Status.DEGRADED,
+        f"{_name(pair)}: {lost} before delivery, trimmed or deleted in the last {span}",
+        since=read_instant(window.find_first_loss(pair)),
+        count=Bounds(count, count),
+        cure=(f"XINFO STREAM {quote(pair[0])}", _show_groups(pair)),
+        guidance="compare the producers' MAXLEN with how far the group is behind",
+        parameters=subject_of(*pair),
+    )
+
+
+def find_mishaps(window: Window) -> list[Fault]:
+    """What befell streams and groups within the window, the latest first."""
+    return [_make_mishap(each) for each in reversed(window.mishaps)]
+
+
+def _make_mishap(mishap: Mishap) -> Fault:
+    subject = subject_of(mishap.stream, mishap.group)
+    stream = quote(mishap.stream)
+    return Fault(
+        mishap.key,
+        subject,
+        Status.DEGRADED,
+        mishap.text,
+        cure=(f"EXISTS {stream}",) if mishap.key == "stream_gone" else (f"XINFO STREAM {stream}",),
+        guidance="compare producers, trimming (MAXLEN) and consumers of the stream",
+        parameters=subject,
+    )
+
+
+def note_break(stream: str, broken: Break) -> Mishap:
+    """A break of a stream's life, in words."""
+    text = f"{describe_place(stream)}: {broken.reason} ({broken.sign})"
+    return Mishap(MISHAP_OF[broken.reason], stream, "", text)
+
+
+def note_gone(stream: str, last: Id) -> Mishap:
+    """A stream that is not there any more."""
+    text = f"{describe_place(stream)} was found gone, last known id {format_id(last)}"
+    return Mishap(MISHAP_OF[GONE], stream, "", text)
+
+
+def note_group_gone(stream: str, group: str, delivered: Id) -> Mishap:
+    """A group that is not there any more."""
+    text = f"{describe_place(stream, group)} was found gone, {_position(delivered)}"
+    return Mishap(GROUP_LOST, stream, group, text)
+
+
+# -- now ------------------------------------------------------------------------------------------
+
+
+def find_late(rules: DeliveryRules, standings: Sequence[Standing]) -> list[Fault]:
+    """Groups with entries that wait, or pend, past their deadline now; the oldest first."""
+    found: list[tuple[float, Fault]] = []
+    for each in standings:
+        if each.waiting.lo and (each.oldest_waiting or 0.0) > rules.deadlines.deliver:
+            found.append((each.oldest_waiting or 0.0, _make_waiting(rules, each)))
+        if each.overdue:
+            found.append((each.oldest_pending or 0.0, _make_overdue(rules, each)))
+    return [fault for _, fault in sorted(found, key=lambda item: -item[0])]
+
+
+def _make_waiting(rules: DeliveryRules, standing: Standing) -> Fault:
+    pair = standing.stream, standing.group
+    verb = "waits" if standing.waiting == Bounds(1, 1) else "wait"
+    text = (
+        f"{_name(pair)}: {standing.waiting} {verb} to be delivered, the oldest for"
+        f" {format_duration(standing.oldest_waiting)}, longer than"
+        f" {format_duration(rules.deadlines.deliver)}"
+    )
+    return _of_group(WAITING, pair, text, standing.waiting)
+
+
+def _make_overdue(rules: DeliveryRules, standing: Standing) -> Fault:
+    pair = standing.stream, standing.group
+    cut = standing.overdue >= OVERDUE_CAP
+    count = Bounds(standing.overdue, MANY if cut else standing.overdue)
+    text = (
+        f"{_name(pair)}: {count} delivered and not acknowledged in"
+        f" {format_duration(rules.deadlines.ack)}, the oldest pending for"
+        f" {format_duration(standing.oldest_pending)}"
+    )
+    return _of_group(OVERDUE, pair, text, count)
+
+
+def find_missed(rules: DeliveryRules, settled: Mapping[str, Sequence[Settlement]]) -> list[Fault]:
+    """Groups of which this run found, at the deadline, that entries still waited or pended.
+
+    This is all that can be said where ids are no times, so that nothing has an age.
+    """
+    missed: dict[tuple[str, Pair, str], Share] = {}
+    for stream, settlements in settled.items():
+        for each in settlements:
+            for key, late in _list_missed(each):
+                place = key, (stream, each.group), each.stage
+                share = Share(each.size, Bounds(each.size - late, each.size - late))
+                missed[place] = missed.get(place, Share()) + share
+    return [_make_missed(rules, *place, share) for place, share in missed.items()]
+
+
+def _list_missed(settlement: Settlement) -> list[tuple[str, int]]:
+    """(fault, how many certainly) of one settlement."""
+    found = [(WAITING, settlement.waiting.lo)]
+    if settlement.stage == ACK:
+        found.append((OVERDUE, settlement.pending.lo))
+    return [(key, count) for key, count in found if count]
+
+
+def _make_missed(rules: DeliveryRules, key: str, pair: Pair, stage: str, share: Share) -> Fault:
+    done = "delivered" if key == WAITING else "acknowledged"
+    deadline = format_duration(rules.deadlines.of(stage))
+    text = f"{_name(pair)}: {share.missed:,} of {share.size:,} due now not {done} in {deadline}"
+    return _of_group(key, pair, text, Bounds(share.missed, share.missed))
+
+
+def find_group_faults(rules: DeliveryRules, stream: str, account: StreamAccount) -> list[Fault]:
+    """Known groups of a stream that vanished within the last hour, and required ones it lacks."""
+    view = account.view
+    if not account.present or view is None:
+        return []
+    lost = [
+        _make_group_lost(stream, name, known.delivered, known.ended)
+        for name, known in sorted(account.groups.items())
+        # why `<`: after an hour the group is history, as a stream that is gone
+        if name not in view.groups and view.now - known.ended < FORGET_AFTER
+    ]
+    names = {*view.groups, *account.groups}
+    missing = [
+        _make_group_missing(stream, pattern)
+        for pattern in rules.required
+        if not any(matches(name, [pattern]) for name in names)
+    ]
+    return [*lost, *missing]
+
+
+def _make_group_lost(stream: str, group: str, delivered: Id, ended: float) -> Fault:
+    subject = subject_of(stream, group)
+    return Fault(
+        GROUP_LOST,
+        subject,
+        Status.DEGRADED,
+        f"{describe_place(stream, group)} is gone, {_position(delivered)}",
+        since=read_instant(ended),
+        cure=(f"XGROUP CREATE {quote(stream)} {quote(group)} {format_id(delivered)}",),
+        guidance="make the group again where it stood, then start its consumers",
+        parameters=subject,
+    )
+
+
+def _make_group_missing(stream: str, pattern: str) -> Fault:
+    """A pattern with a wildcard is no name: nobody can make a group of it."""
+    if is_literal(pattern):
+        subject = subject_of(stream, pattern)
+        cure: tuple[str, ...] = (f"XGROUP CREATE {quote(stream)} {quote(pattern)} 0",)
+        guidance = "start its consumer, or make the group: from 0 on it gets all that is kept"
+    else:
+        subject = subject_of(stream, pattern=pattern)
+        cure = (f"XINFO GROUPS {quote(stream)}",)
+        guidance = (
+            "start the consumer of this stream: it makes its group; or correct groups.required,"
+            " or leave the stream out (streams.exclude)"
+        )
+    return Fault(
+        GROUP_MISSING,
+        subject,
+        Status.DEGRADED,
+        f"{describe_place(stream)}: no group {quote(pattern)}, which groups.required names",
+        cure=cure,
+        guidance=guidance,
+        parameters={label: value for label, value in subject.items() if label in PLACE},
+    )
+
+
+# -- the server -----------------------------------------------------------------------------------
+
+
+def find_replica(role: str) -> list[Fault]:
+    """A replica's figures lag behind: its word is no verdict."""
+    if role in {"", "master"}:
+        return []
+    text = "this is a replica: its figures lag"
+    remedy = "point the resource at the primary"
+    return [Fault(REPLICA, {}, Status.UNKNOWN, text, guidance=remedy)]
+
+
+def find_drops_unseen(reason: str, remedy: str) -> Fault:
+    """The server refuses the command statistics: what a deletion dropped goes unseen."""
+    text = f"dropped deliveries and failovers go unseen: {reason}"
+    return Fault(DROPS_UNSEEN, {}, Status.UNKNOWN, text, guidance=remedy)
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+
+def _name(pair: Pair) -> str:
+    return describe_place(*pair) or "all streams"
+
+
+def _of_group(
+    key: str, pair: Pair, text: str, count: Bounds, *, status: Status = Status.DEGRADED
+) -> Fault:
+    """A fault of one group that is late: who reads it, and what does it hold?"""
+    place = " ".join(map(quote, pair))
+    looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10") if all(pair) else ()
+    return Fault(
+        key,
+        subject_of(*pair),
+        status,
+        text,
+        count=count,
+        cure=looks,
+        guidance="does the group's consumer run, and what does it do with what it holds?",
+        parameters=subject_of(*pair),
+    )
+
+
+def _position(delivered: Id) -> str:
+    return f"last known position {format_id(delivered)}"
+
+
+def _show_groups(pair: Pair) -> str:
+    return f"XINFO GROUPS {quote(pair[0])}"

@@ -1,0 +1,107 @@
+"""Which limits of a dead-letter or retry place are passed, and how to look at what is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
+from sentinel.core.bus.finding import UNJUDGED, count_noun
+from sentinel.core.bus.naming import quote
+from sentinel.core.fault import Fault, FaultKind, Severity, Status
+from sentinel.core.quantity import Bounds, format_duration
+
+TOO_MANY, TOO_OLD, DUE, GROWING = "too_many", "too_old", "overdue", "growing"
+_RUNBOOK, _KEY = "poison-messages", ("stream", "queue")
+LEDGER_KINDS = (
+    FaultKind(TOO_MANY, Severity.TICKET, _RUNBOOK, "more entries than tolerated", _KEY),
+    FaultKind(DUE, Severity.TICKET, _RUNBOOK, "retries that are due are not taken", _KEY),
+    FaultKind(TOO_OLD, Severity.TICKET, _RUNBOOK, "the oldest entry waits for too long", _KEY),
+    FaultKind(GROWING, Severity.TICKET, _RUNBOOK, "a place grows faster than tolerated", _KEY),
+    FaultKind(UNJUDGED, Severity.INFO, "sentinel-blind", "a place or key can't be read", _KEY),
+)
+_GUIDANCE = {
+    "stream": "mend the cause, publish each again, then delete it (XDEL)",
+    "zset": "is the worker that takes what is due running?",
+    "list": "mend the cause, push each to its queue again, then remove it (LREM)",
+}
+
+
+def find_place_faults(
+    standing: PlaceStanding, limits: PlaceLimits, blind: Sequence[tuple[str, str]] = ()
+) -> list[Fault]:
+    """Each limit that is passed, then what can't be known of the place: (problem, remedy) each."""
+    found = [_make(standing, *excess) for excess in find_excesses(standing, limits)]
+    return [*found, *_find_blind(standing, blind)]
+
+
+def find_excesses(
+    standing: PlaceStanding, limits: PlaceLimits
+) -> list[tuple[str, str, int | None]]:
+    """(fault, words, how many entries) of each limit that is passed; at the limit none is."""
+    found: list[tuple[str, str, int | None]] = []
+    if limits.max_entries is not None and standing.entries > limits.max_entries:
+        entries = count_noun(standing.entries, "entry")
+        found.append((TOO_MANY, f"{entries}, more than {limits.max_entries:,}", standing.entries))
+    overdue = standing.overdue or 0
+    if limits.max_overdue is not None and overdue > limits.max_overdue:
+        found.append((DUE, f"{overdue:,} overdue, more than {limits.max_overdue:,}", overdue))
+    if limits.max_age is not None and (standing.age or 0.0) > limits.max_age:
+        past = "past due for" if standing.type == "zset" else "oldest"
+        age, most = format_duration(standing.age), format_duration(limits.max_age)
+        found.append((TOO_OLD, f"{past} {age}, more than {most}", None))
+    if limits.max_growth is not None and (standing.growth or 0.0) > limits.max_growth:
+        grown = f"grows by {standing.growth:.3g} entries a minute"
+        found.append((GROWING, f"{grown}, more than {limits.max_growth:g}", None))
+    return found
+
+
+def suggest_look(standing: PlaceStanding) -> tuple[str, ...]:
+    """The command that looks at what is there, of the key that holds most."""
+    fullest = _find_fullest(standing)
+    if fullest is None:
+        return ()
+    key = quote(fullest.key)
+    looks = {
+        "stream": f"XRANGE {key} - + COUNT 10",
+        "zset": f"ZRANGE {key} 0 9 WITHSCORES",
+        "list": f"LRANGE {key} -10 -1",
+    }
+    return (looks[standing.type],)
+
+
+def _find_fullest(standing: PlaceStanding) -> KeyReading | None:
+    return max(
+        standing.readings, key=lambda reading: (reading.overdue or 0, reading.entries), default=None
+    )
+
+
+def _make(standing: PlaceStanding, key: str, words: str, count: int | None) -> Fault:
+    fullest = _find_fullest(standing)
+    label = "stream" if standing.type == "stream" else "queue"
+    return Fault(
+        key,
+        {"place": standing.name},
+        Status.DEGRADED,
+        f"place {standing.name}: {words}",
+        count=None if count is None else Bounds(count, count),
+        cure=suggest_look(standing),
+        guidance=_GUIDANCE[standing.type],
+        parameters={label: fullest.key} if fullest is not None else {},
+    )
+
+
+def _find_blind(standing: PlaceStanding, blind: Sequence[tuple[str, str]]) -> list[Fault]:
+    """One fault a place: the first problem in full, and how many more there are."""
+    if not blind:
+        return []
+    problem, remedy = blind[0]
+    more = f"; and {len(blind) - 1} more" if len(blind) > 1 else ""
+    return [
+        Fault(
+            UNJUDGED,
+            {"place": standing.name},
+            Status.UNKNOWN,
+            f"place {standing.name}: {problem}{more}",
+            guidance=remedy,
+        )
+    ]

@@ -1,0 +1,160 @@
+"""What the numbers of a server mean, and how a server that counts too little is counted up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sentinel.adapters.bus.stream import SCRATCH_PREFIX, probe_capability
+from sentinel.adapters.bus.stream_reader import Haul, Reading, Traffic
+from sentinel.adapters.redis import RedisClient
+from sentinel.core.bus.delivery import Capability, StreamAccount
+from sentinel.core.bus.delivery.legacy import Marks, complete_view, count_new
+from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
+from sentinel.watch.delivery_books import DeliveryBooks
+
+PROBE_AGAIN_AFTER = 300.0
+
+
+@dataclass(slots=True)
+class ServerNature:
+    """Which server it is (run id, replication id), and what its numbers prove. `note` says why
+    nothing was found out; `probed` is when that was tried, server time in seconds.
+    """
+
+    capability: Capability = field(default_factory=Capability)
+    note: str = "not probed yet"
+    server: list[str] = field(default_factory=list)
+    probed: float = 0.0
+
+    def take(self, info: Mapping[str, str]) -> bool:
+        """Take in what INFO says; whether it is another server than before."""
+        if not info:
+            return False
+        server = [info.get("run_id", ""), info.get("master_replid", "")]
+        changed, self.server = server != self.server, server
+        return changed
+
+    def wants_probe(self, now: float) -> bool:
+        """Whether it is time to try once more."""
+        return bool(self.note) and now - self.probed > PROBE_AGAIN_AFTER
+
+    def settle_for_nothing(self, now: float) -> None:
+        """A server without counters: there is nothing to find out, and a group of ours would count
+        among those that may drop deliveries.
+        """
+        self.probed, self.capability, self.note = now, Capability(family="no counters"), ""
+
+    async def probe(self, client: RedisClient, run_id: str, now: float) -> None:
+        """Find out by experiment what its numbers mean."""
+        self.probed = now
+        try:
+            key = f"{SCRATCH_PREFIX}bus:{run_id[:16]}"
+            self.capability, self.note = await probe_capability(client, key), ""
+        except (NotMeasurable, SubjectError, TargetRejected) as error:
+            self.capability = Capability()
+            self.note = f"capability not probed, anchors only: {error.message}"
+
+    def dump(self) -> list[Any]:
+        """JSON-able document of the capability."""
+        found = self.capability
+        return [found.lag_exact, found.reads_counted, found.family, self.note]
+
+    @classmethod
+    def load(cls, document: Sequence[Any], server: list[str]) -> ServerNature:
+        """What `dump` gave, and the server that it was."""
+        lag_exact, reads_counted, family, note = document
+        return cls(Capability(lag_exact, reads_counted, family), note, server)
+
+
+@dataclass(slots=True)
+class LegacyCount:
+    """Ranks for a server that tells none (core/bus/delivery/legacy.py): its command counts when
+    each stream was looked at last. `needed` once such a server was seen.
+    """
+
+    needed: bool = False
+    marks: dict[bytes, Marks] = field(default_factory=dict)
+
+    def complete(
+        self, books: DeliveryBooks, haul: Haul, readings: Mapping[bytes, Reading], traffic: Traffic
+    ) -> dict[bytes, Reading]:
+        """Give each snapshot the ranks that it does not tell."""
+        latest = Marks(traffic.removals, traffic.swaps, traffic.published[0])
+        counted = {}
+        for key, reading in readings.items():
+            counted[key] = self._count_new(books.find(key), key, reading, traffic)
+        told = self._sum_told(counted)
+        found = {}
+        for key, reading in readings.items():
+            view = reading.view
+            if view is not None and view.legacy:
+                new, removed = counted[key]
+                spare = self._find_spare(key, traffic, told)
+                mark, account = self.marks.get(key), books.find(key)
+                view = complete_view(
+                    view,
+                    account.view if account is not None else None,
+                    new,
+                    removed=removed,
+                    swapped=mark is None or mark.swaps != latest.swaps,
+                    spare=spare,
+                )
+            found[key] = replace(reading, view=view)
+        self._mark(latest, haul.same)
+        self._mark(latest, (key for key, reading in found.items() if reading.view is not None))
+        return found
+
+    def _mark(self, latest: Marks, keys: Iterable[bytes]) -> None:
+        self.marks.update(dict.fromkeys(keys, latest))
+
+    def _count_new(
+        self, account: StreamAccount | None, key: bytes, reading: Reading, traffic: Traffic
+    ) -> tuple[int | None, bool]:
+        """Entries that are new to us, and whether some may have been deleted meanwhile."""
+        view, mark = reading.view, self.marks.get(key)
+        removed = mark is None or mark.removals != traffic.removals
+        if view is None or account is None or account.view is None or not view.legacy:
+            return 0, removed
+        return count_new(view, account.view, reading.fresh, removed=removed), removed
+
+    def _publishes_at(self, key: bytes) -> int | None:
+        mark = self.marks.get(key)
+        return None if mark is None else mark.publishes
+
+    def _sum_told(self, counted: Mapping[bytes, tuple[int | None, bool]]) -> dict[int | None, int]:
+        """Entries that are told apart, by the count of XADD from which on they are new."""
+        told: dict[int | None, int] = {}
+        for key, (new, _) in counted.items():
+            publishes = self._publishes_at(key)
+            told[publishes] = told.get(publishes, 0) + (new or 0)
+        return told
+
+    def _find_spare(
+        self, key: bytes, traffic: Traffic, told: Mapping[int | None, int]
+    ) -> int | None:
+        """At most so many XADD ran beyond those told apart; None when that can't be known."""
+        publishes, calls = self._publishes_at(key), traffic.published[1]
+        # why `<`: the count went back, so the statistics were reset or the server restarted
+        if publishes is None or calls is None or calls < publishes:
+            return None
+        return max(0, calls - publishes - told[publishes])
+
+    def dump(self, traffic: Traffic) -> list[Any] | None:
+        """JSON-able document; None where nothing is counted up."""
+        if not self.needed:
+            return None
+        marks = {}
+        for key, mark in self.marks.items():
+            marks[key.decode()] = [mark.removals, mark.swaps, mark.publishes]
+        return [traffic.seen, traffic.removals, traffic.swaps, marks]
+
+    @classmethod
+    def load(cls, document: Sequence[Any] | None, traffic: Traffic) -> LegacyCount:
+        """What `dump` gave; the counts of the server go to the reader's `traffic`."""
+        if not document:
+            return cls()
+        seen, traffic.removals, traffic.swaps, marks = document
+        traffic.seen = tuple(seen) if seen else None
+        return cls(True, {name.encode(): Marks(*mark) for name, mark in marks.items()})

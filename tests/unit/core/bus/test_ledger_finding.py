@@ -1,0 +1,72 @@
+"""Which limits of a dead-letter place are passed, told with the place and the command to look."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
+from sentinel.core.bus.ledger_finding import find_excesses, find_place_faults, suggest_look
+from sentinel.core.fault import Status
+from sentinel.core.quantity import Bounds
+
+NOW = 1_700_000_000.0
+ANYTHING = PlaceLimits(None, None, None, None)
+
+
+def standing(type_: str, *readings: KeyReading, growth: float | None = None) -> PlaceStanding:
+    return PlaceStanding("p", type_, readings, NOW, 0, growth)
+
+
+FULL = standing("zset", KeyReading("a", 9, oldest=NOW - 70, overdue=3), growth=4.0)
+
+
+def test_every_limit_is_told_apart():
+    """Each limit is passed by its own figure only, and none when there is no limit."""
+    assert find_excesses(FULL, ANYTHING) == []
+    assert find_excesses(FULL, PlaceLimits(9, 70, 3, 4)) == []
+    assert find_excesses(FULL, PlaceLimits(8, 69, 2, 3)) == [
+        ("too_many", "9 entries, more than 8", 9),
+        ("overdue", "3 overdue, more than 2", 3),
+        ("too_old", "past due for 1 min 10 s, more than 1 min 9 s", None),
+        ("growing", "grows by 4 entries a minute, more than 3", None),
+    ]
+
+
+def test_a_fault_names_place_key_and_limit():
+    """The place is the subject, the fullest key the parameter."""
+    first, *_ = find_place_faults(FULL, PlaceLimits(8, None, None, None))
+    assert (first.key, first.subject, first.count) == ("too_many", {"place": "p"}, Bounds(9, 9))
+    assert first.text == "place p: 9 entries, more than 8"
+    assert (first.parameters, first.status) == ({"queue": "a"}, Status.DEGRADED)
+    assert "worker" in first.guidance
+
+
+def test_the_oldest_of_a_stream_is_no_retry():
+    """Only a sorted set is past due; a stream's entry is just old."""
+    old = standing("stream", KeyReading("s", 1, oldest=NOW - 70))
+    (fault,) = find_place_faults(old, PlaceLimits(None, 60, None, None))
+    assert fault.text == "place p: oldest 1 min 10 s, more than 1 min"
+    assert fault.parameters == {"stream": "s"}
+
+
+def test_what_can_not_be_known_is_unknown_and_counted():
+    """The first problem in full with its remedy, how many more there are, and no blame."""
+    blind = [("k1: WRONGTYPE", "no list"), ("k2: NOPERM", "grant it")]
+    (fault,) = find_place_faults(standing("list"), ANYTHING, blind)
+    assert (fault.key, fault.status, fault.guidance) == ("unjudged", Status.UNKNOWN, "no list")
+    assert fault.text == "place p: k1: WRONGTYPE; and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("type_", "command"),
+    [
+        ("stream", 'XRANGE "a b\\n" - + COUNT 10'),
+        ("zset", 'ZRANGE "a b\\n" 0 9 WITHSCORES'),
+        ("list", 'LRANGE "a b\\n" -10 -1'),
+    ],
+)
+def test_the_look_is_at_the_fullest_key_in_quotes(type_, command):
+    """A key with a space or a line break is one word of the command."""
+    place = standing(type_, KeyReading("a b\n", 9), KeyReading("c", 1))
+    assert suggest_look(place) == (command,)
+    assert suggest_look(standing(type_)) == ()
