@@ -200,6 +200,16 @@ def test_one_fault_for_each_kind_and_group():
     assert "the oldest for 9.0 s" in faults[1].text
 
 
+def test_where_a_lost_group_stood_is_told_by_the_look_that_found_it():
+    """The stream was made anew: the group begins there at 0, and stood at 7-0."""
+    (lost,) = find_group_faults(RULES, "s", account("h", known=("g",)))
+    anew = replace(lost, text="is gone, last known position 0-0", cure=("XGROUP CREATE s g 0-0",))
+    found_gone = window(mishaps=[note_group_gone("s", "g", (7, 0))])
+    (fault,) = find_delivery_faults(RULES, found_gone, [], {}, [anew], [])
+    assert fault.text == "stream s, group g was found gone, last known position 7-0"
+    assert fault.cure == ("XGROUP CREATE s g 0-0",)
+
+
 def test_a_healthy_look_has_no_fault():
     """Everything acknowledged, on a primary."""
     settled = {"s": [GOOD]}
