@@ -21,10 +21,12 @@ from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
-from sentinel.reports.collect import collect
-from sentinel.reports.progress import BASELINE, make_baseline
-from sentinel.reports.render import FORMATS, render
-from sentinel.reports.write import keep_report
+from sentinel.probes import load_kinds
+from sentinel.reports import ReportRequest
+from sentinel.reports.figures.totals import BASELINE, make_baseline
+from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import FORMATS, render
+from sentinel.reports.paper.write import keep_report
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
@@ -102,7 +104,7 @@ class Calendar:
         """The one that is kept already, or a new one; "" until a check has told what agents have
         completed.
         """
-        return self.store.meta(BASELINE) or make_baseline(self.store, self.utcnow())
+        return self.store.meta(BASELINE) or make_baseline(self.store, load_kinds(), self.utcnow())
 
     async def roll_up(self) -> None:
         """Every figure as it is now, for reports."""
@@ -123,28 +125,28 @@ class Calendar:
             log.error("report_failed", kind=kind, error=error.message, guidance=error.guidance)
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
-        """Write a report of what is known now; the paths."""
+        """Write a report of what is known now; the paths. A broken template costs its own document,
+        and is raised when the others are written.
+        """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
-        facts = await self.recorder.call(
-            lambda: collect(
-                self.store,
-                kind,
-                now,
-                incident_id=incident_id,
-                target_per_hour=configuration.tasks_per_hour_target,
-                next_update=self._next_report(kind),
-            )
+        request = ReportRequest(
+            incident=incident_id,
+            target_per_hour=configuration.tasks_per_hour_target,
+            next_update=self._next_report(kind),
         )
+        facts = await self.recorder.call(lambda: collect(self.store, kind, now, request))
         # In a thread of its own: the store's thread has restarts to journal while a long template
         # is at work.
-        texts = await asyncio.to_thread(
+        rendered = await asyncio.to_thread(
             render, kind, facts, FORMATS, configuration.report_templates
         )
         folder = configuration.state / REPORTS
-        return await self.recorder.call(
-            lambda: keep_report(self.store, kind, now, folder, facts, texts)
+        paths = await self.recorder.call(
+            lambda: keep_report(self.store, kind, now, folder, facts, rendered.texts)
         )
+        rendered.complain()
+        return paths
 
     def _next_report(self, kind: str) -> datetime | None:
         """When the calendar makes this report next."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from sentinel.reports.render import TemplateBroken
 from structlog.testing import capture_logs
 
 from sentinel.app import Daemon
@@ -27,7 +28,6 @@ from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.errors import StateError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, Options
-from sentinel.reports.render import TemplateBroken
 from sentinel.store.sqlite import FILE, SCHEMA_VERSION
 
 HEAD = """
