@@ -26,7 +26,8 @@ ThingT = TypeVar("ThingT", bound=Named)
 def read_shelf(package: str, type_: type[ThingT], attribute: str) -> dict[str, ThingT]:
     """What every file of a package declares as `attribute`, by name, in the order of the files.
 
-    Packages in it are rooms of those that make it, and no things. Raises TypeError for a file that declares none, and for a name that two files have.
+    Packages in it are rooms of those that make it, and no things. Raises TypeError for a file that
+    declares none, and for a name that two files have.
     """
     shelf: dict[str, ThingT] = {}
     owners: dict[str, str] = {}

@@ -41,9 +41,8 @@ class ReportRequest:
 class Report:
     """A report: everything that the rest of sentinel needs to know of it.
 
-    `facts(store, now, request)` reads the store only and gives a frozen value with at least
-    `headline`, `platform`, `generated` and `cut`. `templates` is the folder of
-    `<name>.md.j2` and `<name>.html.j2`.
+    `facts(store, now, request)` reads the store only and gives a frozen value with at least a
+    `headline`. `templates` is the folder of `<name>.md.j2` and `<name>.html.j2`.
     """
 
     name: str
