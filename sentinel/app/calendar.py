@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -38,7 +39,7 @@ BASELINE_AFTER = 3.0
 minute.
 """
 BASELINE_TRIES = 60
-"""Seconds in which a check may tell what agents have completed so far."""
+"""Seconds in which checks may tell what agents have completed; then what is known counts."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 """APScheduler's own defaults would drop runs silently in a stall."""
 
@@ -88,10 +89,11 @@ class Calendar:
         """The figures at the start."""
         await asyncio.sleep(BASELINE_AFTER)
         await self.roll_up()
-        for _ in range(BASELINE_TRIES):
+        for left in reversed(range(BASELINE_TRIES)):
+            find = partial(self._find_baseline, complete=left > 0)
             try:
                 # In the store's thread: a locked file must not make sentinel stand still.
-                baseline = await self.recorder.call(self._find_baseline)
+                baseline = await self.recorder.call(find)
             except StateError as error:
                 log.error("baseline_failed", error=error.message)
                 return
@@ -100,11 +102,10 @@ class Calendar:
                 return
             await asyncio.sleep(1.0)
 
-    def _find_baseline(self) -> str:
-        """The one that is kept already, or a new one; "" until a check has told what agents have
-        completed.
-        """
-        return self.store.meta(BASELINE) or make_baseline(self.store, load_kinds(), self.utcnow())
+    def _find_baseline(self, *, complete: bool) -> str:
+        """The one that is kept already, or a new one; "" while it is not `complete`."""
+        kept, kinds = self.store.meta(BASELINE), load_kinds()
+        return kept or make_baseline(self.store, kinds, self.utcnow(), complete=complete)
 
     async def roll_up(self) -> None:
         """Every figure as it is now, for reports."""

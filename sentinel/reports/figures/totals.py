@@ -94,13 +94,16 @@ def collect_totals(
     return totals
 
 
-def make_baseline(store: Reader, kinds: Mapping[str, Kind], now: datetime) -> str:
-    """What all figures stood at when the watch began, for the first report; "" until a check of
-    each kind that counts completed tasks has run.
+def make_baseline(
+    store: Reader, kinds: Mapping[str, Kind], now: datetime, *, complete: bool = True
+) -> str:
+    """What all figures stood at when the watch began, for the first report.
+
+    When it is to be `complete`: "" until every check that may count what agents completed does.
     """
     checks = store.checks()
     counting = find_sources(kinds, checks, Section.COMPLETED)
-    if not counting or any(source.check.last_run is None for source in counting):
+    if complete and not (counting and all(read_each(source) for source in counting)):
         return ""
     return write({"generated": now, "totals": collect_totals(kinds, checks)})
 

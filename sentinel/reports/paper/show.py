@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from sentinel.core.quantity import format_duration
 from sentinel.reports.figures import NOT_MEASURED
+
+FINE_FROM = 0.99
+"""From here on each part of a thousandth counts."""
+_COMMAND = re.compile(r"`([^`]+)`")
+
+
+def show_commands(text: str) -> Markup:
+    """HTML of a text in which `commands` stand between backticks."""
+    inert = str(escape(text))
+    return Markup(_COMMAND.sub(r"<code>\1</code>", inert))  # noqa: S704 - escaped just above
 
 
 def show_instant(text: str | None) -> str:
@@ -31,10 +44,12 @@ def show_count(value: float | None) -> str:
 
 
 def show_ratio(value: float | None) -> str:
-    """`99.95 %`; never rounded up to 100."""
+    """`99.95 %`, `87.1 %`, `4 994 %`: fine where it is nearly all; never rounded up to 100."""
     if value is None:
         return NOT_MEASURED
-    text = f"{value * 100:.3f}".rstrip("0").rstrip(".")
+    if value > 10:
+        return f"{show_count(round(value * 100))} %"
+    text = f"{value * 100:.{3 if value >= FINE_FROM else 1}f}".rstrip("0").rstrip(".")
     return f"{'99.999' if text == '100' and value < 1 else text} %"
 
 
@@ -72,6 +87,7 @@ def show_figure(figure: Mapping[str, Any]) -> str:
 
 
 FILTERS = {
+    "commands": show_commands,
     "instant": show_instant,
     "day_time": show_time,
     "seconds": show_seconds,
