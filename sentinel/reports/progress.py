@@ -19,7 +19,7 @@ from sentinel.reports.figures import (
 )
 from sentinel.reports.figures.episode import read_status
 from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults
-from sentinel.reports.figures.measure import Source, find_sources
+from sentinel.reports.figures.measure import FigureSource, find_sources
 from sentinel.reports.figures.period import watch_began
 from sentinel.reports.figures.totals import (
     Earlier,
@@ -90,7 +90,9 @@ def _counts(agent: AgentFact) -> bool:
     return agent.tasks_to is not None or agent.tasks_open is not None
 
 
-def _agents_of(source: Source, held: Source | None, earlier: Earlier) -> Iterator[AgentFact]:
+def _agents_of(
+    source: FigureSource, held: FigureSource | None, earlier: Earlier
+) -> Iterator[AgentFact]:
     """The agents that one check lists."""
     done, before = read_each(source), earlier_each(source, earlier)
     holds = {} if held is None else read_each(held)
@@ -108,7 +110,7 @@ def _agents_of(source: Source, held: Source | None, earlier: Earlier) -> Iterato
         )
 
 
-def _listed(source: Source) -> dict[str, Mapping[str, str]]:
+def _listed(source: FigureSource) -> dict[str, Mapping[str, str]]:
     """The labels of every row that names one, also of a row without a figure."""
     each = source.impact.each
     labels = (row.get("labels", {}) for row in source.check.rows)
@@ -151,7 +153,7 @@ def _throughput(
     return Throughput(None, target, None, f"not measured: {why}")
 
 
-def _count_tasks(source: Source, earlier: Earlier) -> tuple[float | None, str]:
+def _count_tasks(source: FigureSource, earlier: Earlier) -> tuple[float | None, str]:
     """(tasks, what the number leaves out), or (None, why there is none)."""
     if not source.impact.each:
         figure = measure_since(source, earlier)

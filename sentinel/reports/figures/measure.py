@@ -25,7 +25,7 @@ NO_CHECK = "not measured: no check of this platform counts it"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FigureSource:
     """A figure and one check that is of the kind which declares it."""
 
     impact: Impact
@@ -56,7 +56,7 @@ class Source:
 
 def find_sources(
     kinds: Mapping[str, Kind], checks: Iterable[CheckView], section: Section
-) -> list[Source]:
+) -> list[FigureSource]:
     """Every figure of a section with every check that may measure it, in the order declared."""
     found = []
     for kind in kinds.values():
@@ -65,7 +65,7 @@ def find_sources(
         for impact in kind.impact:
             if impact.section is section:
                 zero = all(types.get(term.measurement) == "counter" for term in impact.terms)
-                found += [Source(impact, check, zero) for check in own]
+                found += [FigureSource(impact, check, zero) for check in own]
     return found
 
 
@@ -119,7 +119,7 @@ def fold_now(
     return max(values, default=0.0) if fold is Fold.LARGEST else math.fsum(values)
 
 
-def read_total(source: Source, only: Labels | None = None) -> tuple[float, float] | None:
+def read_total(source: FigureSource, only: Labels | None = None) -> tuple[float, float] | None:
     """[low, high] of a figure as it stands now; None where its check does not measure it."""
     impact = source.impact
     low = fold_now(source.check, impact.certain, impact.fold, only)
@@ -128,7 +128,7 @@ def read_total(source: Source, only: Labels | None = None) -> tuple[float, float
     return low, low + (fold_now(source.check, impact.possible, impact.fold, only) or 0.0)
 
 
-def measure_now(source: Source) -> Figure:
+def measure_now(source: FigureSource) -> Figure:
     """A figure that has no past: what stands at the last look."""
     total = read_total(source)
     if total is None:
@@ -138,7 +138,9 @@ def measure_now(source: Source) -> Figure:
     return share(source, total, fold_now(source.check, source.impact.whole), "at the last look")
 
 
-def share(source: Source, part: tuple[float, float], whole: float | None, over: str) -> Figure:
+def share(
+    source: FigureSource, part: tuple[float, float], whole: float | None, over: str
+) -> Figure:
     """Part ÷ whole with the whole named; nothing can be shared of nothing."""
     if whole is None:
         return source.missing()
@@ -178,7 +180,7 @@ def measure_incident(
     return measured + list_unmeasured(kinds, checks, Section.INCIDENT)
 
 
-def _measure(source: Source, samples: Sequence[Sample], period: Period) -> Figure:
+def _measure(source: FigureSource, samples: Sequence[Sample], period: Period) -> Figure:
     if source.impact.fold is not Fold.GAIN:
         return measure_now(source)
     own = [sample for sample in samples if sample.check == source.check.name]
@@ -195,7 +197,7 @@ def _measure(source: Source, samples: Sequence[Sample], period: Period) -> Figur
     return source.figure(*total, "none since the watch began" if nothing else SINCE_WATCH_BEGAN)
 
 
-def _sample_now(source: Source) -> list[Sample]:
+def _sample_now(source: FigureSource) -> list[Sample]:
     """The latest rows as one more reading."""
     check = source.check
     if check.last_run is None:

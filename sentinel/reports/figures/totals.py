@@ -13,7 +13,7 @@ from sentinel.probes import Kind
 from sentinel.reports.figures import Figure
 from sentinel.reports.figures.measure import (
     SINCE_WATCH_BEGAN,
-    Source,
+    FigureSource,
     find_sources,
     fold_now,
     list_unmeasured,
@@ -59,7 +59,7 @@ class Mark:
         return document | ({"each": dict(self.each)} if self.each else {})
 
 
-def mark_now(source: Source) -> Mark | None:
+def mark_now(source: FigureSource) -> Mark | None:
     """Where a figure stands now; None when its check does not measure it."""
     impact, check = source.impact, source.check
     certain = fold_now(check, impact.certain, impact.fold)
@@ -70,7 +70,7 @@ def mark_now(source: Source) -> Mark | None:
     return Mark(certain, possible, whole, read_each(source))
 
 
-def read_each(source: Source) -> dict[str, float]:
+def read_each(source: FigureSource) -> dict[str, float]:
     """The certain part by the values of the label that is told one by one."""
     impact, found = source.impact, dict[str, float]()
     for term in impact.certain if impact.each else ():
@@ -131,7 +131,7 @@ def measure_section(
     return measured + list_unmeasured(kinds, checks, section)
 
 
-def measure_since(source: Source, earlier: Earlier) -> Figure:
+def measure_since(source: FigureSource, earlier: Earlier) -> Figure:
     """One figure since the last report, or as it is now when it is no total."""
     if source.impact.fold is not Fold.GAIN:
         return measure_now(source)
@@ -150,7 +150,7 @@ def measure_since(source: Source, earlier: Earlier) -> Figure:
     return source.figure(certain, certain + possible, over)
 
 
-def _find_before(source: Source, earlier: Earlier) -> tuple[Mark | None, str]:
+def _find_before(source: FigureSource, earlier: Earlier) -> tuple[Mark | None, str]:
     """What to take the difference from, and over what that is."""
     kept = earlier.totals.get(source.key)
     if kept is not None:
@@ -160,7 +160,7 @@ def _find_before(source: Source, earlier: Earlier) -> tuple[Mark | None, str]:
     return Mark(0.0), "since the watch began" if earlier.first else SINCE_WATCH_BEGAN
 
 
-def earlier_each(source: Source, earlier: Earlier) -> Mapping[str, float]:
+def earlier_each(source: FigureSource, earlier: Earlier) -> Mapping[str, float]:
     """What each stood at when the last report was made; those it did not know are not in it."""
     kept = earlier.totals.get(source.key)
     return _read_mark(kept).each if kept is not None else {}

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentinel.reports.paper.templates import LOOP, Sheet, TemplateBroken, generate
+from sentinel.reports.paper.templates import LOOP, ReportSheet, TemplateBroken, generate
 
 MAX_MEMORY = 512 * 1024 * 1024
 """Address space of the child: the interpreter, the facts and the document."""
@@ -27,7 +27,7 @@ _PACKAGE = Path(__file__).parents[3]
 _PROGRAM = (sys.executable, "-B", "-m", __name__)
 
 
-def generate_apart(sheet: Sheet, facts: Mapping[str, Any], seconds: float) -> str:
+def generate_apart(sheet: ReportSheet, facts: Mapping[str, Any], seconds: float) -> str:
     """The document, made by a child that is killed after so many seconds.
 
     Raises TemplateBroken with file, line and remedy; also for one that does not end.
@@ -58,7 +58,7 @@ def generate_apart(sheet: Sheet, facts: Mapping[str, Any], seconds: float) -> st
     return done.stdout.decode()
 
 
-def _read_failure(sheet: Sheet, code: int, told: bytes) -> TemplateBroken:
+def _read_failure(sheet: ReportSheet, code: int, told: bytes) -> TemplateBroken:
     """What the child says of its template; when it died without a word, that."""
     if code == BROKEN:
         message, guidance = json.loads(told)
@@ -83,7 +83,7 @@ def main() -> int:
     _limit(request["seconds"])
     own, shipped = Path(request["own"]), Path(request["shipped"])
     try:
-        sheet = Sheet(request["report"], request["form"], shipped, own)
+        sheet = ReportSheet(request["report"], request["form"], shipped, own)
         text = generate(sheet, request["facts"])
     except TemplateBroken as error:
         os.write(2, json.dumps([error.message, error.guidance]).encode())

@@ -17,7 +17,7 @@ from typing import Any
 from sentinel.reports import find_report
 from sentinel.reports.paper.child import generate_apart
 from sentinel.reports.paper.inert import clean_document, write_json
-from sentinel.reports.paper.templates import Sheet, TemplateBroken, generate
+from sentinel.reports.paper.templates import ReportSheet, TemplateBroken, generate
 
 FORMATS = ("md", "html", "json")
 MAX_BYTES = 1024 * 1024
@@ -58,13 +58,15 @@ def render(
     shipped = find_report(name).templates
     for form in formats:
         try:
-            texts[form] = _fit(_maker(Sheet(name, form, shipped, templates)), clean, max_bytes)
+            texts[form] = _fit(
+                _maker(ReportSheet(name, form, shipped, templates)), clean, max_bytes
+            )
         except TemplateBroken as error:
             problems.append(error)
     return Rendered(texts, problems)
 
 
-def _maker(sheet: Sheet) -> Make:
+def _maker(sheet: ReportSheet) -> Make:
     """How a format is made; all tries to make a document short enough share one deadline."""
     if sheet.form == "json":
         return write_json

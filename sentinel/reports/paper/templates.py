@@ -40,7 +40,7 @@ class TemplateBroken(SentinelError):
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ReportSheet:
     """One document to make: `<report>.<form>.j2` of a folder of somebody's own, else of `shipped`."""
 
     report: str
@@ -60,7 +60,7 @@ class Sheet:
         return own if own is not None and own.is_file() else self.shipped / self.name
 
 
-def generate(sheet: Sheet, facts: Mapping[str, Any]) -> str:
+def generate(sheet: ReportSheet, facts: Mapping[str, Any]) -> str:
     """The document. Raises TemplateBroken with file, line and remedy."""
     pieces, size = [], 0
     try:
@@ -78,7 +78,7 @@ def generate(sheet: Sheet, facts: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
-def _make_environment(sheet: Sheet) -> SandboxedEnvironment:
+def _make_environment(sheet: ReportSheet) -> SandboxedEnvironment:
     folders = dict.fromkeys((sheet.shipped, TEMPLATES))
     ours = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
     own: list[BaseLoader] = [FileSystemLoader(sheet.own)] if sheet.own is not None else []
@@ -95,7 +95,7 @@ def _make_environment(sheet: Sheet) -> SandboxedEnvironment:
     return environment
 
 
-def _broken(sheet: Sheet, error: BaseException) -> TemplateBroken:
+def _broken(sheet: ReportSheet, error: BaseException) -> TemplateBroken:
     file, line = _place(sheet, error)
     message = " ".join(str(getattr(error, "message", None) or error).split())
     if isinstance(error, MemoryError):
@@ -105,7 +105,7 @@ def _broken(sheet: Sheet, error: BaseException) -> TemplateBroken:
     return TemplateBroken(f"{file}:{line}: {message}", remedy if mine else "reinstall sentinel")
 
 
-def _place(sheet: Sheet, error: BaseException) -> tuple[str, int]:
+def _place(sheet: ReportSheet, error: BaseException) -> tuple[str, int]:
     """File and line in a template where it broke, from the error or from the frames that Jinja2
     rewrote.
     """

@@ -10,8 +10,8 @@ from sentinel.core.model import Fold, Impact, Section, Term
 from sentinel.probes import load_kinds
 from sentinel.reports.figures import Period
 from sentinel.reports.figures.measure import (
+    FigureSource,
     Gain,
-    Source,
     fold_now,
     gain_of,
     measure_now,
@@ -105,7 +105,7 @@ def _share(rows: list[dict[str, object]]) -> tuple[float | None, float | None, s
         fold=Fold.SUM,
         unit="ratio",
     )
-    figure = measure_now(Source(impact, check("c", "k", "x", rows=rows), from_zero=True))
+    figure = measure_now(FigureSource(impact, check("c", "k", "x", rows=rows), from_zero=True))
     return figure.low, figure.high, figure.basis
 
 

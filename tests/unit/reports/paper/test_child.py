@@ -13,7 +13,7 @@ import pytest
 
 from sentinel.reports import TEMPLATES
 from sentinel.reports.paper.child import generate_apart
-from sentinel.reports.paper.templates import Sheet, TemplateBroken
+from sentinel.reports.paper.templates import ReportSheet, TemplateBroken
 
 FACTS: dict[str, Any] = {"headline": "all <b>well</b>", "items": [1, 2]}
 ENOUGH = 60.0
@@ -22,7 +22,7 @@ ENOUGH = 60.0
 def make(folder: Path, template: str, form: str = "md", seconds: float = ENOUGH) -> str:
     """What a template of one's own makes of the facts."""
     (folder / f"mine.{form}.j2").write_text(template)
-    return generate_apart(Sheet("mine", form, TEMPLATES, folder), FACTS, seconds)
+    return generate_apart(ReportSheet("mine", form, TEMPLATES, folder), FACTS, seconds)
 
 
 def test_the_document_and_nothing_else(tmp_path: Path) -> None:
