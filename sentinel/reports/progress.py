@@ -18,7 +18,7 @@ from sentinel.reports.figures import (
     Throughput,
 )
 from sentinel.reports.figures.episode import read_status
-from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults
+from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults, list_open
 from sentinel.reports.figures.measure import FigureSource, find_sources
 from sentinel.reports.figures.period import watch_began
 from sentinel.reports.figures.totals import (
@@ -182,7 +182,7 @@ def _blockers(
 ) -> list[str]:
     """What is bad now; a component that is healthy again and merely observed blocks nothing."""
     blockers, standing = [], store.faults()
-    for incident in store.incidents(open_only=True):
+    for incident in list_open(store):
         if incident.state is IncidentState.OPEN:
             blockers += describe_open(incident, standing, components)
             blockers += describe_obstacle(incident)

@@ -31,7 +31,7 @@ from sentinel.reports.figures.episode import (
     list_symptoms,
     measure_component,
 )
-from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults
+from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults, list_open
 from sentinel.reports.figures.measure import measure_incident
 from sentinel.reports.figures.period import watch_began
 from sentinel.store import Gap, Reader, TimelineEntry
@@ -202,7 +202,7 @@ def _uptimes(store: Reader, period: Period) -> list[Uptime]:
 
 def _open_issues(store: Reader, incident: Incident) -> list[str]:
     issues, views, standing = [], store.components(), store.faults()
-    for other in store.incidents(open_only=True):
+    for other in list_open(store):
         own = "this incident" if other.id == incident.id else f"incident {other.id}"
         issues += describe_open(other, standing, views, f" ({other.state.value}, {own})")
         issues += describe_obstacle(other)

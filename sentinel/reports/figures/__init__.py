@@ -110,8 +110,10 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class FaultFact:
-    """One thing that was wrong with one subject. `seconds` is for how long, until now when it still
-    stands; `low` and `high` are how many entries, tasks or rows it concerns.
+    """One thing that was wrong with one subject, as often as it came back in the period.
+
+    `began` is of the first time, `ended` of the last, None while it stands; `seconds` is how long
+    it stood in all. `low` and `high` are how many entries, tasks or rows it concerns.
     """
 
     check: str
@@ -124,6 +126,7 @@ class FaultFact:
     began: datetime
     ended: datetime | None
     seconds: float
+    times: int = 1
     low: float | None = None
     high: float | None = None
     cure: Sequence[str] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sentinel.core.fault import Acceptance, StandingFault, Status, describe_subject
+from sentinel.core.fault import StandingFault, Status, describe_subject, worst
 from sentinel.core.model import Incident, IncidentState
 from sentinel.core.quantity import MANY
 from sentinel.reports.figures import AcceptedFault, FaultFact, Period
@@ -25,29 +25,38 @@ def list_faults(
 
     A fault that ended before the period began, or began after it ended, is none of them.
     """
-    found = [each for each in store.faults(since=period.began) if each.began <= period.ended]
-    ordered = sorted(found, key=lambda each: (-each.worst.rank, each.began, each.check))
+    found: dict[tuple[object, ...], list[StandingFault]] = {}
+    for each in sorted(store.faults(since=period.began), key=lambda fault: fault.began):
+        if each.began <= period.ended:
+            key = (each.check, each.fault.identity, each.accepted is None)
+            found.setdefault(key, []).append(each)
+    ordered = sorted(found.values(), key=lambda spells: (-_worst(spells).rank, spells[0].began))
     kept = ordered[:MAX_FAULTS]
-    plain = [describe_fault(each, now) for each in kept if each.accepted is None]
-    accepted = [_accept(each, each.accepted, now) for each in kept if each.accepted is not None]
+    plain = [describe_fault(spells, now) for spells in kept if spells[-1].accepted is None]
+    accepted = [
+        AcceptedFault(describe_fault(spells, now), reason.reason, reason.until)
+        for spells in kept
+        if (reason := spells[-1].accepted) is not None
+    ]
     return plain, accepted, len(ordered) - len(kept)
 
 
-def describe_fault(standing: StandingFault, now: datetime) -> FaultFact:
-    """One fault with its times; its text is that of the last look that saw it."""
-    fault, ended = standing.fault, standing.ended
-    count = fault.count
+def describe_fault(spells: Sequence[StandingFault], now: datetime) -> FaultFact:
+    """One fault, with every time that it stood; its text is that of the last look that saw it."""
+    last = spells[-1]
+    fault, count = last.fault, last.fault.count
     return FaultFact(
-        check=standing.check,
-        component=standing.component,
+        check=last.check,
+        component=last.component,
         key=fault.key,
-        subject=describe_subject(fault.subject) or standing.component,
+        subject=describe_subject(fault.subject) or last.component,
         status=fault.status.value,
-        worst=standing.worst.value,
+        worst=_worst(spells).value,
         text=fault.text,
-        began=standing.began,
-        ended=ended,
-        seconds=max(0.0, ((ended or now) - standing.began).total_seconds()),
+        began=spells[0].began,
+        ended=last.ended,
+        seconds=sum(_seconds(each, now) for each in spells),
+        times=len(spells),
         low=None if count is None else float(count.lo),
         high=None if count is None or count.hi >= MANY else float(count.hi),
         cure=list(fault.cure),
@@ -55,11 +64,21 @@ def describe_fault(standing: StandingFault, now: datetime) -> FaultFact:
     )
 
 
-def _accept(standing: StandingFault, accepted: Acceptance, now: datetime) -> AcceptedFault:
-    return AcceptedFault(describe_fault(standing, now), accepted.reason, accepted.until)
+def _worst(spells: Sequence[StandingFault]) -> Status:
+    return worst([each.worst for each in spells])
+
+
+def _seconds(standing: StandingFault, now: datetime) -> float:
+    return max(0.0, ((standing.ended or now) - standing.began).total_seconds())
 
 
 # -- lines -----------------------------------------------------------------------------------------
+
+
+def list_open(store: Reader) -> list[Incident]:
+    """Incidents that are not closed, causes before what they took down."""
+    found = store.incidents(open_only=True)
+    return sorted(found, key=lambda each: bool(each.blocked_by or each.root_cause))
 
 
 def describe_open(

@@ -50,7 +50,7 @@ class FigureSource:
             self.impact.name,
             unit=self.impact.unit,
             check=self.check.name,
-            basis=f"not measured: {why or 'this check gives no such figure'}",
+            basis=f"not measured: {why or 'this check gave no such figure at its last look'}",
         )
 
 

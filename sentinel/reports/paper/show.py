@@ -14,6 +14,8 @@ from sentinel.reports.figures import NOT_MEASURED
 
 FINE_FROM = 0.99
 """From here on each part of a thousandth counts."""
+WHOLE_FROM = 100
+"""From here on nobody reads a tenth."""
 _COMMAND = re.compile(r"`([^`]+)`")
 
 
@@ -40,7 +42,8 @@ def show_count(value: float | None) -> str:
     """`1 204`, with thin spaces; an unknown count says so."""
     if value is None:
         return NOT_MEASURED
-    return f"{value:,.{0 if value == int(value) else 1}f}".replace(",", "\u202f")
+    whole = value == int(value) or value >= WHOLE_FROM
+    return f"{value:,.{0 if whole else 1}f}".replace(",", "\u202f")
 
 
 def show_ratio(value: float | None) -> str:

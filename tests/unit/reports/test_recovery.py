@@ -8,10 +8,21 @@ import pytest
 
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
 from sentinel.core.incident import Event
-from sentinel.core.model import Attempt, Incident, IncidentState, Transition
+from sentinel.core.model import (
+    Attempt,
+    Finding,
+    Fold,
+    Impact,
+    Incident,
+    IncidentState,
+    Measurement,
+    Section,
+    Term,
+    Transition,
+)
 from sentinel.core.quantity import Bounds
 from sentinel.errors import UsageError
-from sentinel.probes import load_kinds
+from sentinel.probes import Context, Kind, Options, load_kinds
 from sentinel.probes.bus_pending import KIND
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import Figure, RecoveryFacts
@@ -359,14 +370,15 @@ def test_every_fault_of_the_period_with_its_subject(incident_store: SqliteStore)
     faults = [
         _fault({"stream": "orders"}, 1000),
         _fault({"stream": "mails"}, 1010, 1100),
+        _fault({"stream": "mails"}, 1150, 1160),
         _fault({"stream": "slow"}, 1000, accepted=accepted),
         _fault({"stream": "before"}, 500, 900),
     ]
     incident_store.commit(Changes(incidents=[incident], faults=faults))
     facts = told(incident_store, at(1200))
-    assert [(each.subject, each.seconds, each.ended) for each in facts.faults] == [
-        ("stream orders", 200, None),
-        ("stream mails", 90, at(1100)),
+    assert [(each.subject, each.seconds, each.times, each.ended) for each in facts.faults] == [
+        ("stream orders", 200, 1, None),
+        ("stream mails", 100, 2, at(1160)),
     ]
     first = facts.faults[0]
     assert (first.worst, first.low, first.high, first.cure) == ("down", 7, 9, ["XINFO X"])
@@ -387,3 +399,29 @@ def test_faults_are_shown_in_every_format(incident_store: SqliteStore) -> None:
         assert "stream orders" in text
         assert "XINFO X" in text
     assert "7 – 9" in texts["html"]
+
+
+# -- figures ---------------------------------------------------------------------------------------
+
+
+def test_a_new_kind_brings_its_figures_along(incident_store: SqliteStore) -> None:
+    """A figure appears because its kind declares it; nothing else is edited."""
+
+    async def run(_options: Options, _context: Context) -> Finding:
+        return Finding(Status.UP, "")
+
+    spilled = Impact("litres spilled", Section.INCIDENT, (Term("spilled"),))
+    stored = Impact("litres stored", Section.WORK, (Term("stored"),), fold=Fold.SUM)
+    measurements = (
+        Measurement("spilled", "Litres spilled", type="counter"),
+        Measurement("stored", "Litres stored"),
+    )
+    kind = Kind("tank", "a tank", Options, run, measurements, impact=(spilled, stored))
+    samples = [Sample(at(when), "tank-1", "spilled", {}, n) for when, n in ((-60, 2), (900, 9))]
+    view = check("tank-1", "tank", "bus", rows=[row({"tank": "a"}, stored=4.0)])
+    incident_store.commit(Changes(checks=[view], samples=samples))
+    request = ReportRequest({"tank": kind})
+    (figure,) = recovery_facts(incident_store, at(1200), request).impact
+    assert (figure.name, figure.low, figure.check) == ("litres spilled", 7, "tank-1")
+    (work,) = progress_facts(incident_store, at(1200), request).work
+    assert (work.name, work.low, work.basis) == ("litres stored", 4, "at the last look")
