@@ -8,7 +8,7 @@ DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | 
 ALONE := tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test nightly lint bench format lock clean
+.PHONY: help run setup test coverage nightly mutants matrix lint measure bench format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -35,19 +35,42 @@ run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--f
 setup: $(DEV_READY)  ## make the environment with everything the tests need
 
 # Whole runs of the demo, and what kills and pauses, have the machine for themselves. The others run side by side.
-# 5 means that the options in ARGS chose none of them.
+# A failure of the first half does not hide the second. 5 means that the options in ARGS chose none of them.
 test: setup  ## run all tests (options in ARGS)
-	$(BIN)/python -m pytest tests/acceptance tests/browser $(ALONE) $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests/faults tests/integration tests/unit $(addprefix --ignore=,$(ALONE)) $(ARGS) || [ $$? -eq 5 ]
+	@failed=0; \
+	$(BIN)/python -m pytest tests/acceptance tests/browser $(ALONE) $(ARGS) || [ $$? -eq 5 ] || failed=1; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/faults tests/integration tests/unit $(addprefix --ignore=,$(ALONE)) $(ARGS) || [ $$? -eq 5 ] || failed=1; \
+	exit $$failed
 
-nightly: setup  ## the long randomised runs
-	$(BIN)/python -m pytest -m nightly --timeout 7200 $(ARGS)
+# Also of child processes, each of which writes a file of its own.
+coverage: setup  ## which lines and branches no test runs (TESTS=tests/unit for a part)
+	@rm -rf var/coverage && mkdir -p var/coverage
+	@failed=0; \
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile $(or $(TESTS),tests/unit tests/integration) $(ARGS) || failed=1; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report && $(BIN)/coverage html --quiet || failed=1; \
+	exit $$failed
+
+nightly: setup  ## the long randomised runs, mutants, and every Python
+	@failed=0; \
+	$(BIN)/python -m pytest -m nightly --timeout 7200 $(ARGS) || failed=1; \
+	$(MAKE) --no-print-directory mutants ARGS= || failed=1; \
+	$(MAKE) --no-print-directory matrix ARGS= || failed=1; \
+	exit $$failed
+
+mutants: setup  ## break guards of core and engine: does a unit test notice? (N=40 SEED=7)
+	@$(BIN)/python -m tools.mutants $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+matrix: setup  ## unit and integration tests on Python 3.11 to 3.13 (ARGS="--version 3.12")
+	@$(BIN)/python -m tools.matrix $(ARGS)
 
 lint: setup  ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+measure: | $(BIN)/python  ## is the house easy to read? figures beside their goals (ARGS="--worst --json")
+	@$(BIN)/python -m tools.house $(ARGS)
 
 format: setup  ## let ruff format and fix
 	$(BIN)/ruff format .
@@ -62,4 +85,4 @@ lock: setup  ## resolve the two lock files anew, with hashes and without index a
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --extra build --extra dev --extra docker --extra systemd -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove the environment and all generated state
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-3.* var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

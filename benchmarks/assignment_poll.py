@@ -20,8 +20,8 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Result
 from sentinel.demo.servers import PostgresServer
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
-from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.probes.task_assignment import KIND, AssignmentOptions
 from sentinel.store.document import write
@@ -157,7 +157,7 @@ async def _poll(
     )
     check = Check("tasks", KIND.name, "main", 1.0, 10.0, options, {"resource": "main"})
     metrics, client = Metrics(), PostgresClient("main", server.dsn())
-    guard = StallGuard(time.monotonic, _utcnow, metrics)
+    guard = PauseGuard(time.monotonic, _utcnow, metrics)
     assert KIND.load_state is not None
     states = {check.name: KIND.load_state(None)}
     runner = Runner(

@@ -22,8 +22,8 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Finding
 from sentinel.demo.servers import ValkeyServer, free_port
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
-from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.probes.bus_delivery import KIND, DeliveryOptions
 
@@ -136,7 +136,7 @@ async def _poll_ours(
     )
     check = Check("delivery", KIND.name, "bus", 1.0, 10.0, options, {"resource": "bus"})
     metrics, client = Metrics(), RedisClient("bus", server.url)
-    guard = StallGuard(time.monotonic, _utcnow, metrics)
+    guard = PauseGuard(time.monotonic, _utcnow, metrics)
     assert KIND.load_state is not None
     states = {check.name: KIND.load_state(None)}
     runner = Runner(

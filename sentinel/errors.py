@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, Status
 from sentinel.core.model import ErrorClass
 
 
@@ -108,6 +108,18 @@ class TargetError(SentinelError):
     def __init__(self, message: str, guidance: str = "", *, code: str = "") -> None:
         super().__init__(message, guidance)
         self.code = code
+
+    def as_fault(self, resource: str = "") -> Fault:
+        """The fault of the target itself that this is; only where `fault` has a key."""
+        parameters = {"resource": resource} if resource else {}
+        return Fault(
+            self.fault,
+            {},
+            self.status,
+            self.message,
+            guidance=self.guidance,
+            parameters=parameters,
+        )
 
 
 class TargetUnreachable(TargetError):

@@ -8,6 +8,7 @@ dropped is counted.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from prometheus_client.metrics_core import Metric
 
 from sentinel import __version__
 from sentinel.core.fault import Status
-from sentinel.core.model import Finding, Measurement, Result, Row
+from sentinel.core.model import Check, Finding, Measurement, Result, Row
 from sentinel.core.model import Histogram as HistogramValue
 
 MAX_LABEL = 200
@@ -36,12 +37,20 @@ ATTEMPT_OUTCOMES = ("recovered", "failed")
 
 
 def safe_label(value: str) -> str:
-    """Any text as a label value: no lone surrogates, no control characters, at most 200 characters."""
+    """Any text as a label value: no lone surrogates, no control characters, at most 200 characters.
+
+    What had to be changed ends with `~` and a digest of the original, so that two hostile names
+    never become one series.
+    """
     clean = value.encode("utf-8", "backslashreplace").decode()
     clean = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean
     )
-    return clean if len(clean) <= MAX_LABEL else clean[: MAX_LABEL - 1] + "…"
+    if clean == value and len(clean) <= MAX_LABEL:
+        return clean
+    original = value.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(original, digest_size=4).hexdigest()
+    return f"{clean[: MAX_LABEL - len(digest) - 1]}~{digest}"
 
 
 @dataclass(slots=True)
@@ -63,6 +72,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a `_created` series for each counter tells nobody anything
         self.registry = CollectorRegistry(auto_describe=False)
         self._checks: dict[str, _Exported] = {}
+        self._described: dict[str, tuple[str, str, str, tuple[str, ...]]] = {}
         self._own_figures()
         self.registry.register(_Findings(self))
 
@@ -79,21 +89,34 @@ class Metrics:
         gauge("sentinel_build_info", "Version of sentinel.", "version").labels(__version__).set(1)
         durations = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
         self.probe_duration = histogram(
-            "sentinel_probe_duration_seconds", "Duration of runs.", durations, "probe"
+            "sentinel_probe_duration_seconds", "Duration of runs.", durations, "check"
         )
         self.probe_runs = counter(
-            "sentinel_probe_runs_total", "Runs of a check by outcome.", "probe", "outcome"
+            "sentinel_probe_runs_total", "Runs of a check by outcome.", "check", "outcome"
         )
         self.last_success = gauge(
             "sentinel_probe_last_success_timestamp_seconds",
             "When a check last gave an observed verdict.",
-            "probe",
+            "check",
         )
         self.interval = gauge(
-            "sentinel_probe_interval_seconds", "Configured interval of a check.", "probe"
+            "sentinel_probe_interval_seconds", "Configured interval of a check.", "check"
         )
         self.check_status = gauge(
             "sentinel_check_status", "1 for the hard status.", "check", "component", "status"
+        )
+        self.check_info = gauge(
+            "sentinel_check_info", "What a check is of.", "check", "component", "kind", "resource"
+        )
+        self.faults = gauge(
+            "sentinel_faults", "Subjects that have a fault.", "check", "component", "fault"
+        )
+        self.accepted = gauge(
+            "sentinel_faults_accepted",
+            "Subjects that have a fault which somebody accepted.",
+            "check",
+            "component",
+            "fault",
         )
         self.component_status = gauge(
             "sentinel_component_status", "1 for the status.", "component", "status"
@@ -163,7 +186,7 @@ class Metrics:
         self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
         for place in ("runner", "dispatcher", "scheduler", "recorder", "daemon"):
             self.swallowed.labels(place)
-        for reason in ("cap", "conflict", "invalid"):
+        for reason in ("cap", "invalid"):
             self.dropped.labels(reason)
 
     def add_check(self, name: str, component: str, interval: float) -> None:
@@ -174,6 +197,31 @@ class Metrics:
         self.interval.labels(name).set(interval)
         self.set_check_status(name, component, Status.UNKNOWN)
 
+    def describe_check(self, check: Check, faults: Iterable[str]) -> None:
+        """What a check is of, and its faults, each at zero until one is found."""
+        resource = ",".join(sorted(set(check.resources.values())))
+        self._described[check.name] = (check.component, check.kind, resource, tuple(faults))
+        self.check_info.labels(check.name, check.component, check.kind, resource).set(1)
+        self.set_faults(check.name, {}, {})
+
+    def set_faults(
+        self, check: str, standing: Mapping[str, int], accepted: Mapping[str, int]
+    ) -> None:
+        """How many subjects have each fault of a check, and for how many somebody accepted it."""
+        component, _, _, declared = self._described[check]
+        for fault in declared:
+            self.faults.labels(check, component, fault).set(standing.get(fault, 0))
+            self.accepted.labels(check, component, fault).set(accepted.get(fault, 0))
+
+    def _forget_description(self, name: str) -> None:
+        if name not in self._described:
+            return
+        component, kind, resource, declared = self._described.pop(name)
+        self.check_info.remove(name, component, kind, resource)
+        for fault in declared:
+            self.faults.remove(name, component, fault)
+            self.accepted.remove(name, component, fault)
+
     def add_supervised(self, component: str, *, exhausted: bool) -> None:
         """Create the label sets of a supervised component at zero."""
         for outcome in ATTEMPT_OUTCOMES:
@@ -183,6 +231,7 @@ class Metrics:
     def remove_check(self, name: str, component: str) -> None:
         """Remove every series of a check that the configuration no longer has."""
         self._checks.pop(name, None)
+        self._forget_description(name)
         for outcome in OUTCOMES:
             self.probe_runs.remove(name, outcome)
         for metric in (self.probe_duration, self.interval, self.last_success):
@@ -237,7 +286,7 @@ class Metrics:
         self._checks[result.check] = _Exported(declared, rows)
 
     def exported(self) -> Iterator[tuple[str, _Exported]]:
-        """Checks and their rows, by name, so that a conflict is always decided alike."""
+        """Checks and their rows, by name. Every series bears its check: two never shadow each other."""
         yield from sorted(self._checks.items())
 
     def render(self) -> bytes:
@@ -272,8 +321,8 @@ class _Findings:
         """Families of every declared measurement that has a metric name."""
         families: dict[str, _Family] = {}
         count = 0
-        for _check, exported in self._metrics.exported():
-            for measurement, labels, value in _series(exported):
+        for check, exported in self._metrics.exported():
+            for measurement, labels, value in _series(check, exported):
                 count += 1
                 if count > MAX_SERIES:
                     self._metrics.dropped.labels("cap").inc()
@@ -281,23 +330,20 @@ class _Findings:
                 family = families.setdefault(measurement.metric, _Family(measurement))
                 if not _fits(family.measurement, measurement, value):
                     self._metrics.dropped.labels("invalid").inc()
-                elif labels in family.series:
-                    self._metrics.dropped.labels("conflict").inc()
                 else:
                     family.series[labels] = value
         yield from map(_metric, families.values())
 
 
 def _series(
-    exported: _Exported,
+    check: str, exported: _Exported
 ) -> Iterator[tuple[Measurement, tuple[str, ...], float | HistogramValue]]:
     for row in exported.rows:
         for name, value in row.values.items():
             measurement = exported.measurements.get(name)
             if measurement is not None and measurement.metric:
-                labels = tuple(
-                    safe_label(str(row.labels.get(label, ""))) for label in measurement.labels
-                )
+                named = (str(row.labels.get(label, "")) for label in measurement.labels)
+                labels = tuple(map(safe_label, (check, *named)))
                 yield measurement, labels, value
 
 
@@ -317,7 +363,7 @@ def _metric(family: _Family) -> Metric:
     if declared.type == "histogram":
         return _histogram(family)
     kind = CounterMetricFamily if declared.type == "counter" else GaugeMetricFamily
-    metric: Metric = kind(declared.metric, declared.help, labels=declared.labels)
+    metric: Metric = kind(declared.metric, declared.help, labels=("check", *declared.labels))
     for labels, value in family.series.items():
         if isinstance(value, int | float):
             metric.add_metric(labels, float(value))  # type: ignore[attr-defined]
@@ -326,7 +372,9 @@ def _metric(family: _Family) -> Metric:
 
 def _histogram(family: _Family) -> Metric:
     declared = family.measurement
-    metric = HistogramMetricFamily(declared.metric, declared.help, labels=declared.labels)
+    metric = HistogramMetricFamily(
+        declared.metric, declared.help, labels=("check", *declared.labels)
+    )
     for labels, value in family.series.items():
         if isinstance(value, HistogramValue):
             buckets = [

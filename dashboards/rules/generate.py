@@ -24,11 +24,14 @@ BAD_WINDOWS = ("1h", "6h", "3d")
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One SLI: `good` and `every` are selectors of one counter, `label` tells its subjects apart."""
+    """One SLI: `good` and `every` are selectors of one counter, `labels` tell its subjects apart.
+
+    The check is always one of them: two checks with deadlines of their own are never added up.
+    """
 
     name: str
     title: str
-    label: str
+    labels: str
     metric: str
     good: str
     every: str
@@ -53,7 +56,7 @@ class Indicator:
         return f"{self._sum('increase', self.every, window)} - {self._sum('increase', self.good, window)}"
 
     def _sum(self, function: str, selector: str, window: str) -> str:
-        return f"sum by ({self.label}) ({function}({self.metric}{selector}[{window}]))"
+        return f"sum by ({self.labels}) ({function}({self.metric}{selector}[{window}]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ INDICATORS = (
     Indicator(
         "bus",
         "Deliveries on {{ $labels.stream }} miss their deadline",
-        "stream",
+        "check, stream",
         "sentinel_bus_settled_total",
         '{outcome="acked"}',
         "",
@@ -85,7 +88,7 @@ INDICATORS = (
     Indicator(
         "canary",
         "Canaries on {{ $labels.path }} do not come through in time",
-        "path",
+        "check, path",
         "sentinel_canary_results_total",
         '{result="ok"}',
         '{result!~"orphan_ok|unknown"}',
@@ -95,7 +98,7 @@ INDICATORS = (
     Indicator(
         "assign",
         "Tasks of queue {{ $labels.queue }} are not assigned in time",
-        "queue",
+        "check, queue",
         "sentinel_task_assignment_settled_total",
         '{outcome="in_deadline"}',
         "",
@@ -115,8 +118,8 @@ OURSELVES = (
     {
         "alert": "SentinelCanarySilent",
         "expr": (
-            "sum by (path) (increase(sentinel_canary_results_total[5m])) == 0"
-            " and sum by (path) (increase(sentinel_canary_sent_total[5m])) > 0"
+            "sum by (check, path) (increase(sentinel_canary_results_total[5m])) == 0"
+            " and sum by (check, path) (increase(sentinel_canary_sent_total[5m])) > 0"
         ),
         "for": "5m",
         "labels": {"severity": "page"},
@@ -131,7 +134,7 @@ OURSELVES = (
         "for": "1m",
         "labels": {"severity": "page"},
         "annotations": {
-            "summary": "Check {{ $labels.probe }} has given no verdict for three intervals",
+            "summary": "Check {{ $labels.check }} has given no verdict for three intervals",
             "runbook": "sentinel-blind",
         },
     },
@@ -188,7 +191,7 @@ def _records(indicator: Indicator) -> Iterator[dict[str, str]]:
 
 
 def _alert(indicator: Indicator, burn: Burn) -> dict[str, Any]:
-    prefix, on = f"sentinel:{indicator.name}", f"and on({indicator.label})"
+    prefix, on = f"sentinel:{indicator.name}", f"and on({indicator.labels})"
     limit = f"({burn.factor:g} * {indicator.budget})"
     alert = {
         "alert": f"Sentinel{indicator.name.title()}{burn.name}Burn",

@@ -68,8 +68,12 @@ from pg_stat_activity where backend_type = 'client backend'
 select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8 as transaction_age,
        coalesce(max(extract(epoch from clock_timestamp() - state_change))
                 filter (where state like 'idle in transaction%'), 0)::float8 as idle_age,
-       (array_agg(pid order by xact_start) filter (where xact_start is not null))[1] as oldest_pid,
-       (array_agg(pid order by state_change) filter (where state like 'idle in transaction%'))[1] as idle_pid
+       (array_agg(pid order by xact_start) filter (where xact_start is not null))[1:500] as open_pids,
+       (array_agg(extract(epoch from clock_timestamp() - xact_start)::float8 order by xact_start)
+        filter (where xact_start is not null))[1:500] as open_ages,
+       (array_agg(pid order by state_change) filter (where state like 'idle in transaction%'))[1:500] as idle_pids,
+       (array_agg(extract(epoch from clock_timestamp() - state_change)::float8 order by state_change)
+        filter (where state like 'idle in transaction%'))[1:500] as idle_ages
 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
 """},
         all_stats=True,
@@ -109,7 +113,8 @@ from pg_database where datallowconn order by xid_age desc limit 20
     HealthQuery(
         "databases",
         {14: """
-select datid::text as id, xact_commit as commits, xact_rollback as rollbacks, deadlocks, temp_bytes,
+select datid::text as id, datname::text as db, xact_commit as commits,
+       xact_rollback as rollbacks, deadlocks, temp_bytes,
        coalesce(checksum_failures, 0) as checksum_failures
 from pg_stat_database where datname is not null
 """},
@@ -146,7 +151,7 @@ from pg_stat_archiver
     HealthQuery(
         "indexes",
         {14: """
-select count(*) as invalid, (array_agg(indexrelid::regclass::text))[1:5] as names
+select count(*) as invalid, (array_agg(indexrelid::regclass::text))[1:500] as names
 from pg_index where not (indisvalid and indisready)
   and indexrelid not in (select index_relid from pg_stat_progress_create_index)
 """},
@@ -154,7 +159,7 @@ from pg_index where not (indisvalid and indisready)
     HealthQuery(
         "collations",
         {15: """
-select count(*) as mismatched, (array_agg(datname::text))[1:5] as names
+select count(*) as mismatched, (array_agg(datname::text))[1:500] as names
 from pg_database
 where datallowconn and datcollversion is not null
   and datcollversion is distinct from pg_database_collation_actual_version(oid)

@@ -6,38 +6,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from sentinel.core.servers.process import Descriptors, ProcessFigures
 from sentinel.errors import NotMeasurable
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One process at one moment.
-
-    `state` is the letter of proc(5): R, S, D, T (stopped), t (traced), Z (zombie) … `started` is
-    Unix seconds,
-    `start_ticks` clock ticks since boot: with the pid it is the identity, as pids are reused.
-    `cpu_seconds` is user and system time so far.
-    """
-
-    pid: int
-    name: str
-    state: str
-    cpu_seconds: float
-    threads: int
-    start_ticks: int
-    started: float
-    resident_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptors:
-    """Open file descriptors, and the soft limit; None is unlimited."""
-
-    open: int
-    limit: int | None
 
 
 class ProcReader:
@@ -48,7 +20,7 @@ class ProcReader:
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._page = os.sysconf("SC_PAGE_SIZE")
 
-    def process(self, pid: int) -> Process | None:
+    def process(self, pid: int) -> ProcessFigures | None:
         """The process, or None when there is none of that number."""
         try:
             line = (self._root / str(pid) / "stat").read_text(errors="replace")
@@ -59,7 +31,7 @@ class ProcReader:
         name, _, rest = line.partition("(")[2].rpartition(")")
         fields = rest.split()  # fields[0] is field 3 of proc_pid_stat(5)
         start = int(fields[19])
-        return Process(
+        return ProcessFigures(
             pid=pid,
             name=name,
             state=fields[0],

@@ -18,15 +18,14 @@ from apscheduler.triggers.cron import CronTrigger
 from sentinel.app.housekeeping import schedule_chores
 from sentinel.config import Configuration
 from sentinel.engine.housekeeper import Housekeeper
-from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
 from sentinel.reports.collect import collect
 from sentinel.reports.progress import BASELINE, make_baseline
 from sentinel.reports.render import FORMATS, render
 from sentinel.reports.write import keep_report
-from sentinel.store import Changes
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
 
@@ -47,9 +46,9 @@ class Calendar:
     """What is done by the clock and not by a result."""
 
     configuration: Callable[[], Configuration]
-    store: SqliteStore
+    store: Store
     recorder: Recorder
-    pipeline: Pipeline
+    picture: Picture
     housekeeper: Housekeeper
     utcnow: Callable[[], datetime]
     _jobs: AsyncIOScheduler = field(
@@ -107,7 +106,7 @@ class Calendar:
 
     async def roll_up(self) -> None:
         """Every figure as it is now, for reports."""
-        await self.recorder.record(Changes(samples=self.pipeline.samples()))
+        await self.recorder.record(Changes(samples=self.picture.samples()))
 
     async def _forget(self) -> None:
         before = self.utcnow() - timedelta(seconds=self.configuration().retention)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,21 +14,20 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sentinel.app.wiring import utcnow
 from sentinel.core.bus.housekeeping import CAP_WINDOW, Chore, CleanPlan
 from sentinel.core.moment import Moment
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.schedule import phase
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.errors import SentinelError
+from sentinel.store import Store
 from sentinel.store.document import to_json
 from sentinel.store.plans import ChoreRun
-from sentinel.store.sqlite import SqliteStore
 
-PLAN, APPLY = "clean plan", "clean apply"
 _JOB = "chore-"
 BUSY = "an action on a component is running: try again when it has ended"
 
 
-def find_amnesia(store: SqliteStore, now: Moment) -> str:
-    """Why the cap of this hour can't be known: the database was lost, and what was cleaned with it."""
+def find_amnesia(store: Store, now: Moment) -> str:
+    """Why the cap of this hour can't be known: what was cleaned was lost with the database."""
     lost = store.meta("journal_lost")
     if lost and now.seconds_since(Moment(datetime.fromisoformat(lost))) < CAP_WINDOW:
         return "the journal was lost within the last hour: what was cleaned in it is not known"
@@ -65,23 +63,24 @@ def _trigger_of(chore: Chore) -> BaseTrigger | None:
     return IntervalTrigger(seconds=chore.every, start_date=start, timezone=UTC)
 
 
-def clean_orders(housekeeper: Housekeeper) -> Mapping[str, Callable[[Order], Awaitable[str]]]:
-    """What may be ordered of a daemon; the outcome is a JSON document."""
+def clean_orders(
+    housekeeper: Housekeeper,
+) -> Mapping[str, Callable[[Order], Awaitable[Answer]]]:
+    """What may be ordered of a daemon; the answer's document is the plan or the run."""
 
-    async def plan(order: Order) -> str:
+    async def plan(order: Order) -> Answer:
         parameters, by = order.payload.get("parameters", {}), str(order.payload.get("by", ""))
         return await _answer(housekeeper.plan(order.subject, parameters, by))
 
-    async def apply(order: Order) -> str:
+    async def apply(order: Order) -> Answer:
         return await _answer(housekeeper.apply(order.subject, str(order.payload.get("by", ""))))
 
-    return {PLAN: plan, APPLY: apply}
+    return {OrderKind.CLEAN_PLAN: plan, OrderKind.CLEAN_APPLY: apply}
 
 
-async def _answer(work: Awaitable[CleanPlan | ChoreRun]) -> str:
+async def _answer(work: Awaitable[CleanPlan | ChoreRun]) -> Answer:
     try:
-        return json.dumps(to_json(await work))
+        return Answer.done("", to_json(await work))
     except SentinelError as error:
-        return json.dumps(
-            {"refused": error.message, "remedy": error.guidance, "exit_code": error.exit_code}
-        )
+        document = {"remedy": error.guidance, "exit_code": error.exit_code}
+        return Answer.refused(error.message, document)

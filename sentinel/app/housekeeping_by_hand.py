@@ -4,7 +4,6 @@ guards.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +13,12 @@ from sentinel.app.housekeeping import clean_orders, find_amnesia
 from sentinel.app.ordering import actor, give_order, is_halted, is_running
 from sentinel.app.wiring import make_client
 from sentinel.config import Configuration
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.errors import ActionRefused
 from sentinel.metrics import Metrics
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Store
 
 T = TypeVar("T")
 
@@ -27,7 +26,7 @@ T = TypeVar("T")
 async def order_cleaning(
     configuration: Configuration | None,
     folder: Path,
-    store: SqliteStore,
+    store: Store,
     kind: str,
     subject: str,
     payload: dict[str, Any],
@@ -37,32 +36,28 @@ async def order_cleaning(
     """
     payload = {**payload, "by": actor()}
     if is_running(store):
-        outcome = await give_order(store, kind, subject, payload)
+        answer = await give_order(store, kind, subject, payload)
     elif configuration is None:
         raise ActionRefused(
             "no daemon runs here, and the configuration can't be read", "name it with --config"
         )
     else:
         async with _own_housekeeper(configuration, folder, store) as housekeeper:
-            outcome = await clean_orders(housekeeper)[kind](Order(kind, "", subject, payload))
-    return _read_answer(outcome)
+            answer = await clean_orders(housekeeper)[kind](Order(kind, "", subject, payload))
+    return _read_answer(answer)
 
 
-def _read_answer(outcome: str) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(outcome)
-    except ValueError:
-        raise ActionRefused(outcome) from None
-    if "exit_code" in document:
-        error = ActionRefused(document["refused"], document["remedy"])
-        error.exit_code = document["exit_code"]
-        raise error
-    return document
+def _read_answer(answer: Answer) -> dict[str, Any]:
+    if answer.is_done:
+        return dict(answer.document)
+    error = ActionRefused(answer.text, str(answer.document.get("remedy", "")))
+    error.exit_code = int(answer.document.get("exit_code", error.exit_code))
+    raise error
 
 
 @asynccontextmanager
 async def _own_housekeeper(
-    configuration: Configuration, folder: Path, store: SqliteStore
+    configuration: Configuration, folder: Path, store: Store
 ) -> AsyncIterator[Housekeeper]:
     async def call(function: Callable[[], T]) -> T:
         return function()

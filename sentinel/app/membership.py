@@ -1,17 +1,16 @@
-"""Which checks are ours to run, and whether we may act: as the coordinator says it at every tick."""
+"""Which checks are ours to run, and whether we may act: as the coordinator says it."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
-from sentinel.coordination import Coordinator, Member, Placement, View
+from sentinel.coordination import Coordinator, Participant, Placement, View
 from sentinel.core.schedule import shard_of
 from sentinel.engine.automation import Automation
 from sentinel.engine.journal import Journal
@@ -20,9 +19,9 @@ from sentinel.errors import StateError
 log = structlog.get_logger()
 
 
-def make_member(started: datetime) -> Member:
+def make_member(started: datetime) -> Participant:
     """This start of this process, unlike any other."""
-    return Member(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
+    return Participant(f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}", started)
 
 
 @dataclass(slots=True)
@@ -34,10 +33,9 @@ class Membership:
     coordinator: Coordinator
     automation: Automation
     journal: Journal
-    on_change: Callable[[], None] = lambda: None
     _view: View = field(default_factory=View)
 
-    async def start(self, me: Member) -> None:
+    async def start(self, me: Participant) -> None:
         """Join and learn what is ours. StateError when that can't be written."""
         await self.coordinator.start(me)
         self._view = await self.coordinator.tick(Placement())
@@ -46,8 +44,8 @@ class Membership:
         """Whether a check is ours to run."""
         return shard_of(check) in self._view.owned
 
-    async def tick(self) -> None:
-        """Sign of life; who was fenced acts no more, and what came or went is scheduled anew."""
+    async def tick(self) -> bool:
+        """Sign of life; who was fenced acts no more. True: checks came or went."""
         try:
             view = await self.coordinator.tick(Placement())
         except StateError as error:
@@ -56,15 +54,11 @@ class Membership:
                 error=error.message,
                 guidance="checks go on, actions are refused",
             )
-            return
-        if view.reason != self.automation.fenced:
-            log.error("fenced" if view.reason else "no_longer_fenced", reason=view.reason)
-        self.automation.fenced = view.reason
-        self.journal.writable = True
-        moved = self._view.owned.keys() != view.owned.keys()
-        self._view = view
-        if moved:
-            self.on_change()
+            return False
+        self.automation.fence(view.reason)
+        self.journal.note_writable()
+        before, self._view = self._view, view
+        return before.owned.keys() != view.owned.keys()
 
     async def leave(self, now: datetime) -> None:
         """Give everything up in order, worked through until now."""

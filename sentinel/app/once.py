@@ -9,8 +9,8 @@ from collections.abc import Callable
 from sentinel.app.wiring import make_client, utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Result
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
-from sentinel.engine.stall import StallGuard
 from sentinel.errors import UsageError
 from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
@@ -32,7 +32,7 @@ async def run_once(
     clients = {
         role: make_client(configuration.resources[role]) for role in set(check.resources.values())
     }
-    guard = StallGuard(time.monotonic, utcnow, metrics)
+    guard = PauseGuard(time.monotonic, utcnow, metrics)
     beat = asyncio.create_task(guard.run())
     runner = Runner(clients, guard, metrics, utcnow, time.monotonic, supervised)
     kind = load_kinds()[check.kind]

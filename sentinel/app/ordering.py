@@ -15,24 +15,25 @@ from typing import Any
 
 from sentinel.adapters.process import read_start_id
 from sentinel.app.once import run_once
+from sentinel.app.opening import open_store
 from sentinel.app.wiring import utcnow
 from sentinel.config import Configuration
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.automation import HALT_FILE
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
 from sentinel.errors import NoDaemon, StateError, UsageError
-from sentinel.store import CheckView, unobserved_since
-from sentinel.store.sqlite import SqliteStore, prepare_folder
+from sentinel.store import CheckView, Store, unobserved_since
+from sentinel.store.sqlite import prepare_folder
 
 PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
 """Longer than the deadline of any step: that one counts."""
 MOVE_PATIENCE = 3600.0
 MEANT = timedelta(seconds=60)
-MEANT_NOW = frozenset({"restart", "move", "reload", "reset"})
+MEANT_NOW = frozenset({OrderKind.RESTART, OrderKind.MOVE, OrderKind.RELOAD, OrderKind.RESET})
 
 
 def actor() -> str:
@@ -43,20 +44,20 @@ def actor() -> str:
         return f"uid {os.getuid()}"
 
 
-def is_running(store: SqliteStore) -> bool:
+def is_running(store: Store) -> bool:
     """Whether a daemon wrote its sign of life lately, and was not stopped since."""
     return store.meta("beat") is not None and unobserved_since(store, utcnow()) is None
 
 
 async def give_order(
-    store: SqliteStore,
+    store: Store,
     kind: str,
     subject: str,
     payload: Mapping[str, Any],
     patience: float = PATIENCE,
     key: str = "",
-) -> str:
-    """Put an order and wait for its outcome. Raises NoDaemon when none comes in time; the order is
+) -> Answer:
+    """Put an order and wait for its answer. Raises NoDaemon when none comes in time; the order is
     kept.
 
     A restart, a move or a reload is begun within `MEANT` or not at all.
@@ -68,7 +69,7 @@ async def give_order(
     store.add_order(Order(kind, key, subject, payload), now)
     try:
         async with asyncio.timeout(patience if running else 0):
-            while (outcome := store.order_outcome(key)) is None:  # noqa: ASYNC110 - the daemon is another process
+            while (answer := store.order_outcome(key)) is None:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         if running:
@@ -84,7 +85,7 @@ async def give_order(
         raise NoDaemon(
             "no daemon runs that could carry it out", f"start one with `sentinel run`; {later}"
         ) from error
-    return outcome
+    return answer
 
 
 def is_halted(folder: Path) -> bool:
@@ -110,11 +111,11 @@ def halt(folder: Path, reason: str) -> str:
             raise _unusable(
                 folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
             ) from error
-    SqliteStore(folder).add_audit(utcnow(), actor(), "halt", "", reason)
+    open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
     return f"halted: no automatic action while {folder / HALT_FILE} exists"
 
 
-def resume(folder: Path, store: SqliteStore, reason: str) -> str:
+def resume(folder: Path, store: Store, reason: str) -> str:
     """Allow automatic actions again."""
     was, now = is_halted(folder), utcnow()
     store.add_audit(now, actor(), "resume", "", reason)
@@ -125,7 +126,7 @@ def resume(folder: Path, store: SqliteStore, reason: str) -> str:
             folder, "removed", error, "remove it by hand: actions stay halted while it is there"
         ) from error
     if is_running(store):
-        store.add_order(Order("resume", f"resume/{now.isoformat()}", "automation", {}), now)
+        store.add_order(Order(OrderKind.RESUME, f"resume/{now.isoformat()}", "automation", {}), now)
     return "resumed" if was else "was not halted"
 
 
@@ -134,8 +135,8 @@ def _unusable(folder: Path, done: str, error: OSError, guidance: str) -> StateEr
 
 
 async def command_component(
-    store: SqliteStore, action: str, component: str, reason: str, by: str = "operator"
-) -> str:
+    store: Store, action: str, component: str, reason: str, by: str = "operator"
+) -> Answer:
     """`reset` or `restart` a component through the daemon, written to the audit log before the
     effect.
 
@@ -148,7 +149,7 @@ async def command_component(
     return await give_order(store, action, component, {"reason": reason, "by": by}, patience)
 
 
-def plan_reset(store: SqliteStore, component: str) -> str:
+def plan_reset(store: Store, component: str) -> str:
     """The first step of a reset: what it would end, as `apply_reset` wants it back."""
     _refuse_unknown(store, component)
     incident = next(
@@ -160,27 +161,29 @@ def plan_reset(store: SqliteStore, component: str) -> str:
     )
 
 
-async def apply_reset(store: SqliteStore, component: str, reason: str, planned: str) -> str:
+async def apply_reset(store: Store, component: str, reason: str, planned: str) -> Answer:
     """The second step, within a minute; nothing is done when there was another attempt or incident
     meanwhile.
     """
     store.add_audit(utcnow(), actor(), "reset", component, f"{reason} ({planned})")
-    return await give_order(store, "reset", component, {"reason": reason, "expects": planned})
+    return await give_order(
+        store, OrderKind.RESET, component, {"reason": reason, "expects": planned}
+    )
 
 
-def _refuse_unknown(store: SqliteStore, component: str) -> None:
+def _refuse_unknown(store: Store, component: str) -> None:
     known = [view.name for view in store.components()]
     if component not in known:
         raise UsageError(f"there is no component {component!r}", f"known: {', '.join(known)}")
 
 
 async def move_platform(
-    store: SqliteStore,
+    store: Store,
     action: str,
     component: str,
     reason: str,
     show: Callable[[Sequence[Mapping[str, str]]], None],
-) -> str:
+) -> Answer:
     """`start`, `stop` or `restart` one component or, with "", all, through the daemon; `show` gets
     the steps so far.
     """
@@ -190,7 +193,12 @@ async def move_platform(
     key = f"move/{component}/{utcnow().isoformat()}"
     order = asyncio.create_task(
         give_order(
-            store, "move", component, {"action": action, "reason": reason}, MOVE_PATIENCE, key
+            store,
+            OrderKind.MOVE,
+            component,
+            {"action": action, "reason": reason},
+            MOVE_PATIENCE,
+            key,
         )
     )
     while not order.done():
@@ -201,23 +209,25 @@ async def move_platform(
     return order.result()
 
 
-async def close_breaker(store: SqliteStore, reason: str) -> str:
+async def close_breaker(store: Store, reason: str) -> Answer:
     """Let automation act again."""
     store.add_audit(utcnow(), actor(), "close breaker", "", reason)
-    return await give_order(store, "breaker", "automation", {"reason": reason})
+    return await give_order(store, OrderKind.BREAKER, "automation", {"reason": reason})
 
 
 async def run_check(
-    configuration: Configuration, store: SqliteStore | None, name: str
+    configuration: Configuration, store: Store | None, name: str
 ) -> tuple[CheckView | None, Finding]:
     """Run a check now: in the daemon, with its memory (then there is a view); without a daemon,
     here.
     """
     if store is not None and is_running(store):
-        outcome = await give_order(store, "check", name, {})
+        answer = await give_order(store, OrderKind.CHECK, name, {})
         view = next((check for check in store.checks() if check.name == name), None)
-        if outcome != "done" or view is None:
-            raise UsageError(outcome, f"known: {', '.join(check.name for check in store.checks())}")
+        if not answer.is_done or view is None:
+            raise UsageError(
+                answer.line, f"known: {', '.join(check.name for check in store.checks())}"
+            )
         return view, Finding(
             Status(view.soft), view.detail, evidence=view.evidence, guidance=view.guidance
         )
@@ -225,7 +235,7 @@ async def run_check(
     return None, result.finding
 
 
-def _pid(store: SqliteStore | None, component: str) -> int | None:
+def _pid(store: Store | None, component: str) -> int | None:
     """The process that a daemon of this state folder supervises, when it still is the same one."""
     rows = store.processes() if store is not None else []
     row = next((row for row in rows if row.component == component), None)

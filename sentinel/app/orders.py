@@ -6,73 +6,74 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from sentinel.app.housekeeping import clean_orders
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.aside import Aside
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.housekeeper import Housekeeper
-from sentinel.engine.requests import Requests
+from sentinel.engine.requests import OperatorRequests
 
-Action = Callable[[Order], Awaitable[str | None]]
+Work = Callable[[Order], Awaitable[Answer]]
+Action = Callable[[Order], Awaitable[Answer | None]]
+"""As `Work`, None while it lasts."""
 
 
 def make_orders(
-    requests: Requests,
+    requests: OperatorRequests,
     conductor: Conductor,
     housekeeper: Housekeeper,
     aside: Aside,
-    run_check: Callable[[Order], Awaitable[str]],
+    run_check: Work,
     diagnose: Action,
     utcnow: Callable[[], datetime],
 ) -> Mapping[str, Action]:
-    """Order kind → its action; each ends with one line, None while it lasts."""
+    """Order kind → its action."""
 
-    async def restart(order: Order) -> str:
-        return await requests.restart(
-            order.subject, _reason(order), by=str(order.payload.get("by", "operator"))
-        )
+    async def reset(order: Order) -> Answer:
+        expects = str(order.payload.get("expects", ""))
+        return await requests.reset(order.subject, _reason(order), expects)
 
-    async def move(order: Order) -> str:
-        return await conductor.move(
-            order.key, str(order.payload.get("action")), order.subject, _reason(order)
-        )
-
-    async def reload(order: Order) -> str:
-        return await requests.reload(order.subject, _reason(order))
-
-    async def reset(order: Order) -> str:
-        return await requests.reset(
-            order.subject, _reason(order), str(order.payload.get("expects", ""))
-        )
-
-    moving = {"restart": restart, "move": move, "reload": reload}
-    long = {
-        "check": run_check,
+    moving = _moving(requests, conductor)
+    long: dict[str, Work] = {
+        OrderKind.CHECK: run_check,
         **{kind: _while_meant(action, utcnow) for kind, action in moving.items()},
+        **clean_orders(housekeeper),
     }
-    long |= clean_orders(housekeeper)
     return {
-        "diagnose": diagnose,
-        "reset": _while_meant(reset, utcnow),
-        "breaker": lambda order: requests.close_breaker(_reason(order)),
-        "resume": lambda _order: requests.resume(),
+        OrderKind.DIAGNOSE: diagnose,
+        OrderKind.RESET: _while_meant(reset, utcnow),
+        OrderKind.BREAKER: lambda order: requests.close_breaker(_reason(order)),
+        OrderKind.RESUME: lambda _order: requests.resume(),
         **{kind: aside.wrap(action) for kind, action in long.items()},
     }
 
 
-def _while_meant(
-    action: Callable[[Order], Awaitable[str]], utcnow: Callable[[], datetime]
-) -> Callable[[Order], Awaitable[str]]:
+def _moving(requests: OperatorRequests, conductor: Conductor) -> dict[str, Work]:
+    """What starts, stops or disturbs components, and takes as long as they do."""
+
+    async def restart(order: Order) -> Answer:
+        by = str(order.payload.get("by", "operator"))
+        return await requests.restart(order.subject, _reason(order), by=by)
+
+    async def move(order: Order) -> Answer:
+        action = str(order.payload.get("action"))
+        return await conductor.move(order.key, action, order.subject, _reason(order))
+
+    async def reload(order: Order) -> Answer:
+        return await requests.reload(order.subject, _reason(order))
+
+    return {OrderKind.RESTART: restart, OrderKind.MOVE: move, OrderKind.RELOAD: reload}
+
+
+def _while_meant(action: Work, utcnow: Callable[[], datetime]) -> Work:
     """What moves a platform is meant now: an order that no daemon took in time is not carried out
     days later.
     """
 
-    async def act(order: Order) -> str:
+    async def act(order: Order) -> Answer:
         until = order.payload.get("until")
         if until and utcnow() > datetime.fromisoformat(str(until)):
-            return (
-                f"refused: it was to be done until {until}; give the order again if it still is"
-                " to be"
-            )
+            again = "give the order again if it still is to be"
+            return Answer.refused(f"it was to be done until {until}; {again}")
         return await action(order)
 
     return act

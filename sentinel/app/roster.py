@@ -5,31 +5,32 @@ is ours.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from sentinel.app.membership import Membership
+from sentinel.core.fault import StandingFault
 from sentinel.core.model import Check
-from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.picture import Picture
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.probes import Kind
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Store
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Roster:
-    """Adds and removes checks everywhere at once: runner, pipeline, scheduler."""
+class CheckRoster:
+    """Adds and removes checks everywhere at once: runner, picture, scheduler."""
 
     kinds: Mapping[str, Kind]
-    store: SqliteStore
+    store: Store
     runner: Runner
-    pipeline: Pipeline
+    picture: Picture
     scheduler: Scheduler
     membership: Membership
     _checks: dict[str, Check] = field(default_factory=dict)
@@ -38,15 +39,18 @@ class Roster:
     _states: dict[str, Any] = field(default_factory=dict)
     """What was remembered at the start, each used once: a check that comes again later begins anew.
     """
+    _standing: dict[str, list[StandingFault]] = field(default_factory=dict)
     _moving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, check: Check) -> None:
         """Begin to run a check, with what was believed of it and what it remembered."""
         if self._healths is None:
             self._healths, self._states = self.store.healths(), self.store.probe_states()
+            self._standing = _by_check(self.store.faults())
         kind = self.kinds[check.kind]
         self._restore(check, kind)
-        self.pipeline.add_check(check, kind, self._healths.pop(check.name, None))
+        health, standing = self._healths.pop(check.name, None), self._standing.pop(check.name, ())
+        self.picture.add_check(check, kind, health, standing)
         self._checks[check.name] = check
         if self.membership.owns(check.name):
             self._schedule(check)
@@ -70,7 +74,7 @@ class Roster:
     async def remove(self, name: str) -> None:
         """Forget a check."""
         await self.scheduler.remove(name)
-        self.pipeline.remove_check(name)
+        self.picture.remove_check(name)
         self._checks.pop(name, None)
         self._scheduled.discard(name)
         await self._close(name)
@@ -96,3 +100,10 @@ class Roster:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             log.error("probe_state_unreadable", check=check.name, error=repr(error))
             self.runner.states[check.name] = kind.load_state(None)
+
+
+def _by_check(faults: Iterable[StandingFault]) -> dict[str, list[StandingFault]]:
+    found: dict[str, list[StandingFault]] = {}
+    for each in faults:
+        found.setdefault(each.check, []).append(each)
+    return found

@@ -15,7 +15,13 @@ from sentinel.app import OperatorHands
 from sentinel.app.ordering import actor, apply_reset, plan_reset
 from sentinel.app.ordering import halt as halt_actions
 from sentinel.app.ordering import resume as resume_actions
-from sentinel.app.runbooks.places import find_incident, find_values, known_names, open_shelf
+from sentinel.app.runbooks.places import (
+    find_incident,
+    find_told,
+    find_values,
+    known_names,
+    open_shelf,
+)
 from sentinel.app.runbooks.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
@@ -24,11 +30,11 @@ from sentinel.config import load
 from sentinel.core.model import Incident
 from sentinel.errors import ActionRefused, ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
-from sentinel.runbook.book import Runbook, Step
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.book import BookStep, Runbook
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
-from sentinel.runbook.transcript import BEGUN, Record, Transcript
+from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
 
@@ -41,12 +47,11 @@ def reset(arguments: Arguments) -> int:
         arguments,
         f"{arguments.component} is {planned}: end it there, and give it a full restart budget?",
     )
-    outcome = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
-    if outcome.startswith("refused"):
-        raise ActionRefused(outcome.removeprefix("refused: "))
-    return say(
-        arguments, {"component": arguments.component, "planned": planned, "outcome": outcome}
-    )
+    answer = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
+    if not answer.is_done:
+        raise ActionRefused(answer.text)
+    document = {"component": arguments.component, "planned": planned, "outcome": answer.line}
+    return say(arguments, document)
 
 
 def halt(arguments: Arguments) -> int:
@@ -79,7 +84,7 @@ def runbook_list(arguments: Arguments) -> int:
             "name": book.name,
             "title": book.title,
             "applies to": ", ".join(
-                (*book.applies_to.kinds, *book.applies_to.conditions, *book.applies_to.alerts)
+                (*book.applies_to.faults, *book.applies_to.conditions, *book.applies_to.alerts)
             ),
             "parameters": " ".join(list_parameters(book)),
             "changes": "yes" if any(step.changes for step in book.steps) else "no",
@@ -109,9 +114,9 @@ def runbook_run(arguments: Arguments) -> int:
         return _show(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
     room = _Room(arguments)
     incident = room.find_incident(book, given)
-    plan = make_plan(
-        book, given, room.known, find_values(book, room.configuration, incident, given)
-    )
+    told = find_told(book, incident, room.store)
+    found = find_values(book, room.configuration, incident, given, told)
+    plan = make_plan(book, given, room.known, found)
     run = begin_run(plan, actor(), incident.id if incident else "")
     room.store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(dict(plan.parameters)))
     return room.perform(run, plan)
@@ -175,7 +180,7 @@ class _Room:
             )
         return incident
 
-    def perform(self, run: RunbookRun, plan: Plan) -> int:
+    def perform(self, run: RunbookRun, plan: BookPlan) -> int:
         """Carry it out, show the transcript, put it into the incident's timeline."""
         hands = OperatorHands(self.configuration, self.folder, self.store)
         confirm = (lambda _step: True) if self._arguments.yes else _confirm
@@ -196,7 +201,7 @@ class _Room:
         return _show(self._arguments, transcript)
 
 
-def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> Plan:
+def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> BookPlan:
     """A plan needs no daemon and no state; with a configuration its values are those of this
     platform.
     """
@@ -204,12 +209,13 @@ def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> 
         configuration = load(arguments.config)
     except ConfigurationError:
         return make_plan(book, given)
-    incident = None
+    incident, told = None, dict[str, str]()
     with suppress(StateError):
-        incident = _Room(arguments, writable=False).find_incident(book, given)
-    return make_plan(
-        book, given, known_names(configuration), find_values(book, configuration, incident, given)
-    )
+        room = _Room(arguments, writable=False)
+        incident = room.find_incident(book, given)
+        told |= find_told(book, incident, room.store)
+    found = find_values(book, configuration, incident, given, told)
+    return make_plan(book, given, known_names(configuration), found)
 
 
 def _show(arguments: Arguments, transcript: Transcript) -> int:
@@ -220,7 +226,7 @@ def _show(arguments: Arguments, transcript: Transcript) -> int:
     return 0 if transcript.outcome in {"dry run", "done"} else 2
 
 
-def _tell(number: int, record: Record) -> None:
+def _tell(number: int, record: StepRecord) -> None:
     """Beside the transcript, which comes at the end."""
     if record.changes or record.outcome != BEGUN:
         print(
@@ -237,11 +243,11 @@ def _parameter(word: str) -> tuple[str, str]:
     return name, value
 
 
-def _confirm(step: Step) -> bool:
+def _confirm(step: BookStep) -> bool:
     return _ask(step, "this changes something. Go on?", "--yes")
 
 
-def _confirm_again(step: Step) -> bool:
+def _confirm_again(step: BookStep) -> bool:
     return _ask(
         step,
         "this was begun before, and nobody knows whether it was done. Do it again?",
@@ -249,7 +255,7 @@ def _confirm_again(step: Step) -> bool:
     )
 
 
-def _ask(step: Step, question: str, option: str) -> bool:
+def _ask(step: BookStep, question: str, option: str) -> bool:
     if not sys.stdin.isatty():
         print(f"{step.name}: {question} Nobody is there to ask ({option})", file=sys.stderr)
         return False

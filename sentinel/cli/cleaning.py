@@ -7,25 +7,25 @@ from typing import Any
 
 from rich.text import Text
 
-from sentinel.app.housekeeping import APPLY, PLAN
 from sentinel.app.housekeeping_by_hand import order_cleaning
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.config import Configuration, load
 from sentinel.core.bus.housekeeping import PLAN_LIFE, Chore
+from sentinel.core.order import OrderKind
 from sentinel.core.quantity import format_duration
 from sentinel.engine.clock import SteadyClock
 from sentinel.errors import ConfigurationError, StateError, UsageError
-from sentinel.housekeeping import ChoreKind, load_kinds
+from sentinel.housekeeping import ChoreKind, load_chores
 from sentinel.log import configure_logging
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Store
 
 
 def clean_list(arguments: Arguments) -> int:
     """`sentinel clean list`"""
     configuration = load(arguments.config)
     try:
-        store: SqliteStore | None = open_store(arguments)[1]
+        store: Store | None = open_store(arguments)[1]
     except StateError:
         store = None
     rows = [_describe(chore, store) for chore in configuration.chores]
@@ -45,7 +45,7 @@ def clean_list(arguments: Arguments) -> int:
     return 0
 
 
-def _describe(chore: Chore, store: SqliteStore | None) -> dict[str, Any]:
+def _describe(chore: Chore, store: Store | None) -> dict[str, Any]:
     run = store.cleaning.last_run(chore.name) if store else None
     left = (
         store.cleaning.left(chore.name, chore.max_per_hour, SteadyClock().moment())
@@ -67,7 +67,7 @@ def _describe(chore: Chore, store: SqliteStore | None) -> dict[str, Any]:
 
 def clean_kinds(arguments: Arguments) -> int:
     """`sentinel clean kinds`"""
-    known = load_kinds()
+    known = load_chores()
     if arguments.name is None:
         rows = [{"kind": kind.name, "what": kind.summary} for kind in known.values()]
         if arguments.json:
@@ -109,10 +109,10 @@ def _options_of(kind: ChoreKind) -> list[dict[str, str]]:
 def clean_plan(arguments: Arguments) -> int:
     """`sentinel clean plan`"""
     parameters = dict(_parameter(word) for word in arguments.parameters)
-    document = _order(arguments, PLAN, arguments.name, {"parameters": parameters})
+    document = _order(arguments, OrderKind.CLEAN_PLAN, arguments.name, {"parameters": parameters})
     if arguments.json:
         return print_json(document)
-    kind = load_kinds()[document["kind"]]
+    kind = load_chores()[document["kind"]]
     count = sum(target["count"] for target in document["targets"])
     parts = [Text(f"{document['chore']}: {count:,} {kind.noun} would be cleaned")]
     rows = [
@@ -142,7 +142,7 @@ def clean_plan(arguments: Arguments) -> int:
 
 def clean_apply(arguments: Arguments) -> int:
     """`sentinel clean apply`"""
-    document = _order(arguments, APPLY, arguments.id, {})
+    document = _order(arguments, OrderKind.CLEAN_APPLY, arguments.id, {})
     if arguments.json:
         print_json(document)
     else:

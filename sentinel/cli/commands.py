@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from rich.text import Text
 
 from sentinel.app import REPORTS, Daemon, Signals, serve
+from sentinel.app.opening import find_store
 from sentinel.app.ordering import is_halted, is_running, run_check
 from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli import tables
@@ -33,10 +34,9 @@ from sentinel.probes import Kind, load_kinds
 from sentinel.reports.collect import collect
 from sentinel.reports.render import render
 from sentinel.reports.write import write_report
-from sentinel.store import CheckView
+from sentinel.store import CheckView, Reader, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, runbook_of
-from sentinel.store.sqlite import SqliteStore
 from sentinel.web.document import status_document
 
 # -- running --------------------------------------------------------------------------------------
@@ -224,6 +224,10 @@ def kinds(arguments: Arguments) -> int:
         tables.mapping_table(
             kind["measurements"], "name", "metric", "type", "labels", "help", title="measurements"
         ),
+        Text(),
+        tables.mapping_table(
+            kind["faults"], "key", "severity", "runbook", "meaning", title="faults"
+        ),
     )
     return 0
 
@@ -246,6 +250,7 @@ def _describe_kind(kind: Kind) -> dict[str, Any]:
         "resources": dict(kind.resources),
         "options": options,
         "measurements": [to_json(measurement) for measurement in kind.measurements],
+        "faults": [to_json(fault) for fault in kind.fault_kinds.values()],
     }
 
 
@@ -278,7 +283,7 @@ def check_run(arguments: Arguments) -> int:
     configuration = load(arguments.config)
     configure_logging(level="error", secrets=configuration.secrets)
     folder = arguments.state or configuration.state
-    store = SqliteStore(folder) if (folder / "sentinel.db").exists() else None
+    store = find_store(folder)
     view, finding = asyncio.run(run_check(configuration, store, arguments.name))
     scrub = Redaction(configuration.secrets).scrub
     where = (
@@ -362,7 +367,7 @@ def status(arguments: Arguments) -> int:
     return ends.exit_code
 
 
-def _held(store: SqliteStore, folder: Path) -> list[str]:
+def _held(store: Store, folder: Path) -> list[str]:
     """What holds all actions back. The HALT file is looked at: the daemon may hang, or not have
     seen it yet.
     """
@@ -437,7 +442,7 @@ def incident_show(arguments: Arguments) -> int:
     return 0
 
 
-def _find_incident(store: SqliteStore, incident_id: str | None) -> Incident:
+def _find_incident(store: Reader, incident_id: str | None) -> Incident:
     if incident_id is not None:
         incident = store.incident(incident_id)
         if incident is None:

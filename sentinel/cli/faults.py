@@ -10,8 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from sentinel.cli import tables
-from sentinel.cli.commands import print_json
-from sentinel.cli.place import open_store
+from sentinel.cli.place import open_store, print_json
 from sentinel.core.fault import Status, worst
 from sentinel.errors import UsageError
 from sentinel.store import Reader

@@ -15,8 +15,16 @@ from sentinel.app.ordering import close_breaker as close_automation_breaker
 from sentinel.app.ordering import command_component, move_platform
 from sentinel.cli.place import Arguments, confirm, open_store, print_json
 from sentinel.cli.tables import clean
+from sentinel.core.order import Answer, AnswerWord
 
 Steps = Sequence[Mapping[str, str]]
+_EXIT_CODES = {
+    AnswerWord.DONE: 0,
+    AnswerWord.REFUSED: 75,
+    AnswerWord.FAILED: 2,
+    AnswerWord.UNKNOWN: 64,
+}
+_STYLES = {"": "dim", AnswerWord.DONE: "green"}
 
 
 def start(arguments: Arguments) -> int:
@@ -37,8 +45,8 @@ def restart(arguments: Arguments) -> int:
 def reload(arguments: Arguments) -> int:
     """`sentinel reload`"""
     _, store = open_store(arguments, writable=True)
-    outcome = asyncio.run(command_component(store, "reload", arguments.component, arguments.reason))
-    return _conclude(arguments, outcome, [])
+    answer = asyncio.run(command_component(store, "reload", arguments.component, arguments.reason))
+    return _conclude(arguments, answer, [])
 
 
 def close_breaker(arguments: Arguments) -> int:
@@ -57,12 +65,12 @@ def _move(arguments: Arguments, action: str) -> int:
         seen[:] = steps
 
     with _Progress(quiet=arguments.json) as progress:
-        outcome = asyncio.run(
+        answer = asyncio.run(
             move_platform(
                 store, action, arguments.component, arguments.reason, _both(keep, progress.show)
             )
         )
-    return _conclude(arguments, outcome, seen)
+    return _conclude(arguments, answer, seen)
 
 
 def _both(*calls: Callable[[Steps], None]) -> Callable[[Steps], None]:
@@ -73,12 +81,12 @@ def _both(*calls: Callable[[Steps], None]) -> Callable[[Steps], None]:
     return call
 
 
-def _conclude(arguments: Arguments, outcome: str, steps: Steps) -> int:
+def _conclude(arguments: Arguments, answer: Answer, steps: Steps) -> int:
     if arguments.json:
-        print_json({"outcome": outcome, "steps": list(steps)})
+        print_json({"word": answer.word, "outcome": answer.line, "steps": list(steps)})
     else:
-        print(clean(outcome))
-    return 75 if outcome.startswith("refused") else 2 if outcome.startswith("failed") else 0
+        print(clean(answer.line))
+    return _EXIT_CODES[answer.word]
 
 
 class _Progress:
@@ -110,7 +118,7 @@ class _Progress:
         if self._live is not None:
             self._live.update(_table(steps))
         elif not self._quiet:
-            done = [step for step in steps if step["outcome"] != "…"]
+            done = [step for step in steps if step["word"]]
             for step in done[self._told :]:
                 print(
                     f"{step['action']} {clean(step['component'])}: {clean(step['outcome'])}",
@@ -124,8 +132,7 @@ def _table(steps: Steps) -> Table:
     for column in ("", "component", "outcome"):
         table.add_column(column, overflow="fold")
     for step in steps:
-        bad = step["outcome"].startswith(("failed", "refused"))
-        style = "bold red" if bad else "dim" if step["outcome"] == "…" else "green"
+        style = _STYLES.get(step["word"], "bold red")
         table.add_row(
             step["action"], clean(step["component"]), Text(clean(step["outcome"]), style=style)
         )

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sentinel.app import opening
 from sentinel.config import load
 from sentinel.errors import ActionRefused, ConfigurationError, StateError
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Store
 
 Arguments = argparse.Namespace
 
@@ -26,12 +27,12 @@ def state_folder(arguments: Arguments) -> Path:
         raise
 
 
-def open_store(arguments: Arguments, *, writable: bool = False) -> tuple[Path, SqliteStore]:
+def open_store(arguments: Arguments, *, writable: bool = False) -> tuple[Path, Store]:
     """The state folder and its store. Raises StateError when nothing is there."""
     folder = state_folder(arguments)
     if writable and not folder.is_dir():
         raise StateError(f"there is no state folder {folder}", "name it with --state DIR")
-    return folder, SqliteStore(folder, writable=writable)
+    return folder, opening.open_store(folder, writable=writable)
 
 
 def say(arguments: Arguments, document: dict[str, Any]) -> int:

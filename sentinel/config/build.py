@@ -5,12 +5,22 @@ their defaults.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
 from sentinel.config.address import find_passwords
-from sentinel.config.model import CheckSettings, ComponentSettings, Resource
+from sentinel.config.model import (
+    CheckSettings,
+    ComponentSettings,
+    Overrides,
+    PlatformSettings,
+)
+from sentinel.config.value import Configuration, Diagnosing, Resource, ScheduledReport
+from sentinel.config.written import Written
+from sentinel.core.bus.housekeeping import Chore
+from sentinel.core.fault import Acceptance
 from sentinel.core.model import (
     Backoff,
     Check,
@@ -20,6 +30,8 @@ from sentinel.core.model import (
     RestartPolicy,
     Threshold,
 )
+from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
+from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.probes import Kind
 
 
@@ -53,6 +65,7 @@ def make_check(
     options: Any,
     roles: Mapping[str, str],
     thresholds: tuple[Threshold, ...],
+    accept: tuple[Acceptance, ...],
     source: str,
 ) -> Check:
     """A check with its defaults filled in; times in seconds."""
@@ -72,12 +85,50 @@ def make_check(
         runbook=base.runbook,
         diagnose=base.diagnose,
         source=source,
+        accept=accept,
     )
 
 
 def make_level(item: Any) -> Level | None:
     """Raise and clear value, or None."""
     return None if item is None else Level(item.raise_at, item.clear)
+
+
+def make_configuration(
+    written: Written,
+    settings: PlatformSettings,
+    overrides: Overrides,
+    resources: Mapping[str, Resource],
+    components: tuple[Component, ...],
+    checks: tuple[Check, ...],
+    chores: tuple[Chore, ...],
+    listen: tuple[str, int],
+) -> Configuration:
+    """Everything that was read, as one value. The environment's word comes before the file's."""
+    actions, templates = settings.actions, settings.report_templates
+    enabled = overrides.actions_enabled
+    return Configuration(
+        platform=settings.platform,
+        listen=listen,
+        state=Path(overrides.state or settings.state),
+        resources=resources,
+        components=components,
+        checks=checks,
+        actions_enabled=actions.enabled if enabled is None else enabled,
+        start_grace=actions.start_grace,
+        limits=ActionLimits(**actions.limits.model_dump()),
+        brake=BrakePolicy(**actions.brake.model_dump()),
+        breaker=BreakerPolicy(**actions.breaker.model_dump()),
+        runbooks=Diagnosing(**settings.runbooks.model_dump()),
+        reports=tuple(ScheduledReport(r.kind, r.cron, r.timezone) for r in settings.reports),
+        report_templates=written.relative(templates) if templates else None,
+        tasks_per_hour_target=settings.tasks_per_hour_target,
+        retention=settings.retention,
+        secrets=frozenset(find_secrets(resources.values(), checks)),
+        folder=written.path,
+        listen_place=str(written.at("listen")),
+        chores=chores,
+    )
 
 
 def find_secrets(resources: Iterable[Resource], checks: Iterable[Check]) -> Iterator[str]:

@@ -1,23 +1,14 @@
-"""What may stand in the configuration, as strict models; and what comes out of it, as frozen
-values.
-"""
+"""What may stand in the configuration, as strict models."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sentinel.core.bus.housekeeping import Chore
-from sentinel.core.model import Check, Component
-from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
-from sentinel.core.remediation.breaker import BreakerPolicy
-from sentinel.strict.field import Duration, Percentage
+from sentinel.strict.field import Duration, Name, Percentage, Strict, Text
 
 MIN_INTERVAL = 0.05
 
@@ -36,17 +27,6 @@ def _finite(number: float) -> float:
 
 Positive = Annotated[Duration, AfterValidator(_not_zero)]
 Finite = Annotated[float, AfterValidator(_finite)]
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""Names of components become names of log files, names of checks become labels: no path, no space,
-no control.
-"""
-
-
-class Strict(BaseModel):
-    """Unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ResourceSettings(Strict):
@@ -225,6 +205,15 @@ class ThresholdSettings(Strict):
     down: LevelSettings | None = None
 
 
+class AcceptSettings(Strict):
+    """A fault of a check that somebody knows and bears, until a day or an instant."""
+
+    fault: str
+    subject: dict[str, Text] = Field(default_factory=dict, description="label: pattern")
+    reason: Text
+    until: str
+
+
 class CheckSettings(Strict):
     """The keys that every check has; the others belong to its kind."""
 
@@ -240,6 +229,7 @@ class CheckSettings(Strict):
     thresholds: dict[str, ThresholdSettings] = Field(default_factory=dict)
     runbook: str = ""
     diagnose: bool | None = None
+    accept: list[Any] = Field(default_factory=list)
 
 
 class Overrides(BaseSettings):
@@ -254,59 +244,3 @@ class Overrides(BaseSettings):
     actions_enabled: bool | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A foreign system, ready to connect. `options` go to its client; `password` never is printed."""
-
-    name: str
-    type: str
-    address: str
-    password: SecretStr | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A report on a calendar."""
-
-    kind: str
-    cron: str
-    timezone: str
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosing:
-    """What reading steps may do by themselves; seconds."""
-
-    diagnose: bool = False
-    deadline: float = 60.0
-    concurrent: int = 2
-    per_hour: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Everything that was configured, checked as a whole. `components` come in dependency order."""
-
-    platform: str
-    listen: tuple[str, int]
-    state: Path
-    resources: Mapping[str, Resource]
-    components: tuple[Component, ...]
-    checks: tuple[Check, ...]
-    actions_enabled: bool
-    start_grace: float
-    reports: tuple[Report, ...]
-    report_templates: Path | None
-    tasks_per_hour_target: float | None
-    retention: float
-    secrets: frozenset[str]
-    folder: Path
-    listen_place: str = ""
-    limits: ActionLimits = field(default_factory=ActionLimits)
-    brake: BrakePolicy = field(default_factory=BrakePolicy)
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
-    chores: tuple[Chore, ...] = ()
-    runbooks: Diagnosing = field(default_factory=Diagnosing)

@@ -19,7 +19,7 @@ from sentinel.core.schedule import SHARDS
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Participant:
     """One daemon. `id` is unique for every start."""
 
     id: str
@@ -35,16 +35,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a tick learned. `owned` has the epoch of each owned shard, `since` when it came to us.
+    """What a tick learned. `owned` has the epoch of each owned shard.
 
-    When `ok` is False nothing may be acted upon, for the `reason`; probing goes on with the last
-    assignment.
+    With a `reason` nothing may be acted upon; probing goes on with the last assignment.
     """
 
-    members: Sequence[str] = ()
     owned: Mapping[int, int] = field(default_factory=dict)
-    since: Mapping[int, datetime] = field(default_factory=dict)
-    ok: bool = True
     reason: str = ""
 
 
@@ -68,7 +64,7 @@ class ClaimPolicy:
 class Coordinator(Protocol):
     """Membership, shards and the ledger of attempts."""
 
-    async def start(self, me: Member) -> None:
+    async def start(self, me: Participant) -> None:
         """Join. StateError when that can't be written."""
         ...
 

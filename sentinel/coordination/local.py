@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from sentinel.coordination import ClaimPolicy, Member, Placement, Refused, View
+from sentinel.coordination import ClaimPolicy, Participant, Placement, Refused, View
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt
 from sentinel.errors import ActionRefused
@@ -38,11 +38,11 @@ class LocalCoordinator:
         self._store = store
         self._writer = writer
         self._utcnow = utcnow
-        self._me = Member("", utcnow())
+        self._me = Participant("", utcnow())
         self._epoch = 0
         self._mine = View()
 
-    async def start(self, me: Member) -> None:
+    async def start(self, me: Participant) -> None:
         """Take every shard under a new epoch."""
         self._me, self._mine = me, View()
         self._epoch = await self._call(lambda: self._store.join(me.id, me.started))
@@ -51,12 +51,11 @@ class LocalCoordinator:
         """Whether our epoch is still the newest; StateError when the store can't be asked."""
         newest = await self._call(lambda: self._store.newest_epoch(self._me.id, self._utcnow()))
         if len(self._mine.owned) != want.shards:
-            owned = dict.fromkeys(range(want.shards), self._epoch)
-            self._mine = View((self._me.id,), owned, dict.fromkeys(owned, self._me.started))
+            self._mine = View(dict.fromkeys(range(want.shards), self._epoch))
         if newest == self._epoch:
             return self._mine
         reason = f"another sentinel has taken over this state (epoch {newest}, ours {self._epoch})"
-        return replace(self._mine, ok=False, reason=reason)
+        return replace(self._mine, reason=reason)
 
     async def release(self, watermarks: Mapping[int, str]) -> None:
         """Note how far each shard was worked through; nobody else takes them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,8 @@ from sentinel.core.quantity import Bounds
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
 FaultIdentity = tuple[str, tuple[tuple[str, str], ...]]
+THRESHOLD = "threshold"
+"""Key of the fault that a measurement crossed a configured limit; every kind has it."""
 MAX_FAULTS = 500
 """Subjects of one check that are remembered one by one; more are counted."""
 
@@ -135,6 +137,8 @@ class FaultStep:
     begun: tuple[StandingFault, ...] = ()
     changed: tuple[StandingFault, ...] = ()
     ended: tuple[StandingFault, ...] = ()
+    turned: frozenset[FaultIdentity] = frozenset()
+    """Those of the changed ones that are better or worse now, or whose acceptance began or ended."""
     cut: int = 0
 
     @property
@@ -153,25 +157,48 @@ def step(
 ) -> FaultStep:
     """The faults of a check after one look that could see; a blind one changes nothing.
 
-    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not.
+    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not. A subject
+    that is named twice for one key counts once, with what is worse.
     """
     before = {each.fault.identity: each for each in standing}
-    kept = sort_faults({fault.identity: fault for fault in found}.values())[:MAX_FAULTS]
+    named = _find_worst(found)
     present = tuple(
-        _stand(before.get(each.identity), each, check, component, accept, now) for each in kept
+        _stand(before.get(each.identity), each, check, component, accept, now)
+        for each in _keep(named, before)
     )
     here = {each.fault.identity for each in present}
+    known = [each for each in present if each.fault.identity in before]
     return FaultStep(
         present=present,
         begun=tuple(each for each in present if each.fault.identity not in before),
-        changed=tuple(
-            each for each in present if _has_changed(before.get(each.fault.identity), each)
-        ),
+        changed=tuple(each for each in known if each != before[each.fault.identity]),
         ended=tuple(
             replace(each, ended=now) for each in standing if each.fault.identity not in here
         ),
-        cut=len({fault.identity for fault in found}) - len(present),
+        turned=frozenset(
+            each.fault.identity for each in known if _has_turned(before[each.fault.identity], each)
+        ),
+        cut=len(named) - len(present),
     )
+
+
+def _find_worst(found: Iterable[Fault]) -> list[Fault]:
+    """One fault for each identity, the worst one; sorted."""
+    worst_of: dict[FaultIdentity, Fault] = {}
+    for fault in sort_faults(found):
+        worst_of.setdefault(fault.identity, fault)
+    return list(worst_of.values())
+
+
+def _keep(found: Sequence[Fault], before: Container[FaultIdentity]) -> Sequence[Fault]:
+    """The worst `MAX_FAULTS`. Among equals those that stood before stay: what is only cut must not
+    end and begin with the order in which a kind names its subjects.
+    """
+    if len(found) <= MAX_FAULTS:
+        return found
+    by_age = sorted(found, key=lambda each: (-each.status.rank, each.identity not in before))
+    chosen = {each.identity for each in by_age[:MAX_FAULTS]}
+    return [each for each in found if each.identity in chosen]
 
 
 def _stand(
@@ -185,13 +212,12 @@ def _stand(
     accepted = next((each for each in accept if each.covers(fault, now)), None)
     if before is None:
         return StandingFault(check, component, fault, now, fault.status, accepted=accepted)
-    return replace(
-        before, fault=fault, worst=worst((before.worst, fault.status)), accepted=accepted
-    )
+    worse = worst((before.worst, fault.status))
+    return replace(before, fault=fault, worst=worse, accepted=accepted)
 
 
-def _has_changed(before: StandingFault | None, after: StandingFault) -> bool:
-    return before is not None and before != after
+def _has_turned(before: StandingFault, after: StandingFault) -> bool:
+    return (before.fault.status, before.accepted) != (after.fault.status, after.accepted)
 
 
 def sort_faults(faults: Iterable[Fault]) -> list[Fault]:

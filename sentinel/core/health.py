@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import THRESHOLD, Fault, Status, describe_subject, worst
 from sentinel.core.model import HealthPolicy, Level, Quality, Row, Threshold
 
 FLAP_MEMORY = 20
@@ -152,12 +152,26 @@ def _recovered(health: Health, policy: HealthPolicy, now: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """A threshold that is raised: who, by what value, to which status."""
+    """A threshold that is raised: who, by what value, over which limit, to which status."""
 
     measurement: str
     labels: tuple[tuple[str, str], ...]
     value: float
     status: Status
+    limit: float
+
+    def as_fault(self) -> Fault:
+        """The fault that this is, of the subject that the row is about."""
+        subject = dict(self.labels)
+        whom = describe_subject(subject)
+        text = f"{self.measurement} is {self.value:g}, the limit is {self.limit:g}"
+        return Fault(
+            THRESHOLD,
+            {**subject, "measurement": self.measurement},
+            self.status,
+            f"{whom}: {text}" if whom else text,
+            parameters=subject,
+        )
 
 
 def cross_thresholds(
@@ -188,7 +202,7 @@ def _cross(
         key = (threshold.measurement, *labels, status.value)
         if level is not None and _is_raised(level, value, was=key in raised):
             memory.add(key)
-            found.append(Crossed(threshold.measurement, labels, value, status))
+            found.append(Crossed(threshold.measurement, labels, value, status, level.raise_at))
     return found[:1]
 
 

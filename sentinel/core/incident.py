@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import Fault, Status, worst
 from sentinel.core.model import Incident, IncidentState, RestartPolicy
 
 BAD = (Status.DEGRADED, Status.DOWN)
@@ -22,11 +21,25 @@ class Event:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is wrong with a component now: the worst fault that stands, and the line for people.
+
+    `fault` is None when the last look found nothing and the component is not believed to be healthy
+    yet: then what was known of it stays.
+    """
+
+    check: str = ""
+    headline: str = ""
+    fault: Fault | None = None
+    runbook: str = ""
+
+
 def step(
     incident: Incident | None,
     component: str,
     status: Status,
-    cause: tuple[str, str],
+    cause: Cause,
     blocked_by: str,
     policy: RestartPolicy,
     now: datetime,
@@ -34,8 +47,8 @@ def step(
 ) -> tuple[Incident | None, list[Event]]:
     """The incident after a component's status was judged anew, and what to write into its timeline.
 
-    `cause` is (check, detail) of the worst check. `blind_seconds` is the time since recovery that
-    sentinel did not observe: it does not count as health. Unknown changes nothing.
+    `blind_seconds` is the time since recovery that sentinel did not observe: it does not count as
+    health. Unknown changes nothing.
     """
     if incident is None or incident.state is IncidentState.CLOSED:
         if status not in BAD:
@@ -53,38 +66,32 @@ def incident_id(component: str, now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{component}"
 
 
-def find_root_cause(
-    component: str, depends_on: Mapping[str, tuple[str, ...]], statuses: Mapping[str, Status]
-) -> str:
-    """The unhealthy transitive dependency with no unhealthy dependency of its own, or ""."""
-    for dependency in depends_on.get(component, ()):
-        deeper = find_root_cause(dependency, depends_on, statuses)
-        if deeper:
-            return deeper
-        if statuses.get(dependency, Status.UNKNOWN) is Status.DOWN:
-            return dependency
-    return ""
+def close(incident: Incident, now: datetime) -> Incident:
+    """The incident as it ends."""
+    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False)
 
 
 def _open(
-    component: str, status: Status, cause: tuple[str, str], blocked_by: str, now: datetime
+    component: str, status: Status, cause: Cause, blocked_by: str, now: datetime
 ) -> tuple[Incident, list[Event]]:
-    check, detail = cause
     incident = Incident(
         id=incident_id(component, now),
         component=component,
         opened=now,
         state=IncidentState.OPEN,
         status=status,
-        summary=detail,
-        check=check,
+        summary=cause.headline,
+        check=cause.check,
+        runbook=cause.runbook,
+        began_as=cause.headline,
         blocked_by=blocked_by,
         announced=not blocked_by,
         last_unhealthy=now,
         worst=status,
         root_cause=blocked_by,
     )
-    events = [Event("opened", f"{component} is {status}: {detail}")]
+    incident = _follow(incident, cause)
+    events = [Event("opened", f"{component} is {status}: {cause.headline}")]
     if blocked_by:
         events.append(
             Event("blocked", f"blocked by {blocked_by}: no attempt while it is not healthy")
@@ -93,9 +100,9 @@ def _open(
 
 
 def _continue(
-    incident: Incident, status: Status, cause: tuple[str, str], blocked_by: str, now: datetime
+    incident: Incident, status: Status, cause: Cause, blocked_by: str, now: datetime
 ) -> tuple[Incident, list[Event]]:
-    check, detail = cause
+    detail = cause.headline
     events = []
     if incident.state is IncidentState.RECOVERING:
         events.append(Event("relapsed", f"{incident.component} is {status} again: {detail}"))
@@ -112,13 +119,10 @@ def _continue(
             else f"no longer blocked by {incident.blocked_by}"
         )
         events.append(Event("blocked" if blocked_by else "unblocked", text))
-    worse = status.rank > incident.status.rank
     changed = replace(
-        incident,
+        _follow(incident, cause),
         state=IncidentState.OPEN,
         status=status,
-        check=check if worse else incident.check,
-        summary=detail if worse else incident.summary,
         blocked_by=blocked_by,
         root_cause=_root_cause(incident, blocked_by, now),
         unblocked=now if incident.blocked_by and not blocked_by else incident.unblocked,
@@ -128,6 +132,21 @@ def _continue(
         worst=worst((incident.worst or incident.status, status)),
     )
     return changed, events
+
+
+def _follow(incident: Incident, cause: Cause) -> Incident:
+    """The headline, its subject and the runbook follow the fault that is the worst now."""
+    if cause.fault is None:
+        return incident
+    return replace(
+        incident,
+        check=cause.check,
+        summary=cause.headline,
+        runbook=cause.runbook,
+        fault=cause.fault.key,
+        subject=dict(cause.fault.subject),
+        parameters=dict(cause.fault.parameters),
+    )
 
 
 def _root_cause(incident: Incident, blocked_by: str, now: datetime) -> str:
@@ -150,6 +169,4 @@ def _heal(
     if healthy < policy.close_after:
         return incident, []
     text = f"closed after {healthy:.0f} s of observed health"
-    return replace(incident, state=IncidentState.CLOSED, closed=now, exhausted=False), [
-        Event("closed", text)
-    ]
+    return close(incident, now), [Event("closed", text)]

@@ -253,6 +253,14 @@ class Incident:
     recovered: datetime | None = None
     closed: datetime | None = None
     last_unhealthy: datetime | None = None
+    fault: str = ""
+    """Key of the fault that `summary` begins with: the worst that stands, or stood last."""
+    subject: Labels = field(default_factory=dict)
+    """Whom it concerns."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What that fault tells its runbook."""
+    began_as: str = ""
+    """The summary when it was opened; `summary` itself follows what stands now."""
     worst: Status | None = None
     """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote
     it.

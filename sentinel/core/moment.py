@@ -67,3 +67,8 @@ def _read_iso(text: str) -> float | None:
 def is_time(seconds: float) -> bool:
     """Whether a number can be an instant of a platform that runs, in Unix seconds."""
     return _EARLIEST <= seconds < _MILLISECONDS_FROM
+
+
+def from_unix(seconds: float) -> datetime | None:
+    """Aware UTC; None for what is no instant of a platform that runs."""
+    return datetime.fromtimestamp(seconds, UTC) if is_time(seconds) else None

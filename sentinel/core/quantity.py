@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,20 @@ def format_bytes(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def format_names(names: Sequence[str], most: int = 3, of: int | None = None) -> str:
+    """`a, b, c and 4 more`; `of`: how many there are, where not all of their names are known."""
+    total = len(names) if of is None else max(of, len(names))
+    shown = ", ".join(f"{name:.80}" for name in names[:most])
+    rest = total - min(most, len(names))
+    return f"{shown} and {rest} more" if rest else shown
+
+
+def format_label(id_: str, name: str = "") -> str:
+    """`planner (agent-7)`: a name that people gave, beside the id; on one line, and bounded."""
+    short, called = " ".join(id_[:200].split())[:80], " ".join(name[:200].split())[:80]
+    return f"{called} ({short})" if called and called != short else short
 
 
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})

@@ -31,8 +31,7 @@ from sentinel.demo.servers import free_port
 from sentinel.demo.truth import read_truth
 from sentinel.demo.verdict import Evidence, find_violations
 from sentinel.errors import StateError, UsageError
-from sentinel.remediation import Driver
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Store
 
 DEADLINE = 5.0
 BLUR = 3.0
@@ -50,8 +49,7 @@ class Watcher(Protocol):
     """What the session needs of the daemon; the composition root gives it."""
 
     configuration: Configuration
-    store: SqliteStore
-    drivers: dict[str, Driver]
+    store: Store
 
     @property
     def url(self) -> str:
@@ -72,6 +70,14 @@ class Watcher(Protocol):
 
     async def stop_component(self, name: str) -> None:
         """Stop a supervised component on request."""
+        ...
+
+    def pid_of(self, component: str) -> int | None:
+        """The process of a component, as its driver knows it."""
+        ...
+
+    def all_run(self) -> bool:
+        """Whether every component with a driver has a process."""
         ...
 
     def results(self) -> list[tuple[Any, Any, Any, Any, int]]:
@@ -189,9 +195,7 @@ class Session:
             ),
             f"chaos    {_name_chaos(self.options, scenarios)}",
         ]
-        chaos = Chaos(
-            platform, lambda name: watcher.drivers[name].pid if name in watcher.drivers else None
-        )
+        chaos = Chaos(platform, watcher.pid_of)
         until = None if seconds is None else max(seconds - SETTLE, 1.0)
         misery = asyncio.create_task(_break_things(chaos, watcher, scenarios, began, until))
         try:
@@ -248,7 +252,7 @@ async def _break_things(
     broken.
     """
     limit = time.monotonic() + STARTED_WITHIN
-    while time.monotonic() < limit and not all(d.pid for d in watcher.drivers.values()):  # noqa: ASYNC110 - nobody tells
+    while time.monotonic() < limit and not watcher.all_run():  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.1)
     await chaos.run(
         scenarios, None if until is None else max(began + until - time.monotonic(), 0.1)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 
 KEPT = 200
 
@@ -17,14 +17,14 @@ class Aside:
     one.
     """
 
-    _tasks: dict[str, asyncio.Task[str]] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
 
     def wrap(
-        self, action: Callable[[Order], Awaitable[str]]
-    ) -> Callable[[Order], Awaitable[str | None]]:
+        self, action: Callable[[Order], Awaitable[Answer]]
+    ) -> Callable[[Order], Awaitable[Answer | None]]:
         """The same action, None while it lasts."""
 
-        async def look(order: Order) -> str | None:
+        async def look(order: Order) -> Answer | None:
             if order.key not in self._tasks:
                 self._tasks[order.key] = asyncio.ensure_future(_await(action, order))
                 await asyncio.sleep(0)
@@ -49,5 +49,5 @@ class Aside:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
-async def _await(action: Callable[[Order], Awaitable[str]], order: Order) -> str:
+async def _await(action: Callable[[Order], Awaitable[Answer]], order: Order) -> Answer:
     return await action(order)

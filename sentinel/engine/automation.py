@@ -5,7 +5,7 @@ breaker.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from sentinel.core.moment import Moment
-from sentinel.core.order import Order
+from sentinel.core.order import Order, OrderKind
 from sentinel.core.remediation.brake import (
     ActionLimits,
     Brake,
@@ -26,14 +26,25 @@ from sentinel.core.remediation.brake import (
 )
 from sentinel.core.remediation.breaker import Breaker, BreakerPolicy, Record, find_cause
 from sentinel.core.remediation.restart import Reason
-from sentinel.engine.stall import StallGuard
+from sentinel.engine.pause import PauseGuard
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
 
+HALT_FILE = "HALT"
 BREAKER, STARTS, EXHAUSTIONS, BRAKES = "breaker", "crashes", "exhaustions", "brakes"
 KEPT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """What the configuration says about acting."""
+
+    enabled: bool
+    limits: ActionLimits = field(default_factory=ActionLimits)
+    brake: BrakePolicy = field(default_factory=BrakePolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 @dataclass(slots=True)
@@ -41,15 +52,11 @@ class Automation:
     """May sentinel act at all? Everything is read again right before an act."""
 
     store: Store
-    record: Callable[[Changes], Awaitable[None]]
     metrics: Metrics
     utcnow: Callable[[], datetime]
     halt_file: Path
-    enabled: bool
-    guard: StallGuard | None = None
-    limits: ActionLimits = field(default_factory=ActionLimits)
-    brake_policy: BrakePolicy = field(default_factory=BrakePolicy)
-    breaker_policy: BreakerPolicy = field(default_factory=BreakerPolicy)
+    guard: PauseGuard
+    restraint: Restraint
     breaker: Breaker = field(default_factory=Breaker)
     brakes: Sequence[Brake] = ()
     fenced: str = ""
@@ -60,8 +67,17 @@ class Automation:
     _starts: list[datetime] = field(default_factory=list)
     _exhaustions: list[datetime] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """What the metrics say from the start."""
+        self.configure(self.restraint)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether sentinel acts at all; else it says what it would do."""
+        return self.restraint.enabled
+
     def load(self, *, crashed: bool) -> Changes:
-        """Remember what was before this start; `crashed`: the sentinel before did not end in order."""
+        """Remember what was before; `crashed`: the sentinel before did not end in order."""
         self.breaker = _read_breaker(self.store.meta(BREAKER))
         self._exhaustions = _read_instants(self.store.meta(EXHAUSTIONS))
         self._told = frozenset(json.loads(self.store.meta(BRAKES) or "[]"))
@@ -70,6 +86,17 @@ class Automation:
             self._starts = [*self._starts, self.utcnow()][-KEPT:]
         self._show()
         return Changes(meta={STARTS: _write_instants(self._starts)})
+
+    def configure(self, restraint: Restraint) -> None:
+        """What holds actions back, as it is configured now."""
+        self.restraint = restraint
+        self.metrics.actions_enabled.set(restraint.enabled)
+
+    def fence(self, reason: str) -> None:
+        """Another sentinel may act, and not this one; "": this one may again."""
+        if reason != self.fenced:
+            log.error("fenced" if reason else "no_longer_fenced", reason=reason)
+        self.fenced = reason
 
     def conditions(self) -> list[tuple[Reason, str]]:
         """For people: everything that holds all actions back now, with its remedy."""
@@ -111,6 +138,27 @@ class Automation:
             return True
         return True
 
+    def halt(self, by: str) -> None:
+        """The kill switch by signal: at once in memory, and as the file that `sentinel resume`
+        takes away.
+        """
+        self.halted_by_signal = True
+        log.error("halted", by=by, guidance="`sentinel resume` when it is over")
+        try:
+            self.halt_file.write_text(f"{self.utcnow().isoformat()} {by}\n")
+        except OSError as error:
+            log.error(
+                "halt_file_not_written",
+                error=str(error),
+                guidance="halted all the same, until `sentinel resume`",
+            )
+        else:
+            self.halted_by_signal = False
+
+    def resume(self) -> None:
+        """Forget a halt that came by a signal while the file could not be written."""
+        self.halted_by_signal = False
+
     def may_act(self, *, automatic: bool) -> str:
         """Why nothing may be done in this very moment, or ""; asked right before an act."""
         if self.is_halted():
@@ -133,7 +181,7 @@ class Automation:
         be off.
         """
         self.crowd = Crowd(groups, frozenset(unhealthy))
-        self.brakes = find_brakes(self.brake_policy, self.crowd) if unhealthy else []
+        self.brakes = find_brakes(self.restraint.brake, self.crowd) if unhealthy else []
         self.metrics.braked.set(len(self.brakes))
         present = frozenset(brake.group for brake in self.brakes)
         before, self._told = self._told, present | self._told if early else present
@@ -158,7 +206,7 @@ class Automation:
 
     def limit(self, component: str, recent: Sequence[Recent]) -> tuple[str, float] | None:
         """Why enough was done for now, and for how many more seconds."""
-        return find_limit(self.limits, component, self.crowd, recent)
+        return find_limit(self.restraint.limits, component, self.crowd, recent)
 
     def holds_announcement(self, group: str, opened: datetime) -> bool:
         """Members of a group wait a little, in case all of them fall; while a brake is on it is the
@@ -168,7 +216,7 @@ class Automation:
             return True
         return (
             bool(group)
-            and (self.utcnow() - opened).total_seconds() < self.brake_policy.announce_after
+            and (self.utcnow() - opened).total_seconds() < self.restraint.brake.announce_after
         )
 
     # -- breaker ----------------------------------------------------------------------------------
@@ -182,7 +230,7 @@ class Automation:
         """Open the breaker when sentinel's own acting does not help, or sentinel itself is ill."""
         if self.breaker.opened is not None:
             return Changes()
-        cause = find_cause(self.breaker_policy, self._look_at_ourselves(verdicts))
+        cause = find_cause(self.restraint.breaker, self._look_at_ourselves(verdicts))
         if not cause:
             return Changes()
         self.breaker = Breaker(self.utcnow(), cause, self.breaker.closed)
@@ -214,12 +262,12 @@ class Automation:
 
     def _look_at_ourselves(self, verdicts: Sequence[str]) -> Record:
         now, closed = self.utcnow(), self.breaker.closed
-        window = self.breaker_policy.stall_window
+        window = self.restraint.breaker.stall_window
         if closed is not None:
             window = min(window, (now - closed).total_seconds())
-        stall = self.guard.longest(self.guard.monotonic() - window) if self.guard else 0.0
+        pause = self.guard.longest(self.guard.monotonic() - window)
         return Record(
-            _ages(self._exhaustions, now, closed), verdicts, _ages(self._starts, now, closed), stall
+            _ages(self._exhaustions, now, closed), verdicts, _ages(self._starts, now, closed), pause
         )
 
     def _show(self) -> None:
@@ -227,7 +275,8 @@ class Automation:
 
     def _page(self, event: str, subject: str, text: str, members: Sequence[str] = ()) -> Order:
         payload = {"event": event, "text": text, "members": list(members)}
-        return Order("notify", f"{event}/{subject}/{self.utcnow().isoformat()}", subject, payload)
+        key = f"{event}/{subject}/{self.utcnow().isoformat()}"
+        return Order(OrderKind.NOTIFY, key, subject, payload)
 
 
 def _ages(instants: Sequence[datetime], now: datetime, closed: datetime | None) -> list[float]:
@@ -261,6 +310,3 @@ def _write_breaker(breaker: Breaker) -> str:
             "reason": breaker.reason,
         }
     )
-
-
-HALT_FILE = "HALT"

@@ -52,6 +52,11 @@ class SteadyClock:
         self._boot = read_boot_id() if boot is None else boot
         self._anchor = (wall(), uptime())
 
+    @staticmethod
+    def monotonic() -> float:
+        """Seconds that never go back; they stand still while the machine sleeps."""
+        return time.monotonic()
+
     def utcnow(self) -> datetime:
         """Aware UTC."""
         at, since = self._anchor

@@ -30,6 +30,10 @@ class Coverage:
         while now - self._buckets[0][0] > HOUR:
             self._buckets.popleft()
 
+    def note_skipped(self, count: int) -> None:
+        """Add slots in which a run was due and none began."""
+        self.note(due=count, seen=0)
+
     def ratio(self) -> float:
         """Seen per due in the last hour; 1 before anything was due."""
         due = sum(bucket[1] for bucket in self._buckets)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
@@ -29,10 +29,10 @@ class Dispatcher:
     recorder: Recorder
     metrics: Metrics
     channels: Sequence[Channel]
-    actions: Mapping[str, Callable[[Order], Awaitable[str | None]]]
+    actions: Mapping[str, Callable[[Order], Awaitable[Answer | None]]]
     utcnow: Callable[[], datetime]
     _retries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
-    _done: dict[str, str] = field(default_factory=dict)
+    _done: dict[str, Answer] = field(default_factory=dict)
     """Carried out, but the disk did not take the note: not to be done again."""
 
     async def run(self) -> None:
@@ -52,9 +52,9 @@ class Dispatcher:
             if order.key in self._done:
                 await self._finish(order, self._done[order.key])
             elif self._is_due(order):
-                outcome = await self._carry_out(order)
-                if outcome is not None:
-                    await self._finish(order, outcome)
+                answer = await self._carry_out(order)
+                if answer is not None:
+                    await self._finish(order, answer)
 
     def _is_due(self, order: Order) -> bool:
         return order.key not in self._retries or self.utcnow() >= self._retries[order.key][1]
@@ -65,30 +65,32 @@ class Dispatcher:
         delay = timedelta(seconds=min(2.0 ** (failures - 1), 300.0))
         self._retries[order.key] = (failures, self.utcnow() + delay)
 
-    async def _finish(self, order: Order, outcome: str) -> None:
+    async def _finish(self, order: Order, answer: Answer) -> None:
         now = self.utcnow()
         self._retries.pop(order.key, None)
         try:
-            await self.recorder.call(lambda: self.store.finish_order(order.key, outcome, now))
+            await self.recorder.call(lambda: self.store.finish_order(order.key, answer, now))
             self._done.pop(order.key, None)
         except (StateError, ValueError) as error:
             if order.key not in self._done:
                 log.error("order_not_finished", key=order.key, error=str(error))
-            self._done[order.key] = outcome
+            self._done[order.key] = answer
 
-    async def _carry_out(self, order: Order) -> str | None:
+    async def _carry_out(self, order: Order) -> Answer | None:
         """What became of an order; None to try again later."""
         try:
-            if order.kind == "notify":
+            if order.kind == OrderKind.NOTIFY:
                 for channel in self.channels:
                     await channel.send(order.key, order.subject, order.payload)
-                return "sent"
+                return Answer.done("sent")
             action = self.actions.get(order.kind)
-            return await action(order) if action else f"unknown order {order.kind}"
+            if action is None:
+                return Answer.unknown(f"unknown order {order.kind}")
+            return await action(order)
         except Exception as error:  # noqa: BLE001 - one bad order must not stop the others
             self.metrics.swallowed.labels("dispatcher").inc()
             log.error("order_raised", key=order.key, error=repr(error))
-            if order.kind != "notify":
-                return f"failed: {str(error) or repr(error)}"
+            if order.kind != OrderKind.NOTIFY:
+                return Answer.failed(str(error) or repr(error))
             self._put_off(order)
             return None

@@ -14,7 +14,8 @@ import structlog
 from watchfiles import Change, DefaultFilter, awatch
 
 from sentinel.core.model import Component
-from sentinel.engine.requests import Requests
+from sentinel.core.order import Answer
+from sentinel.engine.requests import OperatorRequests, is_put_off
 from sentinel.remediation import RELOAD
 
 log = structlog.get_logger()
@@ -42,10 +43,10 @@ class _OnlyThese(DefaultFilter):
 class FileWatch:
     """One watcher for each component with `watch:` paths."""
 
-    requests: Requests
+    requests: OperatorRequests
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _acts: set[asyncio.Task[str]] = field(default_factory=set)
+    _acts: set[asyncio.Task[Answer]] = field(default_factory=set)
 
     async def follow(self, components: Mapping[str, Component]) -> None:
         """Watch what the configuration names now; what it no longer names is let go, but no action
@@ -123,19 +124,21 @@ class FileWatch:
             act = asyncio.create_task(self._act(component, reason))
             self._acts.add(act)
             act.add_done_callback(self._acts.discard)
-            outcome = await asyncio.shield(act)
-            if "one action at a time" not in outcome:
+            answer = await asyncio.shield(act)
+            if not is_put_off(answer):
                 break
             await asyncio.sleep(TRY_AGAIN)
-        log.info("files_taken_over", component=component.name, outcome=outcome)
+        log.info("files_taken_over", component=component.name, outcome=answer.line)
 
-    async def _act(self, component: Component, reason: str) -> str:
+    async def _act(self, component: Component, reason: str) -> Answer:
         remediator = self.requests.remediator
         if not remediator.automation.enabled:
-            return "observe mode: would reload or restart (actions.enabled is false)"
-        if component.name in remediator.stopped:
-            return "it is stopped on request, or being restarted"
-        driver = remediator.drivers.get(component.name)
+            return Answer.refused(
+                "observe mode: would reload or restart (actions.enabled is false)"
+            )
+        if component.name in remediator.fleet.stopped:
+            return Answer.refused("it is stopped on request, or being restarted")
+        driver = remediator.fleet.drivers.get(component.name)
         if driver is not None and RELOAD in driver.actions:
             return await self.requests.reload(component.name, reason)
         return await self.requests.restart(component.name, reason, by="watch")

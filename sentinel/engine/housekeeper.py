@@ -14,8 +14,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -37,9 +36,10 @@ from sentinel.core.bus.housekeeping import (
 )
 from sentinel.core.moment import Moment
 from sentinel.errors import ActionRefused, StateError, SubjectError, TargetError, UsageError
-from sentinel.housekeeping import ChoreKind, Room, load_kinds
+from sentinel.housekeeping import ChoreKind, Room, load_chores
 from sentinel.metrics import Metrics
-from sentinel.store.plans import ChoreRun, CleaningLedger, Grant
+from sentinel.store import Store
+from sentinel.store.plans import ChoreRun, Grant
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -49,22 +49,9 @@ MAX_SHOWN = 100
 """Refusals kept with a plan."""
 
 
-class CleaningStore(Protocol):
-    """What cleaning needs of the store."""
-
-    @property
-    def cleaning(self) -> CleaningLedger:
-        """Caps, plans and memory."""
-        ...
-
-    def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
-        """Append to the audit log."""
-        ...
-
-
 @dataclass(slots=True)
 class _Work:
-    """One run in progress. `stopped`: why nothing more is done."""
+    """One run in progress. `stopped_by`: why nothing more is done."""
 
     chore: Chore
     kind: ChoreKind
@@ -72,7 +59,7 @@ class _Work:
     actor: str
     refusals: list[Refusal] = field(default_factory=list)
     removed: int = 0
-    stopped: Refusal | None = None
+    stopped_by: Refusal | None = None
     failed: bool = False
     dry: bool = False
 
@@ -86,14 +73,14 @@ class Housekeeper:
     action.
     """
 
-    store: CleaningStore
+    store: Store
     call: Callable[[Callable[[], Any]], Awaitable[Any]]
     clients: Mapping[str, Any]
     metrics: Metrics
     moment: Callable[[], Moment]
     may_act: Callable[[], str]
     chores: dict[str, Chore] = field(default_factory=dict)
-    kinds: Mapping[str, ChoreKind] = field(default_factory=load_kinds)
+    kinds: Mapping[str, ChoreKind] = field(default_factory=load_chores)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def configure(self, chores: Sequence[Chore]) -> None:
@@ -123,14 +110,18 @@ class Housekeeper:
                 if not work.dry:
                     await self._carry_out(work, survey.targets)
             except (TargetError, StateError) as error:
-                work.failed, work.stopped = (
+                work.failed, work.stopped_by = (
                     True,
                     Refusal("failed", name, error.message, error.guidance),
                 )
             return await self._conclude(work, survey)
 
     async def _conclude(self, work: _Work, survey: Survey) -> ChoreRun:
-        refusals = [*survey.refusals, *work.refusals, *([work.stopped] if work.stopped else [])]
+        refusals = [
+            *survey.refusals,
+            *work.refusals,
+            *([work.stopped_by] if work.stopped_by else []),
+        ]
         now = self.moment()
         outcome = _outcome_of(work, survey, refusals)
         refused = sum(refusal.count for refusal in refusals)
@@ -199,7 +190,7 @@ class Housekeeper:
     async def _carry_out(self, work: _Work, targets: Sequence[Target]) -> None:
         for target in targets:
             left = target
-            while left.count and work.stopped is None:
+            while left.count and work.stopped_by is None:
                 part = left.first(work.kind.portion)
                 try:
                     done = await self._act(work, part)
@@ -249,7 +240,7 @@ class Housekeeper:
         return done
 
     def _stop(self, work: _Work, reason: str, part: Target, text: str) -> Done:
-        work.stopped = Refusal(reason, part.place, text)
+        work.stopped_by = Refusal(reason, part.place, text)
         return Done()
 
     async def _reserve(self, work: _Work, part: Target) -> Grant:
@@ -399,7 +390,7 @@ class Housekeeper:
         try:
             await self._carry_out(work, plan.targets)
         except (TargetError, StateError) as error:
-            work.failed, work.stopped = (
+            work.failed, work.stopped_by = (
                 True,
                 Refusal("failed", plan.chore, error.message, error.guidance),
             )

@@ -43,12 +43,20 @@ class Journal:
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
 
     def load(self, name: str) -> list[Attempt]:
-        """What an earlier sentinel attempted, and when an operator reset the budget; the attempts."""
+        """What an earlier sentinel attempted, and when the budget was reset; the attempts."""
         self._attempts[name] = self.store.attempts(component=name, limit=KEPT)
         reset = self.store.meta(f"reset/{name}")
         if reset:
             self.resets[name] = read_moment(reset)
         return self.all(name)
+
+    def reset(self, name: str, now: Moment) -> None:
+        """Attempts until now count into no budget any more."""
+        self.resets[name] = now
+
+    def note_writable(self) -> None:
+        """The ledger could be written just now."""
+        self.writable = True
 
     def all(self, name: str) -> list[Attempt]:
         """Every known attempt of a component, oldest first."""

@@ -5,132 +5,123 @@ automation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from sentinel.coordination import Refused
 from sentinel.core.incident import Event
-from sentinel.core.model import IncidentState
-from sentinel.core.remediation.restart import decide_request
+from sentinel.core.order import Answer
+from sentinel.core.remediation.restart import Reason, decide_request
 from sentinel.engine.journal import name_by_hand, write_moment
 from sentinel.engine.remediator import Remediator
 from sentinel.engine.supervision import name_of_check
 from sentinel.remediation import RELOAD, RESTART, START, STOP, Outcome
 from sentinel.store import Changes
 
+_REASON = "reason"
+_WHOM = {"operator": "an operator", "runbook": "a runbook", "watch": "a change of its files"}
+
 
 @dataclass(frozen=True, slots=True)
-class Requests:
-    """The outcome of each is one line that begins with `refused` or `failed` when it was not done."""
+class OperatorRequests:
+    """Each ends with an answer: done, refused before anything was done, or failed."""
 
     remediator: Remediator
 
-    async def restart(self, name: str, reason: str, *, by: str = "operator") -> str:
+    async def restart(self, name: str, reason: str, *, by: str = "operator") -> Answer:
         """Restart at somebody's word: journaled, under the kill switch, one at a time.
 
         A `runbook` acts under the automatic budget; an `operator` may go beyond it.
         """
+        remediator = self.remediator
         refusal = self._refuse(name, RESTART)
         if refusal:
-            return refusal
-        policy, incident = (
-            self.remediator.pipeline.components[name].restart,
-            self.remediator.pipeline.incidents.get(name),
-        )
-        situation = self.remediator.situation(name)
-        decision = decide_request(
-            policy, situation, self.remediator.moment(), budgeted=by == "runbook"
-        )
+            return Answer.refused(refusal)
+        policy = remediator.picture.components[name].restart
+        incident = remediator.picture.incidents.get(name)
+        situation, now = remediator.circumstances.of(name), remediator.moment()
+        decision = decide_request(policy, situation, now, budgeted=by == "runbook")
         if not decision.act:
-            return f"refused: {decision.text}"
+            return _refuse(decision.reason, decision.text)
         key = incident.id if incident else name_by_hand(name)
-        n = self.remediator.journal.next_number(key, name)
-        outcome = await self.remediator.act_on_request(name, key, n, reason, by)
-        await self._note(name, f"restarted by {_whom(by)}: {reason} ({outcome.detail})")
-        return _line(outcome)
+        n = remediator.journal.next_number(key, name)
+        outcome = await remediator.act_on_request(name, key, n, reason, by)
+        if isinstance(outcome, Refused):
+            return Answer.refused(outcome.reason)
+        await self._note(name, f"restarted by {_WHOM.get(by, by)}: {reason} ({outcome.detail})")
+        return _answer(outcome)
 
-    async def start(self, name: str, reason: str) -> str:
+    async def start(self, name: str, reason: str) -> Answer:
         """Start what was stopped on request, or does not run."""
         return await self._do(name, START, reason, lambda: self.remediator.start(name))
 
-    async def stop(self, name: str, reason: str) -> str:
+    async def stop(self, name: str, reason: str) -> Answer:
         """Stop a component until it is started on request."""
         return await self._do(name, STOP, reason, lambda: self.remediator.stop(name))
 
-    async def reload(self, name: str, reason: str) -> str:
+    async def reload(self, name: str, reason: str) -> Answer:
         """Have a component read its configuration again."""
         return await self._do(name, RELOAD, reason, lambda: self._reload(name))
 
     async def _reload(self, name: str) -> Outcome:
-        return await self.remediator.drivers[name].reload()
+        return await self.remediator.fleet.drivers[name].reload()
 
     async def _do(
         self, name: str, action: str, reason: str, act: Callable[[], Awaitable[Outcome]]
-    ) -> str:
-        refusal = (
-            self._refuse(name, action)
-            or self.remediator.automation.may_act(automatic=False)
-            or (
-                f"one action at a time: {name} is being restarted"
-                if self.remediator.acts_on(name)
-                else ""
-            )
-        )
+    ) -> Answer:
+        refusal = self._refuse(name, action) or self.remediator.automation.may_act(automatic=False)
         if refusal:
-            return refusal if refusal.startswith("refused") else f"refused: {refusal}"
+            return Answer.refused(refusal)
+        if self.remediator.acts_on(name):
+            return _refuse(Reason.BUSY, f"one action at a time: {name} is being restarted")
         outcome = await act()
         await self._note(name, f"{action} by an operator: {reason} ({outcome.detail})")
-        return _line(outcome)
+        return _answer(outcome)
 
     def _refuse(self, name: str, action: str) -> str:
-        driver = self.remediator.drivers.get(name)
+        driver = self.remediator.fleet.drivers.get(name)
         if driver is None:
-            return f"refused: {name} has no driver: sentinel only watches it"
-        return "" if action in driver.actions else f"refused: {action} is not configured for {name}"
+            return f"{name} has no driver: sentinel only watches it"
+        return "" if action in driver.actions else f"{action} is not configured for {name}"
 
     async def _note(self, name: str, text: str) -> None:
-        incident = self.remediator.pipeline.incidents.get(name)
-        if incident is not None:
-            await self.remediator.pipeline.change_incident(incident, Event("operator", text))
+        await self.remediator.incidents.note(name, Event("operator", text))
 
-    async def reset(self, name: str, reason: str, expects: str = "") -> str:
+    async def reset(self, name: str, reason: str, expects: str = "") -> Answer:
         """Give a component a full budget again: the present incident ends here, a new one may open.
 
         `expects` is what the person saw who asks for it (`describe_budget`): when that has changed,
         nothing is done.
         """
         remediator = self.remediator
-        pipeline, journal, now = remediator.pipeline, remediator.journal, remediator.moment()
-        if name not in pipeline.components:
-            return f"unknown component {name}"
-        known = pipeline.incidents.get(name)
-        seen = describe_budget(
-            known.id if known else "", len(journal.of_incident(known)) if known else 0
-        )
+        if name not in remediator.picture.components:
+            return Answer.unknown(f"unknown component {name}")
+        seen = self._describe_budget(name)
         if expects and expects != seen:
-            return f"refused: meanwhile it is {seen}, it was {expects}: look again"
-        journal.resets[name] = now
-        pipeline.forget_failures(name)
-        remediator.metrics.exhausted.labels(name).set(0)
+            return Answer.refused(f"meanwhile it is {seen}, it was {expects}: look again")
+        now = remediator.moment()
+        remediator.journal.reset(name, now)
+        remediator.picture.forget_failures(name)
         await remediator.recorder.record(Changes(meta={f"reset/{name}": write_moment(now)}))
-        incident = pipeline.incidents.get(name)
-        if incident is not None:
-            closed = replace(incident, state=IncidentState.CLOSED, closed=now.at, exhausted=False)
-            await pipeline.change_incident(
-                closed, Event("reset", f"reset by an operator: {reason}")
-            )
-        remediator.trigger(name_of_check(name))
-        return "reset"
+        await remediator.incidents.close(name, Event("reset", f"reset by an operator: {reason}"))
+        remediator.wanted.ask(name_of_check(name))
+        return Answer.done("reset")
 
-    async def close_breaker(self, reason: str) -> str:
+    def _describe_budget(self, name: str) -> str:
+        known = self.remediator.picture.incidents.get(name)
+        attempts = self.remediator.journal.of_incident(known) if known else []
+        return describe_budget(known.id if known else "", len(attempts))
+
+    async def close_breaker(self, reason: str) -> Answer:
         """Let automation act again."""
         automation = self.remediator.automation
         was = automation.breaker.opened is not None
         await self.remediator.recorder.record(automation.close_breaker(reason))
-        return "closed" if was else "was not open"
+        return Answer.done("closed" if was else "was not open")
 
-    async def resume(self) -> str:
+    async def resume(self) -> Answer:
         """Forget a halt that came by a signal while the HALT file could not be written."""
-        self.remediator.automation.halted_by_signal = False
-        return "resumed"
+        self.remediator.automation.resume()
+        return Answer.done("resumed")
 
 
 def describe_budget(incident: str, attempts: int) -> str:
@@ -138,13 +129,14 @@ def describe_budget(incident: str, attempts: int) -> str:
     return f"incident {incident} with {attempts} attempts" if incident else "without an incident"
 
 
-def _whom(by: str) -> str:
-    return {
-        "operator": "an operator",
-        "runbook": "a runbook",
-        "watch": "a change of its files",
-    }.get(by, by)
+def is_put_off(answer: Answer) -> bool:
+    """Whether it was refused for an action that ends by itself: the same may be asked again."""
+    return answer.document.get(_REASON) == Reason.BUSY
 
 
-def _line(outcome: Outcome) -> str:
-    return outcome.detail if outcome.done else f"failed: {outcome.detail}"
+def _refuse(reason: Reason, text: str) -> Answer:
+    return Answer.refused(text, {_REASON: str(reason)})
+
+
+def _answer(outcome: Outcome) -> Answer:
+    return Answer.done(outcome.detail) if outcome.done else Answer.failed(outcome.detail)

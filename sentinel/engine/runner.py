@@ -14,7 +14,7 @@ import structlog
 
 from sentinel.core.fault import Fault, Status
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result
-from sentinel.engine.stall import NOTICEABLE, StallGuard
+from sentinel.engine.pause import NOTICEABLE, PauseGuard
 from sentinel.errors import NotMeasurable, SentinelError, TargetError
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind
@@ -24,12 +24,12 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Runner:
-    """Holds what runs need: clients by resource, live state of each check, the stall guard, the
+    """Holds what runs need: clients by resource, live state of each check, the pause guard, the
     clocks.
     """
 
     clients: Mapping[str, Any]
-    guard: StallGuard
+    guard: PauseGuard
     metrics: Metrics
     utcnow: Callable[[], datetime]
     monotonic: Callable[[], float]
@@ -46,9 +46,9 @@ class Runner:
             finding, outcome, error_class = await self._find(check, kind, trace_id)
         duration = self.monotonic() - begun
         quality = Quality.OBSERVED
-        stalled = self.guard.stalled(begun)
-        if stalled > NOTICEABLE and finding.status is not Status.UP:
-            quality, finding = Quality.BLIND, _blind(finding, stalled)
+        paused = self.guard.paused(begun)
+        if paused > NOTICEABLE and finding.status is not Status.UP:
+            quality, finding = Quality.BLIND, _blind(finding, paused)
         dumped = self._dump(check)
         return Result(
             check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped
@@ -115,7 +115,7 @@ class Runner:
             state=self.states.get(check.name),
             utcnow=self.utcnow,
             monotonic=self.monotonic,
-            stalled=self.guard.stalled,
+            stalled=self.guard.paused,
             supervised=self.supervised,
         )
 
@@ -135,9 +135,9 @@ def _find_target_error(check: Check, error: TargetError) -> Finding:
     return Finding(error.status, error.message, guidance=error.guidance, faults=faults)
 
 
-def _blind(finding: Finding, stalled: float) -> Finding:
+def _blind(finding: Finding, paused: float) -> Finding:
     detail = (
-        f"not observed: sentinel itself stood still for {stalled:.1f} s (would have said:"
+        f"not observed: sentinel itself stood still for {paused:.1f} s (would have said:"
         f" {finding.detail})"
     )
     return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence)

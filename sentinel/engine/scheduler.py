@@ -19,6 +19,34 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class WantedChecks:
+    """Checks that are to run at once, beside their schedule: asked for by whoever needs to know."""
+
+    _names: dict[str, None] = field(default_factory=dict)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self, name: str) -> None:
+        """Have a check run as soon as may be."""
+        self._names[name] = None
+        self._asked.set()
+
+    def take(self) -> list[str]:
+        """What was asked for since the last time."""
+        names = list(self._names)
+        self._names.clear()
+        self._asked.clear()
+        return names
+
+    def wake(self) -> None:
+        """End `wait` without a wish."""
+        self._asked.set()
+
+    async def wait(self) -> None:
+        """Until something was asked for."""
+        await self._asked.wait()
+
+
+@dataclass(slots=True)
 class _Entry:
     check: Check
     due: float
@@ -39,9 +67,9 @@ class Scheduler:
     monotonic: Callable[[], float]
     metrics: Metrics
     on_skip: Callable[[int], None] = lambda _count: None
+    wanted: WantedChecks = field(default_factory=WantedChecks)
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _heap: list[tuple[float, int, str]] = field(default_factory=list)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _count: int = 0
 
     def add(self, check: Check) -> None:
@@ -79,13 +107,14 @@ class Scheduler:
         ]
 
     async def loop(self) -> None:
-        """Start what is due, for ever."""
+        """Start what is wanted or due, for ever."""
         while True:
             delay = self._start_due()
-            self._wake.clear()
+            for name in self.wanted.take():
+                self.trigger(name)
             try:
                 async with asyncio.timeout(delay):
-                    await self._wake.wait()
+                    await self.wanted.wait()
             except TimeoutError:
                 pass
 
@@ -119,7 +148,7 @@ class Scheduler:
         self._count += 1
         entry.version = self._count
         heapq.heappush(self._heap, (at, entry.version, entry.check.name))
-        self._wake.set()
+        self.wanted.wake()
 
     def _start(self, entry: _Entry) -> None:
         entry.task = asyncio.create_task(self._guarded(entry), name=f"check {entry.check.name}")

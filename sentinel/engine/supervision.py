@@ -5,11 +5,12 @@ it?
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Component, Finding, HealthPolicy
 from sentinel.core.quantity import format_duration
+from sentinel.core.servers.supervision import judge_supervised
+from sentinel.engine.fleet import Fleet
 from sentinel.probes import Context, Kind, Options
 from sentinel.remediation import Driver, Observation
 
@@ -17,6 +18,14 @@ STARTED_AFTER = 1.0
 """Seconds a process must live to count as started (supervisord's `startsecs`)."""
 PATIENCE = 0.9
 """Share of the check's timeout after which a driver that does not answer is given up."""
+FAULTS = tuple(
+    FaultKind(key, severity, "process-down", meaning, ("component",))
+    for key, severity, meaning in (
+        ("not_running", Severity.PAGE, "it does not run"),
+        ("unhealthy", Severity.PAGE, "it runs, and its manager's own health check fails"),
+        ("busy", Severity.INFO, "its manager is at work on it"),
+    )
+)
 
 
 class NoOptions(Options):
@@ -42,27 +51,22 @@ def make_check(component: Component) -> Check:
     )
 
 
-def make_kind(
-    drivers: Mapping[str, Driver], started: Mapping[str, float], stopped: Collection[str]
-) -> Kind:
-    """The kind over the live drivers.
-
-    `started` has the monotonic instant of each start, `stopped` who was stopped on request: that is
-    neither up nor a failure.
-    """
+def make_kind(fleet: Fleet) -> Kind:
+    """The kind over the live drivers; who was stopped on request is neither up nor a failure."""
 
     async def run(_options: NoOptions, context: Context) -> Finding:
-        if context.component in stopped:
+        if context.component in fleet.stopped:
             return Finding(
                 Status.UNKNOWN,
                 "stopped on request, or waits to be started: not judged",
                 key=("pid", "–"),
             )
-        seen = await _observe(drivers[context.component], PATIENCE * context.timeout)
-        age = context.monotonic() - started.get(context.component, 0.0)
-        return _judge(seen, age)
+        driver = fleet.drivers[context.component]
+        seen = await _observe(driver, PATIENCE * context.timeout)
+        age = context.monotonic() - fleet.started.get(context.component, 0.0)
+        return judge_supervised(context.component, seen, age, STARTED_AFTER)
 
-    return Kind("supervision", "Does a component with a driver run?", NoOptions, run, ())
+    return Kind("supervision", "Does a component with a driver run?", NoOptions, run, (), FAULTS)
 
 
 async def _observe(driver: Driver, seconds: float) -> Observation:
@@ -74,18 +78,3 @@ async def _observe(driver: Driver, seconds: float) -> Observation:
         return Observation(
             None, detail=text, guidance="is the manager of this component frozen or overloaded?"
         )
-
-
-def _judge(seen: Observation, age: float) -> Finding:
-    """`age`: seconds since we have started it. Who can't be seen is unknown, never down."""
-    key = ("pid", "–" if seen.pid is None else str(seen.pid))
-    if seen.running is None:
-        return Finding(Status.UNKNOWN, seen.detail, guidance=seen.guidance, key=key)
-    if seen.busy:
-        return Finding(Status.DEGRADED, seen.detail, guidance=seen.guidance, key=key)
-    if not seen.running or seen.healthy is False:
-        return Finding(Status.DOWN, seen.detail, guidance=seen.guidance, key=key)
-    if age < STARTED_AFTER:
-        pid = "" if seen.pid is None else f"pid {seen.pid}, "
-        return Finding(Status.UNKNOWN, f"starting ({pid}{age:.1f} s)", key=key)
-    return Finding(Status.UP, seen.detail, key=key)

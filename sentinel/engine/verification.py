@@ -12,7 +12,7 @@ from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, RestartPolicy
 from sentinel.core.moment import Moment
 from sentinel.engine.journal import Journal
-from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.picture import Picture
 from sentinel.remediation import Driver
 
 PASSES = 3
@@ -26,7 +26,7 @@ class Verification:
     within the grace.
     """
 
-    pipeline: Pipeline
+    picture: Picture
     journal: Journal
     now: Moment
     policy: RestartPolicy
@@ -36,7 +36,7 @@ class Verification:
         certain.
         """
         attempt, name = attempts[-1], incident.component
-        status, since = self.pipeline.statuses[name], self.pipeline.since.get(name, self.now.at)
+        status, since = self.picture.statuses[name], self.picture.since.get(name, self.now.at)
         if status is Status.UP and (self.now.at - since).total_seconds() < self.now.seconds_since(
             attempt.began
         ):
@@ -56,7 +56,7 @@ class Verification:
         healthy = (self.now.at - since).total_seconds()
         if (
             healthy >= self.policy.success_after
-            and self.pipeline.passes(attempt.component) >= PASSES
+            and self.picture.passes(attempt.component) >= PASSES
         ):
             return self._conclude(attempt, "recovered", f"healthy for {healthy:.0f} s")
         if attempt.recovered_in is not None:

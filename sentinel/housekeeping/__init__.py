@@ -7,11 +7,8 @@ failover (engine/housekeeper.py).
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,12 +17,13 @@ from sentinel.adapters.bus.housekeeping import BusCleaner, StreamShape
 from sentinel.core.bus.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
 from sentinel.core.bus.naming import matches
 from sentinel.errors import SubjectError
+from sentinel.shelf import read_shelf
 
 MAX_STREAMS = 20_000
 OWN_KEYS = "sentinel:*"
 
 
-class Options(BaseModel):
+class ChoreOptions(BaseModel):
     """Base of every kind's options: strict, frozen, unknown keys refused. Its fields are the YAML
     keys.
     """
@@ -33,14 +31,14 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class StreamPatterns(Options):
+class ChoreStreams(ChoreOptions):
     """Which streams: glob patterns. Nothing is cleaned that was not named."""
 
     include: list[str] = Field(min_length=1, description="glob patterns of the streams to clean")
     exclude: list[str] = Field([], description="glob patterns that win over include")
 
 
-class GroupPatterns(Options):
+class ChoreGroups(ChoreOptions):
     """Which consumer groups: glob patterns."""
 
     include: list[str] = Field(
@@ -61,7 +59,7 @@ class Room:
     seen: dict[str, tuple[int, str]] = field(default_factory=dict)
     troubles: list[Refusal] = field(default_factory=list)
 
-    async def find_streams(self, streams: StreamPatterns, *spared: str) -> list[str]:
+    async def find_streams(self, streams: ChoreStreams, *spared: str) -> list[str]:
         """Streams in scope, sorted; sentinel's own keys and those `spared` never are."""
         found: set[str] = set()
         for pattern in streams.include:
@@ -88,7 +86,7 @@ class Room:
         return shape
 
     async def find_groups(
-        self, streams: StreamPatterns, groups: GroupPatterns, *spared: str
+        self, streams: ChoreStreams, groups: ChoreGroups, *spared: str
     ) -> list[tuple[str, str]]:
         """Every (stream, group) in scope."""
         found = []
@@ -116,7 +114,7 @@ class ChoreKind:
 
     name: str
     summary: str
-    options: type[Options]
+    options: type[ChoreOptions]
     noun: str
     survey: Callable[[Any, Room], Awaitable[Survey]]
     recount: Callable[[Any, Room, Target], Awaitable[int]]
@@ -127,23 +125,9 @@ class ChoreKind:
     whole: bool = False
 
 
-def load_kinds() -> dict[str, ChoreKind]:
-    """Every kind of this folder by name: a new file is a new kind, nothing else is edited."""
-    kinds = {}
-    for info in pkgutil.iter_modules(__path__):
-        kind = read_kind(importlib.import_module(f"{__name__}.{info.name}"))
-        kinds[kind.name] = kind
-    return kinds
-
-
-def read_kind(module: ModuleType) -> ChoreKind:
-    """The KIND that a module declares; refuses a file of the shelf without one."""
-    kind = getattr(module, "KIND", None)
-    if not isinstance(kind, ChoreKind):
-        raise TypeError(
-            f"{module.__name__} declares no KIND: every file in sentinel/housekeeping is one kind"
-        )
-    return kind
+def load_chores() -> dict[str, ChoreKind]:
+    """Every kind of chore by name: a new file is a new kind, nothing else is edited."""
+    return read_shelf(__name__, ChoreKind, "KIND")
 
 
 _WORDS = {

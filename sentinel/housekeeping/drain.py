@@ -14,11 +14,11 @@ from sentinel.core.bus.delivery import parse_id
 from sentinel.core.bus.housekeeping import Done, Member, Refusal, Survey, Target, choose_heir
 from sentinel.core.bus.naming import matches, quote
 from sentinel.housekeeping import (
+    ChoreGroups,
     ChoreKind,
-    GroupPatterns,
-    Options,
+    ChoreOptions,
+    ChoreStreams,
     Room,
-    StreamPatterns,
     read_verdicts,
     samples_of,
 )
@@ -27,11 +27,11 @@ from sentinel.strict.field import Duration
 MAX_PENDING = 10_000
 
 
-class DrainOptions(Options):
+class DrainOptions(ChoreOptions):
     """Options of `drain`."""
 
-    streams: StreamPatterns
-    groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
+    streams: ChoreStreams
+    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
     handler_time: Duration = Field(
         description="entries delivered more lately than this may be in work: they stay"
     )

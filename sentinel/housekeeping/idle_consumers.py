@@ -11,11 +11,11 @@ from pydantic import Field, field_validator
 from sentinel.core.bus.housekeeping import Done, Member, Survey, Target
 from sentinel.core.bus.naming import matches, quote
 from sentinel.housekeeping import (
+    ChoreGroups,
     ChoreKind,
-    GroupPatterns,
-    Options,
+    ChoreOptions,
+    ChoreStreams,
     Room,
-    StreamPatterns,
     read_verdicts,
     samples_of,
 )
@@ -24,11 +24,11 @@ from sentinel.strict.field import Duration
 LEAST_SILENCE = 1.0
 
 
-class IdleConsumersOptions(Options):
+class IdleConsumersOptions(ChoreOptions):
     """Options of `idle_consumers`."""
 
-    streams: StreamPatterns
-    groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
+    streams: ChoreStreams
+    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
     silent_for: Duration = Field(
         86400.0, description="longer than any BLOCK and any pause between two messages"
     )

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from sentinel.core.bus.housekeeping import Done, Survey, Target
 from sentinel.core.bus.naming import quote
-from sentinel.housekeeping import ChoreKind, Options, Room, read_verdicts, samples_of
+from sentinel.housekeeping import ChoreKind, ChoreOptions, Room, read_verdicts, samples_of
 from sentinel.strict.field import Duration
 
 MAX_KEYS = 10_000
@@ -19,7 +19,7 @@ _CHUNK = 500
 Type = Literal["string", "hash", "list", "set", "zset", "stream"]
 
 
-class KeysOptions(Options):
+class KeysOptions(ChoreOptions):
     """Options of `keys_without_ttl`."""
 
     prefixes: list[str] = Field(

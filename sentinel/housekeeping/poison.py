@@ -13,11 +13,11 @@ from sentinel.adapters.bus.housekeeping import PendingView
 from sentinel.core.bus.housekeeping import Done, Survey, Target
 from sentinel.core.bus.naming import quote
 from sentinel.housekeeping import (
+    ChoreGroups,
     ChoreKind,
-    GroupPatterns,
-    Options,
+    ChoreOptions,
+    ChoreStreams,
     Room,
-    StreamPatterns,
     read_verdicts,
     samples_of,
 )
@@ -26,11 +26,11 @@ from sentinel.strict.field import Duration
 MAX_PENDING = 10_000
 
 
-class PoisonOptions(Options):
+class PoisonOptions(ChoreOptions):
     """Options of `poison`."""
 
-    streams: StreamPatterns
-    groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
+    streams: ChoreStreams
+    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
     more_than: int = Field(
         10,
         ge=1,

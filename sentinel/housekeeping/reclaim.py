@@ -13,11 +13,11 @@ from sentinel.adapters.bus.housekeeping import PendingView
 from sentinel.core.bus.housekeeping import Done, Refusal, Survey, Target, choose_heir
 from sentinel.core.bus.naming import quote
 from sentinel.housekeeping import (
+    ChoreGroups,
     ChoreKind,
-    GroupPatterns,
-    Options,
+    ChoreOptions,
+    ChoreStreams,
     Room,
-    StreamPatterns,
     read_verdicts,
     samples_of,
 )
@@ -27,11 +27,11 @@ MAX_PENDING = 10_000
 ANY = -1
 
 
-class ReclaimOptions(Options):
+class ReclaimOptions(ChoreOptions):
     """Options of `reclaim`."""
 
-    streams: StreamPatterns
-    groups: GroupPatterns = GroupPatterns(include=["*"], exclude=[])
+    streams: ChoreStreams
+    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
     handler_time: Duration = Field(description="the longest time a handler works on one entry")
     min_idle: Duration = Field(
         description="only entries delivered longer ago than this; not below handler_time"

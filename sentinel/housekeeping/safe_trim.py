@@ -10,13 +10,13 @@ from sentinel.adapters.bus.housekeeping import StreamShape, TrimOrder
 from sentinel.core.bus.delivery import ZERO, parse_id
 from sentinel.core.bus.housekeeping import Done, Refusal, Survey, Target, is_time
 from sentinel.core.bus.naming import matches, quote
-from sentinel.housekeeping import ChoreKind, Options, Room, StreamPatterns
+from sentinel.housekeeping import ChoreKind, ChoreOptions, ChoreStreams, Room
 from sentinel.strict.field import Duration
 
 MAX_LOOK = 10_000
 
 
-class RequiredGroups(Options):
+class RequiredGroups(ChoreOptions):
     """Groups without which a stream is not trimmed."""
 
     required: list[str] = Field(
@@ -26,10 +26,10 @@ class RequiredGroups(Options):
     )
 
 
-class SafeTrimOptions(Options):
+class SafeTrimOptions(ChoreOptions):
     """Options of `safe_trim`."""
 
-    streams: StreamPatterns
+    streams: ChoreStreams
     groups: RequiredGroups = RequiredGroups(required=["*"])
     keep: Duration = Field(
         86400.0, description="entries younger than this stay, also when they are acknowledged"

@@ -4,12 +4,9 @@ knows only "once".
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import ModuleType
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.fault import FaultKind, Severity
+from sentinel.core.fault import THRESHOLD, FaultKind, Severity
 from sentinel.core.model import Finding, Measurement
+from sentinel.shelf import read_shelf
 
 
 class Options(BaseModel):
@@ -90,10 +88,6 @@ class Context:
         return cast(HttpClient, self.clients[role])
 
 
-THRESHOLD = "threshold"
-"""Key of the fault that a measurement crossed a configured limit; every kind has it."""
-
-
 def faults_of_target(runbook: str, *, rejected: str = "") -> tuple[FaultKind, ...]:
     """The faults of whatever a kind asks: they are what a TargetError that nobody caught becomes.
 
@@ -149,18 +143,4 @@ class Kind:
 
 def load_kinds() -> dict[str, Kind]:
     """Every kind of this folder by name: a new file is a new kind, nothing else is edited."""
-    kinds = {}
-    for info in pkgutil.iter_modules(__path__):
-        kind = read_kind(importlib.import_module(f"{__name__}.{info.name}"))
-        kinds[kind.name] = kind
-    return kinds
-
-
-def read_kind(module: ModuleType) -> Kind:
-    """The KIND that a module declares; refuses a file of the shelf without one."""
-    kind = getattr(module, "KIND", None)
-    if not isinstance(kind, Kind):
-        raise TypeError(
-            f"{module.__name__} declares no KIND: every file in sentinel/probes is one check kind"
-        )
-    return kind
+    return read_shelf(__name__, Kind, "KIND")

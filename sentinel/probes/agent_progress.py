@@ -8,7 +8,7 @@ Sleeping agents are silent by right.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,37 +25,22 @@ from sentinel.adapters.columns import prove_columns
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.relation import Relation, Statement, prove_visible, refuse_large_scan
 from sentinel.core.agents.progress import (
-    REASONS,
-    Memory,
-    Rules,
-    Sight,
-    Step,
+    AgentSight,
+    AgentStep,
+    ProgressRules,
     dump_memory,
-    find_reasons,
     load_memory,
     remember,
 )
-from sentinel.core.fault import Status
-from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import format_duration, is_true, read_number
+from sentinel.core.agents.standstill import ProgressDoubts, judge_progress
+from sentinel.core.fault import FaultKind, Severity
+from sentinel.core.model import Finding, Measurement
+from sentinel.core.quantity import is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
-REMEDIES = {
-    "no_progress": (
-        "look at the agent's log and its open task; restart it, or hand the task to another agent"
-    ),
-    "repeated_step": (
-        "the agent is in a loop: stop it, look at the step it repeats, mend or cancel its task"
-    ),
-    "spending": (
-        "the agent spends without result: stop it before the budget is gone, then look at its task"
-    ),
-}
-_UNMAPPED = "unmapped: name each status under active, sleeping or inactive"
 _PROVE_EVERY = 60.0
-_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,7 @@ class _Shape:
     indexed: str
 
 
-class Tasks(Options):
+class AgentTasks(Options):
     """The task table: what agents hold, and what they have finished."""
 
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
@@ -137,6 +122,9 @@ class ProgressOptions(Options):
         "agents", min_length=1, description="table or view of agents, with its schema"
     )
     id: str = Field("id", description="column of the agent's id")
+    name: str | None = Field(
+        None, description="column of the name by which people know it; texts read: name (id)"
+    )
     status: str | None = Field(
         "status", description="column of the status; null when there is none"
     )
@@ -157,7 +145,7 @@ class ProgressOptions(Options):
     open_work: str | None = Field(
         None, description="column with the number of open tasks, or with the current task"
     )
-    tasks: Tasks | None = Field(None, description="the task table")
+    tasks: AgentTasks | None = Field(None, description="the task table")
     counters: list[str] = Field([], description="columns whose change is progress")
     spend: list[str] = Field([], description="columns with totals of tokens or cost")
     steps: StepTable | None = Field(None, description="table of steps")
@@ -180,17 +168,17 @@ class ProgressOptions(Options):
     max_agents: int = Field(5000, gt=0, le=20_000, description="agents to read")
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> ProgressRules:
         """What is normal."""
         limit = self.spending_limit
-        return Rules(
+        return ProgressRules(
             self.stalled_after, self.spending_after, limit, self.repeats, self.longest_cycle
         )
 
     @property
     def shape(self) -> _Shape:
         """What the table of agents must have."""
-        columns = [self.id, self.status, self.open_work, *self.counters, *self.spend]
+        columns = [self.id, self.name, self.status, self.open_work, *self.counters, *self.spend]
         return _Shape(self.table, columns, [self.last_heartbeat], self.id)
 
     @property
@@ -200,7 +188,7 @@ class ProgressOptions(Options):
 
     def statements(self) -> dict[str, Statement]:
         """What to ask, by name: agents, tasks, steps."""
-        columns = self.model_dump(include={"id", "status", "last_heartbeat", "open_work"})
+        columns = self.model_dump(include={"id", "name", "status", "last_heartbeat", "open_work"})
         found = {
             "agents": select_agents(
                 self.table, columns, self.counters, self.spend, self.max_agents + 1
@@ -264,16 +252,17 @@ async def run(options: ProgressOptions, context: Context) -> Finding:
         }
     sights = _read_sights(options, rows, steps)
     state.agents = {sight.id: remember(state.agents.get(sight.id), sight) for sight in sights}
-    unmapped = Counter(
-        row["status"] or "" for row in rows["agents"] if not options.is_mapped(row["status"] or "")
-    )
-    truncated = len(rows["agents"]) > options.max_agents
-    return _finding(options, sights, state.agents, _Doubts(unmapped, troubles, truncated))
+    statuses = [row["status"] or "" for row in rows["agents"]]
+    unmapped = Counter(status for status in statuses if not options.is_mapped(status))
+    told = {part: (error.message, error.guidance) for part, error in troubles.items()}
+    limit = options.max_agents if len(rows["agents"]) > options.max_agents else None
+    doubts = ProgressDoubts(unmapped, told, limit)
+    return judge_progress(sights, state.agents, options.rules, doubts)
 
 
 async def _read_stream(
     options: ProgressOptions, context: Context, troubles: dict[str, SubjectError]
-) -> dict[str, tuple[Step, ...]]:
+) -> dict[str, tuple[AgentStep, ...]]:
     """Steps by agent; a stream that is none is a trouble of its own, and the agents are judged
     without it.
     """
@@ -326,12 +315,12 @@ async def _prove_table(client: PostgresClient, shape: _Shape, statement: Stateme
 def _read_sights(
     options: ProgressOptions,
     rows: Mapping[str, Sequence[Record]],
-    steps: Mapping[str, tuple[Step, ...]],
-) -> list[Sight]:
+    steps: Mapping[str, tuple[AgentStep, ...]],
+) -> list[AgentSight]:
     tasks = {row["agent"]: row for row in rows.get("tasks", ())}
-    taken: dict[str, list[Step]] = {}
+    taken: dict[str, list[AgentStep]] = {}
     for row in rows.get("steps", ()):
-        taken.setdefault(row["agent"], []).append(Step(row["digest"], row["text"], row["at"]))
+        taken.setdefault(row["agent"], []).append(AgentStep(row["digest"], row["text"], row["at"]))
     return [
         _read_sight(
             options,
@@ -344,10 +333,10 @@ def _read_sights(
 
 
 def _read_sight(
-    options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[Step, ...]
-) -> Sight:
+    options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[AgentStep, ...]
+) -> AgentSight:
     work = _count_work(row["open"]) + (tasks["open"] if tasks else 0)
-    return Sight(
+    return AgentSight(
         id=row["id"],
         status=row["status"] or "",
         now=row["now"],
@@ -358,6 +347,7 @@ def _read_sight(
         last_finish=tasks["last_finish"] if tasks else None,
         spent=tuple(read_number(text) for text in row["spend"]),
         steps=steps,
+        name=row["name"] or "",
     )
 
 
@@ -373,103 +363,20 @@ def _count_work(text: str | None) -> int:
     )
 
 
-# --- the finding --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubts:
-    """What can't be judged: statuses that nobody mapped, parts of the check, agents beyond the
-    bound.
-    """
-
-    unmapped: Counter[str]
-    troubles: Mapping[str, SubjectError]
-    truncated: bool
-
-    def words(self, limit: int) -> Iterator[str]:
-        """For people."""
-        for status, n in self.unmapped.most_common(3):
-            yield f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped"
-        yield from (f"{part} not judged: {error.message}" for part, error in self.troubles.items())
-        if self.truncated:
-            yield f"only {limit} agents were read"
-
-    def remedies(self) -> Iterator[str]:
-        """What to do about them."""
-        if self.unmapped:
-            yield _UNMAPPED
-        yield from (
-            f"{part}: {error.guidance}" for part, error in self.troubles.items() if error.guidance
-        )
-
-    def evidence(self) -> dict[str, Any]:
-        """JSON-able."""
-        found: dict[str, Any] = (
-            {"unmapped": dict(self.unmapped.most_common(20))} if self.unmapped else {}
-        )
-        if self.troubles:
-            found["not_judged"] = {
-                part: f"{error.message}; {error.guidance}" for part, error in self.troubles.items()
-            }
-        return found
-
-
-def _finding(
-    options: ProgressOptions,
-    sights: Sequence[Sight],
-    memories: Mapping[str, Memory],
-    doubts: _Doubts,
-) -> Finding:
-    found = {sight.id: find_reasons(sight, memories[sight.id], options.rules) for sight in sights}
-    stalled = {
-        reason: [sight for sight in sights if reason in found[sight.id]] for reason in REASONS
-    }
-    wrong = {reason: agents for reason, agents in stalled.items() if agents}
-    working = [sight for sight in sights if sight.is_awake and sight.open]
-    waited = [sight.now - memories[sight.id].waited for sight in working]
-    said = [
-        f"{len(agents)} {reason.replace('_', ' ')}, such as {agents[0].id:.40}"
-        for reason, agents in wrong.items()
-    ]
-    said += doubts.words(options.max_agents)
-    awake, longest = sum(sight.is_awake for sight in sights), max(waited, default=0.0)
-    healthy = (
-        f"{awake} awake, {len(working)} at work, longest without progress"
-        f" {format_duration(longest)}"
-    )
-    count = sum(1 for reasons in found.values() if reasons)
-    evidence = {
-        reason: [
-            {
-                "agent": sight.id[:80],
-                "status": sight.status[:80],
-                "open": sight.open,
-                "seen": found[sight.id][reason],
-            }
-            for sight in agents[:_SAMPLES]
-        ]
-        for reason, agents in wrong.items()
-    }
-    rows = [
-        Row({"reason": reason}, {"stalled": float(len(agents))})
-        for reason, agents in stalled.items()
-    ]
-    rows.append(Row({}, {"working": float(len(working)), "longest_wait": longest}))
-    return Finding(
-        (
-            Status.DEGRADED
-            if count
-            else Status.UNKNOWN
-            if doubts.unmapped or doubts.troubles
-            else Status.UP
-        ),
-        "; ".join(said) or healthy,
-        rows,
-        {**evidence, **doubts.evidence()},
-        "; ".join([*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *doubts.remedies()]),
-        ("stalled", f"{count}/{awake}"),
-    )
-
+_AGENT = ("agent",)
+_RUNBOOK = "agent-no-progress"
+FAULTS = (
+    FaultKind(
+        "no_progress", Severity.TICKET, _RUNBOOK, "holds open work and finishes nothing", _AGENT
+    ),
+    FaultKind(
+        "repeated_step", Severity.TICKET, _RUNBOOK, "takes the same step again and again", _AGENT
+    ),
+    FaultKind("spending", Severity.TICKET, _RUNBOOK, "spends without a change of status", _AGENT),
+    FaultKind("unmapped_status", Severity.TICKET, "sentinel-blind", "a status that no list names"),
+    FaultKind("unjudged", Severity.TICKET, "sentinel-blind", "tasks or steps that can't be read"),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
 
 KIND = Kind(
     name="agent_progress",
@@ -482,6 +389,7 @@ KIND = Kind(
     resources={"database": "postgres", "bus": "redis?"},
     load_state=ProgressState,
     default_every=30.0,
+    faults=FAULTS,
     measurements=(
         Measurement(
             "stalled",

@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 
 from sentinel.adapters.flows.queries import FlowTable, read_stays, select_stays
 from sentinel.adapters.flows.reader import (
-    Reading,
+    FlowReading,
+    FlowSource,
     Sheet,
-    Source,
     explain,
     prove_sources,
     read_crew_apart,
@@ -26,15 +26,16 @@ from sentinel.adapters.flows.reader import (
 )
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation
+from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.flows.dwell import DAY
 from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
 from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
 from sentinel.core.flows.history import History
-from sentinel.core.flows.stuck import Crew, Order, Rules
+from sentinel.core.flows.stuck import Crew, FlowRules, WorkOrder
 from sentinel.core.flows.verdict import Families, TableRules, judge
 from sentinel.core.model import Finding, Measurement
 from sentinel.errors import TargetError, TargetRejected
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
 _PROVE_EVERY = 60.0
@@ -49,6 +50,9 @@ class Table(Options):
         min_length=1, description="table of the flows, with its schema: public.flows"
     )
     id: str = Field("id", description="column with the identity of a flow")
+    name: str | None = Field(
+        None, description="column of the name by which people know a flow; texts read: name (id)"
+    )
     type: str | None = Field(None, description="column with the type of a flow")
     flow_type: str = Field("flow", description="type of all flows, when no column tells it")
     status: str = Field(
@@ -165,6 +169,7 @@ class Table(Options):
             self.counters,
             self.phase_flags,
             self.waiting_flags,
+            self.name,
         )
 
     @property
@@ -173,9 +178,9 @@ class Table(Options):
         return None if self.type is not None else self.flow_type or Relation.of(self.table).name
 
     @property
-    def source(self) -> Source:
+    def source(self) -> FlowSource:
         """What to read."""
-        return Source(
+        return FlowSource(
             self.table, self.flow_table, self.aliases, self.type_of_all, self.initial.lower()
         )
 
@@ -185,9 +190,9 @@ class Table(Options):
         limits = {name.lower(): seconds for name, seconds in self.overdue.items()}
         if self.initial_overdue_after is not None:
             limits = {self.initial.lower(): self.initial_overdue_after, **limits}
-        rules = Rules(
+        rules = FlowRules(
             self.initial.lower(),
-            Order(_rank(self.order), _rank(self.phases), self.initial.lower()),
+            WorkOrder(_rank(self.order), _rank(self.phases), self.initial.lower()),
             self.lower(self.waiting),
             self.no_progress_after if tracked else None,
             self.worker is not None,
@@ -198,7 +203,9 @@ class Table(Options):
             self.phase_flags,
         )
         known = self.known if self.is_mapped else None
-        return TableRules(self.source.name, rules, limits, self.overdue_after, options.learn, known)
+        label = self.table if len(options.tables) > 1 else ""
+        name, static = self.source.name, self.overdue_after
+        return TableRules(name, rules, limits, static, options.learn, known, label)
 
 
 def _rank(names: Sequence[str]) -> dict[str, int]:
@@ -222,11 +229,11 @@ class Child(Table):
     require_master: bool = Field(True, description="a child without a master is a disagreement")
 
     @property
-    def source(self) -> Source:
+    def source(self) -> FlowSource:
         """What to read; the master's key is filled in by the check."""
         name = f"{self.table} by {', '.join(self.join)}"
         key, initial = self.master_key or "", self.initial.lower()
-        return Source(
+        return FlowSource(
             name,
             self.flow_table,
             self.aliases,
@@ -243,6 +250,9 @@ class Workers(Options):
 
     table: str = Field(min_length=1, description="table or view of the workers, with its schema")
     id: str = Field("id", description="column of the worker's id")
+    name: str | None = Field(
+        None, description="column of the name by which people know a worker; texts read: name (id)"
+    )
     status: str = Field("status", description="column of the worker's status")
     last_heartbeat: str = Field("last_heartbeat", description="column of the last heartbeat")
     ttl: Duration = Field(60.0, gt=0, description="a worker whose heartbeat is older is dead")
@@ -315,11 +325,11 @@ class FlowsOptions(Table):
         return [self, *(child for child in self.children if not self.has_own(child))]
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[FlowSource]:
         """What to read, the master first."""
         return [self.source, *map(self._source_of, self.children)]
 
-    def _source_of(self, child: Child) -> Source:
+    def _source_of(self, child: Child) -> FlowSource:
         key = child.master_key or self.id
         if not self.has_own(child):
             return replace(child.source, master_key=key)
@@ -362,7 +372,7 @@ class FlowsState(History):
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(document)
         self.options: FlowsOptions | None = None
-        self.sources: list[Source] = []
+        self.sources: list[FlowSource] = []
         self.sheets: list[Sheet] = []
         self.proved_at = self.asked_at = float("-inf")
 
@@ -395,7 +405,7 @@ async def run(options: FlowsOptions, context: Context) -> Finding:
 
 async def _read(
     options: FlowsOptions, state: FlowsState, context: Context
-) -> tuple[Reading, Crew | None]:
+) -> tuple[FlowReading, Crew | None]:
     """All of it in one snapshot."""
     async with context.postgres().snapshot() as query:
         if context.monotonic() - state.proved_at >= _PROVE_EVERY:
@@ -425,7 +435,7 @@ async def _read_crew(query: Query, options: FlowsOptions) -> Crew | TargetError 
     workers = options.workers
     if workers is None:
         return None
-    columns = workers.model_dump(include={"id", "status", "last_heartbeat"})
+    columns = workers.model_dump(include={"id", "name", "status", "last_heartbeat"})
     return await read_crew_apart(query, workers.table, columns, workers.sleeping, workers.ttl)
 
 
@@ -443,6 +453,36 @@ async def _ask_stays(query: Query, options: FlowsOptions, state: FlowsState, now
 
 
 _BY_STATUS = ("flow_type", "status")
+_FLOW = ("table", "flow")
+
+
+def _declare(
+    key: str,
+    meaning: str,
+    parameters: tuple[str, ...] = _FLOW,
+    severity: Severity = Severity.TICKET,
+) -> FaultKind:
+    return FaultKind(key, severity, "flows-stuck", meaning, parameters)
+
+
+FAULTS = (
+    _declare("overdue", "longer in its status than is normal"),
+    _declare("no_progress", "no value of its row changes"),
+    _declare("regression", "progress, status or phase went back"),
+    _declare("phase_order", "a later phase is done before an earlier one"),
+    _declare("full_but_open", "its progress is full, its status is not over"),
+    _declare("no_worker", "begun, and nobody works on it"),
+    _declare("worker_unknown", "its worker is not registered", (*_FLOW, "agent")),
+    _declare("worker_dead", "its worker has no heartbeat", (*_FLOW, "agent")),
+    _declare("no_exits", "flows enter a status and none leaves it", (), Severity.PAGE),
+    _declare("master_initialized", "a child works, its master was never told"),
+    _declare("master_finished", "the master is over, its child goes on"),
+    _declare("child_finished", "every child is over, the master waits on"),
+    _declare("no_master", "a child without a master"),
+    FaultKind("unmapped_status", Severity.TICKET, "sentinel-blind", "a status that nobody mapped"),
+    FaultKind("unjudged", Severity.TICKET, "sentinel-blind", "a table that can't be read"),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
 
 KIND = Kind(
     name="flows",
@@ -455,6 +495,7 @@ KIND = Kind(
     resources={"resource": "postgres"},
     load_state=FlowsState,
     default_every=30.0,
+    faults=FAULTS,
     measurements=(
         Measurement("open", "Open flows", "sentinel_flow_open", labels=_BY_STATUS),
         Measurement(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,17 +18,27 @@ from jsonpath import JSONPathEnvironment, JSONPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sentinel.adapters.http import HttpResponse
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import Fault, FaultKind, Severity, Status, headline, judge
 from sentinel.core.model import Finding, Histogram, Measurement, Row
-from sentinel.core.quantity import format_bytes, format_duration
+from sentinel.core.quantity import format_duration
+from sentinel.core.servers.http import (
+    BodyExpectation,
+    Endpoint,
+    HttpAnswer,
+    HttpLimits,
+    find_no_json,
+    find_too_long,
+    judge_answer,
+    judge_text,
+    judge_values,
+    keep_worst,
+)
 from sentinel.errors import NotMeasurable, TargetUnreachable
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Size
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _PATHS = JSONPathEnvironment(strict=True)
-_OURS = {401, 403, 407}
-_SHOWN = 120
 
 
 class Assertion(Options):
@@ -67,34 +77,19 @@ class Assertion(Options):
             raise ValueError(f"{text!r} is no regular expression: {error}") from error
         return text
 
-    def complaints(self, body: Any) -> Iterator[str]:
-        """What is wrong with the body, in words; at most a few."""
-        found = _PATHS.findall(self.path, body)
-        if self.exists is False:
-            if found:
-                yield f"{self.path} is there: {_shown(found[0])}"
-        elif not found:
-            yield f"{self.path} is not there"
-        else:
-            yield from [
-                f"{self.path} is {_shown(value)}, {want}"
-                for value in found
-                for want in self._unmet(value)
-            ][:3]
-
-    def _unmet(self, value: Any) -> Iterator[str]:
-        if "equals" in self.model_fields_set and not _same(value, self.equals):
-            yield f"not {_shown(self.equals)}"
-        if self.one_of is not None and not any(_same(value, good) for good in self.one_of):
-            yield f"none of {_shown(self.one_of)}"
-        if self.matches is not None and not (
-            isinstance(value, str) and re.match(self.matches, value[:4096])
-        ):
-            yield f"does not match {self.matches}"
-        if self.min is not None and not (_is_number(value) and value >= self.min):
-            yield f"not at least {self.min:g}"
-        if self.max is not None and not (_is_number(value) and value <= self.max):
-            yield f"not at most {self.max:g}"
+    @property
+    def expectation(self) -> BodyExpectation:
+        """The same, for the judgement."""
+        return BodyExpectation(
+            path=self.path,
+            exists=self.exists,
+            equals=(self.equals,) if "equals" in self.model_fields_set else (),
+            one_of=self.one_of,
+            matches=self.matches,
+            min=self.min,
+            max=self.max,
+            status=Status(self.status),
+        )
 
 
 class Latency(Options):
@@ -103,8 +98,14 @@ class Latency(Options):
     degraded: Duration | None = Field(None, description="slower than this is degraded")
     down: Duration | None = Field(None, description="slower than this is down")
 
+    @property
+    def levels(self) -> tuple[tuple[Status, float], ...]:
+        """Those that are set, the worst first."""
+        every = ((Status.DOWN, self.down), (Status.DEGRADED, self.degraded))
+        return tuple((status, limit) for status, limit in every if limit is not None)
 
-class HttpOptions(Options):
+
+class HttpProbeOptions(Options):
     """Options of `http`."""
 
     resource: str | None = Field(None, description="HTTP resource to ask")
@@ -131,8 +132,13 @@ class HttpOptions(Options):
         14 * 86400.0, description="warn when the certificate ends within this time"
     )
 
+    @property
+    def limits(self) -> HttpLimits:
+        """What a good answer is, for the judgement."""
+        return HttpLimits(tuple(self.expect), self.latency.levels, self.certificate_warning)
+
     @model_validator(mode="after")
-    def _headers_are_sound(self) -> HttpOptions:
+    def _headers_are_sound(self) -> HttpProbeOptions:
         for name, value in self.headers.items():
             if re.search(r"[\r\n\0]", name + value.get_secret_value()):
                 raise ValueError(f"header {name!r} holds a line break")
@@ -165,11 +171,7 @@ class HttpState:
         """Nothing is held."""
 
 
-Verdict = tuple[Status, str, str]
-"""Status, what is wrong, next step."""
-
-
-async def run(options: HttpOptions, context: Context) -> Finding:
+async def run(options: HttpProbeOptions, context: Context) -> Finding:
     """Ask once and judge the answer."""
     client = context.http()
     target = {"target": client.name, "target_type": "http"}
@@ -184,14 +186,16 @@ async def run(options: HttpOptions, context: Context) -> Finding:
             redirects=options.redirects,
         )
     except TargetUnreachable as error:
-        return Finding(
-            error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance
-        )
-    labels = {"check": context.check, "target": client.name}
-    return _finding(options, response, _rows(response, labels, target, context), context.utcnow())
+        fault = error.as_fault(client.name)
+        rows = [Row(target, {"target_up": 0.0})]
+        return Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
+    labels = {"target": client.name}
+    rows = _rows(response, labels, target, context)
+    endpoint = Endpoint(client.name, options.path.partition("?")[0])
+    return _finding(options, endpoint, response, rows, context.utcnow())
 
 
-def _headers(options: HttpOptions, trace_id: str) -> dict[str, str]:
+def _headers(options: HttpProbeOptions, trace_id: str) -> dict[str, str]:
     """The configured headers, and a W3C trace context (trace-id of this run, a new parent-id,
     sampled).
     """
@@ -200,125 +204,75 @@ def _headers(options: HttpOptions, trace_id: str) -> dict[str, str]:
 
 
 def _finding(
-    options: HttpOptions, response: HttpResponse, rows: list[Row], now: datetime
+    options: HttpProbeOptions,
+    endpoint: Endpoint,
+    response: HttpResponse,
+    rows: list[Row],
+    now: datetime,
 ) -> Finding:
-    verdicts = sorted(_judge(options, response, now), key=lambda verdict: -verdict[0].rank)
-    took = format_duration(response.seconds)
+    faults = keep_worst(_judge(options, endpoint, response, now))
+    figures = f"{response.status} in {format_duration(response.seconds)}"
     return Finding(
-        worst([Status.UP, *(status for status, _, _ in verdicts)]),
-        "; ".join(text for _, text, _ in verdicts[:3]) or f"{response.status} in {took}",
+        judge(faults),
+        f"{headline(faults)}; answered {figures}" if faults else figures,
         rows,
         {
             "status_code": response.status,
             "seconds": response.seconds,
-            "complaints": [v[1] for v in verdicts[:20]],
+            "complaints": [fault.text for fault in faults[:20]],
         },
-        verdicts[0][2] if verdicts else "",
-        ("answer", f"{response.status} in {took}"),
+        faults[0].guidance if faults else "",
+        ("answer", figures),
+        faults,
     )
 
 
-def _judge(options: HttpOptions, response: HttpResponse, now: datetime) -> Iterator[Verdict]:
-    yield from _judge_certificate(response.certificate_expires, options.certificate_warning, now)
-    if response.status not in options.expect:
-        yield _wrong_status(options, response)
+def _judge(
+    options: HttpProbeOptions, endpoint: Endpoint, response: HttpResponse, now: datetime
+) -> Iterator[Fault]:
+    ends = response.certificate_expires
+    answer = HttpAnswer(
+        response.status,
+        response.seconds,
+        response.retry_after,
+        response.headers.get("Location", ""),
+        (ends - now).total_seconds() if ends else None,
+    )
+    yield from judge_answer(endpoint, answer, options.limits)
+    if response.status in options.expect:
+        yield from _judge_body(options, endpoint, response)
+
+
+def _judge_body(
+    options: HttpProbeOptions, endpoint: Endpoint, response: HttpResponse
+) -> Iterator[Fault]:
+    wanted = options.contains
+    contained = wanted is not None and wanted.encode() in response.body
+    if response.truncated and (options.assertions or (wanted is not None and not contained)):
+        yield find_too_long(endpoint, options.max_body)
         return
-    yield from _judge_latency(options.latency, response.seconds)
-    yield from _judge_content(options, response)
+    if wanted is not None:
+        yield from judge_text(endpoint, wanted, response.body)
     if options.assertions:
-        yield from _judge_assertions(options, response)
+        yield from _judge_assertions(options.assertions, endpoint, response.body)
 
 
-def _wrong_status(options: HttpOptions, response: HttpResponse) -> Verdict:
-    expected = ", ".join(str(status) for status in options.expect)
-    text = f"status {response.status}, expected {expected}"
-    if response.retry_after is not None:
-        wait = format_duration(response.retry_after)
-        return (
-            Status.DEGRADED,
-            f"status {response.status}: asked to stay away for {wait}",
-            "give its checks longer intervals",
-        )
-    if response.status in _OURS:
-        return (
-            Status.UNKNOWN,
-            f"{text}: credentials refused",
-            "check the headers of this check and of its resource",
-        )
-    if location := response.headers.get("Location"):
-        text += f" (redirects to {_shown(location)})"
-    return (
-        Status.DOWN,
-        text,
-        "read the target's own log of this request; its trace id is in the header traceparent",
-    )
-
-
-def _judge_latency(latency: Latency, seconds: float) -> Iterator[Verdict]:
-    for status, limit in ((Status.DOWN, latency.down), (Status.DEGRADED, latency.degraded)):
-        if limit is not None and seconds > limit:
-            text = f"answer took {format_duration(seconds)}, more than {format_duration(limit)}"
-            yield status, text, "look at the target's load and at what it waits for"
-            return
-
-
-def _judge_content(options: HttpOptions, response: HttpResponse) -> Iterator[Verdict]:
-    if options.contains is None or options.contains.encode() in response.body:
-        return
-    if response.truncated:
-        yield _too_long(options)
-    else:
-        yield (
-            Status.DOWN,
-            f"body does not contain {_shown(options.contains)}",
-            "is it the right service that answers?",
-        )
-
-
-def _judge_assertions(options: HttpOptions, response: HttpResponse) -> Iterator[Verdict]:
-    if response.truncated:
-        yield _too_long(options)
-        return
+def _judge_assertions(
+    assertions: Sequence[Assertion], endpoint: Endpoint, raw: bytes
+) -> Iterator[Fault]:
     try:
-        body = json.loads(response.body)
+        body = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        yield (
-            Status.DOWN,
-            f"body is not JSON ({type(error).__name__})",
-            "is it the right service that answers?",
-        )
+        yield find_no_json(endpoint, error)
         return
-    for assertion in options.assertions:
+    for assertion in assertions:
         try:
-            for text in assertion.complaints(body):
-                yield (
-                    Status(assertion.status),
-                    text,
-                    "the target says so itself: look at the part that it names",
-                )
+            found = [(match.path, match.obj) for match in _PATHS.finditer(assertion.path, body)]
         except JSONPathError as error:
             raise NotMeasurable(
                 f"{assertion.path} can't be followed in this body: {error}"
             ) from error
-
-
-def _too_long(options: HttpOptions) -> Verdict:
-    return (
-        Status.UNKNOWN,
-        f"body is longer than {format_bytes(options.max_body)}",
-        "raise max_body (at most 1MiB)",
-    )
-
-
-def _judge_certificate(
-    expires: datetime | None, warning: float, now: datetime
-) -> Iterator[Verdict]:
-    if expires is not None and (left := (expires - now).total_seconds()) < warning:
-        yield (
-            Status.DEGRADED,
-            f"TLS certificate expires in {format_duration(left)}",
-            "renew the certificate",
-        )
+        yield from judge_values(endpoint, assertion.expectation, found)
 
 
 def _rows(
@@ -335,43 +289,63 @@ def _rows(
     return [Row(labels, values), Row(target, {"target_up": 1.0})]
 
 
-def _shown(value: Any) -> str:
-    """A value of the target in a message: JSON, ASCII, short."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+def _fault(key: str, severity: Severity, meaning: str) -> FaultKind:
+    return FaultKind(key, severity, "api-failing", meaning, ("resource", "path"))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _same(value: Any, other: Any) -> bool:
-    """JSON equality: true is not 1."""
-    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
-
+FAULTS = (
+    *faults_of_target("api-failing"),
+    _fault("wrong_status", Severity.PAGE, "it answers with another status code"),
+    _fault("wrong_body", Severity.PAGE, "the body is not what this service says"),
+    _fault("wrong_value", Severity.PAGE, "a value in the body is not as expected"),
+    _fault("slow", Severity.TICKET, "the answer takes too long"),
+    _fault("asks_for_rest", Severity.TICKET, "it asks sentinel to stay away for a time"),
+    _fault("certificate", Severity.TICKET, "its TLS certificate ends soon, or has ended"),
+    FaultKind(
+        "unjudged",
+        Severity.INFO,
+        "sentinel-blind",
+        "refused credentials, or a body too long to judge",
+        ("resource", "path"),
+    ),
+)
 
 KIND = Kind(
     name="http",
     summary="An HTTP answer: status, latency, content, JSON assertions, certificate",
-    options=HttpOptions,
+    options=HttpProbeOptions,
     run=run,
+    faults=FAULTS,
     resources={"resource": "http"},
     load_state=HttpState,
     measurements=(
         Measurement(
-            "status_code", "Status code of the last answer", "sentinel_http_status_code", labels=("check", "target")
+            "status_code",
+            "Status code of the last answer",
+            "sentinel_http_status_code",
+            labels=("target",),
         ),
-        Measurement("seconds", "Time of the last whole answer", unit="seconds", labels=("check", "target")),
+        Measurement("seconds", "Time of the last whole answer", unit="seconds", labels=("target",)),
         Measurement(
-            "duration_seconds", "Time of whole answers", "sentinel_http_duration_seconds", "histogram", "seconds",
-            ("check", "target"),
+            "duration_seconds",
+            "Time of whole answers",
+            "sentinel_http_duration_seconds",
+            "histogram",
+            "seconds",
+            ("target",),
         ),
         Measurement(
-            "certificate_remaining_seconds", "Time until the TLS certificate expires",
-            "sentinel_http_certificate_remaining_seconds", unit="seconds", labels=("check", "target"),
+            "certificate_remaining_seconds",
+            "Time until the TLS certificate expires",
+            "sentinel_http_certificate_remaining_seconds",
+            unit="seconds",
+            labels=("target",),
         ),
         Measurement(
-            "target_up", "Whether the target answers at all", "sentinel_target_up", labels=("target", "target_type")
+            "target_up",
+            "Whether the target answers at all",
+            "sentinel_target_up",
+            labels=("target", "target_type"),
         ),
     ),
-)  # fmt: skip
+)

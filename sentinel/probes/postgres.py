@@ -13,8 +13,8 @@ figures that would be too low are left out. A query that fails takes only its ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -22,29 +22,49 @@ from pydantic import Field
 
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.postgres_queries import HEALTH, IDENTITY
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import (
+    Fault,
+    FaultKind,
+    Severity,
+    Status,
+    headline,
+    judge,
+    sort_faults,
+)
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.servers.postgres import (
     COUNTERS,
     HOLDERS,
-    Complaint,
-    Limits,
+    CounterTotals,
     Lineage,
-    Totals,
-    judge,
+    PostgresLimits,
+    judge_postgres,
+    quote,
 )
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected, TargetUnreachable
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage, Size
 
 Part = Literal[
-    "lineage", "connections", "activity", "locks", "horizon", "wraparound", "databases", "replication", "slots",
-    "archiver", "indexes", "collations",
-]  # fmt: skip
+    "lineage",
+    "connections",
+    "activity",
+    "locks",
+    "horizon",
+    "wraparound",
+    "databases",
+    "replication",
+    "slots",
+    "archiver",
+    "indexes",
+    "collations",
+]
 
 
 class PostgresOptions(Options):
-    """Options of `postgres`: what is too much. All levels mean degraded; use `thresholds` for more."""
+    """Options of `postgres`: what is too much. All levels mean degraded; use `thresholds` for
+    more.
+    """
 
     resource: str | None = Field(None, description="PostgreSQL resource to judge")
     without: list[Part] = Field(
@@ -74,9 +94,9 @@ class PostgresOptions(Options):
     )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> PostgresLimits:
         """The levels, for the judgement."""
-        return Limits(
+        return PostgresLimits(
             self.max_connections_used,
             self.max_transaction_age,
             self.max_idle_in_transaction,
@@ -94,11 +114,12 @@ class PostgresState:
 
     def __init__(self, document: Any = None) -> None:
         document = document or {}
-        self.totals = Totals()
+        self.totals = CounterTotals()
         self.totals.totals.update(document.get("totals", {}))
         self.totals.last.update(document.get("last", {}))
         self.lineage = Lineage(document.get("system", ""), document.get("timeline", 0))
         self.lineage.change = document.get("change", "")
+        self.lineage.other = document.get("other", False)
         self.lineage.changed = (
             datetime.fromisoformat(document["changed"]) if document.get("changed") else None
         )
@@ -112,6 +133,7 @@ class PostgresState:
             "system": lineage.system,
             "timeline": lineage.timeline,
             "change": lineage.change,
+            "other": lineage.other,
             "changed": lineage.changed.isoformat() if lineage.changed else None,
         }
 
@@ -120,7 +142,7 @@ class PostgresState:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PostgresLook:
     """What the server said: answers by query, and by query why there is none."""
 
     facts: dict[str, list[Record]]
@@ -138,22 +160,34 @@ async def run(options: PostgresOptions, context: Context) -> Finding:
     try:
         look = await _ask(client, options.without)
     except TargetUnreachable as error:
-        return Finding(
-            error.status,
-            error.message,
-            [Row({"server": client.name}, {"up": 0.0})],
-            guidance=error.guidance,
+        fault = error.as_fault(client.name)
+        rows = [Row({"server": client.name}, {"up": 0.0})]
+        return Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
+    faults = _remember(context.state, look.facts, context.utcnow(), options.lineage_alert)
+    faults += judge_postgres(look.facts, options.limits)
+    faults += _judge_blindness(look)
+    return _finding(client.name, look, _tell_resource(faults, client.name), context.state.totals)
+
+
+def _tell_resource(faults: Iterable[Fault], resource: str) -> list[Fault]:
+    """The worst first; each tells its runbook which server it is, and its sentence does where the
+    subject is the server itself.
+    """
+    return [
+        replace(
+            fault,
+            text=fault.text if fault.subject else f"server {resource}: {fault.text}",
+            parameters={**fault.parameters, "resource": resource},
         )
-    complaints = _remember(context.state, look.facts, context.utcnow(), options.lineage_alert)
-    complaints += judge(look.facts, options.limits)
-    return _finding(client.name, look, complaints, context.state.totals)
+        for fault in sort_faults(faults)
+    ]
 
 
-async def _ask(client: PostgresClient, without: Sequence[str]) -> Look:
+async def _ask(client: PostgresClient, without: Sequence[str]) -> PostgresLook:
     """Who are you, and then every query that this version knows and that this role can be told the
     truth of.
     """
-    look = Look({"identity": await client.query(IDENTITY)})
+    look = PostgresLook({"identity": await client.query(IDENTITY)})
     for query in HEALTH:
         text = query.text(look.identity["version"])
         if (
@@ -171,57 +205,65 @@ async def _ask(client: PostgresClient, without: Sequence[str]) -> Look:
 
 def _remember(
     state: PostgresState, facts: Mapping[str, list[Record]], now: datetime, shown: float
-) -> list[Complaint]:
+) -> list[Fault]:
     for record in facts.get("lineage", ()):
         if state.lineage.see(record["system"], record["timeline"], now):
             state.totals.forget()
     if "databases" in facts:
         state.totals.add(facts["databases"])
-    complaint = state.lineage.complaint(now, shown)
-    return [complaint] if complaint else []
+    fault = state.lineage.find_fault(now, shown)
+    return [fault] if fault else []
 
 
-def _finding(server: str, look: Look, complaints: list[Complaint], totals: Totals) -> Finding:
-    identity = look.identity
-    blind = [] if identity["sees_all"] else [_blindness(identity["role"])]
-    failed = [
-        Complaint(f"{name}: {why}", f"or leave it out with without: [{name}]")
-        for name, why in look.failed.items()
-    ]
-    status = worst(
-        [
-            Status.DEGRADED if complaints else Status.UP,
-            Status.UNKNOWN if blind or failed else Status.UP,
-        ]
-    )
-    said = [*complaints, *blind, *failed]
-    connections = look.facts.get("connections", ())
-    key = (
-        ("connections", f"{connections[0]['used']}/{connections[0]['usable']}")
-        if connections
-        else None
-    )
+def _judge_blindness(look: PostgresLook) -> Iterator[Fault]:
+    """What this role is not told, and what the server did not answer."""
+    role = look.identity["role"]
+    if not look.identity["sees_all"]:
+        grant = f"GRANT pg_monitor TO {quote(role)}"
+        text = f"blind: role {role} may not see other sessions, so those are not judged"
+        yield Fault(
+            "unjudged", {"role": role}, Status.UNKNOWN, text, cure=(f"{grant};",), guidance=grant
+        )
+    for name, why in look.failed.items():
+        yield Fault(
+            "unjudged",
+            {"query": name},
+            Status.UNKNOWN,
+            f"query {name}: {why}",
+            guidance=f"mend that, or leave it out with without: [{name}]",
+        )
+
+
+def _finding(
+    server: str, look: PostgresLook, faults: Sequence[Fault], totals: CounterTotals
+) -> Finding:
+    identity, connections = look.identity, look.facts.get("connections", ())
+    used = [f"{record['used']}/{record['usable']}" for record in connections]
     kind = "standby" if identity["standby"] else "primary"
+    figures = f"PostgreSQL {identity['version']} {kind}"
+    said = [headline(faults), figures] if faults else [f"{figures}, all well"]
     return Finding(
-        status,
-        "; ".join(complaint.text for complaint in said[:4])
-        or f"PostgreSQL {identity['version']} {kind}, all well",
+        judge(faults),
+        "; ".join([*said, *_tell_cuts(look.facts)]),
         [Row({"server": server}, {"up": 1.0}), *_rows(server, look.facts, totals)],
         {
             "version": identity["version"],
             "standby": identity["standby"],
-            "complaints": [c.text for c in said[:20]],
+            "complaints": [fault.text for fault in faults[:20]],
         },
-        said[0].remedy if said else "",
-        key,
+        faults[0].guidance if faults else "",
+        ("connections", used[0]) if used else None,
+        faults,
     )
 
 
-def _blindness(role: str) -> Complaint:
-    return Complaint(
-        f"blind: role {role} may not see other sessions, so those are not judged",
-        f'GRANT pg_monitor TO "{role}"',
-    )
+def _tell_cuts(facts: Mapping[str, list[Record]]) -> Iterator[str]:
+    """Where a query names fewer subjects than it counted."""
+    for query, column in (("indexes", "invalid"), ("collations", "mismatched")):
+        for record in facts.get(query, ()):
+            named = len(record["names"] or ())
+            if named < record[column]:
+                yield f"{query}: {named} of {record[column]} named"
 
 
 # query → {measurement: column}, of the queries with one row
@@ -244,7 +286,7 @@ _MANY = {
 }
 
 
-def _rows(server: str, facts: Mapping[str, list[Record]], totals: Totals) -> list[Row]:
+def _rows(server: str, facts: Mapping[str, list[Record]], totals: CounterTotals) -> list[Row]:
     rows = [
         Row(
             {"server": server},
@@ -276,6 +318,38 @@ def _measured(
     return Measurement(name, text, f"sentinel_pg_{name}", type_, unit, ("server", *labels))
 
 
+def _fault(key: str, severity: Severity, meaning: str, *parameters: str) -> FaultKind:
+    return FaultKind(key, severity, "database-degraded", meaning, (*parameters, "resource"))
+
+
+FAULTS = (
+    _fault("checksum_failures", Severity.PAGE, "pages on disk are corrupt", "database"),
+    _fault("xid_age", Severity.TICKET, "transaction ids run out", "database"),
+    _fault("mxid_age", Severity.TICKET, "multixact ids run out", "database"),
+    _fault("collation_changed", Severity.TICKET, "text indexes may be wrong", "database"),
+    _fault("other_cluster", Severity.PAGE, "another cluster answers at the address"),
+    _fault("failover", Severity.PAGE, "the timeline changed: a failover or a restore"),
+    _fault("connections_short", Severity.PAGE, "few connections are left"),
+    _fault("lock_wait", Severity.PAGE, "a session waits long for a lock", "process"),
+    _fault("archiver_failing", Severity.TICKET, "WAL is not archived and piles up"),
+    _fault("slot_lost", Severity.TICKET, "a replication slot is lost", "slot"),
+    _fault("slot_retains", Severity.TICKET, "a slot keeps WAL from being removed", "slot"),
+    _fault("replication_lag", Severity.TICKET, "a standby is far behind", "standby"),
+    _fault("replay_late", Severity.TICKET, "this standby replays late"),
+    _fault("idle_in_transaction", Severity.TICKET, "a session idles in one", "process"),
+    _fault("long_transaction", Severity.TICKET, "a transaction is open for long", "process"),
+    _fault("vacuum_held_back", Severity.TICKET, "something keeps VACUUM from work", "holder"),
+    _fault("invalid_index", Severity.TICKET, "an index is not usable", "index"),
+    FaultKind(
+        "unjudged",
+        Severity.INFO,
+        "sentinel-blind",
+        "a question that the server did not answer, or not truly",
+        ("resource",),
+    ),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
+
 KIND = Kind(
     name="postgres",
     summary=(
@@ -284,6 +358,7 @@ KIND = Kind(
     ),
     options=PostgresOptions,
     run=run,
+    faults=FAULTS,
     resources={"resource": "postgres"},
     load_state=PostgresState,
     measurements=(

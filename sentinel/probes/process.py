@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from sentinel.adapters.proc import Descriptors, Process, ProcReader
-from sentinel.core.fault import Status, worst
+from sentinel.adapters.proc import ProcReader
+from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_bytes
+from sentinel.core.servers.process import (
+    Descriptors,
+    ProcessFigures,
+    ProcessLimits,
+    ProcessLook,
+    find_absent,
+    judge_processes,
+)
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options
 from sentinel.strict.field import Percentage, Size
 
 
-class ProcessOptions(Options):
+class ProcessProbeOptions(Options):
     """Options of `process`."""
 
     pid_file: str | None = Field(None, description="file with the process id")
@@ -53,8 +60,14 @@ class ProcessOptions(Options):
             raise ValueError(f"{text!r} is no regular expression: {error}") from error
         return text
 
+    @property
+    def limits(self) -> ProcessLimits:
+        """For the judgement. Only a pattern can find more or fewer than one."""
+        least, most = (self.min, self.max) if self.pattern else (0, None)
+        return ProcessLimits(least, most, self.max_resident, self.max_cpu, self.max_descriptors)
+
     @model_validator(mode="after")
-    def _one_way_to_find_it(self) -> ProcessOptions:
+    def _one_way_to_find_it(self) -> ProcessProbeOptions:
         if self.pid_file and self.pattern:
             raise ValueError("give `pid_file` or `pattern`, not both")
         return self
@@ -74,7 +87,7 @@ class ProcessState:
         self._cpu: dict[Identity, float] = {}
         self._at: float | None = None
 
-    def note(self, processes: list[Process]) -> list[int]:
+    def note(self, processes: list[ProcessFigures]) -> list[int]:
         """Process ids that took the place of others since the last look."""
         now = {(process.pid, process.start_ticks) for process in processes}
         gone, new = self.seen - now, now - self.seen
@@ -83,7 +96,7 @@ class ProcessState:
         self.seen = now or self.seen
         return fresh
 
-    def cpu_cores(self, processes: list[Process], now: float) -> float | None:
+    def cpu_cores(self, processes: list[ProcessFigures], now: float) -> float | None:
         """Cores used since the last look, of processes seen in both; None at the first."""
         used = {(process.pid, process.start_ticks): process.cpu_seconds for process in processes}
         before, at = self._cpu, self._at
@@ -102,31 +115,7 @@ class ProcessState:
         """Nothing is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The figures of one run."""
-
-    processes: list[Process]
-    descriptors: list[Descriptors]
-    cpu: float | None
-    fresh: list[int]
-    hidden: NotMeasurable | None
-
-    @property
-    def resident(self) -> int:
-        """Resident bytes of all processes."""
-        return sum(process.resident_bytes for process in self.processes)
-
-    @property
-    def descriptor_share(self) -> float:
-        """The highest share of its limit that a process uses."""
-        return max((item.open / item.limit for item in self.descriptors if item.limit), default=0.0)
-
-
-Verdict = tuple[Status, str, str]
-
-
-async def run(options: ProcessOptions, context: Context) -> Finding:
+async def run(options: ProcessProbeOptions, context: Context) -> Finding:
     """Find the processes, read their figures, judge."""
     reader = ProcReader(Path(options.proc))
     found = [
@@ -138,19 +127,32 @@ async def run(options: ProcessOptions, context: Context) -> Finding:
     if not processes and options.min > 0:
         context.state.note([])
         return _absent(options, context.component, stale=bool(found))
-    look = _measure(options, context, reader, processes)
-    verdicts = sorted(_judge(options, look), key=lambda verdict: -verdict[0].rank)
+    descriptors, hidden = _count_descriptors(options, reader, processes)
+    look = ProcessLook(
+        context.component,
+        processes,
+        descriptors,
+        context.state.cpu_cores(processes, context.monotonic()),
+        context.state.note(processes),
+    )
+    faults = [*judge_processes(look, options.limits), *hidden]
+    return _finding(look, sort_faults(faults), context.state.restarts)
+
+
+def _finding(look: ProcessLook, faults: Sequence[Fault], restarts: int) -> Finding:
+    pids = [process.pid for process in look.processes]
     return Finding(
-        worst([Status.UP, *(status for status, _, _ in verdicts)]),
-        "; ".join(text for _, text, _ in verdicts[:3]) or _well(look),
-        _rows(look, context),
-        {"pids": [process.pid for process in processes[:20]], "restarted": look.fresh[:20]},
-        verdicts[0][2] if verdicts else "",
+        judge(faults),
+        headline(faults) or _well(look),
+        _rows(look, restarts),
+        {"pids": pids[:20], "restarted": list(look.fresh[:20])},
+        faults[0].guidance if faults else "",
         ("memory", format_bytes(look.resident)),
+        faults,
     )
 
 
-def _find(options: ProcessOptions, context: Context, reader: ProcReader) -> list[int]:
+def _find(options: ProcessProbeOptions, context: Context, reader: ProcReader) -> list[int]:
     if options.pid_file:
         return _from_file(Path(options.pid_file))
     if options.pattern:
@@ -175,7 +177,7 @@ def _from_file(path: Path) -> list[int]:
         ) from error
 
 
-def _is_stale(options: ProcessOptions, process: Process) -> bool:
+def _is_stale(options: ProcessProbeOptions, process: ProcessFigures) -> bool:
     """A process younger than its pid file is another one: pids are reused. 2 s are the grain of the
     clocks.
     """
@@ -187,146 +189,93 @@ def _is_stale(options: ProcessOptions, process: Process) -> bool:
         return False
 
 
-def _absent(options: ProcessOptions, component: str, *, stale: bool) -> Finding:
+def _absent(options: ProcessProbeOptions, component: str, *, stale: bool) -> Finding:
     if options.pid_file:
         why = (
             "names a process that another one has replaced" if stale else "names no living process"
         )
-        return Finding(
-            Status.DOWN,
-            f"not running: {options.pid_file} {why}",
-            guidance="start it; read its log for why",
-        )
-    if options.pattern:
-        return Finding(
-            Status.DOWN,
-            f"not running: no command line has {options.pattern!a}",
-            guidance="start it",
-        )
-    return Finding(
-        Status.DOWN,
-        f"not running: sentinel supervises no living process of {component}",
-        guidance=(
+        said = f"{options.pid_file} {why}", "start it; read its log for why"
+    elif options.pattern:
+        said = f"no command line has {options.pattern!a}", "start it"
+    else:
+        said = (
+            f"sentinel supervises no living process of {component}",
             "see `sentinel status`; a component that sentinel does not start needs pid_file or"
-            " pattern"
-        ),
-    )
+            " pattern",
+        )
+    fault = find_absent(component, *said)
+    return Finding(fault.status, fault.text, guidance=fault.guidance, faults=[fault])
 
 
-def _measure(
-    options: ProcessOptions, context: Context, reader: ProcReader, processes: list[Process]
-) -> Look:
-    hidden, descriptors = None, []
-    living = [process for process in processes if process.state not in "ZX"]
+def _count_descriptors(
+    options: ProcessProbeOptions, reader: ProcReader, processes: list[ProcessFigures]
+) -> tuple[dict[int, Descriptors], list[Fault]]:
+    """Open files by pid, and what kept us from counting them."""
+    if not options.descriptors:
+        return {}, []
+    living = [process.pid for process in processes if process.state not in "ZX"]
     try:
-        if options.descriptors:
-            descriptors = [
-                found
-                for process in living
-                if (found := reader.descriptors(process.pid)) is not None
-            ]
+        counted = {pid: reader.descriptors(pid) for pid in living}
     except NotMeasurable as error:
-        hidden = error
-    fresh = context.state.note(processes)
-    cpu = context.state.cpu_cores(processes, context.monotonic())
-    return Look(processes, descriptors, cpu, fresh, hidden)
+        guidance = error.guidance + ", or set descriptors: false"
+        return {}, [Fault("unjudged", {}, error.status, error.message, guidance=guidance)]
+    return {pid: found for pid, found in counted.items() if found is not None}, []
 
 
-def _judge(options: ProcessOptions, look: Look) -> Iterator[Verdict]:
-    for process in look.processes:
-        yield from _judge_state(process)
-    yield from _judge_count(options, len(look.processes))
-    if look.resident > options.max_resident:
-        text = (
-            f"{format_bytes(look.resident)} of memory, more than"
-            f" {format_bytes(options.max_resident)}"
-        )
-        yield Status.DEGRADED, text, "is it a leak? restart it before the kernel does"
-    if options.max_cpu is not None and look.cpu is not None and look.cpu > options.max_cpu:
-        yield (
-            Status.DEGRADED,
-            f"uses {look.cpu:.2f} cores, more than {options.max_cpu:g}",
-            "look at what it is busy with",
-        )
-    if look.descriptor_share > options.max_descriptors:
-        text = f"{look.descriptor_share:.0%} of its open files"
-        yield Status.DEGRADED, text, "is it a leak? raise its limit (LimitNOFILE, ulimit -n)"
-    if look.hidden is not None:
-        yield (
-            Status.UNKNOWN,
-            look.hidden.message,
-            look.hidden.guidance + ", or set descriptors: false",
-        )
-
-
-_STATES = {
-    "Z": (
-        Status.DOWN,
-        "is a zombie: it ended and nobody took note",
-        "its parent must wait for it: restart the parent",
-    ),
-    "X": (Status.DOWN, "is dead", "start it"),
-    "T": (Status.DEGRADED, "is stopped (SIGSTOP)", "kill -CONT it, or find who stopped it"),
-    "t": (Status.DEGRADED, "is stopped by a debugger", "detach the debugger"),
-}
-
-
-def _judge_state(process: Process) -> Iterator[Verdict]:
-    if process.state in _STATES:
-        status, text, remedy = _STATES[process.state]
-        yield status, f"pid {process.pid} {text}", remedy
-
-
-def _judge_count(options: ProcessOptions, count: int) -> Iterator[Verdict]:
-    if not options.pattern:
-        return
-    if count < options.min:
-        yield (
-            Status.DOWN,
-            f"{count} processes, at least {options.min} expected",
-            "start the missing ones",
-        )
-    if options.max is not None and count > options.max:
-        yield (
-            Status.DEGRADED,
-            f"{count} processes, at most {options.max} expected",
-            "stop the surplus ones",
-        )
-
-
-def _well(look: Look) -> str:
+def _well(look: ProcessLook) -> str:
     pids = ", ".join(str(process.pid) for process in look.processes[:5])
-    return f"running (pid {pids})" + (
-        f", restarted since the last look: {look.fresh}" if look.fresh else ""
-    )
+    fresh = f", restarted since the last look: {look.fresh}" if look.fresh else ""
+    return f"running (pid {pids}){fresh}"
 
 
-def _rows(look: Look, context: Context) -> list[Row]:
+def _rows(look: ProcessLook, restarts: int) -> list[Row]:
     values: dict[str, Any] = {
         "processes": float(len(look.processes)),
         "resident_bytes": float(look.resident),
         "threads": float(sum(process.threads for process in look.processes)),
-        "restarts_total": float(context.state.restarts),
+        "restarts_total": float(restarts),
     }
     if look.processes:
         values["start_time_seconds"] = max(process.started for process in look.processes)
     if look.cpu is not None:
         values["cpu_ratio"] = look.cpu
     if look.descriptors:
-        values["open_descriptors"] = float(sum(item.open for item in look.descriptors))
+        opened = [each.open for each in look.descriptors.values()]
+        values["open_descriptors"] = float(sum(opened))
         values["descriptor_limit_ratio"] = look.descriptor_share
-    return [Row({"component": context.component}, values)]
+    return [Row({"component": look.component}, values)]
 
 
 def _measured(name: str, text: str, unit: str = "", type_: str = "gauge") -> Measurement:
     return Measurement(name, text, f"sentinel_process_{name}", type_, unit, ("component",))
 
 
+def _fault(key: str, severity: Severity, meaning: str, *parameters: str) -> FaultKind:
+    return FaultKind(key, severity, "process-down", meaning, ("component", *parameters))
+
+
+_ONE = ("process", "pid")
+
+FAULTS = (
+    _fault("not_running", Severity.PAGE, "there is no process"),
+    _fault("zombie", Severity.PAGE, "it ended, and its parent does not know", *_ONE),
+    _fault("dead", Severity.PAGE, "the kernel is about to remove it", *_ONE),
+    _fault("stopped", Severity.PAGE, "somebody stopped it: it lives and does nothing", *_ONE),
+    _fault("traced", Severity.TICKET, "a debugger has stopped it", *_ONE),
+    _fault("too_few", Severity.PAGE, "processes are missing"),
+    _fault("too_many", Severity.TICKET, "there are more processes than there may be"),
+    _fault("memory", Severity.TICKET, "the processes use more memory than they may"),
+    _fault("cpu", Severity.TICKET, "the processes use more cores than they may"),
+    _fault("files", Severity.TICKET, "its limit of open files is near", *_ONE),
+    FaultKind("unjudged", Severity.INFO, "sentinel-blind", "open files that we may not count"),
+)
+
 KIND = Kind(
     name="process",
     summary="Processes of a component: alive, memory, CPU, open files",
-    options=ProcessOptions,
+    options=ProcessProbeOptions,
     run=run,
+    faults=FAULTS,
     load_state=ProcessState,
     measurements=(
         Measurement("processes", "Processes found", "sentinel_processes", labels=("component",)),

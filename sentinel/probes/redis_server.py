@@ -6,8 +6,8 @@ PING is green on a server that refuses every write, so this probe writes to a ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -15,11 +15,20 @@ from pydantic import Field
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import parse_info, parse_time
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Measurement, Row
-from sentinel.core.quantity import format_bytes, format_duration
+from sentinel.core.quantity import format_bytes
+from sentinel.core.servers.redis import (
+    Info,
+    RedisLimits,
+    RedisLook,
+    is_failover,
+    judge_redis,
+    read_figure,
+    read_identity,
+)
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage
 
 SECTIONS = ("server", "clients", "memory", "persistence", "stats", "replication")
@@ -45,6 +54,13 @@ class RedisServerOptions(Options):
     clock_tolerance: Duration = Field(
         1.0, gt=0, description="degraded when its clock differs by more"
     )
+
+    @property
+    def limits(self) -> RedisLimits:
+        """What is expected, for the judgement."""
+        return RedisLimits(
+            self.role, self.memory_degraded, self.clock_tolerance, self.accept_eviction
+        )
 
 
 class RedisServerState:
@@ -78,19 +94,10 @@ class RedisServerState:
         return grown
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """One thing wrong, in one line, and what to do."""
-
-    status: Status
-    text: str
-    remedy: str
-
-
 async def run(options: RedisServerOptions, context: Context) -> Finding:
     """Write, read INFO, judge."""
     client, state = context.redis(), context.state
-    wrote = await _write(client, context) if options.write else None
+    hurt = await _write(client, context) if options.write else []
     before = context.utcnow().timestamp()
     raw, server_time, streams = await client.pipeline(
         [("INFO", *SECTIONS), ("TIME",), ("SCAN", 0, "COUNT", 1000, "TYPE", "stream")]
@@ -98,26 +105,21 @@ async def run(options: RedisServerOptions, context: Context) -> Finding:
     after = context.utcnow().timestamp()
     if isinstance(raw, TargetError):
         raise raw
-    info = parse_info(raw)
-    offset = (
-        None
-        if isinstance(server_time, TargetError)
-        else parse_time(server_time) - (before + after) / 2
-    )
+    readable = not isinstance(server_time, TargetError)
+    offset = parse_time(server_time) - (before + after) / 2 if readable else None
     in_use = not isinstance(streams, TargetError) and bool(streams[1])
-    remarks = [
-        *([wrote] if wrote else []),
-        *judge_identity(info, state, options),
-        *judge_memory(info, state, options, in_use),
-        *judge_persistence(info),
-        *judge_clients(info, state),
-        *_judge_clock(offset, options),
-        *_judge_rights(server_time, streams),
+    look = _compare(client.name, parse_info(raw), state, in_use, offset)
+    hurt += judge_redis(look, options.limits)
+    refused = {"TIME": server_time, "SCAN": streams}
+    hurt += [
+        _unjudged(command, reply)
+        for command, reply in refused.items()
+        if isinstance(reply, NotMeasurable)
     ]
-    return _conclude(info, state, remarks, offset, context)
+    return _conclude(look, state, sort_faults(hurt), context.component)
 
 
-async def _write(client: RedisClient, context: Context) -> Remark | None:
+async def _write(client: RedisClient, context: Context) -> list[Fault]:
     """Write once to a key of our own. A refusal for lack of rights blinds us; any other is the
     server's fault.
     """
@@ -127,192 +129,113 @@ async def _write(client: RedisClient, context: Context) -> Remark | None:
     except NotMeasurable as error:
         if error.code != "NOPERM":
             raise
-        return Remark(
-            Status.UNKNOWN, error.message, f"ACL SETUSER … +set ~{SCRATCH_PREFIX}*, or write: false"
-        )
+        guidance = f"give sentinel's account +set on ~{SCRATCH_PREFIX}*, or set write: false"
+        return [replace(_unjudged("SET", error), guidance=guidance)]
     except TargetRejected as error:
-        return Remark(
-            error.status, f"writes are refused though it answers: {error.message}", error.guidance
-        )
-    return None
+        text = f"server {client.name}: writes are refused though it answers: {error.message}"
+        return [replace(error.as_fault(client.name), key="writes_refused", text=text)]
+    return []
 
 
-# -- judgement ------------------------------------------------------------------------------------
-
-
-def judge_identity(
-    info: Mapping[str, str], state: RedisServerState, options: RedisServerOptions
-) -> list[Remark]:
-    """Role, and whether it is still the same server: a failover may have lost what was
-    acknowledged.
-    """
-    role = info.get("role", "unknown")
-    identity = [info.get("run_id", ""), info.get("master_replid", ""), role]
-    before, state.identity = state.identity, identity
-    remarks = []
-    if role != options.role:
-        remedy = f"point the resource at the {options.role}, or set role: {role}"
-        remarks.append(Remark(Status.DEGRADED, f"role is {role}, expected {options.role}", remedy))
-    if role == "slave" and info.get("master_link_status") == "down":
-        remedy = "bring its primary back, or promote it: REPLICAOF NO ONE"
-        remarks.append(Remark(Status.DEGRADED, "its link to the primary is down", remedy))
-    if before and _is_failover(before, identity, info.get("master_replid2", "")):
-        state.role_changes += 1
-        state.counters = {}  # of another server: what it counted before is not what happened since the last look
-        text = "failover: replication history changed, data loss suspected"
-        remarks.append(
-            Remark(Status.DEGRADED, text, "compare the last published ids with the producers")
-        )
-    elif before and before[0] != identity[0]:
-        text = "the server restarted: what was not persisted is lost"
-        remarks.append(
-            Remark(Status.DEGRADED, text, "compare the last published ids with the producers")
-        )
-    return remarks
-
-
-def _is_failover(before: Sequence[str], now: Sequence[str], continued: str) -> bool:
-    """Whether the role or the history changed. Identities are (run_id, master_replid, role).
-
-    `continued` (master_replid2) is the history that a promoted replica goes on from. A primary that
-    gets its first replica begins a history of its own as well, but goes on from none and has lost
-    nothing.
-    """
-    (process, history, role), (process_now, history_now, role_now) = before, now
-    if role != role_now or (history != history_now and history == continued):
-        return True
-    return role_now == "slave" and process == process_now and history != history_now
-
-
-def judge_memory(
-    info: Mapping[str, str],
-    state: RedisServerState,
-    options: RedisServerOptions,
-    streams_in_use: bool,
-) -> list[Remark]:
-    """Room below maxmemory, and what the server throws away when it is full."""
-    remarks = []
-    used, limit = _int(info, "used_memory"), _int(info, "maxmemory")
-    policy = info.get("maxmemory_policy", "")
-    evicted = state.count("evicted_keys", _int(info, "evicted_keys"))
-    if evicted:
-        text = (
-            f"{evicted:,} keys evicted since the last look, streams and groups among them perhaps"
-        )
-        remarks.append(
-            Remark(
-                Status.DEGRADED, text, "raise maxmemory, or CONFIG SET maxmemory-policy noeviction"
-            )
-        )
-    if limit and used / limit >= options.memory_degraded:
-        text = f"memory {100 * used / limit:.0f} % of {format_bytes(limit)}"
-        remarks.append(Remark(Status.DEGRADED, text, "trim streams, or raise maxmemory"))
-    risky = (
-        policy not in {"", "noeviction"} and streams_in_use and not policy.startswith("volatile-")
-    )
-    if risky and not options.accept_eviction:
-        text = f"maxmemory-policy is {policy} while streams are in use: it evicts whole streams"
-        remedy = "CONFIG SET maxmemory-policy noeviction, or accept_eviction: true"
-        remarks.append(Remark(Status.DEGRADED, text, remedy))
-    return remarks
-
-
-def judge_persistence(info: Mapping[str, str]) -> list[Remark]:
-    """Whether the last save and the last append to the log worked."""
-    named = {
-        "rdb_last_bgsave_status": "the last RDB save failed",
-        "aof_last_write_status": "AOF writes fail",
-    }
-    return [
-        Remark(Status.DEGRADED, text, "look at the server's disk and log")
-        for field, text in named.items()
-        if info.get(field, "ok") != "ok"
-    ]
-
-
-def judge_clients(info: Mapping[str, str], state: RedisServerState) -> list[Remark]:
-    """Connections that were turned away since the last run."""
-    rejected = state.count("rejected_connections", _int(info, "rejected_connections"))
-    if not rejected:
-        return []
-    text = f"{rejected:,} connections rejected since the last look"
-    return [Remark(Status.DEGRADED, text, "raise maxclients, or find who leaks connections")]
-
-
-def _judge_clock(offset: float | None, options: RedisServerOptions) -> list[Remark]:
-    if offset is None or abs(offset) <= options.clock_tolerance:
-        return []
-    text = f"its clock differs from ours by {format_duration(offset)}"
-    return [Remark(Status.DEGRADED, text, "check NTP on both machines")]
-
-
-def _judge_rights(*replies: Any) -> list[Remark]:
+def _unjudged(command: str, error: NotMeasurable) -> Fault:
     """What we may not ask is unknown, not fine."""
-    refused = [reply for reply in replies if isinstance(reply, NotMeasurable)]
-    return [Remark(error.status, error.message, error.guidance) for error in refused]
+    return Fault(
+        "unjudged",
+        {"command": command},
+        error.status,
+        f"command {command}: {error.message}",
+        guidance=error.guidance,
+    )
 
 
-def _int(info: Mapping[str, str], field: str) -> int:
-    return int(info.get(field, "0") or 0)
-
-
-# -- finding --------------------------------------------------------------------------------------
+def _compare(
+    server: str, info: Info, state: RedisServerState, in_use: bool, offset: float | None
+) -> RedisLook:
+    """This look beside the one before, which it takes the place of."""
+    before, state.identity = state.identity, read_identity(info)
+    if is_failover(before, state.identity, info.get("master_replid2", "")):
+        state.role_changes += 1
+        # Of another server: what it counted before did not happen since the last look.
+        state.counters = {}
+    state.count("aof_delayed_fsync", read_figure(info, "aof_delayed_fsync"))
+    return RedisLook(
+        server,
+        info,
+        before,
+        state.count("evicted_keys", read_figure(info, "evicted_keys")),
+        state.count("rejected_connections", read_figure(info, "rejected_connections")),
+        in_use,
+        offset,
+    )
 
 
 def _conclude(
-    info: Mapping[str, str],
-    state: RedisServerState,
-    remarks: Sequence[Remark],
-    offset: float | None,
-    context: Context,
+    look: RedisLook, state: RedisServerState, faults: Sequence[Fault], component: str
 ) -> Finding:
-    status = worst([Status.UP, *(remark.status for remark in remarks)])
-    used, limit = _int(info, "used_memory"), _int(info, "maxmemory")
-    memory = (
-        f"{format_bytes(used)} of {format_bytes(limit)}"
-        if limit
-        else f"{format_bytes(used)}, no limit"
-    )
+    info = look.info
+    used, limit = read_figure(info, "used_memory"), read_figure(info, "maxmemory")
+    room = f" of {format_bytes(limit)}" if limit else ", no limit"
     version = info.get("valkey_version") or info.get("redis_version", "?")
-    figures = f"{info.get('role', '?')}, version {version}, memory {memory}"
-    ordered = sorted(remarks, key=lambda remark: -remark.status.rank)
+    figures = f"{info.get('role', '?')}, version {version}, memory {format_bytes(used)}{room}"
     return Finding(
-        status=status,
-        detail="; ".join([*(remark.text for remark in ordered), figures]),
-        rows=_rows(info, state, offset, context),
+        status=judge(faults),
+        detail="; ".join([headline(faults), figures] if faults else [figures]),
+        rows=_rows(look, state, component),
         evidence={
-            "remarks": [{"text": remark.text, "remedy": remark.remedy} for remark in ordered],
+            "remarks": [{"text": fault.text, "remedy": fault.guidance} for fault in faults],
             "policy": info.get("maxmemory_policy", ""),
         },
-        guidance=ordered[0].remedy if ordered else "",
+        guidance=faults[0].guidance if faults else "",
         key=("memory", format_bytes(used)),
+        faults=faults,
     )
 
 
-def _rows(
-    info: Mapping[str, str], state: RedisServerState, offset: float | None, context: Context
-) -> list[Row]:
+def _rows(look: RedisLook, state: RedisServerState, component: str) -> list[Row]:
+    info = look.info
     saved = info.get("rdb_last_bgsave_status", "ok") == "ok"
-    state.count("aof_delayed_fsync", _int(info, "aof_delayed_fsync"))
     values = {
-        "memory_used_bytes": float(_int(info, "used_memory")),
-        "memory_limit_bytes": float(_int(info, "maxmemory")),
+        "memory_used_bytes": float(read_figure(info, "used_memory")),
+        "memory_limit_bytes": float(read_figure(info, "maxmemory")),
         "evicted_keys_total": float(state.totals["evicted_keys"]),
         "rejected_connections_total": float(state.totals["rejected_connections"]),
-        "blocked_clients": float(_int(info, "blocked_clients")),
+        "blocked_clients": float(read_figure(info, "blocked_clients")),
         "aof_delayed_fsync_total": float(state.totals["aof_delayed_fsync"]),
         "rdb_last_save_ok": float(saved),
         "role_changes_total": float(state.role_changes),
     }
-    rows = [Row({"server": context.redis().name}, values)]
-    if offset is not None:
-        rows.append(Row({"target": context.component}, {"clock_offset_seconds": offset}))
+    rows = [Row({"server": look.server}, values)]
+    if look.offset is not None:
+        rows.append(Row({"target": component}, {"clock_offset_seconds": look.offset}))
     return rows
 
 
 def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "") -> Measurement:
     return Measurement(name, help_text, f"sentinel_redis_{name}", type_, unit, ("server",))
 
+
+def _fault(
+    key: str, severity: Severity, meaning: str, runbook: str = "bus-refuses-writes"
+) -> FaultKind:
+    return FaultKind(key, severity, runbook, meaning, ("resource",))
+
+
+FAULTS = (
+    _fault("writes_refused", Severity.PAGE, "it answers and refuses what is written"),
+    _fault("failover", Severity.PAGE, "another server took over", "bus-messages-lost"),
+    _fault("restarted", Severity.TICKET, "the server began anew", "bus-messages-lost"),
+    _fault("wrong_role", Severity.PAGE, "a replica answers where a primary must, or reversed"),
+    _fault("primary_lost", Severity.TICKET, "the replica has lost its primary"),
+    _fault("evicted", Severity.PAGE, "keys were thrown away for lack of memory"),
+    _fault("memory_short", Severity.TICKET, "little memory is left below maxmemory"),
+    _fault("evicts_streams", Severity.TICKET, "its policy may throw streams away"),
+    _fault("save_failing", Severity.PAGE, "the last RDB save failed"),
+    _fault("log_failing", Severity.PAGE, "the append-only file can't be written"),
+    _fault("connections_rejected", Severity.TICKET, "maxclients is reached", "bus-unreachable"),
+    _fault("clock_off", Severity.TICKET, "its clock and ours differ", "bus-unreachable"),
+    FaultKind("unjudged", Severity.INFO, "sentinel-blind", "a command that we may not use"),
+    *faults_of_target("bus-unreachable", rejected="bus-refuses-writes"),
+)
 
 KIND = Kind(
     name="redis_server",
@@ -321,6 +244,7 @@ KIND = Kind(
     ),
     options=RedisServerOptions,
     run=run,
+    faults=FAULTS,
     resources={"resource": "redis"},
     load_state=RedisServerState,
     default_every=5.0,

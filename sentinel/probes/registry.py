@@ -14,26 +14,22 @@ from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.agents.file import AgentFile
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
-from sentinel.adapters.agents.reader import Memory, Reader, Reading, Sources
+from sentinel.adapters.agents.reader import RegistryMemory, RegistryReader, RegistryReading, Sources
 from sentinel.adapters.agents.store import AgentStore, BeatStore
 from sentinel.adapters.bus.consumer_reader import ListenerPlaces
-from sentinel.core.agents.census import (
-    Confirmation,
-    Rules,
-    Suspect,
-    Suspects,
-    find_suspects,
-    live_agents,
-)
-from sentinel.core.agents.finding import Facts, make_finding
+from sentinel.core.agents.census import CensusRules, live_agents
+from sentinel.core.agents.confirmation import Confirmation
+from sentinel.core.agents.finding import CensusFacts, make_finding
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
+from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
+from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Finding, Measurement
-from sentinel.probes import Context, GroupPatterns, Kind, Options
+from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
-_COLUMNS = ("id", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
+_COLUMNS = ("id", "name", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
 
 
 class Agents(Options):
@@ -70,6 +66,9 @@ class Agents(Options):
         None, gt=0, description="longest time without a write of the file"
     )
     id: str = Field("id", description="column of the agent's id")
+    name: str | None = Field(
+        None, description="column of the name by which people know it; texts read: name (id)"
+    )
     status: str = Field("status", description="column of the status")
     last_heartbeat: str | None = Field(None, description="column of the last heartbeat")
     capabilities: str | None = Field(
@@ -113,7 +112,7 @@ class Agents(Options):
         return {text.lower(): canonical for canonical, texts in groups.items() for text in texts}
 
 
-class Tasks(Options):
+class RegistryTasks(Options):
     """The task table."""
 
     table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
@@ -266,7 +265,7 @@ class RegistryOptions(Options):
     database: str | None = Field(None, description="PostgreSQL resource with agents and tasks")
     bus: str | None = Field(None, description="Redis resource with heartbeats and streams")
     agents: Agents = Field(Agents(), description="the registry")
-    tasks: Tasks | None = Field(
+    tasks: RegistryTasks | None = Field(
         None, description="the task table, for orphaned work and capabilities"
     )
     heartbeats: Heartbeats | None = Field(None, description="heartbeats outside of the registry")
@@ -283,9 +282,9 @@ class RegistryOptions(Options):
     )
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> CensusRules:
         """The times of the comparison."""
-        return Rules(self.ttl, self.quiet, self.clock_tolerance)
+        return CensusRules(self.ttl, self.quiet, self.clock_tolerance)
 
     @property
     def sources(self) -> Sources:
@@ -311,7 +310,7 @@ class RegistryState:
         self.takeovers = Takeovers()
         self.confirmation = Confirmation()
         self.pulse = Pulse()
-        self.memory = Memory()
+        self.memory = RegistryMemory()
 
     def dump(self) -> Any:
         """JSON-able document."""
@@ -325,7 +324,7 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
     """Read the four sets in order, compare, and tell what two polls in a row have seen."""
     state: RegistryState = context.state
     clients, clock = context.clients, context.utcnow().timestamp()
-    reader = Reader(
+    reader = RegistryReader(
         options.sources,
         clients.get("database"),
         clients.get("bus"),
@@ -348,7 +347,7 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
 def _add_proven(
     options: RegistryOptions,
     state: RegistryState,
-    reading: Reading,
+    reading: RegistryReading,
     suspects: Suspects,
     clock: float,
 ) -> None:
@@ -365,8 +364,12 @@ def _add_proven(
             suspects["stale_file"][options.agents.file] = Suspect(sample=faults, proven=True)
 
 
-def _facts(options: RegistryOptions, state: RegistryState, reading: Reading, beating: int) -> Facts:
-    return Facts(
+def _facts(
+    options: RegistryOptions, state: RegistryState, reading: RegistryReading, beating: int
+) -> CensusFacts:
+    return CensusFacts(
+        rules=options.rules,
+        flapping_above=options.flapping_above,
         tasks_counted=options.tasks is not None,
         done=state.memory.done,
         done_since=state.memory.done_since,
@@ -379,6 +382,43 @@ def _facts(options: RegistryOptions, state: RegistryState, reading: Reading, bea
     )
 
 
+_AGENT = ("agent",)
+
+
+def _declare(
+    key: str,
+    meaning: str,
+    parameters: tuple[str, ...] = _AGENT,
+    severity: Severity = Severity.TICKET,
+) -> FaultKind:
+    return FaultKind(key, severity, "registry-mismatch", meaning, parameters)
+
+
+def _declare_doubt(key: str, meaning: str) -> FaultKind:
+    return FaultKind(key, Severity.TICKET, "sentinel-blind", meaning)
+
+
+FAULTS = (
+    _declare("ghost", "registered as active, without a heartbeat"),
+    _declare("none_alive", "no active agent is alive", (), Severity.PAGE),
+    _declare("deaf", "alive, and nobody reads its stream", ("agent", "stream", "group")),
+    _declare("unregistered", "reads the bus without being registered"),
+    _declare("zombie", "beats without being registered as active"),
+    _declare("orphan", "open tasks of an agent that is gone"),
+    _declare("twin", "one agent twice"),
+    _declare("split", "two processes under one name"),
+    _declare("flapping", "registers again and again"),
+    _declare("uncovered", "tasks wait for a capability that no live agent has", ()),
+    _declare("uncovered_combination", "no single live agent has all that tasks need", ()),
+    _declare("clock_ahead", "heartbeats in the future"),
+    _declare("clock_behind", "fresh heartbeats with an old time"),
+    _declare("stale_file", "nobody writes the registry file any more", ("file",)),
+    _declare_doubt("unmapped_status", "a status that no list names"),
+    _declare_doubt("unreadable_heartbeat", "a heartbeat that is no time"),
+    _declare_doubt("unjudged", "a part of the comparison that can't be read"),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
+
 KIND = Kind(
     name="registry",
     summary=(
@@ -389,6 +429,7 @@ KIND = Kind(
     resources={"database": "postgres?", "bus": "redis?"},
     load_state=RegistryState,
     default_every=5.0,
+    faults=FAULTS,
     measurements=(
         Measurement("agents", "Agents per source", "sentinel_agents", "gauge", "", ("source",)),
         Measurement(

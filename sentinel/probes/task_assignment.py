@@ -12,6 +12,7 @@ bounded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -21,21 +22,30 @@ from pydantic import Field
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
-from sentinel.core.fault import Status
+from sentinel.core.fault import FaultKind, Severity, headline, judge
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
-from sentinel.core.tasks.assignment import STAGE_BOUNDS, Facts, Horizon, Limits
-from sentinel.core.tasks.fairness import Spread, decide_fairness
+from sentinel.core.tasks.assignment import STAGE_BOUNDS, Horizon
+from sentinel.core.tasks.fairness import Spread
+from sentinel.core.tasks.finding import (
+    SKEWED_TIMES,
+    AssignmentFacts,
+    AssignmentLimits,
+    Minute,
+    describe_waiting,
+    find_faults,
+)
 from sentinel.core.tasks.rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
 from sentinel.core.tasks.state import AssignmentState
-from sentinel.core.tasks.tracker import Rules, Tracker
-from sentinel.probes import Context, Kind, Options
+from sentinel.core.tasks.tracker import Tracker, TrackerRules
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage
 
 PROVE_EVERY = 60.0
 TRENDS_EVERY = 30.0
 SAMPLE = 50_000
+SHOWN_TASKS = 3
 
 
 class Columns(Options):
@@ -146,12 +156,18 @@ class AssignmentOptions(Options):
     fairness: Fairness = Field(Fairness(), description="between tenants")
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AssignmentLimits:
         """When the assigner is bad."""
         degraded = self.unassigned_degraded
         if degraded is None:
             degraded = max(2.0, 5 * self.deadline)
-        return Limits(degraded, self.unassigned_down, self.objective, self.min_events)
+        return AssignmentLimits(
+            degraded,
+            self.unassigned_down,
+            self.objective,
+            self.min_events,
+            self.fairness.limit,
+        )
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -195,7 +211,7 @@ class AssignmentOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class AssignmentPoll:
     """What one run works with."""
 
     options: AssignmentOptions
@@ -226,7 +242,7 @@ async def run(options: AssignmentOptions, context: Context) -> Finding:
     client, statements, state = context.postgres(), options.statements(), context.state
     is_due = await _prove(options, statements, client, context)
     horizon, holder = await task_reader.read_horizon(client.query, options.readonly_roles)
-    poll = Poll(options, statements, client, state, horizon, holder)
+    poll = AssignmentPoll(options, statements, client, state, horizon, holder)
     if is_due:
         inserted = await task_reader.count_inserted(client.query, options.table)
         state.inserted.note(horizon.now.timestamp(), inserted, state.counted)
@@ -261,6 +277,8 @@ async def _prove(
     await task_reader.prove_readable(query, statements, now)
     if options.method == "tracker":
         state.id_type = await task_reader.prove_followable(query, statements, now)
+    else:
+        state.id_type = await task_reader.find_id_type(query, statements)
     state.reach = await task_reader.find_reaches(
         query, statements, now, options.lookback, options.fairness.window
     )
@@ -271,7 +289,7 @@ async def _prove(
 # --- method A: deadline cohorts -------------------------------------------------------------------
 
 
-async def _count_cohorts(poll: Poll, monotonic: float) -> Measured:
+async def _count_cohorts(poll: AssignmentPoll, monotonic: float) -> Measured:
     """Both passes; the newest 50 000 latencies of the window, and what is open."""
     if poll.state.tracker is not None:  # it counted other tasks than the watermarks say
         poll.state.tracker = poll.state.settled_to = poll.state.observed_to = None
@@ -281,7 +299,7 @@ async def _count_cohorts(poll: Poll, monotonic: float) -> Measured:
     return rows[0]["latencies"] or [], await _read_open(poll, monotonic)
 
 
-async def _settle(poll: Poll) -> None:
+async def _settle(poll: AssignmentPoll) -> None:
     """The SLI pass: every task at the age of its deadline, into exactly one class."""
     start = poll.state.settled_to = poll.state.settled_to or poll.horizon.exact
     for window in assignment.due_windows(start, poll.horizon, poll.options.deadline):
@@ -289,7 +307,7 @@ async def _settle(poll: Poll) -> None:
         poll.state.settle(rows, window, poll.horizon)
 
 
-async def _observe(poll: Poll) -> None:
+async def _observe(poll: AssignmentPoll) -> None:
     """The histogram pass: every task at the age `settle_after`."""
     start = poll.state.observed_to = poll.state.observed_to or poll.horizon.exact
     for window in assignment.due_windows(start, poll.horizon, poll.options.settle_after):
@@ -298,7 +316,7 @@ async def _observe(poll: Poll) -> None:
         poll.state.observed_to = window.end
 
 
-async def _read_open(poll: Poll, monotonic: float) -> list[OpenTasks]:
+async def _read_open(poll: AssignmentPoll, monotonic: float) -> list[OpenTasks]:
     """Open tasks by queue. The whole lookback once a minute, else from the oldest one known on."""
     state, now = poll.state, poll.horizon.now
     start = poll.ago(state.reach.open)
@@ -306,17 +324,24 @@ async def _read_open(poll: Poll, monotonic: float) -> list[OpenTasks]:
         start = max(start, state.open_since)
     else:
         state.swept_at = monotonic
-    rows = await poll.tasks(poll.statements.open, start, now + timedelta(seconds=1))
-    found = [OpenTasks(state.label(row["queue"]), row["n"], row["ages"]) for row in rows]
+    # With cohorts a table may lack an id: then tasks are counted and not named.
+    sql = poll.statements.open_named if state.id_type else poll.statements.open
+    rows = await poll.tasks(sql, start, now + timedelta(seconds=1))
+    found = [_read_open_row(state, row) for row in rows]
     oldest = max((tasks.oldest for tasks in found), default=0.0)
     state.open_since = min(poll.horizon.capped, now - timedelta(seconds=oldest + 1))
     return found
 
 
+def _read_open_row(state: AssignmentState, row: Mapping[str, Any]) -> OpenTasks:
+    queue, ids = row["queue"], row["ids"] or ()
+    return OpenTasks(state.label(queue), row["n"], row["ages"], ids=ids, name=queue or "")
+
+
 # --- method B: each task by its id ----------------------------------------------------------------
 
 
-async def _track(poll: Poll, monotonic: float) -> Measured:
+async def _track(poll: AssignmentPoll, monotonic: float) -> Measured:
     """One snapshot of new and followed tasks; the latencies of the newest tasks of the window, and
     what is open.
     """
@@ -326,15 +351,18 @@ async def _track(poll: Poll, monotonic: float) -> Measured:
     seen, recount = await task_reader.read_poll(
         poll.client, poll.statements, state.id_type, tracker, horizon, lookback
     )
-    tally = tracker.apply(seen, Rules(options.deadline, options.settle_after, options.follow))
+    tally = tracker.apply(
+        seen, TrackerRules(options.deadline, options.settle_after, options.follow)
+    )
     state.take(tally, horizon, options.deadline, options.settle_after)
     state.tracker, state.swept_at = tracker, state.swept_at if lookback is None else monotonic
     state.recounts += [(recount.start, recount.end, recount.counted)] if recount else []
     state.settled_to = assignment.due_until(horizon, options.deadline)
     state.observed_to = assignment.due_until(horizon, options.settle_after)
-    waits = tracker.waits(horizon.now.timestamp())
+    waits, names = tracker.waits(horizon.now.timestamp()), tracker.name_oldest(SHOWN_TASKS)
     still_open = [
-        OpenTasks(state.label(queue), len(found[0]), *found) for queue, found in waits.items()
+        OpenTasks(state.label(queue), len(ages), ages, returned, names[queue], queue or "")
+        for queue, (ages, returned) in waits.items()
     ]
     return tracker.latencies(poll.ago(options.window).timestamp()), still_open
 
@@ -342,7 +370,7 @@ async def _track(poll: Poll, monotonic: float) -> Measured:
 # --- both -----------------------------------------------------------------------------------------
 
 
-async def _stage(poll: Poll) -> None:
+async def _stage(poll: AssignmentPoll) -> None:
     """Durations of the stages: every task at the age `stages_after`."""
     if not poll.statements.stages:
         return
@@ -351,7 +379,7 @@ async def _stage(poll: Poll) -> None:
         poll.state.stage(await poll.tasks(poll.statements.stages, window.start, window.end), window)
 
 
-async def _recount(poll: Poll) -> None:
+async def _recount(poll: AssignmentPoll) -> None:
     """Ten minutes later: what became visible in windows that were settled in front of the horizon."""
     recounts, limit = poll.state.recounts, poll.ago(assignment.RECOUNT_AFTER)
     while recounts and recounts[0][1] <= limit:
@@ -361,7 +389,7 @@ async def _recount(poll: Poll) -> None:
         poll.state.late_arrivals += max(0, found - counted)
 
 
-async def _follow_trends(poll: Poll, monotonic: float) -> None:
+async def _follow_trends(poll: AssignmentPoll, monotonic: float) -> None:
     """Twice a minute: what was assigned and completed in the last hour, and how long each tenant
     waits.
 
@@ -377,7 +405,7 @@ async def _follow_trends(poll: Poll, monotonic: float) -> None:
     state.spread = await _read_spread(poll)
 
 
-async def _read_spread(poll: Poll) -> Spread:
+async def _read_spread(poll: AssignmentPoll) -> Spread:
     if not poll.statements.tenants:
         return Spread()
     reach = poll.state.reach
@@ -390,70 +418,76 @@ async def _read_spread(poll: Poll) -> Spread:
 # --- judgement ------------------------------------------------------------------------------------
 
 
-def _judge(poll: Poll, still_open: list[OpenTasks], latencies: list[float]) -> Finding:
+def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[float]) -> Finding:
     options, state = poll.options, poll.state
+    facts = _gather(poll, still_open)
+    faults = find_faults(facts, options.limits)
     ages = [age for tasks in still_open for age in tasks.ages]
     p50, p99 = (assignment.censored_quantile(latencies, ages, q) for q in (0.5, 0.99))
-    oldest = max((tasks.oldest for tasks in still_open), default=0.0)
     unassigned = sum(tasks.n + len(tasks.returned) for tasks in still_open)
-    good, settled, skewed = state.recent.count(poll.horizon.now.timestamp())
-    unfair = decide_fairness(state.spread, options.fairness.limit)
-    settled_to = (state.settled_to or poll.horizon.exact).timestamp()
-    facts = Facts(
-        oldest,
-        good,
-        settled,
-        skewed,
-        unfair,
-        state.inserted.count_missed(settled_to, state.counted),
+    minute = facts.minute
+    figures = (
+        f"p99 {format_duration(p99)}; {unassigned} unassigned, {minute.good} of {minute.settled} in"
+        " time in the last minute"
     )
-    status, reason = assignment.decide_status(facts, options.limits)
-    healthy = (
-        f"p99 {format_duration(p99)}; {unassigned} unassigned, {good} of {settled} in time in the"
-        " last minute"
-    )
-    figures = {
+    measured = {
         "method": options.method,
         "p50_seconds": p50,
         "p99_seconds": p99,
         "deadline_seconds": options.deadline,
-        "oldest_unassigned_seconds": oldest,
+        "oldest_unassigned_seconds": max((tasks.oldest for tasks in still_open), default=0.0),
         "open": unassigned,
     }
-    trends = describe_trends(state, options.shown, options.fairness.limit)
+    evidence = {"assignment": {**state.summary(), **measured}, **_tell_more(poll, facts)}
     return Finding(
-        status,
-        reason or healthy,
+        judge(faults),
+        "; ".join([headline(faults), figures]) if faults else figures,
         rows=make_rows(state, still_open, poll.horizon, poll.holder, options.shown),
-        evidence={"assignment": {**state.summary(), **figures}, **trends, **state.reach.describe()},
-        guidance=_guidance(facts, status, is_unfair=unfair == reason != ""),
+        evidence=evidence,
+        guidance=faults[0].guidance if faults else SKEWED_TIMES if minute.skewed else "",
         key=("p99", format_duration(p99)),
+        faults=faults,
     )
 
 
-def _guidance(facts: Facts, status: Status, *, is_unfair: bool) -> str:
-    if is_unfair:
-        return (
-            "does one tenant fill the queue, or can only few agents take the tasks of the starved"
-            " one?"
-        )
-    if status is Status.UNKNOWN and facts.missed:
-        return (
-            "compare created_at of a new row with now(): naive times in another zone, a wrong"
-            " clock, a bulk load?"
-        )
-    if facts.skewed:
-        return (
-            "some tasks were assigned before they were created: naive utcnow() into timestamptz, or"
-            " a wrong clock"
-        )
-    if status in (Status.DEGRADED, Status.DOWN):
-        return (
-            "does the assigner run, does it see the open tasks, and is an agent free that fits"
-            " them?"
-        )
-    return ""
+def _gather(poll: AssignmentPoll, still_open: list[OpenTasks]) -> AssignmentFacts:
+    """What the judgement needs."""
+    state, now = poll.state, poll.horizon.now.timestamp()
+    settled_to = (state.settled_to or poll.horizon.exact).timestamp()
+    return AssignmentFacts(
+        now,
+        poll.options.table,
+        still_open,
+        Minute(*state.recent.count(now)),
+        {queue: Minute(*recent.count(now)) for queue, recent in state.recent_by_queue.items()},
+        state.spread,
+        state.inserted.count_missed(settled_to, state.counted),
+    )
 
+
+def _tell_more(poll: AssignmentPoll, facts: AssignmentFacts) -> dict[str, Any]:
+    """Sections of the evidence beside `assignment`."""
+    options, state = poll.options, poll.state
+    waiting = describe_waiting(facts, options.limits)
+    trends = describe_trends(state, options.shown, options.fairness.limit)
+    return {**({"waiting": waiting} if waiting else {}), **trends, **state.reach.describe()}
+
+
+_RUNBOOK = "assigner-hung"
+FAULTS = (
+    FaultKind(
+        "unassigned", Severity.PAGE, _RUNBOOK, "open tasks wait too long", ("queue", "table")
+    ),
+    FaultKind(
+        "late", Severity.TICKET, _RUNBOOK, "too few tasks are assigned in time", ("queue", "table")
+    ),
+    FaultKind(
+        "starved", Severity.TICKET, _RUNBOOK, "waits longer than others", ("tenant", "table")
+    ),
+    FaultKind("skewed", Severity.TICKET, "sentinel-blind", "tasks have impossible times"),
+    FaultKind("missed", Severity.TICKET, "sentinel-blind", "tasks that no time of creation shows"),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
 
 KIND = Kind(
     name="task_assignment",
@@ -463,5 +497,6 @@ KIND = Kind(
     resources={"resource": "postgres"},
     load_state=AssignmentState,
     default_every=1.0,
+    faults=FAULTS,
     measurements=MEASUREMENTS,
 )

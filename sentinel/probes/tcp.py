@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import Conversation, converse
-from sentinel.core.fault import Status
+from sentinel.adapters.tcp import converse
+from sentinel.core.fault import FaultKind, Severity, headline, judge
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_duration
+from sentinel.core.servers.tcp import TcpLimits, judge_conversation
 from sentinel.errors import TargetUnreachable
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
 
@@ -80,36 +82,24 @@ async def run(options: TcpOptions, context: Context) -> Finding:
             monotonic=context.monotonic,
         )
     except TargetUnreachable as error:
-        return Finding(
-            error.status, error.message, [Row(target, {"target_up": 0.0})], guidance=error.guidance
-        )
-    status, detail, guidance = _judge(options, talk)
+        fault = replace(error.as_fault(), text=f"{options.address}: {error.message}")
+        rows = [Row(target, {"target_up": 0.0})]
+        return Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
+    limits = TcpLimits(options.expect, options.max_connect)
+    faults = [*judge_conversation(options.address, talk.connected, talk.answer, limits)]
+    took = format_duration(talk.connected)
     rows = [
-        Row({"check": context.check}, {"connect_seconds": talk.connected}),
+        Row({}, {"connect_seconds": talk.connected}),
         Row(target, {"target_up": 1.0}),
     ]
     return Finding(
-        status, detail, rows, guidance=guidance, key=("connect", format_duration(talk.connected))
+        judge(faults),
+        headline(faults) or f"connected in {took}",
+        rows,
+        guidance=faults[0].guidance if faults else "",
+        key=("connect", took),
+        faults=faults,
     )
-
-
-def _judge(options: TcpOptions, talk: Conversation) -> tuple[Status, str, str]:
-    took = format_duration(talk.connected)
-    if options.expect.encode() not in talk.answer:
-        answer = ascii(talk.answer[:80].decode(errors="replace")) if talk.answer else "nothing"
-        return (
-            Status.DOWN,
-            f"answered {answer}, expected {options.expect!a}",
-            "is it the right service that answers?",
-        )
-    if options.max_connect is not None and talk.connected > options.max_connect:
-        limit = format_duration(options.max_connect)
-        return (
-            Status.DEGRADED,
-            f"connected in {took}, more than {limit}",
-            "look at the network and the target's load",
-        )
-    return Status.UP, f"connected in {took}", ""
 
 
 KIND = Kind(
@@ -117,6 +107,11 @@ KIND = Kind(
     summary="A TCP address: accepts connections, in time, and answers as expected",
     options=TcpOptions,
     run=run,
+    faults=(
+        *faults_of_target("port-unreachable"),
+        FaultKind("wrong_answer", Severity.PAGE, "port-unreachable", "it says something else"),
+        FaultKind("slow", Severity.TICKET, "port-unreachable", "it accepts, and slowly"),
+    ),
     load_state=TcpState,
     measurements=(
         Measurement(
@@ -124,7 +119,6 @@ KIND = Kind(
             "Time to connect",
             "sentinel_tcp_connect_seconds",
             unit="seconds",
-            labels=("check",),
         ),
         Measurement(
             "target_up",

@@ -9,21 +9,32 @@ without a tenant nobody anything. Of a leak only the number of rows is told, nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, SecretStr
 
 from sentinel.adapters.postgres import PostgresClient, Query, identifier
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import Fault, FaultKind, Labels, Severity, headline, judge
 from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.tenants.finding import (
+    COUNTED,
+    TenantAnswer,
+    TenantSight,
+    Trial,
+    find_faults,
+    judge_answer_to_tenant,
+    judge_table,
+    judge_without_tenant,
+    name_paths,
+    unjudged,
+)
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
-from sentinel.probes import Context, Kind, Options
+from sentinel.probes import Context, Kind, Options, faults_of_target
 
 PROBES = ("other_tenant", "no_tenant", "http")
 RESULTS = ("pass", "leak", "error")
-_COUNTED = 1000
 _FAILS_CLOSED = {"22P02", "42704"}
 
 
@@ -77,17 +88,6 @@ class TenantState:
         """Nothing is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One try: what came of it, in words without content, and the next step."""
-
-    probe: str
-    subject: str
-    result: str
-    text: str = ""
-    guidance: str = ""
-
-
 async def run(options: TenantOptions, context: Context) -> Finding:
     """Try every table and every request; one that can't be judged stops none of the others."""
     trials = [
@@ -95,7 +95,9 @@ async def run(options: TenantOptions, context: Context) -> Finding:
         for table in options.tables
         for trial in await _try_table(options, context.postgres(), table)
     ]
-    trials += [await _try_request(request, context) for request in options.requests]
+    names = name_paths(request.path for request in options.requests)
+    for name, request in zip(names, options.requests, strict=True):
+        trials.append(await _try_request(name, request, context))
     if not trials:
         raise NotMeasurable("nothing to try", "name tables or requests in the check")
     for trial in trials:
@@ -104,10 +106,20 @@ async def run(options: TenantOptions, context: Context) -> Finding:
 
 
 async def _try_table(options: TenantOptions, client: PostgresClient, table: str) -> list[Trial]:
-    return [await _no_tenant(options, client, table), await _other_tenant(options, client, table)]
+    tries = {
+        "no_tenant": await _no_tenant(options, client, table),
+        "other_tenant": await _other_tenant(options, client, table),
+    }
+    told = {"role": options.role, "resource": client.name}
+    return [Trial(probe, table, _tell(fault, told)) for probe, fault in tries.items()]
 
 
-async def _no_tenant(options: TenantOptions, client: PostgresClient, table: str) -> Trial:
+def _tell(fault: Fault | None, more: Mapping[str, str]) -> Fault | None:
+    """What the runbook of a table needs beside the table."""
+    return fault and replace(fault, parameters={**fault.parameters, **more})
+
+
+async def _no_tenant(options: TenantOptions, client: PostgresClient, table: str) -> Fault | None:
     """Nobody may see anything; an error about the missing tenant is as good as no rows."""
     try:
         async with client.snapshot() as query:
@@ -115,54 +127,23 @@ async def _no_tenant(options: TenantOptions, client: PostgresClient, table: str)
             rows = await _count(query, f"select 1 from {identifier(table)}")  # noqa: S608
     except TargetError as error:
         if error.code in _FAILS_CLOSED:
-            return Trial("no_tenant", table, "pass")
-        return _unjudged("no_tenant", table, error)
-    if rows:
-        text = f"{_at_least(rows)} visible without any tenant set"
-        return _leak("no_tenant", table, text, "make the policy fail closed")
-    return Trial("no_tenant", table, "pass")
+            return None
+        return _unjudged({"table": table}, error)
+    return judge_without_tenant(table, rows)
 
 
-async def _other_tenant(options: TenantOptions, client: PostgresClient, table: str) -> Trial:
+async def _other_tenant(options: TenantOptions, client: PostgresClient, table: str) -> Fault | None:
     try:
         b = await _see(options, client, table, options.tenant_b)
         a = await _see(options, client, table, options.tenant_a)
     except TargetError as error:
-        return _unjudged("other_tenant", table, error)
-    if leak := a.foreign or b.foreign:
-        guidance = (
-            "take the table out of service or correct its policy at once; audit who has read it"
-        )
-        return _leak("other_tenant", table, f"{_at_least(leak)} of other tenants visible", guidance)
-    if not a.guarded:
-        text = f"row-level security is not active for {options.role}"
-        return _leak(
-            "other_tenant",
-            table,
-            text,
-            "ENABLE and FORCE ROW LEVEL SECURITY; take BYPASSRLS from the role",
-        )
-    for name, sight in (("A", a), ("B", b)):
-        if not sight.own:
-            text = f"nothing to see: control failed, tenant {name} sees no row of its own"
-            return Trial(
-                "other_tenant", table, "error", text, "give both canary tenants a row in each table"
-            )
-    return Trial("other_tenant", table, "pass")
+        return _unjudged({"table": table}, error)
+    return judge_table(table, options.role, a, b)
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one tenant sees of a table: own and foreign rows (at most a thousand counted), and if
-    policies apply.
-    """
-
-    own: int
-    foreign: int
-    guarded: bool
-
-
-async def _see(options: TenantOptions, client: PostgresClient, table: str, tenant: str) -> Sight:
+async def _see(
+    options: TenantOptions, client: PostgresClient, table: str, tenant: str
+) -> TenantSight:
     name, column = identifier(table), identifier(options.column)
     async with client.snapshot() as query:
         await _become(query, options)
@@ -175,99 +156,74 @@ async def _see(options: TenantOptions, client: PostgresClient, table: str, tenan
         select = f"select 1 from {name} where {column}"  # noqa: S608
         own = await _count(query, f"{select} = %(tenant)s", tenant)
         foreign = await _count(query, f"{select} is distinct from %(tenant)s", tenant)
-    return Sight(own, foreign, bool(active[0]["active"]))
+    return TenantSight(own, foreign, bool(active[0]["active"]))
 
 
 async def _become(query: Query, options: TenantOptions) -> None:
-    await query(f"set local role {identifier(options.role)}", {})
+    try:
+        await query(f"set local role {identifier(options.role)}", {})
+    except NotMeasurable as error:
+        if error.code != "42501":
+            raise
+        guidance = "GRANT the application's role to sentinel's WITH INHERIT FALSE, SET TRUE"
+        raise NotMeasurable(error.message, guidance, code=error.code) from error
 
 
 async def _count(query: Query, select: str, tenant: str = "") -> int:
     """Rows of a select, at most a thousand: the number is told, the rows stay where they are."""
-    sql = f"select count(*) as n from ({select} limit {_COUNTED}) as found"  # noqa: S608
+    sql = f"select count(*) as n from ({select} limit {COUNTED}) as found"  # noqa: S608
     return int((await query(sql, {"tenant": tenant}))[0]["n"])
 
 
-def _at_least(rows: int) -> str:
-    return f"{rows} or more rows" if rows >= _COUNTED else f"{rows} row{'s' * (rows != 1)}"
-
-
-async def _try_request(request: HttpHalf, context: Context) -> Trial:
-    """The marker of B must not be in the answer to A, and A's own must, or the answer proves
-    nothing.
-    """
-    headers = {name: value.get_secret_value() for name, value in request.headers.items()}
+async def _try_request(name: str, request: HttpHalf, context: Context) -> Trial:
+    subject = {"path": name}
+    headers = {key: value.get_secret_value() for key, value in request.headers.items()}
     try:
         client = context.http("api")
         response = await client.request(
             "GET", request.path, headers=headers, timeout=0.4 * context.timeout, max_body=1_048_576
         )
     except KeyError:
-        return Trial("http", request.path, "error", "no HTTP resource", "name one with `api:`")
+        return Trial("http", name, unjudged(subject, "no HTTP resource", "name one with `api:`"))
     except TargetError as error:
-        return _unjudged("http", request.path, error)
-    if request.foreign_marker.encode() in response.body:
-        text = "the answer to tenant A holds the marker of tenant B"
-        return _leak("http", request.path, text, "stop serving this path")
-    if response.truncated:
-        return Trial(
-            "http",
-            request.path,
-            "error",
-            "answer longer than 1 MiB",
-            "ask for fewer rows in the path",
-        )
-    if request.own_marker.encode() not in response.body:
-        text = (
-            f"nothing to see: control failed, status {response.status} without the marker of"
-            " tenant A"
-        )
-        return Trial(
-            "http",
-            request.path,
-            "error",
-            text,
-            "check token and path; tenant A must find its own row",
-        )
-    return Trial("http", request.path, "pass")
+        return Trial("http", name, _unjudged(subject, error))
+    answer = TenantAnswer(
+        response.status,
+        response.truncated,
+        own=request.own_marker.encode() in response.body,
+        foreign=request.foreign_marker.encode() in response.body,
+    )
+    return Trial("http", name, judge_answer_to_tenant(name, answer))
 
 
-def _leak(probe: str, subject: str, text: str, guidance: str) -> Trial:
-    return Trial(probe, subject, "leak", f"LEAK {subject}: {text}", guidance)
-
-
-def _unjudged(probe: str, subject: str, error: TargetError) -> Trial:
+def _unjudged(subject: Labels, error: TargetError) -> Fault:
     """What says nothing of this subject alone goes on as the error of the whole check."""
     if not isinstance(error, SubjectError | NotMeasurable | TargetRejected):
         raise error
-    guidance, text = error.guidance, error.message
+    text = error.message
     if error.code.startswith("22") and error.code != "22023":
         text = (  # a data exception quotes what is in the row
             f"the server refused the query ({error.code})"
         )
-    if error.code == "42501" and "set role" in error.message:
-        guidance = "GRANT the application's role to sentinel's WITH INHERIT FALSE, SET TRUE"
-    return Trial(probe, subject, "error", f"{subject}: {text}", guidance)
-
-
-_STATUS = {"pass": Status.UP, "leak": Status.DOWN, "error": Status.UNKNOWN}
+    return unjudged(subject, text, error.guidance)
 
 
 def _finding(trials: Sequence[Trial], state: TenantState) -> Finding:
-    bad = sorted(
-        (t for t in trials if t.result != "pass"), key=lambda trial: -_STATUS[trial.result].rank
-    )
-    passed = len(trials) - len(bad)
+    faults = find_faults(trials)
+    passed = sum(trial.result == "pass" for trial in trials)
+    figures = f"{passed} of {len(trials)} probes passed"
+    well = f"{passed} probes, no row of another tenant"
     return Finding(
-        worst([_STATUS[trial.result] for trial in trials]),
-        "; ".join(trial.text for trial in bad[:3]) or f"{passed} probes, no row of another tenant",
+        judge(faults),
+        f"{headline(faults)}; {figures}" if faults else well,
         list(_rows(state)),
         {
-            result: [f"{t.probe} {t.subject}" for t in trials if t.result == result][:50]
+            result: [f"{t.probe} {t.place}" for t in trials if t.result == result][:50]
             for result in RESULTS
         },
-        bad[0].guidance if bad else "",
+        faults[0].guidance if faults else "",
         ("probes", f"{passed}/{len(trials)} passed"),
+        faults,
     )
 
 
@@ -280,11 +236,25 @@ def _rows(state: TenantState) -> Iterator[Row]:
             )
 
 
+def _fault(key: str, severity: Severity, meaning: str) -> FaultKind:
+    told = ("table", "path", "role", "resource")
+    return FaultKind(key, severity, "tenant-leak", meaning, told)
+
+
+FAULTS = (
+    _fault("leak", Severity.PAGE, "rows of another tenant are visible"),
+    _fault("no_tenant", Severity.PAGE, "rows are visible without any tenant"),
+    _fault("unguarded", Severity.PAGE, "row-level security is not active"),
+    _fault("unjudged", Severity.TICKET, "nothing is proved: the control or the query failed"),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
+
 KIND = Kind(
     name="tenant_isolation",
     summary="Row-level security tried with two canary tenants, in the database and over HTTP",
     options=TenantOptions,
     run=run,
+    faults=FAULTS,
     resources={"resource": "postgres", "api": "http?"},
     load_state=TenantState,
     default_every=60.0,

@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
-from sentinel.core.fault import Status, worst
+from sentinel.core.fault import FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Histogram, Measurement, Row
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks.synthetic import (
@@ -29,23 +29,26 @@ from sentinel.core.tasks.synthetic import (
     HOPS,
     PUBLISHED,
     RECENT,
-    RESULT,
     STARTED,
     TOTAL,
+    HopPlan,
     Lasting,
-    Outcome,
-    Plan,
-    Rule,
-    judge_recent,
-    overdue,
+    TaskOutcome,
 )
-from sentinel.core.tasks.synthetic_fleet import Fleet
-from sentinel.probes import Context, Kind, Options
+from sentinel.core.tasks.synthetic_fleet import TaskFleet
+from sentinel.core.tasks.workflow import Rule, drop_repeated, judge_path, judge_pause, judge_silence
+from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
-from sentinel.watch.synthetic import Errand, Insertion, Problem, Publication, Reach, Request, Round
+from sentinel.watch.synthetic import (
+    Errand,
+    Insertion,
+    Publication,
+    Round,
+    RoundReach,
+    TaskRequest,
+)
 
 PROVE_EVERY = 60.0
-STALE_AFTER = 3600.0
 
 
 def _json_path(path: str) -> str:
@@ -79,10 +82,10 @@ class HttpEnqueue(Options):
         return self.body
 
     @property
-    def way(self) -> Request:
+    def way(self) -> TaskRequest:
         """For the adapter."""
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        return Request(self.method, self.path, headers, self.body, self.id)
+        return TaskRequest(self.method, self.path, headers, self.body, self.id)
 
 
 class SqlEnqueue(Options):
@@ -149,7 +152,7 @@ class Enqueue(Options):
         return [way for way in (self.http, self.sql, self.stream) if way is not None]
 
     @property
-    def way(self) -> Request | Insertion | Publication:
+    def way(self) -> TaskRequest | Insertion | Publication:
         """The one that is given."""
         return self._ways[0].way
 
@@ -199,7 +202,7 @@ class Statuses(Options):
     )
 
 
-class Deadlines(Options):
+class HopDeadlines(Options):
     """How long each hop may take after the one before it."""
 
     created: Duration = Field(1.0, gt=0, description="from sending to a row in the table")
@@ -253,7 +256,7 @@ class Cleanup(Options):
         return self
 
 
-class FailuresOf(Options):
+class FailedTasks(Options):
     """k of the last m."""
 
     failures: int = Field(2, ge=1, description="this many failed synthetic tasks …")
@@ -281,7 +284,7 @@ class WorkflowOptions(Options):
     enqueue: Enqueue = Field(description="how a task is given to the platform")
     rows: RowOptions = Field(description="where its row is read")
     statuses: Statuses = Field(Statuses(), description="what statuses mean")
-    deadlines: Deadlines = Field(Deadlines(), description="time for each hop")
+    deadlines: HopDeadlines = Field(HopDeadlines(), description="time for each hop")
     patience: float = Field(
         4.0, ge=1, description="after so many deadlines without progress a task is given up"
     )
@@ -295,13 +298,18 @@ class WorkflowOptions(Options):
         10, ge=1, le=100, description="nothing is sent while so many are on their way"
     )
     pause_file: str | None = Field(None, description="nothing is sent while this file exists")
-    failures_of: FailuresOf = Field(FailuresOf(), description="how many failures are degraded")
+    failures_of: FailedTasks = Field(FailedTasks(), description="how many failures are degraded")
     down_after: int = Field(
         3, ge=1, le=RECENT, description="so many in a row that never came through are down"
     )
 
     @property
-    def plan(self) -> Plan:
+    def rule(self) -> Rule:
+        """When the path is bad."""
+        return Rule(self.failures_of.failures, self.failures_of.of, self.down_after)
+
+    @property
+    def plan(self) -> HopPlan:
         """What is watched, and until when."""
         columns, meaning = self._times(), self._statuses()
         watched = {CREATED, COMPLETED} | {
@@ -315,7 +323,7 @@ class WorkflowOptions(Options):
             if self.rows.status
             else frozenset()
         )
-        return Plan(deadlines, meaning, failed, self.patience)
+        return HopPlan(deadlines, meaning, failed, self.patience)
 
     def _times(self) -> dict[str, str | None]:
         rows = self.rows
@@ -374,7 +382,7 @@ class WorkflowState:
     """The fleet survives; what was proved of the table, and that we looked for leftovers, does not."""
 
     def __init__(self, document: dict[str, Any] | None = None) -> None:
-        self.fleet = Fleet(document, secrets.token_hex(6))
+        self.fleet = TaskFleet(document, secrets.token_hex(6))
         self.proved_at: float | None = None
         self.searched = False
 
@@ -407,9 +415,9 @@ async def run(options: WorkflowOptions, context: Context) -> Finding:
     return _judge(options, round_)
 
 
-def _reach(options: WorkflowOptions, context: Context) -> Reach:
+def _reach(options: WorkflowOptions, context: Context) -> RoundReach:
     clients = context.clients
-    return Reach(
+    return RoundReach(
         options.board(context.postgres("database")),
         context.postgres("writer" if "writer" in clients else "database"),
         context.http("api") if "api" in clients else None,
@@ -434,63 +442,32 @@ async def _prove(round_: Round, state: WorkflowState) -> None:
 
 # --- judgement ----------------------------------------------------------------------------------
 
-REMEDIES = {
-    CREATED: "does the API (or the insert) really make the row, and does it commit? Read its log",
-    ASSIGNED: "does the assigner run, does it see open tasks, and is an agent free that fits them?",
-    PUBLISHED: (
-        "assigned but not on the bus: look for refused XADD or errors of serialization in the"
-        " producer's log"
-    ),
-    STARTED: (
-        "do the agents live and read their streams? Compare the checks of the bus and the registry"
-    ),
-    COMPLETED: "the agent began and did not finish: read its log, and the dead letters",
-    RESULT: "the agent says done and the result is wrong: compare the row's result with the task",
-    "": "the first verdict comes with the next runs",
-}
-
 
 def _judge(options: WorkflowOptions, round_: Round) -> Finding:
-    record, on_their_way = round_.fleet.record, list(round_.fleet.open.values())
-    late = {
-        c.token: overdue(c, round_.errand.plan, round_.now, round_.watch(c)) for c in on_their_way
-    }
-    rule = Rule(options.failures_of.failures, options.failures_of.of, options.down_after)
-    status, text, hop = judge_recent(
-        list(record.recent), [hop for hop in late.values() if hop], rule
-    )
-    problems = [*round_.problems, *_forgotten_pause(round_)]
-    if status is not Status.UP:
-        problems.append((status, text, REMEDIES[hop]))
-    problems.sort(key=lambda problem: -problem[0].rank)
-    recent = list(record.recent)[-rule.of :]
-    good = sum(outcome == Outcome.OK for outcome, _ in recent)
-    share = f"{good} of {len(recent)}" if recent else "no data"
+    fleet, rule = round_.fleet, options.rule
+    late = {token: round_.find_overdue(canary) for token, canary in fleet.open.items()}
+    recent, waiting = list(fleet.record.recent), [hop for hop in late.values() if hop]
+    path = options.path
+    hops = judge_path(path, recent, waiting, rule)
+    paused = judge_pause(path, options.pause_file, fleet.last_sent, round_.now)
+    silent = [] if hops else judge_silence(path, recent)
+    found = [*hops, *round_.faults, *(paused if round_.paused else ()), *silent]
+    faults = sort_faults(drop_repeated(found))
+    judged = recent[-rule.of :]
+    good = sum(outcome == TaskOutcome.OK for outcome, _ in judged)
+    share = f"{good} of {len(judged)}" if judged else "no data"
+    passed = f"{share} synthetic tasks came through in time" if judged else "none has ended yet"
+    figures = f"{passed}, {len(late)} on their way"
+    said = [headline(faults), figures, "sending is paused" if round_.paused else ""]
     return Finding(
-        worst([problem[0] for problem in problems]) if problems else Status.UP,
-        "; ".join(problem[1] for problem in problems)
-        or f"{share} synthetic tasks came through in time, {len(on_their_way)} on their way"
-        + ("; sending is paused" if round_.paused else ""),
-        rows=_rows(options.path, round_),
+        judge(faults),
+        "; ".join(text for text in said if text),
+        rows=_rows(path, round_),
         evidence=_evidence(round_, late),
-        guidance=next((problem[2] for problem in problems if problem[2]), ""),
+        guidance=next((fault.guidance for fault in faults if fault.guidance), ""),
         key=("workflow", share),
+        faults=faults,
     )
-
-
-def _forgotten_pause(round_: Round) -> list[Problem]:
-    """A verdict that rests on old tasks alone is none."""
-    since = round_.now - round_.fleet.last_sent
-    if not round_.paused or since < STALE_AFTER:
-        return []
-    ago = (
-        f"the last task was sent {format_duration(since)} ago"
-        if round_.fleet.last_sent > 0
-        else "no task was ever sent"
-    )
-    return [
-        (Status.UNKNOWN, f"sending is paused, {ago}", f"remove {round_.errand.pause_file} to go on")
-    ]
 
 
 def _totals(round_: Round) -> dict[str, int]:
@@ -516,7 +493,7 @@ def _evidence(round_: Round, late: Mapping[str, str]) -> dict[str, Any]:
         }
         for c in list(round_.fleet.open.values())[:5]
     ]
-    by_outcome = {outcome.value: record.total(outcome) for outcome in Outcome}
+    by_outcome = {outcome.value: record.total(outcome) for outcome in TaskOutcome}
     return {
         "workflow": {**_totals(round_), **by_outcome, "blind": record.blind},
         "ends": {
@@ -551,6 +528,35 @@ def _rows(path: str, round_: Round) -> list[Row]:
 
 
 _PATH = ("path",)
+_RUNBOOK = "workflow-canary-failing"
+FAULTS = (
+    FaultKind(
+        "hop_failing", Severity.TICKET, _RUNBOOK, "synthetic tasks fail at a hop", ("path", "hop")
+    ),
+    FaultKind(
+        "never_through",
+        Severity.PAGE,
+        _RUNBOOK,
+        "no synthetic task comes through a hop any more",
+        ("path", "hop"),
+    ),
+    FaultKind("enqueue", Severity.PAGE, _RUNBOOK, "the platform does not take a task", _PATH),
+    FaultKind("bus_unread", Severity.TICKET, "bus-unreachable", "the bus can't be read", _PATH),
+    FaultKind(
+        "uncleaned",
+        Severity.TICKET,
+        _RUNBOOK,
+        "rows of synthetic tasks that can't be cleaned up",
+        ("path", "table"),
+    ),
+    FaultKind("foreign_row", Severity.TICKET, "sentinel-blind", "the id of another task was given"),
+    FaultKind("paused", Severity.TICKET, "sentinel-blind", "sending is paused for too long"),
+    FaultKind("no_verdict", Severity.INFO, "sentinel-blind", "no synthetic task has ended yet"),
+    FaultKind(
+        "unjudged", Severity.TICKET, "sentinel-blind", "a part of the path that we can't use", _PATH
+    ),
+    *faults_of_target("database-unreachable", rejected="database-degraded"),
+)
 
 
 def _declare(
@@ -568,6 +574,7 @@ KIND = Kind(
     resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
     load_state=WorkflowState,
     default_every=30.0,
+    faults=FAULTS,
     measurements=(
         _declare("sent", "canary_sent_total", "Synthetic tasks sent"),
         _declare(

@@ -7,12 +7,9 @@ manager that owns the component: they are written as a `Manager` and become a dr
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -20,12 +17,13 @@ from pydantic import BaseModel, ConfigDict
 from sentinel.adapters.http import HttpClient
 from sentinel.core.model import Component
 from sentinel.errors import ReplyLost, TargetError
+from sentinel.shelf import read_shelf
 
 START, STOP, RESTART, RELOAD = "start", "stop", "restart", "reload"
 ACTIONS = frozenset({START, STOP, RESTART, RELOAD})
 
 
-class Options(BaseModel):
+class DriverOptions(BaseModel):
     """Base of every driver's options: strict, frozen, unknown keys refused. Its fields are YAML
     keys of a component.
     """
@@ -166,7 +164,7 @@ class DriverKind:
 
     name: str
     summary: str
-    options: type[Options]
+    options: type[DriverOptions]
     make: Callable[[Component, Any, DriverContext], Driver]
     supervises: bool = False
     resources: Mapping[str, str] = field(default_factory=dict)
@@ -176,22 +174,7 @@ class DriverKind:
 
 def load_drivers() -> dict[str, DriverKind]:
     """Every driver of this folder by name: a new file is a new driver, nothing else is edited."""
-    drivers = {}
-    for info in pkgutil.iter_modules(__path__):
-        kind = read_driver(importlib.import_module(f"{__name__}.{info.name}"))
-        drivers[kind.name] = kind
-    return drivers
-
-
-def read_driver(module: ModuleType) -> DriverKind:
-    """The DRIVER that a module declares; refuses a file of the shelf without one."""
-    kind = getattr(module, "DRIVER", None)
-    if not isinstance(kind, DriverKind):
-        raise TypeError(
-            f"{module.__name__} declares no DRIVER: every file in sentinel/remediation is one"
-            " driver"
-        )
-    return kind
+    return read_shelf(__name__, DriverKind, "DRIVER")
 
 
 class Manager(Protocol):

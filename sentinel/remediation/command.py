@@ -23,8 +23,8 @@ from sentinel.errors import NotMeasurable, ReplyLost
 from sentinel.remediation import (
     DriverContext,
     DriverKind,
+    DriverOptions,
     Observation,
-    Options,
     Outcome,
     OutsideDriver,
 )
@@ -57,7 +57,7 @@ def _is_runnable(argv: list[str]) -> list[str]:
 Argv = Annotated[list[str], Field(min_length=1), AfterValidator(_is_runnable)]
 
 
-class Commands(Options):
+class Commands(DriverOptions):
     """Programs and their arguments, each a list."""
 
     restart: Argv = Field(description="restarts it, and ends when that is done or has failed")
@@ -72,7 +72,7 @@ class Commands(Options):
     )
 
 
-class CommandOptions(Options):
+class CommandOptions(DriverOptions):
     """What is run, and for how long."""
 
     commands: Commands = Field(

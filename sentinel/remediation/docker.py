@@ -21,8 +21,8 @@ from sentinel.remediation import (
     STOP,
     DriverContext,
     DriverKind,
+    DriverOptions,
     Observation,
-    Options,
     Outcome,
     OutsideDriver,
 )
@@ -37,7 +37,7 @@ _AT_WORK = {
 }
 
 
-class DockerOptions(Options):
+class DockerOptions(DriverOptions):
     """Which container, and whose."""
 
     container: str = Field(description="name or id of the container", examples=["name"])

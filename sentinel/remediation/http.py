@@ -20,8 +20,8 @@ from sentinel.errors import NotMeasurable, ReplyLost, TargetError
 from sentinel.remediation import (
     DriverContext,
     DriverKind,
+    DriverOptions,
     Observation,
-    Options,
     Outcome,
     OutsideDriver,
 )
@@ -42,7 +42,7 @@ def _is_path(path: str) -> str:
 RequestPath = Annotated[str, AfterValidator(_is_path)]
 
 
-class Request(Options):
+class Request(DriverOptions):
     """One request that acts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
@@ -55,7 +55,7 @@ class Request(Options):
     )
 
 
-class StatusRequest(Options):
+class StatusRequest(DriverOptions):
     """The request that tells whether it runs."""
 
     path: RequestPath = Field(description="path and query behind the resource's address")
@@ -76,7 +76,7 @@ class StatusRequest(Options):
         return path
 
 
-class Requests(Options):
+class Requests(DriverOptions):
     """What is asked for each action."""
 
     restart: Request = Field(description="restarts it")
@@ -86,7 +86,7 @@ class Requests(Options):
     status: StatusRequest | None = Field(None, description="tells whether it runs")
 
 
-class HttpOptions(Options):
+class HttpDriverOptions(DriverOptions):
     """Whom to ask, and what."""
 
     via: str | None = Field(
@@ -102,7 +102,7 @@ class HttpOptions(Options):
 class HttpManager:
     """One component behind an HTTP interface."""
 
-    def __init__(self, options: HttpOptions, context: DriverContext) -> None:
+    def __init__(self, options: HttpDriverOptions, context: DriverContext) -> None:
         self._options = options
         self._context = context
         self._requests: Mapping[str, Request] = {
@@ -199,7 +199,9 @@ def _text(value: Any) -> str:
     return " ".join(text.split())[:200]
 
 
-def _make(_component: Component, options: HttpOptions, context: DriverContext) -> OutsideDriver:
+def _make(
+    _component: Component, options: HttpDriverOptions, context: DriverContext
+) -> OutsideDriver:
     return OutsideDriver(HttpManager(options, context), prompt=False)
 
 
@@ -209,7 +211,7 @@ DRIVER = DriverKind(
         "A manager with an HTTP interface; each request carries the name of the attempt as"
         " Idempotency-Key"
     ),
-    options=HttpOptions,
+    options=HttpDriverOptions,
     make=_make,
     resources={"via": "http"},
     observes=lambda options: options.requests.status is not None,

@@ -20,8 +20,8 @@ from sentinel.remediation import (
     RELOAD,
     DriverContext,
     DriverKind,
+    DriverOptions,
     Observation,
-    Options,
     Outcome,
 )
 
@@ -29,7 +29,7 @@ MARK = "SENTINEL_SUPERVISED"
 """Environment variable that marks what sentinel started, as state folder and component."""
 
 
-class ProcessOptions(Options):
+class ProcessDriverOptions(DriverOptions):
     """What is started, and how."""
 
     command: list[str] = Field(
@@ -52,7 +52,9 @@ class ProcessOptions(Options):
 class ProcessDriver:
     """Supervises one component. Its output goes to `<log_folder>/<component>.log`."""
 
-    def __init__(self, component: Component, options: ProcessOptions, log_folder: Path) -> None:
+    def __init__(
+        self, component: Component, options: ProcessDriverOptions, log_folder: Path
+    ) -> None:
         self._component = component
         self._options = options
         self._log = log_folder / f"{component.name}.log"
@@ -196,7 +198,9 @@ class ProcessDriver:
         self._forget()
 
 
-def _make(component: Component, options: ProcessOptions, context: DriverContext) -> ProcessDriver:
+def _make(
+    component: Component, options: ProcessDriverOptions, context: DriverContext
+) -> ProcessDriver:
     return ProcessDriver(component, options, context.log_folder)
 
 
@@ -206,7 +210,7 @@ DRIVER = DriverKind(
         "A child process that sentinel starts, stops with the platform, and whose death it notices"
         " at once"
     ),
-    options=ProcessOptions,
+    options=ProcessDriverOptions,
     make=_make,
     supervises=True,
 )

@@ -22,8 +22,8 @@ from sentinel.remediation import (
     STOP,
     DriverContext,
     DriverKind,
+    DriverOptions,
     Observation,
-    Options,
     Outcome,
     OutsideDriver,
 )
@@ -37,7 +37,7 @@ _UNIT = re.compile(
 _AT_WORK = ("auto-restart", "auto-restart-queued")
 
 
-class SystemdOptions(Options):
+class SystemdOptions(DriverOptions):
     """Which unit, and on which bus."""
 
     unit: str = Field(

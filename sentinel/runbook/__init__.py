@@ -1,1 +1,1 @@
-"""Runbooks: Markdown with executable steps. Read strictly, planned without a shell, run dry first."""
+"""Runbooks: Markdown with executable steps, read strictly, planned without a shell, run dry."""

@@ -15,7 +15,7 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError, UsageError
-from sentinel.runbook.book import Act, Action, Argv, Look, RedisCommand, RunCheck, Sql, Step
+from sentinel.runbook.book import Act, Action, Argv, BookStep, LookAt, RedisCommand, RunCheck, Sql
 from sentinel.runbook.safety import is_paired, refuse_redis, refuse_sql
 from sentinel.runbook.transcript import show_evidence, show_reply, show_rows
 
@@ -44,14 +44,14 @@ class Hands(Protocol):
         """What sentinel itself remembers, as text."""
         ...
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         """Right before a step that changes something: raises ActionRefused, or writes the audit
         log.
         """
         ...
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
-        """Ask for one of sentinel's own actions, guarded and journaled; one line about its outcome."""
+        """Ask for one of sentinel's own actions, guarded and journaled; its outcome in one line."""
         ...
 
     def now(self) -> datetime:
@@ -60,7 +60,7 @@ class Hands(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ActEnding:
     """What an act gave: how it ended, whether it holds as a condition, one line, and all of its
     output.
     """
@@ -78,7 +78,7 @@ def describe_condition(act: Act) -> str:
     return f"{act} exits with 0" if isinstance(act, Argv) else f"{act} gives a true value"
 
 
-async def await_condition(act: Act, hands: Hands, seconds: float) -> Done:
+async def await_condition(act: Act, hands: Hands, seconds: float) -> ActEnding:
     """Try a condition until it holds or the time is over; the last answer."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
@@ -90,7 +90,7 @@ async def await_condition(act: Act, hands: Hands, seconds: float) -> Done:
         await asyncio.sleep(min(VERIFY_EVERY, seconds / 10, left))
 
 
-async def do(act: Act, hands: Hands, seconds: float) -> Done:
+async def do(act: Act, hands: Hands, seconds: float) -> ActEnding:
     """Do it, within `seconds`; what this platform has not is skipped, not failed."""
     if isinstance(act, Argv):
         return await _do_program(act, seconds)
@@ -98,30 +98,32 @@ async def do(act: Act, hands: Hands, seconds: float) -> Done:
         async with asyncio.timeout(seconds):
             return await _do_builtin(act, hands)
     except TimeoutError:
-        return Done("failed", False, f"no answer within {format_duration(seconds)}")
+        return ActEnding("failed", False, f"no answer within {format_duration(seconds)}")
     except UsageError as error:
-        return Done("failed" if isinstance(act, Action) else "skipped", False, _explain(error))
+        return ActEnding("failed" if isinstance(act, Action) else "skipped", False, _explain(error))
     except SentinelError as error:
-        return Done("failed", False, _explain(error))
+        return ActEnding("failed", False, _explain(error))
 
 
 def _explain(error: SentinelError) -> str:
     return f"{error.message}{f' ({error.guidance})' if error.guidance else ''}"
 
 
-async def _do_builtin(act: RunCheck | Sql | RedisCommand | Look | Action, hands: Hands) -> Done:
+async def _do_builtin(
+    act: RunCheck | Sql | RedisCommand | LookAt | Action, hands: Hands
+) -> ActEnding:
     if isinstance(act, RunCheck):
         finding = await hands.run_check(act.check)
         text = f"{finding.status.value}: {finding.detail}"
         holds = finding.status.value in act.statuses
         evidence = {} if finding.status is Status.UP else finding.evidence
-        return Done("done", holds, text, show_evidence(finding.guidance, evidence))
+        return ActEnding("done", holds, text, show_evidence(finding.guidance, evidence))
     if isinstance(act, Action):
-        return Done("done", False, await hands.action(act.name, act.args))
-    if isinstance(act, Look):
+        return ActEnding("done", False, await hands.action(act.name, act.args))
+    if isinstance(act, LookAt):
         seen = await hands.look(act.view, act.subject)
         count = len(seen.splitlines())
-        return Done(
+        return ActEnding(
             "done",
             bool(seen),
             f"{count} line{'s' * (count != 1)}" if seen else "nothing",
@@ -130,18 +132,18 @@ async def _do_builtin(act: RunCheck | Sql | RedisCommand | Look | Action, hands:
     return await _ask_server(act, hands)
 
 
-async def _ask_server(act: Sql | RedisCommand, hands: Hands) -> Done:
+async def _ask_server(act: Sql | RedisCommand, hands: Hands) -> ActEnding:
     refusal = refuse_sql(act.text) if isinstance(act, Sql) else refuse_redis(act.argv)
     if refusal:
-        return Done("failed", False, refusal)
+        return ActEnding("failed", False, refusal)
     if isinstance(act, Sql):
         rows = await hands.sql(act.resource, act.text)
         first = next(iter(rows[0].values()), None) if rows else None
-        return Done(
+        return ActEnding(
             "done", bool(first), f"{len(rows)} row{'s' * (len(rows) != 1)}", _limit(show_rows(rows))
         )
     reply = await hands.redis(act.resource, act.argv)
-    return Done(
+    return ActEnding(
         "done",
         reply not in (None, b"", [], 0),
         "answered",
@@ -149,18 +151,22 @@ async def _ask_server(act: Sql | RedisCommand, hands: Hands) -> Done:
     )
 
 
-async def _do_program(act: Argv, seconds: float) -> Done:
+async def _do_program(act: Argv, seconds: float) -> ActEnding:
     path = find_program(act.argv[0])
     if path is None:
-        return Done("skipped", False, f"no program {act.argv[0]!r} in the system's folders")
+        return ActEnding("skipped", False, f"no program {act.argv[0]!r} in the system's folders")
     try:
         ended = await run_program(path, act.argv[1:], seconds)
     except OSError as error:
-        return Done("failed", False, f"{path} can't be started: {error.strerror}")
+        return ActEnding("failed", False, f"{path} can't be started: {error.strerror}")
     output = ended.output + (f"\n[cut at {MAX_OUTPUT // 1024} KiB]" if ended.cut else "")
     if ended.code is None:
-        return Done("failed", False, f"ended at its deadline of {format_duration(seconds)}", output)
-    return Done("failed" if ended.code else "done", ended.code == 0, f"exit {ended.code}", output)
+        return ActEnding(
+            "failed", False, f"ended at its deadline of {format_duration(seconds)}", output
+        )
+    return ActEnding(
+        "failed" if ended.code else "done", ended.code == 0, f"exit {ended.code}", output
+    )
 
 
 def _limit(text: str) -> str:

@@ -13,8 +13,8 @@ VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "a
 """
 CONDITIONS = (
     "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
-    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced", "blind", "coverage_low", "stalled",
-    "overdue", "not_running",
+    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced",
+    "blind", "coverage_low", "stalled", "overdue", "not_running",
 )  # fmt: skip
 """States of a component, of its restarts, and of sentinel itself that a runbook can be for."""
 
@@ -65,7 +65,7 @@ class RedisCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookAt:
     """What sentinel itself remembers: one of VIEWS, of one component where `subject` is given."""
 
     view: str
@@ -88,11 +88,11 @@ class Action:
         )
 
 
-Act = Argv | RunCheck | Sql | RedisCommand | Look | Action
+Act = Argv | RunCheck | Sql | RedisCommand | LookAt | Action
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BookStep:
     """One step: `precondition` must hold before it, `verify` must come to hold after it.
 
     `missing` names parameters that it needs and nobody gave: the step is skipped.
@@ -112,9 +112,9 @@ class Step:
 class Parameter:
     """A value that a person gives. `pattern` must match all of it.
 
-    `sources` tell where it comes from when nobody gives it, first come first: `incident.component`
-    (when it has a driver), `component.KIND` (that component's own check), `kind.KIND` (a check of
-    that kind), `resource.TYPE`,
+    `sources` tell where it comes from when nobody gives it, first come first: `fault.NAME` (what
+    the fault that leads here tells), `incident.component` (when it has a driver), `component.KIND`
+    (that component's own check), `kind.KIND` (a check of that kind), `resource.TYPE`,
     `option.KIND.OPTION`; then the default. Steps that need a value with the default "" are skipped
     without it.
     """
@@ -126,22 +126,27 @@ class Parameter:
     default: str | None = None
     description: str = ""
     sources: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AppliesTo:
-    """What a runbook is for: check kinds, components, conditions such as `exhausted`, alerts by
-    name.
+    """What a runbook is for: faults of kinds (`kind/key`, `kind/*`), components, conditions such as
+    `exhausted`, alerts by name.
 
-    `findings` are words of a finding's line: with them, it is only for findings that have one of
-    them. One that is written `kind/word` says so of that kind alone.
+    Shipped runbooks name no faults: each kind declares the runbook of each of its faults. A
+    platform's own runbook that names some comes before the declared one.
     """
 
-    kinds: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
+    line: int = 0
+
+    def covers(self, kind: str, key: str) -> bool:
+        """Whether it is for this fault of this kind."""
+        return f"{kind}/{key}" in self.faults or f"{kind}/*" in self.faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ class Runbook:
     title: str
     applies_to: AppliesTo
     parameters: tuple[Parameter, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BookStep, ...]
     sections: Mapping[str, str]
     source: str
     diagnose: bool | None = None

@@ -13,15 +13,15 @@ from sentinel.runbook.book import (
     Act,
     Action,
     Argv,
-    Look,
+    BookStep,
+    LookAt,
     Parameter,
     RedisCommand,
     Runbook,
     RunCheck,
     Sql,
-    Step,
 )
-from sentinel.runbook.read import PLACEHOLDER
+from sentinel.runbook.steps import PLACEHOLDER
 
 NO_NAMES: Mapping[str, Collection[str]] = {}
 NO_VALUES: Mapping[str, str] = {}
@@ -29,12 +29,12 @@ _NAMES_IN_SQL = {"table", "column"}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BookPlan:
     """The steps as they will run, with every value in its place."""
 
     book: Runbook
     parameters: Mapping[str, str]
-    steps: tuple[Step, ...]
+    steps: tuple[BookStep, ...]
 
 
 def make_plan(
@@ -42,7 +42,7 @@ def make_plan(
     parameters: Mapping[str, str],
     known: Mapping[str, Collection[str]] = NO_NAMES,
     found: Mapping[str, str] = NO_VALUES,
-) -> Plan:
+) -> BookPlan:
     """The plan of a runbook.
 
     `known` may have the existing names by parameter type ("component", "check", …): a name that is
@@ -57,7 +57,7 @@ def make_plan(
             f"{book.name}: {listed}", f"`sentinel runbook show {book.name}` lists the parameters"
         )
     kinds = {parameter.name: parameter.type for parameter in book.parameters}
-    return Plan(book, values, tuple(_fill_step(step, values, kinds) for step in book.steps))
+    return BookPlan(book, values, tuple(_fill_step(step, values, kinds) for step in book.steps))
 
 
 def _check_values(
@@ -115,7 +115,7 @@ def _find_options(book: Runbook, values: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _fill_step(step: Step, values: Mapping[str, str], kinds: Mapping[str, str]) -> Step:
+def _fill_step(step: BookStep, values: Mapping[str, str], kinds: Mapping[str, str]) -> BookStep:
     used = PLACEHOLDER.findall(f"{step.run} {step.precondition} {step.verify}")
     return replace(
         step,
@@ -137,8 +137,8 @@ def _fill(act: Act, values: Mapping[str, str], kinds: Mapping[str, str]) -> Act:
         return RedisCommand(
             fill_text(act.resource, values), tuple(fill_text(word, values) for word in act.argv)
         )
-    if isinstance(act, Look):
-        return Look(act.view, fill_text(act.subject, values))
+    if isinstance(act, LookAt):
+        return LookAt(act.view, fill_text(act.subject, values))
     return Action(act.name, {key: fill_text(text, values) for key, text in act.args.items()})
 
 

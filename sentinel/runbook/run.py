@@ -14,21 +14,21 @@ from datetime import datetime
 
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError
-from sentinel.runbook.act import Done, Hands, await_condition, describe_condition, do
-from sentinel.runbook.book import RedisCommand, Runbook, Step
-from sentinel.runbook.plan import NO_NAMES, Plan, make_plan
+from sentinel.runbook.act import ActEnding, Hands, await_condition, describe_condition, do
+from sentinel.runbook.book import BookStep, RedisCommand, Runbook
+from sentinel.runbook.plan import NO_NAMES, BookPlan, make_plan
 from sentinel.runbook.safety import shows_content
-from sentinel.runbook.transcript import BEGUN, Record, Transcript, redact
+from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript, redact
 
 UNKNOWN_OUTCOME = "begun before the interruption, outcome unknown"
-Question = Callable[[Step], bool]
+Question = Callable[[BookStep], bool]
 
 
-def _refuse(_step: Step) -> bool:
+def _refuse(_step: BookStep) -> bool:
     return False
 
 
-def _forget(_number: int, _record: Record) -> None:
+def _forget(_number: int, _record: StepRecord) -> None:
     """Nobody keeps this run."""
 
 
@@ -43,11 +43,11 @@ class Care:
 
     confirm: Question = _refuse
     repeat: Question = _refuse
-    note: Callable[[int, Record], None] = _forget
-    earlier: Mapping[int, Record] = field(default_factory=dict)
+    note: Callable[[int, StepRecord], None] = _forget
+    earlier: Mapping[int, StepRecord] = field(default_factory=dict)
 
 
-def show_plan(plan: Plan, now: datetime) -> Transcript:
+def show_plan(plan: BookPlan, now: datetime) -> Transcript:
     """The dry run: what would be done, and nothing is."""
     records = tuple(_plan_record(step) for step in plan.steps)
     return Transcript(
@@ -71,7 +71,7 @@ async def run_runbook(
     return show_plan(plan, hands.now()) if dry_run else await run_plan(plan, hands, Care(confirm))
 
 
-async def run_plan(plan: Plan, hands: Hands, care: Care) -> Transcript:
+async def run_plan(plan: BookPlan, hands: Hands, care: Care) -> Transcript:
     """Run the steps of a plan.
 
     Every step that changes something is confirmed first; a false precondition stops the run, and so
@@ -81,7 +81,7 @@ async def run_plan(plan: Plan, hands: Hands, care: Care) -> Transcript:
     began, records, outcome = hands.now(), [], ""
     for number, step in enumerate(plan.steps):
         if outcome:
-            records.append(Record(step.name, str(step.run), step.changes, "not reached"))
+            records.append(StepRecord(step.name, str(step.run), step.changes, "not reached"))
             continue
         known = care.earlier.get(number)
         settled = known is not None and known.is_settled
@@ -100,47 +100,47 @@ async def run_plan(plan: Plan, hands: Hands, care: Care) -> Transcript:
     )
 
 
-def keep_reading(plan: Plan) -> Plan:
+def keep_reading(plan: BookPlan) -> BookPlan:
     """The plan without the steps that change something."""
     return replace(plan, steps=tuple(step for step in plan.steps if not step.changes))
 
 
-def _end_of_run(record: Record) -> str:
+def _end_of_run(record: StepRecord) -> str:
     """Why the run ends with this record, or ""."""
     if record.outcome in {"stopped", "declined"}:
         return record.outcome
     return "failed" if record.outcome == "failed" and record.changes else ""
 
 
-def _plan_record(step: Step) -> Record:
+def _plan_record(step: BookStep) -> StepRecord:
     if step.missing:
-        return Record(step.name, str(step.run), step.changes, "planned", _explain_missing(step))
+        return StepRecord(step.name, str(step.run), step.changes, "planned", _explain_missing(step))
     parts = [f"at most {format_duration(step.timeout)}"]
     if step.precondition is not None:
         parts.append(f"only if {describe_condition(step.precondition)}")
     if step.verify is not None:
         parts.append(f"then until {describe_condition(step.verify)}")
-    return Record(step.name, str(step.run), step.changes, "planned", "; ".join(parts))
+    return StepRecord(step.name, str(step.run), step.changes, "planned", "; ".join(parts))
 
 
-def _explain_missing(step: Step) -> str:
+def _explain_missing(step: BookStep) -> str:
     return f"skipped unless you give {' '.join(f'{name}=…' for name in step.missing)}"
 
 
 class _StepRun:
     """One step of one run."""
 
-    def __init__(self, number: int, step: Step, hands: Hands, care: Care) -> None:
+    def __init__(self, number: int, step: BookStep, hands: Hands, care: Care) -> None:
         self._number, self._step, self._hands, self._care = number, step, hands, care
         self._began = hands.now()
 
-    async def run(self, known: Record | None) -> Record:
+    async def run(self, known: StepRecord | None) -> StepRecord:
         """Do the step and note its end; `known` is what an interrupted run wrote of it."""
         record = await self._do(known)
         self._care.note(self._number, record)
         return record
 
-    async def _do(self, known: Record | None) -> Record:
+    async def _do(self, known: StepRecord | None) -> StepRecord:
         step = self._step
         if step.missing:
             return self._record("skipped", _explain_missing(step))
@@ -156,7 +156,7 @@ class _StepRun:
                 return self._record("stopped", why)
         return await (self._change(in_doubt=in_doubt) if step.changes else self._act())
 
-    async def _change(self, *, in_doubt: bool) -> Record:
+    async def _change(self, *, in_doubt: bool) -> StepRecord:
         """Asked first; then the kill switch and the audit log have the last word, right before the
         act.
         """
@@ -170,7 +170,7 @@ class _StepRun:
             return self._record("failed", error.message)
         return await self._act()
 
-    async def _act(self) -> Record:
+    async def _act(self) -> StepRecord:
         step = self._step
         self._care.note(self._number, self._record(BEGUN))
         done = await do(step.run, self._hands, step.timeout)
@@ -180,7 +180,7 @@ class _StepRun:
             return self._record(done.outcome, done.text, done.output)
         return await self._verify(done)
 
-    async def _verify(self, done: Done) -> Record:
+    async def _verify(self, done: ActEnding) -> StepRecord:
         step = self._step
         if step.verify is None:
             return self._record("done", done.text, done.output)
@@ -193,11 +193,11 @@ class _StepRun:
         )
         return self._record("failed", what, done.output)
 
-    def _record(self, outcome: str, detail: str = "", output: str = "") -> Record:
+    def _record(self, outcome: str, detail: str = "", output: str = "") -> StepRecord:
         seconds = None if outcome == BEGUN else (self._hands.now() - self._began).total_seconds()
         step = self._step
         private = isinstance(step.run, RedisCommand) and shows_content(step.run.argv)
-        return Record(
+        return StepRecord(
             step.name,
             str(step.run),
             step.changes,

@@ -1,5 +1,5 @@
-"""Which runbook is for what: by check and finding, by condition, by alert. Own runbooks come before
-shipped ones.
+"""Which runbook is for what: by fault, by condition, by alert. Own runbooks come before shipped
+ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sentinel.runbook.book import CONDITIONS, Runbook
-from sentinel.runbook.plan import Plan
+from sentinel.runbook.plan import BookPlan
 from sentinel.runbook.read import read_runbooks
 
 
@@ -22,28 +22,30 @@ class Shelf:
     """
 
     books: Mapping[str, Runbook] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
 
     @cached_property
-    def _by_kind(self) -> Mapping[str, Sequence[Runbook]]:
-        """Asked at every result of every check."""
-        kinds = {kind for book in self.books.values() for kind in book.applies_to.kinds}
-        return {
-            kind: [book for book in self.books.values() if kind in book.applies_to.kinds]
-            for kind in kinds
-        }
+    def _own_books(self) -> Sequence[Runbook]:
+        """Asked for every fault that is found: those of the platform that are for some fault."""
+        mine = (book for name, book in self.books.items() if name in self.own)
+        return [book for book in mine if book.applies_to.faults]
 
-    def find_for_check(self, kind: str, component: str = "", detail: str = "") -> str:
-        """The runbook for a finding of a kind, or "".
+    def find_for_fault(self, kind: str, key: str, component: str = "", declared: str = "") -> str:
+        """The runbook for a fault of a kind, or "".
 
-        One whose `findings` are in the finding's line comes before one for every finding of the
-        kind, one that names the component before one that names none.
+        A runbook of the platform that is for it comes before the `declared` one; of several, one
+        that names the component comes first, then one that names this very fault.
         """
-        fitting = [book for book in self._by_kind.get(kind, ()) if _fits(book, kind, detail)]
+        fitting = [book for book in self._own_books if book.applies_to.covers(kind, key)]
         rank = {
-            book.name: (_is_found(book, kind, detail), component in book.applies_to.components)
+            book.name: (
+                component in book.applies_to.components,
+                f"{kind}/{key}" in book.applies_to.faults,
+            )
             for book in fitting
         }
-        return max(rank, key=lambda name: rank[name], default="")
+        known = declared if declared in self.books else ""
+        return max(rank, key=lambda name: rank[name], default=known)
 
     def find_for_condition(self, condition: str) -> str:
         """The runbook for a state such as `exhausted`, or ""."""
@@ -64,39 +66,14 @@ class Shelf:
         return {condition: name for condition, name in found.items() if name}
 
 
-def _fits(book: Runbook, kind: str, detail: str) -> bool:
-    """Whether a runbook for this kind is for every finding, or for this one."""
-    return not any(_words(book, kind)) or _is_found(book, kind, detail)
-
-
-def _words(book: Runbook, kind: str) -> Iterator[str]:
-    """The words that a finding of this kind must have one of: `word` of any kind, `kind/word` of
-    that kind.
-    """
-    for entry in book.applies_to.findings:
-        of, slash, word = entry.partition("/")
-        if not slash or of not in book.applies_to.kinds:
-            yield entry
-        elif of == kind:
-            yield word
-
-
-def _is_found(book: Runbook, kind: str, detail: str) -> bool:
-    return any(word in detail for word in _words(book, kind))
-
-
 def read_shelf(shipped: Path, own: Path | None = None) -> Shelf:
     """The shelf of a platform. Raises ConfigurationError with every problem of its files."""
     mine = read_runbooks(own) if own is not None and own.is_dir() else {}
-    return Shelf(
-        {
-            **mine,
-            **{name: book for name, book in read_runbooks(shipped).items() if name not in mine},
-        }
-    )
+    others = {name: book for name, book in read_runbooks(shipped).items() if name not in mine}
+    return Shelf({**mine, **others}, frozenset(mine))
 
 
-def digest_plan(plan: Plan) -> str:
+def digest_plan(plan: BookPlan) -> str:
     """Tells whether a runbook or its values changed between a run and its resumption."""
     lines = [
         f"{step.name}: {step.run}; {step.precondition}; {step.verify}; {step.changes}"

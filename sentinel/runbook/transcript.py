@@ -19,7 +19,7 @@ MAX_EVIDENCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StepRecord:
     """What became of one step.
 
     `outcome`: `planned`, `begun`, `done`, `skipped`, `failed`, `stopped`, `declined`, or `not
@@ -37,7 +37,7 @@ class Record:
     """The output shows what is in messages: it is shown to who asked, and kept nowhere."""
 
     @property
-    def kept(self) -> Record:
+    def kept(self) -> StepRecord:
         """What may be kept of it."""
         return (
             replace(self, output="(not kept: what is in messages)")
@@ -66,7 +66,7 @@ class Transcript:
     began: datetime
     ended: datetime
     outcome: str
-    records: tuple[Record, ...]
+    records: tuple[StepRecord, ...]
 
     @property
     def text(self) -> str:
@@ -106,7 +106,7 @@ def render_transcript(transcript: Transcript, max_output: int | None = None) -> 
     return "\n".join([*lines, "", f"outcome: {transcript.outcome}", ""])
 
 
-def _render_record(number: int, record: Record, max_output: int | None) -> list[str]:
+def _render_record(number: int, record: StepRecord, max_output: int | None) -> list[str]:
     mark = " [changes]" if record.changes else ""
     took = "" if record.seconds is None else f" in {format_duration(record.seconds)}"
     shown = record.output.splitlines()

@@ -7,13 +7,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel.core.fault import StandingFault
 from sentinel.core.health import Health
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, Transition
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
+
+if TYPE_CHECKING:  # they are made of what stands here
+    from sentinel.store.audit import AuditVerdict
+    from sentinel.store.plans import CleaningLedger
+    from sentinel.store.runbook import RunbookRun
 
 FRESH = 10.0
 """Seconds after its last sign of life in which a daemon counts as running."""
@@ -262,7 +267,40 @@ def unobserved_since(store: Reader, now: datetime) -> datetime | None:
 
 
 class Store(Reader, Protocol):
-    """What the engine may do besides reading."""
+    """What the daemon and the commands may do besides reading."""
+
+    @property
+    def cleaning(self) -> CleaningLedger:
+        """Caps, plans and memory of housekeeping."""
+        ...
+
+    def healths(self) -> dict[str, Health]:
+        """What was believed of each check, by its name."""
+        ...
+
+    def probe_states(self) -> dict[str, Any]:
+        """What the kinds with a memory dumped, by check."""
+        ...
+
+    def processes(self) -> list[ProcessRow]:
+        """The last known process of every component that has one."""
+        ...
+
+    def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
+        """Drop views of what is no longer configured, and note the order of the rest."""
+        ...
+
+    def save_run(self, run: RunbookRun) -> None:
+        """Remember a run of a runbook as it is now."""
+        ...
+
+    def runs(self, run_id: str | None = None, limit: int = 100) -> list[RunbookRun]:
+        """Runs of runbooks, newest first."""
+        ...
+
+    def verify_audit(self, noted: tuple[int, str] | None = None) -> AuditVerdict:
+        """Whether the audit log is whole, and as it was `noted` elsewhere."""
+        ...
 
     def commit(self, changes: Changes) -> None:
         """Remember everything, or nothing. StateError: try later; ValueError: it can never be
@@ -296,8 +334,16 @@ class Store(Reader, Protocol):
         """Orders not done yet, oldest first."""
         ...
 
-    def finish_order(self, key: str, outcome: str, at: datetime) -> None:
-        """Note that an order was carried out."""
+    def finish_order(self, key: str, answer: Answer, at: datetime) -> None:
+        """Note what became of an order."""
+        ...
+
+    def order_keys(self, kind: str) -> list[str]:
+        """Keys of every order of a kind that is still remembered, oldest first."""
+        ...
+
+    def order_outcome(self, key: str) -> Answer | None:
+        """What became of an order, or None while it waits."""
         ...
 
     def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:

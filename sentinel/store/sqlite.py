@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from sentinel.core.fault import StandingFault, Status
 from sentinel.core.health import Health
 from sentinel.core.model import Attempt, Incident, Transition
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused, StateError
 from sentinel.store import (
     NO_FENCE,
@@ -278,12 +278,12 @@ class SqliteStore:
             Order(kind, key, subject, json.loads(payload)) for kind, key, subject, payload in rows
         ]
 
-    def finish_order(self, key: str, outcome: str, at: datetime) -> None:
-        """Note that an order was carried out."""
+    def finish_order(self, key: str, answer: Answer, at: datetime) -> None:
+        """Note what became of an order."""
         with self._transaction(self._db) as db:
             db.execute(
                 "UPDATE orders SET outcome = ?, done = ? WHERE key = ?",
-                (outcome, write_instant(at), key),
+                (write(answer), write_instant(at), key),
             )
 
     def order_keys(self, kind: str) -> list[str]:
@@ -292,10 +292,10 @@ class SqliteStore:
             key for (key,) in self._all("SELECT key FROM orders WHERE kind = ? ORDER BY at", kind)
         ]
 
-    def order_outcome(self, key: str) -> str | None:
+    def order_outcome(self, key: str) -> Answer | None:
         """What became of an order, or None while it waits."""
         rows = self._all("SELECT outcome FROM orders WHERE key = ?", key)
-        return rows[0][0] if rows else None
+        return _read_answer(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
         """Append to the audit log; the hash chains it to the line before."""
@@ -620,6 +620,16 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
     now = datetime.now(UTC)
     for order in changes.orders:
         _write_order(db, order, now)
+
+
+def _read_answer(text: str) -> Answer:
+    """The answer as it was kept; an older sentinel kept one line of text."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    is_answer = isinstance(document, dict) and "word" in document
+    return read(Answer, text) if is_answer else Answer.done(text)
 
 
 def _write_order(db: sqlite3.Connection, order: Order, at: datetime) -> bool:

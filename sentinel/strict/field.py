@@ -1,12 +1,16 @@
-"""Types of values as people write them: `5s`, `64KiB`, `99.5%`; seconds, bytes and ratios inside."""
+"""Types of values as people write them: `5s`, `64KiB`, `99.5%`; names; one of some words."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
 
 from sentinel.core.quantity import parse_bytes, parse_duration, parse_percentage
+from sentinel.strict.explain import unknown_message
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 
@@ -15,3 +19,58 @@ Size = Annotated[int, BeforeValidator(parse_bytes)]
 
 
 Percentage = Annotated[float, BeforeValidator(parse_percentage)]
+
+
+class Strict(BaseModel):
+    """Unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def refusal(message: str, remedy: str) -> PydanticCustomError:
+    """What a validator raises that knows the way out."""
+    return PydanticCustomError("refused", "{message}", {"message": message, "remedy": remedy})
+
+
+def choice(what: str, known: Collection[str]) -> AfterValidator:
+    """One of some words; another one is refused with the nearest that exists."""
+
+    def check(word: str) -> str:
+        if word not in known:
+            raise refusal(*unknown_message(what, word, known))
+        return word
+
+    return AfterValidator(check)
+
+
+def shaped(pattern: str, what: str, remedy: str) -> AfterValidator:
+    """A text that matches a pattern as a whole; another one "is no …"."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise refusal(f"{text[:60]!r} is no {what}", remedy)
+        return text
+
+    return AfterValidator(check)
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise refusal("is empty", "write something, or leave the key out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+"""A text that says something."""
+Name = Annotated[
+    str,
+    shaped(
+        r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}",
+        "name",
+        "use letters, digits and . _ : - (at most 100, a letter or digit first)",
+    ),
+]
+"""Names of components become names of log files, names of checks become labels: no path, no space,
+no control.
+"""

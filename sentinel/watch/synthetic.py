@@ -33,19 +33,21 @@ from sentinel.adapters.tasks.synthetic import (
 )
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.canary.letter import is_same
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, Status
+from sentinel.core.quantity import Bounds
 from sentinel.core.tasks.synthetic import (
     CREATED,
     PUBLISHED,
     Canary,
     End,
-    Plan,
-    Sight,
+    HopPlan,
+    RowSight,
     Span,
     Watch,
+    overdue,
     step,
 )
-from sentinel.core.tasks.synthetic_fleet import Fleet, Litter, token_prefix
+from sentinel.core.tasks.synthetic_fleet import Litter, TaskFleet, token_prefix
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -55,12 +57,10 @@ from sentinel.errors import (
 )
 
 T = TypeVar("T")
-Problem = tuple[Status, str, str]
-"""Status, what is wrong, next step."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TaskRequest:
     """A task is made by a request to an API; `id` is the JSON path of its id in the answer."""
 
     method: str
@@ -96,8 +96,8 @@ class Errand:
     """
 
     path: str
-    plan: Plan
-    make: Request | Insertion | Publication
+    plan: HopPlan
+    make: TaskRequest | Insertion | Publication
     lookback: float
     result: tuple[str, Any] | None
     published: tuple[Template, Envelope] | None
@@ -111,7 +111,7 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class RoundReach:
     """What a round works with: the table, who may write, the API and the bus if there are, our
     clock and stalls.
     """
@@ -128,19 +128,29 @@ class Reach:
 
 @dataclass(slots=True)
 class Round:
-    """One round; `now` is the database's clock at its beginning. `problems` is what it has met."""
+    """One round; `now` is the database's clock at its beginning. `faults` are what it has met."""
 
     errand: Errand
-    reach: Reach
-    fleet: Fleet
+    reach: RoundReach
+    fleet: TaskFleet
     now: float
-    problems: list[Problem] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     paused: bool = False
     _clock: BusClock | None = None
 
-    def complain(self, error: TargetError, about: str) -> None:
-        """Note an error that does not end the round."""
-        self.problems.append((error.status, f"{about}: {error.message}", error.guidance))
+    def complain(self, key: str, error: TargetError, about: str) -> None:
+        """Note an error that does not end the round; one that blames nobody is ours."""
+        path, is_ours = self.errand.path, error.status is Status.UNKNOWN
+        self.faults.append(
+            Fault(
+                "unjudged" if is_ours else key,
+                {"path": path, "part": key} if is_ours else {"path": path},
+                error.status,
+                f"path {path}, {about}: {error.message}",
+                guidance=error.guidance,
+                parameters={"path": path},
+            )
+        )
 
     async def search(self) -> None:
         """Rows that a former life has left behind; what was stored needs no search."""
@@ -189,7 +199,11 @@ class Round:
         stalled = self.reach.stalled(self.fleet.begun(canary.token, monotonic))
         return self.fleet.watch(canary.token, monotonic, stalled)
 
-    async def _sight(self, canary: Canary, row: TaskRow | None) -> Sight | None:
+    def find_overdue(self, canary: Canary) -> str:
+        """The hop whose deadline is over for a task on its way, "" when there is none."""
+        return overdue(canary, self.errand.plan, self.now, self.watch(canary))
+
+    async def _sight(self, canary: Canary, row: TaskRow | None) -> RowSight | None:
         """What the row shows. One under this id without our token is another's: neither judged nor
         touched.
         """
@@ -201,9 +215,10 @@ class Round:
                 f"row {row.id} of {rows.table}, which the platform named, has no token in"
                 f" {rows.marker}"
             )
-            self.problems.append(
-                (Status.UNKNOWN, text, "correct enqueue.http.id, or the column rows.marker")
-            )
+            path, remedy = self.errand.path, "correct enqueue.http.id, or the column rows.marker"
+            subject = {"path": path, "task": row.id[:200]}
+            said = f"path {path}: {text}"
+            self.faults.append(Fault("foreign_row", subject, Status.UNKNOWN, said, guidance=remedy))
             return None
         spans, hidden = dict(row.spans), frozenset[str]()
         if self.errand.published is not None and PUBLISHED not in canary.reached:
@@ -212,8 +227,8 @@ class Round:
             except TargetError as error:
                 hidden = frozenset({PUBLISHED})
                 if not isinstance(error, SubjectError):
-                    self.complain(error, "the bus can't be read")
-        return Sight(row.now, spans, row.status, self._is_right(canary.token, row), hidden)
+                    self.complain("bus_unread", error, "the bus can't be read")
+        return RowSight(row.now, spans, row.status, self._is_right(canary.token, row), hidden)
 
     async def _look_at_bus(
         self, place: tuple[Template, Envelope], canary: Canary, row: TaskRow
@@ -259,18 +274,18 @@ class Round:
         try:
             fleet.accepted(canary.token, await self._make(canary))
         except TargetUnreachable as error:  # taken or not? The row will tell
-            self.complain(error, "enqueue: taken or not is in doubt")
+            self.complain("enqueue", error, "enqueue: taken or not is in doubt")
         except TargetRejected as error:
             perhaps = (
-                isinstance(errand.make, Request)
+                isinstance(errand.make, TaskRequest)
                 and error.code.startswith("5")
                 and errand.cleanup != "none"
             )
             fleet.refused(canary.token, errand.plan, self.now, perhaps_there=perhaps)
-            self.complain(error, "enqueue")
+            self.complain("enqueue", error, "enqueue")
         except TargetError as error:
             fleet.take_back(canary.token)
-            self.complain(error, "enqueue")
+            self.complain("enqueue", error, "enqueue")
 
     async def _make(self, canary: Canary) -> str:
         """Give the task to the platform; its id, "" when the answer has none."""
@@ -305,9 +320,22 @@ class Round:
             except TargetError as error:
                 fleet.not_swept(due, self.now, (error.message, error.guidance))
         if fleet.uncleaned:
-            text, guidance = fleet.complaint
-            detail = f"{fleet.uncleaned} rows of synthetic tasks could not be cleaned up: {text}"
-            self.problems.append((Status.DEGRADED, detail, guidance))
+            self.faults.append(self._tell_litter())
+
+    def _tell_litter(self) -> Fault:
+        (text, guidance), left, errand = self.fleet.complaint, self.fleet.uncleaned, self.errand
+        subject = {"path": errand.path, "table": errand.cleanup_table}
+        rows = "row" if left == 1 else "rows"
+        return Fault(
+            "uncleaned",
+            subject,
+            Status.DEGRADED,
+            f"path {errand.path}: {left} {rows} of synthetic tasks in {errand.cleanup_table} could"
+            f" not be cleaned up: {text}",
+            count=Bounds(left, left),
+            guidance=guidance,
+            parameters=subject,
+        )
 
     async def _sweep(self, due: list[Litter]) -> None:
         """Learn missing ids by token, change the rows, and see whether they are really gone."""

@@ -17,7 +17,8 @@ from sentinel.cli import build_parser
 from sentinel.config import load
 from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer
-from sentinel.probes import Context, load_kinds, read_kind
+from sentinel.probes import Context, Kind, load_kinds
+from sentinel.shelf import take_from
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +64,7 @@ async def test_example_kind_runs(valkey: ValkeyServer, monkeypatch: pytest.Monke
     module = types.ModuleType("readme_kind")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(source, "README.md", "exec"), module.__dict__)
-    kind = read_kind(module)
+    kind = take_from(module, Kind, "KIND")
     client = RedisClient("bus", valkey.url)
     await client.call("SET", "a", "1")
     context = Context(

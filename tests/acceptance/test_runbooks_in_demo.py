@@ -163,7 +163,7 @@ class Director:
             await asyncio.sleep(0.1)
 
     def status(self, component: str) -> str:
-        return str(self.daemon.pipeline.statuses.get(component))
+        return str(self.daemon.engine.picture.statuses.get(component))
 
     def is_healthy(self) -> bool:
         return {
@@ -179,7 +179,7 @@ class Director:
         return (
             found is None
             or found[1].status == "up"
-            or found[0].component in self.daemon.pipeline.incidents
+            or found[0].component in self.daemon.engine.picture.incidents
         )
 
     def detail(self, check: str) -> str:
@@ -205,7 +205,7 @@ class Director:
 
     def bring_on(self, names: Sequence[str]) -> asyncio.Task[None]:
         """Scenarios that begin now and last until the task is cancelled, which undoes them."""
-        pids = self.daemon.drivers
+        pids = self.daemon.engine.fleet.drivers
         chaos = Chaos(self.platform, lambda name: getattr(pids.get(name), "pid", None))
         return asyncio.create_task(chaos.run([_at_once(find_scenario(name)) for name in names]))
 
@@ -245,7 +245,7 @@ async def _direct(director: Director) -> None:
     await director.run("chaos", *FIRST)
     await director.end(first)
     await director.wait(
-        lambda: getattr(director.daemon.pipeline.incidents.get("agent-3"), "exhausted", False)
+        lambda: getattr(director.daemon.engine.picture.incidents.get("agent-3"), "exhausted", False)
     )
     await director.end(crash)
     await director.run("chaos", CURED)

@@ -16,14 +16,14 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, HealthPolicy
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.core.remediation import restart as core
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.aside import Aside
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.dispatcher import Dispatcher
-from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.incidents import Incidents
 from sentinel.errors import ActionRefused, StateError
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
@@ -84,10 +84,9 @@ async def test_f2_fine_for_a_minute_then_dies_for_ever(house: House, monkeypatch
     """Each life looks like a recovery and ends the incident: the hourly budget stops it all the
     same.
     """
-    monkeypatch.setattr(
-        Pipeline, "_blind_seconds", lambda *_args: 0.0
-    )  # the clock jumps, and that is no stall here
-    hourly = house.pipeline.components["worker"].restart.per_hour
+    # The clock jumps, and that is no pause of our own here.
+    monkeypatch.setattr(Incidents, "_blind_seconds", lambda *_args: 0.0)
+    hourly = house.picture.components["worker"].restart.per_hour
     lives = 0
     began = house.clock.now
     while house.clock.now - began < 3500:
@@ -100,7 +99,7 @@ async def test_f2_fine_for_a_minute_then_dies_for_ever(house: House, monkeypatch
                 await house.consider()
     assert lives > hourly
     assert len(house.store.attempts()) == hourly
-    assert house.pipeline.incidents["worker"].exhausted
+    assert house.picture.incidents["worker"].exhausted
 
 
 @pytest.mark.parametrize("status", [Status.DOWN, Status.DEGRADED, Status.UNKNOWN])
@@ -116,7 +115,7 @@ async def test_f3_f4_a_dependency_that_is_not_healthy(house: House, status: Stat
         await house.consider()
     assert house.reason is Reason.BLOCKED
     assert house.store.attempts() == []
-    assert not house.pipeline.incidents["worker"].exhausted
+    assert not house.picture.incidents["worker"].exhausted
     house.clock.now += 1
     await house.see("bus-server", Status.UP)
     house.clock.now += POLICY.startup_grace
@@ -130,7 +129,7 @@ async def test_f8_the_command_says_yes_and_it_is_still_down(house: House) -> Non
     """An action that ends well is no recovery: the check decides, and the attempt has failed."""
     at_once = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
     plain = Kind("plain", "", Options, None, ())
-    house.pipeline.add_check(
+    house.picture.add_check(
         Check("worker-answers", "plain", "worker", 2.0, 5.0, None, health=at_once), plain, None
     )
     house.clock.now += POLICY.startup_grace
@@ -168,14 +167,14 @@ async def test_f14_operator_and_automation_together(house: House) -> None:
     house.remediator.consider()
     await asyncio.sleep(0)
     answer = await house.requests.restart("worker", "by hand")
-    assert answer.startswith("refused: one action at a time")
+    assert answer.line.startswith("refused: one action at a time")
     await house.until(lambda: not house.remediator._tasks)
     by_hand = asyncio.create_task(house.requests.restart("worker", "by hand"))
     await asyncio.sleep(0)
     await house.see("worker.process", Status.DOWN)
     await settle(house)
     house.remediator.consider()
-    assert "restarted" in await by_hand or "started" in await by_hand
+    assert (await by_hand).is_done
     await house.until(lambda: not house.remediator._tasks)
     assert max(at_once) == 1
     assert [a.by for a in house.store.attempts()] == ["sentinel", "operator"]
@@ -185,7 +184,7 @@ async def test_f15_the_same_request_twice(house: House, metrics: Metrics) -> Non
     """One key is one restart: put twice, taken twice, done once."""
     aside = Aside()
 
-    async def restart(order: Order) -> str:
+    async def restart(order: Order) -> Answer:
         return await house.requests.restart(order.subject, "x")
 
     actions = {"restart": aside.wrap(restart)}
@@ -227,7 +226,7 @@ async def test_d5_the_end_of_sentinel_in_the_middle_of_an_action(
 
     other = House(tmp_path, store, clock, metrics)
     for incident in store.incidents(open_only=True):
-        other.pipeline.incidents[incident.component] = incident
+        other.picture.incidents[incident.component] = incident
     async with open_house(other):
         assert [a.outcome for a in store.attempts()] == ["unknown"]
         for _ in range(8):

@@ -16,7 +16,7 @@ import redis
 import sentinel
 from sentinel.demo.servers import ValkeyServer
 from sentinel.errors import NotMeasurable
-from sentinel.housekeeping import load_kinds
+from sentinel.housekeeping import load_chores
 from tests.bus_bench import SECRET
 from tests.faults.test_bus_faults_acl import grant, rules_of
 from tests.integration.cleaning_bench import DLQ, GROUP, KEY, make_chore, opened
@@ -263,5 +263,5 @@ def test_every_command_of_the_cleaner_is_in_the_shipped_rules_and_no_rule_is_idl
     assert sent - permitted == set()
     connection = {"ping", "hello", "auth", "client|setname", "multi", "exec"}
     assert permitted - sent - connection == set()
-    assert set(WAYS) | {"drain"} == set(load_kinds())
+    assert set(WAYS) | {"drain"} == set(load_chores())
     assert any(part in rules_of(OPS) for part in ("~*:dlq", DLQ))

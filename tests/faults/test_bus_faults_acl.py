@@ -1,4 +1,4 @@
-"""Reliability catalogue, A9, and §5: the shipped users do for the kinds what they must, and nothing
+"""reliability.md A9 and §5: the shipped users do for the kinds what they must, and nothing
 else.
 
 One rule fewer, and a finding names it. Servers without KEYS, CONFIG, EVAL and DEL are watched all

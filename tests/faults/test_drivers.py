@@ -157,10 +157,11 @@ async def break_everything(daemon, folder, unit, edge) -> None:
     """Everything is up, then everything dies."""
     await until(
         lambda: all(
-            str(daemon.pipeline.statuses[name]) == "up" for name in ("box", "unit", "edge", "liar")
+            str(daemon.engine.picture.statuses[name]) == "up"
+            for name in ("box", "unit", "edge", "liar")
         )
     )
-    os.kill(daemon.drivers["box"].pid, signal.SIGKILL)
+    os.kill(daemon.engine.fleet.drivers["box"].pid, signal.SIGKILL)
     unit.active, unit.sub, unit.pid, unit.result = "failed", "failed", 0, "exit-code"
     edge.running = False
     (folder / "gone").touch()
@@ -186,7 +187,7 @@ async def judge(daemon, folder, unit, edge) -> None:
     for name in ("box", "unit", "edge"):
         (attempt,) = attempts[name]
         assert attempt.outcome == "done", attempt
-        assert attempt.start_id == daemon.drivers[name].start_id != attempt.target
+        assert attempt.start_id == daemon.engine.fleet.drivers[name].start_id != attempt.target
     assert unit.asked == [("RestartUnit", "orders.service", "replace")]
     assert edge.keys == [f"{attempts['edge'][0].incident}/1"]
     assert [(attempt.outcome, attempt.verdict) for attempt in attempts["liar"]] == [

@@ -23,8 +23,8 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Finding, Quality
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
-from sentinel.engine.stall import StallGuard
 from sentinel.errors import StateError, TargetUnreachable
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
@@ -199,7 +199,7 @@ async def test_a_blocking_call_in_the_loop_blames_nobody():
     down.
     """
     metrics = Metrics()
-    guard = StallGuard(time.monotonic, lambda: datetime.now(UTC), metrics)
+    guard = PauseGuard(time.monotonic, lambda: datetime.now(UTC), metrics)
     runner = Runner(
         {}, guard, metrics, lambda: datetime.now(UTC), time.monotonic, lambda _name: None
     )

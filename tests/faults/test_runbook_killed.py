@@ -30,7 +30,7 @@ from sentinel.config import load
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ActionRefused, NoDaemon, StateError
-from sentinel.runbook.book import Action, Argv, Step
+from sentinel.runbook.book import Action, Argv, BookStep
 from sentinel.store import Changes, ComponentView
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import check
@@ -38,7 +38,7 @@ from tests.unit.reports.conftest import check
 BOOK = """---
 name: repair
 title: Repairs it
-applies_to: {{kinds: [tcp]}}
+applies_to: {{faults: [tcp/*]}}
 steps:
   - {{name: before, run: [echo, looked], changes: false}}
   - name: change
@@ -266,14 +266,16 @@ async def test_hands_under_the_kill_switch(world: World) -> None:
     world.write()
     store = SqliteStore(world.state)
     hands = OperatorHands(load(world.folder / "config", {}), world.state, store)
-    step = Step("x", Argv(("touch", "y")), 1.0, changes=True)
+    step = BookStep("x", Argv(("touch", "y")), 1.0, changes=True)
     await hands.permit(step)
     (world.state / HALT_FILE).symlink_to(world.state / HALT_FILE)
     with pytest.raises(ActionRefused, match="halted"):
         await hands.permit(step)
     with pytest.raises(ActionRefused, match="halted"):
-        await hands.permit(Step("x", Action("restart", {"component": "bus"}), 1.0, changes=True))
-    await hands.permit(Step("x", Action("resume"), 1.0, changes=True))
+        await hands.permit(
+            BookStep("x", Action("restart", {"component": "bus"}), 1.0, changes=True)
+        )
+    await hands.permit(BookStep("x", Action("resume"), 1.0, changes=True))
     store.close()
 
 

@@ -17,14 +17,14 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.moment import Moment
 from sentinel.engine.housekeeper import Housekeeper
-from sentinel.housekeeping import load_kinds
+from sentinel.housekeeping import load_chores
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore
 
 KEY, GROUP, DLQ = "agent:1", "g1", "agent:dlq"
 DAY = 86_400_000
 STREAMS = {"include": ["agent:*"], "exclude": ["*:dlq"]}
-KINDS = load_kinds()
+KINDS = load_chores()
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 OPTIONS: dict[str, dict[str, Any]] = {
     "safe_trim": {"streams": STREAMS, "keep": "1h", "keep_entries": 1, "at_least": 1},

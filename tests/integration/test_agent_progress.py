@@ -13,7 +13,7 @@ import redis
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.agents.progress import Memory
+from sentinel.core.agents.progress import AgentMemory
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.agent_progress import KIND, ProgressOptions, ProgressState
@@ -28,7 +28,7 @@ create table crew.steps (agent_id text, step text, created_at timestamptz defaul
 """
 TASKS = {"table": "crew.tasks", "agent": "agent", "finished_at": "finished_at"}
 INSTANTS = [
-    [field.name for field in dataclasses.fields(Memory)].index(name)
+    [field.name for field in dataclasses.fields(AgentMemory)].index(name)
     for name in ("waited", "changed", "progressed", "paid")
 ]
 
@@ -131,7 +131,26 @@ async def test_alive_without_progress(look, db):
     finding = await look(later(state, 2400))
     assert counts(finding) == {"no_progress": 4, "repeated_step": 0, "spending": 0}
     assert finding.key == ("stalled", "4/6")
+    assert {each.subject["agent"] for each in finding.faults} == {"s1", "s2", "s3", "s4"}
+    assert all("finished nothing for 40 min" in each.text for each in finding.faults)
     assert (await look(later(state, 1700))).status is Status.UP
+
+
+async def test_names_that_people_gave(look, db):
+    """The text reads `planner (s1)`, the subject is the id; a column that is missing is told."""
+    hire(db, "s1", "s2")
+    db.execute("alter table crew.agents add called text")
+    db.execute("update crew.agents set called = 'planner' where id = 's1'")
+    state = ProgressState()
+    await look(state, name="called")
+    faults = (await look(later(state, 2400), name="called")).faults
+    assert [each.subject for each in faults] == [{"agent": "s1"}, {"agent": "s2"}]
+    assert faults[0].text == (
+        "planner (s1): beats, has 1 open, and finished nothing for 40 min (limit 30 min)"
+    )
+    assert faults[1].text.startswith("s2: beats")
+    with pytest.raises(SubjectError, match="absent"):
+        await look(name="absent")
 
 
 async def test_the_clock_starts_when_work_comes(look, db):
@@ -341,8 +360,10 @@ async def test_what_does_not_fit_is_set_aside(look, db, valkey):
         finding = await look(later(state, 2400), **options)
         assert (finding.status, names(finding, "no_progress")) == (Status.DEGRADED, {"stuck"})
         assert problem in finding.evidence["not_judged"][part]
-        assert remedy in finding.guidance
-        assert f"{part} not judged" in finding.detail
+        (doubt,) = [each for each in finding.faults if each.key == "unjudged"]
+        assert remedy in doubt.guidance
+        assert f"not judged: {part}" in finding.detail
+        assert f"{part} not judged: " in calm.detail
 
 
 async def test_what_is_missing_is_named(look, db, postgres, make_context):

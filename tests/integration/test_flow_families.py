@@ -166,6 +166,9 @@ async def test_each_disagreement_is_counted_exactly(look, family):
     assert finding.evidence["master_finished"][0]["blocked_by"].endswith("is completed")
     assert finding.evidence["child_finished"][0]["id"] == uuid(n + 5)
     assert finding.key[1].startswith("12/")
+    orphans = [each.subject for each in finding.faults if each.key == "no_master"]
+    assert orphans == [{"table": "family.discovery", "flow": uuid(n + 9)}]
+    assert len({each.identity for each in finding.faults}) == len(finding.faults) == 12
 
 
 async def test_a_passing_disagreement_is_none(look, family):
@@ -276,7 +279,8 @@ async def test_a_table_of_children_that_does_not_fit_is_set_aside(look, family):
         (told,) = finding.evidence["not_judged"].values()
         assert problem in told
         assert remedy in told
-        assert remedy in finding.guidance
+        (doubt,) = [each for each in finding.faults if each.key == "unjudged"]
+        assert remedy in doubt.guidance
     family.db.execute("update family.master set flow_status = 'running'")
     finding = await look(children=[discovery, cases[0][0]])
     assert (finding.status, counts(finding)) == (Status.UNKNOWN, {}), (

@@ -239,8 +239,7 @@ async def test_children_of_the_masters_own_table_need_an_index_too(look, tree, j
     finding = await look(children=children)
     assert (finding.status, counts(finding)) == (Status.UNKNOWN, {})
     assert "refused to poll" in finding.detail
-    _, _, statement = finding.guidance.partition(": ")
-    tree.db.execute(statement.replace("CONCURRENTLY", ""))
+    tree.db.execute(finding.guidance.replace("CONCURRENTLY", ""))
     finding = await look(children=children)
     assert counts(finding) == {"master_initialized": 1}, finding.evidence
 

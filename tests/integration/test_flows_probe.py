@@ -10,6 +10,7 @@ import pytest
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.fault import Status
+from sentinel.core.quantity import Bounds
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes.flows import KIND, FlowsOptions, FlowsState
 
@@ -104,6 +105,10 @@ async def test_seven_injected_flows_are_found_and_fresh_ones_are_not(look, db):
     assert finding.status is Status.DEGRADED
     assert stuck(finding, "overdue") == 7
     assert len(finding.evidence["overdue"]) == 5
+    assert [each.subject for each in finding.faults] == [{"flow": f"old{n}"} for n in range(7)]
+    text = "flow old0 (discovery): in initialized for 3 h, normal are 1 h"
+    assert finding.faults[0].text == text
+    assert finding.detail.endswith("12 open, 7 stuck; 7 overdue: old0, old1, old2 and 4 more")
     assert finding.key == ("stuck", "7/12")
 
 
@@ -117,6 +122,24 @@ async def test_all_reasons_exist_at_zero(look, db):
     }  # fmt: skip
     labels = {m.name: set(m.labels) for m in KIND.measurements}
     assert all(set(row.labels) == labels[name] for row in finding.rows for name in row.values)
+
+
+async def test_names_that_people_gave(look, db):
+    """Flow and worker are called by their names, the subject is the id; a missing column is told."""
+    db.execute(
+        "create table stuck.agents (id text, status text, last_heartbeat timestamptz, called text)"
+    )
+    db.execute("insert into stuck.agents values ('w1', 'busy', null, 'planner')")
+    db.execute("alter table stuck.flows add title text")
+    add(db, "f7", "active")
+    db.execute("update stuck.flows set title = 'Order 17'")
+    workers = {"table": "stuck.agents", "name": "called"}
+    (fault,) = (await look(name="title", workers=workers)).faults
+    assert fault.subject == {"flow": "f7"}
+    assert fault.text.startswith("flow Order 17 (f7) (discovery, active for ")
+    assert fault.text.endswith("worker planner (w1) that never beat")
+    with pytest.raises(SubjectError, match="absent"):
+        await look(name="absent")
 
 
 async def test_own_level_of_a_status(look, db):
@@ -407,6 +430,9 @@ async def test_a_status_that_nobody_leaves(look, db):
         "planning": 3,
     }
     assert "none left" in finding.evidence["no_exits"][0]["blocked_by"]
+    (fault,) = [each for each in finding.faults if each.key == "no_exits"]
+    assert fault.subject == {"flow_type": "discovery", "status": "planning"}
+    assert fault.count == Bounds(3, 3)
 
 
 async def test_workers_dead_unknown_missing_and_asleep(look, db):
@@ -432,6 +458,8 @@ async def test_workers_dead_unknown_missing_and_asleep(look, db):
     }
     assert found == {"worker_dead": 3, "worker_unknown": 3, "no_worker": 1, "overdue": 1}
     assert "slow" in {s["blocked_by"].split()[1] for s in finding.evidence["worker_dead"]}
+    dead = [each for each in finding.faults if each.key == "worker_dead"]
+    assert {each.parameters["agent"] for each in dead} == {"slow", "mute"}
     assert (
         stuck(await look(workers={"table": "stuck.agents"}, no_worker_after="0s"), "no_worker") == 2
     )

@@ -139,20 +139,20 @@ async def test_the_kill_switch_by_signal(benches) -> None:
     bench = await benches()
     bench.daemon.halt()
     assert (bench.folder / "state" / "HALT").exists()
-    os.kill(bench.daemon.drivers["worker"].pid, signal.SIGKILL)
-    await bench.until(lambda: "worker" in bench.daemon.pipeline.incidents)
-    await bench.until(lambda: "halted" in bench.daemon.remediator.describe("worker")[0])
+    os.kill(bench.daemon.engine.fleet.drivers["worker"].pid, signal.SIGKILL)
+    await bench.until(lambda: "worker" in bench.daemon.engine.picture.incidents)
+    await bench.until(lambda: "halted" in bench.daemon.engine.circumstances.describe("worker")[0])
     assert bench.attempts() == []
 
 
 async def test_the_kill_switch_without_a_disk(benches, monkeypatch) -> None:
     """The HALT file can't be written: halted all the same, until `resume` is ordered."""
     bench = await benches()
-    bench.daemon.automation.halt_file = bench.folder / "missing" / "HALT"
+    bench.daemon.engine.automation.halt_file = bench.folder / "missing" / "HALT"
     bench.daemon.halt()
-    assert bench.daemon.automation.is_halted()
-    assert await bench.daemon.requests.resume() == "resumed"
-    assert not bench.daemon.automation.is_halted()
+    assert bench.daemon.engine.automation.is_halted()
+    assert (await bench.daemon.engine.requests.resume()).text == "resumed"
+    assert not bench.daemon.engine.automation.is_halted()
 
 
 def test_a_path_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.core.model import Component
 from sentinel.demo.servers import free_port
 from sentinel.remediation import DriverContext, OutsideDriver
-from sentinel.remediation.http import DRIVER, HttpOptions, StatusRequest, observe
+from sentinel.remediation.http import DRIVER, HttpDriverOptions, StatusRequest, observe
 
 REQUESTS = {
     "restart": {"path": "/restart?fast=1", "json": {"reason": "sentinel"}},
@@ -88,7 +88,7 @@ def make_driver(client: HttpClient | None, requests=None, **keys) -> OutsideDriv
         **keys,
     }
     context = DriverContext(Path("/nowhere"), {"manager": client} if client else {})
-    return DRIVER.make(Component("orders"), HttpOptions.model_validate(document), context)
+    return DRIVER.make(Component("orders"), HttpDriverOptions.model_validate(document), context)
 
 
 @pytest.fixture
@@ -260,4 +260,4 @@ def test_status_by_code_alone():
 def test_requests_that_are_refused_at_load(requests):
     """A path begins with a slash, an act is no GET, a JSON path is one."""
     with pytest.raises(ValueError, match="requests"):
-        HttpOptions.model_validate({"requests": requests})
+        HttpDriverOptions.model_validate({"requests": requests})

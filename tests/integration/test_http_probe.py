@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
+from sentinel.core.servers.http import Endpoint
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetRejected
-from sentinel.probes.http import BOUNDS, KIND, HttpOptions, HttpState, _finding
+from sentinel.probes.http import BOUNDS, KIND, HttpProbeOptions, HttpState, _finding
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,7 +43,7 @@ async def look(make_context):
         clients.append(client)
         runners.append(runner)
         context = make_context({"resource": client}, state=state or HttpState(), check="api-health")
-        return await KIND.run(HttpOptions.model_validate(options), context)
+        return await KIND.run(HttpProbeOptions.model_validate(options), context)
 
     yield once
     for client in clients:
@@ -103,7 +104,22 @@ async def test_assertion_may_mean_degraded(look):
     """The check says what a wrong value means."""
     finding = await look(BODY, assertions=[{"path": "$.n", "max": 1.0, "status": "degraded"}])
     assert finding.status is Status.DEGRADED
-    assert "$.n is 3, not at most 1" in finding.detail
+    assert "/: $.n is 3, not at most 1" in finding.detail
+
+
+async def test_each_wrong_value_is_a_fault_at_its_own_place(look):
+    """A wildcard names the parts that are wrong, and only those; the query of the path is kept to
+    ourselves.
+    """
+    assertions = [{"path": "$.components.*.s", "equals": "ok"}, {"path": "$.n", "max": 1.0}]
+    finding = await look(BODY, path="/health?token=s3cret", assertions=assertions)
+    assert [dict(fault.subject) for fault in finding.faults] == [
+        {"path": "/health", "assertion": "$.components.a.s"},
+        {"path": "/health", "assertion": "$.components.b.s"},
+        {"path": "/health", "assertion": "$.n"},
+    ]
+    assert {fault.key for fault in finding.faults} <= KIND.fault_kinds.keys()
+    assert "s3cret" not in repr(finding)
 
 
 async def test_hostile_value_is_shown_harmlessly(look):
@@ -197,7 +213,7 @@ async def test_method_headers_and_body(look):
     options = {"method": "POST", "headers": {"X-Token": "s3cret"}, "body": "{}", "path": "/x?a=b"}
     finding = await look(keep, **options)
     assert seen == {"method": "POST", "token": "s3cret", "body": "{}"}
-    assert "s3cret" not in repr(finding) + repr(HttpOptions.model_validate(options))
+    assert "s3cret" not in repr(finding) + repr(HttpProbeOptions.model_validate(options))
 
 
 async def test_spent_budget_is_unknown(look):
@@ -224,9 +240,9 @@ async def test_backing_off_is_degraded(look, make_context):
     await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
     client = HttpClient("api", f"http://127.0.0.1:{port}")
     context = make_context({"resource": client}, state=HttpState())
-    assert (await KIND.run(HttpOptions(), context)).status is Status.DEGRADED
+    assert (await KIND.run(HttpProbeOptions(), context)).status is Status.DEGRADED
     with pytest.raises(TargetRejected):
-        await KIND.run(HttpOptions(), context)
+        await KIND.run(HttpProbeOptions(), context)
     await client.close()
     await runner.cleanup()
     assert len(clients) == 1
@@ -262,10 +278,14 @@ def test_histogram_is_cumulative():
 async def test_nobody_there_is_down_with_target_up_zero(make_context):
     """Refused: down, and the gauge is 0, not missing."""
     client = HttpClient("api", f"http://127.0.0.1:{free_port()}")
-    finding = await KIND.run(HttpOptions(), make_context({"resource": client}, state=HttpState()))
+    finding = await KIND.run(
+        HttpProbeOptions(), make_context({"resource": client}, state=HttpState())
+    )
     await client.close()
     assert finding.status is Status.DOWN
     assert [dict(row.values) for row in finding.rows] == [{"target_up": 0.0}]
+    (fault,) = finding.faults
+    assert (fault.key, fault.parameters) == ("unreachable", {"resource": "api"})
 
 
 @pytest.mark.parametrize(("days", "status"), [(13.9, Status.DEGRADED), (14.1, Status.UP)])
@@ -275,7 +295,8 @@ def test_certificate_near_its_end_is_degraded(days, status):
     response = HttpResponse(
         200, {}, b"", 0.1, False, certificate_expires=now + timedelta(days=days)
     )
-    assert _finding(HttpOptions(), response, [], now).status is status
+    endpoint = Endpoint("api", "/")
+    assert _finding(HttpProbeOptions(), endpoint, response, [], now).status is status
 
 
 @pytest.mark.parametrize(
@@ -295,4 +316,4 @@ def test_certificate_near_its_end_is_degraded(days, status):
 def test_bad_options_are_refused(options):
     """Each is a problem of the configuration, not of a run."""
     with pytest.raises(ValidationError):
-        HttpOptions.model_validate(options)
+        HttpProbeOptions.model_validate(options)

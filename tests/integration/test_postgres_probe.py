@@ -15,7 +15,7 @@ import pytest
 
 from sentinel.adapters import postgres_queries
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, Status
 from sentinel.demo.servers import PostgresServer
 from sentinel.errors import NotMeasurable
 from sentinel.probes.postgres import KIND, PostgresOptions, PostgresState
@@ -77,6 +77,12 @@ def values(finding) -> dict[str, float]:
     return found
 
 
+def found(finding) -> dict[str, Fault]:
+    """Faults by key, each of which the kind declares."""
+    assert {fault.key for fault in finding.faults} <= KIND.fault_kinds.keys()
+    return {fault.key: fault for fault in finding.faults}
+
+
 async def test_healthy_server_is_up_as_pg_monitor_only(look):
     """Every query runs for a role that is only in pg_monitor, and every declared measurement of a
     server comes.
@@ -122,7 +128,8 @@ async def test_session_idle_in_transaction_is_found_with_its_pid(look, postgres,
         pid = other.execute("select pg_backend_pid()").fetchone()[0]
         finding = await look(max_idle_in_transaction="1ms")
     assert finding.status is Status.DEGRADED
-    assert f"pid {pid} idle in transaction" in finding.detail
+    assert f"process {pid}: idle in transaction" in finding.detail
+    assert found(finding)["idle_in_transaction"].subject == {"process": str(pid)}
 
 
 async def test_long_transaction_is_found(look, postgres, database):
@@ -130,7 +137,25 @@ async def test_long_transaction_is_found(look, postgres, database):
     with psycopg.connect(postgres.dsn(database)) as other:
         pid = other.execute("select pg_backend_pid()").fetchone()[0]
         finding = await look(max_transaction_age="1ms")
-    assert f"pid {pid} in one transaction" in finding.detail
+    assert f"process {pid}: in one transaction" in finding.detail
+
+
+async def test_every_forgotten_session_is_named(look, postgres, database):
+    """Two of them are two faults, and the command ends the one that it is for."""
+    with (
+        psycopg.connect(postgres.dsn(database)) as one,
+        psycopg.connect(postgres.dsn(database)) as two,
+        psycopg.connect(postgres.dsn(database), autocommit=True) as person,
+    ):
+        pids = [each.execute("select pg_backend_pid()").fetchone()[0] for each in (one, two)]
+        faults = (await look(max_idle_in_transaction="1ms")).faults
+        assert [fault.subject for fault in faults] == [{"process": str(pid)} for pid in pids]
+        person.execute(faults[0].cure[0])
+        while person.execute("select 1 from pg_stat_activity where pid = %s", [pids[0]]).fetchone():
+            pass
+        faults = (await look(max_idle_in_transaction="1ms")).faults
+        assert [fault.subject for fault in faults] == [{"process": str(pids[1])}]
+        one.close()  # it can't be left in order: the server has ended it
 
 
 async def test_lock_wait_names_who_blocks(look, postgres, database, admin):
@@ -151,6 +176,8 @@ async def test_lock_wait_names_who_blocks(look, postgres, database, admin):
         waiter.pgconn.finish()
     assert values(finding)["lock_waiters"] == 1
     assert f"blocked by {pid}" in finding.detail
+    (lock,) = finding.faults
+    assert lock.cure == (f"SELECT pg_terminate_backend({pid});",)
 
 
 async def test_connections_are_counted_exactly(look, postgres, database, admin):
@@ -164,6 +191,7 @@ async def test_connections_are_counted_exactly(look, postgres, database, admin):
         other.close()
     assert values(finding)["connections_used"] == expected
     assert values(finding)["connections_usable"] == 57
+    assert "server main: " in finding.detail
     assert "connections used" in finding.detail
 
 
@@ -176,7 +204,12 @@ async def test_invalid_index_is_named(look, postgres, database):
             setup.execute("create unique index concurrently broken_index on twice (id)")
     finding = await look()
     assert values(finding)["invalid_indexes"] == 1
-    assert "broken_index" in finding.detail
+    (fault,) = finding.faults
+    assert fault.subject == {"index": "public.broken_index"}
+    with psycopg.connect(postgres.dsn(database), autocommit=True) as setup:
+        setup.execute("delete from twice; insert into twice values (1)")
+        setup.execute(fault.cure[0])
+    assert (await look()).status is Status.UP
 
 
 async def test_prepared_slot_and_archiver_figures(own_postgres, make_context):
@@ -207,7 +240,7 @@ async def test_prepared_slot_and_archiver_figures(own_postgres, make_context):
     finally:
         server.stop(signal.SIGQUIT)
     assert "archiving fails" in finding.detail
-    assert "slot kept retains" in finding.detail
+    assert found(finding)["slot_retains"].subject == {"slot": "kept"}
     assert (
         next(r for r in finding.rows if r.labels.get("slot") == "kept").values[
             "slot_retained_bytes"
@@ -344,7 +377,8 @@ async def test_a_failing_query_takes_only_its_own_figures(look, monkeypatch):
     monkeypatch.setattr("sentinel.probes.postgres.HEALTH", broken)
     finding = await look()
     assert finding.status is Status.UNKNOWN
-    assert "locks: no such column" in finding.detail
+    assert "query locks: no such column" in finding.detail
+    assert finding.faults[0].subject == {"query": "locks"}
     assert "connections_used" in values(finding)
     assert "lock_waiters" not in values(finding)
 
@@ -357,6 +391,7 @@ async def test_dead_server_is_down_with_up_zero(make_context):
     )
     assert finding.status is Status.DOWN
     assert [dict(row.values) for row in finding.rows] == [{"up": 0.0}]
+    assert found(finding)["unreachable"].parameters == {"resource": "main"}
 
 
 async def test_refused_credentials_are_not_down(look, admin):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sentinel.adapters.proc import ProcReader
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
-from sentinel.probes.process import KIND, ProcessOptions, ProcessState
+from sentinel.probes.process import KIND, ProcessProbeOptions, ProcessState
 
 READY = "import sys, time; print('ready', flush=True); "
 
@@ -48,7 +48,9 @@ def look(make_context):
     async def once(state=None, pid: int | None = None, **options):
         context = make_context({}, state=state or ProcessState())
         context = dataclasses.replace(context, supervised=lambda _component: pid)
-        return await KIND.run(ProcessOptions.model_validate(options), context)
+        finding = await KIND.run(ProcessProbeOptions.model_validate(options), context)
+        assert {fault.key for fault in finding.faults} <= KIND.fault_kinds.keys()
+        return finding
 
     return once
 
@@ -73,7 +75,8 @@ async def test_nothing_supervised_is_down(look):
     """No living process of the component."""
     finding = await look()
     assert finding.status is Status.DOWN
-    assert "not running" in finding.detail
+    assert "component: not running" in finding.detail
+    assert finding.faults[0].parameters == {"component": "component"}
 
 
 async def test_zombie_is_down(look, start):
@@ -103,7 +106,12 @@ async def test_stopped_process_is_degraded(look, start):
     finding = await look(pid=process.pid)
     assert finding.status is Status.DEGRADED
     assert "stopped (SIGSTOP)" in finding.detail
-    process.send_signal(signal.SIGCONT)
+    (fault,) = finding.faults
+    assert fault.subject["pid"] == str(process.pid)
+    subprocess.run(fault.cure[0].split(), check=True)
+    while ProcReader().process(process.pid).state == "T":
+        time.sleep(0.005)
+    assert (await look(pid=process.pid)).status is Status.UP
 
 
 async def test_memory_over_the_limit_is_degraded(look, start):
@@ -128,6 +136,9 @@ async def test_open_files_are_counted_exactly(look, start):
     assert finding.rows[0].values["open_descriptors"] == before + 10
     assert finding.rows[0].values["descriptor_limit_ratio"] == (before + 10) / 20
     assert finding.status is Status.DEGRADED
+    (fault,) = finding.faults
+    assert (fault.key, fault.subject["pid"]) == ("files", str(leaky.pid))
+    assert f"has {before + 10:.0f} of its 20 files open, more than 50 %" in fault.text
 
 
 async def test_busy_process_uses_a_core(look, start, make_context):
@@ -223,6 +234,7 @@ async def test_missing_privilege_is_unknown_and_the_rest_is_still_measured(look,
     assert "CAP_SYS_PTRACE" in finding.guidance
     assert finding.rows[0].values["resident_bytes"] > 0
     assert quiet.status is Status.UP
+    assert [fault.key for fault in finding.faults] == ["unjudged"]
 
 
 @pytest.mark.parametrize(
@@ -231,4 +243,4 @@ async def test_missing_privilege_is_unknown_and_the_rest_is_still_measured(look,
 def test_bad_options_are_refused(options):
     """Two ways to find it, a broken expression, a size without a unit."""
     with pytest.raises(ValidationError):
-        ProcessOptions.model_validate(options)
+        ProcessProbeOptions.model_validate(options)

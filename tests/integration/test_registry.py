@@ -16,8 +16,10 @@ import redis
 
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.agents.census import KINDS, Confirmation
+from sentinel.core.agents.confirmation import Confirmation
+from sentinel.core.agents.suspects import KINDS
 from sentinel.core.fault import Status
+from sentinel.core.quantity import Bounds
 from sentinel.errors import NotMeasurable, SubjectError, TargetUnreachable
 from sentinel.probes.registry import KIND, RegistryOptions
 
@@ -240,6 +242,10 @@ async def test_a_known_number_of_each_mismatch(house):
         "uncovered_combination": 2, "clock_ahead": 2,
     }  # fmt: skip
     assert finding.status is Status.DEGRADED
+    named = [each.subject["agent"] for each in finding.faults if each.key == "ghost"]
+    assert named == [f"ghost-{n}" for n in range(7)]
+    tasks = {each.key: each.count for each in finding.faults if each.subject == {"agent": "nobody"}}
+    assert tasks == {"orphan": Bounds(3, 3)}
     ghosts = finding.evidence["mismatches"]["ghost"]
     assert ghosts["sample"] == [f"ghost-{n}" for n in range(7)]
     assert ghosts["remedy"] in finding.guidance
@@ -346,6 +352,9 @@ async def test_deaf_agents(house):
         house.raw.xadd(f"messages:deaf-{n}", {"to": "it"}, id=f"{int((time.time() - 90) * 1000)}-0")
     finding = await house.twice()
     assert mismatches(finding) == {"deaf": 3}
+    places = {(f"messages:deaf-{n}", f"group_deaf-{n}") for n in range(3)}
+    assert {(f.parameters["stream"], f.parameters["group"]) for f in finding.faults} == places
+    assert all("the oldest entry waits 1 min 3" in each.text for each in finding.faults)
 
 
 def _asks_for_no_set(args):
@@ -440,8 +449,8 @@ async def test_no_moment_of_coming_or_going_is_a_mismatch(one, monkeypatch, comi
 
     With every sign taken for a later one, so that nothing but the order of reading protects it.
     """
-    monkeypatch.setattr("sentinel.core.agents.census.ANOTHER_BEAT", float("-inf"))
-    monkeypatch.setattr("sentinel.core.agents.census._ATTEMPT_AGAIN", float("-inf"))
+    monkeypatch.setattr("sentinel.core.agents.suspects.ANOTHER_BEAT", float("-inf"))
+    monkeypatch.setattr("sentinel.core.agents.suspects._ATTEMPT_AGAIN", float("-inf"))
     one.settle("a")
     one.change(flapping_above=1_000_000)
     passer, turns = Passer(one), Turns(one, monkeypatch)
@@ -477,7 +486,9 @@ async def test_nobody_alive_is_down(one):
     """All active agents are ghosts."""
     one.register("a")
     one.register("b")
-    assert (await one.twice()).status is Status.DOWN
+    finding = await one.twice()
+    assert finding.status is Status.DOWN
+    assert finding.faults[0].text == "none of 2 active agents is alive: a, b"
 
 
 async def test_the_last_beat_of_a_leaver_is_no_zombie(one):
@@ -542,6 +553,24 @@ async def test_registrations_survive_a_restart(one):
         )
         == 1
     )
+
+
+async def test_a_column_with_names(one):
+    """The text calls the agent by the name that people gave it; a name column that is missing is
+    told.
+    """
+    one.db.execute(f"ALTER TABLE {one.s}.agents ADD COLUMN called text")
+    one.change(agents={"name": "called"})
+    one.register("ghost-1")
+    one.settle("good")
+    one.db.execute(f"UPDATE {one.s}.agents SET called = 'planner' WHERE id = 'ghost-1'")
+    (fault,) = (await one.twice()).faults
+    assert fault.subject == {"agent": "ghost-1"}
+    assert fault.text.startswith("planner (ghost-1): registered as active, and has no heartbeat")
+    one.change(agents={"name": "absent"})
+    one.state = KIND.load_state(None)
+    with pytest.raises(SubjectError, match="absent"):
+        await one.poll()
 
 
 async def test_a_missing_column_is_named(one):

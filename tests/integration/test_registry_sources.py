@@ -272,6 +272,49 @@ async def test_entries_without_a_name_are_told(place, tmp_path):
     }
 
 
+# --- names beside ids -----------------------------------------------------------------------------
+
+
+def people():
+    """Two that beat and two that do not; one of each has a name that people gave."""
+    now = time.time()
+    return {
+        "a-1": {"state": "active", "seen": now, "called": "writer"},
+        "a-2": {"state": "active", "seen": now},
+        "a-3": {"state": "active", "seen": now - 99, "called": "planner"},
+        "a-4": {"state": "active", "seen": now - 99},
+    }
+
+
+def put_hash(place, tmp_path):
+    place.raw.hset("agents", mapping={k: json.dumps(v) for k, v in people().items()})
+    return {"hash": "agents"}
+
+
+def put_keys(place, tmp_path):
+    for name, fields in people().items():
+        place.raw.hset(f"agent:{name}", mapping=fields)
+    return {"keys": "agent:*"}
+
+
+def put_file(place, tmp_path):
+    found = [{"id": name, **fields} for name, fields in people().items()]
+    (tmp_path / "agents.json").write_text(json.dumps({"agents": found}))
+    return {"file": str(tmp_path / "agents.json")}
+
+
+@pytest.mark.parametrize("put", [put_hash, put_keys, put_file])
+async def test_names_that_people_gave(place, tmp_path, put):
+    """Texts read `planner (a-3)`, the subject keeps the id; without a name the id stands alone."""
+    fields = {"status": "state", "last_heartbeat": "seen", "name": "called"}
+    finding = await place.twice(agents={**put(place, tmp_path), **fields})
+    ghosts = [each for each in finding.faults if each.key == "ghost"]
+    assert [each.subject for each in ghosts] == [{"agent": "a-3"}, {"agent": "a-4"}]
+    assert ghosts[0].text.startswith("planner (a-3): registered as active, last heartbeat 1 min")
+    assert ghosts[1].text.startswith("a-4: registered as active")
+    assert "2 ghost: planner (a-3), a-4" in finding.detail
+
+
 # --- tasks beside a registry that is not in the database ------------------------------------------
 
 
@@ -340,7 +383,8 @@ async def test_a_task_table_that_does_not_fit_is_left_out(place, tasks, option, 
     )
     assert mismatches(finding) == {"ghost": 1}
     assert words in finding.evidence["not_judged"]["tasks"]
-    assert "tasks" in finding.detail
+    assert "not judged: tasks" in finding.detail
+    assert [each.subject for each in finding.faults] == [{"agent": "b"}, {"part": "tasks"}]
 
 
 # --- what is no such place ------------------------------------------------------------------------
@@ -420,7 +464,7 @@ async def test_scores_that_are_no_times(place):
     place.raw.hdel("agents", "c")
     finding = await place.twice(agents={"hash": "agents"}, heartbeats={"key": "beats"})
     assert finding.status is Status.UNKNOWN
-    assert "1 with a heartbeat that is no time, such as b: 7" in finding.detail
+    assert "b: its heartbeat is no time: 7" in finding.detail
     assert "milliseconds" in finding.guidance
 
 

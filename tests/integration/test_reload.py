@@ -9,6 +9,7 @@ import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from structlog.testing import capture_logs
 
 from sentinel.app import Daemon
 from sentinel.app.membership import Membership
-from sentinel.app.roster import Roster
+from sentinel.app.roster import CheckRoster
 from sentinel.config import load
-from sentinel.coordination import Member, Placement, View
+from sentinel.coordination import Participant, Placement, View
 from sentinel.core.model import Check
 from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.errors import StateError
@@ -64,7 +65,7 @@ class Bench:
 
     def pid(self) -> int | None:
         """The worker's process."""
-        driver = self.daemon.drivers.get("worker")
+        driver = self.daemon.engine.fleet.drivers.get("worker")
         return driver.pid if driver else None
 
     async def until(self, true: Callable[[], bool]) -> None:
@@ -98,14 +99,14 @@ async def test_another_command_is_for_the_next_start(bench: Bench) -> None:
     assert argv_of(before) == "sleep 1000"
     os.kill(before, signal.SIGKILL)
     await bench.until(lambda: bench.pid() not in {None, before})
-    assert argv_of(bench.pid()) == "sleep 2000"
+    await bench.until(lambda: argv_of(bench.pid()) == "sleep 2000")
 
 
 async def test_nothing_changed_touches_nothing(bench: Bench) -> None:
     """The same configuration again: the same driver, the same process."""
-    driver = bench.daemon.drivers["worker"]
+    driver = bench.daemon.engine.fleet.drivers["worker"]
     assert await bench.daemon.reload()
-    assert bench.daemon.drivers["worker"] is driver
+    assert bench.daemon.engine.fleet.drivers["worker"] is driver
 
 
 async def test_a_component_that_is_taken_out_is_let_go(bench: Bench) -> None:
@@ -115,7 +116,7 @@ async def test_a_component_that_is_taken_out_is_let_go(bench: Bench) -> None:
     assert await bench.daemon.reload()
     try:
         assert argv_of(pid) == "sleep 1000"
-        assert bench.daemon.drivers == {}
+        assert bench.daemon.engine.fleet.drivers == {}
         assert [check.name for check, *_ in bench.daemon.results()] == ["elsewhere-port"]
         assert "worker" not in [view.name for view in bench.daemon.store.components()]
     finally:
@@ -124,10 +125,11 @@ async def test_a_component_that_is_taken_out_is_let_go(bench: Bench) -> None:
 
 async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None:
     """Nobody would ever see it healthy again: it ends with the reason."""
-    bench.daemon.automation.enabled = False
+    automation = bench.daemon.engine.automation
+    automation.configure(replace(automation.restraint, enabled=False))
     os.kill(bench.pid(), signal.SIGKILL)
-    await bench.until(lambda: "worker" in bench.daemon.pipeline.incidents)
-    metrics = bench.daemon.pipeline.metrics
+    await bench.until(lambda: "worker" in bench.daemon.engine.picture.incidents)
+    metrics = bench.daemon.metrics
     assert 'sentinel_incidents_open{component="worker"} 1.0' in metrics.render().decode()
     bench.write(None)
     assert await bench.daemon.reload()
@@ -144,12 +146,8 @@ async def test_a_component_that_comes_is_started(bench: Bench) -> None:
         "    depends_on: [newcomer]\n  newcomer:\n    driver: process\n    command: [sleep, '3000']\n",
     )
     assert await bench.daemon.reload()
-    await bench.until(
-        lambda: (
-            "newcomer" in bench.daemon.drivers and bench.daemon.drivers["newcomer"].pid is not None
-        )
-    )
-    names = list(bench.daemon.pipeline.components)
+    await bench.until(lambda: bench.daemon.pid_of("newcomer") is not None)
+    names = list(bench.daemon.engine.picture.components)
     assert names.index("newcomer") < names.index("worker")
 
 
@@ -159,7 +157,7 @@ async def test_a_broken_configuration_changes_nothing(bench: Bench) -> None:
     bench.write('["sleep", "2000"]', "    nonsense: 1\n")
     assert not await bench.daemon.reload()
     assert bench.pid() == before
-    assert "worker" in bench.daemon.drivers
+    assert "worker" in bench.daemon.engine.fleet.drivers
 
 
 async def test_a_state_that_is_locked_does_not_end_the_daemon(bench: Bench) -> None:
@@ -170,7 +168,7 @@ async def test_a_state_that_is_locked_does_not_end_the_daemon(bench: Bench) -> N
         assert not await bench.daemon.reload()
     assert await bench.daemon.reload()
     assert "newcomer" in json.loads(bench.daemon.store.meta("positions") or "{}")
-    assert bench.daemon.automation.conditions() == []
+    assert bench.daemon.engine.automation.conditions() == []
 
 
 async def test_secrets_that_come_with_a_reload_are_hidden(
@@ -186,7 +184,7 @@ async def test_secrets_that_come_with_a_reload_are_hidden(
         bench.write('["sleep", "1000"]', resource)
         assert await bench.daemon.reload()
     text = "canary-one and canary-two"
-    assert bench.daemon.pipeline.scrub(text) == "*** and ***"
+    assert bench.daemon.redaction.scrub(text) == "*** and ***"
     (redaction,) = [
         each for each in structlog.get_config()["processors"] if isinstance(each, Redaction)
     ]
@@ -235,7 +233,7 @@ class SharedCoordinator:
     def __init__(self, owned: set[int]) -> None:
         self.owned, self.fails = owned, False
 
-    async def start(self, me: Member) -> None:
+    async def start(self, me: Participant) -> None:
         """Join."""
 
     async def tick(self, want: Placement) -> View:
@@ -268,19 +266,21 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
     daemon, plan = bench.daemon, Plan()
     names = ["check-a", "check-b", "check-c"]
     coordinator = SharedCoordinator({shard_of("check-a")})
-    membership = Membership(coordinator, daemon.automation, daemon.remediator.journal)
+    membership = Membership(coordinator, daemon.engine.automation, daemon.engine.journal)
     kind = Kind("plain", "", Options, None, ())
-    roster = Roster({"plain": kind}, daemon.store, daemon.runner, daemon.pipeline, plan, membership)
-    membership.on_change = roster.place
-    await membership.start(Member("me", datetime.now(UTC)))
+    roster = CheckRoster(
+        {"plain": kind}, daemon.store, daemon.engine.runner, daemon.engine.picture, plan, membership
+    )
+    await membership.start(Participant("me", datetime.now(UTC)))
     for name in names:
         roster.add(Check(name, "plain", "elsewhere", 60.0, 5.0, None))
     assert plan.names == {"check-a"}
     coordinator.owned = {shard_of("check-b"), shard_of("check-c")}
-    await membership.tick()
+    assert await membership.tick()
+    roster.place()
     await bench.until(lambda: plan.names == {"check-b", "check-c"})
     coordinator.owned, coordinator.fails = set(), True
-    await membership.tick()
+    assert not await membership.tick()
     assert plan.names == {"check-b", "check-c"}
     for name in names:
         await roster.remove(name)

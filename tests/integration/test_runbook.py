@@ -19,7 +19,7 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.demo.servers import PostgresServer, ValkeyServer
 from sentinel.runbook import act as acting
-from sentinel.runbook.book import AppliesTo, RedisCommand, Runbook, Sql, Step
+from sentinel.runbook.book import AppliesTo, BookStep, RedisCommand, Runbook, Sql
 from sentinel.runbook.read import read_runbooks
 from sentinel.runbook.run import run_runbook
 from sentinel.runbook.transcript import Transcript
@@ -51,7 +51,7 @@ class RealHands:
     async def look(self, view: str, subject: str) -> str:
         return f"{view} {subject}"
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         """Everything."""
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
@@ -93,7 +93,7 @@ async def hands(database: PostgresClient, valkey: ValkeyServer) -> AsyncIterator
 
 
 async def run_one(act: Sql | RedisCommand, hands: RealHands) -> Transcript:
-    book = Runbook("x", "X", AppliesTo(), (), (Step("a", act, 5.0, changes=False),), {}, "")
+    book = Runbook("x", "X", AppliesTo(), (), (BookStep("a", act, 5.0, changes=False),), {}, "")
     return await run_runbook(book, {}, hands, dry_run=False)
 
 

@@ -162,6 +162,54 @@ async def test_an_old_open_task_is_found_at_start_and_stays_found(rig):
         assert finding.evidence["assignment"]["oldest_unassigned_seconds"] > 3599
 
 
+@pytest.mark.parametrize("method", ["cohorts", "tracker"])
+async def test_each_queue_is_named_with_its_oldest_tasks(rig, method):
+    """Two queues wait, one is well: two faults, with count, ids of the oldest and the beginning."""
+    rig.options = rig.configure(columns={"queue": "kind"}, method=method)
+    insert = (
+        "INSERT INTO {schema}.tasks (kind, created_at) SELECT %s, now() - %s::interval"
+        " FROM generate_series(1, %s)"
+    )
+    rig.execute(insert, "mail", "1 hour", 5)
+    rig.execute(insert, "chat", "3 seconds", 2)
+    rig.execute(insert, "well", "0 seconds", 1)
+    finding = await rig.run()
+    faults = {each.subject["queue"]: each for each in finding.faults}
+    assert {name: each.count.lo for name, each in faults.items()} == {"mail": 5, "chat": 2}
+    assert [each.status for each in faults.values()] == [Status.DOWN, Status.DEGRADED]
+    assert "queue mail: the oldest unassigned task waits 1 h (limit 5.0 s)" in finding.detail
+    waiting = finding.evidence["waiting"]
+    oldest = rig.execute("SELECT id::text FROM {schema}.tasks WHERE kind = 'mail'").fetchall()
+    assert len(waiting["mail"]["sample"]) == 3
+    assert set(waiting["mail"]["sample"]) <= {name for (name,) in oldest}
+    assert f"({', '.join(waiting['mail']['sample'])} and 2 more)" in faults["mail"].text
+    assert faults["mail"].parameters == {"queue": "mail", "table": f"{rig.schema}.tasks"}
+
+
+async def test_a_table_without_an_id_is_counted_all_the_same(rig):
+    """With cohorts nobody needs one: the queue is named, its tasks are not."""
+    rig.options = rig.configure(columns={"id": "no_such_one"})
+    rig.execute("INSERT INTO {schema}.tasks (created_at) VALUES (now() - interval '1 hour')")
+    (fault,) = (await rig.run()).faults
+    assert fault.subject == {"queue": "default"}
+    assert fault.text.endswith("; 1 wait for longer than 2.0 s")
+
+
+async def test_a_late_queue_is_named(rig, at_once):
+    """The share of the last minute by queue; the one that is in time is not blamed."""
+    rig.options = rig.configure(columns={"queue": "kind"}, min_events=10)
+    await rig.run()
+    for kind, wait, count in (("good", "10 ms", 5), ("bad", "150 ms", 6)):
+        rig.execute(
+            "INSERT INTO {schema}.tasks (kind, status, assigned_at)"
+            " SELECT %s, 'assigned', now() + %s::interval FROM generate_series(1, %s)",
+            kind, wait, count,
+        )  # fmt: skip
+    (fault,) = (await rig.settle()).faults
+    assert (fault.key, fault.subject) == ("late", {"queue": "bad"})
+    assert fault.text.startswith("queue bad: 0 % of 6 tasks of the last minute")
+
+
 async def test_a_poor_share_is_degraded(rig, at_once):
     """Every task gets an agent, but too late: only the share shows it, once there are enough of
     them.

@@ -61,7 +61,7 @@ async def rig(postgres, make_context):
 @pytest.fixture
 def at_once(monkeypatch):
     """The floor follows closely: for tests without transactions that begin unseen."""
-    for module in ("core.assignment", "core.open_tasks", "adapters.task_reader"):
+    for module in ("core.tasks.assignment", "core.tasks.tracker", "adapters.tasks.reader"):
         monkeypatch.setattr(f"sentinel.{module}.SHOWN_WITHIN", 0.02)
     monkeypatch.setattr("sentinel.adapters.tasks.reader.OVERLAP", 0.02)
 

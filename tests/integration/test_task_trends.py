@@ -54,7 +54,7 @@ async def test_an_assignment_in_time_that_commits_late_is_in_time(rig, monkeypat
     """The deadline counts from the horizon: behind an open transaction a task is not yet
     unassigned.
     """
-    for module in ("core.assignment", "core.open_tasks", "adapters.task_reader"):
+    for module in ("core.tasks.assignment", "core.tasks.tracker", "adapters.tasks.reader"):
         monkeypatch.setattr(f"sentinel.{module}.SHOWN_WITHIN", 0.02)
     rig.options = rig.configure(unassigned_down="1h", deadline="250ms")
     await rig.run()
@@ -189,7 +189,8 @@ async def test_a_starved_tenant_is_named(rig):
     finding = await rig.run()
     tenants = finding.evidence["tenants"]
     assert finding.status is Status.DEGRADED
-    assert "poor" in finding.detail
+    assert [each.subject for each in finding.faults] == [{"tenant": "poor"}]
+    assert "tenant poor: nine of ten tasks wait up to 1 min" in finding.detail
     assert "tenant" in finding.guidance
     assert (tenants["tenants"], tenants["starved"]) == (4, ["poor"])
     assert tenants["most_delayed"][0] == {

@@ -79,6 +79,7 @@ async def test_closed_port_is_down(look):
     finding = await look(address=f"127.0.0.1:{free_port()}")
     assert finding.status is Status.DOWN
     assert [dict(row.values) for row in finding.rows] == [{"target_up": 0.0}]
+    assert [fault.key for fault in finding.faults] == ["unreachable"]
 
 
 async def test_black_hole_is_down_at_the_deadline(look):
@@ -111,6 +112,9 @@ async def test_slow_connection_is_degraded(look, valkey):
     """Above max_connect it is degraded."""
     finding = await look(address=f"127.0.0.1:{valkey.port}", max_connect="0.0001ms")
     assert finding.status is Status.DEGRADED
+    (fault,) = finding.faults
+    assert (fault.key, fault.text) == ("slow", finding.detail)
+    assert f"127.0.0.1:{valkey.port}" in fault.text
 
 
 async def test_endless_answer_is_cut(look):

@@ -66,11 +66,19 @@ async def look(postgres, make_context, db):
         given = {"tables": list(tables), "role": "app_user", "tenant_a": A, "tenant_b": B} | options
         roles = {"resource": client} | ({"api": api} if api else {})
         context = make_context(roles, state=state or TenantState())
-        return await KIND.run(TenantOptions.model_validate(given), context)
+        finding = await KIND.run(TenantOptions.model_validate(given), context)
+        for fault in finding.faults:
+            assert set(fault.parameters) <= set(KIND.fault_kinds[fault.key].parameters)
+        return finding
 
     yield once
     for client in clients:
         await client.close()
+
+
+def places(finding) -> set[tuple[str, str]]:
+    """What is wrong with which table or path."""
+    return {(fault.key, *fault.subject.values()) for fault in finding.faults}
 
 
 def totals(finding) -> dict[str, float]:
@@ -106,6 +114,7 @@ async def test_second_permissive_policy_leaks(look, table, db):
     finding = await look(name)
     assert finding.status is Status.DOWN
     assert "LEAK tenant.wide" in finding.detail
+    assert places(finding) == {("no_tenant", "tenant.wide"), ("leak", "tenant.wide")}
     assert "top-secret" not in repr(finding)
     assert A not in repr(finding)
     assert totals(finding) == {"other_tenant leak": 1, "no_tenant leak": 1}
@@ -114,7 +123,9 @@ async def test_second_permissive_policy_leaks(look, table, db):
 async def test_leaked_rows_are_counted_exactly(look, table):
     """Three rows of B under a policy that lets all pass."""
     finding = await look(table("counted", "true", tenants=(A, B, B, B)))
-    assert "3 rows of other tenants visible" in finding.detail
+    (leak,) = (fault for fault in finding.faults if fault.key == "leak")
+    assert "3 rows of other tenants visible" in leak.text
+    assert (leak.count.lo, leak.count.hi) == (3, 3)
 
 
 async def test_fail_open_without_a_tenant_is_a_leak(look, table):
@@ -134,6 +145,7 @@ async def test_security_off_is_seen_even_when_no_foreign_row_is_there(look, tabl
     """RLS is off and the table is empty: nothing leaks today, and it is a hole all the same."""
     finding = await look(table("off_empty", secured=False, tenants=()))
     assert "row-level security is not active" in finding.detail
+    assert places(finding) == {("unguarded", "tenant.off_empty")}
 
 
 async def test_owner_without_force_bypasses(look, table, db):
@@ -166,6 +178,10 @@ async def test_one_missing_table_does_not_stop_the_others(look, table):
         "other_tenant error": 1, "other_tenant leak": 1, "other_tenant pass": 1,
         "no_tenant error": 1, "no_tenant leak": 1, "no_tenant pass": 1,
     }  # fmt: skip
+    assert places(finding) == {
+        ("leak", "tenant.leaky"), ("no_tenant", "tenant.leaky"), ("unjudged", "tenant.nowhere"),
+    }  # fmt: skip
+    assert "2 of 6 probes passed" in finding.detail
 
 
 async def test_role_that_may_not_be_taken_is_unknown(look, table):
@@ -232,6 +248,7 @@ async def test_http_half(look, body, status, result):
     await runner.cleanup()
     assert finding.status is status
     assert totals(finding) == {f"http {result}": 1}
+    assert {where for _, where in places(finding)} == (set() if result == "pass" else {"/tasks"})
     assert tokens == ["Bearer of-a"]
     assert "of-a" not in repr(finding).replace("marker-of-a", "")
 

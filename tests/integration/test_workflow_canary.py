@@ -160,13 +160,18 @@ async def test_the_failing_hop_is_named_before_a_task_is_given_up(rig):
     rig.clock += 0.3
     finding = await rig.look()
     assert finding.status is Status.DEGRADED
-    assert "3 overdue at started" in finding.detail
+    (fault,) = finding.faults
+    assert fault.subject == {"path": "0", "hop": "started"}
+    assert finding.detail.startswith(
+        "path 0, hop started: 3 of the last 3 synthetic tasks failed at it: 3 overdue"
+    )
     assert "streams" in finding.guidance
     assert facts(finding)["open"] == 3
     rig.options = rig.configure()
     finding = await rig.drain()
     assert finding.status is Status.DOWN
-    assert "stuck at started" in finding.detail
+    assert "hop started: 3 of the last 3 synthetic tasks never came through it" in finding.detail
+    assert finding.faults[0].key == "never_through"
     assert conserved(finding)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from sentinel.core.fault import Status
-from sentinel.core.model import Finding, Histogram, Measurement, Result, Row
+from sentinel.core.model import Check, Finding, Histogram, Measurement, Result, Row
 from sentinel.metrics import MAX_LABEL, Metrics, safe_label
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -58,7 +58,9 @@ def parse(metrics):
 
 
 def value(metrics, name, **labels):
-    """One figure, or None."""
+    """One figure, or None; a figure of a probe is that of `bus-check` where no check is named."""
+    if name.startswith("bus_"):
+        labels = {"check": "bus-check"} | labels
     return parse(metrics).get((name, tuple(sorted(labels.items()))))
 
 
@@ -67,15 +69,16 @@ def test_rows_come_out():
     metrics = Metrics()
     metrics.observe(result([row(lag=3.0, sent=7.0, time=TIMES, inner=1.0)]), DECLARED)
     found = parse(metrics)
-    stream = ("stream", "a")
-    assert found["bus_lag_entries", (stream,)] == 3.0
-    assert found["bus_sent_total", (stream,)] == 7.0
+    check, stream = ("check", "bus-check"), ("stream", "a")
+    assert found["bus_lag_entries", (check, stream)] == 3.0
+    assert found["bus_sent_total", (check, stream)] == 7.0
     assert [
-        found["bus_time_seconds_bucket", (("le", le), stream)] for le in ("0.1", "1.0", "+Inf")
+        found["bus_time_seconds_bucket", (check, ("le", le), stream)]
+        for le in ("0.1", "1.0", "+Inf")
     ] == [1, 3, 4]
     assert (
-        found["bus_time_seconds_count", (stream,)],
-        found["bus_time_seconds_sum", (stream,)],
+        found["bus_time_seconds_count", (check, stream)],
+        found["bus_time_seconds_sum", (check, stream)],
     ) == (4, 7.5)
     assert not any("inner" in name for name, _ in found)
 
@@ -137,12 +140,12 @@ def test_runs_and_the_last_success():
     metrics.observe(result([]), DECLARED)
     metrics.observe(result([], Status.UNKNOWN, outcome="timeout"), DECLARED)
     runs = {
-        o: value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=o)
+        o: value(metrics, "sentinel_probe_runs_total", check="bus-check", outcome=o)
         for o in ("ok", "timeout")
     }
     assert runs == {"ok": 1.0, "timeout": 1.0}
     assert (
-        value(metrics, "sentinel_probe_last_success_timestamp_seconds", probe="bus-check")
+        value(metrics, "sentinel_probe_last_success_timestamp_seconds", check="bus-check")
         == NOW.timestamp()
     )
 
@@ -153,27 +156,60 @@ def test_label_sets_exist_from_the_start():
     metrics.add_check("bus-check", "bus", 2.0)
     for outcome in ("ok", "error", "timeout", "skipped"):
         assert (
-            value(metrics, "sentinel_probe_runs_total", probe="bus-check", outcome=outcome) == 0.0
+            value(metrics, "sentinel_probe_runs_total", check="bus-check", outcome=outcome) == 0.0
         )
-    for reason in ("cap", "conflict", "invalid"):
+    for reason in ("cap", "invalid"):
         assert value(metrics, "sentinel_series_dropped_total", reason=reason) == 0.0
 
 
-def test_the_same_series_of_two_checks_is_exported_once():
-    """The first check by name wins, always; the other is counted."""
+def test_two_checks_never_shadow_each_other():
+    """The same figure of the same stream: each bears its check."""
     metrics = Metrics()
     metrics.observe(result([row(lag=2.0)], check="z-check"), DECLARED)
     metrics.observe(result([row(lag=1.0)], check="a-check"), DECLARED)
-    assert value(metrics, "bus_lag_entries", stream="a") == 1.0
-    assert value(metrics, "sentinel_series_dropped_total", reason="conflict") >= 1.0
+    assert value(metrics, "bus_lag_entries", check="a-check", stream="a") == 1.0
+    assert value(metrics, "bus_lag_entries", check="z-check", stream="a") == 2.0
+    metrics.observe(result([], Status.DOWN, check="a-check", outcome="error"), DECLARED)
+    assert value(metrics, "bus_lag_entries", check="a-check", stream="a") is None
+    assert value(metrics, "bus_lag_entries", check="z-check", stream="a") == 2.0
 
 
-def test_names_that_become_alike_do_not_break_the_exposition():
-    """Two names that differ only behind the cap of a label: one series, one counted."""
+@pytest.mark.parametrize(
+    ("one", "other"), [("x" * 300, "x" * 400), ("a\nb", "a\\nb"), ("\udc80", "\\udc80")]
+)
+def test_names_that_look_alike_stay_apart(one, other):
+    """Names that differ only behind the cap of a label, or in how they are written out."""
     metrics = Metrics()
-    metrics.observe(result([row("x" * 300, lag=1.0), row("x" * 400, lag=2.0)]), DECLARED)
-    parse(metrics)
-    assert value(metrics, "sentinel_series_dropped_total", reason="conflict") >= 1.0
+    metrics.observe(result([row(one, lag=1.0), row(other, lag=2.0)]), DECLARED)
+    found = [figure for (name, _), figure in parse(metrics).items() if name == "bus_lag_entries"]
+    assert sorted(found) == [1.0, 2.0]
+
+
+def check_of(name="bus-check", **options):
+    """A configured check."""
+    return Check(name, "demo", "bus", 5.0, 1.0, None, resources={"resource": "valkey"}, **options)
+
+
+def test_what_a_check_is_of():
+    """One series joins check, component, kind and resource."""
+    metrics = Metrics()
+    metrics.describe_check(check_of(), ["lost"])
+    labels = {"check": "bus-check", "component": "bus", "kind": "demo", "resource": "valkey"}
+    assert value(metrics, "sentinel_check_info", **labels) == 1.0
+
+
+def test_faults_are_counted_by_key_and_accepted_ones_apart():
+    """Zero from the start, and zero again when it is over."""
+    metrics = Metrics()
+    metrics.describe_check(check_of(), ["lost", "late"])
+    labels = {"check": "bus-check", "component": "bus"}
+    assert value(metrics, "sentinel_faults", fault="lost", **labels) == 0.0
+    metrics.set_faults("bus-check", {"lost": 3}, {"late": 1})
+    assert value(metrics, "sentinel_faults", fault="lost", **labels) == 3.0
+    assert value(metrics, "sentinel_faults", fault="late", **labels) == 0.0
+    assert value(metrics, "sentinel_faults_accepted", fault="late", **labels) == 1.0
+    metrics.set_faults("bus-check", {}, {})
+    assert value(metrics, "sentinel_faults", fault="lost", **labels) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -190,7 +226,7 @@ def test_two_declarations_of_one_metric_that_disagree(bad):
     metrics = Metrics()
     metrics.observe(result([row(lag=1.0)], check="a-check"), DECLARED)
     metrics.observe(result([row("b", lag=2.0)], check="b-check"), (bad,))
-    assert value(metrics, "bus_lag_entries", stream="a") == 1.0
+    assert value(metrics, "bus_lag_entries", check="a-check", stream="a") == 1.0
     assert value(metrics, "sentinel_series_dropped_total", reason="invalid") >= 1.0
 
 
@@ -247,6 +283,7 @@ def test_a_removed_check_leaves_nothing():
     metrics = Metrics()
     for name in ("bus-check", "never-ran"):
         metrics.add_check(name, "bus", 2.0)
+        metrics.describe_check(check_of(name), ["lost"])
     metrics.observe(result([row(lag=3.0, sent=7.0)]), DECLARED)
     metrics.remove_check("bus-check", "bus")
     metrics.remove_check("never-ran", "bus")

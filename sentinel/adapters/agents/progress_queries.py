@@ -15,12 +15,13 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, Statement, age_of, fill, texts_of, value_of
-from sentinel.core.agents.progress import Step
+from sentinel.core.agents.progress import AgentStep
 from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError
 
 _AGENTS = """
-SELECT {id}::text AS id, lower({status}::text) AS status, {beat} AS silence, {open}::text AS open,
+SELECT {id}::text AS id, left({name}::text, 200) AS name, lower({status}::text) AS status,
+       {beat} AS silence, {open}::text AS open,
        {counters} AS counters, {spend} AS spend, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM {table} AS f ORDER BY {id} LIMIT %(limit)s"""
 _TASKS = """
@@ -45,12 +46,13 @@ def select_agents(
     spend: Sequence[str],
     limit: int,
 ) -> Statement:
-    """Rows of agents; `columns`: id, status, last_heartbeat, open_work, where all but the id may be
-    missing.
+    """Rows of agents; `columns`: id, name, status, last_heartbeat, open_work, where all but the id
+    may be missing.
     """
-    status, work = columns["status"], columns["open_work"]
+    status, work, name = columns["status"], columns["open_work"], columns["name"]
     names = {
         "id": value_of("f", columns["id"] or ""),
+        "name": value_of("f", name) if name else "NULL",
         "status": value_of("f", status) if status else "NULL",
         "beat": age_of("f", columns["last_heartbeat"]),
         "open": value_of("f", work) if work else "NULL",
@@ -107,13 +109,13 @@ class StepStream:
 
 async def read_stream_steps(
     client: RedisClient, stream: StepStream, count: int
-) -> dict[str, tuple[Step, ...]]:
+) -> dict[str, tuple[AgentStep, ...]]:
     """The newest `count` steps of each agent among the newest entries of the stream; entries
     without one are passed.
 
     Raises SubjectError when the key is no stream, or the ids of its entries are no times.
     """
-    found: dict[str, list[Step]] = {}
+    found: dict[str, list[AgentStep]] = {}
     for entry, fields in await client.call(
         "XREVRANGE", stream.key, "+", "-", "COUNT", stream.entries
     ):
@@ -132,7 +134,7 @@ async def read_stream_steps(
             digest = hashlib.blake2b(
                 step.encode("utf-8", "backslashreplace"), digest_size=8
             ).hexdigest()
-            steps.append(Step(digest, step[:120], at))
+            steps.append(AgentStep(digest, step[:120], at))
     return {agent: tuple(steps) for agent, steps in found.items()}
 
 

@@ -18,7 +18,8 @@ MAX_DEMANDS = 1_000
 _AGENTS = """
 SELECT {id}::text AS id, lower({status}::text) AS status, extract(epoch FROM {last_heartbeat})::float8 AS beat,
        to_jsonb({capabilities}) AS capabilities, extract(epoch FROM {registered_at})::float8 AS registered,
-       {boot_id}::text AS boot, extract(epoch FROM clock_timestamp())::float8 AS now
+       {boot_id}::text AS boot, left({name}::text, 200) AS name,
+       extract(epoch FROM clock_timestamp())::float8 AS now
 FROM {table} LIMIT %(limit)s
 """
 _WORK = """
@@ -36,8 +37,8 @@ WHERE {agent} IS NOT NULL AND lower({status}::text) = ANY (%(completed)s) AND {r
 
 
 def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
-    """All registry rows: id, status in lower case, capabilities (JSON), boot; beat, registered, now
-    in Unix seconds.
+    """All registry rows: id, status in lower case, capabilities (JSON), boot, name; beat,
+    registered, now in Unix seconds.
     """
     names = {
         "table": str(Relation.of(table)),
@@ -47,6 +48,7 @@ def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
         "registered_at": _column(columns["registered_at"], "timestamptz"),
         "capabilities": _column(columns["capabilities"], "text"),
         "boot_id": _column(columns.get("boot_id"), "text"),
+        "name": _column(columns.get("name"), "text"),
     }
     return Statement(fill(_AGENTS, names), {"limit": MAX_AGENTS})
 
@@ -68,7 +70,8 @@ class AgentTable:
     @property
     def columns(self) -> list[str | None]:
         """Every column that is read."""
-        return [self.names.get(name) for name in ("id", "status", "capabilities", "boot_id")]
+        read = ("id", "status", "capabilities", "boot_id", "name")
+        return [self.names.get(name) for name in read]
 
     @property
     def times(self) -> list[str | None]:
@@ -86,6 +89,7 @@ def read_table_row(row: Mapping[str, Any]) -> Registration:
         capabilities,
         row["registered"],
         row["boot"] or "",
+        name=row["name"] or "",
     )
 
 

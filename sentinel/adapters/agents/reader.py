@@ -41,7 +41,7 @@ from sentinel.adapters.relation import (
 )
 from sentinel.core.agents.capability import Demand, read_capabilities
 from sentinel.core.agents.census import Beats, Census, Listeners, Work
-from sentinel.core.agents.registration import ACTIVE, Agent, FileAge, Registration, merge
+from sentinel.core.agents.registration import ACTIVE, FileAge, RegisteredAgent, Registration, merge
 from sentinel.errors import NotMeasurable, SubjectError
 
 PROVE_EVERY = 60.0
@@ -62,7 +62,7 @@ class Sources:
 
 
 @dataclass(slots=True)
-class Memory:
+class RegistryMemory:
     """What is asked less often than every run: proofs, names of streams, completed tasks by agent."""
 
     streams: list[bytes] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RegistryReading:
     """The census, and what the finding needs beside it."""
 
     census: Census
@@ -88,7 +88,7 @@ class Reading:
 
 
 @dataclass(slots=True)
-class Reader:
+class RegistryReader:
     """One run: clients, what is remembered, the clocks (monotonic and Unix seconds), troubles as
     they come up.
     """
@@ -96,13 +96,13 @@ class Reader:
     sources: Sources
     database: PostgresClient | None
     bus: RedisClient | None
-    memory: Memory
+    memory: RegistryMemory
     monotonic: float
     clock: float
     troubles: Troubles = field(default_factory=dict)
     file: FileAge | None = None
 
-    async def read(self) -> Reading:
+    async def read(self) -> RegistryReading:
         """All sets, in order. Raises TargetError when the registry itself, or a server, can't be
         read.
         """
@@ -119,7 +119,7 @@ class Reader:
             if row.status not in self.sources.statuses:
                 unmapped[row.status] = unmapped.get(row.status, 0) + 1
         census = Census(agents, now, beats_before, beats, before, after, work, demands)
-        return Reading(census, unmapped, self.troubles, self.file, len(rows) >= MAX_AGENTS)
+        return RegistryReading(census, unmapped, self.troubles, self.file, len(rows) >= MAX_AGENTS)
 
     # --- the bus ---------------------------------------------------------------------------------
 
@@ -143,7 +143,9 @@ class Reader:
         self.troubles.update(troubles)
         return listeners
 
-    async def _without_other_keys(self, after: Listeners, agents: Mapping[str, Agent]) -> Listeners:
+    async def _without_other_keys(
+        self, after: Listeners, agents: Mapping[str, RegisteredAgent]
+    ) -> Listeners:
         """An agent whose stream's key holds something else is not judged, and that is said."""
         places = self.sources.consumers
         if places is None:

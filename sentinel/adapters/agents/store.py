@@ -29,8 +29,8 @@ class AgentStore:
     """Where a registry is: `hash` with a field for each agent, or `keys`, a glob with a key for
     each.
 
-    `names`: fields of status, last_heartbeat, capabilities, registered_at, boot_id, and of the id
-    where keys hold it.
+    `names`: fields of status, last_heartbeat, capabilities, registered_at, boot_id, name, and of
+    the id where keys hold it.
     """
 
     names: Names

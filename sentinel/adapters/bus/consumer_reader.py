@@ -102,7 +102,18 @@ async def read_listeners(
             display(stream), display(group["name"]), rows, places.agent_of_consumer
         )
         _note_waiting(found, places, stream, _rows(entries, found, places, stream), now)
-    return Listeners(tuple(found.consumers), found.waiting, now, found.unjudged), found.troubles
+    owned = _find_owned(chosen, places)
+    listeners = Listeners(tuple(found.consumers), found.waiting, now, found.unjudged, owned)
+    return listeners, found.troubles
+
+
+def _find_owned(chosen: Sequence[Place], places: ListenerPlaces) -> dict[str, tuple[str, str]]:
+    """Agent → stream and group of its own; of several the first."""
+    owned: dict[str, tuple[str, str]] = {}
+    for stream, group in chosen:
+        if owner := places.agent_of_stream.fullmatch(display(stream)):
+            owned.setdefault(owner["agent"], (display(stream), display(group["name"])))
+    return owned
 
 
 def _rows(reply: Any, found: _Found, places: ListenerPlaces, stream: bytes) -> list[Any]:

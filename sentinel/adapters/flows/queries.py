@@ -27,7 +27,7 @@ from sentinel.adapters.relation import (
     value_of,
 )
 from sentinel.core.flows.dwell import Stays
-from sentinel.core.flows.stuck import Sight, read_progress
+from sentinel.core.flows.stuck import FlowSight, read_progress
 from sentinel.core.quantity import is_true
 from sentinel.errors import NotMeasurable
 
@@ -35,7 +35,8 @@ MAX_SCAN_COST = 5000.0
 JOINED = 20_000
 
 _ROW = """json_build_array({id}::text, lower({status}::text), {type}::text, {worker}::text,
-       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at})"""
+       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at},
+       left({name}::text, 200))"""
 _MASTER = """CASE WHEN m.{key} IS NOT NULL THEN
        json_build_array({id}::text, lower({status}::text), {type}::text, {created_at}, {changed_at}) END"""
 _LINES = "SELECT string_agg(line, chr(10)) AS lines FROM ({rows}) AS r"
@@ -85,12 +86,13 @@ class FlowTable:
     counters: Sequence[str] = ()
     flags: Sequence[str] = ()
     waits: Sequence[str] = ()
+    name: str | None = None
 
     @property
     def columns(self) -> list[str | None]:
         """All columns that are configured, but those of times."""
         several = [*self.progress, *self.counters, *self.flags, *self.waits]
-        return [self.id, self.status, self.type, self.worker, self.phase, *several]
+        return [self.id, self.name, self.status, self.type, self.worker, self.phase, *several]
 
     @property
     def times(self) -> list[str | None]:
@@ -282,7 +284,7 @@ async def read_lines(query: Query, sql: str, params: Mapping[str, Any]) -> list[
     return text.split("\n") if text else []
 
 
-def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None) -> Sight:
+def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None) -> FlowSight:
     """A row as a sight; `aliases`: status text → canonical status; `type_`: the type of all, when
     no column tells.
     """
@@ -299,9 +301,10 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
         created,
         changed,
         entered,
+        name,
     ) = row
     status = status or ""
-    return Sight(
+    return FlowSight(
         id=id_ or "",
         type=(own_type or "") if type_ is None else type_,
         status=aliases.get(status, status),
@@ -314,19 +317,20 @@ def read_sight(row: Sequence[Any], aliases: Mapping[str, str], type_: str | None
         flags=tuple(is_true(text) for text in flags),
         worker=worker or "",
         waits=any(is_true(text) for text in waits),
+        name=name or "",
     )
 
 
 def read_master(
     row: Sequence[Any] | None, aliases: Mapping[str, str], type_: str | None
-) -> Sight | None:
+) -> FlowSight | None:
     """What is read of a master beside its child; None when there is none."""
     if row is None:
         return None
     id_, status, own_type, created, changed = row
     status = status or ""
     own = (own_type or "") if type_ is None else type_
-    return Sight(
+    return FlowSight(
         id_ or "", own, aliases.get(status, status), read_instant(created), read_instant(changed)
     )
 
@@ -371,7 +375,8 @@ def read_stays(row: Mapping[str, Any]) -> Stays:
 
 
 def _names(table: FlowTable, alias: str) -> dict[str, str]:
-    single = {name: getattr(table, name) for name in ("id", "status", "type", "worker", "phase")}
+    once = ("id", "name", "status", "type", "worker", "phase")
+    single = {name: getattr(table, name) for name in once}
     several = {name: getattr(table, name) for name in ("progress", "counters", "flags", "waits")}
     times = {
         name: getattr(table, name) for name in ("created_at", "changed_at", "status_changed_at")

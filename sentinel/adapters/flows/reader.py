@@ -28,20 +28,20 @@ from sentinel.adapters.flows.queries import (
 )
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation, prove_visible
-from sentinel.core.flows.family import Done, Kin
-from sentinel.core.flows.history import History, Look
-from sentinel.core.flows.stuck import Crew, Sight, Worker
+from sentinel.core.flows.family import FinishedChild, Kin
+from sentinel.core.flows.history import FlowLook, History
+from sentinel.core.flows.stuck import Crew, FlowSight, Worker
 from sentinel.core.flows.verdict import Family
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 T = TypeVar("T")
-Pair = tuple[Sight, Sight | None]
+Pair = tuple[FlowSight, FlowSight | None]
 """A flow, and its master where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FlowSource:
     """One table, by its `name` in the history. `aliases` maps status texts; `type` None: a column
     tells it.
 
@@ -82,12 +82,12 @@ class Sheet:
     statements: Statements = field(default_factory=Statements)
     trouble: TargetError | None = None
     rows: Lines[Pair] = field(default_factory=Lines)
-    kin: Lines[tuple[str, Sight | None]] = field(default_factory=Lines)
-    done: Lines[Done] = field(default_factory=Lines)
+    kin: Lines[tuple[str, FlowSight | None]] = field(default_factory=Lines)
+    done: Lines[FinishedChild] = field(default_factory=Lines)
 
 
 @dataclass(slots=True)
-class Reading:
+class FlowReading:
     """What one run read; a look is None where a table could not be read. `now`: Unix seconds of the
     server.
 
@@ -96,12 +96,12 @@ class Reading:
     """
 
     now: float
-    looks: list[Look | None] = field(default_factory=list)
+    looks: list[FlowLook | None] = field(default_factory=list)
     families: list[Family] = field(default_factory=list)
     troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-async def prove_sources(query: Query, sources: Sequence[Source]) -> list[Sheet]:
+async def prove_sources(query: Query, sources: Sequence[FlowSource]) -> list[Sheet]:
     """Statements for tables that are there, whose rows we see (R15), with indexes. Raises with the
     remedy.
 
@@ -118,7 +118,7 @@ async def prove_sources(query: Query, sources: Sequence[Source]) -> list[Sheet]:
     return sheets
 
 
-async def _prove(query: Query, source: Source, more: Sequence[str]) -> dict[str, str]:
+async def _prove(query: Query, source: FlowSource, more: Sequence[str]) -> dict[str, str]:
     await prove_visible(query, Relation.of(source.table.table))
     return await prove_columns(
         query, source.table.table, [*source.table.columns, *more], source.table.times
@@ -126,7 +126,7 @@ async def _prove(query: Query, source: Source, more: Sequence[str]) -> dict[str,
 
 
 async def _prove_child(
-    query: Query, master: Source, master_types: Mapping[str, str], child: Source
+    query: Query, master: FlowSource, master_types: Mapping[str, str], child: FlowSource
 ) -> Statements:
     types = await _prove(query, child, child.join)
     compared = {types[name] for name in child.join} | {master_types[child.master_key]}
@@ -158,12 +158,16 @@ def explain(error: TargetError) -> TargetError:
 
 
 async def read_flows(
-    query: Query, sources: Sequence[Source], sheets: Sequence[Sheet], history: History, limit: int
-) -> Reading:
+    query: Query,
+    sources: Sequence[FlowSource],
+    sheets: Sequence[Sheet],
+    history: History,
+    limit: int,
+) -> FlowReading:
     """Read every table: at most `limit` open flows each, oldest first, and what became of those
     open before.
     """
-    reading = Reading((await query(NOW))[0]["now"])
+    reading = FlowReading((await query(NOW))[0]["now"])
     reader = _Reader(query, sources[0], history, limit, reading)
     masters = await reader.read_master(sheets[0])
     for source, sheet in zip(sources[1:], sheets[1:], strict=True):
@@ -183,12 +187,12 @@ class _Reader:
     """One run over all tables; what it reads goes into `reading`."""
 
     query: Query
-    master: Source
+    master: FlowSource
     history: History
     limit: int
-    reading: Reading
+    reading: FlowReading
 
-    async def read_master(self, sheet: Sheet) -> dict[str, Sight]:
+    async def read_master(self, sheet: Sheet) -> dict[str, FlowSight]:
         """The master's open flows by id."""
         pairs, look = await self._read_open(
             self.master, sheet, lambda row: (_read_sight(self.master, row), None)
@@ -196,7 +200,9 @@ class _Reader:
         self.reading.looks.append(look)
         return {sight.id: sight for sight, _ in pairs}
 
-    async def read_child(self, child: Source, sheet: Sheet, masters: Mapping[str, Sight]) -> Family:
+    async def read_child(
+        self, child: FlowSource, sheet: Sheet, masters: Mapping[str, FlowSight]
+    ) -> Family:
         """One table of children beside their masters."""
         home, look = len(self.reading.looks), None
         if child.is_own:
@@ -210,8 +216,8 @@ class _Reader:
         return Family(kin, done, child.need_master, home)
 
     async def _read_open(
-        self, source: Source, sheet: Sheet, parse: Callable[[Any], Pair]
-    ) -> tuple[list[Pair], Look]:
+        self, source: FlowSource, sheet: Sheet, parse: Callable[[Any], Pair]
+    ) -> tuple[list[Pair], FlowLook]:
         lines = await read_lines(self.query, sheet.statements.open, {"limit": self.limit + 1})
         pairs = sheet.rows.read(lines[: self.limit], parse)
         sights = {sight.id: sight for sight, _ in pairs}
@@ -219,9 +225,11 @@ class _Reader:
         left = [key for key in past.flows if key not in sights] if past is not None else []
         gone = await read_lines(self.query, sheet.statements.gone, {"ids": left}) if left else []
         over = [_read_sight(source, read_line(line)) for line in gone]
-        return pairs, Look(self.reading.now, list(sights.values()), over, len(lines) <= self.limit)
+        return pairs, FlowLook(
+            self.reading.now, list(sights.values()), over, len(lines) <= self.limit
+        )
 
-    async def _read_kin(self, child: Source, sheet: Sheet) -> tuple[list[Kin], Look]:
+    async def _read_kin(self, child: FlowSource, sheet: Sheet) -> tuple[list[Kin], FlowLook]:
         def parse(row: Any) -> Pair:
             return _read_sight(child, row[0]), _read_master(self.master, row[1])
 
@@ -229,7 +237,7 @@ class _Reader:
         return [Kin(sight, parent, sight.status != child.initial) for sight, parent in pairs], look
 
     async def _read_own(
-        self, child: Source, sheet: Sheet, masters: Mapping[str, Sight]
+        self, child: FlowSource, sheet: Sheet, masters: Mapping[str, FlowSight]
     ) -> list[Kin]:
         """Children that are rows of the master's table: what was read there, with the master of
         each.
@@ -243,18 +251,18 @@ class _Reader:
         ]
 
 
-def _read_sight(source: Source, row: Any) -> Sight:
+def _read_sight(source: FlowSource, row: Any) -> FlowSight:
     return read_sight(row, source.aliases, source.type)
 
 
-def _read_master(source: Source, row: Any) -> Sight | None:
+def _read_master(source: FlowSource, row: Any) -> FlowSight | None:
     return read_master(row, source.aliases, source.type)
 
 
-def _read_done(master: Source, child: Source, row: Any) -> Done:
+def _read_done(master: FlowSource, child: FlowSource, row: Any) -> FinishedChild:
     sight, key, status, changed = row
     status = status or ""
-    return Done(
+    return FinishedChild(
         _read_sight(master, sight),
         key or "",
         child.aliases.get(status, status),
@@ -263,18 +271,21 @@ def _read_done(master: Source, child: Source, row: Any) -> Done:
 
 
 async def read_crew(
-    query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float
+    query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
 ) -> Crew:
-    """The registry of workers; `columns`: id, status, last_heartbeat. `ttl` in seconds."""
+    """The registry of workers; `columns`: id, status, last_heartbeat, and name where there is one.
+    `ttl` in seconds.
+    """
     await prove_visible(query, Relation.of(table))
-    await prove_columns(
-        query, table, [columns["id"], columns["status"]], [columns["last_heartbeat"]]
-    )
+    read = [columns["id"], columns["status"], columns["name"]]
+    await prove_columns(query, table, read, [columns["last_heartbeat"]])
     select = select_agents(table, {**columns, "capabilities": None, "registered_at": None})
     asleep = {status.lower() for status in sleeping}
     workers = {
         row["id"]: Worker(
-            None if row["beat"] is None else row["now"] - row["beat"], row["status"] in asleep
+            None if row["beat"] is None else row["now"] - row["beat"],
+            row["status"] in asleep,
+            row["name"] or "",
         )
         for row in await query(select.sql, select.params)
     }
@@ -282,7 +293,7 @@ async def read_crew(
 
 
 async def read_crew_apart(
-    query: Query, table: str, columns: Mapping[str, str], sleeping: Sequence[str], ttl: float
+    query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
 ) -> Crew | TargetError:
     """The same; what is wrong with that table alone is the value."""
     return await _apart(query, partial(read_crew, query, table, columns, sleeping, ttl))

@@ -75,9 +75,11 @@ SELECT array_agg(latency) FILTER (WHERE class <> 'unassigned') AS latencies, cou
 FROM (SELECT * FROM ({tasks}) AS t WHERE class IN ('in_deadline', 'late') ORDER BY age LIMIT %(sample)s) AS newest
 """
 _OPEN = """
-SELECT queue, count(*) AS n, (array_agg(age ORDER BY age DESC))[1:%(sample)s] AS ages
+SELECT queue, count(*) AS n, (array_agg(age ORDER BY age DESC))[1:%(sample)s] AS ages, {ids} AS ids
 FROM ({tasks}) AS t WHERE class = 'unassigned' GROUP BY queue
 """
+_NO_IDS = "ARRAY[]::text[]"
+_IDS = "(array_agg(left(id, 80) ORDER BY age DESC))[1:3]"
 _COUNT = "SELECT count(*) AS n FROM {table} WHERE {where}"
 
 # What happened in the hour before the end of the window, to tasks created in it, by their own
@@ -174,7 +176,7 @@ class TaskStatements:
     them take.
 
     `stages`, `tenants` are empty when their columns are not configured; `sights` needs the type of
-    the id column.
+    the id column; `open_named` is `open` with ids, for tables that have such a column.
     """
 
     def __init__(
@@ -195,7 +197,9 @@ class TaskStatements:
         self.settle = fill(_SETTLE, {"tasks": rows})
         self.histogram = fill(_HISTOGRAM, {"tasks": rows, "buckets": _buckets("latency", bounds)})
         self.sample = fill(_SAMPLE, {"tasks": rows})
-        self.open = fill(_OPEN, {"tasks": self._rows(still_open)})
+        self.open = fill(_OPEN, {"tasks": self._rows(still_open), "ids": _NO_IDS})
+        named = self._rows(still_open, ", id", fill(", {id}::text AS id", self._names))
+        self.open_named = fill(_OPEN, {"tasks": named, "ids": _IDS})
         self.count = fill(_COUNT, {**self._names, "where": self._window})
         self.throughput = fill(
             _THROUGHPUT, {**self._names, "where": self._window, "completed": self._completed()}

@@ -22,8 +22,15 @@ from sentinel.adapters.relation import (
 from sentinel.adapters.tasks.queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
 from sentinel.core.tasks.assignment import SHOWN_WITHIN, Horizon
 from sentinel.core.tasks.fairness import Spread, TenantWait
-from sentinel.core.tasks.state import Reach
-from sentinel.core.tasks.tracker import MAX_ARRIVALS, MAX_OPEN, OVERLAP, Poll, Sight, Tracker
+from sentinel.core.tasks.state import TaskReach
+from sentinel.core.tasks.tracker import (
+    MAX_ARRIVALS,
+    MAX_OPEN,
+    OVERLAP,
+    TaskPoll,
+    TaskSight,
+    Tracker,
+)
 from sentinel.errors import NotMeasurable, SubjectError
 
 AFFORDABLE = 12_500.0
@@ -53,20 +60,25 @@ async def prove_followable(query: Query, statements: TaskStatements, now: dateti
     """Can tasks be looked up by id, and new ones by time? The type of the id column. Raises as
     `prove_readable`.
     """
-    tasks, relation = statements.table, Relation.of(statements.table.table)
+    tasks = statements.table
     params = statements.within(now - timedelta(milliseconds=1), now, limit=1)
     await refuse_large_scan(query, statements.arrivals, params, tasks.created_at)
-    found = await query(
-        TYPE_OF, {"schema": relation.schema, "name": relation.name, "column": tasks.id}
-    )
-    if not found:
+    type_ = await find_id_type(query, statements)
+    if not type_:
         raise SubjectError(
             f"no such column: {tasks.id} of {tasks.table}",
             "name the column of the task's id: columns.id",
         )
-    type_ = str(found[0]["type"])
     await _refuse_lookup(query, statements, type_)
     return type_
+
+
+async def find_id_type(query: Query, statements: TaskStatements) -> str:
+    """The type of the id column, "" where the table has none of that name."""
+    tasks, relation = statements.table, Relation.of(statements.table.table)
+    names = {"schema": relation.schema, "name": relation.name, "column": tasks.id}
+    found = await query(TYPE_OF, names)
+    return str(found[0]["type"]) if found else ""
 
 
 async def _refuse_lookup(query: Query, statements: TaskStatements, type_: str) -> None:
@@ -99,7 +111,7 @@ async def find_reach(
 
 async def find_reaches(
     query: Query, statements: TaskStatements, now: datetime, lookback: float, window: float
-) -> Reach:
+) -> TaskReach:
     """`lookback` is for open tasks, and for the creation of those whose throughput is counted;
     `window` for tenants.
     """
@@ -117,7 +129,7 @@ async def find_reaches(
     wanted = {"open": lookback, "throughput": lookback, "tenants": min(window, lookback)}
     shortened = tuple(name for name, seconds in found.items() if seconds < wanted[name])
     advice = await _advise_open_index(query, statements, now) if "open" in shortened else ""
-    return Reach(**found, shortened=shortened, advice=advice)
+    return TaskReach(**found, shortened=shortened, advice=advice)
 
 
 async def _advise_open_index(query: Query, statements: TaskStatements, now: datetime) -> str:
@@ -177,7 +189,7 @@ async def read_poll(
     tracker: Tracker,
     horizon: Horizon,
     lookback: float | None,
-) -> tuple[Poll, Recount | None]:
+) -> tuple[TaskPoll, Recount | None]:
     """One snapshot: arrivals since the floor, the followed tasks by id; with `lookback`, open ones
     from before it.
     """
@@ -200,7 +212,7 @@ async def read_poll(
             counted = (await query(statements.count, statements.within(start, floor)))[0]["n"]
             recount = Recount(start, floor, counted) if is_provisional else None
             untracked = counted - len(taken) if _is_crowd(arrivals) else 0
-    poll = Poll(
+    poll = TaskPoll(
         [_sight(row) for row in taken],
         asked,
         [_sight(row) for row in sights],
@@ -235,8 +247,8 @@ def _advance(
     )
 
 
-def _sight(row: dict[str, Any]) -> Sight:
-    return Sight(
+def _sight(row: dict[str, Any]) -> TaskSight:
+    return TaskSight(
         row["id"],
         row["queue"],
         row["class"],

@@ -16,18 +16,20 @@ from typing import Any
 
 import structlog
 
-from sentinel.app.runbooks.places import find_runbook, find_values, open_shelf
+from sentinel.app.runbooks.bookcase import Bookcase
+from sentinel.app.runbooks.places import find_told, find_values
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
-from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
-from sentinel.core.order import Order
+from sentinel.core.model import Finding, Incident, IncidentState
+from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.quantity import format_duration
+from sentinel.engine.picture import CheckState
 from sentinel.engine.recorder import Recorder
-from sentinel.errors import ConfigurationError, SentinelError, UsageError
+from sentinel.errors import SentinelError, UsageError
 from sentinel.runbook.act import Hands
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, keep_reading, run_plan
-from sentinel.runbook.transcript import Record, Transcript, describe_kept
+from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
@@ -36,44 +38,25 @@ TOO_LATE = timedelta(minutes=10)
 
 
 class Diagnosis:
-    """Carries out `diagnose` orders, and knows the shelf of runbooks."""
+    """Carries out `diagnose` orders."""
 
     def __init__(
         self,
         configuration: Callable[[], Configuration],
+        bookcase: Bookcase,
         store: Store,
         recorder: Recorder,
         make_hands: Callable[[], Hands],
         scrub: Callable[[Any], Any],
         utcnow: Callable[[], datetime],
     ) -> None:
-        self._configuration, self._store, self._recorder = configuration, store, recorder
+        self._configuration, self._bookcase = configuration, bookcase
+        self._store, self._recorder = store, recorder
         self._make_hands, self._scrub, self._utcnow = make_hands, scrub, utcnow
-        self._tasks: dict[str, asyncio.Task[str]] = {}
+        self._tasks: dict[str, asyncio.Task[Answer]] = {}
         self._begun: deque[datetime] = deque()
-        self.shelf = open_shelf()
-        self.reload()
 
-    def reload(self) -> None:
-        """Read the runbooks anew. Broken ones stop nobody from watching: the shelf of before stays."""
-        try:
-            self.shelf = open_shelf(self._configuration().folder)
-        except ConfigurationError as error:
-            log.error("runbooks_refused", problems=[str(problem) for problem in error.problems])
-
-    def runbook_of(self, check: Check, detail: str) -> str:
-        """The runbook for a check and its finding, or ""."""
-        return find_runbook(self.shelf, check, detail)
-
-    def is_wanted(self, check: Check, runbook: str) -> bool:
-        """The check's word counts first, then the runbook's, then the platform's."""
-        book = self.shelf.books.get(runbook)
-        if book is None or all(step.changes for step in book.steps):
-            return False
-        said = [word for word in (check.diagnose, book.diagnose) if word is not None]
-        return said[0] if said else self._configuration().runbooks.diagnose
-
-    async def carry_out(self, order: Order) -> str | None:
+    async def carry_out(self, order: Order) -> Answer | None:
         """Begin a diagnosis, or tell how it ended; None while it runs or waits for its turn."""
         task = self._tasks.get(order.key)
         if task is not None:
@@ -87,43 +70,48 @@ class Diagnosis:
         self._tasks[order.key] = asyncio.create_task(self._diagnose(order))
         return None
 
-    def _conclude(self, key: str, task: asyncio.Task[str]) -> str:
+    def _conclude(self, key: str, task: asyncio.Task[Answer]) -> Answer:
         del self._tasks[key]
         error = task.exception()
         if error is not None:
             log.error("diagnosis_raised", key=key, error=repr(error))
-        return f"failed: {error!r}" if error is not None else task.result()
+        return Answer.failed(repr(error)) if error is not None else task.result()
 
-    def _refuse(self, order: Order) -> str:
+    def _refuse(self, order: Order) -> Answer | None:
         now, limit = self._utcnow(), self._configuration().runbooks.per_hour
         while self._begun and now - self._begun[0] > timedelta(hours=1):
             self._begun.popleft()
         if now - datetime.fromisoformat(str(order.payload["at"])) > TOO_LATE:
-            return "not diagnosed: too late"
+            return Answer.refused("not diagnosed: too late")
         if len(self._begun) >= limit:
-            return f"not diagnosed: {limit} diagnoses within an hour"
-        return ""
+            return Answer.refused(f"not diagnosed: {limit} diagnoses within an hour")
+        return None
 
-    async def _diagnose(self, order: Order) -> str:
+    async def _diagnose(self, order: Order) -> Answer:
         """Run the reading steps and put what they gave into the incident's timeline; the outcome."""
         incident = self._store.incident(str(order.payload["incident"]))
         if incident is None or incident.state is IncidentState.CLOSED:
-            return "not diagnosed: the incident is closed"
+            return Answer.refused("not diagnosed: the incident is closed")
         name = str(order.payload["runbook"])
         try:
             transcript = await self._read(name, incident)
         except SentinelError as error:
             await self._note(incident, f"runbook {name} can't be run: {error.message}", {})
-            return f"failed: {error.message}"
+            return Answer.failed(error.message)
         await self._note(incident, summarize(transcript), describe_kept(transcript))
-        return transcript.outcome
+        return Answer.done(transcript.outcome)
 
     async def _read(self, name: str, incident: Incident) -> Transcript:
         """At the deadline what was read so far is the transcript."""
-        configuration, records, began = self._configuration(), dict[int, Record](), self._utcnow()
-        book = self.shelf.books[name]
+        configuration, records, began = (
+            self._configuration(),
+            dict[int, StepRecord](),
+            self._utcnow(),
+        )
+        book = self._bookcase.shelf.books[name]
+        told = find_told(book, incident, self._store)
         plan = keep_reading(
-            make_plan(book, {}, found=find_values(book, configuration, incident, {}))
+            make_plan(book, {}, found=find_values(book, configuration, incident, {}, told))
         )
         try:
             async with asyncio.timeout(configuration.runbooks.deadline):
@@ -147,10 +135,10 @@ class Diagnosis:
 
 
 async def find_latest(
-    results: Sequence[tuple[Check, Result | None, Finding | None, Any, int]],
+    results: Sequence[CheckState],
     name: str,
     now: datetime,
-    rerun: Callable[[Order], Awaitable[str]],
+    rerun: Callable[[Order], Awaitable[Answer]],
 ) -> Finding | None:
     """What a check of the daemon said within its last interval; what is older is asked for anew
     (None then).
@@ -165,7 +153,7 @@ async def find_latest(
         and (now - result.started).total_seconds() <= 2 * check.every
     ):
         return finding
-    await rerun(Order("check", "", name))
+    await rerun(Order(OrderKind.CHECK, "", name))
     return None
 
 
@@ -188,11 +176,11 @@ def summarize(transcript: Transcript) -> str:
 
 
 def _cut_short(
-    plan: Plan, records: dict[int, Record], began: datetime, ended: datetime, outcome: str
+    plan: BookPlan, records: dict[int, StepRecord], began: datetime, ended: datetime, outcome: str
 ) -> Transcript:
     steps = enumerate(plan.steps)
     kept = tuple(
-        records.get(n, Record(step.name, str(step.run), step.changes, "not reached"))
+        records.get(n, StepRecord(step.name, str(step.run), step.changes, "not reached"))
         for n, step in steps
     )
     return Transcript(

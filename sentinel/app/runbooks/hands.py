@@ -16,10 +16,9 @@ from sentinel.config import Configuration
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import ActionRefused, UsageError
-from sentinel.runbook.book import Action, Step
+from sentinel.runbook.book import Action, BookStep
 from sentinel.runbook.transcript import redact, show_rows
-from sentinel.store import Reader
-from sentinel.store.sqlite import SqliteStore
+from sentinel.store import Reader, Store
 
 MAX_LINES = 40
 MAX_TAIL = 32 * 1024
@@ -79,7 +78,7 @@ class ReadingHands:
             return read_log(self.folder / "log", subject)
         return show_rows(VIEWS[view](self.store, subject, utcnow())[-MAX_LINES:])
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         """Nothing may be changed with these hands."""
         raise ActionRefused(f"{step.name}: a diagnosis changes nothing")
 
@@ -227,14 +226,14 @@ class OperatorHands(ReadingHands):
     daemon.
     """
 
-    def __init__(self, configuration: Configuration, folder: Path, store: SqliteStore) -> None:
+    def __init__(self, configuration: Configuration, folder: Path, store: Store) -> None:
         super().__init__(configuration, folder, store, self._ask)
         self._orders = store
 
     async def _ask(self, name: str) -> Finding:
         return (await run_check(self.configuration, self._orders, name))[1]
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         """The last word before a change: not while halted; and the audit log knows it before it
         happens.
         """
@@ -250,9 +249,9 @@ class OperatorHands(ReadingHands):
             return halt(self.folder, reason)
         if name == "resume":
             return resume(self.folder, self._orders, reason)
-        outcome = await command_component(
+        answer = await command_component(
             self._orders, name, args.get("component", ""), reason, by="runbook"
         )
-        if outcome.startswith(("refused", "failed", "unknown")):
-            raise ActionRefused(outcome)
-        return outcome
+        if not answer.is_done:
+            raise ActionRefused(answer.line)
+        return answer.text

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
-from sentinel.core.fault import Status
+from sentinel.core.fault import Status, sort_faults
 from sentinel.core.model import Check, Incident
+from sentinel.engine.fleet import Fleet
+from sentinel.engine.supervision import make_kind
 from sentinel.errors import ConfigurationError, Problem
+from sentinel.probes import load_kinds
 from sentinel.runbook.book import Parameter, Runbook
 from sentinel.runbook.shelf import Shelf, read_shelf
-from sentinel.store import CheckView, Reader
+from sentinel.runbook.supply import FaultKinds, find_unsupplied, leads_to
+from sentinel.store import Reader
 from sentinel.store.runbook import CONDITIONS_KEY, runbook_of
+
+NOTHING: Mapping[str, str] = {}
 
 
 def open_shelf(folder: Path | None = None) -> Shelf:
@@ -29,31 +35,40 @@ def open_shelf(folder: Path | None = None) -> Shelf:
     )
 
 
-def find_runbook(shelf: Shelf, check: Check, detail: str) -> str:
-    """What the check's configuration names, else what is on the shelf for its kind and this
-    finding.
-    """
-    return check.runbook or shelf.find_for_check(check.kind, check.component, detail)
+def find_runbook(shelf: Shelf, check: Check, fault_key: str, declared: str) -> str:
+    """What the check's configuration names, else what is on the shelf for its fault."""
+    return check.runbook or shelf.find_for_fault(check.kind, fault_key, check.component, declared)
 
 
 def check_runbooks(configuration: Configuration) -> None:
-    """Raises ConfigurationError for broken runbooks of the platform, and for checks that name one
-    that is missing.
+    """Raises ConfigurationError for broken runbooks of the platform, for those that ask for what no
+    fault gives, and for checks that name one that is missing.
     """
     shelf = open_shelf(configuration.folder)
+    named: dict[str, set[str]] = {}
+    for check in configuration.checks:
+        named.setdefault(check.runbook, set()).add(check.kind)
     missing = [
         Problem(
             check.source.rpartition(":")[0],
             int(check.source.rpartition(":")[2] or 0),
             f"{check.name}.runbook",
             f"there is no runbook {check.runbook!r}",
-            f"leave it out: {shelf.find_for_check(check.kind) or 'none'} is for every {check.kind}",
+            f"leave it out: each fault of {check.kind} has its own",
         )
         for check in configuration.checks
         if check.runbook and check.runbook not in shelf.books
     ]
-    if missing:
-        raise ConfigurationError(missing)
+    problems = missing + find_unsupplied(shelf, known_faults(), named)
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def known_faults() -> FaultKinds:
+    """The faults of every kind, that of supervision among them, by kind and key."""
+    supervision = make_kind(Fleet())
+    kinds = {**load_kinds(), supervision.name: supervision}
+    return {name: kind.fault_kinds for name, kind in kinds.items()}
 
 
 def describe_conditions(shelf: Shelf) -> dict[str, str]:
@@ -77,13 +92,17 @@ def known_names(configuration: Configuration) -> dict[str, list[str]]:
 
 
 def find_values(
-    book: Runbook, configuration: Configuration, incident: Incident | None, given: Mapping[str, str]
+    book: Runbook,
+    configuration: Configuration,
+    incident: Incident | None,
+    given: Mapping[str, str],
+    told: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
-    """Values of parameters that nobody gave, from the incident and the configuration, by each
-    parameter's sources.
+    """Values of parameters that nobody gave, from the fault, the incident and the configuration, by
+    each parameter's sources. `told` is what the fault tells (`find_told`).
     """
     usual = next((p.default or "" for p in book.parameters if p.name == "component"), "")
-    place = _Place(configuration, incident, given.get("component", ""), usual)
+    place = _Situation(configuration, incident, given.get("component", ""), usual, told)
     found: dict[str, str] = {}
     for parameter in book.parameters:
         value = place.find(parameter)
@@ -92,16 +111,22 @@ def find_values(
     return found
 
 
-class _Place:
+class _Situation:
     """What is known where a runbook is to run: the configuration, and perhaps an incident or a
     component.
     """
 
     def __init__(
-        self, configuration: Configuration, incident: Incident | None, given: str, usual: str
+        self,
+        configuration: Configuration,
+        incident: Incident | None,
+        given: str,
+        usual: str,
+        told: Mapping[str, str],
     ) -> None:
         self._configuration = configuration
         self._incident = incident
+        self._told = told
         supervised = {component.name for component in configuration.components if component.driver}
         self._subject = (
             incident.component if incident is not None and incident.component in supervised else ""
@@ -119,6 +144,8 @@ class _Place:
         return ""
 
     def _ask(self, what: str, *rest: str) -> str:
+        if what == "fault":
+            return self._told.get(rest[0], "")
         if what == "incident":
             return self._subject
         if what == "component":
@@ -177,6 +204,23 @@ def _option(options: Any, path: Sequence[str]) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
+def find_told(book: Runbook, incident: Incident | None, store: Reader) -> Mapping[str, str]:
+    """What the worst fault of an incident's check tells a runbook to which it leads.
+
+    A runbook that the check itself names hears of any of its faults.
+    """
+    if incident is None:
+        return NOTHING
+    kind = next((view.kind for view in store.checks() if view.name == incident.check), "")
+    declared = known_faults().get(kind, {})
+    standing = sort_faults(each.fault for each in store.faults(incident.check))
+    known = [fault for fault in standing if fault.key in declared]
+    fitting = [fault for fault in known if leads_to(book, kind, declared[fault.key])]
+    if not fitting and incident.runbook == book.name:
+        fitting = known
+    return fitting[0].parameters if fitting else NOTHING
+
+
 # -- incidents ------------------------------------------------------------------------------------
 
 
@@ -197,9 +241,8 @@ def find_incident(book: Runbook, given: Mapping[str, str], store: Reader) -> Inc
         return next(
             (each for each in incidents if each.id in named or each.component in named), None
         )
-    views = {view.name: view for view in store.checks()}
     fitting = [each for each in incidents if runbook_of(store, each) == book.name]
-    fitting += [each for each in incidents if _is_for(book, each, views.get(each.check))]
+    fitting += [each for each in incidents if _is_for(book, each)]
     return next(iter(fitting), None)
 
 
@@ -216,12 +259,8 @@ def _urgency(incident: Incident) -> tuple[bool, bool, int, float]:
     )
 
 
-def _is_for(book: Runbook, incident: Incident, view: CheckView | None) -> bool:
+def _is_for(book: Runbook, incident: Incident) -> bool:
     applies = book.applies_to
     if "exhausted" in applies.conditions and incident.exhausted:
         return True
-    if applies.findings:
-        return False
-    return incident.component in applies.components or (
-        view is not None and view.kind in applies.kinds
-    )
+    return incident.component in applies.components

@@ -16,19 +16,18 @@ from sentinel.core.incident import Event
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.log import Redaction
 from sentinel.runbook.act import Hands
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, Question, run_plan
 from sentinel.runbook.shelf import Shelf, digest_plan
-from sentinel.runbook.transcript import Record, Transcript, describe_kept
-from sentinel.store import Changes
+from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept
+from sentinel.store import Changes, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RUNNING, RunbookRun
-from sentinel.store.sqlite import SqliteStore
 
 INTERRUPTED = "interrupted"
 
 
-def begin_run(plan: Plan, actor: str, incident: str) -> RunbookRun:
+def begin_run(plan: BookPlan, actor: str, incident: str) -> RunbookRun:
     """A run that has not done anything yet."""
     now = utcnow()
     run_id = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{plan.book.name}"
@@ -53,7 +52,7 @@ def state_of(run: RunbookRun) -> str:
     return RUNNING if run.start_id and read_start_id(run.pid) == run.start_id else INTERRUPTED
 
 
-def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, Plan]:
+def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, BookPlan]:
     """An ended or interrupted run as it goes on in this process, with its plan.
 
     Raises ActionRefused while another process runs it, and UsageError when there is nothing to
@@ -81,18 +80,18 @@ def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, Plan
     return replace(run, state=RUNNING, actor=actor, pid=mine.pid, start_id=mine.start_id), plan
 
 
-def _tell_nobody(_number: int, _record: Record) -> None:
+def _tell_nobody(_number: int, _record: StepRecord) -> None:
     return
 
 
 async def perform(
-    store: SqliteStore,
+    store: Store,
     run: RunbookRun,
-    plan: Plan,
+    plan: BookPlan,
     hands: Hands,
     confirm: Question,
     repeat: Question,
-    tell: Callable[[int, Record], None] = _tell_nobody,
+    tell: Callable[[int, StepRecord], None] = _tell_nobody,
 ) -> Transcript:
     """Run or go on with a run, keeping every step; the transcript begins with the run, not with its
     resumption.
@@ -102,7 +101,7 @@ async def perform(
     kept = run
     store.save_run(kept)
 
-    def note(number: int, record: Record) -> None:
+    def note(number: int, record: StepRecord) -> None:
         nonlocal kept
         kept = replace(kept, steps={**kept.steps, str(number): to_json(record.kept)})
         store.save_run(kept)
@@ -114,12 +113,12 @@ async def perform(
     return replace(transcript, began=run.began)
 
 
-def _read_record(document: Mapping[str, Any]) -> Record:
-    return Record(**document)
+def _read_record(document: Mapping[str, Any]) -> StepRecord:
+    return StepRecord(**document)
 
 
 def append_transcript(
-    store: SqliteStore, incident: str, transcript: Transcript, secrets: frozenset[str], at: datetime
+    store: Store, incident: str, transcript: Transcript, secrets: frozenset[str], at: datetime
 ) -> None:
     """What was done by hand belongs into the incident's timeline."""
     event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")

@@ -27,7 +27,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class CapabilityGap:
     """A demand that no single live agent covers.
 
     `missing`: capabilities that no live agent has; none: each is there, but not together in one
@@ -44,12 +44,12 @@ Offers = Mapping[str, frozenset[str]]
 """Agent → what it can do."""
 
 
-def find_gaps(demands: Sequence[Demand], awake: Offers, asleep: Offers) -> list[Gap]:
+def find_gaps(demands: Sequence[Demand], awake: Offers, asleep: Offers) -> list[CapabilityGap]:
     """Demands that no single agent of `awake` covers; those for nothing at all are everybody's."""
     offers = set(awake.values())
     here = frozenset().union(*offers)
     return [
-        Gap(demand, demand.capabilities - here, _find_able(demand, asleep))
+        CapabilityGap(demand, demand.capabilities - here, _find_able(demand, asleep))
         for demand in demands
         if demand.capabilities and not any(demand.capabilities <= offer for offer in offers)
     ]

@@ -1,46 +1,27 @@
-"""From a compared census to the finding of kind `registry`: rows, evidence, remedies."""
+"""From a compared census to the finding of kind `registry`: faults, rows, evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.agents.capability import count_live
 from sentinel.core.agents.census import (
-    KINDS,
     Census,
-    Suspects,
+    CensusRules,
     Vitals,
-    count_mismatches,
+    find_unreadable,
     has_heartbeats,
-    sample_names,
 )
+from sentinel.core.agents.confirmation import count_mismatches, sample_names
+from sentinel.core.agents.mismatch import REMEDIES, Comparison, find_mismatches, find_none_alive
 from sentinel.core.agents.registration import ACTIVE, SLEEPING
-from sentinel.core.fault import Status
+from sentinel.core.agents.suspects import KINDS, Suspects
+from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.model import Finding, Row
+from sentinel.core.quantity import Bounds, format_names
 
-REMEDIES = {
-    "ghost": "registered as active without a heartbeat: restart the agent, or set its status",
-    "deaf": "alive but nobody reads its stream: restart the agent's consumer",
-    "unregistered": "reads the bus without being registered: register it, or stop it",
-    "zombie": "beats without being registered as active: stop the old process",
-    "orphan": "open tasks of an agent that is gone: assign them again",
-    "twin": "one agent twice: stop one of the processes",
-    "split": "two processes are registered under one name: stop one, or give it a name of its own",
-    "flapping": "registers again and again: read its log for what ends it",
-    "uncovered": "no live agent has one of these capabilities: start one",
-    "uncovered_combination": (
-        "no single live agent has all of these: start one that has, or split the task"
-    ),
-    "clock_ahead": (
-        "heartbeat in the future: correct the clock or the time zone, for a dead agent looks alive"
-    ),
-    "clock_behind": (
-        "fresh heartbeat with an old time: correct the clock or the time zone, for it looks dead"
-    ),
-    "stale_file": "nobody writes the registry file any more: look at what should",
-}
 _UNMAPPED = "name each status under agents.active, sleeping or inactive"
 _UNREADABLE = "write heartbeats as seconds, milliseconds or ISO 8601, or correct the mapping"
 _MAX_CAPABILITIES = 100
@@ -49,16 +30,18 @@ _SAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CensusFacts:
     """What the finding tells beside the mismatches.
 
-    `tasks_counted`: whether tasks are configured; `done`: completed tasks by agent, of the time
-    `done_since`;
-    `unmapped`: status texts that no list names; `troubles`: subject → (problem, remedy), where a
-    subject can't be judged; `beating`: who has a fresh heartbeat, registered or not; `limit`: set
-    when more agents are registered than were read.
+    `rules`, `flapping_above`: the limits of the comparison; `tasks_counted`: whether tasks are
+    configured; `done`: completed tasks by agent, of the time `done_since`; `unmapped`: status texts
+    that no list names; `troubles`: subject → (problem, remedy), where a subject can't be judged;
+    `beating`: who has a fresh heartbeat, registered or not; `limit`: set when more agents are
+    registered than were read.
     """
 
+    rules: CensusRules = field(default_factory=CensusRules)
+    flapping_above: int = 10
     tasks_counted: bool = False
     done: Mapping[str, int] = field(default_factory=dict)
     done_since: str = ""
@@ -71,72 +54,74 @@ class Facts:
 
 
 def make_finding(
-    census: Census, confirmed: Suspects, live: set[str], vitals: Vitals, facts: Facts
+    census: Census, confirmed: Suspects, live: set[str], vitals: Vitals, facts: CensusFacts
 ) -> Finding:
     """The finding of one run; `live`: agents that are registered as active and alive."""
     counts = count_mismatches(confirmed)
-    wrong = {kind: n for kind, n in counts.items() if n}
+    seen = Comparison.of(census, vitals, facts.rules, facts.flapping_above)
+    faults = _find_faults(seen, confirmed, live, facts)
     statuses = [agent.status for agent in (census.agents or {}).values()]
-    active, asleep = statuses.count(ACTIVE), statuses.count(SLEEPING)
-    doubts = _doubts(census, facts)
-    said = [f"{n} {kind.replace('_', ' ')}" for kind, n in wrong.items()] + [
-        text for text, _ in doubts[:3]
-    ]
-    healthy = f"{len(live)} of {active} active agents live" + (
-        f", {asleep} asleep" if asleep else ""
-    )
+    active = statuses.count(ACTIVE)
+    figures = _figures(seen, confirmed, len(live), active, statuses.count(SLEEPING), facts)
     return Finding(
-        _status(wrong, doubted=bool(doubts), all_gone=bool(active and not live)),
-        ", ".join(said) or healthy,
+        judge(faults),
+        "; ".join([headline(faults), *figures] if faults else figures),
         rows=_rows(census, counts, live, vitals, facts),
-        evidence=_evidence(census, confirmed, wrong, facts),
-        guidance="; ".join(
-            [*(f"{kind}: {REMEDIES[kind]}" for kind in wrong), *dict(doubts).values()]
-        ),
+        evidence=_evidence(census, confirmed, counts, facts),
+        guidance=faults[0].guidance if faults else "",
         key=("live agents", f"{len(live)} of {active}"),
+        faults=faults,
     )
 
 
-def _status(wrong: Mapping[str, int], *, doubted: bool, all_gone: bool) -> Status:
-    if wrong:
-        return Status.DOWN if all_gone and "ghost" in wrong else Status.DEGRADED
-    return Status.UNKNOWN if doubted else Status.UP
+def _find_faults(
+    seen: Comparison, confirmed: Suspects, live: set[str], facts: CensusFacts
+) -> list[Fault]:
+    """Who is wrong, then what can't be judged; the worst first."""
+    gone = find_none_alive(seen, live) if confirmed.get("ghost") else []
+    return sort_faults([*gone, *find_mismatches(seen, confirmed), *_doubts(seen, facts)])
 
 
-def _doubts(census: Census, facts: Facts) -> list[tuple[str, str]]:
-    """(what can't be judged, what to do about it): each blames nobody, and leaves the others
-    judged.
-    """
-    texts = sorted(facts.unmapped.items(), key=lambda item: -item[1])
-    found = [
-        (f"{n} in status {text or 'NULL'!r:.60}, which nobody mapped", _UNMAPPED)
-        for text, n in texts
-    ]
-    found += [
-        (f"{subject}: {problem}", remedy) for subject, (problem, remedy) in facts.troubles.items()
-    ]
-    unreadable = _unreadable(census)
-    if unreadable:
-        name, text = next(iter(unreadable.items()))
-        found.append(
-            (
-                (
-                    f"{len(unreadable)} with a heartbeat that is no time, such as {name:.40}:"
-                    f" {text:.80}"
-                ),
-                _UNREADABLE,
-            )
-        )
-    return found
+def _doubts(seen: Comparison, facts: CensusFacts) -> Iterator[Fault]:
+    """What can't be judged: each blames nobody, and leaves the others judged."""
+    for status, n in sorted(facts.unmapped.items(), key=lambda item: -item[1]):
+        shown = f"{status or 'NULL':.60}"
+        agents = "agent is" if n == 1 else "agents are"
+        text = f"{n} {agents} in status {shown!r}, which nobody mapped"
+        subject, count = {"status": shown}, Bounds(n, n)
+        yield _doubt("unmapped_status", subject, text, _UNMAPPED, count)
+    for part, (problem, remedy) in facts.troubles.items():
+        yield _doubt("unjudged", {"part": part[:200]}, f"{part}: {problem}", remedy)
+    for name, found in find_unreadable(seen.census).items():
+        text = f"{seen.call(name)}: its heartbeat is no time: {found:.80}"
+        yield _doubt("unreadable_heartbeat", {"agent": name[:200]}, text, _UNREADABLE)
 
 
-def _unreadable(census: Census) -> dict[str, str]:
-    rows = {name: agent.problem for name, agent in (census.agents or {}).items() if agent.problem}
-    return rows | dict(census.beats.unreadable if census.beats else {})
+def _doubt(
+    key: str, subject: Mapping[str, str], text: str, guidance: str, count: Bounds | None = None
+) -> Fault:
+    return Fault(key, subject, Status.UNKNOWN, text, count=count, guidance=guidance)
+
+
+def _figures(
+    seen: Comparison, confirmed: Suspects, live: int, active: int, asleep: int, facts: CensusFacts
+) -> list[str]:
+    """Of the whole check: who is alive, and by kind of mismatch how many and who."""
+    resting = f", {asleep} asleep" if asleep else ""
+    figures = [f"{live} of {active} active agents live{resting}"]
+    for kind, suspects in confirmed.items():
+        if suspects:
+            names = format_names([seen.call(name) for name in sorted(suspects)])
+            figures.append(f"{len(suspects)} {kind.replace('_', ' ')}: {names}")
+    if facts.troubles:
+        figures.append(f"not judged: {format_names(list(facts.troubles))}")
+    if facts.limit:
+        figures.append(f"only the first {facts.limit} agents were compared")
+    return figures
 
 
 def _evidence(
-    census: Census, confirmed: Suspects, wrong: Mapping[str, int], facts: Facts
+    census: Census, confirmed: Suspects, counts: Mapping[str, int], facts: CensusFacts
 ) -> dict[str, Any]:
     often = sorted(facts.last_hour.items(), key=lambda item: -item[1])[:_SAMPLES]
     several: dict[str, Any] = {
@@ -145,14 +130,15 @@ def _evidence(
             subject: f"{problem}; {remedy}" if remedy else problem
             for subject, (problem, remedy) in list(facts.troubles.items())[:_SAMPLES]
         },
-        "unreadable_heartbeats": dict(list(_unreadable(census).items())[:_SAMPLES]),
+        "unreadable_heartbeats": dict(list(find_unreadable(census).items())[:_SAMPLES]),
         "registrations_last_hour": dict(often),
         "truncated": f"only the first {facts.limit} agents were compared" if facts.limit else "",
     }
     return {
         "mismatches": {
             kind: {"count": n, "sample": sample_names(confirmed[kind]), "remedy": REMEDIES[kind]}
-            for kind, n in wrong.items()
+            for kind, n in counts.items()
+            if n
         },
         "agents": _per_agent(census, facts),
         "completed_tasks_counted": facts.done_since,
@@ -160,7 +146,7 @@ def _evidence(
     }
 
 
-def _per_agent(census: Census, facts: Facts) -> dict[str, dict[str, Any]]:
+def _per_agent(census: Census, facts: CensusFacts) -> dict[str, dict[str, Any]]:
     """Task counts by agent, for reports; at most 200 agents, the busiest first."""
     open_tasks = {work.agent: work.count for work in census.work}
     agents = census.agents or {}
@@ -179,7 +165,7 @@ def _per_agent(census: Census, facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def _rows(
-    census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: Facts
+    census: Census, counts: Mapping[str, int], live: set[str], vitals: Vitals, facts: CensusFacts
 ) -> list[Row]:
     rows = [
         Row({"source": source}, {"agents": float(n)})
@@ -206,7 +192,7 @@ def _rows(
     return [*rows, Row({}, values)]
 
 
-def _sources(census: Census, facts: Facts) -> dict[str, int]:
+def _sources(census: Census, facts: CensusFacts) -> dict[str, int]:
     """Agents per configured source; a source that is not configured has no series."""
     sources = {"registry": len(census.agents or {})}
     if has_heartbeats(census):

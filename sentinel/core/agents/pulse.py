@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sentinel.core.agents.census import ANOTHER_BEAT, Census, Rules, Vitals
+from sentinel.core.agents.census import Census, CensusRules, Vitals
+from sentinel.core.agents.suspects import ANOTHER_BEAT
 
 
 class Pulse:
@@ -19,7 +20,7 @@ class Pulse:
         self._seen: dict[tuple[str, str], tuple[float, float, bool]] = {}
         self._looked: dict[str, float] = {}
 
-    def see(self, census: Census, rules: Rules) -> Vitals:
+    def see(self, census: Census, rules: CensusRules) -> Vitals:
         """Take one reading."""
         found: dict[str, list[float]] = {}
         wrong: dict[str, set[str]] = {"ahead": set(), "behind": set()}
@@ -37,7 +38,7 @@ class Pulse:
         return Vitals(ages, frozenset(wrong["ahead"]), frozenset(wrong["behind"]))
 
     def _note(
-        self, key: tuple[str, str], beat: float, now: float, rules: Rules
+        self, key: tuple[str, str], beat: float, now: float, rules: CensusRules
     ) -> tuple[float, float, bool]:
         """(beat, when we saw it first, whether it was older then than the look before that did not
         have it).
@@ -51,7 +52,7 @@ class Pulse:
         return beat, now, now - beat > gap + rules.ahead
 
 
-def _age(state: tuple[float, float, bool], now: float, rules: Rules) -> tuple[float, str]:
+def _age(state: tuple[float, float, bool], now: float, rules: CensusRules) -> tuple[float, str]:
     """Seconds since the beat, and how its clock is wrong, if it is."""
     beat, first_seen, came_old = state
     nominal = now - beat

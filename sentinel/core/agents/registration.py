@@ -32,7 +32,9 @@ Life = tuple[float | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One row of a registry as read. `problem` tells what of it can't be read."""
+    """One row of a registry as read. `problem` tells what of it can't be read; `name`: what people
+    call it.
+    """
 
     id: str
     status: str
@@ -41,14 +43,15 @@ class Registration:
     registered: float | None = None
     boot: str = ""
     problem: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class RegisteredAgent:
     """An agent of the registry. `status` is canonical; `boots`: active boot ids with their beats.
 
     `rows`: active rows of the same boot id, of which there should be one. `problem`: why its
-    heartbeat is no time.
+    heartbeat is no time; `name`: what people call it, "" where nothing tells.
     """
 
     id: str
@@ -61,6 +64,7 @@ class Agent:
     boots: Mapping[str, float | None] = field(default_factory=dict)
     lives: frozenset[Life] = frozenset()
     problem: str = ""
+    name: str = ""
 
     @property
     def life(self) -> Life:
@@ -68,7 +72,7 @@ class Agent:
         return self.registered, self.boot
 
 
-def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str, Agent]:
+def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str, RegisteredAgent]:
     """Agents by id: of several rows the active one with the newest beat counts. `statuses`: lower
     text → canonical.
     """
@@ -78,7 +82,7 @@ def merge(rows: Iterable[Registration], statuses: Mapping[str, str]) -> dict[str
     return {name: _merge_one(mine, statuses) for name, mine in grouped.items()}
 
 
-def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Agent:
+def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> RegisteredAgent:
     def preference(row: Registration) -> tuple[int, float, float]:
         return (
             _PREFERENCE[statuses.get(row.status, UNMAPPED)],
@@ -92,7 +96,7 @@ def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Age
         row.boot: row.beat for row in sorted(active, key=lambda row: row.beat or 0.0) if row.boot
     }
     same = [sum(other.boot == row.boot for other in active) for row in active]
-    return Agent(
+    return RegisteredAgent(
         best.id,
         statuses.get(best.status, UNMAPPED),
         best.beat,
@@ -103,6 +107,7 @@ def _merge_one(rows: Sequence[Registration], statuses: Mapping[str, str]) -> Age
         boots,
         frozenset((row.registered, row.boot) for row in rows),
         next((row.problem for row in rows if row.problem), ""),
+        best.name,
     )
 
 
@@ -119,7 +124,7 @@ class Arrivals:
         self._known: dict[str, frozenset[Life]] | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_KEPT_EVENTS)
 
-    def see(self, agents: Iterable[Agent], now: float) -> int:
+    def see(self, agents: Iterable[RegisteredAgent], now: float) -> int:
         """Take one reading at `now`; the total so far."""
         here = {agent.id: agent.lives or frozenset({agent.life}) for agent in agents}
         for name, lives in here.items():
@@ -170,7 +175,7 @@ class Takeovers:
         self._returned: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def see(
-        self, agents: Mapping[str, Agent], now: float, ttl: float
+        self, agents: Mapping[str, RegisteredAgent], now: float, ttl: float
     ) -> dict[str, tuple[str, ...]]:
         """Take one reading; agents with a return in the last `ttl` seconds, with their boot ids."""
         for name, agent in agents.items():
@@ -225,7 +230,7 @@ def read_registration(
     id_: str, fields: Mapping[str, Any], names: Mapping[str, str | None], problem: str = ""
 ) -> Registration:
     """A registry entry that is no table row. `names`: status, last_heartbeat, capabilities,
-    registered_at, boot_id.
+    registered_at, boot_id, name.
     """
 
     def get(what: str) -> Any:
@@ -236,7 +241,7 @@ def read_registration(
     at = read_instant(beat)
     if beat is not None and at is None:
         problem = f"{names['last_heartbeat']} is no time: {str(beat)!r:.60}"
-    boot = get("boot_id")
+    boot, name = get("boot_id"), get("name")
     return Registration(
         id_,
         str(get("status") or "").lower(),
@@ -245,4 +250,5 @@ def read_registration(
         read_instant(get("registered_at")),
         "" if boot is None else str(boot),
         problem,
+        "" if name is None else str(name),
     )

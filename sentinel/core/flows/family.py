@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from sentinel.core.flows.stuck import Sight
+from sentinel.core.flows.stuck import FlowSight
 
 DISAGREEMENTS = ("master_initialized", "master_finished", "child_finished", "no_master")
 
@@ -19,16 +19,16 @@ DISAGREEMENTS = ("master_initialized", "master_finished", "child_finished", "no_
 class Kin:
     """An open child and the master that its join names; None when there is none."""
 
-    child: Sight
-    master: Sight | None
+    child: FlowSight
+    master: FlowSight | None
     begun: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedChild:
     """An open master with a child that is over."""
 
-    master: Sight
+    master: FlowSight
     child: str
     child_status: str
     child_changed: float | None
@@ -53,7 +53,7 @@ class Disagreement:
     many seconds.
     """
 
-    subject: Sight
+    subject: FlowSight
     reason: str
     text: str
     proven: float
@@ -62,7 +62,7 @@ class Disagreement:
 
 def find_disagreements(
     kin: Sequence[Kin],
-    done: Sequence[Done],
+    done: Sequence[FinishedChild],
     rules: MasterRules,
     working: Set[str],
     now: float,
@@ -109,7 +109,7 @@ def _from_children(
 
 
 def _from_masters(
-    done: Sequence[Done], rules: MasterRules, working: Set[str], now: float
+    done: Sequence[FinishedChild], rules: MasterRules, working: Set[str], now: float
 ) -> Iterator[Disagreement]:
     for one in done:
         master, text = one.master, f"child {one.child:.80} is {one.child_status}"
@@ -120,7 +120,7 @@ def _from_masters(
             yield Disagreement(master, "child_finished", text, proven, True)
 
 
-def _waits_for_child(master: Sight, rules: MasterRules) -> bool:
+def _waits_for_child(master: FlowSight, rules: MasterRules) -> bool:
     if master.waits or master.status in rules.waiting:
         return False
     return not rules.waits_for_children or master.status in rules.waits_for_children

@@ -1,4 +1,4 @@
-"""From judged flows to the finding of kind `flows`: rows, samples, remedies."""
+"""From judged flows to the finding of kind `flows`: a fault for each stuck flow, rows, samples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.flows.history import OTHER, Flow, History, Pair
 from sentinel.core.flows.stuck import AHEAD
-from sentinel.core.flows.verdict import Verdict
+from sentinel.core.flows.verdict import FlowVerdict
 from sentinel.core.model import Finding, Row
-from sentinel.core.quantity import format_duration
+from sentinel.core.moment import from_unix
+from sentinel.core.quantity import Bounds, format_duration, format_label, format_names
 
 REMEDIES = {
     "overdue": "look at these flows and what works on them",
@@ -29,8 +30,10 @@ REMEDIES = {
     "child_finished": "every child is over, the master waits on: move it on",
     "no_master": "correct the reference of the child, or set require_master: false",
 }
-_UNMAPPED = "unmapped: name each status under active, waiting or terminal, or map it under statuses"
+_UNMAPPED = "name each status under active, waiting or terminal, or map it under statuses"
+_OF_WORKER = frozenset({"worker_unknown", "worker_dead"})
 _SAMPLES = 5
+_LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,45 +82,136 @@ class _Tally:
             self.ahead.append(created - now)
 
 
+@dataclass(frozen=True, slots=True)
+class StuckFlow:
+    """One flow that is stuck for one reason; `table`: where it is, "" where there is only one."""
+
+    flow: Flow
+    reason: str
+    table: str = ""
+
+    @property
+    def called(self) -> str:
+        """`Order 17 (f-7)`."""
+        return format_label(self.flow.sight.id, self.flow.sight.name)
+
+    def fault(self, now: float) -> Fault:
+        """Of this flow alone. Flows of several tables may share an id: then the table tells."""
+        sight, flow = self.flow.sight, self.flow
+        where = {"table": self.table} if self.table else {}
+        subject = {**where, "flow": sight.id[:_LONGEST]}
+        worker = {"agent": sight.worker[:_LONGEST]} if self.reason in _OF_WORKER else {}
+        return Fault(
+            self.reason,
+            subject,
+            Status.DEGRADED,
+            f"flow {self.called}{self._tell_standing(now)}: {flow.reasons[self.reason]:.300}",
+            since=from_unix(flow.moved if self.reason == "no_progress" else flow.since),
+            guidance=REMEDIES[self.reason],
+            parameters={**subject, **worker},
+        )
+
+    def _tell_standing(self, now: float) -> str:
+        """Type and status, unless the reason itself tells how long it has been there."""
+        sight, age = self.flow.sight, format_duration(self.flow.age(now))
+        status = "" if self.reason == "overdue" else f"{sight.status:.60} for {age}"
+        told = [text for text in (f"{sight.type:.60}", status) if text]
+        return f" ({', '.join(told)})" if told else ""
+
+
 def make_finding(
-    history: History, verdict: Verdict, reasons: Sequence[str], left_out: Reservations
+    history: History, verdict: FlowVerdict, reasons: Sequence[str], left_out: Reservations
 ) -> Finding:
     """The finding of one run; `reasons`: all that can be found with this configuration."""
-    tally, now = _Tally(), verdict.now
-    for flow in verdict.flows:
-        tally.count += 1
-        tally.add(flow, now)
-    stuck = {reason: [flow for flow in tally.loud if reason in flow.reasons] for reason in reasons}
-    wrong = {
-        reason: sorted(found, key=lambda flow: flow.since)
-        for reason, found in stuck.items()
-        if found
-    }
-    said = [_said(reason, found, now) for reason, found in wrong.items()]
-    said += _doubts(tally, left_out)
+    tally, now = _count(verdict), verdict.now
+    wrong = _find_stuck(verdict, reasons)
+    faults = sort_faults([*_find_faults(wrong, now), *_find_doubts(tally, left_out)])
+    figures = [*_describe(wrong, tally), *_describe_reading(tally, left_out)]
     return Finding(
-        _status(tally, left_out),
-        "; ".join(said) or f"{tally.count} open, none stuck",
+        judge(faults),
+        "; ".join([headline(faults), *figures] if faults else figures),
         list(_rows(history, verdict, tally, reasons)),
         _evidence(wrong, tally, left_out, now),
-        "; ".join(
-            [*(f"{reason}: {REMEDIES[reason]}" for reason in wrong), *_remedies(tally, left_out)]
-        ),
+        faults[0].guidance if faults else "",
         ("stuck", f"{len(tally.loud)}/{tally.count}"),
+        faults,
     )
 
 
-def _status(tally: _Tally, left_out: Reservations) -> Status:
-    if tally.loud:
-        return Status.DEGRADED
-    return Status.UNKNOWN if tally.unmapped or left_out.troubles else Status.UP
+def _count(verdict: FlowVerdict) -> _Tally:
+    tally = _Tally()
+    for flow in verdict.flows:
+        tally.count += 1
+        tally.add(flow, verdict.now)
+    return tally
 
 
-def _doubts(tally: _Tally, left_out: Reservations) -> Iterator[str]:
-    for status, n in tally.unmapped.most_common(3):
-        yield f"{n} in status {status or 'NULL'!r:.60}, which nobody mapped"
-    for name, (problem, _) in left_out.troubles.items():
-        yield f"{name:.80} is not judged: {problem}"
+def _find_stuck(verdict: FlowVerdict, reasons: Sequence[str]) -> dict[str, list[StuckFlow]]:
+    """Stuck flows by reason, in the order of `reasons`, those that are longest in their status
+    first.
+    """
+    loud: dict[str, list[StuckFlow]] = {reason: [] for reason in reasons}
+    for name, table in zip(verdict.labels, verdict.tables, strict=True):
+        for flow in table.values():
+            for reason in flow.reasons.keys() & loud.keys():
+                loud[reason].append(StuckFlow(flow, reason, name))
+    return {
+        reason: sorted(found, key=lambda each: each.flow.since)
+        for reason, found in loud.items()
+        if found
+    }
+
+
+def _find_faults(wrong: Mapping[str, Sequence[StuckFlow]], now: float) -> Iterator[Fault]:
+    for reason, found in wrong.items():
+        if reason == "no_exits":
+            yield from _find_blocked(found)
+        else:
+            yield from (stuck.fault(now) for stuck in found)
+
+
+def _find_blocked(found: Sequence[StuckFlow]) -> Iterator[Fault]:
+    """A status that nobody leaves is one fault, however many flows are in it."""
+    groups: dict[Pair, list[StuckFlow]] = {}
+    for stuck in found:
+        groups.setdefault(stuck.flow.pair, []).append(stuck)
+    for (type_, status), members in groups.items():
+        subject = {"flow_type": type_[:_LONGEST], "status": status[:_LONGEST]}
+        names = format_names([member.called for member in members])
+        why = members[0].flow.reasons["no_exits"]
+        text = f"status {status:.60} of {type_:.60}: {why}; {len(members)} are in it: {names}"
+        count = Bounds(len(members), len(members))
+        guidance = REMEDIES["no_exits"]
+        yield Fault("no_exits", subject, Status.DEGRADED, text, count=count, guidance=guidance)
+
+
+def _find_doubts(tally: _Tally, left_out: Reservations) -> Iterator[Fault]:
+    """What can't be judged blames nobody, and leaves the others judged."""
+    for status, n in tally.unmapped.most_common():
+        shown = f"{status or 'NULL':.60}"
+        flows = "flow is" if n == 1 else "flows are"
+        text = f"{n} {flows} in status {shown!r}, which nobody mapped"
+        subject, count = {"status": shown}, Bounds(n, n)
+        yield Fault(
+            "unmapped_status", subject, Status.UNKNOWN, text, count=count, guidance=_UNMAPPED
+        )
+    for name, (problem, remedy) in left_out.troubles.items():
+        text, subject = f"{name:.80} is not judged: {problem}", {"table": name[:_LONGEST]}
+        yield Fault("unjudged", subject, Status.UNKNOWN, text, guidance=remedy)
+
+
+def _describe(wrong: Mapping[str, Sequence[StuckFlow]], tally: _Tally) -> Iterator[str]:
+    """Of the whole check: how many are open and stuck, and by reason who."""
+    yield f"{tally.count} open, {len(tally.loud) or 'none'} stuck"
+    for reason, found in wrong.items():
+        names = format_names([stuck.called for stuck in found])
+        yield f"{len(found)} {reason.replace('_', ' ')}: {names}"
+
+
+def _describe_reading(tally: _Tally, left_out: Reservations) -> Iterator[str]:
+    """Of the reading: what was cut, and clocks that are wrong."""
+    if left_out.troubles:
+        yield f"not judged: {format_names(list(left_out.troubles))}"
     if left_out.limit is not None:
         yield f"only the oldest {left_out.limit} open flows were read"
     if tally.ahead:
@@ -128,17 +222,11 @@ def _doubts(tally: _Tally, left_out: Reservations) -> Iterator[str]:
         )
 
 
-def _remedies(tally: _Tally, left_out: Reservations) -> Iterator[str]:
-    if tally.unmapped:
-        yield _UNMAPPED
-    yield from (f"{name}: {remedy}" for name, (_, remedy) in left_out.troubles.items() if remedy)
-
-
 def _evidence(
-    wrong: Mapping[str, Sequence[Flow]], tally: _Tally, left_out: Reservations, now: float
+    wrong: Mapping[str, Sequence[StuckFlow]], tally: _Tally, left_out: Reservations, now: float
 ) -> dict[str, Any]:
     evidence: dict[str, Any] = {
-        reason: [_sample(reason, flow, now) for flow in found[:_SAMPLES]]
+        reason: [_sample(reason, stuck.flow, now) for stuck in found[:_SAMPLES]]
         for reason, found in wrong.items()
     }
     if tally.unmapped:
@@ -148,12 +236,6 @@ def _evidence(
             name: f"{text}; {remedy}" for name, (text, remedy) in left_out.troubles.items()
         }
     return evidence
-
-
-def _said(reason: str, flows: Sequence[Flow], now: float) -> str:
-    oldest, word = flows[0], reason.replace("_", " ")
-    age = format_duration(oldest.age(now))
-    return f"{len(flows)} {word}, such as {oldest.sight.id:.40} ({oldest.sight.status}, {age})"
 
 
 def _sample(reason: str, flow: Flow, now: float) -> dict[str, Any]:
@@ -168,7 +250,7 @@ def _sample(reason: str, flow: Flow, now: float) -> dict[str, Any]:
 
 
 def _rows(
-    history: History, verdict: Verdict, tally: _Tally, reasons: Sequence[str]
+    history: History, verdict: FlowVerdict, tally: _Tally, reasons: Sequence[str]
 ) -> Iterator[Row]:
     for pair, group in tally.groups.items():
         yield from _group_rows(verdict, pair, group, reasons)
@@ -185,7 +267,7 @@ def _labels(pair: Sequence[str]) -> dict[str, str]:
 
 
 def _group_rows(
-    verdict: Verdict, pair: Pair, group: _Group, reasons: Sequence[str]
+    verdict: FlowVerdict, pair: Pair, group: _Group, reasons: Sequence[str]
 ) -> Iterator[Row]:
     labels = _labels(pair)
     oldest = max(0.0, verdict.now - group.since)

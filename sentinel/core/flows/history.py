@@ -13,7 +13,7 @@ from typing import Any
 
 from sentinel.core.flows.dwell import (
     Limit,
-    Observed,
+    ObservedStays,
     Passage,
     Sketch,
     Stays,
@@ -22,7 +22,7 @@ from sentinel.core.flows.dwell import (
     relearn,
 )
 from sentinel.core.flows.memory import Packer, load_flows
-from sentinel.core.flows.stuck import Change, Memory, Order, Sight, compare, first_look
+from sentinel.core.flows.stuck import Change, FlowMemory, FlowSight, WorkOrder, compare, first_look
 
 OTHER = "_other_"
 NEW = "_new_"
@@ -44,7 +44,7 @@ class Flow:
     blocks it.
     """
 
-    sight: Sight
+    sight: FlowSight
     since: float
     moved: float
     pair: Pair
@@ -63,31 +63,31 @@ class Flow:
 
 
 @dataclass(slots=True)
-class Past:
+class FlowPast:
     """One table: its open flows, the last look (None: never), whether that saw all, whether
     updated_at is kept.
 
     Only in memory: the rows as last read, and the flows about which there was nothing to say.
     """
 
-    flows: dict[str, Memory] = field(default_factory=dict)
+    flows: dict[str, FlowMemory] = field(default_factory=dict)
     looked: float | None = None
     saw_all: bool = True
     changed_is_kept: bool = True
-    sights: dict[str, Sight] = field(default_factory=dict)
+    sights: dict[str, FlowSight] = field(default_factory=dict)
     quiet: dict[str, Flow] = field(default_factory=dict)
     packer: Packer = field(default_factory=Packer)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FlowLook:
     """What one run read of a table at `now`: open flows, formerly open ones that left, whether that
     is all.
     """
 
     now: float
-    sights: Sequence[Sight]
-    gone: Sequence[Sight] = ()
+    sights: Sequence[FlowSight]
+    gone: Sequence[FlowSight] = ()
     saw_all: bool = True
 
 
@@ -104,7 +104,8 @@ class History:
             key: Sketch.load(value) for key, value in load_map(known.get("sketches", ())).items()
         }
         self.observed = {
-            key: Observed(**value) for key, value in load_map(known.get("observed", ())).items()
+            key: ObservedStays(**value)
+            for key, value in load_map(known.get("observed", ())).items()
         }
         self.limits = {
             key: Limit(*value) for key, value in load_map(known.get("limits", ())).items()
@@ -145,9 +146,9 @@ class History:
             self.pairs[pair] = None
         return pair
 
-    def look(self, table: str, look: Look, order: Order) -> dict[str, Memory]:
+    def look(self, table: str, look: FlowLook, order: WorkOrder) -> dict[str, FlowMemory]:
         """Take in what was read of a table; gives the memory of each open flow, this look included."""
-        past = self.tables.setdefault(table, Past())
+        past = self.tables.setdefault(table, FlowPast())
         before, sights, past.flows = past.flows, past.sights, {}
         for sight in look.sights:
             known = before.get(sight.id)
@@ -160,7 +161,7 @@ class History:
                 self._advance(past, before[sight.id], sight, order, look.now)
         found = past.flows.keys() | {sight.id for sight in look.gone}
         for key in before.keys() - found if look.saw_all else ():
-            deleted = Sight(key, before[key].type, DELETED)
+            deleted = FlowSight(key, before[key].type, DELETED)
             self._note(
                 deleted, compare(before[key], deleted, order, look.now, look.now)[1], look.now
             )
@@ -174,8 +175,13 @@ class History:
             past.sights, past.quiet = {}, {}
 
     def _advance(
-        self, past: Past, before: Memory | None, sight: Sight, order: Order, now: float
-    ) -> Memory:
+        self,
+        past: FlowPast,
+        before: FlowMemory | None,
+        sight: FlowSight,
+        order: WorkOrder,
+        now: float,
+    ) -> FlowMemory:
         self._type(sight.type)
         previous = past.looked if past.saw_all else None
         if before is None:
@@ -189,7 +195,7 @@ class History:
         self._note(sight, change, now)
         return memory
 
-    def _note(self, sight: Sight, change: Change, now: float) -> None:
+    def _note(self, sight: FlowSight, change: Change, now: float) -> None:
         for kind in change.regressions:
             self.regressions[self._type(sight.type), kind] += 1
         if change.before == change.after:
@@ -201,9 +207,9 @@ class History:
             self._passage(self.pair(sight.type, change.after), now).entries += 1
         if change.stay is not None and left[0] != OTHER:
             self.sketches.setdefault(left, Sketch()).add(change.stay, now)
-            self.observed.setdefault(left, Observed()).add(change.stay)
+            self.observed.setdefault(left, ObservedStays()).add(change.stay)
 
-    def _count_transition(self, sight: Sight, before: str, after: str) -> None:
+    def _count_transition(self, sight: FlowSight, before: str, after: str) -> None:
         key: tuple[str, ...] = (sight.type, before, after)
         if key not in self.transitions and len(self.transitions) >= _TRANSITIONS:
             key = (OTHER, OTHER, OTHER)
@@ -256,7 +262,7 @@ class History:
         }
 
 
-def _earliest(sight: Sight, previous: float | None, now: float) -> float | None:
+def _earliest(sight: FlowSight, previous: float | None, now: float) -> float | None:
     """When a flow that is new to us can have entered its status at the earliest; not before it was
     created.
     """
@@ -265,12 +271,12 @@ def _earliest(sight: Sight, previous: float | None, now: float) -> float | None:
     return max(previous, min(sight.created, now)) if sight.created is not None else previous
 
 
-def _load_past(document: Mapping[str, Any]) -> Past:
+def _load_past(document: Mapping[str, Any]) -> FlowPast:
     flows = load_flows(document["flows"])
-    return Past(flows, document["looked"], document["saw_all"], document["changed_is_kept"])
+    return FlowPast(flows, document["looked"], document["saw_all"], document["changed_is_kept"])
 
 
-def _dump_past(past: Past) -> dict[str, Any]:
+def _dump_past(past: FlowPast) -> dict[str, Any]:
     return {
         "flows": past.packer.dump(past.flows, past.looked or 0.0),
         "looked": past.looked,

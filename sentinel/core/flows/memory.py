@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from sentinel.core.flows.stuck import Memory
+from sentinel.core.flows.stuck import FlowMemory
 
 _NO_RANKS = (-1, -1, -1, -1)
 _SAME, _NONE = "=", "-"
@@ -24,13 +24,13 @@ class Packer:
 
     def __init__(self) -> None:
         self._base: float | None = None
-        self.lines: dict[str, tuple[Memory, str]] = {}
+        self.lines: dict[str, tuple[FlowMemory, str]] = {}
 
-    def dump(self, flows: Mapping[str, Memory], now: float) -> Any:
+    def dump(self, flows: Mapping[str, FlowMemory], now: float) -> Any:
         """JSON-able: `[base, [[type, status, lines], …]]`; `now` is the base of the first dump."""
         if self._base is None:
             self._base = float(int(now))
-        lines: dict[str, tuple[Memory, str]] = {}
+        lines: dict[str, tuple[FlowMemory, str]] = {}
         groups: dict[tuple[str, str], list[str]] = {}
         for key, memory in flows.items():
             known = self.lines.get(key)
@@ -45,12 +45,12 @@ class Packer:
         ]
 
 
-def load_flows(document: Any) -> dict[str, Memory]:
+def load_flows(document: Any) -> dict[str, FlowMemory]:
     """Read what `Packer.dump` gave, or the lists by flow of older versions. Raises ValueError for
     anything else.
     """
     if isinstance(document, Mapping):
-        return {key: Memory(*value) for key, value in document.items()}
+        return {key: FlowMemory(*value) for key, value in document.items()}
     base, groups = document
     return dict(
         _unpack(line, type_, status, base)
@@ -59,7 +59,7 @@ def load_flows(document: Any) -> dict[str, Memory]:
     )
 
 
-def _pack(key: str, memory: Memory, base: float) -> str:
+def _pack(key: str, memory: FlowMemory, base: float) -> str:
     since = _seconds(memory.since, base)
     ranks = memory.rank, memory.phase, memory.last_rank, memory.last_phase
     return " ".join(
@@ -76,13 +76,13 @@ def _pack(key: str, memory: Memory, base: float) -> str:
     )
 
 
-def _unpack(line: str, type_: str, status: str, base: float) -> tuple[str, Memory]:
+def _unpack(line: str, type_: str, status: str, base: float) -> tuple[str, FlowMemory]:
     since, entered, moved, mark, progress, peak, ranks, key = line.split(" ", 7)
     begun = base + float(since)
     known = _NO_RANKS if ranks == _NONE else tuple(int(rank) for rank in ranks.split(","))
     rank, phase, last_rank, last_phase = known
     value = _read_number(progress)
-    memory = Memory(
+    memory = FlowMemory(
         status,
         begun,
         None if entered == _NONE else begun if entered == _SAME else base + float(entered),

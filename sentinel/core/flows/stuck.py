@@ -12,16 +12,17 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core.quantity import format_duration, read_number
+from sentinel.core.quantity import format_duration, format_label, read_number
 
 AHEAD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FlowSight:
     """One flow as read; it is the same at each look until its row changes.
 
-    `entered`: when it entered its status, where a column tells it; `changed` is updated_at.
+    `entered`: when it entered its status, where a column tells it; `changed` is updated_at; `name`:
+    what people call it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Sight:
     flags: tuple[bool, ...] = ()
     worker: str = ""
     waits: bool = False
+    name: str = ""
 
     @property
     def mark(self) -> str:
@@ -47,7 +49,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class FlowMemory:
     """What is remembered of a flow.
 
     `since`: in this status at least since then; `entered`: earliest possible entry, None when it
@@ -70,7 +72,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class WorkOrder:
     """Ranks of statuses and phases in the order of work, by lower-case name; `initial`: the status
     of creation.
     """
@@ -94,7 +96,9 @@ class Change:
     """Whether updated_at tells of the change of values; None when no value changed."""
 
 
-def first_look(sight: Sight, order: Order, previous: float | None, now: float) -> Memory:
+def first_look(
+    sight: FlowSight, order: WorkOrder, previous: float | None, now: float
+) -> FlowMemory:
     """Remember a flow that is new to us; `previous`: the look before, at which it was not there
     (None: unknown).
     """
@@ -109,7 +113,7 @@ def first_look(sight: Sight, order: Order, previous: float | None, now: float) -
         exact = sight.created
     entered = exact if exact is not None else previous
     since = exact if exact is not None else now
-    return Memory(
+    return FlowMemory(
         sight.status,
         since,
         entered,
@@ -126,8 +130,8 @@ def first_look(sight: Sight, order: Order, previous: float | None, now: float) -
 
 
 def compare(
-    before: Memory, sight: Sight, order: Order, previous: float, now: float
-) -> tuple[Memory, Change]:
+    before: FlowMemory, sight: FlowSight, order: WorkOrder, previous: float, now: float
+) -> tuple[FlowMemory, Change]:
     """The memory after this look, and what changed. `previous`: instant of the look before."""
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
     same = sight.status == before.status
@@ -138,7 +142,7 @@ def compare(
     mark = sight.mark
     moved = now if mark != before.mark else before.moved
     peaks = [value for value in (before.peak, sight.progress) if value is not None]
-    memory = Memory(
+    memory = FlowMemory(
         sight.status,
         since,
         entered,
@@ -161,12 +165,12 @@ def compare(
     return memory, Change(before.status, sight.status, stay, regressions, touched)
 
 
-def _exact_entry(sight: Sight, now: float) -> float | None:
+def _exact_entry(sight: FlowSight, now: float) -> float | None:
     """When it entered its status, where a column tells it; an instant in the future tells nothing."""
     return sight.entered if sight.entered is not None and sight.entered <= now else None
 
 
-def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> Iterator[str]:
+def _find_regressions(before: FlowMemory, sight: FlowSight, rank: int, phase: int) -> Iterator[str]:
     if (
         before.progress is not None
         and sight.progress is not None
@@ -180,7 +184,7 @@ def _find_regressions(before: Memory, sight: Sight, rank: int, phase: int) -> It
 
 
 def in_status_since(
-    sight: Sight, memory: Memory, initial: str, now: float, *, trust_changed: bool
+    sight: FlowSight, memory: FlowMemory, initial: str, now: float, *, trust_changed: bool
 ) -> float:
     """Exact where a column tells it and for the initial status; else the earliest of the known
     upper bounds.
@@ -197,12 +201,13 @@ def in_status_since(
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A row of the worker registry: seconds since its heartbeat (None: never), and whether it
-    sleeps by right.
+    """A row of the worker registry: seconds since its heartbeat (None: never), whether it sleeps by
+    right, and what people call it.
     """
 
     age: float | None
     sleeps: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +227,11 @@ class Crew:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class FlowRules:
     """What is normal for the flows of one table; seconds. None switches a rule off."""
 
     initial: str
-    order: Order = field(default_factory=Order)
+    order: WorkOrder = field(default_factory=WorkOrder)
     waiting: frozenset[str] = frozenset()
     no_progress_after: float | None = None
     has_worker: bool = False
@@ -238,7 +243,7 @@ class Rules:
 
 
 def find_reasons(
-    sight: Sight, memory: Memory, rules: Rules, age: float, longest: float, now: float
+    sight: FlowSight, memory: FlowMemory, rules: FlowRules, age: float, longest: float, now: float
 ) -> dict[str, str]:
     """Reason → what blocks it, in words; empty for a flow that moves. Those that wait for people
     are not asked for.
@@ -252,7 +257,8 @@ def find_reasons(
             f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
         )
     if begun and rules.no_progress_after is not None and still > rules.no_progress_after:
-        found["no_progress"] = f"no value changed for {format_duration(still)}"
+        limit = format_duration(rules.no_progress_after)
+        found["no_progress"] = f"no value changed for {format_duration(still)} (limit {limit})"
     if text := _gone_back(sight, memory):
         found["regression"] = text
     if text := _out_of_order(sight, rules.phase_flags):
@@ -262,7 +268,7 @@ def find_reasons(
     return {**found, **_find_worker_reasons(sight, rules, age, overdue="overdue" in found)}
 
 
-def _gone_back(sight: Sight, memory: Memory) -> str:
+def _gone_back(sight: FlowSight, memory: FlowMemory) -> str:
     if memory.peak is not None and sight.progress is not None and sight.progress < memory.peak:
         return f"progress fell from {memory.peak:g} to {sight.progress:g}"
     if 0 <= memory.last_rank < memory.rank:
@@ -272,7 +278,7 @@ def _gone_back(sight: Sight, memory: Memory) -> str:
     return ""
 
 
-def _out_of_order(sight: Sight, names: Sequence[str]) -> str:
+def _out_of_order(sight: FlowSight, names: Sequence[str]) -> str:
     """A later phase is done while an earlier one is not."""
     for index, name in enumerate(names):
         later = [names[i] for i in range(index + 1, len(names)) if sight.flags[i]]
@@ -281,13 +287,13 @@ def _out_of_order(sight: Sight, names: Sequence[str]) -> str:
     return ""
 
 
-def is_full(sight: Sight, rules: Rules) -> bool:
+def is_full(sight: FlowSight, rules: FlowRules) -> bool:
     """Whether its progress says that it should be over."""
     return rules.full is not None and sight.progress is not None and sight.progress >= rules.full
 
 
 def _find_worker_reasons(
-    sight: Sight, rules: Rules, age: float, *, overdue: bool
+    sight: FlowSight, rules: FlowRules, age: float, *, overdue: bool
 ) -> dict[str, str]:
     """No worker, an unknown one, a dead one. Without a registry only the first can be told."""
     if not rules.has_worker:
@@ -303,10 +309,13 @@ def _find_worker_reasons(
     worker = crew.workers.get(sight.worker)
     if worker is None:
         return {"worker_unknown": f"worker {sight.worker:.80} is not in {crew.name}"}
+    limit = format_duration(crew.ttl)
     silent = (
-        "that never beat" if worker.age is None else f"silent for {format_duration(worker.age)}"
+        "that never beat"
+        if worker.age is None
+        else f"silent for {format_duration(worker.age)} (limit {limit})"
     )
-    return {"worker_dead": f"worker {sight.worker:.80} {silent}"}
+    return {"worker_dead": f"worker {format_label(sight.worker, worker.name)} {silent}"}
 
 
 # --- values as they are stored ------------------------------------------------------------------

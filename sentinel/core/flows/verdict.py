@@ -11,9 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sentinel.core.flows.family import Disagreement, Done, Kin, MasterRules, find_disagreements
-from sentinel.core.flows.history import OTHER, Flow, History, Look, Pair, Past
-from sentinel.core.flows.stuck import Memory, Rules, Sight, find_reasons, in_status_since, is_full
+from sentinel.core.flows.family import (
+    Disagreement,
+    FinishedChild,
+    Kin,
+    MasterRules,
+    find_disagreements,
+)
+from sentinel.core.flows.history import OTHER, Flow, FlowLook, FlowPast, History, Pair
+from sentinel.core.flows.stuck import (
+    FlowMemory,
+    FlowRules,
+    FlowSight,
+    find_reasons,
+    in_status_since,
+    is_full,
+)
 from sentinel.core.quantity import format_duration
 
 
@@ -23,14 +36,16 @@ class TableRules:
     learned.
 
     `known`: every status that the configuration names, None when it does not claim to name all.
+    `label`: name of the table for people; "" where there is only one.
     """
 
     table: str
-    rules: Rules
+    rules: FlowRules
     limits: Mapping[str, float]
     static: float
     learn: bool = True
     known: frozenset[str] | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,7 @@ class Family:
     """
 
     kin: Sequence[Kin]
-    done: Sequence[Done]
+    done: Sequence[FinishedChild]
     need_master: bool
     home: int
 
@@ -60,13 +75,14 @@ class Families:
 
 
 @dataclass(slots=True)
-class Verdict:
+class FlowVerdict:
     """All open flows, by table and id, and the longest normal stay where one was asked for; `now`:
-    Unix seconds.
+    Unix seconds. `labels`: names of the tables for people.
     """
 
     now: float
     tables: list[dict[str, Flow]]
+    labels: Sequence[str] = ()
     longest: dict[Pair, float] = field(default_factory=dict)
 
     @property
@@ -78,11 +94,11 @@ class Verdict:
 
 def judge(
     history: History,
-    looks: Sequence[Look | None],
+    looks: Sequence[FlowLook | None],
     tables: Sequence[TableRules],
     families: Families,
     now: float,
-) -> Verdict:
+) -> FlowVerdict:
     """Take the looks into the history and judge each flow. The master's table is the first; None
     was not read.
     """
@@ -97,7 +113,7 @@ def judge(
         },
         now,
     )
-    verdict = Verdict(now, [])
+    verdict = FlowVerdict(now, [], [table.label for table in tables])
     for table, seen in zip(tables, looks, strict=True):
         bench = _Bench(history, table, now)
         verdict.tables.append(bench.judge(seen) if seen is not None else {})
@@ -130,7 +146,7 @@ class _Bench:
         after = table.rules.no_progress_after
         self._still_before = float("-inf") if after is None else now - after
 
-    def judge(self, look: Look) -> dict[str, Flow]:
+    def judge(self, look: FlowLook) -> dict[str, Flow]:
         """Each flow of the table; those about which there is nothing to say are kept for the next
         look.
         """
@@ -183,7 +199,7 @@ class _Bench:
             )
         return limit
 
-    def _judge_one(self, past: Past, sight: Sight, memory: Memory) -> Flow:
+    def _judge_one(self, past: FlowPast, sight: FlowSight, memory: FlowMemory) -> Flow:
         rules, now = self._table.rules, self._now
         since = in_status_since(
             sight, memory, rules.initial, now, trust_changed=past.changed_is_kept
@@ -223,7 +239,7 @@ def _find_blocked(history: History, pair: Pair, longest: float, now: float) -> s
 
 
 def _add_disagreements(
-    history: History, families: Families, tables: Sequence[TableRules], verdict: Verdict
+    history: History, families: Families, tables: Sequence[TableRules], verdict: FlowVerdict
 ) -> None:
     """Those that have lasted; a master beyond the read rows gets an entry of its own."""
     now = verdict.now

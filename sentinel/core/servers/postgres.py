@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sentinel.core.quantity import format_bytes, format_duration
+from sentinel.core.fault import Fault, Labels, Status
+from sentinel.core.quantity import Bounds, format_bytes, format_duration
 
 Record = Mapping[str, Any]
 Facts = Mapping[str, Sequence[Record]]
@@ -16,8 +17,8 @@ COUNTERS = ("commits", "rollbacks", "deadlocks", "temp_bytes", "checksum_failure
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Above which a figure is a complaint. Ages in seconds, `xid_age` and `xmin_age` in
+class PostgresLimits:
+    """Above which a figure is a fault. Ages in seconds, `xid_age` and `xmin_age` in
     transactions.
     """
 
@@ -32,86 +33,142 @@ class Limits:
     archiver_failing: float = 900.0
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """One thing that is bad, and the next step against it."""
-
-    text: str
-    remedy: str
-
-
-def judge(facts: Facts, limits: Limits) -> list[Complaint]:
-    """All complaints, most urgent first. A question that was not answered is left out, never taken
-    for good.
+def judge_postgres(facts: Facts, limits: PostgresLimits) -> list[Fault]:
+    """All faults, most urgent first. A question that was not answered is left out, never taken for
+    good.
     """
     return [
-        complaint
+        fault
         for name, rule in _RULES
         for record in facts.get(name, ())
-        for complaint in rule(record, limits)
+        for fault in rule(record, limits)
     ]
 
 
-def _wraparound(record: Record, limits: Limits) -> Iterator[Complaint]:
+def quote(name: str) -> str:
+    """An identifier as SQL takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _fault(
+    key: str,
+    subject: Labels,
+    text: str,
+    guidance: str,
+    *,
+    cure: tuple[str, ...] = (),
+    count: int | None = None,
+) -> Fault:
+    """A fault whose sentence begins with its subject; the subject is what the runbook needs."""
+    name = ", ".join(f"{label} {value}" for label, value in subject.items())
+    return Fault(
+        key,
+        subject,
+        Status.DEGRADED,
+        f"{name}: {text}" if name else text,
+        count=None if count is None else Bounds(count, count),
+        cure=cure,
+        guidance=guidance,
+        parameters=subject,
+    )
+
+
+def _wraparound(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
     for what in ("xid", "mxid"):
         age = record[f"{what}_age"]
         if age > limits.xid_age:
-            yield Complaint(
-                f"database {record['db']}: {what} age {age:.3g} of 2.1e+09",
+            yield _fault(
+                f"{what}_age",
+                {"database": record["db"]},
+                f"{what} age {age:.3g} of 2.1e+09, more than {limits.xid_age:.3g}",
                 "VACUUM (FREEZE) the oldest tables; find what holds the horizon (xmin_age)",
             )
 
 
-def _databases(record: Record, _limits: Limits) -> Iterator[Complaint]:
-    if record["checksum_failures"] > 0:
-        yield Complaint(
-            f"{record['checksum_failures']} checksum failures in database oid {record['id']}",
+def _databases(record: Record, _limits: PostgresLimits) -> Iterator[Fault]:
+    failures = record["checksum_failures"]
+    if failures > 0:
+        yield _fault(
+            "checksum_failures",
+            {"database": record["db"]},
+            f"{failures:,} checksum failure{'s' * (failures != 1)}",
             "data is corrupt on disk: restore the pages from a backup, look at the disk",
+            count=failures,
         )
 
 
-def _collations(record: Record, _limits: Limits) -> Iterator[Complaint]:
-    if record["mismatched"] > 0:
-        yield Complaint(
-            f"collation version changed under {', '.join(record['names'])}: indexes on text may be"
-            " wrong",
-            "REINDEX, then ALTER DATABASE … REFRESH COLLATION VERSION",
+def _collations(record: Record, _limits: PostgresLimits) -> Iterator[Fault]:
+    for name in record["names"] or ():
+        yield _fault(
+            "collation_changed",
+            {"database": name},
+            "its collation version changed: indexes on text may be wrong",
+            "connected to this database: rebuild its indexes, then accept the new version",
+            cure=(
+                f"REINDEX DATABASE CONCURRENTLY {quote(name)};",
+                f"ALTER DATABASE {quote(name)} REFRESH COLLATION VERSION;",
+            ),
         )
 
 
-def _connections(record: Record, limits: Limits) -> Iterator[Complaint]:
-    if record["used"] > limits.connections_ratio * record["usable"]:
-        yield Complaint(
-            f"{record['used']} of {record['usable']} connections used",
+def _connections(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
+    used, usable = record["used"], record["usable"]
+    if used > limits.connections_ratio * usable:
+        yield _fault(
+            "connections_short",
+            {},
+            f"{used} of {usable} connections used, more than {100 * limits.connections_ratio:g} %",
             "find who holds them (pg_stat_activity by application_name), or put a pooler in front",
+            count=used,
         )
 
 
-def _locks(record: Record, limits: Limits) -> Iterator[Complaint]:
+def _terminate(*pids: int) -> tuple[str, ...]:
+    """A prepared transaction blocks as pid 0: nobody can end that."""
+    return tuple(f"SELECT pg_terminate_backend({pid});" for pid in pids if pid)
+
+
+def _locks(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
     if record["longest"] > limits.lock_wait:
-        blockers = (
-            ", ".join(str(pid) for pid in record["blockers"] or ()) or "none that still lives"
-        )
-        yield Complaint(
-            f"process {record['pid']} waits {format_duration(record['longest'])} for a lock,"
-            f" blocked by {blockers}",
-            f"look at what pid {blockers} does; end it with pg_terminate_backend if it may end",
+        blockers = tuple(record["blockers"] or ())
+        named = ", ".join(map(str, blockers)) or "none that still lives"
+        yield _fault(
+            "lock_wait",
+            {"process": str(record["pid"])},
+            f"waits {format_duration(record['longest'])} for a lock, more than"
+            f" {format_duration(limits.lock_wait)}, blocked by {named}",
+            f"look at what pid {named} does; end it only if it may end",
+            cure=_terminate(*blockers),
+            count=record["waiters"],
         )
 
 
-def _activity(record: Record, limits: Limits) -> Iterator[Complaint]:
-    if record["idle_age"] > limits.idle_in_transaction:
-        yield Complaint(
-            f"pid {record['idle_pid']} idle in transaction for"
-            f" {format_duration(record['idle_age'])}",
-            "end it with pg_terminate_backend; set idle_in_transaction_session_timeout",
-        )
-    if record["transaction_age"] > limits.transaction:
-        yield Complaint(
-            f"pid {record['oldest_pid']} in one transaction for"
-            f" {format_duration(record['transaction_age'])}",
-            "is it a forgotten session or a long report? it keeps VACUUM from working",
-        )
+def _activity(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
+    for pid, age in _pair(record, "idle"):
+        if age > limits.idle_in_transaction:
+            yield _fault(
+                "idle_in_transaction",
+                {"process": str(pid)},
+                f"idle in transaction for {format_duration(age)}, more than"
+                f" {format_duration(limits.idle_in_transaction)}",
+                "end it, and set idle_in_transaction_session_timeout",
+                cure=_terminate(pid),
+            )
+    for pid, age in _pair(record, "open"):
+        if age > limits.transaction:
+            yield _fault(
+                "long_transaction",
+                {"process": str(pid)},
+                f"in one transaction for {format_duration(age)}, more than"
+                f" {format_duration(limits.transaction)}",
+                "is it a forgotten session or a long report? it keeps VACUUM from working",
+                cure=_terminate(pid),
+            )
+
+
+def _pair(record: Record, what: str) -> Iterator[tuple[int, float]]:
+    """Sessions as (pid, age), the oldest first; a query names none as None."""
+    return zip(record[f"{what}_pids"] or (), record[f"{what}_ages"] or (), strict=True)
 
 
 _HOLDER_REMEDY = {
@@ -122,60 +179,76 @@ _HOLDER_REMEDY = {
 }
 
 
-def _horizon(record: Record, limits: Limits) -> Iterator[Complaint]:
+def _horizon(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
     for holder in HOLDERS:
         if record[holder] > limits.xmin_age:
-            yield Complaint(
-                f"a {holder} holds back VACUUM by {record[holder]:.3g} transactions",
+            yield _fault(
+                "vacuum_held_back",
+                {"holder": holder},
+                f"holds back VACUUM by {record[holder]:.3g} transactions, more than"
+                f" {limits.xmin_age:.3g}",
                 _HOLDER_REMEDY[holder],
             )
 
 
-def _replication(record: Record, limits: Limits) -> Iterator[Complaint]:
+def _replication(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
     if record["lag"] > limits.replication_lag:
-        yield Complaint(
-            f"standby {record['standby']} is {format_duration(record['lag'])} behind",
+        yield _fault(
+            "replication_lag",
+            {"standby": record["standby"]},
+            f"{format_duration(record['lag'])} behind, more than"
+            f" {format_duration(limits.replication_lag)}",
             "look at the standby's load, its conflicts, and the network",
         )
 
 
-def _identity(record: Record, limits: Limits) -> Iterator[Complaint]:
+def _identity(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
     delay = record["replay_delay"]
     if delay is not None and delay > limits.replication_lag:
-        yield Complaint(
-            f"this standby replays {format_duration(delay)} late",
+        yield _fault(
+            "replay_late",
+            {},
+            f"this standby replays {format_duration(delay)} late, more than"
+            f" {format_duration(limits.replication_lag)}",
             "is replay paused, or blocked by a long query?",
         )
 
 
-def _slots(record: Record, limits: Limits) -> Iterator[Complaint]:
+def _slots(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
+    subject, retained = {"slot": record["slot"]}, record["retained_bytes"]
     if record["wal_status"] == "lost" or record["invalidation_reason"]:
-        yield Complaint(
-            f"slot {record['slot']} is lost"
-            f" ({record['invalidation_reason'] or 'its WAL was removed'})",
-            "rebuild its consumer, then drop the slot",
-        )
-    elif record["retained_bytes"] > limits.slot_retained:
-        yield Complaint(
-            f"slot {record['slot']} retains {format_bytes(record['retained_bytes'])} of WAL",
+        reason = record["invalidation_reason"] or "its WAL was removed"
+        text = f"is lost ({reason})"
+        yield _fault("slot_lost", subject, text, "rebuild its consumer, then drop the slot")
+    elif retained > limits.slot_retained:
+        yield _fault(
+            "slot_retains",
+            subject,
+            f"retains {format_bytes(retained)} of WAL, more than"
+            f" {format_bytes(limits.slot_retained)}",
             "mend its consumer, or drop the slot before the disk is full",
         )
 
 
-def _archiver(record: Record, limits: Limits) -> Iterator[Complaint]:
+def _archiver(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
     if record["failing"] and record["since_success"] > limits.archiver_failing:
-        yield Complaint(
-            f"archiving fails, last success {format_duration(record['since_success'])} ago",
+        yield _fault(
+            "archiver_failing",
+            {},
+            f"archiving fails, last success {format_duration(record['since_success'])} ago, more"
+            f" than {format_duration(limits.archiver_failing)}",
             "read the server's log for archive_command; WAL piles up until the disk is full",
         )
 
 
-def _indexes(record: Record, _limits: Limits) -> Iterator[Complaint]:
-    if record["invalid"] > 0:
-        yield Complaint(
-            f"{record['invalid']} invalid index{'es' * (record['invalid'] > 1)}:"
-            f" {', '.join(record['names'])}",
-            "REINDEX INDEX CONCURRENTLY, or drop and make it again",
+def _indexes(record: Record, _limits: PostgresLimits) -> Iterator[Fault]:
+    for name in record["names"] or ():
+        yield _fault(
+            "invalid_index",
+            {"index": name},
+            "is invalid: it costs at each write and answers nothing",
+            "build it anew, or drop it: one that a failed REINDEX left ends in _ccnew",
+            cure=(f"REINDEX INDEX CONCURRENTLY {name};",),
         )
 
 
@@ -196,7 +269,7 @@ _RULES = (
 
 
 @dataclass(slots=True)
-class Totals:
+class CounterTotals:
     """Counters of all databases since sentinel began to watch: they never go back.
 
     A counter that fell was reset (pg_stat_reset, a crash): what it shows now was counted since. A
@@ -230,26 +303,33 @@ class Lineage:
     timeline: int = 0
     changed: datetime | None = None
     change: str = ""
+    other: bool = False
+    """Whether the last change was to another cluster, and not a failover."""
 
     def see(self, system: str, timeline: int, now: datetime) -> bool:
         """Note who answers; True when it is another cluster than before."""
         before, self.system, self.timeline = (self.system, self.timeline), system, timeline
         if before[0] in {"", system} and before[1] in {0, timeline}:
             return False
-        other = before[0] != system
+        self.other = before[0] != system
         self.changed = now
         self.change = (
             f"another cluster answers (system {before[0]} → {system})"
-            if other
+            if self.other
             else f"timeline {before[1]} → {timeline}: a failover or a restore"
         )
-        return other
+        return self.other
 
-    def complaint(self, now: datetime, seconds: float) -> Complaint | None:
+    def find_fault(self, now: datetime, seconds: float) -> Fault | None:
         """The change, for `seconds` after it."""
         if self.changed is None or (now - self.changed).total_seconds() >= seconds:
             return None
-        return Complaint(
-            f"{self.change}, {format_duration((now - self.changed).total_seconds())} ago",
-            "was it planned? data that only the old primary had is lost",
+        ago = format_duration((now - self.changed).total_seconds())
+        return Fault(
+            "other_cluster" if self.other else "failover",
+            {},
+            Status.DEGRADED,
+            f"{self.change}, {ago} ago",
+            since=self.changed,
+            guidance="was it planned? data that only the old primary had is lost",
         )

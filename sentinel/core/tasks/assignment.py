@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0)
@@ -33,7 +32,7 @@ too young and the task missed for ever."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CohortWindow:
     """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is
     counted again later.
     """
@@ -68,7 +67,7 @@ def due_until(horizon: Horizon, delay: float) -> datetime:
     return horizon.capped - timedelta(seconds=max(delay, SHOWN_WITHIN))
 
 
-def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[Window]:
+def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator[CohortWindow]:
     """Windows of at most 15 minutes, from the watermark to `delay` seconds before the horizon;
     eight at a time.
 
@@ -82,7 +81,7 @@ def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator
         if start >= end:
             return
         stop = min(start + CHUNK, end)
-        yield Window(start, stop, stop > final)
+        yield CohortWindow(start, stop, stop > final)
         start = stop
 
 
@@ -168,64 +167,6 @@ def usable_bounds(deadline: float, settle_after: float) -> tuple[float, ...]:
     return tuple(sorted({bound for bound in (*BOUNDS, deadline) if bound <= settle_after}))
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When the assigner is judged bad; seconds, ratio, count."""
-
-    unassigned_degraded: float
-    unassigned_down: float
-    objective: float
-    min_events: int
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What one poll knows: the oldest open task's age, the settled tasks of the last minute, why it
-    is unfair.
-
-    `missed`: tasks that were inserted lately although none was counted.
-    """
-
-    oldest_unassigned: float
-    good: int
-    settled: int
-    skewed: int
-    unfair: str = ""
-    missed: int = 0
-
-
-def decide_status(facts: Facts, limits: Limits) -> tuple[Status, str]:
-    """The verdict and its reason; the oldest open task first, because a hung assigner settles
-    nothing.
-    """
-    age = f"the oldest unassigned task waits {facts.oldest_unassigned:.1f} s"
-    if facts.oldest_unassigned >= limits.unassigned_down:
-        return Status.DOWN, age
-    if facts.oldest_unassigned >= limits.unassigned_degraded:
-        return Status.DEGRADED, age
-    if facts.skewed and not facts.settled:
-        return (
-            Status.UNKNOWN,
-            (
-                f"all {facts.skewed} tasks of the last minute have impossible times (clock or time"
-                " zone)"
-            ),
-        )
-    if facts.missed >= limits.min_events and not facts.settled:
-        text = (
-            f"{facts.missed} tasks were inserted, none with a time of creation near that: clock or"
-            " time zone?"
-        )
-        return Status.UNKNOWN, text
-    if facts.settled >= limits.min_events and facts.good < limits.objective * facts.settled:
-        share = 100 * facts.good / facts.settled
-        return (
-            Status.DEGRADED,
-            f"{share:.4g} % of {facts.settled} tasks of the last minute were assigned in time",
-        )
-    return (Status.DEGRADED, facts.unfair) if facts.unfair else (Status.UP, "")
-
-
 @dataclass(slots=True)
 class Inserted:
     """Inserted rows against counted tasks: who writes times of another clock is never seen by time
@@ -252,7 +193,7 @@ class Inserted:
         return max(0, done[2][1] - done[1][1])
 
 
-class Recent:
+class RecentTasks:
     """Settled tasks by second for the last minute: (good, settled, skewed). Seconds of the server's
     clock.
     """

@@ -98,15 +98,3 @@ def _describe(wait: TenantWait) -> dict[str, Any]:
         "tasks": wait.tasks,
         "unassigned": wait.waiting,
     }
-
-
-def decide_fairness(spread: Spread, limit: float) -> str:
-    """Why the distribution is unfair, or an empty text."""
-    starved = spread.starved(limit)
-    if not starved:
-        return ""
-    names = ", ".join(wait.tenant for wait in starved[:3])
-    return (
-        f"{len(starved)} of {spread.tenants} tenants wait {limit:g} × longer than the others:"
-        f" {names}"
-    )

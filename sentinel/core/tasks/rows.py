@@ -106,12 +106,21 @@ MEASUREMENTS = (
 @dataclass(frozen=True, slots=True)
 class OpenTasks:
     """Tasks of one queue that nobody has: how many, the ages of the oldest ones, and for how long
-    others wait that were given back. Seconds."""
+    others wait that were given back. Seconds. `queue` is the metric label, `name` what the table
+    says, where that is another; `ids`: a few of those that wait longest.
+    """
 
     queue: str
     n: int = 0
     ages: Sequence[float] = field(default=())
     returned: Sequence[float] = field(default=())
+    ids: Sequence[str] = ()
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """The queue's own name, also where many queues share a label."""
+        return self.name or self.queue
 
     @property
     def oldest(self) -> float:

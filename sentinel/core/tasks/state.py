@@ -4,6 +4,7 @@ await between.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,15 +15,15 @@ from sentinel.core.tasks.assignment import (
     OUTCOMES,
     STAGE_BOUNDS,
     Buckets,
+    CohortWindow,
     Horizon,
     Inserted,
     QueueTotals,
-    Recent,
+    RecentTasks,
     StageTotals,
-    Window,
 )
 from sentinel.core.tasks.fairness import Spread
-from sentinel.core.tasks.tracker import Bounds, Tally, Tracker
+from sentinel.core.tasks.tracker import TaskTally, Tracker, WaitBounds
 
 MAX_QUEUES = 50
 OTHER = "_other_"
@@ -30,7 +31,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class TaskReach:
     """How many seconds back is looked for open tasks, for the throughput, and for tenants' waits.
 
     `shortened` are those that would cost too much over the whole time asked for, `advice` is the
@@ -73,7 +74,10 @@ class AssignmentState:
             (datetime.fromisoformat(a), datetime.fromisoformat(b), n)
             for a, b, n in known.get("recounts", ())
         ]
-        self.recent = Recent(known.get("recent", ()))
+        self.recent = RecentTasks(known.get("recent", ()))
+        self.recent_by_queue = {
+            name: RecentTasks(entries) for name, entries in known.get("recent_by_queue", {}).items()
+        }
         self.stages = {
             name: StageTotals(**totals) for name, totals in known.get("stages", {}).items()
         }
@@ -91,7 +95,7 @@ class AssignmentState:
         self.trends_at: float | None = None
         self.throughput: dict[str, tuple[int, int]] | None = None
         self.spread = Spread()
-        self.reach = Reach()
+        self.reach = TaskReach()
         self.inserted = Inserted()
         self.id_type = ""
 
@@ -107,6 +111,7 @@ class AssignmentState:
             "late_arrivals": self.late_arrivals,
             "recounts": [(a.isoformat(), b.isoformat(), n) for a, b, n in self.recounts],
             "recent": self.recent.dump(),
+            "recent_by_queue": {name: each.dump() for name, each in self.recent_by_queue.items()},
             "stages": {name: totals.dump() for name, totals in self.stages.items()},
             "tracker": self.tracker.dump() if self.tracker else None,
             "returns": {end: buckets.dump() for end, buckets in self.returns.items()},
@@ -137,18 +142,20 @@ class AssignmentState:
         """The totals of a queue."""
         return self.queues[self.label(name)]
 
-    def settle(self, rows: Rows, window: Window, horizon: Horizon) -> None:
+    def settle(self, rows: Rows, window: CohortWindow, horizon: Horizon) -> None:
         """Method A: the classes of one window, and the watermark after it."""
         classes = self._count((row["queue"], row["class"], row["n"]) for row in rows)
-        self.recent.add(horizon.now.timestamp(), classes)
+        settled = self._note_recent(horizon, classes)
         self.settled_to = window.end
         if window.provisional:
-            self.recounts.append((window.start, window.end, sum(classes.values())))
+            self.recounts.append((window.start, window.end, settled))
 
-    def take(self, tally: Tally, horizon: Horizon, deadline: float, settle_after: float) -> None:
+    def take(
+        self, tally: TaskTally, horizon: Horizon, deadline: float, settle_after: float
+    ) -> None:
         """Method B: what one poll of the tracker adds."""
         classes = self._count((queue, kind, n) for (queue, kind), n in tally.settled.items())
-        self.recent.add(horizon.now.timestamp(), classes)
+        self._note_recent(horizon, classes)
         for queue, seconds in tally.latencies:
             self.queue(queue).add(seconds, self.bounds, settle_after)
         for bounds in tally.missing:
@@ -159,7 +166,7 @@ class AssignmentState:
             for end, seconds in zip(("least", "most"), bounds, strict=True):
                 self.returns[end].add(seconds, self.bounds, settle_after)
 
-    def stage(self, rows: Rows, window: Window) -> None:
+    def stage(self, rows: Rows, window: CohortWindow) -> None:
         """The durations of one window, by stage, and the watermark after it."""
         for row in rows:
             totals = self.stages.setdefault(row["stage"], StageTotals())
@@ -196,17 +203,29 @@ class AssignmentState:
             "late_arrivals": self.late_arrivals,
         }
 
-    def _count(self, counts: Iterable[tuple[str | None, str, int]]) -> dict[str, int]:
-        classes: dict[str, int] = {}
+    def _count(self, counts: Iterable[tuple[str | None, str, int]]) -> dict[str, Counter[str]]:
+        """Take in (queue, class, tasks); the same by label. What is aside belongs to no queue."""
+        classes: dict[str, Counter[str]] = {}
         for queue, kind, n in counts:
-            classes[kind] = classes.get(kind, 0) + n
+            label = self.label(queue) if kind in OUTCOMES else ""
+            classes.setdefault(label, Counter())[kind] += n
             if kind in OUTCOMES:
-                self.queue(queue).settled[kind] += n
+                self.queues[label].settled[kind] += n
             else:
                 self.aside[kind] += n
         return classes
 
-    def _note_bounds(self, what: str, bounds: Bounds, deadline: float) -> None:
+    def _note_recent(self, horizon: Horizon, classes: Mapping[str, Counter[str]]) -> int:
+        """For the last minute, of all and of each queue; how many tasks these are."""
+        now, total = horizon.now.timestamp(), Counter[str]()
+        for label, mine in classes.items():
+            total += mine
+            if label:
+                self.recent_by_queue.setdefault(label, RecentTasks()).add(now, mine)
+        self.recent.add(now, total)
+        return total.total()
+
+    def _note_bounds(self, what: str, bounds: WaitBounds, deadline: float) -> None:
         """How many were in time: at least those whose upper bound was, at most those whose lower
         bound was.
         """

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 
 CREATED, ASSIGNED, PUBLISHED, STARTED, COMPLETED = HOPS = (
@@ -35,7 +34,7 @@ RECENT = 100
 Span = tuple[float, float]
 
 
-class Outcome(StrEnum):
+class TaskOutcome(StrEnum):
     """How a task ended. `orphan`: came through, its latency is not judged (sent before we were up,
     or we stalled).
     """
@@ -49,12 +48,12 @@ class Outcome(StrEnum):
     ORPHAN = "orphan"
 
 
-FAILURES = frozenset(Outcome) - {Outcome.OK, Outcome.ORPHAN}
-NEVER_DONE = FAILURES - {Outcome.LATE}
+FAILURES = frozenset(TaskOutcome) - {TaskOutcome.OK, TaskOutcome.ORPHAN}
+NEVER_DONE = FAILURES - {TaskOutcome.LATE}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class HopPlan:
     """What is watched: the deadline of each watched hop in seconds since the hop before it, in
     order; the statuses that say a hop was passed, lower case; those of a task that failed. After
     `patience` deadlines a hop is given up.
@@ -71,15 +70,15 @@ class Plan:
         return tuple(hop for hop in HOPS if hop in self.deadlines)
 
     @property
-    def endings(self) -> Iterator[tuple[Outcome, str]]:
+    def endings(self) -> Iterator[tuple[TaskOutcome, str]]:
         """Every (outcome, hop) in which a task can end."""
         yield from (
-            (Outcome.OK, ""),
-            (Outcome.ORPHAN, ""),
-            (Outcome.ENQUEUE_ERROR, CREATED),
-            (Outcome.FAILED, RESULT),
+            (TaskOutcome.OK, ""),
+            (TaskOutcome.ORPHAN, ""),
+            (TaskOutcome.ENQUEUE_ERROR, CREATED),
+            (TaskOutcome.FAILED, RESULT),
         )
-        for outcome in (Outcome.LATE, Outcome.STUCK, Outcome.LOST, Outcome.FAILED):
+        for outcome in (TaskOutcome.LATE, TaskOutcome.STUCK, TaskOutcome.LOST, TaskOutcome.FAILED):
             yield from ((outcome, hop) for hop in self.hops)
 
 
@@ -117,7 +116,7 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class RowSight:
     """The task's row as read at `now`, and what the bus shows of it. `status` is lower case, ""
     without one.
 
@@ -136,7 +135,7 @@ class Sight:
 class End:
     """How a task ended, and at which hop; `blind`: it was late, and that may be our own fault."""
 
-    outcome: Outcome
+    outcome: TaskOutcome
     hop: str
     canary: Canary
     blind: bool = False
@@ -152,7 +151,9 @@ class Watch:
     stalled: float = 0.0
 
 
-def step(canary: Canary, sight: Sight | None, plan: Plan, now: float, watch: Watch) -> Canary | End:
+def step(
+    canary: Canary, sight: RowSight | None, plan: HopPlan, now: float, watch: Watch
+) -> Canary | End:
     """What a look at the row (None: not there) makes of a task: a task still on its way, or its
     end.
     """
@@ -161,41 +162,43 @@ def step(canary: Canary, sight: Sight | None, plan: Plan, now: float, watch: Wat
     canary = observe(canary, sight, plan)
     hop = next_hop(canary, plan, sight.hidden)
     if sight.status in plan.failed:
-        return End(Outcome.FAILED, hop or COMPLETED, canary)
+        return End(TaskOutcome.FAILED, hop or COMPLETED, canary)
     if COMPLETED in canary.reached:
         return _finished(canary, sight, plan, watch)
     waited = min(now - _since(canary), watch.seconds)
     if waited > plan.patience * _limit(canary, plan, hop):
-        return End(Outcome.STUCK, hop, canary)
+        return End(TaskOutcome.STUCK, hop, canary)
     return replace(canary, looked=now)
 
 
-def _absent(canary: Canary, plan: Plan, now: float, watch: Watch) -> Canary | End:
+def _absent(canary: Canary, plan: HopPlan, now: float, watch: Watch) -> Canary | End:
     """Two looks in a row must miss a row that was there; one that never came is waited for."""
     if canary.seen:
         missed = replace(canary, missing=canary.missing + 1)
-        return End(Outcome.LOST, next_hop(canary, plan), missed) if missed.missing > 1 else missed
+        return (
+            End(TaskOutcome.LOST, next_hop(canary, plan), missed) if missed.missing > 1 else missed
+        )
     if min(now - canary.sent, watch.seconds) <= plan.patience * plan.deadlines[CREATED]:
         return canary
-    return End(Outcome.LOST if canary.confirmed else Outcome.ENQUEUE_ERROR, CREATED, canary)
+    return End(TaskOutcome.LOST if canary.confirmed else TaskOutcome.ENQUEUE_ERROR, CREATED, canary)
 
 
-def _finished(canary: Canary, sight: Sight, plan: Plan, watch: Watch) -> End:
+def _finished(canary: Canary, sight: RowSight, plan: HopPlan, watch: Watch) -> End:
     if sight.right is False:
-        return End(Outcome.FAILED, RESULT, canary)
+        return End(TaskOutcome.FAILED, RESULT, canary)
     if not canary.ours:
-        return End(Outcome.ORPHAN, "", canary)
+        return End(TaskOutcome.ORPHAN, "", canary)
     late = [
         hop for hop, (low, _) in measure(canary, plan).items() if low > plan.deadlines.get(hop, low)
     ]
     if not late:
-        return End(Outcome.OK, "", canary)
+        return End(TaskOutcome.OK, "", canary)
     if watch.stalled > plan.deadlines[late[0]] / 4:
-        return End(Outcome.ORPHAN, "", canary, blind=True)
-    return End(Outcome.LATE, late[0], canary)
+        return End(TaskOutcome.ORPHAN, "", canary, blind=True)
+    return End(TaskOutcome.LATE, late[0], canary)
 
 
-def observe(canary: Canary, sight: Sight, plan: Plan) -> Canary:
+def observe(canary: Canary, sight: RowSight, plan: HopPlan) -> Canary:
     """Note which hops the row shows as passed, and when. What was noted before is kept."""
     reached, skewed = dict(canary.reached), canary.skewed
     earliest = canary.sent
@@ -218,7 +221,7 @@ def observe(canary: Canary, sight: Sight, plan: Plan) -> Canary:
     )
 
 
-def _narrowed(reached: Mapping[str, Span], plan: Plan) -> dict[str, Span]:
+def _narrowed(reached: Mapping[str, Span], plan: HopPlan) -> dict[str, Span]:
     """A hop whose instant is not known was passed at the latest when the next one was."""
     narrowed, latest = {}, float("inf")
     for hop in reversed([hop for hop in plan.hops if hop in reached]):
@@ -236,7 +239,7 @@ def _is_plausible(span: Span, sent: float, now: float) -> bool:
     return sent - SLACK <= span[1] and span[0] <= now + SLACK
 
 
-def _passed(sight: Sight, plan: Plan) -> list[str]:
+def _passed(sight: RowSight, plan: HopPlan) -> list[str]:
     """Watched hops that were passed: the furthest one that the row shows, and all before it.
 
     Where there are statuses, completion is what they say: a time alone may also be that of a
@@ -251,7 +254,7 @@ def _passed(sight: Sight, plan: Plan) -> list[str]:
     return list(plan.hops[: furthest + 1])
 
 
-def next_hop(canary: Canary, plan: Plan, hidden: frozenset[str] = frozenset()) -> str:
+def next_hop(canary: Canary, plan: HopPlan, hidden: frozenset[str] = frozenset()) -> str:
     """The hop that a task is waiting for: the first that was not passed and can be seen."""
     return next(
         (hop for hop in plan.hops if hop not in canary.reached and hop not in hidden), COMPLETED
@@ -265,13 +268,13 @@ def _since(canary: Canary) -> float:
     return max((high for _, high in canary.reached.values()), default=canary.sent)
 
 
-def _limit(canary: Canary, plan: Plan, hop: str) -> float:
+def _limit(canary: Canary, plan: HopPlan, hop: str) -> float:
     """Deadlines of the hops that were not passed, up to and with `hop`, seconds."""
     upto = plan.hops[: plan.hops.index(hop) + 1]
     return sum(plan.deadlines[each] for each in upto if each not in canary.reached)
 
 
-def overdue(canary: Canary, plan: Plan, now: float, watch: Watch) -> str:
+def overdue(canary: Canary, plan: HopPlan, now: float, watch: Watch) -> str:
     """The hop whose deadline is over for a task on its way, "" when there is none. Only of one that
     we sent.
     """
@@ -280,7 +283,7 @@ def overdue(canary: Canary, plan: Plan, now: float, watch: Watch) -> str:
     return hop if canary.ours and waited > _limit(canary, plan, hop) else ""
 
 
-def measure(canary: Canary, plan: Plan) -> dict[str, Span]:
+def measure(canary: Canary, plan: HopPlan) -> dict[str, Span]:
     """Seconds that each passed hop took, as a span, and `total` of a completed task. Times that go
     backwards (hops stamped by two clocks) measure nothing and are left out; `is_backwards`
     tells."""
@@ -296,7 +299,7 @@ def measure(canary: Canary, plan: Plan) -> dict[str, Span]:
     return {hop: (max(0.0, low), high) for hop, (low, high) in lasted.items() if high >= 0}
 
 
-def is_backwards(canary: Canary, plan: Plan) -> bool:
+def is_backwards(canary: Canary, plan: HopPlan) -> bool:
     """Whether a hop was stamped before the hop before it, or by a clock that is none of this task's
     life.
     """
@@ -331,7 +334,7 @@ class Lasting:
         return [*self._counts, self._sum]
 
 
-class Record:
+class WorkflowRecord:
     """Totals since sentinel began to watch, hop latencies, and the last ends. sent = ends + open,
     always.
     """
@@ -349,17 +352,17 @@ class Record:
         )
         self.lasted = {hop: Lasting(document) for hop, document in known.get("lasted", {}).items()}
 
-    def ended(self, end: End, plan: Plan) -> None:
+    def ended(self, end: End, plan: HopPlan) -> None:
         """Note an end. An orphan was not judged and is none of the recent ones."""
         self.ends[end.outcome.value, end.hop] += 1
         self.blind += end.blind
         self.skewed += is_backwards(end.canary, plan)
-        if end.outcome is not Outcome.ORPHAN:
+        if end.outcome is not TaskOutcome.ORPHAN:
             self.recent.append((end.outcome.value, end.hop))
             for hop, (_, seconds) in measure(end.canary, plan).items() if end.canary.ours else ():
                 self.lasted.setdefault(hop, Lasting()).add(seconds)
 
-    def total(self, outcome: Outcome) -> int:
+    def total(self, outcome: TaskOutcome) -> int:
         """Tasks that ended so, at whatever hop."""
         return sum(count for (name, _), count in self.ends.items() if name == outcome)
 
@@ -373,53 +376,3 @@ class Record:
             "recent": [list(end) for end in self.recent],
             "lasted": {hop: lasting.dump() for hop, lasting in self.lasted.items()},
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """`failures` of the last `of` are degraded, `down_after` in a row that never came through are
-    down.
-    """
-
-    failures: int
-    of: int
-    down_after: int
-
-
-def judge_recent(
-    recent: Sequence[tuple[str, str]], waiting: Sequence[str], rule: Rule
-) -> tuple[Status, str, str]:
-    """Verdict, reason and the hop to look at, from the last ends (oldest first) and from the hops
-    that tasks on their way are waiting for beyond the deadline: these are failures already, only
-    their kind is open. None: unknown."""
-    tail = list(recent)[-rule.down_after :]
-    if len(tail) == rule.down_after and all(outcome in NEVER_DONE for outcome, _ in tail):
-        return (
-            Status.DOWN,
-            f"the last {len(tail)} synthetic tasks never came through: {_count(tail)}",
-            _main_hop(tail),
-        )
-    window = [*recent, *(("overdue", hop) for hop in waiting)][-rule.of :]
-    failed = [end for end in window if end[0] in FAILURES or end[0] == "overdue"]
-    if len(failed) >= rule.failures:
-        text = f"{len(failed)} of the last {len(window)} synthetic tasks failed: {_count(failed)}"
-        return Status.DEGRADED, text, _main_hop(failed)
-    if not recent:
-        return Status.UNKNOWN, "no synthetic task has ended yet", ""
-    return Status.UP, "", ""
-
-
-def _count(ends: Sequence[tuple[str, str]]) -> str:
-    """`2 stuck at assigned, 1 late at started`: the most frequent first."""
-    counts = Counter(ends).most_common()
-    return ", ".join(
-        f"{n} {outcome.replace('_', ' ')}" + (f" at {hop}" if hop else "")
-        for (outcome, hop), n in counts
-    )
-
-
-def _main_hop(ends: Sequence[tuple[str, str]]) -> str:
-    """The hop at which most failed; of equals the earliest, since what follows depends on it."""
-    counts = Counter(hop for _, hop in ends)
-    order = (*HOPS, RESULT)
-    return min(counts, key=lambda hop: (-counts[hop], order.index(hop)))

@@ -12,11 +12,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sentinel.core.tasks.synthetic import CREATED, Canary, End, Outcome, Plan, Record, Watch
+from sentinel.core.tasks.synthetic import (
+    CREATED,
+    Canary,
+    End,
+    HopPlan,
+    TaskOutcome,
+    Watch,
+    WorkflowRecord,
+)
 
 RETRY_AFTER = 60.0
 MAX_SUSPECTS = 20
-_NOTHING_TO_CLEAN = {Outcome.LOST}
+_NOTHING_TO_CLEAN = {TaskOutcome.LOST}
 
 
 def token_prefix(path: str) -> str:
@@ -44,7 +52,7 @@ class Litter:
     retry_at: float = 0.0
 
 
-class Fleet:
+class TaskFleet:
     """State of one path. Instants are Unix seconds of the database's clock; `monotonic` ones only
     of this process.
     """
@@ -55,7 +63,7 @@ class Fleet:
         self.epoch: str = known.get("epoch", epoch)
         self.number: int = known.get("number", 0)
         self.promised = ""
-        self.record = Record(known.get("record"))
+        self.record = WorkflowRecord(known.get("record"))
         self.open = {item["token"]: Canary.load(item) for item in known.get("open", ())}
         self.litter = [Litter(*item) for item in known.get("litter", ())]
         self.suspects: dict[str, float] = {}
@@ -135,17 +143,20 @@ class Fleet:
         self._begun.pop(token, None)
         self.record.sent -= 1
 
-    def refused(self, token: str, plan: Plan, now: float, *, perhaps_there: bool) -> None:
+    def refused(self, token: str, plan: HopPlan, now: float, *, perhaps_there: bool) -> None:
         """The platform refused it; `perhaps_there`: after a failure in which it may have made the
         row all the same.
         """
         self.end(
-            End(Outcome.ENQUEUE_ERROR, CREATED, self.open[token]), plan, now, clean=perhaps_there
+            End(TaskOutcome.ENQUEUE_ERROR, CREATED, self.open[token]),
+            plan,
+            now,
+            clean=perhaps_there,
         )
 
     # --- the way and the end ----------------------------------------------------------------------
 
-    def end(self, end: End, plan: Plan, now: float, *, clean: bool) -> None:
+    def end(self, end: End, plan: HopPlan, now: float, *, clean: bool) -> None:
         """A task has ended: it counts, and its row may be cleaned up."""
         canary = end.canary
         self.record.ended(end, plan)

@@ -13,6 +13,7 @@ before and the first after.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,11 +30,11 @@ MAX_FOLLOWED = 5_000
 FOLLOW_BATCH = 500
 """Assigned tasks are looked at in turns, so many in a poll: only open ones are read in each."""
 
-Bounds = tuple[float, float]
+WaitBounds = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TaskSight:
     """One row as a snapshot showed it. `kind` is its class, `status` is `open`, `assigned` or
     `other`.
 
@@ -52,7 +53,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class TrackerRules:
     """Seconds: the deadline, the age that ends the histogram, and how long an assigned task is
     still looked at.
     """
@@ -63,7 +64,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class TaskPoll:
     """What one snapshot showed. `asked` are the ids looked up, `floor` is the next one; epoch
     seconds.
 
@@ -74,26 +75,26 @@ class Poll:
     another time than that of their creation).
     """
 
-    arrivals: Sequence[Sight]
+    arrivals: Sequence[TaskSight]
     asked: Sequence[str]
-    sights: Sequence[Sight]
+    sights: Sequence[TaskSight]
     final: float
     due: float
     floor: float
-    backlog: Sequence[Sight] = ()
+    backlog: Sequence[TaskSight] = ()
     untracked: int = 0
 
 
 @dataclass(slots=True)
-class Tally:
+class TaskTally:
     """What a poll adds. Latencies in seconds, infinite for a task still open at `settle_after`;
     bounds: least, most.
     """
 
     settled: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     latencies: list[tuple[str | None, float]] = field(default_factory=list)
-    reassigned: list[tuple[str | None, Bounds]] = field(default_factory=list)
-    missing: list[Bounds] = field(default_factory=list)
+    reassigned: list[tuple[str | None, WaitBounds]] = field(default_factory=list)
+    missing: list[WaitBounds] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Task:
     """When it was last seen assigned, at the earliest; None: never assigned."""
     returned: float | None = None
     """When it was first seen to be given back, at the latest."""
-    missing: Bounds | None = None
+    missing: WaitBounds | None = None
     until: float | None = None
 
     @property
@@ -175,6 +176,17 @@ class Tracker:
                 returned.append(max(0.0, now - task.returned))
         return found
 
+    def name_oldest(self, most: int) -> dict[str | None, list[str]]:
+        """Queue → ids of those of its tasks that wait longest."""
+        found: dict[str | None, list[tuple[float, str]]] = {}
+        for name, task in self.waiting.items():
+            since = task.created if task.returned is None else task.returned
+            found.setdefault(task.queue, []).append((since, name))
+        return {
+            queue: [name for _, name in heapq.nsmallest(most, tasks)]
+            for queue, tasks in found.items()
+        }
+
     def latencies(self, since: float) -> list[float]:
         """Latencies of tasks created since then, of the newest 50 000 assignments."""
         return [latency for created, latency in self.newest if created >= since]
@@ -186,9 +198,9 @@ class Tracker:
             *(name for name, _ in zip(self.followed, range(FOLLOW_BATCH), strict=False)),
         ]
 
-    def apply(self, poll: Poll, rules: Rules) -> Tally:
+    def apply(self, poll: TaskPoll, rules: TrackerRules) -> TaskTally:
         """Take in one poll, all of it at once."""
-        tally = Tally()
+        tally = TaskTally()
         for sight in poll.backlog:
             if sight.id not in self.open and sight.id not in self.followed:
                 self._place(
@@ -205,14 +217,21 @@ class Tracker:
         self._forget(poll, tally)
         return tally
 
-    def _new(self, arrivals: Iterable[Sight]) -> Iterator[Sight]:
+    def _new(self, arrivals: Iterable[TaskSight]) -> Iterator[TaskSight]:
         for sight in arrivals:
             is_known = sight.id in self.seen or sight.id in self.open or sight.id in self.followed
             self.seen[sight.id] = sight.created
             if not is_known:
                 yield sight
 
-    def _look(self, name: str, sight: Sight | None, poll: Poll, rules: Rules, tally: Tally) -> None:
+    def _look(
+        self,
+        name: str,
+        sight: TaskSight | None,
+        poll: TaskPoll,
+        rules: TrackerRules,
+        tally: TaskTally,
+    ) -> None:
         task = self.open.pop(name, None) or self.followed.pop(name, None)
         if task is None:
             return
@@ -222,7 +241,13 @@ class Tracker:
             self._follow(name, task, sight, poll, rules, tally)
 
     def _follow(
-        self, name: str, task: Task, sight: Sight, poll: Poll, rules: Rules, tally: Tally
+        self,
+        name: str,
+        task: Task,
+        sight: TaskSight,
+        poll: TaskPoll,
+        rules: TrackerRules,
+        tally: TaskTally,
     ) -> None:
         is_first = task.assigned is None
         _see(task, sight, poll.final, tally)
@@ -231,7 +256,7 @@ class Tracker:
         _expire(task, poll.due, rules, tally)
         self._place(name, task, sight, rules)
 
-    def _place(self, name: str, task: Task, sight: Sight, rules: Rules) -> None:
+    def _place(self, name: str, task: Task, sight: TaskSight, rules: TrackerRules) -> None:
         if not task.is_settled:
             task.until = None
             self.open[name] = task
@@ -240,7 +265,7 @@ class Tracker:
         if sight.now < task.until:
             self.followed[name] = task
 
-    def _forget(self, poll: Poll, tally: Tally) -> None:
+    def _forget(self, poll: TaskPoll, tally: TaskTally) -> None:
         """Advance the floor, and let go of what is beyond the bounds: of open tasks the newest."""
         self.floor = poll.floor
         self.seen = {name: created for name, created in self.seen.items() if created >= poll.floor}
@@ -262,7 +287,7 @@ def _load(rows: Iterable[Sequence[Any]]) -> dict[str, Task]:
     return tasks
 
 
-def _see(task: Task, sight: Sight, final: float, tally: Tally) -> None:
+def _see(task: Task, sight: TaskSight, final: float, tally: TaskTally) -> None:
     if sight.kind == "unassigned" or (task.taken and sight.status == "open"):
         _see_open(task, sight, final, tally)
     elif _is_assigned(task, sight):
@@ -271,7 +296,7 @@ def _see(task: Task, sight: Sight, final: float, tally: Tally) -> None:
         task.closed = True
 
 
-def _is_assigned(task: Task, sight: Sight) -> bool:
+def _is_assigned(task: Task, sight: TaskSight) -> bool:
     """What is not open is assigned, or ended while it waited: for the first time, or after it was
     given back.
     """
@@ -280,7 +305,7 @@ def _is_assigned(task: Task, sight: Sight) -> bool:
     return task.held is not None or sight.kind != "censored"
 
 
-def _see_open(task: Task, sight: Sight, final: float, tally: Tally) -> None:
+def _see_open(task: Task, sight: TaskSight, final: float, tally: TaskTally) -> None:
     task.closed, task.seen = False, final
     if task.held is not None and task.returned is None:
         if task.assigned is None:
@@ -288,7 +313,7 @@ def _see_open(task: Task, sight: Sight, final: float, tally: Tally) -> None:
         task.returned = sight.now
 
 
-def _see_assigned(task: Task, sight: Sight, final: float, tally: Tally) -> None:
+def _see_assigned(task: Task, sight: TaskSight, final: float, tally: TaskTally) -> None:
     task.closed = False
     if task.held is None:
         if sight.assigned is None:
@@ -308,7 +333,7 @@ def _see_assigned(task: Task, sight: Sight, final: float, tally: Tally) -> None:
     task.held, task.taken = final, task.taken or sight.status != "open"
 
 
-def _bound(task: Task, sight: Sight, held: float) -> Bounds:
+def _bound(task: Task, sight: TaskSight, held: float) -> WaitBounds:
     """Least and most seconds from the give-back to the new assignment; a kept old time tells
     nothing of the new one.
     """
@@ -320,7 +345,7 @@ def _bound(task: Task, sight: Sight, held: float) -> Bounds:
     return max(0.0, least), max(0.0, least, most)
 
 
-def _count_first(task: Task, sight: Sight, tally: Tally) -> None:
+def _count_first(task: Task, sight: TaskSight, tally: TaskTally) -> None:
     """The first assignment by its own time: nothing that comes later overwrites it."""
     if not task.counted:
         tally.settled[task.queue, sight.kind] += 1
@@ -329,7 +354,7 @@ def _count_first(task: Task, sight: Sight, tally: Tally) -> None:
     task.counted = task.observed = True
 
 
-def _count_missing(task: Task, tally: Tally) -> None:
+def _count_missing(task: Task, tally: TaskTally) -> None:
     """The status said that it was assigned; when, is known by the looks before and after only."""
     if not task.counted:
         tally.settled[task.queue, "missing"] += 1
@@ -337,7 +362,7 @@ def _count_missing(task: Task, tally: Tally) -> None:
     task.counted = task.observed = True
 
 
-def _count_gone(task: Task, tally: Tally) -> None:
+def _count_gone(task: Task, tally: TaskTally) -> None:
     """A deleted row was censored, unless something is known of it already."""
     if task.held is not None and task.assigned is None:
         _count_missing(task, tally)
@@ -345,7 +370,7 @@ def _count_gone(task: Task, tally: Tally) -> None:
         tally.settled[task.queue, "deleted"] += 1
 
 
-def _expire(task: Task, due: float, rules: Rules, tally: Tally) -> None:
+def _expire(task: Task, due: float, rules: TrackerRules, tally: TaskTally) -> None:
     """What age decides: a task that nobody took at the deadline, and at the end of the histogram."""
     if task.created <= due - max(rules.deadline, SHOWN_WITHIN) and task.held is None:
         if not task.counted:

@@ -10,7 +10,7 @@ import pytest
 
 from sentinel.app.daemon import Daemon
 from sentinel.app.orders import make_orders
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, AnswerWord, Order
 from sentinel.engine.aside import Aside
 from sentinel.metrics import Metrics
 
@@ -26,34 +26,34 @@ class Hands:
     async def restart(self, name: str, _reason: str, *, by: str) -> str:
         """As of requests."""
         self.done.append(f"restart {name} {by}")
-        return "restarted"
+        return Answer.done("restarted")
 
     async def move(self, _key: str, action: str, name: str, _reason: str) -> str:
         """As of the conductor."""
         self.done.append(f"{action} {name}")
-        return "moved"
+        return Answer.done("moved")
 
 
-async def outcome(hands: Hands, order: Order, now: datetime) -> str:
+async def outcome(hands: Hands, order: Order, now: datetime) -> Answer:
     """Until the order has an outcome."""
     unused = SimpleNamespace(plan=None, apply=None)
     orders = make_orders(hands, hands, unused, Aside(), None, None, lambda: now)
     while True:
-        text = await orders[order.kind](order)
-        if text is not None:
-            return text
+        answer = await orders[order.kind](order)
+        if answer is not None:
+            return answer
         await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("kind", ["restart", "move"])
-@pytest.mark.parametrize(("late", "word"), [(-1.0, "ed"), (1.0, "refused")])
+@pytest.mark.parametrize(("late", "word"), [(-1.0, AnswerWord.DONE), (1.0, AnswerWord.REFUSED)])
 async def test_an_order_that_was_meant_then(kind, late, word):
     """A restart that no daemon took in time is refused, and says so; in time it is done."""
     until = (NOW - timedelta(seconds=late)).isoformat()
     hands = Hands()
     order = Order(kind, "k", "worker", {"until": until, "action": "stop"})
-    text = await outcome(hands, order, NOW)
-    assert word in text
+    answer = await outcome(hands, order, NOW)
+    assert answer.word is word
     assert (hands.done == []) is (late > 0)
 
 

@@ -15,6 +15,78 @@ REFERENCE = "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself"
 
 # mistake: [(file, line, key, message, remedy)], all of them and no other
 EXPECTED = {
+    "accept_what_can_not_be.yaml": [
+        (
+            "accept_what_can_not_be.yaml",
+            9,
+            "checks[0].accept[0].fault",
+            "unknown fault `treshold`",
+            "did you mean `threshold`? (`sentinel kinds tcp` lists them)",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            10,
+            "checks[0].accept[1].until",
+            "2020-01-31 is over: nothing is accepted any more",
+            "remove the entry, or decide anew",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            11,
+            "checks[0].accept[2].until",
+            "the key `until` is missing",
+            "add it",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            12,
+            "checks[0].accept[3].reason",
+            "is empty",
+            "write something, or leave the key out",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            13,
+            "checks[0].accept[4].who",
+            "unknown key `who`",
+            "known: fault, reason, subject, until",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            14,
+            "checks[0].accept[5].subject.agent",
+            "must be text, found int '7'",
+            'write text, in quotes where it looks like something else: "…"',
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            15,
+            "checks[0].accept[6].until",
+            "'2999-12-31T12:00:00' is no date, and no instant with a time zone",
+            "write a date, such as 2031-01-31 (its whole day, UTC), or an instant with its zone",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            16,
+            "checks[0].accept[7].until",
+            "'next week' is no date, and no instant with a time zone",
+            "write a date, such as 2031-01-31 (its whole day, UTC), or an instant with its zone",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            17,
+            "checks[0].accept[8].subject",
+            "must be a mapping, found str 'agent-7'",
+            "write `key: value` lines, indented, below it",
+        ),
+        (
+            "accept_what_can_not_be.yaml",
+            17,
+            "checks[0].accept[8].until",
+            "2020-01-31T12:00:00+01:00 is over: nothing is accepted any more",
+            "remove the entry, or decide anew",
+        ),
+    ],
     "alias_bomb.yaml": [
         (
             "alias_bomb.yaml",

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sentinel.config import load
-from sentinel.config.document import read_document
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
 from sentinel.errors import ConfigurationError
-from sentinel.remediation.process import ProcessOptions
+from sentinel.remediation.process import ProcessDriverOptions
+from sentinel.strict.read import read_document
 
 VALID = """
 platform: shop
@@ -111,7 +111,7 @@ def test_restart_policy(folder):
     )
     backoff = Backoff(first=1.0, initial=3.0, factor=3.0, max=9.0, jitter=0.0)
     assert component.restart == RestartPolicy(max_attempts=2, backoff=backoff, kill_safe=True)
-    assert component.options == ProcessOptions(command=["python", "orchestrator.py"])
+    assert component.options == ProcessDriverOptions(command=["python", "orchestrator.py"])
 
 
 def test_checks(folder):
@@ -235,7 +235,7 @@ def test_all_problems_at_once(folder):
     (folder / "broken.yaml").write_text("{")
     found = problems_of(folder, {})
     assert [problem.split(": ")[0].rpartition("/")[2] for problem in found] == [
-        "api.yaml:5", "api.yaml:9", "broken.yaml:2", "sentinel.yaml:2", "sentinel.yaml:8", "sentinel.yaml:10",
+        "api.yaml:5", "api.yaml:9", "broken.yaml:1", "sentinel.yaml:2", "sentinel.yaml:8", "sentinel.yaml:10",
     ]  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.fault import Status
-from sentinel.core.incident import find_root_cause, incident_id, step
+from sentinel.core.fault import Fault, Status
+from sentinel.core.incident import Cause, close, incident_id, step
 from sentinel.core.model import IncidentState, RestartPolicy
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
@@ -16,9 +16,17 @@ POLICY = RestartPolicy(close_after=600.0)
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
 
 
-def turn(
-    incident, status, seconds=0.0, *, blocked_by="", blind=0.0, cause=("api-check", "refused")
-):
+def cause_of(check, text, key="refused", subject=None, *, runbook="api-failing"):
+    """A fault that stands, and the line that it makes."""
+    fault = Fault(key, subject or {}, DOWN, text, parameters=subject or {})
+    return Cause(check, text, fault, runbook)
+
+
+REFUSED = cause_of("api-check", "refused")
+EXITED = cause_of("api-process", "exited", "not_running", runbook="process-down")
+
+
+def turn(incident, status, seconds=0.0, *, blocked_by="", blind=0.0, cause=REFUSED):
     """One turn at T0 + seconds: the incident and the kinds of what was written into its timeline."""
     now = T0 + timedelta(seconds=seconds)
     after, events = step(incident, "api", status, cause, blocked_by, POLICY, now, blind)
@@ -61,9 +69,9 @@ def test_unknown_changes_nothing():
 
 
 def test_it_follows_the_status():
-    """Worse and better are both written down; the summary stays that of the worst."""
+    """Worse and better are both written down; the summary is of what stands now."""
     incident = opened(DEGRADED)
-    incident, events = turn(incident, DOWN, 5, cause=("api-process", "exited"))
+    incident, events = turn(incident, DOWN, 5, cause=EXITED)
     assert (incident.status, incident.summary, incident.check, events) == (
         DOWN,
         "exited",
@@ -71,14 +79,14 @@ def test_it_follows_the_status():
         ["changed"],
     )
     incident, events = turn(incident, DEGRADED, 9)
-    assert (incident.status, incident.summary, events) == (DEGRADED, "exited", ["changed"])
+    assert (incident.status, incident.summary, events) == (DEGRADED, "refused", ["changed"])
 
 
 def test_recovered_at_the_first_health():
     """Recovering, with the recovery time in the text; nothing is closed yet."""
     incident = opened()
     now = T0 + timedelta(seconds=12.34)
-    healed, events = step(incident, "api", UP, ("", ""), "", POLICY, now)
+    healed, events = step(incident, "api", UP, Cause(), "", POLICY, now)
     assert (healed.state, healed.recovered, healed.closed) == (IncidentState.RECOVERING, now, None)
     assert events[0].text == "api is healthy after 12.3 s"
 
@@ -182,22 +190,33 @@ def test_blocked_and_unblocked_are_said():
     assert (incident.blocked_by, events) == ("bus", ["blocked"])
 
 
-EDGES = {"api": ("orchestrator", "database"), "orchestrator": ("bus",), "database": (), "bus": ()}
+def test_closed_for_another_reason_than_health():
+    """It ends now, and whoever was given up may be acted upon again."""
+    incident, _ = turn(None, DOWN)
+    ended = close(replace(incident, exhausted=True), T0)
+    assert (ended.state, ended.closed, ended.exhausted) == (IncidentState.CLOSED, T0, False)
 
 
-@pytest.mark.parametrize(
-    ("bad", "root"),
-    [
-        ({}, ""),
-        ({"bus": DOWN}, "bus"),
-        ({"bus": DOWN, "orchestrator": DOWN}, "bus"),
-        ({"orchestrator": DOWN}, "orchestrator"),
-        ({"database": DOWN}, "database"),
-        ({"bus": UNKNOWN}, ""),
-        ({"api": DOWN}, ""),
-    ],
-)
-def test_the_root_cause_is_the_deepest_failure(bad, root):
-    """The transitive dependency that is down and has nothing below it that is down."""
-    statuses = {name: bad.get(name, UP) for name in EDGES}
-    assert find_root_cause("api", EDGES, statuses) == root
+def test_the_headline_follows_the_fault_to_another_subject():
+    """The agent that is bad now, not yesterday's; how it began stays known."""
+    first = cause_of("agents", "agent-2 is silent", "silent", {"agent": "agent-2"})
+    second = cause_of("agents", "agent-4 is frozen", "frozen", {"agent": "agent-4"}, runbook="thaw")
+    incident, _ = turn(None, DOWN, cause=first)
+    incident, _ = turn(incident, DOWN, 5, cause=second)
+    assert (incident.summary, incident.fault) == ("agent-4 is frozen", "frozen")
+    assert incident.subject == incident.parameters == {"agent": "agent-4"}
+    assert (incident.runbook, incident.began_as) == ("thaw", "agent-2 is silent")
+
+
+def test_a_look_that_finds_nothing_keeps_what_was_known():
+    """Believed to be bad until it is proven healthy: the headline stays that of the fault."""
+    incident = opened()
+    after, _ = turn(incident, DOWN, 5, cause=Cause("api-check", "answers in 3 ms"))
+    assert (after.summary, after.fault, after.runbook) == ("refused", "refused", "api-failing")
+
+
+def test_a_relapse_tells_the_fault_of_the_relapse():
+    """Also when it recovered in between."""
+    incident, _ = turn(opened(), UP, 5)
+    incident, events = turn(incident, DOWN, 9, cause=EXITED)
+    assert (incident.summary, incident.fault, events) == ("exited", "not_running", ["relapsed"])

@@ -9,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.quantity import (
+    MANY,
+    Bounds,
     format_bytes,
     format_duration,
+    format_label,
+    format_names,
+    is_true,
     parse_bytes,
     parse_duration,
     parse_percentage,
+    read_number,
 )
 
 
@@ -110,3 +116,123 @@ def test_no_duration_is_shown_wrong(seconds):
 def test_sizes_for_people(count, text):
     """Powers of two."""
     assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "of", "text"),
+    [
+        ([], None, ""),
+        (["a"], None, "a"),
+        (["a", "b", "c"], None, "a, b, c"),
+        (["a", "b", "c", "d"], None, "a, b, c and 1 more"),
+        (["a"], 5, "a and 4 more"),
+        (["a", "b"], 1, "a, b"),
+        (["x" * 500], None, "x" * 80),
+    ],
+)
+def test_some_names_and_how_many_more(names, of, text):
+    """At most three, each bounded; `of` is the whole number where not all names are known."""
+    assert format_names(names, of=of) == text
+
+
+@pytest.mark.parametrize(
+    ("id_", "name", "text"),
+    [
+        ("agent-7", "planner", "planner (agent-7)"),
+        ("agent-7", "", "agent-7"),
+        ("agent-7", "agent-7", "agent-7"),
+        ("agent-7", " \n ", "agent-7"),
+        ("a\nb", "two\n lines", "two lines (a b)"),
+        ("x" * 999, "y" * 999, f"{'y' * 80} ({'x' * 80})"),
+    ],
+)
+def test_a_name_beside_an_id(id_, name, text):
+    """On one line, bounded, and never twice the same."""
+    assert format_label(id_, name) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("45", 45.0), (" 45 % ", 45.0), ("0.5", 0.5), ("-3", -3.0), ("1e3", 1000.0), ("0", 0.0)],
+)
+def test_progress_as_text(text, number):
+    """A number, also with a percent sign behind it."""
+    assert read_number(text) == number
+
+
+@pytest.mark.parametrize("text", [None, "", "%", "half", "inf", "-inf", "nan", "1,5", "4 5"])
+def test_text_that_is_no_number(text):
+    """Nothing, and nothing that would spoil a sum."""
+    assert read_number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "true"),
+    [
+        ("true", True), ("T", True), (" yes ", True), ("Y", True), ("on", True), ("1", True),
+        (None, False), ("", False), ("false", False), ("f", False), ("0", False), ("2", False),
+        ("null", False), ("truely", False),
+    ],
+)  # fmt: skip
+def test_booleans_as_text(text, true):
+    """As PostgreSQL, JSON and people write them."""
+    assert is_true(text) is true
+
+
+# -- bounds ---------------------------------------------------------------------------------------
+
+BOUNDS = st.tuples(st.integers(0, 1000), st.integers(0, 1000)).map(
+    lambda ends: Bounds(*sorted(ends))
+)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text", "exact", "open_ended"),
+    [
+        (Bounds(7, 7), "7", True, False),
+        (Bounds(1200, 1200), "1,200", True, False),
+        (Bounds(3, 2500), "3 to 2,500", False, False),
+        (Bounds(1000, MANY), "1,000 or more", False, True),
+        (Bounds(0, 0), "0", True, False),
+    ],
+)
+def test_counts_in_words(bounds, text, exact, open_ended):
+    """A point, a range, or only a lower end."""
+    assert str(bounds) == text
+    assert (bounds.exact, bounds.open_ended) == (exact, open_ended)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        (Bounds(0, 10), Bounds(5, 20), Bounds(5, 10)),
+        (Bounds(0, 10), Bounds(10, 20), Bounds(10, 10)),
+        (Bounds(0, 10), Bounds(11, 20), Bounds(0, 10)),
+        (Bounds(3, 4), Bounds(0, MANY), Bounds(3, 4)),
+    ],
+)
+def test_what_two_statements_allow(one, other, both):
+    """Their common part; a contradiction changes nothing."""
+    assert one.meet(other) == both
+
+
+@given(BOUNDS, BOUNDS)
+def test_meeting_never_widens(one, other):
+    """What was excluded stays so."""
+    met = one.meet(other)
+    assert one.lo <= met.lo <= met.hi <= one.hi
+
+
+@given(BOUNDS, BOUNDS, st.integers(0, 1000), st.integers(0, 1000))
+def test_the_truth_of_a_sum_lies_in_the_sum(one, other, a, b):
+    """Whatever two truths lie in two bounds, their sum lies in the sum."""
+    a, b = min(max(a, one.lo), one.hi), min(max(b, other.lo), other.hi)
+    total = one + other
+    assert total.lo <= a + b <= total.hi
+
+
+@given(BOUNDS, st.integers(0, 500), st.integers(500, 1000))
+def test_clipped_ends_lie_within(bounds, lo, hi):
+    """Both ends are forced in, and stay in order."""
+    clipped = bounds.clip(lo, hi)
+    assert lo <= clipped.lo <= clipped.hi <= hi

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.schedule import first_due, next_due, recheck_delay
+from sentinel.core.schedule import SHARDS, first_due, next_due, phase, recheck_delay, shard_of
 
 INTERVALS = st.floats(0.05, 3600)
 
@@ -60,3 +60,24 @@ def test_first_runs_are_spread():
 def test_rechecks_come_sooner(interval, delay):
     """max(2 s, interval/5), never slower than the interval."""
     assert recheck_delay(interval) == delay
+
+
+@given(st.text())
+def test_a_name_has_one_place_and_one_shard(name):
+    """Both are in range, and the same at each question and in each process."""
+    assert 0 <= phase(name) < 1
+    assert phase(name) == phase(name)
+    assert 0 <= shard_of(name) < SHARDS
+    assert shard_of(name) == shard_of(name)
+
+
+def test_places_and_shards_do_not_change_between_versions():
+    """Shards of a running fleet must mean the same after an upgrade."""
+    assert [shard_of(name) for name in ("bus", "database", "")] == [1628, 986, 692]
+
+
+def test_shards_are_spread():
+    """Four thousand names fill more than half of the shards, and no shard is crowded."""
+    found = [shard_of(f"check-{n}") for n in range(SHARDS)]
+    assert len(set(found)) > SHARDS / 2
+    assert max(found.count(shard) for shard in set(found)) < 10

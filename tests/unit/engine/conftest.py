@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sentinel.core.moment import Moment
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.recorder import Recorder
-from sentinel.engine.stall import StallGuard
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore
 
@@ -48,8 +48,8 @@ def metrics():
 
 @pytest.fixture
 def guard(metrics):
-    """A stall guard on the real clock."""
-    return StallGuard(time.monotonic, lambda: datetime.now(UTC), metrics)
+    """A pause guard on the real clock."""
+    return PauseGuard(time.monotonic, lambda: datetime.now(UTC), metrics)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from sentinel.coordination import Member
-from sentinel.coordination.local import LocalCoordinator
+from sentinel.coordination import Participant
 from sentinel.core.fault import Status
 from sentinel.core.model import (
     Backoff,
@@ -24,17 +24,12 @@ from sentinel.core.model import (
 )
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
-from sentinel.engine.automation import Automation
-from sentinel.engine.journal import Journal
-from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
-from sentinel.engine.remediator import Remediator
-from sentinel.engine.requests import Requests
-from sentinel.engine.stall import StallGuard
-from sentinel.engine.supervision import make_check, make_kind
+from sentinel.engine.assembly import Surroundings, make_engine
+from sentinel.engine.automation import Restraint
+from sentinel.engine.supervision import make_check
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
+from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 from sentinel.store.sqlite import SqliteStore
 
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -56,47 +51,30 @@ class House:
     """A bus that is only watched, and workers that are supervised and need it."""
 
     def __init__(
-        self, folder: Path, store: SqliteStore, clock, metrics: Metrics, workers: int = 1, **policy
+        self,
+        folder: Path,
+        store: SqliteStore,
+        clock,
+        metrics: Metrics,
+        workers: int = 1,
+        quiet=-1.0,
+        **policy,
     ) -> None:
         self.clock, self.store, self.folder = clock, store, folder
-        self.triggered: list[str] = []
-        self.recorder = Recorder(store, metrics, clock.utcnow)
-        self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.pipeline = Pipeline(
-            self.recorder, metrics, self.guard, clock.utcnow, lambda value: value
-        )
-        self.automation = Automation(
-            store=store,
-            record=self.recorder.record,
-            metrics=metrics,
-            utcnow=clock.utcnow,
-            halt_file=folder / "HALT",
-            enabled=True,
-            guard=self.guard,
-            **{"limits": PLENTY, **policy},
-        )
-        self.coordinator = LocalCoordinator(store, self.recorder, clock.utcnow)
-        self.remediator = Remediator(
-            pipeline=self.pipeline,
-            recorder=self.recorder,
-            journal=Journal(self.coordinator, store, metrics, clock.moment),
-            automation=self.automation,
-            metrics=metrics,
-            moment=clock.moment,
-            monotonic=clock.monotonic,
-            trigger=self.triggered.append,
-            quiet_until=clock.utcnow() - timedelta(seconds=1),
-        )
-        self.requests = Requests(self.remediator)
-        self.pipeline.is_held = self.remediator.is_held
-        self.pipeline.holds_announcement = self.automation.holds_announcement
+        restraint = Restraint(enabled=True, **{"limits": PLENTY, **policy})
+        engine = make_engine(Surroundings(store, metrics, clock, folder, restraint, quiet=quiet))
+        self.engine, self.recorder, self.guard = engine, engine.recorder, engine.guard
+        self.picture, self.pipeline, self.fleet = engine.picture, engine.pipeline, engine.fleet
+        self.automation, self.coordinator = engine.automation, engine.coordinator
+        self.remediator, self.circumstances = engine.remediator, engine.circumstances
+        self.requests = engine.requests
         names = ["worker"] if workers == 1 else [f"worker-{n}" for n in range(workers)]
         group = "" if workers == 1 else "workers"
         self.workers = [
             Component(name, driver="process", depends_on=("bus",), restart=POLICY, group=group)
             for name in names
         ]
-        options = ProcessOptions(command=["sleep", "60"])
+        options = ProcessDriverOptions(command=["sleep", "60"])
         self.drivers = {
             each.name: ProcessDriver(each, options, folder / "log") for each in self.workers
         }
@@ -104,24 +82,32 @@ class House:
 
     async def open(self, member: str = "first") -> None:
         """Start the workers; everything is healthy."""
-        await self.coordinator.start(Member(member, self.clock.utcnow()))
+        await self.coordinator.start(Participant(member, self.clock.utcnow()))
         self.automation.load(crashed=False)
-        kind = make_kind(self.remediator.drivers, self.remediator.started, self.remediator.stopped)
+        kind = self.engine.kinds["supervision"]
         for component in (Component("bus"), *self.workers):
-            self.pipeline.add_component(component, None)
+            self.picture.add_component(component, None)
         plain = Kind("plain", "", Options, kind.run, ())
-        self.pipeline.add_check(
+        self.picture.add_check(
             Check("bus-server", "plain", "bus", 2.0, 5.0, None, health=AT_ONCE), plain, None
         )
         rows = {row.component: row for row in self.store.processes()}
         for component in self.workers:
-            self.pipeline.add_check(make_check(component), kind, None)
+            self.picture.add_check(make_check(component), kind, None)
             driver = self.drivers[component.name]
             await self.remediator.manage(component, driver, rows.get(component.name))
         await self.see("bus-server", Status.UP)
         await self.consider()
         for component in self.workers:
             await self.see(f"{component.name}.process", Status.UP)
+
+    def restrain(self, **changes) -> None:
+        """A new configuration says something else about acting."""
+        self.automation.configure(replace(self.automation.restraint, **changes))
+
+    def asked(self) -> list[str]:
+        """Checks that somebody wants to run at once, since the last question."""
+        return self.engine.wanted.take()
 
     async def see(self, check: str, status: Status) -> None:
         """A check has just seen this."""
@@ -156,7 +142,7 @@ class House:
     @property
     def reason(self) -> Reason:
         """Why nothing is being done (or why something was)."""
-        return self.remediator._decisions["worker"].reason
+        return self.fleet.decisions["worker"].reason
 
 
 @asynccontextmanager

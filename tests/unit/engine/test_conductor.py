@@ -7,24 +7,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
-from sentinel.coordination import Member
-from sentinel.coordination.local import LocalCoordinator
+from sentinel.coordination import Participant
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Component, Finding, HealthPolicy, RestartPolicy, Result
-from sentinel.engine.automation import Automation
-from sentinel.engine.conductor import PROGRESS, Conductor
-from sentinel.engine.journal import Journal
-from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
-from sentinel.engine.remediator import Remediator
-from sentinel.engine.requests import Requests
-from sentinel.engine.stall import StallGuard
+from sentinel.engine.assembly import Surroundings, make_engine
+from sentinel.engine.automation import Restraint
+from sentinel.engine.conductor import PROGRESS
 from sentinel.probes import Kind, Options
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
+from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 
 CHAIN = ("database", "orchestrator", "agent")
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -37,37 +30,23 @@ class Platform:
         self.clock, self.store = clock, store
         self.sick: set[str] = set()
         self.started: list[str] = []
-        self.recorder = Recorder(store, metrics, clock.utcnow)
-        guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.pipeline = Pipeline(self.recorder, metrics, guard, clock.utcnow, lambda value: value)
-        self.automation = Automation(
-            store, self.recorder.record, metrics, clock.utcnow, folder / "HALT", enabled=True
-        )
-        self.coordinator = LocalCoordinator(store, self.recorder, clock.utcnow)
-        self.remediator = Remediator(
-            pipeline=self.pipeline,
-            recorder=self.recorder,
-            journal=Journal(self.coordinator, store, metrics, clock.moment),
-            automation=self.automation,
-            metrics=metrics,
-            moment=clock.moment,
-            monotonic=clock.monotonic,
-            trigger=lambda _check: None,
-            quiet_until=clock.utcnow() - timedelta(seconds=1),
-        )
-        self.pipeline.is_held = self.remediator.is_held
-        self.conductor = Conductor(Requests(self.remediator))
+        given = Surroundings(store, metrics, clock, folder, Restraint(enabled=True), quiet=-1.0)
+        self.engine = engine = make_engine(given)
+        self.recorder, self.picture, self.turn = engine.recorder, engine.picture, engine.turn
+        self.remediator, self.conductor = engine.remediator, engine.conductor
         self.drivers = {}
         for needed, name in zip(("", *CHAIN), CHAIN, strict=False):
             policy = RestartPolicy(startup_grace=3.0)
             component = Component(
                 name, driver="process", depends_on=(needed,) if needed else (), restart=policy
             )
-            self.pipeline.add_component(component, None)
+            self.picture.add_component(component, None)
             self.drivers[name] = self._driver(component, folder)
 
     def _driver(self, component: Component, folder) -> ProcessDriver:
-        driver = ProcessDriver(component, ProcessOptions(command=["sleep", "60"]), folder / "log")
+        driver = ProcessDriver(
+            component, ProcessDriverOptions(command=["sleep", "60"]), folder / "log"
+        )
         plain = driver.start
 
         async def start(key: str = ""):
@@ -79,12 +58,12 @@ class Platform:
 
     async def open(self) -> None:
         """Everything runs and is healthy."""
-        await self.coordinator.start(Member("only", self.clock.utcnow()))
+        await self.engine.coordinator.start(Participant("only", self.clock.utcnow()))
         plain = Kind("plain", "", Options, None, ())
         for name in CHAIN:
             check = Check(f"{name}-health", "plain", name, 2.0, 5.0, None, health=AT_ONCE)
-            self.pipeline.add_check(check, plain, None)
-            await self.remediator.manage(self.pipeline.components[name], self.drivers[name], None)
+            self.picture.add_check(check, plain, None)
+            await self.remediator.manage(self.picture.components[name], self.drivers[name], None)
         self.beat = asyncio.create_task(self._look())
         while len(self.started) < len(CHAIN):
             await asyncio.sleep(0.01)
@@ -97,10 +76,9 @@ class Platform:
             for name in CHAIN:
                 healthy = self.drivers[name].pid is not None and name not in self.sick
                 finding = Finding(Status.UP if healthy else Status.DEGRADED, "seen")
-                await self.pipeline.take(
+                await self.turn.take(
                     Result(f"{name}-health", finding, self.clock.utcnow(), 0.01, "0" * 32)
                 )
-            self.remediator.consider()
 
     async def close(self) -> None:
         """Nothing is left."""
@@ -134,7 +112,7 @@ async def test_restart_of_everything(platform: Platform) -> None:
     """Stopped dependents first, started dependencies first, every step shown."""
     before = {name: driver.pid for name, driver in platform.drivers.items()}
     outcome = await platform.conductor.move("k", "restart", "", "release")
-    assert outcome == "restart: 3 components done"
+    assert outcome.line == "restart: 3 components done"
     assert platform.steps() == [("stop", n) for n in CHAIN[::-1]] + [("start", n) for n in CHAIN]
     assert all(driver.pid not in {None, before[name]} for name, driver in platform.drivers.items())
     assert platform.store.incidents() == []
@@ -149,7 +127,7 @@ async def test_start_waits_for_health_not_for_the_process(platform: Platform) ->
     platform.started.clear()
     platform.sick = {"database"}
     outcome = await platform.conductor.move("k", "start", "", "maintenance over")
-    assert outcome == "failed: 3 of start: 3 components"
+    assert outcome.line == "failed: 3 of start: 3 components"
     assert platform.started == ["database"]
     last = json.loads(platform.store.meta(PROGRESS))["steps"][-1]
     assert last["outcome"].startswith("failed: waits for orchestrator, which is")
@@ -178,9 +156,9 @@ async def test_refusals(platform: Platform, tmp_path) -> None:
     """Halted, unknown, and two movements at a time."""
     first = asyncio.create_task(platform.conductor.move("k", "restart", "", "x"))
     await asyncio.sleep(0)
-    assert "being moved already" in await platform.conductor.move("l", "stop", "", "x")
+    assert "being moved already" in (await platform.conductor.move("l", "stop", "", "x")).line
     await first
-    assert "refused" in await platform.conductor.move("m", "stop", "nothing", "x")
+    assert "refused" in (await platform.conductor.move("m", "stop", "nothing", "x")).line
     (tmp_path / "HALT").touch()
-    assert "refused: halted" in await platform.conductor.move("n", "stop", "", "x")
+    assert "refused: halted" in (await platform.conductor.move("n", "stop", "", "x")).line
     assert all(driver.pid for driver in platform.drivers.values())

@@ -16,12 +16,13 @@ from watchfiles import Change
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Component
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.file_watch import FileWatch
+from sentinel.engine.requests import is_put_off
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
@@ -45,10 +46,8 @@ def events(store: SqliteStore) -> list[str]:
 
 def rewrite(house: House, **changes: object) -> None:
     """A reload gives the worker another policy."""
-    worker = house.pipeline.components["worker"]
-    house.pipeline.components["worker"] = replace(
-        worker, restart=replace(worker.restart, **changes)
-    )
+    worker = house.picture.components["worker"]
+    house.picture.components["worker"] = replace(worker, restart=replace(worker.restart, **changes))
 
 
 # -- the configuration changes --------------------------------------------------------------------
@@ -59,7 +58,7 @@ async def test_a_dependency_that_the_configuration_no_longer_has(house: House) -
     more.
     """
     await house.kill()
-    house.pipeline.remove_component("bus")
+    house.picture.remove_component("bus")
     await house.consider()
     assert [attempt.outcome for attempt in house.store.attempts()] == ["done"]
 
@@ -115,10 +114,10 @@ async def test_a_dependency_that_came_last(house: House) -> None:
     configuration.
     """
     late = Component("late", driver="process")
-    house.pipeline.add_component(late, None)
-    house.pipeline.components["worker"] = replace(house.worker, depends_on=("bus", "late"))
-    house.remediator.drivers["late"] = house.driver
-    assert list(house.remediator.drivers) == ["worker", "late"]
+    house.picture.add_component(late, None)
+    house.picture.components["worker"] = replace(house.worker, depends_on=("bus", "late"))
+    house.fleet.drivers["late"] = house.driver
+    assert list(house.fleet.drivers) == ["worker", "late"]
     assert Conductor(house.requests)._choose("", {"start"}) == ["late", "worker"]
 
 
@@ -140,7 +139,7 @@ async def test_a_driver_that_raises(house: House) -> None:
     (attempt,) = house.store.attempts()
     assert (attempt.outcome, attempt.detail) == ("unknown", "its driver raised LookupError('bug')")
     house.driver.restart = plain
-    assert "started" in await house.requests.restart("worker", "by hand")
+    assert "started" in (await house.requests.restart("worker", "by hand")).line
 
 
 async def test_a_first_start_that_raises(house: House) -> None:
@@ -154,7 +153,7 @@ async def test_a_first_start_that_raises(house: House) -> None:
     house.remediator.start_when_ready("worker")
     await settle(house)
     await house.consider()
-    assert "worker" not in house.remediator.stopped
+    assert "worker" not in house.fleet.stopped
     house.driver.start = plain
 
 
@@ -174,7 +173,7 @@ async def test_a_claim_that_is_refused_is_not_tried_four_times_a_second(house: H
     for _ in range(5):
         await house.consider()
     assert len(claims) == 2
-    assert "1 actions are running" in house.remediator.describe("worker")[0]
+    assert "1 actions are running" in house.circumstances.describe("worker")[0]
     await house.remediator.journal.finish(replace(blocking, outcome="done"))
     house.clock.now += 11
     await house.see("worker.process", Status.DOWN)
@@ -193,7 +192,7 @@ async def test_halted_between_intent_and_act_blames_nobody(house: House) -> None
         return claimed
 
     house.coordinator.claim_attempt = claim_and_halt
-    assert (await house.requests.restart("worker", "x")).startswith("failed: halted")
+    assert (await house.requests.restart("worker", "x")).line.startswith("failed: halted")
     assert house.driver.pid is not None
     assert house.driver.how_ended == ""
 
@@ -206,22 +205,22 @@ async def test_what_is_never_restarted_does_not_switch_automation_off(house: Hou
     await house.kill()
     await settle(house)
     await house.consider()
-    assert house.pipeline.incidents["worker"].exhausted
+    assert house.picture.incidents["worker"].exhausted
     assert house.automation._exhaustions == []
 
 
 async def test_observe_mode_gives_nothing_up(house: House) -> None:
     """Nothing was tried, so nothing is escalated as exhausted; with actions on it is."""
     rewrite(house, max_attempts=0)
-    house.automation.enabled = False
+    house.restrain(enabled=False)
     await house.kill()
     await settle(house)
     await house.consider()
     assert house.reason is Reason.BUDGET_SPENT
-    assert not house.pipeline.incidents["worker"].exhausted
-    house.automation.enabled = True
+    assert not house.picture.incidents["worker"].exhausted
+    house.restrain(enabled=True)
     await house.consider()
-    assert house.pipeline.incidents["worker"].exhausted
+    assert house.picture.incidents["worker"].exhausted
 
 
 async def test_several_at_once_keep_the_limit_per_window(tmp_path, store, clock, metrics) -> None:
@@ -240,7 +239,7 @@ async def test_several_at_once_keep_the_limit_per_window(tmp_path, store, clock,
 
 async def test_old_health_of_a_dependency_proves_nothing_after_an_attempt(house: House) -> None:
     """The bus was asked before the first attempt: before the second it is asked again."""
-    house.pipeline.add_check(
+    house.picture.add_check(
         Check("worker-answers", "plain", "worker", 2.0, 5.0, None, health=AT_ONCE),
         Kind("plain", "", Options, None, ()),
         None,
@@ -254,7 +253,7 @@ async def test_old_health_of_a_dependency_proves_nothing_after_an_attempt(house:
     house.clock.now += POLICY.startup_grace
     await house.see("worker-answers", Status.DOWN)
     await house.consider()
-    house.triggered.clear()
+    house.asked()
     house.clock.now += 15
     await house.see("worker-answers", Status.DOWN)
     await house.consider()
@@ -313,14 +312,13 @@ async def test_a_stop_waits_for_the_restart_under_way(house: House) -> None:
     await settle(house)
     house.remediator.consider()
     await house.until(lambda: len(house.store.attempts()) == 1)
-    assert (
-        await house.requests.stop("worker", "x")
-        == "refused: one action at a time: worker is being restarted"
-    )
+    answer = await house.requests.stop("worker", "x")
+    assert answer.line == "refused: one action at a time: worker is being restarted"
+    assert is_put_off(answer)
     await Conductor(house.requests).move("k", "stop", "worker", "maintenance")
     await house.until(lambda: not house.remediator._tasks)
     assert house.driver.pid is None
-    assert "worker" in house.remediator.stopped
+    assert "worker" in house.fleet.stopped
 
 
 async def test_the_end_of_sentinel_ends_a_restart_before_it_stops(house: House) -> None:
@@ -346,10 +344,10 @@ async def test_a_restart_on_request_of_what_waits(house: House) -> None:
     await house.requests.stop("worker", "x")
     await house.see("bus-server", Status.DOWN)
     house.remediator.start_when_ready("worker")
-    assert "waits for bus" in house.remediator.describe("worker")[0]
-    assert "started" in await house.requests.restart("worker", "now")
-    assert house.remediator.waiting == {}
-    assert house.remediator.describe("worker")[0] == ""
+    assert "waits for bus" in house.circumstances.describe("worker")[0]
+    assert "started" in (await house.requests.restart("worker", "now")).line
+    assert house.fleet.waiting == {}
+    assert house.circumstances.describe("worker")[0] == ""
 
 
 async def test_a_refused_restart_does_not_take_back_a_stop(tmp_path, store, clock, metrics) -> None:
@@ -363,9 +361,9 @@ async def test_a_refused_restart_does_not_take_back_a_stop(tmp_path, store, cloc
             return Outcome(False, "no")
 
         house.driver.restart = fails
-        assert await house.requests.restart("worker", "x") == "failed: no"
+        assert (await house.requests.restart("worker", "x")).line == "failed: no"
     async with open_house(House(tmp_path, store, clock, metrics)) as house:
-        assert "worker" in house.remediator.stopped
+        assert "worker" in house.fleet.stopped
         assert house.driver.pid is None
 
 
@@ -376,7 +374,7 @@ async def test_what_waits_when_sentinel_ends_is_started_by_the_next_one(
     house = House(tmp_path, store, clock, metrics)
     house.see = _see_nothing
     async with open_house(house):
-        assert "worker" in house.remediator.waiting
+        assert "worker" in house.fleet.waiting
     async with open_house(House(tmp_path, store, clock, metrics)) as house:
         assert house.driver.pid is not None
 
@@ -405,11 +403,11 @@ async def test_a_runbook_is_not_locked_out_for_ever(house: House) -> None:
     hour is over.
     """
     rewrite(house, per_hour=2, startup_grace=0.0)
-    outcomes = [await house.requests.restart("worker", "x", by="runbook") for _ in range(3)]
+    outcomes = [(await house.requests.restart("worker", "x", by="runbook")).line for _ in range(3)]
     assert [outcome.split(":")[0] for outcome in outcomes[2:]] == ["refused"]
     assert "2 attempts within 1 h" in outcomes[2]
     house.clock.now += 3601
-    assert "started" in await house.requests.restart("worker", "x", by="runbook")
+    assert "started" in (await house.requests.restart("worker", "x", by="runbook")).line
 
 
 async def test_one_that_does_not_stop_keeps_nobody_else_away(
@@ -437,8 +435,8 @@ async def test_one_that_does_not_stop_keeps_nobody_else_away(
         outcome = await Conductor(house.requests).move("k", "restart", "", "release")
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
-        assert outcome == "failed: 1 of restart: 2 components"
-        assert house.remediator.stopped == set()
+        assert outcome == Answer.failed("1 of restart: 2 components")
+        assert house.fleet.stopped == set()
         assert house.drivers["worker-1"].pid is not None
         steps = json.loads(store.meta("progress"))["steps"]
         assert [(step["action"], step["component"]) for step in steps][-1] == ("start", "worker-1")
@@ -452,9 +450,7 @@ async def test_a_clock_set_back_prolongs_no_quiet_time(tmp_path, store, clock, m
     """The time service sets the clock back by a day right after the start: a minute of grace stays
     a minute.
     """
-    house = House(tmp_path, store, clock, metrics)
-    house.remediator.quiet_until = clock.utcnow() + timedelta(seconds=60)
-    house.remediator.__post_init__()
+    house = House(tmp_path, store, clock, metrics, quiet=60.0)
     async with open_house(house):
         clock.set_back = 86400.0
         await house.kill()
@@ -485,9 +481,9 @@ async def test_a_recovery_in_the_future_settles_nothing(house: House) -> None:
     await house.see("bus-server", Status.DOWN)
     await house.kill()
     await settle(house)
-    incident = house.pipeline.incidents["bus"]
+    incident = house.picture.incidents["bus"]
     later = house.clock.utcnow() + timedelta(hours=1)
-    house.pipeline.incidents["bus"] = replace(incident, recovered=later)
+    house.picture.incidents["bus"] = replace(incident, recovered=later)
     await house.consider()
     assert len(house.store.attempts()) == 1
 
@@ -536,17 +532,17 @@ async def test_a_restart_of_sentinel_repeats_no_page_about_a_brake(
     other.recorder.close()
 
 
-async def test_an_outcome_that_can_not_be_stored_ends_no_dispatcher(
+async def test_an_outcome_in_broken_text_ends_no_dispatcher(
     store, recorder, metrics, clock
 ) -> None:
-    """Text from outside with half a character in it: noted as an error, not done again, the others
+    """Text from outside with half a character in it: it is written out, not done again, the others
     go on.
     """
     done = []
 
-    async def restart(order: Order) -> str:
+    async def restart(order: Order) -> Answer:
         done.append(order.key)
-        return "exited: \udcff" if order.key == "bad" else "done"
+        return Answer.done("exited: \udcff" if order.key == "bad" else "done")
 
     dispatcher = Dispatcher(store, recorder, metrics, [], {"restart": restart}, clock.utcnow)
     for key in ("bad", "good"):
@@ -554,16 +550,16 @@ async def test_an_outcome_that_can_not_be_stored_ends_no_dispatcher(
     for _ in range(3):
         await dispatcher.drain()
     assert done == ["bad", "good"]
-    assert store.order_outcome("good") == "done"
+    assert [store.order_outcome(key).text for key in done] == ["exited: \\udcff", "done"]
 
 
 async def test_a_failure_without_words_has_some(store, recorder, metrics, clock) -> None:
     """A timeout has no text of its own."""
 
-    async def slow(_order: Order) -> str:
+    async def slow(_order: Order) -> Answer:
         raise TimeoutError
 
     dispatcher = Dispatcher(store, recorder, metrics, [], {"check": slow}, clock.utcnow)
     store.add_order(Order("check", "k", "x", {}), clock.utcnow())
     await dispatcher.drain()
-    assert store.order_outcome("k") == "failed: TimeoutError()"
+    assert store.order_outcome("k") == Answer.failed("TimeoutError()")

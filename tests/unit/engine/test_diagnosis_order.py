@@ -14,8 +14,8 @@ from tests.unit.engine.test_pipeline import DEGRADED, DOWN, UP, World
 def world(store, metrics, clock):
     """A pipeline that knows a runbook for each finding and wants every incident diagnosed."""
     made = World(store, metrics, clock)
-    made.pipeline.runbook_of = lambda check, detail: f"{check.name}-{detail}" if detail else ""
-    made.pipeline.diagnoses = lambda _check, runbook: runbook != ""
+    made.guide.word = lambda check, fault: f"{check.name}-{fault}" if fault else ""
+    made.guide.wants = lambda _check, runbook: runbook != ""
     yield made
     made.recorder.close()
 
@@ -33,9 +33,7 @@ async def test_an_incident_is_diagnosed_once(world):
     for status in (DOWN, DOWN, DEGRADED, UP, DOWN):
         await world.see("bus", status)
     (incident,) = world.store.incidents()
-    assert orders(world.store) == [
-        ("bus", f"{incident.id}/diagnose", f"bus-check-{incident.summary}")
-    ]
+    assert orders(world.store) == [("bus", f"{incident.id}/diagnose", "bus-check-broken")]
 
 
 async def test_what_is_blocked_is_not_diagnosed(world):
@@ -71,11 +69,11 @@ async def test_nobody_asked(store, metrics, clock):
 
 
 async def test_the_view_has_the_runbook_of_the_finding(world):
-    """While it is bad, that for the finding; while it is up, that of the kind."""
-    world.pipeline.runbook_of = lambda check, detail: f"{check.kind}/{detail}"
+    """While it is bad, that for its fault; while it is up, none but the check's own."""
+    world.guide.word = lambda check, fault: f"{check.kind}/{fault}"
     await world.see("bus", DOWN)
     (view,) = [view for view in world.store.checks() if view.component == "bus"]
-    assert view.runbook == f"{view.kind}/{view.detail}"
+    assert view.runbook == f"{view.kind}/broken"
     await world.see("bus", UP)
     (view,) = [view for view in world.store.checks() if view.component == "bus"]
     assert view.runbook == f"{view.kind}/"

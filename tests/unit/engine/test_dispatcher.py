@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.errors import StateError
 
@@ -47,7 +47,7 @@ async def test_sent_once(dispatcher, store, channel, clock):
         await dispatcher.drain()
         store.add_order(notify(), clock.utcnow())
     assert channel.sent == [("i-1/opened", "api", {"event": "opened"})]
-    assert store.order_outcome("i-1/opened") == "sent"
+    assert store.order_outcome("i-1/opened") == Answer.done("sent")
 
 
 async def test_a_channel_that_fails_is_tried_again_with_backoff(
@@ -86,7 +86,7 @@ async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
         calls.append(order.subject)
         if order.subject == "bad":
             raise ValueError("no")
-        return "reset"
+        return Answer.done("reset")
 
     dispatcher.actions = {"reset": reset}
     for name in ("api", "bad"):
@@ -96,7 +96,11 @@ async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
         await dispatcher.drain()
     assert calls == ["api", "bad"]
     outcomes = [store.order_outcome(key) for key in ("reset/api", "reset/bad", "dance/1")]
-    assert outcomes == ["reset", "failed: no", "unknown order dance"]
+    assert outcomes == [
+        Answer.done("reset"),
+        Answer.failed("no"),
+        Answer.unknown("unknown order dance"),
+    ]
 
 
 async def test_what_is_done_is_not_done_again_because_the_disk_is_full(
@@ -116,7 +120,7 @@ async def test_what_is_done_is_not_done_again_because_the_disk_is_full(
     monkeypatch.setattr(store, "finish_order", plain)
     await dispatcher.drain()
     assert len(channel.sent) == 1
-    assert store.order_outcome("i-1/opened") == "sent"
+    assert store.order_outcome("i-1/opened") == Answer.done("sent")
 
 
 async def test_orders_that_can_not_be_read_are_read_later(

@@ -49,24 +49,24 @@ def test_the_fence_is_member_and_epoch(
 
 async def test_what_needs_something_that_is_stopped_is_no_incident(house: House) -> None:
     """The bus is stopped on request and the worker fails for it: nobody is told."""
-    house.remediator.stopped.add("bus")
+    house.fleet.stopped.add("bus")
     await house.kill()
-    assert house.pipeline.incidents == {}
-    house.remediator.stopped.discard("bus")
+    assert house.picture.incidents == {}
+    house.fleet.stopped.discard("bus")
     await house.see("worker.process", Status.DOWN)
-    assert "worker" in house.pipeline.incidents
+    assert "worker" in house.picture.incidents
 
 
 async def test_nothing_waits_for_what_is_stopped(house: House) -> None:
     """The bus was seen up just now, but it is stopped on request: the worker waits for it."""
     await house.requests.stop("worker", "x")
     house.remediator.start_when_ready("worker")
-    house.remediator.stopped.add("bus")
+    house.fleet.stopped.add("bus")
     await settle(house)
     await house.consider()
-    assert house.remediator.describe("worker")[0] == "waits for bus, which is stopped"
+    assert house.circumstances.describe("worker")[0] == "waits for bus, which is stopped"
     assert house.driver.pid is None
-    house.remediator.stopped.discard("bus")
+    house.fleet.stopped.discard("bus")
     await house.consider()
     assert house.driver.pid is not None
 
@@ -79,7 +79,7 @@ async def test_halted_starts_nothing(house: House) -> None:
     (house.folder / "HALT").touch()
     await house.consider()
     assert house.driver.pid is None
-    assert "halted" in house.remediator.describe("worker")[0]
+    assert "halted" in house.circumstances.describe("worker")[0]
     (house.folder / "HALT").unlink()
     await house.consider()
     assert house.driver.pid is not None
@@ -87,24 +87,24 @@ async def test_halted_starts_nothing(house: House) -> None:
 
 async def test_one_component_is_acted_upon_once_at_a_time(house: House) -> None:
     """Although two actions may run at once: not two upon the same component."""
-    house.automation.limits = replace(PLENTY, concurrent=2)
+    house.restrain(limits=replace(PLENTY, concurrent=2))
     house.remediator.journal.concurrent = 2
-    house.remediator._busy["worker"] = None
-    assert "one action at a time" in await house.requests.restart("worker", "x")
-    del house.remediator._busy["worker"]
-    assert "started" in await house.requests.restart("worker", "x")
+    house.fleet.busy["worker"] = None
+    assert "one action at a time" in (await house.requests.restart("worker", "x")).line
+    del house.fleet.busy["worker"]
+    assert "started" in (await house.requests.restart("worker", "x")).line
 
 
 async def test_in_its_start_up_grace_only_its_own_death_counts(house: House) -> None:
     """Started just now and not answering yet is no incident; when it has died it is."""
     plain = Kind("plain", "", Options, None, ())
     answers = Check("worker-answers", "plain", "worker", 2.0, 5.0, None, health=AT_ONCE)
-    house.pipeline.add_check(answers, plain, None)
+    house.picture.add_check(answers, plain, None)
     await house.requests.restart("worker", "release")
     await house.see("worker-answers", Status.DOWN)
-    assert house.pipeline.incidents == {}
+    assert house.picture.incidents == {}
     await house.kill()
-    assert "worker" in house.pipeline.incidents
+    assert "worker" in house.picture.incidents
 
 
 async def test_stopped_in_the_middle_of_an_incident(house: House) -> None:
@@ -122,33 +122,33 @@ async def test_stopped_in_the_middle_of_an_incident(house: House) -> None:
 async def test_only_the_present_incident_is_given_up(house: House) -> None:
     """A decision about an incident that was reset meanwhile escalates nothing."""
     await house.kill()
-    old = house.pipeline.incidents["worker"]
+    old = house.picture.incidents["worker"]
     await house.requests.reset("worker", "x")
     house.clock.now += 1
     await house.see("worker.process", Status.DOWN)
     await house.remediator._exhaust(old, "too late")
-    assert not house.pipeline.incidents["worker"].exhausted
+    assert not house.picture.incidents["worker"].exhausted
 
 
 async def test_the_grace_ends_with_the_first_health(house: House) -> None:
     """Started just now: held until all its checks have seen it healthy, and not one moment longer."""
     plain = Kind("plain", "", Options, None, ())
     answers = Check("worker-answers", "plain", "worker", 2.0, 5.0, None, health=AT_ONCE)
-    house.pipeline.add_check(answers, plain, None)
+    house.picture.add_check(answers, plain, None)
     await house.requests.restart("worker", "release")
     house.clock.now += 2
     for check in ("worker-answers", "worker.process"):
         await house.see(check, Status.UP)
     await house.see("worker-answers", Status.DOWN)
-    assert house.pipeline.incidents == {}
+    assert house.picture.incidents == {}
     await house.see("worker-answers", Status.UP)
-    assert not house.remediator.is_held("worker")
+    assert not house.circumstances.is_held("worker")
 
 
 async def test_given_up_once(house: House) -> None:
     """Two looks at the same spent budget are one exhausted component for the breaker."""
     await house.kill()
-    incident = house.pipeline.incidents["worker"]
+    incident = house.picture.incidents["worker"]
     for _ in range(2):
         await house.remediator._exhaust(incident, "spent")
     assert len(house.automation._exhaustions) == 1
@@ -192,17 +192,17 @@ async def test_a_request_is_an_action_too(tmp_path, store, clock, metrics) -> No
         plain = house.drivers["worker-0"].restart
 
         async def slow(key: str = "") -> Outcome:
-            assert house.remediator.situation("worker-1").busy == "worker-0"
+            assert house.circumstances.of("worker-1").busy == "worker-0"
             return await plain(key)
 
         house.drivers["worker-0"].restart = slow
-        assert "started" in await house.requests.restart("worker-0", "x")
-        assert house.remediator.situation("worker-1").busy == ""
+        assert "started" in (await house.requests.restart("worker-0", "x")).line
+        assert house.circumstances.of("worker-1").busy == ""
 
 
 async def test_a_lost_journal_waits_for_a_reset(house: House) -> None:
     """The budgets of before are not known: nothing is done until somebody has reset the component."""
-    house.remediator.journal_lost = house.clock.utcnow()
+    house.circumstances.journal_lost = house.clock.utcnow()
     await house.kill()
     await settle(house)
     await house.consider()
@@ -220,13 +220,13 @@ async def test_fenced_between_intent_and_act(house: House) -> None:
     """Somebody took over, or actions were switched off, while the intent was written: nothing is
     done.
     """
-    house.automation.fenced = "epoch 2, ours 1"
+    house.automation.fence("epoch 2, ours 1")
     assert (
         house.automation.may_act(automatic=False)
         == "fenced between intent and act: epoch 2, ours 1"
     )
-    house.automation.fenced = ""
-    house.automation.enabled = False
+    house.automation.fence("")
+    house.restrain(enabled=False)
     assert "switched off" in house.automation.may_act(automatic=True)
     assert house.automation.may_act(automatic=False) == ""
     house.automation.halted_by_signal = True
@@ -268,7 +268,7 @@ async def test_who_is_stopped_is_not_counted_by_the_brake(tmp_path, store, clock
             await house.kill(name)
         house.remediator._look_at_all()
         assert house.automation.brakes
-        house.remediator.stopped.add("worker-2")
+        house.fleet.stopped.add("worker-2")
         house.remediator._look_at_all()
         assert not house.automation.brakes
 
@@ -280,8 +280,8 @@ async def test_what_waited_is_started_by_its_new_driver(house: House) -> None:
     await house.requests.stop("worker", "x")
     house.remediator.start_when_ready("worker")
     house.remediator.release("worker")
-    assert "worker" not in house.remediator.stopped
-    house.remediator.drivers["worker"] = house.driver
+    assert "worker" not in house.fleet.stopped
+    house.fleet.drivers["worker"] = house.driver
 
 
 async def test_a_start_waits_for_the_restart_under_way(house: House) -> None:
@@ -289,10 +289,10 @@ async def test_a_start_waits_for_the_restart_under_way(house: House) -> None:
     await house.requests.stop("worker", "x")
     house.remediator.start_when_ready("worker")
     await settle(house)
-    house.remediator._busy["worker"] = None
+    house.fleet.busy["worker"] = None
     await house.consider()
     assert house.driver.pid is None
-    del house.remediator._busy["worker"]
+    del house.fleet.busy["worker"]
     await house.consider()
     assert house.driver.pid is not None
 
@@ -301,6 +301,6 @@ async def test_nothing_waits_for_what_the_configuration_no_longer_has(house: Hou
     """What it waited for was removed: it is started."""
     await house.requests.stop("worker", "x")
     house.remediator.start_when_ready("worker")
-    house.pipeline.remove_component("bus")
+    house.picture.remove_component("bus")
     await house.consider()
     assert house.driver.pid is not None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, Status
+from sentinel.core.incident import BAD
 from sentinel.core.model import (
     Check,
     Component,
@@ -21,9 +24,8 @@ from sentinel.core.model import (
     Row,
     Threshold,
 )
-from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
-from sentinel.engine.stall import StallGuard
+from sentinel.engine.assembly import Surroundings, make_engine
+from sentinel.engine.automation import Restraint
 from sentinel.log import Redaction
 from sentinel.probes import Kind, Options
 from sentinel.store import Gap
@@ -39,34 +41,60 @@ def kind(measurements=(LAG,)):
     async def run(_options, _context):
         raise AssertionError
 
-    return Kind("kind", "", Options, run, measurements)
+    faults = (
+        FaultKind("broken", Severity.PAGE, "mend-it", "it does not work", ("agent",)),
+        FaultKind("slow", Severity.TICKET, "wait", "it works slowly", ("agent",)),
+    )
+    return Kind("kind", "", Options, run, measurements, faults)
+
+
+class Guide:
+    """A guide whose words the test chooses."""
+
+    def __init__(self):
+        self.word = lambda check, _fault: check.runbook
+        self.wants = lambda _check, _runbook: False
+
+    def runbook_of(self, check, fault):
+        """What the test says."""
+        return self.word(check, fault)
+
+    def is_wanted(self, check, runbook):
+        """What the test says."""
+        return self.wants(check, runbook)
 
 
 class World:
-    """A pipeline with three components (api needs orchestrator needs bus) and one check for each."""
+    """An engine with three components (api needs orchestrator needs bus) and one check for each."""
 
-    def __init__(self, store, metrics, clock):
-        self.clock, self.store, self.metrics = clock, store, metrics
-        self.guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
-        self.recorder = Recorder(store, metrics, clock.utcnow)
-        self.turns = 0
-        self.pipeline = self.make()
+    def __init__(self, store, metrics, clock, folder=Path("/nowhere")):
+        self.clock, self.store, self.metrics, self.folder = clock, store, metrics, folder
+        self.guide = Guide()
+        self.recorder = None
+        self.make()
 
-    def make(self, incidents=(), health=None, policy=AT_ONCE):
-        """A pipeline as a start of sentinel makes it."""
-        pipeline = Pipeline(
-            self.recorder, self.metrics, self.guard, self.clock.utcnow, Redaction(["canary"]).scrub
+    def make(self, incidents=(), health=None, policy=AT_ONCE, standing=None):
+        """An engine as a start of sentinel makes it."""
+        if self.recorder is not None:
+            self.recorder.close()
+        given = Surroundings(
+            self.store,
+            self.metrics,
+            self.clock,
+            self.folder,
+            Restraint(enabled=False),
+            runbooks=self.guide,
+            scrub=Redaction(["canary"]).scrub,
         )
+        self.engine = engine = make_engine(given)
+        self.guard, self.recorder, self.picture = engine.guard, engine.recorder, engine.picture
         known = {incident.component: incident for incident in incidents}
         for name, needs in (("bus", ()), ("orchestrator", ("bus",)), ("api", ("orchestrator",))):
             component = Component(name, depends_on=needs, restart=RestartPolicy(close_after=600))
-            pipeline.add_component(component, known.get(name))
-            pipeline.add_check(
-                self.check(name, policy), kind(), (health or {}).get(f"{name}-check")
-            )
-        pipeline.on_turn = self.turned
-        self.pipeline = pipeline
-        return pipeline
+            self.picture.add_component(component, known.get(name))
+            check = self.check(name, policy)
+            stood = (standing or {}).get(check.name, ())
+            self.picture.add_check(check, kind(), (health or {}).get(check.name), stood)
 
     @staticmethod
     def check(name, policy, thresholds=()):
@@ -82,10 +110,6 @@ class World:
             health=policy,
         )
 
-    def turned(self):
-        """The pipeline says that something may have to be done."""
-        self.turns += 1
-
     async def see(
         self,
         name,
@@ -96,15 +120,19 @@ class World:
         seconds=1.0,
         quality=Quality.OBSERVED,
         state=None,
+        faults=None,
     ):
         """A result of the component's check, some seconds later."""
         self.clock.now += seconds
         self.guard.beat()
         self.guard._gaps.clear()
         self.guard.take_gaps()
-        finding = Finding(status, detail, rows, guidance="look", evidence={"secret": "canary"})
+        if faults is None:
+            faults = (Fault("broken", {}, status, detail),) if status in BAD else ()
+        evidence = {"secret": "canary"}
+        finding = Finding(status, detail, rows, evidence, guidance="look", faults=faults)
         now = self.clock.utcnow()
-        return await self.pipeline.take(
+        return await self.engine.turn.take(
             Result(f"{name}-check", finding, now, 0.1, "trace", quality, state=state)
         )
 
@@ -118,8 +146,9 @@ class World:
         ]
 
     def kinds(self, incident):
-        """The timeline by kind."""
-        return [entry.kind for entry in self.store.timeline(incident.id)]
+        """The timeline by kind, without the lines about single faults."""
+        kinds = [entry.kind for entry in self.store.timeline(incident.id)]
+        return [kind for kind in kinds if not kind.startswith("fault")]
 
     def notified(self):
         """Keys of notifications, without the incident's instant."""
@@ -148,14 +177,13 @@ async def test_a_failure_from_end_to_end(world):
     assert world.transitions() == [("bus", UNKNOWN, UP), ("bus", UP, DOWN)]
     (incident,) = world.store.incidents(open_only=True)
     assert (incident.component, incident.check, incident.status) == ("bus", "bus-check", DOWN)
-    (entry,) = world.store.timeline(incident.id)
+    entry, *_ = world.store.timeline(incident.id)
     assert entry.kind == "opened"
     assert (entry.evidence["check"], entry.evidence["trace_id"]) == ("bus-check", "trace")
     assert world.notified() == ["bus/opened"]
     (view,) = world.store.checks()
     assert (view.name, view.status, view.soft, view.runs) == ("bus-check", "down", "down", 2)
     assert {view.name: view.status for view in world.store.components()}["bus"] == "down"
-    assert world.turns == 2
     assert "canary" not in repr((world.store.checks(), world.store.timeline(incident.id), incident))
 
 
@@ -178,14 +206,14 @@ async def test_unknown_opens_nothing(world):
 async def test_recovery_and_closing(world):
     """Recovered at the first health, closed after ten observed minutes, told at the end."""
     await world.see("bus", DOWN)
-    incident = world.pipeline.incidents["bus"]
+    incident = world.picture.incidents["bus"]
     await world.see("bus", UP, seconds=5)
-    assert world.pipeline.incidents["bus"].state is IncidentState.RECOVERING
+    assert world.picture.incidents["bus"].state is IncidentState.RECOVERING
     for _ in range(59):
         await world.see("bus", UP, seconds=10)
-    assert "bus" in world.pipeline.incidents
+    assert "bus" in world.picture.incidents
     await world.see("bus", UP, seconds=10)
-    assert world.pipeline.incidents == {}
+    assert world.picture.incidents == {}
     assert world.kinds(incident) == ["opened", "recovered", "closed"]
     assert world.notified() == ["bus/opened", "bus/closed"]
 
@@ -196,13 +224,14 @@ async def test_time_without_sentinel_is_no_observed_health(world):
     await world.see("bus", UP)
     before = world.clock.utcnow()
     world.clock.now += 3600
-    world.make(incidents=[world.pipeline.incidents["bus"]], health=world.store.healths())
-    world.pipeline.away = [Gap(before, world.clock.utcnow(), "sentinel was not running")]
+    world.make(incidents=[world.picture.incidents["bus"]], health=world.store.healths())
+    gap = Gap(before, world.clock.utcnow(), "sentinel was not running")
+    world.engine.incidents.note_away(gap)
     await world.see("bus", UP)
     await world.see("bus", UP, seconds=300)
-    assert world.pipeline.incidents["bus"].state is IncidentState.RECOVERING
+    assert world.picture.incidents["bus"].state is IncidentState.RECOVERING
     await world.see("bus", UP, seconds=300)
-    assert world.pipeline.incidents == {}
+    assert world.picture.incidents == {}
 
 
 async def test_the_root_cause_blocks_and_only_it_is_told(world):
@@ -219,27 +248,27 @@ async def test_the_root_cause_is_found_late_and_goes_away(world):
     gone.
     """
     await world.see("api", DOWN)
-    incident = world.pipeline.incidents["api"]
+    incident = world.picture.incidents["api"]
     await world.see("bus", DOWN)
-    assert world.pipeline.incidents["api"].blocked_by == "bus"
+    assert world.picture.incidents["api"].blocked_by == "bus"
     await world.see("bus", UP)
-    assert world.pipeline.incidents["api"].blocked_by == ""
+    assert world.picture.incidents["api"].blocked_by == ""
     assert world.kinds(incident) == ["opened", "blocked", "unblocked"]
 
 
 async def test_thresholds_judge_measurements(world):
     """A raised value makes an up finding down, says which and whose, and holds until it is cleared."""
     levels = Threshold("lag", degraded=Level(10, 5), down=Level(60, 20))
-    world.pipeline.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
+    world.picture.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
     seen = []
     for value in (3.0, 10.0, 6.0, 60.0, 30.0, 19.0, 5.0):
         await world.see("bus", UP, rows=[Row({"queue": "a"}, {"lag": value})])
-        seen.append(world.pipeline.statuses["bus"].value)
+        seen.append(world.picture.statuses["bus"].value)
     assert seen == ["up", "degraded", "degraded", "down", "down", "degraded", "up"]
     reasons = [
         t.reason for t in world.store.transitions(since=world.clock.utcnow() - timedelta(days=1))
     ]
-    assert "lag is 60 (a) – as seen" in reasons
+    assert "queue a: lag is 60, the limit is 60 – as seen" in reasons
 
 
 async def test_a_restart_of_sentinel_changes_no_status(world):
@@ -272,20 +301,20 @@ async def test_a_stale_verdict_is_no_fresh_one(world):
     """After two intervals and the timeout, a "down" is no reason to act any more."""
     await world.see("bus", DOWN)
     world.clock.now += 24.9
-    assert world.pipeline.is_observed_down("bus")
+    assert world.picture.is_observed_down("bus")
     world.clock.now += 0.2
-    assert not world.pipeline.is_observed_down("bus")
-    assert not world.pipeline.is_observed_down("nobody")
+    assert not world.picture.is_observed_down("bus")
+    assert not world.picture.is_observed_down("nobody")
 
 
 async def test_a_check_that_passes_again_is_no_reason_to_act(world):
     """Hard down, but the latest verdict is up: wait for the recovery."""
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=5))
     await world.see("bus", DOWN)
-    assert world.pipeline.is_observed_down("bus")
+    assert world.picture.is_observed_down("bus")
     await world.see("bus", UP)
-    assert world.pipeline.statuses["bus"] is DOWN
-    assert not world.pipeline.is_observed_down("bus")
+    assert world.picture.statuses["bus"] is DOWN
+    assert not world.picture.is_observed_down("bus")
 
 
 async def test_an_old_verdict_says_nothing_about_now(world):
@@ -293,18 +322,18 @@ async def test_an_old_verdict_says_nothing_about_now(world):
     world.make(policy=HealthPolicy())
     await world.see("bus", UP)
     instant = world.clock.utcnow() + timedelta(seconds=0.5)
-    assert world.pipeline.status_after("bus", instant) is UNKNOWN
+    assert world.picture.status_after("bus", instant) is UNKNOWN
     await world.see("bus", UP)
-    assert world.pipeline.status_after("bus", instant) is UP
+    assert world.picture.status_after("bus", instant) is UP
     await world.see("bus", DOWN)
-    assert world.pipeline.statuses["bus"] is UP
-    assert world.pipeline.status_after("bus", instant) is DOWN
-    assert world.pipeline.status_after("nobody", instant) is UNKNOWN
+    assert world.picture.statuses["bus"] is UP
+    assert world.picture.status_after("bus", instant) is DOWN
+    assert world.picture.status_after("nobody", instant) is UNKNOWN
 
 
 async def test_a_removed_check_is_not_taken(world):
     """A result that comes after its check was removed changes nothing."""
-    world.pipeline.remove_check("bus-check")
+    world.picture.remove_check("bus-check")
     assert await world.see("bus", DOWN) is False
     assert world.store.incidents() == []
 
@@ -318,7 +347,7 @@ async def test_an_exhausted_incident_shows_after_a_restart(world):
         return world.metrics.exhausted.labels("bus")._value.get()
 
     await world.see("bus", DOWN)
-    incident = world.pipeline.incidents["bus"]
+    incident = world.picture.incidents["bus"]
     assert gauge() == 0
     object.__setattr__(incident, "exhausted", True)
     world.make(incidents=[incident], health=world.store.healths())
@@ -332,7 +361,7 @@ async def test_an_exhausted_incident_shows_after_a_restart(world):
 
 
 async def test_the_cause_is_what_was_bad_and_not_the_latest_word(world):
-    """Hard down while the latest run passes: the incident tells what failed, not "200 in 4 ms"."""
+    """Hard down while the latest run passes: the incident tells what failed last, not "200 in 4 ms"."""
     slow = HealthPolicy(failures=2, of=5, recoveries=2, recovery_time=30.0)
     world.make(policy=slow)
     await world.see("bus", UP, "200 in 4 ms")
@@ -344,7 +373,8 @@ async def test_the_cause_is_what_was_bad_and_not_the_latest_word(world):
     await world.see("api", DEGRADED, "500 in 3 ms")
     await world.see("api", UP, "200 in 4 ms")
     (incident,) = world.store.incidents()
-    assert incident.summary == "connection refused"
+    assert incident.summary == "500 in 3 ms"
+    assert incident.began_as == "connection refused"
     (view,) = [view for view in world.store.components() if view.name == "api"]
     assert (view.status, view.detail) == ("degraded", "500 in 3 ms")
 
@@ -354,15 +384,15 @@ async def test_evidence_is_of_what_was_bad(world):
     "fine".
     """
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
-    held = ["bus"]
-    world.pipeline.is_held = held.__contains__
+    world.engine.fleet.stopped.add("bus")
     await world.see("bus", UP, "fine")
     await world.see("bus", DOWN, "unreachable")
-    held.clear()
+    world.engine.fleet.stopped.discard("bus")
     await world.see("bus", UP, "fine")
     (incident,) = world.store.incidents()
-    (entry,) = world.store.timeline(incident.id)
-    assert entry.evidence["detail"] == incident.summary == "unreachable"
+    entry, *_ = world.store.timeline(incident.id)
+    assert incident.summary == "unreachable"
+    assert "unreachable" in entry.text
 
 
 async def test_the_runbook_is_for_what_was_bad(world):
@@ -370,22 +400,22 @@ async def test_the_runbook_is_for_what_was_bad(world):
     the kind.
     """
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=2, recovery_time=30.0))
-    world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
+    world.guide.word = lambda _check, fault: f"for {fault}"
     await world.see("bus", UP, "fine")
     await world.see("bus", DOWN, "unreachable")
     await world.see("bus", UP, "fine")
     (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
-    assert (view.status, view.soft, view.runbook) == ("down", "up", "for unreachable")
+    assert (view.status, view.soft, view.runbook) == ("down", "up", "for broken")
 
 
 async def test_an_incident_keeps_the_runbook_of_what_was_found(world):
     """While it recovers, too: by then the check has nothing bad to say."""
     world.make(policy=HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0))
-    world.pipeline.runbook_of = lambda _check, detail: f"for {detail}"
+    world.guide.word = lambda _check, fault: f"for {fault}"
     await world.see("bus", DOWN, "unreachable")
     await world.see("bus", UP, "fine")
     (incident,) = world.store.incidents()
-    assert (incident.state, incident.runbook) == (IncidentState.RECOVERING, "for unreachable")
+    assert (incident.state, incident.runbook) == (IncidentState.RECOVERING, "for broken")
 
 
 async def test_nobody_is_told_of_an_effect(world):
@@ -433,3 +463,146 @@ async def test_people_are_told_in_the_end(world):
     assert world.notified() == []
     await world.see("api", DOWN, seconds=10)
     assert world.notified() == ["api/opened"]
+
+
+# -- faults ---------------------------------------------------------------------------------------
+
+
+def silent(agent, status=DEGRADED, text="", key="broken"):
+    """A fault of one agent."""
+    said = text or f"agent {agent} is silent"
+    return Fault(
+        key, {"agent": agent}, status, said, guidance=f"ask {agent}", parameters={"agent": agent}
+    )
+
+
+def lines(world, *kinds):
+    """The timeline of the newest incident: text of the entries of these kinds."""
+    incident = world.store.incidents()[0]
+    return [entry.text for entry in world.store.timeline(incident.id) if entry.kind in kinds]
+
+
+async def test_a_fault_keeps_its_subject_to_the_incident(world):
+    """Headline, subject, parameters and runbook of the incident are those of the worst fault."""
+    world.guide.word = lambda _check, fault: f"for {fault}"
+    faults = (silent("agent-2", DOWN), silent("agent-7"))
+    await world.see("bus", DOWN, "two are silent", faults=faults)
+    (incident,) = world.store.incidents()
+    assert incident.summary == "agent agent-2 is silent; and 1 more"
+    assert (incident.fault, incident.subject) == ("broken", {"agent": "agent-2"})
+    assert incident.parameters == {"agent": "agent-2"}
+    assert incident.runbook == "for broken"
+    assert lines(world, "fault") == [
+        "agent agent-2 is silent (down)",
+        "agent agent-7 is silent (degraded)",
+    ]
+
+
+async def test_the_incident_follows_the_fault_to_another_subject(world):
+    """Its headline names who is bad now, the timeline who was, and the view whom to ask."""
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),))
+    await world.see("bus", DEGRADED, faults=(silent("agent-4"),))
+    (incident,) = world.store.incidents()
+    assert (incident.summary, incident.subject) == ("agent agent-4 is silent", {"agent": "agent-4"})
+    assert incident.began_as == "agent agent-2 is silent"
+    assert lines(world, "fault", "fault over") == [
+        "agent agent-2 is silent (degraded)",
+        "agent agent-4 is silent (degraded)",
+        "agent agent-2 is silent (degraded)",
+    ]
+    (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
+    assert (view.faults, view.guidance) == ({"broken": 1}, "ask agent-4")
+    (component,) = [view for view in world.store.components() if view.name == "bus"]
+    assert component.detail == "agent agent-4 is silent"
+
+
+async def test_faults_stand_from_the_look_that_finds_them_to_the_look_that_does_not(world):
+    """Each with its own times; the metric counts the subjects."""
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"), silent("agent-4")))
+    await world.see("bus", DEGRADED, faults=(silent("agent-4"),), seconds=5.0)
+    (standing,) = world.store.faults("bus-check")
+    assert standing.fault.subject == {"agent": "agent-4"}
+    labels = {"check": "bus-check", "component": "bus", "fault": "broken"}
+    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 1.0
+    await world.see("bus", UP)
+    assert world.store.faults() == []
+    lasted = {
+        each.fault.subject["agent"]: (each.ended - each.began).total_seconds()
+        for each in world.store.faults(since=world.clock.utcnow() - timedelta(hours=1))
+    }
+    assert lasted == {"agent-2": 5.0, "agent-4": 6.0}
+    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 0.0
+
+
+async def test_a_run_that_can_not_see_ends_no_fault(world):
+    """Unknown is no health: what was found stands until a look finds that it is over."""
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),))
+    await world.see("bus", UNKNOWN, "no rights")
+    assert [each.fault.subject for each in world.store.faults()] == [{"agent": "agent-2"}]
+
+
+async def test_what_can_not_be_judged_is_listed_beside_what_stands(world):
+    """It blames nobody, and names whom nobody can judge."""
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),))
+    await world.see("bus", UNKNOWN, faults=(silent("agent-9", UNKNOWN, key="slow"),))
+    standing = {each.fault.subject["agent"]: each.fault.status for each in world.store.faults()}
+    assert standing == {"agent-2": DEGRADED, "agent-9": UNKNOWN}
+
+
+async def test_an_accepted_fault_is_shown_and_makes_nothing_bad(world):
+    """Counted apart, with its reason; another subject still counts; it ends by itself."""
+    until = world.clock.utcnow() + timedelta(seconds=60)
+    known = Acceptance("broken", {"agent": "agent-2"}, "on holiday", until)
+    check = replace(world.check("bus", AT_ONCE), accept=(known,))
+    world.picture.add_check(check, kind(), None)
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),))
+    assert world.picture.statuses["bus"] is UP
+    (standing,) = world.store.faults()
+    assert standing.accepted == known
+    (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
+    assert (view.soft, view.faults, view.accepted) == ("up", {}, {"broken": 1})
+    assert "1 accepted" in view.detail
+    await world.see("bus", DOWN, faults=(silent("agent-2"), silent("agent-4", DOWN)))
+    assert world.store.incidents()[0].summary == "agent agent-4 is silent"
+    await world.see("bus", UP)
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),), seconds=120.0)
+    assert world.picture.statuses["bus"] is DEGRADED
+    assert world.store.faults()[0].accepted is None
+
+
+async def test_faults_that_stood_before_a_restart_go_on(world):
+    """They began when they were first seen, not when sentinel was started again."""
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),))
+    (before,) = world.store.faults()
+    world.make(health=world.store.healths(), standing={"bus-check": [before]})
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),), seconds=30.0)
+    (after,) = world.store.faults()
+    assert after.began == before.began
+
+
+async def test_a_long_list_of_faults_is_one_line_more(world):
+    """The timeline is for people: ten of them, and how many there are besides."""
+    await world.see("bus", DEGRADED, faults=tuple(silent(f"agent-{n}") for n in range(50)))
+    assert len(lines(world, "fault")) == 10
+    assert lines(world, "faults") == ["40 more: `sentinel faults` lists those that stand"]
+    assert len(world.store.faults()) == 50
+
+
+async def test_secrets_do_not_reach_faults(world):
+    """Names and texts come from the platform."""
+    bad = Fault("broken", {"path": "/x?token=canary"}, DOWN, "canary leaks", cure=("echo canary",))
+    await world.see("bus", DOWN, "canary", faults=(bad,))
+    (standing,) = world.store.faults()
+    assert "canary" not in repr(standing)
+    assert "canary" not in repr(world.store.incidents())
+
+
+async def test_a_crossed_threshold_is_a_fault_of_its_subject(world):
+    """With the limit in its sentence."""
+    levels = Threshold("lag", degraded=Level(10, 5))
+    world.picture.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
+    await world.see("bus", UP, rows=[Row({"queue": "a"}, {"lag": 30.0})])
+    (standing,) = world.store.faults()
+    assert standing.fault.key == "threshold"
+    assert standing.fault.subject == {"queue": "a", "measurement": "lag"}
+    assert standing.fault.text == "queue a: lag is 30, the limit is 10"

@@ -16,7 +16,7 @@ from sentinel.adapters import process as adapter
 from sentinel.adapters.process import adopt, find_marked, read_start_id, spawn
 from sentinel.core.model import Component, RestartPolicy
 from sentinel.remediation import Observation
-from sentinel.remediation.process import ProcessDriver, ProcessOptions
+from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
@@ -48,7 +48,7 @@ class Factory:
         command = list(settings.pop("command", ("/bin/sh", "-c", script)))
         component = Component("worker", driver="process", restart=policy)
         driver = ProcessDriver(
-            component, ProcessOptions(command=command, **settings), self.folder / "log"
+            component, ProcessDriverOptions(command=command, **settings), self.folder / "log"
         )
         self.made.append(driver)
         return driver
@@ -260,7 +260,7 @@ async def test_adopt_by_mark(drivers):
     assert new.adopt("")
     assert new.pid == old.pid
     other = ProcessDriver(
-        Component("other"), ProcessOptions(command=["true"]), drivers.folder / "log"
+        Component("other"), ProcessDriverOptions(command=["true"]), drivers.folder / "log"
     )
     assert not other.adopt("")
 

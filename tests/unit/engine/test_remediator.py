@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.coordination import Member, Placement, Refused
+from sentinel.coordination import Participant, Placement, Refused
 from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.fault import Status
 from sentinel.core.model import Attempt
@@ -61,10 +61,10 @@ async def test_old_health_of_a_dependency_proves_nothing(house: House) -> None:
     act.
     """
     await house.kill()
-    house.triggered.clear()
+    house.asked()
     await house.consider()
     assert house.reason is Reason.BLOCKED
-    assert "bus-server" in house.triggered
+    assert "bus-server" in house.asked()
     assert house.store.attempts() == []
     await settle(house)
     await house.consider()
@@ -115,7 +115,7 @@ async def test_budget_ends_in_exhausted_once(house: House) -> None:
         await settle(house)
         await house.consider()
     assert [attempt.n for attempt in house.store.attempts()] == [1, 2]
-    assert house.pipeline.incidents["worker"].exhausted
+    assert house.picture.incidents["worker"].exhausted
     escalations = [order for order in house.store.take_orders() if order.key.endswith("/exhausted")]
     assert len(escalations) == 1
 
@@ -136,7 +136,7 @@ async def test_one_that_does_not_stop_is_escalated_at_once(house: House) -> None
         house.clock.now += 60
         await house.see("worker.process", Status.DOWN)
     assert [attempt.outcome for attempt in house.store.attempts()] == ["failed"]
-    assert house.pipeline.incidents["worker"].exhausted
+    assert house.picture.incidents["worker"].exhausted
     (escalation,) = [
         order for order in house.store.take_orders() if order.key.endswith("/exhausted")
     ]
@@ -146,7 +146,7 @@ async def test_one_that_does_not_stop_is_escalated_at_once(house: House) -> None
 async def test_reset_gives_a_full_budget(house: House) -> None:
     """After a reset the old incident is closed and a new one begins with attempt 1."""
     await test_budget_ends_in_exhausted_once(house)
-    assert await house.requests.reset("worker", "disk replaced") == "reset"
+    assert (await house.requests.reset("worker", "disk replaced")).line == "reset"
     house.clock.now += 1
     await house.see("worker.process", Status.DOWN)
     await settle(house)
@@ -162,7 +162,7 @@ async def test_a_reset_is_of_what_was_seen(house: House) -> None:
     await house.kill()
     await settle(house)
     await house.consider()
-    incident = house.pipeline.incidents["worker"]
+    incident = house.picture.incidents["worker"]
     planned = describe_budget(incident.id, 1)
     await house.kill()
     house.clock.now += 15
@@ -171,16 +171,15 @@ async def test_a_reset_is_of_what_was_seen(house: House) -> None:
     await house.consider()
     await house.consider()
     answer = await house.requests.reset("worker", "repaired", planned)
-    assert answer.startswith("refused: meanwhile it is incident")
-    assert house.pipeline.incidents["worker"].id == incident.id
+    assert answer.line.startswith("refused: meanwhile it is incident")
+    assert house.picture.incidents["worker"].id == incident.id
     attempts = len(house.store.attempts(incident=incident.id))
     assert attempts == 2
     assert (
         await house.requests.reset("worker", "repaired", describe_budget(incident.id, attempts))
-        == "reset"
-    )
-    assert (await house.requests.reset("worker", "again", planned)).startswith("refused")
-    assert await house.requests.reset("worker", "again", describe_budget("", 0)) == "reset"
+    ).is_done
+    assert (await house.requests.reset("worker", "again", planned)).line.startswith("refused")
+    assert (await house.requests.reset("worker", "again", describe_budget("", 0))).is_done
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ async def test_what_was_dead_before_did_not_end_while_away(
     """The next sentinel says "while away" only of what the one before it had not seen dead."""
     await house.kill()
     if not seen:
-        house.pipeline.incidents.clear()
+        house.picture.incidents.clear()
     (row,) = [row for row in house.store.processes() if row.component == "worker"]
     await house.remediator.manage(house.workers[0], house.driver, row)
     assert house.driver.how_ended == how
@@ -231,7 +230,7 @@ async def test_operator_restarts_outside_the_budget(house: House) -> None:
     while halted.
     """
     first = house.driver.pid
-    assert "started" in await house.requests.restart("worker", "new release")
+    assert "started" in (await house.requests.restart("worker", "new release")).line
     assert house.driver.pid not in {None, first}
     (attempt,) = house.store.attempts()
     assert (attempt.incident, attempt.n, attempt.by, attempt.outcome) == (
@@ -241,8 +240,8 @@ async def test_operator_restarts_outside_the_budget(house: House) -> None:
         "done",
     )
     (house.folder / "HALT").touch()
-    assert "refused" in await house.requests.restart("worker", "again")
-    assert "refused" in await house.requests.restart("bus", "not ours")
+    assert "refused" in (await house.requests.restart("worker", "again")).line
+    assert "refused" in (await house.requests.restart("bus", "not ours")).line
     assert len(house.store.attempts()) == 1
 
 
@@ -251,22 +250,25 @@ async def test_a_restart_on_request_is_no_failure(house: House) -> None:
     seen = []
 
     async def slow_stop(_key: str = "") -> Outcome:
-        seen.append("worker" in house.remediator.stopped)
+        seen.append("worker" in house.fleet.stopped)
         return Outcome(True, "restarted")
 
     house.driver.restart = slow_stop
     await house.requests.restart("worker", "new release")
     assert seen == [True]
-    assert "worker" not in house.remediator.stopped
+    assert "worker" not in house.fleet.stopped
 
 
 async def test_runbook_acts_under_the_budget(house: House) -> None:
     """Two attempts are spent: a runbook's restart is refused, an operator's is made."""
     await test_budget_ends_in_exhausted_once(house)
     before = len(house.store.attempts())
-    assert "refused: all 2 attempts" in await house.requests.restart("worker", "cure", by="runbook")
+    assert (
+        "refused: all 2 attempts"
+        in (await house.requests.restart("worker", "cure", by="runbook")).line
+    )
     assert len(house.store.attempts()) == before
-    assert "started" in await house.requests.restart("worker", "by hand")
+    assert "started" in (await house.requests.restart("worker", "by hand")).line
     assert [attempt.by for attempt in house.store.attempts()][before:] == ["operator"]
 
 
@@ -307,8 +309,8 @@ async def test_common_cause_is_one_page_and_no_attempt(
         assert {page.payload["event"] for page in pages} == {"braked"}
         assert len(pages) == 2  # of everything, and of the group
         assert (
-            f"{total} of {total} workers down" in house.remediator.describe("worker-0")[0]
-            or "components" in (house.remediator.describe("worker-0")[0])
+            f"{total} of {total} workers down" in house.circumstances.describe("worker-0")[0]
+            or "components" in (house.circumstances.describe("worker-0")[0])
         )
 
 
@@ -337,7 +339,7 @@ async def test_one_action_at_a_time(tmp_path, store, clock, metrics) -> None:
         await settle(house)
         house.remediator.consider()
         assert len(house.remediator._tasks) == 1
-        assert house.remediator._decisions["worker-1"].reason is Reason.BUSY
+        assert house.fleet.decisions["worker-1"].reason is Reason.BUSY
         await house.until(lambda: not house.remediator._tasks)
         await house.consider()
         assert {attempt.component for attempt in house.store.attempts()} == {"worker-0", "worker-1"}
@@ -356,8 +358,8 @@ async def test_group_limit(tmp_path, store, clock, metrics) -> None:
         await house.kill("worker-1")
         await settle(house)
         await house.consider()
-        assert house.remediator._decisions["worker-1"].reason is Reason.LIMITED
-        assert "1 of 4 workers were acted upon" in house.remediator.describe("worker-1")[0]
+        assert house.fleet.decisions["worker-1"].reason is Reason.LIMITED
+        assert "1 of 4 workers were acted upon" in house.circumstances.describe("worker-1")[0]
         house.clock.now += 600
         await house.see("worker-1.process", Status.DOWN)
         await settle(house)
@@ -383,7 +385,7 @@ async def test_breaker_is_closed_by_an_operator_only(house: House) -> None:
     house.automation.breaker = Breaker()
     house.automation.load(crashed=False)
     assert house.automation.breaker.opened is not None
-    assert await house.requests.close_breaker("looked at it") == "closed"
+    assert (await house.requests.close_breaker("looked at it")).line == "closed"
     await house.see("worker.process", Status.DOWN)
     await settle(house)
     await house.consider()
@@ -418,16 +420,15 @@ async def test_a_second_sentinel_fences_the_first(house: House) -> None:
     why.
     """
     other = LocalCoordinator(house.store, house.recorder, house.clock.utcnow)
-    await other.start(Member("second", house.clock.utcnow()))
+    await other.start(Participant("second", house.clock.utcnow()))
     await house.kill()
     await settle(house)
     await house.consider()
     assert house.store.attempts() == []
     view = await house.coordinator.tick(Placement())
-    assert not view.ok
     assert "another sentinel has taken over" in view.reason
-    assert (await other.tick(Placement())).ok
-    house.automation.fenced = view.reason
+    assert (await other.tick(Placement())).reason == ""
+    house.automation.fence(view.reason)
     await house.consider()
     assert house.reason is Reason.FENCED
 
@@ -437,7 +438,7 @@ async def test_the_ledger_keeps_the_cap_by_itself(house: House) -> None:
     the core.
     """
     await test_budget_ends_in_exhausted_once(house)
-    incident = house.pipeline.incidents["worker"]
+    incident = house.picture.incidents["worker"]
     for n in (3, 4):
         claimed = await house.remediator.journal.claim(
             house.remediator.journal.intend(house.worker, incident.id, n, "again"), house.worker
@@ -499,7 +500,7 @@ async def test_a_wall_clock_that_is_set_stops_no_backoff_and_refills_no_budget(
     await settle(house)
     await house.consider()
     assert [attempt.n for attempt in house.store.attempts()] == [1, 2]
-    assert house.pipeline.incidents["worker"].exhausted
+    assert house.picture.incidents["worker"].exhausted
 
 
 async def test_nothing_is_started_before_what_it_needs_is_healthy(
@@ -513,13 +514,13 @@ async def test_nothing_is_started_before_what_it_needs_is_healthy(
     async with open_house(house):
         del house.see
         assert house.driver.pid is None
-        assert house.remediator.describe("worker")[0] == "waits for bus, which is unknown"
+        assert house.circumstances.describe("worker")[0] == "waits for bus, which is unknown"
         for status in (Status.DOWN, Status.DEGRADED):
             await house.see("bus-server", status)
             await house.consider()
             assert house.driver.pid is None
-        assert "waits for bus" in house.remediator.describe("worker")[0]
-        assert "worker" not in house.pipeline.incidents
+        assert "waits for bus" in house.circumstances.describe("worker")[0]
+        assert "worker" not in house.picture.incidents
         await house.see("bus-server", Status.UP)
         await house.consider()
         assert house.driver.pid is not None
@@ -534,12 +535,12 @@ async def test_stopped_on_request_stays_stopped(tmp_path, store, clock, metrics)
     it.
     """
     async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
-        assert "stopped" in await house.requests.stop("worker-0", "maintenance")
+        assert "stopped" in (await house.requests.stop("worker-0", "maintenance")).line
     async with open_house(House(tmp_path, store, clock, metrics, workers=2)) as house:
         assert house.drivers["worker-0"].pid is None
         assert house.drivers["worker-1"].pid is not None
-        assert "`sentinel start worker-0`" in house.remediator.describe("worker-0")[0]
+        assert "`sentinel start worker-0`" in house.circumstances.describe("worker-0")[0]
         await house.consider()
         assert house.store.attempts() == []
-        assert "started" in await house.requests.start("worker-0", "maintenance is over")
+        assert "started" in (await house.requests.start("worker-0", "maintenance is over")).line
         assert house.drivers["worker-0"].pid is not None

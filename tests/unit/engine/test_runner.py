@@ -11,8 +11,8 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row
+from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
-from sentinel.engine.stall import StallGuard
 from sentinel.errors import (
     NotMeasurable,
     StateError,
@@ -172,7 +172,7 @@ async def test_the_state_is_dumped_after_the_run(runner, metrics):
 @pytest.fixture
 def stalled_runner(metrics, clock):
     """A runner whose clock the test moves."""
-    guard = StallGuard(clock.monotonic, clock.utcnow, metrics)
+    guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
     return Runner({}, guard, metrics, clock.utcnow, clock.monotonic, lambda _name: None)
 
 

@@ -236,3 +236,19 @@ async def test_the_loop_wakes_for_what_is_due_and_for_what_is_new(runs, metrics)
             while runs.started.count("a") < 3 or runs.started.count("b") < 3:
                 await asyncio.sleep(0.01)
     assert runs.running == 0
+
+
+async def test_what_is_wanted_runs_at_once(scheduler, runs, clock):
+    """Whoever needs to know asks, without knowing the scheduler; asked twice is one run."""
+    scheduler.add(check(every=3600.0))
+    loop = asyncio.create_task(scheduler.loop())
+    await settle()
+    for _ in range(2):
+        scheduler.wanted.ask("a")
+    await settle()
+    assert runs.started == ["a"]
+    await runs.end()
+    scheduler.wanted.ask("nobody")
+    await settle()
+    assert runs.started == ["a"]
+    loop.cancel()

@@ -8,6 +8,7 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Component
+from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import NoOptions, make_check, make_kind, name_of_check
 from sentinel.probes import Context
 from sentinel.remediation import Observation
@@ -27,7 +28,7 @@ class Driver:
 
 async def judge(seen, *, started=0.0, stopped=(), timeout=5.0, now=100.0):
     """What the check says of a driver that sees this."""
-    kind = make_kind({"orders": Driver(seen)}, {"orders": started}, stopped)
+    kind = make_kind(Fleet({"orders": Driver(seen)}, {"orders": started}, set(stopped)))
     context = Context(
         check="orders.process", component="orders", trace_id="", interval=2.0, timeout=timeout, clients={}, state=None,
         utcnow=lambda: None, monotonic=lambda: now, stalled=lambda _since: 0.0,
@@ -55,6 +56,32 @@ async def test_what_is_seen_is_the_status(seen, status):
     finding = await judge(seen)
     assert (finding.status, finding.detail) == (status, seen.detail)
     assert finding.key == ("pid", "7" if seen.pid else "–")
+
+
+@pytest.mark.parametrize(
+    ("seen", "key"),
+    [
+        (Observation(False, detail="exited"), "not_running"),
+        (Observation(True, healthy=False, detail="unhealthy"), "unhealthy"),
+        (Observation(True, busy=True, healthy=False, detail="restarts"), "busy"),
+    ],
+)
+async def test_what_is_wrong_is_a_declared_fault_of_the_component(seen, key):
+    """The component itself is the subject; the runbook is told its name."""
+    (fault,) = (await judge(seen)).faults
+    assert (fault.key, fault.subject, fault.text) == (key, {}, seen.detail)
+    assert fault.parameters == {"component": "orders"}
+    assert key in make_kind(Fleet()).fault_kinds
+
+
+async def test_what_runs_starts_or_can_not_be_seen_has_no_fault():
+    """Nobody is blamed without a sight of what is wrong."""
+    for seen, started in (
+        (Observation(True, detail="runs"), 0.0),
+        (Observation(True, detail="runs"), 99.9),
+        (Observation(None, detail="no rights", busy=True), 0.0),
+    ):
+        assert not (await judge(seen, started=started)).faults
 
 
 async def test_guidance_is_kept():

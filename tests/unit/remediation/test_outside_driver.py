@@ -13,7 +13,6 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
     load_drivers,
-    read_driver,
 )
 
 RUNS = Observation(True, "a", 7, "runs")
@@ -167,12 +166,6 @@ def test_every_key_of_a_driver_is_explained():
         field for kind in load_drivers().values() for field in kind.options.model_fields.values()
     ]
     assert all(field.description for field in fields)
-
-
-def test_a_file_without_a_driver_is_refused():
-    """A file of the shelf that declares none is a mistake."""
-    with pytest.raises(TypeError, match="declares no DRIVER"):
-        read_driver(pytest)
 
 
 async def test_what_ended_right_after_its_start_has_ended():

@@ -98,7 +98,7 @@ def test_all_problems_at_once_with_their_lines(tmp_path: Path) -> None:
         (2, "name"), (2, "title"), (3, "titel"), (5, "parameters[0].type"), (6, "parameters[1].default"),
         (8, "steps[0].changes"), (9, "steps[0].run[1]"), (11, "steps[1].run"), (13, "steps[2].run.sql"),
         (14, "steps[2].timeout"), (16, "steps[3].run.redis"), (17, "steps[3].changes"), (19, "steps[4].run.action"),
-        (21, "steps[5].run.check"), (21, "steps[5].run.is"), (22, "steps[5].verify"), (26, "## Meaning"),
+        (21, "steps[5].run.check"), (21, "steps[5].run.is[0]"), (22, "steps[5].verify"), (26, "## Meaning"),
         (29, "## Diagnosis"), (29, "## Escalation"), (29, "## Mitigation"), (29, "## Verify"),
     }  # fmt: skip
     assert len(found) == 21
@@ -109,16 +109,20 @@ def test_all_problems_at_once_with_their_lines(tmp_path: Path) -> None:
     [
         ("# no front matter", 1, "no front matter"),
         ("---\nname: x\n", 1, "no front matter"),
-        ("---\nname: x\nsteps: [x\n---\n", 3, "not YAML"),
-        ("---\n- a\n---\n", 1, "no mapping"),
-        ("---\nname: &a x\ntitle: *a\n---\n", 1, "anchors and aliases"),
+        ("---\nname: x\nsteps: [x\n---\n", 3, "is not YAML"),
+        ("---\n- a\n---\n", 1, "the front matter is no mapping"),
+        ("---\nname: &a x\ntitle: *a\n---\n", 2, "anchors and aliases"),
         ("---\nname: x\nname: y\ntitle: t\nsteps: []\n---\n", 3, "given twice"),
         ("---\nname: x\ntitle: t\nsteps: []\n---\n", 4, "no step"),
-        ("---\nname: 12\ntitle: t\nsteps: []\n---\n", 2, "is no text"),
-        ("---\nname: x\ntitle: !!python/object:os.system t\nsteps: []\n---\n", 3, "is no text"),
-        ("---\n" + "[" * 60_000 + "\n---\n", 1, "nested more than"),
+        ("---\nname: 12\ntitle: t\nsteps: []\n---\n", 2, "must be text, found int '12'"),
+        (
+            "---\nname: x\ntitle: !!python/object:os.system t\nsteps: []\n---\n",
+            3,
+            "the tag tag:yaml.org,2002:python/object:os.system is not allowed",
+        ),
+        ("---\n" + "[" * 60_000 + "\n---\n", 2, "nested more than"),
         ("---\nx: " + "y" * 70_000 + "\n---\n", 1, "longer than"),
-        ("z" * 300_000, 0, "longer than"),
+        ("z" * 300_000, 0, "is larger than 256 KiB"),
     ],
 )
 def test_broken_files(tmp_path: Path, content: str, line: int, message: str) -> None:
@@ -228,23 +232,20 @@ def test_what_it_is_for(tmp_path: Path, write_book: Write) -> None:
     path.write_text(
         good.replace(
             "title: X",
-            "title: X\ndiagnose: false\napplies_to: {conditions: [halted], findings: [OOM]}",
+            "title: X\ndiagnose: false\napplies_to: {conditions: [halted], faults: [tcp/*]}",
         )
     )
     book = read_runbook(path)
-    assert (book.diagnose, book.applies_to.conditions, book.applies_to.findings) == (
-        False,
-        ("halted",),
-        ("OOM",),
-    )
+    assert (book.diagnose, book.applies_to.conditions) == (False, ("halted",))
+    assert (book.applies_to.faults, book.applies_to.line) == (("tcp/*",), 5)
     path.write_text(
         good.replace("kind.tcp", "magic.tcp").replace(
             "title: X", "title: X\napplies_to: {conditions: [tired]}"
         )
     )
     assert {key for _, key, _ in problems_of(path)} == {
-        "parameters[0].from",
-        "applies_to.conditions",
+        "parameters[0].from[0]",
+        "applies_to.conditions[0]",
     }
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from sentinel.core.fault import Status
-from sentinel.runbook.plan import Plan, make_plan
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.read import read_runbook
 from sentinel.runbook.run import Care, keep_reading, run_plan, show_plan
 from sentinel.runbook.shelf import digest_plan
-from sentinel.runbook.transcript import BEGUN, Record, Transcript, describe_kept
+from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript, describe_kept
 from tests.unit.runbook.test_run import Recorder, outcomes
 
 Write = Callable[..., Path]
@@ -22,16 +22,16 @@ STEPS = """
   - {name: look, run: {check: c}}
   - {name: change, run: {action: halt}, verify: {check: v}, timeout: 300ms}
   - {name: after, run: {check: d}}"""
-LOOK = Record("look", "check c", False, "done", "up", seconds=1.0)
-CHANGE = Record("change", "action halt", True, BEGUN)
+LOOK = StepRecord("look", "check c", False, "done", "up", seconds=1.0)
+CHANGE = StepRecord("change", "action halt", True, BEGUN)
 
 
-def plan_of(write_book: Write, steps: str = STEPS, parameters: str = "", **values: str) -> Plan:
+def plan_of(write_book: Write, steps: str = STEPS, parameters: str = "", **values: str) -> BookPlan:
     return make_plan(read_runbook(write_book(steps, parameters)), values)
 
 
 async def go(
-    plan: Plan, hands: Recorder, *, yes: bool = True, again: bool = False, **earlier: Record
+    plan: BookPlan, hands: Recorder, *, yes: bool = True, again: bool = False, **earlier: StepRecord
 ) -> Transcript:
     records = {int(name.removeprefix("s")): record for name, record in earlier.items()}
     return await run_plan(
@@ -116,7 +116,7 @@ async def test_a_change_that_did_not_come_about_is_tried_again(
     enough.
     """
     hands = Recorder()
-    ended = Record("change", "action halt", True, outcome)
+    ended = StepRecord("change", "action halt", True, outcome)
     transcript = await go(plan_of(write_book), hands, s0=LOOK, s1=ended)
     assert hands.asked == ["permit change", "action halt {}", "check v", "check d"]
     assert transcript.outcome == "done"
@@ -125,7 +125,7 @@ async def test_a_change_that_did_not_come_about_is_tried_again(
 async def test_a_begun_look_is_done_again(write_book: Write) -> None:
     """Looking twice harms nobody."""
     hands = Recorder()
-    await go(plan_of(write_book), hands, s0=Record("look", "check c", False, BEGUN))
+    await go(plan_of(write_book), hands, s0=StepRecord("look", "check c", False, BEGUN))
     assert hands.asked[0] == "check c"
 
 

@@ -16,7 +16,7 @@ from sentinel.adapters.program import MAX_OUTPUT, _read, find_program
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.errors import ActionRefused, TargetUnreachable, UsageError
-from sentinel.runbook.book import Argv, RedisCommand, Runbook, Sql, Step
+from sentinel.runbook.book import Argv, BookStep, RedisCommand, Runbook, Sql
 from sentinel.runbook.read import read_runbook
 from sentinel.runbook.run import run_runbook
 from sentinel.runbook.transcript import Transcript, redact, show_reply
@@ -57,7 +57,7 @@ class Recorder:
         self.asked.append(f"look {view} {subject}".strip())
         return "seen"
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         self.asked.append(f"permit {step.name}")
         if self.halted:
             raise ActionRefused("halted")
@@ -146,7 +146,7 @@ async def test_false_precondition_stops(write_book: Write) -> None:
     """
     hands = Recorder(p=[Status.UP])
     steps = "  - {name: a, run: {action: halt}, precondition: {check: p, is: [down]}}\n  - {name: b, run: {check: x}}"
-    asked: list[Step] = []
+    asked: list[BookStep] = []
     transcript = await run_runbook(
         read_runbook(write_book(steps)),
         {},
@@ -330,7 +330,7 @@ async def test_reading_steps_are_checked_again_before_they_run(write_book: Write
     book = read_runbook(write_book("  - {name: a, run: {check: c}}"))
     for act in (Sql("db", "DELETE FROM t"), RedisCommand("bus", ("FLUSHALL",))):
         hands = Recorder()
-        step = Step("a", act, 1.0, changes=False)
+        step = BookStep("a", act, 1.0, changes=False)
         transcript = await run(Runbook("x", "X", book.applies_to, (), (step,), {}, ""), hands)
         assert outcomes(transcript) == ["failed"]
         assert hands.asked == []

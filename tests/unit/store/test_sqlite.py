@@ -21,7 +21,7 @@ from sentinel.core.fault import Status
 from sentinel.core.health import Health
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
-from sentinel.core.order import Order
+from sentinel.core.order import Answer, Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, StateError
 from sentinel.metrics import Metrics
@@ -176,7 +176,7 @@ def test_hostile_text_everywhere(store, text):
     assert store.incident("i-1").summary == clean
     assert store.transitions(since=T0)[0].reason == store.meta("m") == clean.replace("\0", "␀")
     (order,) = store.take_orders()
-    store.finish_order(order.key, "sent", T0)
+    store.finish_order(order.key, Answer.done("sent"), T0)
     assert store.take_orders() == []
 
 
@@ -229,8 +229,9 @@ def test_an_order_is_done_once(store):
     assert not store.add_order(order, T0)
     assert store.take_orders() == [order]
     assert store.order_outcome(order.key) is None
-    store.finish_order(order.key, "sent", T0)
-    assert (store.take_orders(), store.order_outcome(order.key)) == ([], "sent")
+    store.finish_order(order.key, Answer.done("sent"), T0)
+    assert store.take_orders() == []
+    assert store.order_outcome(order.key) == Answer.done("sent")
     assert not store.add_order(order, T0)
 
 
@@ -477,3 +478,17 @@ def test_a_real_full_disk_costs_no_row(tmp_path):
     assert all(store.meta(f"k{i}") is not None for i in range(100))
     assert store.meta("journal_lost") is None
     store.close()
+
+
+def test_an_answer_comes_back_as_it_was_given(store):
+    """Word, text and document; the one line of an older sentinel is a text."""
+    answer = Answer.refused("busy", {"reason": "busy", "exit_code": 75})
+    for key in ("new", "old", "old-document"):
+        store.add_order(Order("restart", key, "api"), T0)
+    store.finish_order("new", answer, T0)
+    with store._transaction(store._db) as db:
+        for key, text in (("old", "restarted"), ("old-document", '{"removed": 3}')):
+            db.execute("UPDATE orders SET outcome = ? WHERE key = ?", (text, key))
+    assert store.order_outcome("new") == answer
+    assert store.order_outcome("old") == Answer.done("restarted")
+    assert store.order_outcome("old-document") == Answer.done('{"removed": 3}')

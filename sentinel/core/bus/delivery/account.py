@@ -409,7 +409,7 @@ class StreamAccount:
 
     def headroom(self, name: str) -> Bounds:
         """Entries already read but still kept: so many publishes until the first unread one is
-        trimmed (§1.5).
+        trimmed (measurement.md §1.5).
         """
         group, length = self.groups[name], (self.view or EMPTY).length
         return Bounds(max(0, length - group.waiting.hi), max(0, length - group.waiting.lo))

@@ -13,17 +13,18 @@ from typing import Any
 
 import pytest
 
+from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Status
+from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
 from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.log import Redaction
 from sentinel.metrics import Metrics
-from sentinel.runbook.book import Action, Step
+from sentinel.runbook.book import Action, BookStep
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
@@ -75,7 +76,7 @@ class Hands:
     async def redis(self, resource: str, argv: Sequence[str]) -> Any:
         raise AssertionError
 
-    async def permit(self, step: Step) -> None:
+    async def permit(self, step: BookStep) -> None:
         raise AssertionError
 
     async def action(self, name: str, args: Mapping[str, str]) -> str:
@@ -105,8 +106,10 @@ class World:
         self.hands = Hands()
         self.now = T0
         self.made = 0
+        self.bookcase = Bookcase(lambda: self.configuration)
         self.diagnosis = Diagnosis(
             lambda: self.configuration,
+            self.bookcase,
             self.store,
             self.recorder,
             lambda: self.hands,
@@ -133,7 +136,7 @@ class World:
         async with asyncio.timeout(20):
             while (outcome := await self.diagnosis.carry_out(order)) is None:
                 await asyncio.sleep(0.01)
-        return outcome
+        return outcome.text
 
     def notes(self) -> list[Any]:
         return [entry for entry in self.store.timeline("I") if entry.kind == "diagnosis"]
@@ -162,6 +165,19 @@ async def test_reading_steps_go_into_the_timeline(world: World) -> None:
     assert [step["outcome"] for step in entry.evidence["steps"]] == ["done", "done"]
     assert "hunter2" not in str(entry)
     assert "canary-secret" not in str(entry)
+
+
+async def test_the_runbook_for_a_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind's word for this fault, but for what the check itself names."""
+    slow = FaultKind("slow", Severity.TICKET, "port-unreachable", "x")
+    gone = FaultKind("gone", Severity.PAGE, "api-failing", "x")
+    monkeypatch.setattr(world.bookcase, "_faults", {"tcp": {"slow": slow, "gone": gone}})
+    (check,) = world.configuration.checks
+    assert world.bookcase.runbook_of(check, "gone") == "api-failing"
+    assert world.bookcase.runbook_of(check, "slow") == "port-unreachable"
+    assert world.bookcase.runbook_of(check, "unheard of") == ""
+    assert world.bookcase.runbook_of(replace(check, kind="other"), "gone") == ""
+    assert world.bookcase.runbook_of(replace(check, runbook="mine"), "gone") == "mine"
 
 
 async def test_it_does_not_block_other_orders(world: World) -> None:
@@ -226,9 +242,9 @@ async def test_not_too_late_and_not_for_nothing(world: World) -> None:
 async def test_a_runbook_that_needs_a_value_says_so(world: World) -> None:
     """What can't be run is a line in the timeline and an outcome, not a crash."""
     world.write("needy", "parameters: [{name: who, type: str}]")
-    world.diagnosis.reload()
+    world.bookcase.reload()
     assert (await world.finish(world.order(runbook="needy"))).startswith(
-        "failed: needy: who (str) is required"
+        "needy: who (str) is required"
     )
     assert "can't be run" in world.notes()[0].text
 
@@ -241,7 +257,7 @@ async def test_who_wants_it(world: World) -> None:
     """The check's word counts first, then the runbook's, then the platform's; without a runbook
     nobody's.
     """
-    wanted = world.diagnosis.is_wanted
+    wanted = world.bookcase.is_wanted
     assert not wanted(check(), "mine")
     assert wanted(check(), "loud")
     assert wanted(check(diagnose=True), "mine")
@@ -258,25 +274,18 @@ async def test_who_wants_it(world: World) -> None:
 async def test_a_broken_runbook_changes_nothing_at_a_reload(world: World) -> None:
     """The shelf of before stays; a good one is taken over."""
     (world.folder / "runbooks" / "mine.md").write_text("broken")
-    world.diagnosis.reload()
-    assert world.diagnosis.shelf.books["mine"].title == "A book"
+    world.bookcase.reload()
+    assert world.bookcase.shelf.books["mine"].title == "A book"
     world.write("mine")
     world.write("third")
-    world.diagnosis.reload()
-    assert "third" in world.diagnosis.shelf.books
+    world.bookcase.reload()
+    assert "third" in world.bookcase.shelf.books
 
 
 async def test_a_broken_runbook_does_not_stop_the_watch(world: World) -> None:
     """At a start as well: the shipped runbooks are there, and sentinel watches."""
     (world.folder / "runbooks" / "mine.md").write_text("broken")
-    another = Diagnosis(
-        lambda: world.configuration,
-        world.store,
-        world.recorder,
-        lambda: world.hands,
-        lambda x: x,
-        lambda: T0,
-    )
+    another = Bookcase(lambda: world.configuration)
     assert "bus-unreachable" in another.shelf.books
     assert "mine" not in another.shelf.books
 
@@ -300,7 +309,7 @@ async def test_reading_hands_change_nothing(tmp_path: Path, world: World) -> Non
 
     hands = ReadingHands(world.configuration, tmp_path, world.store, ask)
     with pytest.raises(ActionRefused):
-        await hands.permit(Step("x", Action("halt"), 1.0, changes=True))
+        await hands.permit(BookStep("x", Action("halt"), 1.0, changes=True))
     with pytest.raises(ActionRefused):
         await hands.action("halt", {})
 

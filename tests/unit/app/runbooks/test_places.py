@@ -4,6 +4,7 @@ that exist.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,19 +13,23 @@ import pytest
 from sentinel.app.runbooks.places import (
     check_runbooks,
     find_incident,
+    find_runbook,
+    find_told,
     find_values,
     known_names,
     open_shelf,
 )
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, FaultKind, Severity, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
+from sentinel.runbook.book import AppliesTo, Parameter, Runbook
 from sentinel.runbook.plan import make_plan
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import check as view
 
+SHIPPED = Path(__file__).parents[4] / "runbooks"
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLATFORM = """
 platform: acme
@@ -184,15 +189,13 @@ def test_the_right_incident(
 
 
 def test_a_missing_runbook_is_a_problem(tmp_path: Path) -> None:
-    """A check that names a runbook that does not exist is told, with its line and the one that
-    would fit.
-    """
+    """A check that names a runbook that does not exist is told, with its line and the way out."""
     wrong = "  - {name: b-proc, kind: process, component: worker-b, runbook: no-such}"
     with pytest.raises(ConfigurationError) as caught:
         check_runbooks(write(tmp_path, wrong))
     (problem,) = caught.value.problems
     assert (problem.key, problem.line) == ("b-proc.runbook", 18)
-    assert "process-down" in problem.remedy
+    assert problem.remedy == "leave it out: each fault of process has its own"
 
 
 def test_a_broken_runbook_of_the_platform_is_a_problem(
@@ -204,3 +207,91 @@ def test_a_broken_runbook_of_the_platform_is_a_problem(
     (tmp_path / "runbooks" / "mine.md").write_text("# no front matter")
     with pytest.raises(ConfigurationError, match="no front matter"):
         check_runbooks(platform)
+
+
+def _write_book(folder: Path, front: str) -> None:
+    (folder / "runbooks").mkdir(exist_ok=True)
+    shipped = (SHIPPED / "port-unreachable.md").read_text()
+    body = shipped[shipped.index("\n---", 4) + 4 :]
+    (folder / "runbooks" / "mine.md").write_text(f"---\nname: mine\ntitle: x\n{front}\n---{body}")
+
+
+STEPS = "steps: [{name: a, run: {look: gaps}}]"
+
+
+def test_a_runbook_for_what_nobody_has_is_a_problem(
+    platform: Configuration, tmp_path: Path
+) -> None:
+    """Own runbooks name faults of kinds that there are; supervision is one."""
+    _write_book(tmp_path, f"applies_to: {{faults: [tcp/*, supervision/*, tcpp/x]}}\n{STEPS}")
+    with pytest.raises(ConfigurationError) as caught:
+        check_runbooks(platform)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (4, "applies_to.faults[2]")
+    assert problem.message == "unknown kind `tcpp`"
+    assert problem.remedy.startswith("did you mean `tcp`?")
+
+
+def test_a_parameter_that_no_fault_gives_is_a_problem(
+    platform: Configuration, tmp_path: Path
+) -> None:
+    """It would be empty for ever, and its steps skipped."""
+    asks = 'parameters: [{name: stream, type: str, default: "", from: [fault.strem]}]'
+    _write_book(tmp_path, f"{asks}\n{STEPS}")
+    with pytest.raises(ConfigurationError) as caught:
+        check_runbooks(platform)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (4, "parameters.stream.from")
+    assert problem.message.startswith("no fault that leads here gives strem; ")
+
+
+# -- what the fault tells
+# ---------------------------------------------------------------------------------
+
+
+LOST = FaultKind("lost", Severity.PAGE, "bus-messages-lost", "x", ("stream",))
+LATE = FaultKind("late", Severity.TICKET, "bus-delivery-late", "x", ("stream",))
+
+
+def _stand(store: SqliteStore, key: str, status: Status, stream: str) -> None:
+    fault = Fault(key, {"stream": stream}, status, "x", parameters={"stream": stream})
+    standing = StandingFault("delivery", "queue", fault, T0, status)
+    store.commit(Changes(faults=[standing]))
+
+
+def test_the_worst_fault_that_leads_there_tells(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each runbook hears of its own faults: the one for losses of the stream that lost."""
+    kinds = {"bus_delivery": {"lost": LOST, "late": LATE}}
+    monkeypatch.setattr("sentinel.app.runbooks.places.known_faults", lambda: kinds)
+    store.commit(Changes(checks=[view("delivery", "bus_delivery", "queue")]))
+    _stand(store, "late", Status.DOWN, "slow")
+    _stand(store, "lost", Status.DEGRADED, "a")
+    _stand(store, "lost", Status.DOWN, "b")
+    of_queue = incident("queue", "delivery", runbook="database-degraded")
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store) == {"stream": "b"}
+    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store) == {"stream": "slow"}
+    assert find_told(SHELF.books["database-degraded"], of_queue, store) == {"stream": "slow"}
+    assert find_told(SHELF.books["tenant-leak"], of_queue, store) == {}
+    assert find_told(SHELF.books["bus-messages-lost"], incident("queue", "a"), store) == {}
+    assert find_told(SHELF.books["bus-messages-lost"], None, store) == {}
+
+
+def test_what_is_told_comes_first(platform: Configuration) -> None:
+    """A source is asked in its order, and what does not fit the pattern is no value."""
+    sources = ("fault.stream", "option.task_assignment.table")
+    parameter = Parameter("p", "str", "[a-z.]+", required=False, default="", sources=sources)
+    book = Runbook("x", "x", AppliesTo(), (parameter,), (), {}, "")
+    assert find_values(book, platform, None, {}, {"stream": "orders"}) == {"p": "orders"}
+    assert find_values(book, platform, None, {}, {"stream": "or; ders"}) == {"p": "app.work"}
+    assert find_values(book, platform, None, {}, {"other": "x"}) == {"p": "app.work"}
+
+
+def test_the_word_of_a_check_comes_first(platform: Configuration) -> None:
+    """Then the shelf's, for the fault."""
+    check = platform.checks[0]
+    named = replace(check, runbook="tenant-leak")
+    assert find_runbook(SHELF, named, "lost", "bus-messages-lost") == "tenant-leak"
+    assert find_runbook(SHELF, check, "lost", "bus-messages-lost") == "bus-messages-lost"
+    assert find_runbook(SHELF, check, "lost", "") == ""

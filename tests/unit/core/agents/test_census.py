@@ -8,32 +8,29 @@ from sentinel.core.agents.capability import Demand, read_capabilities
 from sentinel.core.agents.census import (
     Beats,
     Census,
-    Confirmation,
+    CensusRules,
     Consumer,
     Listeners,
-    Rules,
-    Suspect,
     Vitals,
     Work,
-    count_mismatches,
-    find_suspects,
     live_agents,
-    sample_names,
 )
+from sentinel.core.agents.confirmation import Confirmation, count_mismatches, sample_names
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import (
-    Agent,
     Arrivals,
     FileAge,
+    RegisteredAgent,
     Registration,
     Takeovers,
     merge,
     read_registration,
 )
+from sentinel.core.agents.suspects import Suspect, find_suspects
 from sentinel.core.moment import read_instant
 
 NOW = 1_000_000.0
-RULES = Rules(ttl=60, quiet=30, ahead=2)
+RULES = CensusRules(ttl=60, quiet=30, ahead=2)
 
 
 def listener(agent, name="", idle=0.1, pending=0, modern=True, stream=""):
@@ -75,7 +72,7 @@ def found(census):
 
 
 def active(name, *capabilities, **facts):
-    return Agent(name, "active", capabilities=frozenset(capabilities), **facts)
+    return RegisteredAgent(name, "active", capabilities=frozenset(capabilities), **facts)
 
 
 A, B = active("a", "x"), active("b", "y")
@@ -86,7 +83,7 @@ def test_a_healthy_house_has_no_mismatch():
     the living.
     """
     census = house(
-        [A, B, Agent("z", "sleeping")],
+        [A, B, RegisteredAgent("z", "sleeping")],
         beats={"a": NOW, "b": NOW - 60},
         consumers=[listener("a"), listener("b")],
         work=[Work("a", 3)],
@@ -98,8 +95,16 @@ def test_a_healthy_house_has_no_mismatch():
 CASES = [
     ("no beat", house([A, B], beats={"a": NOW}), {"ghost": {"b"}}),
     ("old beat", house([A, B], beats={"a": NOW, "b": NOW - 61}), {"ghost": {"b"}}),
-    ("sleeping agents owe no beat", house([Agent("z", "sleeping")], beats={}, consumers=[]), {}),
-    ("unmapped agents owe no beat", house([Agent("z", "unmapped")], beats={}, consumers=[]), {}),
+    (
+        "sleeping agents owe no beat",
+        house([RegisteredAgent("z", "sleeping")], beats={}, consumers=[]),
+        {},
+    ),
+    (
+        "unmapped agents owe no beat",
+        house([RegisteredAgent("z", "unmapped")], beats={}, consumers=[]),
+        {},
+    ),
     ("nobody reads", house([A, B], consumers=[listener("a")]), {"deaf": {"b"}}),
     (
         "an old server lists no blocked newcomer",
@@ -148,10 +153,14 @@ CASES = [
     ("an unknown one beats", house([A], beats={"a": NOW, "q": NOW}), {"zombie": {"q"}}),
     (
         "an inactive one beats",
-        house([A, Agent("i", "inactive")], beats={"a": NOW, "i": NOW}),
+        house([A, RegisteredAgent("i", "inactive")], beats={"a": NOW, "i": NOW}),
         {"zombie": {"i"}},
     ),
-    ("a sleeper may beat", house([A, Agent("z", "sleeping")], beats={"a": NOW, "z": NOW}), {}),
+    (
+        "a sleeper may beat",
+        house([A, RegisteredAgent("z", "sleeping")], beats={"a": NOW, "z": NOW}),
+        {},
+    ),
     ("work of nobody", house([A], work=[Work("a", 1), Work("gone", 4)]), {"orphan": {"gone"}}),
     (
         "work of a ghost",
@@ -160,7 +169,7 @@ CASES = [
     ),
     (
         "work of a sleeper",
-        house([Agent("z", "sleeping")], beats={}, consumers=[], work=[Work("z", 2)]),
+        house([RegisteredAgent("z", "sleeping")], beats={}, consumers=[], work=[Work("z", 2)]),
         {},
     ),
     (
@@ -262,7 +271,7 @@ def test_a_heartbeat_column_counts_like_the_sorted_set():
     census = Census(agents=agents, now=NOW, beats=Beats({"b": NOW - 500}, NOW))
     assert Pulse().see(census, RULES).ages == {"a": 5, "b": 90}
     assert found(census) == {"ghost": {"b"}}
-    alone = Census(agents={"i": Agent("i", "inactive", beat=NOW)}, now=NOW)
+    alone = Census(agents={"i": RegisteredAgent("i", "inactive", beat=NOW)}, now=NOW)
     assert found(alone) == {"zombie": {"i"}}
 
 
@@ -382,7 +391,7 @@ def test_orphans_and_uncovered_count_tasks():
 def test_only_sleeping_agents_would_cover_it():
     """An uncovered demand names who could take it, if it were awake."""
     census = house(
-        [A, Agent("z", "sleeping", capabilities=frozenset({"y"}))],
+        [A, RegisteredAgent("z", "sleeping", capabilities=frozenset({"y"}))],
         demands=[Demand(frozenset({"y"}), 2)],
     )
     suspects = find_suspects(census, RULES, Pulse().see(census, RULES))

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from sentinel.core.flows.history import OTHER, History, Look
+from sentinel.core.flows.history import OTHER, FlowLook, History
 from sentinel.core.flows.memory import Packer, load_flows
 from sentinel.core.flows.stuck import (
-    Memory,
-    Order,
-    Sight,
+    FlowMemory,
+    FlowSight,
+    WorkOrder,
     compare,
     first_look,
     in_status_since,
@@ -21,7 +21,7 @@ from sentinel.core.quantity import is_true, read_number
 
 
 def sights(n, status="active"):
-    return [Sight(f"f{i}", "t", status) for i in range(n)]
+    return [FlowSight(f"f{i}", "t", status) for i in range(n)]
 
 
 def test_stays_are_known_only_from_their_beginning():
@@ -29,10 +29,12 @@ def test_stays_are_known_only_from_their_beginning():
     upper bound.
     """
     history = History()
-    history.look("flows", Look(0.0, sights(1)), Order())
-    history.look("flows", Look(10.0, [*sights(1), Sight("new", "t", "active")]), Order())
-    over = [Sight("f0", "t", "done"), Sight("new", "t", "done")]
-    history.look("flows", Look(30.0, [], over), Order())
+    history.look("flows", FlowLook(0.0, sights(1)), WorkOrder())
+    history.look(
+        "flows", FlowLook(10.0, [*sights(1), FlowSight("new", "t", "active")]), WorkOrder()
+    )
+    over = [FlowSight("f0", "t", "done"), FlowSight("new", "t", "done")]
+    history.look("flows", FlowLook(30.0, [], over), WorkOrder())
     assert history.observed["t", "active"].total == 1
     assert history.observed["t", "active"].sum == 30
     assert history.transitions["t", "active", "done"] == 2
@@ -41,30 +43,67 @@ def test_stays_are_known_only_from_their_beginning():
 def test_rows_that_are_deleted_have_left_their_status():
     """A platform that deletes what is done: a transition, a stay, and no blocked passage."""
     history = History()
-    history.look("flows", Look(0.0, []), Order())
-    history.look("flows", Look(10.0, sights(2)), Order())
-    history.look("flows", Look(20.0, sights(1)), Order())
+    history.look("flows", FlowLook(0.0, []), WorkOrder())
+    history.look("flows", FlowLook(10.0, sights(2)), WorkOrder())
+    history.look("flows", FlowLook(20.0, sights(1)), WorkOrder())
     assert history.transitions == {("t", "_new_", "active"): 2, ("t", "active", "_deleted_"): 1}
     assert history.observed["t", "active"].total == 1
     assert ("t", "active") not in history.passages
-    history.look("flows", Look(30.0, [], saw_all=False), Order())
+    history.look("flows", FlowLook(30.0, [], saw_all=False), WorkOrder())
     assert history.transitions["t", "active", "_deleted_"] == 1
 
 
 def test_after_an_incomplete_look_nothing_new_has_entered():
     """A flow beyond the bound of the last look may be old: no entry, no stay."""
     history = History()
-    history.look("flows", Look(0.0, sights(1), saw_all=False), Order())
-    history.look("flows", Look(10.0, sights(2)), Order())
+    history.look("flows", FlowLook(0.0, sights(1), saw_all=False), WorkOrder())
+    history.look("flows", FlowLook(10.0, sights(2)), WorkOrder())
     assert history.transitions == {}
     assert history.tables["flows"].flows["f1"].entered is None
+
+
+def test_the_instant_of_the_look_before_is_remembered():
+    """What changed between two looks changed after the first of them: a row written in between is
+    kept up to date, and its new status was entered after that look, not now.
+    """
+    history = History()
+    history.look("flows", FlowLook(100.0, [FlowSight("a", "t", "plan", changed=50.0)]), WorkOrder())
+    assert history.tables["flows"].looked == 100.0
+    moved = FlowSight("a", "t", "run", changed=150.0)
+    history.look("flows", FlowLook(200.0, [moved]), WorkOrder())
+    past = history.tables["flows"]
+    assert past.changed_is_kept, "written at 150, after the look at 100"
+    assert past.flows["a"].entered == 100.0
+    over = FlowSight("a", "t", "done", changed=250.0)
+    history.look("flows", FlowLook(300.0, [], [over]), WorkOrder())
+    assert history.observed["t", "run"].sum == 200.0, "from 100 at the earliest to 300"
+
+
+def test_the_look_before_survives_a_restart():
+    """Without it a flow that is new after the restart would have no known beginning."""
+    history = History()
+    history.look("flows", FlowLook(100.0, sights(1)), WorkOrder())
+    document = json.loads(json.dumps(history.dump()))
+    assert document["tables"]["flows"]["flows"][0] == 100.0, "counted from there, so it stays short"
+    again = History(document)
+    again.look("flows", FlowLook(200.0, sights(2)), WorkOrder())
+    assert again.tables["flows"].flows["f1"].entered == 100.0
+    assert again.transitions == {("t", "_new_", "active"): 1}
+
+
+def test_the_first_look_of_all_knows_no_beginning():
+    """The first look of all has no look before it: what it sees may be old."""
+    history = History()
+    history.look("flows", FlowLook(100.0, sights(1)), WorkOrder())
+    assert history.tables["flows"].flows["f0"].entered is None
+    assert history.transitions == {}
 
 
 def test_a_stay_does_not_begin_before_creation():
     """Created 2 s ago, the look before was 10 s ago: entered at most 2 s ago."""
     history = History()
-    history.look("flows", Look(0.0, []), Order())
-    history.look("flows", Look(10.0, [Sight("a", "t", "active", created=8.0)]), Order())
+    history.look("flows", FlowLook(0.0, []), WorkOrder())
+    history.look("flows", FlowLook(10.0, [FlowSight("a", "t", "active", created=8.0)]), WorkOrder())
     assert history.tables["flows"].flows["a"].entered == 8.0
 
 
@@ -73,9 +112,9 @@ def test_labels_and_transitions_are_bounded():
     sums.
     """
     history = History()
-    history.look("flows", Look(0.0, []), Order())
-    many = [Sight(f"f{i}", f"type {i}", f"status {i}") for i in range(300)]
-    history.look("flows", Look(1.0, many), Order())
+    history.look("flows", FlowLook(0.0, []), WorkOrder())
+    many = [FlowSight(f"f{i}", f"type {i}", f"status {i}") for i in range(300)]
+    history.look("flows", FlowLook(1.0, many), WorkOrder())
     assert len(history.pairs) == 50
     assert len(history.transitions) == 201
     assert sum(history.transitions.values()) == 300
@@ -86,9 +125,9 @@ def test_labels_and_transitions_are_bounded():
 def test_everything_survives_json():
     """A history that was written and read is the same."""
     history = History()
-    history.look("flows", Look(0.0, []), Order())
-    history.look("flows", Look(1.0, sights(3)), Order())
-    history.look("flows", Look(2.0, sights(2), [Sight("f2", "t", "done")]), Order())
+    history.look("flows", FlowLook(0.0, []), WorkOrder())
+    history.look("flows", FlowLook(1.0, sights(3)), WorkOrder())
+    history.look("flows", FlowLook(2.0, sights(2), [FlowSight("f2", "t", "done")]), WorkOrder())
     history.settle({("t", "active")}, 2.0)
     history.confirm({("a", "b"): 0.0}, 60.0, 2.0)
     document = json.loads(json.dumps(history.dump()))
@@ -107,44 +146,44 @@ def test_a_suspicion_must_last_without_a_break():
 @pytest.mark.parametrize(
     ("sight", "trust", "since"),
     [
-        (Sight("a", "t", "new", created=30.0, changed=95.0), True, 30.0),
-        (Sight("a", "t", "active", created=30.0, changed=50.0), True, 50.0),
-        (Sight("a", "t", "active", created=30.0, changed=50.0), False, 90.0),
-        (Sight("a", "t", "active", changed=95.0, entered=67.0), True, 67.0),
-        (Sight("a", "t", "active", changed=7300.0, entered=7300.0), True, 90.0),
-        (Sight("a", "t", "new", created=7300.0), True, 90.0),
+        (FlowSight("a", "t", "new", created=30.0, changed=95.0), True, 30.0),
+        (FlowSight("a", "t", "active", created=30.0, changed=50.0), True, 50.0),
+        (FlowSight("a", "t", "active", created=30.0, changed=50.0), False, 90.0),
+        (FlowSight("a", "t", "active", changed=95.0, entered=67.0), True, 67.0),
+        (FlowSight("a", "t", "active", changed=7300.0, entered=7300.0), True, 90.0),
+        (FlowSight("a", "t", "new", created=7300.0), True, 90.0),
     ],
 )
 def test_in_status_since(sight, trust, since):
     """Exact by its column and in the initial status, else the earliest bound; a future instant
     proves nothing.
     """
-    memory = first_look(Sight("a", "t", sight.status), Order(), None, 90.0)
+    memory = first_look(FlowSight("a", "t", sight.status), WorkOrder(), None, 90.0)
     assert in_status_since(sight, memory, "new", 100.0, trust_changed=trust) == since
 
 
 def test_change_of_value_is_what_moves():
     """updated_at alone moves nothing; phase, counters, flags, progress do."""
     values = {"progress": 1.0, "counters": ("1",), "flags": (False,), "phase": "x"}
-    memory = first_look(Sight("a", "t", "active", **values), Order(), None, 0.0)
+    memory = first_look(FlowSight("a", "t", "active", **values), WorkOrder(), None, 0.0)
     touched, _ = compare(
-        memory, Sight("a", "t", "active", changed=9.0, **values), Order(), 0.0, 9.0
+        memory, FlowSight("a", "t", "active", changed=9.0, **values), WorkOrder(), 0.0, 9.0
     )
     assert touched.moved == 0.0
     for change in ({"progress": 2.0}, {"counters": ("2",)}, {"flags": (True,)}, {"phase": "y"}):
         moved, _ = compare(
-            memory, Sight("a", "t", "active", **(values | change)), Order(), 0.0, 9.0
+            memory, FlowSight("a", "t", "active", **(values | change)), WorkOrder(), 0.0, 9.0
         )
         assert moved.moved == 9.0
 
 
 def test_a_regression_is_one_event():
     """Falling is counted once, not at every look after it."""
-    order = Order({"new": 0, "active": 1})
-    memory = first_look(Sight("a", "t", "active", progress=50.0), order, None, 0.0)
-    memory, change = compare(memory, Sight("a", "t", "new", progress=20.0), order, 0.0, 1.0)
+    order = WorkOrder({"new": 0, "active": 1})
+    memory = first_look(FlowSight("a", "t", "active", progress=50.0), order, None, 0.0)
+    memory, change = compare(memory, FlowSight("a", "t", "new", progress=20.0), order, 0.0, 1.0)
     assert change.regressions == ("progress", "status")
-    _, change = compare(memory, Sight("a", "t", "new", progress=20.0), order, 1.0, 2.0)
+    _, change = compare(memory, FlowSight("a", "t", "new", progress=20.0), order, 1.0, 2.0)
     assert change.regressions == ()
 
 
@@ -154,13 +193,13 @@ ODD = ["a b", "new\nline", "back\\slash\\n", "\\", "=", "-", "", "ü \t x"]
 def test_every_memory_survives_as_text():
     """Odd ids, unknown values, ranks, fractions: what was packed comes back, to the millisecond."""
     memories = {
-        key: Memory(
+        key: FlowMemory(
             "active",
             1e9 + n,
             1e9 - n,
             n / 3,
             1e9 + 2 * n,
-            Sight(key, "t", "s").mark,
+            FlowSight(key, "t", "s").mark,
             n / 2,
             n,
             -1,
@@ -170,8 +209,8 @@ def test_every_memory_survives_as_text():
         )
         for n, key in enumerate(ODD)
     }
-    memories["plain"] = Memory(
-        "new", 1e9 + 0.125, None, None, 1e9 + 0.125, Sight("x", "t", "s").mark
+    memories["plain"] = FlowMemory(
+        "new", 1e9 + 0.125, None, None, 1e9 + 0.125, FlowSight("x", "t", "s").mark
     )
     document = json.loads(json.dumps(Packer().dump(memories, 1e9 + 5)))
     assert load_flows(document) == memories
@@ -180,11 +219,11 @@ def test_every_memory_survives_as_text():
 
 def test_only_what_changed_is_packed_again():
     """The line of an unchanged memory is the same object, and one that is gone is forgotten."""
-    packer, mark = Packer(), Sight("x", "t", "s").mark
-    memories = {key: Memory("active", 1e9, None, None, 1e9, mark) for key in ("a", "b", "c")}
+    packer, mark = Packer(), FlowSight("x", "t", "s").mark
+    memories = {key: FlowMemory("active", 1e9, None, None, 1e9, mark) for key in ("a", "b", "c")}
     packer.dump(memories, 1e9)
     before = dict(packer.lines)
-    memories["b"] = Memory("active", 1e9, None, 5.0, 1e9 + 9, mark)
+    memories["b"] = FlowMemory("active", 1e9, None, 5.0, 1e9 + 9, mark)
     del memories["c"]
     packer.dump(memories, 1e9 + 9)
     assert packer.lines["a"] is before["a"]
@@ -194,7 +233,7 @@ def test_only_what_changed_is_packed_again():
 
 def test_documents_of_older_versions_are_read():
     """Lists by flow and by bucket, as they were dumped before: the same memory, the same limits."""
-    mark = Sight("a", "t", "active").mark
+    mark = FlowSight("a", "t", "active").mark
     old = {
         "tables": {
             "flows": {
@@ -206,7 +245,7 @@ def test_documents_of_older_versions_are_read():
     }  # fmt: skip
     history = History(json.loads(json.dumps(old)))
     assert history.tables["flows"].flows == {
-        "a": Memory("active", 5.0, 4.0, 10.0, 6.0, mark, 20.0, 1, -1, 0, -1, "t")
+        "a": FlowMemory("active", 5.0, 4.0, 10.0, 6.0, mark, 20.0, 1, -1, 0, -1, "t")
     }
     assert history.sketches["t", "active"].days == {20: {48: 60, 50: 2}}
     again = History(json.loads(json.dumps(history.dump())))

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from sentinel.core.flows.family import MasterRules
-from sentinel.core.flows.history import History, Look
-from sentinel.core.flows.stuck import Crew, Order, Rules, Sight, Worker
+from sentinel.core.flows.history import FlowLook, History
+from sentinel.core.flows.stuck import Crew, FlowRules, FlowSight, Worker, WorkOrder
 from sentinel.core.flows.verdict import Families, TableRules, judge
 
 STATUSES = ["new", "planning", "running", "paused", "odd"]
@@ -21,8 +21,8 @@ FAMILIES = Families(MasterRules("new", frozenset({"done"})), [], 60.0)
 
 def rules(crew):
     known = frozenset({*STATUSES, "done"} - {"odd"})
-    order = Order({"planning": 0, "running": 1}, {"a": 0, "b": 1}, "new")
-    own = Rules(
+    order = WorkOrder({"planning": 0, "running": 1}, {"a": 0, "b": 1}, "new")
+    own = FlowRules(
         "new", order, frozenset({"paused"}), 900.0, True, 120.0, 100.0, 60.0, crew, ("f", "g")
     )
     return TableRules("flows", own, {"new": 1600.0}, 900.0, known=known)
@@ -69,7 +69,9 @@ def test_what_is_kept_is_what_would_be_judged(seed):
     rng = random.Random(seed)
     keeping, fresh = History(), History()
     sights = {
-        f"f{n}": Sight(f"f{n}", f"t{n % 2}", "new", created=0.0, changed=0.0, flags=(False, False))
+        f"f{n}": FlowSight(
+            f"f{n}", f"t{n % 2}", "new", created=0.0, changed=0.0, flags=(False, False)
+        )
         for n in range(60)
     }
     now, reused = 1000.0, 0
@@ -82,11 +84,11 @@ def test_what_is_kept_is_what_would_be_judged(seed):
         before = {
             id(flow): flow for past in keeping.tables.values() for flow in past.quiet.values()
         }
-        kept = judge(keeping, [Look(now, list(sights.values()))], [table], FAMILIES, now)
+        kept = judge(keeping, [FlowLook(now, list(sights.values()))], [table], FAMILIES, now)
         reused += sum(id(flow) in before for flow in kept.flows)
         fresh.forget_readings()
         anew = judge(
-            fresh, [Look(now, [replace(s) for s in sights.values()])], [table], FAMILIES, now
+            fresh, [FlowLook(now, [replace(s) for s in sights.values()])], [table], FAMILIES, now
         )
         assert tell(kept) == tell(anew)
     assert keeping.dump() == fresh.dump()
@@ -98,7 +100,7 @@ def test_a_restart_changes_no_verdict():
     rng = random.Random(7)
     staying, restarted = History(), History()
     sights = {
-        f"f{n}": Sight(f"f{n}", "t", "new", created=0.0, changed=0.0, flags=(False, False))
+        f"f{n}": FlowSight(f"f{n}", "t", "new", created=0.0, changed=0.0, flags=(False, False))
         for n in range(40)
     }
     now = 1000.0
@@ -106,7 +108,7 @@ def test_a_restart_changes_no_verdict():
         now += 30.0
         sights = {key: change(rng, sight, now) for key, sight in sights.items()}
         table = rules(crew(now, set()))
-        stay = judge(staying, [Look(now, list(sights.values()))], [table], FAMILIES, now)
-        again = judge(restarted, [Look(now, list(sights.values()))], [table], FAMILIES, now)
+        stay = judge(staying, [FlowLook(now, list(sights.values()))], [table], FAMILIES, now)
+        again = judge(restarted, [FlowLook(now, list(sights.values()))], [table], FAMILIES, now)
         assert tell(stay) == tell(again)
         restarted = History(json.loads(json.dumps(restarted.dump())))

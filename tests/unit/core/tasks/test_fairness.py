@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.tasks.fairness import Spread, TenantWait, decide_fairness
+from sentinel.core.tasks.fairness import Spread, TenantWait
 
 
 def spread(*waits):
@@ -25,7 +25,7 @@ def test_equal_waits_are_fair():
     """Ratio and index are 1, nobody is named."""
     equal = spread((0.1, 0.1, 30), (0.1, 0.1, 500), (0.1, 0.1, 20))
     assert (equal.ratio, equal.jain) == (1.0, pytest.approx(1.0))
-    assert decide_fairness(equal, 10.0) == ""
+    assert equal.starved(10.0) == []
 
 
 def test_one_starved_tenant_is_named_with_its_figures():
@@ -33,8 +33,8 @@ def test_one_starved_tenant_is_named_with_its_figures():
     unfair = spread((0.1, 0.1, 300), (0.1, 0.1, 300), (9.0, 3.0, 20))
     assert unfair.ratio == pytest.approx(90)
     assert unfair.jain == pytest.approx(3.2**2 / (3 * (9 + 0.02)))
-    assert decide_fairness(unfair, 10.0) == "1 of 3 tenants wait 10 × longer than the others: t2"
-    assert decide_fairness(unfair, 31.0) == ""
+    assert [wait.tenant for wait in unfair.starved(10.0)] == ["t2"]
+    assert unfair.starved(31.0) == []
     assert unfair.describe(10.0)["starved"] == ["t2"]
 
 
@@ -44,16 +44,23 @@ def test_a_short_outage_that_meets_all_is_no_unfairness():
     """
     outage = spread((4.0, 0.64, 100), (0.1, 0.54, 100))
     assert outage.ratio == 40
-    assert decide_fairness(outage, 10.0) == ""
+    assert outage.starved(10.0) == []
 
 
 def test_a_mean_that_one_task_made_is_no_unfairness():
     """One task of a hundred waited for an hour: the mean says so, the tail of the tenant does not."""
-    assert decide_fairness(spread((0.1, 36.0, 100), (0.1, 0.1, 100)), 10.0) == ""
+    assert spread((0.1, 36.0, 100), (0.1, 0.1, 100)).starved(10.0) == []
 
 
 @pytest.mark.parametrize("found", [spread(), spread((60.0, 60.0, 30))])
 def test_nobody_to_compare_with_is_insufficient_data(found):
     """Less than two tenants: no verdict, neither good nor bad."""
-    assert decide_fairness(found, 10.0) == ""
+    assert found.starved(10.0) == []
     assert found.describe(10.0) == {"verdict": "insufficient data", "tenants": found.tenants}
+
+
+def test_without_any_wait_the_ratio_is_one():
+    """Nobody to divide by: no tenant, or one that waits for nothing at all."""
+    assert Spread().ratio == 1.0
+    assert spread((0.0, 0.0, 30), (0.0, 0.0, 30)).ratio == 1.0
+    assert (Spread().jain, spread((0.0, 0.0, 30)).jain) == (1.0, 1.0)

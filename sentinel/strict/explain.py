@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from sentinel.config.document import Document, Path_, name_of
-from sentinel.config.model import NAME_PATTERN, CheckSettings, ChoreSettings, ComponentSettings
 from sentinel.errors import Problem
+from sentinel.strict.place import Place
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
+NO_KEYS: Collection[str] = ()
 _NOT_KEYS = ("function-", "tagged-", "[key]")
 """What pydantic puts into a place besides keys."""
-
-
 _SECRET_WORDS = ("password", "secret", "token", "headers", "authorization")
 """What stands below such a key is not repeated: the complaint goes to a terminal, a log, a CI job.
 """
@@ -31,74 +30,62 @@ class _Hidden:
 _HIDDEN = _Hidden()
 
 
-def problem_of(document: Document, path: Path_, item: Any, model: type[BaseModel]) -> Problem:
-    """A pydantic error in our words."""
-    shown = tuple(
-        part for part in path if not (isinstance(part, str) and part.startswith(_NOT_KEYS))
-    )
-    if any(word in str(part).lower() for part in shown for word in _SECRET_WORDS):
+def validate(
+    place: Place, model: type[ModelT], value: Any, beside: Collection[str] = NO_KEYS
+) -> ModelT | None:
+    """The model of a value, or None with every problem noted at its own place.
+
+    `beside` are keys that may stand there and belong to somebody else: a remedy names them, too.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            place.document.take(explain(place.at(*item["loc"]), item, model, beside))
+    return None
+
+
+def explain(
+    place: Place, item: Any, model: type[BaseModel], beside: Collection[str] = NO_KEYS
+) -> Problem:
+    """One of pydantic's errors as a problem; `place` has the error's whole path."""
+    shown = place.document.at(*(part for part in place.path if _is_key(part)))
+    if any(word in str(part).lower() for part in shown.path for word in _SECRET_WORDS):
         item = {**item, "input": _HIDDEN}
-    message, remedy = _EXPLAIN.get(item["type"], _explain_other)(item, model)
-    return Problem(document.file, document.line(shown), name_of(shown), message, remedy)
+    if item["type"] == "extra_forbidden":
+        return shown.problem(*_explain_extra(item, model, beside))
+    return shown.problem(*_EXPLAIN.get(item["type"], _explain_other)(item))
 
 
-def _explain_extra(item: Any, model: type[BaseModel]) -> tuple[str, str]:
+def _is_key(part: str | int) -> bool:
+    return not (isinstance(part, str) and part.startswith(_NOT_KEYS))
+
+
+def _explain_extra(item: Any, model: type[BaseModel], beside: Collection[str]) -> tuple[str, str]:
     known = _fields_at(model, item["loc"][:-1])
     if len(item["loc"]) == 1:
-        known |= next(
-            (
-                set(own.model_fields)
-                for place, own in _OWNERS.items()
-                if model.__module__.startswith(place)
-            ),
-            set(),
-        )
+        known |= set(beside)
     return unknown_message("key", str(item["loc"][-1]), known)
 
 
-_OWNERS: dict[str, type[BaseModel]] = {
-    "sentinel.probes": CheckSettings,
-    "sentinel.remediation": ComponentSettings,
-    "sentinel.housekeeping": ChoreSettings,
-}
-"""Whose keys stand beside those of a kind or driver."""
-
-
-def _explain_missing(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
+def _explain_missing(item: Any) -> tuple[str, str]:
     return f"the key `{item['loc'][-1]}` is missing", "add it"
 
 
-def _explain_pattern(item: Any, model: type[BaseModel]) -> tuple[str, str]:
-    if item["ctx"]["pattern"] != NAME_PATTERN:
-        return _explain_other(item, model)
-    return (
-        f"{str(item['input'])[:60]!r} is no name",
-        "use letters, digits and . _ : - (at most 100, a letter or digit first)",
-    )
-
-
-def _explain_other(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
+def _explain_other(item: Any) -> tuple[str, str]:
     text = str(item["msg"]).removeprefix("Value error, ")
+    remedy = item.get("ctx", {}).get("remedy")
+    if remedy is not None:
+        return text, str(remedy)
     found = item.get("input")
-    shown = (
-        ""
-        if isinstance(found, dict | list) or "no duration" in text
-        else f" (found {_shown(found)})"
-    )
+    silent = isinstance(found, dict | list) or "no duration" in text
+    shown = "" if silent else f" (found {_shown(found)})"
     return f"{text[0].lower()}{text[1:]}{shown}", "correct the value"
 
 
-def _explain_type(item: Any, _model: type[BaseModel]) -> tuple[str, str]:
+def _explain_type(item: Any) -> tuple[str, str]:
     wanted, remedy = _TYPES[item["type"]]
-    found = item["input"]
-    shown = (
-        "a mapping"
-        if isinstance(found, dict)
-        else "a list"
-        if isinstance(found, list)
-        else _shown(found)
-    )
-    return f"must be {wanted}, found {shown}", remedy
+    return f"must be {wanted}, found {_shown(item['input'])}", remedy
 
 
 _TYPES = {
@@ -116,13 +103,13 @@ _TYPES = {
 def _shown(value: Any) -> str:
     if value is _HIDDEN:
         return "a value that is not shown"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
     return "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
 
 
-_EXPLAIN: dict[str, Callable[[Any, type[BaseModel]], tuple[str, str]]] = {
-    "extra_forbidden": _explain_extra,
+_EXPLAIN: dict[str, Callable[[Any], tuple[str, str]]] = {
     "missing": _explain_missing,
-    "string_pattern_mismatch": _explain_pattern,
     **dict.fromkeys(_TYPES, _explain_type),
 }
 

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from sentinel.engine.stall import StallGuard
+from sentinel.engine.pause import PauseGuard
 
 
 @pytest.fixture
 def guard(clock, metrics):
     """A guard on the test's clock."""
-    return StallGuard(clock.monotonic, clock.utcnow, metrics)
+    return PauseGuard(clock.monotonic, clock.utcnow, metrics)
 
 
 def beat_after(guard, clock, *seconds):
@@ -30,9 +30,9 @@ def unobserved(metrics):
 
 
 def test_regular_beats_are_no_gap(guard, clock, metrics):
-    """Nothing is stalled, nothing is written."""
+    """No pause, nothing is written."""
     beat_after(guard, clock, *[0.1] * 50, 0.34)
-    assert guard.stalled(0.0) == 0.0
+    assert guard.paused(0.0) == 0.0
     assert guard.take_gaps() == []
     assert unobserved(metrics) == 0
 
@@ -41,22 +41,22 @@ def test_a_gap_counts_from_the_instant_that_is_asked_for(guard, clock):
     """Only the part after it."""
     beat_after(guard, clock, 0.1, 5.0, 0.1)
     end = clock.now - 0.1
-    assert guard.stalled(0.0) == pytest.approx(5.0)
-    assert guard.stalled(end - 2.0) == pytest.approx(2.0)
-    assert guard.stalled(end) == 0.0
+    assert guard.paused(0.0) == pytest.approx(5.0)
+    assert guard.paused(end - 2.0) == pytest.approx(2.0)
+    assert guard.paused(end) == 0.0
 
 
 def test_the_present_gap_counts_before_it_has_ended(guard, clock):
     """A check that wakes up first sees the standstill, too."""
     beat_after(guard, clock, 0.1)
     clock.now += 3.0
-    assert guard.stalled(clock.now - 2.0) == pytest.approx(2.0)
+    assert guard.paused(clock.now - 2.0) == pytest.approx(2.0)
 
 
 def test_gaps_add_up(guard, clock, metrics):
     """Several standstills of one run."""
     beat_after(guard, clock, 1.6, 0.1, 2.6)
-    assert guard.stalled(0.0) == pytest.approx(4.2)
+    assert guard.paused(0.0) == pytest.approx(4.2)
     assert unobserved(metrics) == pytest.approx(4.0)
 
 
@@ -73,12 +73,12 @@ def test_long_gaps_are_written_once(guard, clock):
 
 async def test_a_real_blocking_call(metrics, clock):
     """The heartbeat task itself notices."""
-    guard = StallGuard(time.monotonic, clock.utcnow, metrics)
+    guard = PauseGuard(time.monotonic, clock.utcnow, metrics)
     task = asyncio.create_task(guard.run())
     await asyncio.sleep(0.05)
     begun = time.monotonic()
     time.sleep(0.6)
-    assert guard.stalled(begun) > 0.25
+    assert guard.paused(begun) > 0.25
     await asyncio.sleep(0.15)
-    assert guard.stalled(begun) > 0.25
+    assert guard.paused(begun) > 0.25
     task.cancel()

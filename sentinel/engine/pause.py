@@ -1,4 +1,4 @@
-"""A paused monitor must not invent outages: gaps of our own event loop are measured and remembered."""
+"""A paused monitor must not invent outages: gaps of our own event loop are remembered."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NOTICEABLE = 0.25
 UNOBSERVED = 1.0
 
 
-class StallGuard:
-    """A heartbeat every 0.1 s. `stalled(t)` tells for how many seconds the loop stood still since
+class PauseGuard:
+    """A heartbeat every 0.1 s. `paused(t)` tells for how many seconds the loop stood still since
     t.
     """
 
@@ -52,7 +52,7 @@ class StallGuard:
             )
         self._last = now
 
-    def stalled(self, since: float) -> float:
+    def paused(self, since: float) -> float:
         """Seconds of noticeable standstill since a monotonic instant, the present gap included."""
         now = self.monotonic()
         gaps = list(self._gaps)

@@ -1,0 +1,33 @@
+"""Where the store is opened: the one place that knows which one it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from sentinel.store import Store
+from sentinel.store.sqlite import FILE, SqliteStore
+
+log = structlog.get_logger()
+
+
+def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> Store:
+    """The store of a state folder. Raises StateError when it can't be used.
+
+    `owner` is the daemon that holds the lock of the folder; a damaged database is moved aside by it
+    alone.
+    """
+    store = SqliteStore(folder, writable=writable, owner=owner)
+    if store.moved_aside:
+        log.error(
+            "state_was_damaged",
+            moved_to=[str(file) for file in store.moved_aside],
+            guidance="what was recorded is in there: `sqlite3 … .recover`",
+        )
+    return store
+
+
+def find_store(folder: Path) -> Store | None:
+    """The store of a folder in which sentinel has run before, else None."""
+    return open_store(folder) if (folder / FILE).exists() else None

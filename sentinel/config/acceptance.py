@@ -1,0 +1,81 @@
+"""Faults of a check that somebody accepts: which, of whom, why, and until when."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from sentinel.config.model import AcceptSettings
+from sentinel.core.fault import Acceptance
+from sentinel.probes import Kind
+from sentinel.strict.explain import unknown_message, validate
+from sentinel.strict.place import Place
+
+FORM = "write a date, such as 2031-01-31 (its whole day, UTC), or an instant with its zone"
+
+
+def read_acceptances(
+    place: Place, items: object, kind: Kind | None, now: datetime
+) -> tuple[Acceptance, ...]:
+    """Every acceptance that is right; what is wrong with the others is noted.
+
+    `items` is what is written there: anything but a list was refused already.
+    """
+    if not isinstance(items, list) or kind is None:
+        return ()
+    read = [_read(place / i, item, kind, now) for i, item in enumerate(items)]
+    return tuple(each for each in read if each is not None)
+
+
+def _read(place: Place, raw: object, kind: Kind, now: datetime) -> Acceptance | None:
+    item = validate(place, AcceptSettings, raw)
+    written = raw if isinstance(raw, dict) else {}
+    known = _check_fault(place / "fault", written.get("fault"), kind)
+    until = _read_end(place / "until", written.get("until"), now)
+    if item is None or until is None or not known:
+        return None
+    return Acceptance(item.fault, item.subject, item.reason, until)
+
+
+def _check_fault(place: Place, key: object, kind: Kind) -> bool:
+    """Whether the kind has such a fault; what is no text was refused already."""
+    known = kind.fault_kinds
+    if isinstance(key, str) and key not in known:
+        place.note(*unknown_message("fault", key, known, f"`sentinel kinds {kind.name}`"))
+    return isinstance(key, str) and key in known
+
+
+def _read_end(place: Place, text: object, now: datetime) -> datetime | None:
+    """The instant at which it ends: that of a date is the end of the day; what is no text was
+    refused already.
+    """
+    if not isinstance(text, str):
+        return None
+    until = _parse_end(text)
+    if until is None:
+        place.note(f"{text[:60]!r} is no date, and no instant with a time zone", FORM)
+    elif until <= now:
+        place.note(
+            f"{text} is over: nothing is accepted any more", "remove the entry, or decide anew"
+        )
+    else:
+        return until
+    return None
+
+
+def _parse_end(text: str) -> datetime | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return _parse_instant(text)
+    try:
+        return datetime.combine(day + timedelta(days=1), time(), UTC)
+    except OverflowError:
+        return None
+
+
+def _parse_instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,71 @@
+"""What comes out of a configuration, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from sentinel.core.bus.housekeeping import Chore
+from sentinel.core.model import Check, Component
+from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
+from sentinel.core.remediation.breaker import BreakerPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A foreign system, ready to connect. `options` go to its client; `password` is never shown."""
+
+    name: str
+    type: str
+    address: str
+    password: SecretStr | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledReport:
+    """A report on a calendar."""
+
+    kind: str
+    cron: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosing:
+    """What reading steps may do by themselves; seconds."""
+
+    diagnose: bool = False
+    deadline: float = 60.0
+    concurrent: int = 2
+    per_hour: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that was configured, checked as a whole. `components` come in dependency order."""
+
+    platform: str
+    listen: tuple[str, int]
+    state: Path
+    resources: Mapping[str, Resource]
+    components: tuple[Component, ...]
+    checks: tuple[Check, ...]
+    actions_enabled: bool
+    start_grace: float
+    reports: tuple[ScheduledReport, ...]
+    report_templates: Path | None
+    tasks_per_hour_target: float | None
+    retention: float
+    secrets: frozenset[str]
+    folder: Path
+    listen_place: str = ""
+    limits: ActionLimits = field(default_factory=ActionLimits)
+    brake: BrakePolicy = field(default_factory=BrakePolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    chores: tuple[Chore, ...] = ()
+    runbooks: Diagnosing = field(default_factory=Diagnosing)

@@ -1,0 +1,1 @@
+"""Judgements about the isolation of tenants. Pure."""

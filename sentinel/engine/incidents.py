@@ -1,0 +1,216 @@
+"""Every change of an incident: opened, continued, told, closed. The core decides, this writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sentinel.core import incident as incident_core
+from sentinel.core.fault import Status
+from sentinel.core.incident import BAD, Event
+from sentinel.core.model import Component, Incident
+from sentinel.core.order import Order, OrderKind
+from sentinel.engine.automation import Automation
+from sentinel.engine.fault_lines import bound_lines, describe_begun, describe_standing
+from sentinel.engine.pause import PauseGuard
+from sentinel.engine.picture import Picture, WatchedCheck
+from sentinel.engine.recorder import Recorder
+from sentinel.engine.runbooks import RunbookGuide
+from sentinel.engine.situation import Circumstances
+from sentinel.engine.views import Views
+from sentinel.store import Changes, Gap
+
+_CAUSE_SHOWS = timedelta(seconds=15)
+"""Within this time the check of a dependency that is the cause says so."""
+_SHOWN_WITH = frozenset({"opened", "changed", "relapsed"})
+"""Events that carry the evidence of the check."""
+
+
+@dataclass(slots=True)
+class Incidents:
+    """One incident per component and episode; whoever wants one changed asks here."""
+
+    picture: Picture
+    circumstances: Circumstances
+    automation: Automation
+    runbooks: RunbookGuide
+    views: Views
+    recorder: Recorder
+    guard: PauseGuard
+    scrub: Callable[[Any], Any]
+    utcnow: Callable[[], datetime]
+    _away: list[Gap] = field(default_factory=list)
+
+    def note_away(self, *gaps: Gap) -> None:
+        """Times before this start in which no sentinel was running: they do not count as health."""
+        self._away.extend(gaps)
+
+    # -- what a turn changes ----------------------------------------------------------------------
+
+    def judge(self, name: str, changes: Changes, now: datetime, *, changed: bool) -> None:
+        """After a turn of `name`: its incident, and those that it may move.
+
+        All when its status `changed`, else those that nobody was told of.
+        """
+        others = [
+            each
+            for each, incident in self.picture.incidents.items()
+            if each != name and (changed or not incident.announced)
+        ]
+        for each in (name, *others):
+            component = self.picture.components.get(each)
+            if component is not None:
+                self._judge_one(component, changes, now)
+
+    def _judge_one(self, component: Component, changes: Changes, now: datetime) -> None:
+        name = component.name
+        known, status = self.picture.incidents.get(name), self.picture.statuses[name]
+        if known is None and (status not in BAD or self.circumstances.is_held(name)):
+            return
+        after, events = incident_core.step(
+            known,
+            name,
+            status,
+            self.views.describe_cause(name),
+            self.picture.find_root_cause(name),
+            component.restart,
+            now,
+            self._blind_seconds(known, now),
+        )
+        if after is None:
+            return
+        told = known is not None and known.announced
+        if after.announced and not told and self._is_silent(component, after, now):
+            after = replace(after, announced=False)
+        if after != known:
+            self._keep(after, changes)
+        for event in events:
+            self._note(after, event, changes, now)
+        if after.announced and not told:
+            self._announce(after, changes)
+
+    def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
+        if incident is None or incident.recovered is None:
+            return 0.0
+        began = incident.recovered
+        gaps = ((gap.ended - max(gap.began, began)).total_seconds() for gap in self._away)
+        away = sum(max(seconds, 0.0) for seconds in gaps)
+        return away + self.guard.paused(self.guard.monotonic() - (now - began).total_seconds())
+
+    # -- which faults began, changed and ended ----------------------------------------------------
+
+    def tell_faults(self, watched: WatchedCheck, changes: Changes, now: datetime) -> None:
+        """Put what a turn changed about the faults of a check into the timeline of its incident."""
+        incident = self.picture.incidents.get(watched.check.component)
+        if incident is None:
+            return
+        lines = describe_standing(watched.moved)
+        if incident.opened == now:  # what stood before it was opened belongs to it, too
+            found = self.picture.of(incident.component)
+            lines = [line for each in found for line in describe_begun(each.counting)]
+        for event, evidence in bound_lines(lines):
+            changes.events.append((incident.id, now, event, evidence))
+
+    # -- whether people are told ------------------------------------------------------------------
+
+    def _is_silent(self, component: Component, incident: Incident, now: datetime) -> bool:
+        """Whether nobody is told yet: ten that fall together are one page, and so is a cause with
+        its effects.
+        """
+        return self.automation.holds_announcement(
+            component.group, incident.opened
+        ) or self._waits_for_its_cause(incident, now)
+
+    def _waits_for_its_cause(self, incident: Incident, now: datetime) -> bool:
+        """Whether it may be the effect of something else, so that nobody is told of it yet.
+
+        A dependency was not found healthy since it began: its check comes later. Or what blocked it
+        has just recovered, and its own checks do not say yet that it stays bad.
+        """
+        if now - max(incident.opened, incident.unblocked or incident.opened) > _CAUSE_SHOWS:
+            return False
+        picture, since = self.picture, incident.unblocked
+        needed = [each for each in picture.needed(incident.component) if picture.of(each)]
+        if any(
+            picture.status_after(each, incident.opened) in {Status.UNKNOWN, Status.DOWN}
+            for each in needed
+        ):
+            return True
+        return since is not None and not any(
+            each.is_bad_since(since) for each in picture.of(incident.component)
+        )
+
+    def _announce(self, incident: Incident, changes: Changes) -> None:
+        text = f"{incident.component} is {incident.status}: {incident.summary}"
+        _tell(incident, Event("opened", text), changes)
+        self._order_diagnosis(incident, changes)
+
+    def _order_diagnosis(self, incident: Incident, changes: Changes) -> None:
+        """Have somebody look, in the transaction that opens the incident: the key makes it once for
+        each.
+        """
+        watched, book = self.picture.check(incident.check), incident.runbook
+        if watched is None or not book or not self.runbooks.is_wanted(watched.check, book):
+            return
+        payload = {"incident": incident.id, "runbook": book, "at": self.utcnow().isoformat()}
+        key = f"{incident.id}/diagnose"
+        changes.orders.append(Order(OrderKind.DIAGNOSE, key, incident.component, payload))
+
+    # -- what is written --------------------------------------------------------------------------
+
+    def _keep(self, incident: Incident, changes: Changes) -> None:
+        self.picture.keep_incident(incident)
+        changes.incidents.append(incident)
+
+    def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
+        evidence = self._evidence(incident) if event.kind in _SHOWN_WITH else {}
+        changes.events.append((incident.id, now, event, evidence))
+        if event.kind == "closed" and incident.announced:
+            _tell(incident, event, changes)
+
+    def _evidence(self, incident: Incident) -> Mapping[str, Any]:
+        watched = self.picture.check(incident.check)
+        if watched is None or watched.result is None or watched.finding is None:
+            return {}
+        evidence: dict[str, Any] = {"check": incident.check, "detail": watched.finding.detail}
+        evidence["trace_id"] = watched.result.trace_id
+        if watched.failing_since is not None:
+            evidence["failing_since"] = watched.failing_since.isoformat()
+        scrubbed: Mapping[str, Any] = self.scrub(evidence)
+        return scrubbed
+
+    # -- what others ask for ----------------------------------------------------------------------
+
+    async def note(self, name: str, event: Event) -> None:
+        """Put a line into the timeline of a component's open incident, if it has one."""
+        incident = self.picture.incidents.get(name)
+        if incident is not None:
+            await self._change(incident, event)
+
+    async def exhaust(self, incident: Incident, event: Event) -> None:
+        """Give it up: no further attempt, and a person is told."""
+        await self._change(replace(incident, exhausted=True, escalated=True), event)
+
+    async def close(self, name: str, event: Event) -> None:
+        """Close the open incident of a component, if it has one, for another reason than health."""
+        incident = self.picture.incidents.get(name)
+        if incident is not None:
+            await self._change(incident_core.close(incident, self.utcnow()), event)
+
+    async def _change(self, incident: Incident, event: Event) -> None:
+        changes = Changes()
+        self._keep(incident, changes)
+        changes.events.append((incident.id, self.utcnow(), event, {}))
+        if event.kind == "exhausted":
+            _tell(incident, event, changes)
+        self.views.show_components(incident.component, changes)
+        await self.recorder.record(changes)
+
+
+def _tell(incident: Incident, event: Event, changes: Changes) -> None:
+    """Order a notification; its key makes it one for each incident and event."""
+    payload = {"event": event.kind, "text": event.text, "incident": incident.id}
+    key = f"{incident.id}/{event.kind}"
+    changes.orders.append(Order(OrderKind.NOTIFY, key, incident.component, payload))

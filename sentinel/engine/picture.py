@@ -1,0 +1,302 @@
+"""What is known now: checks with their latest results, statuses of components, open incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from sentinel.core import dependencies
+from sentinel.core.fault import (
+    Fault,
+    FaultStep,
+    Severity,
+    StandingFault,
+    Status,
+    count_by_key,
+    worst,
+)
+from sentinel.core.health import Health
+from sentinel.core.incident import BAD
+from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result
+from sentinel.metrics import Metrics
+from sentinel.probes import Kind
+from sentinel.store import Sample
+
+CheckState = tuple[Check, Result | None, Finding | None, Health, int]
+"""A check with its latest result, finding after thresholds, health and number of runs."""
+
+
+SEVERITIES = tuple(Severity)
+NOTHING_MOVED = FaultStep()
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class WatchedCheck:
+    """What is known of one check."""
+
+    check: Check
+    kind: Kind
+    health: Health
+    raised: frozenset[tuple[object, ...]] = frozenset()
+    runs: int = 0
+    finding: Finding | None = None
+    result: Result | None = None
+    failing_since: datetime | None = None
+    """Start of the first run of the present row of failures."""
+    standing: tuple[StandingFault, ...] = ()
+    """The faults that the latest look which could see has found."""
+    moved: FaultStep = NOTHING_MOVED
+    """What that look changed."""
+    cut: int = 0
+    """Subjects with faults that are more than can be kept one by one."""
+    at: datetime = LONG_AGO
+    """When its latest result was taken in."""
+    complaint: str = ""
+    """Detail of the latest finding that was bad: the cause of what is hard, also when the very
+    latest run passes.
+    """
+    blamed: str = ""
+    """Key of the worst fault of that finding."""
+
+    @property
+    def counting(self) -> list[StandingFault]:
+        """The faults that stand and that nobody accepted, the worst first."""
+        return [each for each in self.standing if each.accepted is None]
+
+    def count_faults(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many subjects have each fault: those that count, and those that are accepted."""
+        accepted = [each.fault for each in self.standing if each.accepted is not None]
+        return count_by_key(each.fault for each in self.counting), count_by_key(accepted)
+
+    def severity(self, fault: Fault) -> int:
+        """How soon somebody must hear of a fault; less is sooner."""
+        declared = self.kind.fault_kinds.get(fault.key)
+        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
+
+    @property
+    def matter(self) -> str:
+        """Fault that a person would look up: what is bad now, or was bad while the check is not
+        healthy again; "" of none.
+        """
+        worst_now = next((each.fault.key for each in self.counting), "")
+        return worst_now or (self.blamed if self.health.shown in BAD else "")
+
+    def fresh(self, now: datetime) -> Status:
+        """The hard status, or unknown when the latest verdict is too old to count."""
+        if self.result is None:
+            return Status.UNKNOWN
+        still_counts = timedelta(seconds=2 * self.check.every + self.check.timeout)
+        return self.health.shown if now - self.result.started <= still_counts else Status.UNKNOWN
+
+    def status_after(self, instant: datetime) -> Status:
+        """What a verdict taken after an instant says, hard or soft, the worse; else unknown."""
+        if self.result is None or self.finding is None or self.result.started < instant:
+            return Status.UNKNOWN
+        return worst([self.health.shown, self.finding.status])
+
+    def is_bad_since(self, instant: datetime) -> bool:
+        """Whether a verdict taken after an instant is bad."""
+        result, finding = self.result, self.finding
+        return bool(result and finding and result.started >= instant and finding.status in BAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Edges(Mapping[str, tuple[str, ...]]):
+    """Components read as what each needs directly: asked at every turn, so nothing is copied."""
+
+    components: Mapping[str, Component]
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self.components[name].depends_on
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.components)
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+
+@dataclass(slots=True)
+class Picture:
+    """Read by everybody in the engine; changed by what happens to a result and by the roster."""
+
+    metrics: Metrics
+    utcnow: Callable[[], datetime]
+    components: dict[str, Component] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    """The open incident of each component that has one; `Incidents` alone changes them."""
+    statuses: dict[str, Status] = field(default_factory=dict)
+    since: dict[str, datetime] = field(default_factory=dict)
+    _checks: dict[str, WatchedCheck] = field(default_factory=dict)
+    _of_component: dict[str, dict[str, WatchedCheck]] = field(default_factory=dict)
+
+    # -- who is watched ---------------------------------------------------------------------------
+
+    def add_component(self, component: Component, incident: Incident | None) -> None:
+        """Begin to keep the picture of a component, with the incident that is still open from
+        before.
+        """
+        self.components[component.name] = component
+        self.statuses.setdefault(component.name, Status.UNKNOWN)
+        self.metrics.set_component_status(component.name, self.statuses[component.name])
+        if incident is not None:
+            self.incidents[component.name] = incident
+        self._show_incident(component.name, incident)
+
+    def remove_component(self, name: str) -> None:
+        """Forget a component that the configuration no longer has; its incident stays as it is in
+        the store.
+        """
+        self.components.pop(name, None)
+        self.incidents.pop(name, None)
+        self.statuses.pop(name, None)
+        self.since.pop(name, None)
+        self.metrics.remove_component(name)
+
+    def replace_components(self, components: Sequence[Component]) -> None:
+        """Take the components of a configuration, in its order, which is that of dependencies."""
+        self.components = {component.name: component for component in components}
+
+    def add_check(
+        self,
+        check: Check,
+        kind: Kind,
+        health: Health | None,
+        standing: Sequence[StandingFault] = (),
+    ) -> None:
+        """Begin to take results of a check; `health` is what was believed before a restart, and
+        `standing` the faults that stood then.
+        """
+        known = self._checks.get(check.name)
+        restored = known.health if known else replace(health, restored=True) if health else Health()
+        kept = known.standing if known else tuple(standing)
+        watched = WatchedCheck(check, kind, restored, standing=kept)
+        self._checks[check.name] = watched
+        self._of_component.setdefault(check.component, {})[check.name] = watched
+        self.metrics.add_check(check.name, check.component, check.every)
+        self.metrics.set_check_status(check.name, check.component, restored.shown)
+        self.metrics.describe_check(check, kind.fault_kinds)
+        self.metrics.set_faults(check.name, *watched.count_faults())
+
+    def remove_check(self, name: str) -> None:
+        """Forget a check that the configuration no longer has."""
+        watched = self._checks.pop(name, None)
+        for mine in self._of_component.values():
+            mine.pop(name, None)
+        if watched is not None:
+            self.metrics.remove_check(name, watched.check.component)
+
+    # -- what changes -----------------------------------------------------------------------------
+
+    def set_status(self, component: str, status: Status, now: datetime) -> None:
+        """A component is something else from now on."""
+        self.statuses[component] = status
+        self.since[component] = now
+        self.metrics.set_component_status(component, status)
+
+    def keep_incident(self, incident: Incident) -> None:
+        """An incident was opened, has changed, or was closed."""
+        if incident.state is IncidentState.CLOSED:
+            self.incidents.pop(incident.component, None)
+        else:
+            self.incidents[incident.component] = incident
+        self._show_incident(incident.component, incident)
+
+    def _show_incident(self, name: str, incident: Incident | None) -> None:
+        self.metrics.incidents_open.labels(name).set(name in self.incidents)
+        self.metrics.exhausted.labels(name).set(incident is not None and incident.exhausted)
+
+    def forget_failures(self, component: str) -> None:
+        """The next failure of a component begins a story of its own (after an operator's reset)."""
+        for watched in self.of(component):
+            watched.failing_since = None
+
+    # -- what is asked ----------------------------------------------------------------------------
+
+    def check(self, name: str) -> WatchedCheck | None:
+        """What is known of a check."""
+        return self._checks.get(name)
+
+    def of(self, component: str) -> list[WatchedCheck]:
+        """The checks of a component."""
+        return list(self._of_component.get(component, {}).values())
+
+    def checks_of(self, component: str) -> list[str]:
+        """Names of a component's checks."""
+        return list(self._of_component.get(component, ()))
+
+    def depends_on(self) -> dependencies.DependsOn:
+        """Each component with what it needs directly."""
+        return Edges(self.components)
+
+    def needed(self, component: str) -> list[str]:
+        """Every transitive dependency of a component."""
+        return dependencies.find_needed(component, self.depends_on())
+
+    def find_root_cause(self, component: str) -> str:
+        """The dependency that is down and explains what a component shows, or ""."""
+        return dependencies.find_root_cause(component, self.depends_on(), self.statuses)
+
+    def find_worst_check(self, component: str) -> WatchedCheck | None:
+        """The worst check of a component among those that have a finding."""
+        mine = [watched for watched in self.of(component) if watched.finding]
+        return max(mine, key=lambda watched: watched.health.shown.rank) if mine else None
+
+    def find_faults(self, component: str) -> list[tuple[WatchedCheck, Fault]]:
+        """The faults of a component that count, of checks that are believed to be bad: by status,
+        then by how soon somebody must hear of them.
+        """
+        bad = [watched for watched in self.of(component) if watched.health.shown in BAD]
+        faults = [(watched, each.fault) for watched in bad for each in watched.counting]
+        return sorted((each for each in faults if each[1].status in BAD), key=_urgency)
+
+    def status_after(self, component: str, instant: datetime) -> Status:
+        """What verdicts taken after an instant say of a component: hard or soft, the worse; older
+        ones say nothing.
+        """
+        return worst([watched.status_after(instant) for watched in self.of(component)])
+
+    def is_observed_down(self, component: str) -> bool:
+        """Whether a fresh verdict says down: a check that passes again needs no action."""
+        now = self.utcnow()
+        return any(
+            watched.fresh(now) is Status.DOWN and watched.health.window[-1:] == (Status.DOWN,)
+            for watched in self.of(component)
+        )
+
+    def passes(self, component: str) -> int:
+        """How many times in a row each check of a component has passed, the fewest of all."""
+        return min((watched.health.passes for watched in self.of(component)), default=0)
+
+    def is_flapping(self, component: str) -> bool:
+        """Whether any check of the component flaps."""
+        return any(watched.health.flapping for watched in self.of(component))
+
+    def last_result(self, check: str) -> Result | None:
+        """The latest result of a check."""
+        watched = self._checks.get(check)
+        return watched.result if watched else None
+
+    def results(self) -> list[CheckState]:
+        """Every check as it is now."""
+        return [(w.check, w.result, w.finding, w.health, w.runs) for w in self._checks.values()]
+
+    def samples(self) -> list[Sample]:
+        """Every scalar figure of every check as it is now."""
+        now = self.utcnow()
+        return [
+            Sample(now, watched.check.name, name, dict(row.labels), float(value))
+            for watched in self._checks.values()
+            if watched.finding is not None
+            for row in watched.finding.rows
+            for name, value in row.values.items()
+            if isinstance(value, int | float)
+        ]
+
+
+def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[int, int]:
+    watched, fault = found
+    believed = min(watched.health.shown.rank, fault.status.rank)
+    return -believed, watched.severity(fault)

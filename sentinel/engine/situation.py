@@ -1,0 +1,201 @@
+"""Gathers what a decision about a component needs, from everything that knows a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sentinel.core.fault import Status
+from sentinel.core.model import Incident
+from sentinel.core.moment import Moment
+from sentinel.core.remediation.brake import Recent
+from sentinel.core.remediation.restart import Decision, Reason, Situation
+from sentinel.engine.automation import Automation
+from sentinel.engine.fleet import Fleet
+from sentinel.engine.journal import Journal
+from sentinel.engine.picture import Picture
+from sentinel.engine.recorder import Recorder
+
+REFUSED_FOR = 10.0
+"""Seconds until a claim that the ledger has refused is tried again."""
+
+
+@dataclass(slots=True)
+class Circumstances:
+    """Reads everything and acts upon nothing."""
+
+    picture: Picture
+    fleet: Fleet
+    journal: Journal
+    automation: Automation
+    recorder: Recorder
+    moment: Callable[[], Moment]
+    monotonic: Callable[[], float]
+    quiet: float = 0.0
+    """Seconds from now without an automatic action: the daemon has just started."""
+    journal_lost: datetime | None = None
+    _opened: dict[str, float] = field(default_factory=dict)
+    """Monotonic instants at which the open incidents began."""
+    _refused: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Why the ledger refused a claim, and when (monotonic)."""
+    _quiet_ends: float = 0.0
+
+    def __post_init__(self) -> None:
+        """A wall clock that is set must not prolong the quiet time after the start."""
+        self._quiet_ends = self.monotonic() + self.quiet
+
+    def instant(self, monotonic: float) -> datetime:
+        """A monotonic instant on the wall clock as it is now."""
+        return self.moment().at - timedelta(seconds=self.monotonic() - monotonic)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the daemon has just started and has not seen everybody yet."""
+        return self.monotonic() < self._quiet_ends
+
+    def note_refusal(self, name: str, why: str) -> None:
+        """The ledger has refused a claim: the next look must not claim again at once."""
+        self._refused[name] = (why, self.monotonic())
+
+    # -- what a decision needs --------------------------------------------------------------------
+
+    def of(self, name: str) -> Situation:
+        """All that a decision about a component needs."""
+        lost, reset = self.journal_lost, self.journal.resets.get(name)
+        incident = self.picture.incidents.get(name)
+        automation, busy = self.automation, self.fleet.busy
+        full = len(busy) >= automation.restraint.limits.concurrent or name in busy
+        return Situation(
+            incident=incident,
+            status=self.picture.statuses[name],
+            observed=self.picture.is_observed_down(name),
+            attempts=self.journal.since_reset(name),
+            dependencies=self._dependencies(name),
+            actions_enabled=automation.enabled,
+            halted=automation.is_halted(),
+            busy=", ".join(busy) if full else "",
+            flapping=self.picture.is_flapping(name),
+            journal_lost=lost is not None and (reset is None or reset.at < lost),
+            journal_unwritable=not (self.recorder.writable and self.journal.writable),
+            settling_until=self._settling_until(name),
+            quiet_until=self.instant(self._quiet_ends),
+            down_for=self._down_for(incident) if incident else 0.0,
+            fenced=automation.fenced,
+            breaker=automation.breaker.reason if automation.breaker.opened else "",
+            brake=automation.brake(name),
+            limit=self._refusal(name) or automation.limit(name, self._recent()),
+        )
+
+    def _recent(self) -> list[Recent]:
+        """Actions of late, and those that are decided and not journaled yet: several may be decided
+        at one look.
+        """
+        claimed = {
+            name
+            for name in self.fleet.busy
+            if any(not attempt.outcome for attempt in self.journal.all(name))
+        }
+        begun = [Recent(name, 0.0) for name in self.fleet.busy if name not in claimed]
+        return [*self.journal.recent(), *begun]
+
+    def _refusal(self, name: str) -> tuple[str, float] | None:
+        why, at = self._refused.get(name, ("", -REFUSED_FOR))
+        left = at + REFUSED_FOR - self.monotonic()
+        return (why, left) if why and left > 0 else None
+
+    def _down_for(self, incident: Incident) -> float:
+        """Seconds since the incident opened; by the wall clock only for the time before this
+        sentinel saw it.
+        """
+        before = max((self.moment().at - incident.opened).total_seconds(), 0.0)
+        return self.monotonic() - self._opened.setdefault(incident.id, self.monotonic() - before)
+
+    def _settling_until(self, name: str) -> datetime | None:
+        """The start-up grace begins anew when something that the component needs has recovered."""
+        now = self.moment().at
+        incidents = map(self.picture.incidents.get, self.picture.needed(name))
+        recovered = [
+            incident.recovered
+            for incident in incidents
+            # Later than now: the wall clock was set back since.
+            if incident is not None and incident.recovered and incident.recovered <= now
+        ]
+        return max(recovered) + self._grace(name) if recovered else None
+
+    def _grace(self, name: str) -> timedelta:
+        return timedelta(seconds=self.picture.components[name].restart.startup_grace)
+
+    def _dependencies(self, name: str) -> Mapping[str, Status]:
+        """Every transitive dependency with what was seen of it since this component failed last."""
+        since = self.failed_at(name) or self.moment().at
+        needed = self.picture.needed(name)
+        return {each: self.picture.status_after(each, since) for each in needed}
+
+    def failed_at(self, name: str) -> datetime | None:
+        """When it went down, or its last attempt ended: what was healthy before that may not be any
+        more.
+        """
+        since, incident = self.picture.since.get(name), self.picture.incidents.get(name)
+        mine = self.journal.of_incident(incident) if incident is not None else []
+        ended = mine[-1].ended if mine else None
+        if since is None or ended is None or ended > self.moment().at:
+            return since
+        return max(since, ended)
+
+    # -- who is not judged ------------------------------------------------------------------------
+
+    def is_held(self, name: str) -> bool:
+        """Whether nothing of a component is an incident now.
+
+        It, or something that it needs, is stopped on request; or it was started just now, lives,
+        and was not seen healthy yet: in its start-up grace only its own death counts.
+        """
+        return any(
+            each in self.fleet.stopped or self._starts(each)
+            for each in (name, *self.picture.needed(name))
+        )
+
+    def _starts(self, name: str) -> bool:
+        driver, started = self.fleet.drivers.get(name), self.fleet.started.get(name)
+        if driver is None or started is None or driver.how_ended:
+            return False
+        age = timedelta(seconds=self.monotonic() - started)
+        since = self.moment().at - age
+        return age < self._grace(name) and self.picture.status_after(name, since) is not Status.UP
+
+    def find_missing(self, name: str) -> str:
+        """What a waiting component waits for, or ""."""
+        since, stopped = self.instant(self.fleet.waiting[name]), self.fleet.stopped
+        for dependency in self.picture.components[name].depends_on:
+            if dependency not in self.picture.components:
+                continue
+            status = self.picture.status_after(dependency, since)
+            if dependency in stopped or status is not Status.UP:
+                what = "stopped" if dependency in stopped else status
+                return f"waits for {dependency}, which is {what}"
+        return ""
+
+    # -- for people -------------------------------------------------------------------------------
+
+    def describe(self, name: str) -> tuple[str, int | None, int]:
+        """Why nothing is being done (or what is), process id, restarts so far."""
+        restarts = sum(bool(attempt.outcome) for attempt in self.journal.all(name))
+        return self._describe_action(name), self.fleet.pid_of(name), restarts
+
+    def _describe_action(self, name: str) -> str:
+        fleet = self.fleet
+        if name in fleet.waiting:
+            return self.find_missing(name) or self.automation.may_act(automatic=False) or "starts"
+        if name in fleet.stopped and name not in fleet.busy:
+            return f"stopped on request: `sentinel start {name}`"
+        decision = fleet.decisions.get(name)
+        return _explain(decision) if decision else ""
+
+
+def _explain(decision: Decision) -> str:
+    """Why, and until when if time will change it."""
+    if decision.reason is Reason.NOT_DOWN:
+        return ""
+    until = f", until {decision.not_before:%H:%M:%S} UTC" if decision.not_before else ""
+    return f"{decision.text}{until}"

@@ -1,0 +1,38 @@
+"""One turn of a check: run it once, count it, take what it says, and see whether to act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sentinel.core.fault import Status
+from sentinel.core.model import Check, Quality, Result
+from sentinel.engine.coverage import Coverage
+from sentinel.engine.pipeline import Pipeline
+from sentinel.engine.remediator import Remediator
+from sentinel.engine.runner import Runner
+from sentinel.probes import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the scheduler has done for each due check."""
+
+    kinds: Mapping[str, Kind]
+    runner: Runner
+    coverage: Coverage
+    pipeline: Pipeline
+    remediator: Remediator
+
+    async def run(self, check: Check) -> bool:
+        """Run a check and take its result. True: look again soon."""
+        result = await self.runner.run(check, self.kinds[check.kind])
+        seen = result.quality is Quality.OBSERVED and result.finding.status is not Status.UNKNOWN
+        self.coverage.note(due=1, seen=seen)
+        return await self.take(result)
+
+    async def take(self, result: Result) -> bool:
+        """A result has come: first it is taken in, then it may be acted upon."""
+        soon = await self.pipeline.take(result)
+        self.remediator.consider()
+        return soon

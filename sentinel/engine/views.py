@@ -1,0 +1,119 @@
+"""The picture as people read it: rows of the store, written when something in them has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentinel.core.fault import Status, headline
+from sentinel.core.incident import BAD, Cause
+from sentinel.core.model import Component, Finding, Row
+from sentinel.engine.picture import Picture, WatchedCheck
+from sentinel.engine.runbooks import RunbookGuide
+from sentinel.engine.situation import Circumstances
+from sentinel.store import Changes, CheckView, ComponentView
+
+
+@dataclass(slots=True)
+class Views:
+    """Makes the views, without secrets."""
+
+    picture: Picture
+    circumstances: Circumstances
+    runbooks: RunbookGuide
+    scrub: Callable[[Any], Any]
+    _shown: dict[str, ComponentView] = field(default_factory=dict)
+    """The views as they were last written: only what changed is written again."""
+
+    def describe_cause(self, component: str) -> Cause:
+        """What is wrong with a component: its worst fault, in one line for people."""
+        found = self.picture.find_faults(component)
+        if not found:
+            return self._describe_worst_check(component)
+        watched, fault = found[0]
+        text = headline([fault for _, fault in found])
+        book = self.runbooks.runbook_of(watched.check, fault.key)
+        return Cause(watched.check.name, self.scrub(text), fault, book)
+
+    def _describe_worst_check(self, component: str) -> Cause:
+        """No fault stands: how things are, or what was bad last while it is not believed over."""
+        worst = self.picture.find_worst_check(component)
+        if worst is None or worst.finding is None:
+            return Cause()
+        detail = worst.finding.detail
+        if worst.health.shown in BAD:
+            detail = worst.complaint or detail
+        book = self.runbooks.runbook_of(worst.check, worst.matter)
+        return Cause(worst.check.name, self.scrub(detail), runbook=book)
+
+    def show_check(self, watched: WatchedCheck, changes: Changes) -> None:
+        """Write the view of a check that has a result."""
+        check, health, finding = watched.check, watched.health, watched.finding
+        result = watched.result
+        if finding is None or result is None:
+            raise ValueError(f"no result of {check.name} yet")
+        standing, accepted = watched.count_faults()
+        view = CheckView(
+            name=check.name,
+            kind=check.kind,
+            component=check.component,
+            status=health.shown,
+            soft=finding.status,
+            since=health.since,
+            detail=self.scrub(finding.detail),
+            key=finding.key,
+            guidance=self.scrub(_next_step(watched, finding)),
+            evidence=self.scrub(dict(finding.evidence)),
+            rows=[_plain(row) for row in finding.rows],
+            runs=watched.runs,
+            every=check.every,
+            last_run=result.started,
+            duration=result.duration,
+            outcome=result.outcome,
+            quality=result.quality,
+            trace_id=result.trace_id,
+            runbook=self.runbooks.runbook_of(check, watched.matter),
+            flapping=health.flapping,
+            faults=standing,
+            accepted=accepted,
+            cut=watched.cut,
+        )
+        changes.checks.append(view)
+
+    def show_components(self, name: str, changes: Changes) -> None:
+        """Write the views that may have changed with a turn of `name`: its own, and those with
+        incidents.
+        """
+        for each in {name, *self.picture.incidents}:
+            component = self.picture.components.get(each)
+            view = self._view(component) if component is not None else None
+            if view is not None and self._shown.get(each) != view:
+                self._shown[each] = view
+                changes.components.append(view)
+
+    def _view(self, component: Component) -> ComponentView:
+        name = component.name
+        action, pid, restarts = self.circumstances.describe(name)
+        stopped = name in self.circumstances.fleet.stopped  # nobody is to read that it is up
+        return ComponentView(
+            name=name,
+            status=Status.UNKNOWN if stopped else self.picture.statuses[name],
+            since=self.picture.since.get(name),
+            detail=self.describe_cause(name).headline,
+            depends_on=component.depends_on,
+            driver=component.driver,
+            pid=pid,
+            restarts=restarts,
+            action=action,
+        )
+
+
+def _next_step(watched: WatchedCheck, finding: Finding) -> str:
+    """Of the very fault that the line begins with, not of another one."""
+    return next((each.fault.guidance for each in watched.counting), finding.guidance)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = {name: value for name, value in row.values.items() if isinstance(value, int | float)}
+    return {"labels": dict(row.labels), "values": values}

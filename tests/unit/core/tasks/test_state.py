@@ -1,0 +1,194 @@
+"""What `task_assignment` remembers: every task counted once, by queue, over restarts and versions."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sentinel.core.tasks.assignment import CohortWindow, Horizon, Inserted
+from sentinel.core.tasks.state import (
+    MAX_QUEUES,
+    OTHER,
+    AssignmentState,
+    TaskReach,
+    stage_totals,
+)
+from sentinel.core.tasks.tracker import TaskTally
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HORIZON = Horizon(NOW, NOW)
+WINDOW = CohortWindow(NOW - timedelta(seconds=2), NOW - timedelta(seconds=1))
+PROVISIONAL = CohortWindow(WINDOW.start, WINDOW.end, provisional=True)
+
+
+def row(queue: str | None, kind: str, n: int) -> dict[str, Any]:
+    return {"queue": queue, "class": kind, "n": n}
+
+
+def again(state: AssignmentState) -> AssignmentState:
+    """After a restart."""
+    return AssignmentState(json.loads(json.dumps(state.dump())))
+
+
+def settled() -> AssignmentState:
+    state = AssignmentState()
+    rows = [
+        row("a", "in_deadline", 5),
+        row("a", "late", 2),
+        row("b", "unassigned", 1),
+        row("b", "negative", 3),
+        row(None, "in_deadline", 1),
+    ]
+    state.settle(rows, WINDOW, HORIZON)
+    return state
+
+
+def test_each_class_is_counted_in_its_queue() -> None:
+    """What is aside is no queue's; the watermark moves with the counts."""
+    state = settled()
+    assert state.queues["a"].settled == {"in_deadline": 5, "late": 2, "unassigned": 0}
+    assert state.queues["none"].settled["in_deadline"] == 1
+    assert state.aside["negative"] == 3
+    assert state.settled_to == WINDOW.end
+    assert state.counted == 12
+    assert state.summary() == {
+        "total": 9,
+        "within_deadline": 6,
+        "late": 2,
+        "unassigned": 1,
+        "negative": 3,
+        "offset": 0,
+        "missing": 0,
+        "censored": 0,
+        "deleted": 0,
+        "untracked": 0,
+        "late_arrivals": 0,
+    }
+
+
+def test_the_last_minute_by_queue() -> None:
+    """Of all and of each, over a restart; what is aside is of all only."""
+    for state in (settled(), again(settled())):
+        now = NOW.timestamp()
+        assert state.recent.count(now) == (6, 9, 3)
+        by_queue = {name: each.count(now) for name, each in state.recent_by_queue.items()}
+        assert by_queue == {"a": (5, 7, 0), "b": (0, 1, 0), "none": (1, 1, 0)}
+        assert state.recent_by_queue["a"].count(now + 61) == (0, 0, 0)
+
+
+def test_a_class_aside_makes_no_queue() -> None:
+    """A task without a queue that can't be counted has no series."""
+    state = AssignmentState()
+    state.take(TaskTally(settled=Counter({(None, "untracked"): 4})), HORIZON, 0.1, 60.0)
+    assert (state.queues, state.recent_by_queue, state.aside["untracked"]) == ({}, {}, 4)
+
+
+def test_a_provisional_window_is_counted_again_later() -> None:
+    """With everything that was in it, also what is aside."""
+    state = AssignmentState()
+    state.settle([row("a", "late", 2), row("a", "negative", 1)], PROVISIONAL, HORIZON)
+    assert state.recounts == [(WINDOW.start, WINDOW.end, 3)]
+    assert again(state).recounts == state.recounts
+
+
+def test_everything_survives_a_restart() -> None:
+    """The same document again."""
+    state = settled()
+    state.fit([0.1, 1.0])
+    state.queue("a").observe([1, 2], 3, 1.5)
+    state.stage(
+        [{"stage": "run", "buckets": [1], "n": 1, "seconds": 2, "unfinished": 4, "skewed": 5}],
+        WINDOW,
+    )
+    state.observed_to = NOW
+    assert again(state).dump() == state.dump()
+    assert again(state).staged_to == WINDOW.end
+
+
+def test_a_document_of_the_version_before_is_read() -> None:
+    """It has no queues for its last minute: the sum goes on, no figure begins anew."""
+    document = settled().dump()
+    del document["recent_by_queue"]
+    state = AssignmentState(json.loads(json.dumps(document)))
+    assert state.recent.count(NOW.timestamp()) == (6, 9, 3)
+    assert state.recent_by_queue == {}
+    assert state.counted == 12
+
+
+def test_queues_are_bounded() -> None:
+    """The fifty-first shares a label with all that follow; those that are known keep theirs."""
+    state = AssignmentState()
+    labels = [state.label(f"q{n}") for n in range(MAX_QUEUES + 5)]
+    assert labels == [*(f"q{n}" for n in range(MAX_QUEUES)), *[OTHER] * 5]
+    assert (state.label("q3"), state.label("")) == ("q3", OTHER)
+    assert [AssignmentState().label(name) for name in ("", None)] == ["default", "none"]
+
+
+def test_histograms_begin_again_with_other_bounds() -> None:
+    """Only then."""
+    state = AssignmentState()
+    state.fit([1.0])
+    state.queue("a").observe([1], 2, 3.0)
+    state.fit([1.0])
+    assert state.queue("a").total == 2
+    state.fit([1.0, 2.0])
+    assert (state.queue("a").total, state.queue("a").buckets) == (0, [])
+
+
+def test_what_the_tracker_adds() -> None:
+    """Latencies, re-assignments between bounds, and how many of them were certainly in time."""
+    state = AssignmentState()
+    state.fit([0.1, 1.0])
+    tally = TaskTally(
+        settled=Counter({("a", "late"): 1}),
+        latencies=[("a", 0.5)],
+        reassigned=[("a", (0.05, 0.2)), ("a", (0.01, 0.09)), ("a", (2.0, 3.0))],
+        missing=[(0.0, 0.05)],
+    )
+    state.take(tally, HORIZON, 0.1, 60.0)
+    assert state.queue("a").histogram(state.bounds).counts == (0, 1)
+    assert state.queue("a").reassigned == 3
+    assert state.in_time == {"missing": [1, 1], "reassigned": [1, 2]}
+    assert state.returns["least"].histogram(state.bounds).counts == (2, 2)
+    assert state.returns["most"].histogram(state.bounds).counts == (1, 2)
+
+
+def test_throughput_adds_up_by_label() -> None:
+    """Rows of one label are one figure, and the last reading is the only one."""
+    state = AssignmentState()
+    rows = [{"queue": name, "assigned": 2, "completed": 1} for name in ("a", "a", "b")]
+    state.note_throughput(rows)
+    state.note_throughput(rows)
+    assert state.throughput == {"a": (4, 2), "b": (2, 1)}
+
+
+def test_stages_are_there_from_zero_on() -> None:
+    """A stage that nothing has passed has a histogram of zeros."""
+    totals = stage_totals(AssignmentState(), ["run"])["run"]
+    assert (totals.total, sum(totals.buckets), totals.unfinished) == (0, 0, 0)
+
+
+def test_reach_is_told_where_it_is_short() -> None:
+    """Nothing where all is seen; the index where one cures it."""
+    assert TaskReach(60.0, 60.0).describe() == {}
+    short = TaskReach(60.0, 30.0, shortened=("open",), advice="CREATE INDEX …")
+    assert short.describe() == {"reach_seconds": {"open": 60.0}, "index_advice": "CREATE INDEX …"}
+    assert "index_advice" not in TaskReach(60.0, shortened=("open",)).describe()
+
+
+@pytest.mark.parametrize(
+    ("settled_to", "counted", "missed"),
+    [(180.0, 7, 30), (120.0, 7, 30), (119.0, 7, 0), (180.0, 8, 0)],
+)
+def test_rows_that_no_time_of_creation_shows(settled_to: float, counted: int, missed: int) -> None:
+    """Inserted in the latest minute that is settled, while nothing was counted since the mark
+    before it; with less than three marks nobody knows.
+    """
+    inserted = Inserted()
+    for minute in range(4):
+        inserted.note(60.0 * minute, 30 * minute, 7)
+    assert inserted.count_missed(settled_to, counted) == missed

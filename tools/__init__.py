@@ -1,0 +1,1 @@
+"""Programs about this repository, for `make`: nothing here is part of sentinel."""
