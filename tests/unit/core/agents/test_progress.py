@@ -259,6 +259,7 @@ def test_nothing_is_wrong() -> None:
     """Up, without a fault, every reason at zero."""
     finding = judge(replace(AT_WORK, open=0))
     assert (finding.status, finding.faults, finding.guidance) == (Status.UP, [], "")
+    assert finding.evidence == {}
     assert finding.detail == "1 awake, 0 at work, longest without progress 0 ms"
     stalled = {row.labels["reason"]: row.values["stalled"] for row in finding.rows if row.labels}
     assert stalled == dict.fromkeys(REASONS, 0.0)

@@ -1,109 +1,117 @@
-"""The compact document of thousands of flows: every value comes back, and only what changed is new."""
+"""The memory of flows as a compact document: nothing of it is lost, and only changes cost."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.flows.memory import Packer, load_flows
-from sentinel.core.flows.stuck import FlowMemory, FlowSight
+from sentinel.core.flows.stuck import FlowMemory
 
-BASE = 1_700_000_000.0
-MARK = FlowSight("x", "t", "s").mark
-INSTANTS = st.integers(-(10**9), 10**9).map(lambda ms: BASE + ms / 1000)
-RANKS = st.integers(-1, 40)
-PROGRESS = st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32)
-WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NOW = 1_700_000_000.0
+FLOW = FlowMemory("running", NOW - 60, NOW - 60, 0.5, NOW - 60, "a1b2", 0.5, type="order")
 
 
-def there_and_back(memories: dict[str, FlowMemory], now: float = BASE) -> dict[str, FlowMemory]:
-    """Through a document as it is stored."""
-    return load_flows(json.loads(json.dumps(Packer().dump(memories, now))))
+def carried(flows: dict[str, FlowMemory]) -> dict[str, FlowMemory]:
+    """What comes back after a restart."""
+    return load_flows(json.loads(json.dumps(Packer().dump(flows, NOW))))
 
 
-@given(
-    st.dictionaries(
-        WORDS,
-        st.builds(
-            FlowMemory,
-            status=WORDS,
-            since=INSTANTS,
-            entered=st.none() | INSTANTS,
-            progress=PROGRESS,
-            moved=INSTANTS,
-            mark=st.just(MARK),
-            peak=PROGRESS,
-            rank=RANKS,
-            phase=RANKS,
-            last_rank=RANKS,
-            last_phase=RANKS,
-            type=WORDS,
-        ),
-        max_size=5,
-    )
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"entered": None},
+        {"entered": NOW - 90.25, "moved": NOW - 0.001},
+        {"progress": None, "peak": None},
+        {"progress": None, "peak": 0.75},
+        {"progress": 1 / 3, "peak": 2 / 3},
+        {"mark": ""},
+        {"mark": "00"},
+        {"mark": "ff" * 16},
+        {"rank": 2, "phase": -1, "last_rank": 3, "last_phase": 0},
+        {"status": "", "type": ""},
+        {"status": "wartet auf Prüfung", "type": "a b"},
+        {"since": NOW + 5},
+    ],
 )
-def test_whatever_was_packed_comes_back(memories: dict[str, FlowMemory]) -> None:
-    """Any id, any status, any figure; instants to the millisecond."""
-    found = there_and_back(memories)
-    assert found.keys() == memories.keys()
-    for key, memory in memories.items():
-        again = found[key]
-        assert again.since == pytest.approx(memory.since, abs=0.001)
-        assert again.moved == pytest.approx(memory.moved, abs=0.001)
-        assert (again.entered is None) is (memory.entered is None)
-        assert (again.status, again.type, again.mark) == (memory.status, memory.type, memory.mark)
-        assert (again.progress, again.peak) == (memory.progress, memory.peak)
-        ranks = again.rank, again.phase, again.last_rank, again.last_phase
-        assert ranks == (memory.rank, memory.phase, memory.last_rank, memory.last_phase)
+def test_every_field_comes_back(changes):
+    """Whatever is unknown, equal, or beyond what is short."""
+    flow = replace(FLOW, **changes)
+    assert carried({"f1": flow}) == {"f1": flow}
 
 
-def memory(**facts: Any) -> FlowMemory:
-    known = {"status": "run", "since": BASE, "entered": BASE, "progress": None, "moved": BASE}
-    return FlowMemory(**{**known, "mark": MARK, "type": "t", **facts})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "key", ["f1", "two words", "line\nbreak", "back\\slash", "\\n", "", " ", "a\\\nb", "ü"]
+)
+def test_any_id_comes_back(key):
+    """Also one that holds what separates lines and fields."""
+    assert carried({key: FLOW, "other": FLOW}) == {key: FLOW, "other": FLOW}
 
 
-def lines_of(packer: Packer, memories: dict[str, FlowMemory], now: float = BASE) -> list[str]:
-    _, groups = packer.dump(memories, now)
-    return [line for _, _, text in groups for line in text.split("\n")]
+MEMORIES = st.builds(
+    FlowMemory,
+    status=st.text(max_size=5),
+    since=st.integers(-(10**6), 10**6).map(lambda n: NOW + n / 1000),
+    entered=st.none() | st.integers(-(10**6), 10**6).map(lambda n: NOW + n / 1000),
+    progress=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    moved=st.integers(-(10**6), 10**6).map(lambda n: NOW + n / 1000),
+    mark=st.binary(max_size=9).map(bytes.hex),
+    peak=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    rank=st.integers(-1, 9),
+    phase=st.integers(-1, 9),
+    last_rank=st.integers(-1, 9),
+    last_phase=st.integers(-1, 9),
+    type=st.text(max_size=5),
+)
 
 
-def test_equal_values_are_written_once() -> None:
-    """A flow that never moved has one instant; its peak is its progress; no ranks are a dash."""
-    (line,) = lines_of(Packer(), {"f": memory(progress=5.0, peak=5.0)})
-    since, entered, moved, _, progress, peak, ranks, key = line.split(" ")
-    assert (since, entered, moved) == ("0", "=", "=")
-    assert (progress, peak, ranks, key) == ("5", "=", "-", "f")
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), MEMORIES))
+def test_memories_survive_a_restart(flows):
+    """Times to the millisecond, everything else exactly."""
+    found = carried(flows)
+    assert found.keys() == flows.keys()
+    for key, flow in flows.items():
+        times = {name: getattr(flow, name) for name in ("since", "entered", "moved")}
+        for name, at in times.items():
+            assert getattr(found[key], name) == (at and pytest.approx(at, abs=0.002))
+        assert replace(found[key], **times) == flow
 
 
-def test_flows_are_grouped_by_type_and_status() -> None:
-    """Both are written once for all of their flows."""
-    memories = {"a": memory(), "b": memory(), "c": memory(status="plan"), "d": memory(type="u")}
-    _, groups = Packer().dump(memories, BASE)
-    assert [(type_, status, text.count("\n") + 1) for type_, status, text in groups] == [
-        ("t", "run", 2),
-        ("t", "plan", 1),
-        ("u", "run", 1),
-    ]
-
-
-def test_the_base_is_that_of_the_first_dump() -> None:
-    """Lines that are kept count from it, also hours later."""
+def test_only_what_has_changed_is_written_anew():
+    """The line of a flow that rests is the very same text; who left is forgotten."""
     packer = Packer()
-    assert packer.dump({"f": memory()}, BASE + 0.7)[0] == BASE
-    assert packer.dump({"f": memory()}, BASE + 9000)[0] == BASE
+    packer.dump({"f1": FLOW, "f2": FLOW, "f3": FLOW}, NOW)
+    before = dict(packer.lines)
+    packer.dump({"f1": FLOW, "f2": replace(FLOW, moved=NOW)}, NOW + 60)
+    assert packer.lines["f1"][1] is before["f1"][1]
+    assert packer.lines["f2"][1] != before["f2"][1]
+    assert packer.lines.keys() == {"f1", "f2"}
 
 
-def test_an_unknown_entry_stays_unknown() -> None:
-    """It is none, and not the beginning of the status."""
-    assert there_and_back({"f": memory(entered=None)})["f"].entered is None
-    assert there_and_back({"f": memory(entered=BASE - 7)})["f"].entered == BASE - 7
+def test_flows_of_one_type_and_status_share_their_words():
+    """One text for all of them, whatever their number."""
+    base, groups = Packer().dump({f"f{n}": FLOW for n in range(99)}, NOW)
+    assert base == NOW
+    ((type_, status, text),) = groups
+    assert (type_, status, len(text.split("\n"))) == ("order", "running", 99)
 
 
-@pytest.mark.parametrize("progress", [0.1 + 0.2, 1e-9, 123456789.0, -4.0, 100.0])
-def test_a_number_is_never_rounded(progress: float) -> None:
-    """Short where that is exact, whole where it is not."""
-    assert there_and_back({"f": memory(progress=progress)})["f"].progress == progress
+def test_lists_of_older_versions_are_read():
+    """Nothing starts anew at an upgrade."""
+    assert load_flows({"f1": list(astuple(FLOW))}) == {"f1": FLOW}
+    assert load_flows({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [([NOW, [["order", "running", "too few fields"]]], "not enough"), ([1, 2, 3], "too many")],
+)
+def test_anything_else_is_refused(document, words):
+    """With a ValueError, so that the check begins anew and says so."""
+    with pytest.raises(ValueError, match=words):
+        load_flows(document)

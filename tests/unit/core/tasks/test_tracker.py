@@ -282,5 +282,5 @@ def test_ids_are_known_as_long_as_the_floor_can_show_them_again():
     new = TaskSight("new", "q", "late", "assigned", 995.0, 996.0, 1.0, 1000.0)
     poll = TaskPoll([old, new], [], [], final=999.0, due=1000.0, floor=995.0)
     assert table.tracker.apply(poll, RULES).settled["q", "late"] == 2
-    assert table.tracker.seen == {"new": 995.0}
+    assert table.tracker.seen == {"new": 995.0}, "of the floor itself: it may be shown again"
     assert table.tracker.apply(poll, RULES).settled["q", "late"] == 0, "still followed: known"
