@@ -9,16 +9,15 @@ import gc
 import random
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.harness import Benchmark, Report, Samples
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Component, Finding, Measurement, Row
-from sentinel.engine.pause import PauseGuard
-from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
-from sentinel.engine.runner import Runner
+from sentinel.engine.assembly import Engine, Surroundings, make_engine
+from sentinel.engine.automation import Restraint
+from sentinel.engine.clock import SteadyClock
+from sentinel.engine.picture import Picture
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind, Options
 from sentinel.store.sqlite import SqliteStore
@@ -74,16 +73,14 @@ async def _measure(report: Report, size: int) -> None:
     with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
         store = SqliteStore(Path(folder))
         metrics = Metrics()
-        recorder = Recorder(store, metrics, _utcnow)
-        guard = PauseGuard(time.monotonic, _utcnow, metrics)
-        beat = asyncio.create_task(guard.run())
-        pipeline = Pipeline(recorder, metrics, guard, _utcnow, lambda value: value)
-        runner = Runner({}, guard, metrics, _utcnow, time.monotonic, lambda _name: None)
-        checks = _fill(pipeline, size)
+        restraint, clock = Restraint(enabled=False), SteadyClock()
+        engine = make_engine(Surroundings(store, metrics, clock, Path(folder), restraint))
+        beat = asyncio.create_task(engine.guard.run())
+        checks = _fill(engine.picture, size)
         gc.freeze()
-        rounds = [await _round(runner, pipeline, checks) for _ in range(ROUNDS)]
+        rounds = [await _round(engine, checks) for _ in range(ROUNDS)]
         beat.cancel()
-        recorder.close()
+        engine.recorder.close()
         store.close()
     rate, wall = (Samples.of([each[i] for each in rounds]) for i in (0, 1))
     met = rate.median >= GOAL if size == SIZES[-1] else None
@@ -100,42 +97,37 @@ async def _measure(report: Report, size: int) -> None:
     )
 
 
-def _fill(pipeline: Pipeline, size: int) -> list[Check]:
+def _fill(picture: Picture, size: int) -> list[Check]:
     for i in range(size // PER_COMPONENT):
-        pipeline.add_component(Component(f"component-{i}"), None)
+        picture.add_component(Component(f"component-{i}"), None)
     options = NoOptions()
     checks = [
         Check(f"check-{i}", KIND.name, f"component-{i // PER_COMPONENT}", 10.0, 5.0, options)
         for i in range(size)
     ]
     for check in checks:
-        pipeline.add_check(check, KIND, None)
+        picture.add_check(check, KIND, None)
     return checks
 
 
-async def _round(runner: Runner, pipeline: Pipeline, checks: list[Check]) -> tuple[float, float]:
+async def _round(engine: Engine, checks: list[Check]) -> tuple[float, float]:
     """Results per CPU second and per second of wall."""
     begin, spent = time.perf_counter(), time.process_time()
     counts = await asyncio.gather(
-        *(_work(runner, pipeline, checks, lane, begin + SECONDS) for lane in range(IN_FLIGHT))
+        *(_work(engine, checks, lane, begin + SECONDS) for lane in range(IN_FLIGHT))
     )
     done = sum(counts)
     return done / (time.process_time() - spent), done / (time.perf_counter() - begin)
 
 
-async def _work(
-    runner: Runner, pipeline: Pipeline, checks: list[Check], lane: int, until: float
-) -> int:
+async def _work(engine: Engine, checks: list[Check], lane: int, until: float) -> int:
     """One of the runs in flight: its share of the checks, round and round."""
     done, mine = 0, checks[lane::IN_FLIGHT]
     while time.perf_counter() < until:
-        await pipeline.take(await runner.run(mine[done % len(mine)], KIND))
+        result = await engine.runner.run(mine[done % len(mine)], KIND)
+        await engine.pipeline.take(result)
         done += 1
     return done
-
-
-def _utcnow() -> datetime:
-    return datetime.now(UTC)
 
 
 BENCHMARK = Benchmark("results through runner, pipeline and store", run)

@@ -14,8 +14,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -39,7 +38,8 @@ from sentinel.core.moment import Moment
 from sentinel.errors import ActionRefused, StateError, SubjectError, TargetError, UsageError
 from sentinel.housekeeping import ChoreKind, Room, load_chores
 from sentinel.metrics import Metrics
-from sentinel.store.plans import ChoreRun, CleaningLedger, Grant
+from sentinel.store import Store
+from sentinel.store.plans import ChoreRun, Grant
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -47,19 +47,6 @@ T = TypeVar("T")
 OUTCOMES = ("done", "dry_run", "nothing", "refused", "failed")
 MAX_SHOWN = 100
 """Refusals kept with a plan."""
-
-
-class CleaningStore(Protocol):
-    """What cleaning needs of the store."""
-
-    @property
-    def cleaning(self) -> CleaningLedger:
-        """Caps, plans and memory."""
-        ...
-
-    def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
-        """Append to the audit log."""
-        ...
 
 
 @dataclass(slots=True)
@@ -86,7 +73,7 @@ class Housekeeper:
     action.
     """
 
-    store: CleaningStore
+    store: Store
     call: Callable[[Callable[[], Any]], Awaitable[Any]]
     clients: Mapping[str, Any]
     metrics: Metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -100,6 +100,22 @@ class WatchedCheck:
         """Whether a verdict taken after an instant is bad."""
         result, finding = self.result, self.finding
         return bool(result and finding and result.started >= instant and finding.status in BAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Edges(Mapping[str, tuple[str, ...]]):
+    """Components read as what each needs directly: asked at every turn, so nothing is copied."""
+
+    components: Mapping[str, Component]
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self.components[name].depends_on
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.components)
+
+    def __len__(self) -> int:
+        return len(self.components)
 
 
 @dataclass(slots=True)
@@ -213,7 +229,7 @@ class Picture:
 
     def depends_on(self) -> dependencies.DependsOn:
         """Each component with what it needs directly."""
-        return {name: each.depends_on for name, each in self.components.items()}
+        return Edges(self.components)
 
     def needed(self, component: str) -> list[str]:
         """Every transitive dependency of a component."""

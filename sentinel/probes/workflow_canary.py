@@ -35,7 +35,7 @@ from sentinel.core.tasks.synthetic import (
     Lasting,
     TaskOutcome,
 )
-from sentinel.core.tasks.synthetic_fleet import Fleet
+from sentinel.core.tasks.synthetic_fleet import TaskFleet
 from sentinel.core.tasks.workflow import Rule, drop_repeated, judge_path, judge_pause, judge_silence
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
@@ -382,7 +382,7 @@ class WorkflowState:
     """The fleet survives; what was proved of the table, and that we looked for leftovers, does not."""
 
     def __init__(self, document: dict[str, Any] | None = None) -> None:
-        self.fleet = Fleet(document, secrets.token_hex(6))
+        self.fleet = TaskFleet(document, secrets.token_hex(6))
         self.proved_at: float | None = None
         self.searched = False
 

@@ -47,7 +47,7 @@ from sentinel.core.tasks.synthetic import (
     overdue,
     step,
 )
-from sentinel.core.tasks.synthetic_fleet import Fleet, Litter, token_prefix
+from sentinel.core.tasks.synthetic_fleet import Litter, TaskFleet, token_prefix
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -132,7 +132,7 @@ class Round:
 
     errand: Errand
     reach: RoundReach
-    fleet: Fleet
+    fleet: TaskFleet
     now: float
     faults: list[Fault] = field(default_factory=list)
     paused: bool = False

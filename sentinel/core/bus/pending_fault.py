@@ -206,7 +206,7 @@ def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCa
         return None
     rows = [row for row in standing.rows if row.id < standing.bound][:MAX_SAMPLES]
     holder = rows[0].consumer if rows else ""
-    tolerated = f", {limits.max_overdue:,} are tolerated" if limits.max_overdue else ""
+    tolerated = f"; tolerated: {limits.max_overdue:,}" if limits.max_overdue else ""
     return _make_case(
         "overdue",
         standing,
@@ -234,7 +234,7 @@ def _find_dead(
         standing,
         Bounds(consumer.pending, consumer.pending),
         f"consumer {quote(consumer.name)} holds {consumer.pending:,} and is silent, {quiet};"
-        f" {format_duration(limits.dead_after)} are tolerated",
+        f" tolerated: {format_duration(limits.dead_after)}",
         [{"id": format_id(entry), "consumer": consumer.name} for entry in ids],
         cure=_claim(standing, ids, roster, limits) or (_list_held(standing, consumer.name),),
         guidance=_explain_claim(roster)
@@ -278,7 +278,7 @@ def _find_ghosts(
         Bounds(len(ghosts), len(ghosts)),
         f"{_say_consumers(ghosts, 'hold', 'holds')} nothing, {ghosts[0].since} more than"
         f" {format_duration(limits.ghost_after)} ago: {name_some(names)};"
-        f" {limits.max_ghosts:,} are tolerated",
+        f" tolerated: {limits.max_ghosts:,}",
         _describe_consumers(ghosts),
         cure=(
             _list_consumers(standing),

@@ -160,7 +160,7 @@ class Passage:
 
 
 @dataclass(slots=True)
-class Observed:
+class ObservedStays:
     """Histogram of stays since sentinel began to watch."""
 
     counts: list[int] = field(default_factory=lambda: [0] * len(BOUNDS))

@@ -13,7 +13,7 @@ from typing import Any
 
 from sentinel.core.flows.dwell import (
     Limit,
-    Observed,
+    ObservedStays,
     Passage,
     Sketch,
     Stays,
@@ -104,7 +104,8 @@ class History:
             key: Sketch.load(value) for key, value in load_map(known.get("sketches", ())).items()
         }
         self.observed = {
-            key: Observed(**value) for key, value in load_map(known.get("observed", ())).items()
+            key: ObservedStays(**value)
+            for key, value in load_map(known.get("observed", ())).items()
         }
         self.limits = {
             key: Limit(*value) for key, value in load_map(known.get("limits", ())).items()
@@ -206,7 +207,7 @@ class History:
             self._passage(self.pair(sight.type, change.after), now).entries += 1
         if change.stay is not None and left[0] != OTHER:
             self.sketches.setdefault(left, Sketch()).add(change.stay, now)
-            self.observed.setdefault(left, Observed()).add(change.stay)
+            self.observed.setdefault(left, ObservedStays()).add(change.stay)
 
     def _count_transition(self, sight: FlowSight, before: str, after: str) -> None:
         key: tuple[str, ...] = (sight.type, before, after)

@@ -52,7 +52,7 @@ class Litter:
     retry_at: float = 0.0
 
 
-class Fleet:
+class TaskFleet:
     """State of one path. Instants are Unix seconds of the database's clock; `monotonic` ones only
     of this process.
     """

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.moment import Moment, is_time, read_instant
+from sentinel.core.moment import Moment, from_unix, is_time, read_instant
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 UNIX = T0.timestamp()
@@ -88,3 +88,21 @@ def test_what_can_be_a_time(seconds, known):
 def test_seconds_and_milliseconds_are_told_apart(seconds):
     """Both writings of any second from 2001 to 2096 are the same instant."""
     assert read_instant(seconds) == read_instant(seconds * 1000) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at"),
+    [
+        (UNIX, T0),
+        (978_307_200.0, datetime(2001, 1, 1, tzinfo=UTC)),
+        (978_307_199.0, None),
+        (0.0, None),
+        (1e11, None),
+        (float("inf"), None),
+        (float("-inf"), None),
+        (float("nan"), None),
+    ],
+)
+def test_unix_seconds(seconds, at):
+    """Aware UTC of what can be an instant of a platform that runs, None of all else."""
+    assert from_unix(seconds) == at

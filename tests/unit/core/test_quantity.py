@@ -13,6 +13,8 @@ from sentinel.core.quantity import (
     Bounds,
     format_bytes,
     format_duration,
+    format_label,
+    format_names,
     is_true,
     parse_bytes,
     parse_duration,
@@ -114,6 +116,39 @@ def test_no_duration_is_shown_wrong(seconds):
 def test_sizes_for_people(count, text):
     """Powers of two."""
     assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "of", "text"),
+    [
+        ([], None, ""),
+        (["a"], None, "a"),
+        (["a", "b", "c"], None, "a, b, c"),
+        (["a", "b", "c", "d"], None, "a, b, c and 1 more"),
+        (["a"], 5, "a and 4 more"),
+        (["a", "b"], 1, "a, b"),
+        (["x" * 500], None, "x" * 80),
+    ],
+)
+def test_some_names_and_how_many_more(names, of, text):
+    """At most three, each bounded; `of` is the whole number where not all names are known."""
+    assert format_names(names, of=of) == text
+
+
+@pytest.mark.parametrize(
+    ("id_", "name", "text"),
+    [
+        ("agent-7", "planner", "planner (agent-7)"),
+        ("agent-7", "", "agent-7"),
+        ("agent-7", "agent-7", "agent-7"),
+        ("agent-7", " \n ", "agent-7"),
+        ("a\nb", "two\n lines", "two lines (a b)"),
+        ("x" * 999, "y" * 999, f"{'y' * 80} ({'x' * 80})"),
+    ],
+)
+def test_a_name_beside_an_id(id_, name, text):
+    """On one line, bounded, and never twice the same."""
+    assert format_label(id_, name) == text
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,13 @@ def test_a_cycle_of_two_steps() -> None:
     assert reasons(looping, rules=replace(RULES, cycle=1)) == []
 
 
+def test_who_sleeps_or_is_dead_is_in_no_loop() -> None:
+    """Silent by right, whatever its last steps and its totals say."""
+    looping = replace(AT_WORK, steps=steps("a", "a", "a"), spent=(0.0,), is_awake=False)
+    assert reasons(looping) == []
+    assert reasons(looping, later(looping, 2000, spent=(99.0,))) == []
+
+
 def test_a_step_for_each_finished_task_is_work() -> None:
     """What was finished after the first of the steps; not what was finished before."""
     looping = replace(AT_WORK, steps=steps("a", "a", "a"))

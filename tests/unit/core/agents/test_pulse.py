@@ -1,85 +1,127 @@
-"""Signs of life: what a beat says, and what we saw of it, when clocks are wrong."""
+"""Signs of life over several looks, whose clocks may be wrong."""
 
 from __future__ import annotations
 
 import pytest
 
-from sentinel.core.agents.census import Beats, Census, CensusRules
+from sentinel.core.agents.census import (
+    Beats,
+    Census,
+    CensusRules,
+    Vitals,
+    active_agents,
+    find_unreadable,
+    has_fresh_beat,
+    has_heartbeats,
+    is_new,
+    live_agents,
+)
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import RegisteredAgent
 
-RULES = CensusRules(ttl=60.0, ahead=2.0)
 NOW = 1_700_000_000.0
+RULES = CensusRules(ttl=60, quiet=30, ahead=2)
 
 
-def read(pulse: Pulse, at: float, **beats: float):
-    """One reading at NOW + at: beats by agent, relative to NOW."""
-    found = {name: NOW + beat for name, beat in beats.items()}
-    return pulse.see(Census(beats=Beats(found, NOW + at)), RULES)
+def active(name: str, **facts: object) -> RegisteredAgent:
+    return RegisteredAgent(name, "active", **facts)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("beat", "age"), [(0, 10.0), (-50, 60.0), (10, 0.0), (12, -2.0)])
-def test_age_of_a_beat_by_its_own_time(beat, age):
-    """As long as it is not ahead by more than clocks may differ."""
-    found = read(Pulse(), 10, a=beat)
-    assert found.ages == {"a": age}
-    assert not found.ahead
-    assert not found.behind
+def beats(now: float, **at: float) -> Census:
+    return Census(now=now, beats=Beats(at, now))
 
 
-def test_a_beat_in_the_future_is_judged_by_when_we_saw_it():
-    """A dead agent would look alive for hours."""
+def looks(*censuses: Census) -> Vitals:
     pulse = Pulse()
-    assert read(pulse, 0, a=3600).ages == {"a": 0.0}
-    found = read(pulse, 90, a=3600)
-    assert found.ages == {"a": 90.0}
-    assert found.ahead == {"a"}
-    assert read(pulse, 100, a=3700).ages == {"a": 0.0}
+    for census in censuses:
+        vitals = pulse.see(census, RULES)
+    return vitals
 
 
-def test_a_new_beat_that_says_to_be_old_is_a_sign_of_life():
-    """It was not there at the look before: its clock is behind."""
+def test_the_newest_sign_of_any_source_counts() -> None:
+    """By that source's own clock."""
+    census = Census(
+        agents={"a": active("a", beat=NOW - 9)}, now=NOW, beats=Beats({"a": NOW + 497}, NOW + 500)
+    )
+    assert looks(census).ages == {"a": 3.0}
+
+
+@pytest.mark.parametrize(("ahead", "wrong"), [(2.0, False), (2.1, True)])
+def test_a_clock_ahead_at_its_limit(ahead: float, wrong: bool) -> None:
+    """Two seconds are tolerated; then the age is that of the change."""
+    vitals = looks(beats(NOW, a=NOW + ahead))
+    assert (vitals.ahead == {"a"}) is wrong
+    assert vitals.ages["a"] == (0.0 if wrong else -ahead)
+
+
+def test_a_beat_that_moves_by_less_than_half_a_second_is_the_same() -> None:
+    """What is left of a time to live is not exact: it proves no life."""
+    still = looks(beats(NOW, a=NOW + 100), beats(NOW + 50, a=NOW + 100.4))
+    assert still.ages["a"] == 50.0
+    moved = looks(beats(NOW, a=NOW + 100), beats(NOW + 50, a=NOW + 100.5))
+    assert moved.ages["a"] == 0.0
+
+
+def test_a_beat_that_came_old_is_a_clock_behind() -> None:
+    """It was not there 5 s ago, and says to be an hour old: alive for a ttl from when we saw it."""
+    steps = [beats(NOW, a=NOW - 3600), beats(NOW + 5, a=NOW - 3590)]
+    assert (looks(*steps).ages["a"], looks(*steps).behind) == (0.0, {"a"})
+    fading = [*steps, beats(NOW + 65, a=NOW - 3590)]
+    assert (looks(*fading).ages["a"], looks(*fading).behind) == (60.0, {"a"})
+    dead = [*steps, beats(NOW + 66, a=NOW - 3590)]
+    assert (looks(*dead).ages["a"], looks(*dead).behind) == (61.0, set())
+
+
+def test_a_gap_between_two_looks_explains_an_old_beat() -> None:
+    """We were away for an hour: a beat of that hour has a right clock."""
+    vitals = looks(beats(NOW, a=NOW), beats(NOW + 3600, a=NOW + 1800))
+    assert (vitals.ages["a"], vitals.behind) == (1800.0, set())
+
+
+def test_who_is_gone_is_forgotten() -> None:
+    """A beat that returns after a look without it is judged as if it were the first."""
     pulse = Pulse()
-    read(pulse, 0, a=-3600)
-    found = read(pulse, 10, a=-3590)
-    assert found.ages == {"a": 0.0}
-    assert found.behind == {"a"}
-    assert read(pulse, 40, a=-3590).ages == {"a": 30.0}
+    pulse.see(beats(NOW, a=NOW + 900), RULES)
+    assert pulse.see(beats(NOW + 30), RULES).ages == {}
+    assert pulse.see(beats(NOW + 60, a=NOW + 900), RULES).ages == {"a": 0.0}
 
 
-def test_a_clock_behind_is_told_only_while_it_matters():
-    """Silent for longer than the time to live: it is dead, not late."""
-    pulse = Pulse()
-    read(pulse, 0, a=-3600)
-    read(pulse, 10, a=-3590)
-    found = read(pulse, 71, a=-3590)
-    assert found.ages == {"a": 61.0}
-    assert not found.behind
+# --- who is alive ---------------------------------------------------------------------------------
 
 
-def test_an_old_beat_at_the_first_look_is_old():
-    """Nobody saw it change."""
-    found = read(Pulse(), 0, a=-3600)
-    assert found.ages == {"a": 3600.0}
-    assert not found.behind
+def test_without_heartbeats_the_registry_is_believed() -> None:
+    """Nobody is called dead for a sign that nobody gives."""
+    census = Census(agents={"a": active("a"), "z": RegisteredAgent("z", "sleeping")}, now=NOW)
+    assert not has_heartbeats(census)
+    assert live_agents(census, RULES, Vitals({})) == {"a"}
+    assert list(active_agents(census)) == ["a"]
 
 
-def test_the_newest_of_several_sources_counts():
-    """A registry that lags behind the heartbeats makes no ghost."""
-    agent = RegisteredAgent("a", "active", beat=NOW - 500)
-    census = Census({"a": agent}, NOW, beats=Beats({"a": NOW - 5}, NOW))
-    assert Pulse().see(census, RULES).ages == {"a": 5.0}
+@pytest.mark.parametrize(
+    ("age", "registered", "alive"),
+    [
+        (60.0, None, True),
+        (60.1, None, False),
+        (None, None, False),
+        (None, NOW - 60, True),
+        (None, NOW - 61, False),
+        (None, NOW + 1, False),
+    ],
+)
+def test_alive_by_a_beat_or_a_fresh_registration(
+    age: float | None, registered: float | None, alive: bool
+) -> None:
+    """Each at its limit; a registration in the future is none."""
+    census = Census(agents={"a": active("a", registered=registered)}, now=NOW, beats=Beats({}, NOW))
+    vitals = Vitals({} if age is None else {"a": age})
+    assert (live_agents(census, RULES, vitals) == {"a"}) is alive
+    assert has_fresh_beat("a", RULES, vitals) is (age == 60.0)
+    assert is_new(active("a", registered=registered), census, RULES) is (registered == NOW - 60)
 
 
-def test_agents_without_a_beat_have_no_age():
-    """They are not dead: nothing is known of them."""
-    census = Census({"a": RegisteredAgent("a", "active")}, NOW)
-    assert Pulse().see(census, RULES).ages == {}
-
-
-def test_an_agent_that_left_is_forgotten():
-    """When it comes back, its beat is the first one that we see."""
-    pulse = Pulse()
-    read(pulse, 0, a=3600)
-    read(pulse, 10)
-    assert read(pulse, 90, a=3600).ages == {"a": 0.0}
+def test_unreadable_heartbeats_of_both_sources() -> None:
+    """Of rows and of the key; what is told of the key wins."""
+    rows = {"a": active("a", problem="seen is no time"), "b": active("b", problem="x")}
+    census = Census(agents=rows, beats=Beats(unreadable={"b": "7", "c": "8"}))
+    assert find_unreadable(census) == {"a": "seen is no time", "b": "7", "c": "8"}
+    assert find_unreadable(Census()) == {}

@@ -11,7 +11,7 @@ import statistics
 
 import pytest
 
-from sentinel.core.flows.dwell import DAY, Limit, Observed, Passage, Sketch, Stays, relearn
+from sentinel.core.flows.dwell import DAY, Limit, ObservedStays, Passage, Sketch, Stays, relearn
 
 
 def test_limit_is_the_greatest_of_three():
@@ -107,9 +107,17 @@ def test_blocked_passages(entries, stays, longest, blocked_at):
 
 def test_the_histogram_is_cumulative():
     """Counts per edge, all, and the sum."""
-    observed = Observed()
+    observed = ObservedStays()
     for seconds in (0.5, 30, 100_000):
         observed.add(seconds)
     histogram = observed.histogram()
     assert histogram.counts == (1, 1, 1, 2, 2, 2, 2, 2, 2)
     assert (histogram.total, histogram.sum) == (3, 100_030.5)
+
+
+def test_a_stay_at_an_edge_is_below_it():
+    """Buckets are at most, as Prometheus counts them."""
+    observed = ObservedStays()
+    observed.add(60.0)
+    counts = dict(zip(observed.histogram().bounds, observed.histogram().counts, strict=True))
+    assert (counts[15.0], counts[60.0], counts[300.0]) == (0, 1, 1)

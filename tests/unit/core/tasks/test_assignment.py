@@ -120,3 +120,51 @@ def test_totals_of_a_queue_survive_the_document():
     totals.observe([0] * 8 + [1], 1, 0.5)
     again = QueueTotals(**json.loads(json.dumps(totals.dump()))).histogram(bounds)
     assert (again.counts[-1], again.total, again.sum) == (2, 3, 2.0)
+
+
+def test_the_horizon_is_capped():
+    """A forgotten BEGIN holds it for a minute; a fresh one as long as it lasts."""
+    old, young = Horizon(NOW, ago(500)), Horizon(NOW, ago(5))
+    assert (old.capped, old.hold) == (ago(60), 500.0)
+    assert (young.capped, young.hold) == (ago(5), 5.0)
+    assert assignment.due_until(young, 10.0) == ago(15)
+    assert assignment.due_until(young, 0.1) == ago(6), "a second at least"
+
+
+def test_a_histogram_grows_by_single_values():
+    """The sum takes at most the cap of each; an infinite wait is in no bucket."""
+    buckets = assignment.Buckets()
+    for seconds in (0.1, 0.5, float("inf")):
+        buckets.add(seconds, (0.1, 1.0), cap=60.0)
+    found = buckets.histogram((0.1, 1.0))
+    assert (found.counts, found.total, found.sum) == ((1, 2), 3, 60.6)
+    buckets.reset()
+    assert buckets.histogram((0.1,)).counts == (0,)
+
+
+def test_totals_of_a_stage_survive_the_document():
+    """With what had not ended, and what came from another clock."""
+    totals = assignment.StageTotals([1, 2], 3, 4.5, 6, 7)
+    again = assignment.StageTotals(**json.loads(json.dumps(totals.dump())))
+    assert again == totals
+
+
+def test_marks_of_inserted_rows_are_bounded():
+    """As many as a long deadline needs."""
+    inserted = assignment.Inserted()
+    for n in range(200):
+        inserted.note(float(n), n, 0)
+    assert len(inserted.marks) == 61
+    assert inserted.marks[-1] == (199.0, 199, 0)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "settle_after", "first", "last"),
+    [(0.1, 60.0, 0.005, 60.0), (30.0, 10.0, 0.005, 10.0), (0.002, 0.1, 0.002, 0.1)],
+)
+def test_edges_that_settle_in_time(deadline, settle_after, first, last):
+    """The deadline is one of them, where it settles at all."""
+    bounds = assignment.usable_bounds(deadline, settle_after)
+    assert (bounds[0], bounds[-1]) == (first, last)
+    assert (deadline in bounds) is (deadline <= settle_after)
+    assert list(bounds) == sorted(set(bounds))

@@ -57,3 +57,10 @@ def test_nobody_to_compare_with_is_insufficient_data(found):
     """Less than two tenants: no verdict, neither good nor bad."""
     assert found.starved(10.0) == []
     assert found.describe(10.0) == {"verdict": "insufficient data", "tenants": found.tenants}
+
+
+def test_without_any_wait_the_ratio_is_one():
+    """Nobody to divide by: no tenant, or one that waits for nothing at all."""
+    assert Spread().ratio == 1.0
+    assert spread((0.0, 0.0, 30), (0.0, 0.0, 30)).ratio == 1.0
+    assert (Spread().jain, spread((0.0, 0.0, 30)).jain) == (1.0, 1.0)

@@ -181,7 +181,8 @@ def test_reach_is_told_where_it_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settled_to", "counted", "missed"), [(180.0, 7, 30), (119.0, 7, 0), (180.0, 8, 0)]
+    ("settled_to", "counted", "missed"),
+    [(180.0, 7, 30), (120.0, 7, 30), (119.0, 7, 0), (180.0, 8, 0)],
 )
 def test_rows_that_no_time_of_creation_shows(settled_to: float, counted: int, missed: int) -> None:
     """Inserted in the latest minute that is settled, while nothing was counted since the mark

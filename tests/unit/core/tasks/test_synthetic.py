@@ -23,7 +23,7 @@ from sentinel.core.tasks.synthetic import (
     overdue,
     step,
 )
-from sentinel.core.tasks.synthetic_fleet import Fleet
+from sentinel.core.tasks.synthetic_fleet import TaskFleet
 
 HOPS = ("created", "assigned", "published", "started", "completed")
 STATUSES = {"assigned": {"assigned"}, "started": {"running"}, "completed": {"done"}}
@@ -230,7 +230,7 @@ def test_any_story_conserves_every_task():
     """Random lives with kills: after each step sent = ends + open, also with a stored document."""
     dice = random.Random(7)
     for _ in range(30):
-        fleet, stored, now, names = Fleet(None, "0" * 12), None, 100.0, []
+        fleet, stored, now, names = TaskFleet(None, "0" * 12), None, 100.0, []
         for _ in range(60):
             now += dice.random()
             act = dice.choice(["promise", "send", "end", "refuse", "kill"])
@@ -248,7 +248,7 @@ def test_any_story_conserves_every_task():
                     chosen, PLAN, now, perhaps_there=True
                 ) if dice.random() < 0.5 else fleet.take_back(chosen)
             elif act == "kill" and stored:
-                fleet = Fleet(json.loads(stored), "1" * 12)
+                fleet = TaskFleet(json.loads(stored), "1" * 12)
                 lost = [name for name in names if fleet.is_unstored(name) or name in fleet.suspects]
                 for name in lost:
                     fleet.adopt(name, "", now, now)
@@ -268,3 +268,13 @@ def test_the_record_survives_as_it_is():
     assert again.dump() == record.dump()
     assert again.total(TaskOutcome.LATE) == again.total(TaskOutcome.OK) == 1
     assert again.lasted["assigned"].histogram().total == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "skewed"),
+    [(99.0, False), (98.9, True), (102.0, False), (102.1, True)],
+)
+def test_how_far_a_column_may_be_off(at, skewed):
+    """A second before it was sent, a second after it was read: beyond, it is another clock."""
+    seen = step(canary(), sight(101.0, "", created=at), PLAN, 101.0, LONG)
+    assert seen.skewed is skewed

@@ -10,7 +10,7 @@ from sentinel.core.tasks.synthetic_fleet import (
     MAX_SUSPECTS,
     PATTERN,
     RETRY_AFTER,
-    Fleet,
+    TaskFleet,
     token_prefix,
 )
 
@@ -18,16 +18,16 @@ PLAN = HopPlan({"created": 1.0, "completed": 5.0})
 EPOCH, OTHER = "0" * 12, "1" * 12
 
 
-def fleet(document: object = None, epoch: str = EPOCH) -> Fleet:
-    return Fleet(document, epoch)  # type: ignore[arg-type]
+def fleet(document: object = None, epoch: str = EPOCH) -> TaskFleet:
+    return TaskFleet(document, epoch)  # type: ignore[arg-type]
 
 
-def again(known: Fleet, epoch: str = OTHER) -> Fleet:
+def again(known: TaskFleet, epoch: str = OTHER) -> TaskFleet:
     """After a kill: what was stored last."""
     return fleet(json.loads(json.dumps(known.dump())), epoch)
 
 
-def send(known: Fleet, now: float = 100.0) -> str:
+def send(known: TaskFleet, now: float = 100.0) -> str:
     known.promise("0")
     return known.depart(now, now).token
 

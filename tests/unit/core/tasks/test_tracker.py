@@ -222,3 +222,54 @@ def test_the_state_survives_its_document():
         table.tracker.seen,
     )
     assert again.open["b"].missing == pytest.approx((0.0, 0.0))
+
+
+def test_the_ids_that_wait_longest_are_named_by_queue():
+    """Open ones by creation, given-back ones by the give-back; assigned ones not at all."""
+    table = Table()
+    for n in range(5):
+        table.tasks[f"t{n}"] = (999.0 - n, None, "open")
+    table.tasks["taken"] = (990.0, 990.05, "assigned")
+    table.look()
+    assert table.tracker.name_oldest(3) == {"q": ["t4", "t3", "t2"]}
+    assert table.tracker.name_oldest(99) == {"q": ["t4", "t3", "t2", "t1", "t0"]}
+    table.now = 1010.0
+    table.tasks["taken"] = (990.0, None, "open")
+    table.look()
+    assert table.tracker.name_oldest(99)["q"][-1] == "taken", (
+        "given back at 1010, the youngest wait"
+    )
+
+
+def test_waits_by_queue():
+    """Ages of those that were never assigned, and times since others were given back."""
+    table = Table()
+    table.tasks = {"new": (999.0, None, "open"), "back": (990.0, 990.05, "assigned")}
+    table.look()
+    assert table.tracker.waits(1000.0) == {"q": ([1.0], [])}
+    table.now = 1010.0
+    table.tasks["back"] = (990.0, None, "open")
+    table.look()
+    assert table.tracker.waits(1012.0) == {"q": ([13.0], [2.0])}
+    assert table.tracker.waits(900.0) == {"q": ([0.0], [0.0])}, "a clock that was set back"
+
+
+def test_what_was_open_before_the_floor_is_followed_and_not_counted():
+    """It is from before the watch: it waits, and is in no class."""
+    table = Table()
+    old = TaskSight("old", "q", "unassigned", "open", 10.0, None, None, 1000.0)
+    poll = TaskPoll([], [], [], final=999.0, due=1000.0, floor=994.0, backlog=[old, old])
+    tally = table.tracker.apply(poll, RULES)
+    assert sum(tally.settled.values()) == 0
+    assert table.tracker.waits(1000.0) == {"q": ([990.0], [])}
+
+
+def test_more_open_tasks_than_can_be_followed(monkeypatch):
+    """The newest are let go, counted as untracked unless they were counted already."""
+    monkeypatch.setattr(open_tasks, "MAX_OPEN", 2)
+    table = Table()
+    for n in range(4):
+        table.tasks[f"t{n}"] = (999.5 + n / 10, None, "open")
+    table.look()
+    assert sorted(table.tracker.open) == ["t0", "t1"]
+    assert table.classes["untracked"] == 2
