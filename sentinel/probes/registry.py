@@ -419,7 +419,7 @@ FAULTS = (
     *faults_of_target("database-unreachable", rejected="database-degraded"),
 )
 
-_AGENT = ("agent", "name", "status")
+_EACH_AGENT = ("agent", "name", "status")
 
 KIND = Kind(
     name="registry",
@@ -470,8 +470,10 @@ KIND = Kind(
             "counter",
         ),
         # Without a metric: the agent is no label of a series.
-        Measurement("agent_tasks_completed", "Tasks that an agent ever completed", labels=_AGENT),
-        Measurement("agent_tasks_open", "Tasks that an agent holds", labels=_AGENT),
+        Measurement(
+            "agent_tasks_completed", "Tasks that an agent ever completed", labels=_EACH_AGENT
+        ),
+        Measurement("agent_tasks_open", "Tasks that an agent holds", labels=_EACH_AGENT),
         Measurement(
             "agent_registrations_last_hour", "Registrations that sentinel saw in the last hour"
         ),

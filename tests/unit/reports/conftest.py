@@ -50,12 +50,16 @@ def row(labels: dict[str, str], **values: float) -> dict[str, Any]:
 
 
 def agent(
-    name: str, status: str, completed: float | None = None, held: float | None = None
+    name: str,
+    status: str,
+    completed: float | None = None,
+    held: float | None = None,
+    called: str = "",
 ) -> dict[str, Any]:
     """The row of an agent; a check without tasks has no figures in it."""
     counted = {"agent_tasks_completed": completed, "agent_tasks_open": held}
     values = {key: float(value) for key, value in counted.items() if value is not None}
-    return row({"agent": name, "status": status}, **values)
+    return row({"agent": name, "name": called, "status": status}, **values)
 
 
 @pytest.fixture

@@ -195,6 +195,15 @@ def test_figures_move_from_report_to_report(incident_store: SqliteStore) -> None
     )
 
 
+def test_agents_are_called_by_their_names(store: SqliteStore) -> None:
+    """What people call an agent stands beside its id."""
+    rows = [agent("agent-7", "active", 3, 1, called="planner")]
+    store.commit(Changes(checks=[check("registry", "registry", "o", rows=rows)]))
+    texts = render("progress", collect(store, "progress", at(0)), ("md", "html")).texts
+    assert "| agent-7 (planner) | active |" in texts["md"]
+    assert 'planner <span class="evidence">agent-7</span>' in texts["html"]
+
+
 def test_blockers_name_subjects(incident_store: SqliteStore) -> None:
     """Three tenants that fail are three lines, not one."""
     incident = Incident("T", "tenants", at(1000), IncidentState.OPEN, Status.DOWN, "leak")
