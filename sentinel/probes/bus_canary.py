@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.bus.canary_ledger import Place
+from sentinel.adapters.bus.canary_ledger import CanaryPlace
 from sentinel.adapters.bus.canary_reader import Clock, Rules
 from sentinel.core.canary.finding import (
     CANARY_KINDS,
@@ -152,11 +152,11 @@ class CanaryOptions(Options):
         rule = self.failures_of
         return CanaryLimits(self.deadline, rule.failures, rule.of, self.down_after)
 
-    def place(self, tag: str) -> Place:
+    def place(self, tag: str) -> CanaryPlace:
         """The keys; `tag` is that of a shard, else the path is the tag."""
         if (handler := self.handler) is None:
-            return Place.own(tag or self.path)
-        return Place.through(handler.stream, self.path, handler.maxlen)
+            return CanaryPlace.own(tag or self.path)
+        return CanaryPlace.through(handler.stream, self.path, handler.maxlen)
 
 
 async def run(options: CanaryOptions, context: Context) -> Finding:

@@ -22,7 +22,7 @@ from sentinel.core.bus.finding import (
     find_nothing,
 )
 from sentinel.core.bus.naming import Naming
-from sentinel.core.bus.pending import NO_ENTRIES, Roster
+from sentinel.core.bus.pending import NO_ENTRIES, ConsumerRoster
 from sentinel.core.bus.pending_fault import (
     PendingCase,
     PendingLimits,
@@ -273,7 +273,7 @@ def _gauges(found: Sequence[PendingStanding]) -> dict[str, float]:
     return values
 
 
-def _roster_gauges(rosters: Sequence[Roster]) -> dict[str, float]:
+def _roster_gauges(rosters: Sequence[ConsumerRoster]) -> dict[str, float]:
     """Of groups whose consumers have all been listed."""
     return {
         "pending_dead_consumer_entries": float(
@@ -288,7 +288,7 @@ def _sum(counts: Iterable[Bounds]) -> float:
     return float(sum(count.lo for count in counts))
 
 
-def _consumer_rows(labels: dict[str, str], rosters: Sequence[Roster]) -> list[Row]:
+def _consumer_rows(labels: dict[str, str], rosters: Sequence[ConsumerRoster]) -> list[Row]:
     """Consumers by sign of life, of the groups that have been listed."""
     counts = {
         "active": sum(each.active for each in rosters),

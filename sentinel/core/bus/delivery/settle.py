@@ -92,7 +92,7 @@ class CohortJudge:
         return self._find_pending_list(due, answers) is not None
 
     def _is_clean(self, due: Due) -> bool:
-        """Whether everything was delivered, nothing pends, and nothing was lost or dropped of late."""
+        """Whether all was delivered, nothing pends, and nothing was lost or dropped of late."""
         group = self.groups[due.group]
         done = due.stage == DELIVER or not self.view.groups[due.group].pending
         # why `>=`: the cohort's last entry is one of it, so the group must have got that one
@@ -185,7 +185,7 @@ class CohortJudge:
         return Bounds(lo, max(lo, hi))
 
     def _count_pending(self, due: Due, answers: Answers) -> Bounds:
-        """Pending ids behind the group's position were put there by XCLAIM FORCE: they still wait."""
+        """Pending ids behind the group's position come from XCLAIM FORCE: they still wait."""
         listed = self._find_pending_list(due, answers)
         if not self.view.groups[due.group].pending or listed is None:
             return NOTHING
@@ -197,7 +197,7 @@ def is_intact_behind(view: StreamView, entry: Id) -> bool:
     """Whether nothing behind an entry can be missing: it is not before the head, and nothing later
     was deleted.
     """
-    # why `<=` twice: an entry that is the head, or that was deleted itself, leaves none behind it out
+    # why `<=` twice: what is the head, or was deleted itself, leaves out none behind it
     return view.length > 0 and view.first <= entry and view.max_deleted <= entry
 
 
