@@ -234,6 +234,8 @@ def find_breach(status: Status, faults: Sequence[Fault], declared: Mapping[str, 
     """What a finding says that its kind must not, or "": a verdict that rests on nothing, on another
     status, on a fault that nobody declared, or that tells what no runbook expects.
     """
+    if status in {Status.DEGRADED, Status.DOWN} and not faults:
+        return f"it is {status} without a fault"
     if status in {Status.DEGRADED, Status.DOWN} and judge(faults) is not status:
         return f"it is {status}, and its faults say {judge(faults)}"
     if status in {Status.UP, Status.UNKNOWN} and judge(faults, status).rank > status.rank:

@@ -270,7 +270,7 @@ async def test_a_verdict_that_names_its_faults(runner, run):
 @pytest.mark.parametrize(
     ("run", "says"),
     [
-        (say(Status.DOWN), "its faults say unknown"),
+        (say(Status.DOWN), "it is down without a fault"),
         (say(Status.DOWN, fault(status=Status.DEGRADED)), "its faults say degraded"),
         (say(Status.DEGRADED, fault()), "its faults say down"),
         (say(Status.UP, fault()), "its faults say down"),
