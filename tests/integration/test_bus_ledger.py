@@ -158,7 +158,7 @@ async def test_a_flood_of_letters_is_read_in_part_and_said(bus, monkeypatch):
 )
 def test_arrivals_need_a_stream_and_a_limit(wrong):
     """A list or sorted set does not tell what came when; an origin alone judges nothing."""
-    with pytest.raises(ValueError, match="stream does|give max_arrivals"):
+    with pytest.raises(ValueError, match=r"stream does|give max_arrivals"):
         LedgerOptions(places=[{**STREAM, **wrong}])
 
 
