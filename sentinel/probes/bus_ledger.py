@@ -316,7 +316,8 @@ def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "entri
 KIND = Kind(
     name="bus_ledger",
     summary=(
-        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth"
+        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth;"
+        " which streams dead letters come from"
     ),
     options=LedgerOptions,
     run=run,

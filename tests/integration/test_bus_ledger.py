@@ -133,7 +133,7 @@ async def test_letters_name_the_stream_they_came_from(bus):
     assert finding.status is Status.DEGRADED
     assert fault.text == "stream orders: 2 entries came to dead within the last 20.0 s, more than 1"
     assert finding.detail.startswith(fault.text)
-    assert fault.parameters == {"stream": "orders", "queue": "dead_letter_queue"}
+    assert fault.parameters == {"stream": "orders", "dead_letters": "dead_letter_queue"}
     assert len(bus.redis.execute_command(*fault.cure[0].split())) == 8
     assert shown(finding, "dead")["arrivals"]["from"] == {"orders": 2, "chat": 1}
     assert "secret" not in json.dumps(finding.evidence)

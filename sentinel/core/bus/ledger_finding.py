@@ -14,12 +14,13 @@ from sentinel.core.quantity import MANY, Bounds, format_duration
 TOO_MANY, TOO_OLD, DUE, GROWING = "too_many", "too_old", "overdue", "growing"
 ARRIVALS = "arrivals"
 _RUNBOOK, _KEY = "poison-messages", ("stream", "queue")
+_ORIGIN = ("stream", "dead_letters")
 LEDGER_KINDS = (
     FaultKind(TOO_MANY, Severity.TICKET, _RUNBOOK, "more entries than tolerated", _KEY),
     FaultKind(DUE, Severity.TICKET, _RUNBOOK, "retries that are due are not taken", _KEY),
     FaultKind(TOO_OLD, Severity.TICKET, _RUNBOOK, "the oldest entry waits for too long", _KEY),
     FaultKind(GROWING, Severity.TICKET, _RUNBOOK, "a place grows faster than tolerated", _KEY),
-    FaultKind(ARRIVALS, Severity.TICKET, _RUNBOOK, "messages of a stream end in a place", _KEY),
+    FaultKind(ARRIVALS, Severity.TICKET, _RUNBOOK, "messages of a stream end there", _ORIGIN),
     FaultKind(UNJUDGED, Severity.INFO, "sentinel-blind", "a place or key can't be read", _KEY),
 )
 _GUIDANCE = {
@@ -64,7 +65,7 @@ def _make_arrival(
         count=Bounds(count, MANY if arrivals.cut else count),
         cure=(f"XREVRANGE {quote(newest.key)} + - COUNT 10",),
         guidance=f"why does the handler fail? {_GUIDANCE['stream']}",
-        parameters={"queue": newest.key, **named},
+        parameters={"dead_letters": newest.key, **named},
     )
 
 

@@ -74,7 +74,7 @@ def test_what_ends_in_a_place_is_a_fault_of_the_stream_it_came_from():
     assert (fault.key, fault.status, fault.count) == ("arrivals", Status.DEGRADED, Bounds(3, 3))
     assert fault.subject == {"place": "dead", "stream": "orders"}
     assert fault.text == "stream orders: 3 entries came to dead within the last 20.0 s, more than 2"
-    assert fault.parameters == {"stream": "orders", "queue": "letters"}
+    assert fault.parameters == {"stream": "orders", "dead_letters": "letters"}
     assert fault.cure == ("XREVRANGE letters + - COUNT 10",)
 
 
@@ -83,7 +83,7 @@ def test_arrivals_without_origin_are_of_the_place():
     (fault,) = find_place_faults(came(cut=True, nobody=100), replace(ANYTHING, max_arrivals=0))
     assert fault.subject == {"place": "dead"}
     assert fault.text.startswith("place dead: at least 100 entries came within the last 20.0 s")
-    assert (fault.count, fault.parameters) == (Bounds(100, MANY), {"queue": "letters"})
+    assert (fault.count, fault.parameters) == (Bounds(100, MANY), {"dead_letters": "letters"})
 
 
 def test_arrivals_are_judged_only_where_there_is_a_limit():
