@@ -26,7 +26,7 @@ PlaceType = Literal["stream", "list", "zset"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WatchedPlace:
     """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a
     due entry is late.
     """
@@ -55,7 +55,7 @@ class KeyScan:
     found: set[bytes] = field(default_factory=set)
     passes: int = 0
 
-    async def advance(self, client: RedisClient, place: Place) -> bool:
+    async def advance(self, client: RedisClient, place: WatchedPlace) -> bool:
         """Go a bounded number of steps; whether this ended a pass, so that `found` is everything."""
         for _ in range(SCAN_STEPS):
             command = ("SCAN", self.cursor, "MATCH", place.key, "COUNT", 1000, "TYPE", place.type)
@@ -75,7 +75,9 @@ async def read_clock(client: RedisClient) -> float:
     return parse_time(await client.call("TIME"))
 
 
-async def find_keys(client: RedisClient, place: Place, scan: KeyScan) -> tuple[list[bytes], bool]:
+async def find_keys(
+    client: RedisClient, place: WatchedPlace, scan: KeyScan
+) -> tuple[list[bytes], bool]:
     """Keys of a place, sorted, at most MAX_KEYS + 1; and whether these are all there are."""
     if not place.is_pattern:
         return [place.key.encode()], True
@@ -84,7 +86,7 @@ async def find_keys(client: RedisClient, place: Place, scan: KeyScan) -> tuple[l
 
 
 async def read_keys(
-    client: RedisClient, place: Place, keys: Sequence[bytes], now: float
+    client: RedisClient, place: WatchedPlace, keys: Sequence[bytes], now: float
 ) -> list[KeyReading]:
     """What each key holds at server time `now`. A key that isn't there holds nothing; one of
     another type says so.
@@ -99,14 +101,14 @@ async def read_keys(
     ]
 
 
-def _read_key(place: Place, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+def _read_key(place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
     error = next((reply for reply in replies if isinstance(reply, TargetError)), None)
     if error is not None:
         return _explain(place, key, error)
     return _PARSERS[place.type](place, key, replies, now)
 
 
-def _explain(place: Place, key: str, error: TargetError) -> KeyReading:
+def _explain(place: WatchedPlace, key: str, error: TargetError) -> KeyReading:
     if is_missing(error):
         return KeyReading(key, added=0)
     if not isinstance(error, SubjectError | NotMeasurable):
@@ -119,11 +121,11 @@ def _explain(place: Place, key: str, error: TargetError) -> KeyReading:
 # -- streams --------------------------------------------------------------------------------------
 
 
-def _ask_stream(_place: Place, key: bytes, _now: float) -> list[Command]:
+def _ask_stream(_place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
     return [("XINFO", "STREAM", key)]
 
 
-def _parse_stream(_place: Place, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+def _parse_stream(_place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
     info = parse_map(replies[0])
     entries = [info[end] for end in ("first-entry", "last-entry") if info.get(end)]
     ids = [parse_entry_id(entry[0]) for entry in entries]
@@ -144,12 +146,12 @@ def _parse_stream(_place: Place, key: str, replies: Sequence[Any], now: float) -
 # -- lists ----------------------------------------------------------------------------------------
 
 
-def _ask_list(place: Place, key: bytes, _now: float) -> list[Command]:
+def _ask_list(place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
     ends: list[Command] = [("LINDEX", key, 0), ("LINDEX", key, -1)]
     return [("LLEN", key), *(ends if place.time_field else [])]
 
 
-def _parse_list(place: Place, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
+def _parse_list(place: WatchedPlace, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
     """The oldest entry is at one end; at which depends on the producer, so both are looked at."""
     length, *ends = replies
     times = [read_time(entry, place.time_field) for entry in ends if entry is not None]
@@ -167,7 +169,7 @@ def _parse_list(place: Place, key: str, replies: Sequence[Any], _now: float) -> 
 # -- sorted sets ----------------------------------------------------------------------------------
 
 
-def _ask_zset(place: Place, key: bytes, now: float) -> list[Command]:
+def _ask_zset(place: WatchedPlace, key: bytes, now: float) -> list[Command]:
     first, last, late = (
         value * place.unit for value in (EARLIEST, now + LATEST_AHEAD, now - place.tolerance)
     )
@@ -179,7 +181,7 @@ def _ask_zset(place: Place, key: bytes, now: float) -> list[Command]:
     ]
 
 
-def _parse_zset(place: Place, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
+def _parse_zset(place: WatchedPlace, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
     entries, timed, late, earliest = replies
     odd = entries - timed
     unit = "seconds" if place.unit == 1 else "milliseconds"

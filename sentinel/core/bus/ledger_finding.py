@@ -1,4 +1,4 @@
-"""Which limits of a dead-letter or retry place are passed, and how to look at what is there. Pure."""
+"""Which limits of a dead-letter or retry place are passed, and how to look at it. Pure."""
 
 from __future__ import annotations
 

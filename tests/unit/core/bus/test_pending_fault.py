@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.bus.pending import ConsumerView, PendingRow, Roster, at_least, exactly
+from sentinel.core.bus.pending import ConsumerRoster, ConsumerView, PendingRow, at_least, exactly
 from sentinel.core.bus.pending_fault import (
     PendingLimits,
     PendingStanding,
@@ -30,7 +30,7 @@ LIMITS = PendingLimits(
 )
 CALM = PendingStanding("s", "g")
 LIVE = ConsumerView("live", 0, 1.0)
-ROSTER = Roster(active=1, alive="live")
+ROSTER = ConsumerRoster(active=1, alive="live")
 
 
 def row(n: int, consumer: str = "c1", deliveries: int = 1) -> PendingRow:
@@ -71,7 +71,7 @@ def test_overdue_names_place_figure_and_limit():
 
 def test_without_a_living_consumer_there_is_no_claim():
     """No placeholder stands in a command: what is missing is said in words."""
-    for roster in (None, Roster()):
+    for roster in (None, ConsumerRoster()):
         fault = only(replace(late(), roster=roster)).fault
         assert fault.cure == ()
         assert "no living consumer is known" in fault.guidance
@@ -133,7 +133,7 @@ def test_a_dead_consumer_is_the_subject():
 
 def test_two_dead_consumers_are_two_faults():
     """Each with what it holds itself."""
-    roster = Roster(dead=(ConsumerView("a", 6, 250.0), ConsumerView("b", 2, 250.0)))
+    roster = ConsumerRoster(dead=(ConsumerView("a", 6, 250.0), ConsumerView("b", 2, 250.0)))
     faults = [case.fault for case in find_cases([replace(CALM, roster=roster)], LIMITS)]
     assert [fault.subject["consumer"] for fault in faults] == ["a", "b"]
     assert [fault.count for fault in faults] == [exactly(6), exactly(2)]
@@ -143,7 +143,7 @@ def test_unknown_consumers_are_named_the_greatest_holder_first():
     """Three names and how many more; only those that hold something are listed."""
     names = [("e", 0), ("a", 0), ("b", 5), ("c", 1), ("d", 0)]
     strangers = tuple(ConsumerView(name, held, 1.0) for name, held in names)
-    fault = only(replace(CALM, roster=Roster(unknown=strangers))).fault
+    fault = only(replace(CALM, roster=ConsumerRoster(unknown=strangers))).fault
     assert fault.text == (
         "stream s, group g: 5 consumers match no known name and hold 6: b, c, a and 2 more"
     )
@@ -152,15 +152,15 @@ def test_unknown_consumers_are_named_the_greatest_holder_first():
         "XPENDING s g - + 10 b",
         "XPENDING s g - + 10 c",
     )
-    single = only(replace(CALM, roster=Roster(unknown=strangers[:1]))).fault
+    single = only(replace(CALM, roster=ConsumerRoster(unknown=strangers[:1]))).fault
     assert "1 consumer matches no known name and hold 0: e" in single.text
 
 
 def test_ghosts_are_named_from_the_limit_on():
     """One is tolerated; of two both are named, longest silent first, and deleted one by one."""
     ghosts = (ConsumerView("young", 0, 4000.0), ConsumerView("old", 0, 9000.0))
-    assert find_cases([replace(CALM, roster=Roster(ghosts=ghosts[:1]))], LIMITS) == []
-    fault = only(replace(CALM, roster=Roster(ghosts=ghosts))).fault
+    assert find_cases([replace(CALM, roster=ConsumerRoster(ghosts=ghosts[:1]))], LIMITS) == []
+    fault = only(replace(CALM, roster=ConsumerRoster(ghosts=ghosts))).fault
     assert ": old, young; tolerated: 1" in fault.text
     assert fault.cure == (
         "XINFO CONSUMERS s g",
