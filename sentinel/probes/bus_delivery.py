@@ -28,7 +28,7 @@ from sentinel.core.bus.delivery.window import LossBook, Pair, Window, tally
 from sentinel.core.bus.finding import BLIND_KINDS, describe_faults, find_nothing
 from sentinel.core.bus.naming import Naming
 from sentinel.core.fault import Fault, Status, headline, judge
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.probes import (
     Context,
@@ -468,6 +468,62 @@ KIND = Kind(
             "gauge",
             ("family", "version", "role"),
             "",
+        ),
+    ),
+    impact=(
+        Impact(
+            "messages lost before they were read",
+            Section.INCIDENT,
+            (Term("lost_before_read_total"),),
+            (Term("lost_before_read_uncertain_total"),),
+        ),
+        Impact(
+            "messages overdue at their deadline",
+            Section.INCIDENT,
+            (
+                Term("settled_total", {"outcome": "pending"}),
+                Term("settled_total", {"outcome": "waiting"}),
+            ),
+        ),
+        Impact(
+            "deliveries dropped without acknowledgement",
+            Section.INCIDENT,
+            (Term("settled_total", {"outcome": "dropped"}),),
+            (Term("dropped_uncertain_total"),),
+        ),
+        Impact("messages published", Section.DELIVERY, (Term("published_total"),)),
+        Impact(
+            "acknowledged in time",
+            Section.DELIVERY,
+            (Term("settled_total", {"outcome": "acked"}),),
+            (Term("settled_total", {"outcome": "uncertain"}),),
+            whole=(Term("settled_total"),),
+            unit="ratio",
+            basis="each group counts a message that it should get",
+        ),
+        Impact(
+            "delivered in time",
+            Section.DELIVERY,
+            (Term("delivery_settled_total", {"outcome": "delivered"}),),
+            (Term("delivery_settled_total", {"outcome": "uncertain"}),),
+            whole=(Term("delivery_settled_total"),),
+            unit="ratio",
+            basis="each group counts a message that it should get",
+        ),
+        Impact(
+            "messages lost",
+            Section.DELIVERY,
+            (Term("lost_before_read_total"),),
+            (Term("lost_before_read_uncertain_total"),),
+        ),
+        Impact("messages waiting", Section.DELIVERY, (Term("waiting_entries"),), fold=Fold.SUM),
+        Impact("messages pending", Section.DELIVERY, (Term("pending_entries"),), fold=Fold.SUM),
+        Impact(
+            "oldest waiting message",
+            Section.DELIVERY,
+            (Term("oldest_waiting_age_seconds"),),
+            fold=Fold.LARGEST,
+            unit="seconds",
         ),
     ),
 )

@@ -24,7 +24,7 @@ from sentinel.core.bus.dead_letter import (
 )
 from sentinel.core.bus.ledger_finding import LEDGER_KINDS, find_place_faults, suggest_look
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
@@ -297,6 +297,19 @@ KIND = Kind(
         ),
         Measurement(
             "growth_per_minute", "Entries per minute over the window.", "", "gauge", "", ("place",)
+        ),
+    ),
+    impact=(
+        Impact(
+            "entries added to dead-letter and retry places, at least",
+            Section.INCIDENT,
+            (Term("added_total"),),
+        ),
+        Impact(
+            "entries in dead-letter and retry places",
+            Section.DELIVERY,
+            (Term("entries"),),
+            fold=Fold.SUM,
         ),
     ),
 )

@@ -30,7 +30,7 @@ from sentinel.core.bus.pending_fault import (
     find_cases,
 )
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import Bounds, format_duration
 from sentinel.probes import (
     Context,
@@ -404,6 +404,26 @@ KIND = Kind(
             "gauge",
             "",
             (*_GROUP, "state"),
+        ),
+    ),
+    impact=(
+        Impact(
+            "messages redelivered, at least",
+            Section.INCIDENT,
+            (Term("redeliveries_total", sparse=True),),
+            basis="entries acknowledged between two looks take their count with them",
+        ),
+        Impact(
+            "messages held by dead consumers",
+            Section.DELIVERY,
+            (Term("pending_dead_consumer_entries"),),
+            fold=Fold.SUM,
+        ),
+        Impact(
+            "messages delivered too often",
+            Section.DELIVERY,
+            (Term("poison_entries"),),
+            fold=Fold.SUM,
         ),
     ),
 )

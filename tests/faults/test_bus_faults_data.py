@@ -223,7 +223,10 @@ async def test_a30_an_evicted_stream_is_gone_and_the_eviction_is_named(own_valke
             findings = await bench.judge()
             assert "down" not in statuses(findings).values(), findings
             assert findings["bus_delivery"].status is Status.DEGRADED
-            assert f"stream {KEY} was found gone, last known id {last}" in findings["bus_delivery"].detail
+            assert (
+                f"stream {KEY} was found gone, last known id {last}"
+                in findings["bus_delivery"].detail
+            )
             assert findings["redis_server"].status is Status.DEGRADED
             assert "evicted" in {fault.key for fault in findings["redis_server"].faults}
             assert "noeviction" in str(findings["redis_server"].evidence["remarks"])

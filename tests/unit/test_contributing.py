@@ -10,6 +10,7 @@ import types
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -18,7 +19,9 @@ from sentinel.core.bus.housekeeping import Member, Target
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import NotMeasurable
+from sentinel.reports import Report, ReportRequest
 from sentinel.runbook.read import read_runbooks
+from sentinel.store import Reader
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -157,5 +160,8 @@ def test_the_report_has_facts() -> None:
         return Incident(name, name, opened, state, Status.DOWN, "", recovered=recovered)
 
     rows = [incident("bus", 30, 20), incident("bus", 5, None), incident("api", 9e6, 8e6)]
-    facts = module.outage_facts(SimpleNamespace(incidents=lambda: rows), NOW)
-    assert facts.minutes == {"bus": 15.0}
+    report: Report = module.REPORT
+    facts = report.facts(
+        cast(Reader, SimpleNamespace(incidents=lambda: rows)), NOW, ReportRequest()
+    )
+    assert (report.name, facts.minutes) == ("outages", {"bus": 15.0})

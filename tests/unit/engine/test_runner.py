@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, FaultKind, Severity, Status
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
@@ -227,3 +227,62 @@ async def test_a_failure_without_a_standstill_is_a_failure(stalled_runner, clock
     down = TargetUnreachable("refused")
     result = await ended(stalled_runner, moving(clock, stalled_runner.guard, 0.3, down, beat=True))
     assert (result.finding.status, result.quality) == (Status.DOWN, Quality.OBSERVED)
+
+
+LOST = FaultKind("lost", Severity.PAGE, "book", "it is lost", ("stream",))
+
+
+def say(status, *faults):
+    """A probe that finds this."""
+
+    async def run(_options, _context):
+        return Finding(status, "as found", faults=faults)
+
+    return run
+
+
+def fault(key="lost", status=Status.DOWN, **parameters):
+    """A fault of a stream."""
+    return Fault(key, {"stream": "a"}, status, "stream a: 3 lost", parameters=parameters)
+
+
+async def judged(runner, run):
+    """The finding of one run of a kind that declares `lost`."""
+    check = Check("a", "kind", "component", 10.0, 5.0, Options())
+    return (await runner.run(check, Kind("kind", "", Options, run, (), (LOST,)))).finding
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        say(Status.DOWN, fault(stream="a")),
+        say(Status.DEGRADED, fault(status=Status.DEGRADED), fault(status=Status.UNKNOWN)),
+        say(Status.UNKNOWN, fault(status=Status.UNKNOWN)),
+        say(Status.UP),
+        say(Status.UNKNOWN),
+    ],
+)
+async def test_a_verdict_that_names_its_faults(runner, run):
+    """It is taken as it is."""
+    assert await judged(runner, run) == await run(None, None)
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        (say(Status.DOWN), "it is down without a fault"),
+        (say(Status.DOWN, fault(status=Status.DEGRADED)), "its faults say degraded"),
+        (say(Status.DEGRADED, fault()), "its faults say down"),
+        (say(Status.UP, fault()), "its faults say down"),
+        (say(Status.UNKNOWN, fault()), "its faults say down"),
+        (say(Status.DOWN, fault("stolen")), "nobody declared the fault 'stolen'"),
+        (say(Status.DOWN, fault(group="g")), "tells group, which nobody declared"),
+    ],
+)
+async def test_a_verdict_that_rests_on_nothing_is_our_own_error(runner, run, says):
+    """The target is not called down by a kind that can't say what is wrong with whom."""
+    finding = await judged(runner, run)
+    assert finding.status is Status.UNKNOWN
+    assert says in finding.detail
+    assert "own error in kind kind" in finding.detail
+    assert finding.faults == ()

@@ -234,6 +234,20 @@ def test_each_agent_that_stands_still_is_a_fault() -> None:
     assert finding.key == ("stalled", "10/11")
 
 
+def test_the_longest_wait_is_of_all_that_work() -> None:
+    """Of two agents at work the one that waits longer; who is idle or asleep does not count."""
+    looks = [
+        (replace(AT_WORK, id="short"), 60.0),
+        (replace(AT_WORK, id="long"), 600.0),
+        (replace(AT_WORK, id="idle", open=0), 9000.0),
+    ]
+    memories = {each.id: watch(replace(each, now=each.now - ago)) for each, ago in looks}
+    sights = [each for each, _ in looks]
+    finding = judge_progress(sights, memories, RULES, ProgressDoubts())
+    assert finding.detail == "3 awake, 2 at work, longest without progress 10 min"
+    assert finding.rows[-1].values == {"working": 2.0, "longest_wait": 600.0}
+
+
 def test_an_agent_with_two_faults_is_one_agent() -> None:
     """It stands still and takes the same step: two faults, one agent."""
     finding = judge(replace(AT_WORK, steps=steps("a", "a", "a")))
@@ -245,6 +259,7 @@ def test_nothing_is_wrong() -> None:
     """Up, without a fault, every reason at zero."""
     finding = judge(replace(AT_WORK, open=0))
     assert (finding.status, finding.faults, finding.guidance) == (Status.UP, [], "")
+    assert finding.evidence == {}
     assert finding.detail == "1 awake, 0 at work, longest without progress 0 ms"
     stalled = {row.labels["reason"]: row.values["stalled"] for row in finding.rows if row.labels}
     assert stalled == dict.fromkeys(REASONS, 0.0)
