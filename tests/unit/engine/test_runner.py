@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from sentinel.core.fault import Fault, FaultKind, Severity, Status
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row
@@ -123,6 +124,15 @@ async def test_any_other_exception_is_ours(runner, metrics, error):
     assert (result.finding.status, result.error_class) == (Status.UNKNOWN, ErrorClass.OURS)
     assert "sentinel's own error in kind kind" in result.finding.detail
     assert metrics.swallowed.labels("runner")._value.get() == 1
+
+
+async def test_an_error_of_ours_is_counted_each_time_and_written_once(runner, metrics):
+    """The same one every second fills no log; another one is written."""
+    with capture_logs() as lines:
+        for error in (ValueError("x"), ValueError("x"), ValueError("y"), ValueError("x")):
+            await ended(runner, raising(error))
+    assert [line["error"] for line in lines] == [repr(ValueError(word)) for word in "xyx"]
+    assert metrics.swallowed.labels("runner")._value.get() == 4
 
 
 async def test_the_timeout_of_the_check_is_ours(runner):

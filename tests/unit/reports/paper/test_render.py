@@ -208,9 +208,11 @@ def test_long_reports_are_cut_and_say_so(incident_store: SqliteStore, form: str)
 def test_long_template_is_cut_by_lines(incident_store: SqliteStore, tmp_path: Path) -> None:
     """A user's template that writes too much by itself is cut at whole lines, with the count."""
     (tmp_path / "progress.md.j2").write_text("{% for n in range(3000) %}line\n{% endfor %}")
-    text = render(
+    rendered = render(
         "progress", collect(incident_store, "progress", LATER), ("md",), tmp_path, max_bytes=1000
-    ).texts["md"]
+    )
+    rendered.complain()
+    text = rendered.texts["md"]
     kept = text.count("line\n")
     assert len(text) <= 1000
     assert f"cut: {3000 - kept} lines" in text
