@@ -243,6 +243,19 @@ def test_counted_reads_tell_the_rank() -> None:
     assert watch.group.waiting == point(6)
 
 
+def test_counted_reads_tell_no_rank_before_the_head() -> None:
+    """It stands at 4, and the first ten are trimmed: six of them were never read."""
+    watch = Watch(COUNTED, base=Anchor((12, 0), 12, 1.0))
+    for _ in range(2):
+        watch.feed(view(20, first=11), reads(4, entries_read=4))
+    assert watch.group.unaccounted == 6
+    assert watch.group.position == Bounds(0, 10)
+    inside = Watch(COUNTED, base=Anchor(ZERO, 0, 1.0))
+    for _ in range(2):
+        inside.feed(view(20, first=11), reads(11, entries_read=1))
+    assert inside.group.position == point(11)
+
+
 # -- what was dropped ------------------------------------------------------------------------------
 
 
