@@ -16,6 +16,7 @@ from sentinel.app.ordering import actor, apply_reset, plan_reset
 from sentinel.app.ordering import halt as halt_actions
 from sentinel.app.ordering import resume as resume_actions
 from sentinel.app.runbooks.places import (
+    NOTHING,
     find_incident,
     find_told,
     known_faults,
@@ -220,11 +221,11 @@ def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> 
         configuration = load(arguments.config)
     except ConfigurationError:
         return make_plan(book, given)
-    incident, told = None, dict[str, str]()
+    incident, told = None, NOTHING
     with suppress(StateError):
         room = _Room(arguments, writable=False)
         incident = room.find_incident(book, given)
-        told |= find_told(book, incident, room.store, given)
+        told = find_told(book, incident, room.store, given)
     return plan_here(book, configuration, incident, given, told)
 
 

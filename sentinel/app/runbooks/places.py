@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
-from sentinel.core.fault import Fault, Status, sort_faults
+from sentinel.core.fault import StandingFault, Status
 from sentinel.core.model import Check, Incident
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import make_kind
@@ -24,7 +25,18 @@ from sentinel.runbook.supply import FaultKinds, find_unsupplied, leads_to
 from sentinel.store import Reader
 from sentinel.store.runbook import CONDITIONS_KEY, runbook_of
 
-NOTHING: Mapping[str, str] = {}
+NO_VALUES: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a fault tells its runbook, and the check that found it."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    check: str = ""
+
+
+NOTHING = Told()
 
 
 def open_shelf(folder: Path | None = None) -> Shelf:
@@ -105,7 +117,7 @@ def plan_here(
     configuration: Configuration,
     incident: Incident | None,
     given: Mapping[str, str],
-    told: Mapping[str, str] = NOTHING,
+    told: Told = NOTHING,
     *,
     partial: bool = False,
 ) -> BookPlan:
@@ -127,7 +139,7 @@ def find_values(
     configuration: Configuration,
     incident: Incident | None,
     given: Mapping[str, str],
-    told: Mapping[str, str] = NOTHING,
+    told: Told = NOTHING,
 ) -> dict[str, str]:
     """Values of parameters that nobody gave, from the fault, the incident and the configuration, by
     each parameter's sources.
@@ -151,14 +163,14 @@ class _Situation:
         configuration: Configuration,
         incident: Incident | None,
         given: str,
-        told: Mapping[str, str],
+        told: Told,
     ) -> None:
         self._configuration = configuration
         self._incident = incident
-        self._told = told
+        self._told = told.parameters
         self._subject = incident.component if incident is not None else ""
         self._component = given or self._subject
-        own = incident.check if incident is not None else ""
+        own = told.check or (incident.check if incident is not None else "")
         self._own = next((each for each in configuration.checks if each.name == own), None)
 
     def find(self, parameter: Parameter) -> str:
@@ -212,7 +224,7 @@ class _Situation:
         return next(own, f"{self._component}.process" if is_supervised else "")
 
     def _check(self, kind: str) -> Check | None:
-        """Of a kind: the incident's own check, one of its component, one that asks the same server,
+        """Of a kind: the fault's own check, one of the component, one that asks the same server,
         else the first.
         """
         asked = self._asked()
@@ -228,7 +240,7 @@ class _Situation:
         )
 
     def _resource(self, type_: str) -> str:
-        """Of a type: one that the incident's check or its component asks, else the first."""
+        """Of a type: one that the fault's check or its component asks, else the first."""
         asked = self._asked()
         fitting = [
             name
@@ -238,7 +250,7 @@ class _Situation:
         return next((name for name in fitting if name in asked), next(iter(fitting), ""))
 
     def _asked(self) -> set[str]:
-        """The resources that the incident's check asks; without one, those of the component."""
+        """The resources that the fault's check asks; without one, that of the component."""
         if self._own is not None and self._own.resources:
             return set(self._own.resources.values())
         components = self._configuration.components
@@ -271,25 +283,27 @@ def find_told(
     book: Runbook,
     incident: Incident | None,
     store: Reader,
-    given: Mapping[str, str] = NOTHING,
-) -> Mapping[str, str]:
+    given: Mapping[str, str] = NO_VALUES,
+) -> Told:
     """What the fault that leads to a runbook tells it: that of the incident when this is its
-    runbook, else the worst one of the incident's check that leads here.
+    runbook, else the worst one of the incident's component that leads here.
 
-    A runbook that the check itself names hears of any of its faults. A fault of another subject
-    than the `given` values name tells nothing: half of one and half of the other is neither.
+    Where the incident's own fault names nobody (all of them are gone), nobody is picked. A fault
+    of another subject than the `given` values name tells nothing: half of one and half of the other
+    is neither.
     """
     if incident is None:
         return NOTHING
     asked = _name_sources(book, given)
-    told = [incident.parameters] if incident.runbook == book.name else []
-    told += [fault.parameters for fault in find_leading_faults(book, incident, store)]
-    agreeing = (
-        each
-        for each in told
-        if each and all(each.get(name, value) == value for name, value in asked)
-    )
-    return next(agreeing, NOTHING)
+    if incident.runbook == book.name and incident.fault and _agrees(incident.parameters, asked):
+        return Told(incident.parameters, incident.check)
+    telling = (each for each in find_leading(book, incident, store) if each.fault.parameters)
+    found = (Told(each.fault.parameters, each.check) for each in telling)
+    return next((each for each in found if _agrees(each.parameters, asked)), NOTHING)
+
+
+def _agrees(told: Mapping[str, str], asked: Sequence[tuple[str, str]]) -> bool:
+    return all(told.get(name, value) == value for name, value in asked)
 
 
 def _name_sources(book: Runbook, given: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -303,16 +317,21 @@ def _name_sources(book: Runbook, given: Mapping[str, str]) -> list[tuple[str, st
     ]
 
 
-def find_leading_faults(book: Runbook, incident: Incident, store: Reader) -> list[Fault]:
-    """The standing faults of an incident's check that lead to a runbook, the worst first; all of
-    them where it is the runbook of the incident.
+def find_leading(book: Runbook, incident: Incident, store: Reader) -> list[StandingFault]:
+    """The standing faults of an incident's component that lead to a runbook, the worst first, those
+    of its own check before others; where the check itself names the runbook, all faults of it.
     """
-    kind = next((view.kind for view in store.checks() if view.name == incident.check), "")
-    declared = known_faults().get(kind, {})
-    standing = sort_faults(each.fault for each in store.faults(incident.check))
-    known = [fault for fault in standing if fault.key in declared]
-    fitting = [fault for fault in known if leads_to(book, kind, declared[fault.key])]
-    return fitting or (known if incident.runbook == book.name else [])
+    kinds = {view.name: view.kind for view in store.checks()}
+    standing = [each for each in store.faults() if each.component == incident.component]
+    standing.sort(key=lambda each: (-each.fault.status.rank, each.check != incident.check))
+    leading = [each for each in standing if _leads(book, kinds.get(each.check, ""), each)]
+    own = [each for each in standing if each.check == incident.check]
+    return leading or (own if incident.runbook == book.name else [])
+
+
+def _leads(book: Runbook, kind: str, standing: StandingFault) -> bool:
+    declared = known_faults().get(kind, {}).get(standing.fault.key)
+    return declared is not None and leads_to(book, kind, declared)
 
 
 # -- incidents ------------------------------------------------------------------------------------
@@ -351,7 +370,7 @@ def _find_fitting(
     """
     tests: tuple[Callable[[Incident], bool], ...] = (
         lambda each: runbook_of(store, each) == book.name,
-        lambda each: bool(find_leading_faults(book, each, store)),
+        lambda each: bool(find_leading(book, each, store)),
         lambda each: _is_for(book, each),
     )
     for test in tests:

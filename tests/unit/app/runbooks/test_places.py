@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sentinel.app.runbooks.places import (
+    Told,
     check_runbooks,
     find_incident,
     find_runbook,
@@ -136,10 +137,10 @@ def test_what_has_no_driver_is_not_restarted(platform: Configuration) -> None:
 def test_an_agent_is_a_component_only_by_its_very_name(platform: Configuration) -> None:
     """The agent that a fault names is its subject: restarted where sentinel supervises it."""
     book, of_queue = SHELF.books["registry-mismatch"], incident("queue")
-    known = plan_here(book, platform, of_queue, {}, {"agent": "worker-a"})
+    known = plan_here(book, platform, of_queue, {}, Told({"agent": "worker-a"}))
     assert str(known.steps[-1].run).startswith("action restart component=worker-a ")
     assert "component" not in known.steps[-1].skip
-    strange = plan_here(book, platform, of_queue, {}, {"agent": "worker-7"})
+    strange = plan_here(book, platform, of_queue, {}, Told({"agent": "worker-7"}))
     assert strange.parameters["agent"] == "worker-7"
     assert strange.parameters["component"] == ""
     assert "nobody told" in strange.steps[-1].skip
@@ -158,12 +159,21 @@ def test_a_given_component_is_the_one(platform: Configuration) -> None:
     assert str(acting.run).startswith("action restart component=worker-b ")
 
 
+def test_the_check_is_that_of_the_fault(platform: Configuration) -> None:
+    """What found it is asked, and on the server that it asks, whatever else the incident is of."""
+    told = Told({"resource": ""}, "first")
+    values = find_values(
+        SHELF.books["bus-unreachable"], platform, incident("queue", "queue-up"), {}, told
+    )
+    assert (values["check"], values["bus"]) == ("first", "other")
+
+
 def test_a_resource_fits_its_type(platform: Configuration) -> None:
     """The server that a fault names is asked, unless it is one of another kind."""
     book = SHELF.books["bus-unreachable"]
-    assert find_values(book, platform, None, {}, {"resource": "other"})["bus"] == "other"
-    assert find_values(book, platform, None, {}, {"resource": "pg"})["bus"] == "valkey"
-    assert find_values(book, platform, None, {}, {"resource": "gone"})["bus"] == "valkey"
+    assert find_values(book, platform, None, {}, Told({"resource": "other"}))["bus"] == "other"
+    assert find_values(book, platform, None, {}, Told({"resource": "pg"}))["bus"] == "valkey"
+    assert find_values(book, platform, None, {}, Told({"resource": "gone"}))["bus"] == "valkey"
 
 
 def test_the_columns_are_those_of_the_table(tmp_path: Path) -> None:
@@ -173,15 +183,15 @@ def test_the_columns_are_those_of_the_table(tmp_path: Path) -> None:
         " children: [{table: steps, join: [flow], status: phase, created_at: born}]}\n"
     )
     platform, book = write(tmp_path, more), SHELF.books["flows-stuck"]
-    master = find_values(book, platform, None, {}, {"table": "app.flows"})
+    master = find_values(book, platform, None, {}, Told({"table": "app.flows"}))
     assert (master["flows"], master["status"], master["created_at"]) == (
         "app.flows",
         "state",
         "created_at",
     )
-    child = find_values(book, platform, None, {}, {"table": "steps"})
+    child = find_values(book, platform, None, {}, Told({"table": "steps"}))
     assert (child["flows"], child["status"], child["created_at"]) == ("steps", "phase", "born")
-    plan = plan_here(book, platform, None, {}, {"table": "steps", "flow": "7"})
+    plan = plan_here(book, platform, None, {}, Told({"table": "steps", "flow": "7"}))
     (sql,) = [str(step.run) for step in plan.steps if step.name.startswith("The flow that")]
     assert 'FROM "public"."steps" WHERE "id"::text = \'7\'' in sql
 
@@ -333,31 +343,53 @@ def test_the_worst_fault_that_leads_there_tells(
     monkeypatch.setattr("sentinel.app.runbooks.places.known_faults", lambda: kinds)
     _stand_all(store)
     of_queue = incident("queue", "delivery", runbook="database-degraded")
-    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store) == {"stream": "b"}
-    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store) == {"stream": "slow"}
-    assert find_told(SHELF.books["database-degraded"], of_queue, store) == {"stream": "b"}
-    assert find_told(SHELF.books["tenant-leak"], of_queue, store) == {}
-    assert find_told(SHELF.books["bus-messages-lost"], incident("queue", "a"), store) == {}
-    assert find_told(SHELF.books["bus-messages-lost"], None, store) == {}
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store).parameters == {
+        "stream": "b"
+    }
+    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store).parameters == {
+        "stream": "slow"
+    }
+    assert find_told(SHELF.books["database-degraded"], of_queue, store).parameters == {
+        "stream": "b"
+    }
+    assert find_told(SHELF.books["tenant-leak"], of_queue, store).parameters == {}
+    assert find_told(SHELF.books["bus-messages-lost"], incident("x", "a"), store).parameters == {}
+    of_another_check = incident("queue", "queue-up")
+    assert find_told(SHELF.books["bus-messages-lost"], of_another_check, store) == Told(
+        {"stream": "b"}, "delivery"
+    )
+    assert find_told(SHELF.books["bus-messages-lost"], None, store).parameters == {}
 
 
 def test_the_fault_of_the_incident_comes_first(store: SqliteStore) -> None:
     """For its own runbook what the incident is about counts, whatever else stands."""
     _stand_all(store)
     about = {"stream": "a", "group": "g"}
-    of_queue = incident("queue", "delivery", runbook="bus-messages-lost", parameters=about)
-    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store) == about
-    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store) == {"stream": "slow"}
+    facts = {"runbook": "bus-messages-lost", "fault": "lost"}
+    of_queue = incident("queue", "delivery", **facts, parameters=about)
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store).parameters == about
+    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store).parameters == {
+        "stream": "slow"
+    }
+
+
+def test_a_fault_of_nobody_in_particular_picks_nobody(store: SqliteStore) -> None:
+    """An incident whose own fault names no subject is not taken for one of some other's."""
+    _stand_all(store)
+    facts = {"runbook": "bus-messages-lost", "fault": "threshold"}
+    of_queue = incident("queue", "delivery", **facts)
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store) == Told({}, "delivery")
 
 
 def test_a_given_subject_is_not_mixed_with_another(store: SqliteStore) -> None:
     """Who names the stream hears of its fault, or of none."""
     _stand_all(store)
     book = SHELF.books["bus-messages-lost"]
-    of_queue = incident("queue", "delivery", runbook=book.name, parameters={"stream": "b"})
-    assert find_told(book, of_queue, store, {"stream": "a"}) == {"stream": "a"}
-    assert find_told(book, of_queue, store, {"stream": "c"}) == {}
-    assert find_told(book, of_queue, store, {"check": "x"}) == {"stream": "b"}
+    told = {"stream": "b"}
+    of_queue = incident("queue", "delivery", runbook=book.name, fault="lost", parameters=told)
+    assert find_told(book, of_queue, store, {"stream": "a"}).parameters == {"stream": "a"}
+    assert find_told(book, of_queue, store, {"stream": "c"}).parameters == {}
+    assert find_told(book, of_queue, store, {"check": "x"}).parameters == {"stream": "b"}
 
 
 def test_an_incident_is_found_by_its_faults(store: SqliteStore) -> None:
@@ -381,9 +413,9 @@ def test_what_is_told_comes_first(platform: Configuration) -> None:
     sources = ("fault.stream", "option.task_assignment.table")
     parameter = Parameter("p", "str", "[a-z.]+", required=False, default="", sources=sources)
     book = Runbook("x", "x", AppliesTo(), (parameter,), (), {}, "")
-    assert find_values(book, platform, None, {}, {"stream": "orders"}) == {"p": "orders"}
-    assert find_values(book, platform, None, {}, {"stream": "or; ders"}) == {"p": "app.work"}
-    assert find_values(book, platform, None, {}, {"other": "x"}) == {"p": "app.work"}
+    assert find_values(book, platform, None, {}, Told({"stream": "orders"})) == {"p": "orders"}
+    assert find_values(book, platform, None, {}, Told({"stream": "or; ders"})) == {"p": "app.work"}
+    assert find_values(book, platform, None, {}, Told({"other": "x"})) == {"p": "app.work"}
 
 
 def test_the_word_of_a_check_comes_first(platform: Configuration) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.app.runbooks.places import known_faults, open_shelf, plan_here
+from sentinel.app.runbooks.places import Told, known_faults, open_shelf, plan_here
 from sentinel.config import Configuration, load
 from sentinel.core.fault import FaultKind, Status
 from sentinel.core.model import Incident, IncidentState
@@ -76,7 +76,7 @@ def plan_of(platform: Configuration, name: str, kind: str, told: Mapping[str, st
     incident = Incident(
         "I", "messaging", opened, IncidentState.OPEN, Status.DOWN, "x", check, exhausted=True
     )
-    return plan_here(SHELF.books[name], platform, incident, {}, told, partial=True)
+    return plan_here(SHELF.books[name], platform, incident, {}, Told(told), partial=True)
 
 
 def acted_on(plan: BookPlan) -> set[str]:
