@@ -135,11 +135,12 @@ def _plan_step(
 ) -> BookStep:
     used = PLACEHOLDER.findall(f"{step.run} {step.precondition} {step.verify}")
     missing = list(dict.fromkeys(name for name in used if values[name] == ""))
+    shown = {**values, **{name: f"{{{name}}}" for name in missing}}
     filled = replace(
         step,
-        run=_fill(step.run, values, kinds),
-        precondition=step.precondition and _fill(step.precondition, values, kinds),
-        verify=step.verify and _fill(step.verify, values, kinds),
+        run=_fill(step.run, shown, kinds),
+        precondition=step.precondition and _fill(step.precondition, shown, kinds),
+        verify=step.verify and _fill(step.verify, shown, kinds),
     )
     skip = _explain_missing(missing) if missing else _refuse_act(filled.run, supervised)
     return replace(filled, skip=skip)

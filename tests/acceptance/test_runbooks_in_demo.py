@@ -52,7 +52,7 @@ class Play:
     says: tuple[str, ...]
     words: tuple[str, ...] = ()
     sign: tuple[str, str] = ("", "")
-    """Check and key of a fault, or a word of its finding: when that is there, the runbook is run."""
+    """Check and key of a fault, or words of its finding: when that is there, the runbook is run."""
 
 
 POISON = Play(
@@ -183,9 +183,10 @@ class Director:
         )
 
     def shows(self, check: str, word: str) -> bool:
-        """Whether the check has this fault, or says this word; "" of no check is always there."""
+        """Whether the check has this fault, or says these words; "" of no check is always there."""
         faults = self.daemon.store.faults(check) if check else ()
-        return word in {each.fault.key for each in faults} or word in self.detail(check)
+        has_fault = word in {each.fault.key for each in faults}
+        return has_fault or not word or (" " in word and word in self.detail(check))
 
     def detail(self, check: str) -> str:
         results = self.daemon.results()
