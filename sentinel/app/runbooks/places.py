@@ -297,7 +297,7 @@ def find_told(
     asked = _name_sources(book, given)
     if incident.runbook == book.name and incident.fault and _agrees(incident.parameters, asked):
         return Told(incident.parameters, incident.check)
-    telling = (each for each in find_leading(book, incident, store) if each.fault.parameters)
+    telling = (each for each in find_standing(book, incident, store) if each.fault.parameters)
     found = (Told(each.fault.parameters, each.check) for each in telling)
     return next((each for each in found if _agrees(each.parameters, asked)), NOTHING)
 
@@ -317,7 +317,7 @@ def _name_sources(book: Runbook, given: Mapping[str, str]) -> list[tuple[str, st
     ]
 
 
-def find_leading(book: Runbook, incident: Incident, store: Reader) -> list[StandingFault]:
+def find_standing(book: Runbook, incident: Incident, store: Reader) -> list[StandingFault]:
     """The standing faults of an incident's component that lead to a runbook, the worst first, those
     of its own check before others; where the check itself names the runbook, all faults of it.
     """
@@ -370,7 +370,7 @@ def _find_fitting(
     """
     tests: tuple[Callable[[Incident], bool], ...] = (
         lambda each: runbook_of(store, each) == book.name,
-        lambda each: bool(find_leading(book, each, store)),
+        lambda each: bool(find_standing(book, each, store)),
         lambda each: _is_for(book, each),
     )
     for test in tests:
