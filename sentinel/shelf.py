@@ -26,11 +26,14 @@ ThingT = TypeVar("ThingT", bound=Named)
 def read_shelf(package: str, type_: type[ThingT], attribute: str) -> dict[str, ThingT]:
     """What every file of a package declares as `attribute`, by name, in the order of the files.
 
-    Raises TypeError for a file that declares none, and for a name that two files have.
+    Packages in it are rooms of those that make it, and no things. Raises TypeError for a file that
+    declares none, and for a name that two files have.
     """
     shelf: dict[str, ThingT] = {}
     owners: dict[str, str] = {}
     for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if info.ispkg:
+            continue
         module = importlib.import_module(f"{package}.{info.name}")
         thing = take_from(module, type_, attribute)
         if thing.name in shelf:

@@ -134,7 +134,7 @@ class Awake:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def stalled(self, _since: float) -> float:
+    def paused(self, _since: float) -> float:
         """Seconds of standstill."""
         return self.seconds
 

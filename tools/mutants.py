@@ -6,7 +6,7 @@ notice nothing those one import further. A test that fails, raises while it is i
 ends has killed it. Same seed and same sources: same mutants.
 
 Exit status: 0 enough were killed, 1 too many survived, 2 an option cannot be used, 69 the tests
-fail without a mutant or end without a verdict, so that nothing is known.
+cannot be run, so that nothing is known. Tests that fail without a mutant are named and left out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PATIENCE = 2.0
 _TEST_TIMEOUT = 30
 """Seconds for one test: those of the units take three at most."""
 _LEFT_OUT = (".venv*", ".git", "var", "__pycache__", ".*_cache", ".hypothesis", "dist")
-_PYTEST = ("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist")
+_PYTEST = ("-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist")
 _PASSED, _FAILED, _BROKEN, _NONE = 0, 1, 2, 5
 """What pytest's exit statuses mean: 2 a module that cannot be imported, 5 that there is no test."""
 
@@ -80,11 +80,15 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """A copy of the repository in which one mutant at a time is tried; `deadline` in seconds."""
+    """A copy of the repository in which one mutant at a time is tried; `deadline` in seconds.
+
+    Tests in `red` are left out: they fail without a mutant.
+    """
 
     folder: Path
     seed: int
     deadline: float
+    red: tuple[str, ...] = ()
 
     def try_mutant(self, mutant: Mutant, rings: Sequence[Sequence[str]]) -> Fate:
         """Change the file, run the rings of tests until one notices, put the file back."""
@@ -105,19 +109,25 @@ class Workshop:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             status = _run(argv, self.folder, said.fileno(), self.deadline)
             said.seek(0)
-            return status, said.read()[-4000:]
+            return status, said.read()[-20_000:]
 
     def _verdict(self, tests: Sequence[str]) -> str:
         """Which test noticed, in a few words; empty when all passed."""
-        status, said = self.run(tests)
+        left_out = (f"--deselect={test}" for test in self.red)
+        status, said = self.run(["-x", *left_out, *tests])
         if status is None:
             return "no end"
         if status in {_PASSED, _NONE}:
             return ""
         if status in {_FAILED, _BROKEN}:
-            lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
-            return lines[0].partition(" - ")[0] if lines else "failed"
+            return next(iter(find_failed(said)), "failed")
         raise NothingKnown(f"pytest ended with {status}:\n{said}")
+
+
+def find_failed(said: str) -> list[str]:
+    """Names of the tests that failed, from the summary at the end of what pytest said."""
+    lines = (line.partition(" - ")[0].split(" ", 1) for line in said.splitlines())
+    return [line[1] for line in lines if len(line) == 2 and line[0] in {"FAILED", "ERROR"}]
 
 
 def choose(texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
@@ -152,10 +162,13 @@ def open_workshops(
             _check_copy(folder)
         started = time.monotonic()
         status, said = Workshop(folders[0], seed, 1800.0).run(tests)
-        if status != _PASSED:
+        if status not in {_PASSED, _FAILED}:
             raise NothingKnown(f"without a mutant pytest ended with {status}:\n{said}")
+        red = tuple(find_failed(said))
+        for test in red:
+            print(f"left out, it fails without a mutant: {test}", flush=True)
         deadline = 60.0 + _PATIENCE * (time.monotonic() - started)
-        yield [Workshop(folder, seed, deadline) for folder in folders]
+        yield [Workshop(folder, seed, deadline, red) for folder in folders]
 
 
 def try_all(

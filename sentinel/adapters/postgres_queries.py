@@ -68,8 +68,12 @@ from pg_stat_activity where backend_type = 'client backend'
 select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8 as transaction_age,
        coalesce(max(extract(epoch from clock_timestamp() - state_change))
                 filter (where state like 'idle in transaction%'), 0)::float8 as idle_age,
-       (array_agg(pid order by xact_start) filter (where xact_start is not null))[1] as oldest_pid,
-       (array_agg(pid order by state_change) filter (where state like 'idle in transaction%'))[1] as idle_pid
+       (array_agg(pid order by xact_start) filter (where xact_start is not null))[1:500] as open_pids,
+       (array_agg(extract(epoch from clock_timestamp() - xact_start)::float8 order by xact_start)
+        filter (where xact_start is not null))[1:500] as open_ages,
+       (array_agg(pid order by state_change) filter (where state like 'idle in transaction%'))[1:500] as idle_pids,
+       (array_agg(extract(epoch from clock_timestamp() - state_change)::float8 order by state_change)
+        filter (where state like 'idle in transaction%'))[1:500] as idle_ages
 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
 """},
         all_stats=True,

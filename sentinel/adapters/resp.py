@@ -60,6 +60,11 @@ async def converse(client: RedisClient, payload: bytes, take: Callable[[bytes], 
     """Send encoded commands in one write, and hand over what comes back until `take` has all.
     Raises as `exchange`.
     """
+    if not payload:
+        # Since Python 3.12 an empty write never leaves the buffer of asyncio: its loop spins for as
+        # long as the connection lives, and closing it waits in vain.
+        take(b"")
+        return
     async with client.borrow() as connection:
         sending = asyncio.ensure_future(connection.send_packed_command(payload, check_health=False))
         sending.add_done_callback(_take_note)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,10 +22,12 @@ from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
-from sentinel.reports.collect import collect
-from sentinel.reports.progress import BASELINE, make_baseline
-from sentinel.reports.render import FORMATS, render
-from sentinel.reports.write import keep_report
+from sentinel.probes import load_kinds
+from sentinel.reports import ReportRequest
+from sentinel.reports.figures.totals import BASELINE, make_baseline
+from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import FORMATS, render
+from sentinel.reports.paper.write import keep_report
 from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
@@ -36,7 +39,7 @@ BASELINE_AFTER = 3.0
 minute.
 """
 BASELINE_TRIES = 60
-"""Seconds in which a check may tell what agents have completed so far."""
+"""Seconds in which checks may tell what agents have completed; then what is known counts."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 """APScheduler's own defaults would drop runs silently in a stall."""
 
@@ -86,10 +89,11 @@ class Calendar:
         """The figures at the start."""
         await asyncio.sleep(BASELINE_AFTER)
         await self.roll_up()
-        for _ in range(BASELINE_TRIES):
+        for left in reversed(range(BASELINE_TRIES)):
+            find = partial(self._find_baseline, complete=left > 0)
             try:
                 # In the store's thread: a locked file must not make sentinel stand still.
-                baseline = await self.recorder.call(self._find_baseline)
+                baseline = await self.recorder.call(find)
             except StateError as error:
                 log.error("baseline_failed", error=error.message)
                 return
@@ -98,11 +102,10 @@ class Calendar:
                 return
             await asyncio.sleep(1.0)
 
-    def _find_baseline(self) -> str:
-        """The one that is kept already, or a new one; "" until a check has told what agents have
-        completed.
-        """
-        return self.store.meta(BASELINE) or make_baseline(self.store, self.utcnow())
+    def _find_baseline(self, *, complete: bool) -> str:
+        """The one that is kept already, or a new one; "" while it is not `complete`."""
+        kept, kinds = self.store.meta(BASELINE), load_kinds()
+        return kept or make_baseline(self.store, kinds, self.utcnow(), complete=complete)
 
     async def roll_up(self) -> None:
         """Every figure as it is now, for reports."""
@@ -123,28 +126,28 @@ class Calendar:
             log.error("report_failed", kind=kind, error=error.message, guidance=error.guidance)
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
-        """Write a report of what is known now; the paths."""
+        """Write a report of what is known now; the paths. A broken template costs its own document,
+        and is raised when the others are written.
+        """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
-        facts = await self.recorder.call(
-            lambda: collect(
-                self.store,
-                kind,
-                now,
-                incident_id=incident_id,
-                target_per_hour=configuration.tasks_per_hour_target,
-                next_update=self._next_report(kind),
-            )
+        request = ReportRequest(
+            incident=incident_id,
+            target_per_hour=configuration.tasks_per_hour_target,
+            next_update=self._next_report(kind),
         )
+        facts = await self.recorder.call(lambda: collect(self.store, kind, now, request))
         # In a thread of its own: the store's thread has restarts to journal while a long template
         # is at work.
-        texts = await asyncio.to_thread(
+        rendered = await asyncio.to_thread(
             render, kind, facts, FORMATS, configuration.report_templates
         )
         folder = configuration.state / REPORTS
-        return await self.recorder.call(
-            lambda: keep_report(self.store, kind, now, folder, facts, texts)
+        paths = await self.recorder.call(
+            lambda: keep_report(self.store, kind, now, folder, facts, rendered.texts)
         )
+        rendered.complain()
+        return paths
 
     def _next_report(self, kind: str) -> datetime | None:
         """When the calendar makes this report next."""

@@ -27,7 +27,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
-from sentinel.app.wiring import make_client
+from sentinel.app.wiring import Clients
 from sentinel.config import Configuration, load
 from sentinel.core.incident import Event
 from sentinel.core.model import Check, Component, Finding, Result
@@ -64,7 +64,6 @@ class Daemon:
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
         self.clock = SteadyClock()
-        self.clients: dict[str, Any] = {}
         self._driver_kinds = load_drivers()
         self._tasks: list[asyncio.Task[Any]] = []
         self._site: web.AppRunner | None = None
@@ -78,9 +77,7 @@ class Daemon:
         prepare_folder(configuration.state)
         self._lock = lock_state(configuration.state)
         self.store = open_store(configuration.state, owner=True)
-        self.clients.update(
-            {name: make_client(item) for name, item in configuration.resources.items()}
-        )
+        self.clients = Clients(configuration.resources)
         self.bookcase = Bookcase(lambda: self.configuration)
         self.engine = make_engine(self._gather())
         self._wire(self.engine)
@@ -327,7 +324,7 @@ class Daemon:
         differences = compare(old, fresh)
         self.redaction.learn(fresh.secrets)
         learn_secrets(fresh.secrets)
-        await self._replace_clients(old, fresh)
+        await self.clients.follow(fresh.resources)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
         for name in differences.gone:
             await self.roster.remove(name)
@@ -361,13 +358,6 @@ class Daemon:
             await self.engine.incidents.close(name, gone)
             self.engine.picture.remove_component(name)
 
-    async def _replace_clients(self, old: Configuration, fresh: Configuration) -> None:
-        for name, resource in fresh.resources.items():
-            if old.resources.get(name) != resource:
-                former, self.clients[name] = self.clients.get(name), make_client(resource)
-                if former is not None:
-                    await former.close()
-
     def halt(self) -> None:
         """The kill switch by signal: at once in memory, and as the file that `sentinel resume`
         takes away.
@@ -388,8 +378,8 @@ class Daemon:
             await self._site.cleanup()
         if hasattr(self, "dispatcher"):  # the last thing that is wired
             await self._stop_engine(stop_components=stop_components)
-        for client in self.clients.values():
-            await client.close()
+        if hasattr(self, "clients"):
+            await self.clients.close()
         if hasattr(self, "engine"):
             now = self.clock.utcnow()
             meta = {"beat": now.isoformat(), "stopped": now.isoformat()}

@@ -221,12 +221,14 @@ def _add_reading(commands: _Commands[_Parser]) -> None:
         commands,
         "report",
         "report",
-        "make a recovery or progress report from what the daemon recorded",
+        "make a report (recovery, progress) from what the daemon recorded",
         json=True,
     )
-    report.add_argument("kind", choices=("recovery", "progress"))
+    report.add_argument("kind", metavar="NAME", help="recovery or progress")
     report.add_argument(
-        "--incident", metavar="ID", help="the incident of a recovery report (default: the last one)"
+        "--incident",
+        metavar="ID",
+        help="the incident of a recovery report (default: the cause of the last one)",
     )
     report.add_argument(
         "--output",

@@ -31,9 +31,9 @@ from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
 from sentinel.errors import ConfigurationError, UsageError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, load_kinds
-from sentinel.reports.collect import collect
-from sentinel.reports.render import render
-from sentinel.reports.write import write_report
+from sentinel.reports import ReportRequest
+from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.write import write_report
 from sentinel.store import CheckView, Reader, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, runbook_of
@@ -397,24 +397,16 @@ def report(arguments: Arguments) -> int:
     folder, store = open_store(arguments, writable=True)
     now = datetime.now(UTC)
     templates, target = _report_settings(arguments)
+    request = ReportRequest(incident=arguments.incident, target_per_hour=target)
     if arguments.json:
-        facts = collect(
-            store, arguments.kind, now, incident_id=arguments.incident, target_per_hour=target
-        )
-        return print_json(facts)
-    paths = write_report(
-        store,
-        arguments.kind,
-        now,
-        arguments.output or folder / REPORTS,
-        templates=templates,
-        incident_id=arguments.incident,
-        target_per_hour=target,
-    )
-    facts = dict(store.reports(arguments.kind, limit=1)[0].facts)
-    print(render(arguments.kind, facts, ("md",), templates)["md"])
+        return print_json(collect(store, arguments.kind, now, request))
+    output = arguments.output or folder / REPORTS
+    paths, rendered = write_report(store, arguments.kind, now, output, request, templates=templates)
+    if "md" in rendered.texts:
+        print(rendered.texts["md"])
     for path in paths:
         print(f"written: {path}", file=sys.stderr)
+    rendered.complain()
     return 0
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sentinel.config.calendar import is_on_calendar
 from sentinel.config.model import Overrides, PlatformSettings
 from sentinel.config.written import Written
+from sentinel.reports import load_reports
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -58,8 +59,12 @@ def check_places(written: Written, settings: PlatformSettings) -> None:
 
 
 def check_reports(written: Written, settings: PlatformSettings) -> None:
-    """Each report has a calendar that can be kept."""
+    """Each report is on the shelf, and has a calendar that can be kept."""
+    shelf = load_reports()
     for i, report in enumerate(settings.reports):
+        if report.kind not in shelf:
+            message = f"there is no report {report.kind!r}"
+            written.at("reports", i, "kind").note(message, f"write one of {', '.join(shelf)}")
         is_on_calendar(written.at("reports", i), report.cron, report.timezone, "0 8,20 * * *")
 
 

@@ -150,7 +150,7 @@ class RunbookSettings(Strict):
 class ReportSettings(Strict):
     """A report on a calendar."""
 
-    kind: Literal["progress", "recovery"]
+    kind: str
     cron: str
     timezone: str = "UTC"
     to: list[str] = Field(default_factory=list)

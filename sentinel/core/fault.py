@@ -230,6 +230,25 @@ def judge(faults: Sequence[Fault], otherwise: Status = Status.UP) -> Status:
     return worst([fault.status for fault in faults]) if faults else otherwise
 
 
+def find_breach(status: Status, faults: Sequence[Fault], declared: Mapping[str, FaultKind]) -> str:
+    """What a finding says that its kind must not, or "": a verdict that rests on nothing, on another
+    status, on a fault that nobody declared, or that tells what no runbook expects.
+    """
+    if status in {Status.DEGRADED, Status.DOWN} and not faults:
+        return f"it is {status} without a fault"
+    if status in {Status.DEGRADED, Status.DOWN} and judge(faults) is not status:
+        return f"it is {status}, and its faults say {judge(faults)}"
+    if status in {Status.UP, Status.UNKNOWN} and judge(faults, status).rank > status.rank:
+        return f"it is {status}, and its faults say {judge(faults)}"
+    for fault in faults:
+        known = declared.get(fault.key)
+        if known is None:
+            return f"nobody declared the fault {fault.key!r}"
+        if odd := sorted(fault.parameters.keys() - set(known.parameters)):
+            return f"the fault {fault.key!r} tells {', '.join(odd)}, which nobody declared"
+    return ""
+
+
 def headline(faults: Sequence[Fault]) -> str:
     """One line: the first fault's sentence, and how many more there are; "" of none."""
     if not faults:

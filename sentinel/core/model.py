@@ -60,6 +60,76 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """Which rows a figure of a report adds up: a measurement, and labels that they must carry.
+
+    `sparse` rows appear with the first event that they count: as long as the check gives any other
+    row, their absence is zero. Of all others it means that nobody measured.
+    """
+
+    measurement: str
+    labels: Labels = field(default_factory=dict)
+    sparse: bool = False
+
+    def fits(self, labels: Labels) -> bool:
+        """Whether a row with these labels belongs to it."""
+        return all(labels.get(label) == value for label, value in self.labels.items())
+
+
+class Section(StrEnum):
+    """Where a report shows a figure."""
+
+    INCIDENT = "incident"
+    """What an incident cost."""
+    DELIVERY = "delivery"
+    ASSIGNMENT = "assignment"
+    WORK = "work"
+    """Flows and agents: what stands, what moves."""
+    COMPLETED = "completed"
+    """Tasks that were done, agent by agent where the rows tell the agent."""
+    CREATED = "created"
+    """Tasks that came in; the rate of work where nobody counts what was done."""
+    HELD = "held"
+    """Tasks that agents hold now."""
+
+
+class Fold(StrEnum):
+    """How the rows of a figure become one number."""
+
+    GAIN = "gain"
+    """What a total gained over the period of the report."""
+    SUM = "sum"
+    """All rows as they are now, added up."""
+    LARGEST = "largest"
+    """The largest row as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """Declaration of one figure of a report, beside the measurements that it is made of.
+
+    `certain` is its lower bound, `possible` is what the upper bound adds. With `whole` the figure
+    is the share certain ÷ whole. `each` is the label whose values are told one by one. `basis` says
+    what a reader must know: over what it is counted, and what it leaves out.
+    """
+
+    name: str
+    section: Section
+    certain: tuple[Term, ...]
+    possible: tuple[Term, ...] = ()
+    whole: tuple[Term, ...] = ()
+    fold: Fold = Fold.GAIN
+    unit: str = ""
+    each: str = ""
+    basis: str = ""
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Everything that it reads."""
+        return (*self.certain, *self.possible, *self.whole)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Named measurements of one subject (a stream and group, a queue, a database …)."""
 

@@ -18,7 +18,7 @@ from sentinel.core.fault import (
 )
 from sentinel.core.health import Health
 from sentinel.core.incident import BAD
-from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result
+from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result, Section
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
 from sentinel.store import Sample
@@ -116,6 +116,24 @@ class Edges(Mapping[str, tuple[str, ...]]):
 
     def __len__(self) -> int:
         return len(self.components)
+
+
+def roll_up(watched: WatchedCheck, now: datetime) -> list[Sample]:
+    """The latest rows of a check, as far as its kind counts the cost of an incident from them.
+
+    Reports read no other roll-up: the rows of each agent, once a minute, would fill the store.
+    """
+    read: set[str] = set()
+    for impact in watched.kind.impact:
+        if impact.section is Section.INCIDENT:
+            read |= {term.measurement for term in impact.terms}
+    found = []
+    for row in watched.finding.rows if watched.finding is not None else ():
+        for name in read & row.values.keys():
+            value = row.values[name]
+            if isinstance(value, int | float):
+                found.append(Sample(now, watched.check.name, name, dict(row.labels), float(value)))
+    return found
 
 
 @dataclass(slots=True)
@@ -284,16 +302,11 @@ class Picture:
         return [(w.check, w.result, w.finding, w.health, w.runs) for w in self._checks.values()]
 
     def samples(self) -> list[Sample]:
-        """Every scalar figure of every check as it is now."""
-        now = self.utcnow()
-        return [
-            Sample(now, watched.check.name, name, dict(row.labels), float(value))
-            for watched in self._checks.values()
-            if watched.finding is not None
-            for row in watched.finding.rows
-            for name, value in row.values.items()
-            if isinstance(value, int | float)
-        ]
+        """What figures of an incident are counted from, as it is now, of every check."""
+        now, found = self.utcnow(), list[Sample]()
+        for watched in self._checks.values():
+            found += roll_up(watched, now)
+        return found
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[int, int]:

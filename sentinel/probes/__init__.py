@@ -15,7 +15,7 @@ from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import THRESHOLD, FaultKind, Severity
-from sentinel.core.model import Finding, Measurement
+from sentinel.core.model import Finding, Impact, Measurement
 from sentinel.shelf import read_shelf
 
 
@@ -118,7 +118,8 @@ class Kind:
     `resource` names a resource of type redis; when it is not given, the component's resource is
     taken, else the only one of that type. `load_state(document | None)` makes the state from what
     `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
-    first one is also the one for a threshold that is crossed.
+    first one is also the one for a threshold that is crossed. `impact` are the figures that reports
+    show of it; a report knows no other.
     """
 
     name: str
@@ -127,18 +128,21 @@ class Kind:
     run: Callable[[Any, Context], Awaitable[Finding]]
     measurements: tuple[Measurement, ...]
     faults: tuple[FaultKind, ...] = ()
+    impact: tuple[Impact, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0
+    fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
+    """Every fault that a check of this kind can have, by key: asked at every run."""
 
-    @property
-    def fault_kinds(self) -> Mapping[str, FaultKind]:
-        """Every fault that a check of this kind can have, by key."""
+    def __post_init__(self) -> None:
+        """A configured limit is a way to be wrong that every kind has."""
         runbook = self.faults[0].runbook if self.faults else ""
         limit = FaultKind(
             THRESHOLD, Severity.TICKET, runbook, "a measurement crossed its configured limit"
         )
-        return {each.key: each for each in (*self.faults, limit)}
+        known = {each.key: each for each in (*self.faults, limit)}
+        object.__setattr__(self, "fault_kinds", known)
 
 
 def load_kinds() -> dict[str, Kind]:

@@ -34,7 +34,7 @@ from sentinel.core.agents.progress import (
 )
 from sentinel.core.agents.standstill import ProgressDoubts, judge_progress
 from sentinel.core.fault import FaultKind, Severity
-from sentinel.core.model import Finding, Measurement
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.core.quantity import is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
@@ -407,5 +407,9 @@ KIND = Kind(
             "sentinel_agent_no_progress_longest_seconds",
             unit="seconds",
         ),
+    ),
+    impact=(
+        Impact("agents at work", Section.WORK, (Term("working"),), fold=Fold.SUM),
+        Impact("agents that get nowhere", Section.WORK, (Term("stalled"),), fold=Fold.SUM),
     ),
 )

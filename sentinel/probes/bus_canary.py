@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.bus.canary_ledger import Place
+from sentinel.adapters.bus.canary_ledger import CanaryPlace
 from sentinel.adapters.bus.canary_reader import Clock, Rules
 from sentinel.core.canary.finding import (
     CANARY_KINDS,
@@ -31,7 +31,7 @@ from sentinel.core.canary.proof import Confidence, Windows, judge
 from sentinel.core.canary.record import RECENT
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, sort_faults
 from sentinel.core.fault import judge as judge_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.errors import TargetError
 from sentinel.probes import Context, Kind, Options, faults_of_target
@@ -152,11 +152,11 @@ class CanaryOptions(Options):
         rule = self.failures_of
         return CanaryLimits(self.deadline, rule.failures, rule.of, self.down_after)
 
-    def place(self, tag: str) -> Place:
+    def place(self, tag: str) -> CanaryPlace:
         """The keys; `tag` is that of a shard, else the path is the tag."""
         if (handler := self.handler) is None:
-            return Place.own(tag or self.path)
-        return Place.through(handler.stream, self.path, handler.maxlen)
+            return CanaryPlace.own(tag or self.path)
+        return CanaryPlace.through(handler.stream, self.path, handler.maxlen)
 
 
 async def run(options: CanaryOptions, context: Context) -> Finding:
@@ -437,6 +437,24 @@ KIND = Kind(
             "effective_samples",
             "",
             "window",
+        ),
+    ),
+    impact=(
+        Impact("canaries lost", Section.INCIDENT, (Term("results", {"result": "lost"}),)),
+        Impact("canaries duplicated", Section.INCIDENT, (Term("duplicates"),)),
+        Impact("canaries late", Section.INCIDENT, (Term("results", {"result": "late"}),)),
+        Impact("canaries corrupt", Section.INCIDENT, (Term("results", {"result": "corrupt"}),)),
+        Impact(
+            "canaries in time",
+            Section.DELIVERY,
+            (Term("results", {"result": "ok"}),),
+            whole=(
+                Term("results", {"result": "ok"}),
+                Term("results", {"result": "late"}),
+                Term("results", {"result": "lost"}),
+                Term("results", {"result": "corrupt"}),
+            ),
+            unit="ratio",
         ),
     ),
 )

@@ -33,7 +33,7 @@ from sentinel.core.bus.codec_finding import (
 from sentinel.core.bus.naming import matches
 from sentinel.core.bus.smell import SMELLS, smell_entry
 from sentinel.core.fault import Fault, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.errors import SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
@@ -367,6 +367,14 @@ KIND = Kind(
             "counter",
             "",
             ("stream", "smell"),
+        ),
+    ),
+    impact=(
+        Impact(
+            "entries with a sign of broken serialization",
+            Section.INCIDENT,
+            (Term("smells"),),
+            basis="of a sample",
         ),
     ),
 )

@@ -27,7 +27,7 @@ from sentinel.core.bus.crosscheck_finding import (
 )
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import Fault, headline, judge
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, Percentage
@@ -293,5 +293,19 @@ KIND = Kind(
         ),
         _declare("samples", "crosscheck_samples", "Samples that were judged"),
         _declare("not_measurable", "crosscheck_not_measurable", "Samples that could not be judged"),
+    ),
+    impact=(
+        Impact(
+            "assigned tasks whose message was missing",
+            Section.INCIDENT,
+            (Term("producer_missing"),),
+            basis="of a sample",
+        ),
+        Impact(
+            "acknowledged messages without effect",
+            Section.INCIDENT,
+            (Term("acked_without_effect"),),
+            basis="of a sample",
+        ),
     ),
 )

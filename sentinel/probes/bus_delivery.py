@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.core.bus.delivery import OUTCOMES, Deadlines, GroupView, StreamAccount, format_id
+from sentinel.core.bus.delivery import Deadlines, GroupView, StreamAccount
 from sentinel.core.bus.delivery.board import Board
 from sentinel.core.bus.delivery.finding import (
     DELIVERY_KINDS,
@@ -23,18 +23,12 @@ from sentinel.core.bus.delivery.finding import (
     find_group_faults,
     find_replica,
 )
-from sentinel.core.bus.delivery.fleet import DELIVERY_COUNTERS, Standing, Totals
-from sentinel.core.bus.delivery.statement import (
-    describe_figures,
-    describe_worst,
-    find_ratio,
-    sum_accounts,
-)
+from sentinel.core.bus.delivery.fleet import Standing
 from sentinel.core.bus.delivery.window import LossBook, Pair, Window, tally
 from sentinel.core.bus.finding import BLIND_KINDS, describe_faults, find_nothing
-from sentinel.core.bus.naming import Naming, quote
+from sentinel.core.bus.naming import Naming
 from sentinel.core.fault import Fault, Status, headline, judge
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.probes import (
     Context,
@@ -46,9 +40,14 @@ from sentinel.probes import (
 )
 from sentinel.strict.field import Duration, Percentage
 from sentinel.watch.delivery import BusWatch
+from sentinel.watch.delivery_evidence import (
+    WORST,
+    describe_account,
+    describe_poll,
+    describe_samples,
+)
 from sentinel.watch.scope import BusSight, Scope
 
-WORST = 20
 LEGACY = (
     "this server does not say how many entries were added: they are listed and counted, and what"
     " came and went between two looks is uncertain; Redis 7.0 or later and every Valkey tell the"
@@ -226,7 +225,7 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
     totals = watch.books.retired.totals.copy()
     totals.merge(board.totals)
     totals.touch(options.streams.include, options.groups.required)
-    account = describe_account(options, watch, board, totals)
+    account = describe_account(watch, board, totals)
     return Finding(
         status=judge(faults),
         detail=describe(options, account, faults, measured=board.measured > 0),
@@ -322,89 +321,6 @@ def _describe_bounds(bounds: Sequence[int]) -> str:
 
 
 # -- figures --------------------------------------------------------------------------------------
-
-
-def describe_account(
-    options: DeliveryOptions, watch: BusWatch, board: Board, totals: Totals
-) -> dict[str, Any]:
-    """Where everything stands that was published to a judged group since the watch began."""
-    worst = [
-        (name, group, watch.accounts[name].account_of(group), watch.accounts[name].groups[group])
-        for name in board.pick(WORST)
-        for group in watch.accounts[name].groups
-    ]
-    settled = {
-        outcome: sum(sums[outcome] for sums in totals.groups.values()) for outcome in OUTCOMES
-    }
-    reached = {
-        outcome: sum(sums[counter] for sums in totals.groups.values())
-        for outcome, counter in DELIVERY_COUNTERS.items()
-    }
-    standings = [
-        each for name in {name for name, *_ in worst} for each in board.cards[name].standings
-    ]
-    return {
-        **describe_figures(sum_accounts([watch.books.retired.figures, board.sum_figures()])),
-        "unseen": sum(each.unseen for each in watch.accounts.values())
-        if watch.legacy.needed
-        else 0,
-        "settled": settled,
-        "ratio": find_ratio(settled),
-        "deadline_seconds": options.deadline,
-        "settled_delivery": reached,
-        "ratio_delivered": find_ratio(reached, "delivered"),
-        "delivered_deadline_seconds": options.deadlines.deliver,
-        "entries": sum(sums["published_total"] for sums in board.totals.streams.values()),
-        "streams": describe_worst(worst, standings, WORST),
-    }
-
-
-def describe_poll(watch: BusWatch, sight: BusSight) -> dict[str, float]:
-    """How wide a poll really is: an entry is judged so much later than its deadline says, at most."""
-    oldest = min(
-        (account.now for account in watch.accounts.values() if account.present), default=sight.now
-    )
-    return {
-        "streams": len(watch.accounts),
-        "read": sight.read,
-        "width_seconds": round(sight.now - oldest, 3),
-    }
-
-
-def describe_samples(
-    watch: BusWatch, sight: BusSight, standings: Sequence[Standing]
-) -> list[dict[str, Any]]:
-    """Late entries by id, with the command that looks at them."""
-    samples: list[dict[str, Any]] = []
-    for (name, group), entries in sorted(sight.overdue.items(), key=lambda item: -len(item[1]))[
-        :WORST
-    ]:
-        samples += [
-            {
-                "stream": name,
-                "group": group,
-                "state": "pending",
-                "id": entry.id,
-                "consumer": entry.consumer,
-                "idle_seconds": entry.idle,
-                "deliveries": entry.deliveries,
-                "look": f"XPENDING {quote(name)} {quote(group)} {entry.id} {entry.id} 1",
-            }
-            for entry in entries[:3]
-        ]
-    for each in standings:
-        oldest = watch.accounts[each.stream].groups[each.group].oldest_waiting
-        if each.waiting.lo and oldest is not None and len(samples) < 3 * WORST:
-            samples.append(
-                {
-                    "stream": each.stream,
-                    "group": each.group,
-                    "state": "waiting",
-                    "id": format_id(oldest),
-                    "look": f"XINFO CONSUMERS {quote(each.stream)} {quote(each.group)}",
-                }
-            )
-    return samples
 
 
 def _gauge_rows(options: DeliveryOptions, board: Board) -> list[Row]:
@@ -552,6 +468,62 @@ KIND = Kind(
             "gauge",
             ("family", "version", "role"),
             "",
+        ),
+    ),
+    impact=(
+        Impact(
+            "messages lost before they were read",
+            Section.INCIDENT,
+            (Term("lost_before_read_total"),),
+            (Term("lost_before_read_uncertain_total"),),
+        ),
+        Impact(
+            "messages overdue at their deadline",
+            Section.INCIDENT,
+            (
+                Term("settled_total", {"outcome": "pending"}),
+                Term("settled_total", {"outcome": "waiting"}),
+            ),
+        ),
+        Impact(
+            "deliveries dropped without acknowledgement",
+            Section.INCIDENT,
+            (Term("settled_total", {"outcome": "dropped"}),),
+            (Term("dropped_uncertain_total"),),
+        ),
+        Impact("messages published", Section.DELIVERY, (Term("published_total"),)),
+        Impact(
+            "acknowledged in time",
+            Section.DELIVERY,
+            (Term("settled_total", {"outcome": "acked"}),),
+            (Term("settled_total", {"outcome": "uncertain"}),),
+            whole=(Term("settled_total"),),
+            unit="ratio",
+            basis="each group counts a message that it should get",
+        ),
+        Impact(
+            "delivered in time",
+            Section.DELIVERY,
+            (Term("delivery_settled_total", {"outcome": "delivered"}),),
+            (Term("delivery_settled_total", {"outcome": "uncertain"}),),
+            whole=(Term("delivery_settled_total"),),
+            unit="ratio",
+            basis="each group counts a message that it should get",
+        ),
+        Impact(
+            "messages lost",
+            Section.DELIVERY,
+            (Term("lost_before_read_total"),),
+            (Term("lost_before_read_uncertain_total"),),
+        ),
+        Impact("messages waiting", Section.DELIVERY, (Term("waiting_entries"),), fold=Fold.SUM),
+        Impact("messages pending", Section.DELIVERY, (Term("pending_entries"),), fold=Fold.SUM),
+        Impact(
+            "oldest waiting message",
+            Section.DELIVERY,
+            (Term("oldest_waiting_age_seconds"),),
+            fold=Fold.LARGEST,
+            unit="seconds",
         ),
     ),
 )

@@ -11,20 +11,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.bus import place_reader
-from sentinel.adapters.bus.place_reader import MAX_KEYS, KeyScan, find_keys, read_clock, read_keys
+from sentinel.adapters.bus.place_reader import (
+    MAX_KEYS,
+    KeyScan,
+    find_keys,
+    read_arrivals,
+    read_clock,
+    read_keys,
+)
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.dead_letter import (
+    KeyReading,
     PlaceHistory,
     PlaceLimits,
     PlaceStanding,
 )
 from sentinel.core.bus.ledger_finding import LEDGER_KINDS, find_place_faults, suggest_look
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
+from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
@@ -70,18 +79,48 @@ class LedgerPlace(Options):
         description="list: dotted path to a time in the JSON of an entry; without it no age",
     )
 
+    max_arrivals: int | None = Field(
+        None,
+        ge=0,
+        description="stream: degraded when more entries come from one origin within arrivals_within",
+    )
+    arrivals_within: Duration = Field(
+        60.0, gt=0, description="stream: the time over which arrivals are counted"
+    )
+    origin: str | None = Field(
+        None,
+        min_length=1,
+        description="stream: dotted path to the stream that an entry came from, into JSON, too",
+    )
+
+    @model_validator(mode="after")
+    def _arrivals_are_of_streams(self) -> LedgerPlace:
+        if self.type != "stream" and (self.max_arrivals is not None or self.origin):
+            raise ValueError(f"a {self.type} does not tell what came when: only a stream does")
+        if self.origin and self.max_arrivals is None:
+            raise ValueError("origin names who sent what arrives: give max_arrivals, too")
+        return self
+
     @property
-    def target(self) -> place_reader.Place:
+    def target(self) -> place_reader.WatchedPlace:
         """What to read."""
-        unit = 1000.0 if self.score == "milliseconds" else 1.0
-        return place_reader.Place(
-            self.name, self.type, self.key, unit, self.overdue_after, self.time_field or ""
+        return place_reader.WatchedPlace(
+            self.name,
+            self.type,
+            self.key,
+            unit=1000.0 if self.score == "milliseconds" else 1.0,
+            tolerance=self.overdue_after,
+            time_field=self.time_field or "",
+            origin=self.origin or "",
+            arrivals_within=None if self.max_arrivals is None else self.arrivals_within,
         )
 
     @property
     def limits(self) -> PlaceLimits:
         """What is tolerated."""
-        return PlaceLimits(self.max_entries, self.max_age, self.max_overdue, self.max_growth)
+        return PlaceLimits(
+            self.max_entries, self.max_age, self.max_overdue, self.max_growth, self.max_arrivals
+        )
 
 
 class LedgerOptions(Options):
@@ -164,44 +203,44 @@ async def run(options: LedgerOptions, context: Context) -> Finding:
 async def _look(
     place: LedgerPlace, client: RedisClient, state: LedgerState, now: float, window: float
 ) -> PlaceSight:
+    """Read a place and take it into its history."""
     target = place.target
     scan = state.scans.setdefault((place.name, place.type, place.key), KeyScan())
     keys, complete = await find_keys(client, target, scan)
     readings = await read_keys(client, target, keys[:MAX_KEYS], now)
     history = state.histories.setdefault(place.name, PlaceHistory())
-    blind = [
-        (f"{reading.key}: {reading.problem}", reading.remedy)
-        for reading in readings
-        if reading.problem
-    ]
-    if target.is_pattern and not scan.passes:
-        blind.append(
-            (
-                f"still looking for keys like {place.key}",
-                "wait: a large keyspace takes several runs",
-            )
-        )
+    found_all = scan.passes > 0 or not target.is_pattern
     if len(keys) > MAX_KEYS:
-        blind.append(
-            (
-                f"more than {MAX_KEYS:,} keys match {place.key}, the rest is not read",
-                "narrow the pattern",
-            )
-        )
         complete = history.complete = False
-    whole = all(reading.read for reading in readings) and (scan.passes > 0 or not target.is_pattern)
+    whole = found_all and all(reading.read for reading in readings)
     history.take(now, readings, window, complete=complete, whole=whole)
-    standing = PlaceStanding(
-        place.name, place.type, readings, now, history.added, history.find_growth()
-    )
-    if place.required and not any(reading.entries or reading.problem for reading in readings):
-        blind.append(
-            (
-                f"no key {place.key}",
-                "correct the key, or required: false where an empty place has no key",
-            )
-        )
+    blind = _find_blind(place, readings, len(keys), found_all=found_all)
+    arrivals = None
+    try:
+        arrivals = await read_arrivals(client, target, keys[:MAX_KEYS], readings, now)
+    except (SubjectError, NotMeasurable) as error:
+        blind.append((f"arrivals: {error.message}", error.guidance))
+    growth = history.find_growth()
+    standing = PlaceStanding(place.name, place.type, readings, now, history.added, growth, arrivals)
     return PlaceSight(place, standing, blind)
+
+
+def _find_blind(
+    place: LedgerPlace, readings: Sequence[KeyReading], count: int, *, found_all: bool
+) -> list[tuple[str, str]]:
+    """What can't be known of a place: (problem, remedy) each."""
+    troubled = (each for each in readings if each.problem)
+    blind = [(f"{each.key}: {each.problem}", each.remedy) for each in troubled]
+    if not found_all:
+        remedy = "wait: a large keyspace takes several runs"
+        blind.append((f"still looking for keys like {place.key}", remedy))
+    if count > MAX_KEYS:
+        problem = f"more than {MAX_KEYS:,} keys match {place.key}, the rest is not read"
+        blind.append((problem, "narrow the pattern"))
+    if place.required and not any(each.entries or each.problem for each in readings):
+        remedy = "correct the key, or required: false where an empty place has no key"
+        blind.append((f"no key {place.key}", remedy))
+    return blind
 
 
 # -- words ----------------------------------------------------------------------------------------
@@ -242,6 +281,7 @@ def _show(sight: PlaceSight) -> dict[str, Any]:
         "oldest_age_seconds": standing.age,
         "overdue": standing.overdue,
         "growth_per_minute": standing.growth,
+        "arrivals": standing.arrivals.describe() if standing.arrivals else None,
         "added": standing.added,
         "added_is_exact": standing.added_exact,
         "passed": [fault.text for fault in sight.faults if fault.status is Status.DEGRADED],
@@ -276,7 +316,8 @@ def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "entri
 KIND = Kind(
     name="bus_ledger",
     summary=(
-        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth"
+        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth;"
+        " which streams dead letters come from"
     ),
     options=LedgerOptions,
     run=run,
@@ -301,6 +342,19 @@ KIND = Kind(
         ),
         Measurement(
             "growth_per_minute", "Entries per minute over the window.", "", "gauge", "", ("place",)
+        ),
+    ),
+    impact=(
+        Impact(
+            "entries added to dead-letter and retry places, at least",
+            Section.INCIDENT,
+            (Term("added_total"),),
+        ),
+        Impact(
+            "entries in dead-letter and retry places",
+            Section.DELIVERY,
+            (Term("entries"),),
+            fold=Fold.SUM,
         ),
     ),
 )

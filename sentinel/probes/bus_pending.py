@@ -22,7 +22,7 @@ from sentinel.core.bus.finding import (
     find_nothing,
 )
 from sentinel.core.bus.naming import Naming
-from sentinel.core.bus.pending import NO_ENTRIES, Roster
+from sentinel.core.bus.pending import NO_ENTRIES, ConsumerRoster
 from sentinel.core.bus.pending_fault import (
     PendingCase,
     PendingLimits,
@@ -30,7 +30,7 @@ from sentinel.core.bus.pending_fault import (
     find_cases,
 )
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import Bounds, format_duration
 from sentinel.probes import (
     Context,
@@ -273,7 +273,7 @@ def _gauges(found: Sequence[PendingStanding]) -> dict[str, float]:
     return values
 
 
-def _roster_gauges(rosters: Sequence[Roster]) -> dict[str, float]:
+def _roster_gauges(rosters: Sequence[ConsumerRoster]) -> dict[str, float]:
     """Of groups whose consumers have all been listed."""
     return {
         "pending_dead_consumer_entries": float(
@@ -288,7 +288,7 @@ def _sum(counts: Iterable[Bounds]) -> float:
     return float(sum(count.lo for count in counts))
 
 
-def _consumer_rows(labels: dict[str, str], rosters: Sequence[Roster]) -> list[Row]:
+def _consumer_rows(labels: dict[str, str], rosters: Sequence[ConsumerRoster]) -> list[Row]:
     """Consumers by sign of life, of the groups that have been listed."""
     counts = {
         "active": sum(each.active for each in rosters),
@@ -404,6 +404,26 @@ KIND = Kind(
             "gauge",
             "",
             (*_GROUP, "state"),
+        ),
+    ),
+    impact=(
+        Impact(
+            "messages redelivered, at least",
+            Section.INCIDENT,
+            (Term("redeliveries_total", sparse=True),),
+            basis="entries acknowledged between two looks take their count with them",
+        ),
+        Impact(
+            "messages held by dead consumers",
+            Section.DELIVERY,
+            (Term("pending_dead_consumer_entries"),),
+            fold=Fold.SUM,
+        ),
+        Impact(
+            "messages delivered too often",
+            Section.DELIVERY,
+            (Term("poison_entries"),),
+            fold=Fold.SUM,
         ),
     ),
 )

@@ -33,7 +33,7 @@ from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
 from sentinel.core.flows.history import History
 from sentinel.core.flows.stuck import Crew, FlowRules, WorkOrder
 from sentinel.core.flows.verdict import Families, TableRules, judge
-from sentinel.core.model import Finding, Measurement
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
@@ -539,5 +539,19 @@ KIND = Kind(
             "seconds",
             _BY_STATUS,
         ),
+    ),
+    impact=(
+        Impact(
+            "times that a flow went back", Section.INCIDENT, (Term("regressions", sparse=True),)
+        ),
+        Impact("open flows", Section.WORK, (Term("open", sparse=True),), fold=Fold.SUM),
+        Impact(
+            "stuck flows",
+            Section.WORK,
+            (Term("stuck", sparse=True),),
+            fold=Fold.SUM,
+            basis="a flow that is stuck for two reasons counts for both",
+        ),
+        Impact("changes of status", Section.WORK, (Term("transitions", sparse=True),)),
     ),
 )

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.proc import ProcReader
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_bytes
 from sentinel.core.servers.process import (
     Descriptors,
@@ -293,6 +293,11 @@ KIND = Kind(
             "restarts_total",
             "Processes that took the place of others while sentinel watched",
             type_="counter",
+        ),
+    ),
+    impact=(
+        Impact(
+            "processes that took the place of others", Section.INCIDENT, (Term("restarts_total"),)
         ),
     ),
 )

@@ -16,7 +16,7 @@ from sentinel.adapters.bus.stream import SCRATCH_PREFIX
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import parse_info, parse_time
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_bytes
 from sentinel.core.servers.redis import (
     Info,
@@ -264,6 +264,11 @@ KIND = Kind(
             "gauge",
             "seconds",
             ("target",),
+        ),
+    ),
+    impact=(
+        Impact(
+            "keys thrown away for lack of memory", Section.INCIDENT, (Term("evicted_keys_total"),)
         ),
     ),
 )

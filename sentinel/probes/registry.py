@@ -25,7 +25,7 @@ from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arriva
 from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
 from sentinel.core.fault import FaultKind, Severity
-from sentinel.core.model import Finding, Measurement
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
@@ -419,6 +419,8 @@ FAULTS = (
     *faults_of_target("database-unreachable", rejected="database-degraded"),
 )
 
+_EACH_AGENT = ("agent", "name", "status")
+
 KIND = Kind(
     name="registry",
     summary=(
@@ -467,8 +469,31 @@ KIND = Kind(
             "sentinel_agent_registrations_total",
             "counter",
         ),
+        # Without a metric: the agent is no label of a series.
+        Measurement(
+            "agent_tasks_completed", "Tasks that an agent ever completed", labels=_EACH_AGENT
+        ),
+        Measurement("agent_tasks_open", "Tasks that an agent holds", labels=_EACH_AGENT),
         Measurement(
             "agent_registrations_last_hour", "Registrations that sentinel saw in the last hour"
+        ),
+    ),
+    impact=(
+        Impact(
+            "tasks completed", Section.COMPLETED, (Term("agent_tasks_completed"),), each="agent"
+        ),
+        Impact(
+            "tasks held",
+            Section.HELD,
+            (Term("agent_tasks_open"),),
+            fold=Fold.SUM,
+            each="agent",
+        ),
+        Impact(
+            "waiting tasks that no live agent can take",
+            Section.WORK,
+            (Term("capability_uncovered_tasks"),),
+            fold=Fold.SUM,
         ),
     ),
 )

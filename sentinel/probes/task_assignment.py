@@ -23,7 +23,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
 from sentinel.core.fault import FaultKind, Severity, headline, judge
-from sentinel.core.model import Finding
+from sentinel.core.model import Finding, Fold, Impact, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import STAGE_BOUNDS, Horizon
@@ -442,7 +442,10 @@ def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[fl
     return Finding(
         judge(faults),
         "; ".join([headline(faults), figures]) if faults else figures,
-        rows=make_rows(state, still_open, poll.horizon, poll.holder, options.shown),
+        rows=[
+            *make_rows(state, still_open, poll.horizon, poll.holder, options.shown),
+            *([] if p99 is None else [Row({}, {"assignment_p99_seconds": p99})]),
+        ],
         evidence=evidence,
         guidance=faults[0].guidance if faults else SKEWED_TIMES if minute.skewed else "",
         key=("p99", format_duration(p99)),
@@ -499,4 +502,41 @@ KIND = Kind(
     default_every=1.0,
     faults=FAULTS,
     measurements=MEASUREMENTS,
+    impact=(
+        Impact("tasks assigned late", Section.INCIDENT, (Term("settled", {"outcome": "late"}),)),
+        Impact(
+            "tasks unassigned at their deadline",
+            Section.INCIDENT,
+            (Term("settled", {"outcome": "unassigned"}),),
+        ),
+        Impact(
+            "assigned by their deadline",
+            Section.ASSIGNMENT,
+            (Term("settled", {"outcome": "in_deadline"}),),
+            whole=(Term("settled"),),
+            unit="ratio",
+        ),
+        Impact("tasks judged", Section.ASSIGNMENT, (Term("settled"),)),
+        Impact(
+            "unassigned at their deadline",
+            Section.ASSIGNMENT,
+            (Term("settled", {"outcome": "unassigned"}),),
+        ),
+        Impact("tasks unassigned", Section.ASSIGNMENT, (Term("unassigned"),), fold=Fold.SUM),
+        Impact(
+            "oldest unassigned task",
+            Section.ASSIGNMENT,
+            (Term("oldest_unassigned_age_seconds"),),
+            fold=Fold.LARGEST,
+            unit="seconds",
+        ),
+        Impact(
+            "assignment p99",
+            Section.ASSIGNMENT,
+            (Term("assignment_p99_seconds"),),
+            fold=Fold.LARGEST,
+            unit="seconds",
+        ),
+        Impact("tasks created", Section.CREATED, (Term("settled"),)),
+    ),
 )

@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr
 
 from sentinel.adapters.postgres import PostgresClient, Query, identifier
 from sentinel.core.fault import Fault, FaultKind, Labels, Severity, headline, judge
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.tenants.finding import (
     COUNTED,
     TenantAnswer,
@@ -265,6 +265,13 @@ KIND = Kind(
             "sentinel_tenant_probe_total",
             "counter",
             labels=("probe", "result"),
+        ),
+    ),
+    impact=(
+        Impact(
+            "tries that saw rows of another tenant",
+            Section.INCIDENT,
+            (Term("probes_total", {"result": "leak"}),),
         ),
     ),
 )

@@ -20,7 +20,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Histogram, Measurement, Row
+from sentinel.core.model import Finding, Histogram, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks.synthetic import (
     ASSIGNED,
@@ -566,6 +566,8 @@ def _declare(
     return Measurement(name, help_, f"sentinel_workflow_{metric}", type_, unit, labels)
 
 
+_FAILED = ("enqueue_error", "failed", "late", "lost", "stuck")
+
 KIND = Kind(
     name="workflow_canary",
     summary="sends synthetic tasks through the whole platform and names the hop that fails",
@@ -615,6 +617,22 @@ KIND = Kind(
             "uncleaned",
             "Rows of synthetic tasks whose clean-up has failed so far",
             "gauge",
+        ),
+    ),
+    impact=(
+        Impact(
+            "synthetic tasks that failed",
+            Section.INCIDENT,
+            tuple(Term("outcomes", {"outcome": each}, sparse=True) for each in _FAILED),
+        ),
+        Impact(
+            "synthetic tasks in time",
+            Section.WORK,
+            (Term("outcomes", {"outcome": "ok"}, sparse=True),),
+            whole=tuple(
+                Term("outcomes", {"outcome": each}, sparse=True) for each in ("ok", *_FAILED)
+            ),
+            unit="ratio",
         ),
     ),
 )

@@ -1,3 +1,64 @@
-"""Reports: collect facts from the store, render them, write them to files. Facts first: templates
-only show.
+"""One file per report. A report is a value: how its facts are gathered, and its templates show
+them.
+
+Facts first: JSON, Markdown and HTML are made from one frozen value. `figures` counts, `paper`
+renders and writes.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinel.errors import UsageError
+from sentinel.shelf import read_shelf
+
+if TYPE_CHECKING:  # the program that renders templates needs neither, and starts faster without
+    from sentinel.probes import Kind
+    from sentinel.store import Reader
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What somebody asks of a report; each report takes what concerns it.
+
+    `kinds` are the check kinds by name: they declare the figures. `incident` is an id, None for the
+    one that matters most. `target_per_hour` is what the platform should do.
+    """
+
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    incident: str | None = None
+    target_per_hour: float | None = None
+    next_update: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report: everything that the rest of sentinel needs to know of it.
+
+    `facts(store, now, request)` reads the store only and gives a frozen value with at least a
+    `headline`. `templates` is the folder of `<name>.md.j2` and `<name>.html.j2`.
+    """
+
+    name: str
+    summary: str
+    facts: Callable[[Reader, datetime, ReportRequest], Any]
+    templates: Path = TEMPLATES
+
+
+def load_reports() -> dict[str, Report]:
+    """Every report of this folder by name: a new file is a new report, nothing else is edited."""
+    return read_shelf(__name__, Report, "REPORT")
+
+
+def find_report(name: str) -> Report:
+    """The report of that name; UsageError when there is none."""
+    shelf = load_reports()
+    if name not in shelf:
+        raise UsageError(f"{name!r} is no kind of report", f"choose one of {', '.join(shelf)}")
+    return shelf[name]

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sentinel.adapters.bus.canary_ledger import Ledger, Place
-from sentinel.adapters.bus.canary_reader import NEVER, Clock, Reader, Rules, milliseconds_of
+from sentinel.adapters.bus.canary_ledger import CanaryLedger, CanaryPlace
+from sentinel.adapters.bus.canary_reader import NEVER, CanaryReader, Clock, Rules, milliseconds_of
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.canary.letter import Letter, Outcome
-from sentinel.core.canary.record import Record
-from sentinel.core.canary.traffic import Traffic
+from sentinel.core.canary.record import CanaryRecord
+from sentinel.core.canary.traffic import CanaryTraffic
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable
 
 MAX_OPEN = 500  # half of the stream's MAXLEN: our own trimming must never lose a canary
@@ -42,7 +42,7 @@ class Trip:
     """
 
     client: RedisClient
-    place: Place
+    place: CanaryPlace
     letter: Letter
     rules: Rules
     clock: Clock
@@ -82,10 +82,10 @@ class CanaryPath:
 
     def __init__(self, hops: Sequence[str] = (), document: dict[str, Any] | None = None) -> None:
         known = document or {}
-        self.record = Record(known.get("record"), hops)
-        self.traffic = Traffic(self.record, hops, known.get("past"))
+        self.record = CanaryRecord(known.get("record"), hops)
+        self.traffic = CanaryTraffic(self.record, hops, known.get("past"))
         self.tag = str(known.get("tag", ""))
-        self.reader: Reader | None = None
+        self.reader: CanaryReader | None = None
         self._epoch = secrets.token_hex(6)
         self._number = 0
         self._turn = _Turn()
@@ -117,7 +117,7 @@ class CanaryPath:
         self.traffic.minute = int(trip.now.timestamp() // 60)
         outlook = Outlook(held=trip.held or self._holds_back(trip))
         reader = await self._travel(
-            Ledger(trip.client, trip.place, self.record.tally), trip, outlook
+            CanaryLedger(trip.client, trip.place, self.record.tally), trip, outlook
         )
         if reader is None:
             await self.close()
@@ -130,7 +130,9 @@ class CanaryPath:
             self._cover(trip, begun, last)
         return outlook
 
-    async def _travel(self, ledger: Ledger, trip: Trip, outlook: Outlook) -> Reader | None:
+    async def _travel(
+        self, ledger: CanaryLedger, trip: Trip, outlook: Outlook
+    ) -> CanaryReader | None:
         """Send, wait, write off; the reader, None when the path is another sentinel's."""
         try:
             outlook.holder = await ledger.claim(max(5.0, 4 * trip.interval))
@@ -150,14 +152,14 @@ class CanaryPath:
             reader = await self._attach(ledger, trip)
         return reader
 
-    async def _attach(self, ledger: Ledger, trip: Trip) -> Reader:
+    async def _attach(self, ledger: CanaryLedger, trip: Trip) -> CanaryReader:
         """The running reader for these keys, letter and rules; a dead one is raised, then replaced."""
         reader = self.reader
         if reader is not None and not reader.serves(ledger, trip.letter, trip.rules):
             await self.close()
             reader.raise_if_dead()
         if self.reader is None:
-            self.reader = Reader(ledger, trip.letter, self.traffic, trip.rules, trip.clock)
+            self.reader = CanaryReader(ledger, trip.letter, self.traffic, trip.rules, trip.clock)
             self.reader.start()
         return self.reader
 
@@ -175,7 +177,7 @@ class CanaryPath:
             f" {pause.every - waited:.0f} s"
         )
 
-    async def _send_burst(self, reader: Reader, trip: Trip) -> list[str]:
+    async def _send_burst(self, reader: CanaryReader, trip: Trip) -> list[str]:
         """Publish the canaries of this run; their sequence names."""
         sent: list[str] = []
         self._turn.sent = trip.clock.monotonic()
@@ -183,7 +185,7 @@ class CanaryPath:
             sent.append(await self._send(reader, trip))
         return sent
 
-    async def _send(self, reader: Reader, trip: Trip) -> str:
+    async def _send(self, reader: CanaryReader, trip: Trip) -> str:
         self._number += 1
         seq = f"{self._epoch}:{self._number}"  # no other life of sentinel gives this name
         fields = trip.letter.write(seq, _traceparent(trip.trace_id), trip.now.isoformat())
@@ -200,7 +202,9 @@ class CanaryPath:
         self.record.latency["publish"].add(trip.clock.monotonic() - begun)
         return seq
 
-    async def _wait_for_arrival(self, sent: Sequence[str], reader: Reader, trip: Trip) -> None:
+    async def _wait_for_arrival(
+        self, sent: Sequence[str], reader: CanaryReader, trip: Trip
+    ) -> None:
         """Give the burst a chance to be part of this finding; a slow one is settled by a later run."""
         until = trip.clock.monotonic() + min(trip.rules.deadline, trip.patience)
         flights = self.traffic.flights
@@ -215,7 +219,7 @@ class CanaryPath:
 
     # --- writing off ------------------------------------------------------------------------------
 
-    async def _reap(self, reader: Reader) -> None:
+    async def _reap(self, reader: CanaryReader) -> None:
         """Settle as lost what the reader must have seen by now (and did not)."""
         if not reader.is_overdue(reader.booted):
             return
@@ -225,14 +229,14 @@ class CanaryPath:
                 await self._write_off(reader.ledger, seq)
         self._forget(reader)
 
-    async def _write_off(self, ledger: Ledger, seq: str) -> None:
+    async def _write_off(self, ledger: CanaryLedger, seq: str) -> None:
         async with ledger.lock:
             if (await ledger.find(seq))[1]:
                 blamed = self.traffic.blame(Outcome.LOST, seq, {})
                 await ledger.settle(Outcome.LOST, seq, self.traffic.entries_of(seq), *blamed)
                 self.traffic.ended(Outcome.LOST, seq)
 
-    def _forget(self, reader: Reader) -> None:
+    def _forget(self, reader: CanaryReader) -> None:
         """Overdue flights without a promise: in doubt ones were never published, others were wiped
         (see audit).
         """
@@ -249,8 +253,8 @@ class CanaryPath:
         An entry is in the stream before its promise is confirmed: what has none now is lost.
         """
         await self.close()
-        ledger = Ledger(trip.client, trip.place, self.record.tally)
-        await Reader(ledger, trip.letter, self.traffic, trip.rules, trip.clock).drain()
+        ledger = CanaryLedger(trip.client, trip.place, self.record.tally)
+        await CanaryReader(ledger, trip.letter, self.traffic, trip.rules, trip.clock).drain()
         for seq in await ledger.oldest():
             await self._write_off(ledger, seq)
         self.traffic.wiped((await ledger.audit())[1])

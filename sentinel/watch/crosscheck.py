@@ -15,8 +15,8 @@ from typing import Any
 
 from sentinel.adapters.bus.consumer_reader import find_streams
 from sentinel.adapters.bus.entry_reader import (
-    Entry,
-    Fate,
+    EntryFate,
+    StreamEntry,
     count_dropping_calls,
     read_after,
     read_clock,
@@ -122,7 +122,7 @@ class CrosscheckWatch:
     # -- database → bus ---------------------------------------------------------------------------
 
     async def _check_published(self, look: CrosscheckLook) -> None:
-        """CrosscheckLook for the entries of newly assigned tasks; one without is looked for again before it
+        """Look for the entries of newly assigned tasks; one without is looked for again before it
         is missing.
         """
         fresh, upto = await self._sample_assigned(look)
@@ -287,7 +287,7 @@ async def _look_for(
 
 
 async def _confirm(look: CrosscheckLook, tasks: Sequence[Assignment]) -> Verdicts:
-    """CrosscheckLook once more, over a wide stretch: what an outbox published later, or by another clock, is
+    """Look once more, over a wide stretch: what an outbox published later, or by another clock, is
     not missing.
     """
     verdicts: Verdicts = []
@@ -362,7 +362,7 @@ def _by_stream(tasks: Sequence[Assignment]) -> dict[str, list[Assignment]]:
 # -- bus → database -------------------------------------------------------------------------------
 
 
-def _timed(look: CrosscheckLook, stream: str, entries: Sequence[Entry]) -> list[Entry]:
+def _timed(look: CrosscheckLook, stream: str, entries: Sequence[StreamEntry]) -> list[StreamEntry]:
     """Entries whose ids are times of the last day."""
     timed = [entry for entry in entries if 0 <= look.now + 1 - entry.id[0] / 1000 <= 86400]
     if len(timed) < len(entries):
@@ -370,7 +370,7 @@ def _timed(look: CrosscheckLook, stream: str, entries: Sequence[Entry]) -> list[
     return timed
 
 
-def _take_up(plan: CrosscheckPlan, stream: str, agent: str, entry: Entry) -> Delivered:
+def _take_up(plan: CrosscheckPlan, stream: str, agent: str, entry: StreamEntry) -> Delivered:
     task, message = plan.envelope.task_of(entry.fields), plan.envelope.message_of(entry.fields)
     return Delivered(stream, plan.group.fill(agent), format_id(entry.id), task, agent, message)
 
@@ -384,11 +384,11 @@ async def _note_acknowledged(
     waiting = [each for each in entries if each.acked is None]
     fates = await read_fates(look.bus, [(each.stream, each.group, each.entry) for each in waiting])
     noted = [
-        replace(each, acked=look.now) if fate is Fate.ACKNOWLEDGED else each
+        replace(each, acked=look.now) if fate is EntryFate.ACKNOWLEDGED else each
         for each, fate in zip(waiting, fates, strict=True)
-        if fate is not Fate.GONE
+        if fate is not EntryFate.GONE
     ]
-    gone = fates.count(Fate.GONE)
+    gone = fates.count(EntryFate.GONE)
     look.reasons |= {ENTRY_GONE} if gone else set()
     return [*(each for each in entries if each.acked is not None), *noted], gone
 

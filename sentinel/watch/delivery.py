@@ -19,8 +19,8 @@ from sentinel.adapters.bus.stream_reader import (
     DropWatch,
     Haul,
     Reading,
-    Request,
     StreamReader,
+    StreamRequest,
 )
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_missing
@@ -63,7 +63,7 @@ Questions = Mapping[bytes, Sequence[Question]]
 class StreamInquiry:
     """How each stream is asked, what the latest answers were, and which groups are judged."""
 
-    requests: dict[bytes, Request] = field(default_factory=dict)
+    requests: dict[bytes, StreamRequest] = field(default_factory=dict)
     answers: dict[bytes, dict[Question, Answer]] = field(default_factory=dict)
     groups: tuple[Sequence[str], Sequence[str]] = ((), ())
     judged: dict[str, bool] = field(default_factory=dict)
@@ -163,10 +163,10 @@ class BusWatch:
         run.sight.now = max([run.sight.now, *haul.same.values()])
         return changed
 
-    def _request(self, key: bytes, questions: Questions) -> Request:
+    def _request(self, key: bytes, questions: Questions) -> StreamRequest:
         if key in questions:
             return self._make_request(key, questions[key])
-        return self.inquiry.requests.get(key) or Request(key)
+        return self.inquiry.requests.get(key) or StreamRequest(key)
 
     def _complete(self, haul: Haul, readings: dict[bytes, Reading]) -> dict[bytes, Reading]:
         """The readings, with ranks where the server tells none."""
@@ -194,12 +194,12 @@ class BusWatch:
 
     def _make_request(
         self, key: bytes, questions: Sequence[Question], pending: Sequence[str] | None = None
-    ) -> Request:
+    ) -> StreamRequest:
         groups = self.books.list_pending_groups(key) if pending is None else pending
         account = self.books.find(key) if self.legacy.needed else None
         if account is None or account.view is None:
-            return Request(key, groups, questions)
-        return Request(key, groups, questions, account.view.last, listing_cap(account))
+            return StreamRequest(key, groups, questions)
+        return StreamRequest(key, groups, questions, account.view.last, listing_cap(account))
 
     async def _take_reading(self, run: _Run, key: bytes, reading: Reading, changed: bool) -> None:
         if reading.view is None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 
-from sentinel.adapters.bus.stream_reader import Scan
+from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_text
 from sentinel.core.bus.finding import find_unjudged, find_unwatched
@@ -51,7 +51,7 @@ class StreamCensus:
     pattern.
     """
 
-    scan: Scan = field(default_factory=Scan)
+    scan: StreamScan = field(default_factory=StreamScan)
     untracked: set[str] | None = None
     absent: set[str] = field(default_factory=set)
     patterns: list[list[str]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class StreamCensus:
         patterns = [list(scope.include), list(scope.exclude)]
         if patterns == self.patterns:
             return False
-        self.patterns, self.scan = patterns, Scan()
+        self.patterns, self.scan = patterns, StreamScan()
         self.untracked, self.absent, self.foreign = None, set(), set()
         return True
 

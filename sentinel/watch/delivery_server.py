@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX, probe_capability
-from sentinel.adapters.bus.stream_reader import Haul, Reading, Traffic
+from sentinel.adapters.bus.stream_reader import Haul, Reading, ServerTraffic
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.delivery import Capability, StreamAccount
 from sentinel.core.bus.delivery.legacy import Marks, complete_view, count_new
@@ -78,7 +78,11 @@ class LegacyCount:
     marks: dict[bytes, Marks] = field(default_factory=dict)
 
     def complete(
-        self, books: DeliveryBooks, haul: Haul, readings: Mapping[bytes, Reading], traffic: Traffic
+        self,
+        books: DeliveryBooks,
+        haul: Haul,
+        readings: Mapping[bytes, Reading],
+        traffic: ServerTraffic,
     ) -> dict[bytes, Reading]:
         """Give each snapshot the ranks that it does not tell."""
         latest = Marks(traffic.removals, traffic.swaps, traffic.published[0])
@@ -110,7 +114,7 @@ class LegacyCount:
         self.marks.update(dict.fromkeys(keys, latest))
 
     def _count_new(
-        self, account: StreamAccount | None, key: bytes, reading: Reading, traffic: Traffic
+        self, account: StreamAccount | None, key: bytes, reading: Reading, traffic: ServerTraffic
     ) -> tuple[int | None, bool]:
         """Entries that are new to us, and whether some may have been deleted meanwhile."""
         view, mark = reading.view, self.marks.get(key)
@@ -132,7 +136,7 @@ class LegacyCount:
         return told
 
     def _find_spare(
-        self, key: bytes, traffic: Traffic, told: Mapping[int | None, int]
+        self, key: bytes, traffic: ServerTraffic, told: Mapping[int | None, int]
     ) -> int | None:
         """At most so many XADD ran beyond those told apart; None when that can't be known."""
         publishes, calls = self._publishes_at(key), traffic.published[1]
@@ -141,7 +145,7 @@ class LegacyCount:
             return None
         return max(0, calls - publishes - told[publishes])
 
-    def dump(self, traffic: Traffic) -> list[Any] | None:
+    def dump(self, traffic: ServerTraffic) -> list[Any] | None:
         """JSON-able document; None where nothing is counted up."""
         if not self.needed:
             return None
@@ -151,7 +155,7 @@ class LegacyCount:
         return [traffic.seen, traffic.removals, traffic.swaps, marks]
 
     @classmethod
-    def load(cls, document: Sequence[Any] | None, traffic: Traffic) -> LegacyCount:
+    def load(cls, document: Sequence[Any] | None, traffic: ServerTraffic) -> LegacyCount:
         """What `dump` gave; the counts of the server go to the reader's `traffic`."""
         if not document:
             return cls()

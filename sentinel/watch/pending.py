@@ -23,16 +23,16 @@ from sentinel.adapters.bus.pending_reader import (
     Plan,
 )
 from sentinel.adapters.bus.stream import parse_entry_id
-from sentinel.adapters.bus.stream_reader import Scan
+from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_missing
 from sentinel.core.bus.delivery import ZERO, Id
 from sentinel.core.bus.finding import find_unjudged, find_unwatched
 from sentinel.core.bus.naming import Naming, age_of, matches
 from sentinel.core.bus.pending import (
+    ConsumerRoster,
     ConsumerView,
     Page,
-    Roster,
     Sweep,
     at_least,
     find_overdue_bound,
@@ -134,10 +134,10 @@ class PendingWatch:
     sweeps: dict[GroupKey, Sweep] = field(default_factory=dict)
     redeliveries: dict[GroupKey, int] = field(default_factory=dict)
     group_labels: dict[str, set[str]] = field(default_factory=dict)
-    scan: Scan = field(default_factory=Scan)
+    scan: StreamScan = field(default_factory=StreamScan)
     keys: set[bytes] = field(default_factory=set)
     patterns: list[list[str]] = field(default_factory=list)
-    rosters: dict[GroupKey, tuple[int, Roster]] = field(default_factory=dict)
+    rosters: dict[GroupKey, tuple[int, ConsumerRoster]] = field(default_factory=dict)
     labels: dict[GroupKey, GroupKey] = field(default_factory=dict)
     judged: dict[str, bool] = field(default_factory=dict)
     turn: int = 0
@@ -242,7 +242,7 @@ class PendingWatch:
             self.patterns, self.keys, self.scan, self.labels, self.judged = (
                 patterns,
                 set(),
-                Scan(),
+                StreamScan(),
                 {},
                 {},
             )
@@ -497,7 +497,9 @@ def _find_budget(total: int, every: int) -> int:
     return max(LEAST_LISTED, min(MOST_LISTED, -(-total // every)))
 
 
-def _sort_roster(views: Sequence[ConsumerView], limits: PendingLimits, habits: Habits) -> Roster:
+def _sort_roster(
+    views: Sequence[ConsumerView], limits: PendingLimits, habits: Habits
+) -> ConsumerRoster:
     unknown = frozenset(view.name for view in views if not matches(view.name, habits.known))
     return sort_consumers(
         views, dead_after=limits.dead_after, ghost_after=limits.ghost_after, unknown=unknown

@@ -22,7 +22,7 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.demo.servers import ValkeyServer
-from tests.bus_bench import GROUP, KEY, KINDS, Product, opened, statuses
+from tests.bus_bench import GROUP, KEY, KINDS, Product, fault_of, opened, statuses
 from tests.faults.proxy import Proxy
 
 ALL_UP = dict.fromkeys(KINDS, "up")
@@ -53,12 +53,12 @@ async def test_a10_a_lost_group_is_named_and_never_made_by_us(server, request):
             for _ in range(5):
                 finding = await bench.run("bus_delivery")
                 assert finding.status is Status.DEGRADED
-                assert (
-                    f"group {GROUP} of stream {KEY} is gone, last known position {position}"
-                    in finding.detail
+                lost = fault_of(finding, "group_lost", stream=KEY, group=GROUP)
+                assert lost.text == (
+                    f"stream {KEY}, group {GROUP} was found gone, last known position {position}"
                 )
-                assert f"group {GROUP} lost" in finding.detail
-                assert f"XGROUP CREATE {KEY} {GROUP}" in finding.guidance
+                assert lost.cure == (f"XGROUP CREATE {KEY} {GROUP} 0-0",)
+                assert lost.text in finding.detail
                 assert "down" not in statuses(await bench.judge()).values()
             assert product.redis.xinfo_groups(KEY) == []
             assert (
@@ -223,7 +223,10 @@ async def test_a30_an_evicted_stream_is_gone_and_the_eviction_is_named(own_valke
             findings = await bench.judge()
             assert "down" not in statuses(findings).values(), findings
             assert findings["bus_delivery"].status is Status.DEGRADED
-            assert f"stream {KEY} is gone, last known id {last}" in findings["bus_delivery"].detail
+            assert (
+                f"stream {KEY} was found gone, last known id {last}"
+                in findings["bus_delivery"].detail
+            )
             assert findings["redis_server"].status is Status.DEGRADED
             assert "evicted" in {fault.key for fault in findings["redis_server"].faults}
             assert "noeviction" in str(findings["redis_server"].evidence["remarks"])

@@ -10,7 +10,7 @@ import json
 import pytest
 import redis
 
-from sentinel.adapters.bus.stream_reader import Request, StreamReader
+from sentinel.adapters.bus.stream_reader import StreamReader, StreamRequest
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable
@@ -144,7 +144,7 @@ async def test_a_reading_that_was_not_taken_in_is_given_again(valkey):
     """
     client, plain = RedisClient("bus", valkey.url), redis.Redis(port=valkey.port)
     plain.xgroup_create("s", "g", "0", mkstream=True)
-    reader, request = StreamReader(), Request(b"s")
+    reader, request = StreamReader(), StreamRequest(b"s")
     assert b"s" in (await reader.read(client, [request])).readings
     assert b"s" in (await reader.read(client, [request])).readings
     reader.accept(b"s")
@@ -164,11 +164,11 @@ async def test_oldest_pending_entry_is_read_in_the_same_run(valkey):
     plain.xgroup_create("s", "g", "0")
     plain.xreadgroup("g", "c", {"s": ">"})
     reader = StreamReader()
-    view = (await reader.read(client, [Request(b"s")])).readings[b"s"].view
+    view = (await reader.read(client, [StreamRequest(b"s")])).readings[b"s"].view
     assert view.groups["g"].oldest_pending == tuple(map(int, entry.split(b"-")))
     reader.accept(b"s")
     await asyncio.sleep(0.01)
-    assert b"s" in (await reader.read(client, [Request(b"s", ["g"])])).same
+    assert b"s" in (await reader.read(client, [StreamRequest(b"s", ["g"])])).same
     await client.close()
 
 
@@ -179,7 +179,10 @@ async def test_a_stream_that_may_not_be_read_does_not_hide_its_neighbours(valkey
         admin.xadd(name, {"f": "v"})
     admin.execute_command("ACL", "SETUSER", "half", "on", ">secret", "%R~open:*", "+@all")
     client = RedisClient("bus", f"redis://half:secret@127.0.0.1:{valkey.port}/0")
-    reader, requests = StreamReader(), [Request(b"open:1"), Request(b"shut"), Request(b"open:2")]
+    reader, requests = (
+        StreamReader(),
+        [StreamRequest(b"open:1"), StreamRequest(b"shut"), StreamRequest(b"open:2")],
+    )
     for _ in range(2):
         haul = await reader.read(client, requests)
     assert haul.readings[b"open:1"].view.added == haul.readings[b"open:2"].view.added == 1

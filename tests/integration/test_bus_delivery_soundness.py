@@ -16,7 +16,7 @@ from sentinel.adapters.bus.stream import (
     find_survivors,
     probe_capability,
 )
-from sentinel.adapters.bus.stream_reader import Request, StreamReader
+from sentinel.adapters.bus.stream_reader import StreamReader, StreamRequest
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.delivery import (
     Capability,
@@ -192,7 +192,7 @@ class Poller:
             else []
         )
         since = view.last if self.legacy and view is not None else None
-        request = Request(KEY, pending, questions, since, self.listed)
+        request = StreamRequest(KEY, pending, questions, since, self.listed)
         haul = await self.reader.read(self.client, [request])
         calls = (self.reader.drops.deletions, self.reader.drops.claims)
         if KEY in haul.same and self.legacy:

@@ -487,7 +487,7 @@ def authority(tmp_path_factory) -> Callable[..., tuple[Path, ssl.SSLContext]]:
         subprocess.run([openssl, *arguments], check=True, capture_output=True, cwd=folder)
 
     run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test issuer", "-days", "3650",
-        "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+        "-addext", "keyUsage=critical,keyCertSign", "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
 
     def issue(
         name: str,
@@ -499,6 +499,7 @@ def authority(tmp_path_factory) -> Callable[..., tuple[Path, ssl.SSLContext]]:
             f"[ca]\ndefault_ca=c\n[c]\ndatabase={name}.db\nserial={name}.srl\nnew_certs_dir=.\nprivate_key=ca.key\n"
             f"certificate=ca.pem\ndefault_md=sha256\npolicy=p\nx509_extensions=x\nunique_subject=no\n"
             f"[p]\ncommonName=supplied\n[x]\nsubjectAltName={altname}\n"
+            f"authorityKeyIdentifier=keyid\n"
         )
         (folder / f"{name}.db").write_text("")
         (folder / f"{name}.srl").write_text("01\n")

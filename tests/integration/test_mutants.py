@@ -84,7 +84,18 @@ def test_a_test_without_end_has_noticed(
     assert "SURVIVED" not in killed[0]
 
 
-def test_without_a_green_start_nothing_is_known(
+def test_a_test_that_fails_anyway_kills_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = write_house(tmp_path, f"{_WEAK}\ndef test_red():\n    assert clamp(2, 3) == 9\n")
+    assert mutants.main(options) == 1
+    said = capsys.readouterr().out
+    assert "fails without a mutant: tests/unit/core/test_clamp.py::test_red" in said
+    assert "SURVIVED sentinel/core/clamp.py:5" in said
+
+
+def test_without_tests_that_run_nothing_is_known(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -140,6 +140,24 @@ async def test_long_transaction_is_found(look, postgres, database):
     assert f"process {pid}: in one transaction" in finding.detail
 
 
+async def test_every_forgotten_session_is_named(look, postgres, database):
+    """Two of them are two faults, and the command ends the one that it is for."""
+    with (
+        psycopg.connect(postgres.dsn(database)) as one,
+        psycopg.connect(postgres.dsn(database)) as two,
+        psycopg.connect(postgres.dsn(database), autocommit=True) as person,
+    ):
+        pids = [each.execute("select pg_backend_pid()").fetchone()[0] for each in (one, two)]
+        faults = (await look(max_idle_in_transaction="1ms")).faults
+        assert [fault.subject for fault in faults] == [{"process": str(pid)} for pid in pids]
+        person.execute(faults[0].cure[0])
+        while person.execute("select 1 from pg_stat_activity where pid = %s", [pids[0]]).fetchone():
+            pass
+        faults = (await look(max_idle_in_transaction="1ms")).faults
+        assert [fault.subject for fault in faults] == [{"process": str(pids[1])}]
+        one.close()  # it can't be left in order: the server has ended it
+
+
 async def test_lock_wait_names_who_blocks(look, postgres, database, admin):
     """A waiting lock request is counted, and the blocker named (B9)."""
     with (

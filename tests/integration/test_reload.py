@@ -28,7 +28,7 @@ from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.errors import StateError
 from sentinel.log import Redaction, configure_logging
 from sentinel.probes import Kind, Options
-from sentinel.reports.render import TemplateBroken
+from sentinel.reports.paper.templates import TemplateBroken
 from sentinel.store.sqlite import FILE, SCHEMA_VERSION
 
 HEAD = """
@@ -347,7 +347,7 @@ async def test_a_report_that_takes_long_holds_up_no_restart(
     """A template that never ends is worked on beside the journal: meanwhile the worker dies and is
     back.
     """
-    monkeypatch.setattr("sentinel.reports.render.MAX_SECONDS", 5.0)
+    monkeypatch.setattr("sentinel.reports.paper.render.MAX_SECONDS", 5.0)
     templates = bench.folder / "templates"
     templates.mkdir()
     loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

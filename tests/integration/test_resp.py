@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import struct
+import time
 
 import pytest
 import redis
@@ -153,6 +154,17 @@ async def test_silence_is_unreachable_and_next_try_waits(valkey):
     with pytest.raises(TargetUnreachable, match="next try in"):
         await exchange(client, encode(("TIME",)), 1)
     server.close()
+    await client.close()
+
+
+async def test_nothing_to_send_leaves_the_loop_at_rest(valkey):
+    """No command, no reply: since Python 3.12 an empty write would be tried again for ever."""
+    client = RedisClient("x", valkey.url)
+    await client.call("PING")
+    assert await exchange(client, b"", 0) == []
+    before = time.process_time()
+    await asyncio.sleep(0.2)
+    assert time.process_time() - before < 0.1
     await client.close()
 
 

@@ -10,14 +10,18 @@ import types
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from sentinel import housekeeping, probes, remediation
+from sentinel import housekeeping, notify, probes, remediation
 from sentinel.core.bus.housekeeping import Member, Target
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
+from sentinel.errors import NotMeasurable
+from sentinel.reports import Report, ReportRequest
 from sentinel.runbook.read import read_runbooks
+from sentinel.store import Reader
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -131,15 +135,18 @@ async def test_the_chore_takes_who_is_retired() -> None:
     assert (await kind.act(options, room, target)).count == 1
 
 
-async def test_the_channel_delivers(tmp_path: Path) -> None:
-    """One line a message; a disk that refuses raises, so that it is tried again."""
-    module = make_module("sentinel/notify/file.py")
-    channel = module.FileChannel(tmp_path / "out.jsonl")
-    await channel.send("k", "bus", {"event": "opened"})
-    line = json.loads((tmp_path / "out.jsonl").read_text())
-    assert line == {"key": "k", "subject": "bus", "event": "opened"}
-    with pytest.raises(OSError, match="No such file"):
-        await module.FileChannel(tmp_path / "no" / "where").send("k", "bus", {})
+async def test_the_channel_delivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One line a message to a stand-in for logger; one that fails raises, so it is tried again."""
+    module = make_module("sentinel/notify/journal.py")
+    assert isinstance(module.CHANNEL, notify.Channel)
+    program, out = tmp_path / "logger", tmp_path / "out.jsonl"
+    program.write_text(f'#!/bin/sh\n[ -e {out} ] && exit 1\nprintf %s "$4" > {out}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(module, "find_program", lambda _name: str(program))
+    await module.CHANNEL.send("k", "bus", {"event": "opened"})
+    assert json.loads(out.read_text()) == {"key": "k", "subject": "bus", "event": "opened"}
+    with pytest.raises(NotMeasurable, match="ended with 1"):
+        await module.CHANNEL.send("k", "bus", {})
 
 
 def test_the_report_has_facts() -> None:
@@ -153,5 +160,8 @@ def test_the_report_has_facts() -> None:
         return Incident(name, name, opened, state, Status.DOWN, "", recovered=recovered)
 
     rows = [incident("bus", 30, 20), incident("bus", 5, None), incident("api", 9e6, 8e6)]
-    facts = module.outage_facts(SimpleNamespace(incidents=lambda: rows), NOW)
-    assert facts.minutes == {"bus": 15.0}
+    report: Report = module.REPORT
+    facts = report.facts(
+        cast(Reader, SimpleNamespace(incidents=lambda: rows)), NOW, ReportRequest()
+    )
+    assert (report.name, facts.minutes) == ("outages", {"bus": 15.0})

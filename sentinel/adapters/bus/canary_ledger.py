@@ -17,7 +17,7 @@ from typing import Any
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.canary.hash_tag import tag_of
 from sentinel.core.canary.letter import Outcome
-from sentinel.core.canary.record import Tally
+from sentinel.core.canary.record import CanaryTally
 from sentinel.errors import SubjectError, TargetError
 
 GROUP = "sentinel"
@@ -25,7 +25,7 @@ MAXLEN = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CanaryPlace:
     """Keys of one path, all in one slot: canaries go to `stream` and come back in `inbox`; `base`
     begins the names of ledger, totals and lease. `maxlen`: about so many entries stay in `stream`;
     None: it is not ours to trim."""
@@ -47,13 +47,13 @@ class Place:
         return [*made, "MAXLEN", "~", self.maxlen] if self.maxlen else made
 
     @classmethod
-    def own(cls, tag: str) -> Place:
+    def own(cls, tag: str) -> CanaryPlace:
         """A stream of sentinel's own, in the slot of `tag`."""
         name = f"sentinel:canary:{{{tag}}}"
         return cls(name, name, name)
 
     @classmethod
-    def through(cls, stream: str, path: str, maxlen: int | None) -> Place:
+    def through(cls, stream: str, path: str, maxlen: int | None) -> CanaryPlace:
         """A stream of the product's; the rest in the same slot. Never made by sentinel, and trimmed
         only on request.
         """
@@ -62,12 +62,12 @@ class Place:
         return cls(stream, f"sentinel:canary:reply:{{{tag}}}:{path}", base, maxlen)
 
 
-class Ledger:
+class CanaryLedger:
     """The promises of one path, in Redis. Every change is one transaction, and its reply feeds the
     tally.
     """
 
-    def __init__(self, client: RedisClient, place: Place, tally: Tally) -> None:
+    def __init__(self, client: RedisClient, place: CanaryPlace, tally: CanaryTally) -> None:
         self.client = client
         self.place = place
         self._open = f"{place.base}:ledger"

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.adapters.bus.canary_ledger import GROUP, Ledger
+from sentinel.adapters.bus.canary_ledger import GROUP, CanaryLedger
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.canary import letter as canary
 from sentinel.core.canary.letter import Arrival, Letter, Outcome
-from sentinel.core.canary.traffic import Traffic
+from sentinel.core.canary.traffic import CanaryTraffic
 from sentinel.errors import TargetError, TargetRejected
 
 CONSUMER = "sentinel"  # one fixed name: a restarted sentinel inherits what it had not settled
@@ -43,11 +43,16 @@ class Clock:
     stalled: Callable[[float], float]
 
 
-class Reader:
+class CanaryReader:
     """Settles what arrives. `caught_up`: when the last read was issued that left nothing unread."""
 
     def __init__(
-        self, ledger: Ledger, letter: Letter, traffic: Traffic, rules: Rules, clock: Clock
+        self,
+        ledger: CanaryLedger,
+        letter: Letter,
+        traffic: CanaryTraffic,
+        rules: Rules,
+        clock: Clock,
     ) -> None:
         self.ledger, self.rules, self.letter = ledger, rules, letter
         self.error: TargetError | None = None
@@ -80,7 +85,7 @@ class Reader:
             await asyncio.wait([self._task])
             await self._client.close()
 
-    def serves(self, ledger: Ledger, letter: Letter, rules: Rules) -> bool:
+    def serves(self, ledger: CanaryLedger, letter: Letter, rules: Rules) -> bool:
         """Whether it is alive, and made for these keys on this client, this letter and these rules."""
         alive = self._task is not None and not self._task.done()
         same = self.ledger.client is ledger.client and self.ledger.place == ledger.place

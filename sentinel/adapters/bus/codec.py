@@ -51,7 +51,7 @@ class Codec:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CodecEntry:
     """What the codec made of a case. `single`: one value, which goes into one field."""
 
     fields: Fields
@@ -64,7 +64,7 @@ class Answers:
     those after it.
     """
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, CodecEntry] = field(default_factory=dict)
     differences: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     hung: str = ""
@@ -76,7 +76,7 @@ async def encode(codec: Codec, cases: Sequence[str]) -> Answers:
     return await _run(codec, {"phase": "encode", "cases": list(cases)})
 
 
-async def decode(codec: Codec, entries: Mapping[str, Entry]) -> Answers:
+async def decode(codec: Codec, entries: Mapping[str, CodecEntry]) -> Answers:
     """Decode entries and compare them with their vectors. Raises NotMeasurable when the codec can't
     be loaded.
     """
@@ -202,7 +202,7 @@ def _take(answers: Answers, answer: Mapping[str, Any]) -> None:
         fields = tuple(
             (base64.b64decode(key), base64.b64decode(value)) for key, value in answer["fields"]
         )
-        answers.entries[case] = Entry(fields, answer["single"])
+        answers.entries[case] = CodecEntry(fields, answer["single"])
 
 
 def _pack(part: bytes) -> str:

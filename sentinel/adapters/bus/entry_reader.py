@@ -23,7 +23,7 @@ _DROPPING = ("xgroup|delconsumer", "xgroup|destroy", "xgroup|setid")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StreamEntry:
     """One entry: names and values as text, bytes that are not UTF-8 as replacement characters."""
 
     id: Id
@@ -36,12 +36,12 @@ class Stretch:
     reading.
     """
 
-    entries: Sequence[Entry]
+    entries: Sequence[StreamEntry]
     complete: bool
     extent: Extent
 
 
-class Fate(StrEnum):
+class EntryFate(StrEnum):
     """What became of a delivered entry."""
 
     PENDING = "pending"
@@ -62,7 +62,7 @@ async def read_stretch(
     The extent is read last, so that what was trimmed while we read shows in it. A stream that is no
     stream, or isn't there, has none. Raises TargetError when the server can't be asked.
     """
-    entries: list[Entry] = []
+    entries: list[StreamEntry] = []
     cursor, complete = str(max(0, int(start * 1000))), False
     while not complete and pages > 0:
         reply = await _ask(client, ("XRANGE", stream, cursor, str(int(end * 1000)), "COUNT", PAGE))
@@ -91,9 +91,9 @@ async def read_extent(client: RedisClient, stream: str) -> Extent:
     return Extent(exists=True, first=view.first, max_deleted=view.max_deleted)
 
 
-def parse_entries(reply: Sequence[Any]) -> list[Entry]:
+def parse_entries(reply: Sequence[Any]) -> list[StreamEntry]:
     """Entries of an XRANGE reply; the first of fields with the same name counts."""
-    return [Entry(parse_entry_id(row[0]), _fields(row[1] or [])) for row in reply]
+    return [StreamEntry(parse_entry_id(row[0]), _fields(row[1] or [])) for row in reply]
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, str]:
@@ -117,7 +117,7 @@ async def read_positions(client: RedisClient, streams: Sequence[str]) -> dict[st
 
 async def read_after(
     client: RedisClient, places: Sequence[tuple[str, Id, Id]], count: int
-) -> dict[str, Sequence[Entry]]:
+) -> dict[str, Sequence[StreamEntry]]:
     """Of each (stream, after, upto): the first `count` entries in (after, upto]."""
     commands = [
         ("XRANGE", s, f"({format_id(after)}", format_id(upto), "COUNT", count)
@@ -137,7 +137,9 @@ def _is_gone(reply: Any) -> bool:
     return isinstance(reply, SubjectError)
 
 
-async def read_fates(client: RedisClient, entries: Sequence[tuple[str, str, str]]) -> list[Fate]:
+async def read_fates(
+    client: RedisClient, entries: Sequence[tuple[str, str, str]]
+) -> list[EntryFate]:
     """What became of each delivered (stream, group, id).
 
     An entry that is neither pending nor there any more may have been acknowledged, dropped by a
@@ -156,12 +158,12 @@ async def read_fates(client: RedisClient, entries: Sequence[tuple[str, str, str]
     ]
 
 
-def _judge_fate(pending: Any, live: Any) -> Fate:
+def _judge_fate(pending: Any, live: Any) -> EntryFate:
     if _is_gone(pending) or _is_gone(live):
-        return Fate.GONE
+        return EntryFate.GONE
     if pending:
-        return Fate.PENDING
-    return Fate.ACKNOWLEDGED if live else Fate.GONE
+        return EntryFate.PENDING
+    return EntryFate.ACKNOWLEDGED if live else EntryFate.GONE
 
 
 async def count_dropping_calls(client: RedisClient) -> int:

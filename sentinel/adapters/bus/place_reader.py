@@ -1,8 +1,8 @@
 """Reads dead-letter and retry places: a stream, a list or a sorted set, by key or by pattern.
 
-Needs TIME, SCAN for patterns, and per type XINFO STREAM; LLEN and LINDEX; ZCARD, ZCOUNT and
-ZRANGEBYSCORE. All are O(1) or O(log n); of the entries at most two are read, and no content leaves
-this module.
+Needs TIME, SCAN for patterns, and per type XINFO STREAM, XREVRANGE for arrivals; LLEN and LINDEX;
+ZCARD, ZCOUNT and ZRANGEBYSCORE. All are O(1) or O(log n); of the entries at most two are read, for
+arrivals the newest ones, and of their content nothing but the origin leaves this module.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
+from sentinel.adapters.bus.entry_reader import parse_entries
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_reply import display, is_missing, parse_map, parse_time
+from sentinel.core.bus.arrivals import Arrivals, count_arrivals
 from sentinel.core.bus.dead_letter import EARLIEST, LATEST_AHEAD, KeyReading, read_time
 from sentinel.core.bus.delivery import ZERO, format_id
 from sentinel.core.bus.naming import age_of
@@ -22,13 +25,15 @@ from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
 SCAN_STEPS = 20
 MAX_KEYS = 1000
+NEWEST_KEYS, NEWEST_ENTRIES = 10, 100
+"""Keys, and entries of each, that are read to count arrivals."""
 PlaceType = Literal["stream", "list", "zset"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WatchedPlace:
     """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a
-    due entry is late.
+    due entry is late; `arrivals_within` seconds, None: arrivals are not counted.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Place:
     unit: float = 1.0
     tolerance: float = 0.0
     time_field: str = ""
+    origin: str = ""
+    arrivals_within: float | None = None
 
     @property
     def is_pattern(self) -> bool:
@@ -55,7 +62,7 @@ class KeyScan:
     found: set[bytes] = field(default_factory=set)
     passes: int = 0
 
-    async def advance(self, client: RedisClient, place: Place) -> bool:
+    async def advance(self, client: RedisClient, place: WatchedPlace) -> bool:
         """Go a bounded number of steps; whether this ended a pass, so that `found` is everything."""
         for _ in range(SCAN_STEPS):
             command = ("SCAN", self.cursor, "MATCH", place.key, "COUNT", 1000, "TYPE", place.type)
@@ -75,7 +82,9 @@ async def read_clock(client: RedisClient) -> float:
     return parse_time(await client.call("TIME"))
 
 
-async def find_keys(client: RedisClient, place: Place, scan: KeyScan) -> tuple[list[bytes], bool]:
+async def find_keys(
+    client: RedisClient, place: WatchedPlace, scan: KeyScan
+) -> tuple[list[bytes], bool]:
     """Keys of a place, sorted, at most MAX_KEYS + 1; and whether these are all there are."""
     if not place.is_pattern:
         return [place.key.encode()], True
@@ -84,7 +93,7 @@ async def find_keys(client: RedisClient, place: Place, scan: KeyScan) -> tuple[l
 
 
 async def read_keys(
-    client: RedisClient, place: Place, keys: Sequence[bytes], now: float
+    client: RedisClient, place: WatchedPlace, keys: Sequence[bytes], now: float
 ) -> list[KeyReading]:
     """What each key holds at server time `now`. A key that isn't there holds nothing; one of
     another type says so.
@@ -99,14 +108,14 @@ async def read_keys(
     ]
 
 
-def _read_key(place: Place, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+def _read_key(place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
     error = next((reply for reply in replies if isinstance(reply, TargetError)), None)
     if error is not None:
         return _explain(place, key, error)
     return _PARSERS[place.type](place, key, replies, now)
 
 
-def _explain(place: Place, key: str, error: TargetError) -> KeyReading:
+def _explain(place: WatchedPlace, key: str, error: TargetError) -> KeyReading:
     if is_missing(error):
         return KeyReading(key, added=0)
     if not isinstance(error, SubjectError | NotMeasurable):
@@ -116,14 +125,48 @@ def _explain(place: Place, key: str, error: TargetError) -> KeyReading:
     return KeyReading(key, problem=error.message, remedy=remedy, read=False)
 
 
+async def read_arrivals(
+    client: RedisClient,
+    place: WatchedPlace,
+    keys: Sequence[bytes],
+    readings: Sequence[KeyReading],
+    now: float,
+) -> Arrivals | None:
+    """Entries of a stream place that came lately, by their origin; None where nobody asks.
+
+    `readings` are of these keys, in their order. Deleted entries are not seen. Raises TargetError
+    when a key can't be read.
+    """
+    if place.arrivals_within is None:
+        return None
+    since = now - place.arrivals_within
+    news = [(reading.newest, key) for key, reading in zip(keys, readings, strict=True)]
+    moved = sorted((each for each in news if each[0] >= since), reverse=True)
+    commands = [_ask_newest(key, since) for _, key in moved[:NEWEST_KEYS]]
+    found = [_parse_newest(reply) for reply in await client.pipeline(commands)]
+    cut = len(moved) > NEWEST_KEYS or any(len(each) >= NEWEST_ENTRIES for each in found)
+    return count_arrivals(chain(*found), place.origin, place.arrivals_within, cut=cut)
+
+
+def _ask_newest(key: bytes, since: float) -> Command:
+    return ("XREVRANGE", key, "+", f"{int(since * 1000)}-0", "COUNT", NEWEST_ENTRIES)
+
+
+def _parse_newest(reply: Any) -> list[dict[str, str]]:
+    """The fields of each entry."""
+    if isinstance(reply, TargetError):
+        raise reply
+    return [entry.fields for entry in parse_entries(reply)]
+
+
 # -- streams --------------------------------------------------------------------------------------
 
 
-def _ask_stream(_place: Place, key: bytes, _now: float) -> list[Command]:
+def _ask_stream(_place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
     return [("XINFO", "STREAM", key)]
 
 
-def _parse_stream(_place: Place, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+def _parse_stream(_place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
     info = parse_map(replies[0])
     entries = [info[end] for end in ("first-entry", "last-entry") if info.get(end)]
     ids = [parse_entry_id(entry[0]) for entry in entries]
@@ -144,12 +187,12 @@ def _parse_stream(_place: Place, key: str, replies: Sequence[Any], now: float) -
 # -- lists ----------------------------------------------------------------------------------------
 
 
-def _ask_list(place: Place, key: bytes, _now: float) -> list[Command]:
+def _ask_list(place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
     ends: list[Command] = [("LINDEX", key, 0), ("LINDEX", key, -1)]
     return [("LLEN", key), *(ends if place.time_field else [])]
 
 
-def _parse_list(place: Place, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
+def _parse_list(place: WatchedPlace, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
     """The oldest entry is at one end; at which depends on the producer, so both are looked at."""
     length, *ends = replies
     times = [read_time(entry, place.time_field) for entry in ends if entry is not None]
@@ -167,7 +210,7 @@ def _parse_list(place: Place, key: str, replies: Sequence[Any], _now: float) -> 
 # -- sorted sets ----------------------------------------------------------------------------------
 
 
-def _ask_zset(place: Place, key: bytes, now: float) -> list[Command]:
+def _ask_zset(place: WatchedPlace, key: bytes, now: float) -> list[Command]:
     first, last, late = (
         value * place.unit for value in (EARLIEST, now + LATEST_AHEAD, now - place.tolerance)
     )
@@ -179,7 +222,7 @@ def _ask_zset(place: Place, key: bytes, now: float) -> list[Command]:
     ]
 
 
-def _parse_zset(place: Place, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
+def _parse_zset(place: WatchedPlace, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
     entries, timed, late, earliest = replies
     odd = entries - timed
     unit = "seconds" if place.unit == 1 else "milliseconds"

@@ -42,7 +42,7 @@ Known = tuple[bytes, int]
 
 
 @dataclass(slots=True, eq=False)
-class Request:
+class StreamRequest:
     """Read this stream; `groups` have entries pending; `questions` are answered in the same
     transaction.
 
@@ -110,7 +110,7 @@ class Haul:
 
 
 @dataclass(slots=True)
-class Scan:
+class StreamScan:
     """A discovery that goes on over several runs when the keyspace is large."""
 
     cursor: int = 0
@@ -154,7 +154,7 @@ class DropWatch:
 
 
 @dataclass(slots=True)
-class Traffic:
+class ServerTraffic:
     """XDEL and XADD on the whole server around each batch, for servers that don't count per stream.
 
     `removals` and `swaps` rise whenever XDEL, or a command that replaces a whole stream, may have
@@ -184,7 +184,7 @@ class StreamReader:
     """Remembers the raw replies of each stream, so that only what changed is parsed."""
 
     drops: DropWatch = field(default_factory=DropWatch)
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: ServerTraffic = field(default_factory=ServerTraffic)
     alone: bool = False
     """Each stream in a transaction of its own, as a cluster wants it."""
     apart: set[bytes] = field(default_factory=set)
@@ -195,7 +195,7 @@ class StreamReader:
     """Replies to a plain request in bytes, to one about pending entries without the idle times."""
     _latest: dict[bytes, Known | list[Any]] = field(default_factory=dict)
     _info: bytes = _INFO
-    _fresh: list[tuple[Request, list[Any]]] = field(default_factory=list)
+    _fresh: list[tuple[StreamRequest, list[Any]]] = field(default_factory=list)
     _head: bytes = b""
 
     def accept(self, key: bytes) -> None:
@@ -207,14 +207,14 @@ class StreamReader:
         """Give this stream as a reading the next time, whatever it says."""
         self._taken.pop(key, None)
 
-    def parse_same(self, request: Request, now: float) -> Reading:
+    def parse_same(self, request: StreamRequest, now: float) -> Reading:
         """The reading of a stream that did not change."""
         taken = self._taken[request.key]
         replies = parse_known(*taken) if isinstance(taken, tuple) else taken
         reading = _parse(request, [_NO_TIME, *replies], self.drops)
         return replace(reading, view=replace(reading.view, now=now)) if reading.view else reading
 
-    async def read(self, client: RedisClient, requests: Sequence[Request]) -> Haul:
+    async def read(self, client: RedisClient, requests: Sequence[StreamRequest]) -> Haul:
         """Snapshots of these streams, each atomic, in few round trips; and the server's INFO.
 
         A stream with pending entries in a group that was not known to have some is read once more,
@@ -235,7 +235,9 @@ class StreamReader:
             if missed:
                 groups = [*request.groups, *missed]
                 again.append(
-                    Request(request.key, groups, request.questions, request.since, request.most)
+                    StreamRequest(
+                        request.key, groups, request.questions, request.since, request.most
+                    )
                 )
         if again:
             first, self._fresh = self._fresh, []
@@ -250,7 +252,11 @@ class StreamReader:
         return haul
 
     async def _round(
-        self, client: RedisClient, requests: Sequence[Request], haul: Haul, alone: bool = False
+        self,
+        client: RedisClient,
+        requests: Sequence[StreamRequest],
+        haul: Haul,
+        alone: bool = False,
     ) -> tuple[dict[str, str] | None, dict[str, str] | None]:
         """Read all of these between two looks at INFO."""
         batches = self._split(requests, alone)
@@ -258,7 +264,7 @@ class StreamReader:
         walk = ReplyWalk([None, *map(self._expect, batches), None], self._head)
         await converse(client, payload, walk.feed)
         self._head = walk.head
-        refused: list[Request] = []
+        refused: list[StreamRequest] = []
         for batch, got in zip(batches, walk.found[1:-1], strict=True):
             refused += self._unpack(batch, got, haul)
         before, after = _parse_info(walk.found[0]), _parse_info(walk.found[-1])
@@ -267,17 +273,19 @@ class StreamReader:
             _, after = await self._round(client, refused, haul, alone=True)
         return before, after
 
-    def _expect(self, batch: Sequence[Request]) -> Expected:
+    def _expect(self, batch: Sequence[StreamRequest]) -> Expected:
         return Expected(
             [request.count for request in batch], [self._known(request) for request in batch]
         )
 
-    def _known(self, request: Request) -> bytes:
+    def _known(self, request: StreamRequest) -> bytes:
         """The bytes that say: nothing changed."""
         taken = None if request.groups or request.questions else self._taken.get(request.key)
         return taken[0] if isinstance(taken, tuple) and taken[1] == request.count else b""
 
-    def _split(self, requests: Sequence[Request], alone: bool) -> list[Sequence[Request]]:
+    def _split(
+        self, requests: Sequence[StreamRequest], alone: bool
+    ) -> list[Sequence[StreamRequest]]:
         if alone or self.alone:
             return [[request] for request in requests]
         usual = (
@@ -285,12 +293,14 @@ class StreamReader:
             if self.apart
             else requests
         )
-        together: list[Sequence[Request]] = [
+        together: list[Sequence[StreamRequest]] = [
             usual[n : n + _TOGETHER] for n in range(0, len(usual), _TOGETHER)
         ]
         return together + [[request] for request in requests if request.key in self.apart]
 
-    def _unpack(self, batch: Sequence[Request], got: Got, haul: Haul) -> Sequence[Request]:
+    def _unpack(
+        self, batch: Sequence[StreamRequest], got: Got, haul: Haul
+    ) -> Sequence[StreamRequest]:
         """Take in a transaction's replies; gives the streams to be read one by one, because one may
         be to blame.
         """
@@ -312,7 +322,7 @@ class StreamReader:
         return ()
 
     def _sort(
-        self, request: Request, clock: list[bytes], now: float, part: Part, haul: Haul
+        self, request: StreamRequest, clock: list[bytes], now: float, part: Part, haul: Haul
     ) -> None:
         """Same as before, or to be parsed."""
         replies, taken = part.replies, self._taken.get(request.key)
@@ -331,7 +341,7 @@ class StreamReader:
         self._fresh.append((request, [clock, *replies]))
 
 
-def _wrap(batch: Sequence[Request]) -> bytes:
+def _wrap(batch: Sequence[StreamRequest]) -> bytes:
     return b"".join([_MULTI, _TIME, *[request.payload for request in batch], _EXEC])
 
 
@@ -340,7 +350,7 @@ def _drop_idle(reply: Any) -> Any:
     return [[reply[0][0]]] if isinstance(reply, list) and reply else reply
 
 
-def _find_unasked(request: Request, replies: list[Any]) -> list[str]:
+def _find_unasked(request: StreamRequest, replies: list[Any]) -> list[str]:
     """Groups with pending entries whose oldest was not asked for."""
     if isinstance(replies[1], TargetError) or isinstance(replies[2], TargetError):
         return []
@@ -358,7 +368,7 @@ def _parse_info(reply: Any) -> dict[str, str] | None:
     return None if isinstance(reply, TargetError) else parse_info(reply)
 
 
-def _parse(request: Request, replies: list[Any], watch: DropWatch) -> Reading:
+def _parse(request: StreamRequest, replies: list[Any], watch: DropWatch) -> Reading:
     error = next((reply for reply in replies[:3] if isinstance(reply, TargetError)), None)
     if error is not None:
         return Reading(None, error=error)

@@ -15,7 +15,7 @@ from typing import Any
 
 from jsonpath import JSONPathEnvironment, JSONPathError
 
-from sentinel.adapters.bus.entry_reader import Entry, read_clock, read_stretch
+from sentinel.adapters.bus.entry_reader import StreamEntry, read_clock, read_stretch
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
@@ -439,6 +439,6 @@ async def find_entry(
     return None
 
 
-def _published(entry: Entry, clock: BusClock) -> Span:
+def _published(entry: StreamEntry, clock: BusClock) -> Span:
     at = entry.id[0] / 1000 - clock.ahead
     return at - clock.error, at + 0.001 + clock.error

@@ -189,7 +189,22 @@ def _rows(
     ]
     if ages:
         values["agent_heartbeat_oldest_age_seconds"] = max(0.0, *ages)
-    return [*rows, Row({}, values)]
+    return [*rows, *_agent_rows(census, facts), Row({}, values)]
+
+
+def _agent_rows(census: Census, facts: CensusFacts) -> list[Row]:
+    """One row for each agent that reports tell of; a figure that nobody counts is not in it."""
+    rows, agents = [], census.agents or {}
+    for name, told in _per_agent(census, facts).items():
+        values: dict[str, float] = {}
+        if facts.tasks_counted and "tasks" not in facts.troubles:
+            values["agent_tasks_open"] = float(told["tasks_open"])
+            # Those of a lookback come and go: their difference is not what was done meanwhile.
+            if facts.done_since == "ever":
+                values["agent_tasks_completed"] = float(told["tasks_completed"])
+        labels = {"agent": name, "name": agents[name].name, "status": told["status"]}
+        rows.append(Row(labels, values))
+    return rows
 
 
 def _sources(census: Census, facts: CensusFacts) -> dict[str, int]:

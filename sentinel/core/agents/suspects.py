@@ -192,8 +192,8 @@ def is_deaf(mine: Sequence[Consumer], waits: float, rules: CensusRules, *, lists
 
     Idle time alone proves nothing: it grows in a long block and while a batch is worked on. It
     counts when entries wait. Old servers don't list a consumer that has never received anything
-    (§1.7.1): unless the server `lists_all`, an agent without a consumer is deaf only when entries
-    wait.
+    (measurement.md §1.7.1): unless the server `lists_all`, an agent without a consumer is deaf only
+    when entries wait.
     """
     if mine:
         return waits > rules.quiet and all(consumer.idle > rules.quiet for consumer in mine)

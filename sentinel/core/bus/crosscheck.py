@@ -181,7 +181,7 @@ class SampleCount:
     unmeasurable: int = 0
 
     def add(self, verdict: SampleVerdict) -> None:
-        """SampleCount one verdict."""
+        """Count one verdict."""
         self.samples += verdict in {SampleVerdict.GOOD, SampleVerdict.BAD, SampleVerdict.LATE}
         self.bad += verdict is SampleVerdict.BAD
         self.late += verdict is SampleVerdict.LATE
@@ -208,7 +208,7 @@ class SampleLedger:
     def add(
         self, now: float, verdicts: Sequence[tuple[SampleVerdict, Mapping[str, Any]]], window: float
     ) -> None:
-        """SampleCount the verdicts of one run; `found` keeps the newest bad ones of the window."""
+        """Count the verdicts of one run; `found` keeps the newest bad ones of the window."""
         run = SampleCount()
         for verdict, _ in verdicts:
             run.add(verdict)

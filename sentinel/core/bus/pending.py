@@ -299,7 +299,7 @@ class ConsumerView:
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class ConsumerRoster:
     """The consumers of one group, sorted out: `dead` hold entries, `ghosts` hold none and are long
     gone.
     """
@@ -319,7 +319,7 @@ class Roster:
 
 def sort_consumers(
     views: Iterable[ConsumerView], *, dead_after: float, ghost_after: float, unknown: frozenset[str]
-) -> Roster:
+) -> ConsumerRoster:
     """Sort consumers by sign of life. Times in seconds; `unknown` are names that no pattern
     expects.
 
@@ -333,7 +333,7 @@ def sort_consumers(
     ghosts = [view for view in found if not view.pending and view.quiet > ghost_after]
     strangers = [view for view in found if view.name in unknown]
     trusted = [view.name for view in live if view.name not in unknown and view.name]
-    return Roster(
+    return ConsumerRoster(
         len(live),
         len(quiet) - len(dead),
         tuple(dead),

@@ -20,7 +20,7 @@ from sentinel.core.bus.finding import (
     subject_of,
 )
 from sentinel.core.bus.naming import quote
-from sentinel.core.bus.pending import NO_ENTRIES, ConsumerView, PendingRow, Roster
+from sentinel.core.bus.pending import NO_ENTRIES, ConsumerRoster, ConsumerView, PendingRow
 from sentinel.core.fault import Fault, Status
 from sentinel.core.quantity import Bounds, format_duration
 
@@ -78,7 +78,7 @@ class PendingStanding:
     gone: Id = (0, 0)
     scanned: int = 0
     coverage: float = 1.0
-    roster: Roster | None = None
+    roster: ConsumerRoster | None = None
     owned: Mapping[str, Sequence[Id]] = field(default_factory=dict)
 
     @property
@@ -206,7 +206,7 @@ def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCa
         return None
     rows = [row for row in standing.rows if row.id < standing.bound][:MAX_SAMPLES]
     holder = rows[0].consumer if rows else ""
-    tolerated = f", {limits.max_overdue:,} are tolerated" if limits.max_overdue else ""
+    tolerated = f"; tolerated: {limits.max_overdue:,}" if limits.max_overdue else ""
     return _make_case(
         "overdue",
         standing,
@@ -224,7 +224,7 @@ def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCa
 
 
 def _find_dead(
-    standing: PendingStanding, consumer: ConsumerView, roster: Roster, limits: PendingLimits
+    standing: PendingStanding, consumer: ConsumerView, roster: ConsumerRoster, limits: PendingLimits
 ) -> PendingCase:
     ids = standing.owned.get(consumer.name, ())[:MAX_SAMPLES]
     quiet = f"{format_duration(consumer.quiet)} after its {consumer.since}"
@@ -234,7 +234,7 @@ def _find_dead(
         standing,
         Bounds(consumer.pending, consumer.pending),
         f"consumer {quote(consumer.name)} holds {consumer.pending:,} and is silent, {quiet};"
-        f" {format_duration(limits.dead_after)} are tolerated",
+        f" tolerated: {format_duration(limits.dead_after)}",
         [{"id": format_id(entry), "consumer": consumer.name} for entry in ids],
         cure=_claim(standing, ids, roster, limits) or (_list_held(standing, consumer.name),),
         guidance=_explain_claim(roster)
@@ -244,7 +244,7 @@ def _find_dead(
     )
 
 
-def _find_unknown(standing: PendingStanding, roster: Roster) -> PendingCase | None:
+def _find_unknown(standing: PendingStanding, roster: ConsumerRoster) -> PendingCase | None:
     if not roster.unknown:
         return None
     strangers = sorted(roster.unknown, key=lambda each: (-each.pending, each.name))
@@ -266,7 +266,7 @@ def _find_unknown(standing: PendingStanding, roster: Roster) -> PendingCase | No
 
 
 def _find_ghosts(
-    standing: PendingStanding, roster: Roster, limits: PendingLimits
+    standing: PendingStanding, roster: ConsumerRoster, limits: PendingLimits
 ) -> PendingCase | None:
     ghosts = roster.ghosts[::-1]
     if len(ghosts) <= limits.max_ghosts:
@@ -278,7 +278,7 @@ def _find_ghosts(
         Bounds(len(ghosts), len(ghosts)),
         f"{_say_consumers(ghosts, 'hold', 'holds')} nothing, {ghosts[0].since} more than"
         f" {format_duration(limits.ghost_after)} ago: {name_some(names)};"
-        f" {limits.max_ghosts:,} are tolerated",
+        f" tolerated: {limits.max_ghosts:,}",
         _describe_consumers(ghosts),
         cure=(
             _list_consumers(standing),
@@ -370,7 +370,10 @@ def _place(standing: PendingStanding) -> str:
 
 
 def _claim(
-    standing: PendingStanding, ids: Sequence[Id], roster: Roster | None, limits: PendingLimits
+    standing: PendingStanding,
+    ids: Sequence[Id],
+    roster: ConsumerRoster | None,
+    limits: PendingLimits,
 ) -> tuple[str, ...]:
     """Give entries to a consumer that lives; never with an idle time below what a handler may need.
     Without entries or a living consumer there is no such command.
@@ -381,7 +384,7 @@ def _claim(
     return (f"XCLAIM {_place(standing)} {quote(roster.alive)} {min_idle} {_join(ids)}",)
 
 
-def _explain_claim(roster: Roster | None) -> str:
+def _explain_claim(roster: ConsumerRoster | None) -> str:
     if roster is not None and roster.alive:
         return f"give what is held to {quote(roster.alive)}, which lives: the printed XCLAIM"
     return "no living consumer is known: start one, then give it what is held (XCLAIM)"

@@ -16,7 +16,7 @@ RECENT = 200
 
 
 @dataclass(slots=True)
-class Tally:
+class CanaryTally:
     """Totals mirrored from the server. `mirror` is what it said last, `base` what it has forgotten
     since.
     """
@@ -90,7 +90,7 @@ class Latencies:
         return [*self._counts, self._sum]
 
 
-class Record:
+class CanaryRecord:
     """Everything known of one path: totals, latencies by leg, the last outcomes, the windows.
 
     `hops` are the legs through the product, in order, beside those that every path has.
@@ -98,7 +98,7 @@ class Record:
 
     def __init__(self, document: Mapping[str, Any] | None = None, hops: Sequence[str] = ()) -> None:
         known = document or {}
-        self.tally = Tally(dict(known.get("mirror", {})), dict(known.get("base", {})))
+        self.tally = CanaryTally(dict(known.get("mirror", {})), dict(known.get("base", {})))
         self.windows = Windows(known.get("windows", ()), known.get("since"))
         self.recent: deque[str] = deque(known.get("recent", ()), RECENT)
         latency = known.get("latency", {})

@@ -10,7 +10,7 @@ from typing import Any
 
 from sentinel.core.canary.letter import Arrival, Outcome
 from sentinel.core.canary.ping import find_failing_hop, measure_legs
-from sentinel.core.canary.record import Record
+from sentinel.core.canary.record import CanaryRecord
 
 MAX_PAST = 1000
 HOP_PREFIX = "hop:"
@@ -46,11 +46,11 @@ class Past:
     reporters: set[str] = field(default_factory=set)
 
 
-class Traffic:
+class CanaryTraffic:
     """What a path has under way. `minute`: Unix time in minutes of the current run."""
 
     def __init__(
-        self, record: Record, hops: Sequence[str], past: Mapping[str, Any] | None = None
+        self, record: CanaryRecord, hops: Sequence[str], past: Mapping[str, Any] | None = None
     ) -> None:
         self.record, self.hops = record, tuple(hops)
         self.flights: dict[str, Flight] = {}

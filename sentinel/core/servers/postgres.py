@@ -144,24 +144,31 @@ def _locks(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
 
 
 def _activity(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
-    if record["idle_age"] > limits.idle_in_transaction:
-        yield _fault(
-            "idle_in_transaction",
-            {"process": str(record["idle_pid"])},
-            f"idle in transaction for {format_duration(record['idle_age'])}, more than"
-            f" {format_duration(limits.idle_in_transaction)}",
-            "end it, and set idle_in_transaction_session_timeout",
-            cure=_terminate(record["idle_pid"]),
-        )
-    if record["transaction_age"] > limits.transaction:
-        yield _fault(
-            "long_transaction",
-            {"process": str(record["oldest_pid"])},
-            f"in one transaction for {format_duration(record['transaction_age'])}, more than"
-            f" {format_duration(limits.transaction)}",
-            "is it a forgotten session or a long report? it keeps VACUUM from working",
-            cure=_terminate(record["oldest_pid"]),
-        )
+    for pid, age in _pair(record, "idle"):
+        if age > limits.idle_in_transaction:
+            yield _fault(
+                "idle_in_transaction",
+                {"process": str(pid)},
+                f"idle in transaction for {format_duration(age)}, more than"
+                f" {format_duration(limits.idle_in_transaction)}",
+                "end it, and set idle_in_transaction_session_timeout",
+                cure=_terminate(pid),
+            )
+    for pid, age in _pair(record, "open"):
+        if age > limits.transaction:
+            yield _fault(
+                "long_transaction",
+                {"process": str(pid)},
+                f"in one transaction for {format_duration(age)}, more than"
+                f" {format_duration(limits.transaction)}",
+                "is it a forgotten session or a long report? it keeps VACUUM from working",
+                cure=_terminate(pid),
+            )
+
+
+def _pair(record: Record, what: str) -> Iterator[tuple[int, float]]:
+    """Sessions as (pid, age), the oldest first; a query names none as None."""
+    return zip(record[f"{what}_pids"] or (), record[f"{what}_ages"] or (), strict=True)
 
 
 _HOLDER_REMEDY = {

@@ -42,6 +42,9 @@ MEASUREMENTS = (
         "seconds",
         ("queue",),
     ),
+    Measurement(
+        "assignment_p99_seconds", "Time in which 99 of 100 tasks were assigned", unit="seconds"
+    ),
     _gauge(
         "throughput_per_hour",
         "Tasks assigned and completed in the last hour",

@@ -44,6 +44,24 @@ def component(name: str, status: str = "up", **changes: Any) -> ComponentView:
     return ComponentView(**{**fields, **changes})
 
 
+def row(labels: dict[str, str], **values: float) -> dict[str, Any]:
+    """A row as the engine keeps it in the view of a check."""
+    return {"labels": labels, "values": values}
+
+
+def agent(
+    name: str,
+    status: str,
+    completed: float | None = None,
+    held: float | None = None,
+    called: str = "",
+) -> dict[str, Any]:
+    """The row of an agent; a check without tasks has no figures in it."""
+    counted = {"agent_tasks_completed": completed, "agent_tasks_open": held}
+    values = {key: float(value) for key, value in counted.items() if value is not None}
+    return row({"agent": name, "name": called, "status": status}, **values)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """An empty store."""
@@ -68,29 +86,47 @@ def incident_store(store: SqliteStore) -> SqliteStore:
             (30, 99.0, 9.0, 9.0),
         )
         for name, measurement, labels, value in (
-            ("bus-delivery", "lost_before_read", {"stream": "a"}, lost),
-            ("bus-delivery", "lost_before_read_uncertain", {"stream": "a"}, unsure),
+            ("bus-delivery", "lost_before_read_total", {"stream": "a", "group": "g"}, lost),
+            (
+                "bus-delivery",
+                "lost_before_read_uncertain_total",
+                {"stream": "a", "group": "g"},
+                unsure,
+            ),
             ("bus-canary", "results", {"path": "0", "result": "late"}, late),
         )
     ]
-    account = {
-        "published": 1000, "acknowledged": 980, "pending": 4, "lost": [12, 16], "waiting": 2,
-        "settled": {"acked": 980, "pending": 3, "waiting": 1}, "ratio": [0.98, 0.984], "deadline_seconds": 5,
-    }  # fmt: skip
-    canary = {"sent": 200, "ok": 190, "late": 3, "lost": 1, "duplicate": 2, "corrupt": 0}
-    assignment = {"total": 600, "within_100ms": 594, "unassigned": 1, "p99_seconds": 0.095}
-    agents = {
-        "agent-1": {"status": "active", "tasks_completed": 120, "tasks_open": 1},
-        "agent-2": {"status": "busy", "tasks_completed": 200, "tasks_open": 0},
-    }
+    delivery = [
+        row({"stream": "a"}, published_total=1000.0),
+        row({"stream": "a", "group": "g"}, lost_before_read_total=12.0, waiting_entries=2.0),
+        row({"stream": "a", "group": "g"}, lost_before_read_uncertain_total=4.0),
+        row({"stream": "a", "group": "g", "outcome": "acked"}, settled_total=980.0),
+        row({"stream": "a", "group": "g", "outcome": "pending"}, settled_total=3.0),
+        row({"stream": "a", "group": "g", "outcome": "waiting"}, settled_total=1.0),
+        row({"stream": "a", "group": "g", "outcome": "uncertain"}, settled_total=4.0),
+    ]
+    canary = [
+        row({"path": "0", "result": "ok"}, results=190.0),
+        row({"path": "0", "result": "late"}, results=3.0),
+        row({"path": "0", "result": "lost"}, results=1.0),
+        row({"path": "0", "result": "corrupt"}, results=0.0),
+        row({"path": "0"}, duplicates=2.0),
+    ]
+    assignment = [
+        row({"queue": "q", "outcome": "in_deadline"}, settled=594.0),
+        row({"queue": "q", "outcome": "late"}, settled=5.0),
+        row({"queue": "q", "outcome": "unassigned"}, settled=1.0),
+        row({}, assignment_p99_seconds=0.095),
+    ]
+    agents = [agent("agent-1", "active", 120, 1), agent("agent-2", "busy", 200, 0)]
     store.commit(
         Changes(
             meta={"platform": "demo", "watching_since": write_instant(at(-7200)), "started": write_instant(at(-60))},
             checks=[
-                check("bus-delivery", "bus_delivery", "bus", evidence={"account": account}),
-                check("bus-canary", "bus_canary", "bus", evidence={"canary": canary}),
-                check("task-assignment", "task_assignment", "orchestrator", evidence={"assignment": assignment}),
-                check("registry", "registry", "orchestrator", evidence={"agents": agents}),
+                check("bus-delivery", "bus_delivery", "bus", rows=delivery),
+                check("bus-canary", "bus_canary", "bus", rows=canary),
+                check("task-assignment", "task_assignment", "orchestrator", rows=assignment),
+                check("registry", "registry", "orchestrator", rows=agents),
                 check("processes", "process", "agent-1"),
             ],
             components=[component("bus"), component("agent-1", since=at(90), restarts=1)],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sentinel.core.fault import Status
 from sentinel.core.incident import Event
 from sentinel.core.model import Incident, IncidentState
-from sentinel.reports.collect import collect
-from sentinel.reports.render import render
+from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import render
 from sentinel.store import Changes
 from sentinel.store.runbook import CONDITIONS_KEY
 from sentinel.store.sqlite import SqliteStore
@@ -41,7 +41,7 @@ def test_diagnosis_section(store: SqliteStore) -> None:
     """Steps and outcomes in Markdown, the whole transcript in HTML and JSON, and the runbook to
     open.
     """
-    shown = render("recovery", _incident(store))
+    shown = render("recovery", _incident(store)).texts
     assert "## Diagnosis" in shown["md"]
     assert "| step port is closed | done | port is closed |" in shown["md"]
     assert "| Runbook | bus-unreachable |" in shown["md"]
@@ -52,12 +52,12 @@ def test_diagnosis_section(store: SqliteStore) -> None:
 
 def test_no_diagnosis_no_section(store: SqliteStore) -> None:
     """A report of an incident that nobody looked into has no empty section."""
-    assert "Diagnosis" not in render("recovery", _incident(store, count=0))["md"]
+    assert "Diagnosis" not in render("recovery", _incident(store, count=0)).texts["md"]
 
 
 def test_hostile_output_is_inert(store: SqliteStore) -> None:
     """What a server answered can't become markup, a table cell or a formula."""
-    shown = render("recovery", _incident(store, text=HOSTILE))
+    shown = render("recovery", _incident(store, text=HOSTILE)).texts
     assert "<script>" not in shown["html"]
     assert "<script>" not in shown["md"]
     line = next(line for line in shown["md"].splitlines() if line.startswith("| step"))

@@ -5,7 +5,7 @@ which stream and for which group. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sentinel.core.bus.delivery.account import StreamAccount
 from sentinel.core.bus.delivery.cohort import ACK, Deadlines, Settlement
@@ -90,16 +90,25 @@ def find_delivery_faults(
     `settled` is what this run settled, by stream; `of_groups` are those of missing groups,
     `others` what can't be judged.
     """
+    mishaps = find_mishaps(window)
     found = merge_faults(
         find_below(rules, window),
         find_lost(window),
-        of_groups,
-        find_mishaps(window),
+        _tell_positions(of_groups, mishaps),
+        mishaps,
         find_late(rules, standings),
         find_missed(rules, settled),
         others,
     )
     return sort_faults(found)
+
+
+def _tell_positions(of_groups: Sequence[Fault], mishaps: Sequence[Fault]) -> list[Fault]:
+    """Where a group stood is known best from the look that found it gone: a stream that was made
+    anew since has taken the position with it.
+    """
+    told = {fault.identity: fault.text for fault in mishaps}
+    return [replace(fault, text=told.get(fault.identity, fault.text)) for fault in of_groups]
 
 
 # -- the window -----------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ DELIVERY_OUTCOMES = ("delivered", "waiting", "lost", "uncertain")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SnapshotStep:
     """One move from a snapshot to the next, in one life of a stream. The gaps bound the ranks
     before the head.
     """
@@ -118,7 +118,7 @@ class GroupAccount:
 
     # -- one snapshot -----------------------------------------------------------------------------
 
-    def observe(self, step: Step, now: GroupView, before: GroupView | None) -> bool:
+    def observe(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> bool:
         """Take a snapshot in: losses since the last one, then where the group stands.
 
         True when nothing can have been lost or dropped, so that those figures are as before.
@@ -142,7 +142,7 @@ class GroupAccount:
         self.fresh = False
         return False
 
-    def _is_plain(self, step: Step, now: GroupView, before: GroupView) -> bool:
+    def _is_plain(self, step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
         """Whether the group has read everything, or rests where its rank is known, and nothing
         unread or pending can have vanished: the rules of `observe` then come down to `_follow`.
         """
@@ -165,7 +165,7 @@ class GroupAccount:
             now.last_delivered == high and self.position.exact
         )
 
-    def _follow(self, step: Step, now: GroupView) -> None:
+    def _follow(self, step: SnapshotStep, now: GroupView) -> None:
         """Take a plain snapshot in."""
         view, delivered = step.view, now.last_delivered
         if delivered >= view.last:
@@ -181,7 +181,7 @@ class GroupAccount:
         if self._reads_hold(step, now) and now.entries_read is not None and self.waiting.exact:
             self.unaccounted = view.added - now.entries_read - self.waiting.lo
 
-    def _find_position(self, step: Step, now: GroupView) -> Bounds:
+    def _find_position(self, step: SnapshotStep, now: GroupView) -> Bounds:
         found = step.rank(now.last_delivered)
         if not self.fresh and now.last_delivered == self.delivered:
             found = found.meet(self.position)
@@ -196,7 +196,7 @@ class GroupAccount:
         return found
 
     @staticmethod
-    def _was_put_back(step: Step, now: GroupView, before: GroupView) -> bool:
+    def _was_put_back(step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
         """Whether the group reads anew what it may have read since the last snapshot: SETID, or
         another group.
 
@@ -209,7 +209,7 @@ class GroupAccount:
         return step.view.legacy and replaced and step.view.deletions != step.before.deletions
 
     def _find_losses(
-        self, step: Step, high_before: Bounds, read_before: Id, before: GroupView | None
+        self, step: SnapshotStep, high_before: Bounds, read_before: Id, before: GroupView | None
     ) -> tuple[Bounds, bool]:
         """Losses of this step (measurement.md §1.5), and whether entries-read may tell their exact
         number.
@@ -221,10 +221,12 @@ class GroupAccount:
         if clean_start:
             removed -= certain
         after, upto = self._find_suspects(step, high_before, read_before)
-        maybe = self.losses.add_possible(after, upto, 0, removed) if upto > after else NOTHING
+        maybe = self.losses.add_possible(after, upto, 0, removed)
         return point(certain) + maybe, clean_start
 
-    def _find_suspects(self, step: Step, high_before: Bounds, read_before: Id) -> tuple[int, int]:
+    def _find_suspects(
+        self, step: SnapshotStep, high_before: Bounds, read_before: Id
+    ) -> tuple[int, int]:
         """Ranks (after, upto] that were undelivered at the last snapshot and may be gone at this
         one.
         """
@@ -237,7 +239,7 @@ class GroupAccount:
             upto = max(upto, step.rank(view.max_deleted).hi)
         return after, upto
 
-    def _refine_by_reads(self, step: Step, now: GroupView, position: Bounds) -> Bounds:
+    def _refine_by_reads(self, step: SnapshotStep, now: GroupView, position: Bounds) -> Bounds:
         """Nothing was lost: entries-read moved exactly with the rank (families that count
         deliveries).
         """
@@ -248,7 +250,7 @@ class GroupAccount:
         return position.meet(point(now.entries_read + self.unaccounted))
 
     @staticmethod
-    def _reads_hold(step: Step, now: GroupView) -> bool:
+    def _reads_hold(step: SnapshotStep, now: GroupView) -> bool:
         return (
             step.capability.reads_counted
             and now.entries_read is not None
@@ -256,7 +258,7 @@ class GroupAccount:
         )
 
     def _note_drops(
-        self, step: Step, now: GroupView, before: GroupView | None, high_before: Bounds
+        self, step: SnapshotStep, now: GroupView, before: GroupView | None, high_before: Bounds
     ) -> None:
         """Deliveries that a DELCONSUMER or a claim of removed entries may have dropped
         (measurement.md §1.6).
@@ -276,7 +278,7 @@ class GroupAccount:
             reach = max(step.gap.hi, step.rank(step.view.max_deleted).hi)
             self.losses.add_drop(after, min(upto, reach), count)
 
-    def _find_oldest_open(self, step: Step, before: GroupView, high_before: Bounds) -> int:
+    def _find_oldest_open(self, step: SnapshotStep, before: GroupView, high_before: Bounds) -> int:
         """No entry up to this rank was in the pending list between the two snapshots."""
         if not before.pending:
             return max(self.base.rank, high_before.lo)
@@ -284,7 +286,7 @@ class GroupAccount:
             return self.base.rank
         return max(self.base.rank, min(high_before.lo, step.rank(before.oldest_pending).lo - 1))
 
-    def _place(self, step: Step, now: GroupView, position: Bounds) -> None:
+    def _place(self, step: SnapshotStep, now: GroupView, position: Bounds) -> None:
         self.delivered, self.position = now.last_delivered, position
         if now.last_delivered == self.high:
             self.high_rank = position
@@ -296,7 +298,7 @@ class GroupAccount:
         unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
         self.oldest_waiting = step.view.first if unread_head else None
 
-    def _reconcile(self, step: Step, now: GroupView, found: Bounds | None) -> None:
+    def _reconcile(self, step: SnapshotStep, now: GroupView, found: Bounds | None) -> None:
         """Families that count deliveries: added − read − waiting grows by exactly the number lost."""
         known, self.unaccounted = self.unaccounted, None
         if not self._reads_hold(step, now) or now.entries_read is None or not self.waiting.exact:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentinel.adapters.bus.canary_ledger import Ledger, Place
-from sentinel.adapters.bus.canary_reader import BATCH, Clock, Reader, Rules
+from sentinel.adapters.bus.canary_ledger import CanaryLedger, CanaryPlace
+from sentinel.adapters.bus.canary_reader import BATCH, CanaryReader, Clock, Rules
 from sentinel.core.canary.letter import OwnLetter
-from sentinel.core.canary.record import Record
-from sentinel.core.canary.traffic import Traffic
+from sentinel.core.canary.record import CanaryRecord
+from sentinel.core.canary.traffic import CanaryTraffic
 
 
 class Server:
@@ -31,11 +31,11 @@ class Server:
         return [1] * len(commands)
 
 
-def make(server: Server) -> Reader:
-    record = Record()
-    ledger = Ledger(server, Place.own("t"), record.tally)  # type: ignore[arg-type]
+def make(server: Server) -> CanaryReader:
+    record = CanaryRecord()
+    ledger = CanaryLedger(server, CanaryPlace.own("t"), record.tally)  # type: ignore[arg-type]
     clock = Clock(lambda: server.now, lambda _since: 0.0)
-    return Reader(ledger, OwnLetter(), Traffic(record, ()), Rules(1.0, 5.0), clock)
+    return CanaryReader(ledger, OwnLetter(), CanaryTraffic(record, ()), Rules(1.0, 5.0), clock)
 
 
 async def test_a_read_vouches_for_the_instant_at_which_it_was_issued():

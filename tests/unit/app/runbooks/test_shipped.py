@@ -125,6 +125,7 @@ def test_a_subject_that_is_told_is_looked_at(
     that is run asks for it; where the mapping of this platform has no such column, one says so.
     """
     subjects = {"stream", "group", "consumer", "agent", "flow", "task", "queue", "tenant"}
+    subjects |= {"dead_letters"}
     told = {key: value for key, value in tell(fault, "agent-7").items() if key in subjects}
     plan = plan_of(platform, name, kind, tell(fault, "agent-7"))
     for key, value in told.items():

@@ -57,6 +57,7 @@ def test_rows_of_one_start_are_counted() -> None:
     rows = [Registration("a", "up", NOW, boot="x")] * 2
     assert one(*rows).rows == 2
     assert one(rows[0], Registration("a", "up", NOW, boot="y")).rows == 1
+    assert one(*rows, Registration("a", "up", NOW, boot="y")).rows == 2
     assert one(rows[0], Registration("a", "off", NOW, boot="x")).rows == 1
     assert one(Registration("a", "off")).rows == 1
 

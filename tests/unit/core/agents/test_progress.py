@@ -168,6 +168,20 @@ def test_spending_long_after_the_last_progress() -> None:
     assert reasons(begin, paying, later(paying, 1900)) == []
 
 
+def test_a_total_that_fell_has_spent_nothing_yet() -> None:
+    """It was set back a while after it rose: counting begins anew, and nothing is told of zero."""
+    begin = replace(AT_WORK, open=0, spent=(100.0,))
+    paying = later(begin, 2000, spent=(150.0,))
+    assert reasons(begin, paying) == ["spending"]
+    assert reasons(begin, paying, later(begin, 2100, spent=(0.0,))) == []
+
+
+def test_spending_that_nobody_saw_rise_is_none() -> None:
+    """The memory is older than the totals: when they rose is not known."""
+    begin = replace(AT_WORK, open=0, spent=(100.0,))
+    assert find_standstills(later(begin, 2000, spent=(150.0,)), watch(begin), RULES) == []
+
+
 def test_spending_beyond_the_limit_is_told_at_once() -> None:
     """100 of 100; 99 are not."""
     begin, rules = replace(AT_WORK, spent=(0.0,)), replace(RULES, spending_limit=100.0)
@@ -234,6 +248,20 @@ def test_each_agent_that_stands_still_is_a_fault() -> None:
     assert finding.key == ("stalled", "10/11")
 
 
+def test_the_longest_wait_is_of_all_that_work() -> None:
+    """Of two agents at work the one that waits longer; who is idle or asleep does not count."""
+    looks = [
+        (replace(AT_WORK, id="short"), 60.0),
+        (replace(AT_WORK, id="long"), 600.0),
+        (replace(AT_WORK, id="idle", open=0), 9000.0),
+    ]
+    memories = {each.id: watch(replace(each, now=each.now - ago)) for each, ago in looks}
+    sights = [each for each, _ in looks]
+    finding = judge_progress(sights, memories, RULES, ProgressDoubts())
+    assert finding.detail == "3 awake, 2 at work, longest without progress 10 min"
+    assert finding.rows[-1].values == {"working": 2.0, "longest_wait": 600.0}
+
+
 def test_an_agent_with_two_faults_is_one_agent() -> None:
     """It stands still and takes the same step: two faults, one agent."""
     finding = judge(replace(AT_WORK, steps=steps("a", "a", "a")))
@@ -245,6 +273,7 @@ def test_nothing_is_wrong() -> None:
     """Up, without a fault, every reason at zero."""
     finding = judge(replace(AT_WORK, open=0))
     assert (finding.status, finding.faults, finding.guidance) == (Status.UP, [], "")
+    assert finding.evidence == {}
     assert finding.detail == "1 awake, 0 at work, longest without progress 0 ms"
     stalled = {row.labels["reason"]: row.values["stalled"] for row in finding.rows if row.labels}
     assert stalled == dict.fromkeys(REASONS, 0.0)

@@ -232,3 +232,28 @@ def test_consumers_are_sorted_by_sign_of_life():
     assert [view.name for view in roster.unknown] == ["stranger"]
     assert roster.alive == "polls"
     assert views[4].since == "last successful read"
+
+
+def test_a_count_is_exact_only_when_every_entry_was_looked_at_and_remembered():
+    """One page that holds everything proves the number; a cut page does not, nor a full memory."""
+    whole = Sweep(begun=True)
+    whole.take([page(row(1, 7), row(2, 7), row(3))], {})
+    whole.advance(page(row(1, 7), row(2, 7), row(3)), None)
+    assert whole.count_poison(5) == exactly(2)
+    assert whole.count_redelivered() == exactly(2)
+    whole.overflow = True
+    assert whole.count_poison(5) == at_least(2)
+    assert whole.count_redelivered() == at_least(2)
+    cut = Sweep(begun=True)
+    head = page(row(1, 7), row(2, 7), size=2)
+    cut.take([head], {})
+    cut.advance(head, page(row(1, 7), row(2, 7), size=2))
+    assert (cut.whole, cut.count_poison(5)) == (False, at_least(2))
+
+
+def test_what_is_added_to_a_lower_bound_is_one():
+    """Exact only together with exact ones."""
+    assert exactly(2) + exactly(3) == exactly(5)
+    assert not (exactly(2) + at_least(3)).exact
+    assert (exactly(2) + at_least(3)).open_ended
+    assert (at_least(1) + at_least(3)).open_ended

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from sentinel.core.canary.letter import Arrival, Outcome
-from sentinel.core.canary.record import Record
-from sentinel.core.canary.traffic import MAX_PAST, Traffic
+from sentinel.core.canary.record import CanaryRecord
+from sentinel.core.canary.traffic import MAX_PAST, CanaryTraffic
 
 
 def make(*hops, past=None):
-    return Traffic(Record(hops=hops), hops, past)
+    return CanaryTraffic(CanaryRecord(hops=hops), hops, past)
 
 
 def report(seq, *hops, final=False, intact=True):

@@ -241,6 +241,16 @@ def test_a_late_master_is_blocked_by_its_child() -> None:
     assert reason == "in run for 3 min 20 s, normal are 1 min 40 s; child c is run"
 
 
+@pytest.mark.parametrize("kin", [Kin(CHILD, None, begun=True), Kin(CHILD, MASTER, begun=True)])
+def test_kin_of_which_one_was_not_read_explains_nothing(kin: Kin) -> None:
+    """An orphan, and a master that is over or beyond the bound: no row to tell it of."""
+    history, given = History(), families([kin])
+    verdict = look_both(history, given, NOW, FlowLook(NOW, []), FlowLook(NOW, [CHILD]))
+    assert verdict.tables == [{}, {"c": verdict.tables[1]["c"]}]
+    verdict = look_both(history, given, NOW, FlowLook(NOW, [MASTER]), FlowLook(NOW, []))
+    assert verdict.tables[0]["m"].reasons == {}
+
+
 def test_a_master_whose_child_waits_for_people_is_not_late() -> None:
     """It does so itself."""
     assert late_master(replace(CHILD, waits=True)).tables[0]["m"].reasons == {}

@@ -22,7 +22,12 @@ GOOD = {
     "collations": {"mismatched": 0, "names": None},
     "connections": {"used": 85, "usable": 100},
     "locks": {"waiters": 1, "longest": 30.0, "pid": 9, "blockers": [8]},
-    "activity": {"transaction_age": 3600.0, "idle_age": 300.0, "oldest_pid": 1, "idle_pid": 2},
+    "activity": {
+        "open_pids": [1],
+        "open_ages": [3600.0],
+        "idle_pids": [2],
+        "idle_ages": [300.0],
+    },
     "horizon": {"backend": 5e7, "slot": 0, "prepared": 0, "standby": 0},
     "replication": {"standby": "s1", "lag": 60.0},
     "identity": {"replay_delay": 60.0},
@@ -44,8 +49,8 @@ BAD = [
     ("connections", {"used": 86}, "connections_short", {}, "86 of 100 connections used, more than"),
     ("locks", {"longest": 30.1}, "lock_wait", {"process": "9"}, "blocked by 8"),
     ("locks", {"longest": 31, "blockers": []}, "lock_wait", {"process": "9"}, "none that still"),
-    ("activity", {"transaction_age": 3600.1}, "long_transaction", {"process": "1"}, "process 1"),
-    ("activity", {"idle_age": 300.1}, "idle_in_transaction", {"process": "2"}, "process 2"),
+    ("activity", {"open_ages": [3600.1]}, "long_transaction", {"process": "1"}, "process 1"),
+    ("activity", {"idle_ages": [300.1]}, "idle_in_transaction", {"process": "2"}, "process 2"),
     ("horizon", {"slot": 5e7 + 1}, "vacuum_held_back", {"holder": "slot"}, "slot: holds"),
     ("horizon", {"standby": 6e7}, "vacuum_held_back", {"holder": "standby"}, "standby: holds"),
     ("replication", {"lag": 60.1}, "replication_lag", {"standby": "s1"}, "s1"),
@@ -88,6 +93,18 @@ def test_every_subject_is_a_fault_of_its_own():
         "a",
         "b",
         "c",
+    ]
+
+
+def test_every_session_over_its_limit_is_named():
+    """Not the oldest alone: each is to be ended by itself. Nobody there is no fault."""
+    many = {"idle_pids": [7, 8, 9], "idle_ages": [900.0, 301.0, 5.0], "open_pids": None}
+    facts = {"activity": [GOOD["activity"] | many | {"open_ages": None}]}
+    faults = judge_postgres(facts, PostgresLimits())
+    assert [fault.subject["process"] for fault in faults] == ["7", "8"]
+    assert [fault.cure for fault in faults] == [
+        ("SELECT pg_terminate_backend(7);",),
+        ("SELECT pg_terminate_backend(8);",),
     ]
 
 

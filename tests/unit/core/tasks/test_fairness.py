@@ -64,3 +64,11 @@ def test_without_any_wait_the_ratio_is_one():
     assert Spread().ratio == 1.0
     assert spread((0.0, 0.0, 30), (0.0, 0.0, 30)).ratio == 1.0
     assert (Spread().jain, spread((0.0, 0.0, 30)).jain) == (1.0, 1.0)
+
+
+def test_exactly_at_the_limit_is_starved():
+    """Ten times the least p90, and ten times the mean of all others."""
+    limit = spread((1.0, 1.0, 30), (10.0, 10.0, 30))
+    assert [wait.tenant for wait in limit.starved(10.0)] == ["t1"]
+    assert spread((1.0, 1.0, 30), (9.9, 10.0, 30)).starved(10.0) == []
+    assert spread((1.0, 1.0, 30), (10.0, 9.9, 30)).starved(10.0) == []

@@ -66,8 +66,11 @@ def names(rows: list[Row]) -> set[str]:
 
 
 def test_every_row_fits_its_declaration() -> None:
-    """All measurements are there, under the labels that they declare."""
+    """All measurements are there, under the labels that they declare; the p99 is added by the
+    check, which knows whether enough tasks were seen for one.
+    """
     declared = {each.name: set(each.labels) for each in MEASUREMENTS}
+    assert declared.pop("assignment_p99_seconds") == set()
     rows = rows_of(filled())
     assert names(rows) == declared.keys()
     for row in rows:

@@ -273,3 +273,28 @@ def test_more_open_tasks_than_can_be_followed(monkeypatch):
     table.look()
     assert sorted(table.tracker.open) == ["t0", "t1"]
     assert table.classes["untracked"] == 2
+
+
+def test_ids_are_known_as_long_as_the_floor_can_show_them_again():
+    """What was created since the floor is remembered, what is older is not."""
+    table = Table()
+    old = TaskSight("old", "q", "late", "assigned", 900.0, 901.0, 1.0, 1000.0)
+    new = TaskSight("new", "q", "late", "assigned", 995.0, 996.0, 1.0, 1000.0)
+    poll = TaskPoll([old, new], [], [], final=999.0, due=1000.0, floor=995.0)
+    assert table.tracker.apply(poll, RULES).settled["q", "late"] == 2
+    assert table.tracker.seen == {"new": 995.0}, "of the floor itself: it may be shown again"
+    assert table.tracker.apply(poll, RULES).settled["q", "late"] == 0, "still followed: known"
+
+
+def test_a_latency_is_that_of_the_columns():
+    """Exact, of tasks in time and late; none of a task whose times can't be."""
+    table = Table()
+    table.tasks = {
+        "quick": (999.0, 999.05, "assigned"),
+        "late": (990.0, 995.5, "assigned"),
+        "skewed": (999.0, 998.0, "assigned"),
+    }
+    tally = table.look()
+    assert sorted(tally.latencies) == [("q", pytest.approx(0.05)), ("q", 5.5)]
+    assert sorted(table.tracker.latencies(0)) == [pytest.approx(0.05), 5.5]
+    assert table.tracker.latencies(995.0) == [pytest.approx(0.05)]

@@ -114,9 +114,10 @@ def test_a_forgotten_pause() -> None:
     assert fault.text == "path 0: sending is paused, the last task was sent 2 h ago (limit 1 h)"
     assert fault.guidance == "remove /tmp/pause to go on"
     assert (fault.status, fault.since) == (Status.UNKNOWN, from_unix(NOW - 7200))
-    (never,) = judge_pause("0", "/tmp/pause", float("-inf"), NOW)
-    assert "no task was ever sent" in never.text
-    assert never.since is None
+    for before in (float("-inf"), 0.0):
+        (never,) = judge_pause("0", "/tmp/pause", before, NOW)
+        assert "no task was ever sent" in never.text
+        assert never.since is None
 
 
 def test_ends_are_counted_in_words() -> None:

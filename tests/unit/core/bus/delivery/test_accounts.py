@@ -33,7 +33,6 @@ from sentinel.core.bus.delivery.group import Account, GroupAccount
 from sentinel.core.bus.delivery.lineage import find_sign, judge_break
 from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.stream import bound_head_gap, bound_rank, bound_waiting
-from sentinel.core.bus.delivery.window import Window, tally
 from sentinel.core.bus.naming import MAX_GROUP_LABELS, OVERFLOW, Naming, age_of
 
 
@@ -359,21 +358,6 @@ def test_totals_survive_a_dump():
     again = Totals.load(json.loads(json.dumps(totals.dump())))
     assert again.rows() == totals.rows()
     assert sum("settled_total" in row.values for row in again.rows()) == 6
-
-
-def test_window_forgets_and_judges_by_the_best_case():
-    """Only the last seconds count, and doubt never makes a share too low."""
-    window = Window(60.0)
-    bad = Settlement("g", "ack", at(0), at(9), 100, Bounds(0, 80), *[Bounds(0, 0)] * 2, 0)
-    window.add(tally(0.0, [bad]))
-    assert not window.is_below(0.5, 20)
-    window.add(tally(10.0, [replace(bad, waiting=Bounds(100, 100))] * 2, lost=3, breaks=["x"]))
-    assert window.is_below(0.5, 20)
-    assert not window.is_below(0.5, 1000)
-    window = Window.load(json.loads(json.dumps(window.dump())), 60.0)
-    assert (window.size, window.lost, window.breaks) == (300, 3, ["x"])
-    window.add(tally(80.0, []))
-    assert window.tallies == []
 
 
 def put(board: Board, name: str, account) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Transition
-from sentinel.reports.facts import Period, Span, Uptime
+from sentinel.reports.figures import Period, Span, Uptime
 from sentinel.store import Gap
 
 Stretch = tuple[datetime, datetime, str]
@@ -42,7 +42,8 @@ def measure_uptime(
         degraded=seconds[Status.DEGRADED],
         down=seconds[Status.DOWN],
         unobserved=seconds[UNOBSERVED],
-        ratio=(observed - seconds[Status.DOWN]) / observed if observed else None,
+        up_ratio=seconds[Status.UP] / observed if observed else None,
+        working_ratio=(observed - seconds[Status.DOWN]) / observed if observed else None,
         spans=_spans(stretches, period),
     )
 

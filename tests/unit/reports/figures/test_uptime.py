@@ -8,8 +8,8 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Transition
-from sentinel.reports.facts import Period
-from sentinel.reports.uptime import MAX_SPANS, measure_uptime
+from sentinel.reports.figures import Period
+from sentinel.reports.figures.uptime import MAX_SPANS, measure_uptime
 from sentinel.store import Gap
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -70,7 +70,9 @@ def test_seconds_by_status(name: str) -> None:
         None if since is None else at(since),
     )
     assert (uptime.up, uptime.degraded, uptime.down, uptime.unobserved) == expected
-    assert uptime.ratio == (None if ratio is None else pytest.approx(ratio))
+    observed = uptime.up + uptime.degraded + uptime.down
+    assert uptime.working_ratio == (None if ratio is None else pytest.approx(ratio))
+    assert uptime.up_ratio == (uptime.up / observed if observed else None)
     assert sum(span.width for span in uptime.spans) == pytest.approx(1)
 
 

@@ -30,7 +30,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineLine:
     """One line of a timeline."""
 
     at: datetime
@@ -50,8 +50,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """How one component spent a period, in seconds. `ratio` is (up + degraded) / observed, None if
-    unobserved.
+    """How one component spent a period, in seconds. Both ratios are of the observed time, None
+    where nothing was observed: `up_ratio` is up alone, `working_ratio` is up and degraded.
     """
 
     component: str
@@ -59,7 +59,8 @@ class Uptime:
     degraded: float
     down: float
     unobserved: float
-    ratio: float | None
+    up_ratio: float | None
+    working_ratio: float | None
     spans: Sequence[Span] = ()
 
 
@@ -76,6 +77,8 @@ class Act:
     verdict: str
     detail: str
     recovered_in: float | None
+    incident: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,54 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultFact:
+    """One thing that was wrong with one subject, as often as it came back in the period.
+
+    `began` is of the first time, `ended` of the last, None while it stands; `seconds` is how long
+    it stood in all. `low` and `high` are how many entries, tasks or rows it concerns.
+    """
+
+    check: str
+    component: str
+    key: str
+    subject: str
+    status: str
+    worst: str
+    text: str
+    began: datetime
+    ended: datetime | None
+    seconds: float
+    times: int = 1
+    low: float | None = None
+    high: float | None = None
+    cure: Sequence[str] = ()
+    guidance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedFault:
+    """A fault that somebody knows of and bears: why, and until when."""
+
+    fault: FaultFact
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Another incident of the same failure: the cause of a symptom, or a symptom of a cause."""
+
+    id: str
+    component: str
+    summary: str
+    opened: datetime
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
     """The incident of a recovery report, with its times. Seconds; None was not measured or has not
-    happened.
+    happened. `cause` is the incident behind a symptom, `symptoms` those that it brought about.
     """
 
     id: str
@@ -126,8 +174,11 @@ class Episode:
     detection: Figure
     response: Figure
     recovery: Figure
+    spent: Uptime
     runbook: str = ""
     worst: str = ""
+    cause: Linked | None = None
+    symptoms: Sequence[Linked] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +191,16 @@ class RecoveryFacts:
     incident: Episode | None
     period: Period | None
     impact: Sequence[Figure] = ()
-    timeline: Sequence[Moment] = ()
+    timeline: Sequence[TimelineLine] = ()
+    faults: Sequence[FaultFact] = ()
+    accepted: Sequence[AcceptedFault] = ()
     uptime: Sequence[Uptime] = ()
     actions: Sequence[Act] = ()
-    gaps: Sequence[Moment] = ()
+    gaps: Sequence[TimelineLine] = ()
     diagnoses: Sequence[Looked] = ()
     open_issues: Sequence[str] = ()
     next_update: datetime | None = None
     cut: int = 0
-    kind: str = "recovery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +217,18 @@ class ComponentFact:
 
 @dataclass(frozen=True, slots=True)
 class AgentFact:
-    """One agent: completed tasks at the last report and now; None where unknown."""
+    """One agent as one check sees it: completed tasks at the last report and now; None where
+    nobody measured. `label` is the name that people call it, "" when it has no other than its id.
+    """
 
     name: str
+    label: str
+    check: str
     status: str
     tasks_from: float | None
     tasks_to: float | None
     done: float | None
     tasks_open: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Milestone:
-    """A milestone that a check gave evidence of."""
-
-    name: str
-    status: str
-    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +239,7 @@ class Throughput:
     target: float | None
     ratio: float | None
     basis: str
+    check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +250,15 @@ class ProgressFacts:
     generated: datetime
     headline: str
     since: datetime | None
+    throughput: Throughput
     components: Sequence[ComponentFact] = ()
     agents: Sequence[AgentFact] = ()
-    throughput: Throughput = field(
-        default_factory=lambda: Throughput(None, None, None, NOT_MEASURED)
-    )
     assignment: Sequence[Figure] = ()
     delivery: Sequence[Figure] = ()
+    work: Sequence[Figure] = ()
     blockers: Sequence[str] = ()
-    milestones: Sequence[Milestone] = ()
+    accepted: Sequence[AcceptedFault] = ()
     next_update: datetime | None = None
     totals: Mapping[str, Any] = field(default_factory=dict)
-    """Counters as of now, by check: what the next report takes its differences from."""
+    """What every figure stood at, by check: the next report takes its differences from it."""
     cut: int = 0
-    kind: str = "progress"

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sentinel.errors import StateError
-from sentinel.reports.collect import collect
-from sentinel.reports.render import FORMATS, render
+from sentinel.reports import ReportRequest
+from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import FORMATS, Rendered, render
 from sentinel.store import Store
 
 
 def write_report(
     store: Store,
-    kind: str,
+    name: str,
     now: datetime,
     folder: Path,
+    request: ReportRequest | None = None,
     *,
     formats: Sequence[str] = FORMATS,
     templates: Path | None = None,
-    incident_id: str | None = None,
-    target_per_hour: float | None = None,
-    next_update: datetime | None = None,
-) -> list[Path]:
-    """Collect, render, write, remember; the paths. Raises UsageError (unknown kind or incident) or
-    TemplateBroken.
+) -> tuple[list[Path], Rendered]:
+    """Collect, render, write, remember; the paths, and what was rendered: its `problems` tell which
+    templates are broken. Raises UsageError (unknown report or incident).
     """
-    facts = collect(
-        store,
-        kind,
-        now,
-        incident_id=incident_id,
-        target_per_hour=target_per_hour,
-        next_update=next_update,
-    )
-    return keep_report(store, kind, now, folder, facts, render(kind, facts, formats, templates))
+    facts = collect(store, name, now, request)
+    rendered = render(name, facts, formats, templates)
+    return keep_report(store, name, now, folder, facts, rendered.texts), rendered
 
 
 def keep_report(
@@ -45,7 +38,7 @@ def keep_report(
     now: datetime,
     folder: Path,
     facts: dict[str, Any],
-    texts: dict[str, str],
+    texts: Mapping[str, str],
 ) -> list[Path]:
     """Write `<folder>/<kind>-<UTC stamp>.{md,html,json}` and remember them in the store; the paths.
 
@@ -64,7 +57,7 @@ def keep_report(
     return paths
 
 
-def _write(texts: dict[str, str], folder: Path, stem: str) -> list[Path]:
+def _write(texts: Mapping[str, str], folder: Path, stem: str) -> list[Path]:
     """Whole files or none under a name that is free: a reader never sees half a report."""
     number, name = 1, stem
     while any((folder / f"{name}.{form}").exists() for form in texts):

@@ -1,0 +1,1 @@
+"""From facts to files: one document, three formats, written whole and remembered."""

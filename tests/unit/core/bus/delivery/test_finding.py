@@ -1,0 +1,294 @@
+"""From accounts to faults: which stream and group, which figure, which limit, which command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from sentinel.core.bus.delivery import (
+    Anchor,
+    Deadlines,
+    GroupView,
+    StreamAccount,
+    StreamView,
+    begin_account,
+)
+from sentinel.core.bus.delivery.cohort import Settlement
+from sentinel.core.bus.delivery.finding import (
+    FORGET_AFTER,
+    OVERDUE_CAP,
+    DeliveryRules,
+    find_below,
+    find_delivery_faults,
+    find_drops_unseen,
+    find_group_faults,
+    find_late,
+    find_lost,
+    find_mishaps,
+    find_missed,
+    find_replica,
+    note_break,
+    note_gone,
+    note_group_gone,
+)
+from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.lineage import Break
+from sentinel.core.bus.delivery.window import Window, tally
+from sentinel.core.fault import Status
+from sentinel.core.quantity import MANY, Bounds
+
+NONE = Bounds(0, 0)
+RULES = DeliveryRules(Deadlines(5.0, 10.0), down_below=0.5, min_events=20)
+GOOD = Settlement("g", "ack", (0, 0), (9, 0), 20, NONE, NONE, NONE, 0)
+BAD = replace(GOOD, pending=Bounds(20, 20))
+STANDING = Standing("s", "g", NONE, 0, 0, None, None, 9, None)
+PLACE = {"stream": "s", "group": "g"}
+
+
+def window(settled=None, losses=None, mishaps=()) -> Window:
+    made = Window(60.0)
+    made.add(tally(1_700_000_000.0, settled or {}, losses or {}, mishaps))
+    return made
+
+
+# -- the window -----------------------------------------------------------------------------------
+
+
+def test_below_target_names_the_groups_that_are():
+    """The whole decides; of two groups only the one whose own share is too low is named."""
+    (fault,) = find_below(RULES, window({"s": [BAD, BAD], "t": [GOOD]}))
+    assert (fault.status, fault.subject) == (Status.DOWN, PLACE)
+    assert fault.text == (
+        "stream s, group g: 0 of 40 entries judged in the last 1 min were acknowledged in 10.0 s,"
+        " less than 50 %"
+    )
+    assert fault.count == Bounds(40, 40)
+    assert fault.cure == ("XINFO CONSUMERS s g", "XPENDING s g - + 10")
+
+
+def test_below_target_is_judged_by_the_whole():
+    """One bad group among good ones is no outage; too few entries are none either."""
+    assert find_below(RULES, window({"s": [BAD], "t": [GOOD]})) == []
+    assert find_below(replace(RULES, min_events=41), window({"s": [BAD, BAD]})) == []
+
+
+def test_below_target_puts_the_most_missed_first():
+    """Two groups too low: the one with more misses leads."""
+    faults = find_below(RULES, window({"s": [BAD], "t": [BAD, BAD]}))
+    assert [fault.subject["stream"] for fault in faults] == ["t", "s"]
+
+
+def test_below_target_without_names_is_of_the_whole():
+    """A window of an earlier version has sums only: then the target itself is named."""
+    (fault,) = find_below(RULES, Window.load([[1.0, 40, 0, 10, 0, []]], 60.0))
+    assert (fault.subject, fault.cure) == ({}, ())
+    assert fault.text.startswith("all streams: 10 of 40 entries")
+
+
+def test_losses_are_told_by_group_with_their_own_figure():
+    """The most first, since when, and no figure of another stream in the sentence."""
+    few, many = ("s", "g"), ("t", "h")
+    first, second = find_lost(window(losses={few: 1, many: 25}))
+    assert first.text == (
+        "stream t, group h: 25 entries were certainly lost before delivery, trimmed or deleted in"
+        " the last 1 min"
+    )
+    assert "1 entry was certainly lost" in second.text
+    assert first.since == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert (first.count, first.cure) == (Bounds(25, 25), ("XINFO STREAM t", "XINFO GROUPS t"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "key"),
+    [
+        ("recreated", "recreated"),
+        ("rollback", "rolled_back"),
+        ("xsetid", "counters_set"),
+        ("gone", "stream_gone"),
+    ],
+)
+def test_each_break_of_a_stream_is_a_fault_of_its_own(reason, key):
+    """With the sign by which it was seen."""
+    mishap = note_break("s", Break(reason, "entries-added went back", Anchor((0, 0), 0, 0.0)))
+    (fault,) = find_mishaps(window(mishaps=[mishap]))
+    assert (fault.key, fault.subject, fault.status) == (key, {"stream": "s"}, Status.DEGRADED)
+    assert fault.text == f"stream s: {reason} (entries-added went back)"
+
+
+def test_what_is_gone_is_told_with_its_last_position():
+    """Stream and group, the latest first."""
+    mishaps = [note_gone("s", (5, 1)), note_group_gone("t", "g", (7, 0))]
+    group, stream = find_mishaps(window(mishaps=mishaps))
+    assert stream.text == "stream s was found gone, last known id 5-1"
+    assert stream.cure == ("EXISTS s",)
+    assert (group.key, group.subject) == ("group_lost", {"stream": "t", "group": "g"})
+    assert group.text == "stream t, group g was found gone, last known position 7-0"
+
+
+# -- now ------------------------------------------------------------------------------------------
+
+
+def test_entries_that_wait_past_the_deadline_are_late():
+    """At the deadline not yet; of an unknown age, or of none for certain, nothing is said."""
+    waits = replace(STANDING, waiting=Bounds(3, 7), oldest_waiting=5.1)
+    (fault,) = find_late(RULES, [waits])
+    assert (fault.key, fault.subject, fault.count) == ("waiting", PLACE, Bounds(3, 7))
+    assert fault.text == (
+        "stream s, group g: 3 to 7 wait to be delivered, the oldest for 5.1 s, longer than 5.0 s"
+    )
+    assert find_late(RULES, [replace(waits, oldest_waiting=5.0)]) == []
+    assert find_late(RULES, [replace(waits, oldest_waiting=None)]) == []
+    assert find_late(RULES, [replace(waits, waiting=Bounds(0, 7))]) == []
+    one = replace(waits, waiting=Bounds(1, 1))
+    assert "1 waits to be delivered" in find_late(RULES, [one])[0].text
+
+
+def test_pending_entries_past_the_deadline_are_overdue():
+    """A list that was cut says so many or more."""
+    held = replace(STANDING, pending=9, overdue=4, oldest_pending=12.0)
+    (fault,) = find_late(RULES, [held])
+    assert fault.text == (
+        "stream s, group g: 4 delivered and not acknowledged in 10.0 s, the oldest pending for"
+        " 12.0 s"
+    )
+    assert fault.count == Bounds(4, 4)
+    (cut,) = find_late(RULES, [replace(held, overdue=OVERDUE_CAP)])
+    assert cut.count == Bounds(OVERDUE_CAP, MANY)
+    assert "1,000 or more delivered" in cut.text
+
+
+def test_the_oldest_leads():
+    """Of many late groups each is named, none is cut, the oldest first."""
+    standings = [
+        replace(STANDING, stream=f"s{n}", waiting=Bounds(1, 1), oldest_waiting=10.0 + n)
+        for n in range(40)
+    ]
+    faults = find_late(RULES, standings)
+    assert len(faults) == 40
+    assert faults[0].subject["stream"] == "s39"
+
+
+def test_what_missed_its_deadline_counts_though_it_has_no_age():
+    """Settlements of this run, by stage; summed over the cohorts of a group."""
+    waited = replace(GOOD, stage="deliver", waiting=Bounds(5, 9))
+    faults = find_missed(RULES, {"s": [waited, waited, BAD], "t": [GOOD]})
+    assert [(fault.key, fault.text) for fault in faults] == [
+        ("waiting", "stream s, group g: 10 of 40 due now not delivered in 5.0 s"),
+        ("overdue", "stream s, group g: 20 of 20 due now not acknowledged in 10.0 s"),
+    ]
+    at_ack = find_missed(RULES, {"s": [replace(GOOD, waiting=Bounds(2, 2))]})
+    assert at_ack[0].text.endswith("2 of 20 due now not delivered in 10.0 s")
+    before = replace(BAD, stage="deliver", pending=Bounds(20, 20))
+    assert find_missed(RULES, {"s": [before, replace(GOOD, waiting=Bounds(0, 9))]}) == []
+
+
+def test_one_fault_for_each_kind_and_group():
+    """What waits now is told by its age, not once more by what missed its deadline."""
+    waits = replace(STANDING, waiting=Bounds(3, 3), oldest_waiting=9.0)
+    settled = {"s": [replace(GOOD, stage="deliver", waiting=Bounds(3, 3)), BAD]}
+    faults = find_delivery_faults(
+        RULES, window(settled), [waits], settled, [], find_replica("slave")
+    )
+    assert [(fault.key, fault.status) for fault in faults] == [
+        ("below_target", Status.DOWN),
+        ("waiting", Status.DEGRADED),
+        ("overdue", Status.DEGRADED),
+        ("replica", Status.UNKNOWN),
+    ]
+    assert "the oldest for 9.0 s" in faults[1].text
+
+
+def test_where_a_lost_group_stood_is_told_by_the_look_that_found_it():
+    """The stream was made anew: the group begins there at 0, and stood at 7-0."""
+    (lost,) = find_group_faults(RULES, "s", account("h", known=("g",)))
+    anew = replace(lost, text="is gone, last known position 0-0", cure=("XGROUP CREATE s g 0-0",))
+    found_gone = window(mishaps=[note_group_gone("s", "g", (7, 0))])
+    (fault,) = find_delivery_faults(RULES, found_gone, [], {}, [anew], [])
+    assert fault.text == "stream s, group g was found gone, last known position 7-0"
+    assert fault.cure == ("XGROUP CREATE s g 0-0",)
+
+
+def test_a_healthy_look_has_no_fault():
+    """Everything acknowledged, on a primary."""
+    settled = {"s": [GOOD]}
+    found = find_delivery_faults(
+        RULES, window(settled), [STANDING], settled, [], find_replica("master")
+    )
+    assert found == []
+
+
+# -- groups and the server ------------------------------------------------------------------------
+
+
+def account(*groups: str, now: float = 100.0, known: tuple[str, ...] = ()) -> StreamAccount:
+    """A stream that has these groups, and had the known ones before."""
+    made = begin_account(Deadlines(5.0, 10.0))
+    for at, names in ((1.0, {*groups, *known}), (now, set(groups))):
+        views = {name: GroupView(name, (7, 0), 0, 1) for name in names}
+        made.feed(StreamView(now=at, added=7, length=7, last=(7, 0), first=(1, 0), groups=views))
+    return made
+
+
+def test_a_group_that_vanished_is_made_again_where_it_stood():
+    """The position is in the command; after an hour it is history."""
+    (fault,) = find_group_faults(RULES, "a b", account("h", known=("g",)))
+    assert (fault.key, fault.subject) == ("group_lost", {"stream": "a b", "group": "g"})
+    assert fault.cure == ('XGROUP CREATE "a b" g 7-0',)
+    assert fault.text.endswith("is gone, last known position 7-0")
+    gone = account("h", known=("g",))
+    ended = gone.groups["g"].ended
+    gone.view = replace(gone.view, now=ended + FORGET_AFTER - 1)
+    assert len(find_group_faults(RULES, "s", gone)) == 1
+    gone.view = replace(gone.view, now=ended + FORGET_AFTER)
+    assert find_group_faults(RULES, "s", gone) == []
+
+
+def test_a_required_pattern_is_no_group_name():
+    """Nobody can make a group of a pattern: words instead of a command, and no such parameter."""
+    rules = replace(RULES, required=["group_*"])
+    (fault,) = find_group_faults(rules, "s", account("h"))
+    assert (fault.key, fault.subject) == ("group_missing", {"stream": "s", "pattern": "group_*"})
+    assert not any("CREATE" in command for command in fault.cure)
+    assert "it makes its group" in fault.guidance
+    assert fault.parameters == {"stream": "s"}
+    assert find_group_faults(rules, "s", account("group_1")) == []
+
+
+def test_a_required_name_can_be_made():
+    """A name without a wildcard is one."""
+    (fault,) = find_group_faults(replace(RULES, required=["workers"]), "s", account("h"))
+    assert fault.subject == {"stream": "s", "group": "workers"}
+    assert fault.cure == ("XGROUP CREATE s workers 0",)
+
+
+def test_a_lost_group_is_not_missing_as_well():
+    """It is known, and told with its position."""
+    rules = replace(RULES, required=["group_*"])
+    faults = find_group_faults(rules, "s", account("h", known=("group_1",)))
+    assert [fault.key for fault in faults] == ["group_lost"]
+
+
+def test_a_stream_that_is_not_there_misses_no_group():
+    """Its being gone is the news."""
+    gone = account("h")
+    gone.mark_gone()
+    rules = replace(RULES, required=["group_*"])
+    assert find_group_faults(rules, "s", gone) == []
+    assert find_group_faults(rules, "s", begin_account(Deadlines(5.0, 10.0))) == []
+
+
+@pytest.mark.parametrize(("role", "count"), [("", 0), ("master", 0), ("slave", 1)])
+def test_a_replica_is_unknown(role, count):
+    """An unknown role is none."""
+    faults = find_replica(role)
+    assert len(faults) == count
+    assert all(fault.status is Status.UNKNOWN for fault in faults)
+
+
+def test_refused_statistics_are_said_with_the_remedy():
+    """What goes unseen, and why."""
+    fault = find_drops_unseen("no permission for INFO", "grant +info")
+    assert (fault.status, fault.guidance) == (Status.UNKNOWN, "grant +info")
+    assert "go unseen: no permission" in fault.text
