@@ -102,6 +102,7 @@ class Daemon:
             checks=len(configuration.checks),
             url=self.url,
         )
+        _tell_what_lapsed(configuration)
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
@@ -315,6 +316,7 @@ class Daemon:
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
         _tell_what_is_kept(was, fresh)
+        _tell_what_lapsed(fresh)
         return True
 
     async def _replace(self, fresh: Configuration) -> None:
@@ -443,6 +445,13 @@ def _tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
                 in_force=str(kept),
                 guidance="it is changed by the next start",
             )
+
+
+def _tell_what_lapsed(configuration: Configuration) -> None:
+    """What is over counts as ended, and stands in the files until somebody decides anew."""
+    for each in configuration.lapsed:
+        place = f"{each.file}:{each.line}"
+        log.warning("lapsed", where=place, key=each.key, what=each.message, guidance=each.remedy)
 
 
 @dataclass(frozen=True, slots=True)

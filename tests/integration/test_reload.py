@@ -7,17 +7,18 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from sentinel.app import Daemon
+from sentinel.app import Daemon, Signals, serve
 from sentinel.app.membership import Membership
 from sentinel.app.roster import CheckRoster
 from sentinel.config import load
@@ -200,6 +201,51 @@ async def test_what_a_reload_can_not_change_is_told(bench: Bench) -> None:
     with capture_logs() as lines:
         assert await bench.daemon.reload()
     assert [line["key"] for line in lines if line["event"] == "reload_keeps"] == ["listen", "state"]
+
+
+def _accept(file: Path, until: str) -> None:
+    """Somebody accepts that the port of `elsewhere` does not answer."""
+    entry = f"{{fault: unreachable, reason: it moves, until: {until}}}"
+    text = file.read_text().replace("every: 1h", f"every: 1h, accept: [{entry}]")
+    file.write_text(text)
+
+
+def _lapsed(lines: list[MutableMapping[str, Any]]) -> list[tuple[str, str, str]]:
+    found = [line for line in lines if line["event"] == "lapsed"]
+    return [(line["log_level"], line["where"].rpartition(":")[2], line["key"]) for line in found]
+
+
+LAPSED = [("warning", "6", "checks[0].accept[0].until")]
+
+
+async def test_an_acceptance_that_is_over_does_not_stop_a_reload(bench: Bench) -> None:
+    """It is told with its place, what else changed is in force, and the fault counts again."""
+    bench.write('["sleep", "1000"]', "  newcomer: {}\n")
+    _accept(bench.folder / "checks" / "sentinel.yaml", "2020-01-31")
+    with capture_logs() as lines:
+        assert await bench.daemon.reload()
+    assert _lapsed(lines) == LAPSED
+    (check,) = [each for each in bench.daemon.configuration.checks if each.accept == ()]
+    assert check.name == "elsewhere-port"
+    assert "newcomer" in {each.name for each in bench.daemon.configuration.components}
+    bench.daemon.engine.scheduler.trigger("elsewhere-port")
+    await bench.until(lambda: bool(bench.daemon.store.faults("elsewhere-port")))
+    (standing,) = bench.daemon.store.faults("elsewhere-port")
+    assert (standing.fault.key, standing.accepted) == ("unreachable", None)
+
+
+@pytest.mark.parametrize(("until", "told"), [("2020-01-31", LAPSED), ("2999-12-31", [])])
+async def test_an_acceptance_that_is_over_does_not_stop_a_start(
+    tmp_path: Path, until: str, told: list[tuple[str, str, str]]
+) -> None:
+    """`sentinel run` at night: it watches, and says what has ended."""
+    file = tmp_path / "checks.yaml"
+    file.write_text(HEAD.format(folder=tmp_path))
+    _accept(file, until)
+    signals = Signals()
+    with capture_logs() as lines:
+        await serve(file, signals, lambda _daemon: signals.stop.set())
+    assert _lapsed(lines) == told
 
 
 async def test_a_start_that_fails_half_way_says_why(tmp_path: Path) -> None:
