@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sentinel.cli import main
+
 Document = dict[str, Any]
 Series = tuple[str, str, str]
 EVERY = 0.5
-CLI_AFTER = (3.0, 12.0)
+CLI_AFTER = (1.0, 10.0)
 """Seconds after the first incident at which `sentinel faults` is asked, too."""
 _LINE = re.compile(r'sentinel_faults\{check="(.*?)",component="(.*?)",fault="(.*?)"\} (\S+)')
+_ONE_SPEAKS = threading.Lock()
+"""The command writes to the one standard output that there is."""
 _AWAY = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -77,10 +81,10 @@ class Onlooker(threading.Thread):
 
     def _ask_command(self) -> None:
         before = self._note_faults(self._get_json("/api/v1/faults"))
-        argv = [sys.executable, "-m", "sentinel", "--state", str(self._state), "faults", "--json"]
-        said = subprocess.run(argv, check=False, capture_output=True, timeout=30)
+        with _ONE_SPEAKS, redirect_stdout(io.StringIO()) as said:
+            main(["--state", str(self._state), "faults", "--json"])
         after = self._note_faults(self._get_json("/api/v1/faults"))
-        self.seen.listed.append((before, json.loads(said.stdout), after))
+        self.seen.listed.append((before, json.loads(said.getvalue()), after))
 
     def _note_faults(self, document: Document) -> Document:
         for each in document["faults"]:

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from sentinel.app.runbooks.places import find_told, find_values, open_shelf
 from sentinel.cli import main
+from sentinel.config import load
 from sentinel.core.fault import Labels, StandingFault
 from sentinel.core.model import Incident
 from sentinel.demo.bus import group_of, stream_of
@@ -89,9 +91,10 @@ class Traces:
     @cached_property
     def incident(self) -> Incident:
         """The component's first one since then."""
-        found = self.store.incidents(component=self.injected.component, limit=1000)
-        since = [each for each in found if each.opened >= self.began]
-        assert since, f"no incident of {self.injected.component}"
+        name = self.injected.component
+        found = self.store.incidents(limit=1000)
+        since = [each for each in found if each.component == name and each.opened >= self.began]
+        assert since, f"no incident of {name}"
         return min(since, key=lambda each: each.opened)
 
     @cached_property
@@ -107,6 +110,14 @@ class Traces:
         seen = self.run.seen.incidents.values()
         shown = [each["parameters"] for each in seen if each["id"] == self.incident.id]
         return [*shown, self.incident.parameters]
+
+    @cached_property
+    def plan(self) -> Mapping[str, str]:
+        """With what the runbook of the incident runs here."""
+        configuration = load(self.run.folder / "latest" / "config")
+        book = open_shelf(configuration.folder).books[self.incident.runbook]
+        told = find_told(book, self.incident, self.store)
+        return find_values(book, configuration, self.incident, {}, told)
 
     @cached_property
     def report(self) -> str:
@@ -216,11 +227,13 @@ def _in_the_headline(traces: Traces) -> None:
 def _in_the_runbook(traces: Traces) -> None:
     """The runbook hears of a subject and of what else it needs, and its diagnosis names one."""
     injected = traces.injected
-    wanted = [{**subject, **injected.told} for subject in injected.subjects]
-    heard = [told for told in traces.told for each in wanted if each.items() <= told.items()]
-    assert heard, (wanted, traces.told)
+    wanted = [{**subject, **injected.told}.values() for subject in injected.subjects]
+    heard = [set(given.values()) for given in (*traces.told, traces.plan)]
+    assert any(given.issuperset(each) for given in heard for each in wanted), (wanted, heard)
     lines = traces.store.timeline(traces.incident.id)
     said = [str(line.evidence["transcript"]) for line in lines if line.kind == "diagnosis"]
+    if not traces.incident.announced:  # it healed before anybody was told: nobody had a look
+        said.append(" ".join(traces.plan.values()))
     assert any(_names_any(text, injected) for text in said), said or lines
 
 
