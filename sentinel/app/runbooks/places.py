@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
-from sentinel.core.fault import Status, sort_faults
+from sentinel.core.fault import Fault, Status, sort_faults
 from sentinel.core.model import Check, Incident
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import make_kind
@@ -205,7 +205,8 @@ def _option(options: Any, path: Sequence[str]) -> str:
 
 
 def find_told(book: Runbook, incident: Incident | None, store: Reader) -> Mapping[str, str]:
-    """What the worst fault of an incident's check tells a runbook to which it leads.
+    """What a fault of an incident's check tells a runbook to which it leads: the one that the
+    incident is named after, else the worst. One that somebody accepted tells nothing.
 
     A runbook that the check itself names hears of any of its faults.
     """
@@ -213,12 +214,18 @@ def find_told(book: Runbook, incident: Incident | None, store: Reader) -> Mappin
         return NOTHING
     kind = next((view.kind for view in store.checks() if view.name == incident.check), "")
     declared = known_faults().get(kind, {})
-    standing = sort_faults(each.fault for each in store.faults(incident.check))
-    known = [fault for fault in standing if fault.key in declared]
+    counting = [each.fault for each in store.faults(incident.check) if each.accepted is None]
+    known = [fault for fault in sort_faults(counting) if fault.key in declared]
     fitting = [fault for fault in known if leads_to(book, kind, declared[fault.key])]
     if not fitting and incident.runbook == book.name:
         fitting = known
-    return fitting[0].parameters if fitting else NOTHING
+    named = (fault for fault in fitting if _is_headline(fault, incident))
+    told = next(named, fitting[0] if fitting else None)
+    return told.parameters if told is not None else NOTHING
+
+
+def _is_headline(fault: Fault, incident: Incident) -> bool:
+    return (fault.key, dict(fault.subject)) == (incident.fault, dict(incident.subject))
 
 
 # -- incidents ------------------------------------------------------------------------------------

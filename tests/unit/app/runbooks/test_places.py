@@ -20,7 +20,7 @@ from sentinel.app.runbooks.places import (
     open_shelf,
 )
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Fault, FaultKind, Severity, StandingFault, Status
+from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.book import AppliesTo, Parameter, Runbook
@@ -276,6 +276,26 @@ def test_the_worst_fault_that_leads_there_tells(
     assert find_told(SHELF.books["tenant-leak"], of_queue, store) == {}
     assert find_told(SHELF.books["bus-messages-lost"], incident("queue", "a"), store) == {}
     assert find_told(SHELF.books["bus-messages-lost"], None, store) == {}
+
+
+def test_the_fault_that_the_incident_is_named_after_tells(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of equals not the one that sorts first; one that is accepted tells nothing, however bad."""
+    kinds = {"bus_delivery": {"lost": LOST}}
+    monkeypatch.setattr("sentinel.app.runbooks.places.known_faults", lambda: kinds)
+    store.commit(Changes(checks=[view("delivery", "bus_delivery", "queue")]))
+    book, about = SHELF.books["bus-messages-lost"], incident("queue", "delivery")
+    known = Acceptance("lost", {"stream": "a"}, "known", T0 + timedelta(days=1))
+    bad = Fault("lost", {"stream": "a"}, Status.DOWN, "x", parameters={"stream": "a"})
+    borne = StandingFault("delivery", "queue", bad, T0, Status.DOWN, accepted=known)
+    store.commit(Changes(faults=[borne]))
+    assert find_told(book, about, store) == {}
+    _stand(store, "lost", Status.DEGRADED, "b")
+    _stand(store, "lost", Status.DEGRADED, "c")
+    assert find_told(book, about, store) == {"stream": "b"}
+    named = replace(about, fault="lost", subject={"stream": "c"})
+    assert find_told(book, named, store) == {"stream": "c"}
 
 
 def test_what_is_told_comes_first(platform: Configuration) -> None:
