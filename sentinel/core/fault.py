@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -154,18 +154,19 @@ def step(
     component: str,
     accept: Sequence[Acceptance],
     now: datetime,
+    finish: Callable[[Fault], Fault] = lambda fault: fault,
 ) -> FaultStep:
     """The faults of a check after one look that could see; a blind one changes nothing.
 
     At most `MAX_FAULTS` subjects are kept, those that nobody accepted and the worst of them first;
     `cut` says how many were not. A subject that is named twice for one key counts once, with what
-    is worse.
+    is worse. `finish` makes those that are kept fit to be shown, without changing whose they are.
     """
     before = {each.fault.identity: each for each in standing}
     named = _find_worst(found)
     judged = [(each, _find_acceptance(each, accept, now)) for each in named]
     present = tuple(
-        _stand(before.get(each.identity), each, check, component, accepted, now)
+        _stand(before.get(each.identity), finish(each), check, component, accepted, now)
         for each, accepted in _keep(judged, before)
     )
     here = {each.fault.identity for each in present}

@@ -34,37 +34,44 @@ class Faults:
 
         A run that could not see leaves what stands as it is; what it can't judge is added to it.
         """
-        found = [self._clean(fault) for fault in finding.faults]
+        found = [self._name(fault) for fault in finding.faults]
         if finding.status is Status.UNKNOWN:
             found = [*_bad(watched.standing), *found]
         check, now = watched.check, watched.at
         step = fault_core.step(
-            watched.standing, found, check.name, check.component, check.accept, now
+            watched.standing, found, check.name, check.component, check.accept, now, self._clean
         )
         watched.moved, watched.standing, watched.cut = step, step.present, step.cut
         changes.faults.extend(step.written)
         self.show(watched)
-        return _spare(replace(finding, faults=tuple(found)), step)
+        kept = tuple(each.fault for each in step.present)
+        return _spare(replace(finding, faults=kept), step)
 
     def show(self, watched: WatchedCheck) -> None:
         """Export how many subjects have each fault."""
         standing, accepted = watched.count_faults()
         self.metrics.set_faults(watched.check.name, standing, accepted)
 
-    def _clean(self, fault: Fault) -> Fault:
-        """Names and texts come from the platform: they may hold what must not be shown, what no
-        database takes, or be of any length. A parameter that is not what the platform calls the
-        thing any more would have a runbook look at another one: it is left out.
+    def _name(self, fault: Fault) -> Fault:
+        """With the subject as it is shown: names come from the platform, and may hold a secret,
+        what no database takes, or be of any length.
         """
-        subject = {label: self._clean_text(name) for label, name in fault.subject.items()}
+        subject = {
+            label: shorten_name(self._clean_text(name)) for label, name in fault.subject.items()
+        }
+        return replace(fault, subject=subject)
+
+    def _clean(self, fault: Fault) -> Fault:
+        """Texts as they may be shown. A parameter that is not what the platform calls the thing any
+        more would have a runbook look at another one: it is left out.
+        """
         parameters = {
             name: value
             for name, value in fault.parameters.items()
-            if self._clean_text(value) == value
+            if self._clean_text(value) == value and len(value) <= MAX_TEXT
         }
         return replace(
             fault,
-            subject={label: shorten_name(name) for label, name in subject.items()},
             text=shorten(self._clean_text(fault.text)),
             cure=tuple(cure for cure in map(self._clean_text, fault.cure) if len(cure) <= MAX_TEXT),
             guidance=shorten(self._clean_text(fault.guidance)),
