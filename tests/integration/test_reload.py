@@ -69,19 +69,13 @@ class Bench:
         driver = self.daemon.engine.fleet.drivers.get("worker")
         return driver.pid if driver else None
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something real."""
-        async with asyncio.timeout(30):
-            while not true():
-                await asyncio.sleep(0.02)
-
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """Running, with its worker."""
     made = Bench(tmp_path)
     await made.daemon.start()
-    await made.until(lambda: made.pid() is not None)
+    await wait_until(lambda: made.pid() is not None)
     yield made
     await made.daemon.stop(stop_components=True)
 
@@ -99,8 +93,8 @@ async def test_another_command_is_for_the_next_start(bench: Bench) -> None:
     assert bench.pid() == before
     assert argv_of(before) == "sleep 1000"
     os.kill(before, signal.SIGKILL)
-    await bench.until(lambda: bench.pid() not in {None, before})
-    await bench.until(lambda: argv_of(bench.pid()) == "sleep 2000")
+    await wait_until(lambda: bench.pid() not in {None, before})
+    await wait_until(lambda: argv_of(bench.pid()) == "sleep 2000")
 
 
 async def test_nothing_changed_touches_nothing(bench: Bench) -> None:
@@ -129,7 +123,7 @@ async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None
     automation = bench.daemon.engine.automation
     automation.configure(replace(automation.restraint, enabled=False))
     os.kill(bench.pid(), signal.SIGKILL)
-    await bench.until(lambda: "worker" in bench.daemon.engine.picture.incidents)
+    await wait_until(lambda: "worker" in bench.daemon.engine.picture.incidents)
     metrics = bench.daemon.metrics
     assert 'sentinel_incidents_open{component="worker"} 1.0' in metrics.render().decode()
     bench.write(None)
@@ -140,6 +134,78 @@ async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None
     assert "no longer in the configuration" in bench.daemon.store.timeline(incident.id)[-1].text
 
 
+SICK = """
+listen: 127.0.0.1:0
+state: {folder}/state
+components: {{one: {{}}, other: {{}}}}
+checks:
+  - {{name: calm, kind: tcp, component: other, address: "127.0.0.1:9", every: 1h}}
+{check}"""
+PORT = """  - {{name: port, kind: tcp, component: {component}, address: "127.0.0.1:9", every: 1s,
+      failures: 1, of: 1}}
+"""
+
+
+def write_sick(folder: Path, component: str) -> None:
+    """A check of a closed port of one component, or no check at all."""
+    check = PORT.format(component=component) if component else ""
+    (folder / "checks").mkdir(exist_ok=True)
+    text = SICK.format(folder=folder, check=check)
+    (folder / "checks" / "sentinel.yaml").write_text(text)
+
+
+async def test_a_check_that_moves_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The component that it was of is not down for ever; its series and its incident go."""
+    write_sick(tmp_path, "one")
+    daemon = Daemon(load(tmp_path / "checks"))
+    await daemon.start()
+    try:
+        incidents = daemon.engine.picture.incidents
+        await wait_until(lambda: "one" in incidents)
+        write_sick(tmp_path, "other")
+        assert await daemon.reload()
+        await wait_until(lambda: "other" in incidents)
+        page = daemon.metrics.render().decode()
+        assert 'check="port",component="one"' not in page
+        assert 'sentinel_faults{check="port",component="other",fault="unreachable"} 1.0' in page
+        assert 'sentinel_component_status{component="one",status="unknown"} 1.0' in page
+        assert list(incidents) == ["other"]
+        assert [each.component for each in daemon.store.faults()] == ["other"]
+    finally:
+        await daemon.stop(stop_components=True)
+
+
+async def test_an_incident_that_nobody_looks_at_ends(tmp_path: Path) -> None:
+    """Its last check was taken out, by a reload or while no daemon was running."""
+    for while_it_runs in (True, False):
+        folder = tmp_path / str(while_it_runs)
+        folder.mkdir()
+        write_sick(folder, "one")
+        daemon = Daemon(load(folder / "checks"))
+        await daemon.start()
+        await wait_until(lambda running=daemon: "one" in running.engine.picture.incidents)
+        write_sick(folder, "")
+        if while_it_runs:
+            assert await daemon.reload()
+        else:
+            await daemon.stop(stop_components=True)
+            daemon = Daemon(load(folder / "checks"))
+            await daemon.start()
+        (incident,) = daemon.store.incidents()
+        assert incident.state == "closed"
+        assert "no check looks" in daemon.store.timeline(incident.id)[-1].text
+        assert daemon.store.faults() == []
+        assert daemon.engine.picture.statuses["one"] == "unknown"
+        await daemon.stop(stop_components=True)
+
+
+async def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something real."""
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
 async def test_a_component_that_comes_is_started(bench: Bench) -> None:
     """And the order of dependencies is that of the new configuration."""
     bench.write(
@@ -147,7 +213,7 @@ async def test_a_component_that_comes_is_started(bench: Bench) -> None:
         "    depends_on: [newcomer]\n  newcomer:\n    driver: process\n    command: [sleep, '3000']\n",
     )
     assert await bench.daemon.reload()
-    await bench.until(lambda: bench.daemon.pid_of("newcomer") is not None)
+    await wait_until(lambda: bench.daemon.pid_of("newcomer") is not None)
     names = list(bench.daemon.engine.picture.components)
     assert names.index("newcomer") < names.index("worker")
 
@@ -324,7 +390,7 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
     coordinator.owned = {shard_of("check-b"), shard_of("check-c")}
     assert await membership.tick()
     roster.place()
-    await bench.until(lambda: plan.names == {"check-b", "check-c"})
+    await wait_until(lambda: plan.names == {"check-b", "check-c"})
     coordinator.owned, coordinator.fails = set(), True
     assert not await membership.tick()
     assert plan.names == {"check-b", "check-c"}
@@ -359,7 +425,7 @@ async def test_a_report_that_takes_long_holds_up_no_restart(
     first = bench.pid()
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    await bench.until(lambda: bench.pid() not in {None, first})
+    await wait_until(lambda: bench.pid() not in {None, first})
     assert not report.done()
     with pytest.raises(TemplateBroken, match="does not end"):
         await report

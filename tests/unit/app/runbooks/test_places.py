@@ -23,7 +23,7 @@ from sentinel.app.runbooks.places import (
     plan_here,
 )
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Fault, FaultKind, Severity, StandingFault, Status
+from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.book import AppliesTo, Parameter, Runbook, RunCheck
@@ -406,6 +406,21 @@ def test_an_incident_is_found_by_its_faults(store: SqliteStore) -> None:
 def test_faults_are_read_once() -> None:
     """Kinds are code: every look at an incident asks for their faults."""
     assert known_faults() is known_faults()
+
+
+def test_a_fault_that_somebody_accepted_tells_nothing(store: SqliteStore) -> None:
+    """However bad it is: the one that counts does, and the incident's own before both."""
+    store.commit(Changes(checks=[view("delivery", "bus_delivery", "queue")]))
+    book, about = SHELF.books["bus-messages-lost"], incident("queue", "delivery")
+    known = Acceptance("lost", {"stream": "a"}, "known", T0 + timedelta(days=1))
+    bad = Fault("lost", {"stream": "a"}, Status.DOWN, "x", parameters={"stream": "a"})
+    borne = StandingFault("delivery", "queue", bad, T0, Status.DOWN, accepted=known)
+    store.commit(Changes(faults=[borne]))
+    assert find_told(book, about, store).parameters == {}
+    _stand(store, "lost", Status.DEGRADED, "b")
+    assert find_told(book, about, store).parameters == {"stream": "b"}
+    named = replace(about, runbook=book.name, fault="lost", parameters={"stream": "c"})
+    assert find_told(book, named, store).parameters == {"stream": "c"}
 
 
 def test_what_is_told_comes_first(platform: Configuration) -> None:
