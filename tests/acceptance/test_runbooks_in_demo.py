@@ -58,8 +58,8 @@ class Play:
 POISON = Play(
     "poison-messages",
     ("poison-message",),
-    ("dead-letters: 3",),
-    sign=("bus-ledger", "dead-letters: 3"),
+    ("agent_messages:agent-", "XREVRANGE dead_letter_queue + -"),
+    sign=("bus-ledger", "arrivals"),
 )
 FIRST = (
     Play(

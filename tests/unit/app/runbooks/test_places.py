@@ -23,7 +23,7 @@ from sentinel.app.runbooks.places import (
     plan_here,
 )
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Fault, FaultKind, Severity, StandingFault, Status
+from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.book import AppliesTo, Parameter, Runbook, RunCheck
@@ -390,6 +390,17 @@ def test_a_given_subject_is_not_mixed_with_another(store: SqliteStore) -> None:
     assert find_told(book, of_queue, store, {"stream": "a"}).parameters == {"stream": "a"}
     assert find_told(book, of_queue, store, {"stream": "c"}).parameters == {}
     assert find_told(book, of_queue, store, {"check": "x"}).parameters == {"stream": "b"}
+
+
+def test_what_is_accepted_leads_nowhere(store: SqliteStore) -> None:
+    """Nobody is sent after what somebody bears, while the same is wrong with another subject."""
+    _stand_all(store)
+    known = Acceptance("lost", {"stream": "b"}, "known", T0 + timedelta(days=1))
+    lost = [each for each in store.faults() if each.fault.subject == {"stream": "b"}]
+    store.commit(Changes(faults=[replace(each, accepted=known) for each in lost]))
+    of_queue = incident("queue", "delivery")
+    told = find_told(SHELF.books["bus-messages-lost"], of_queue, store)
+    assert told == Told({"stream": "a"}, "delivery")
 
 
 def test_an_incident_is_found_by_its_faults(store: SqliteStore) -> None:
