@@ -27,7 +27,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
-from sentinel.app.wiring import make_client
+from sentinel.app.wiring import Clients
 from sentinel.config import Configuration, load
 from sentinel.core.incident import Event
 from sentinel.core.model import Check, Component, Finding, Result
@@ -64,7 +64,6 @@ class Daemon:
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
         self.clock = SteadyClock()
-        self.clients: dict[str, Any] = {}
         self._driver_kinds = load_drivers()
         self._tasks: list[asyncio.Task[Any]] = []
         self._site: web.AppRunner | None = None
@@ -78,9 +77,7 @@ class Daemon:
         prepare_folder(configuration.state)
         self._lock = lock_state(configuration.state)
         self.store = open_store(configuration.state, owner=True)
-        self.clients.update(
-            {name: make_client(item) for name, item in configuration.resources.items()}
-        )
+        self.clients = Clients(configuration.resources)
         self.bookcase = Bookcase(lambda: self.configuration)
         self.engine = make_engine(self._gather())
         self._wire(self.engine)
@@ -90,6 +87,7 @@ class Daemon:
         self._spawn(self.engine.guard.run())
         await self._add_components(configuration.components)
         await self._add_checks(configuration.checks)
+        await self._leave_unwatched()
         self._spawn(self.engine.scheduler.loop())
         self._spawn(self.dispatcher.run())
         self._spawn(self._keep_doing(CONSIDER_EVERY, self._consider))
@@ -105,6 +103,7 @@ class Daemon:
             checks=len(configuration.checks),
             url=self.url,
         )
+        _tell_what_lapsed(configuration)
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
@@ -318,14 +317,16 @@ class Daemon:
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
         _tell_what_is_kept(was, fresh)
+        _tell_what_lapsed(fresh)
         return True
 
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
         differences = compare(old, fresh)
+        watched = self._checks_by_component()
         self.redaction.learn(fresh.secrets)
         learn_secrets(fresh.secrets)
-        await self._replace_clients(old, fresh)
+        await self.clients.follow(fresh.resources)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
         for name in differences.gone:
             await self.roster.remove(name)
@@ -346,6 +347,20 @@ class Daemon:
                 await self.roster.remove(check.name)
             await self.engine.scheduler.remove(check.name)
         await self._add_checks(differences.changed)
+        left = self._checks_by_component()
+        await self.engine.pipeline.reconsider(
+            name for name, checks in left.items() if watched.get(name, checks) - checks
+        )
+
+    async def _leave_unwatched(self) -> None:
+        """Before this start somebody may have taken out every check of a sick component."""
+        picture = self.engine.picture
+        sick = [name for name in picture.incidents if not picture.checks_of(name)]
+        await self.engine.pipeline.reconsider(sick)
+
+    def _checks_by_component(self) -> dict[str, set[str]]:
+        picture = self.engine.picture
+        return {name: set(picture.checks_of(name)) for name in picture.components}
 
     async def _release(self, name: str) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
@@ -358,13 +373,6 @@ class Daemon:
             gone = Event("closed", "no longer in the configuration")
             await self.engine.incidents.close(name, gone)
             self.engine.picture.remove_component(name)
-
-    async def _replace_clients(self, old: Configuration, fresh: Configuration) -> None:
-        for name, resource in fresh.resources.items():
-            if old.resources.get(name) != resource:
-                former, self.clients[name] = self.clients.get(name), make_client(resource)
-                if former is not None:
-                    await former.close()
 
     def halt(self) -> None:
         """The kill switch by signal: at once in memory, and as the file that `sentinel resume`
@@ -386,8 +394,8 @@ class Daemon:
             await self._site.cleanup()
         if hasattr(self, "dispatcher"):  # the last thing that is wired
             await self._stop_engine(stop_components=stop_components)
-        for client in self.clients.values():
-            await client.close()
+        if hasattr(self, "clients"):
+            await self.clients.close()
         if hasattr(self, "engine"):
             now = self.clock.utcnow()
             meta = {"beat": now.isoformat(), "stopped": now.isoformat()}
@@ -453,6 +461,13 @@ def _tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
                 in_force=str(kept),
                 guidance="it is changed by the next start",
             )
+
+
+def _tell_what_lapsed(configuration: Configuration) -> None:
+    """What is over counts as ended, and stands in the files until somebody decides anew."""
+    for each in configuration.lapsed:
+        place = f"{each.file}:{each.line}"
+        log.warning("lapsed", where=place, key=each.key, what=each.message, guidance=each.remedy)
 
 
 @dataclass(frozen=True, slots=True)

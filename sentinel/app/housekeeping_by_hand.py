@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sentinel.app.housekeeping import clean_orders, find_amnesia
 from sentinel.app.ordering import actor, give_order, is_halted, is_running
-from sentinel.app.wiring import make_client
+from sentinel.app.wiring import Clients
 from sentinel.config import Configuration
 from sentinel.core.order import Answer, Order
 from sentinel.engine.clock import SteadyClock
@@ -71,11 +71,10 @@ async def _own_housekeeper(
 
     clock = SteadyClock()
     wanted = {chore.resource for chore in configuration.chores}
-    clients = {name: make_client(configuration.resources[name]) for name in wanted}
+    clients = Clients({name: configuration.resources[name] for name in wanted})
     housekeeper = Housekeeper(store, call, clients, Metrics(), clock.moment, may_act)
     housekeeper.configure(configuration.chores)
     try:
         yield housekeeper
     finally:
-        for client in clients.values():
-            await client.close()
+        await clients.close()

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from sentinel.app.wiring import make_client, utcnow
+from sentinel.app.wiring import Clients, utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Result
 from sentinel.engine.pause import PauseGuard
@@ -29,9 +29,8 @@ async def run_once(
         known = ", ".join(check.name for check in configuration.checks)
         raise UsageError(f"there is no check {name!r}", f"known: {known}")
     metrics = Metrics()
-    clients = {
-        role: make_client(configuration.resources[role]) for role in set(check.resources.values())
-    }
+    wanted = set(check.resources.values())
+    clients = Clients({name: configuration.resources[name] for name in wanted})
     guard = PauseGuard(time.monotonic, utcnow, metrics)
     beat = asyncio.create_task(guard.run())
     runner = Runner(clients, guard, metrics, utcnow, time.monotonic, supervised)
@@ -45,5 +44,4 @@ async def run_once(
         beat.cancel()
         if name in runner.states:
             await runner.states[name].close()
-        for client in clients.values():
-            await client.close()
+        await clients.close()

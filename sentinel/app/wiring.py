@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,43 @@ from sentinel.config import Resource
 def utcnow() -> datetime:
     """Aware UTC."""
     return datetime.now(UTC)
+
+
+class Clients(Mapping[str, Any]):
+    """The client of each resource by name: one value that everybody who asks servers reads.
+
+    It follows the configuration: what changed is connected anew, what is gone is closed.
+    """
+
+    def __init__(self, resources: Mapping[str, Resource]) -> None:
+        self._resources = dict(resources)
+        self._clients = {name: make_client(item) for name, item in resources.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._clients[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    async def follow(self, resources: Mapping[str, Resource]) -> None:
+        """Take the resources of another configuration."""
+        known = self._resources
+        changed = {name: item for name, item in resources.items() if known.get(name) != item}
+        made = {name: make_client(item) for name, item in changed.items()}
+        former = [name for name, item in known.items() if resources.get(name) != item]
+        closed = [self._clients.pop(name) for name in former]
+        self._clients.update(made)
+        self._resources = dict(resources)
+        for client in closed:
+            await client.close()
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        for client in self._clients.values():
+            await client.close()
 
 
 def make_client(resource: Resource) -> Any:

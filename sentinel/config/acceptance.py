@@ -16,8 +16,9 @@ FORM = "write a date, such as 2031-01-31 (its whole day, UTC), or an instant wit
 def read_acceptances(
     place: Place, items: object, kind: Kind | None, now: datetime
 ) -> tuple[Acceptance, ...]:
-    """Every acceptance that is right; what is wrong with the others is noted.
+    """Every acceptance that holds; what is wrong with the others is noted.
 
+    One that is over has lapsed: it alone stops no daemon from starting, and accepts nothing.
     `items` is what is written there: anything but a list was refused already.
     """
     if not isinstance(items, list) or kind is None:
@@ -54,7 +55,7 @@ def _read_end(place: Place, text: object, now: datetime) -> datetime | None:
     if until is None:
         place.note(f"{text[:60]!r} is no date, and no instant with a time zone", FORM)
     elif until <= now:
-        place.note(
+        place.lapse(
             f"{text} is over: nothing is accepted any more", "remove the entry, or decide anew"
         )
     else:

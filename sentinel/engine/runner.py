@@ -6,13 +6,13 @@ import asyncio
 import secrets
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 
-from sentinel.core.fault import Fault, Status
+from sentinel.core.fault import Status, find_breach
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result
 from sentinel.engine.pause import NOTICEABLE, PauseGuard
 from sentinel.errors import NotMeasurable, SentinelError, TargetError
@@ -68,7 +68,9 @@ class Runner:
     ) -> tuple[Finding, str, ErrorClass | None]:
         try:
             async with asyncio.timeout(check.timeout):
-                return await kind.run(check.options, self._context(check, trace_id)), "ok", None
+                finding = await kind.run(check.options, self._context(check, trace_id))
+            _refuse_breach(kind, finding)
+            return finding, "ok", None
         except TimeoutError:
             detail = f"gave no result within its timeout of {check.timeout:g} s"
             return (
@@ -120,19 +122,27 @@ class Runner:
         )
 
 
+def _refuse_breach(kind: Kind, finding: Finding) -> None:
+    """A verdict that does not say what is wrong with whom is our own error, and blames nobody."""
+    breach = find_breach(finding.status, finding.faults, kind.fault_kinds)
+    if breach:
+        raise ValueError(f"{breach} (it would have said: {finding.detail})")
+
+
 def _find_target_error(check: Check, error: TargetError) -> Finding:
     """What nobody caught is a fault of the target itself, or of nobody when we could not see."""
-    resource = next(iter(check.resources.values()), "")
-    fault = Fault(
-        key=error.fault,
-        subject={},
-        status=error.status,
-        text=error.message,
-        guidance=error.guidance,
-        parameters={"resource": resource} if resource else {},
-    )
-    faults = (fault,) if error.fault else ()
-    return Finding(error.status, error.message, guidance=error.guidance, faults=faults)
+    if not error.fault:
+        return Finding(error.status, error.message, guidance=error.guidance)
+    fault = error.as_fault(_find_resource(check, error))
+    if not fault.parameters:
+        fault = replace(fault, text=f"{check.component}: {error.message}")
+    return Finding(fault.status, fault.text, guidance=fault.guidance, faults=(fault,))
+
+
+def _find_resource(check: Check, error: TargetError) -> str:
+    """The resource that the error came from: a check may ask several."""
+    asked = list(check.resources.values())
+    return error.resource if error.resource in asked else next(iter(asked), "")
 
 
 def _blind(finding: Finding, paused: float) -> Finding:

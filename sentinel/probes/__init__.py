@@ -132,15 +132,17 @@ class Kind:
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0
+    fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
+    """Every fault that a check of this kind can have, by key: asked at every run."""
 
-    @property
-    def fault_kinds(self) -> Mapping[str, FaultKind]:
-        """Every fault that a check of this kind can have, by key."""
+    def __post_init__(self) -> None:
+        """A configured limit is a way to be wrong that every kind has."""
         runbook = self.faults[0].runbook if self.faults else ""
         limit = FaultKind(
             THRESHOLD, Severity.TICKET, runbook, "a measurement crossed its configured limit"
         )
-        return {each.key: each for each in (*self.faults, limit)}
+        known = {each.key: each for each in (*self.faults, limit)}
+        object.__setattr__(self, "fault_kinds", known)
 
 
 def load_kinds() -> dict[str, Kind]:

@@ -255,8 +255,8 @@ WITH_SUB = {"XINFO", "XGROUP", "OBJECT"}
 def test_every_command_of_the_cleaner_is_in_the_shipped_rules_and_no_rule_is_idle():
     """What is sent, directly or in a script, is permitted; what is permitted is sent."""
     folder = Path(sentinel.__file__).parent / "adapters"
-    found = SENT.findall((folder / "bus_cleanup.py").read_text())
-    for path in (folder / "lua").glob("*.lua"):
+    found = SENT.findall((folder / "bus" / "housekeeping.py").read_text())
+    for path in (folder / "bus" / "lua").glob("*.lua"):
         found += LUA.findall(path.read_text())
     sent = {(f"{word}|{sub}" if word in WITH_SUB else word).lower() for word, sub in found}
     permitted = set(re.findall(r"\+([\w|]+)", rules_of(OPS)))

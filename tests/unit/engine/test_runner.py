@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Fault, FaultKind, Severity, Status
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
@@ -22,6 +22,7 @@ from sentinel.errors import (
     TargetStarting,
     TargetUnreachable,
     WrongTarget,
+    name_resource,
 )
 from sentinel.probes import Kind, Options
 
@@ -36,7 +37,7 @@ def runner(guard, metrics):
 
 async def ended(runner, run, *, timeout=5.0, resources=None):
     """The result of one run of a probe."""
-    check = Check("a", "kind", "component", 10.0, timeout, Options(), resources or {})
+    check = Check("a", "kind", "planner", 10.0, timeout, Options(), resources or {})
     return await runner.run(check, Kind("kind", "", Options, run, ()))
 
 
@@ -76,14 +77,33 @@ async def test_a_finding(runner):
     ],
 )
 async def test_errors_of_the_target(runner, error, status, error_class):
-    """The verdict that the error justifies, its message and its guidance."""
+    """The verdict that the error justifies, its message and its guidance; who is to blame is named."""
     result = await ended(runner, raising(error))
     assert (result.finding.status, result.outcome, result.error_class) == (
         status,
         "error",
         error_class,
     )
-    assert (result.finding.detail, result.finding.guidance) == (error.message, error.guidance)
+    named = f"planner: {error.message}" if error.fault else error.message
+    assert (result.finding.detail, result.finding.guidance) == (named, error.guidance)
+
+
+@pytest.mark.parametrize(
+    ("answered", "blamed"), [("database", "database"), ("", "bus"), ("bus node-1", "bus")]
+)
+async def test_an_error_is_of_the_resource_that_it_came_from(runner, answered, blamed):
+    """A check asks two: who fell silent is named in the sentence and told to the runbook; where the
+    client did not say so, or named a node, it is the first.
+    """
+
+    async def run(_options, _context):
+        with name_resource(answered):
+            raise TargetUnreachable("refused")
+
+    runner.clients = {"bus": object(), "database": object()}
+    asked = {"resource": "bus", "tasks": "database"}
+    (fault,) = (await ended(runner, run, resources=asked)).finding.faults
+    assert (fault.text, fault.parameters) == (f"{blamed}: refused", {"resource": blamed})
 
 
 @pytest.mark.parametrize(
@@ -237,3 +257,62 @@ async def test_a_failure_without_a_standstill_is_a_failure(stalled_runner, clock
     down = TargetUnreachable("refused")
     result = await ended(stalled_runner, moving(clock, stalled_runner.guard, 0.3, down, beat=True))
     assert (result.finding.status, result.quality) == (Status.DOWN, Quality.OBSERVED)
+
+
+LOST = FaultKind("lost", Severity.PAGE, "book", "it is lost", ("stream",))
+
+
+def say(status, *faults):
+    """A probe that finds this."""
+
+    async def run(_options, _context):
+        return Finding(status, "as found", faults=faults)
+
+    return run
+
+
+def fault(key="lost", status=Status.DOWN, **parameters):
+    """A fault of a stream."""
+    return Fault(key, {"stream": "a"}, status, "stream a: 3 lost", parameters=parameters)
+
+
+async def judged(runner, run):
+    """The finding of one run of a kind that declares `lost`."""
+    check = Check("a", "kind", "component", 10.0, 5.0, Options())
+    return (await runner.run(check, Kind("kind", "", Options, run, (), (LOST,)))).finding
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        say(Status.DOWN, fault(stream="a")),
+        say(Status.DEGRADED, fault(status=Status.DEGRADED), fault(status=Status.UNKNOWN)),
+        say(Status.UNKNOWN, fault(status=Status.UNKNOWN)),
+        say(Status.UP),
+        say(Status.UNKNOWN),
+    ],
+)
+async def test_a_verdict_that_names_its_faults(runner, run):
+    """It is taken as it is."""
+    assert await judged(runner, run) == await run(None, None)
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        (say(Status.DOWN), "it is down without a fault"),
+        (say(Status.DOWN, fault(status=Status.DEGRADED)), "its faults say degraded"),
+        (say(Status.DEGRADED, fault()), "its faults say down"),
+        (say(Status.UP, fault()), "its faults say down"),
+        (say(Status.UNKNOWN, fault()), "its faults say down"),
+        (say(Status.DOWN, fault("stolen")), "nobody declared the fault 'stolen'"),
+        (say(Status.DOWN, fault(group="g")), "tells group, which nobody declared"),
+    ],
+)
+async def test_a_verdict_that_rests_on_nothing_is_our_own_error(runner, run, says):
+    """The target is not called down by a kind that can't say what is wrong with whom."""
+    finding = await judged(runner, run)
+    assert finding.status is Status.UNKNOWN
+    assert says in finding.detail
+    assert "own error in kind kind" in finding.detail
+    assert finding.faults == ()

@@ -524,3 +524,13 @@ def test_the_age_of_a_registry_file():
 def test_capabilities_as_platforms_write_them(value, names):
     """Lists, objects, JSON in text, comma-separated; nonsense is nothing."""
     assert read_capabilities(value) == names
+
+
+def test_a_stranger_must_be_there_after_the_registry_was_read():
+    """Who stopped meanwhile is no stranger; with one look at the bus that one is believed."""
+    stays, goes = listener("stays"), listener("goes")
+    before = Listeners((stays, goes), now=NOW)
+    census = Census(agents={}, now=NOW, before=before, after=Listeners((stays,), now=NOW))
+    assert found(census) == {"unregistered": {"stays"}}
+    alone = Census(agents={}, now=NOW, before=before)
+    assert found(alone) == {"unregistered": {"stays", "goes"}}

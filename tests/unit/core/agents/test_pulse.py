@@ -72,6 +72,13 @@ def test_a_beat_that_came_old_is_a_clock_behind() -> None:
     assert (looks(*dead).ages["a"], looks(*dead).behind) == (61.0, set())
 
 
+def test_a_beat_may_be_as_old_as_the_gap_and_the_tolerance() -> None:
+    """An hour and two seconds old after a gap of an hour: right; a little older is a clock behind."""
+    for age, behind in ((3602.0, set()), (3602.5, {"a"})):
+        vitals = looks(beats(NOW, a=NOW - 9000), beats(NOW + 3600, a=NOW + 3600 - age))
+        assert vitals.behind == behind
+
+
 def test_a_gap_between_two_looks_explains_an_old_beat() -> None:
     """We were away for an hour: a beat of that hour has a right clock."""
     vitals = looks(beats(NOW, a=NOW), beats(NOW + 3600, a=NOW + 1800))

@@ -138,7 +138,11 @@ def test_what_was_not_read_is_said_and_blames_nobody() -> None:
     ]
     assert "not judged: public.children; only the oldest 2 open flows were read" in finding.detail
     assert "1 created in the future, by up to 2 h" in finding.detail
-    assert find([ahead]).status is Status.UP
+    assert finding.evidence == {
+        "unmapped": {"planning": 1},
+        "not_judged": {"public.children": "no such column: x; correct it"},
+    }
+    assert (find([ahead]).status, find([ahead]).evidence) == (Status.UP, {})
     assert find([odd, flow("f", overdue="x")]).status is Status.DEGRADED
 
 

@@ -164,6 +164,24 @@ def test_a_change_of_status_has_a_stay_between_bounds() -> None:
     assert change.stay is None
 
 
+@pytest.mark.parametrize(
+    ("status", "created", "entered", "since"),
+    [
+        ("new", 50.0, 50.0, 50.0),
+        ("new", 110.0, 110.0, 110.0),
+        ("new", 111.0, 100.0, 110.0),
+        ("new", None, 100.0, 110.0),
+        ("run", 50.0, 100.0, 110.0),
+    ],
+)
+def test_an_initial_flow_entered_its_status_when_it_was_created(
+    status: str, created: float | None, entered: float, since: float
+) -> None:
+    """Only the initial one, and not in the future: else between the look before and now."""
+    memory = first_look(FlowSight("f", "t", status, created=created), ORDER, 100.0, 110.0)
+    assert (memory.entered, memory.since) == (entered, since)
+
+
 def test_an_unchanged_flow_changes_nothing() -> None:
     """Not even what is known of updated_at."""
     sight = FlowSight("f", "t", "plan", changed=50.0)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,8 @@ from sentinel.core.model import Component, RestartPolicy
 from sentinel.remediation import Observation
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 
+AT_ONCE = 0.001
+"""Seconds of patience of a driver that must run out of it."""
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 
@@ -137,7 +138,7 @@ async def test_a_process_that_ignores_term_is_not_killed(drivers):
     """Without `kill_safe` the driver gives up after `stop_timeout`, and still notices a later
     death.
     """
-    driver = drivers(STUBBORN, stop_timeout=0.2)
+    driver = drivers(STUBBORN, stop_timeout=AT_ONCE)
     told = []
     driver.watch(told.append)
     await driver.start()
@@ -145,7 +146,9 @@ async def test_a_process_that_ignores_term_is_not_killed(drivers):
     pid = driver.pid
     outcome = await driver.stop()
     assert not outcome.done
-    assert outcome.detail == "did not end within 0.2 s of SIGTERM and is not marked kill_safe"
+    assert (
+        outcome.detail == f"did not end within {AT_ONCE} s of SIGTERM and is not marked kill_safe"
+    )
     assert driver.pid == pid
     os.kill(pid, signal.SIGKILL)
     await until(lambda: told)
@@ -153,7 +156,7 @@ async def test_a_process_that_ignores_term_is_not_killed(drivers):
 
 async def test_kill_safe_allows_kill(drivers):
     """TERM first, then KILL, for the whole group."""
-    driver = drivers(f'sh -c "{STUBBORN}" & {STUBBORN}', stop_timeout=0.2, kill_safe=True)
+    driver = drivers(f'sh -c "{STUBBORN}" & {STUBBORN}', stop_timeout=AT_ONCE, kill_safe=True)
     await driver.start()
     await until(lambda: drivers.output().count("ready") == 2)
     pid = driver.pid
@@ -292,14 +295,13 @@ async def test_a_reused_pid_is_never_signalled(tmp_path):
     """After the end of a process its number belongs to somebody else: no signal goes there."""
     ours = spawn(["/bin/true"], {}, "", tmp_path / "x.log")
     await until(lambda: not ours.is_alive())
-    stranger = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True)
+    waiting = ["/bin/sh", "-c", "read line; exit 7"]
+    stranger = subprocess.Popen(waiting, start_new_session=True, stdin=subprocess.PIPE)
     ours.pid = stranger.pid
     ours.signal(signal.SIGKILL)
     ours.signal_group(signal.SIGKILL)
-    time.sleep(0.05)
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+    stranger.communicate(b"go on\n", timeout=20)
+    assert stranger.returncode == 7
     ours.close()
 
 
@@ -374,7 +376,7 @@ async def test_restart(drivers):
 
 async def test_what_does_not_stop_is_not_started_a_second_time(drivers):
     """F6: it ignores TERM and is not kill_safe: the restart failed, and exactly one of it runs."""
-    driver = drivers(STUBBORN, stop_timeout=0.2)
+    driver = drivers(STUBBORN, stop_timeout=AT_ONCE)
     await driver.start()
     await until(drivers.output)
     pid = driver.pid
