@@ -58,8 +58,8 @@ class Play:
 POISON = Play(
     "poison-messages",
     ("poison-message",),
-    ("dead-letters: 3",),
-    sign=("bus-ledger", "dead-letters: 3"),
+    ("agent_messages:agent-", "XREVRANGE dead_letter_queue + -"),
+    sign=("bus-ledger", "arrivals"),
 )
 FIRST = (
     Play(
@@ -242,9 +242,9 @@ async def _direct(director: Director) -> None:
     extra = {"process-down": ("component=agent-1",)}
     calm = [Play(name, (), (), extra.get(name, ())) for name in BOOKS if name not in with_scenario]
     poison = director.bring_on(POISON.scenarios)
-    await director.run("calm", *calm)
     await director.run("chaos", POISON)
     await director.end(poison)
+    await director.run("calm", *calm)
 
     crash = director.bring_on(["crash-loop"])
     first = director.bring_on(sorted({name for play in FIRST for name in play.scenarios}))

@@ -106,7 +106,7 @@ async def test_seven_injected_flows_are_found_and_fresh_ones_are_not(look, db):
     assert stuck(finding, "overdue") == 7
     assert len(finding.evidence["overdue"]) == 5
     assert [each.subject for each in finding.faults] == [{"flow": f"old{n}"} for n in range(7)]
-    text = "flow old0 (discovery): in initialized for 3 h, normal are 1 h"
+    text = "flow old0 (discovery): in initialized for 3 h, the limit is 1 h"
     assert finding.faults[0].text == text
     assert finding.detail.endswith("12 open, 7 stuck; 7 overdue: old0, old1, old2 and 4 more")
     assert finding.key == ("stuck", "7/12")

@@ -319,12 +319,12 @@ def _name_sources(book: Runbook, given: Mapping[str, str]) -> list[tuple[str, st
 
 def find_standing(book: Runbook, incident: Incident, store: Reader) -> list[StandingFault]:
     """The standing faults of an incident's component that lead to a runbook, the worst first, those
-    of its own check before others; where the check itself names the runbook, all faults of it. One
-    that somebody accepted tells nothing.
+    of its own check before others; where the check itself names the runbook, all faults of it.
+    What is accepted leads nowhere.
     """
     kinds = {view.name: view.kind for view in store.checks()}
-    mine = (each for each in store.faults() if each.component == incident.component)
-    standing = [each for each in mine if each.accepted is None]
+    of_component = (each for each in store.faults() if each.component == incident.component)
+    standing = [each for each in of_component if each.accepted is None]
     standing.sort(key=lambda each: (-each.fault.status.rank, each.check != incident.check))
     leading = [each for each in standing if _leads(book, kinds.get(each.check, ""), each)]
     own = [each for each in standing if each.check == incident.check]

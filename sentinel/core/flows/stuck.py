@@ -254,7 +254,7 @@ def find_reasons(
     found: dict[str, str] = {}
     if age > longest:
         found["overdue"] = (
-            f"in {sight.status} for {format_duration(age)}, normal are {format_duration(longest)}"
+            f"in {sight.status} for {format_duration(age)}, the limit is {format_duration(longest)}"
         )
     if begun and rules.no_progress_after is not None and still > rules.no_progress_after:
         limit = format_duration(rules.no_progress_after)

@@ -216,6 +216,17 @@ def test_new_figures_are_a_change_of_the_same_fault():
     assert not after.ended
 
 
+def test_only_another_status_or_acceptance_is_a_turn():
+    """A figure that moved is none, nor is what begins or stays as it is."""
+    before = look((), fault(), fault(stream="b"), fault(stream="c"))
+    assert before.turned == frozenset()
+    moved = fault(text="26 lost"), fault(stream="b", status=DOWN), fault(stream="c"), fault("new")
+    after = look(before.present, *moved, seconds=10)
+    assert after.turned == {fault(stream="b").identity}
+    accepted = look(after.present, fault(), accept=[accepting()], seconds=20)
+    assert accepted.turned == {fault().identity}
+
+
 def test_the_worst_is_remembered():
     """Down for a moment, degraded since: both are told."""
     standing = look((), fault(status=DEGRADED)).present

@@ -392,6 +392,17 @@ def test_a_given_subject_is_not_mixed_with_another(store: SqliteStore) -> None:
     assert find_told(book, of_queue, store, {"check": "x"}).parameters == {"stream": "b"}
 
 
+def test_what_is_accepted_leads_nowhere(store: SqliteStore) -> None:
+    """Nobody is sent after what somebody bears, while the same is wrong with another subject."""
+    _stand_all(store)
+    known = Acceptance("lost", {"stream": "b"}, "known", T0 + timedelta(days=1))
+    lost = [each for each in store.faults() if each.fault.subject == {"stream": "b"}]
+    store.commit(Changes(faults=[replace(each, accepted=known) for each in lost]))
+    of_queue = incident("queue", "delivery")
+    told = find_told(SHELF.books["bus-messages-lost"], of_queue, store)
+    assert told == Told({"stream": "a"}, "delivery")
+
+
 def test_an_incident_is_found_by_its_faults(store: SqliteStore) -> None:
     """A runbook that is not the one of the incident belongs to it when a fault leads there."""
     _stand_all(store)

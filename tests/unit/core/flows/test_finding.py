@@ -50,7 +50,7 @@ def test_a_stuck_flow_says_what_why_and_since_when() -> None:
 
 def test_an_overdue_flow_does_not_say_its_age_twice() -> None:
     """The reason has it; it stands since the flow entered its status."""
-    why = "in planning for 10 min, normal are 5 min"
+    why = "in planning for 10 min, the limit is 5 min"
     (fault,) = find([flow("f", overdue=why)]).faults
     assert fault.text == f"flow f (discovery): {why}"
     assert fault.since == from_unix(NOW - 600.0)
@@ -165,7 +165,7 @@ def test_limits_are_in_the_sentences() -> None:
     rules = FlowRules("new", no_progress_after=1800.0, has_worker=True, crew=crew)
     texts = run(rules, FlowSight("f", "t", "run", worker="w1"), age=4000)
     assert texts == {
-        "overdue": "flow f (t): in run for 1 h 6 min, normal are 1 h",
+        "overdue": "flow f (t): in run for 1 h 6 min, the limit is 1 h",
         "no_progress": "flow f (t, run for 1 h 6 min): no value changed for 1 h 6 min"
         " (limit 30 min)",
         "worker_dead": "flow f (t, run for 1 h 6 min): worker planner (w1) silent for 5 min"

@@ -238,7 +238,7 @@ def late_master(child: FlowSight) -> FlowVerdict:
 def test_a_late_master_is_blocked_by_its_child() -> None:
     """Its reason names the child and what that does."""
     (reason,) = late_master(CHILD).tables[0]["m"].reasons.values()
-    assert reason == "in run for 3 min 20 s, normal are 1 min 40 s; child c is run"
+    assert reason == "in run for 3 min 20 s, the limit is 1 min 40 s; child c is run"
 
 
 @pytest.mark.parametrize("kin", [Kin(CHILD, None, begun=True), Kin(CHILD, MASTER, begun=True)])

@@ -42,7 +42,7 @@ def test_overdue_beyond_the_longest_normal_stay() -> None:
     """At the limit it is normal."""
     sight = FlowSight("f", "t", "run")
     assert reasons(sight, age=3600.0) == {}
-    assert reasons(sight, age=3661.0) == {"overdue": "in run for 1 h 1 min, normal are 1 h"}
+    assert reasons(sight, age=3661.0) == {"overdue": "in run for 1 h 1 min, the limit is 1 h"}
 
 
 def test_no_progress_of_a_flow_that_has_begun() -> None:

@@ -102,6 +102,7 @@ def test_each_stage_is_settled_once() -> None:
     (settled,) = account.settle(account.list_due(), {})
     assert (settled.stage, settled.good) == (ACK, point(3))
     assert account.cohorts == []
+    assert account.list_due() == []
     group = account.groups["g"]
     assert (group.reached["delivered"], group.settled["acked"]) == (3, 3)
 
@@ -161,7 +162,7 @@ def test_the_oldest_that_waits_is_learned() -> None:
     (question,) = account.ask([], 100)
     assert question == Question("live", "g", (5, 0), None, 1)
     assert not account.still
-    account.settle([], {question: Answer(((6, 0),), full=True)})
+    account.settle([], {question: Answer(((6, 0), (7, 0)), full=True)})
     assert account.groups["g"].oldest_waiting == (6, 0)
     assert account.still
     account.settle([], {question: Answer(((5, 0),), full=True)})
@@ -243,6 +244,14 @@ def test_the_calls_of_a_spared_look_are_taken_over() -> None:
     assert account.account_of("g").acknowledged == point(4)
 
 
+@pytest.mark.parametrize(("deletions", "dropped"), [(0, 0), (1, 2)])
+def test_what_pended_is_dropped_by_a_deletion(deletions: int, dropped: int) -> None:
+    """At most; without a call it was acknowledged."""
+    account = watch(look(0.0, 8, g=holding(8, 2)), look(1.0, 10, g=holding(10, 2)))
+    account.feed(look(2.0, 10, g=10, deletions=deletions))
+    assert account.account_of("g").dropped == dropped
+
+
 # -- lives -----------------------------------------------------------------------------------------
 
 
@@ -281,6 +290,13 @@ def test_a_rollback_takes_entries_back() -> None:
     assert [anchor.rank for anchor in account.anchors] == [5, 8]
     account.feed(look(4.0, 10, g=10))
     assert account.published == 9
+
+
+def test_what_was_removed_before_a_rollback_is_not_removed_again() -> None:
+    """Two were trimmed before anybody looked, and one more since."""
+    account = watch(look(0.0, 5, 3, g=5), look(1.0, 8, 4, g=8), look(2.0, 12, 4, g=12))
+    account.feed(look(3.0, 8, 4, g=8), survivors={(5, 0), (8, 0)})
+    assert account.removed == 1
 
 
 def test_a_stream_made_anew_counts_from_one() -> None:
@@ -338,6 +354,7 @@ def test_entries_a_second() -> None:
     """Over the last minute; none where no time has passed, or nothing is known."""
     assert begin_account(DEADLINES).publish_rate() == 0.0
     assert watch(look(5.0, 5)).publish_rate() == 0.0
+    assert watch(look(0.0, 0), look(0.5, 4), look(1.0, 4)).publish_rate() == 4.0
     account = watch(look(0.0, 0), look(40.0, 400), look(80.0, 440), look(90.0, 440))
     assert account.publish_rate() == pytest.approx(40 / 50)
     assert account.publish_rate(window=10.0) == 0.0
@@ -358,6 +375,7 @@ def test_anchors_are_thinned_where_they_are_dense() -> None:
     anchors[5] = replace(anchors[5], at=4.01)
     thin = thin_anchors(anchors)
     assert len(thin) == 19
+    assert anchors[4] not in thin
     assert thin[0] == anchors[0]
     assert thin[-8:] == anchors[-8:]
     account = begin_account(DEADLINES)
