@@ -95,3 +95,16 @@ def test_a_check_has_its_acceptances(tmp_path: Path) -> None:
     (check,) = load(tmp_path, {}).checks
     end = datetime(3000, 1, 1, tzinfo=UTC)
     assert check.accept == (Acceptance("threshold", {}, "a new cable comes", end),)
+
+
+def test_the_same_is_accepted_once(kind: Kind) -> None:
+    """Whatever the order of its labels: the second would never be looked at."""
+    document = Document("checks.yaml")
+    entries = [
+        {"fault": "late", "subject": subject, "reason": "known", "until": "2027-01-01"}
+        for subject in ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}, {"a": "1"})
+    ]
+    read_acceptances(document.at("accept"), entries, kind, NOW)
+    (problem,) = document.problems
+    assert problem.key == "accept[1]"
+    assert "accepts the same" in problem.message
