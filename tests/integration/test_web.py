@@ -381,7 +381,7 @@ def test_document(tmp_path: Path) -> None:
     }
     assert [item["id"] for item in document["incidents"]] == ["A", "B", "R"]
     why = {item["id"]: item["why"] for item in document["incidents"]}
-    assert "sentinel reset bus" in why["A"]
+    assert "`sentinel reset bus --reason repaired`" in why["A"]
     assert why["B"] == "blocked by bus: repair that first"
     assert document["incidents"][1]["root_cause"] == "bus"
     assert document["blind"]["text"] == "saw nothing for 3.0 s"
