@@ -350,8 +350,7 @@ def status(arguments: Arguments) -> int:
     beat = store.meta("beat")
     seen = datetime.fromisoformat(beat) if beat else None
     head = f"{document['platform']}: {overall}; sentinel last wrote {tables.age(seen, now)}"
-    why = "was stopped" if store.meta("stopped") else "is NOT RUNNING or hangs"
-    warning = [] if running else [Text(f"sentinel {why}: all below is old", style="bold red")]
+    warning = [] if running else [tables.silence_text(store.meta("stopped"))]
     blind = document["blind"]
     lines = [f"{blind['text']} at {blind['began'][11:19]}Z ({blind['reason']})"] if blind else []
     held = [

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from sentinel.app.ordering import is_running
 from sentinel.cli import tables
 from sentinel.cli.place import open_store, print_json
 from sentinel.core.fault import Status, worst
@@ -18,14 +19,20 @@ from sentinel.web.faults import faults_document
 
 
 def show_faults(arguments: argparse.Namespace) -> int:
-    """Every fault that stands, of one check or of all; exit code as the worst open one."""
+    """Every fault that stands, of one check or of all; exit code as the worst open one, unknown
+    when nobody looks.
+    """
     _, store = open_store(arguments)
     _refuse_unknown(store, arguments.check)
     document = faults_document(store, datetime.now(UTC), arguments.check)
+    running = is_running(store)
     if arguments.json:
-        print_json(document)
+        print_json({**document, "running": running})
     else:
-        tables.show(*_describe(document))
+        warning = [] if running else [tables.silence_text(store.meta("stopped"))]
+        tables.show(*warning, *_describe(document))
+    if not running:
+        return Status.UNKNOWN.exit_code
     standing = [each for each in document["faults"] if each["accepted"] is None]
     return worst([Status.UP, *(Status(each["status"]) for each in standing)]).exit_code
 

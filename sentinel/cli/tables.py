@@ -36,6 +36,12 @@ def status_text(status: str) -> Text:
     return Text(clean(status), style=COLOURS.get(status, ""))
 
 
+def silence_text(stopped: str | None) -> Text:
+    """What stands above everything when no daemon looks; `stopped`: when it was ended in order."""
+    why = "was stopped" if stopped else "is NOT RUNNING or hangs"
+    return Text(f"sentinel {why}: all below is old", style="bold red")
+
+
 def age(at: datetime | None, now: datetime | None = None) -> str:
     """How long ago, for people."""
     return (

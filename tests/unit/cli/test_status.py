@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from sentinel.cli import main
@@ -34,3 +35,14 @@ def test_the_last_blindness_is_said(tmp_path, capsys):
         f"saw nothing for 10.0 s at {now - timedelta(seconds=30):%H:%M:%S}Z (sentinel was stopped)"
         in out
     )
+
+
+def test_faults_of_a_daemon_that_does_not_run_are_unknown(tmp_path, capsys):
+    """Nobody looks: "no fault stands" would be taken for health."""
+    SqliteStore(tmp_path).close()
+    assert main(["--state", str(tmp_path), "faults"]) == 3
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.rstrip() == "sentinel is NOT RUNNING or hangs: all below is old"
+    assert "no fault stands" in " ".join(rest)
+    assert main(["--state", str(tmp_path), "faults", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["running"] is False
