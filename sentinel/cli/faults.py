@@ -66,7 +66,7 @@ def _describe_fault(fault: dict[str, Any]) -> list[Text]:
     head.append(tables.clean(place))
     lines = [head, Text(f"    {tables.clean(fault['text'])}")]
     if fault["accepted"]:
-        until, reason = fault["accepted"]["until"], fault["accepted"]["reason"]
+        until, reason = fault["accepted"]["until_text"], fault["accepted"]["reason"]
         lines.append(Text(tables.clean(f"    accepted until {until}: {reason}"), style="dim"))
         return lines
     if fault["guidance"]:
