@@ -5,6 +5,7 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ from sentinel.reports.paper.write import write_report
 from sentinel.store import CheckView, Reader, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, runbook_of
-from sentinel.web.document import status_document
+from sentinel.web.document import incident_document, status_document
 
 # -- running --------------------------------------------------------------------------------------
 
@@ -429,8 +430,24 @@ def incident_show(arguments: Arguments) -> int:
     if arguments.json:
         document = {"incident": incident, "timeline": timeline, "attempts": attempts}
         return print_json(to_json(document))
-    tables.show(tables.incident_page(incident, timeline, attempts))
+    advice = _advise(incident_document(store, incident, datetime.now(UTC)))
+    tables.show(tables.incident_page(incident, timeline, attempts, advice))
     return 0
+
+
+def _advise(document: dict[str, Any]) -> list[str]:
+    """Root cause, why nothing is being done, and the commands that lead on, as on the page."""
+    found = f", found by {document['check']}" if document["check"] else ""
+    lines = [f"root cause: {document['root_cause']}{found}"]
+    if document["why"]:
+        lines.append(f"why: {document['why']}")
+    if document["closed"] is None:
+        component = shlex.quote(document["component"])
+        lines.append(f"who is wrong: sentinel faults --component {component}")
+    if document["runbook"]:
+        book, name = shlex.quote(document["runbook"]), shlex.quote(document["id"])
+        lines.append(f"runbook: sentinel runbook run {book} --incident {name}")
+    return lines
 
 
 def _find_incident(store: Reader, incident_id: str | None) -> Incident:

@@ -138,9 +138,12 @@ def _state(incident: Incident) -> str:
 
 
 def incident_page(
-    incident: Incident, timeline: Sequence[TimelineEntry], attempts: Sequence[Attempt]
+    incident: Incident,
+    timeline: Sequence[TimelineEntry],
+    attempts: Sequence[Attempt],
+    advice: Sequence[str] = (),
 ) -> RenderableType:
-    """One incident: head, timeline, attempts."""
+    """One incident: head, what to do (`advice`, lines), timeline, attempts."""
     events = _table("time (UTC)", "event", "what", title="timeline")
     for entry in timeline:
         events.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], entry.kind, Text(clean(entry.text)))
@@ -164,6 +167,7 @@ def incident_page(
         )
     return Group(
         incidents_table([incident]),
+        *(Text(clean(line)) for line in advice),
         Text(),
         events,
         Text(),
