@@ -217,6 +217,9 @@ def _add_reading(commands: _Commands[_Parser]) -> None:
         json=True,
     )
     faults.add_argument("check", nargs="?", help="only those of this check")
+    faults.add_argument(
+        "--component", metavar="NAME", help="only those of this component, by whichever check"
+    )
     report = _add(
         commands,
         "report",

@@ -5,6 +5,7 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ from sentinel.reports.paper.write import write_report
 from sentinel.store import CheckView, Reader, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, runbook_of
-from sentinel.web.document import status_document
+from sentinel.web.document import incident_document, status_document
 
 # -- running --------------------------------------------------------------------------------------
 
@@ -362,8 +363,7 @@ def status(arguments: Arguments) -> int:
     beat = store.meta("beat")
     seen = datetime.fromisoformat(beat) if beat else None
     head = f"{document['platform']}: {overall}; sentinel last wrote {tables.age(seen, now)}"
-    why = "was stopped" if store.meta("stopped") else "is NOT RUNNING or hangs"
-    warning = [] if running else [Text(f"sentinel {why}: all below is old", style="bold red")]
+    warning = [] if running else [tables.silence_text(store.meta("stopped"))]
     blind = document["blind"]
     lines = [f"{blind['text']} at {blind['began'][11:19]}Z ({blind['reason']})"] if blind else []
     held = [
@@ -442,8 +442,24 @@ def incident_show(arguments: Arguments) -> int:
     if arguments.json:
         document = {"incident": incident, "timeline": timeline, "attempts": attempts}
         return print_json(to_json(document))
-    tables.show(tables.incident_page(incident, timeline, attempts))
+    advice = _advise(incident_document(store, incident, datetime.now(UTC)))
+    tables.show(tables.incident_page(incident, timeline, attempts, advice))
     return 0
+
+
+def _advise(document: dict[str, Any]) -> list[str]:
+    """Root cause, why nothing is being done, and the commands that lead on, as on the page."""
+    found = f", found by {document['check']}" if document["check"] else ""
+    lines = [f"root cause: {document['root_cause']}{found}"]
+    if document["why"]:
+        lines.append(f"why: {document['why']}")
+    if document["closed"] is None:
+        component = shlex.quote(document["component"])
+        lines.append(f"who is wrong: sentinel faults --component {component}")
+    if document["runbook"]:
+        book, name = shlex.quote(document["runbook"]), shlex.quote(document["id"])
+        lines.append(f"runbook: sentinel runbook run {book} --incident {name}")
+    return lines
 
 
 def _find_incident(store: Reader, incident_id: str | None) -> Incident:

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from sentinel.app.ordering import is_running
 from sentinel.cli import tables
 from sentinel.cli.place import open_store, print_json
 from sentinel.core.fault import Status, worst
 from sentinel.errors import UsageError
-from sentinel.store import Reader
 from sentinel.web.faults import faults_document
 
 
 def show_faults(arguments: argparse.Namespace) -> int:
-    """Every fault that stands, of one check or of all; exit code as the worst open one."""
+    """Every fault that stands, of one check or component or of all; exit code as the worst open
+    one, unknown when nobody looks.
+    """
     _, store = open_store(arguments)
-    _refuse_unknown(store, arguments.check)
-    document = faults_document(store, datetime.now(UTC), arguments.check)
+    views = store.checks()
+    _refuse_unknown("check", arguments.check, [view.name for view in views])
+    _refuse_unknown("component", arguments.component, [view.component for view in views])
+    document = faults_document(store, datetime.now(UTC), arguments.check, arguments.component)
+    running = is_running(store)
     if arguments.json:
-        print_json(document)
+        print_json({**document, "running": running})
     else:
-        tables.show(*_describe(document))
+        warning = [] if running else [tables.silence_text(store.meta("stopped"))]
+        tables.show(*warning, *_describe(document))
+    if not running:
+        return Status.UNKNOWN.exit_code
     standing = [each for each in document["faults"] if each["accepted"] is None]
     return worst([Status.UP, *(Status(each["status"]) for each in standing)]).exit_code
 
 
-def _refuse_unknown(store: Reader, check: str | None) -> None:
-    known = [view.name for view in store.checks()]
-    if check is not None and check not in known:
-        raise UsageError(f"there is no check {check!r}", f"known: {', '.join(known)}")
+def _refuse_unknown(word: str, name: str | None, known: Sequence[str]) -> None:
+    if name is not None and name not in known:
+        listed = ", ".join(dict.fromkeys(known))
+        raise UsageError(f"there is no {word} {name!r} with a result", f"known: {listed}")
 
 
 def _describe(document: dict[str, Any]) -> list[RenderableType]:
@@ -59,7 +68,7 @@ def _describe_fault(fault: dict[str, Any]) -> list[Text]:
     head.append(tables.clean(place))
     lines = [head, Text(f"    {tables.clean(fault['text'])}")]
     if fault["accepted"]:
-        until, reason = fault["accepted"]["until"], fault["accepted"]["reason"]
+        until, reason = fault["accepted"]["until_text"], fault["accepted"]["reason"]
         lines.append(Text(tables.clean(f"    accepted until {until}: {reason}"), style="dim"))
         return lines
     if fault["guidance"]:

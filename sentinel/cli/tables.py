@@ -36,6 +36,12 @@ def status_text(status: str) -> Text:
     return Text(clean(status), style=COLOURS.get(status, ""))
 
 
+def silence_text(stopped: str | None) -> Text:
+    """What stands above everything when no daemon looks; `stopped`: when it was ended in order."""
+    why = "was stopped" if stopped else "is NOT RUNNING or hangs"
+    return Text(f"sentinel {why}: all below is old", style="bold red")
+
+
 def age(at: datetime | None, now: datetime | None = None) -> str:
     """How long ago, for people."""
     return (
@@ -132,9 +138,12 @@ def _state(incident: Incident) -> str:
 
 
 def incident_page(
-    incident: Incident, timeline: Sequence[TimelineEntry], attempts: Sequence[Attempt]
+    incident: Incident,
+    timeline: Sequence[TimelineEntry],
+    attempts: Sequence[Attempt],
+    advice: Sequence[str] = (),
 ) -> RenderableType:
-    """One incident: head, timeline, attempts."""
+    """One incident: head, what to do (`advice`, lines), timeline, attempts."""
     events = _table("time (UTC)", "event", "what", title="timeline")
     for entry in timeline:
         events.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], entry.kind, Text(clean(entry.text)))
@@ -158,6 +167,7 @@ def incident_page(
         )
     return Group(
         incidents_table([incident]),
+        *(Text(clean(line)) for line in advice),
         Text(),
         events,
         Text(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from sentinel.config.model import AcceptSettings
@@ -24,6 +25,7 @@ def read_acceptances(
     if not isinstance(items, list) or kind is None:
         return ()
     read = [_read(place / i, item, kind, now) for i, item in enumerate(items)]
+    _refuse_doubles(place, read)
     return tuple(each for each in read if each is not None)
 
 
@@ -35,6 +37,19 @@ def _read(place: Place, raw: object, kind: Kind, now: datetime) -> Acceptance | 
     if item is None or until is None or not known:
         return None
     return Acceptance(item.fault, item.subject, item.reason, until)
+
+
+def _refuse_doubles(place: Place, read: Sequence[Acceptance | None]) -> None:
+    """Of two for the same subjects only the first would ever be looked at."""
+    first: dict[object, int] = {}
+    for i, each in enumerate(read):
+        if each is None:
+            continue
+        whom = each.fault, tuple(sorted(each.subject.items()))
+        other = first.setdefault(whom, i)
+        if other != i:
+            message = f"accepts the same as the entry in line {(place / other).line}"
+            (place / i).note(message, "keep one of them")
 
 
 def _check_fault(place: Place, key: object, kind: Kind) -> bool:

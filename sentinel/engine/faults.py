@@ -107,4 +107,6 @@ def _spare(finding: Finding, step: FaultStep) -> Finding:
     status = fault_core.judge(counting)
     spared = sum(each.accepted is not None for each in step.present)
     head = fault_core.headline(counting) or "nothing but what is accepted"
-    return replace(finding, status=status, detail=f"{head}; {spared} accepted; {finding.detail}")
+    rest = finding.detail.removeprefix(fault_core.headline(finding.faults)).removeprefix("; ")
+    parts = [head, f"{spared} accepted", rest]
+    return replace(finding, status=status, detail="; ".join(part for part in parts if part))

@@ -86,7 +86,7 @@ async def show_incident(request: web.Request) -> web.Response:
 
 
 async def show_faults(request: web.Request) -> web.Response:
-    """Every fault with its subject."""
+    """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
     return _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
 
 
@@ -172,7 +172,7 @@ async def api_incident(request: web.Request) -> web.Response:
 
 
 async def api_faults(request: web.Request) -> web.Response:
-    """Every fault with its subject; `?check=NAME` those of one check."""
+    """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
     return web.json_response(await _faults(request))
 
 
@@ -190,12 +190,14 @@ async def _incident(request: web.Request) -> dict[str, Any]:
 
 
 async def _faults(request: web.Request) -> dict[str, Any]:
-    site, check = request.app[SITE], request.query.get("check")
-    if check is not None:
-        views = await asyncio.to_thread(site.store.checks)
-        if check not in {view.name for view in views}:
-            raise web.HTTPNotFound(text="no such check")
-    return await asyncio.to_thread(faults_document, site.store, site.now(), check)
+    site, query = request.app[SITE], request.query
+    check, component = query.get("check"), query.get("component")
+    views = await asyncio.to_thread(site.store.checks)
+    if check is not None and check not in {view.name for view in views}:
+        raise web.HTTPNotFound(text="no such check")
+    if component is not None and component not in {view.component for view in views}:
+        raise web.HTTPNotFound(text="no such component, or nothing checks it")
+    return await asyncio.to_thread(faults_document, site.store, site.now(), check, component)
 
 
 async def _reports(site: Site) -> list[dict[str, Any]]:

@@ -138,7 +138,8 @@ def _why(incident: Incident, action: str) -> str:
     if incident.closed is not None:
         return ""
     if incident.exhausted:
-        return f"restarts are used up: repair it, then `sentinel reset {incident.component}`"
+        cure = f"`sentinel reset {incident.component} --reason repaired`"
+        return f"restarts are used up: repair it, then {cure}"
     if incident.blocked_by:
         return f"blocked by {incident.blocked_by}: repair that first"
     if incident.recovered is not None:

@@ -5,10 +5,10 @@ show this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sentinel.core.fault import StandingFault, describe_subject
+from sentinel.core.fault import Acceptance, StandingFault, describe_subject
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, Reader
 from sentinel.store.document import to_json
@@ -19,18 +19,22 @@ MAX_SHOWN = 2000
 Document = dict[str, Any]
 
 
-def faults_document(store: Reader, now: datetime, check: str | None = None) -> Document:
-    """What is wrong with whom, the worst first; JSON-able.
+def faults_document(
+    store: Reader, now: datetime, check: str | None = None, component: str | None = None
+) -> Document:
+    """What is wrong with whom, the worst first; JSON-able. With `check` or `component` theirs only.
 
-    Keys: `generated`, `open` and `accepted` (numbers of faults), `cut` (faults that are not in the
-    list: more than can be remembered or shown), `faults`. Ages are seconds.
+    Keys: `generated`, `only` (what it is limited to, by word), `open` and `accepted` (numbers of
+    faults), `cut` (faults that are not in the list: more than can be remembered or shown),
+    `faults`. Ages are seconds.
     """
-    standing = store.faults(check)
-    views = [view for view in store.checks() if check in {None, view.name}]
+    standing = [each for each in store.faults(check) if component in {None, each.component}]
+    views = [view for view in store.checks() if _is_meant(view, check, component)]
     ordered = sorted(standing, key=_urgency)
     document: Document = to_json(
         {
             "generated": now,
+            "only": _name_limits(check, component),
             "open": sum(each.accepted is None for each in standing),
             "accepted": sum(each.accepted is not None for each in standing),
             "cut": _count_cut(views) + max(0, len(standing) - MAX_SHOWN),
@@ -63,8 +67,23 @@ def describe_fault(standing: StandingFault, now: datetime) -> Document:
         "cure": list(fault.cure),
         "guidance": fault.guidance,
         "parameters": dict(fault.parameters),
-        "accepted": {"reason": accepted.reason, "until": accepted.until} if accepted else None,
+        "accepted": _describe_acceptance(accepted) if accepted else None,
     }
+
+
+def _describe_acceptance(accepted: Acceptance) -> Document:
+    until_text = f"{accepted.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return {"reason": accepted.reason, "until": accepted.until, "until_text": until_text}
+
+
+def _is_meant(view: CheckView, check: str | None, component: str | None) -> bool:
+    return check in {None, view.name} and component in {None, view.component}
+
+
+def _name_limits(check: str | None, component: str | None) -> dict[str, str]:
+    """`check` and `component`, where they are given."""
+    limits = {"check": check, "component": component}
+    return {word: name for word, name in limits.items() if name is not None}
 
 
 def _urgency(standing: StandingFault) -> tuple[bool, int, datetime]:

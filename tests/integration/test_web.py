@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
@@ -313,9 +313,37 @@ async def test_hostile_names_are_inert(world: World) -> None:
         assert "&lt;script&gt;" in text
 
 
+def stand(component: str, text: str, accepted: Acceptance | None = None) -> StandingFault:
+    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text)
+    return StandingFault(f"{component}-port", component, fault, T0, fault.status, accepted=accepted)
+
+
+async def test_faults_of_one_component(world: World) -> None:
+    """The card of an incident leads to its faults; the page says that it shows only these."""
+    borne = Acceptance("lost", {}, "known", at(86400))
+    faults = [stand("bus", "mine"), stand("bus", "borne", borne), stand("a&b", "other")]
+    views = [check("bus-port"), check("a&b-port", component="a&b")]
+    world.store.commit(Changes(checks=views, faults=faults))
+    link = "/faults?component=bus"
+    assert link in (await world.get("/"))[1]
+    assert link in (await world.get("/incident/I1"))[1]
+    page = (await world.get(link))[1]
+    assert "Only component bus." in page
+    assert "other" not in page
+    assert "Accepted until 2026-03-02 12:00 UTC: known" in page
+    assert f"/api/v1{link}" in page
+    document = json.loads((await world.get("/api/v1/faults?component=a%26b"))[1])
+    assert (document["open"], document["only"]) == (1, {"component": "a&b"})
+    assert "component=a%26b" in (await world.get("/faults?component=a%26b"))[1]
+    assert (await world.get("/faults?component=none"))[0].status == 404
+    everything = (await world.get("/faults"))[1]
+    assert "other" in everything
+    assert "Only" not in everything
+
+
 async def test_pages_have_no_inline_code(world: World) -> None:
     """Pages load their own two files and nothing else: no inline script, style or handler."""
-    for path in ("/", "/incident/I1", "/reports/"):
+    for path in ("/", "/incident/I1", "/reports/", "/faults?check=bus-port"):
         text = (await world.get(path))[1]
         assert "<style" not in text
         assert "style=" not in text
@@ -381,7 +409,7 @@ def test_document(tmp_path: Path) -> None:
     }
     assert [item["id"] for item in document["incidents"]] == ["A", "B", "R"]
     why = {item["id"]: item["why"] for item in document["incidents"]}
-    assert "sentinel reset bus" in why["A"]
+    assert "`sentinel reset bus --reason repaired`" in why["A"]
     assert why["B"] == "blocked by bus: repair that first"
     assert document["incidents"][1]["root_cause"] == "bus"
     assert document["blind"]["text"] == "saw nothing for 3.0 s"

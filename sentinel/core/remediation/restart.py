@@ -151,9 +151,8 @@ def _automatic(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 def _permission(incident: Incident, situation: Situation) -> Decision | None:
     if incident.exhausted:
-        return _no(
-            Reason.EXHAUSTED, f"exhausted: `sentinel reset {incident.component}` after repair"
-        )
+        cure = f"`sentinel reset {incident.component} --reason repaired`"
+        return _no(Reason.EXHAUSTED, f"exhausted: after repair {cure}")
     if situation.journal_lost:
         return _no(
             Reason.JOURNAL_LOST, "the journal was lost: every budget counts as spent until a reset"

@@ -54,7 +54,11 @@ function incidentCard(item) {
   link.href = "/incident/" + encodeURIComponent(item.id);
   what.append(badge(item.status), " ", link, " ", make("span", "soft", item.state + " for " + item.age_text));
   const found = item.check ? ", found by " + item.check : "";
-  card.append(what, make("p", "", item.summary), make("p", "soft", "Root cause: " + item.root_cause + found));
+  const summary = make("p", "", item.summary + " ");
+  const faults = make("a", "faults", "faults");
+  faults.href = "/faults?component=" + encodeURIComponent(item.component);
+  summary.append(faults);
+  card.append(what, summary, make("p", "soft", "Root cause: " + item.root_cause + found));
   if (item.why) card.append(make("p", "why", item.why));
   if (item.runbook) {
     const runbook = make("p", "soft", "Runbook: ");

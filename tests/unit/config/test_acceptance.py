@@ -142,3 +142,16 @@ def test_validate_refuses_one_that_is_over(
     assert "remove the entry, or decide anew" in told
     write(tmp_path, "2999-12-31")
     assert main(command) == 0
+
+
+def test_the_same_is_accepted_once(kind: Kind) -> None:
+    """Whatever the order of its labels: the second would never be looked at."""
+    document = Document("checks.yaml")
+    entries = [
+        {"fault": "late", "subject": subject, "reason": "known", "until": "2027-01-01"}
+        for subject in ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}, {"a": "1"})
+    ]
+    read_acceptances(document.at("accept"), entries, kind, NOW)
+    (problem,) = document.problems
+    assert problem.key == "accept[1]"
+    assert "accepts the same" in problem.message

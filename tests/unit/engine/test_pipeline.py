@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, Status
+from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, Status, headline
 from sentinel.core.incident import BAD
 from sentinel.core.model import (
     Check,
@@ -563,8 +563,11 @@ async def test_an_accepted_fault_is_shown_and_makes_nothing_bad(world):
     (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
     assert (view.soft, view.faults, view.accepted) == ("up", {}, {"broken": 1})
     assert "1 accepted" in view.detail
-    await world.see("bus", DOWN, faults=(silent("agent-2"), silent("agent-4", DOWN)))
+    both = (silent("agent-4", DOWN), silent("agent-2"))
+    await world.see("bus", DOWN, headline(both) + "; 2 of 9 silent", faults=both)
     assert world.store.incidents()[0].summary == "agent agent-4 is silent"
+    (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
+    assert view.detail == "agent agent-4 is silent; 1 accepted; 2 of 9 silent"
     await world.see("bus", UP)
     await world.see("bus", DEGRADED, faults=(silent("agent-2"),), seconds=120.0)
     assert world.picture.statuses["bus"] is DEGRADED

@@ -166,7 +166,7 @@ def test_closed_incident_plans_no_update(incident_store: SqliteStore) -> None:
     assert facts.incident.recovery.low is None
     assert facts.incident.recovery.basis == "not recovered, 3 min 20 s so far"
     issues = " ".join(facts.open_issues)
-    assert "sentinel reset bus" in issues
+    assert "sentinel reset bus --reason repaired" in issues
     assert "blocked by host" in issues
 
 

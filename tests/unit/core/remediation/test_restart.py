@@ -90,7 +90,7 @@ GUARDS = {
     "up": ({"status": Status.UP}, Reason.NOT_DOWN, "not down"),
     "unknown": ({"status": Status.UNKNOWN}, Reason.NOT_DOWN, "not down"),
     "not observed": ({"observed": False}, Reason.BLIND, "not observed"),
-    "exhausted": ({"incident": replace(INCIDENT, exhausted=True)}, Reason.EXHAUSTED, "`sentinel reset api`"),
+    "exhausted": ({"incident": replace(INCIDENT, exhausted=True)}, Reason.EXHAUSTED, "reset api --reason repaired`"),
     "journal lost": ({"journal_lost": True}, Reason.JOURNAL_LOST, "the journal was lost"),
     "halted": ({"halted": True}, Reason.HALTED, "`sentinel resume`"),
     "observe mode": ({"actions_enabled": False}, Reason.OBSERVE, "would restart"),
