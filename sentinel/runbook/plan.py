@@ -157,7 +157,8 @@ def fill_sql(text: str, values: Mapping[str, str], kinds: Mapping[str, str]) -> 
     def literal(found: re.Match[str]) -> str:
         value = values[found[1]]
         if kinds[found[1]] in _NAMES_IN_SQL:
-            return ".".join(f'"{part}"' for part in value.split("."))
+            parts = (part.replace('"', '""') for part in value.split("."))
+            return ".".join(f'"{part}"' for part in parts)
         return value if kinds[found[1]] == "int" else "'" + value.replace("'", "''") + "'"
 
     return PLACEHOLDER.sub(literal, text)
