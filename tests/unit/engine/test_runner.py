@@ -95,6 +95,7 @@ async def test_errors_of_the_target(runner, error, status, error_class):
         StateError("x"),
         AssertionError(),
         RecursionError(),
+        SystemExit(3),
         Exception(),
     ],
 )
