@@ -9,6 +9,7 @@ dropped is counted.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -356,7 +357,8 @@ def _fits(first: Measurement, measurement: Measurement, value: float | Histogram
         return False
     if isinstance(value, HistogramValue):
         return first.type == "histogram" and len(value.bounds) == len(value.counts)
-    return first.type != "histogram" and isinstance(value, int | float)
+    whole = isinstance(value, int) and abs(value) <= sys.float_info.max  # a float overflows beyond
+    return first.type != "histogram" and (whole or isinstance(value, float))
 
 
 def _metric(family: _Family) -> Metric:

@@ -86,7 +86,7 @@ class Runner:
                 raise
             text = "sentinel's own error: the run was cancelled from within"
             return Finding(Status.UNKNOWN, text), "error", ErrorClass.OURS
-        except Exception as error:  # noqa: BLE001 - the one place where every ending becomes a value
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - every ending becomes a value
             self._log_once(check.name, error)
             text = error.message if isinstance(error, SentinelError) else repr(error)
             detail = f"sentinel's own error in kind {check.kind}: {text}"
@@ -96,7 +96,7 @@ class Runner:
                 ErrorClass.OURS,
             )
 
-    def _log_once(self, check: str, error: Exception) -> None:
+    def _log_once(self, check: str, error: BaseException) -> None:
         """Count every error of our own; write each new one, not the same one every second."""
         self.metrics.swallowed.labels("runner").inc()
         if self.logged.get(check) != repr(error):

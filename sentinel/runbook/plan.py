@@ -26,6 +26,7 @@ from sentinel.runbook.steps import PLACEHOLDER
 NO_NAMES: Mapping[str, Collection[str]] = {}
 NO_VALUES: Mapping[str, str] = {}
 _NEED_A_DRIVER = {"restart", "reset"}
+_NAMES_IN_SQL = {"table", "column"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +193,10 @@ def fill_sql(text: str, values: Mapping[str, str], kinds: Mapping[str, str]) -> 
     def literal(found: re.Match[str]) -> str:
         value, kind = values[found[1]], kinds[found[1]]
         if kind == "table" and "." not in value:
-            return f'"public"."{value}"'
-        if kind in {"table", "column"}:
-            return ".".join(f'"{part}"' for part in value.split("."))
+            value = f"public.{value}"
+        if kind in _NAMES_IN_SQL:
+            parts = (part.replace('"', '""') for part in value.split("."))
+            return ".".join(f'"{part}"' for part in parts)
         return value if kind == "int" else "'" + value.replace("'", "''") + "'"
 
     return PLACEHOLDER.sub(literal, text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sentinel.runbook.book import (
@@ -31,6 +32,12 @@ from sentinel.strict.place import Place
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _TOUCHED = re.compile(r"[\w'\"$]\{[a-z]|\{[a-z][a-z0-9_]*\}[\w'\"]")
+_QUOTED = re.compile(r"'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)")
+"""Texts and names of SQL: a literal that is put into one would end it. Comments are refused."""
+_INTERPRETER = re.compile(
+    r"(ba|da|k|z|a|fi)?sh|busybox|(python|pypy|perl|ruby|node|php|lua)[0-9.]*|psql|su|mysql|sqlite3"
+)
+_TAKES_TEXT = re.compile(r"-[a-zA-Z]*[ceEr]|--(command|eval|execute|run)=?")
 _ACTION_ARGS = {
     "reset": {"component", "reason"},
     "restart": {"component", "reason"},
@@ -137,7 +144,22 @@ def _read_argv(place: Place, raw: list[Any], types: Types) -> Argv | None:
         elif begins and types.get(begins[1]) != "int" and "--" not in argv[:n]:
             message = f"{{{begins[1]}}} could be taken for an option"
             (place / n).note(message, 'put "--" before it')
+        if PLACEHOLDER.search(word) and _is_program_text(argv[:n]):
+            message = "a value would become a part of a program's text"
+            remedy = 'name it in the text as "$1", and give it as a word of its own behind it'
+            (place / n).note(message, remedy)
     return Argv(tuple(argv))
+
+
+def _is_program_text(before: Sequence[str]) -> bool:
+    """Whether a word that follows these is run by an interpreter: `sh -c …`, also behind sudo or
+    env. What comes after that text is only given to it.
+    """
+    starts = [n for n, word in enumerate(before) if _INTERPRETER.fullmatch(Path(word).name)]
+    if not starts:
+        return False
+    options = [word for word in before[starts[0] + 1 :] if word != "--"]
+    return bool(options) and _TAKES_TEXT.fullmatch(options[-1]) is not None
 
 
 def _read_check(place: Place, raw: Any) -> RunCheck | None:
@@ -152,9 +174,9 @@ def _read_sql(place: Place, raw: Any) -> Sql | None:
         refusal = refuse_sql(statement)
         if refusal:
             (place / "sql").note(refusal, _ONLY_READS)
-        if _TOUCHED.search(statement):
+        if _TOUCHED.search(statement) or any(map(PLACEHOLDER.search, _QUOTED.findall(statement))):
             message = "a placeholder is put in as a whole literal"
-            (place / "sql").note(message, "remove what touches it")
+            (place / "sql").note(message, "remove what touches it, and the quotes around it")
     return Sql(written.resource, written.sql) if written else None
 
 

@@ -291,3 +291,11 @@ def test_a_removed_check_leaves_nothing():
     assert "bus-check" not in text
     assert "never-ran" not in text
     assert 'stream="a"' not in text
+
+
+def test_a_number_that_no_float_holds():
+    """A document of a target may have 400 digits: its series is dropped, no other one."""
+    metrics = Metrics()
+    metrics.observe(result([row(lag=10**400), row("b", lag=7)]), DECLARED)
+    assert value(metrics, "bus_lag_entries", stream="b") == 7.0
+    assert value(metrics, "sentinel_series_dropped_total", reason="invalid") >= 1.0

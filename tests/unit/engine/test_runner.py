@@ -115,6 +115,7 @@ async def test_an_error_is_of_the_resource_that_it_came_from(runner, answered, b
         StateError("x"),
         AssertionError(),
         RecursionError(),
+        SystemExit(3),
         Exception(),
     ],
 )

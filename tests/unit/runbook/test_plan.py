@@ -121,6 +121,15 @@ def test_no_name_breaks_out(write_book: Write, value: str) -> None:
         make_plan(book, {"t": value})
 
 
+def test_a_wide_pattern_lets_no_name_break_out(write_book: Write) -> None:
+    """A name comes from the platform, and an own pattern may be anything."""
+    parameters = "  - {name: t, type: table, pattern: '.*'}"
+    step = '  - {name: a, run: {sql: "SELECT 1 FROM {t}", resource: r}}'
+    book = read_runbook(write_book(step, parameters))
+    act = make_plan(book, {"t": 'x" , pg_sleep(9) "y'}).steps[0].run
+    assert act == Sql("r", 'SELECT 1 FROM "x"" , pg_sleep(9) ""y"')
+
+
 def test_found_values_are_checked_and_given_ones_win(write_book: Write) -> None:
     """What the configuration gives comes after what a person gives, and has to fit the pattern,
     too.

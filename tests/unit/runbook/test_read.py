@@ -191,6 +191,11 @@ def test_redis_command_that_may_write_is_refused(write_book: Write, command: str
     [
         ("{name: a, run: ['{who}'], changes: false}", "steps[0].run[0]"),
         ("{name: a, run: [ls, '{who}'], changes: false}", "steps[0].run[1]"),
+        ("{name: a, run: [sh, -c, 'echo {who}'], changes: false}", "steps[0].run[2]"),
+        ("{name: a, run: [/bin/bash, -lc, --, 'ls {who}'], changes: false}", "steps[0].run[3]"),
+        ("{name: a, run: [env, python3, -c, 'x {who}'], changes: false}", "steps[0].run[3]"),
+        ("{name: a, run: [psql, '--command', 'x {who}'], changes: false}", "steps[0].run[2]"),
+        ("{name: a, run: {sql: \"SELECT 'a {who} b'\", resource: r}}", "steps[0].run.sql"),
         ("{name: a, run: {action: restart}}", "steps[0].run.args"),
         ("{name: a, run: {action: reset, args: {}}}", "steps[0].run.args.component"),
         ("{name: a, run: {action: halt, args: {component: x}}}", "steps[0].run.args.component"),
@@ -219,6 +224,14 @@ def test_double_dash_and_numbers_are_fine(write_book: Write) -> None:
     steps = "  - {name: a, run: [kill, '{n}', '--x={who}', --, '{who}'], changes: true}"
     book = read_runbook(write_book(steps, "  - {name: who, type: str}\n  - {name: n, type: int}"))
     assert len(book.steps) == 1
+
+
+def test_a_value_behind_the_text_of_a_shell_is_only_given_to_it(write_book: Write) -> None:
+    """As "$1", or to a program whose -c is something else."""
+    steps = """  - {name: a, run: [sh, -c, 'ls -- "$1"', sh, --, '{who}'], changes: false}
+  - {name: b, run: [tail, -c, 'x{who}'], changes: false}"""
+    book = read_runbook(write_book(steps, "  - {name: who, type: str}"))
+    assert len(book.steps) == 2
 
 
 def test_what_it_is_for(tmp_path: Path, write_book: Write) -> None:
