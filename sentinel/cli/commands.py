@@ -194,11 +194,13 @@ def validate(arguments: Arguments) -> int:
     }
     if arguments.json:
         return print_json(counts)
-    print(
-        f"valid: {counts['checks']} checks, {counts['components']} components,"
-        f" {counts['resources']} resources"
-    )
+    told = [_count(counts[word], word) for word in ("checks", "components", "resources")]
+    print(f"valid: {', '.join(told)}")
     return 0
+
+
+def _count(number: int, plural: str) -> str:
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
 
 
 def kinds(arguments: Arguments) -> int:
