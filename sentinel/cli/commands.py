@@ -186,14 +186,12 @@ def validate(arguments: Arguments) -> int:
             return error.exit_code
         raise
     counts = {
-        "valid": True,
-        "platform": configuration.platform,
         "resources": len(configuration.resources),
         "components": len(configuration.components),
         "checks": len(configuration.checks),
     }
     if arguments.json:
-        return print_json(counts)
+        return print_json({"valid": True, "platform": configuration.platform, **counts})
     told = [_count(counts[word], word) for word in ("checks", "components", "resources")]
     print(f"valid: {', '.join(told)}")
     return 0
