@@ -9,6 +9,7 @@ import getpass
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,9 @@ async def run_check(
             Status(view.soft), view.detail, evidence=view.evidence, guidance=view.guidance
         )
     result = await run_once(configuration, name, lambda component: _pid(store, component))
-    return None, result.finding
+    finding = result.finding
+    guidance = next((fault.guidance for fault in finding.faults), finding.guidance)
+    return None, replace(finding, guidance=guidance)
 
 
 def _pid(store: Store | None, component: str) -> int | None:

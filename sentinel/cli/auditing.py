@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.errors import UsageError
@@ -26,7 +28,8 @@ def audit_list(arguments: Arguments) -> int:
         }
         for row in rows
     ]
-    tables.show(tables.mapping_table(shown, "time (UTC)", "who", "did", "to", "detail", "hash"))
+    columns = ("time (UTC)", "who", "did", "to", "detail", "hash")
+    tables.show(tables.mapping_table(shown, *columns) if shown else Text("nobody did anything yet"))
     return 0
 
 

@@ -185,18 +185,14 @@ def validate(arguments: Arguments) -> int:
             return error.exit_code
         raise
     counts = {
-        "valid": True,
-        "platform": configuration.platform,
         "resources": len(configuration.resources),
         "components": len(configuration.components),
         "checks": len(configuration.checks),
     }
     if arguments.json:
-        return print_json(counts)
-    print(
-        f"valid: {counts['checks']} checks, {counts['components']} components,"
-        f" {counts['resources']} resources"
-    )
+        return print_json({"valid": True, "platform": configuration.platform, **counts})
+    told = [_count(counts[word], word) for word in ("checks", "components", "resources")]
+    print(f"valid: {', '.join(told)}")
     return 0
 
 
@@ -211,6 +207,10 @@ def _load_faultless(path: Path) -> Configuration:
     if problems:
         raise ConfigurationError(problems)
     return configuration
+
+
+def _count(number: int, plural: str) -> str:
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
 
 
 def kinds(arguments: Arguments) -> int:

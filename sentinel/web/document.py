@@ -120,6 +120,7 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "closed": incident.closed,
         "age": age,
         "age_text": format_duration(age),
+        "state_text": _tell_state(incident, now),
         "summary": incident.summary,
         "check": incident.check,
         "fault": incident.fault,
@@ -131,6 +132,21 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "escalated": incident.escalated,
         "why": _why(incident, actions.get(incident.component, "")),
     }
+
+
+def _tell_state(incident: Incident, now: datetime) -> str:
+    """The state and since when: `open for 3 min`, `recovering for 20.0 s, was bad for 3 min`."""
+    opened, recovered = incident.opened, incident.recovered
+    if incident.closed is not None:
+        return f"closed, lasted {_span(opened, incident.closed)}"
+    if recovered is None:
+        return f"{incident.state.value} for {_span(opened, now)}"
+    since, bad = _span(recovered, now), _span(opened, recovered)
+    return f"{incident.state.value} for {since}, was bad for {bad}"
+
+
+def _span(began: datetime, ended: datetime) -> str:
+    return format_duration((ended - began).total_seconds())
 
 
 def _why(incident: Incident, action: str) -> str:

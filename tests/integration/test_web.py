@@ -412,6 +412,9 @@ def test_document(tmp_path: Path) -> None:
     assert "`sentinel reset bus --reason repaired`" in why["A"]
     assert why["B"] == "blocked by bus: repair that first"
     assert document["incidents"][1]["root_cause"] == "bus"
+    told = {item["id"]: item["state_text"] for item in document["incidents"]}
+    assert told["B"] == "open for 50.0 s"
+    assert told["R"] == "recovering for 40.0 s, was bad for 40.0 s"
     assert document["blind"]["text"] == "saw nothing for 3.0 s"
     store.close()
 

@@ -52,7 +52,7 @@ function incidentCard(item) {
   const what = make("p", "what");
   const link = make("a", "", item.component);
   link.href = "/incident/" + encodeURIComponent(item.id);
-  what.append(badge(item.status), " ", link, " ", make("span", "soft", item.state + " for " + item.age_text));
+  what.append(badge(item.status), " ", link, " ", make("span", "soft", item.state_text));
   const found = item.check ? ", found by " + item.check : "";
   const summary = make("p", "", item.summary + " ");
   const faults = make("a", "faults", "faults");

@@ -127,7 +127,7 @@ def test_a_wide_pattern_lets_no_name_break_out(write_book: Write) -> None:
     step = '  - {name: a, run: {sql: "SELECT 1 FROM {t}", resource: r}}'
     book = read_runbook(write_book(step, parameters))
     act = make_plan(book, {"t": 'x" , pg_sleep(9) "y'}).steps[0].run
-    assert act == Sql("r", 'SELECT 1 FROM "x"" , pg_sleep(9) ""y"')
+    assert act == Sql("r", 'SELECT 1 FROM "public"."x"" , pg_sleep(9) ""y"')
 
 
 def test_found_values_are_checked_and_given_ones_win(write_book: Write) -> None:
