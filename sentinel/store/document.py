@@ -16,6 +16,8 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import orjson
 
+from sentinel.errors import StateError
+
 T = TypeVar("T")
 
 
@@ -74,9 +76,27 @@ def to_json(value: Any) -> Any:
 
 def read(kind: type[T], text: str) -> T:
     """The dataclass of `write`; fields that a newer or older version does not know are left at
-    their defaults.
+    their defaults. Raises StateError for what `write` never wrote.
     """
-    return cast(T, _build(kind, json.loads(text)))
+    try:
+        return cast(T, _build(kind, json.loads(text)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(kind.__name__, error) from error
+
+
+def read_plain(text: str) -> Any:
+    """What `write` was given of plain values. Raises StateError for what it never wrote."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _damaged("a dump", error) from error
+
+
+def _damaged(what: str, error: Exception) -> StateError:
+    return StateError(
+        f"the state holds a damaged document ({what}: {error})",
+        "bring a backup of the state back, or move sentinel.db aside: its journal is lost then",
+    )
 
 
 @cache

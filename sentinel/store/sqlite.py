@@ -44,7 +44,14 @@ from sentinel.store.audit import (
     remember_head,
     verify,
 )
-from sentinel.store.document import clean_text, read, read_instant, write, write_instant
+from sentinel.store.document import (
+    clean_text,
+    read,
+    read_instant,
+    read_plain,
+    write,
+    write_instant,
+)
 from sentinel.store.faults import end_faults, read_faults, write_faults
 from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
@@ -385,7 +392,7 @@ class SqliteStore:
     def probe_states(self) -> dict[str, Any]:
         """What every kind with a memory had dumped."""
         rows = self._all("SELECT name, document FROM probe_state")
-        return {name: json.loads(document) for name, document in rows}
+        return {name: read_plain(document) for name, document in rows}
 
     def processes(self) -> list[ProcessRow]:
         """The last known process of every supervised component."""
@@ -537,6 +544,8 @@ def _check_version(db: sqlite3.Connection, path: Path, *, writable: bool) -> Non
             else "has nothing in it yet"
         )
         raise StateError(f"{path} {written}", "`sentinel run` brings it up to date when it starts")
+    if version < 0:
+        raise StateError(f"{path} has a damaged header (schema {version})", "bring a backup back")
     if version > SCHEMA_VERSION:
         raise StateError(
             f"{path} was written by a newer sentinel (schema {version}, this one knows"

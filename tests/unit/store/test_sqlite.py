@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +28,7 @@ from sentinel.errors import ActionRefused, StateError
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, CheckView, ComponentView, Gap, ProcessRow, Sample
 from sentinel.store.document import read, to_json, write, write_instant
-from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
+from sentinel.store.sqlite import FILE, SqliteStore, lock_state, prepare_folder
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
 HOSTILE = [
@@ -492,3 +493,26 @@ def test_an_answer_comes_back_as_it_was_given(store):
     assert store.order_outcome("new") == answer
     assert store.order_outcome("old") == Answer.done("restarted")
     assert store.order_outcome("old-document") == Answer.done('{"removed": 3}')
+
+
+@pytest.mark.parametrize("document", ["nope{", "[]", '{"since": "purple"}', "5"])
+def test_a_damaged_document_is_told(tmp_path, document):
+    """One bit of the disk gives no traceback at every start."""
+    store = SqliteStore(tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute("INSERT INTO health VALUES ('x', ?)", (document,))
+        db.execute("INSERT INTO probe_state VALUES ('x', 'nope{')")
+        db.execute("INSERT INTO fault VALUES ('c', 'f', '{}', '', NULL, 'x', ?)", (document,))
+        db.commit()
+    for ask in (store.healths, store.probe_states, store.faults):
+        with pytest.raises(StateError, match="damaged document"):
+            ask()
+
+
+def test_a_schema_below_zero_is_damage(tmp_path):
+    """No migration leads from there."""
+    SqliteStore(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute("PRAGMA user_version = -1")
+    with pytest.raises(StateError, match="damaged header"):
+        SqliteStore(tmp_path)
