@@ -19,6 +19,8 @@ SentinelError                    message, guidance, exit code
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sentinel.core.fault import Fault, Status
@@ -98,7 +100,8 @@ class ActionRefused(SentinelError):
 
 class TargetError(SentinelError):
     """A foreign system failed or can't be judged. `status` is the verdict that this justifies,
-    `fault` the key of the fault that it is, "" where nobody is blamed; `code` is its own word.
+    `fault` the key of the fault that it is, "" where nobody is blamed; `code` is its own word;
+    `resource` who it was, as far as its client said so (`name_resource`).
     """
 
     status = Status.UNKNOWN
@@ -108,6 +111,7 @@ class TargetError(SentinelError):
     def __init__(self, message: str, guidance: str = "", *, code: str = "") -> None:
         super().__init__(message, guidance)
         self.code = code
+        self.resource = ""
 
     def as_fault(self, resource: str = "") -> Fault:
         """The fault of the target itself that this is; only where `fault` has a key."""
@@ -116,7 +120,7 @@ class TargetError(SentinelError):
             self.fault,
             {},
             self.status,
-            self.message,
+            f"{resource}: {self.message}" if resource else self.message,
             guidance=self.guidance,
             parameters=parameters,
         )
@@ -165,3 +169,13 @@ class NotMeasurable(TargetError):
     """We can't tell, and it is our side: credentials, privileges, own pool, own stall."""
 
     error_class = ErrorClass.OURS
+
+
+@contextmanager
+def name_resource(name: str) -> Iterator[None]:
+    """Have an error of a target that comes out of the block say which resource it was."""
+    try:
+        yield
+    except TargetError as error:
+        error.resource = error.resource or name
+        raise

@@ -199,6 +199,7 @@ class Metrics:
 
     def describe_check(self, check: Check, faults: Iterable[str]) -> None:
         """What a check is of, and its faults, each at zero until one is found."""
+        self._forget_description(check.name)
         resource = ",".join(sorted(set(check.resources.values())))
         self._described[check.name] = (check.component, check.kind, resource, tuple(faults))
         self.check_info.labels(check.name, check.component, check.kind, resource).set(1)

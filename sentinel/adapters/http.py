@@ -12,7 +12,7 @@ import ssl
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +32,7 @@ from sentinel.errors import (
     TargetRejected,
     TargetUnreachable,
     WrongTarget,
+    name_resource,
 )
 
 MAX_BODY = 65536
@@ -105,22 +106,27 @@ class HttpClient:
         to http. An answer of 429, or of 503 that says when to come back, stops all requests of this
         client for that time.
         """
-        self._admit_again()
-        url = self.base_url.rstrip("/") + path
-        sent = {**self._headers, **(headers or {})}
+        with name_resource(self.name):
+            self._admit_again()
+            url = self.base_url.rstrip("/") + path
+            sent = {**self._headers, **(headers or {})}
+            work = self._follow(method, url, sent, body, max_body, redirects)
+            return self._note(await self._within(timeout, work))
+
+    async def _within(self, seconds: float, work: Awaitable[HttpResponse]) -> HttpResponse:
+        """The answer, or what kept it from us, in our words."""
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._follow(method, url, sent, body, max_body, redirects)
+            async with asyncio.timeout(seconds):
+                return await work
         except TimeoutError as error:
             raise TargetUnreachable(
-                f"no whole answer within {format_duration(timeout)}",
+                f"no whole answer within {format_duration(seconds)}",
                 "is the process frozen, or just too slow?",
             ) from error
         except aiohttp.ServerDisconnectedError as error:
             raise await self._identify() or translate(error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translate(error) from error
-        return self._note(response)
 
     async def close(self) -> None:
         """Close the session."""

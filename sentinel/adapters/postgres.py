@@ -33,6 +33,7 @@ from sentinel.errors import (
     TargetStarting,
     TargetUnreachable,
     WrongTarget,
+    name_resource,
 )
 
 Record = dict[str, Any]
@@ -120,6 +121,12 @@ class PostgresClient:
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[Connection]:
         """The connection for one user at a time, left idle outside a transaction, or dropped."""
+        with name_resource(self.name):
+            async with self._locked() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[Connection]:
         await self._turn()
         try:
             connection = await self._connected()

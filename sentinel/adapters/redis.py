@@ -29,6 +29,7 @@ from sentinel.errors import (
     TargetStarting,
     TargetUnreachable,
     WrongTarget,
+    name_resource,
 )
 
 Command = Sequence[Any]
@@ -188,6 +189,12 @@ class RedisClient:
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
+        with name_resource(self.name):
+            async with self._watched():
+                yield
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
         self._reconnect.admit()
         try:
             yield

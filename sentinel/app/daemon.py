@@ -87,6 +87,7 @@ class Daemon:
         self._spawn(self.engine.guard.run())
         await self._add_components(configuration.components)
         await self._add_checks(configuration.checks)
+        await self._leave_unwatched()
         self._spawn(self.engine.scheduler.loop())
         self._spawn(self.dispatcher.run())
         self._spawn(self._keep_doing(CONSIDER_EVERY, self._consider))
@@ -102,6 +103,7 @@ class Daemon:
             checks=len(configuration.checks),
             url=self.url,
         )
+        _tell_what_lapsed(configuration)
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
@@ -315,11 +317,13 @@ class Daemon:
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
         _tell_what_is_kept(was, fresh)
+        _tell_what_lapsed(fresh)
         return True
 
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
         differences = compare(old, fresh)
+        watched = self._checks_by_component()
         self.redaction.learn(fresh.secrets)
         learn_secrets(fresh.secrets)
         await self.clients.follow(fresh.resources)
@@ -343,6 +347,20 @@ class Daemon:
                 await self.roster.remove(check.name)
             await self.engine.scheduler.remove(check.name)
         await self._add_checks(differences.changed)
+        left = self._checks_by_component()
+        await self.engine.pipeline.reconsider(
+            name for name, checks in left.items() if watched.get(name, checks) - checks
+        )
+
+    async def _leave_unwatched(self) -> None:
+        """Before this start somebody may have taken out every check of a sick component."""
+        picture = self.engine.picture
+        sick = [name for name in picture.incidents if not picture.checks_of(name)]
+        await self.engine.pipeline.reconsider(sick)
+
+    def _checks_by_component(self) -> dict[str, set[str]]:
+        picture = self.engine.picture
+        return {name: set(picture.checks_of(name)) for name in picture.components}
 
     async def _release(self, name: str) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
@@ -443,6 +461,13 @@ def _tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
                 in_force=str(kept),
                 guidance="it is changed by the next start",
             )
+
+
+def _tell_what_lapsed(configuration: Configuration) -> None:
+    """What is over counts as ended, and stands in the files until somebody decides anew."""
+    for each in configuration.lapsed:
+        place = f"{each.file}:{each.line}"
+        log.warning("lapsed", where=place, key=each.key, what=each.message, guidance=each.remedy)
 
 
 @dataclass(frozen=True, slots=True)

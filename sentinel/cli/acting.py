@@ -16,11 +16,13 @@ from sentinel.app.ordering import actor, apply_reset, plan_reset
 from sentinel.app.ordering import halt as halt_actions
 from sentinel.app.ordering import resume as resume_actions
 from sentinel.app.runbooks.places import (
+    NOTHING,
     find_incident,
     find_told,
-    find_values,
-    known_names,
+    known_faults,
+    list_supervised,
     open_shelf,
+    plan_here,
 )
 from sentinel.app.runbooks.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.app.wiring import utcnow
@@ -34,6 +36,7 @@ from sentinel.runbook.book import BookStep, Runbook
 from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
+from sentinel.runbook.supply import leads_to
 from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
@@ -83,9 +86,7 @@ def runbook_list(arguments: Arguments) -> int:
         {
             "name": book.name,
             "title": book.title,
-            "applies to": ", ".join(
-                (*book.applies_to.faults, *book.applies_to.conditions, *book.applies_to.alerts)
-            ),
+            "applies to": _describe_purpose(book),
             "parameters": " ".join(list_parameters(book)),
             "changes": "yes" if any(step.changes for step in book.steps) else "no",
         }
@@ -95,6 +96,18 @@ def runbook_list(arguments: Arguments) -> int:
         return print_json(rows)
     tables.show(tables.mapping_table(rows, "name", "title", "applies to", "changes"))
     return 0
+
+
+def _describe_purpose(book: Runbook) -> str:
+    """Kinds with a fault that leads there, states of sentinel, alerts."""
+    kinds = [
+        kind
+        for kind, faults in known_faults().items()
+        if any(leads_to(book, kind, fault) for fault in faults.values())
+    ]
+    purpose = book.applies_to
+    faults = [f"faults of {', '.join(kinds)}"] if kinds else []
+    return "; ".join([*faults, *purpose.conditions, *purpose.alerts])
 
 
 def runbook_show(arguments: Arguments) -> int:
@@ -114,9 +127,8 @@ def runbook_run(arguments: Arguments) -> int:
         return _show(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
     room = _Room(arguments)
     incident = room.find_incident(book, given)
-    told = find_told(book, incident, room.store)
-    found = find_values(book, room.configuration, incident, given, told)
-    plan = make_plan(book, given, room.known, found)
+    told = find_told(book, incident, room.store, given)
+    plan = plan_here(book, room.configuration, incident, given, told)
     run = begin_run(plan, actor(), incident.id if incident else "")
     room.store.add_audit(utcnow(), actor(), "runbook", book.name, json.dumps(dict(plan.parameters)))
     return room.perform(run, plan)
@@ -153,7 +165,8 @@ def runbook_resume(arguments: Arguments) -> int:
     run = next(iter(room.store.runs(arguments.id)), None)
     if run is None:
         raise UsageError(f"there is no run {arguments.id!r}", "`sentinel runbook runs` lists them")
-    run, plan = pick_up(run, open_shelf(arguments.config), actor())
+    supervised = list_supervised(room.configuration)
+    run, plan = pick_up(run, open_shelf(arguments.config), actor(), supervised)
     room.store.add_audit(utcnow(), actor(), "runbook resume", run.book, run.id)
     return room.perform(run, plan)
 
@@ -166,7 +179,6 @@ class _Room:
         self.configuration = load(arguments.config)
         configure_logging(level="error", secrets=self.configuration.secrets)
         self.folder, self.store = open_store(arguments, writable=writable)
-        self.known = known_names(self.configuration)
 
     def find_incident(self, book: Runbook, given: Mapping[str, str]) -> Incident | None:
         """The incident of `--incident`, else the open one that the runbook is for."""
@@ -209,13 +221,12 @@ def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> 
         configuration = load(arguments.config)
     except ConfigurationError:
         return make_plan(book, given)
-    incident, told = None, dict[str, str]()
+    incident, told = None, NOTHING
     with suppress(StateError):
         room = _Room(arguments, writable=False)
         incident = room.find_incident(book, given)
-        told |= find_told(book, incident, room.store)
-    found = find_values(book, configuration, incident, given, told)
-    return make_plan(book, given, known_names(configuration), found)
+        told = find_told(book, incident, room.store, given)
+    return plan_here(book, configuration, incident, given, told)
 
 
 def _show(arguments: Arguments, transcript: Transcript) -> int:

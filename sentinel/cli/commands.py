@@ -22,7 +22,7 @@ from sentinel.app.ordering import is_halted, is_running, run_check
 from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
-from sentinel.config import Overrides, load, shipped_folder
+from sentinel.config import Configuration, Overrides, load, shipped_folder
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Incident
 from sentinel.core.quantity import parse_duration
@@ -176,8 +176,7 @@ def _seconds(text: str | None) -> float | None:
 def validate(arguments: Arguments) -> int:
     """`sentinel validate`"""
     try:
-        configuration = load(arguments.config)
-        check_runbooks(configuration)
+        configuration = _load_faultless(arguments.config)
     except ConfigurationError as error:
         if arguments.json:
             print_json(
@@ -199,6 +198,19 @@ def validate(arguments: Arguments) -> int:
 
 def _count(number: int, plural: str) -> str:
     return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
+
+
+def _load_faultless(path: Path) -> Configuration:
+    """Stricter than what a daemon starts with: what has lapsed is refused, too."""
+    configuration = load(path)
+    problems = list(configuration.lapsed)
+    try:
+        check_runbooks(configuration)
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    return configuration
 
 
 def kinds(arguments: Arguments) -> int:

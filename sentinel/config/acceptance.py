@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from sentinel.config.model import AcceptSettings
@@ -16,13 +17,15 @@ FORM = "write a date, such as 2031-01-31 (its whole day, UTC), or an instant wit
 def read_acceptances(
     place: Place, items: object, kind: Kind | None, now: datetime
 ) -> tuple[Acceptance, ...]:
-    """Every acceptance that is right; what is wrong with the others is noted.
+    """Every acceptance that holds; what is wrong with the others is noted.
 
+    One that is over has lapsed: it alone stops no daemon from starting, and accepts nothing.
     `items` is what is written there: anything but a list was refused already.
     """
     if not isinstance(items, list) or kind is None:
         return ()
     read = [_read(place / i, item, kind, now) for i, item in enumerate(items)]
+    _refuse_doubles(place, read)
     return tuple(each for each in read if each is not None)
 
 
@@ -34,6 +37,19 @@ def _read(place: Place, raw: object, kind: Kind, now: datetime) -> Acceptance | 
     if item is None or until is None or not known:
         return None
     return Acceptance(item.fault, item.subject, item.reason, until)
+
+
+def _refuse_doubles(place: Place, read: Sequence[Acceptance | None]) -> None:
+    """Of two for the same subjects only the first would ever be looked at."""
+    first: dict[object, int] = {}
+    for i, each in enumerate(read):
+        if each is None:
+            continue
+        whom = each.fault, tuple(sorted(each.subject.items()))
+        other = first.setdefault(whom, i)
+        if other != i:
+            message = f"accepts the same as the entry in line {(place / other).line}"
+            (place / i).note(message, "keep one of them")
 
 
 def _check_fault(place: Place, key: object, kind: Kind) -> bool:
@@ -54,7 +70,7 @@ def _read_end(place: Place, text: object, now: datetime) -> datetime | None:
     if until is None:
         place.note(f"{text[:60]!r} is no date, and no instant with a time zone", FORM)
     elif until <= now:
-        place.note(
+        place.lapse(
             f"{text} is over: nothing is accepted any more", "remove the entry, or decide anew"
         )
     else:

@@ -128,6 +128,7 @@ def make_configuration(
         folder=written.path,
         listen_place=str(written.at("listen")),
         chores=chores,
+        lapsed=written.lapsed,
     )
 
 

@@ -13,6 +13,7 @@ from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.model import Check, Component
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
+from sentinel.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +70,7 @@ class Configuration:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
+    lapsed: tuple[Problem, ...] = ()
+    """What was right when it was written, and is over: `sentinel validate` refuses it, a daemon
+    goes on without it.
+    """

@@ -181,12 +181,17 @@ class Written:
         self._problems.append(Problem(file, 0, key, message, remedy))
 
     def raise_problems(self) -> None:
-        """Raise ConfigurationError with everything that was noted, if anything was."""
+        """Raise ConfigurationError with everything that was noted, if anything was wrong."""
         problems = [*self._problems]
         for document in self._documents:
             problems += document.problems
         if problems:
-            raise ConfigurationError(list(dict.fromkeys(problems)))
+            raise ConfigurationError(list(dict.fromkeys([*problems, *self.lapsed])))
+
+    @property
+    def lapsed(self) -> tuple[Problem, ...]:
+        """What was right, and is over by now."""
+        return tuple(each for document in self._documents for each in document.lapsed)
 
 
 def _is_good(key: str, value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -154,17 +154,20 @@ def step(
     component: str,
     accept: Sequence[Acceptance],
     now: datetime,
+    finish: Callable[[Fault], Fault] = lambda fault: fault,
 ) -> FaultStep:
     """The faults of a check after one look that could see; a blind one changes nothing.
 
-    At most `MAX_FAULTS` subjects are kept, the worst ones; `cut` says how many were not. A subject
-    that is named twice for one key counts once, with what is worse.
+    At most `MAX_FAULTS` subjects are kept, those that nobody accepted and the worst of them first;
+    `cut` says how many were not. A subject that is named twice for one key counts once, with what
+    is worse. `finish` makes those that are kept fit to be shown, without changing whose they are.
     """
     before = {each.fault.identity: each for each in standing}
     named = _find_worst(found)
+    judged = [(each, _find_acceptance(each, accept, now)) for each in named]
     present = tuple(
-        _stand(before.get(each.identity), each, check, component, accept, now)
-        for each in _keep(named, before)
+        _stand(before.get(each.identity), finish(each), check, component, accepted, now)
+        for each, accepted in _keep(judged, before)
     )
     here = {each.fault.identity for each in present}
     known = [each for each in present if each.fault.identity in before]
@@ -190,15 +193,29 @@ def _find_worst(found: Iterable[Fault]) -> list[Fault]:
     return list(worst_of.values())
 
 
-def _keep(found: Sequence[Fault], before: Container[FaultIdentity]) -> Sequence[Fault]:
-    """The worst `MAX_FAULTS`. Among equals those that stood before stay: what is only cut must not
-    end and begin with the order in which a kind names its subjects.
+_Judged = tuple[Fault, Acceptance | None]
+
+
+def _find_acceptance(
+    fault: Fault, accept: Sequence[Acceptance], now: datetime
+) -> Acceptance | None:
+    return next((each for each in accept if each.covers(fault, now)), None)
+
+
+def _keep(found: Sequence[_Judged], before: Container[FaultIdentity]) -> Sequence[_Judged]:
+    """The worst `MAX_FAULTS`; many that are accepted must not hide one that is not. Among equals
+    those that stood before stay: what is only cut must not end and begin with the order in which a
+    kind names its subjects.
     """
     if len(found) <= MAX_FAULTS:
         return found
-    by_age = sorted(found, key=lambda each: (-each.status.rank, each.identity not in before))
-    chosen = {each.identity for each in by_age[:MAX_FAULTS]}
-    return [each for each in found if each.identity in chosen]
+
+    def place(judged: _Judged) -> tuple[bool, int, bool]:
+        fault, accepted = judged
+        return accepted is not None, -fault.status.rank, fault.identity not in before
+
+    chosen = {fault.identity for fault, _ in sorted(found, key=place)[:MAX_FAULTS]}
+    return [each for each in found if each[0].identity in chosen]
 
 
 def _stand(
@@ -206,14 +223,14 @@ def _stand(
     fault: Fault,
     check: str,
     component: str,
-    accept: Sequence[Acceptance],
+    accepted: Acceptance | None,
     now: datetime,
 ) -> StandingFault:
-    accepted = next((each for each in accept if each.covers(fault, now)), None)
+    """The fault as it stands now; a check may have been given to another component."""
     if before is None:
         return StandingFault(check, component, fault, now, fault.status, accepted=accepted)
     worse = worst((before.worst, fault.status))
-    return replace(before, fault=fault, worst=worse, accepted=accepted)
+    return replace(before, component=component, fault=fault, worst=worse, accepted=accepted)
 
 
 def _has_turned(before: StandingFault, after: StandingFault) -> bool:

@@ -20,6 +20,8 @@ _BYTES = {
 
 
 _PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+MAX_WRITTEN = 1000
+"""Characters of a duration: to look for one in 100,000 digits takes minutes."""
 MAX_DURATION = 100 * 366 * 86400.0
 """A century: beyond it, instants leave the calendar."""
 MAX_BYTES = 2**63 - 1
@@ -31,7 +33,7 @@ def parse_duration(text: Any) -> float:
     """Seconds of `250ms`, `5s`, `1h30m`. A number without a unit is refused: nobody knows what it
     means.
     """
-    if isinstance(text, str):
+    if isinstance(text, str) and len(text) <= MAX_WRITTEN:
         parts = _DURATION.findall(text.strip())
         if parts and "".join(n + u for n, u in parts) == text.strip():
             seconds = float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
@@ -39,8 +41,13 @@ def parse_duration(text: Any) -> float:
                 return seconds
             raise ValueError(f"{text[:60]!r} is longer than a century")
     raise ValueError(
-        f"{text!r} is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d"
+        f"{_shown(text)} is no duration: write a number with a unit, such as 250ms, 5s, 2m, 1h30m or 30d"
     )
+
+
+def _shown(value: Any) -> str:
+    """What was written instead, bounded: it goes to a terminal, a log or a CI job."""
+    return repr(value[:60] if isinstance(value, str) else value)
 
 
 def parse_bytes(text: Any) -> int:
@@ -51,7 +58,7 @@ def parse_bytes(text: Any) -> int:
             return int(count)
         raise ValueError(f"{text[:60]!r} is more than 8 EiB")
     raise ValueError(
-        f"{text!r} is no size: write a number with a unit, such as 64KiB, 100MB or 2GB"
+        f"{_shown(text)} is no size: write a number with a unit, such as 64KiB, 100MB or 2GB"
     )
 
 
@@ -61,7 +68,7 @@ def parse_percentage(text: Any) -> float:
         value = float(match[1])
         if value <= 100:
             return value / 100
-    raise ValueError(f"{text!r} is no percentage: write it as 99.5%")
+    raise ValueError(f"{_shown(text)} is no percentage: write it as 99.5%")
 
 
 def format_duration(seconds: float | None) -> str:

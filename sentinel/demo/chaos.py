@@ -342,11 +342,13 @@ async def stuck_flow(stage: Stage, count: int, age_seconds: float) -> None:
 async def tenant_leak(stage: Stage) -> None:
     """Widen the policies with a second, always true one, and let the API believe the tenant header."""
     stage.control("trust-tenant-header")
-    for table in ("tasks", "flows"):
+    tables = ("tasks", "flows")
+    for table in tables:
         stage.undo(_execute, stage, f"DROP POLICY IF EXISTS leak ON {table}")
         await _complete(
             _execute, stage, f"CREATE POLICY leak ON {table} FOR SELECT TO app_user USING (true)"
         )
+    stage.tell("leaking", tables=[f"public.{table}" for table in tables])
     await stage.hold()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,12 @@ from sentinel.core.model import Finding
 from sentinel.engine.picture import WatchedCheck
 from sentinel.metrics import Metrics
 from sentinel.store import Changes
+from sentinel.store.document import clean_text
+
+MAX_NAME = 300
+"""Characters of a subject's name; those of Redis and PostgreSQL that people give are shorter."""
+MAX_TEXT = 1000
+"""Characters of a sentence or a command about a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +34,65 @@ class Faults:
 
         A run that could not see leaves what stands as it is; what it can't judge is added to it.
         """
-        found = [self._clean(fault) for fault in finding.faults]
+        found = [self._name(fault) for fault in finding.faults]
         if finding.status is Status.UNKNOWN:
             found = [*_bad(watched.standing), *found]
         check, now = watched.check, watched.at
         step = fault_core.step(
-            watched.standing, found, check.name, check.component, check.accept, now
+            watched.standing, found, check.name, check.component, check.accept, now, self._clean
         )
         watched.moved, watched.standing, watched.cut = step, step.present, step.cut
         changes.faults.extend(step.written)
         self.show(watched)
-        return _spare(replace(finding, faults=tuple(found)), step)
+        kept = tuple(each.fault for each in step.present)
+        return _spare(replace(finding, faults=kept), step)
 
     def show(self, watched: WatchedCheck) -> None:
         """Export how many subjects have each fault."""
         standing, accepted = watched.count_faults()
         self.metrics.set_faults(watched.check.name, standing, accepted)
 
+    def _name(self, fault: Fault) -> Fault:
+        """With the subject as it is shown: names come from the platform, and may hold a secret,
+        what no database takes, or be of any length.
+        """
+        subject = {
+            label: shorten_name(self._clean_text(name)) for label, name in fault.subject.items()
+        }
+        return replace(fault, subject=subject)
+
     def _clean(self, fault: Fault) -> Fault:
-        """Names and texts come from the platform: they may hold what must not be shown."""
+        """Texts as they may be shown. A parameter that is not what the platform calls the thing any
+        more would have a runbook look at another one: it is left out.
+        """
+        parameters = {
+            name: value
+            for name, value in fault.parameters.items()
+            if self._clean_text(value) == value and len(value) <= MAX_TEXT
+        }
         return replace(
             fault,
-            subject=self.scrub(dict(fault.subject)),
-            text=self.scrub(fault.text),
-            cure=tuple(self.scrub(command) for command in fault.cure),
-            guidance=self.scrub(fault.guidance),
-            parameters=self.scrub(dict(fault.parameters)),
+            text=shorten(self._clean_text(fault.text)),
+            cure=tuple(cure for cure in map(self._clean_text, fault.cure) if len(cure) <= MAX_TEXT),
+            guidance=shorten(self._clean_text(fault.guidance)),
+            parameters=parameters,
         )
+
+    def _clean_text(self, text: str) -> str:
+        return clean_text(str(self.scrub(text)))
+
+
+def shorten(text: str) -> str:
+    """At most MAX_TEXT characters, and a sign that there were more."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
+
+
+def shorten_name(name: str) -> str:
+    """At most MAX_NAME characters; two long names never become one."""
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{name[: MAX_NAME - len(digest) - 1]}~{digest}"
 
 
 def _bad(standing: Sequence[StandingFault]) -> list[Fault]:

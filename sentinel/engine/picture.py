@@ -188,6 +188,8 @@ class Picture:
         `standing` the faults that stood then.
         """
         known = self._checks.get(check.name)
+        if known is not None and known.check.component != check.component:
+            self.remove_check(check.name)  # the component that it leaves keeps nothing of it
         restored = known.health if known else replace(health, restored=True) if health else Health()
         kept = known.standing if known else tuple(standing)
         watched = WatchedCheck(check, kind, restored, standing=kept)

@@ -4,13 +4,14 @@ one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sentinel.core import health as health_core
 from sentinel.core.fault import Fault, Status, headline, sort_faults, worst
+from sentinel.core.incident import Event
 from sentinel.core.model import Finding, Result, Transition
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
@@ -54,6 +55,19 @@ class Pipeline:
         self.views.show_components(component, changes)
         await self.recorder.record(changes)
         return watched.health.soft and finding.status is not Status.UNKNOWN
+
+    async def reconsider(self, components: Iterable[str]) -> None:
+        """Judge components anew that have lost checks; what nobody looks at any more is neither
+        healthy nor sick, and its incident ends.
+        """
+        for name in components:
+            changes, now = Changes(), self.utcnow()
+            if self._judge_component(name, changes, now):
+                self.incidents.judge(name, changes, now, changed=True)
+            self.views.show_components(name, changes)
+            await self.recorder.record(changes)
+            if not self.picture.of(name):
+                await self.incidents.close(name, Event("closed", "no check looks at it any more"))
 
     def _record(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         watched.runs += 1

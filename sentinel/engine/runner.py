@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -131,8 +131,18 @@ def _refuse_breach(kind: Kind, finding: Finding) -> None:
 
 def _find_target_error(check: Check, error: TargetError) -> Finding:
     """What nobody caught is a fault of the target itself, or of nobody when we could not see."""
-    faults = (error.as_fault(next(iter(check.resources.values()), "")),) if error.fault else ()
-    return Finding(error.status, error.message, guidance=error.guidance, faults=faults)
+    if not error.fault:
+        return Finding(error.status, error.message, guidance=error.guidance)
+    fault = error.as_fault(_find_resource(check, error))
+    if not fault.parameters:
+        fault = replace(fault, text=f"{check.component}: {error.message}")
+    return Finding(fault.status, fault.text, guidance=fault.guidance, faults=(fault,))
+
+
+def _find_resource(check: Check, error: TargetError) -> str:
+    """The resource that the error came from: a check may ask several."""
+    asked = list(check.resources.values())
+    return error.resource if error.resource in asked else next(iter(asked), "")
 
 
 def _blind(finding: Finding, paused: float) -> Finding:

@@ -11,10 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.bus import place_reader
-from sentinel.adapters.bus.place_reader import MAX_KEYS, KeyScan, find_keys, read_clock, read_keys
+from sentinel.adapters.bus.place_reader import (
+    MAX_KEYS,
+    KeyScan,
+    find_keys,
+    read_arrivals,
+    read_clock,
+    read_keys,
+)
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.dead_letter import (
     KeyReading,
@@ -26,6 +33,7 @@ from sentinel.core.bus.ledger_finding import LEDGER_KINDS, find_place_faults, su
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_duration
+from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 
@@ -71,18 +79,48 @@ class LedgerPlace(Options):
         description="list: dotted path to a time in the JSON of an entry; without it no age",
     )
 
+    max_arrivals: int | None = Field(
+        None,
+        ge=0,
+        description="stream: degraded when more entries come from one origin within arrivals_within",
+    )
+    arrivals_within: Duration = Field(
+        60.0, gt=0, description="stream: the time over which arrivals are counted"
+    )
+    origin: str | None = Field(
+        None,
+        min_length=1,
+        description="stream: dotted path to the stream that an entry came from, into JSON, too",
+    )
+
+    @model_validator(mode="after")
+    def _arrivals_are_of_streams(self) -> LedgerPlace:
+        if self.type != "stream" and (self.max_arrivals is not None or self.origin):
+            raise ValueError(f"a {self.type} does not tell what came when: only a stream does")
+        if self.origin and self.max_arrivals is None:
+            raise ValueError("origin names who sent what arrives: give max_arrivals, too")
+        return self
+
     @property
     def target(self) -> place_reader.WatchedPlace:
         """What to read."""
-        unit = 1000.0 if self.score == "milliseconds" else 1.0
         return place_reader.WatchedPlace(
-            self.name, self.type, self.key, unit, self.overdue_after, self.time_field or ""
+            self.name,
+            self.type,
+            self.key,
+            unit=1000.0 if self.score == "milliseconds" else 1.0,
+            tolerance=self.overdue_after,
+            time_field=self.time_field or "",
+            origin=self.origin or "",
+            arrivals_within=None if self.max_arrivals is None else self.arrivals_within,
         )
 
     @property
     def limits(self) -> PlaceLimits:
         """What is tolerated."""
-        return PlaceLimits(self.max_entries, self.max_age, self.max_overdue, self.max_growth)
+        return PlaceLimits(
+            self.max_entries, self.max_age, self.max_overdue, self.max_growth, self.max_arrivals
+        )
 
 
 class LedgerOptions(Options):
@@ -176,9 +214,14 @@ async def _look(
         complete = history.complete = False
     whole = found_all and all(reading.read for reading in readings)
     history.take(now, readings, window, complete=complete, whole=whole)
-    growth = history.find_growth()
-    standing = PlaceStanding(place.name, place.type, readings, now, history.added, growth)
     blind = _find_blind(place, readings, len(keys), found_all=found_all)
+    arrivals = None
+    try:
+        arrivals = await read_arrivals(client, target, keys[:MAX_KEYS], readings, now)
+    except (SubjectError, NotMeasurable) as error:
+        blind.append((f"arrivals: {error.message}", error.guidance))
+    growth = history.find_growth()
+    standing = PlaceStanding(place.name, place.type, readings, now, history.added, growth, arrivals)
     return PlaceSight(place, standing, blind)
 
 
@@ -238,6 +281,7 @@ def _show(sight: PlaceSight) -> dict[str, Any]:
         "oldest_age_seconds": standing.age,
         "overdue": standing.overdue,
         "growth_per_minute": standing.growth,
+        "arrivals": standing.arrivals.describe() if standing.arrivals else None,
         "added": standing.added,
         "added_is_exact": standing.added_exact,
         "passed": [fault.text for fault in sight.faults if fault.status is Status.DEGRADED],
@@ -272,7 +316,8 @@ def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "entri
 KIND = Kind(
     name="bus_ledger",
     summary=(
-        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth"
+        "Dead-letter and retry places (streams, lists, sorted sets): depth, oldest, overdue, growth;"
+        " which streams dead letters come from"
     ),
     options=LedgerOptions,
     run=run,

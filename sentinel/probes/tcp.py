@@ -70,6 +70,7 @@ class TcpState:
 async def run(options: TcpOptions, context: Context) -> Finding:
     """Connect, talk, judge."""
     target = {"target": options.address, "target_type": "tcp"}
+    place = f"{context.component} at {options.address}"
     host, port = _split(options.address)
     try:
         talk = await converse(
@@ -82,11 +83,11 @@ async def run(options: TcpOptions, context: Context) -> Finding:
             monotonic=context.monotonic,
         )
     except TargetUnreachable as error:
-        fault = replace(error.as_fault(), text=f"{options.address}: {error.message}")
+        fault = replace(error.as_fault(), text=f"{place}: {error.message}")
         rows = [Row(target, {"target_up": 0.0})]
         return Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
     limits = TcpLimits(options.expect, options.max_connect)
-    faults = [*judge_conversation(options.address, talk.connected, talk.answer, limits)]
+    faults = [*judge_conversation(place, talk.connected, talk.answer, limits)]
     took = format_duration(talk.connected)
     rows = [
         Row({}, {"connect_seconds": talk.connected}),

@@ -95,7 +95,7 @@ Act = Argv | RunCheck | Sql | RedisCommand | LookAt | Action
 class BookStep:
     """One step: `precondition` must hold before it, `verify` must come to hold after it.
 
-    `missing` names parameters that it needs and nobody gave: the step is skipped.
+    `skip` says why this step is not run here, as its plan knows; "" when it is.
     """
 
     name: str
@@ -105,7 +105,7 @@ class BookStep:
     precondition: Act | None = None
     verify: Act | None = None
     line: int = 0
-    missing: tuple[str, ...] = ()
+    skip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,9 @@ class Parameter:
     """A value that a person gives. `pattern` must match all of it.
 
     `sources` tell where it comes from when nobody gives it, first come first: `fault.NAME` (what
-    the fault that leads here tells), `incident.component` (when it has a driver), `component.KIND`
-    (that component's own check), `kind.KIND` (a check of that kind), `resource.TYPE`,
-    `option.KIND.OPTION`; then the default. Steps that need a value with the default "" are skipped
-    without it.
+    the fault that leads here tells), `incident.component`, `component.KIND` (that component's own
+    check), `kind.KIND` (a check of that kind), `resource.TYPE`, `option.KIND.OPTION`; then the
+    default. Steps that need a value with the default "" are skipped without it.
     """
 
     name: str

@@ -5,7 +5,7 @@ program text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sentinel.errors import UsageError
@@ -25,7 +25,7 @@ from sentinel.runbook.steps import PLACEHOLDER
 
 NO_NAMES: Mapping[str, Collection[str]] = {}
 NO_VALUES: Mapping[str, str] = {}
-_NAMES_IN_SQL = {"table", "column"}
+_NEED_A_DRIVER = {"restart", "reset"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,26 @@ def make_plan(
     parameters: Mapping[str, str],
     known: Mapping[str, Collection[str]] = NO_NAMES,
     found: Mapping[str, str] = NO_VALUES,
+    *,
+    supervised: Collection[str] | None = None,
+    partial: bool = False,
 ) -> BookPlan:
     """The plan of a runbook.
 
     `known` may have the existing names by parameter type ("component", "check", …): a name that is
-    given must be one of them. `found` are values that the platform's configuration gives for what
-    nobody gave. Raises UsageError with every problem of the values at once.
+    given must be one of them. `found` are values that fault and configuration tell of what nobody
+    gave. Steps that need what nobody told are skipped, and so are those that act on a component
+    which is not one of `supervised` (None: not known). Raises UsageError with every problem of the
+    values at once; with `partial`, a required one that is missing skips its steps, too.
     """
     values, problems = _check_values(book, parameters, known, found)
+    if not partial:
+        problems += [
+            f"{each.name} ({each.type}) is required: say which"
+            for each in book.parameters
+            if each.name not in values
+        ]
+    values |= {each.name: "" for each in book.parameters if each.name not in values}
     problems = problems or _find_options(book, values)
     if problems:
         listed = "; ".join(problems)
@@ -57,7 +69,8 @@ def make_plan(
             f"{book.name}: {listed}", f"`sentinel runbook show {book.name}` lists the parameters"
         )
     kinds = {parameter.name: parameter.type for parameter in book.parameters}
-    return BookPlan(book, values, tuple(_fill_step(step, values, kinds) for step in book.steps))
+    steps = tuple(_plan_step(step, values, kinds, supervised) for step in book.steps)
+    return BookPlan(book, values, steps)
 
 
 def _check_values(
@@ -66,27 +79,26 @@ def _check_values(
     known: Mapping[str, Collection[str]],
     found: Mapping[str, str],
 ) -> tuple[dict[str, str], list[str]]:
+    """The values that there are, and what is wrong with them."""
     declared = {parameter.name for parameter in book.parameters}
     problems = [f"there is no parameter {name!r}" for name in given if name not in declared]
     values: dict[str, str] = {}
     for parameter in book.parameters:
         value = given.get(parameter.name, found.get(parameter.name, parameter.default))
         if value is None:
-            problems.append(f"{parameter.name} ({parameter.type}) is required")
             continue
-        optional = value == "" and parameter.name not in given
-        problem = (
-            ""
-            if optional
-            else _refuse_value(parameter, value, known if parameter.name in given else NO_NAMES)
-        )
-        if problem:
-            problems.append(problem)
         values[parameter.name] = value
+        is_given = parameter.name in given
+        if value or is_given:
+            refusal = refuse_value(parameter, value, known if is_given else NO_NAMES)
+            problems += [refusal] if refusal else []
     return values, problems
 
 
-def _refuse_value(parameter: Parameter, value: str, known: Mapping[str, Collection[str]]) -> str:
+def refuse_value(
+    parameter: Parameter, value: str, known: Mapping[str, Collection[str]] = NO_NAMES
+) -> str:
+    """Why a value may not be taken for a parameter; "" when it may."""
     if not value.isprintable():
         return f"{parameter.name}: control characters are not allowed"
     if parameter.type == "int" and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII) is None:
@@ -115,15 +127,38 @@ def _find_options(book: Runbook, values: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _fill_step(step: BookStep, values: Mapping[str, str], kinds: Mapping[str, str]) -> BookStep:
+def _plan_step(
+    step: BookStep,
+    values: Mapping[str, str],
+    kinds: Mapping[str, str],
+    supervised: Collection[str] | None,
+) -> BookStep:
     used = PLACEHOLDER.findall(f"{step.run} {step.precondition} {step.verify}")
-    return replace(
+    missing = list(dict.fromkeys(name for name in used if values[name] == ""))
+    shown = {**values, **{name: f"{{{name}}}" for name in missing}}
+    filled = replace(
         step,
-        missing=tuple(dict.fromkeys(name for name in used if values[name] == "")),
-        run=_fill(step.run, values, kinds),
-        precondition=step.precondition and _fill(step.precondition, values, kinds),
-        verify=step.verify and _fill(step.verify, values, kinds),
+        run=_fill(step.run, shown, kinds),
+        precondition=step.precondition and _fill(step.precondition, shown, kinds),
+        verify=step.verify and _fill(step.verify, shown, kinds),
     )
+    skip = _explain_missing(missing) if missing else _refuse_act(filled.run, supervised)
+    return replace(filled, skip=skip)
+
+
+def _explain_missing(names: Sequence[str]) -> str:
+    given = " ".join(f"{name}=…" for name in names)
+    return f"nobody told {' and '.join(names)}: give {given}"
+
+
+def _refuse_act(act: Act, supervised: Collection[str] | None) -> str:
+    """Why an action can't be done to its component; "" when it can, or acts on none."""
+    if supervised is None or not isinstance(act, Action) or act.name not in _NEED_A_DRIVER:
+        return ""
+    component = act.args["component"]
+    if component in supervised:
+        return ""
+    return f"{component} has no driver: sentinel only watches it"
 
 
 def _fill(act: Act, values: Mapping[str, str], kinds: Mapping[str, str]) -> Act:
@@ -151,13 +186,15 @@ def fill_text(text: str, values: Mapping[str, str]) -> str:
 
 def fill_sql(text: str, values: Mapping[str, str], kinds: Mapping[str, str]) -> str:
     """The statement with each `{name}` put in: whole numbers bare, tables and columns quoted, texts
-    as literals.
+    as literals. A table without a schema is one of `public`, as it is for checks.
     """
 
     def literal(found: re.Match[str]) -> str:
-        value = values[found[1]]
-        if kinds[found[1]] in _NAMES_IN_SQL:
+        value, kind = values[found[1]], kinds[found[1]]
+        if kind == "table" and "." not in value:
+            return f'"public"."{value}"'
+        if kind in {"table", "column"}:
             return ".".join(f'"{part}"' for part in value.split("."))
-        return value if kinds[found[1]] == "int" else "'" + value.replace("'", "''") + "'"
+        return value if kind == "int" else "'" + value.replace("'", "''") + "'"
 
     return PLACEHOLDER.sub(literal, text)

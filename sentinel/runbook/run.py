@@ -113,18 +113,15 @@ def _end_of_run(record: StepRecord) -> str:
 
 
 def _plan_record(step: BookStep) -> StepRecord:
-    if step.missing:
-        return StepRecord(step.name, str(step.run), step.changes, "planned", _explain_missing(step))
+    if step.skip:
+        what = f"skipped: {step.skip}"
+        return StepRecord(step.name, str(step.run), step.changes, "planned", what)
     parts = [f"at most {format_duration(step.timeout)}"]
     if step.precondition is not None:
         parts.append(f"only if {describe_condition(step.precondition)}")
     if step.verify is not None:
         parts.append(f"then until {describe_condition(step.verify)}")
     return StepRecord(step.name, str(step.run), step.changes, "planned", "; ".join(parts))
-
-
-def _explain_missing(step: BookStep) -> str:
-    return f"skipped unless you give {' '.join(f'{name}=…' for name in step.missing)}"
 
 
 class _StepRun:
@@ -142,8 +139,8 @@ class _StepRun:
 
     async def _do(self, known: StepRecord | None) -> StepRecord:
         step = self._step
-        if step.missing:
-            return self._record("skipped", _explain_missing(step))
+        if step.skip:
+            return self._record("skipped", step.skip)
         in_doubt = step.changes and known is not None and known.outcome == BEGUN
         if in_doubt and step.verify is not None:
             after = await do(step.verify, self._hands, step.timeout)

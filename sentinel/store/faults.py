@@ -17,14 +17,28 @@ _READ = """
 SELECT document FROM fault WHERE (? IS NULL OR check_name = ?)
 AND (ended IS NULL OR (? IS NOT NULL AND ended >= ?)) ORDER BY check_name, began, fault, subject LIMIT ?
 """
+_TRIM = """
+DELETE FROM fault WHERE check_name = ? AND ended < (
+    SELECT ended FROM fault WHERE check_name = ? AND ended IS NOT NULL
+    ORDER BY ended DESC LIMIT 1 OFFSET ?)
+"""
+MAX_ENDED = 5000
+"""Faults of one check that are over and still remembered: the latest of them. Subjects that come
+and go at every look would else fill the disk long before retention.
+"""
 _STANDING = "SELECT document FROM fault WHERE ended IS NULL"
 
 Query = Callable[..., Sequence[tuple[Any, ...]]]
 
 
 def write_faults(db: sqlite3.Connection, faults: Iterable[StandingFault]) -> None:
-    """Remember faults as they stand now; one that ended keeps its row until retention."""
-    db.executemany(_WRITE, [_row(fault) for fault in faults])
+    """Remember faults as they stand now; one that ended keeps its row until retention, or until
+    MAX_ENDED others of its check have ended since.
+    """
+    written = list(faults)
+    db.executemany(_WRITE, [_row(fault) for fault in written])
+    for check in {each.check for each in written if each.ended is not None}:
+        db.execute(_TRIM, (check, check, MAX_ENDED - 1))
 
 
 def _row(standing: StandingFault) -> tuple[Any, ...]:

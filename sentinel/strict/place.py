@@ -13,12 +13,17 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Document:
-    """One file: its value, the line of every path in it, and what was wrong. Lines count from 1."""
+    """One file: its value, the line of every path in it, and what was wrong. Lines count from 1.
+
+    `lapsed` has what was right when it was written, and is over by now: somebody has to look at it,
+    and nobody has to be without a monitor until then.
+    """
 
     file: str
     value: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    lapsed: list[Problem] = field(default_factory=list)
     _unread: set[tuple[int, str]] = field(default_factory=set)
 
     def at(self, *path: str | int) -> Place:
@@ -85,6 +90,10 @@ class Place:
     def note(self, message: str, remedy: str = "") -> None:
         """Note what is wrong here."""
         self.document.take(self.problem(message, remedy))
+
+    def lapse(self, message: str, remedy: str = "") -> None:
+        """Note that what stands here was right, and its time is over."""
+        self.document.lapsed.append(self.problem(message, remedy))
 
     def refuse(self, message: str, remedy: str = "") -> None:
         """Note that the value here can't be read: nothing more is said of it."""

@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sentinel.demo.servers import free_port
+from tests.acceptance.onlooker import Onlooker, Sightings
 
 BATCHES: list[dict[str, tuple[str, list[str]]]] = [
     {
@@ -35,12 +36,15 @@ RUNS = {name: run for batch in BATCHES for name, run in batch.items()}
 
 @dataclass(frozen=True)
 class DemoRun:
-    """A finished run: its document, exit code, stderr, and the folder with state and ledgers."""
+    """A finished run: its document, exit code, stderr, the folder with state and ledgers, and what
+    an onlooker saw meanwhile.
+    """
 
     document: dict[str, Any]
     code: int
     stderr: str
     folder: Path
+    seen: Sightings = field(default_factory=Sightings)
 
     @property
     def state(self) -> Path:
@@ -111,8 +115,15 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
     ended: dict[str, DemoRun] = {}
     try:
         for batch in BATCHES:
-            running = {name: start_demo(*batch[name], folders[name]) for name in batch}
-            ended |= {name: finish(process, folders[name]) for name, process in running.items()}
+            onlookers = {}
+            for name in batch:
+                place = f"127.0.0.1:{free_port()}"
+                running[name] = start_demo(*batch[name], folders[name], listen=place)
+                onlookers[name] = Onlooker(place, folders[name])
+                onlookers[name].start()
+            for name in batch:
+                run = finish(running[name], folders[name])
+                ended[name] = replace(run, seen=onlookers[name].stop())
         yield ended
     finally:
         for process in running.values():

@@ -44,6 +44,10 @@ class Bus(ProbeBench):
                 "dead_letter_queue", {"f": "secret"}, id=f"{milliseconds}-{n}" if age else "*"
             )
 
+    def send_back(self, stream: str) -> bytes:
+        payload = json.dumps({"stream": stream, "fields": "secret"})
+        return self.redis.xadd("dead_letter_queue", {"payload": payload})
+
     def retry(self, *due_in: float, key: str = "retry_queue", unit: float = 1.0) -> None:
         now = self.now()
         self.redis.zadd(
@@ -112,6 +116,50 @@ async def test_more_than_tolerated_is_degraded(bus):
     bus.redis.execute_command(*fault.cure)
     assert fault.parameters == {"stream": "dead_letter_queue"}
     assert bus.redis.xlen("dead_letter_queue") == 5
+
+
+ARRIVALS = {**STREAM, "origin": "payload.stream", "max_arrivals": 1, "arrivals_within": "20s"}
+
+
+async def test_letters_name_the_stream_they_came_from(bus):
+    """max_arrivals 1: two fresh letters of orders are a fault of orders, one of chat is none, old
+    ones and deleted ones don't count.
+    """
+    bus.configure(ARRIVALS)
+    bus.bury(5, age=60)
+    names = [bus.send_back(stream) for stream in ("orders", "orders", "chat")]
+    finding = await bus.run()
+    (fault,) = finding.faults
+    assert finding.status is Status.DEGRADED
+    assert fault.text == "stream orders: 2 entries came to dead within the last 20.0 s, more than 1"
+    assert finding.detail.startswith(fault.text)
+    assert fault.parameters == {"stream": "orders", "dead_letters": "dead_letter_queue"}
+    assert len(bus.redis.execute_command(*fault.cure[0].split())) == 8
+    assert shown(finding, "dead")["arrivals"]["from"] == {"orders": 2, "chat": 1}
+    assert "secret" not in json.dumps(finding.evidence)
+    bus.redis.xdel("dead_letter_queue", names[0])
+    assert (await bus.run()).status is Status.UP
+
+
+async def test_a_flood_of_letters_is_read_in_part_and_said(bus, monkeypatch):
+    """At most so many of the newest are read: then there are at least so many."""
+    monkeypatch.setattr(place_reader, "NEWEST_ENTRIES", 3)
+    bus.configure(ARRIVALS)
+    for _ in range(5):
+        bus.send_back("orders")
+    (fault,) = (await bus.run()).faults
+    assert "at least 3 entries came" in fault.text
+    assert (fault.count.lo, fault.count.open_ended) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"type": "list", "max_arrivals": 1}, {"type": "zset", "origin": "a"}, {"origin": "a.b"}],
+)
+def test_arrivals_need_a_stream_and_a_limit(wrong):
+    """A list or sorted set does not tell what came when; an origin alone judges nothing."""
+    with pytest.raises(ValueError, match=r"stream does|give max_arrivals"):
+        LedgerOptions(places=[{**STREAM, **wrong}])
 
 
 async def test_older_than_tolerated_is_degraded(bus):
@@ -293,6 +341,22 @@ async def test_needs_few_rights_and_names_the_missing_one(valkey, make_context, 
     assert finding.status is (Status.UNKNOWN if place else Status.UP), finding.detail
     if place:
         assert "zrangebyscore" in shown(finding, place)["not_known"][0]["problem"]
+    await bus.client.close()
+    admin.execute_command("ACL", "DELUSER", "reader")
+
+
+async def test_arrivals_that_may_not_be_read_are_unknown(valkey, make_context):
+    """Without XREVRANGE nobody is blamed, the figures stay, and the missing right is named."""
+    admin = redis.Redis(port=valkey.port)
+    rights = RIGHTS.replace("+xrevrange", "").split()
+    admin.execute_command("ACL", "SETUSER", "reader", "on", ">secret", *rights)
+    bus = Bus(valkey, make_context, url=f"redis://reader:secret@127.0.0.1:{valkey.port}/0")
+    bus.configure(ARRIVALS)
+    bus.send_back("orders")
+    finding = await bus.run()
+    assert finding.status is Status.UNKNOWN
+    assert values(finding, "dead")["entries"] == 1
+    assert "xrevrange" in shown(finding, "dead")["not_known"][0]["problem"]
     await bus.client.close()
     admin.execute_command("ACL", "DELUSER", "reader")
 

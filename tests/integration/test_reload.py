@@ -7,17 +7,18 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from sentinel.app import Daemon
+from sentinel.app import Daemon, Signals, serve
 from sentinel.app.membership import Membership
 from sentinel.app.roster import CheckRoster
 from sentinel.config import load
@@ -68,19 +69,13 @@ class Bench:
         driver = self.daemon.engine.fleet.drivers.get("worker")
         return driver.pid if driver else None
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something real."""
-        async with asyncio.timeout(30):
-            while not true():
-                await asyncio.sleep(0.02)
-
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """Running, with its worker."""
     made = Bench(tmp_path)
     await made.daemon.start()
-    await made.until(lambda: made.pid() is not None)
+    await wait_until(lambda: made.pid() is not None)
     yield made
     await made.daemon.stop(stop_components=True)
 
@@ -98,8 +93,8 @@ async def test_another_command_is_for_the_next_start(bench: Bench) -> None:
     assert bench.pid() == before
     assert argv_of(before) == "sleep 1000"
     os.kill(before, signal.SIGKILL)
-    await bench.until(lambda: bench.pid() not in {None, before})
-    await bench.until(lambda: argv_of(bench.pid()) == "sleep 2000")
+    await wait_until(lambda: bench.pid() not in {None, before})
+    await wait_until(lambda: argv_of(bench.pid()) == "sleep 2000")
 
 
 async def test_nothing_changed_touches_nothing(bench: Bench) -> None:
@@ -128,7 +123,7 @@ async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None
     automation = bench.daemon.engine.automation
     automation.configure(replace(automation.restraint, enabled=False))
     os.kill(bench.pid(), signal.SIGKILL)
-    await bench.until(lambda: "worker" in bench.daemon.engine.picture.incidents)
+    await wait_until(lambda: "worker" in bench.daemon.engine.picture.incidents)
     metrics = bench.daemon.metrics
     assert 'sentinel_incidents_open{component="worker"} 1.0' in metrics.render().decode()
     bench.write(None)
@@ -139,6 +134,78 @@ async def test_the_incident_of_what_is_taken_out_is_closed(bench: Bench) -> None
     assert "no longer in the configuration" in bench.daemon.store.timeline(incident.id)[-1].text
 
 
+SICK = """
+listen: 127.0.0.1:0
+state: {folder}/state
+components: {{one: {{}}, other: {{}}}}
+checks:
+  - {{name: calm, kind: tcp, component: other, address: "127.0.0.1:9", every: 1h}}
+{check}"""
+PORT = """  - {{name: port, kind: tcp, component: {component}, address: "127.0.0.1:9", every: 1s,
+      failures: 1, of: 1}}
+"""
+
+
+def write_sick(folder: Path, component: str) -> None:
+    """A check of a closed port of one component, or no check at all."""
+    check = PORT.format(component=component) if component else ""
+    (folder / "checks").mkdir(exist_ok=True)
+    text = SICK.format(folder=folder, check=check)
+    (folder / "checks" / "sentinel.yaml").write_text(text)
+
+
+async def test_a_check_that_moves_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The component that it was of is not down for ever; its series and its incident go."""
+    write_sick(tmp_path, "one")
+    daemon = Daemon(load(tmp_path / "checks"))
+    await daemon.start()
+    try:
+        incidents = daemon.engine.picture.incidents
+        await wait_until(lambda: "one" in incidents)
+        write_sick(tmp_path, "other")
+        assert await daemon.reload()
+        await wait_until(lambda: "other" in incidents)
+        page = daemon.metrics.render().decode()
+        assert 'check="port",component="one"' not in page
+        assert 'sentinel_faults{check="port",component="other",fault="unreachable"} 1.0' in page
+        assert 'sentinel_component_status{component="one",status="unknown"} 1.0' in page
+        assert list(incidents) == ["other"]
+        assert [each.component for each in daemon.store.faults()] == ["other"]
+    finally:
+        await daemon.stop(stop_components=True)
+
+
+async def test_an_incident_that_nobody_looks_at_ends(tmp_path: Path) -> None:
+    """Its last check was taken out, by a reload or while no daemon was running."""
+    for while_it_runs in (True, False):
+        folder = tmp_path / str(while_it_runs)
+        folder.mkdir()
+        write_sick(folder, "one")
+        daemon = Daemon(load(folder / "checks"))
+        await daemon.start()
+        await wait_until(lambda running=daemon: "one" in running.engine.picture.incidents)
+        write_sick(folder, "")
+        if while_it_runs:
+            assert await daemon.reload()
+        else:
+            await daemon.stop(stop_components=True)
+            daemon = Daemon(load(folder / "checks"))
+            await daemon.start()
+        (incident,) = daemon.store.incidents()
+        assert incident.state == "closed"
+        assert "no check looks" in daemon.store.timeline(incident.id)[-1].text
+        assert daemon.store.faults() == []
+        assert daemon.engine.picture.statuses["one"] == "unknown"
+        await daemon.stop(stop_components=True)
+
+
+async def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something real."""
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
 async def test_a_component_that_comes_is_started(bench: Bench) -> None:
     """And the order of dependencies is that of the new configuration."""
     bench.write(
@@ -146,7 +213,7 @@ async def test_a_component_that_comes_is_started(bench: Bench) -> None:
         "    depends_on: [newcomer]\n  newcomer:\n    driver: process\n    command: [sleep, '3000']\n",
     )
     assert await bench.daemon.reload()
-    await bench.until(lambda: bench.daemon.pid_of("newcomer") is not None)
+    await wait_until(lambda: bench.daemon.pid_of("newcomer") is not None)
     names = list(bench.daemon.engine.picture.components)
     assert names.index("newcomer") < names.index("worker")
 
@@ -200,6 +267,51 @@ async def test_what_a_reload_can_not_change_is_told(bench: Bench) -> None:
     with capture_logs() as lines:
         assert await bench.daemon.reload()
     assert [line["key"] for line in lines if line["event"] == "reload_keeps"] == ["listen", "state"]
+
+
+def _accept(file: Path, until: str) -> None:
+    """Somebody accepts that the port of `elsewhere` does not answer."""
+    entry = f"{{fault: unreachable, reason: it moves, until: {until}}}"
+    text = file.read_text().replace("every: 1h", f"every: 1h, accept: [{entry}]")
+    file.write_text(text)
+
+
+def _lapsed(lines: list[MutableMapping[str, Any]]) -> list[tuple[str, str, str]]:
+    found = [line for line in lines if line["event"] == "lapsed"]
+    return [(line["log_level"], line["where"].rpartition(":")[2], line["key"]) for line in found]
+
+
+LAPSED = [("warning", "6", "checks[0].accept[0].until")]
+
+
+async def test_an_acceptance_that_is_over_does_not_stop_a_reload(bench: Bench) -> None:
+    """It is told with its place, what else changed is in force, and the fault counts again."""
+    bench.write('["sleep", "1000"]', "  newcomer: {}\n")
+    _accept(bench.folder / "checks" / "sentinel.yaml", "2020-01-31")
+    with capture_logs() as lines:
+        assert await bench.daemon.reload()
+    assert _lapsed(lines) == LAPSED
+    (check,) = [each for each in bench.daemon.configuration.checks if each.accept == ()]
+    assert check.name == "elsewhere-port"
+    assert "newcomer" in {each.name for each in bench.daemon.configuration.components}
+    bench.daemon.engine.scheduler.trigger("elsewhere-port")
+    await bench.until(lambda: bool(bench.daemon.store.faults("elsewhere-port")))
+    (standing,) = bench.daemon.store.faults("elsewhere-port")
+    assert (standing.fault.key, standing.accepted) == ("unreachable", None)
+
+
+@pytest.mark.parametrize(("until", "told"), [("2020-01-31", LAPSED), ("2999-12-31", [])])
+async def test_an_acceptance_that_is_over_does_not_stop_a_start(
+    tmp_path: Path, until: str, told: list[tuple[str, str, str]]
+) -> None:
+    """`sentinel run` at night: it watches, and says what has ended."""
+    file = tmp_path / "checks.yaml"
+    file.write_text(HEAD.format(folder=tmp_path))
+    _accept(file, until)
+    signals = Signals()
+    with capture_logs() as lines:
+        await serve(file, signals, lambda _daemon: signals.stop.set())
+    assert _lapsed(lines) == told
 
 
 async def test_a_start_that_fails_half_way_says_why(tmp_path: Path) -> None:
@@ -278,7 +390,7 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
     coordinator.owned = {shard_of("check-b"), shard_of("check-c")}
     assert await membership.tick()
     roster.place()
-    await bench.until(lambda: plan.names == {"check-b", "check-c"})
+    await wait_until(lambda: plan.names == {"check-b", "check-c"})
     coordinator.owned, coordinator.fails = set(), True
     assert not await membership.tick()
     assert plan.names == {"check-b", "check-c"}
@@ -313,7 +425,7 @@ async def test_a_report_that_takes_long_holds_up_no_restart(
     first = bench.pid()
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    await bench.until(lambda: bench.pid() not in {None, first})
+    await wait_until(lambda: bench.pid() not in {None, first})
     assert not report.done()
     with pytest.raises(TemplateBroken, match="does not end"):
         await report

@@ -78,9 +78,12 @@ async def database(postgres: PostgresServer) -> AsyncIterator[PostgresClient]:
         admin.execute(
             "CREATE FUNCTION watch.sneaky() RETURNS int LANGUAGE sql VOLATILE AS 'DELETE FROM watch.tasks RETURNING id'"
         )
+        admin.execute("DROP TABLE IF EXISTS public.workers")
+        admin.execute("CREATE TABLE public.workers AS SELECT * FROM watch.tasks")
         client = PostgresClient("database", postgres.dsn())
         yield client
         await client.close()
+        admin.execute("DROP TABLE public.workers")
         admin.execute("DROP SCHEMA watch CASCADE")
 
 
@@ -134,15 +137,47 @@ async def test_redis_step_cannot_write(hands: RealHands, valkey: ValkeyServer) -
     assert answered.records[0].output == "1"
 
 
-@pytest.mark.parametrize("name", ["component-exhausted", "bus-unreachable", "assigner-hung"])
-async def test_shipped_runbooks_run(hands: RealHands, valkey: ValkeyServer, name: str) -> None:
+GIVEN = {
+    "check": "task-assignment",
+    "server": "bus-server",
+    "health": "database-health",
+    "registry": "registry",
+    "canary": "bus-canary",
+    "port_check": "bus-port",
+    "bus": "bus",
+    "database": "database",
+    "tasks": "watch.tasks",
+    "task_agent": "assigned_agent_id",
+    "task_status": "status",
+    "status": "status",
+    "created_at": "created_at",
+    "assigned_at": "assigned_at",
+    "component": "agent-1",
+    "assigner": "orchestrator",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        ("component-exhausted", "watch.tasks"),
+        ("bus-unreachable", ""),
+        ("assigner-hung", "watch.tasks"),
+        ("assigner-hung", "workers"),
+    ],
+)
+async def test_shipped_runbooks_run(
+    hands: RealHands, valkey: ValkeyServer, name: str, tasks: str
+) -> None:
     """Every reading step of the shipped runbooks works on real servers, up to the unconfirmed
-    change.
+    change; a table without a schema is one of `public`.
     """
     with redis.Redis(port=valkey.port) as client:
         client.xgroup_create("agent_messages:agent-1", "group_agent-1", mkstream=True)
     book = read_runbooks(SHIPPED)[name]
-    parameters = {"component": "agent-1"} if name == "component-exhausted" else {}
+    declared = {each.name for each in book.parameters}
+    parameters = {key: value for key, value in GIVEN.items() if key in declared}
+    parameters |= {"tasks": tasks} if tasks else {}
     transcript = await run_runbook(book, parameters, hands, dry_run=False)
     programs = {
         record.name for record in transcript.records if record.detail.startswith("no program")

@@ -1,8 +1,8 @@
 """Reads dead-letter and retry places: a stream, a list or a sorted set, by key or by pattern.
 
-Needs TIME, SCAN for patterns, and per type XINFO STREAM; LLEN and LINDEX; ZCARD, ZCOUNT and
-ZRANGEBYSCORE. All are O(1) or O(log n); of the entries at most two are read, and no content leaves
-this module.
+Needs TIME, SCAN for patterns, and per type XINFO STREAM, XREVRANGE for arrivals; LLEN and LINDEX;
+ZCARD, ZCOUNT and ZRANGEBYSCORE. All are O(1) or O(log n); of the entries at most two are read, for
+arrivals the newest ones, and of their content nothing but the origin leaves this module.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
+from sentinel.adapters.bus.entry_reader import parse_entries
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_reply import display, is_missing, parse_map, parse_time
+from sentinel.core.bus.arrivals import Arrivals, count_arrivals
 from sentinel.core.bus.dead_letter import EARLIEST, LATEST_AHEAD, KeyReading, read_time
 from sentinel.core.bus.delivery import ZERO, format_id
 from sentinel.core.bus.naming import age_of
@@ -22,13 +25,15 @@ from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
 SCAN_STEPS = 20
 MAX_KEYS = 1000
+NEWEST_KEYS, NEWEST_ENTRIES = 10, 100
+"""Keys, and entries of each, that are read to count arrivals."""
 PlaceType = Literal["stream", "list", "zset"]
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedPlace:
     """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a
-    due entry is late.
+    due entry is late; `arrivals_within` seconds, None: arrivals are not counted.
     """
 
     name: str
@@ -37,6 +42,8 @@ class WatchedPlace:
     unit: float = 1.0
     tolerance: float = 0.0
     time_field: str = ""
+    origin: str = ""
+    arrivals_within: float | None = None
 
     @property
     def is_pattern(self) -> bool:
@@ -116,6 +123,40 @@ def _explain(place: WatchedPlace, key: str, error: TargetError) -> KeyReading:
     wrong = f"this key is no {place.type}: correct type or key of this place"
     remedy = wrong if error.code == "WRONGTYPE" else error.guidance
     return KeyReading(key, problem=error.message, remedy=remedy, read=False)
+
+
+async def read_arrivals(
+    client: RedisClient,
+    place: WatchedPlace,
+    keys: Sequence[bytes],
+    readings: Sequence[KeyReading],
+    now: float,
+) -> Arrivals | None:
+    """Entries of a stream place that came lately, by their origin; None where nobody asks.
+
+    `readings` are of these keys, in their order. Deleted entries are not seen. Raises TargetError
+    when a key can't be read.
+    """
+    if place.arrivals_within is None:
+        return None
+    since = now - place.arrivals_within
+    news = [(reading.newest, key) for key, reading in zip(keys, readings, strict=True)]
+    moved = sorted((each for each in news if each[0] >= since), reverse=True)
+    commands = [_ask_newest(key, since) for _, key in moved[:NEWEST_KEYS]]
+    found = [_parse_newest(reply) for reply in await client.pipeline(commands)]
+    cut = len(moved) > NEWEST_KEYS or any(len(each) >= NEWEST_ENTRIES for each in found)
+    return count_arrivals(chain(*found), place.origin, place.arrivals_within, cut=cut)
+
+
+def _ask_newest(key: bytes, since: float) -> Command:
+    return ("XREVRANGE", key, "+", f"{int(since * 1000)}-0", "COUNT", NEWEST_ENTRIES)
+
+
+def _parse_newest(reply: Any) -> list[dict[str, str]]:
+    """The fields of each entry."""
+    if isinstance(reply, TargetError):
+        raise reply
+    return [entry.fields for entry in parse_entries(reply)]
 
 
 # -- streams --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from sentinel.app.runbooks.bookcase import Bookcase
-from sentinel.app.runbooks.places import find_told, find_values
+from sentinel.app.runbooks.places import find_told, plan_here
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
 from sentinel.core.model import Finding, Incident, IncidentState
@@ -27,7 +27,7 @@ from sentinel.engine.picture import CheckState
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, UsageError
 from sentinel.runbook.act import Hands
-from sentinel.runbook.plan import BookPlan, make_plan
+from sentinel.runbook.plan import BookPlan
 from sentinel.runbook.run import Care, keep_reading, run_plan
 from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept
 from sentinel.store import Changes, Store
@@ -110,9 +110,7 @@ class Diagnosis:
         )
         book = self._bookcase.shelf.books[name]
         told = find_told(book, incident, self._store)
-        plan = keep_reading(
-            make_plan(book, {}, found=find_values(book, configuration, incident, {}, told))
-        )
+        plan = keep_reading(plan_here(book, configuration, incident, {}, told, partial=True))
         try:
             async with asyncio.timeout(configuration.runbooks.deadline):
                 return await run_plan(plan, self._make_hands(), Care(note=records.__setitem__))

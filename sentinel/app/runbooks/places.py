@@ -5,25 +5,38 @@ belongs to.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
-from sentinel.core.fault import Status, sort_faults
+from sentinel.core.fault import StandingFault, Status
 from sentinel.core.model import Check, Incident
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import make_kind
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.probes import load_kinds
 from sentinel.runbook.book import Parameter, Runbook
+from sentinel.runbook.plan import BookPlan, make_plan, refuse_value
 from sentinel.runbook.shelf import Shelf, read_shelf
 from sentinel.runbook.supply import FaultKinds, find_unsupplied, leads_to
 from sentinel.store import Reader
 from sentinel.store.runbook import CONDITIONS_KEY, runbook_of
 
-NOTHING: Mapping[str, str] = {}
+NO_VALUES: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a fault tells its runbook, and the check that found it."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    check: str = ""
+
+
+NOTHING = Told()
 
 
 def open_shelf(folder: Path | None = None) -> Shelf:
@@ -64,8 +77,11 @@ def check_runbooks(configuration: Configuration) -> None:
         raise ConfigurationError(problems)
 
 
+@cache
 def known_faults() -> FaultKinds:
-    """The faults of every kind, that of supervision among them, by kind and key."""
+    """The faults of every kind, that of supervision among them, by kind and key. Kinds are code:
+    they are read once.
+    """
     supervision = make_kind(Fleet())
     kinds = {**load_kinds(), supervision.name: supervision}
     return {name: kind.fault_kinds for name, kind in kinds.items()}
@@ -88,7 +104,34 @@ def known_names(configuration: Configuration) -> dict[str, list[str]]:
     }
 
 
+def list_supervised(configuration: Configuration) -> frozenset[str]:
+    """Components that sentinel can act on."""
+    return frozenset(each.name for each in configuration.components if each.driver)
+
+
 # -- values ---------------------------------------------------------------------------------------
+
+
+def plan_here(
+    book: Runbook,
+    configuration: Configuration,
+    incident: Incident | None,
+    given: Mapping[str, str],
+    told: Told = NOTHING,
+    *,
+    partial: bool = False,
+) -> BookPlan:
+    """The plan of a runbook on this platform, as `make_plan` makes it. `told` is what the fault
+    tells (`find_told`).
+    """
+    return make_plan(
+        book,
+        given,
+        known_names(configuration),
+        find_values(book, configuration, incident, given, told),
+        supervised=list_supervised(configuration),
+        partial=partial,
+    )
 
 
 def find_values(
@@ -96,13 +139,12 @@ def find_values(
     configuration: Configuration,
     incident: Incident | None,
     given: Mapping[str, str],
-    told: Mapping[str, str] = NOTHING,
+    told: Told = NOTHING,
 ) -> dict[str, str]:
     """Values of parameters that nobody gave, from the fault, the incident and the configuration, by
-    each parameter's sources. `told` is what the fault tells (`find_told`).
+    each parameter's sources.
     """
-    usual = next((p.default or "" for p in book.parameters if p.name == "component"), "")
-    place = _Situation(configuration, incident, given.get("component", ""), usual, told)
+    place = _Situation(configuration, incident, given.get("component", ""), told)
     found: dict[str, str] = {}
     for parameter in book.parameters:
         value = place.find(parameter)
@@ -113,7 +155,7 @@ def find_values(
 
 class _Situation:
     """What is known where a runbook is to run: the configuration, and perhaps an incident or a
-    component.
+    component. Nobody's component is taken when none is told.
     """
 
     def __init__(
@@ -121,17 +163,15 @@ class _Situation:
         configuration: Configuration,
         incident: Incident | None,
         given: str,
-        usual: str,
-        told: Mapping[str, str],
+        told: Told,
     ) -> None:
         self._configuration = configuration
         self._incident = incident
-        self._told = told
-        supervised = {component.name for component in configuration.components if component.driver}
-        self._subject = (
-            incident.component if incident is not None and incident.component in supervised else ""
-        )
-        self._component = given or self._subject or usual
+        self._told = told.parameters
+        self._subject = incident.component if incident is not None else ""
+        self._component = given or self._subject
+        own = told.check or (incident.check if incident is not None else "")
+        self._own = next((each for each in configuration.checks if each.name == own), None)
 
     def find(self, parameter: Parameter) -> str:
         """The first source that gives a fitting value, or ""."""
@@ -139,9 +179,23 @@ class _Situation:
             return self._incident.id if self._incident else ""
         for source in parameter.sources:
             value = self._ask(*source.split("."))
-            if value and re.fullmatch(parameter.pattern, value):
+            if value and self._fits(parameter, value):
                 return value
         return ""
+
+    def _fits(self, parameter: Parameter, value: str) -> bool:
+        """Whether it may be a value, and is one of this platform: an agent that a fault names is a
+        component only when one has that very name.
+        """
+        if refuse_value(parameter, value):
+            return False
+        if parameter.type == "component":
+            return value in {each.name for each in self._configuration.components}
+        if parameter.type == "resource":
+            resource = self._configuration.resources.get(value)
+            wanted = {each for each in parameter.sources if each.startswith("resource.")}
+            return resource is not None and wanted <= {f"resource.{resource.type}"}
+        return True
 
     def _ask(self, what: str, *rest: str) -> str:
         if what == "fault":
@@ -155,45 +209,63 @@ class _Situation:
         check = self._check(rest[0])
         if check is None:
             return ""
-        return check.name if what == "kind" else _option(check.options, rest[1:])
+        if what == "kind":
+            return check.name
+        return _option(_find_mapping(check.options, self._told.get("table", "")), rest[1:])
 
     def _own_check(self, kind: str) -> str:
         """The component's own check of a kind, else that of its driver."""
-        checks = self._configuration.checks
         own = (
             check.name
-            for check in checks
+            for check in self._configuration.checks
             if (check.kind, check.component) == (kind, self._component)
         )
-        return next(own, f"{self._component}.process" if self._component else "")
+        is_supervised = self._component in list_supervised(self._configuration)
+        return next(own, f"{self._component}.process" if is_supervised else "")
 
     def _check(self, kind: str) -> Check | None:
-        """Of a kind: the incident's own check, one of its component, else the first."""
+        """Of a kind: the fault's own check, one of the component, one that asks the same server,
+        else the first.
+        """
+        asked = self._asked()
         checks = [check for check in self._configuration.checks if check.kind == kind]
-        own = self._incident.check if self._incident else ""
         return max(
             checks,
-            key=lambda check: (check.name == own, check.component == self._component),
+            key=lambda check: (
+                check is self._own,
+                check.component == self._component,
+                not asked.isdisjoint(check.resources.values()),
+            ),
             default=None,
         )
 
     def _resource(self, type_: str) -> str:
-        """Of a type: one that the incident's check asks, else the first."""
+        """Of a type: one that the fault's check or its component asks, else the first."""
+        asked = self._asked()
         fitting = [
             name
             for name, resource in self._configuration.resources.items()
             if resource.type == type_
         ]
-        own = self._incident.check if self._incident else ""
-        asked = next(
-            (
-                set(check.resources.values())
-                for check in self._configuration.checks
-                if check.name == own
-            ),
-            set(),
-        )
-        return next((name for name in fitting if name in asked), fitting[0] if fitting else "")
+        return next((name for name in fitting if name in asked), next(iter(fitting), ""))
+
+    def _asked(self) -> set[str]:
+        """The resources that the fault's check asks; without one, that of the component."""
+        if self._own is not None and self._own.resources:
+            return set(self._own.resources.values())
+        components = self._configuration.components
+        return {each.resource for each in components if each.name == self._component} - {None}
+
+
+def _find_mapping(options: Any, table: str) -> Any:
+    """The part of a check's options that maps a table; the options themselves when none does."""
+    parts = [part for value in vars(options).values() for part in _parts(value)]
+    named = (part for part in parts if table and getattr(part, "table", None) == table)
+    return options if getattr(options, "table", None) == table else next(named, options)
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _option(options: Any, path: Sequence[str]) -> str:
@@ -204,21 +276,64 @@ def _option(options: Any, path: Sequence[str]) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
-def find_told(book: Runbook, incident: Incident | None, store: Reader) -> Mapping[str, str]:
-    """What the worst fault of an incident's check tells a runbook to which it leads.
+# -- what the fault tells -------------------------------------------------------------------------
 
-    A runbook that the check itself names hears of any of its faults.
+
+def find_told(
+    book: Runbook,
+    incident: Incident | None,
+    store: Reader,
+    given: Mapping[str, str] = NO_VALUES,
+) -> Told:
+    """What the fault that leads to a runbook tells it: that of the incident when this is its
+    runbook, else the worst one of the incident's component that leads here.
+
+    Where the incident's own fault names nobody (all of them are gone), nobody is picked. A fault
+    of another subject than the `given` values name tells nothing: half of one and half of the other
+    is neither.
     """
     if incident is None:
         return NOTHING
-    kind = next((view.kind for view in store.checks() if view.name == incident.check), "")
-    declared = known_faults().get(kind, {})
-    standing = sort_faults(each.fault for each in store.faults(incident.check))
-    known = [fault for fault in standing if fault.key in declared]
-    fitting = [fault for fault in known if leads_to(book, kind, declared[fault.key])]
-    if not fitting and incident.runbook == book.name:
-        fitting = known
-    return fitting[0].parameters if fitting else NOTHING
+    asked = _name_sources(book, given)
+    if incident.runbook == book.name and incident.fault and _agrees(incident.parameters, asked):
+        return Told(incident.parameters, incident.check)
+    telling = (each for each in find_standing(book, incident, store) if each.fault.parameters)
+    found = (Told(each.fault.parameters, each.check) for each in telling)
+    return next((each for each in found if _agrees(each.parameters, asked)), NOTHING)
+
+
+def _agrees(told: Mapping[str, str], asked: Sequence[tuple[str, str]]) -> bool:
+    return all(told.get(name, value) == value for name, value in asked)
+
+
+def _name_sources(book: Runbook, given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What a fault would have to tell, to agree with the given values."""
+    return [
+        (source.removeprefix("fault."), given[parameter.name])
+        for parameter in book.parameters
+        if parameter.name in given
+        for source in parameter.sources
+        if source.startswith("fault.")
+    ]
+
+
+def find_standing(book: Runbook, incident: Incident, store: Reader) -> list[StandingFault]:
+    """The standing faults of an incident's component that lead to a runbook, the worst first, those
+    of its own check before others; where the check itself names the runbook, all faults of it.
+    What is accepted leads nowhere.
+    """
+    kinds = {view.name: view.kind for view in store.checks()}
+    of_component = (each for each in store.faults() if each.component == incident.component)
+    standing = [each for each in of_component if each.accepted is None]
+    standing.sort(key=lambda each: (-each.fault.status.rank, each.check != incident.check))
+    leading = [each for each in standing if _leads(book, kinds.get(each.check, ""), each)]
+    own = [each for each in standing if each.check == incident.check]
+    return leading or (own if incident.runbook == book.name else [])
+
+
+def _leads(book: Runbook, kind: str, standing: StandingFault) -> bool:
+    declared = known_faults().get(kind, {}).get(standing.fault.key)
+    return declared is not None and leads_to(book, kind, declared)
 
 
 # -- incidents ------------------------------------------------------------------------------------
@@ -228,22 +343,40 @@ def find_incident(book: Runbook, given: Mapping[str, str], store: Reader) -> Inc
     """The open incident that a run of this runbook belongs to.
 
     The one that a parameter names, else one of a component that a parameter names, else one that
-    this runbook is for; None rather than a wrong one.
+    this runbook is for, by its state or a fault that stands; None rather than a wrong one.
     """
     incidents = sorted(store.incidents(open_only=True), key=_urgency)
-    types = {parameter.name: parameter.type for parameter in book.parameters}
-    named = [
-        given[name]
-        for name, type_ in types.items()
-        if name in given and type_ in {"incident", "component"}
-    ]
-    if named:
-        return next(
-            (each for each in incidents if each.id in named or each.component in named), None
-        )
-    fitting = [each for each in incidents if runbook_of(store, each) == book.name]
-    fitting += [each for each in incidents if _is_for(book, each)]
-    return next(iter(fitting), None)
+    named = {given[each.name] for each in book.parameters if _names_incident(each, given)}
+    for each in incidents:
+        if each.id in named or each.component in named:
+            return each
+    if any(each.name in given and _is_of_incident(each) for each in book.parameters):
+        return None
+    return next(_find_fitting(book, incidents, store), None)
+
+
+def _names_incident(parameter: Parameter, given: Mapping[str, str]) -> bool:
+    return parameter.name in given and parameter.type in {"incident", "component"}
+
+
+def _is_of_incident(parameter: Parameter) -> bool:
+    """Whether it is the incident's own: another value is another incident."""
+    return parameter.type == "incident" or "incident.component" in parameter.sources
+
+
+def _find_fitting(
+    book: Runbook, incidents: Sequence[Incident], store: Reader
+) -> Iterator[Incident]:
+    """Those that show this runbook, then those with a fault that leads to it, then those that it
+    says it is for.
+    """
+    tests: tuple[Callable[[Incident], bool], ...] = (
+        lambda each: runbook_of(store, each) == book.name,
+        lambda each: bool(find_standing(book, each, store)),
+        lambda each: _is_for(book, each),
+    )
+    for test in tests:
+        yield from filter(test, incidents)
 
 
 def _urgency(incident: Incident) -> tuple[bool, bool, int, float]:

@@ -5,7 +5,7 @@ ended.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -52,8 +52,11 @@ def state_of(run: RunbookRun) -> str:
     return RUNNING if run.start_id and read_start_id(run.pid) == run.start_id else INTERRUPTED
 
 
-def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, BookPlan]:
-    """An ended or interrupted run as it goes on in this process, with its plan.
+def pick_up(
+    run: RunbookRun, shelf: Shelf, actor: str, supervised: Collection[str] | None = None
+) -> tuple[RunbookRun, BookPlan]:
+    """An ended or interrupted run as it goes on in this process, with its plan; what nobody told
+    then is not known now.
 
     Raises ActionRefused while another process runs it, and UsageError when there is nothing to
     resume or the runbook was changed since.
@@ -71,7 +74,8 @@ def pick_up(run: RunbookRun, shelf: Shelf, actor: str) -> tuple[RunbookRun, Book
     again = f"begin anew: sentinel runbook run {run.book}"
     if run.book not in shelf.books:
         raise UsageError(f"there is no runbook {run.book!r} any more", again)
-    plan = make_plan(shelf.books[run.book], run.parameters)
+    told = {name: value for name, value in run.parameters.items() if value}
+    plan = make_plan(shelf.books[run.book], told, supervised=supervised, partial=True)
     if digest_plan(plan) != run.digest:
         raise UsageError(
             f"the runbook {run.book} was changed since {run.id}: its steps are others", again

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sentinel.core.bus.arrivals import Arrivals
+
 EARLIEST = 1e9
 """Epoch seconds (the year 2001) below which a number is no time of day."""
 LATEST_AHEAD = 10 * 366 * 86400.0
@@ -42,6 +44,11 @@ class KeyReading:
     problem: str = ""
     remedy: str = ""
     read: bool = True
+
+    @property
+    def newest(self) -> float:
+        """When the newest entry of a stream was added, as its id says; 0 without one."""
+        return int(self.ends[-1].partition("-")[0]) / 1000 if self.ends else 0.0
 
 
 @dataclass(slots=True)
@@ -123,17 +130,22 @@ class PlaceHistory:
 
 @dataclass(frozen=True, slots=True)
 class PlaceLimits:
-    """What is tolerated in one place; None: anything. Seconds; growth in entries per minute."""
+    """What is tolerated in one place; None: anything. Seconds; growth in entries per minute,
+    arrivals in entries from one origin.
+    """
 
     max_entries: int | None
     max_age: float | None
     max_overdue: int | None
     max_growth: float | None
+    max_arrivals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceStanding:
-    """One place now: sums over its keys. `growth` in entries per minute."""
+    """One place now: sums over its keys. `growth` in entries per minute; `arrivals` None where
+    nobody asked for them.
+    """
 
     name: str
     type: str
@@ -141,6 +153,7 @@ class PlaceStanding:
     now: float
     added: int
     growth: float | None
+    arrivals: Arrivals | None = None
 
     @property
     def known(self) -> bool:

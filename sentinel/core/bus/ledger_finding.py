@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sentinel.core.bus.arrivals import Arrivals
 from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
 from sentinel.core.bus.finding import UNJUDGED, count_noun
 from sentinel.core.bus.naming import quote
 from sentinel.core.fault import Fault, FaultKind, Severity, Status
-from sentinel.core.quantity import Bounds, format_duration
+from sentinel.core.quantity import MANY, Bounds, format_duration
 
 TOO_MANY, TOO_OLD, DUE, GROWING = "too_many", "too_old", "overdue", "growing"
+ARRIVALS = "arrivals"
 _RUNBOOK, _KEY = "poison-messages", ("stream", "queue")
+_ORIGIN = ("stream", "dead_letters")
 LEDGER_KINDS = (
     FaultKind(TOO_MANY, Severity.TICKET, _RUNBOOK, "more entries than tolerated", _KEY),
     FaultKind(DUE, Severity.TICKET, _RUNBOOK, "retries that are due are not taken", _KEY),
     FaultKind(TOO_OLD, Severity.TICKET, _RUNBOOK, "the oldest entry waits for too long", _KEY),
     FaultKind(GROWING, Severity.TICKET, _RUNBOOK, "a place grows faster than tolerated", _KEY),
+    FaultKind(ARRIVALS, Severity.TICKET, _RUNBOOK, "messages of a stream end there", _ORIGIN),
     FaultKind(UNJUDGED, Severity.INFO, "sentinel-blind", "a place or key can't be read", _KEY),
 )
 _GUIDANCE = {
@@ -31,7 +35,42 @@ def find_place_faults(
 ) -> list[Fault]:
     """Each limit that is passed, then what can't be known of the place: (problem, remedy) each."""
     found = [_make(standing, *excess) for excess in find_excesses(standing, limits)]
-    return [*found, *_find_blind(standing, blind)]
+    came = find_arrivals(standing, limits.max_arrivals)
+    return [*found, *came, *_find_blind(standing, blind)]
+
+
+def find_arrivals(standing: PlaceStanding, most: int | None) -> list[Fault]:
+    """One fault for each stream of which too many entries came to the place lately."""
+    if standing.arrivals is None or most is None:
+        return []
+    above = standing.arrivals.list_above(most)
+    return [_make_arrival(standing, standing.arrivals, most, *each) for each in above]
+
+
+def _make_arrival(
+    standing: PlaceStanding, arrivals: Arrivals, most: int, origin: str, count: int
+) -> Fault:
+    """About the stream that the entries came from; about the place when they don't say."""
+    newest = max(standing.readings, key=lambda reading: reading.newest)
+    least = "at least " if arrivals.cut else ""
+    limit = f"within the last {format_duration(arrivals.within)}, more than {most:,}"
+    came = f"{least}{count_noun(count, 'entry')} came"
+    named = {"stream": origin} if origin else {}
+    text = f"stream {origin}: {came} to {standing.name}" if origin else _place(standing, came)
+    return Fault(
+        ARRIVALS,
+        {"place": standing.name, **named},
+        Status.DEGRADED,
+        f"{text} {limit}",
+        count=Bounds(count, MANY if arrivals.cut else count),
+        cure=(f"XREVRANGE {quote(newest.key)} + - COUNT 10",),
+        guidance=f"why does the handler fail? {_GUIDANCE['stream']}",
+        parameters={"dead_letters": newest.key, **named},
+    )
+
+
+def _place(standing: PlaceStanding, words: str) -> str:
+    return f"place {standing.name}: {words}"
 
 
 def find_excesses(
@@ -82,7 +121,7 @@ def _make(standing: PlaceStanding, key: str, words: str, count: int | None) -> F
         key,
         {"place": standing.name},
         Status.DEGRADED,
-        f"place {standing.name}: {words}",
+        _place(standing, words),
         count=None if count is None else Bounds(count, count),
         cure=suggest_look(standing),
         guidance=_GUIDANCE[standing.type],
@@ -101,7 +140,7 @@ def _find_blind(standing: PlaceStanding, blind: Sequence[tuple[str, str]]) -> li
             UNJUDGED,
             {"place": standing.name},
             Status.UNKNOWN,
-            f"place {standing.name}: {problem}{more}",
+            _place(standing, f"{problem}{more}"),
             guidance=remedy,
         )
     ]

@@ -114,7 +114,7 @@ def _fault(
         key,
         subject,
         status,
-        f"{named} {text}" if named else f"{component}: {text}",
+        f"{component}: {named} {text}" if named else f"{component}: {text}",
         cure=cure,
         guidance=guidance,
         parameters={"component": component, **subject},

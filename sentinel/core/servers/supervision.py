@@ -52,5 +52,5 @@ def _find_fault(component: str, seen: DriverSight, *, running: bool) -> Fault | 
         word, status = "unhealthy", Status.DOWN
     else:
         return None
-    parameters = {"component": component}
-    return Fault(word, {}, status, seen.detail, guidance=seen.guidance, parameters=parameters)
+    text, parameters = f"{component}: {seen.detail}", {"component": component}
+    return Fault(word, {}, status, text, guidance=seen.guidance, parameters=parameters)

@@ -20,17 +20,17 @@ class TcpLimits:
 
 
 def judge_conversation(
-    address: str, connected: float, answer: bytes, limits: TcpLimits
+    place: str, connected: float, answer: bytes, limits: TcpLimits
 ) -> Iterator[Fault]:
-    """What is wrong with an address that accepted after `connected` seconds and said `answer`."""
+    """What is wrong with a place that accepted after `connected` seconds and said `answer`."""
     if limits.expect.encode() not in answer:
         said = ascii(answer[:80].decode(errors="replace")) if answer else "nothing"
-        text = f"{address}: answered {said}, expected {limits.expect!a}"
+        text = f"{place}: answered {said}, expected {limits.expect!a}"
         guidance = "is it the right service that answers?"
         yield Fault("wrong_answer", {}, Status.DOWN, text, guidance=guidance)
     elif limits.connect is not None and connected > limits.connect:
         text = (
-            f"{address}: connected in {format_duration(connected)},"
+            f"{place}: connected in {format_duration(connected)},"
             f" more than {format_duration(limits.connect)}"
         )
         guidance = "look at the network and the target's load"

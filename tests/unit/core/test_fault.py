@@ -216,6 +216,17 @@ def test_new_figures_are_a_change_of_the_same_fault():
     assert not after.ended
 
 
+def test_only_another_status_or_acceptance_is_a_turn():
+    """A figure that moved is none, nor is what begins or stays as it is."""
+    before = look((), fault(), fault(stream="b"), fault(stream="c"))
+    assert before.turned == frozenset()
+    moved = fault(text="26 lost"), fault(stream="b", status=DOWN), fault(stream="c"), fault("new")
+    after = look(before.present, *moved, seconds=10)
+    assert after.turned == {fault(stream="b").identity}
+    accepted = look(after.present, fault(), accept=[accepting()], seconds=20)
+    assert accepted.turned == {fault().identity}
+
+
 def test_the_worst_is_remembered():
     """Down for a moment, degraded since: both are told."""
     standing = look((), fault(status=DEGRADED)).present
@@ -379,3 +390,21 @@ def test_the_first_of_sorted_faults_gives_the_status(found):
     assert judge(found) is judge(sort_faults(found)[:1])
     assert sorted(map(repr, sort_faults(found))) == sorted(map(repr, found))
     assert sum(count_by_key(found).values()) == len(found)
+
+
+def test_many_accepted_subjects_do_not_hide_one_that_is_not():
+    """What nobody accepted is kept first, also when it is less bad."""
+    known = Acceptance("lost", {"stream": "tmp-*"}, "test load", T0 + timedelta(days=1))
+    crowd = [fault(status=DOWN, stream=f"tmp-{n}") for n in range(MAX_FAULTS + 50)]
+    seen = look((), *crowd, fault(stream="orders"), accept=[known])
+    assert len(seen.present) == MAX_FAULTS
+    (open_one,) = [each for each in seen.present if each.accepted is None]
+    assert open_one.fault.subject == {"stream": "orders"}
+
+
+def test_a_fault_follows_its_check_to_another_component():
+    """A reload gave the check to another component: its faults are that one's from then on."""
+    before = look((), fault()).present
+    after = step(before, [fault()], "bus-delivery", "other", (), T0)
+    assert [each.component for each in after.present] == ["other"]
+    assert after.written == after.present

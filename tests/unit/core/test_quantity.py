@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -236,3 +237,13 @@ def test_clipped_ends_lie_within(bounds, lo, hi):
     """Both ends are forced in, and stay in order."""
     clipped = bounds.clip(lo, hi)
     assert lo <= clipped.lo <= clipped.hi <= hi
+
+
+@pytest.mark.parametrize("parse", [parse_duration, parse_bytes, parse_percentage])
+def test_a_text_of_any_length_is_refused_at_once(parse):
+    """100,000 digits took minutes, and with them every other thread; and were said in full."""
+    began = time.process_time()
+    with pytest.raises(ValueError, match="is no") as caught:
+        parse("9" * 100_000)
+    assert time.process_time() - began < 1.0
+    assert len(str(caught.value)) < 300

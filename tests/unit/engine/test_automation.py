@@ -241,3 +241,22 @@ def test_what_is_kept_is_bounded(automation: Automation, clock: Clock) -> None:
     assert kept[-1] == automation.utcnow().isoformat()
     starts = (automation.store.meta(STARTS) or "").split()
     assert (len(starts), starts[-1]) == (KEPT, kept[-1])
+
+
+def test_a_stall_from_before_the_breaker_was_closed_is_over(
+    automation: Automation, store: SqliteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked for since then, and never further back than the window."""
+    asked: list[float] = []
+
+    def longest(_guard: PauseGuard, since: float) -> float:
+        asked.append(clock.now - since)
+        return 0.0
+
+    monkeypatch.setattr(PauseGuard, "longest", longest)
+    automation.judge([])
+    keep(store, automation.close_breaker("looked"))
+    for passed in (50, 70, 1):
+        clock.now += passed
+        automation.judge([])
+    assert asked == [120.0, 50.0, 120.0, 120.0]

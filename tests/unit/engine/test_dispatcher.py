@@ -68,6 +68,16 @@ async def test_a_channel_that_fails_is_tried_again_with_backoff(
     assert metrics.swallowed.labels("dispatcher")._value.get() == 3
 
 
+async def test_a_delay_ends_at_its_instant(dispatcher, store, channel, clock):
+    """A second after the first failure, and not an instant later."""
+    channel.failures = 1
+    store.add_order(notify(), clock.utcnow())
+    await dispatcher.drain()
+    clock.now += 1.0
+    await dispatcher.drain()
+    assert len(channel.sent) == 1
+
+
 async def test_one_bad_order_does_not_stop_the_others(dispatcher, store, channel, clock):
     """What comes behind a failing notification is carried out all the same."""
     channel.failures = 1

@@ -26,6 +26,7 @@ from sentinel.core.model import (
 )
 from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
+from sentinel.engine.faults import MAX_NAME, MAX_TEXT
 from sentinel.log import Redaction
 from sentinel.probes import Kind, Options
 from sentinel.store import Gap
@@ -598,6 +599,30 @@ async def test_secrets_do_not_reach_faults(world):
     (standing,) = world.store.faults()
     assert "canary" not in repr(standing)
     assert "canary" not in repr(world.store.incidents())
+
+
+async def test_a_name_that_no_database_takes_ends_after_a_restart(world):
+    """What is stored is what stands: else nobody would recognise the fault, and it never ended."""
+    await world.see("bus", DEGRADED, faults=(silent("a\udc80b\0"),))
+    (before,) = world.store.faults()
+    assert before == world.picture.check("bus-check").standing[0]
+    world.make(health=world.store.healths(), standing={"bus-check": [before]})
+    await world.see("bus", DEGRADED, faults=(silent("a\udc80b\0"),), seconds=5.0)
+    assert [each.began for each in world.store.faults()] == [before.began]
+    await world.see("bus", UP, seconds=10.0)
+    assert world.store.faults() == []
+
+
+async def test_long_names_are_cut_and_stay_apart(world):
+    """Bounded texts; a parameter that is not the thing's own name any more is none."""
+    long = (silent("x" * 10_000 + "a"), silent("x" * 10_000 + "b"))
+    await world.see("bus", DEGRADED, faults=long)
+    standing = [each.fault for each in world.store.faults()]
+    assert len(standing) == 2
+    assert all(len(fault.subject["agent"]) == MAX_NAME for fault in standing)
+    assert all(len(fault.text) == len(fault.guidance) == MAX_TEXT for fault in standing)
+    await world.see("bus", DEGRADED, faults=(silent("password=hunter2"), silent("nul\0")))
+    assert [dict(each.fault.parameters) for each in world.store.faults()] == [{}, {}]
 
 
 async def test_a_crossed_threshold_is_a_fault_of_its_subject(world):

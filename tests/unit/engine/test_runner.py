@@ -22,6 +22,7 @@ from sentinel.errors import (
     TargetStarting,
     TargetUnreachable,
     WrongTarget,
+    name_resource,
 )
 from sentinel.probes import Kind, Options
 
@@ -36,7 +37,7 @@ def runner(guard, metrics):
 
 async def ended(runner, run, *, timeout=5.0, resources=None):
     """The result of one run of a probe."""
-    check = Check("a", "kind", "component", 10.0, timeout, Options(), resources or {})
+    check = Check("a", "kind", "planner", 10.0, timeout, Options(), resources or {})
     return await runner.run(check, Kind("kind", "", Options, run, ()))
 
 
@@ -76,14 +77,33 @@ async def test_a_finding(runner):
     ],
 )
 async def test_errors_of_the_target(runner, error, status, error_class):
-    """The verdict that the error justifies, its message and its guidance."""
+    """The verdict that the error justifies, its message and its guidance; who is to blame is named."""
     result = await ended(runner, raising(error))
     assert (result.finding.status, result.outcome, result.error_class) == (
         status,
         "error",
         error_class,
     )
-    assert (result.finding.detail, result.finding.guidance) == (error.message, error.guidance)
+    named = f"planner: {error.message}" if error.fault else error.message
+    assert (result.finding.detail, result.finding.guidance) == (named, error.guidance)
+
+
+@pytest.mark.parametrize(
+    ("answered", "blamed"), [("database", "database"), ("", "bus"), ("bus node-1", "bus")]
+)
+async def test_an_error_is_of_the_resource_that_it_came_from(runner, answered, blamed):
+    """A check asks two: who fell silent is named in the sentence and told to the runbook; where the
+    client did not say so, or named a node, it is the first.
+    """
+
+    async def run(_options, _context):
+        with name_resource(answered):
+            raise TargetUnreachable("refused")
+
+    runner.clients = {"bus": object(), "database": object()}
+    asked = {"resource": "bus", "tasks": "database"}
+    (fault,) = (await ended(runner, run, resources=asked)).finding.faults
+    assert (fault.text, fault.parameters) == (f"{blamed}: refused", {"resource": blamed})
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ async def test_what_is_seen_is_the_status(seen, status):
     Unseen: unknown.
     """
     finding = await judge(seen)
-    assert (finding.status, finding.detail) == (status, seen.detail)
+    named = f"orders: {seen.detail}" if finding.faults else seen.detail
+    assert (finding.status, finding.detail) == (status, named)
     assert finding.key == ("pid", "7" if seen.pid else "–")
 
 
@@ -67,9 +68,9 @@ async def test_what_is_seen_is_the_status(seen, status):
     ],
 )
 async def test_what_is_wrong_is_a_declared_fault_of_the_component(seen, key):
-    """The component itself is the subject; the runbook is told its name."""
+    """The component itself is the subject, and named; the runbook is told its name."""
     (fault,) = (await judge(seen)).faults
-    assert (fault.key, fault.subject, fault.text) == (key, {}, seen.detail)
+    assert (fault.key, fault.subject, fault.text) == (key, {}, f"orders: {seen.detail}")
     assert fault.parameters == {"component": "orders"}
     assert key in make_kind(Fleet()).fault_kinds
 

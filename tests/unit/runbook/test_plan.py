@@ -105,7 +105,7 @@ def test_tables_and_columns_are_quoted_names(write_book: Write) -> None:
     )
     assert make_plan(book, {}).steps[0].run == Sql("db", 'SELECT "created_at" FROM "watch"."tasks"')
     assert make_plan(book, {}, found={"t": "Work", "r": "pg"}).steps[0].run == Sql(
-        "pg", 'SELECT "created_at" FROM "Work"'
+        "pg", 'SELECT "created_at" FROM "public"."Work"'
     )
 
 

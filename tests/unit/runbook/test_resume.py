@@ -170,8 +170,9 @@ async def test_a_step_without_its_value_is_skipped(write_book: Write) -> None:
     plan = plan_of(write_book, steps, parameters)
     transcript = await run_plan(plan, hands, Care(lambda _step: True))
     assert (outcomes(transcript), hands.asked) == (["skipped", "done", "skipped"], ["check c"])
-    assert transcript.records[0].detail == "skipped unless you give part=…"
+    assert transcript.records[0].detail == "nobody told part: give part=…"
     assert "part=…" in show_plan(plan, hands.now()).text
+    assert transcript.records[0].act == "check {part}.process"
     given = make_plan(plan.book, {"part": "api"})
     assert (await run_plan(given, hands, Care(lambda _step: True))).outcome == "done"
 

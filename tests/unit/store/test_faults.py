@@ -11,6 +11,7 @@ import pytest
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
 from sentinel.core.quantity import MANY, Bounds
 from sentinel.store import Changes
+from sentinel.store.faults import MAX_ENDED
 from sentinel.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -74,6 +75,22 @@ def test_faults_of_a_check_that_is_gone_end(store: SqliteStore) -> None:
     store.replace_configuration(["bus"], ["messaging"])
     assert [each.check for each in store.faults()] == ["bus"]
     assert {each.check for each in store.faults(since=NOW)} == {"bus", "gone"}
+
+
+def test_subjects_that_come_and_go_do_not_fill_the_disk(store: SqliteStore) -> None:
+    """The latest that ended stay, and everything that stands; another check loses nothing."""
+    other = replace(stand(LOST, check="other"), ended=NOW)
+    store.commit(Changes(faults=[stand(LOST), other]))
+    for look in range(14):
+        at = NOW + timedelta(seconds=look)
+        gone = [replace(LOST, subject={"stream": f"{look}-{n}"}) for n in range(500)]
+        store.commit(Changes(faults=[replace(stand(each), ended=at) for each in gone]))
+    found = store.faults(since=NOW)
+    ended = [each for each in found if each.ended is not None and each.check == "bus"]
+    assert len(ended) == MAX_ENDED
+    assert min(each.ended for each in ended) == NOW + timedelta(seconds=4)
+    assert [each.fault for each in store.faults()] == [LOST]
+    assert other in found
 
 
 def test_hostile_subjects_are_stored(store: SqliteStore) -> None:

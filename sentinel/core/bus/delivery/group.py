@@ -221,7 +221,7 @@ class GroupAccount:
         if clean_start:
             removed -= certain
         after, upto = self._find_suspects(step, high_before, read_before)
-        maybe = self.losses.add_possible(after, upto, 0, removed) if upto > after else NOTHING
+        maybe = self.losses.add_possible(after, upto, 0, removed)
         return point(certain) + maybe, clean_start
 
     def _find_suspects(

@@ -118,8 +118,9 @@ class World:
         )
         self.store.commit(Changes(incidents=[self.incident("I")]))
 
-    def write(self, name: str, extra: str = "diagnose: false") -> None:
+    def write(self, name: str, extra: str = "diagnose: false", check: str = "c") -> None:
         text = BOOK.replace("NAME", name).replace("EXTRA", extra)
+        text = text.replace("check: c", f'check: "{check}"')
         (self.folder / "runbooks" / f"{name}.md").write_text(text)
 
     @staticmethod
@@ -239,13 +240,27 @@ async def test_not_too_late_and_not_for_nothing(world: World) -> None:
     assert world.hands.asked == []
 
 
-async def test_a_runbook_that_needs_a_value_says_so(world: World) -> None:
-    """What can't be run is a line in the timeline and an outcome, not a crash."""
-    world.write("needy", "parameters: [{name: who, type: str}]")
+async def test_what_nobody_told_skips_its_steps(world: World) -> None:
+    """The others say what they know: an incident is better diagnosed in part than not at all."""
+    world.write("needy", "parameters: [{name: who, type: str}]", check="{who}")
     world.bookcase.reload()
-    assert (await world.finish(world.order(runbook="needy"))).startswith(
-        "needy: who (str) is required"
-    )
+    assert await world.finish(world.order(runbook="needy")) == "done"
+    assert world.hands.asked == ["look gaps"]
+    first, second = world.notes()[0].evidence["steps"]
+    assert (first["outcome"], second["outcome"]) == ("skipped", "done")
+    assert first["detail"] == "nobody told who: give who=…"
+
+
+async def test_a_runbook_that_can_not_be_run_says_so(world: World) -> None:
+    """It is a line in the timeline and an outcome, not a crash."""
+    parameter = "{name: n, type: int, pattern: '-?[0-9]+', default: -1}"
+    world.write("broken", f"parameters: [{parameter}]", check="c")
+    path = world.folder / "runbooks" / "broken.md"
+    program = "run: [ps, '{n}'], changes: false"
+    path.write_text(path.read_text().replace("run: {look: gaps}", program))
+    world.bookcase.reload()
+    ended = await world.finish(world.order(runbook="broken"))
+    assert ended == "broken: '-1' would be taken for an option of ps"
     assert "can't be run" in world.notes()[0].text
 
 

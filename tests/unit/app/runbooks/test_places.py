@@ -11,19 +11,22 @@ from pathlib import Path
 import pytest
 
 from sentinel.app.runbooks.places import (
+    Told,
     check_runbooks,
     find_incident,
     find_runbook,
     find_told,
     find_values,
+    known_faults,
     known_names,
     open_shelf,
+    plan_here,
 )
 from sentinel.config import Configuration, load
-from sentinel.core.fault import Fault, FaultKind, Severity, StandingFault, Status
+from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
-from sentinel.runbook.book import AppliesTo, Parameter, Runbook
+from sentinel.runbook.book import AppliesTo, Parameter, Runbook, RunCheck
 from sentinel.runbook.plan import make_plan
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
@@ -122,9 +125,75 @@ def test_the_component_and_its_check_go_together(
 
 
 def test_what_has_no_driver_is_not_restarted(platform: Configuration) -> None:
-    """An incident of the bus does not make the bus the agent to restart."""
-    values = find_values(SHELF.books["bus-pending"], platform, incident("queue"), {})
-    assert "agent" not in values
+    """An incident of a server leads to no action on it, nor on anything else; the reason is told."""
+    book = SHELF.books["process-down"]
+    plan = plan_here(book, platform, incident("queue", "queue-up"), {})
+    assert plan.parameters["component"] == "queue"
+    assert plan.steps[-1].skip == "nobody told check: give check=…"
+    plan = plan_here(book, platform, incident("queue", "queue-up"), {"check": "queue-up"})
+    assert plan.steps[-1].skip == "queue has no driver: sentinel only watches it"
+
+
+def test_an_agent_is_a_component_only_by_its_very_name(platform: Configuration) -> None:
+    """The agent that a fault names is its subject: restarted where sentinel supervises it."""
+    book, of_queue = SHELF.books["registry-mismatch"], incident("queue")
+    known = plan_here(book, platform, of_queue, {}, Told({"agent": "worker-a"}))
+    assert str(known.steps[-1].run).startswith("action restart component=worker-a ")
+    assert "component" not in known.steps[-1].skip
+    strange = plan_here(book, platform, of_queue, {}, Told({"agent": "worker-7"}))
+    assert strange.parameters["agent"] == "worker-7"
+    assert strange.parameters["component"] == ""
+    assert "nobody told" in strange.steps[-1].skip
+
+
+def test_a_given_component_is_the_one(platform: Configuration) -> None:
+    """Whatever the incident is of: the operator's word counts."""
+    plan = plan_here(
+        SHELF.books["process-down"], platform, incident("worker-a"), {"component": "worker-b"}
+    )
+    acting = plan.steps[-1]
+    assert (acting.skip, acting.precondition) == (
+        "",
+        RunCheck("worker-b.process", ("degraded", "down")),
+    )
+    assert str(acting.run).startswith("action restart component=worker-b ")
+
+
+def test_the_check_is_that_of_the_fault(platform: Configuration) -> None:
+    """What found it is asked, and on the server that it asks, whatever else the incident is of."""
+    told = Told({"resource": ""}, "first")
+    values = find_values(
+        SHELF.books["bus-unreachable"], platform, incident("queue", "queue-up"), {}, told
+    )
+    assert (values["check"], values["bus"]) == ("first", "other")
+
+
+def test_a_resource_fits_its_type(platform: Configuration) -> None:
+    """The server that a fault names is asked, unless it is one of another kind."""
+    book = SHELF.books["bus-unreachable"]
+    assert find_values(book, platform, None, {}, Told({"resource": "other"}))["bus"] == "other"
+    assert find_values(book, platform, None, {}, Told({"resource": "pg"}))["bus"] == "valkey"
+    assert find_values(book, platform, None, {}, Told({"resource": "gone"}))["bus"] == "valkey"
+
+
+def test_the_columns_are_those_of_the_table(tmp_path: Path) -> None:
+    """Of a check with several tables, those of the one that the fault names."""
+    more = (
+        "  - {name: flows, kind: flows, component: queue, table: app.flows, status: state,"
+        " children: [{table: steps, join: [flow], status: phase, created_at: born}]}\n"
+    )
+    platform, book = write(tmp_path, more), SHELF.books["flows-stuck"]
+    master = find_values(book, platform, None, {}, Told({"table": "app.flows"}))
+    assert (master["flows"], master["status"], master["created_at"]) == (
+        "app.flows",
+        "state",
+        "created_at",
+    )
+    child = find_values(book, platform, None, {}, Told({"table": "steps"}))
+    assert (child["flows"], child["status"], child["created_at"]) == ("steps", "phase", "born")
+    plan = plan_here(book, platform, None, {}, Told({"table": "steps", "flow": "7"}))
+    (sql,) = [str(step.run) for step in plan.steps if step.name.startswith("The flow that")]
+    assert 'FROM "public"."steps" WHERE "id"::text = \'7\'' in sql
 
 
 def test_given_values_win(platform: Configuration) -> None:
@@ -136,7 +205,7 @@ def test_given_values_win(platform: Configuration) -> None:
         book, {"check": "queue-up"}, known_names(platform), find_values(book, platform, None, {})
     )
     assert plan.parameters["check"] == "queue-up"
-    assert plan.parameters["canary"] == "bus-canary"
+    assert plan.parameters["canary"] == ""
     assert make_plan(book, {"check": "worker-a.process"}, known_names(platform)).parameters["check"]
 
 
@@ -172,7 +241,7 @@ def store(tmp_path: Path) -> SqliteStore:
         ("process-down", {"component": "brain"}, None),
         ("tenant-leak", {}, None),
         ("sentinel-blind", {}, None),
-        ("bus-pending", {"agent": "worker-a"}, "I-worker-a"),
+        ("bus-pending", {"component": "worker-a"}, "I-worker-a"),
     ],
 )
 def test_the_right_incident(
@@ -250,7 +319,7 @@ def test_a_parameter_that_no_fault_gives_is_a_problem(
 
 
 LOST = FaultKind("lost", Severity.PAGE, "bus-messages-lost", "x", ("stream",))
-LATE = FaultKind("late", Severity.TICKET, "bus-delivery-late", "x", ("stream",))
+LATE = FaultKind("waiting", Severity.TICKET, "bus-delivery-late", "x", ("stream",))
 
 
 def _stand(store: SqliteStore, key: str, status: Status, stream: str) -> None:
@@ -259,23 +328,110 @@ def _stand(store: SqliteStore, key: str, status: Status, stream: str) -> None:
     store.commit(Changes(faults=[standing]))
 
 
+def _stand_all(store: SqliteStore) -> None:
+    store.commit(Changes(checks=[view("delivery", "bus_delivery", "queue")]))
+    _stand(store, "waiting", Status.DOWN, "slow")
+    _stand(store, "lost", Status.DEGRADED, "a")
+    _stand(store, "lost", Status.DOWN, "b")
+
+
 def test_the_worst_fault_that_leads_there_tells(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each runbook hears of its own faults: the one for losses of the stream that lost."""
-    kinds = {"bus_delivery": {"lost": LOST, "late": LATE}}
+    kinds = {"bus_delivery": {"lost": LOST, "waiting": LATE}}
     monkeypatch.setattr("sentinel.app.runbooks.places.known_faults", lambda: kinds)
-    store.commit(Changes(checks=[view("delivery", "bus_delivery", "queue")]))
-    _stand(store, "late", Status.DOWN, "slow")
-    _stand(store, "lost", Status.DEGRADED, "a")
-    _stand(store, "lost", Status.DOWN, "b")
+    _stand_all(store)
     of_queue = incident("queue", "delivery", runbook="database-degraded")
-    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store) == {"stream": "b"}
-    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store) == {"stream": "slow"}
-    assert find_told(SHELF.books["database-degraded"], of_queue, store) == {"stream": "slow"}
-    assert find_told(SHELF.books["tenant-leak"], of_queue, store) == {}
-    assert find_told(SHELF.books["bus-messages-lost"], incident("queue", "a"), store) == {}
-    assert find_told(SHELF.books["bus-messages-lost"], None, store) == {}
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store).parameters == {
+        "stream": "b"
+    }
+    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store).parameters == {
+        "stream": "slow"
+    }
+    assert find_told(SHELF.books["database-degraded"], of_queue, store).parameters == {
+        "stream": "b"
+    }
+    assert find_told(SHELF.books["tenant-leak"], of_queue, store).parameters == {}
+    assert find_told(SHELF.books["bus-messages-lost"], incident("x", "a"), store).parameters == {}
+    of_another_check = incident("queue", "queue-up")
+    assert find_told(SHELF.books["bus-messages-lost"], of_another_check, store) == Told(
+        {"stream": "b"}, "delivery"
+    )
+    assert find_told(SHELF.books["bus-messages-lost"], None, store).parameters == {}
+
+
+def test_the_fault_of_the_incident_comes_first(store: SqliteStore) -> None:
+    """For its own runbook what the incident is about counts, whatever else stands."""
+    _stand_all(store)
+    about = {"stream": "a", "group": "g"}
+    facts = {"runbook": "bus-messages-lost", "fault": "lost"}
+    of_queue = incident("queue", "delivery", **facts, parameters=about)
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store).parameters == about
+    assert find_told(SHELF.books["bus-delivery-late"], of_queue, store).parameters == {
+        "stream": "slow"
+    }
+
+
+def test_a_fault_of_nobody_in_particular_picks_nobody(store: SqliteStore) -> None:
+    """An incident whose own fault names no subject is not taken for one of some other's."""
+    _stand_all(store)
+    facts = {"runbook": "bus-messages-lost", "fault": "threshold"}
+    of_queue = incident("queue", "delivery", **facts)
+    assert find_told(SHELF.books["bus-messages-lost"], of_queue, store) == Told({}, "delivery")
+
+
+def test_a_given_subject_is_not_mixed_with_another(store: SqliteStore) -> None:
+    """Who names the stream hears of its fault, or of none."""
+    _stand_all(store)
+    book = SHELF.books["bus-messages-lost"]
+    told = {"stream": "b"}
+    of_queue = incident("queue", "delivery", runbook=book.name, fault="lost", parameters=told)
+    assert find_told(book, of_queue, store, {"stream": "a"}).parameters == {"stream": "a"}
+    assert find_told(book, of_queue, store, {"stream": "c"}).parameters == {}
+    assert find_told(book, of_queue, store, {"check": "x"}).parameters == {"stream": "b"}
+
+
+def test_what_is_accepted_leads_nowhere(store: SqliteStore) -> None:
+    """Nobody is sent after what somebody bears, while the same is wrong with another subject."""
+    _stand_all(store)
+    known = Acceptance("lost", {"stream": "b"}, "known", T0 + timedelta(days=1))
+    lost = [each for each in store.faults() if each.fault.subject == {"stream": "b"}]
+    store.commit(Changes(faults=[replace(each, accepted=known) for each in lost]))
+    of_queue = incident("queue", "delivery")
+    told = find_told(SHELF.books["bus-messages-lost"], of_queue, store)
+    assert told == Told({"stream": "a"}, "delivery")
+
+
+def test_an_incident_is_found_by_its_faults(store: SqliteStore) -> None:
+    """A runbook that is not the one of the incident belongs to it when a fault leads there."""
+    _stand_all(store)
+    store.commit(Changes(incidents=[incident("queue", "delivery", runbook="bus-messages-lost")]))
+    for name in ("bus-messages-lost", "bus-delivery-late"):
+        found = find_incident(SHELF.books[name], {}, store)
+        assert found is not None
+        assert found.component == "queue"
+    assert find_incident(SHELF.books["bus-codec"], {}, store) is None
+
+
+def test_faults_are_read_once() -> None:
+    """Kinds are code: every look at an incident asks for their faults."""
+    assert known_faults() is known_faults()
+
+
+def test_a_fault_that_somebody_accepted_tells_nothing(store: SqliteStore) -> None:
+    """However bad it is: the one that counts does, and the incident's own before both."""
+    store.commit(Changes(checks=[view("delivery", "bus_delivery", "queue")]))
+    book, about = SHELF.books["bus-messages-lost"], incident("queue", "delivery")
+    known = Acceptance("lost", {"stream": "a"}, "known", T0 + timedelta(days=1))
+    bad = Fault("lost", {"stream": "a"}, Status.DOWN, "x", parameters={"stream": "a"})
+    borne = StandingFault("delivery", "queue", bad, T0, Status.DOWN, accepted=known)
+    store.commit(Changes(faults=[borne]))
+    assert find_told(book, about, store).parameters == {}
+    _stand(store, "lost", Status.DEGRADED, "b")
+    assert find_told(book, about, store).parameters == {"stream": "b"}
+    named = replace(about, runbook=book.name, fault="lost", parameters={"stream": "c"})
+    assert find_told(book, named, store).parameters == {"stream": "c"}
 
 
 def test_what_is_told_comes_first(platform: Configuration) -> None:
@@ -283,9 +439,9 @@ def test_what_is_told_comes_first(platform: Configuration) -> None:
     sources = ("fault.stream", "option.task_assignment.table")
     parameter = Parameter("p", "str", "[a-z.]+", required=False, default="", sources=sources)
     book = Runbook("x", "x", AppliesTo(), (parameter,), (), {}, "")
-    assert find_values(book, platform, None, {}, {"stream": "orders"}) == {"p": "orders"}
-    assert find_values(book, platform, None, {}, {"stream": "or; ders"}) == {"p": "app.work"}
-    assert find_values(book, platform, None, {}, {"other": "x"}) == {"p": "app.work"}
+    assert find_values(book, platform, None, {}, Told({"stream": "orders"})) == {"p": "orders"}
+    assert find_values(book, platform, None, {}, Told({"stream": "or; ders"})) == {"p": "app.work"}
+    assert find_values(book, platform, None, {}, Told({"other": "x"})) == {"p": "app.work"}
 
 
 def test_the_word_of_a_check_comes_first(platform: Configuration) -> None:

@@ -168,6 +168,20 @@ def test_spending_long_after_the_last_progress() -> None:
     assert reasons(begin, paying, later(paying, 1900)) == []
 
 
+def test_a_total_that_fell_has_spent_nothing_yet() -> None:
+    """It was set back a while after it rose: counting begins anew, and nothing is told of zero."""
+    begin = replace(AT_WORK, open=0, spent=(100.0,))
+    paying = later(begin, 2000, spent=(150.0,))
+    assert reasons(begin, paying) == ["spending"]
+    assert reasons(begin, paying, later(begin, 2100, spent=(0.0,))) == []
+
+
+def test_spending_that_nobody_saw_rise_is_none() -> None:
+    """The memory is older than the totals: when they rose is not known."""
+    begin = replace(AT_WORK, open=0, spent=(100.0,))
+    assert find_standstills(later(begin, 2000, spent=(150.0,)), watch(begin), RULES) == []
+
+
 def test_spending_beyond_the_limit_is_told_at_once() -> None:
     """100 of 100; 99 are not."""
     begin, rules = replace(AT_WORK, spent=(0.0,)), replace(RULES, spending_limit=100.0)

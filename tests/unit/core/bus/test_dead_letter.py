@@ -107,6 +107,13 @@ def test_history_survives_a_restart():
         ('{"t": "2023-11-14T22:13:20"}', NOW),
         ('{"t": "2023-11-14T23:13:20+01:00"}', NOW),
         ('{"t": "2023-11-14T22:13:20Z"}', NOW),
+        ('{"t": 1000000000}', 1e9),
+        ('{"t": 999999999}', None),
+        ('{"t": 100000000000}', None),
+        ('{"t": 99999999999}', 99_999_999_999.0),
+        ('{"t": 1000000000000}', 1e9),
+        ('{"t": 100000000000000}', None),
+        ('{"t": null}', None),
         ('{"t": 17}', None),
         ('{"t": true}', None),
         ('{"t": 1e400}', None),
@@ -134,3 +141,67 @@ def test_age_of_a_place():
     assert standing("zset", KeyReading("a", 1, oldest=NOW + 50)).age == 0
     assert standing("list", KeyReading("a", 1)).age is None
     assert standing("list", KeyReading("a", 0)).age == 0
+
+
+def test_when_something_was_added_last():
+    """As the id of the newest entry says; zero without one."""
+    assert KeyReading("k", 2, ends=("1000-0", "2500-7")).newest == 2.5
+    assert KeyReading("k").newest == 0.0
+
+
+def test_a_key_that_is_gone_is_forgotten_once_all_were_looked_for():
+    """Its return is an addition; a look at a few of them forgets none."""
+    history = PlaceHistory()
+    look(history, KeyReading("a", 4), KeyReading("b", 7))
+    look(history, KeyReading("a", 4), complete=False)
+    assert history.keys.keys() == {"a", "b"}
+    look(history, KeyReading("a", 4))
+    assert history.keys.keys() == {"a"}
+    look(history, KeyReading("a", 4), KeyReading("b", 7))
+    assert history.added == 7
+
+
+def test_growth_is_told_from_half_a_minute_on():
+    """Entries a minute; a place that shrinks grows by less than nothing."""
+    history = PlaceHistory()
+    look(history, KeyReading("k", 10))
+    look(history, KeyReading("k", 5), at=29.5)
+    assert history.find_growth() is None
+    look(history, KeyReading("k", 5), at=30)
+    assert history.find_growth() == -10.0
+
+
+def test_the_window_forgets_what_is_older():
+    """At its edge a sample still counts; a clock that was set back leaves none of the future."""
+    history = PlaceHistory()
+    look(history, KeyReading("k", 0))
+    look(history, KeyReading("k", 0), at=300)
+    assert [at - NOW for at, _ in history.samples] == [0, 300]
+    look(history, KeyReading("k", 0), at=301)
+    assert [at - NOW for at, _ in history.samples] == [300, 301]
+    look(history, KeyReading("k", 0), at=300)
+    assert [at - NOW for at, _ in history.samples] == [300]
+
+
+@pytest.mark.parametrize(
+    ("readings", "overdue"),
+    [
+        ((KeyReading("a", 3, overdue=2), KeyReading("b", 3, overdue=1)), 3),
+        ((KeyReading("a", 3, overdue=0), KeyReading("b", 3)), 0),
+        ((KeyReading("a", 3),), None),
+        ((), 0),
+    ],
+)
+def test_overdue_entries_of_a_place(readings, overdue):
+    """Where nothing is ever due there is no figure; a place without a key has none overdue."""
+    assert standing("zset", *readings).overdue == overdue
+
+
+def test_what_is_known_of_a_place():
+    """Read wholly, counted by the server: only if all of its keys are."""
+    whole = standing("stream", KeyReading("a", 2, added=5), KeyReading("b", 3, added=9))
+    assert (whole.known, whole.added_exact, whole.entries) == (True, True, 5)
+    partly = standing("stream", KeyReading("a", 2, added=5), KeyReading("b", 3, read=False))
+    assert (partly.known, partly.added_exact) == (False, False)
+    nothing = standing("stream")
+    assert (nothing.known, nothing.added_exact, nothing.entries) == (True, False, 0)

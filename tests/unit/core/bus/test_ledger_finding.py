@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from sentinel.core.bus.arrivals import Arrivals
 from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
 from sentinel.core.bus.ledger_finding import find_excesses, find_place_faults, suggest_look
 from sentinel.core.fault import Status
-from sentinel.core.quantity import Bounds
+from sentinel.core.quantity import MANY, Bounds
 
 NOW = 1_700_000_000.0
 ANYTHING = PlaceLimits(None, None, None, None)
@@ -55,6 +58,38 @@ def test_what_can_not_be_known_is_unknown_and_counted():
     (fault,) = find_place_faults(standing("list"), ANYTHING, blind)
     assert (fault.key, fault.status, fault.guidance) == ("unjudged", Status.UNKNOWN, "no list")
     assert fault.text == "place p: k1: WRONGTYPE; and 1 more"
+
+
+def came(cut: bool = False, **counts: int) -> PlaceStanding:
+    named = {"" if origin == "nobody" else origin: n for origin, n in counts.items()}
+    letters = KeyReading("letters", 9, ends=("1700000000000-0", "1700000001000-0"))
+    old = KeyReading("old", 1, ends=("1600000000000-0",))
+    arrivals = Arrivals(20.0, named, cut)
+    return PlaceStanding("dead", "stream", (old, letters), NOW, 0, None, arrivals)
+
+
+def test_what_ends_in_a_place_is_a_fault_of_the_stream_it_came_from():
+    """Stream and place are the subject, the runbook hears of both, the cure shows the newest."""
+    (fault,) = find_place_faults(came(orders=3, chat=2), replace(ANYTHING, max_arrivals=2))
+    assert (fault.key, fault.status, fault.count) == ("arrivals", Status.DEGRADED, Bounds(3, 3))
+    assert fault.subject == {"place": "dead", "stream": "orders"}
+    assert fault.text == "stream orders: 3 entries came to dead within the last 20.0 s, more than 2"
+    assert fault.parameters == {"stream": "orders", "dead_letters": "letters"}
+    assert fault.cure == ("XREVRANGE letters + - COUNT 10",)
+
+
+def test_arrivals_without_origin_are_of_the_place():
+    """Nobody is named; more than were read is said, and bounded from below."""
+    (fault,) = find_place_faults(came(cut=True, nobody=100), replace(ANYTHING, max_arrivals=0))
+    assert fault.subject == {"place": "dead"}
+    assert fault.text.startswith("place dead: at least 100 entries came within the last 20.0 s")
+    assert (fault.count, fault.parameters) == (Bounds(100, MANY), {"dead_letters": "letters"})
+
+
+def test_arrivals_are_judged_only_where_there_is_a_limit():
+    """Without one, and where nobody counted, nothing is wrong."""
+    assert find_place_faults(came(orders=3), ANYTHING) == []
+    assert find_place_faults(standing("stream"), replace(ANYTHING, max_arrivals=0)) == []
 
 
 @pytest.mark.parametrize(

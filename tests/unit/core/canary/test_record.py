@@ -36,6 +36,8 @@ def test_wiped_promises_become_lost_and_revived_ones_are_sent_again():
     """The conservation law holds after a wipe and after a rollback."""
     tally = CanaryTally({"sent": 10, "ok": 7})
     assert tally.imbalance(3) == 0
+    assert tally.rebalance(3) == 0
+    assert tally.base == {}, "what is balanced is credited nothing"
     assert tally.rebalance(1) == 2
     assert tally.total("lost") == 2
     assert tally.rebalance(4) == -3

@@ -104,6 +104,17 @@ def test_an_answer_ends_a_row_of_losses():
     assert traffic.lost_in_a_row == 0
 
 
+def test_only_an_orphan_of_our_own_was_seen_by_nobody():
+    """It is on its way, and our own stall voided it: blind. One of another life is not, nor a loss."""
+    traffic = make()
+    for outcome, seq in ((Outcome.ORPHAN, "ours"), (Outcome.LOST, "lost")):
+        traffic.depart(seq, 0.0)
+        traffic.ended(outcome, seq)
+    traffic.ended(Outcome.ORPHAN, "another life")
+    assert traffic.record.tally.total("blind") == 1
+    assert "ours" not in traffic.flights
+
+
 def test_memory_is_bounded():
     """A thousand ends are remembered, the oldest go first."""
     traffic = make()

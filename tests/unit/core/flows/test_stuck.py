@@ -59,6 +59,7 @@ def test_no_progress_of_a_flow_that_has_begun() -> None:
     [
         ({"progress": 50.0}, {"progress": 20.0}, "progress fell from 50 to 20"),
         ({"status": "run"}, {"status": "plan"}, "back in plan"),
+        ({"status": "run"}, {"status": "new"}, "back in new"),
         ({"phase": "B"}, {"phase": "a"}, "back in phase a"),
     ],
 )

@@ -54,7 +54,7 @@ def test_each_bad_state_names_the_process(state, key, status, words):
     """Its name and pid are subject, sentence and parameters."""
     (fault,) = judge(processes=[replace(ONE, state=state), TWO])
     assert (fault.key, fault.subject, fault.status) == (key, NAMED, status)
-    assert fault.text.startswith("process python3 pid 12 ")
+    assert fault.text.startswith("planner: process python3 pid 12 ")
     assert words in fault.text
     assert fault.parameters == {"component": "planner", **NAMED}
     assert fault.cure == (("kill -CONT 12",) if state == "T" else ())

@@ -36,11 +36,13 @@ class Seen:
     ],
 )
 def test_what_wins(seen, status, keys):
-    """Unseen before busy before not running before unhealthy; the words are the driver's."""
+    """Unseen before busy before not running before unhealthy; the words are the driver's, and a
+    fault's name the component.
+    """
     finding = judge_supervised("api", seen, 60.0, 1.0)
     assert finding.status is status
     assert [fault.key for fault in finding.faults] == keys
-    assert finding.detail == "as seen"
+    assert finding.detail == ("api: as seen" if keys else "as seen")
     assert finding.key == ("pid", "7")
     for fault in finding.faults:
         assert (fault.status, fault.guidance) == (status, "look")

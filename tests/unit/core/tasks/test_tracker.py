@@ -297,4 +297,6 @@ def test_a_latency_is_that_of_the_columns():
     tally = table.look()
     assert sorted(tally.latencies) == [("q", pytest.approx(0.05)), ("q", 5.5)]
     assert sorted(table.tracker.latencies(0)) == [pytest.approx(0.05), 5.5]
-    assert table.tracker.latencies(995.0) == [pytest.approx(0.05)]
+    for since in (995.0, 999.0):
+        assert table.tracker.latencies(since) == [pytest.approx(0.05)]
+    assert table.tracker.latencies(999.5) == []

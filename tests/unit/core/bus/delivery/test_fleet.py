@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.bus.delivery.fleet import GROUP_COUNTERS, STREAM_COUNTERS, Totals
+from sentinel.core.bus.delivery.fleet import (
+    GROUP_COUNTERS,
+    STREAM_COUNTERS,
+    Standing,
+    Totals,
+    describe_gauges,
+)
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES
 from sentinel.core.bus.delivery.lineage import REASONS
+from sentinel.core.bus.delivery.stream import NOTHING
+from sentinel.core.quantity import Bounds
 
 KEY = ("s:*", "g")
 
@@ -116,6 +124,41 @@ def test_merging_adds_and_survives_a_restart(one, other):
         for name in GROUP_COUNTERS:
             both = [part.groups.get(key, {}).get(name, 0) for part in parts]
             assert merged.groups[key][name] == sum(both)
+
+
+def standing(waiting=NOTHING, pending=0, overdue=0, waits=None, pends=None, room=0, left=None):
+    """One group on one stream."""
+    return Standing("s", "g", waiting, pending, overdue, waits, pends, room, left)
+
+
+def test_gauges_of_several_groups():
+    """Sums of entries, the oldest ages, the least room; that of groups that rest counts, too."""
+    found = [
+        standing(Bounds(2, 3), 4, 1, waits=9.0, pends=None, room=50, left=5.0),
+        standing(Bounds(1, 1), 2, 2, waits=30.0, pends=7.0, room=40),
+        standing(pends=3.0, room=60, left=8.0),
+    ]
+    assert describe_gauges(found, 45, 6.0) == {
+        "waiting_entries": 4.0,
+        "waiting_exact": 0.0,
+        "oldest_waiting_age_seconds": 30.0,
+        "pending_entries": 6.0,
+        "oldest_pending_age_seconds": 7.0,
+        "pending_overdue_entries": 3.0,
+        "trim_headroom_entries": 40.0,
+        "trim_headroom_seconds": 5.0,
+    }
+    assert describe_gauges(found, 30, 2.0)["trim_headroom_entries"] == 30.0
+    assert describe_gauges(found, 30, 2.0)["trim_headroom_seconds"] == 2.0
+
+
+def test_gauges_of_groups_that_all_rest():
+    """Nothing waits, exactly; without a rate nobody knows for how long the room lasts."""
+    found = describe_gauges([], 12, None)
+    assert (found["waiting_entries"], found["waiting_exact"]) == (0.0, 1.0)
+    assert (found["oldest_waiting_age_seconds"], found["oldest_pending_age_seconds"]) == (0.0, 0.0)
+    assert found["trim_headroom_entries"] == 12.0
+    assert "trim_headroom_seconds" not in found
 
 
 @pytest.mark.parametrize("names", [STREAM_COUNTERS, GROUP_COUNTERS])

@@ -162,6 +162,14 @@ def test_a_lag_tells_the_rank_only_where_nothing_behind_is_missing(first: int, e
     assert watch.group.position.exact is exact
 
 
+def test_a_lag_holds_where_the_group_stands_on_a_deleted_entry() -> None:
+    """Nothing behind it is missing."""
+    watch = Watch(LAGGED)
+    watch.feed(view(10), reads(10))
+    watch.feed(view(20, length=19, max_deleted=(14, 0)), reads(14, lag=6))
+    assert watch.group.position == point(14)
+
+
 def test_the_oldest_that_waits_is_the_head_when_nothing_before_it_was_read() -> None:
     """Else it must be asked for."""
     watch = Watch()
@@ -243,6 +251,40 @@ def test_counted_reads_tell_the_rank() -> None:
     assert watch.group.waiting == point(6)
 
 
+def test_counted_reads_tell_no_rank_before_the_head() -> None:
+    """It stands at 4, and the first ten are trimmed: six of them were never read."""
+    watch = Watch(COUNTED, base=Anchor((12, 0), 12, 1.0))
+    for _ in range(2):
+        watch.feed(view(20, first=11), reads(4, entries_read=4))
+    assert watch.group.unaccounted == 6
+    assert watch.group.position == Bounds(0, 10)
+    inside = Watch(COUNTED, base=Anchor(ZERO, 0, 1.0))
+    for _ in range(2):
+        inside.feed(view(20, first=11), reads(11, entries_read=1))
+    assert inside.group.position == point(11)
+
+
+@pytest.mark.parametrize(
+    ("capability", "deleted", "known"), [(UNKNOWN, 0, None), (COUNTED, 5, None), (COUNTED, 0, 0)]
+)
+def test_reads_are_believed_only_where_they_count_deliveries(
+    capability: Capability, deleted: int, known: int | None
+) -> None:
+    """And where nothing was ever deleted."""
+    watch = Watch(capability)
+    watch.feed(view(10, max_deleted=(deleted, 0)), reads(10, entries_read=10))
+    assert watch.group.unaccounted == known
+
+
+def test_what_is_lost_for_certain_is_not_lost_once_more() -> None:
+    """Six were removed since the last look: two of them unread for certain, so four at most."""
+    watch = Watch()
+    watch.feed(view(10, first=10), reads(10))
+    watch.feed(view(12, first=10), reads(10))
+    watch.feed(view(20, first=14, length=5, max_deleted=(17, 0)), reads(10))
+    assert watch.account.lost == Bounds(2, 6)
+
+
 # -- what was dropped ------------------------------------------------------------------------------
 
 
@@ -267,6 +309,15 @@ def test_pending_entries_that_may_have_been_dropped(
     watch.feed(view(10), reads(10, 3, oldest_pending=(8, 0)))
     watch.feed(now, group)
     assert watch.account.dropped == dropped
+
+
+def test_where_nothing_pended_only_what_came_since_may_be_dropped() -> None:
+    """The first ten had been acknowledged at the last look."""
+    watch = Watch(base=Anchor(ZERO, 0, 1.0))
+    watch.feed(view(10), reads(10))
+    watch.feed(view(20, deletions=1), reads(20))
+    losses = watch.group.losses
+    assert (losses.dropped_in(0, 10), losses.dropped_in(10, 20)) == (0, 10)
 
 
 def test_pending_entries_from_before_the_watch_are_not_ours() -> None:
@@ -298,6 +349,44 @@ def test_a_group_that_was_put_back_reads_anew() -> None:
     watch.feed(view(10), reads(10, 4, oldest_pending=(7, 0)))
     assert not watch.group.replayed
     assert watch.group.pending == point(4)
+
+
+def test_a_group_that_went_back_is_looked_at_whole() -> None:
+    """Also when it has read everything once more."""
+    watch = Watch(base=Anchor(ZERO, 0, 1.0))
+    watch.feed(view(10), reads(10))
+    watch.feed(view(10), reads(5))
+    assert not watch.feed(view(12), reads(12))
+    assert watch.feed(view(14), reads(14))
+
+
+def test_what_was_read_again_is_not_replayed_any_more() -> None:
+    """A deletion made it vague what pends; once nothing waits it is exact, and stays so."""
+    watch = Watch(base=Anchor(ZERO, 0, 1.0))
+    watch.feed(view(10), reads(10))
+    watch.feed(view(14, deletions=1), reads(10, 2, oldest_pending=(9, 0)))
+    assert watch.group.replayed
+    watch.feed(view(14, deletions=1), reads(14, 2, oldest_pending=(9, 0)))
+    watch.feed(view(16, deletions=1), reads(14, 2, oldest_pending=(9, 0)))
+    assert watch.group.pending == point(2)
+
+
+@pytest.mark.parametrize(
+    ("now", "doubt"),
+    [
+        (view(20, first=11, legacy=True, deletions=1), 20),
+        (StreamView(20.0, 20, 0, (20, 0), deletions=1, legacy=True), 20),
+        (view(20, first=10, legacy=True, deletions=1), 0),
+        (view(20, first=11, legacy=True), 0),
+        (view(20, first=11, deletions=1), 0),
+    ],
+)
+def test_another_stream_of_that_name_on_an_old_server(now: StreamView, doubt: int) -> None:
+    """Nothing old is left in it, and something was deleted: its group may be another one."""
+    watch = Watch(base=Anchor(ZERO, 0, 1.0))
+    watch.feed(view(10), reads(10))
+    watch.feed(now, reads(20))
+    assert watch.group.doubt == doubt
 
 
 def test_a_loss_up_to_the_doubt_is_never_certain() -> None:

@@ -72,6 +72,7 @@ def test_a_plain_step_adds_what_came():
         ({}, {"removed": True, "spare": -1}, 0),
         ({"first": (21, 0)}, {"spare": 3}, 3),
         ({"length": 0, "first": ZERO}, {"spare": 3}, 3),
+        ({"length": 1, "first": (20, 0), "last_gone": True}, {"spare": 3}, 0),
         ({}, {"spare": 3}, 0),
         ({"last": (20, 0)}, {"removed": True, "spare": 3}, 0),
     ],

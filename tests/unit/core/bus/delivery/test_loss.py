@@ -169,3 +169,24 @@ def test_a_ledger_survives_a_restart(ledger, floor):
     losses.add_drop(0, 9, 4)
     losses.prune(floor)
     assert Losses.load(json.loads(json.dumps(losses.dump()))) == losses
+
+
+def test_joined_drops_cover_both():
+    """Whichever comes first: at most the sum of both, over all that either spans."""
+    for spans in (((0, 10), (20, 40)), ((20, 40), (0, 10)), ((10, 20), (0, 40))):
+        losses = Losses()
+        for after, upto in spans:
+            losses.add_drop(after, upto, 3)
+        losses.compact(1)
+        (drop,) = losses.drops
+        assert (drop.after, drop.upto, drop.count) == (0, 40, 6)
+
+
+def test_joined_suspicions_cover_both():
+    """As with drops; bounds add up."""
+    losses = Losses()
+    losses.add_possible(20, 40, 1, 5)
+    losses.add_possible(0, 10, 2, 3)
+    losses.compact(1)
+    (one,) = losses.possible
+    assert (one.after, one.upto, one.lo, one.hi) == (0, 40, 3, 8)

@@ -1,0 +1,385 @@
+"""One stream from look to look: what is due when, what a look may be spared, lives that break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sentinel.core.bus.delivery import (
+    ACK,
+    DELIVER,
+    GONE,
+    RECREATED,
+    ROLLBACK,
+    XSETID,
+    Anchor,
+    Answer,
+    Deadlines,
+    GroupView,
+    Question,
+    StreamAccount,
+    StreamView,
+    begin_account,
+)
+from sentinel.core.bus.delivery.account import MAX_ANCHORS, begins_at_end, thin_anchors
+from sentinel.core.bus.delivery.stream import ZERO, point
+from sentinel.core.quantity import Bounds
+
+DEADLINES = Deadlines(deliver=5.0, ack=10.0)
+
+
+def look(now: float, added: int, first: int = 1, **facts: object) -> StreamView:
+    """Entries 1 to `added`, trimmed before `first`; groups read up to their number."""
+    groups = {
+        name: at if isinstance(at, GroupView) else GroupView(name, (at, 0), 0, 1)  # type: ignore[arg-type]
+        for name, at in list(facts.items())
+        if name in {"g", "h"}
+    }
+    others = {name: value for name, value in facts.items() if name not in groups}
+    length = max(0, added - first + 1)
+    head = (first, 0) if length else ZERO
+    return StreamView(now, added, length, (added, 0), head, groups=groups, **others)  # type: ignore[arg-type]
+
+
+def watch(*looks: StreamView) -> StreamAccount:
+    account = begin_account(DEADLINES)
+    for each in looks:
+        account.feed(each)
+    return account
+
+
+def holding(at: int, pending: int) -> GroupView:
+    return GroupView("g", (at, 0), pending, 1, oldest_pending=(at - pending + 1, 0))
+
+
+# -- first sight -----------------------------------------------------------------------------------
+
+
+def test_what_was_there_at_first_sight_is_history() -> None:
+    """Neither published nor owed; what comes next is."""
+    account = watch(look(1.0, 7, g=3))
+    assert (account.published, account.removed) == (0, 0)
+    assert account.account_of("g").published == 0
+    account.feed(look(2.0, 9, g=9))
+    assert account.published == account.account_of("g").published == 2
+
+
+def test_a_stream_watched_from_birth_counts_from_its_first_entry() -> None:
+    """Also what was trimmed before anybody looked."""
+    account = begin_account(DEADLINES)
+    account.feed(look(1.0, 7, 3, g=7), watched_from_birth=True)
+    assert (account.published, account.removed) == (7, 2)
+    assert account.account_of("g").lost == Bounds(0, 2)
+
+
+def test_what_was_removed_is_counted_once() -> None:
+    """From first sight on, and never back."""
+    account = watch(look(1.0, 10, 4, g=10), look(2.0, 12, 6, g=12), look(3.0, 12, 6, g=12))
+    assert account.removed == 2
+
+
+# -- deadlines -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "stages"), [(4.9, []), (5.0, [DELIVER]), (9.9, [DELIVER]), (10.0, [ACK, DELIVER])]
+)
+def test_due_at_its_deadline(age: float, stages: list[str]) -> None:
+    """By the age of the youngest entry; at the deadline it is late."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8), look(1.0 + age, 8, g=8))
+    assert [each.stage for each in account.list_due()] == stages
+
+
+def test_each_stage_is_settled_once() -> None:
+    """Three entries, delivered and acknowledged; then the cohort is let go."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8), look(6.0, 8, g=8))
+    (settled,) = account.settle(account.list_due(), {})
+    assert (settled.stage, settled.size, settled.good) == (DELIVER, 3, point(3))
+    assert account.list_due() == []
+    assert len(account.cohorts) == 1
+    account.feed(look(11.0, 8, g=8))
+    (settled,) = account.settle(account.list_due(), {})
+    assert (settled.stage, settled.good) == (ACK, point(3))
+    assert account.cohorts == []
+    assert account.list_due() == []
+    group = account.groups["g"]
+    assert (group.reached["delivered"], group.settled["acked"]) == (3, 3)
+
+
+def test_what_waits_and_what_pends_at_its_deadline() -> None:
+    """Counted by its outcome, at each stage."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 9, g=5), look(6.0, 9, g=5))
+    account.settle(account.list_due(), {})
+    assert account.groups["g"].reached["waiting"] == 4
+    account.feed(look(11.0, 9, g=holding(9, 4)))
+    due = account.list_due()
+    assert account.settle(due, {}) == []
+    (question,) = account.ask(due, 100)
+    answer = Answer(((6, 0), (7, 0), (8, 0), (9, 0)), full=False)
+    account.settle(due, {question: answer})
+    assert account.groups["g"].settled["pending"] == 4
+
+
+def test_every_group_that_was_there_is_owed() -> None:
+    """One that was made later, and that nobody has read in, is not."""
+    made = GroupView("h", (8, 0), 0, 0)
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8, h=made), look(12.0, 9, g=9, h=9))
+    assert {each.group for each in account.list_due()} == {"g"}
+    assert [pair[0] for pair in sorted(account.cohorts[1].open)] == ["g", "g", "h", "h"]
+
+
+def test_a_stream_without_a_group_owes_nobody() -> None:
+    """No cohort is kept."""
+    account = watch(look(0.0, 5), look(1.0, 8))
+    assert account.cohorts == []
+    assert account.published == 3
+
+
+def test_a_due_of_another_time_is_not_settled() -> None:
+    """Its cohort was settled meanwhile."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8), look(12.0, 8, g=8))
+    due = account.list_due()
+    assert len(account.settle(due, {})) == 2
+    assert account.settle(due, {}) == []
+    assert account.groups["g"].settled["acked"] == 3
+
+
+def test_nothing_is_due_of_a_stream_that_is_gone() -> None:
+    """Nor of one that nobody has seen."""
+    assert begin_account(DEADLINES).list_due() == []
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8), look(12.0, 8, g=8))
+    account.mark_gone()
+    assert account.list_due() == []
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def test_the_oldest_that_waits_is_learned() -> None:
+    """The first that was listed behind the group; none when it has read meanwhile."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 9, g=5))
+    (question,) = account.ask([], 100)
+    assert question == Question("live", "g", (5, 0), None, 1)
+    assert not account.still
+    account.settle([], {question: Answer(((6, 0), (7, 0)), full=True)})
+    assert account.groups["g"].oldest_waiting == (6, 0)
+    assert account.still
+    account.settle([], {question: Answer(((5, 0),), full=True)})
+    assert account.groups["g"].oldest_waiting is None
+
+
+def test_a_position_is_learned() -> None:
+    """Two are live behind it."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 9, g=7))
+    assert not account.groups["g"].waiting.exact
+    asked = next(each for each in account.ask([], 100) if each.upto is not None)
+    account.settle([], {asked: Answer(((8, 0), (9, 0)), full=False)})
+    assert account.account_of("g").waiting == point(2)
+
+
+def test_answers_about_a_group_that_is_gone_are_left() -> None:
+    """Or that nobody knows."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 9))
+    assert account.groups["g"].gone
+    for name in ("g", "x"):
+        question = Question("live", name, (5, 0), None, 1)
+        account.settle([], {question: Answer(((6, 0),), full=True)})
+    assert account.groups["g"].oldest_waiting is None
+
+
+@pytest.mark.parametrize(("full", "pending"), [(False, point(2)), (True, Bounds(0, 3))])
+def test_pending_entries_of_the_past_are_learned(full: bool, pending: Bounds) -> None:
+    """A list that was cut tells nothing."""
+    held = GroupView("g", (9, 0), 3, 1, oldest_pending=(4, 0))
+    account = watch(look(0.0, 5, g=5), look(1.0, 9, g=held))
+    account.groups["g"].pending = Bounds(0, 3)
+    question = Question("pending", "g", ZERO, (5, 0), 100)
+    account.settle([], {question: Answer(((4, 0),), full=full)})
+    assert account.account_of("g").pending == pending
+
+
+# -- looks that are spared -------------------------------------------------------------------------
+
+
+def test_equal_numbers_need_no_look() -> None:
+    """Only time moves, and what is due with it."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
+    assert account.touch(6.0, (0, 0))
+    assert [each.stage for each in account.list_due()] == [DELIVER]
+    account.feed(look(7.0, 9, g=9))
+    assert account.cohorts[-1].end.at == 7.0
+
+
+@pytest.mark.parametrize(
+    ("group", "calls", "spared"),
+    [
+        (holding(8, 2), (0, 0), True),
+        (holding(8, 2), (1, 0), False),
+        (holding(8, 2), (0, 1), False),
+        (GroupView("g", (8, 0), 0, 1), (1, 1), True),
+    ],
+)
+def test_a_call_may_have_dropped_what_pends(
+    group: GroupView, calls: tuple[int, int], spared: bool
+) -> None:
+    """Where something pends it must be looked at."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=group))
+    assert account.touch(2.0, calls) is spared
+
+
+def test_what_is_vague_must_be_asked_again() -> None:
+    """Also when the numbers are equal."""
+    assert not watch(look(0.0, 5, g=5), look(1.0, 9, g=7)).touch(2.0, (0, 0))
+    assert not begin_account(DEADLINES).touch(2.0, (0, 0))
+
+
+def test_the_calls_of_a_spared_look_are_taken_over() -> None:
+    """What was deleted before something pended has dropped nothing of it."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
+    assert account.touch(2.0, (3, 0))
+    account.feed(look(3.0, 9, g=holding(9, 1), deletions=3))
+    account.feed(look(4.0, 9, g=9, deletions=3))
+    assert account.account_of("g").dropped == 0
+    assert account.account_of("g").acknowledged == point(4)
+
+
+@pytest.mark.parametrize(("deletions", "dropped"), [(0, 0), (1, 2)])
+def test_what_pended_is_dropped_by_a_deletion(deletions: int, dropped: int) -> None:
+    """At most; without a call it was acknowledged."""
+    account = watch(look(0.0, 8, g=holding(8, 2)), look(1.0, 10, g=holding(10, 2)))
+    account.feed(look(2.0, 10, g=10, deletions=deletions))
+    assert account.account_of("g").dropped == dropped
+
+
+# -- lives -----------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_is_gone_settles_what_was_open() -> None:
+    """Once; its sums stay."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 9, g=7))
+    settled = account.mark_gone()
+    assert {(each.stage, each.size) for each in settled} == {(ACK, 4), (DELIVER, 4)}
+    assert account.resets[GONE] == 1
+    assert account.mark_gone() == []
+    assert account.resets[GONE] == 1
+    found = account.account_of("g")
+    assert (found.published, found.waiting, found.lost.lo) == (4, point(0), 0)
+    assert begin_account(DEADLINES).mark_gone() == []
+
+
+def test_survivors_are_looked_for_when_something_is_odd() -> None:
+    """Not at first sight, not in an ordinary life; always when a stream comes back."""
+    account = begin_account(DEADLINES)
+    assert not account.needs_survivors(look(0.0, 5, g=5))
+    account.feed(look(0.0, 5, g=5))
+    assert not account.needs_survivors(look(1.0, 8, g=8))
+    assert account.needs_survivors(look(1.0, 4, g=4))
+    account.mark_gone()
+    assert account.needs_survivors(look(1.0, 8, g=8))
+
+
+def test_a_rollback_takes_entries_back() -> None:
+    """Published stays; what was taken back may be lost to its group."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8), look(2.0, 12, g=12))
+    broken, _ = account.feed(look(3.0, 8, g=8), survivors={(5, 0), (8, 0)})
+    assert broken is not None
+    assert broken.reason == ROLLBACK
+    assert (account.resets[ROLLBACK], account.rolled_back, account.published) == (1, 4, 7)
+    assert account.account_of("g").lost == Bounds(0, 4)
+    assert [anchor.rank for anchor in account.anchors] == [5, 8]
+    account.feed(look(4.0, 10, g=10))
+    assert account.published == 9
+
+
+def test_what_was_removed_before_a_rollback_is_not_removed_again() -> None:
+    """Two were trimmed before anybody looked, and one more since."""
+    account = watch(look(0.0, 5, 3, g=5), look(1.0, 8, 4, g=8), look(2.0, 12, 4, g=12))
+    account.feed(look(3.0, 8, 4, g=8), survivors={(5, 0), (8, 0)})
+    assert account.removed == 1
+
+
+def test_a_stream_made_anew_counts_from_one() -> None:
+    """Nothing is rolled back; removals of its new life count from its beginning."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
+    view = replace(look(2.0, 3, g=0), last=(103, 0), first=(102, 0), length=2)
+    broken, _ = account.feed(view, survivors=frozenset())
+    assert broken is not None
+    assert broken.reason == RECREATED
+    assert (account.published, account.rolled_back, account.removed) == (6, 0, 1)
+    assert account.account_of("g").published == 6
+
+
+def test_numbers_that_were_set_are_no_entries() -> None:
+    """XSETID moved them: nothing was published."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
+    broken, _ = account.feed(replace(look(2.0, 8, g=8), added=100), survivors={(8, 0)})
+    assert broken is not None
+    assert (broken.reason, account.resets[XSETID], account.published) == (XSETID, 1, 3)
+
+
+def test_the_return_of_a_stream_that_was_gone_is_one_reset() -> None:
+    """It was counted when it went."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
+    account.mark_gone()
+    view = replace(look(2.0, 2, g=0), last=(102, 0), first=(101, 0))
+    account.feed(view, survivors=frozenset())
+    assert account.resets == {RECREATED: 0, ROLLBACK: 0, XSETID: 0, GONE: 1}
+    assert account.present
+    assert account.published == 5
+
+
+def test_a_group_that_is_gone_and_made_again() -> None:
+    """Its sums go on; between its lives nothing is owed to it."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
+    account.feed(look(2.0, 20))
+    account.feed(look(3.0, 20, g=GroupView("g", (20, 0), 0, 0)))
+    account.feed(look(4.0, 21, g=21))
+    assert account.account_of("g").published == 4
+
+
+@pytest.mark.parametrize(
+    ("at", "consumers", "pending", "ends"),
+    [(8, 0, 0, True), (9, 0, 0, True), (7, 0, 0, False), (8, 1, 0, False), (8, 0, 1, False)],
+)
+def test_a_group_made_at_the_end(at: int, consumers: int, pending: int, ends: bool) -> None:
+    """There, or moved beyond, and nobody has read in it."""
+    assert begins_at_end(look(1.0, 8), GroupView("n", (at, 0), pending, consumers)) is ends
+
+
+# -- rates and bounds ------------------------------------------------------------------------------
+
+
+def test_entries_a_second() -> None:
+    """Over the last minute; none where no time has passed, or nothing is known."""
+    assert begin_account(DEADLINES).publish_rate() == 0.0
+    assert watch(look(5.0, 5)).publish_rate() == 0.0
+    assert watch(look(0.0, 0), look(0.5, 4), look(1.0, 4)).publish_rate() == 4.0
+    account = watch(look(0.0, 0), look(40.0, 400), look(80.0, 440), look(90.0, 440))
+    assert account.publish_rate() == pytest.approx(40 / 50)
+    assert account.publish_rate(window=10.0) == 0.0
+    assert account.publish_rate(window=90.0) == pytest.approx(440 / 90)
+
+
+def test_room_before_the_next_loss() -> None:
+    """What was read and is still kept."""
+    account = watch(look(0.0, 5, g=5), look(1.0, 9, 3, g=5))
+    assert account.headroom("g") == point(3)
+    vague = watch(look(0.0, 5, g=5), look(1.0, 9, g=7))
+    assert vague.headroom("g") == Bounds(5, 8)
+
+
+def test_anchors_are_thinned_where_they_are_dense() -> None:
+    """Ends and the latest eight stay; it never keeps too many."""
+    anchors = [Anchor((n, 0), n, float(n)) for n in range(20)]
+    anchors[5] = replace(anchors[5], at=4.01)
+    thin = thin_anchors(anchors)
+    assert len(thin) == 19
+    assert anchors[4] not in thin
+    assert thin[0] == anchors[0]
+    assert thin[-8:] == anchors[-8:]
+    account = begin_account(DEADLINES)
+    for n in range(3 * MAX_ANCHORS):
+        account.feed(look(float(n), n + 1))
+    assert len(account.anchors) <= MAX_ANCHORS + 1
+    assert account.anchors[-1].rank == 3 * MAX_ANCHORS
