@@ -196,6 +196,10 @@ def validate(arguments: Arguments) -> int:
     return 0
 
 
+def _count(number: int, plural: str) -> str:
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
+
+
 def _load_faultless(path: Path) -> Configuration:
     """Stricter than what a daemon starts with: what has lapsed is refused, too."""
     configuration = load(path)
@@ -207,10 +211,6 @@ def _load_faultless(path: Path) -> Configuration:
     if problems:
         raise ConfigurationError(problems)
     return configuration
-
-
-def _count(number: int, plural: str) -> str:
-    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
 
 
 def kinds(arguments: Arguments) -> int:
