@@ -285,3 +285,10 @@ def test_a_settlement_is_of_its_cohort() -> None:
         point(3),
         4,
     )
+
+
+@pytest.mark.parametrize(("kind", "group"), [("pending", "g"), ("live", "h")])
+def test_a_list_of_something_else_tells_nothing_of_what_waits(kind: str, group: str) -> None:
+    """Of another kind, or about another group."""
+    answers = {Question(kind, group, (14, 0), (20, 0), 100): Answer((), full=False)}
+    assert not judge(14, deleted=16).is_answered(due(DELIVER), answers)
