@@ -14,6 +14,7 @@ from sentinel.core.quantity import Bounds
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
 FaultIdentity = tuple[str, tuple[tuple[str, str], ...]]
+FaultCounts = tuple[Mapping[str, int], Mapping[str, int]]
 THRESHOLD = "threshold"
 """Key of the fault that a measurement crossed a configured limit; every kind has it."""
 MAX_FAULTS = 500
@@ -140,6 +141,9 @@ class FaultStep:
     turned: frozenset[FaultIdentity] = frozenset()
     """Those of the changed ones that are better or worse now, or whose acceptance began or ended."""
     cut: int = 0
+    """Subjects that are more than can be kept one by one."""
+    beyond: FaultCounts = ({}, {})
+    """How many of those each fault has: that count, and that somebody accepted."""
 
     @property
     def written(self) -> tuple[StandingFault, ...]:
@@ -165,9 +169,10 @@ def step(
     before = {each.fault.identity: each for each in standing}
     named = _find_worst(found)
     judged = [(each, _find_acceptance(each, accept, now)) for each in named]
+    kept = _keep(judged, before)
     present = tuple(
         _stand(before.get(each.identity), finish(each), check, component, accepted, now)
-        for each, accepted in _keep(judged, before)
+        for each, accepted in kept
     )
     here = {each.fault.identity for each in present}
     known = [each for each in present if each.fault.identity in before]
@@ -182,6 +187,7 @@ def step(
             each.fault.identity for each in known if _has_turned(before[each.fault.identity], each)
         ),
         cut=len(named) - len(present),
+        beyond=_count_beyond(judged, kept),
     )
 
 
@@ -216,6 +222,16 @@ def _keep(found: Sequence[_Judged], before: Container[FaultIdentity]) -> Sequenc
 
     chosen = {fault.identity for fault, _ in sorted(found, key=place)[:MAX_FAULTS]}
     return [each for each in found if each[0].identity in chosen]
+
+
+def _count_beyond(judged: Sequence[_Judged], kept: Sequence[_Judged]) -> FaultCounts:
+    """Of those that are not kept, for a figure that is too low is worse than none."""
+    if len(judged) == len(kept):
+        return {}, {}
+    here = {fault.identity for fault, _ in kept}
+    cut = [each for each in judged if each[0].identity not in here]
+    counting = count_by_key(fault for fault, accepted in cut if accepted is None)
+    return counting, count_by_key(fault for fault, accepted in cut if accepted is not None)
 
 
 def _stand(

@@ -41,9 +41,12 @@ class Faults:
         step = fault_core.step(
             watched.standing, found, check.name, check.component, check.accept, now, self._clean
         )
-        watched.moved, watched.standing, watched.cut = step, step.present, step.cut
+        watched.moved, watched.standing = step, step.present
+        if finding.status is not Status.UNKNOWN:  # who can't see does not know that there are fewer
+            watched.cut, watched.beyond = step.cut, step.beyond
         changes.faults.extend(step.written)
-        self.show(watched)
+        if step.begun or step.ended or step.turned or step.cut:
+            self.show(watched)
         kept = tuple(each.fault for each in step.present)
         return _spare(replace(finding, faults=kept), step)
 

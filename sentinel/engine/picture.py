@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from sentinel.core import dependencies
 from sentinel.core.fault import (
     Fault,
+    FaultCounts,
     FaultStep,
     Severity,
     StandingFault,
     Status,
-    count_by_key,
     worst,
 )
 from sentinel.core.health import Health
@@ -51,6 +52,8 @@ class WatchedCheck:
     """What that look changed."""
     cut: int = 0
     """Subjects with faults that are more than can be kept one by one."""
+    beyond: FaultCounts = ({}, {})
+    """How many of those each fault has: that count, and that somebody accepted."""
     at: datetime = LONG_AGO
     """When its latest result was taken in."""
     complaint: str = ""
@@ -67,8 +70,11 @@ class WatchedCheck:
 
     def count_faults(self) -> tuple[dict[str, int], dict[str, int]]:
         """How many subjects have each fault: those that count, and those that are accepted."""
-        accepted = [each.fault for each in self.standing if each.accepted is not None]
-        return count_by_key(each.fault for each in self.counting), count_by_key(accepted)
+        accepted = Counter(each.fault.key for each in self.standing if each.accepted is not None)
+        counting = Counter(each.fault.key for each in self.counting)
+        counting.update(self.beyond[0])
+        accepted.update(self.beyond[1])
+        return dict(counting), dict(accepted)
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""

@@ -31,12 +31,13 @@ def faults_document(
     standing = [each for each in store.faults(check) if component in {None, each.component}]
     views = [view for view in store.checks() if _is_meant(view, check, component)]
     ordered = sorted(standing, key=_urgency)
+    borne = sum(each.accepted is not None for each in standing)
     document: Document = to_json(
         {
             "generated": now,
             "only": _name_limits(check, component),
-            "open": sum(each.accepted is None for each in standing),
-            "accepted": sum(each.accepted is not None for each in standing),
+            "open": max(len(standing) - borne, sum(sum(view.faults.values()) for view in views)),
+            "accepted": max(borne, sum(sum(view.accepted.values()) for view in views)),
             "cut": _count_cut(views) + max(0, len(standing) - MAX_SHOWN),
             "faults": [describe_fault(each, now) for each in ordered[:MAX_SHOWN]],
         }

@@ -254,7 +254,7 @@ def test_hostile_stream_name_concerns_that_stream_only(
     with redis.Redis(port=own_valkey.port) as client:
         client.xadd("bus:good", {"a": "b"})
     sentinel.until("delivery", lambda check: check["runs"] >= 6)
-    sentinel.until_metric('sentinel_bus_published_total{stream="bus:*"} 1.0')
+    sentinel.until_metric('sentinel_bus_published_total{check="delivery",stream="bus:*"} 1.0')
 
 
 def test_broken_reload_keeps_the_old_configuration(start: Start) -> None:

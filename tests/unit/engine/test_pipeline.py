@@ -634,3 +634,17 @@ async def test_a_crossed_threshold_is_a_fault_of_its_subject(world):
     assert standing.fault.key == "threshold"
     assert standing.fault.subject == {"queue": "a", "measurement": "lag"}
     assert standing.fault.text == "queue a: lag is 30, the limit is 10"
+
+
+async def test_more_subjects_than_can_be_kept_are_counted_all_the_same(world):
+    """The list is cut, and says so; the figure is not too low, also while nobody can look."""
+    many = tuple(silent(f"agent-{n}") for n in range(700))
+    labels = {"check": "bus-check", "component": "bus", "fault": "broken"}
+    await world.see("bus", DEGRADED, faults=many)
+    await world.see("bus", UNKNOWN, "no rights")
+    assert len(world.store.faults()) == 500
+    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 700.0
+    (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
+    assert (view.faults, view.cut) == ({"broken": 700}, 200)
+    await world.see("bus", DEGRADED, faults=many[:3])
+    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 3.0
