@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sentinel.app import Signals, serve
 from sentinel.engine.journal import Journal
-from sentinel.engine.remediator import Remediator
+from sentinel.engine.situation import Circumstances
 from sentinel.errors import ActionRefused
 from sentinel.log import configure_logging
 from sentinel.probes import load_kinds
@@ -25,6 +25,13 @@ from sentinel.remediation import load_drivers
 from sentinel.remediation.process import ProcessDriver
 
 SLOW = 0.03
+
+
+def put_in_place(owner: type, name: str, function: object) -> None:
+    """Replace what is there: a mutation of a guard that has moved would change nothing, unseen."""
+    if name not in vars(owner):
+        raise AttributeError(f"{owner.__name__} has no {name} to replace")
+    setattr(owner, name, function)
 
 
 def slow_down() -> None:
@@ -37,7 +44,7 @@ def slow_down() -> None:
         await asyncio.sleep(SLOW)
         return outcome
 
-    ProcessDriver.start = start
+    put_in_place(ProcessDriver, "start", start)
 
 
 def act_first() -> None:
@@ -53,13 +60,14 @@ def act_first() -> None:
             self.store.claim_attempt(attempt)
         await plain(self, attempt, *events)
 
-    Journal.claim, Journal.finish = claim, finish
+    put_in_place(Journal, "claim", claim)
+    put_in_place(Journal, "finish", finish)
 
 
 def ignore_dependencies() -> None:
     """The mutation: nothing is asked of what a component needs."""
-    Remediator._dependencies = lambda _self, _name: {}
-    Remediator._settling_until = lambda _self, _name: None
+    put_in_place(Circumstances, "_dependencies", lambda _self, _name: {})
+    put_in_place(Circumstances, "_settling_until", lambda _self, _name: None)
 
 
 MUTATIONS = {

@@ -295,7 +295,7 @@ async def test_an_acceptance_that_is_over_does_not_stop_a_reload(bench: Bench) -
     assert check.name == "elsewhere-port"
     assert "newcomer" in {each.name for each in bench.daemon.configuration.components}
     bench.daemon.engine.scheduler.trigger("elsewhere-port")
-    await bench.until(lambda: bool(bench.daemon.store.faults("elsewhere-port")))
+    await wait_until(lambda: bool(bench.daemon.store.faults("elsewhere-port")))
     (standing,) = bench.daemon.store.faults("elsewhere-port")
     assert (standing.fault.key, standing.accepted) == ("unreachable", None)
 
