@@ -60,6 +60,17 @@ class _Exported:
     rows: list[Row]
 
 
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What a check is of, the faults that it may have, and those that somebody bears."""
+
+    component: str
+    kind: str
+    resource: str
+    faults: tuple[str, ...]
+    borne: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class _Family:
     measurement: Measurement
@@ -73,7 +84,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a `_created` series for each counter tells nobody anything
         self.registry = CollectorRegistry(auto_describe=False)
         self._checks: dict[str, _Exported] = {}
-        self._described: dict[str, tuple[str, str, str, tuple[str, ...]]] = {}
+        self._described: dict[str, _Described] = {}
         self._own_figures()
         self.registry.register(_Findings(self))
 
@@ -199,30 +210,36 @@ class Metrics:
         self.set_check_status(name, component, Status.UNKNOWN)
 
     def describe_check(self, check: Check, faults: Iterable[str]) -> None:
-        """What a check is of, and its faults, each at zero until one is found."""
+        """What a check is of, and its faults, each at zero until one is found; accepted ones are
+        counted where the configuration accepts any.
+        """
         self._forget_description(check.name)
         resource = ",".join(sorted(set(check.resources.values())))
-        self._described[check.name] = (check.component, check.kind, resource, tuple(faults))
-        self.check_info.labels(check.name, check.component, check.kind, resource).set(1)
+        borne = tuple(sorted({each.fault for each in check.accept}))
+        known = _Described(check.component, check.kind, resource, tuple(faults), borne)
+        self._described[check.name] = known
+        self.check_info.labels(check.name, known.component, known.kind, resource).set(1)
         self.set_faults(check.name, {}, {})
 
     def set_faults(
         self, check: str, standing: Mapping[str, int], accepted: Mapping[str, int]
     ) -> None:
         """How many subjects have each fault of a check, and for how many somebody accepted it."""
-        component, _, _, declared = self._described[check]
-        for fault in declared:
-            self.faults.labels(check, component, fault).set(standing.get(fault, 0))
-            self.accepted.labels(check, component, fault).set(accepted.get(fault, 0))
+        known = self._described[check]
+        for fault in known.faults:
+            self.faults.labels(check, known.component, fault).set(standing.get(fault, 0))
+        for fault in known.borne:
+            self.accepted.labels(check, known.component, fault).set(accepted.get(fault, 0))
 
     def _forget_description(self, name: str) -> None:
-        if name not in self._described:
+        known = self._described.pop(name, None)
+        if known is None:
             return
-        component, kind, resource, declared = self._described.pop(name)
-        self.check_info.remove(name, component, kind, resource)
-        for fault in declared:
-            self.faults.remove(name, component, fault)
-            self.accepted.remove(name, component, fault)
+        self.check_info.remove(name, known.component, known.kind, known.resource)
+        for fault in known.faults:
+            self.faults.remove(name, known.component, fault)
+        for fault in known.borne:
+            self.accepted.remove(name, known.component, fault)
 
     def add_supervised(self, component: str, *, exhausted: bool) -> None:
         """Create the label sets of a supervised component at zero."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Acceptance, Status
 from sentinel.core.model import Check, Finding, Histogram, Measurement, Result, Row
 from sentinel.metrics import MAX_LABEL, Metrics, safe_label
 
@@ -201,8 +201,11 @@ def test_what_a_check_is_of():
 def test_faults_are_counted_by_key_and_accepted_ones_apart():
     """Zero from the start, and zero again when it is over."""
     metrics = Metrics()
-    metrics.describe_check(check_of(), ["lost", "late"])
+    known = Acceptance("late", {}, "known", NOW)
+    metrics.describe_check(check_of(accept=(known,)), ["lost", "late"])
     labels = {"check": "bus-check", "component": "bus"}
+    assert value(metrics, "sentinel_faults_accepted", fault="late", **labels) == 0.0
+    assert value(metrics, "sentinel_faults_accepted", fault="lost", **labels) is None
     assert value(metrics, "sentinel_faults", fault="lost", **labels) == 0.0
     metrics.set_faults("bus-check", {"lost": 3}, {"late": 1})
     assert value(metrics, "sentinel_faults", fault="lost", **labels) == 3.0
