@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sentinel.core.fault import Fault, Status
+from sentinel.core.fault import REJECTED, STARTING, UNREACHABLE, Fault, Status
 from sentinel.core.model import ErrorClass
 
 
@@ -130,7 +130,7 @@ class TargetUnreachable(TargetError):
     """Nobody answers: refused, reset, timed out."""
 
     status = Status.DOWN
-    fault = "unreachable"
+    fault = UNREACHABLE
 
 
 class ReplyLost(TargetUnreachable):
@@ -143,14 +143,14 @@ class TargetStarting(TargetError):
     """Answers, but is loading or recovering: no reason to act."""
 
     status = Status.DEGRADED
-    fault = "starting"
+    fault = STARTING
 
 
 class TargetRejected(TargetError):
     """Answers with an error of its own (OOM, READONLY, MISCONF …)."""
 
     status = Status.DEGRADED
-    fault = "rejected"
+    fault = REJECTED
 
 
 class WrongTarget(TargetError):

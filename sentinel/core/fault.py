@@ -17,6 +17,9 @@ FaultIdentity = tuple[str, tuple[tuple[str, str], ...]]
 FaultCounts = tuple[Mapping[str, int], Mapping[str, int]]
 THRESHOLD = "threshold"
 """Key of the fault that a measurement crossed a configured limit; every kind has it."""
+UNREACHABLE, STARTING, REJECTED = "unreachable", "starting", "rejected"
+HIDING = frozenset({UNREACHABLE, STARTING, REJECTED})
+"""Faults of a target itself, while which nobody can look at what it holds."""
 MAX_FAULTS = 500
 """Subjects of one check that are remembered one by one; more are counted."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.core import fault as fault_core
-from sentinel.core.fault import Fault, FaultStep, StandingFault, Status
+from sentinel.core.fault import HIDING, Fault, FaultIdentity, FaultStep, StandingFault, Status
 from sentinel.core.incident import BAD
 from sentinel.core.model import Finding
 from sentinel.engine.picture import WatchedCheck
@@ -32,23 +32,31 @@ class Faults:
     def take(self, watched: WatchedCheck, finding: Finding, changes: Changes) -> Finding:
         """Take in what a run found; the finding without what somebody accepted.
 
-        A run that could not see leaves what stands as it is; what it can't judge is added to it.
+        What a run could not look at stays as it is: nobody has seen that it is over.
         """
         found = [self._name(fault) for fault in finding.faults]
-        if finding.status is Status.UNKNOWN:
-            found = [*_bad(watched.standing), *found]
+        blind = finding.status is Status.UNKNOWN
+        hidden = any(fault.key in HIDING for fault in found)
+        unseen = _find_unseen(watched.standing, found, blind=blind) if blind or hidden else []
         check, now = watched.check, watched.at
         step = fault_core.step(
-            watched.standing, found, check.name, check.component, check.accept, now, self._clean
+            watched.standing,
+            [*found, *unseen],
+            check.name,
+            check.component,
+            check.accept,
+            now,
+            self._clean,
         )
         watched.moved, watched.standing = step, step.present
-        if finding.status is not Status.UNKNOWN:  # who can't see does not know that there are fewer
+        if not (blind or hidden):  # who can't see does not know that there are fewer
             watched.cut, watched.beyond = step.cut, step.beyond
         changes.faults.extend(step.written)
         if step.begun or step.ended or step.turned or step.cut:
             self.show(watched)
         kept = tuple(each.fault for each in step.present)
-        return _spare(replace(finding, faults=kept), step)
+        seen = {fault.identity for fault in found}
+        return _spare(replace(finding, faults=kept), step, seen)
 
     def show(self, watched: WatchedCheck) -> None:
         """Export how many subjects have each fault."""
@@ -98,16 +106,23 @@ def shorten_name(name: str) -> str:
     return f"{name[: MAX_NAME - len(digest) - 1]}~{digest}"
 
 
-def _bad(standing: Sequence[StandingFault]) -> list[Fault]:
-    return [each.fault for each in standing if each.fault.status in BAD]
+def _find_unseen(
+    standing: Sequence[StandingFault], found: Sequence[Fault], *, blind: bool
+) -> list[Fault]:
+    """What stands and could not be looked at: all of it by a `blind` run, else what the target
+    holds; of the target itself the run has found how it is.
+    """
+    here = {fault.identity for fault in found}
+    bad = [each.fault for each in standing if each.fault.status in BAD]
+    return [each for each in bad if each.identity not in here and (blind or each.subject)]
 
 
-def _spare(finding: Finding, step: FaultStep) -> Finding:
-    """What is accepted makes no check bad; what else is wrong still does."""
+def _spare(finding: Finding, step: FaultStep, seen: Container[FaultIdentity]) -> Finding:
+    """What is accepted makes no check bad; what else was `seen` to be wrong still does."""
     if finding.status not in BAD or not any(each.accepted for each in step.present):
         return finding
     counting = [each.fault for each in step.present if each.accepted is None]
-    status = fault_core.judge(counting)
+    status = fault_core.judge([fault for fault in counting if fault.identity in seen])
     spared = sum(each.accepted is not None for each in step.present)
     head = fault_core.headline(counting) or "nothing but what is accepted"
     rest = finding.detail.removeprefix(fault_core.headline(finding.faults)).removeprefix("; ")

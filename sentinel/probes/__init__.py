@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.fault import THRESHOLD, FaultKind, Severity
+from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
 from sentinel.core.model import Finding, Impact, Measurement
 from sentinel.shelf import read_shelf
 
@@ -96,12 +96,10 @@ def faults_of_target(runbook: str, *, rejected: str = "") -> tuple[FaultKind, ..
     """
     parameters = ("resource",)
     return (
-        FaultKind("unreachable", Severity.PAGE, runbook, "nobody answers there", parameters),
+        FaultKind(UNREACHABLE, Severity.PAGE, runbook, "nobody answers there", parameters),
+        FaultKind(STARTING, Severity.INFO, runbook, "it answers, and is still loading", parameters),
         FaultKind(
-            "starting", Severity.INFO, runbook, "it answers, and is still loading", parameters
-        ),
-        FaultKind(
-            "rejected",
+            REJECTED,
             Severity.PAGE,
             rejected or runbook,
             "it answers with an error of its own",

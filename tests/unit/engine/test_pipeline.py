@@ -648,3 +648,36 @@ async def test_more_subjects_than_can_be_kept_are_counted_all_the_same(world):
     assert (view.faults, view.cut) == ({"broken": 700}, 200)
     await world.see("bus", DEGRADED, faults=many[:3])
     assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 3.0
+
+
+async def test_a_target_that_is_away_ends_no_fault_of_what_it_holds(world):
+    """Nobody could look: what was found of an agent stands until a look finds that it is over."""
+    await world.see("bus", DEGRADED, faults=(silent("agent-2"),))
+    away = Fault("unreachable", {}, DOWN, "bus: refused")
+    await world.see("bus", DOWN, faults=(away,))
+    standing = {each.fault.key: each.ended for each in world.store.faults()}
+    assert standing == {"broken": None, "unreachable": None}
+    assert lines(world, "fault over") == []
+    assert world.store.incidents()[0].summary == "bus: refused; and 1 more"
+    await world.see("bus", UP)
+    assert world.store.faults() == []
+
+
+async def test_what_is_hidden_and_accepted_raises_no_verdict(world):
+    """Slow to start is what the look has seen; what it could not look at makes it no worse."""
+    until = world.clock.utcnow() + timedelta(days=1)
+    known = Acceptance("broken", {"agent": "agent-2"}, "on holiday", until)
+    check = replace(world.check("bus", AT_ONCE), accept=(known,))
+    world.picture.add_check(check, kind(), None)
+    await world.see("bus", DOWN, faults=(silent("agent-2"), silent("agent-4", DOWN)))
+    await world.see("bus", DEGRADED, faults=(Fault("starting", {}, DEGRADED, "loads"),))
+    (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
+    assert view.soft == "degraded"
+    assert len(world.store.faults()) == 3
+
+
+async def test_a_fault_of_the_target_itself_is_over_when_it_is_another(world):
+    """The look has found how the target is: slow a moment ago, away now."""
+    await world.see("bus", DEGRADED, faults=(Fault("slow", {}, DEGRADED, "slow"),))
+    await world.see("bus", DOWN, faults=(Fault("unreachable", {}, DOWN, "bus: refused"),))
+    assert [each.fault.key for each in world.store.faults()] == ["unreachable"]
