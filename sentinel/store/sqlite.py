@@ -514,6 +514,13 @@ class SqliteStore:
         return [AuditRow(read_instant(at), *rest) for at, *rest in self._all(sql, limit)]
 
 
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class DamagedPages(sqlite3.DatabaseError):
+    """The check of the pages found damage that no statement has met yet."""
+
+
 _UNSTORABLE = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -557,11 +564,13 @@ def _check_version(db: sqlite3.Connection, path: Path, *, writable: bool) -> Non
 def _check_pages(db: sqlite3.Connection) -> None:
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise sqlite3.DatabaseError(f"malformed: {verdict}")
+        raise DamagedPages(f"malformed: {verdict}")
 
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
-    return any(word in str(error) for word in ("malformed", "not a database", "corrupt"))
+    """By SQLite's code, never by its words; the low byte is the kind, the rest details."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, DamagedPages) or code in _CORRUPT
 
 
 def _write_views(db: sqlite3.Connection, changes: Changes) -> None:

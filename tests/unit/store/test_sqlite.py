@@ -28,7 +28,7 @@ from sentinel.errors import ActionRefused, StateError
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, CheckView, ComponentView, Gap, ProcessRow, Sample
 from sentinel.store.document import read, to_json, write, write_instant
-from sentinel.store.sqlite import FILE, SqliteStore, lock_state, prepare_folder
+from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
 HOSTILE = [
@@ -341,6 +341,25 @@ def test_a_damaged_file_is_moved_aside(tmp_path, how):
     assert any(path.name.startswith("sentinel.db.corrupt-") for path in tmp_path.iterdir())
 
 
+def test_damage_that_no_statement_meets_is_found_at_the_start(tmp_path):
+    """A value where the schema allows none: only a look at the pages tells."""
+    SqliteStore(tmp_path).close()
+    plain, loose = "value TEXT NOT NULL", "value TEXT         "
+    for text, instead in ((plain, loose), (loose, plain)):
+        with closing(sqlite3.connect(tmp_path / "sentinel.db", isolation_level=None)) as db:
+            db.execute("PRAGMA writable_schema = ON")
+            change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'meta'"
+            db.execute(change, (text, instead))
+        if instead == loose:
+            with closing(sqlite3.connect(tmp_path / "sentinel.db", isolation_level=None)) as db:
+                db.execute("INSERT INTO meta VALUES ('odd', NULL)")
+    store = SqliteStore(tmp_path, owner=True)
+    assert any(".corrupt-" in file.name for file in store.moved_aside)
+    assert store.meta("odd") is None
+    assert store.meta("journal_lost")
+    store.close()
+
+
 def test_only_the_daemon_moves_a_damaged_file_aside(tmp_path):
     """A command beside a running daemon leaves the file where it is and says so."""
     SqliteStore(tmp_path).close()
@@ -499,7 +518,7 @@ def test_an_answer_comes_back_as_it_was_given(store):
 def test_a_damaged_document_is_told(tmp_path, document):
     """One bit of the disk gives no traceback at every start."""
     store = SqliteStore(tmp_path)
-    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+    with closing(sqlite3.connect(tmp_path / "sentinel.db")) as db:
         db.execute("INSERT INTO health VALUES ('x', ?)", (document,))
         db.execute("INSERT INTO probe_state VALUES ('x', 'nope{')")
         db.execute("INSERT INTO fault VALUES ('c', 'f', '{}', '', NULL, 'x', ?)", (document,))
@@ -512,7 +531,7 @@ def test_a_damaged_document_is_told(tmp_path, document):
 def test_a_schema_below_zero_is_damage(tmp_path):
     """No migration leads from there."""
     SqliteStore(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+    with closing(sqlite3.connect(tmp_path / "sentinel.db")) as db:
         db.execute("PRAGMA user_version = -1")
     with pytest.raises(StateError, match="damaged header"):
         SqliteStore(tmp_path)
