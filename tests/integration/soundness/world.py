@@ -37,6 +37,8 @@ class Kind:
     pause: float = 0.0
     forgets: float = 0.05
     ids: str = "clock"
+    may_write: bool = True
+    """Whether sentinel may find out by experiment what the server's numbers mean."""
 
 
 def parse_id(raw: bytes) -> Id:
@@ -183,9 +185,8 @@ class World:
         if style == "mixed":
             style = self.random.choice(["clock", "clock", "sequence", "past", "future"])
         ahead = {"clock": 0.0, "past": -86_400.0 * 30, "future": 3600.0}
-        if style in ahead:
-            # two streams hardly ever publish in the same millisecond
-            found = int((self.now + ahead[style]) * 1000) + self.moment % 900, 0
-        else:
-            found = last[0] + 1, 0
+        # two streams hardly ever publish in the same millisecond
+        apart = self.moment % 900
+        milliseconds = int((self.now + ahead.get(style, 0)) * 1000) + apart
+        found = (last[0] + 1 if style == "sequence" else milliseconds, 0)
         return found if found > last else (last[0], last[1] + 1)
