@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import RenderableType
@@ -13,8 +12,10 @@ from rich.text import Text
 from sentinel.app.ordering import is_running
 from sentinel.cli import tables
 from sentinel.cli.place import open_store, print_json
+from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status, worst
 from sentinel.errors import UsageError
+from sentinel.store import show_time
 from sentinel.web.faults import faults_document
 
 
@@ -26,7 +27,8 @@ def show_faults(arguments: argparse.Namespace) -> int:
     views = store.checks()
     _refuse_unknown("check", arguments.check, [view.name for view in views])
     _refuse_unknown("component", arguments.component, [view.component for view in views])
-    document = faults_document(store, datetime.now(UTC), arguments.check, arguments.component)
+    now = show_time(store, read_moment_now())
+    document = faults_document(store, now, arguments.check, arguments.component)
     running = is_running(store)
     if arguments.json:
         print_json({**document, "running": running})
