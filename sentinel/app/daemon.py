@@ -164,6 +164,7 @@ class Daemon:
             self.housekeeper,
             self.aside,
             self._do_check,
+            engine.pipeline,
             self.diagnosis.carry_out,
             self.clock.utcnow,
         )
