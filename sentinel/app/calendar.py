@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 
+from sentinel.app.cron import CronLine
 from sentinel.app.housekeeping import schedule_chores
 from sentinel.config import Configuration
 from sentinel.engine.housekeeper import Housekeeper
@@ -71,7 +71,7 @@ class Calendar:
             if job.id.startswith("report-"):
                 job.remove()
         for i, report in enumerate(self.configuration().reports):
-            trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
+            trigger = CronLine(report.cron, ZoneInfo(report.timezone))
             self._jobs.add_job(
                 self._report_by_calendar,
                 trigger,

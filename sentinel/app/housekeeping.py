@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from sentinel.app.cron import CronLine
 from sentinel.app.wiring import utcnow
 from sentinel.core.bus.housekeeping import CAP_WINDOW, Chore, CleanPlan
 from sentinel.core.moment import Moment
@@ -56,7 +56,7 @@ def _trigger_of(chore: Chore) -> BaseTrigger | None:
     together.
     """
     if chore.cron is not None:
-        return CronTrigger.from_crontab(chore.cron, timezone=ZoneInfo(chore.timezone))
+        return CronLine(chore.cron, ZoneInfo(chore.timezone))
     if chore.every is None:
         return None
     start = utcnow() + timedelta(seconds=phase(chore.name) * chore.every)
