@@ -318,7 +318,11 @@ class Book:
         self.snaps.append(moment)
         self.looks.setdefault(moment, looks)
         epochs = tuple(
-            (e, e.detached, e.frozen if e.detached is not None else e.life.list_segments(ended=False))
+            (
+                e,
+                e.detached,
+                e.frozen if e.detached is not None else e.life.list_segments(ended=False),
+            )
             for e in self.epochs
         )
         standings = {}

@@ -36,7 +36,7 @@ class _Line:
         self._received: list[bytes] = []
         self._reader = self
 
-    async def send_packed_command(self, payload: bytes, *, check_health: bool) -> None:  # noqa: ARG002
+    async def send_packed_command(self, payload: bytes, *, check_health: bool) -> None:
         """All of the payload; the replies wait to be read."""
         commands = split_commands(payload)
         while commands:

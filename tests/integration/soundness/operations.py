@@ -15,6 +15,7 @@ from tests.integration.soundness.world import (
     show_id,
 )
 
+
 class RandomWorld(World):
     """A world in which all of this happens."""
 

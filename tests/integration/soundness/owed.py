@@ -76,9 +76,7 @@ def merge_segments(segments: Sequence[Segment], snaps: Sequence[int]) -> list[Se
     return found
 
 
-def list_owed(
-    group: str, book: Book, *, legacy: bool
-) -> list[Owed]:
+def list_owed(group: str, book: Book, *, legacy: bool) -> list[Owed]:
     """All that may count for a group. What was there at the very first look is history; `legacy`
     servers do not tell what came before a life was seen first.
     """
