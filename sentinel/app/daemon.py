@@ -170,6 +170,7 @@ class Daemon:
             self.housekeeper,
             self.aside,
             self._do_check,
+            engine.pipeline,
             self.diagnosis.carry_out,
             self.clock.moment,
         )

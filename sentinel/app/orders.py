@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from sentinel.app.housekeeping import clean_orders
+from sentinel.core.fault import Acceptance
 from sentinel.core.moment import Moment, read_moment
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.aside import Aside
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.requests import OperatorRequests
 
 MEANT = 60.0
@@ -25,6 +27,7 @@ def make_orders(
     housekeeper: Housekeeper,
     aside: Aside,
     run_check: Work,
+    pipeline: Pipeline,
     diagnose: Action,
     moment: Callable[[], Moment],
 ) -> Mapping[str, Action]:
@@ -33,6 +36,13 @@ def make_orders(
     async def reset(order: Order) -> Answer:
         expects = str(order.payload.get("expects", ""))
         return await requests.reset(order.subject, _reason(order), expects)
+
+    async def accept(order: Order) -> Answer:
+        given = order.payload
+        names = [str(given.get(word, "")) for word in ("fault", "reason", "by", "expects")]
+        fault, reason, by, expects = names
+        word = Acceptance(fault, dict(given.get("subject", {})), reason, moment().at, by)
+        return await pipeline.accept(order.subject, word, expects)
 
     moving = _moving(requests, conductor)
     long: dict[str, Work] = {
@@ -43,6 +53,7 @@ def make_orders(
     return {
         OrderKind.DIAGNOSE: diagnose,
         OrderKind.RESET: _while_meant(reset, moment),
+        OrderKind.ACCEPT: accept,
         OrderKind.BREAKER: lambda order: requests.close_breaker(_reason(order)),
         OrderKind.RESUME: lambda _order: requests.resume(),
         **{kind: aside.wrap(action) for kind, action in long.items()},

@@ -52,7 +52,7 @@ class Runner:
         quality = Quality.OBSERVED
         paused = self.guard.paused(begun)
         if paused > NOTICEABLE and finding.status is not Status.UP:
-            quality, finding = Quality.BLIND, _blind(finding, paused)
+            quality, finding = Quality.BLIND, _blind(kind, finding, paused)
         dumped = self._dump(check)
         return Result(
             check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped
@@ -149,9 +149,12 @@ def _find_resource(check: Check, error: TargetError) -> str:
     return error.resource if error.resource in asked else next(iter(asked), "")
 
 
-def _blind(finding: Finding, paused: float) -> Finding:
+def _blind(kind: Kind, finding: Finding, paused: float) -> Finding:
+    """No verdict; what was counted as lost for good is counted once, and no later look finds it."""
+    known = kind.fault_kinds
+    lost = [each for each in finding.faults if each.key in known and known[each.key].lasting]
     detail = (
         f"not observed: sentinel itself stood still for {paused:.1f} s (would have said:"
         f" {finding.detail})"
     )
-    return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence)
+    return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence, faults=lost)

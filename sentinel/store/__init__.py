@@ -78,6 +78,9 @@ class ComponentView:
     pid: int | None
     restarts: int
     action: str
+    present: str = ""
+    """The status without what was lost for good, which no repair ends; "" in older documents."""
+    present_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
