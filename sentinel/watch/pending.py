@@ -479,9 +479,7 @@ def _measure(
         missing=at_least(seen.gone.lo) if reading.holes else seen.gone,
         poison=sweep.count_poison(limits.poison_after),
         redelivered=sweep.count_redelivered(),
-        poison_ids={
-            entry: count for entry, count in sweep.known.items() if count > limits.poison_after
-        },
+        poison_ids=sweep.find_poison(limits.poison_after),
         rows=[rows[entry] for entry in sorted(rows)],
         bound=seen.bound,
         gone=reading.first,

@@ -115,7 +115,8 @@ class Sweep:
     `since`: the last id delivered when the watch began; later ids had all their deliveries under
     our eyes.
     `known`: entries delivered twice or more, with their count; ids up to `baseline` not in it had
-    count 1.
+    count 1. Of those only the ones that this run saw count: the others may be acknowledged since.
+    `covered`: up to here the page of the oldest will see them again.
     """
 
     since: Id = ZERO
@@ -131,6 +132,7 @@ class Sweep:
     turn: int = 0
     begun: bool = False
     held: bool = False
+    covered: Id = ZERO
 
     @property
     def idle(self) -> bool:
@@ -143,11 +145,11 @@ class Sweep:
         return not (self.known or self.visited or self.overflow or self.dropped or self.held)
 
     def list_rechecks(self) -> list[Id]:
-        """Known entries that the last run did not see, longest unseen first: have they been
+        """Known entries beyond the page of the oldest, longest unseen first: have they been
         acknowledged?
         """
-        unseen = [entry for entry in self.known if self.checked.get(entry, 0) < self.turn]
-        return sorted(unseen, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
+        beyond = [entry for entry in self.known if entry > self.covered]
+        return sorted(beyond, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
 
     def take(self, pages: Sequence[Page], rechecked: Mapping[Id, PendingRow | None]) -> int:
         """Take in what was read; how many redeliveries were seen to happen since the last time (a
@@ -158,6 +160,7 @@ class Sweep:
         self.held = bool(rows)
         rows.update({row.id: row for row in rechecked.values() if row is not None})
         self._forget(pages, rechecked, rows)
+        self.covered = pages[0].upto if pages else ZERO
         grown = sum(self._note(row) for row in rows.values())
         if not self.begun:
             self.begun, self.baseline = (
@@ -225,11 +228,19 @@ class Sweep:
         """Entries delivered more than `limit` times; exact when every pending entry was looked at
         in this run.
         """
-        return self._count(sum(count > limit for count in self.known.values()))
+        return self._count(len(self.find_poison(limit)))
+
+    def find_poison(self, limit: int) -> dict[Id, int]:
+        """The entries delivered more than `limit` times that this run saw, with their count."""
+        return {entry: n for entry, n in self.known.items() if n > limit and self._saw(entry)}
 
     def count_redelivered(self) -> Bounds:
         """Pending entries delivered more than once."""
-        return self._count(len(self.known))
+        return self._count(sum(map(self._saw, self.known)))
+
+    def _saw(self, entry: Id) -> bool:
+        """Whether this run read the entry: one seen earlier may have been acknowledged since."""
+        return self.checked.get(entry) == self.turn
 
     def _count(self, found: int) -> Bounds:
         """Of entries that nobody looked at, or that had no room in memory, nothing is known."""

@@ -5,7 +5,7 @@ the date.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sentinel.core.moment.zone import read_wall
@@ -26,14 +26,51 @@ class Moment:
 
         By uptime when both are of one boot; over a reboot only the wall clock can tell.
         """
-        if (
-            self.boot
-            and self.boot == earlier.boot
-            and self.uptime is not None
-            and earlier.uptime is not None
-        ):
-            return max(self.uptime - earlier.uptime, 0.0)
+        if self.is_of_one_boot(earlier):
+            return max((self.uptime or 0.0) - (earlier.uptime or 0.0), 0.0)
         return max((self.at - earlier.at).total_seconds(), 0.0)
+
+    def is_after(self, other: Moment) -> bool:
+        """By uptime when both are of one boot, else by the wall clock."""
+        if self.is_of_one_boot(other):
+            return (self.uptime or 0.0) > (other.uptime or 0.0)
+        return self.at > other.at
+
+    def is_of_one_boot(self, other: Moment) -> bool:
+        """Whether the wall clock may be left out of a comparison."""
+        known = self.uptime is not None and other.uptime is not None
+        return known and bool(self.boot) and self.boot == other.boot
+
+    def is_meant_until(self, given: Moment, seconds: float) -> bool:
+        """Whether what was ordered at `given` for so many seconds still holds.
+
+        What is of another boot, or of a time that is still to come, does not.
+        """
+        if self.boot and given.boot and self.boot != given.boot:
+            return False
+        if self.is_of_one_boot(given):
+            return self.seconds_since(given) <= seconds
+        return abs((self.at - given.at).total_seconds()) <= seconds
+
+    def show(self, clock: Moment) -> datetime:
+        """What the wall clock that wrote `clock` shows at this moment: it may have been set since,
+        or not have been taken over. Over a reboot, what the wall shows now.
+        """
+        if not self.is_of_one_boot(clock):
+            return self.at
+        return clock.at + timedelta(seconds=(self.uptime or 0.0) - (clock.uptime or 0.0))
+
+
+def write_moment(moment: Moment) -> str:
+    """One word for the store's memory."""
+    return f"{moment.at.isoformat()} {moment.boot} {moment.uptime or 0.0}"
+
+
+def read_moment(text: str) -> Moment:
+    """The moment of `write_moment`; an instant alone is one too."""
+    at, _, rest = text.partition(" ")
+    boot, _, uptime = rest.partition(" ")
+    return Moment(datetime.fromisoformat(at), boot, float(uptime) if uptime else None)
 
 
 _MILLISECONDS_FROM = 1e11

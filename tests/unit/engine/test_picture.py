@@ -89,7 +89,7 @@ def see(
     watched = picture.check(name)
     assert watched is not None
     watched.result = Result(name, finding, started or picture.utcnow(), 0.1, "0" * 32)
-    watched.finding = finding
+    watched.finding, watched.verdict = finding, finding.status
     given = {"window": (finding.status,), **health}
     watched.health = Health(shown, **given)  # type: ignore[arg-type]
     return watched
