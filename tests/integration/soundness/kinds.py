@@ -35,7 +35,7 @@ KINDS = {
         Kind("ids", _ENTRIES, ids="mixed"),
         Kind("anchors", _ENTRIES, may_write=False),
         Kind("between", {**_ENTRIES}, streams=2, between=0.15),
-        Kind("pauses", {**_ENTRIES, **_GROUPS}, pause=0.2, forgets=0.2, groups_first=False),
+        Kind("pauses", _ENTRIES, pause=0.2, forgets=0.2),
     )
 }
 
