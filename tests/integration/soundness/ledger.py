@@ -246,6 +246,8 @@ class Epoch:
     attached: int
     brought: bool
     """The life had a past when it came here."""
+    uncounted: bool = False
+    """Its counters were set by hand: what came before the next look can't be counted."""
     detached: int | None = None
     free: bool = False
     versions: tuple[int, int] = (0, 0)
@@ -308,6 +310,7 @@ class Book:
     def break_off(self, moment: int) -> None:
         """Counters were set by hand: nothing is certain across it."""
         self.attach(self.detach(moment, free=True), moment, brought=True)
+        self.epochs[-1].uncounted = True
 
     def give_up(self) -> None:
         """Somebody who looked could not follow what happened, and began anew: what was is open."""

@@ -48,7 +48,7 @@ def list_stays(truth: Truth, snaps: Sequence[int]) -> list[Stay]:
         mine = [s for s in snaps if s >= epoch.attached and (detached is None or s < detached)]
         if not mine:
             continue
-        attached, brought = epoch.attached, epoch.brought
+        attached, brought = mine[0] if epoch.uncounted else epoch.attached, epoch.brought
         before = found[-1] if found else None
         same = before is not None and before.epoch.versions[1] == epoch.versions[0]
         if before is not None and same and not before.free:
