@@ -228,12 +228,14 @@ class BusWatch:
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
         birth = run.newcomers.get(name, False) and not view.legacy
+        taken_back = -account.rolled_back
         broken, settled = account.feed(view, watched_from_birth=birth, survivors=survivors)
         sight.settle(name, settled)
         sight.fed.add(name)
         self.books.note(name)
         if broken is not None:
-            sight.mishaps.append(note_break(name, broken))
+            taken_back += account.rolled_back
+            sight.mishaps.append(note_break(name, broken, taken_back))
         for group, delivered in sorted(vanished.items()):
             sight.mishaps.append(note_group_gone(name, group, delivered))
 

@@ -37,7 +37,7 @@ class Hands:
 async def outcome(hands: Hands, order: Order, now: datetime) -> Answer:
     """Until the order has an outcome."""
     unused = SimpleNamespace(plan=None, apply=None)
-    orders = make_orders(hands, hands, unused, Aside(), None, None, lambda: now)
+    orders = make_orders(hands, hands, unused, Aside(), None, None, None, lambda: now)
     while True:
         answer = await orders[order.kind](order)
         if answer is not None:
