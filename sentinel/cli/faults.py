@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import RenderableType
@@ -14,9 +13,11 @@ from rich.text import Text
 from sentinel.app.ordering import accept_lost, actor, find_lost, is_running
 from sentinel.cli import tables
 from sentinel.cli.place import confirm, open_store, print_json, say
+from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status, worst
 from sentinel.core.loss import describe_extent
 from sentinel.errors import ActionRefused, UsageError
+from sentinel.store import show_time
 from sentinel.web.faults import faults_document
 
 _ACCEPT = "accept"
@@ -39,7 +40,8 @@ def show_faults(arguments: argparse.Namespace) -> int:
     views = store.checks()
     _refuse_unknown("check", check, [view.name for view in views])
     _refuse_unknown("component", arguments.component, [view.component for view in views])
-    document = faults_document(store, datetime.now(UTC), check, arguments.component)
+    now = show_time(store, read_moment_now())
+    document = faults_document(store, now, check, arguments.component)
     running = is_running(store)
     if arguments.json:
         print_json({**document, "running": running})

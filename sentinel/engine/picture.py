@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sentinel.core import dependencies
+from sentinel.core import health as health_core
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
@@ -88,6 +89,17 @@ class WatchedCheck:
         counting.update(self.beyond[0])
         accepted.update(self.beyond[1])
         return dict(counting), dict(accepted)
+
+    def follow_clock(self, step: timedelta) -> None:
+        """Move every instant by a step of the clock."""
+        self.health = health_core.follow_clock(self.health, step)
+        self.standing = tuple(replace(each, began=each.began + step) for each in self.standing)
+        if self.failing_since is not None:
+            self.failing_since += step
+        if self.at is not LONG_AGO:
+            self.at += step
+        if self.result is not None:
+            self.result = replace(self.result, started=self.result.started + step)
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
@@ -249,6 +261,16 @@ class Picture:
             self.metrics.set_component_status(component, status)
         if self.present.get(component) is not present:
             self.present[component], self.present_since[component] = present, now
+
+    def follow_clock(self, seconds: float) -> list[WatchedCheck]:
+        """The clock was set by so many seconds, while no incident was open: every instant moves
+        along, so that nothing is older or younger for it. Returns the checks with a result.
+        """
+        step = timedelta(seconds=seconds)
+        self.since = {name: at + step for name, at in self.since.items()}
+        for watched in self._checks.values():
+            watched.follow_clock(step)
+        return [watched for watched in self._checks.values() if watched.result is not None]
 
     def keep_incident(self, incident: Incident) -> None:
         """An incident was opened, has changed, or was closed."""

@@ -37,6 +37,10 @@ class Runner:
     states: dict[str, Any] = field(default_factory=dict)
     logged: dict[str, str] = field(default_factory=dict)
     """The last error of our own code by check, so that a flood is one line."""
+    wall: Callable[[], datetime] | None = None
+    """What probes compare with times that others wrote: the wall clock, when `utcnow` may not have
+    taken over that it was set.
+    """
 
     async def run(self, check: Check, kind: Kind) -> Result:
         """Run the probe with its timeout; classify; judge whether we were able to see."""
@@ -115,7 +119,7 @@ class Runner:
             timeout=check.timeout,
             clients={role: self.clients[name] for role, name in check.resources.items()},
             state=self.states.get(check.name),
-            utcnow=self.utcnow,
+            utcnow=self.wall or self.utcnow,
             monotonic=self.monotonic,
             stalled=self.guard.paused,
             supervised=self.supervised,

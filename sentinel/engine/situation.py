@@ -34,7 +34,7 @@ class Circumstances:
     monotonic: Callable[[], float]
     quiet: float = 0.0
     """Seconds from now without an automatic action: the daemon has just started."""
-    journal_lost: datetime | None = None
+    journal_lost: Moment | None = None
     _opened: dict[str, float] = field(default_factory=dict)
     """Monotonic instants at which the open incidents began."""
     _refused: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Circumstances:
             halted=automation.is_halted(),
             busy=", ".join(busy) if full else "",
             flapping=self.picture.is_flapping(name),
-            journal_lost=lost is not None and (reset is None or reset.at < lost),
+            journal_lost=lost is not None and (reset is None or not reset.is_after(lost)),
             journal_unwritable=not (self.recorder.writable and self.journal.writable),
             settling_until=self._settling_until(name),
             quiet_until=self.instant(self._quiet_ends),
