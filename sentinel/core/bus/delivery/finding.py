@@ -224,7 +224,7 @@ def _make_waiting(rules: DeliveryRules, standing: Standing) -> Fault:
 
 def _make_overdue(rules: DeliveryRules, standing: Standing) -> Fault:
     pair = standing.stream, standing.group
-    cut = standing.overdue >= OVERDUE_CAP
+    cut = standing.overdue >= OVERDUE_CAP or not standing.overdue_sharp
     count = Bounds(standing.overdue, MANY if cut else standing.overdue)
     text = (
         f"{_name(pair)}: {count} delivered and not acknowledged in"
