@@ -93,17 +93,20 @@ class StreamAccount:
         view: StreamView,
         *,
         watched_from_birth: bool = False,
+        absent_at: float = 0.0,
         survivors: AbstractSet[Id] | None = None,
     ) -> tuple[Break | None, list[Settlement]]:
         """Take a snapshot in; gives a break of the lineage, if any, and what had to be settled
         because of it.
 
-        `watched_from_birth`: the stream was proven absent at the last complete discovery, so that
-        its whole life counts; otherwise what exists at first sight is history.
+        `watched_from_birth`: the stream was proven absent at the last complete discovery, at server
+        time `absent_at`, so that its whole life counts; otherwise what exists at first sight is
+        history.
         """
         if self.view is None:
-            self._first_sight(view, watched_from_birth)
+            self._first_sight(view, watched_from_birth, absent_at)
             return None, []
+        self._follow_clock(view.now)
         self._catch_up()
         broken = judge_break(self.view, view, self.anchors, survivors)
         settled = self._begin_life(broken, view) if broken is not None else []
@@ -120,8 +123,21 @@ class StreamAccount:
         """
         if not (self.still and self.present) or (calls != self.calls and self._may_drop()):
             return False
+        self._follow_clock(now)
         self.now, self.calls = now, calls
         return True
+
+    def _follow_clock(self, now: float) -> None:
+        """The server's clock was set back: what was seen earlier was seen by now at the latest, and
+        no age may wait until the clock is there again.
+        """
+        if now >= self.now:
+            return
+        self.anchors = [_seen_by(now, anchor) for anchor in self.anchors]
+        self.cohorts = [
+            replace(cohort, start=_seen_by(now, cohort.start), end=_seen_by(now, cohort.end))
+            for cohort in self.cohorts
+        ]
 
     def _may_drop(self) -> bool:
         """Whether a deletion or claim could have taken something of a group with it."""
@@ -155,10 +171,10 @@ class StreamAccount:
         self.resets[GONE] += 1
         return self._close_groups(self.groups)
 
-    def _first_sight(self, view: StreamView, watched_from_birth: bool) -> None:
+    def _first_sight(self, view: StreamView, watched_from_birth: bool, absent_at: float) -> None:
         """Begin at zero, or where the stream stands now: what came before is history."""
         if watched_from_birth:
-            origin, self.view = Anchor(ZERO, 0, view.now), EMPTY
+            origin, self.view = Anchor(ZERO, 0, view.now), replace(EMPTY, now=absent_at)
         else:
             origin, self.view = Anchor(view.last, view.added, view.now), replace(view, groups={})
         self.anchors = [origin]
@@ -170,6 +186,8 @@ class StreamAccount:
         """Close the books of the old life and open new ones at the anchor that the break leaves."""
         settled = self._close_groups(self.groups)
         before, base = self.view or EMPTY, broken.anchor
+        if broken.reason == RECREATED:
+            base = replace(base, after=before.now)
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
@@ -200,7 +218,8 @@ class StreamAccount:
         # why `>`: a rank that is not higher is no new entry, and needs no anchor
         grown = view.added > newest.rank or view.unseen > 0
         if grown:
-            self.anchors.append(Anchor(view.last, view.added, view.now))
+            looked = self.view.now if self.view else 0.0
+            self.anchors.append(Anchor(view.last, view.added, view.now, looked))
         step = self._make_step(view)
         self._count_stream(step)
         settled = self._close_groups(self._find_vanished(view))
@@ -431,7 +450,14 @@ def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:
         return (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
 
     drop = min(range(1, len(anchors) - 8), key=cost)
-    return anchors[:drop] + anchors[drop + 1 :]
+    # what the dropped one saw first is now first seen by the next one, not earlier than it was
+    heir = replace(anchors[drop + 1], after=anchors[drop].after)
+    return [*anchors[:drop], heir, *anchors[drop + 2 :]]
+
+
+def _seen_by(now: float, anchor: Anchor) -> Anchor:
+    """The anchor by a clock that was set back to `now`."""
+    return anchor if anchor.at <= now else replace(anchor, at=now, after=min(anchor.after, now))
 
 
 def begins_at_end(view: StreamView, group: GroupView) -> bool:

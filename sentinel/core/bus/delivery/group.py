@@ -429,7 +429,7 @@ class GroupAccount:
         """JSON-able document."""
         closed = self.closed
         return {
-            "base": [format_id(self.base.id), self.base.rank, self.base.at],
+            "base": self.base.dump(),
             "delivered": format_id(self.delivered),
             "high": format_id(self.high),
             "bounds": [
@@ -449,13 +449,12 @@ class GroupAccount:
     @classmethod
     def load(cls, document: dict[str, Any]) -> GroupAccount:
         """What `dump` gave."""
-        entry, rank, at = document["base"]
         position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
         published, dropped = document["closed"]
         fresh, gone, *later = document["flags"]
         replayed, doubt, unseen = later or (False, 0, 0)
         return cls(
-            Anchor(parse_id(entry), rank, at),
+            Anchor.load(document["base"]),
             position,
             parse_id(document["delivered"]),
             parse_id(document["high"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sentinel.core.quantity import Bounds
 
@@ -40,21 +41,34 @@ NOTHING = point(0)
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """An exact pair: the entry `id` (or nothing after it) has publish rank `rank`; seen at server
-    time `at`.
+    time `at`, and not yet at `after`, the look before (0: nobody looked).
     """
 
     id: Id
     rank: int
     at: float
+    after: float = field(default=0.0, compare=False)
     _text: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
         """As JSON, made once: an anchor is written at every run for as long as it is kept."""
         if not self._text:
-            written = f'["{self.id[0]}-{self.id[1]}",{self.rank},{self.at!r}]'
+            after = f",{self.after!r}" if self.after else ""
+            written = f'["{self.id[0]}-{self.id[1]}",{self.rank},{self.at!r}{after}]'
             object.__setattr__(self, "_text", written)
         return self._text
+
+    def dump(self) -> list[Any]:
+        """JSON-able document."""
+        after = [self.after] if self.after else []
+        return [format_id(self.id), self.rank, self.at, *after]
+
+    @classmethod
+    def load(cls, document: Sequence[Any]) -> Anchor:
+        """What `dump` gave; earlier versions did not know the look before."""
+        entry, rank, *times = document
+        return cls(parse_id(entry), rank, *times)
 
 
 @dataclass(frozen=True, slots=True)
