@@ -245,7 +245,7 @@ async def test_phases_as_a_log_of_transitions(look, db, column):
 async def test_a_log_tells_since_when_a_status_is(look, db):
     """`status:` of the last entries is an exact entry: 3 h, whatever updated_at says."""
     db.execute("update cols.child set updated_at = now()")
-    entries = [("paused", 5), ("active", 3), ("ACTIVE", 2)]
+    entries = [("paused", 5), ("active", 3.01), ("ACTIVE", 2)]
     text = (
         "["
         + ",".join(f'{{"to": "{s}", "when": {{when{n}}}}}' for n, (s, _) in enumerate(entries))
