@@ -168,11 +168,8 @@ class Poller:
         self.legacy, self.mark, self.listed = legacy, None, 1000
 
     async def begin(self) -> Poller:
-        """An old server does not tell what came and went before the first look: take it at the
-        empty stream.
-        """
-        if self.legacy:
-            await self.poll()
+        """What came and went before the first look is not told: take it at the empty stream."""
+        await self.poll()
         return self
 
     async def poll(self) -> list[Settlement]:
@@ -194,16 +191,14 @@ class Poller:
         since = view.last if self.legacy and view is not None else None
         request = StreamRequest(KEY, pending, questions, since, self.listed)
         haul = await self.reader.read(self.client, [request])
-        calls = (self.reader.drops.deletions, self.reader.drops.claims)
+        calls = self.reader.drops.calls
         if KEY in haul.same and self.legacy:
             self.mark = self.look_at_traffic()
         if KEY in haul.same:
             fed = dump_account(self.fed_instead(request, calls))
             if self.account.touch(self.now, calls):
                 self.touched += 1
-                self.account.view = replace(
-                    self.account.view, now=self.now, deletions=calls[0], claims=calls[1]
-                )
+                self.account.view = replace(self.account.view, now=self.now, **calls._asdict())
                 assert dump_account(self.account) == fed
                 return {}
             reading = self.reader.parse_same(request, self.now)
@@ -249,7 +244,7 @@ class Poller:
         view = reading.view
         if self.legacy:
             view = complete_view(view, other.view, 0, removed=False, swapped=False, spare=0)
-        other.feed(replace(view, now=self.now, deletions=calls[0], claims=calls[1]))
+        other.feed(replace(view, now=self.now, **calls._asdict()))
         return other
 
     def restart(self) -> None:
