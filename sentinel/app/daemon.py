@@ -278,7 +278,7 @@ class Daemon:
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
-        changes = Changes()
+        changes = Changes(clock_step=timedelta(seconds=step))
         for watched in self.engine.picture.follow_clock(step):
             self.engine.views.show_check(watched, changes)
             changes.health[watched.check.name] = watched.health

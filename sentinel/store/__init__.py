@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel.core.fault import StandingFault
@@ -191,6 +191,8 @@ class Changes:
     orders: list[Order] = field(default_factory=list)
     faults: list[StandingFault] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
+    clock_step: timedelta = timedelta()
+    """By how much the clock was set: faults that stand have stood as long as before."""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)

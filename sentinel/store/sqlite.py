@@ -54,7 +54,7 @@ from sentinel.store.document import (
     write,
     write_instant,
 )
-from sentinel.store.faults import end_faults, read_faults, write_faults
+from sentinel.store.faults import end_faults, move_faults, read_faults, write_faults
 from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.shards import beat, find_refusal, take_shards
@@ -216,6 +216,8 @@ class SqliteStore:
             _write_views(db, changes)
             _write_history(db, changes)
             _write_incidents(db, changes)
+            if changes.clock_step:
+                move_faults(db, changes.clock_step)
             write_faults(db, changes.faults)
 
     def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:

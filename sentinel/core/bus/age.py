@@ -93,13 +93,24 @@ def find_published_by(instant: float, marks: Sequence[Mark]) -> Id:
     """
     known = bisect_right(marks, instant, key=attrgetter("at"))
     certain = marks[known - 1].id if known else (0, 0)
-    if known == len(marks):
-        return certain
-    # the only look of which a part may be older: what a later one found was published after it
-    mark = marks[known]
-    if instant < mark.after or not _is_time(mark.id, mark):
+    mark = _find_divided(instant, marks)
+    if mark is None or not _is_time(mark.id, mark):
         return certain
     return max(certain, min((int(instant * 1000), LAST_SEQUENCE), mark.id))
+
+
+def is_sharp(instant: float, marks: Sequence[Mark]) -> bool:
+    """Whether nothing behind `find_published_by` can have been published by then."""
+    mark = _find_divided(instant, marks)
+    return mark is None or _is_time(mark.id, mark)
+
+
+def _find_divided(instant: float, marks: Sequence[Mark]) -> Mark | None:
+    """The look of whose news a part may have been published by then: what a later one found was
+    published after it.
+    """
+    known = bisect_right(marks, instant, key=attrgetter("at"))
+    return marks[known] if known < len(marks) and instant >= marks[known].after else None
 
 
 def following(entry: Id) -> Id:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sentinel.core.moment.zone import read_wall
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -79,26 +81,41 @@ _EARLIEST = 978_307_200.0
 """2001-01-01: what claims to be older is no time of a platform that runs."""
 
 
-def read_instant(value: Any) -> float | None:
-    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601 (naive is UTC);
-    else None.
+def read_instant(value: Any, zone: str = "UTC") -> float | None:
+    """Unix seconds of a time as platforms write it: seconds, milliseconds, ISO 8601; else None.
+
+    A text without an offset is of `zone`; of an hour that occurs twice it is in the second.
     """
     if isinstance(value, bool) or value is None:
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return _read_iso(str(value))
+        return _read_iso(str(value), zone)
     seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
     return seconds if _EARLIEST <= seconds < _MILLISECONDS_FROM else None
 
 
-def _read_iso(text: str) -> float | None:
+def is_wall_time(value: Any) -> bool:
+    """Whether a value is a time in a text that does not tell its offset."""
+    if not isinstance(value, str):
+        return False
+    at = _parse_iso(value)
+    return at is not None and at.tzinfo is None
+
+
+def _read_iso(text: str, zone: str) -> float | None:
+    at = _parse_iso(text)
+    if at is None:
+        return None
+    return at.timestamp() if at.tzinfo else read_wall(at, zone)[-1]
+
+
+def _parse_iso(text: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(text.strip())
+        return datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def is_time(seconds: float) -> bool:

@@ -38,7 +38,7 @@ class Hands:
 async def outcome(hands: Hands, order: Order, now: datetime) -> Answer:
     """Until the order has an outcome."""
     unused = SimpleNamespace(plan=None, apply=None)
-    orders = make_orders(hands, hands, unused, Aside(), None, None, lambda: Moment(now))
+    orders = make_orders(hands, hands, unused, Aside(), None, None, None, lambda: Moment(now))
     while True:
         answer = await orders[order.kind](order)
         if answer is not None:

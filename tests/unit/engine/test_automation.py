@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.moment import write_moment
+from sentinel.core.moment import Moment, write_moment
 from sentinel.core.remediation.breaker import Breaker, BreakerPolicy
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.automation import (
@@ -261,3 +261,33 @@ def test_a_stall_from_before_the_breaker_was_closed_is_over(
         clock.now += passed
         automation.judge([])
     assert asked == [120.0, 50.0, 120.0, 120.0]
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0])
+def test_setting_the_date_neither_forgets_nor_prolongs(
+    automation: Automation, clock: Clock, step: float
+) -> None:
+    """What counts within a window does so by uptime, over a restart of sentinel as well."""
+    keep(automation.store, automation.note_exhausted())
+    clock.set_back -= step
+    clock.now += 899
+    later = again(automation)
+    keep(later.store, later.note_exhausted())
+    assert later._look_at_ourselves([]).exhausted == [899.0, 0.0]
+    assert later.judge([]).meta
+    keep(later.store, later.close_breaker("looked"))
+    clock.set_back += 2 * step
+    clock.now += 1
+    keep(later.store, later.note_exhausted())
+    assert again(later)._look_at_ourselves([]).exhausted == [0.0]
+
+
+def test_instants_of_an_older_sentinel_are_read(automation: Automation, clock: Clock) -> None:
+    """It kept them by the wall alone."""
+    at = clock.utcnow().isoformat()
+    breaker = json.dumps({"opened": at, "closed": "", "reason": "ill"})
+    meta = {EXHAUSTIONS: f"{at} {at}", STARTS: at, BREAKER: breaker}
+    keep(automation.store, Changes(meta=meta))
+    later = again(automation)
+    assert (later.breaker.opened, later.breaker.reason) == (Moment(clock.utcnow()), "ill")
+    assert later._look_at_ourselves([]).exhausted == [0.0, 0.0]

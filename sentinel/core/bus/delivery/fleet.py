@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentinel.core.bus.age import find_age
+from sentinel.core.bus.age import find_age, is_sharp
 from sentinel.core.bus.delivery.account import EMPTY, StreamAccount
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
 from sentinel.core.bus.delivery.lineage import REASONS
@@ -167,7 +167,8 @@ def count_group(group: GroupAccount) -> Counts:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where one group on one stream stands now. Ages in seconds, None when there is nothing; those
-    that are not timed count from the first look that saw the entry: it is at least so old.
+    that are not timed count from the first look that saw the entry: it is at least so old. More may
+    be overdue when that is not sharp.
     """
 
     stream: str
@@ -181,6 +182,7 @@ class Standing:
     headroom_seconds: float | None
     waiting_timed: bool = True
     pending_timed: bool = True
+    overdue_sharp: bool = True
 
 
 def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Standing:
@@ -203,6 +205,7 @@ def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Stand
         headroom / rate if rate > 0 else None,
         waiting is None or waiting.timed,
         pending is None or pending.timed,
+        not now.pending or is_sharp(account.now - account.deadlines.ack, account.anchors),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.bus.age import IdMark
 from sentinel.core.bus.delivery import ZERO
 from sentinel.core.bus.pending import (
     BEYOND,
@@ -21,8 +22,6 @@ from sentinel.core.bus.pending import (
     count_below,
     count_from_both_ends,
     exactly,
-    find_overdue_bound,
-    is_time,
     sort_consumers,
 )
 
@@ -76,18 +75,6 @@ def test_counts_are_sound(ids, bound, cap):
         ends = [Page(tuple(found), len(found) >= cap) for found in (below, above)]
         count = count_from_both_ends(len(rows), *ends)
     assert count.lo == truth if count.exact else count.lo <= truth
-
-
-def test_overdue_bound_is_the_first_id_in_time():
-    """Published exactly a deadline ago is overdue, a millisecond later isn't."""
-    assert find_overdue_bound(100.0, 60.0) == (40_001, 0)
-
-
-def test_ids_that_are_no_times():
-    """Small numbers, and instants far in the server's future, tell no age."""
-    assert is_time((int(NOW * 1000), 5), NOW)
-    assert not is_time((1, 1), NOW)
-    assert not is_time((int(NOW * 1000) + 3_600_000, 0), NOW)
 
 
 def test_redeliveries_before_the_watch_are_no_events():
@@ -170,9 +157,13 @@ def test_memory_survives_a_restart():
     sweep = Sweep(since=(10, 0))
     sweep.take([page(row(1, 3), row(2), size=2)], {})
     sweep.advance(page(row(1, 3), row(2), size=2), page(row(3), row(4), size=2))
+    sweep.look((4, 0), NOW, (1, 0))
+    sweep.look((9, 0), NOW + 2, (1, 0))
     again = Sweep.load(json.loads(json.dumps(sweep.dump())))
     assert again.dump() == sweep.dump()
     assert again.cursor == (4, 0)
+    assert (again.looked, again.marks[1]) == (NOW + 2, IdMark((9, 0), NOW + 2, NOW))
+    assert Sweep.load(sweep.dump()[:9]).marks == []
     assert again.take([page(row(1, 4), row(2, 2))], {}) == 2
 
 
