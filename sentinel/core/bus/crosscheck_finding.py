@@ -8,7 +8,7 @@ from typing import Any
 
 from sentinel.core.bus.crosscheck import PROCESSED, PUBLISHED, SampleCount, SampleLedger
 from sentinel.core.bus.finding import UNJUDGED, describe_place, merge_faults, read_instant
-from sentinel.core.fault import Fault, FaultKind, Severity, Status, sort_faults
+from sentinel.core.fault import Fault, FaultKind, Severity, Status, judge, sort_faults
 from sentinel.core.quantity import Bounds, format_duration
 
 _RUNBOOK, _PLACE = "bus-crosscheck", ("task", "stream", "group", "agent")
@@ -22,6 +22,7 @@ CROSSCHECK_KINDS = (
         _RUNBOOK,
         "an assigned task whose message is not on the bus",
         _PLACE,
+        lasting="messages were never published",
     ),
     FaultKind(
         SINGLE[PROCESSED],
@@ -29,6 +30,7 @@ CROSSCHECK_KINDS = (
         _RUNBOOK,
         "a message was acknowledged, and its task was not worked on",
         _PLACE,
+        lasting="messages were acknowledged without effect",
     ),
     FaultKind(
         MOSTLY[PUBLISHED], Severity.PAGE, _RUNBOOK, "most sampled tasks were never published"
@@ -97,8 +99,10 @@ def find_crosscheck_faults(
     """
     found = _find_skewed(rules, ledgers, doubt or CrosscheckDoubt())
     for direction, ledger in ledgers.items():
-        found += _find_mostly(rules, direction, ledger.window())
-        found += [_make_single(rules, direction, each) for each in reversed(ledger.found)]
+        mostly = _find_mostly(rules, direction, ledger.window())
+        bad = judge(mostly, Status.DEGRADED)  # a task that is lost among most was lost in an outage
+        found += mostly
+        found += [_make_single(rules, direction, each, bad) for each in reversed(ledger.found)]
     return sort_faults(merge_faults(found, _find_blind(rules, ledgers, reasons)))
 
 
@@ -148,7 +152,9 @@ def _find_mostly(rules: CrosscheckRules, direction: str, count: SampleCount) -> 
     ]
 
 
-def _make_single(rules: CrosscheckRules, direction: str, sample: Mapping[str, Any]) -> Fault:
+def _make_single(
+    rules: CrosscheckRules, direction: str, sample: Mapping[str, Any], status: Status
+) -> Fault:
     place = {label: str(sample[label]) for label in _PLACE if sample.get(label)}
     agent = f" (agent {place['agent']})" if "agent" in place else ""
     if direction == PUBLISHED:
@@ -162,7 +168,7 @@ def _make_single(rules: CrosscheckRules, direction: str, sample: Mapping[str, An
     return Fault(
         SINGLE[direction],
         {"flow": _name(rules, direction), "task": place["task"], "stream": place["stream"]},
-        Status.DEGRADED,
+        status,
         f"task {place['task']}{agent}, {where}: {told}",
         since=read_instant(sample.get("judged")),
         cure=(str(sample["look"]),),

@@ -113,6 +113,14 @@ def test_remembered_samples_are_bounded_and_leave_with_the_window():
     assert (ledger.found, ledger.window().bad, ledger.total.bad) == ([], 0, MAX_FOUND + 5)
 
 
+def test_a_task_is_lost_as_badly_as_its_flow_was():
+    """Most were lost together: each of them is down, and stays so when the window has slid on."""
+    seen = find_crosscheck_faults(RULES, ledgers(bad(*map(missing, "abcd"))), ())
+    assert {fault.status for fault in seen} == {Status.DOWN}
+    (mostly, *tasks) = seen
+    assert (mostly.key, len(tasks)) == ("mostly_unpublished", 4)
+
+
 def skewed(count: int):
     return [(SampleVerdict.SKEWED, {})] * count
 
