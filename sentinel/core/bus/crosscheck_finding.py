@@ -12,6 +12,7 @@ from sentinel.core.fault import Fault, FaultKind, Severity, Status, judge, sort_
 from sentinel.core.quantity import Bounds, format_duration
 
 _RUNBOOK, _PLACE = "bus-crosscheck", ("task", "stream", "group", "agent")
+SKEWED = "skewed"
 MOSTLY = {PUBLISHED: "mostly_unpublished", PROCESSED: "mostly_without_effect"}
 SINGLE = {PUBLISHED: "producer_missing", PROCESSED: "acked_without_effect"}
 CROSSCHECK_KINDS = (
@@ -38,6 +39,9 @@ CROSSCHECK_KINDS = (
         MOSTLY[PROCESSED], Severity.PAGE, _RUNBOOK, "most sampled acknowledgements had no effect"
     ),
     FaultKind(UNJUDGED, Severity.INFO, "sentinel-blind", "no sample could be measured"),
+    FaultKind(
+        SKEWED, Severity.TICKET, "sentinel-blind", "times of tasks are of another zone or clock"
+    ),
 )
 REMEDIES = {
     PUBLISHED: (
@@ -52,6 +56,7 @@ REMEDIES = {
     ),
 }
 WORDS = {PUBLISHED: "assigned but never published", PROCESSED: "acknowledged without effect"}
+_SKEWED = "write times with their zone, or declare `zone:` of the task table"
 _BLIND = (
     "keep entries longer (MAXLEN), or look more often; the evidence names what could not be"
     " measured"
@@ -72,17 +77,56 @@ class CrosscheckRules:
     min_samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class CrosscheckDoubt:
+    """What is wrong with the table's times, in words, and the remedy; both "" when nothing is.
+    `is_blind`: then nothing at all was compared.
+    """
+
+    why: str = ""
+    cure: str = ""
+    is_blind: bool = False
+
+
 def find_crosscheck_faults(
-    rules: CrosscheckRules, ledgers: Mapping[str, SampleLedger], reasons: Iterable[str]
+    rules: CrosscheckRules,
+    ledgers: Mapping[str, SampleLedger],
+    reasons: Iterable[str],
+    doubt: CrosscheckDoubt | None = None,
 ) -> list[Fault]:
-    """Each task that disagrees, newest first; a direction in which most do; a blind look."""
-    found: list[Fault] = []
+    """Each task that disagrees, newest first; a direction in which most do; a blind look, times of
+    another zone.
+    """
+    found = _find_skewed(rules, ledgers, doubt or CrosscheckDoubt())
     for direction, ledger in ledgers.items():
         mostly = _find_mostly(rules, direction, ledger.window())
         bad = judge(mostly, Status.DEGRADED)  # a task that is lost among most was lost in an outage
         found += mostly
         found += [_make_single(rules, direction, each, bad) for each in reversed(ledger.found)]
     return sort_faults(merge_faults(found, _find_blind(rules, ledgers, reasons)))
+
+
+def _find_skewed(
+    rules: CrosscheckRules, ledgers: Mapping[str, SampleLedger], doubt: CrosscheckDoubt
+) -> list[Fault]:
+    """One skewed task may be one that was not published: as long as there are any, nobody knows."""
+    skewed = ledgers[PUBLISHED].window().skewed
+    if not skewed and not doubt.is_blind:
+        return []
+    why = doubt.why or "times of some tasks are of another zone or clock"
+    what = "nothing is compared" if doubt.is_blind else "these are not compared"
+    span = format_duration(rules.window)
+    tasks = "1 task" if skewed == 1 else f"{skewed} tasks"
+    return [
+        Fault(
+            SKEWED,
+            {"flow": _name(rules, PUBLISHED)},
+            Status.UNKNOWN,
+            f"flow {rules.flow}: {why} ({tasks} in the last {span}); {what}",
+            count=Bounds(skewed, skewed),
+            guidance=doubt.cure or _SKEWED,
+        )
+    ]
 
 
 def _find_mostly(rules: CrosscheckRules, direction: str, count: SampleCount) -> list[Fault]:

@@ -9,7 +9,11 @@ from sentinel.core.bus.crosscheck import (
     SampleLedger,
     SampleVerdict,
 )
-from sentinel.core.bus.crosscheck_finding import CrosscheckRules, find_crosscheck_faults
+from sentinel.core.bus.crosscheck_finding import (
+    CrosscheckDoubt,
+    CrosscheckRules,
+    find_crosscheck_faults,
+)
 from sentinel.core.fault import Status, judge
 
 RULES = CrosscheckRules("tasks", 300.0, 10.0, 30.0, down_share=0.5, min_samples=4)
@@ -115,3 +119,34 @@ def test_a_task_is_lost_as_badly_as_its_flow_was():
     assert {fault.status for fault in seen} == {Status.DOWN}
     (mostly, *tasks) = seen
     assert (mostly.key, len(tasks)) == ("mostly_unpublished", 4)
+
+
+def skewed(count: int):
+    return [(SampleVerdict.SKEWED, {})] * count
+
+
+def test_skewed_tasks_are_unknown():
+    """One of them may be one that was not published; what is missing is told all the same."""
+    doubt = CrosscheckDoubt("times of tasks.created_at are 9 h ahead", "declare `zone:`")
+    faults = find_crosscheck_faults(
+        RULES, ledgers([*bad(missing("t1")), *good(9), *skewed(3)]), (), doubt
+    )
+    assert [(fault.key, fault.status) for fault in faults] == [
+        ("producer_missing", Status.DEGRADED),
+        ("skewed", Status.UNKNOWN),
+    ]
+    assert faults[1].text == (
+        "flow tasks: times of tasks.created_at are 9 h ahead (3 tasks in the last 5 min); these are"
+        " not compared"
+    )
+    assert faults[1].guidance == "declare `zone:`"
+    untold = find_crosscheck_faults(RULES, ledgers([*good(9), *skewed(1)]), ())[0]
+    assert "times of some tasks are of another zone or clock (1 task in" in untold.text
+
+
+def test_blind_times_are_unknown():
+    """Nothing is compared, and that is said, also before any task came."""
+    doubt = CrosscheckDoubt("tasks.created_at is read as UTC, or Asia/Tokyo", "x", is_blind=True)
+    (fault,) = find_crosscheck_faults(RULES, ledgers(), (), doubt)
+    assert (fault.status, fault.text.endswith("nothing is compared")) == (Status.UNKNOWN, True)
+    assert find_crosscheck_faults(RULES, ledgers(good(4)), (), CrosscheckDoubt()) == []
