@@ -26,6 +26,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from sentinel import __version__
+from sentinel.clock import utcnow
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Finding, Measurement, Result, Row
 from sentinel.core.model import Histogram as HistogramValue
@@ -296,7 +297,7 @@ class Metrics:
         kept = [] if before is None else _without_gauges(before)
         fresh = result.finding.status is not Status.UNKNOWN
         if fresh:
-            self.last_success.labels(result.check).set(result.started.timestamp())
+            self.last_success.labels(result.check).set(utcnow().timestamp() - result.duration)
         rows = list(result.finding.rows)
         if not _has_counts(
             result.finding, declared

@@ -24,6 +24,7 @@ from aiohttp.connector import Connection
 
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import unreachable, who_answers
+from sentinel.clock import utcnow
 from sentinel.core.fault import Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import (
@@ -341,7 +342,7 @@ def _until(date: str) -> float | None:
         when = email.utils.parsedate_to_datetime(date)
     except ValueError:
         return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - utcnow().timestamp()
 
 
 def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:

@@ -72,7 +72,7 @@ class PostgresClient:
         self._options = (
             f"-c statement_timeout={int(statement_timeout * 1000)} -c"
             f" lock_timeout={int(lock_timeout * 1000)} -c idle_in_transaction_session_timeout=10000"
-            " -c default_transaction_read_only=on -c search_path= -c timezone=UTC"
+            " -c default_transaction_read_only=on -c search_path="
         )
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
@@ -212,7 +212,7 @@ class PostgresClient:
             own["password"] = self._password
         try:
             async with asyncio.timeout(self._connect_timeout):
-                return await psycopg.AsyncConnection.connect(
+                connection = await psycopg.AsyncConnection.connect(
                     self._dsn,
                     autocommit=True,
                     row_factory=dict_row,
@@ -221,6 +221,7 @@ class PostgresClient:
                     prepare_threshold=None,
                     **own,
                 )
+                return await _use_utc(connection)
         except (psycopg.errors.ConnectionTimeout, TimeoutError) as error:
             raise await self._identify() or translate(error) from error
         except (psycopg.Error, OSError) as error:
@@ -297,6 +298,18 @@ def identifier(name: str) -> str:
     return ".".join(
         '"' + part.replace('"', '""').replace("%", "%%") + '"' for part in name.split(".")
     )
+
+
+async def _use_utc(connection: Connection) -> Connection:
+    """Naive times are taken as UTC in our session. Not a start-up option: then the catalog would
+    no longer tell (`reset_val`) what others get, which is how columns without a zone are read.
+    """
+    try:
+        await connection.execute(b"SET timezone TO 'UTC'")
+    except BaseException:
+        connection.pgconn.finish()
+        raise
+    return connection
 
 
 async def _fetch(connection: Connection, sql: str, params: Params) -> list[Record]:

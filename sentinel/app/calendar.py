@@ -14,10 +14,13 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 
+from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
+from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
+from sentinel.core.crontab import SAVED
+from sentinel.engine.clock import NOTICEABLE
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
@@ -33,7 +36,8 @@ from sentinel.store import Changes, Store
 log = structlog.get_logger()
 
 REPORTS = "reports"
-ROLLUP_EVERY = 60
+ROLLUP_EVERY = 60.0
+HOUR, DAY = 3600.0, 86400.0
 BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first
 minute.
@@ -42,6 +46,10 @@ BASELINE_TRIES = 60
 """Seconds in which checks may tell what agents have completed; then what is known counts."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 """APScheduler's own defaults would drop runs silently in a stall."""
+
+
+def _wall_ahead() -> float:
+    return utcnow().timestamp() - read_uptime()
 
 
 @dataclass(slots=True)
@@ -57,11 +65,16 @@ class Calendar:
     _jobs: AsyncIOScheduler = field(
         default_factory=lambda: AsyncIOScheduler(timezone=UTC, job_defaults=PATIENT)
     )
+    _ahead: float = field(default_factory=_wall_ahead)
+    """Seconds by which the wall clock is ahead of the uptime, at the last look."""
+    _erase_from: float = float("-inf")
+    """Uptime before which nothing is forgotten."""
 
     def start(self) -> None:
         """Begin; the first reports and roll-ups come by themselves."""
-        self._jobs.add_job(self.roll_up, "interval", seconds=ROLLUP_EVERY, id="roll-up")
-        self._jobs.add_job(self._forget, "interval", hours=1, id="retention")
+        rolling = EverySoOften(ROLLUP_EVERY, ROLLUP_EVERY)
+        self._jobs.add_job(self.roll_up, rolling, id="roll-up")
+        self._jobs.add_job(self._forget, EverySoOften(HOUR, HOUR), id="retention")
         self.follow()
         self._jobs.start()
 
@@ -71,7 +84,7 @@ class Calendar:
             if job.id.startswith("report-"):
                 job.remove()
         for i, report in enumerate(self.configuration().reports):
-            trigger = CronTrigger.from_crontab(report.cron, timezone=ZoneInfo(report.timezone))
+            trigger = CronLine(report.cron, ZoneInfo(report.timezone))
             self._jobs.add_job(
                 self._report_by_calendar,
                 trigger,
@@ -79,6 +92,23 @@ class Calendar:
                 id=f"report-{i}-{report.kind}",
             )
         schedule_chores(self._jobs, self.housekeeper, self.configuration().chores)
+
+    def follow_clock(self) -> None:
+        """Asked every few seconds: after the wall clock was set, what comes every so often goes on
+        in its rhythm, and times of the day are those of the new clock. Less than three hours back
+        repeat no time of the day (cron(8)).
+        """
+        ahead = _wall_ahead()
+        step, self._ahead = ahead - self._ahead, ahead
+        if abs(step) <= NOTICEABLE:
+            return
+        self._erase_from = read_uptime() + DAY if step > HOUR else self._erase_from
+        for job in self._jobs.get_jobs():
+            if isinstance(job.trigger, EverySoOften):
+                job.modify(next_run_time=job.next_run_time + timedelta(seconds=step))
+            elif job.trigger.loose or abs(step) >= SAVED.total_seconds():
+                job.reschedule(job.trigger)
+        self._jobs.wakeup()
 
     def stop(self) -> None:
         """End; what runs is not waited for."""
@@ -112,6 +142,11 @@ class Calendar:
         await self.recorder.record(Changes(samples=self.picture.samples()))
 
     async def _forget(self) -> None:
+        """Not on the day after the clock was set far forward: it may be set back, and what is
+        erased does not come back with it.
+        """
+        if read_uptime() < self._erase_from:
+            return
         before = self.utcnow() - timedelta(seconds=self.configuration().retention)
         try:
             await self.recorder.call(lambda: self.store.forget(before))

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from sentinel.app.wiring import Clients
 from sentinel.config import Configuration, load
 from sentinel.core.incident import Event
 from sentinel.core.model import Check, Component, Finding, Result
+from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
@@ -45,7 +46,7 @@ from sentinel.metrics import Metrics
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.remediation import DriverContext, load_drivers
-from sentinel.store import HELD_KEY, Changes, Gap
+from sentinel.store import BEAT, HELD_KEY, Changes, Gap
 from sentinel.store.sqlite import lock_state, prepare_folder
 
 log = structlog.get_logger()
@@ -77,13 +78,17 @@ class Daemon:
         prepare_folder(configuration.state)
         self._lock = lock_state(configuration.state)
         self.store = open_store(configuration.state, owner=True)
+        if beat := self.store.meta(BEAT):
+            self.clock.resume(read_moment(beat))
         self.clients = Clients(configuration.resources)
         self.bookcase = Bookcase(lambda: self.configuration)
         self.engine = make_engine(self._gather())
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
-        self._site = await listen(configuration, self.store, self.metrics.render, self._ready)
+        self._site = await listen(
+            configuration, self.store, self.metrics.render, self._ready, self.clock.utcnow
+        )
         self._spawn(self.engine.guard.run())
         await self._add_components(configuration.components)
         await self._add_checks(configuration.checks)
@@ -119,7 +124,7 @@ class Daemon:
             runbooks=self.bookcase,
             scrub=self.redaction.scrub,
             quiet=configuration.start_grace,
-            journal_lost=datetime.fromisoformat(lost) if lost else None,
+            journal_lost=read_moment(lost) if lost else None,
         )
 
     def _wire(self, engine: Engine) -> None:
@@ -138,7 +143,7 @@ class Daemon:
                 self.configuration, self.configuration.state, store, self._latest_finding
             ),
             self.redaction.scrub,
-            utcnow,
+            self.clock.moment,
         )
         self.housekeeper = Housekeeper(
             store, recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
@@ -155,6 +160,7 @@ class Daemon:
             list(load_channels().values()),
             self._make_orders(engine),
             utcnow,
+            self.clock.monotonic,
         )
 
     def _make_orders(self, engine: Engine) -> Mapping[str, Action]:
@@ -164,8 +170,9 @@ class Daemon:
             self.housekeeper,
             self.aside,
             self._do_check,
+            engine.pipeline,
             self.diagnosis.carry_out,
-            self.clock.utcnow,
+            self.clock.moment,
         )
 
     def _may_clean(self) -> str:
@@ -177,17 +184,17 @@ class Daemon:
 
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
-        now = self.clock.utcnow()
-        beat = self.store.meta("beat")
+        now, beat = self.clock.utcnow(), self.store.meta(BEAT)
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
-        if beat and (now - datetime.fromisoformat(beat)).total_seconds() > MIN_GAP:
-            gaps.append(Gap(datetime.fromisoformat(beat), now, "sentinel was not running"))
+        away = self.clock.moment().seconds_since(read_moment(beat)) if beat else 0.0
+        if away > MIN_GAP:
+            gaps.append(Gap(now - timedelta(seconds=away), now, "sentinel was not running"))
         meta = {
             "started": now.isoformat(),
             "platform": self.configuration.platform,
-            "beat": now.isoformat(),
+            BEAT: write_moment(self.clock.moment()),
             "stopped": "",
         }
         meta |= describe_conditions(self.bookcase.shelf)
@@ -258,15 +265,24 @@ class Daemon:
         """Sign of life for the next start, and figures about ourselves."""
         self.metrics.overdue.set(len(self.engine.scheduler.overdue()))
         self.metrics.coverage.set(self.engine.coverage.ratio())
-        if not self.engine.picture.incidents:
-            self.clock.settle()
+        if not self.engine.picture.incidents and (step := self.clock.settle()):
+            await self._follow_clock(step)
+        self.calendar.follow_clock()
         if await self.membership.tick():
             self.roster.place()
         meta = {
-            "beat": self.clock.utcnow().isoformat(),
+            BEAT: write_moment(self.clock.moment()),
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
+
+    async def _follow_clock(self, step: float) -> None:
+        """What is known happened as long ago as before: only its time has another name now."""
+        changes = Changes(clock_step=timedelta(seconds=step))
+        for watched in self.engine.picture.follow_clock(step):
+            self.engine.views.show_check(watched, changes)
+            changes.health[watched.check.name] = watched.health
+        await self.engine.recorder.record(changes)
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report of what is known now; the paths."""
@@ -398,7 +414,7 @@ class Daemon:
             await self.clients.close()
         if hasattr(self, "engine"):
             now = self.clock.utcnow()
-            meta = {"beat": now.isoformat(), "stopped": now.isoformat()}
+            meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
             await self.engine.recorder.record(Changes(meta=meta))
             self.engine.recorder.close()
             self.store.close()

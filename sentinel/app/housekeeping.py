@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
-from sentinel.app.wiring import utcnow
+from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.core.bus.housekeeping import CAP_WINDOW, Chore, CleanPlan
-from sentinel.core.moment import Moment
+from sentinel.core.moment import Moment, read_moment
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.schedule import phase
 from sentinel.engine.housekeeper import Housekeeper
@@ -29,7 +26,7 @@ BUSY = "an action on a component is running: try again when it has ended"
 def find_amnesia(store: Store, now: Moment) -> str:
     """Why the cap of this hour can't be known: what was cleaned was lost with the database."""
     lost = store.meta("journal_lost")
-    if lost and now.seconds_since(Moment(datetime.fromisoformat(lost))) < CAP_WINDOW:
+    if lost and now.seconds_since(read_moment(lost)) < CAP_WINDOW:
         return "the journal was lost within the last hour: what was cleaned in it is not known"
     return ""
 
@@ -56,11 +53,10 @@ def _trigger_of(chore: Chore) -> BaseTrigger | None:
     together.
     """
     if chore.cron is not None:
-        return CronTrigger.from_crontab(chore.cron, timezone=ZoneInfo(chore.timezone))
+        return CronLine(chore.cron, ZoneInfo(chore.timezone))
     if chore.every is None:
         return None
-    start = utcnow() + timedelta(seconds=phase(chore.name) * chore.every)
-    return IntervalTrigger(seconds=chore.every, start_date=start, timezone=UTC)
+    return EverySoOften(chore.every, phase(chore.name) * chore.every)
 
 
 def clean_orders(

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from sentinel.app.housekeeping import clean_orders, find_amnesia
 from sentinel.app.ordering import actor, give_order, is_halted, is_running
 from sentinel.app.wiring import Clients
+from sentinel.clock import read_moment_now
 from sentinel.config import Configuration
 from sentinel.core.order import Answer, Order
-from sentinel.engine.clock import SteadyClock
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.errors import ActionRefused
 from sentinel.metrics import Metrics
@@ -67,12 +67,11 @@ async def _own_housekeeper(
             return "halted: `sentinel resume` allows actions again"
         if not configuration.actions_enabled:
             return "actions are not enabled (`actions: {enabled: true}`)"
-        return find_amnesia(store, clock.moment())
+        return find_amnesia(store, read_moment_now())
 
-    clock = SteadyClock()
     wanted = {chore.resource for chore in configuration.chores}
     clients = Clients({name: configuration.resources[name] for name in wanted})
-    housekeeper = Housekeeper(store, call, clients, Metrics(), clock.moment, may_act)
+    housekeeper = Housekeeper(store, call, clients, Metrics(), read_moment_now, may_act)
     housekeeper.configure(configuration.chores)
     try:
         yield housekeeper

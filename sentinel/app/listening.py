@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from datetime import datetime
 
 from aiohttp import web
 
@@ -20,13 +21,17 @@ async def listen(
     store: Reader,
     metrics: Callable[[], bytes],
     ready: Callable[[], tuple[bool, str]],
+    utcnow: Callable[[], datetime],
 ) -> web.AppRunner:
-    """Serve until the runner is cleaned up. PortInUse when the address can't be had."""
+    """Serve until the runner is cleaned up; ages are counted by `utcnow`, the clock of what is
+    shown. PortInUse when the address can't be had.
+    """
     host, port = configuration.listen
     application = make_app(
         store,
         metrics=metrics,
         ready=ready,
+        now=utcnow,
         reports=configuration.state / REPORTS,
         allowed_hosts=listen_hosts(host, port),
     )

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from sentinel.app.wiring import Clients, utcnow
+from sentinel.app.wiring import Clients
+from sentinel.clock import utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Result
 from sentinel.engine.pause import PauseGuard

@@ -10,30 +10,31 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sentinel.adapters.process import read_start_id
 from sentinel.app.once import run_once
 from sentinel.app.opening import open_store
-from sentinel.app.wiring import utcnow
+from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
-from sentinel.core.fault import Status
+from sentinel.core.fault import StandingFault, Status, describe_subject
+from sentinel.core.loss import find_acceptable
 from sentinel.core.model import Finding
+from sentinel.core.moment import write_moment
 from sentinel.core.order import Answer, Order, OrderKind
+from sentinel.core.quantity import format_names
 from sentinel.engine.automation import HALT_FILE
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
 from sentinel.errors import NoDaemon, StateError, UsageError
-from sentinel.store import CheckView, Store, unobserved_since
+from sentinel.store import BEAT, CheckView, Store, show_time, unobserved_since
 from sentinel.store.sqlite import prepare_folder
 
 PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
 """Longer than the deadline of any step: that one counts."""
 MOVE_PATIENCE = 3600.0
-MEANT = timedelta(seconds=60)
 MEANT_NOW = frozenset({OrderKind.RESTART, OrderKind.MOVE, OrderKind.RELOAD, OrderKind.RESET})
 
 
@@ -47,7 +48,8 @@ def actor() -> str:
 
 def is_running(store: Store) -> bool:
     """Whether a daemon wrote its sign of life lately, and was not stopped since."""
-    return store.meta("beat") is not None and unobserved_since(store, utcnow()) is None
+    now = show_time(store, read_moment_now())
+    return store.meta(BEAT) is not None and unobserved_since(store, now) is None
 
 
 async def give_order(
@@ -61,13 +63,13 @@ async def give_order(
     """Put an order and wait for its answer. Raises NoDaemon when none comes in time; the order is
     kept.
 
-    A restart, a move or a reload is begun within `MEANT` or not at all.
+    A restart, a move or a reload is begun within a minute or not at all.
     """
-    now, running = utcnow(), is_running(store)
-    key = key or f"{kind}/{subject}/{now.isoformat()}"
+    now, running = read_moment_now(), is_running(store)
+    key = key or f"{kind}/{subject}/{now.at.isoformat()}"
     if kind in MEANT_NOW:
-        payload = {**payload, "until": (now + MEANT).isoformat()}
-    store.add_order(Order(kind, key, subject, payload), now)
+        payload = {**payload, "given": write_moment(now)}
+    store.add_order(Order(kind, key, subject, payload), now.at)
     try:
         async with asyncio.timeout(patience if running else 0):
             while (answer := store.order_outcome(key)) is None:  # noqa: ASYNC110 - another process
@@ -170,6 +172,55 @@ async def apply_reset(store: Store, component: str, reason: str, planned: str) -
     return await give_order(
         store, OrderKind.RESET, component, {"reason": reason, "expects": planned}
     )
+
+
+def find_lost(
+    store: Store, check: str, fault: str, subject: Mapping[str, str]
+) -> list[StandingFault]:
+    """What was lost and nobody has accepted, as a person sees it who is to accept it. Raises
+    UsageError when there is nothing of the kind.
+    """
+    known = [view.name for view in store.checks()]
+    if check not in known:
+        raise UsageError(f"there is no check {check!r} with a result", f"known: {', '.join(known)}")
+    standing = store.faults(check)
+    found = find_acceptable(standing, fault, subject)
+    if not found:
+        lost = [each for each in standing if each.fault.loss is not None and not each.accepted]
+        named = sorted(
+            {f"{each.fault.key} ({describe_subject(each.fault.subject)})" for each in lost}
+        )
+        raise UsageError(
+            f"{check} has no such loss that stands open",
+            f"open: {format_names(named)}"
+            if named
+            else "what can be repaired is borne by `accept:` of the check in its configuration",
+        )
+    return found
+
+
+async def accept_lost(
+    store: Store,
+    check: str,
+    fault: str,
+    subject: Mapping[str, str],
+    reason: str,
+    by: str,
+    expects: str,
+) -> Answer:
+    """Have the daemon accept what was lost; without one it does so when it starts. Nothing is done
+    when there is more of it than was expected.
+    """
+    whom = " ".join([check, fault, *(f"{label}={name}" for label, name in subject.items())])
+    store.add_audit(utcnow(), by, OrderKind.ACCEPT, whom, f"{reason} ({expects})")
+    payload = {
+        "fault": fault,
+        "subject": dict(subject),
+        "reason": reason,
+        "by": by,
+        "expects": expects,
+    }
+    return await give_order(store, OrderKind.ACCEPT, check, payload)
 
 
 def _refuse_unknown(store: Store, component: str) -> None:

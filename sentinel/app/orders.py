@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 
 from sentinel.app.housekeeping import clean_orders
+from sentinel.core.fault import Acceptance
+from sentinel.core.moment import Moment, read_moment
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.aside import Aside
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.pipeline import Pipeline
 from sentinel.engine.requests import OperatorRequests
 
+MEANT = 60.0
+"""Seconds within which an order to move something is begun, or not at all."""
 Work = Callable[[Order], Awaitable[Answer]]
 Action = Callable[[Order], Awaitable[Answer | None]]
 """As `Work`, None while it lasts."""
@@ -23,8 +27,9 @@ def make_orders(
     housekeeper: Housekeeper,
     aside: Aside,
     run_check: Work,
+    pipeline: Pipeline,
     diagnose: Action,
-    utcnow: Callable[[], datetime],
+    moment: Callable[[], Moment],
 ) -> Mapping[str, Action]:
     """Order kind → its action."""
 
@@ -32,15 +37,23 @@ def make_orders(
         expects = str(order.payload.get("expects", ""))
         return await requests.reset(order.subject, _reason(order), expects)
 
+    async def accept(order: Order) -> Answer:
+        given = order.payload
+        names = [str(given.get(word, "")) for word in ("fault", "reason", "by", "expects")]
+        fault, reason, by, expects = names
+        word = Acceptance(fault, dict(given.get("subject", {})), reason, moment().at, by)
+        return await pipeline.accept(order.subject, word, expects)
+
     moving = _moving(requests, conductor)
     long: dict[str, Work] = {
         OrderKind.CHECK: run_check,
-        **{kind: _while_meant(action, utcnow) for kind, action in moving.items()},
+        **{kind: _while_meant(action, moment) for kind, action in moving.items()},
         **clean_orders(housekeeper),
     }
     return {
         OrderKind.DIAGNOSE: diagnose,
-        OrderKind.RESET: _while_meant(reset, utcnow),
+        OrderKind.RESET: _while_meant(reset, moment),
+        OrderKind.ACCEPT: accept,
         OrderKind.BREAKER: lambda order: requests.close_breaker(_reason(order)),
         OrderKind.RESUME: lambda _order: requests.resume(),
         **{kind: aside.wrap(action) for kind, action in long.items()},
@@ -64,16 +77,17 @@ def _moving(requests: OperatorRequests, conductor: Conductor) -> dict[str, Work]
     return {OrderKind.RESTART: restart, OrderKind.MOVE: move, OrderKind.RELOAD: reload}
 
 
-def _while_meant(action: Work, utcnow: Callable[[], datetime]) -> Work:
+def _while_meant(action: Work, moment: Callable[[], Moment]) -> Work:
     """What moves a platform is meant now: an order that no daemon took in time is not carried out
-    days later.
+    days later. Time goes by the machine's uptime, whoever sets the date.
     """
 
     async def act(order: Order) -> Answer:
-        until = order.payload.get("until")
-        if until and utcnow() > datetime.fromisoformat(str(until)):
+        given = str(order.payload.get("given", ""))
+        if not given or not moment().is_meant_until(read_moment(given), MEANT):
+            at = f"it was given at {given[:19]} UTC" if given else "nobody knows when it was given"
             again = "give the order again if it still is to be"
-            return Answer.refused(f"it was to be done until {until}; {again}")
+            return Answer.refused(f"{at}, and is meant for {MEANT:g} s; {again}")
         return await action(order)
 
     return act

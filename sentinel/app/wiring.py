@@ -1,20 +1,14 @@
-"""What both the daemon and a single run need: clients from resources, the clock."""
+"""What both the daemon and a single run need: clients from resources."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.config import Resource
-
-
-def utcnow() -> datetime:
-    """Aware UTC."""
-    return datetime.now(UTC)
 
 
 class Clients(Mapping[str, Any]):

@@ -213,12 +213,32 @@ def _add_reading(commands: _Commands[_Parser]) -> None:
         commands,
         "faults",
         "faults.show_faults",
-        "show every fault with its subject: who, what, since when, and what cures it",
+        "show every fault with its subject, and what cures it; or accept what was lost for good",
         json=True,
     )
-    faults.add_argument("check", nargs="?", help="only those of this check")
+    faults.add_argument(
+        "words",
+        nargs="*",
+        metavar="CHECK | accept CHECK FAULT",
+        help="only those of this check; or: accept what it found lost for good",
+    )
     faults.add_argument(
         "--component", metavar="NAME", help="only those of this component, by whichever check"
+    )
+    accept = faults.add_argument_group("accept", "what was lost stands until somebody accepts it")
+    accept.add_argument(
+        "--subject",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="whose loss, such as stream=orders; may be repeated, and may be a pattern",
+    )
+    accept.add_argument("--reason", default="", help="goes into the timeline and the audit log")
+    accept.add_argument("--by", default="", metavar="NAME", help="who accepts (default: you)")
+    accept.add_argument(
+        "--yes",
+        action="store_true",
+        help="do not ask; refused all the same when more was lost meanwhile",
     )
     report = _add(
         commands,

@@ -25,9 +25,9 @@ from sentinel.app.runbooks.places import (
     plan_here,
 )
 from sentinel.app.runbooks.runs import append_transcript, begin_run, perform, pick_up, state_of
-from sentinel.app.wiring import utcnow
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, confirm, open_store, print_json, say, state_folder
+from sentinel.clock import utcnow
 from sentinel.config import load
 from sentinel.core.model import Incident
 from sentinel.errors import ActionRefused, ConfigurationError, StateError, UsageError

@@ -10,11 +10,11 @@ from rich.text import Text
 from sentinel.app.housekeeping_by_hand import order_cleaning
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.clock import read_moment_now
 from sentinel.config import Configuration, load
 from sentinel.core.bus.housekeeping import PLAN_LIFE, Chore
 from sentinel.core.order import OrderKind
 from sentinel.core.quantity import format_duration
-from sentinel.engine.clock import SteadyClock
 from sentinel.errors import ConfigurationError, StateError, UsageError
 from sentinel.housekeeping import ChoreKind, load_chores
 from sentinel.log import configure_logging
@@ -46,12 +46,8 @@ def clean_list(arguments: Arguments) -> int:
 
 
 def _describe(chore: Chore, store: Store | None) -> dict[str, Any]:
-    run = store.cleaning.last_run(chore.name) if store else None
-    left = (
-        store.cleaning.left(chore.name, chore.max_per_hour, SteadyClock().moment())
-        if store
-        else chore.max_per_hour
-    )
+    run, now = store.cleaning.last_run(chore.name) if store else None, read_moment_now()
+    left = store.cleaning.left(chore.name, chore.max_per_hour, now) if store else chore.max_per_hour
     when = chore.cron or (f"every {format_duration(chore.every)}" if chore.every else "by hand")
     return {
         "chore": chore.name,
@@ -59,7 +55,7 @@ def _describe(chore: Chore, store: Store | None) -> dict[str, Any]:
         "when": when,
         "dry run": "yes" if chore.dry_run else "no",
         "left this hour": f"{left:,} of {chore.max_per_hour:,}",
-        "last run": tables.age(run.at.at) if run else "never",
+        "last run": tables.age(run.at.at, now.show(run.at)) if run else "never",
         "outcome": f"{run.outcome}: {run.removed:,} of {run.found:,}" if run else "",
         "detail": run.detail if run else "",
     }

@@ -9,7 +9,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,11 @@ from sentinel.app.ordering import is_halted, is_running, run_check
 from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli import tables
 from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.clock import read_moment_now
 from sentinel.config import Configuration, Overrides, load, shipped_folder
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Incident
+from sentinel.core.moment import read_moment
 from sentinel.core.quantity import parse_duration
 from sentinel.core.remediation.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios
@@ -35,7 +36,7 @@ from sentinel.probes import Kind, load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.write import write_report
-from sentinel.store import CheckView, Reader, Store
+from sentinel.store import BEAT, CheckView, Reader, Store, show_time
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, runbook_of
 from sentinel.web.document import incident_document, status_document
@@ -105,7 +106,8 @@ def _show_live(page: tables.LivePage, watcher: Watcher, head: Sequence[str]) -> 
                 signal.SIGHUP
             )  # the terminal is gone, and make, who leads its session, told nobody
         store = watcher.store
-        page.update(store.components(), store.checks(), store.incidents(limit=5), head)
+        now = show_time(store, read_moment_now())
+        page.update(store.components(), store.checks(), store.incidents(limit=5), head, now)
 
 
 def _show_end(document: dict[str, Any]) -> None:
@@ -346,7 +348,7 @@ def status(arguments: Arguments) -> int:
     """`sentinel status`"""
     folder, store = open_store(arguments)
     checks, components = store.checks(), store.components()
-    now = datetime.now(UTC)
+    now = show_time(store, read_moment_now())
     document = status_document(store, now)
     overall = worst([Status(component.status) for component in components])
     running = is_running(store)
@@ -360,8 +362,8 @@ def status(arguments: Arguments) -> int:
             }
         )
         return ends.exit_code
-    beat = store.meta("beat")
-    seen = datetime.fromisoformat(beat) if beat else None
+    beat = store.meta(BEAT)
+    seen = read_moment(beat).at if beat else None
     head = f"{document['platform']}: {overall}; sentinel last wrote {tables.age(seen, now)}"
     warning = [] if running else [tables.silence_text(store.meta("stopped"))]
     blind = document["blind"]
@@ -372,9 +374,9 @@ def status(arguments: Arguments) -> int:
     open_ones = store.incidents(open_only=True)
     runbooks = {incident.id: runbook_of(store, incident) for incident in open_ones}
     tables.show(
-        Text(tables.clean(head)), *warning, *held, Text(), tables.components_table(components, checks), Text(),
-        tables.checks_table(checks), Text(),
-        tables.incidents_table(open_ones, "open incidents", runbooks) if open_ones else Text("no open incident"),
+        Text(tables.clean(head)), *warning, *held, Text(), tables.components_table(components, checks, now), Text(),
+        tables.checks_table(checks, now), Text(),
+        tables.incidents_table(open_ones, now, "open incidents", runbooks) if open_ones else Text("no open incident"),
     )  # fmt: skip
     return ends.exit_code
 
@@ -395,7 +397,7 @@ def _held(store: Store, folder: Path) -> list[str]:
 def report(arguments: Arguments) -> int:
     """`sentinel report`"""
     folder, store = open_store(arguments, writable=True)
-    now = datetime.now(UTC)
+    now = show_time(store, read_moment_now())
     templates, target = _report_settings(arguments)
     request = ReportRequest(incident=arguments.incident, target_per_hour=target)
     if arguments.json:
@@ -430,7 +432,8 @@ def incident_list(arguments: Arguments) -> int:
     incidents = store.incidents(open_only=arguments.open)
     if arguments.json:
         return print_json([to_json(incident) for incident in incidents])
-    tables.show(tables.incidents_table(incidents) if incidents else Text("no incident"))
+    now = show_time(store, read_moment_now())
+    tables.show(tables.incidents_table(incidents, now) if incidents else Text("no incident"))
     return 0
 
 
@@ -442,8 +445,9 @@ def incident_show(arguments: Arguments) -> int:
     if arguments.json:
         document = {"incident": incident, "timeline": timeline, "attempts": attempts}
         return print_json(to_json(document))
-    advice = _advise(incident_document(store, incident, datetime.now(UTC)))
-    tables.show(tables.incident_page(incident, timeline, attempts, advice))
+    now = show_time(store, read_moment_now())
+    advice = _advise(incident_document(store, incident, now))
+    tables.show(tables.incident_page(incident, timeline, attempts, advice, now))
     return 0
 
 

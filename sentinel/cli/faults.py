@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from sentinel.app.ordering import is_running
+from sentinel.app.ordering import accept_lost, actor, find_lost, is_running
 from sentinel.cli import tables
-from sentinel.cli.place import open_store, print_json
+from sentinel.cli.place import confirm, open_store, print_json, say
+from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status, worst
-from sentinel.errors import UsageError
+from sentinel.core.loss import describe_extent
+from sentinel.errors import ActionRefused, UsageError
+from sentinel.store import show_time
 from sentinel.web.faults import faults_document
+
+_ACCEPT = "accept"
+MAX_ASKED = 5
+"""Losses that are shown one by one before somebody accepts them all."""
 
 
 def show_faults(arguments: argparse.Namespace) -> int:
     """Every fault that stands, of one check or component or of all; exit code as the worst open
-    one, unknown when nobody looks.
+    one, unknown when nobody looks. With `accept CHECK FAULT` a loss is accepted instead.
     """
+    words = arguments.words
+    if len(words) == 3 and words[0] == _ACCEPT:
+        return _accept(arguments, *words[1:])
+    if len(words) > 1:
+        usage = "`sentinel faults [CHECK]`, or `sentinel faults accept CHECK FAULT --reason TEXT`"
+        raise UsageError(f"too many words, or too few: {' '.join(words)}", usage)
+    check = words[0] if words else None
     _, store = open_store(arguments)
     views = store.checks()
-    _refuse_unknown("check", arguments.check, [view.name for view in views])
+    _refuse_unknown("check", check, [view.name for view in views])
     _refuse_unknown("component", arguments.component, [view.component for view in views])
-    document = faults_document(store, datetime.now(UTC), arguments.check, arguments.component)
+    now = show_time(store, read_moment_now())
+    document = faults_document(store, now, check, arguments.component)
     running = is_running(store)
     if arguments.json:
         print_json({**document, "running": running})
@@ -37,6 +52,31 @@ def show_faults(arguments: argparse.Namespace) -> int:
         return Status.UNKNOWN.exit_code
     standing = [each for each in document["faults"] if each["accepted"] is None]
     return worst([Status.UP, *(Status(each["status"]) for each in standing)]).exit_code
+
+
+def _accept(arguments: argparse.Namespace, check: str, fault: str) -> int:
+    """Accept what a check found lost: shown first, refused when there is more of it meanwhile."""
+    if not arguments.reason.strip():
+        raise UsageError("it needs a reason", "add --reason TEXT: it goes into the audit log")
+    subject = dict(map(_read_label, arguments.subject))
+    _, store = open_store(arguments, writable=True)
+    found = find_lost(store, check, fault, subject)
+    extent = describe_extent(found)
+    lines = "\n".join(tables.clean(f"  {each.fault.text}") for each in found[:MAX_ASKED])
+    more = f"\n  and {len(found) - MAX_ASKED} more" if len(found) > MAX_ASKED else ""
+    confirm(arguments, f"{lines}{more}\naccept {extent}, for ever?")
+    by = arguments.by.strip() or actor()
+    answer = asyncio.run(accept_lost(store, check, fault, subject, arguments.reason, by, extent))
+    if not answer.is_done:
+        raise ActionRefused(answer.text, "look again: `sentinel faults`")
+    return say(arguments, {"check": check, "fault": fault, "outcome": answer.line})
+
+
+def _read_label(text: str) -> tuple[str, str]:
+    label, mark, name = text.partition("=")
+    if not (label and mark):
+        raise UsageError(f"{text!r} names no subject", "write --subject KEY=VALUE")
+    return label, name
 
 
 def _refuse_unknown(word: str, name: str | None, known: Sequence[str]) -> None:
@@ -69,7 +109,9 @@ def _describe_fault(fault: dict[str, Any]) -> list[Text]:
     lines = [head, Text(f"    {tables.clean(fault['text'])}")]
     if fault["accepted"]:
         until, reason = fault["accepted"]["until_text"], fault["accepted"]["reason"]
-        lines.append(Text(tables.clean(f"    accepted until {until}: {reason}"), style="dim"))
+        by = f" by {fault['accepted']['by']}" if fault["accepted"]["by"] else ""
+        told = f"    accepted until {until}{by}: {reason}"
+        lines.append(Text(tables.clean(told), style="dim"))
         return lines
     if fault["guidance"]:
         lines.append(Text(tables.clean(f"    next: {fault['guidance']}")))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -42,13 +42,11 @@ def silence_text(stopped: str | None) -> Text:
     return Text(f"sentinel {why}: all below is old", style="bold red")
 
 
-def age(at: datetime | None, now: datetime | None = None) -> str:
-    """How long ago, for people."""
-    return (
-        "never"
-        if at is None
-        else f"{format_duration(max(((now or datetime.now(UTC)) - at).total_seconds(), 0))} ago"
-    )
+def age(at: datetime | None, now: datetime) -> str:
+    """How long ago, for people; both by one clock."""
+    if at is None:
+        return "never"
+    return f"{format_duration(max((now - at).total_seconds(), 0))} ago"
 
 
 def _table(*columns: str, title: str = "") -> Table:
@@ -66,7 +64,11 @@ def _table(*columns: str, title: str = "") -> Table:
 
 
 def components_table(
-    components: Sequence[ComponentView], checks: Sequence[CheckView], *, one_line: bool = False
+    components: Sequence[ComponentView],
+    checks: Sequence[CheckView],
+    now: datetime,
+    *,
+    one_line: bool = False,
 ) -> Table:
     """Component, status, last check, key figure, restarts, and why nothing is being done."""
     overflow: OverflowMethod = "ellipsis" if one_line else "fold"
@@ -81,7 +83,7 @@ def components_table(
         table.add_row(
             Text(clean(component.name)),
             status_text(component.status),
-            age(last),
+            age(last, now),
             Text(clean(" · ".join(figures[:2]) or "–"), no_wrap=one_line, overflow=overflow),
             str(component.restarts) if component.driver else "–",
             Text(clean(detail)[:160], style="dim", no_wrap=one_line, overflow=overflow),
@@ -89,7 +91,7 @@ def components_table(
     return table
 
 
-def checks_table(checks: Sequence[CheckView]) -> Table:
+def checks_table(checks: Sequence[CheckView], now: datetime) -> Table:
     """Every check with status, age, runs and detail."""
     table = _table("check", "kind", "status", "last run", "runs", "detail")
     for check in checks:
@@ -100,7 +102,7 @@ def checks_table(checks: Sequence[CheckView]) -> Table:
             Text(clean(check.name)),
             check.kind,
             status,
-            age(check.last_run),
+            age(check.last_run, now),
             str(check.runs),
             Text(clean(check.detail)),
         )
@@ -108,14 +110,16 @@ def checks_table(checks: Sequence[CheckView]) -> Table:
 
 
 def incidents_table(
-    incidents: Sequence[Incident], title: str = "", runbooks: Mapping[str, str] | None = None
+    incidents: Sequence[Incident],
+    now: datetime,
+    title: str = "",
+    runbooks: Mapping[str, str] | None = None,
 ) -> Table:
     """Incidents, newest first; with `runbooks` (by incident) a column that says which one to open."""
     names = ["runbook"] if runbooks is not None else []
     table = _table(
         "incident", "component", "state", "opened", "lasted", *names, "summary", title=title
     )
-    now = datetime.now(UTC)
     for incident in incidents:
         ended = incident.recovered or incident.closed or now
         table.add_row(
@@ -141,7 +145,8 @@ def incident_page(
     incident: Incident,
     timeline: Sequence[TimelineEntry],
     attempts: Sequence[Attempt],
-    advice: Sequence[str] = (),
+    advice: Sequence[str],
+    now: datetime,
 ) -> RenderableType:
     """One incident: head, what to do (`advice`, lines), timeline, attempts."""
     events = _table("time (UTC)", "event", "what", title="timeline")
@@ -166,7 +171,7 @@ def incident_page(
             Text(clean(attempt.detail)),
         )
     return Group(
-        incidents_table([incident]),
+        incidents_table([incident], now),
         *(Text(clean(line)) for line in advice),
         Text(),
         events,
@@ -181,6 +186,7 @@ def live_page(
     incidents: Sequence[Incident],
     head: Sequence[str],
     lines: int,
+    now: datetime,
 ) -> RenderableType:
     """The live view of the demo in so many lines: addresses, components (the worst where not all
     fit), incidents.
@@ -193,7 +199,7 @@ def live_page(
     ]
     if room < len(components):
         shown = sorted(components, key=lambda each: -Status(each.status).rank)[: max(room - 1, 1)]
-    parts.append(components_table(shown, checks, one_line=True))
+    parts.append(components_table(shown, checks, now, one_line=True))
     if hidden := len(components) - len(shown):
         parts.append(Text(f"… and {hidden} more, no worse: the terminal is too small", style="dim"))
     parts += _incident_lines(incidents, room - len(shown))
@@ -244,12 +250,13 @@ class LivePage:
         checks: Sequence[CheckView],
         incidents: Sequence[Incident],
         head: Sequence[str],
+        now: datetime,
     ) -> None:
         """Draw anew."""
         if not self._live.is_started:
             self._live.start()
         lines = self._live.console.height
-        self._live.update(live_page(components, checks, incidents, head, lines), refresh=True)
+        self._live.update(live_page(components, checks, incidents, head, lines, now), refresh=True)
 
 
 def mapping_table(rows: Iterable[Mapping[str, Any]], *columns: str, title: str = "") -> Table:

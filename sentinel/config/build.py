@@ -21,6 +21,7 @@ from sentinel.config.value import Configuration, Diagnosing, Resource, Scheduled
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
+from sentinel.core.loss import KEEP_LOSSES
 from sentinel.core.model import (
     Backoff,
     Check,
@@ -86,6 +87,7 @@ def make_check(
         diagnose=base.diagnose,
         source=source,
         accept=accept,
+        keep_losses=KEEP_LOSSES if base.keep_losses is None else base.keep_losses,
     )
 
 

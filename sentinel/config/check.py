@@ -45,6 +45,8 @@ class CheckReader:
         base = validate(place, CheckSettings, own)
         options = validate(place, kind.options, rest, beside=OWN) if kind else None
         accept = read_acceptances(place / "accept", raw.get("accept"), kind, self.now)
+        if kind is not None and "keep_losses" in own:
+            _check_losses(place / "keep_losses", kind)
         is_new = self._check_names(place, raw)
         if base is None or kind is None or not is_new:
             return None
@@ -83,6 +85,12 @@ class CheckReader:
                 " along"
             )
             place.note(message, "choose another name")
+
+
+def _check_losses(place: Place, kind: Kind) -> None:
+    """A key that has no effect is a mistake."""
+    if not any(each.lasting for each in kind.faults):
+        place.note(f"kind {kind.name} finds nothing that is lost for good", "remove the key")
 
 
 def _read_thresholds(place: Place, kind: Kind, base: CheckSettings) -> tuple[Threshold, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
+from sentinel.clock import utcnow
 from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
@@ -42,7 +42,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Configurat
     casting = Casting(written, settings, resources)
     reader = ComponentReader(casting, load_drivers())
     components = reader.read()
-    checks = CheckReader(casting, reader, load_kinds(), datetime.now(UTC)).read()
+    checks = CheckReader(casting, reader, load_kinds(), utcnow()).read()
     reader.check_needed()
     check_reports(written, settings)
     check_objectives(written, settings)

@@ -230,6 +230,7 @@ class CheckSettings(Strict):
     runbook: str = ""
     diagnose: bool | None = None
     accept: list[Any] = Field(default_factory=list)
+    keep_losses: Positive | None = None
 
 
 class Overrides(BaseSettings):

@@ -66,6 +66,11 @@ class FaultKind:
 
     `key` is stable: metrics, alerts and configuration name it. `runbook` is the one for it,
     `meaning` one line for people, `parameters` the names of what its faults tell the runbook.
+
+    `lasting` says of what was lost for good how it was lost, behind a number: "lost before
+    delivery". Such a fault does not end by itself (`core/loss.py`): its `count` is what this very
+    look found, and the engine adds up, until somebody accepts it or its retention ends. Without a
+    count the subject itself is what was lost.
     """
 
     key: str
@@ -73,6 +78,21 @@ class FaultKind:
     runbook: str
     meaning: str
     parameters: tuple[str, ...] = ()
+    lasting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """That a fault is of the past: lost for good, so that no repair and no restart mends it.
+
+    Found by looks from `first` to `last`; it stands until somebody accepts it, at the latest until
+    `until`. `cases`: how many subjects are told as one, because there are too many.
+    """
+
+    first: datetime
+    last: datetime
+    until: datetime
+    cases: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,8 @@ class Fault:
     cure: tuple[str, ...] = ()
     guidance: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    loss: Loss | None = None
+    """What the engine knows of a fault that lasts; no kind sets it."""
 
     @property
     def identity(self) -> FaultIdentity:
@@ -106,18 +128,20 @@ class Acceptance:
     """Somebody's word that a fault is known and bearable until an instant.
 
     `subject` has a pattern for some or all labels of the subject; none given accepts every subject.
+    `by` is who accepted a loss by hand, "" where the configuration says it.
     """
 
     fault: str
     subject: Labels
     reason: str
     until: datetime
+    by: str = ""
 
     def covers(self, fault: Fault, now: datetime) -> bool:
         """Whether a fault is accepted at this instant."""
         if fault.key != self.fault or now >= self.until:
             return False
-        return all(_matches(fault.subject, *item) for item in self.subject.items())
+        return fits(fault.subject, self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,11 @@ class StandingFault:
     worst: Status
     ended: datetime | None = None
     accepted: Acceptance | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether somebody accepted by hand what was lost: what is lost later is another fault."""
+        return self.accepted is not None and bool(self.accepted.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +198,12 @@ def step(
     `cut` says how many were not. A subject that is named twice for one key counts once, with what
     is worse. `finish` makes those that are kept fit to be shown, without changing whose they are.
     """
-    before = {each.fault.identity: each for each in standing}
     named = _find_worst(found)
-    judged = [(each, _find_acceptance(each, accept, now)) for each in named]
+    before = _find_continued(standing, named)
+    judged = [
+        (each, _find_word(before.get(each.identity)) or _find_acceptance(each, accept, now))
+        for each in named
+    ]
     kept = _keep(judged, before)
     present = tuple(
         _stand(before.get(each.identity), finish(each), check, component, accepted, now)
@@ -184,7 +216,9 @@ def step(
         begun=tuple(each for each in present if each.fault.identity not in before),
         changed=tuple(each for each in known if each != before[each.fault.identity]),
         ended=tuple(
-            replace(each, ended=now) for each in standing if each.fault.identity not in here
+            replace(each, ended=now)
+            for each in standing
+            if each.fault.identity not in here or each.fault.identity not in before
         ),
         turned=frozenset(
             each.fault.identity for each in known if _has_turned(before[each.fault.identity], each)
@@ -205,6 +239,24 @@ def _find_worst(found: Iterable[Fault]) -> list[Fault]:
 _Judged = tuple[Fault, Acceptance | None]
 
 
+def _find_continued(
+    standing: Sequence[StandingFault], named: Sequence[Fault]
+) -> dict[FaultIdentity, StandingFault]:
+    """What stood before, except what is settled and has lost anew: that begins again."""
+    losses = {each.identity: each.loss for each in named}
+    return {
+        each.fault.identity: each
+        for each in standing
+        if not each.is_settled
+        or losses.get(each.fault.identity, each.fault.loss) == each.fault.loss
+    }
+
+
+def _find_word(before: StandingFault | None) -> Acceptance | None:
+    """What somebody said by hand, which no configuration takes back."""
+    return before.accepted if before is not None and before.is_settled else None
+
+
 def _find_acceptance(
     fault: Fault, accept: Sequence[Acceptance], now: datetime
 ) -> Acceptance | None:
@@ -212,16 +264,17 @@ def _find_acceptance(
 
 
 def _keep(found: Sequence[_Judged], before: Container[FaultIdentity]) -> Sequence[_Judged]:
-    """The worst `MAX_FAULTS`; many that are accepted must not hide one that is not. Among equals
-    those that stood before stay: what is only cut must not end and begin with the order in which a
-    kind names its subjects.
+    """The worst `MAX_FAULTS`; many that are accepted must not hide one that is not, and what was
+    lost is known nowhere else. Among equals those that stood before stay: what is only cut must not
+    end and begin with the order in which a kind names its subjects.
     """
     if len(found) <= MAX_FAULTS:
         return found
 
-    def place(judged: _Judged) -> tuple[bool, int, bool]:
+    def place(judged: _Judged) -> tuple[bool, bool, int, bool]:
         fault, accepted = judged
-        return accepted is not None, -fault.status.rank, fault.identity not in before
+        is_new = fault.identity not in before
+        return fault.loss is None, accepted is not None, -fault.status.rank, is_new
 
     chosen = {fault.identity for fault, _ in sorted(found, key=place)[:MAX_FAULTS]}
     return [each for each in found if each[0].identity in chosen]
@@ -257,8 +310,10 @@ def _has_turned(before: StandingFault, after: StandingFault) -> bool:
 
 
 def sort_faults(faults: Iterable[Fault]) -> list[Fault]:
-    """The worst status first; among equals the order in which the kind named them."""
-    return sorted(faults, key=lambda fault: -fault.status.rank)
+    """The worst status first, what is of the past behind what is now; among equals the order in
+    which the kind named them.
+    """
+    return sorted(faults, key=lambda fault: (fault.loss is not None, -fault.status.rank))
 
 
 def judge(faults: Sequence[Fault], otherwise: Status = Status.UP) -> Status:
@@ -303,5 +358,11 @@ def count_by_key(faults: Iterable[Fault]) -> dict[str, int]:
     return dict(Counter(fault.key for fault in faults))
 
 
-def _matches(subject: Labels, label: str, pattern: str) -> bool:
-    return label in subject and fnmatchcase(subject[label], pattern)
+def fits(subject: Labels, patterns: Labels) -> bool:
+    """Whether a subject has all these labels, each with this very name or one that the pattern
+    fits.
+    """
+    return all(
+        label in subject and (subject[label] == pattern or fnmatchcase(subject[label], pattern))
+        for label, pattern in patterns.items()
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from sentinel.core.fault import THRESHOLD, Fault, Status, describe_subject, worst
@@ -71,6 +71,20 @@ def step(
     if hard is health.status:
         return health
     return replace(health, status=hard, since=now)
+
+
+def follow_clock(health: Health, step: timedelta) -> Health:
+    """The same belief after the clock was set: everything is as long ago as it was."""
+    return replace(
+        health,
+        since=_move(health.since, step),
+        first_pass=_move(health.first_pass, step),
+        last_observed=_move(health.last_observed, step),
+    )
+
+
+def _move(instant: datetime | None, step: timedelta) -> datetime | None:
+    return None if instant is None else instant + step
 
 
 def _forget_after_gap(health: Health, interval: float, now: datetime) -> Health:

@@ -44,18 +44,23 @@ def step(
     policy: RestartPolicy,
     now: datetime,
     blind_seconds: float = 0.0,
+    *,
+    past: bool = False,
 ) -> tuple[Incident | None, list[Event]]:
     """The incident after a component's status was judged anew, and what to write into its timeline.
 
     `blind_seconds` is the time since recovery that sentinel did not observe: it does not count as
-    health. Unknown changes nothing.
+    health. Unknown changes nothing. `past`: the component works, and it is bad only for what was
+    lost for good: nothing recovers from that, and the incident stays open until it is accepted.
     """
     if incident is None or incident.state is IncidentState.CLOSED:
         if status not in BAD:
             return None, []
-        return _open(component, status, cause, blocked_by, now)
+        opened, events = _open(component, status, cause, blocked_by, now)
+        return replace(opened, settled=now if past else None), events
     if status in BAD:
-        return _continue(incident, status, cause, blocked_by, now)
+        changed, events = _continue(incident, status, cause, blocked_by, now)
+        return _settle(incident, changed, events, now, past=past)
     if status is Status.UP:
         return _heal(incident, policy, now, blind_seconds)
     return incident, []
@@ -134,6 +139,27 @@ def _continue(
     return changed, events
 
 
+def _settle(
+    before: Incident, changed: Incident, events: list[Event], now: datetime, *, past: bool
+) -> tuple[Incident, list[Event]]:
+    """Note since when nothing is wrong but what was lost."""
+    if not past:
+        return replace(changed, settled=None), events
+    if before.settled is None and before.recovered is None:
+        text = f"{before.component} works; what was lost stays open until somebody accepts it"
+        events = [*events, Event("settled", text)]
+    return replace(changed, settled=before.settled or before.recovered or now), events
+
+
+def is_over(incident: Incident, policy: RestartPolicy, now: datetime, blind_seconds: float) -> bool:
+    """Whether the component has worked for so long that its next failure is another incident, though
+    what was lost keeps this one open.
+    """
+    if incident.state is not IncidentState.OPEN or incident.settled is None:
+        return False
+    return (now - incident.settled).total_seconds() - blind_seconds >= policy.close_after
+
+
 def _follow(incident: Incident, cause: Cause) -> Incident:
     """The headline, its subject and the runbook follow the fault that is the worst now."""
     if cause.fault is None:
@@ -160,8 +186,11 @@ def _heal(
     incident: Incident, policy: RestartPolicy, now: datetime, blind_seconds: float
 ) -> tuple[Incident, list[Event]]:
     if incident.state is IncidentState.OPEN:
-        seconds = (now - incident.opened).total_seconds()
-        healed = replace(incident, state=IncidentState.RECOVERING, recovered=now, blocked_by="")
+        since = incident.settled or now
+        seconds = (since - incident.opened).total_seconds()
+        healed = replace(
+            incident, state=IncidentState.RECOVERING, recovered=since, settled=None, blocked_by=""
+        )
         return healed, [
             Event("recovered", f"{incident.component} is healthy after {seconds:.1f} s")
         ]

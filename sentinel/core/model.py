@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from sentinel.core.fault import Acceptance, Fault, Labels, Status
+from sentinel.core.loss import KEEP_LOSSES
 from sentinel.core.moment import Moment
 
 
@@ -209,6 +210,8 @@ class Check:
     source: str = ""
     accept: tuple[Acceptance, ...] = ()
     """Faults that somebody knows of and bears, each with its reason and end."""
+    keep_losses: float = KEEP_LOSSES
+    """For how long what was lost for good stands as a fault when nobody accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +324,8 @@ class Incident:
     unblocked: datetime | None = None
     """When what blocked it became healthy, while it was not."""
     recovered: datetime | None = None
+    settled: datetime | None = None
+    """Since when the component works and nothing but what was lost for good keeps it open."""
     closed: datetime | None = None
     last_unhealthy: datetime | None = None
     fault: str = ""

@@ -19,6 +19,7 @@ class OrderKind(StrEnum):
     RESET = "reset"
     BREAKER = "breaker"
     RESUME = "resume"
+    ACCEPT = "accept"
     CHECK = "check"
     CLEAN_PLAN = "clean plan"
     CLEAN_APPLY = "clean apply"

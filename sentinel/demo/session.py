@@ -298,11 +298,11 @@ def describe_checks(results: Sequence[tuple[Any, Any, Any, Any, int]]) -> dict[s
             "name": check.name,
             "kind": check.kind,
             "component": check.component,
-            "status": str(health.shown),
+            "status": str(shown),
             "runs": runs,
             "detail": finding.detail if finding else "no result yet",
         }
-        for check, _, finding, health, runs in results
+        for check, _, finding, shown, runs in results
     ]
     found = {check.kind: finding for check, _, finding, _, _ in results if finding is not None}
     return {

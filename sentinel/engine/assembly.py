@@ -48,6 +48,10 @@ class EngineClock(Protocol):
         """Aware UTC."""
         ...
 
+    def wall(self) -> datetime:
+        """What the wall shows: it may have been set since `utcnow` took it over last."""
+        ...
+
     def moment(self) -> Moment:
         """Now, as another process of this machine can compare it."""
         ...
@@ -68,7 +72,7 @@ class Surroundings:
     scrub: Callable[[Any], Any] = lambda value: value
     quiet: float = 0.0
     """Seconds from now without an automatic action."""
-    journal_lost: datetime | None = None
+    journal_lost: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Engine:
     picture: Picture
     circumstances: Circumstances
     incidents: Incidents
+    views: Views
     pipeline: Pipeline
     remediator: Remediator
     turn: Turn
@@ -136,6 +141,7 @@ def make_engine(given: Surroundings) -> Engine:
         picture=ground.picture,
         circumstances=circumstances,
         incidents=incidents,
+        views=views,
         pipeline=pipeline,
         remediator=remediator,
         turn=turn,
@@ -158,7 +164,7 @@ def _lay_ground(given: Surroundings) -> _Ground:
         guard=guard,
         recorder=recorder,
         fleet=Fleet(),
-        automation=Automation(store, metrics, clock.utcnow, halt_file, guard, given.restraint),
+        automation=Automation(store, metrics, clock.moment, halt_file, guard, given.restraint),
         coordinator=coordinator,
         journal=Journal(coordinator, store, metrics, clock.moment),
         picture=Picture(metrics, clock.utcnow),
@@ -232,4 +238,12 @@ def _make_remediator(
 
 def _make_runner(given: Surroundings, ground: _Ground) -> Runner:
     clock, pid_of = given.clock, ground.fleet.pid_of
-    return Runner(given.clients, ground.guard, given.metrics, clock.utcnow, clock.monotonic, pid_of)
+    return Runner(
+        given.clients,
+        ground.guard,
+        given.metrics,
+        clock.utcnow,
+        clock.monotonic,
+        pid_of,
+        wall=clock.wall,
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from sentinel.core.moment import Moment
+from sentinel.core.moment import Moment, read_moment, write_moment
 from sentinel.core.order import Order, OrderKind
 from sentinel.core.remediation.brake import (
     ActionLimits,
@@ -53,7 +53,7 @@ class Automation:
 
     store: Store
     metrics: Metrics
-    utcnow: Callable[[], datetime]
+    moment: Callable[[], Moment]
     halt_file: Path
     guard: PauseGuard
     restraint: Restraint
@@ -64,8 +64,8 @@ class Automation:
     halted_by_signal: bool = False
     _told: frozenset[str] = frozenset()
     """Groups whose brake people were told of, over a restart of sentinel too."""
-    _starts: list[datetime] = field(default_factory=list)
-    _exhaustions: list[datetime] = field(default_factory=list)
+    _starts: list[Moment] = field(default_factory=list)
+    _exhaustions: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """What the metrics say from the start."""
@@ -83,7 +83,7 @@ class Automation:
         self._told = frozenset(json.loads(self.store.meta(BRAKES) or "[]"))
         self._starts = _read_instants(self.store.meta(STARTS))
         if crashed:
-            self._starts = [*self._starts, self.utcnow()][-KEPT:]
+            self._starts = [*self._starts, self.moment()][-KEPT:]
         self._show()
         return Changes(meta={STARTS: _write_instants(self._starts)})
 
@@ -145,7 +145,7 @@ class Automation:
         self.halted_by_signal = True
         log.error("halted", by=by, guidance="`sentinel resume` when it is over")
         try:
-            self.halt_file.write_text(f"{self.utcnow().isoformat()} {by}\n")
+            self.halt_file.write_text(f"{self.moment().at.isoformat()} {by}\n")
         except OSError as error:
             log.error(
                 "halt_file_not_written",
@@ -216,14 +216,14 @@ class Automation:
             return True
         return (
             bool(group)
-            and (self.utcnow() - opened).total_seconds() < self.restraint.brake.announce_after
+            and (self.moment().at - opened).total_seconds() < self.restraint.brake.announce_after
         )
 
     # -- breaker ----------------------------------------------------------------------------------
 
     def note_exhausted(self) -> Changes:
         """One more component was given up."""
-        self._exhaustions = [*self._exhaustions, self.utcnow()][-KEPT:]
+        self._exhaustions = [*self._exhaustions, self.moment()][-KEPT:]
         return Changes(meta={EXHAUSTIONS: _write_instants(self._exhaustions)})
 
     def judge(self, verdicts: Sequence[str]) -> Changes:
@@ -233,7 +233,7 @@ class Automation:
         cause = find_cause(self.restraint.breaker, self._look_at_ourselves(verdicts))
         if not cause:
             return Changes()
-        self.breaker = Breaker(self.utcnow(), cause, self.breaker.closed)
+        self.breaker = Breaker(self.moment(), cause, self.breaker.closed)
         self._show()
         log.error(
             "breaker_opened",
@@ -251,20 +251,20 @@ class Automation:
 
     def close_breaker(self, reason: str) -> Changes:
         """An operator's word: what was before it does not open the breaker again."""
-        self.breaker = Breaker(closed=self.utcnow())
+        self.breaker = Breaker(closed=self.moment())
         self._show()
         log.info("breaker_closed", reason=reason)
         return Changes(meta={BREAKER: _write_breaker(self.breaker)})
 
     def closed_at(self) -> Moment | None:
         """When an operator closed the breaker last."""
-        return Moment(self.breaker.closed) if self.breaker.closed else None
+        return self.breaker.closed
 
     def _look_at_ourselves(self, verdicts: Sequence[str]) -> Record:
-        now, closed = self.utcnow(), self.breaker.closed
+        now, closed = self.moment(), self.breaker.closed
         window = self.restraint.breaker.stall_window
         if closed is not None:
-            window = min(window, (now - closed).total_seconds())
+            window = min(window, now.seconds_since(closed))
         pause = self.guard.longest(self.guard.monotonic() - window)
         return Record(
             _ages(self._exhaustions, now, closed), verdicts, _ages(self._starts, now, closed), pause
@@ -275,29 +275,28 @@ class Automation:
 
     def _page(self, event: str, subject: str, text: str, members: Sequence[str] = ()) -> Order:
         payload = {"event": event, "text": text, "members": list(members)}
-        key = f"{event}/{subject}/{self.utcnow().isoformat()}"
+        key = f"{event}/{subject}/{self.moment().at.isoformat()}"
         return Order(OrderKind.NOTIFY, key, subject, payload)
 
 
-def _ages(instants: Sequence[datetime], now: datetime, closed: datetime | None) -> list[float]:
-    return [
-        max((now - at).total_seconds(), 0.0) for at in instants if closed is None or at > closed
-    ]
+def _ages(instants: Sequence[Moment], now: Moment, closed: Moment | None) -> list[float]:
+    return [now.seconds_since(at) for at in instants if closed is None or at.is_after(closed)]
 
 
-def _read_instants(text: str | None) -> list[datetime]:
-    return [datetime.fromisoformat(word) for word in (text or "").split()]
+def _read_instants(text: str | None) -> list[Moment]:
+    """An older sentinel kept instants with blanks between them."""
+    words = json.loads(text) if text and text.startswith("[") else (text or "").split()
+    return [read_moment(word) for word in words]
 
 
-def _write_instants(instants: Sequence[datetime]) -> str:
-    return " ".join(at.isoformat() for at in instants)
+def _write_instants(instants: Sequence[Moment]) -> str:
+    return json.dumps([write_moment(at) for at in instants])
 
 
 def _read_breaker(text: str | None) -> Breaker:
     known = json.loads(text) if text else {}
     opened, closed = (
-        datetime.fromisoformat(known[key]) if known.get(key) else None
-        for key in ("opened", "closed")
+        read_moment(known[key]) if known.get(key) else None for key in ("opened", "closed")
     )
     return Breaker(opened, known.get("reason", ""), closed)
 
@@ -306,7 +305,7 @@ def _write_breaker(breaker: Breaker) -> str:
     instants = {"opened": breaker.opened, "closed": breaker.closed}
     return json.dumps(
         {
-            **{key: at.isoformat() if at else "" for key, at in instants.items()},
+            **{key: write_moment(at) if at else "" for key, at in instants.items()},
             "reason": breaker.reason,
         }
     )

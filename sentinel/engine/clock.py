@@ -6,32 +6,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import structlog
 
+from sentinel.clock import read_boot_id, read_uptime, utcnow
 from sentinel.core.moment import Moment
 
 log = structlog.get_logger()
 
 NOTICEABLE = 1.0
-
-
-def _wall() -> datetime:
-    return datetime.now(UTC)
-
-
-def _uptime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def read_boot_id() -> str:
-    """The kernel's name of this boot, or "" where there is none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 class SteadyClock:
@@ -44,8 +28,8 @@ class SteadyClock:
 
     def __init__(
         self,
-        wall: Callable[[], datetime] = _wall,
-        uptime: Callable[[], float] = _uptime,
+        wall: Callable[[], datetime] = utcnow,
+        uptime: Callable[[], float] = read_uptime,
         boot: str | None = None,
     ) -> None:
         self._wall, self._uptime = wall, uptime
@@ -66,13 +50,27 @@ class SteadyClock:
         """Now, comparable over a step of the wall clock."""
         return Moment(self.utcnow(), self._boot, self._uptime())
 
+    def wall(self) -> datetime:
+        """What the wall shows: for what others wrote by it, and for calendars."""
+        return self._wall()
+
+    def resume(self, beat: Moment) -> None:
+        """Go on with the clock of the sentinel before this one, when that was in this boot: what it
+        left open lasts as long as it lasts. A step is taken over by `settle`, like any other.
+        """
+        now = self._uptime()
+        if Moment(self._wall(), self._boot, now).is_of_one_boot(beat):
+            self._anchor = (beat.at, beat.uptime or 0.0)
+
     def step(self) -> float:
         """Seconds by which the wall clock was set since it was last taken over."""
         return (self._wall() - self.utcnow()).total_seconds()
 
-    def settle(self) -> None:
-        """Take the wall clock's time over."""
+    def settle(self) -> float:
+        """Take the wall clock's time over; the step in seconds, 0 for one that nobody notices."""
         step = self.step()
-        if abs(step) > NOTICEABLE:
-            log.warning("clock_stepped", seconds=round(step, 3))
         self._anchor = (self._wall(), self._uptime())
+        if abs(step) <= NOTICEABLE:
+            return 0.0
+        log.warning("clock_stepped", seconds=round(step, 3))
+        return step

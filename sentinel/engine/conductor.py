@@ -127,7 +127,7 @@ class Conductor:
         if name in waiting:
             why = circumstances.find_missing(name) or "not started"
             return Answer.failed(f"{why}; it is started when that has changed")
-        status = picture.statuses[name]
+        status = picture.present[name]
         return Answer.failed(f"not healthy within {patience:g} s, it is {status}")
 
 

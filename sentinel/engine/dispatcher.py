@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -31,7 +31,9 @@ class Dispatcher:
     channels: Sequence[Channel]
     actions: Mapping[str, Callable[[Order], Awaitable[Answer | None]]]
     utcnow: Callable[[], datetime]
-    _retries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    monotonic: Callable[[], float]
+    _retries: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Failures so far, and when it is tried again."""
     _done: dict[str, Answer] = field(default_factory=dict)
     """Carried out, but the disk did not take the note: not to be done again."""
 
@@ -57,13 +59,13 @@ class Dispatcher:
                     await self._finish(order, answer)
 
     def _is_due(self, order: Order) -> bool:
-        return order.key not in self._retries or self.utcnow() >= self._retries[order.key][1]
+        return order.key not in self._retries or self.monotonic() >= self._retries[order.key][1]
 
     def _put_off(self, order: Order) -> None:
         """A channel that fails is tried again after 1, 2, 4 … seconds, at most 5 minutes apart."""
-        failures = self._retries.get(order.key, (0, self.utcnow()))[0] + 1
-        delay = timedelta(seconds=min(2.0 ** (failures - 1), 300.0))
-        self._retries[order.key] = (failures, self.utcnow() + delay)
+        failures = self._retries.get(order.key, (0, 0.0))[0] + 1
+        delay = min(2.0 ** (failures - 1), 300.0)
+        self._retries[order.key] = (failures, self.monotonic() + delay)
 
     async def _finish(self, order: Order, answer: Answer) -> None:
         now = self.utcnow()

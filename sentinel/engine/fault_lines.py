@@ -39,7 +39,9 @@ def _line(kind: str, standing: StandingFault) -> Line:
     fault = standing.fault
     text = f"{fault.text} ({fault.status})"
     if standing.accepted is not None:
-        text += f", accepted until {standing.accepted.until:%Y-%m-%d}: {standing.accepted.reason}"
+        word = standing.accepted
+        by = f" by {word.by}" if word.by else ""
+        text += f", accepted until {word.until:%Y-%m-%d}{by}: {word.reason}"
     evidence = {"check": standing.check, "fault": fault.key, **dict(fault.subject)}
     return Event(kind, text), evidence
 

@@ -8,8 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.core import fault as fault_core
-from sentinel.core.fault import HIDING, Fault, FaultIdentity, FaultStep, StandingFault, Status
+from sentinel.core import loss as loss_core
+from sentinel.core.fault import (
+    HIDING,
+    Acceptance,
+    Fault,
+    FaultIdentity,
+    FaultStep,
+    StandingFault,
+    Status,
+    worst,
+)
 from sentinel.core.incident import BAD
+from sentinel.core.loss import LossRules
 from sentinel.core.model import Finding
 from sentinel.engine.picture import WatchedCheck
 from sentinel.metrics import Metrics
@@ -30,33 +41,52 @@ class Faults:
     scrub: Callable[[Any], Any]
 
     def take(self, watched: WatchedCheck, finding: Finding, changes: Changes) -> Finding:
-        """Take in what a run found; the finding without what somebody accepted.
+        """Take in what a run found; the finding without what somebody accepted, and with what was
+        lost before and nobody accepted.
 
         What a run could not look at stays as it is: nobody has seen that it is over.
         """
-        found = [self._name(fault) for fault in finding.faults]
+        rules = _loss_rules(watched)
+        named = [self._name(fault) for fault in finding.faults]
+        found = [fault for fault in named if not rules.lasts(fault)]
         blind = finding.status is Status.UNKNOWN
         hidden = any(fault.key in HIDING for fault in found)
         unseen = _find_unseen(watched.standing, found, blind=blind) if blind or hidden else []
-        check, now = watched.check, watched.at
-        step = fault_core.step(
-            watched.standing,
-            [*found, *unseen],
-            check.name,
-            check.component,
-            check.accept,
-            now,
-            self._clean,
-        )
+        losses = loss_core.carry(rules, watched.standing, named, watched.at)
+        step = self._step(watched, [*found, *unseen, *losses])
         watched.moved, watched.standing = step, step.present
         if not (blind or hidden):  # who can't see does not know that there are fewer
             watched.cut, watched.beyond = step.cut, step.beyond
         changes.faults.extend(step.written)
         if step.begun or step.ended or step.turned or step.cut:
             self.show(watched)
-        kept = tuple(each.fault for each in step.present)
-        seen = {fault.identity for fault in found}
-        return _spare(replace(finding, faults=kept), step, seen)
+        watched.verdict = _judge_now(finding, watched, {fault.identity for fault in found})
+        return _describe(finding, watched)
+
+    def _step(self, watched: WatchedCheck, faults: Sequence[Fault]) -> FaultStep:
+        check = watched.check
+        return fault_core.step(
+            watched.standing,
+            faults,
+            check.name,
+            check.component,
+            check.accept,
+            watched.at,
+            self._clean,
+        )
+
+    def accept(self, watched: WatchedCheck, word: Acceptance, changes: Changes) -> None:
+        """Somebody accepts by hand what was lost."""
+        settled = loss_core.accept(watched.standing, word, watched.at)
+        now = {each.fault.identity: each for each in settled}
+        watched.standing = tuple(now.get(e.fault.identity, e) for e in watched.standing)
+        watched.moved = FaultStep(
+            watched.standing, changed=tuple(settled), turned=frozenset(now), cut=watched.cut
+        )
+        changes.faults.extend(settled)
+        self.show(watched)
+        if watched.result is not None:
+            watched.finding = _describe(watched.result.finding, watched)
 
     def show(self, watched: WatchedCheck) -> None:
         """Export how many subjects have each fault."""
@@ -106,25 +136,53 @@ def shorten_name(name: str) -> str:
     return f"{name[: MAX_NAME - len(digest) - 1]}~{digest}"
 
 
+def _loss_rules(watched: WatchedCheck) -> LossRules:
+    check = watched.check
+    return LossRules(check.name, watched.kind.fault_kinds, check.keep_losses)
+
+
 def _find_unseen(
     standing: Sequence[StandingFault], found: Sequence[Fault], *, blind: bool
 ) -> list[Fault]:
     """What stands and could not be looked at: all of it by a `blind` run, else what the target
-    holds; of the target itself the run has found how it is.
+    holds; of the target itself the run has found how it is. What was lost stands anyhow.
     """
     here = {fault.identity for fault in found}
-    bad = [each.fault for each in standing if each.fault.status in BAD]
+    bad = [each.fault for each in standing if each.fault.status in BAD and each.fault.loss is None]
     return [each for each in bad if each.identity not in here and (blind or each.subject)]
 
 
-def _spare(finding: Finding, step: FaultStep, seen: Container[FaultIdentity]) -> Finding:
-    """What is accepted makes no check bad; what else was `seen` to be wrong still does."""
-    if finding.status not in BAD or not any(each.accepted for each in step.present):
-        return finding
-    counting = [each.fault for each in step.present if each.accepted is None]
-    status = fault_core.judge([fault for fault in counting if fault.identity in seen])
-    spared = sum(each.accepted is not None for each in step.present)
-    head = fault_core.headline(counting) or "nothing but what is accepted"
+def _judge_now(finding: Finding, watched: WatchedCheck, seen: Container[FaultIdentity]) -> Status:
+    """What the run says of now: what is accepted makes no check bad, nor what is past; what else was
+    `seen` to be wrong does.
+    """
+    if finding.status not in BAD or not _is_other(finding, watched):
+        return finding.status
+    counting = [each.fault for each in watched.counting if each.fault.identity in seen]
+    return fault_core.judge([fault for fault in counting if fault.loss is None])
+
+
+def _describe(finding: Finding, watched: WatchedCheck) -> Finding:
+    """The finding as it is shown: its status with what was lost, its line with the faults that
+    count, the worst first.
+    """
+    faults = [each.fault for each in watched.standing]
+    kept = replace(finding, faults=tuple(faults))
+    if finding.status is Status.UNKNOWN or not _is_other(finding, watched):
+        return kept
+    counting = [each.fault for each in watched.counting]
+    spared = len(faults) - len(counting)
+    head = fault_core.headline(counting) or ("nothing but what is accepted" if spared else "")
     rest = finding.detail.removeprefix(fault_core.headline(finding.faults)).removeprefix("; ")
-    parts = [head, f"{spared} accepted", rest]
-    return replace(finding, status=status, detail="; ".join(part for part in parts if part))
+    parts = [head, f"{spared} accepted" if spared else "", rest]
+    status = worst([watched.verdict, watched.lost])
+    return replace(kept, status=status, detail="; ".join(part for part in parts if part))
+
+
+def _is_other(finding: Finding, watched: WatchedCheck) -> bool:
+    """Whether the run says something else than what counts."""
+    kinds = watched.kind.fault_kinds
+    has_losses = any(each.fault.loss is not None for each in watched.standing)
+    has_losses |= any(bool(kinds[each.key].lasting) for each in finding.faults if each.key in kinds)
+    has_accepted = any(each.accepted for each in watched.standing)
+    return has_losses or (has_accepted and finding.status in BAD)

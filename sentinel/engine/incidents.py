@@ -67,6 +67,12 @@ class Incidents:
     def _judge_one(self, component: Component, changes: Changes, now: datetime) -> None:
         name = component.name
         known, status = self.picture.incidents.get(name), self.picture.statuses[name]
+        present = self.picture.present[name]
+        if known is not None and self._is_another(component, known, present, now):
+            self._part(known, changes, now)
+            known = None
+        elif known is not None and present is Status.UNKNOWN:
+            status = present  # what was lost is no news, and the rest nobody sees
         if known is None and (status not in BAD or self.circumstances.is_held(name)):
             return
         after, events = incident_core.step(
@@ -78,6 +84,7 @@ class Incidents:
             component.restart,
             now,
             self._blind_seconds(known, now),
+            past=present is Status.UP,
         )
         if after is None:
             return
@@ -91,10 +98,25 @@ class Incidents:
         if after.announced and not told:
             self._announce(after, changes)
 
+    def _is_another(
+        self, component: Component, known: Incident, present: Status, now: datetime
+    ) -> bool:
+        blind = self._blind_seconds(known, now)
+        return present in BAD and incident_core.is_over(known, component.restart, now, blind)
+
+    def _part(self, incident: Incident, changes: Changes, now: datetime) -> None:
+        """End an incident that only stood for what was lost: a failure that begins now has its own,
+        with a budget of its own.
+        """
+        closed = incident_core.close(incident, now)
+        self._keep(closed, changes)
+        text = "a new failure is an incident of its own; what was lost before stays a fault"
+        self._note(closed, Event("closed", text), changes, now)
+
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
-        if incident is None or incident.recovered is None:
+        began = (incident.recovered or incident.settled) if incident is not None else None
+        if began is None:
             return 0.0
-        began = incident.recovered
         gaps = ((gap.ended - max(gap.began, began)).total_seconds() for gap in self._away)
         away = sum(max(seconds, 0.0) for seconds in gaps)
         return away + self.guard.paused(self.guard.monotonic() - (now - began).total_seconds())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from functools import cmp_to_key
 
 import structlog
 
 from sentinel.coordination import ClaimPolicy, Coordinator, Refused
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident
-from sentinel.core.moment import Moment
+from sentinel.core.moment import Moment, read_moment
 from sentinel.core.remediation.brake import Recent
 from sentinel.core.remediation.restart import UNCOUNTED
 from sentinel.core.schedule import shard_of
@@ -65,9 +65,7 @@ class Journal:
     def since_reset(self, name: str) -> list[Attempt]:
         """The attempts that count into budgets."""
         reset = self.resets.get(name)
-        return [
-            a for a in self._attempts.get(name, ()) if reset is None or _is_after(a.began, reset)
-        ]
+        return [a for a in self._attempts.get(name, ()) if reset is None or a.began.is_after(reset)]
 
     def of_incident(self, incident: Incident) -> list[Attempt]:
         """The attempts of one incident by number."""
@@ -85,8 +83,8 @@ class Journal:
         judged = [
             a for mine in self._attempts.values() for a in mine if a.verdict and a.by == "sentinel"
         ]
-        judged.sort(key=lambda attempt: attempt.intended)
-        return [a.verdict for a in judged if since is None or _is_after(a.began, since)]
+        judged.sort(key=cmp_to_key(_in_order))
+        return [a.verdict for a in judged if since is None or a.began.is_after(since)]
 
     def next_number(self, incident: str, name: str) -> int:
         """The number of the next attempt of an incident."""
@@ -177,24 +175,6 @@ def _what_happened(attempt: Attempt, start_id: str) -> str:
     return "and nothing was done" if start_id == attempt.target else "and it was restarted"
 
 
-def _is_after(moment: Moment, other: Moment) -> bool:
-    if (
-        moment.boot
-        and moment.boot == other.boot
-        and moment.uptime is not None
-        and other.uptime is not None
-    ):
-        return moment.uptime > other.uptime
-    return moment.at > other.at
-
-
-def write_moment(moment: Moment) -> str:
-    """One word for the store's memory."""
-    return f"{moment.at.isoformat()} {moment.boot} {moment.uptime or 0.0}"
-
-
-def read_moment(text: str) -> Moment:
-    """The moment of `write_moment`; an instant alone is one too."""
-    at, _, rest = text.partition(" ")
-    boot, _, uptime = rest.partition(" ")
-    return Moment(datetime.fromisoformat(at), boot, float(uptime) if uptime else None)
+def _in_order(one: Attempt, other: Attempt) -> int:
+    """A clock that was set back between two attempts does not change which came first."""
+    return one.began.is_after(other.began) - other.began.is_after(one.began)

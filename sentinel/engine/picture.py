@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sentinel.core import dependencies
+from sentinel.core import health as health_core
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
@@ -24,8 +25,8 @@ from sentinel.metrics import Metrics
 from sentinel.probes import Kind
 from sentinel.store import Sample
 
-CheckState = tuple[Check, Result | None, Finding | None, Health, int]
-"""A check with its latest result, finding after thresholds, health and number of runs."""
+CheckState = tuple[Check, Result | None, Finding | None, Status, int]
+"""A check with its latest result, finding after thresholds, shown status and number of runs."""
 
 
 SEVERITIES = tuple(Severity)
@@ -46,6 +47,8 @@ class WatchedCheck:
     result: Result | None = None
     failing_since: datetime | None = None
     """Start of the first run of the present row of failures."""
+    verdict: Status = Status.UNKNOWN
+    """What the latest run says of now: without what is accepted, and without what is past."""
     standing: tuple[StandingFault, ...] = ()
     """The faults that the latest look which could see has found."""
     moved: FaultStep = NOTHING_MOVED
@@ -68,6 +71,17 @@ class WatchedCheck:
         """The faults that stand and that nobody accepted, the worst first."""
         return [each for each in self.standing if each.accepted is None]
 
+    @property
+    def lost(self) -> Status:
+        """How bad it is what was lost for good and nobody has accepted; up of nothing."""
+        losses = (each.fault.status for each in self.counting if each.fault.loss is not None)
+        return max(losses, key=lambda status: status.rank, default=Status.UP)
+
+    @property
+    def shown(self) -> Status:
+        """What is believed of it, and what was lost before: no repair has undone that."""
+        return worst([self.health.shown, self.lost])
+
     def count_faults(self) -> tuple[dict[str, int], dict[str, int]]:
         """How many subjects have each fault: those that count, and those that are accepted."""
         accepted = Counter(each.fault.key for each in self.standing if each.accepted is not None)
@@ -75,6 +89,17 @@ class WatchedCheck:
         counting.update(self.beyond[0])
         accepted.update(self.beyond[1])
         return dict(counting), dict(accepted)
+
+    def follow_clock(self, step: timedelta) -> None:
+        """Move every instant by a step of the clock."""
+        self.health = health_core.follow_clock(self.health, step)
+        self.standing = tuple(replace(each, began=each.began + step) for each in self.standing)
+        if self.failing_since is not None:
+            self.failing_since += step
+        if self.at is not LONG_AGO:
+            self.at += step
+        if self.result is not None:
+            self.result = replace(self.result, started=self.result.started + step)
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
@@ -87,7 +112,7 @@ class WatchedCheck:
         healthy again; "" of none.
         """
         worst_now = next((each.fault.key for each in self.counting), "")
-        return worst_now or (self.blamed if self.health.shown in BAD else "")
+        return worst_now or (self.blamed if self.shown in BAD else "")
 
     def fresh(self, now: datetime) -> Status:
         """The hard status, or unknown when the latest verdict is too old to count."""
@@ -100,12 +125,12 @@ class WatchedCheck:
         """What a verdict taken after an instant says, hard or soft, the worse; else unknown."""
         if self.result is None or self.finding is None or self.result.started < instant:
             return Status.UNKNOWN
-        return worst([self.health.shown, self.finding.status])
+        return worst([self.health.shown, self.verdict])
 
     def is_bad_since(self, instant: datetime) -> bool:
         """Whether a verdict taken after an instant is bad."""
-        result, finding = self.result, self.finding
-        return bool(result and finding and result.started >= instant and finding.status in BAD)
+        result = self.result
+        return bool(result and result.started >= instant and self.verdict in BAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +177,12 @@ class Picture:
     incidents: dict[str, Incident] = field(default_factory=dict)
     """The open incident of each component that has one; `Incidents` alone changes them."""
     statuses: dict[str, Status] = field(default_factory=dict)
+    """What people are told of each component: what was lost and nobody accepted counts."""
+    present: dict[str, Status] = field(default_factory=dict)
+    """How each component is now, so that something could be done about it."""
     since: dict[str, datetime] = field(default_factory=dict)
+    present_since: dict[str, datetime] = field(default_factory=dict)
+    """When each of both changed last."""
     _checks: dict[str, WatchedCheck] = field(default_factory=dict)
     _of_component: dict[str, dict[str, WatchedCheck]] = field(default_factory=dict)
 
@@ -164,6 +194,7 @@ class Picture:
         """
         self.components[component.name] = component
         self.statuses.setdefault(component.name, Status.UNKNOWN)
+        self.present.setdefault(component.name, Status.UNKNOWN)
         self.metrics.set_component_status(component.name, self.statuses[component.name])
         if incident is not None:
             self.incidents[component.name] = incident
@@ -176,7 +207,9 @@ class Picture:
         self.components.pop(name, None)
         self.incidents.pop(name, None)
         self.statuses.pop(name, None)
+        self.present.pop(name, None)
         self.since.pop(name, None)
+        self.present_since.pop(name, None)
         self.metrics.remove_component(name)
 
     def replace_components(self, components: Sequence[Component]) -> None:
@@ -202,7 +235,7 @@ class Picture:
         self._checks[check.name] = watched
         self._of_component.setdefault(check.component, {})[check.name] = watched
         self.metrics.add_check(check.name, check.component, check.every)
-        self.metrics.set_check_status(check.name, check.component, restored.shown)
+        self.metrics.set_check_status(check.name, check.component, watched.shown)
         self.metrics.describe_check(check, kind.fault_kinds)
         self.metrics.set_faults(check.name, *watched.count_faults())
 
@@ -216,11 +249,28 @@ class Picture:
 
     # -- what changes -----------------------------------------------------------------------------
 
-    def set_status(self, component: str, status: Status, now: datetime) -> None:
-        """A component is something else from now on."""
-        self.statuses[component] = status
-        self.since[component] = now
-        self.metrics.set_component_status(component, status)
+    def set_status(
+        self, component: str, status: Status, now: datetime, present: Status | None = None
+    ) -> None:
+        """A component is something else from now on, as people are told it; `present`: as it is
+        now, where what was lost before makes a difference.
+        """
+        present = status if present is None else present
+        if self.statuses.get(component) is not status:
+            self.statuses[component], self.since[component] = status, now
+            self.metrics.set_component_status(component, status)
+        if self.present.get(component) is not present:
+            self.present[component], self.present_since[component] = present, now
+
+    def follow_clock(self, seconds: float) -> list[WatchedCheck]:
+        """The clock was set by so many seconds, while no incident was open: every instant moves
+        along, so that nothing is older or younger for it. Returns the checks with a result.
+        """
+        step = timedelta(seconds=seconds)
+        self.since = {name: at + step for name, at in self.since.items()}
+        for watched in self._checks.values():
+            watched.follow_clock(step)
+        return [watched for watched in self._checks.values() if watched.result is not None]
 
     def keep_incident(self, incident: Incident) -> None:
         """An incident was opened, has changed, or was closed."""
@@ -263,19 +313,23 @@ class Picture:
 
     def find_root_cause(self, component: str) -> str:
         """The dependency that is down and explains what a component shows, or ""."""
-        return dependencies.find_root_cause(component, self.depends_on(), self.statuses)
+        return dependencies.find_root_cause(component, self.depends_on(), self.present)
 
     def find_worst_check(self, component: str) -> WatchedCheck | None:
         """The worst check of a component among those that have a finding."""
         mine = [watched for watched in self.of(component) if watched.finding]
-        return max(mine, key=lambda watched: watched.health.shown.rank) if mine else None
+        return max(mine, key=lambda watched: watched.shown.rank) if mine else None
 
     def find_faults(self, component: str) -> list[tuple[WatchedCheck, Fault]]:
-        """The faults of a component that count, of checks that are believed to be bad: by status,
-        then by how soon somebody must hear of them.
+        """The faults of a component that count, of checks that are believed to be bad: what is now
+        before what was lost, by status, then by how soon somebody must hear of them.
         """
-        bad = [watched for watched in self.of(component) if watched.health.shown in BAD]
-        faults = [(watched, each.fault) for watched in bad for each in watched.counting]
+        faults = [
+            (watched, each.fault)
+            for watched in self.of(component)
+            for each in watched.counting
+            if watched.health.shown in BAD or each.fault.loss is not None
+        ]
         return sorted((each for each in faults if each[1].status in BAD), key=_urgency)
 
     def status_after(self, component: str, instant: datetime) -> Status:
@@ -307,7 +361,7 @@ class Picture:
 
     def results(self) -> list[CheckState]:
         """Every check as it is now."""
-        return [(w.check, w.result, w.finding, w.health, w.runs) for w in self._checks.values()]
+        return [(w.check, w.result, w.finding, w.shown, w.runs) for w in self._checks.values()]
 
     def samples(self) -> list[Sample]:
         """What figures of an incident are counted from, as it is now, of every check."""
@@ -317,7 +371,7 @@ class Picture:
         return found
 
 
-def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[int, int]:
+def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:
     watched, fault = found
-    believed = min(watched.health.shown.rank, fault.status.rank)
-    return -believed, watched.severity(fault)
+    believed = min(watched.shown.rank, fault.status.rank)
+    return fault.loss is not None, -believed, watched.severity(fault)

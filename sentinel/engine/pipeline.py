@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.core import health as health_core
-from sentinel.core.fault import Fault, Status, headline, sort_faults, worst
+from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
 from sentinel.core.incident import Event
+from sentinel.core.loss import describe_extent, find_acceptable
 from sentinel.core.model import Finding, Result, Transition
+from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
 from sentinel.engine.pause import PauseGuard
@@ -42,19 +44,45 @@ class Pipeline:
         watched = self.picture.check(result.check)
         if watched is None:
             return False
-        now, component = self.utcnow(), watched.check.component
-        changes = Changes(gaps=self.guard.take_gaps())
+        now = self.utcnow()
+        changes, before = Changes(gaps=self.guard.take_gaps()), watched.shown
         watched.at = now
         self._record(watched, result, changes)
-        finding = self._measure(watched, result, changes)
-        self._judge_health(watched, finding, result, changes, now)
+        self._measure(watched, result, changes)
+        self._judge_health(watched, result, changes, now)
+        self._tell_status(watched, before, changes)
+        await self._conclude(watched, changes)
+        return watched.health.soft and watched.verdict is not Status.UNKNOWN
+
+    async def accept(self, name: str, word: Acceptance, expects: str) -> Answer:
+        """Somebody accepts by hand what a check found lost. `expects` is what they saw of it
+        (`describe_extent`): when that has changed, nothing is done.
+        """
+        watched = self.picture.check(name)
+        if watched is None:
+            return Answer.unknown(f"unknown check {name}")
+        found = find_acceptable(watched.standing, word.fault, word.subject)
+        if not found:
+            return Answer.refused(f"nothing of {name} is lost as {word.fault} and not accepted yet")
+        seen = describe_extent(found)
+        if seen != expects:
+            return Answer.refused(f"meanwhile it is {seen}, it was {expects}: look again")
+        changes, before, watched.at = Changes(), watched.shown, self.utcnow()
+        self.faults.accept(watched, word, changes)
+        self._tell_status(watched, before, changes)
+        await self._conclude(watched, changes)
+        return Answer.done(f"accepted: {seen}")
+
+    async def _conclude(self, watched: WatchedCheck, changes: Changes) -> None:
+        """What a turn of a check means for its component and for those who look, in one commit."""
+        component, now = watched.check.component, watched.at
         changed = self._judge_component(component, changes, now)
         self.incidents.judge(component, changes, now, changed=changed)  # puts orders, too
         self.incidents.tell_faults(watched, changes, now)
-        self.views.show_check(watched, changes)
+        if watched.result is not None:
+            self.views.show_check(watched, changes)
         self.views.show_components(component, changes)
         await self.recorder.record(changes)
-        return watched.health.soft and finding.status is not Status.UNKNOWN
 
     async def reconsider(self, components: Iterable[str]) -> None:
         """Judge components anew that have lost checks; what nobody looks at any more is neither
@@ -76,7 +104,7 @@ class Pipeline:
         if result.state is not None:
             changes.probe_state[result.check] = result.state
 
-    def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> Finding:
+    def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         """Apply the thresholds of the configuration on top of the kind's own judgement, and take
         out what somebody accepted.
         """
@@ -87,43 +115,47 @@ class Pipeline:
             )
             finding = _with_thresholds(finding, [each.as_fault() for each in crossed])
         watched.finding = self.faults.take(watched, finding, changes)
-        return watched.finding
 
     def _judge_health(
-        self,
-        watched: WatchedCheck,
-        finding: Finding,
-        result: Result,
-        changes: Changes,
-        now: datetime,
+        self, watched: WatchedCheck, result: Result, changes: Changes, now: datetime
     ) -> None:
-        before, check = watched.health, watched.check
-        if finding.status is Status.UP:
+        """What is believed of now. What was lost is certain at the first look, and no repair ends
+        it: it is none of this.
+        """
+        verdict, check = watched.verdict, watched.check
+        if verdict is Status.UP:
             watched.failing_since = None
-        elif finding.status is not Status.UNKNOWN:
+        elif verdict is not Status.UNKNOWN and watched.finding is not None:
             watched.failing_since = watched.failing_since or result.started
-            watched.complaint = finding.detail
+            watched.complaint = watched.finding.detail
             watched.blamed = next((each.fault.key for each in watched.counting), "")
-        after = watched.health = health_core.step(
-            before, finding.status, result.quality, check.health, check.every, now
+        watched.health = health_core.step(
+            watched.health, verdict, result.quality, check.health, check.every, now
         )
-        changes.health[check.name] = after
-        if before.shown is not after.shown:
-            self.metrics.set_check_status(check.name, check.component, after.shown)
-            reason = self.scrub(finding.detail)
-            changes.transitions.append(
-                Transition(check.name, "check", before.shown, after.shown, now, reason)
-            )
+        changes.health[check.name] = watched.health
+
+    def _tell_status(self, watched: WatchedCheck, before: Status, changes: Changes) -> None:
+        check, after = watched.check, watched.shown
+        if before is after or watched.finding is None:
+            return
+        self.metrics.set_check_status(check.name, check.component, after)
+        reason = self.scrub(watched.finding.detail)
+        changes.transitions.append(
+            Transition(check.name, "check", before, after, watched.at, reason)
+        )
 
     def _judge_component(self, name: str, changes: Changes, now: datetime) -> bool:
         """Whether the component is something else than before."""
-        status = worst([watched.health.shown for watched in self.picture.of(name)])
-        before = self.picture.statuses.get(name, Status.UNKNOWN)
-        if status is before:
+        found = self.picture.of(name)
+        status = worst([watched.shown for watched in found])
+        present = worst([watched.health.shown for watched in found])
+        before = self.picture.present.get(name, Status.UNKNOWN)
+        if (status, present) == (self.picture.statuses.get(name, Status.UNKNOWN), before):
             return False
-        self.picture.set_status(name, status, now)
-        cause = self.views.describe_cause(name).headline
-        changes.transitions.append(Transition(name, "component", before, status, now, cause))
+        self.picture.set_status(name, status, now, present)
+        if present is not before:  # uptime is counted from these: what is past takes none of it
+            cause = self.views.describe_cause(name).headline
+            changes.transitions.append(Transition(name, "component", before, present, now, cause))
         return True
 
 

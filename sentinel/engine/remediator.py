@@ -278,7 +278,7 @@ class Remediator:
             for name, incident in incidents.items()
             if not incident.blocked_by and name not in self.fleet.stopped
         ]
-        down = [name for name in judged if self.picture.statuses[name] is Status.DOWN]
+        down = [name for name in judged if self.picture.present[name] is Status.DOWN]
         groups = (
             {name: each.group for name, each in self.picture.components.items()} if down else {}
         )
@@ -294,7 +294,7 @@ class Remediator:
         `name`.
         """
         since = self.circumstances.failed_at(name)
-        if self.picture.statuses[name] is not Status.DOWN or self._asked.get(name) == since:
+        if self.picture.present[name] is not Status.DOWN or self._asked.get(name) == since:
             return
         self._asked[name] = since
         self._ask_needed(name)

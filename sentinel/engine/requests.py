@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from sentinel.coordination import Refused
 from sentinel.core.incident import Event
+from sentinel.core.moment import write_moment
 from sentinel.core.order import Answer
 from sentinel.core.remediation.restart import Reason, decide_request
-from sentinel.engine.journal import name_by_hand, write_moment
+from sentinel.engine.journal import name_by_hand
 from sentinel.engine.remediator import Remediator
 from sentinel.engine.supervision import name_of_check
 from sentinel.remediation import RELOAD, RESTART, START, STOP, Outcome

@@ -37,6 +37,10 @@ class Runner:
     states: dict[str, Any] = field(default_factory=dict)
     logged: dict[str, str] = field(default_factory=dict)
     """The last error of our own code by check, so that a flood is one line."""
+    wall: Callable[[], datetime] | None = None
+    """What probes compare with times that others wrote: the wall clock, when `utcnow` may not have
+    taken over that it was set.
+    """
 
     async def run(self, check: Check, kind: Kind) -> Result:
         """Run the probe with its timeout; classify; judge whether we were able to see."""
@@ -48,7 +52,7 @@ class Runner:
         quality = Quality.OBSERVED
         paused = self.guard.paused(begun)
         if paused > NOTICEABLE and finding.status is not Status.UP:
-            quality, finding = Quality.BLIND, _blind(finding, paused)
+            quality, finding = Quality.BLIND, _blind(kind, finding, paused)
         dumped = self._dump(check)
         return Result(
             check.name, finding, started, duration, trace_id, quality, error_class, outcome, dumped
@@ -115,7 +119,7 @@ class Runner:
             timeout=check.timeout,
             clients={role: self.clients[name] for role, name in check.resources.items()},
             state=self.states.get(check.name),
-            utcnow=self.utcnow,
+            utcnow=self.wall or self.utcnow,
             monotonic=self.monotonic,
             stalled=self.guard.paused,
             supervised=self.supervised,
@@ -145,9 +149,12 @@ def _find_resource(check: Check, error: TargetError) -> str:
     return error.resource if error.resource in asked else next(iter(asked), "")
 
 
-def _blind(finding: Finding, paused: float) -> Finding:
+def _blind(kind: Kind, finding: Finding, paused: float) -> Finding:
+    """No verdict; what was counted as lost for good is counted once, and no later look finds it."""
+    known = kind.fault_kinds
+    lost = [each for each in finding.faults if each.key in known and known[each.key].lasting]
     detail = (
         f"not observed: sentinel itself stood still for {paused:.1f} s (would have said:"
         f" {finding.detail})"
     )
-    return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence)
+    return Finding(Status.UNKNOWN, detail, finding.rows, finding.evidence, faults=lost)

@@ -34,7 +34,7 @@ class Circumstances:
     monotonic: Callable[[], float]
     quiet: float = 0.0
     """Seconds from now without an automatic action: the daemon has just started."""
-    journal_lost: datetime | None = None
+    journal_lost: Moment | None = None
     _opened: dict[str, float] = field(default_factory=dict)
     """Monotonic instants at which the open incidents began."""
     _refused: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Circumstances:
         full = len(busy) >= automation.restraint.limits.concurrent or name in busy
         return Situation(
             incident=incident,
-            status=self.picture.statuses[name],
+            status=self.picture.present[name],
             observed=self.picture.is_observed_down(name),
             attempts=self.journal.since_reset(name),
             dependencies=self._dependencies(name),
@@ -76,7 +76,7 @@ class Circumstances:
             halted=automation.is_halted(),
             busy=", ".join(busy) if full else "",
             flapping=self.picture.is_flapping(name),
-            journal_lost=lost is not None and (reset is None or reset.at < lost),
+            journal_lost=lost is not None and (reset is None or not reset.is_after(lost)),
             journal_unwritable=not (self.recorder.writable and self.journal.writable),
             settling_until=self._settling_until(name),
             quiet_until=self.instant(self._quiet_ends),
@@ -116,10 +116,10 @@ class Circumstances:
         now = self.moment().at
         incidents = map(self.picture.incidents.get, self.picture.needed(name))
         recovered = [
-            incident.recovered
+            healed
             for incident in incidents
             # Later than now: the wall clock was set back since.
-            if incident is not None and incident.recovered and incident.recovered <= now
+            if incident and (healed := incident.recovered or incident.settled) and healed <= now
         ]
         return max(recovered) + self._grace(name) if recovered else None
 
@@ -136,7 +136,7 @@ class Circumstances:
         """When it went down, or its last attempt ended: what was healthy before that may not be any
         more.
         """
-        since, incident = self.picture.since.get(name), self.picture.incidents.get(name)
+        since, incident = self.picture.present_since.get(name), self.picture.incidents.get(name)
         mine = self.journal.of_incident(incident) if incident is not None else []
         ended = mine[-1].ended if mine else None
         if since is None or ended is None or ended > self.moment().at:
@@ -189,8 +189,11 @@ class Circumstances:
             return self.find_missing(name) or self.automation.may_act(automatic=False) or "starts"
         if name in fleet.stopped and name not in fleet.busy:
             return f"stopped on request: `sentinel start {name}`"
-        decision = fleet.decisions.get(name)
-        return _explain(decision) if decision else ""
+        decision, incident = fleet.decisions.get(name), self.picture.incidents.get(name)
+        why = _explain(decision) if decision else ""
+        if not why and incident is not None and incident.settled is not None:
+            return "nothing to repair; accept what was lost: `sentinel faults` shows how"
+        return why
 
 
 def _explain(decision: Decision) -> str:

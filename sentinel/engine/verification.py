@@ -36,7 +36,10 @@ class Verification:
         certain.
         """
         attempt, name = attempts[-1], incident.component
-        status, since = self.picture.statuses[name], self.picture.since.get(name, self.now.at)
+        status, since = (
+            self.picture.present[name],
+            self.picture.present_since.get(name, self.now.at),
+        )
         if status is Status.UP and (self.now.at - since).total_seconds() < self.now.seconds_since(
             attempt.began
         ):

@@ -42,7 +42,7 @@ class Views:
         if worst is None or worst.finding is None:
             return Cause()
         detail = worst.finding.detail
-        if worst.health.shown in BAD:
+        if worst.shown in BAD:
             detail = worst.complaint or detail
         book = self.runbooks.runbook_of(worst.check, worst.matter)
         return Cause(worst.check.name, self.scrub(detail), runbook=book)
@@ -58,7 +58,7 @@ class Views:
             name=check.name,
             kind=check.kind,
             component=check.component,
-            status=health.shown,
+            status=watched.shown,
             soft=finding.status,
             since=health.since,
             detail=self.scrub(finding.detail),
@@ -106,6 +106,8 @@ class Views:
             pid=pid,
             restarts=restarts,
             action=action,
+            present=Status.UNKNOWN if stopped else self.picture.present[name],
+            present_since=self.picture.present_since.get(name),
         )
 
 

@@ -21,9 +21,11 @@ from sentinel.adapters.agents.progress_queries import (
     select_steps,
     select_tasks,
 )
-from sentinel.adapters.columns import prove_columns
+from sentinel.adapters.agents.queries import Clocks
+from sentinel.adapters.columns import find_clocks, prove_columns
 from sentinel.adapters.postgres import PostgresClient, Record
 from sentinel.adapters.relation import Relation, Statement, prove_visible, refuse_large_scan
+from sentinel.core.agents.census import Beats, Census, CensusRules, Vitals, has_fresh_beat
 from sentinel.core.agents.progress import (
     AgentSight,
     AgentStep,
@@ -32,13 +34,17 @@ from sentinel.core.agents.progress import (
     load_memory,
     remember,
 )
+from sentinel.core.agents.pulse import Pulse
+from sentinel.core.agents.skewed import SKEWED_AGENTS, UNTOLD_CLOCK
 from sentinel.core.agents.standstill import ProgressDoubts, judge_progress
 from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
+from sentinel.core.moment.arrival import NewestTime
+from sentinel.core.moment.skew import Basis, ColumnClock, tell_cure, tell_skew
 from sentinel.core.quantity import is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration
+from sentinel.strict.field import ZONE, Duration, Zone
 
 _PROVE_EVERY = 60.0
 
@@ -46,13 +52,14 @@ _PROVE_EVERY = 60.0
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """Columns that a table must have, those that must be times, and the one that an index is needed
-    for.
+    for; the zone of times without one, as declared.
     """
 
     table: str
     columns: Sequence[str | None]
     times: Sequence[str | None]
     indexed: str
+    zone: str | None
 
 
 class AgentTasks(Options):
@@ -77,12 +84,14 @@ class AgentTasks(Options):
         ["completed", "done", "failed", "cancelled"],
         description="statuses of tasks that an agent has done with",
     )
+    zone: Zone | None = Field(None, description=ZONE)
 
     @property
     def shape(self) -> _Shape:
         """What the table must have."""
         times = [self.created_at, self.finished_at]
-        return _Shape(self.table, [self.agent, self.status], times, self.created_at or self.agent)
+        indexed = self.created_at or self.agent
+        return _Shape(self.table, [self.agent, self.status], times, indexed, self.zone)
 
 
 class StepTable(Options):
@@ -95,11 +104,12 @@ class StepTable(Options):
     )
     at: str = Field("created_at", description="column of the time; needs an index")
     lookback: Duration = Field(3600.0, gt=0, description="only steps of this time are looked at")
+    zone: Zone | None = Field(None, description=ZONE)
 
     @property
     def shape(self) -> _Shape:
         """What the table must have."""
-        return _Shape(self.table, [self.agent, self.step], [self.at], self.at)
+        return _Shape(self.table, [self.agent, self.step], [self.at], self.at, self.zone)
 
 
 class Stream(Options):
@@ -141,6 +151,7 @@ class ProgressOptions(Options):
     last_heartbeat: str | None = Field(
         None, description="column of the last heartbeat: the dead are not judged here"
     )
+    zone: Zone | None = Field(None, description=ZONE)
     ttl: Duration = Field(60.0, gt=0, description="an agent whose heartbeat is older is dead")
     open_work: str | None = Field(
         None, description="column with the number of open tasks, or with the current task"
@@ -179,41 +190,37 @@ class ProgressOptions(Options):
     def shape(self) -> _Shape:
         """What the table of agents must have."""
         columns = [self.id, self.name, self.status, self.open_work, *self.counters, *self.spend]
-        return _Shape(self.table, columns, [self.last_heartbeat], self.id)
+        return _Shape(self.table, columns, [self.last_heartbeat], self.id, self.zone)
 
     @property
     def step_count(self) -> int:
         """Steps to read per agent: one more repetition than needed, so that a longer loop shows."""
         return (self.repeats + 1) * self.longest_cycle
 
-    def statements(self) -> dict[str, Statement]:
-        """What to ask, by name: agents, tasks, steps."""
-        columns = self.model_dump(include={"id", "name", "status", "last_heartbeat", "open_work"})
-        found = {
-            "agents": select_agents(
-                self.table, columns, self.counters, self.spend, self.max_agents + 1
-            )
-        }
-        if (tasks := self.tasks) is not None:
+    @property
+    def shapes(self) -> dict[str, _Shape]:
+        """What each table must have, by name: agents, tasks, steps."""
+        parts = {"agents": self, "tasks": self.tasks, "steps": self.steps}
+        return {name: part.shape for name, part in parts.items() if part is not None}
+
+    def statement(self, name: str, clocks: Clocks) -> Statement:
+        """What to ask of one of the tables, its times read by these clocks."""
+        if name == "tasks" and (tasks := self.tasks) is not None:
             columns = tasks.model_dump(include={"agent", "status", "created_at", "finished_at"})
             statuses = {"open": tasks.open, "finished": tasks.finished}
-            found["tasks"] = select_tasks(tasks.table, columns, statuses, tasks.lookback)
-        if (steps := self.steps) is not None:
+            return select_tasks(tasks.table, columns, statuses, tasks.lookback, clocks)
+        if name == "steps" and (steps := self.steps) is not None:
             columns = steps.model_dump(include={"agent", "step", "at"})
-            found["steps"] = select_steps(steps.table, columns, self.step_count, steps.lookback)
-        return found
+            return select_steps(steps.table, columns, self.step_count, steps.lookback, clocks)
+        columns = self.model_dump(include={"id", "name", "status", "last_heartbeat", "open_work"})
+        limit = self.max_agents + 1
+        return select_agents(self.table, columns, self.counters, self.spend, limit, clocks)
 
-    def is_awake(self, row: Record) -> bool:
-        """Whether an agent is in service and, where heartbeats are configured, alive; by the clock
-        of the server.
-        """
+    def is_in_service(self, row: Record) -> bool:
+        """Whether an agent's status says that it works."""
         status, active = row["status"] or "", {text.lower() for text in self.active}
         silent = {text.lower() for text in [*self.sleeping, *self.inactive]}
-        if status not in active if active else status in silent:
-            return False
-        return self.last_heartbeat is None or (
-            row["silence"] is not None and row["silence"] <= self.ttl
-        )
+        return status in active if active else status not in silent
 
     def is_mapped(self, status: str) -> bool:
         """Whether the configuration names the status, or does not claim to name all."""
@@ -222,12 +229,21 @@ class ProgressOptions(Options):
 
 
 class ProgressState:
-    """The memory of every agent that is in the table; survives a restart."""
+    """The memory of every agent that is in the table; survives a restart. Heartbeats, the newest
+    times of other columns, and what was asked of the catalog do not.
+    """
 
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         self.agents = {name: load_memory(memory) for name, memory in (document or {}).items()}
         self.proved: tuple[float, Any] = (float("-inf"), None)
         self.troubles: dict[str, SubjectError] = {}
+        self.clocks: dict[str, Clocks] = {}
+        self.pulse = Pulse()
+        self.newest = {"tasks": NewestTime(), "steps": NewestTime()}
+
+    def clock(self, part: str, column: str | None) -> ColumnClock | None:
+        """The clock of one column."""
+        return self.clocks.get(part, {}).get(column or "")
 
     def dump(self) -> Any:
         """JSON-able document."""
@@ -240,24 +256,94 @@ class ProgressState:
 async def run(options: ProgressOptions, context: Context) -> Finding:
     """Read agents, tasks and steps; compare with what was before; judge."""
     state: ProgressState = context.state
-    client, statements = context.postgres("database"), options.statements()
-    await _prove(options, statements, client, context)
+    client = context.postgres("database")
+    await _prove(options, client, context)
     troubles = dict(state.troubles)
     steps = await _read_stream(options, context, troubles)
-    async with client.snapshot() as query:
-        asked = {name: statement for name, statement in statements.items() if name not in troubles}
-        rows = {
-            name: await query(statement.sql, dict(statement.params))
-            for name, statement in asked.items()
-        }
-    sights = _read_sights(options, rows, steps)
-    state.agents = {sight.id: remember(state.agents.get(sight.id), sight) for sight in sights}
+    rows = await _read_rows(options, client, state, troubles)
+    _screen(options, state, rows, troubles)
+    vitals = _feel_pulse(options, state, rows["agents"])
+    sights = _read_sights(options, rows, steps, vitals)
+    known = {sight.id: remember(state.agents.get(sight.id), sight) for sight in sights}
+    unsure = _find_unsure(options, rows["agents"], vitals)
+    # Who can't be told awake is not judged, and loses nothing of what was known before.
+    state.agents = {name: each for name, each in state.agents.items() if name in unsure} | known
     statuses = [row["status"] or "" for row in rows["agents"]]
     unmapped = Counter(status for status in statuses if not options.is_mapped(status))
     told = {part: (error.message, error.guidance) for part, error in troubles.items()}
     limit = options.max_agents if len(rows["agents"]) > options.max_agents else None
-    doubts = ProgressDoubts(unmapped, told, limit)
+    clock = state.clock("agents", options.last_heartbeat) or UNTOLD_CLOCK
+    naive = [each for part in state.clocks.values() for each in part.values() if each.is_naive]
+    now = rows["agents"][0]["now"] if rows["agents"] else 0.0
+    doubts = ProgressDoubts(unmapped, told, limit, unsure, clock, options.ttl, now, naive)
     return judge_progress(sights, state.agents, options.rules, doubts)
+
+
+async def _read_rows(
+    options: ProgressOptions,
+    client: PostgresClient,
+    state: ProgressState,
+    troubles: Mapping[str, SubjectError],
+) -> dict[str, list[Record]]:
+    """The rows of each table that can be read, in one snapshot."""
+    asked = {
+        name: options.statement(name, state.clocks.get(name, {}))
+        for name in options.shapes
+        if name not in troubles
+    }
+    async with client.snapshot() as query:
+        return {
+            name: await query(statement.sql, dict(statement.params))
+            for name, statement in asked.items()
+        }
+
+
+# --- times of others ------------------------------------------------------------------------------
+
+
+def _feel_pulse(options: ProgressOptions, state: ProgressState, rows: Sequence[Record]) -> Vitals:
+    """Who beats, by the clock of the server; a beat of another clock or zone by its change."""
+    now = rows[0]["now"] if rows else 0.0
+    at = {row["id"]: row["beat"] for row in rows if row["beat"] is not None}
+    clock = state.clock("agents", options.last_heartbeat) or UNTOLD_CLOCK
+    census = Census(now=now, beats=Beats(at, now, basis=clock.basis))
+    return state.pulse.see(census, CensusRules(ttl=options.ttl))
+
+
+def _find_unsure(
+    options: ProgressOptions, rows: Sequence[Record], vitals: Vitals
+) -> dict[str, float]:
+    """Agents in service of whom nobody can tell whether they are awake."""
+    serving = {row["id"] for row in rows if options.is_in_service(row)}
+    return {name: ahead for name, ahead in vitals.unsure.items() if name in serving}
+
+
+def _screen(
+    options: ProgressOptions,
+    state: ProgressState,
+    rows: dict[str, list[Record]],
+    troubles: dict[str, SubjectError],
+) -> None:
+    """Steps and ends of tasks whose times are of another clock or zone prove no order of events:
+    steps are left out then, ends are, and both are told.
+    """
+    now = rows["agents"][0]["now"] if rows["agents"] else None
+    for part, field in (("steps", "at"), ("tasks", "last_finish")):
+        times = [row[field] for row in rows.get(part, ()) if row[field] is not None]
+        column = options.shapes[part].times[-1] if part in options.shapes else None
+        clock = state.clock(part, column)
+        if now is None or clock is None:
+            continue
+        off = state.newest[part].see(max(times, default=None), now)
+        if clock.basis is Basis.DISAGREED or off is not None:
+            why = clock.describe() if off is None else tell_skew(clock, off, now)
+            what = "steps" if part == "steps" else "times of finished tasks"
+            troubles[what] = SubjectError(why, tell_cure(clock))
+            kept = rows[part] if part == "tasks" else []
+            rows[part] = [{**row, "last_finish": None} for row in kept]
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 
 async def _read_stream(
@@ -279,13 +365,9 @@ async def _read_stream(
         return {}
 
 
-async def _prove(
-    options: ProgressOptions,
-    statements: Mapping[str, Statement],
-    client: PostgresClient,
-    context: Context,
-) -> None:
-    """Once a minute: do we see the rows, and can the tables be polled? Raises with the remedy.
+async def _prove(options: ProgressOptions, client: PostgresClient, context: Context) -> None:
+    """Once a minute: do we see the rows, by which clock are their times written, can the tables be
+    polled? Raises with the remedy.
 
     What is wrong with the tables of tasks and steps alone is kept as a trouble: agents are judged
     without them.
@@ -294,29 +376,35 @@ async def _prove(
     at, proved = state.proved
     if proved == options and context.monotonic() - at < _PROVE_EVERY:
         return
-    await _prove_table(client, options.shape, statements["agents"])
-    state.troubles = {}
-    for name, part in (("tasks", options.tasks), ("steps", options.steps)):
-        if part is None:
-            continue
+    state.troubles, state.clocks = {}, {}
+    for name, shape in options.shapes.items():
         try:
-            await _prove_table(client, part.shape, statements[name])
+            state.clocks[name] = await _prove_table(options, client, name, shape)
         except SubjectError as error:
+            if name == "agents":
+                raise
             state.troubles[name] = error
     state.proved = (context.monotonic(), options)
 
 
-async def _prove_table(client: PostgresClient, shape: _Shape, statement: Statement) -> None:
+async def _prove_table(
+    options: ProgressOptions, client: PostgresClient, name: str, shape: _Shape
+) -> Clocks:
     await prove_visible(client.query, Relation.of(shape.table))
     await prove_columns(client.query, shape.table, shape.columns, shape.times)
+    clocks = await find_clocks(client.query, shape.table, shape.times, shape.zone)
+    statement = options.statement(name, clocks)
     await refuse_large_scan(client.query, statement.sql, dict(statement.params), shape.indexed)
+    return clocks
 
 
 def _read_sights(
     options: ProgressOptions,
     rows: Mapping[str, Sequence[Record]],
     steps: Mapping[str, tuple[AgentStep, ...]],
+    vitals: Vitals,
 ) -> list[AgentSight]:
+    """Every agent of whom can be told whether it is awake."""
     tasks = {row["agent"]: row for row in rows.get("tasks", ())}
     taken: dict[str, list[AgentStep]] = {}
     for row in rows.get("steps", ()):
@@ -327,20 +415,27 @@ def _read_sights(
             row,
             tasks.get(row["id"]),
             tuple(taken.get(row["id"], steps.get(row["id"], ()))),
+            vitals,
         )
         for row in rows["agents"][: options.max_agents]
+        if row["id"] not in vitals.unsure or not options.is_in_service(row)
     ]
 
 
 def _read_sight(
-    options: ProgressOptions, row: Record, tasks: Record | None, steps: tuple[AgentStep, ...]
+    options: ProgressOptions,
+    row: Record,
+    tasks: Record | None,
+    steps: tuple[AgentStep, ...],
+    vitals: Vitals,
 ) -> AgentSight:
+    beats = has_fresh_beat(row["id"], CensusRules(ttl=options.ttl), vitals)
     work = _count_work(row["open"]) + (tasks["open"] if tasks else 0)
     return AgentSight(
         id=row["id"],
         status=row["status"] or "",
         now=row["now"],
-        is_awake=options.is_awake(row),
+        is_awake=options.is_in_service(row) and (options.last_heartbeat is None or beats),
         open=work,
         counters=tuple(text or "" for text in row["counters"]),
         finished=tasks["finished"] if tasks else 0,
@@ -375,6 +470,7 @@ FAULTS = (
     FaultKind("spending", Severity.TICKET, _RUNBOOK, "spends without a change of status", _AGENT),
     FaultKind("unmapped_status", Severity.TICKET, "sentinel-blind", "a status that no list names"),
     FaultKind("unjudged", Severity.TICKET, "sentinel-blind", "tasks or steps that can't be read"),
+    SKEWED_AGENTS,
     *faults_of_target("database-unreachable", rejected="database-degraded"),
 )
 

@@ -22,7 +22,7 @@ from sentinel.core.bus.finding import (
     find_nothing,
 )
 from sentinel.core.bus.naming import Naming
-from sentinel.core.bus.pending import NO_ENTRIES, ConsumerRoster
+from sentinel.core.bus.pending import ConsumerRoster
 from sentinel.core.bus.pending_fault import (
     PendingCase,
     PendingLimits,
@@ -258,19 +258,15 @@ def _rows(
 
 def _gauges(found: Sequence[PendingStanding]) -> dict[str, float]:
     busy = [each for each in found if each.pending]
-    values = {
+    return {
         "pending_entries": float(sum(each.pending for each in busy)),
         "pending_payload_missing_entries": _sum(each.missing for each in busy),
         "poison_entries": _sum(each.poison for each in busy),
         "redelivered_entries": _sum(each.redelivered for each in busy),
         "delivery_counts_covered_ratio": min([each.coverage for each in busy], default=1.0),
+        "pending_overdue_entries": _sum(each.overdue for each in busy),
+        "oldest_pending_age_seconds": max([each.oldest or 0.0 for each in busy], default=0.0),
     }
-    if all(each.overdue is not None for each in busy):
-        values["pending_overdue_entries"] = _sum(each.overdue or NO_ENTRIES for each in busy)
-        values["oldest_pending_age_seconds"] = max(
-            [each.oldest or 0.0 for each in busy], default=0.0
-        )
-    return values
 
 
 def _roster_gauges(rosters: Sequence[ConsumerRoster]) -> dict[str, float]:

@@ -19,15 +19,14 @@ from sentinel.adapters.agents.store import AgentStore, BeatStore
 from sentinel.adapters.bus.consumer_reader import ListenerPlaces
 from sentinel.core.agents.census import CensusRules, live_agents
 from sentinel.core.agents.confirmation import Confirmation
-from sentinel.core.agents.finding import CensusFacts, make_finding
+from sentinel.core.agents.finding import REGISTRY_KINDS, CensusFacts, make_finding
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
 from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
-from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration
+from sentinel.strict.field import ZONE, Duration, Zone
 
 _COLUMNS = ("id", "name", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
 
@@ -78,6 +77,7 @@ class Agents(Options):
     boot_id: str | None = Field(
         None, description="column that differs at each start: boot id, host and pid …"
     )
+    zone: Zone | None = Field(None, description=ZONE)
     active: list[str] = Field(
         ["active", "busy", "idle", "online"], description="statuses that must beat and listen"
     )
@@ -100,10 +100,11 @@ class Agents(Options):
         """Where the registry is."""
         names = {name: getattr(self, name) for name in _COLUMNS}
         if self.file is not None:
-            return AgentFile(self.file, self.lists, names, self.written, self.next_update)
+            times = self.written, self.next_update
+            return AgentFile(self.file, self.lists, names, *times, self.zone)
         if self.hash is not None or self.keys is not None:
-            return AgentStore(names, self.hash, self.keys)
-        return AgentTable(self.table, names)
+            return AgentStore(names, self.hash, self.keys, self.zone)
+        return AgentTable(self.table, names, self.zone)
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -128,6 +129,7 @@ class RegistryTasks(Options):
     lookback: Duration = Field(
         86400.0, gt=0, description="only tasks created in this time are looked at"
     )
+    zone: Zone | None = Field(None, description=ZONE)
     pending: list[str] = Field(
         ["pending", "created", "new", "queued"], description="statuses that wait for an agent"
     )
@@ -140,7 +142,7 @@ class RegistryTasks(Options):
     def work(self) -> TaskWork:
         """The statements about tasks."""
         statuses = {"pending": self.pending, "open": self.open, "completed": self.completed}
-        return TaskWork(self.table, self.model_dump(), statuses, self.lookback)
+        return TaskWork(self.table, self.model_dump(), statuses, self.lookback, self.zone)
 
 
 def _check_pattern(value: str | None) -> str | None:
@@ -189,6 +191,7 @@ class Heartbeats(Options):
         pattern="^(seconds|milliseconds)$",
         description="unit of numbers: seconds or milliseconds",
     )
+    zone: Zone | None = Field(None, description=ZONE)
 
     _has_agent = field_validator("member")(_check_pattern)
 
@@ -213,7 +216,14 @@ class Heartbeats(Options):
         member = re.compile(self.member) if self.member is not None else default
         scale = 0.001 if self.unit == "milliseconds" else 1.0
         return BeatStore(
-            member, self.key, self.hash, self.keys, self.lifetime or 0.0, scale, self.field
+            member,
+            self.key,
+            self.hash,
+            self.keys,
+            self.lifetime or 0.0,
+            scale,
+            self.field,
+            self.zone,
         )
 
 
@@ -379,46 +389,14 @@ def _facts(
         last_hour=state.arrivals.last_hour(reading.census.now),
         beating=beating,
         limit=MAX_AGENTS if reading.truncated else None,
+        clocks=reading.clocks,
     )
 
 
-_AGENT = ("agent",)
-
-
-def _declare(
-    key: str,
-    meaning: str,
-    parameters: tuple[str, ...] = _AGENT,
-    severity: Severity = Severity.TICKET,
-) -> FaultKind:
-    return FaultKind(key, severity, "registry-mismatch", meaning, parameters)
-
-
-def _declare_doubt(key: str, meaning: str) -> FaultKind:
-    return FaultKind(key, Severity.TICKET, "sentinel-blind", meaning)
-
-
 FAULTS = (
-    _declare("ghost", "registered as active, without a heartbeat"),
-    _declare("none_alive", "no active agent is alive", (), Severity.PAGE),
-    _declare("deaf", "alive, and nobody reads its stream", ("agent", "stream", "group")),
-    _declare("unregistered", "reads the bus without being registered"),
-    _declare("zombie", "beats without being registered as active"),
-    _declare("orphan", "open tasks of an agent that is gone"),
-    _declare("twin", "one agent twice"),
-    _declare("split", "two processes under one name"),
-    _declare("flapping", "registers again and again"),
-    _declare("uncovered", "tasks wait for a capability that no live agent has", ()),
-    _declare("uncovered_combination", "no single live agent has all that tasks need", ()),
-    _declare("clock_ahead", "heartbeats in the future"),
-    _declare("clock_behind", "fresh heartbeats with an old time"),
-    _declare("stale_file", "nobody writes the registry file any more", ("file",)),
-    _declare_doubt("unmapped_status", "a status that no list names"),
-    _declare_doubt("unreadable_heartbeat", "a heartbeat that is no time"),
-    _declare_doubt("unjudged", "a part of the comparison that can't be read"),
+    *REGISTRY_KINDS,
     *faults_of_target("database-unreachable", rejected="database-degraded"),
 )
-
 _EACH_AGENT = ("agent", "name", "status")
 
 KIND = Kind(

@@ -8,6 +8,7 @@ may be repeated.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -129,7 +130,7 @@ class _StepRun:
 
     def __init__(self, number: int, step: BookStep, hands: Hands, care: Care) -> None:
         self._number, self._step, self._hands, self._care = number, step, hands, care
-        self._began = hands.now()
+        self._began = time.monotonic()
 
     async def run(self, known: StepRecord | None) -> StepRecord:
         """Do the step and note its end; `known` is what an interrupted run wrote of it."""
@@ -191,7 +192,7 @@ class _StepRun:
         return self._record("failed", what, done.output)
 
     def _record(self, outcome: str, detail: str = "", output: str = "") -> StepRecord:
-        seconds = None if outcome == BEGUN else (self._hands.now() - self._began).total_seconds()
+        seconds = None if outcome == BEGUN else time.monotonic() - self._began
         step = self._step
         private = isinstance(step.run, RedisCommand) and shows_content(step.run.argv)
         return StepRecord(

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel.core.fault import StandingFault
 from sentinel.core.health import Health
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, Transition
+from sentinel.core.moment import Moment, read_moment
 from sentinel.core.order import Answer, Order
 
 if TYPE_CHECKING:  # they are made of what stands here
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # they are made of what stands here
 
 FRESH = 10.0
 """Seconds after its last sign of life in which a daemon counts as running."""
+BEAT = "beat"
+"""Under this word the daemon remembers its last sign of life: a moment."""
 HELD_KEY = "held"
 """Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason,
 text].
@@ -75,6 +78,9 @@ class ComponentView:
     pid: int | None
     restarts: int
     action: str
+    present: str = ""
+    """The status without what was lost for good, which no repair ends; "" in older documents."""
+    present_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +191,8 @@ class Changes:
     orders: list[Order] = field(default_factory=list)
     faults: list[StandingFault] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
+    clock_step: timedelta = timedelta()
+    """By how much the clock was set: faults that stand have stood as long as before."""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -257,13 +265,22 @@ class Reader(Protocol):
 
 def unobserved_since(store: Reader, now: datetime) -> datetime | None:
     """The daemon's last sign of life when it was stopped or has been silent for long; None while
-    one runs.
+    one runs. `now` is by the store's clock (`show_time`).
     """
-    beat = store.meta("beat")
+    beat = store.meta(BEAT)
     if beat is None:
         return None
-    seen = datetime.fromisoformat(beat)
-    return seen if store.meta("stopped") or (now - seen).total_seconds() >= FRESH else None
+    seen = read_moment(beat).at
+    # A sign of life from a time that is still to come is of another boot, whose clock was wrong.
+    return seen if store.meta("stopped") or abs((now - seen).total_seconds()) >= FRESH else None
+
+
+def show_time(store: Reader, here: Moment) -> datetime:
+    """Now, by the clock that wrote what is in the store: the daemon takes a wall clock that was set
+    over only while nothing is wrong, and every age is to be counted by one clock.
+    """
+    beat = store.meta(BEAT)
+    return here.show(read_moment(beat)) if beat else here.at
 
 
 class Store(Reader, Protocol):

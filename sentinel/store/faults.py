@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sentinel.core.fault import StandingFault
@@ -56,6 +56,13 @@ def read_faults(
     instant = write_instant(since) if since else None
     rows = query(_READ, check, check, instant, instant, limit)
     return [read(StandingFault, document) for (document,) in rows]
+
+
+def move_faults(db: sqlite3.Connection, step: timedelta) -> None:
+    """The clock was set: what stands has stood as long as before."""
+    standing = [read(StandingFault, document) for (document,) in db.execute(_STANDING)]
+    db.execute("DELETE FROM fault WHERE ended IS NULL")
+    write_faults(db, [replace(each, began=each.began + step) for each in standing])
 
 
 def end_faults(db: sqlite3.Connection, checks: Iterable[str], at: datetime) -> None:

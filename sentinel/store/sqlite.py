@@ -14,13 +14,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sentinel.clock import read_moment_now, utcnow
 from sentinel.core.fault import StandingFault, Status
 from sentinel.core.health import Health
 from sentinel.core.model import Attempt, Incident, Transition
+from sentinel.core.moment import write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused, StateError
 from sentinel.store import (
@@ -52,7 +54,7 @@ from sentinel.store.document import (
     write,
     write_instant,
 )
-from sentinel.store.faults import end_faults, read_faults, write_faults
+from sentinel.store.faults import end_faults, move_faults, read_faults, write_faults
 from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.shards import beat, find_refusal, take_shards
@@ -140,7 +142,7 @@ class SqliteStore:
                 raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
             self._move_aside()
             self._open(writable=True)
-            self.commit(Changes(meta={"journal_lost": write_instant(datetime.now(UTC))}))
+            self.commit(Changes(meta={"journal_lost": write_moment(read_moment_now())}))
         except StateError:
             self._close_connections()
             raise
@@ -168,7 +170,7 @@ class SqliteStore:
         self._db.executescript(f"BEGIN;{script};PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
 
     def _move_aside(self) -> None:
-        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        stamp = f"{utcnow():%Y%m%dT%H%M%S}"
         for suffix in ("", "-wal", "-shm"):
             file = self.path.with_name(self.path.name + suffix)
             if file.exists():
@@ -214,6 +216,8 @@ class SqliteStore:
             _write_views(db, changes)
             _write_history(db, changes)
             _write_incidents(db, changes)
+            if changes.clock_step:
+                move_faults(db, changes.clock_step)
             write_faults(db, changes.faults)
 
     def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
@@ -265,7 +269,7 @@ class SqliteStore:
                 for (name,) in db.execute(f"SELECT name FROM {table}").fetchall():  # noqa: S608 - two literals
                     if name not in keep:
                         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608
-            end_faults(db, checks, datetime.now(UTC))
+            end_faults(db, checks, utcnow())
             positions = {name: i for names in (checks, components) for i, name in enumerate(names)}
             db.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('positions', ?)", (json.dumps(positions),)
@@ -279,7 +283,7 @@ class SqliteStore:
     def take_orders(self) -> list[Order]:
         """Orders not done yet, oldest first."""
         rows = self._all(
-            "SELECT kind, key, subject, payload FROM orders WHERE done IS NULL ORDER BY at"
+            "SELECT kind, key, subject, payload FROM orders WHERE done IS NULL ORDER BY rowid"
         )
         return [
             Order(kind, key, subject, json.loads(payload)) for kind, key, subject, payload in rows
@@ -635,7 +639,7 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
     for attempt in changes.attempts:
         document = (write(attempt), attempt.incident, attempt.n)
         db.execute("UPDATE attempt SET document = ? WHERE incident = ? AND n = ?", document)
-    now = datetime.now(UTC)
+    now = utcnow()
     for order in changes.orders:
         _write_order(db, order, now)
 

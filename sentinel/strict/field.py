@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from sentinel.core.moment.zone import find_zone_fault
 from sentinel.core.quantity import parse_bytes, parse_duration, parse_percentage
 from sentinel.strict.explain import unknown_message
 
@@ -74,3 +75,19 @@ Name = Annotated[
 """Names of components become names of log files, names of checks become labels: no path, no space,
 no control.
 """
+
+
+def _in_the_world(zone: str) -> str:
+    fault = find_zone_fault(zone)
+    if fault:
+        raise refusal(fault, "a name of the IANA data base, such as Europe/Athens or UTC")
+    return zone
+
+
+Zone = Annotated[str, AfterValidator(_in_the_world)]
+"""A time zone that exists."""
+ZONE = (
+    "zone in which times without a zone are written here, such as Europe/Athens; default: what the"
+    " catalog tells of the column and of the roles that write"
+)
+"""Description of the option `zone` of a mapping: the same wherever there are times."""

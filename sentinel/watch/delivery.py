@@ -11,6 +11,7 @@ from typing import Any
 from sentinel.adapters.bus.command_counts import CommandCounts
 from sentinel.adapters.bus.stream import (
     PROBE_CALLS,
+    PendingEntry,
     find_kept,
     find_survivors,
     overdue_command,
@@ -28,6 +29,7 @@ from sentinel.adapters.bus.stream_reader import (
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_missing
 from sentinel.adapters.resp import pipeline
+from sentinel.core.bus.age import find_age, find_published_by
 from sentinel.core.bus.delivery import (
     Answer,
     Calls,
@@ -36,6 +38,7 @@ from sentinel.core.bus.delivery import (
     Question,
     StreamAccount,
     StreamView,
+    parse_id,
 )
 from sentinel.core.bus.delivery.finding import (
     OVERDUE_CAP,
@@ -49,7 +52,7 @@ from sentinel.core.bus.finding import find_unjudged
 from sentinel.core.bus.naming import Naming
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
 from sentinel.watch.delivery_books import DeliveryBooks, list_present
-from sentinel.watch.delivery_census import Newcomers, StreamCensus
+from sentinel.watch.delivery_census import NEVER, Absence, Newcomers, StreamCensus
 from sentinel.watch.delivery_server import LegacyCount, ServerNature
 from sentinel.watch.scope import (
     BusSight,
@@ -104,6 +107,7 @@ class BusWatch:
     legacy: LegacyCount = field(default_factory=LegacyCount)
     reader: StreamReader = field(default_factory=StreamReader)
     inquiry: StreamInquiry = field(default_factory=StreamInquiry)
+    last_look: Absence = NEVER
 
     @classmethod
     def begin(cls, deadlines: Deadlines) -> BusWatch:
@@ -120,7 +124,12 @@ class BusWatch:
         sight = BusSight()
         self._apply(scope, naming)
         newcomers = await self.census.discover(
-            client, scope, self.accounts.keys(), self.inquiry.requests.keys(), sight.faults
+            client,
+            scope,
+            self.accounts.keys(),
+            self.inquiry.requests.keys(),
+            sight.faults,
+            self.last_look,
         )
         run = _Run(client, scope, sight, newcomers)
         keys = self.census.turns.take(self.accounts, scope.streams_per_run)
@@ -136,6 +145,7 @@ class BusWatch:
             sight.faults.append(find_drops_unseen(refused.message, refused.guidance))
         for name in self.books.list_forgotten(sight.now):
             self._let_go(naming, name)
+        self.last_look = Absence(sight.now)
         return sight
 
     def _apply(self, scope: Scope, naming: Naming) -> None:
@@ -249,8 +259,13 @@ class BusWatch:
             anchors = [anchor.id for anchor in account.anchors]
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
-        birth = run.newcomers.get(name, False) and not view.legacy
-        broken, settled = account.feed(view, watched_from_birth=birth, survivors=survivors)
+        absence = None if view.legacy else run.newcomers.get(name)
+        broken, settled = account.feed(
+            view,
+            watched_from_birth=absence is not None,
+            absent_at=absence.at if absence else 0.0,
+            survivors=survivors,
+        )
         sight.settle(name, settled)
         sight.fed.add(name)
         self.books.note(name)
@@ -330,13 +345,14 @@ class BusWatch:
         wanted = []
         for name in sorted(self.books.pending):
             account = self.accounts[name]
-            for group in groups_with_old_pending(account, deadline):
-                wanted.append((name, group, account.now - deadline))
-        commands = [overdue_command(n.encode(), g, before, OVERDUE_CAP) for n, g, before in wanted]
+            upto = find_published_by(account.now - deadline, account.anchors)
+            wanted += [(name, group, upto) for group in groups_with_old_pending(account, upto)]
+        commands = [overdue_command(n.encode(), g, upto, OVERDUE_CAP) for n, g, upto in wanted]
         replies = await run.client.pipeline(commands)
         for (name, group, _), reply in zip(wanted, replies, strict=True):
             if isinstance(reply, list):
-                run.sight.overdue[name, group] = parse_pending(reply)
+                rows = parse_pending(reply)
+                run.sight.overdue[name, group] = _keep_late(self.accounts[name], rows, deadline)
 
     # -- persistence ------------------------------------------------------------------------------
 
@@ -386,6 +402,15 @@ def _note_odd_groups(sight: BusSight, name: str, reading: Reading) -> None:
     for odd in reading.odd_groups:
         problem = "the group's name is not UTF-8"
         sight.faults.append(find_unjudged(name, problem, remedy, display(odd)))
+
+
+def _keep_late(
+    account: StreamAccount, rows: Sequence[PendingEntry], deadline: float
+) -> list[PendingEntry]:
+    """Without entries whose ids only look old: replayed between two looks."""
+    ages = (find_age(parse_id(row.id), account.now, account.anchors) for row in rows)
+    # why `>=`: at the deadline an entry is late
+    return [row for row, age in zip(rows, ages, strict=True) if age and age.seconds >= deadline]
 
 
 async def _ask_apart(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
@@ -16,8 +17,17 @@ from sentinel.watch.scope import Scope
 
 SCAN_STEPS = 20
 MAX_ODD_NAMES = 20
-Newcomers = dict[str, bool]
-"""Streams seen for the first time: whether their whole life was watched."""
+
+
+class Absence(NamedTuple):
+    """When a stream was proven not to be there: server time, seconds."""
+
+    at: float = 0.0
+
+
+NEVER = Absence()
+Newcomers = dict[str, Absence | None]
+"""Streams seen for the first time: when they were proven absent, None when they never were."""
 
 
 @dataclass(slots=True)
@@ -48,7 +58,8 @@ class StreamCensus:
 
     `untracked` are streams that matched and had no room at the last complete discovery (None: there
     was none yet), `absent` ones that are named and were not there, `foreign` keys that match no
-    pattern.
+    pattern. `begun` is when the discovery began that goes on, `proven` when the last complete one
+    did: what that one did not find was not there before.
     """
 
     scan: StreamScan = field(default_factory=StreamScan)
@@ -57,6 +68,8 @@ class StreamCensus:
     patterns: list[list[str]] = field(default_factory=list)
     foreign: set[bytes] = field(default_factory=set)
     turns: TurnOrder = field(default_factory=TurnOrder)
+    begun: Absence = NEVER
+    proven: Absence = NEVER
 
     def apply(self, scope: Scope) -> bool:
         """Take other patterns than last time: what they add was not watched. True when so."""
@@ -74,25 +87,42 @@ class StreamCensus:
         known: Collection[str],
         asked: Collection[bytes],
         faults: list[Fault],
+        now: Absence,
     ) -> Newcomers:
-        """Streams that are new, given those whose accounts are `known` and keys `asked` about.
+        """Streams that are new, given those whose accounts are `known` and keys `asked` about;
+        what is absent `now` was not there at the last look.
 
         Streams are literal names first, then what a complete SCAN found and there is room for.
         """
-        literals = {name: name in self.absent for name in scope.literals if name not in known}
+        fresh = (name for name in scope.literals if name not in known)
+        literals: Newcomers = {name: now if name in self.absent else None for name in fresh}
         if len(scope.literals) == len(scope.include):
             return literals
+        if not (self.scan.cursor or self.scan.found):
+            self.begun = now
         found = await self.scan.advance(client, SCAN_STEPS)
         if found is None:
             return literals
-        fresh = self._find_fresh(found, scope, {*known, *literals}, asked, faults)
-        free = max(0, scope.max_streams - len(known) - len(literals))
+        proven, self.proven = self.proven, self.begun
+        names = self._find_fresh(found, scope, {*known, *literals}, asked, faults)
+        return {**literals, **self._admit(names, scope, len(known) + len(literals), proven, faults)}
+
+    def _admit(
+        self,
+        fresh: Sequence[str],
+        scope: Scope,
+        known: int,
+        proven: Absence,
+        faults: list[Fault],
+    ) -> Newcomers:
+        """Those of the new ones for which there is room."""
+        free = max(0, scope.max_streams - known)
         room = min(free, scope.streams_per_run)
         before, self.untracked = self.untracked, set(fresh[room:])
         if len(fresh) > free:
             faults.append(find_unwatched(len(fresh) - free, scope.max_streams))
-        watched = {name: before is not None and name not in before for name in fresh[:room]}
-        return {**literals, **watched}
+        watched = before is not None
+        return {n: proven if watched and n not in (before or ()) else None for n in fresh[:room]}
 
     def _find_fresh(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from secrets import token_hex
 from typing import Any
 
 from sentinel.adapters.bus.command_counts import CommandCounts
@@ -48,10 +49,14 @@ class ServerNature:
         self.probed, self.capability, self.note = now, Capability(family="no counters"), ""
 
     async def probe(self, client: RedisClient, run_id: str, now: float) -> None:
-        """Find out by experiment what its numbers mean."""
+        """Find out by experiment what its numbers mean.
+
+        The key is new each time: two checks of one server, or a check loaded anew within the second
+        that the key lives, would refuse each other.
+        """
         self.probed = now
         try:
-            key = f"{SCRATCH_PREFIX}bus:{run_id[:16]}"
+            key = f"{SCRATCH_PREFIX}bus:{run_id[:16]}:{token_hex(8)}"
             self.capability, self.note = await probe_capability(client, key), ""
         except (NotMeasurable, SubjectError, TargetRejected) as error:
             self.capability = Capability()

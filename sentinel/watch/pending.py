@@ -26,17 +26,16 @@ from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_missing
+from sentinel.core.bus.age import find_age, find_published_by, following, is_sharp
 from sentinel.core.bus.delivery import ZERO, Id
 from sentinel.core.bus.finding import find_unjudged, find_unwatched
-from sentinel.core.bus.naming import Naming, age_of, matches
+from sentinel.core.bus.naming import Naming, matches
 from sentinel.core.bus.pending import (
     ConsumerRoster,
     ConsumerView,
     Page,
     Sweep,
     at_least,
-    find_overdue_bound,
-    is_time,
     sort_consumers,
 )
 from sentinel.core.bus.pending_fault import (
@@ -46,7 +45,6 @@ from sentinel.core.bus.pending_fault import (
     PendingStanding,
     find_absent_groups,
     find_crowded,
-    find_timeless,
 )
 from sentinel.core.fault import Fault
 from sentinel.core.quantity import Bounds
@@ -172,7 +170,7 @@ class PendingWatch:
         seen = await self._count(reader, readings, limits)
         for place in places:
             label, mine = self.label(naming, place.id), owned.get(place.id, {})
-            standing = self._stand(place, seen.get(place.id), label, limits, mine)
+            standing = self._stand(place, seen.get(place.id), label, limits, mine, look.now)
             stands[place.key].standings.append(standing)
         self._stands.update(stands)
         self._sum_up(look, everything, scope)
@@ -213,7 +211,6 @@ class PendingWatch:
             look.crowded += stand.crowded
         if look.streams and len(stands) == len(keys):
             look.unjudged += find_absent_groups(scope.literal_groups, look.standings)
-        look.unjudged += find_timeless(look.standings)
         self._forget({(each.stream, each.group) for each in look.standings})
 
     def label(self, naming: Naming, place: GroupKey) -> GroupKey:
@@ -329,13 +326,22 @@ class PendingWatch:
     ) -> dict[GroupKey, _Seen]:
         """How many are overdue, and how many have no payload."""
         pairs = list(readings.values())
-        bounds = [find_overdue_bound(reading.now, limits.deadline) for _, reading in pairs]
+        bounds = [
+            self._bound_overdue(place, reading, limits.deadline)
+            for place, (_, reading) in readings.items()
+        ]
         late = await reader.count(
             [(*pair, bound) for pair, bound in zip(pairs, bounds, strict=True)]
         )
         gone = await reader.count([(*pair, pair[1].first) for pair in pairs])
         seen = map(_Seen, (reading for _, reading in pairs), bounds, late, gone)
         return dict(zip(readings, seen, strict=True))
+
+    def _bound_overdue(self, place: GroupKey, reading: GroupReading, deadline: float) -> Id:
+        """The first id that is not overdue for certain, after this look was noted."""
+        sweep, oldest = self.sweeps[place], reading.head.rows
+        sweep.look(reading.last, reading.now, oldest[0].id if oldest else reading.last)
+        return following(find_published_by(reading.now - deadline, sweep.marks))
 
     def _stand(
         self,
@@ -344,6 +350,7 @@ class PendingWatch:
         label: GroupKey,
         limits: PendingLimits,
         owned: Mapping[str, Sequence[Id]],
+        now: float,
     ) -> PendingStanding:
         """Take in what was read of one group; where it stands."""
         sweep = self.sweeps[place.id]
@@ -351,6 +358,9 @@ class PendingWatch:
         standing = PendingStanding(
             *place.id, consumers=place.summary.consumers, roster=roster, owned=owned
         )
+        if seen is None and place.summary.drained:
+            delivered = parse_entry_id(place.summary.delivered)
+            sweep.look(delivered, now, delivered)
         if seen is None and sweep.begun and not sweep.known:
             self.redeliveries.setdefault(label, 0)
             sweep.held = False
@@ -469,19 +479,19 @@ def _measure(
     """The standing with what the pages proved."""
     reading = seen.reading
     oldest = reading.head.rows[0].id if reading.head.rows else None
-    timed = oldest is None or is_time(oldest, reading.now)
+    age = find_age(oldest, reading.now, sweep.marks)
+    sharp = is_sharp(reading.now - limits.deadline, sweep.marks)
     rows = reading.rows
     return replace(
         standing,
         pending=reading.pending,
-        overdue=seen.late if timed else None,
-        oldest=age_of(oldest, reading.now) if timed else None,
+        overdue=seen.late if sharp else at_least(seen.late.lo),
+        oldest=None if age is None else age.seconds,
+        timed=age is None or age.timed,
         missing=at_least(seen.gone.lo) if reading.holes else seen.gone,
         poison=sweep.count_poison(limits.poison_after),
         redelivered=sweep.count_redelivered(),
-        poison_ids={
-            entry: count for entry, count in sweep.known.items() if count > limits.poison_after
-        },
+        poison_ids=sweep.find_poison(limits.poison_after),
         rows=[rows[entry] for entry in sorted(rows)],
         bound=seen.bound,
         gone=reading.first,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX, PendingEntry
 from sentinel.adapters.bus.stream_reader import Reading
 from sentinel.adapters.redis_reply import is_missing
-from sentinel.core.bus.delivery import Settlement, StreamAccount
+from sentinel.core.bus.delivery import Id, Settlement, StreamAccount
 from sentinel.core.bus.delivery.window import Mishap
 from sentinel.core.bus.naming import list_literals, matches
 from sentinel.core.fault import Fault
@@ -101,16 +101,15 @@ def listing_cap(account: StreamAccount) -> int:
     return max(10, min(10_000, 2 * _ANSWER_BYTES // max(1, size)))
 
 
-def groups_with_old_pending(account: StreamAccount, deadline: float) -> list[str]:
-    """Groups whose oldest pending entry is older than the deadline, or may be."""
+def groups_with_old_pending(account: StreamAccount, upto: Id) -> list[str]:
+    """Groups whose oldest pending entry has an id up to this one, or may have."""
     view = account.view
     if view is None:
         return []
-    limit = (int((account.now - deadline) * 1000), 0)
     return [
         name
         for name, group in view.groups.items()
-        if group.pending and (group.oldest_pending is None or group.oldest_pending <= limit)
+        if group.pending and (group.oldest_pending is None or group.oldest_pending <= upto)
     ]
 
 

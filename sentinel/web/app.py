@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from sentinel.clock import utcnow
 from sentinel.core.model import Incident
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
@@ -28,7 +29,7 @@ from sentinel.web.guard import (
     explain_errors,
     limit_load,
 )
-from sentinel.web.site import SITE, Site, make_site, utcnow
+from sentinel.web.site import SITE, Site, make_site
 
 MAX_INCIDENTS = 200
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json)", re.ASCII)

@@ -139,6 +139,9 @@ def _tell_state(incident: Incident, now: datetime) -> str:
     opened, recovered = incident.opened, incident.recovered
     if incident.closed is not None:
         return f"closed, lasted {_span(opened, incident.closed)}"
+    if recovered is None and incident.settled is not None:
+        works = f"works since {_span(incident.settled, now)}"
+        return f"{incident.state.value} for {_span(opened, now)}, {works}"
     if recovered is None:
         return f"{incident.state.value} for {_span(opened, now)}"
     since, bad = _span(recovered, now), _span(opened, recovered)

@@ -69,12 +69,14 @@ def describe_fault(standing: StandingFault, now: datetime) -> Document:
         "guidance": fault.guidance,
         "parameters": dict(fault.parameters),
         "accepted": _describe_acceptance(accepted) if accepted else None,
+        "lasts_until": fault.loss.until if fault.loss is not None else None,
     }
 
 
 def _describe_acceptance(accepted: Acceptance) -> Document:
     until_text = f"{accepted.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return {"reason": accepted.reason, "until": accepted.until, "until_text": until_text}
+    told = {"reason": accepted.reason, "by": accepted.by}
+    return {**told, "until": accepted.until, "until_text": until_text}
 
 
 def _is_meant(view: CheckView, check: str | None, component: str | None) -> bool:

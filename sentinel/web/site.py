@@ -8,24 +8,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from sentinel.clock import utcnow
 from sentinel.store import Reader
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
 METRICS_EVERY = 1.0
 """Seconds for which one render of /metrics is shared: scrapers can't make us render more often."""
-
-
-def utcnow() -> datetime:
-    """Aware UTC now."""
-    return datetime.now(UTC)
 
 
 class Shared(Generic[T]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,7 +190,7 @@ async def test_f15_the_same_request_twice(house: House, metrics: Metrics) -> Non
 
     actions = {"restart": aside.wrap(restart)}
     dispatcher = Dispatcher(
-        house.store, house.recorder, metrics, [], actions, lambda: datetime.now(UTC)
+        house.store, house.recorder, metrics, [], actions, lambda: datetime.now(UTC), time.monotonic
     )
     order = Order("restart", "restart/worker/1", "worker", {})
     assert house.store.add_order(order, datetime.now(UTC))

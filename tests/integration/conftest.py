@@ -12,31 +12,32 @@ import pytest
 from sentinel.probes import Context
 
 
+def make_run_context(
+    clients: Mapping[str, Any],
+    state: Any = None,
+    check: str = "x",
+    interval: float = 1.0,
+    timeout: float = 5.0,
+    stalled: Callable[[float], float] = lambda _since: 0.0,
+    utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Context:
+    """The Context of one run; pass the same `state` again for the next run."""
+    return Context(
+        check=check,
+        component="component",
+        trace_id="0123456789abcdef0123456789abcdef",
+        interval=interval,
+        timeout=timeout,
+        clients=clients,
+        state=state,
+        utcnow=utcnow,
+        monotonic=monotonic,
+        stalled=stalled,
+    )
+
+
 @pytest.fixture
 def make_context() -> Callable[..., Context]:
-    """Builds the Context of one run; pass the same `state` again for the next run."""
-
-    def make(
-        clients: Mapping[str, Any],
-        state: Any = None,
-        check: str = "x",
-        interval: float = 1.0,
-        timeout: float = 5.0,
-        stalled: Callable[[float], float] = lambda _since: 0.0,
-        utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> Context:
-        return Context(
-            check=check,
-            component="component",
-            trace_id="0123456789abcdef0123456789abcdef",
-            interval=interval,
-            timeout=timeout,
-            clients=clients,
-            state=state,
-            utcnow=utcnow,
-            monotonic=monotonic,
-            stalled=stalled,
-        )
-
-    return make
+    """Builds the Context of one run."""
+    return make_run_context

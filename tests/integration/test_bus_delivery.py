@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import redis
 import yaml
@@ -506,3 +508,15 @@ async def test_a_document_of_another_version_is_a_first_start(bus):
     bus.state = DeliveryState({"watch": {"accounts": {}}, "window": []})
     finding = await bus.run()
     assert finding.evidence["account"]["published"] == 0
+
+
+async def test_two_checks_of_one_server_do_not_refuse_each_other(bus, make_context):
+    """Both find out at the same moment, and again at once after a reload, what the numbers mean."""
+    states = [DeliveryState(), DeliveryState(), DeliveryState()]
+    contexts = [make_context({"resource": bus.client}, state) for state in states]
+    await asyncio.gather(*(bus_delivery.KIND.run(bus.options, each) for each in contexts[:2]))
+    await bus_delivery.KIND.run(bus.options, contexts[2])
+    natures = [state.watch.nature for state in states]
+    assert [nature.note for nature in natures] == ["", "", ""]
+    assert len({nature.capability for nature in natures}) == 1
+    assert natures[0].capability.family != "unknown"

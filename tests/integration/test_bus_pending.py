@@ -4,6 +4,7 @@ pending.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -341,14 +342,33 @@ async def test_unknown_consumers_are_named(bus):
     assert value(finding, "unknown_consumers") == 2
 
 
-async def test_ids_that_are_no_times_have_no_age(bus):
-    """Explicit small ids: overdue is not measurable and says so, poison and the rest still are."""
-    bus.redis.xadd(KEY, {"f": "v"}, id="1-1")
-    bus.redeliver(bus.deliver(1), 9)
+@pytest.mark.parametrize("ahead", [None, -31_536_000_000, 31_536_000_000])
+async def test_ids_that_are_no_times_are_overdue_when_seen_for_long(bus, ahead):
+    """Sequence numbers, replayed history, a clock that was fast: 20 pending are overdue once they
+    were seen for a deadline, not at once and not never; the 10 that just came are not.
+    """
+    bus.configure(deadline="100ms")
+    begin = 2 if ahead is None else int(bus.redis.time()[0] * 1000) + ahead
+    first = bus.redis.xadd(KEY, {"f": "v"}, id=f"{begin - 1}-0")
+    bus.deliver(1)
+    await bus.run()
+    bus.redis.xack(KEY, GROUP, first)
+    for n in range(20):
+        bus.redis.xadd(KEY, {"f": "v"}, id=f"{begin + n}-0")
+    bus.redeliver(bus.deliver(20)[:1], 9)
     finding = await bus.run()
     assert "overdue" not in faults(finding)
-    assert faults(finding)["poison"]["count"] == 1
-    assert "no publish times" in finding.evidence["not_judged"][0]["text"]
+    assert (faults(finding)["poison"]["count"], finding.evidence["not_judged"]) == (1, [])
+    await asyncio.sleep(0.12)
+    bus.restart()
+    for n in range(20, 30):
+        bus.redis.xadd(KEY, {"f": "v"}, id=f"{begin + n}-0")
+    bus.deliver(10)
+    finding = await bus.run()
+    late = faults(finding)["overdue"]
+    assert (late["count"], late["exact"]) == (20, False)
+    assert "(ids of this stream are no times)" in late["text"]
+    assert 0.1 <= value(finding, "oldest_pending_age_seconds") < 60
 
 
 async def test_wrong_type_touches_that_key_only(bus):
@@ -445,7 +465,7 @@ ALLOWED += ("client|setname", "client|setinfo", "select", "hello", "ping")
 
 async def test_poison_anywhere_is_found_within_one_pass(bus):
     """2,600 pending, 5 poison anywhere: the share covered grows to all, then exactly 5 are known;
-    acked ones go.
+    acked ones go at once.
     """
     bus.publish(2600)
     ids = bus.deliver(2600)
@@ -459,9 +479,11 @@ async def test_poison_anywhere_is_found_within_one_pass(bus):
     assert shares[0] == pytest.approx(500 / 2600, abs=1e-4)
     assert shares[-1] == 1.0
     assert faults(finding)["poison"]["count"] == 5
-    bus.redis.xack(KEY, GROUP, *poison[:3])
+    bus.redis.xack(KEY, GROUP, *poison[3:])
+    finding = await bus.run()
+    assert (faults(finding)["poison"]["count"], value(finding, "redelivered_entries")) == (3, 3)
+    bus.redis.xack(KEY, GROUP, poison[0])
     bus.restart()
-    await bus.run()
     assert faults(await bus.run())["poison"]["count"] == 2
 
 

@@ -103,7 +103,8 @@ async def test_a_hash_with_json(place):
         finding = await place.poll(**options)
     assert mismatches(finding) == FOUND
     assert finding.status is Status.DEGRADED
-    assert finding.key == ("live agents", "5 of 8")
+    assert finding.key == ("live agents", "4 of 8")
+    assert "4 of 8 active agents live, 1 not known, 2 asleep" in finding.detail
 
 
 async def test_a_hash_of_statuses_with_a_hash_of_heartbeats(place):

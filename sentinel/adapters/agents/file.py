@@ -20,7 +20,7 @@ _MAX_BYTES = 8 * 2**20
 @dataclass(frozen=True, slots=True)
 class AgentFile:
     """A JSON file whose `lists` hold objects of agents. `written`, `next_update`: keys of the
-    file's own times.
+    file's own times; `zone`: as declared, of texts without an offset.
     """
 
     path: str
@@ -28,6 +28,12 @@ class AgentFile:
     names: Names
     written: str | None = None
     next_update: str | None = None
+    zone: str | None = None
+
+    @property
+    def place(self) -> str:
+        """How people know its times."""
+        return f"times of {self.path}"
 
 
 async def read_file(source: AgentFile) -> tuple[list[Registration], FileAge, Troubles]:
@@ -51,9 +57,15 @@ async def read_file(source: AgentFile) -> tuple[list[Registration], FileAge, Tro
             f"{nameless} entries have no {source.names['id']}",
             "name the field of the name as agents.id",
         )
-    rows = [read_registration(name, item, source.names) for item, name in named if name]
+    rows = [
+        read_registration(name, item, source.names, zone=source.zone)
+        for item, name in named
+        if name
+    ]
     age = FileAge(
-        modified, _time_of(document, source.written), _time_of(document, source.next_update)
+        modified,
+        _time_of(document, source.written, source.zone),
+        _time_of(document, source.next_update, source.zone),
     )
     return rows, age, troubles
 
@@ -94,13 +106,13 @@ def _name_of(item: Any, names: Names) -> str:
     return "" if value is None else str(value)
 
 
-def _time_of(document: Mapping[str, Any], name: str | None) -> float | None:
+def _time_of(document: Mapping[str, Any], name: str | None, zone: str | None) -> float | None:
     """A time that the file claims; one that is named and can't be read is a fault of the mapping or
     the file.
     """
     if name is None:
         return None
-    at = read_instant(document.get(name))
+    at = read_instant(document.get(name), zone or "UTC")
     if at is None:
         raise SubjectError(
             f"{name} of the registry file is no time: {document.get(name)!r:.60}",

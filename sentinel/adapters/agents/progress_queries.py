@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sentinel.adapters.agents.queries import Clocks, since_lookback
+from sentinel.adapters.columns import as_instant
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.relation import Relation, Statement, age_of, fill, texts_of, value_of
+from sentinel.adapters.relation import Relation, Statement, fill, texts_of, value_of
 from sentinel.core.agents.progress import AgentStep
 from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError
 
 _AGENTS = """
 SELECT {id}::text AS id, left({name}::text, 200) AS name, lower({status}::text) AS status,
-       {beat} AS silence, {open}::text AS open,
+       {beat} AS beat, {open}::text AS open,
        {counters} AS counters, {spend} AS spend, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM {table} AS f ORDER BY {id} LIMIT %(limit)s"""
 _TASKS = """
@@ -32,11 +34,10 @@ FROM {table} AS f WHERE {agent} IS NOT NULL AND {recent} GROUP BY 1"""
 _STEPS = """
 SELECT agent, digest, text, at FROM (
   SELECT {agent}::text AS agent, md5({step}::text) AS digest, left({step}::text, 120) AS text,
-         extract(epoch FROM {at})::float8 AS at,
+         {seconds} AS at,
          row_number() OVER (PARTITION BY {agent} ORDER BY {at} DESC) AS age
   FROM {table} AS f WHERE {step} IS NOT NULL AND {recent}) AS s
 WHERE age <= %(count)s ORDER BY agent, age"""
-_RECENT = "{at} >= clock_timestamp() - make_interval(secs => %(lookback)s)"
 
 
 def select_agents(
@@ -45,16 +46,18 @@ def select_agents(
     counters: Sequence[str],
     spend: Sequence[str],
     limit: int,
+    clocks: Clocks,
 ) -> Statement:
     """Rows of agents; `columns`: id, name, status, last_heartbeat, open_work, where all but the id
-    may be missing.
+    may be missing. `beat` and `now` in Unix seconds.
     """
     status, work, name = columns["status"], columns["open_work"], columns["name"]
+    beat = columns["last_heartbeat"]
     names = {
         "id": value_of("f", columns["id"] or ""),
         "name": value_of("f", name) if name else "NULL",
         "status": value_of("f", status) if status else "NULL",
-        "beat": age_of("f", columns["last_heartbeat"]),
+        "beat": _seconds(beat, clocks) if beat else "NULL::float8",
         "open": value_of("f", work) if work else "NULL",
         "counters": texts_of("f", counters),
         "spend": texts_of("f", spend),
@@ -68,6 +71,7 @@ def select_tasks(
     columns: Mapping[str, str | None],
     statuses: Mapping[str, Sequence[str]],
     lookback: float,
+    clocks: Clocks,
 ) -> Statement:
     """Open and finished tasks by agent; `columns`: agent, status, created_at and finished_at, which
     may be missing.
@@ -76,23 +80,36 @@ def select_tasks(
     names = {
         "agent": value_of("f", columns["agent"] or ""),
         "status": value_of("f", columns["status"] or ""),
-        "at": value_of("f", finished) if finished else "NULL::timestamptz",
+        "at": _instant(finished, clocks) if finished else "NULL::timestamptz",
         "table": str(Relation.of(table)),
-        "recent": fill(_RECENT, {"at": value_of("f", created)}) if created else "true",
+        "recent": since_lookback(created, value_of("f", created or ""), clocks),
     }
     lowered = {name: [status.lower() for status in known] for name, known in statuses.items()}
     return Statement(fill(_TASKS, names), {**lowered, "lookback": lookback})
 
 
-def select_steps(table: str, columns: Mapping[str, str], count: int, lookback: float) -> Statement:
+def select_steps(
+    table: str, columns: Mapping[str, str], count: int, lookback: float, clocks: Clocks
+) -> Statement:
     """The newest `count` steps of each agent, newest first; `columns`: agent, step, at."""
-    names = {name: value_of("f", columns[name]) for name in ("agent", "step", "at")}
+    at = columns["at"]
     parts = {
-        **names,
+        "agent": value_of("f", columns["agent"]),
+        "step": value_of("f", columns["step"]),
+        "at": value_of("f", at),
+        "seconds": _seconds(at, clocks),
         "table": str(Relation.of(table)),
-        "recent": fill(_RECENT, {"at": names["at"]}),
+        "recent": since_lookback(at, value_of("f", at), clocks),
     }
     return Statement(fill(_STEPS, parts), {"count": count, "lookback": lookback})
+
+
+def _instant(name: str, clocks: Clocks) -> str:
+    return as_instant(value_of("f", name), clocks.get(name))
+
+
+def _seconds(name: str, clocks: Clocks) -> str:
+    return f"extract(epoch FROM {_instant(name, clocks)})::float8"
 
 
 @dataclass(frozen=True, slots=True)

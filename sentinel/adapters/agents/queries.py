@@ -5,15 +5,21 @@ are parameters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sentinel.adapters.columns import as_instant, as_wall
 from sentinel.adapters.relation import Relation, Statement, fill, quote_name
 from sentinel.core.agents.capability import read_capabilities
 from sentinel.core.agents.registration import Registration
+from sentinel.core.moment.skew import ColumnClock
 
 MAX_AGENTS = 20_000
 MAX_DEMANDS = 1_000
+
+Clocks = Mapping[str, ColumnClock]
+"""Column → the clock by which it is written."""
+_UNKNOWN: Clocks = {}
 
 _AGENTS = """
 SELECT {id}::text AS id, lower({status}::text) AS status, extract(epoch FROM {last_heartbeat})::float8 AS beat,
@@ -36,16 +42,23 @@ WHERE {agent} IS NOT NULL AND lower({status}::text) = ANY (%(completed)s) AND {r
 """
 
 
-def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
+def select_agents(
+    table: str, columns: Mapping[str, str | None], clocks: Clocks = _UNKNOWN
+) -> Statement:
     """All registry rows: id, status in lower case, capabilities (JSON), boot, name; beat,
-    registered, now in Unix seconds.
+    registered, now in Unix seconds, columns without a zone as `clocks` say.
     """
+
+    def instant(name: str) -> str:
+        column = columns[name]
+        return as_instant(_column(column, "timestamptz"), clocks.get(column or ""))
+
     names = {
         "table": str(Relation.of(table)),
         "id": quote_name(columns["id"] or ""),
         "status": quote_name(columns["status"] or ""),
-        "last_heartbeat": _column(columns["last_heartbeat"], "timestamptz"),
-        "registered_at": _column(columns["registered_at"], "timestamptz"),
+        "last_heartbeat": instant("last_heartbeat"),
+        "registered_at": instant("registered_at"),
         "capabilities": _column(columns["capabilities"], "text"),
         "boot_id": _column(columns.get("boot_id"), "text"),
         "name": _column(columns.get("name"), "text"),
@@ -56,16 +69,16 @@ def select_agents(table: str, columns: Mapping[str, str | None]) -> Statement:
 @dataclass(frozen=True, slots=True)
 class AgentTable:
     """A registry that is a table or view. `names`: columns of id, status and what else is
-    configured.
+    configured; `zone`: as declared, of its times without one.
     """
 
     table: str
     names: Mapping[str, str | None]
+    zone: str | None = None
 
-    @property
-    def select(self) -> Statement:
+    def select(self, clocks: Clocks) -> Statement:
         """All rows."""
-        return select_agents(self.table, self.names)
+        return select_agents(self.table, self.names, clocks)
 
     @property
     def columns(self) -> list[str | None]:
@@ -93,9 +106,23 @@ def read_table_row(row: Mapping[str, Any]) -> Registration:
     )
 
 
+def since_lookback(created: str | None, value: str, clocks: Clocks) -> str:
+    """The condition that a row was created within the `lookback` seconds of the parameters; `value`
+    is the column `created` in SQL. Of several zones that it may be in, the one that reaches back
+    the furthest.
+    """
+    if not created:
+        return "true"
+    start, clock = "clock_timestamp() - make_interval(secs => %(lookback)s)", clocks.get(created)
+    if clock is not None and clock.is_naive:
+        walls = [as_wall(start, replace(clock, zone=zone)) for zone in clock.zones]
+        start = f"least({', '.join(walls)})"
+    return f"{value} >= {start}"
+
+
 class TaskWork:
     """Statements about tasks by agent; `lookback` seconds bound them where `created_at` is
-    configured.
+    configured. `zone`: as declared, of its times without one; `clocks`: what is known of them.
     """
 
     def __init__(
@@ -104,26 +131,24 @@ class TaskWork:
         columns: Mapping[str, str | None],
         statuses: Mapping[str, Sequence[str]],
         lookback: float,
+        zone: str | None = None,
+        clocks: Clocks = _UNKNOWN,
     ) -> None:
         created = columns["created_at"]
-        self.table = table
+        self.table, self.zone = table, zone
+        self._named = (table, columns, statuses, lookback, zone)
         self.columns = [
             columns[name] for name in ("id", "status", "agent", "required_capabilities")
         ]
         self.times = [created]
         self.indexed = created or columns["agent"] or ""
-        bounded = (
-            f"{quote_name(created)} >= clock_timestamp() - make_interval(secs => %(lookback)s)"
-            if created
-            else "true"
-        )
         names = {
             "table": str(Relation.of(table)),
             "id": quote_name(columns["id"] or ""),
             "status": quote_name(columns["status"] or ""),
             "agent": quote_name(columns["agent"] or ""),
             "required": _column(columns["required_capabilities"], "text"),
-            "recent": bounded,
+            "recent": since_lookback(created, quote_name(created or ""), clocks),
         }
         lowered = {name: [status.lower() for status in known] for name, known in statuses.items()}
         params = {**lowered, "lookback": lookback, "limit": MAX_DEMANDS}
@@ -133,6 +158,10 @@ class TaskWork:
         self.demands = (
             Statement(fill(_DEMANDS, names), params) if columns["required_capabilities"] else None
         )
+
+    def read_by(self, clocks: Clocks) -> TaskWork:
+        """The same, with times as these clocks say."""
+        return TaskWork(*self._named, clocks)
 
 
 def _column(name: str | None, type_: str) -> str:

@@ -19,6 +19,7 @@ from sentinel.adapters.agents.store import (
     AgentStore,
     BeatStore,
     Troubles,
+    clock_of_texts,
     read_beats,
     read_store,
     refuse_type,
@@ -29,7 +30,7 @@ from sentinel.adapters.bus.consumer_reader import (
     find_streams,
     read_listeners,
 )
-from sentinel.adapters.columns import prove_columns
+from sentinel.adapters.columns import find_clocks, prove_columns
 from sentinel.adapters.postgres import PostgresClient, Query
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import (
@@ -42,6 +43,7 @@ from sentinel.adapters.relation import (
 from sentinel.core.agents.capability import Demand, read_capabilities
 from sentinel.core.agents.census import Beats, Census, Listeners, Work
 from sentinel.core.agents.registration import ACTIVE, FileAge, RegisteredAgent, Registration, merge
+from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.errors import NotMeasurable, SubjectError
 
 PROVE_EVERY = 60.0
@@ -63,8 +65,12 @@ class Sources:
 
 @dataclass(slots=True)
 class RegistryMemory:
-    """What is asked less often than every run: proofs, names of streams, completed tasks by agent."""
+    """What is asked less often than every run: proofs, names of streams, completed tasks by agent;
+    the clocks of the columns of both tables.
+    """
 
+    agent_clocks: Mapping[str, ColumnClock] = field(default_factory=dict)
+    task_clocks: Mapping[str, ColumnClock] = field(default_factory=dict)
     streams: list[bytes] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
     done_since: str = ""
@@ -78,13 +84,16 @@ class RegistryMemory:
 
 @dataclass(frozen=True, slots=True)
 class RegistryReading:
-    """The census, and what the finding needs beside it."""
+    """The census, and what the finding needs beside it. `clocks`: of the times that have none of
+    their own, by what they are: `registry`, `registered`, `tasks`, `beats`, `file`.
+    """
 
     census: Census
     unmapped: Mapping[str, int] = field(default_factory=dict)
     troubles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     file: FileAge | None = None
     truncated: bool = False
+    clocks: Mapping[str, ColumnClock] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -101,6 +110,7 @@ class RegistryReader:
     clock: float
     troubles: Troubles = field(default_factory=dict)
     file: FileAge | None = None
+    clocks: dict[str, ColumnClock] = field(default_factory=dict)
 
     async def read(self) -> RegistryReading:
         """All sets, in order. Raises TargetError when the registry itself, or a server, can't be
@@ -118,8 +128,24 @@ class RegistryReader:
         for row in rows:
             if row.status not in self.sources.statuses:
                 unmapped[row.status] = unmapped.get(row.status, 0) + 1
-        census = Census(agents, now, beats_before, beats, before, after, work, demands)
-        return RegistryReading(census, unmapped, self.troubles, self.file, len(rows) >= MAX_AGENTS)
+        census = Census(
+            agents,
+            now,
+            beats_before,
+            beats,
+            before,
+            after,
+            work,
+            demands,
+            self._basis("registry"),
+            self._basis("registered"),
+        )
+        is_cut = len(rows) >= MAX_AGENTS
+        return RegistryReading(census, unmapped, self.troubles, self.file, is_cut, self.clocks)
+
+    def _basis(self, what: str) -> Basis:
+        clock = self.clocks.get(what)
+        return clock.basis if clock is not None else Basis.TYPED
 
     # --- the bus ---------------------------------------------------------------------------------
 
@@ -128,7 +154,10 @@ class RegistryReader:
         if store is None:
             return None
         bus = self._bus()
-        return await self._guard("heartbeats", "heartbeats", lambda: read_beats(bus, store))
+        beats = await self._guard("heartbeats", "heartbeats", lambda: read_beats(bus, store))
+        if beats is not None and beats.basis is not Basis.TYPED:
+            self.clocks["beats"] = clock_of_texts(store.place, store.zone)
+        return beats
 
     async def _read_listeners(self) -> Listeners | None:
         """Consumers of the streams; the list of streams itself is read again every 10 s."""
@@ -187,6 +216,9 @@ class RegistryReader:
         else:
             rows, self.file, troubles = await read_file(source)
             now = self.clock
+        if any(row.is_wall for row in rows):
+            clock = clock_of_texts(source.place, source.zone)
+            self.clocks |= {"registry": clock, "registered": clock}
         self.troubles.update(troubles)
         after, demands = await self._read_tasks_alone()
         return rows, now, _in_both(before, after), demands
@@ -197,10 +229,13 @@ class RegistryReader:
         """Registry rows, open work, demands: one snapshot, so that a task never names an agent of a
         later instant.
         """
-        client, tasks = self._database(), self.sources.tasks
+        client = self._database()
         await self._prove(client, table)
+        tasks, select = self._tasks(), table.select(self.memory.agent_clocks)
+        self._note_clock("registry", self.memory.agent_clocks, table.names["last_heartbeat"])
+        self._note_clock("registered", self.memory.agent_clocks, table.names["registered_at"])
         async with client.snapshot() as query:
-            agents = await query(table.select.sql, table.select.params)
+            agents = await query(select.sql, select.params)
             work, demands = await self._read_tasks(query, tasks)
         await self._refresh_done(client)
         return (
@@ -216,9 +251,22 @@ class RegistryReader:
         client = self._database()
         await self._prove(client, None)
         async with client.snapshot() as query:
-            found = await self._read_tasks(query, self.sources.tasks)
+            found = await self._read_tasks(query, self._tasks())
         await self._refresh_done(client)
         return found
+
+    def _tasks(self) -> TaskWork | None:
+        """The task table, its times read by what is known of their clock."""
+        tasks = self.sources.tasks
+        if tasks is None:
+            return None
+        self._note_clock("tasks", self.memory.task_clocks, tasks.times[0])
+        return tasks.read_by(self.memory.task_clocks)
+
+    def _note_clock(self, what: str, clocks: Mapping[str, ColumnClock], column: str | None) -> None:
+        clock = clocks.get(column or "")
+        if clock is not None and clock.is_naive:
+            self.clocks[what] = clock
 
     async def _read_tasks(
         self, query: Query, tasks: TaskWork | None
@@ -251,15 +299,19 @@ class RegistryReader:
         if table is not None:
             await prove_visible(client.query, Relation.of(table.table))
             await prove_columns(client.query, table.table, table.columns, table.times)
+            memory.agent_clocks = await find_clocks(
+                client.query, table.table, table.times, table.zone
+            )
         if tasks is not None:
-            memory.tasks_trouble = await _find_trouble(client, tasks)
+            memory.task_clocks = {}
+            memory.tasks_trouble = await _find_trouble(client, tasks, memory)
         memory.ran["proof"] = self.monotonic
 
     async def _refresh_done(self, client: PostgresClient) -> None:
         """Completed tasks by agent, every 10 s: all of them where that is cheap, else those of the
         lookback.
         """
-        tasks, memory = self.sources.tasks, self.memory
+        tasks, memory = self._tasks(), self.memory
         if tasks is None or memory.tasks_trouble is not None:
             return
         if not memory.is_due("done", REFRESH_EVERY, self.monotonic):
@@ -278,14 +330,20 @@ class RegistryReader:
         return self.database
 
 
-async def _find_trouble(client: PostgresClient, tasks: TaskWork) -> SubjectError | None:
-    """What is wrong with the task table alone; the registry is compared without it."""
+async def _find_trouble(
+    client: PostgresClient, tasks: TaskWork, memory: RegistryMemory
+) -> SubjectError | None:
+    """What is wrong with the task table alone, and its clocks where nothing is; the registry is
+    compared without it.
+    """
     try:
         await prove_visible(client.query, Relation.of(tasks.table))
         await prove_columns(client.query, tasks.table, tasks.columns, tasks.times)
+        memory.task_clocks = await find_clocks(client.query, tasks.table, tasks.times, tasks.zone)
     except SubjectError as error:
         return error
-    for statement in (tasks.work, tasks.demands):
+    known = tasks.read_by(memory.task_clocks)
+    for statement in (known.work, known.demands):
         if statement is not None:
             await refuse_large_scan(
                 client.query, statement.sql, dict(statement.params), tasks.indexed

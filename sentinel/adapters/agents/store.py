@@ -7,14 +7,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, parse_time
 from sentinel.core.agents.census import Beats
 from sentinel.core.agents.registration import Registration, read_registration
-from sentinel.core.moment import is_time, read_instant
+from sentinel.core.moment import is_time, is_wall_time, read_instant
+from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.errors import SubjectError, TargetError
 
 MAX_AGENTS = 20_000
@@ -30,12 +31,18 @@ class AgentStore:
     each.
 
     `names`: fields of status, last_heartbeat, capabilities, registered_at, boot_id, name, and of
-    the id where keys hold it.
+    the id where keys hold it; `zone`: as declared, of texts without an offset.
     """
 
     names: Names
     hash: str | None = None
     keys: str | None = None
+    zone: str | None = None
+
+    @property
+    def place(self) -> str:
+        """How people know its times."""
+        return f"{self.names['last_heartbeat']} of {self.hash or self.keys}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class BeatStore:
 
     `member` reads agent, and boot where it has that group, from the name; `scale`: seconds per unit
     of a number;
-    `field`: of JSON in a hash.
+    `field`: of JSON in a hash; `zone`: as declared, of texts without an offset.
     """
 
     member: re.Pattern[str]
@@ -55,6 +62,19 @@ class BeatStore:
     lifetime: float = 0.0
     scale: float = 1.0
     field: str | None = None
+    zone: str | None = None
+
+    @property
+    def place(self) -> str:
+        """How people know its times."""
+        return f"heartbeats of {self.zset or self.hash or self.keys}"
+
+
+def clock_of_texts(place: str, zone: str | None) -> ColumnClock:
+    """The clock of times that are texts without an offset."""
+    if zone is not None:
+        return ColumnClock(place, Basis.DECLARED, zone, source="`zone:` of the mapping")
+    return ColumnClock(place, Basis.ASSUMED, source="texts without an offset")
 
 
 async def read_store(
@@ -78,7 +98,7 @@ async def read_store(
                 "mend the entry, or correct the mapping",
             )
         else:
-            rows.append(read_registration(name, fields, store.names))
+            rows.append(read_registration(name, fields, store.names, zone=store.zone))
     return rows, now, troubles
 
 
@@ -178,17 +198,28 @@ async def read_beats(client: RedisClient, store: BeatStore) -> Beats:
     pairs = (
         (display(name), display(value)) for name, value in zip(flat[::2], flat[1::2], strict=True)
     )
-    return _collect(store, now, [(name, _read_time(store, text), text) for name, text in pairs])
+    values = [(name, _find_value(store, text), text) for name, text in pairs]
+    beats = _collect(store, now, [(name, _read_time(store, at), text) for name, at, text in values])
+    if not any(is_wall_time(at) for _, at, _ in values):
+        return beats
+    return replace(beats, basis=clock_of_texts(store.place, store.zone).basis)
 
 
-def _read_time(store: BeatStore, text: str) -> float | None:
+def _find_value(store: BeatStore, text: str) -> Any:
+    """What stands for the time: the text, or a field of JSON in it."""
+    if store.field is None:
+        return text
+    return (_read_text(text.encode(errors="backslashreplace")) or {}).get(store.field)
+
+
+def _read_time(store: BeatStore, value: Any) -> float | None:
+    zone = store.zone or "UTC"
     if store.field is not None:
-        found = _read_text(text.encode(errors="backslashreplace")) or {}
-        return read_instant(found.get(store.field))
+        return read_instant(value, zone)
     try:
-        seconds = float(text) * store.scale
+        seconds = float(value) * store.scale
     except ValueError:
-        return read_instant(text)
+        return read_instant(value, zone)
     return seconds if is_time(seconds) else None
 
 

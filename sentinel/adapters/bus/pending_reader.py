@@ -40,7 +40,7 @@ _CHUNK = 100
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
     """One group of XINFO GROUPS; `raw` is its name as the server has it, `name` for people and
-    patterns.
+    patterns. `drained`: nothing waits, so that the last entry delivered is the stream's last.
     """
 
     raw: bytes
@@ -48,6 +48,7 @@ class GroupSummary:
     pending: int
     consumers: int
     delivered: bytes
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Plan:
 @dataclass(slots=True)
 class GroupReading:
     """One group at one instant (server time `now`). `first`: the first live entry; everything below
-    has no payload.
+    has no payload. `last`: the last id of the stream.
 
     `holes`: entries were deleted (XDEL) at or behind the oldest pending one, so more payloads may
     be gone.
@@ -78,6 +79,7 @@ class GroupReading:
     holes: bool
     head: Page
     sweep: Page | None = None
+    last: Id = ZERO
     rechecked: dict[Id, PendingRow | None] = field(default_factory=dict)
 
     @property
@@ -263,6 +265,7 @@ def _parse_reading(plan: Plan, replies: Sequence[Any]) -> GroupReading | TargetE
         holes=bool(oldest) and _may_have_holes(info, oldest[0].id),
         head=Page(oldest, len(oldest) >= HEAD),
         sweep=None if sweep is None else Page(_parse_rows(sweep), len(sweep) >= SWEEP, plan.cursor),
+        last=parse_entry_id(info["last-generated-id"]),
         rechecked={
             e: found[0] if found else None for e, found in zip(plan.rechecks, rows, strict=True)
         },
@@ -291,7 +294,12 @@ def _parse_group(row: Sequence[Any]) -> GroupSummary:
     info = dict(zip(row[::2], row[1::2], strict=True))
     raw = info[b"name"]
     return GroupSummary(
-        raw, display(raw), info[b"pending"], info[b"consumers"], info[b"last-delivered-id"]
+        raw,
+        display(raw),
+        info[b"pending"],
+        info[b"consumers"],
+        info[b"last-delivered-id"],
+        info.get(b"lag") == 0,
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_reply import display, parse_map, parse_time
 from sentinel.core.bus.delivery import (
-    MAX_SEQUENCE,
     NO_CALLS,
     ZERO,
     Answer,
@@ -131,11 +130,11 @@ class PendingEntry:
     deliveries: int
 
 
-def overdue_command(key: bytes, group: str, before: float, cap: int) -> Command:
-    """List pending entries published before server time `before` (seconds): by id range, never IDLE
-    (measurement.md §1.7).
+def overdue_command(key: bytes, group: str, upto: Id, cap: int) -> Command:
+    """List pending entries with an id up to this one: by id range, never IDLE (measurement.md
+    §1.7).
     """
-    return ("XPENDING", key, group, "-", f"{int(before * 1000)}-{MAX_SEQUENCE}", cap)
+    return ("XPENDING", key, group, "-", format_id(upto), cap)
 
 
 def parse_pending(reply: Sequence[Any]) -> list[PendingEntry]:

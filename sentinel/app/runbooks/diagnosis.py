@@ -21,6 +21,7 @@ from sentinel.app.runbooks.places import find_told, plan_here
 from sentinel.config import Configuration
 from sentinel.core.incident import Event
 from sentinel.core.model import Finding, Incident, IncidentState
+from sentinel.core.moment import Moment
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.quantity import format_duration
 from sentinel.engine.picture import CheckState
@@ -35,6 +36,7 @@ from sentinel.store import Changes, Store
 log = structlog.get_logger()
 
 TOO_LATE = timedelta(minutes=10)
+HOUR = 3600.0
 
 
 class Diagnosis:
@@ -48,13 +50,13 @@ class Diagnosis:
         recorder: Recorder,
         make_hands: Callable[[], Hands],
         scrub: Callable[[Any], Any],
-        utcnow: Callable[[], datetime],
+        moment: Callable[[], Moment],
     ) -> None:
         self._configuration, self._bookcase = configuration, bookcase
         self._store, self._recorder = store, recorder
-        self._make_hands, self._scrub, self._utcnow = make_hands, scrub, utcnow
+        self._make_hands, self._scrub, self._moment = make_hands, scrub, moment
         self._tasks: dict[str, asyncio.Task[Answer]] = {}
-        self._begun: deque[datetime] = deque()
+        self._begun: deque[Moment] = deque()
 
     async def carry_out(self, order: Order) -> Answer | None:
         """Begin a diagnosis, or tell how it ended; None while it runs or waits for its turn."""
@@ -66,7 +68,7 @@ class Diagnosis:
             return refusal
         if len(self._tasks) >= self._configuration().runbooks.concurrent:
             return None
-        self._begun.append(self._utcnow())
+        self._begun.append(self._moment())
         self._tasks[order.key] = asyncio.create_task(self._diagnose(order))
         return None
 
@@ -78,10 +80,10 @@ class Diagnosis:
         return Answer.failed(repr(error)) if error is not None else task.result()
 
     def _refuse(self, order: Order) -> Answer | None:
-        now, limit = self._utcnow(), self._configuration().runbooks.per_hour
-        while self._begun and now - self._begun[0] > timedelta(hours=1):
+        now, limit = self._moment(), self._configuration().runbooks.per_hour
+        while self._begun and now.seconds_since(self._begun[0]) > HOUR:
             self._begun.popleft()
-        if now - datetime.fromisoformat(str(order.payload["at"])) > TOO_LATE:
+        if now.at - datetime.fromisoformat(str(order.payload["at"])) > TOO_LATE:
             return Answer.refused("not diagnosed: too late")
         if len(self._begun) >= limit:
             return Answer.refused(f"not diagnosed: {limit} diagnoses within an hour")
@@ -106,7 +108,7 @@ class Diagnosis:
         configuration, records, began = (
             self._configuration(),
             dict[int, StepRecord](),
-            self._utcnow(),
+            self._moment().at,
         )
         book = self._bookcase.shelf.books[name]
         told = find_told(book, incident, self._store)
@@ -116,11 +118,11 @@ class Diagnosis:
                 return await run_plan(plan, self._make_hands(), Care(note=records.__setitem__))
         except TimeoutError:
             outcome = f"ended at its deadline of {format_duration(configuration.runbooks.deadline)}"
-            return _cut_short(plan, records, began, self._utcnow(), outcome)
+            return _cut_short(plan, records, began, self._moment().at, outcome)
 
     async def _note(self, incident: Incident, text: str, evidence: Mapping[str, Any]) -> None:
         event = Event("diagnosis", str(self._scrub(text)))
-        entry = (incident.id, self._utcnow(), event, self._scrub(dict(evidence)))
+        entry = (incident.id, self._moment().at, event, self._scrub(dict(evidence)))
         await self._recorder.record(Changes(events=[entry]))
 
     async def close(self) -> None:

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.app.ordering import actor, command_component, halt, is_halted, resume, run_check
-from sentinel.app.wiring import make_client, utcnow
+from sentinel.app.wiring import make_client
+from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.runbook.book import Action, BookStep
 from sentinel.runbook.transcript import redact, show_rows
-from sentinel.store import Reader, Store
+from sentinel.store import Reader, Store, show_time
 
 MAX_LINES = 40
 MAX_TAIL = 32 * 1024
@@ -76,7 +77,9 @@ class ReadingHands:
             raise UsageError(f"there is no component {subject!r}", f"known: {', '.join(names)}")
         if view == "log":
             return read_log(self.folder / "log", subject)
-        return show_rows(VIEWS[view](self.store, subject, utcnow())[-MAX_LINES:])
+        return show_rows(
+            VIEWS[view](self.store, subject, show_time(self.store, read_moment_now()))[-MAX_LINES:]
+        )
 
     async def permit(self, step: BookStep) -> None:
         """Nothing may be changed with these hands."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.adapters.process import read_start_id
-from sentinel.app.wiring import utcnow
+from sentinel.clock import utcnow
 from sentinel.core.incident import Event
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.log import Redaction

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sentinel.core.agents.capability import Demand
 from sentinel.core.agents.registration import ACTIVE, RegisteredAgent
+from sentinel.core.moment.skew import Basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,14 @@ class Beats:
     """Heartbeats outside of the registry: agent → Unix seconds, and by boot id where names tell it.
 
     `now`: Unix seconds of their source. `unreadable`: agent → what there is in place of a time.
+    `basis`: on what the reading of their times rests.
     """
 
     at: Mapping[str, float] = field(default_factory=dict)
     now: float = 0.0
     boots: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    basis: Basis = Basis.TYPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Census:
     registry.
 
     `beats_before` and `before` were read before the registry, `beats` and `after` after it.
+    `beat_basis`, `registered_basis`: on what the reading of the registry's own times rests.
     """
 
     agents: Mapping[str, RegisteredAgent] | None = None
@@ -92,17 +96,24 @@ class Census:
     after: Listeners | None = None
     work: Sequence[Work] = ()
     demands: Sequence[Demand] = ()
+    beat_basis: Basis = Basis.TYPED
+    registered_basis: Basis = Basis.TYPED
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """Who shows signs of life: seconds since the newest one by agent; whose clock is wrong, and
     how.
+
+    `unsure`: who is neither alive nor dead, as far as can be told, with the seconds by which the
+    time is ahead (else behind); `by_change`: whose age counts from when we saw the beat change.
     """
 
     ages: Mapping[str, float]
     ahead: frozenset[str] = frozenset()
     behind: frozenset[str] = frozenset()
+    unsure: Mapping[str, float] = field(default_factory=dict)
+    by_change: frozenset[str] = frozenset()
 
 
 def has_heartbeats(census: Census) -> bool:
@@ -128,12 +139,16 @@ def live_agents(census: Census, rules: CensusRules, vitals: Vitals) -> set[str]:
 
 
 def _is_alive(agent: RegisteredAgent, census: Census, rules: CensusRules, vitals: Vitals) -> bool:
+    if agent.id in vitals.unsure:
+        return False
     return is_new(agent, census, rules) or has_fresh_beat(agent.id, rules, vitals)
 
 
 def has_fresh_beat(name: str, rules: CensusRules, vitals: Vitals) -> bool:
-    """Whether the newest heartbeat under this name is no older than the time to live."""
-    return name in vitals.ages and vitals.ages[name] <= rules.ttl
+    """Whether the newest heartbeat under this name is no older than the time to live, and known to
+    be so.
+    """
+    return name not in vitals.unsure and vitals.ages.get(name, rules.ttl + 1) <= rules.ttl
 
 
 def is_new(agent: RegisteredAgent, census: Census, rules: CensusRules) -> bool:

@@ -17,9 +17,11 @@ from sentinel.core.agents.census import (
 from sentinel.core.agents.confirmation import count_mismatches, sample_names
 from sentinel.core.agents.mismatch import REMEDIES, Comparison, find_mismatches, find_none_alive
 from sentinel.core.agents.registration import ACTIVE, SLEEPING
+from sentinel.core.agents.skewed import SKEWED_AGENTS, UNTOLD_CLOCK, describe_clocks, find_skewed
 from sentinel.core.agents.suspects import KINDS, Suspects
-from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
+from sentinel.core.fault import Fault, FaultKind, Severity, Status, headline, judge, sort_faults
 from sentinel.core.model import Finding, Row
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import Bounds, format_names
 
 _UNMAPPED = "name each status under agents.active, sleeping or inactive"
@@ -27,6 +29,44 @@ _UNREADABLE = "write heartbeats as seconds, milliseconds or ISO 8601, or correct
 _MAX_CAPABILITIES = 100
 _MAX_REPORTED = 200
 _SAMPLES = 20
+
+
+_AGENT = ("agent",)
+
+
+def _declare(
+    key: str,
+    meaning: str,
+    parameters: tuple[str, ...] = _AGENT,
+    severity: Severity = Severity.TICKET,
+) -> FaultKind:
+    return FaultKind(key, severity, "registry-mismatch", meaning, parameters)
+
+
+def _declare_doubt(key: str, meaning: str) -> FaultKind:
+    return FaultKind(key, Severity.TICKET, "sentinel-blind", meaning)
+
+
+REGISTRY_KINDS = (
+    _declare("ghost", "registered as active, without a heartbeat"),
+    _declare("none_alive", "no active agent is alive", (), Severity.PAGE),
+    _declare("deaf", "alive, and nobody reads its stream", ("agent", "stream", "group")),
+    _declare("unregistered", "reads the bus without being registered"),
+    _declare("zombie", "beats without being registered as active"),
+    _declare("orphan", "open tasks of an agent that is gone"),
+    _declare("twin", "one agent twice"),
+    _declare("split", "two processes under one name"),
+    _declare("flapping", "registers again and again"),
+    _declare("uncovered", "tasks wait for a capability that no live agent has", ()),
+    _declare("uncovered_combination", "no single live agent has all that tasks need", ()),
+    _declare("clock_ahead", "heartbeats in the future"),
+    _declare("clock_behind", "fresh heartbeats with an old time"),
+    _declare("stale_file", "nobody writes the registry file any more", ("file",)),
+    _declare_doubt("unmapped_status", "a status that no list names"),
+    _declare_doubt("unreadable_heartbeat", "a heartbeat that is no time"),
+    SKEWED_AGENTS,
+    _declare_doubt("unjudged", "a part of the comparison that can't be read"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +77,7 @@ class CensusFacts:
     configured; `done`: completed tasks by agent, of the time `done_since`; `unmapped`: status texts
     that no list names; `troubles`: subject → (problem, remedy), where a subject can't be judged;
     `beating`: who has a fresh heartbeat, registered or not; `limit`: set when more agents are
-    registered than were read.
+    registered than were read; `clocks`: of times without a zone of their own, `registry`, `beats` …
     """
 
     rules: CensusRules = field(default_factory=CensusRules)
@@ -51,6 +91,7 @@ class CensusFacts:
     last_hour: Mapping[str, int] = field(default_factory=dict)
     beating: int = 0
     limit: int | None = None
+    clocks: Mapping[str, ColumnClock] = field(default_factory=dict)
 
 
 def make_finding(
@@ -58,7 +99,8 @@ def make_finding(
 ) -> Finding:
     """The finding of one run; `live`: agents that are registered as active and alive."""
     counts = count_mismatches(confirmed)
-    seen = Comparison.of(census, vitals, facts.rules, facts.flapping_above)
+    clock = facts.clocks.get("registry") or facts.clocks.get("beats") or UNTOLD_CLOCK
+    seen = Comparison.of(census, vitals, facts.rules, facts.flapping_above, clock)
     faults = _find_faults(seen, confirmed, live, facts)
     statuses = [agent.status for agent in (census.agents or {}).values()]
     active = statuses.count(ACTIVE)
@@ -95,6 +137,17 @@ def _doubts(seen: Comparison, facts: CensusFacts) -> Iterator[Fault]:
     for name, found in find_unreadable(seen.census).items():
         text = f"{seen.call(name)}: its heartbeat is no time: {found:.80}"
         yield _doubt("unreadable_heartbeat", {"agent": name[:200]}, text, _UNREADABLE)
+    yield from find_skewed(_find_unsure(seen), seen.clock, seen.call, seen.rules, seen.now)
+
+
+def _find_unsure(seen: Comparison) -> dict[str, float]:
+    """Active agents that can't be told alive or dead."""
+    agents, unsure = seen.census.agents or {}, seen.vitals.unsure
+    return {
+        name: ahead
+        for name, ahead in unsure.items()
+        if name in agents and agents[name].status == ACTIVE
+    }
 
 
 def _doubt(
@@ -108,7 +161,9 @@ def _figures(
 ) -> list[str]:
     """Of the whole check: who is alive, and by kind of mismatch how many and who."""
     resting = f", {asleep} asleep" if asleep else ""
-    figures = [f"{live} of {active} active agents live{resting}"]
+    unsure = len(_find_unsure(seen))
+    unknown = f", {unsure} not known" if unsure else ""
+    figures = [f"{live} of {active} active agents live{unknown}{resting}"]
     for kind, suspects in confirmed.items():
         if suspects:
             names = format_names([seen.call(name) for name in sorted(suspects)])
@@ -133,6 +188,7 @@ def _evidence(
         "unreadable_heartbeats": dict(list(find_unreadable(census).items())[:_SAMPLES]),
         "registrations_last_hour": dict(often),
         "truncated": f"only the first {facts.limit} agents were compared" if facts.limit else "",
+        "zones": describe_clocks(facts.clocks.values()),
     }
     return {
         "mismatches": {

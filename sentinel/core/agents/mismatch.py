@@ -12,9 +12,11 @@ from datetime import datetime
 
 from sentinel.core.agents.census import Census, CensusRules, Listeners, Vitals
 from sentinel.core.agents.registration import ACTIVE, RegisteredAgent
+from sentinel.core.agents.skewed import UNTOLD_CLOCK, guess_offset
 from sentinel.core.agents.suspects import KINDS, Suspect, Suspects, held_consumers
 from sentinel.core.fault import Fault, Status
 from sentinel.core.moment import from_unix
+from sentinel.core.moment.skew import ColumnClock, find_offset, suspect_zone
 from sentinel.core.quantity import Bounds, format_duration, format_label, format_names
 
 REMEDIES = {
@@ -45,22 +47,35 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What sentences are made of: one look, who is alive in it, and the limits that were broken."""
+    """What sentences are made of: one look, who is alive in it, the limits that were broken, and
+    the clock by which heartbeats are written.
+    """
 
     census: Census
     vitals: Vitals
     rules: CensusRules
     flapping_above: int = 10
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    clock: ColumnClock = UNTOLD_CLOCK
 
     @classmethod
     def of(
-        cls, census: Census, vitals: Vitals, rules: CensusRules, flapping_above: int
+        cls,
+        census: Census,
+        vitals: Vitals,
+        rules: CensusRules,
+        flapping_above: int,
+        clock: ColumnClock = UNTOLD_CLOCK,
     ) -> Comparison:
         """With the names of each agent's consumers looked up once."""
         consumers = held_consumers(census.after or Listeners())
         held = {name: [each.name for each in mine] for name, mine in consumers.items()}
-        return cls(census, vitals, rules, flapping_above, held)
+        return cls(census, vitals, rules, flapping_above, held, clock)
+
+    @property
+    def now(self) -> float:
+        """Unix seconds of the look."""
+        return self.census.now
 
     def agent(self, name: str) -> RegisteredAgent | None:
         """The agent of that id, if it is registered."""
@@ -101,7 +116,7 @@ def find_none_alive(seen: Comparison, live: set[str]) -> list[Fault]:
     """That nobody is left is more than the sum of its ghosts."""
     agents = (seen.census.agents or {}).values()
     active = [agent.id for agent in agents if agent.status == ACTIVE]
-    if live or not active:
+    if live or not active or any(name in seen.vitals.unsure for name in active):
         return []
     names = format_names([seen.call(name) for name in sorted(active)])
     text = f"none of {len(active)} active agents is alive: {names}"
@@ -149,6 +164,9 @@ def _ghost(seen: Comparison, name: str, _suspect: Suspect) -> str:
     limit, age = format_duration(seen.rules.ttl), seen.vitals.ages.get(name)
     if age is None:
         return f"registered as active, and has no heartbeat at all (limit {limit})"
+    if name in seen.vitals.by_change:
+        for_ = f"did not change for {format_duration(age)}"
+        return f"registered as active, and its heartbeat {for_} or longer (limit {limit})"
     return f"registered as active, last heartbeat {format_duration(age)} ago (limit {limit})"
 
 
@@ -204,14 +222,20 @@ def _uncovered_combination(_seen: Comparison, _name: str, suspect: Suspect) -> s
 
 def _clock_ahead(seen: Comparison, name: str, _suspect: Suspect) -> str:
     by = max((at - now for at, now in seen.beats(name)), default=0.0)
-    limit = format_duration(seen.rules.ahead)
-    return f"its heartbeat is {format_duration(by)} in the future (limit {limit})"
+    limit, like = format_duration(seen.rules.ahead), _tell_zone(seen, by)
+    return f"its heartbeat is {format_duration(by)} in the future{like} (limit {limit})"
 
 
 def _clock_behind(seen: Comparison, name: str, _suspect: Suspect) -> str:
     by = min((now - at for at, now in seen.beats(name)), default=0.0)
-    limit = format_duration(seen.rules.ttl)
-    return f"its fresh heartbeat says to be {format_duration(by)} old (limit {limit})"
+    limit, like = format_duration(seen.rules.ttl), _tell_zone(seen, -by)
+    return f"its fresh heartbeat says to be {format_duration(by)} old{like} (limit {limit})"
+
+
+def _tell_zone(seen: Comparison, ahead: float) -> str:
+    """`, as of UTC+9`, where the difference looks like one of zones."""
+    off = guess_offset(ahead, seen.rules)
+    return f", as of {suspect_zone(seen.clock, off, seen.now)}" if find_offset(off) else ""
 
 
 def _stale_file(_seen: Comparison, _name: str, suspect: Suspect) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.agents.capability import read_capabilities
-from sentinel.core.moment import read_instant
+from sentinel.core.moment import is_wall_time, read_instant
 from sentinel.core.quantity import format_duration
 
 ACTIVE = "active"
@@ -33,7 +33,7 @@ Life = tuple[float | None, str]
 @dataclass(frozen=True, slots=True)
 class Registration:
     """One row of a registry as read. `problem` tells what of it can't be read; `name`: what people
-    call it.
+    call it; `is_wall`: its times are texts that don't tell their offset.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Registration:
     boot: str = ""
     problem: str = ""
     name: str = ""
+    is_wall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +228,14 @@ class FileAge:
 
 
 def read_registration(
-    id_: str, fields: Mapping[str, Any], names: Mapping[str, str | None], problem: str = ""
+    id_: str,
+    fields: Mapping[str, Any],
+    names: Mapping[str, str | None],
+    problem: str = "",
+    zone: str | None = None,
 ) -> Registration:
     """A registry entry that is no table row. `names`: status, last_heartbeat, capabilities,
-    registered_at, boot_id, name.
+    registered_at, boot_id, name; `zone`: of texts without an offset.
     """
 
     def get(what: str) -> Any:
@@ -238,7 +243,7 @@ def read_registration(
         return fields.get(name) if name else None
 
     beat = get("last_heartbeat")
-    at = read_instant(beat)
+    at, registered = read_instant(beat, zone or "UTC"), get("registered_at")
     if beat is not None and at is None:
         problem = f"{names['last_heartbeat']} is no time: {str(beat)!r:.60}"
     boot, name = get("boot_id"), get("name")
@@ -247,8 +252,9 @@ def read_registration(
         str(get("status") or "").lower(),
         at,
         read_capabilities(get("capabilities")),
-        read_instant(get("registered_at")),
+        read_instant(registered, zone or "UTC"),
         "" if boot is None else str(boot),
         problem,
         "" if name is None else str(name),
+        is_wall_time(beat) or is_wall_time(registered),
     )

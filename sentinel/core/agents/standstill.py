@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.agents.census import CensusRules
 from sentinel.core.agents.progress import (
     REASONS,
     AgentMemory,
@@ -15,9 +16,11 @@ from sentinel.core.agents.progress import (
     Standstill,
     find_standstills,
 )
+from sentinel.core.agents.skewed import UNTOLD_CLOCK, describe_clocks, find_skewed
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.model import Finding, Row
 from sentinel.core.moment import from_unix
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import Bounds, format_duration, format_label, format_names
 
 REMEDIES = {
@@ -40,11 +43,19 @@ _LONGEST = 200
 class ProgressDoubts:
     """What can't be judged: statuses that nobody mapped, by number of agents; part of the check →
     (problem, remedy); `limit` is set when there are more agents than were read.
+
+    `unsure`: who can't be told awake, as of `Vitals`; `clock`: by which heartbeats are written, for
+    `ttl` seconds each; `now`: Unix seconds; `naive`: of all times that have no zone of their own.
     """
 
     unmapped: Counter[str] = field(default_factory=Counter)
     troubles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     limit: int | None = None
+    unsure: Mapping[str, float] = field(default_factory=dict)
+    clock: ColumnClock = UNTOLD_CLOCK
+    ttl: float = 60.0
+    now: float = 0.0
+    naive: Sequence[ColumnClock] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,9 @@ def judge_progress(
 ) -> Finding:
     """The finding of one run; every agent of `sights` has its memory."""
     idlers = _find_idlers(sights, memories, rules)
-    faults = sort_faults([*(idler.fault for idler in idlers), *_find_doubts(doubts)])
+    beating = CensusRules(ttl=doubts.ttl)
+    skewed = find_skewed(doubts.unsure, doubts.clock, str, beating, doubts.now)
+    faults = sort_faults([*(idler.fault for idler in idlers), *skewed, *_find_doubts(doubts)])
     by_reason = {
         reason: [each for each in idlers if each.how.reason == reason] for reason in REASONS
     }
@@ -137,7 +150,8 @@ def _describe(
 ) -> list[str]:
     """Of the whole check: who is at work, how many get nowhere in which way, and who."""
     longest = format_duration(max(waits, default=0.0))
-    figures = [f"{awake} awake, {len(waits)} at work, longest without progress {longest}"]
+    unknown = f", {len(doubts.unsure)} not known" if doubts.unsure else ""
+    figures = [f"{awake} awake{unknown}, {len(waits)} at work, longest without progress {longest}"]
     for reason, idlers in by_reason.items():
         if idlers:
             names = format_names([idler.called for idler in idlers])
@@ -186,4 +200,6 @@ def _show_doubts(doubts: ProgressDoubts) -> dict[str, Any]:
         found["not_judged"] = {
             part: f"{problem}; {remedy}" for part, (problem, remedy) in doubts.troubles.items()
         }
+    if doubts.naive:
+        found["zones"] = describe_clocks(doubts.naive)
     return found

@@ -89,12 +89,13 @@ def _find_against_registry(
     census: Census, agents: Mapping[str, RegisteredAgent], rules: CensusRules, vitals: Vitals
 ) -> Suspects:
     """What only a registry can show."""
-    live, doubtful = live_agents(census, rules, vitals), find_unreadable(census).keys()
-    # Whose heartbeat can't be read is neither called dead nor counted out as cover for a task.
+    live = live_agents(census, rules, vitals)
+    doubtful = find_unreadable(census).keys() | vitals.unsure.keys()
+    # Whose heartbeat tells nothing is neither called dead nor counted out as cover for a task.
     dead = active_agents(census).keys() - live - doubtful
     return {
         "ghost": {name: Suspect(life=agents[name].life) for name in sorted(dead)},
-        "split": _splits(census, rules),
+        "split": _splits(census, rules, vitals),
         "zombie": _zombies(census, agents, rules, vitals),
         "orphan": _orphans(census, agents, dead),
         "unregistered": _strangers(census, agents, rules),
@@ -211,7 +212,12 @@ def _zombies(
     """
     before, after = census.beats_before or Beats(), census.beats or Beats()
     stayed = [name for name in before.at if name in after.at]
-    fresh = {name: before.at[name] for name in stayed if before.now - before.at[name] <= rules.ttl}
+    told = {name for name in vitals.by_change if has_fresh_beat(name, rules, vitals)}
+    fresh = {
+        name: before.at[name]
+        for name in stayed
+        if name in told or before.now - before.at[name] <= rules.ttl
+    }
     for name, agent in agents.items():
         if agent.beat is not None and has_fresh_beat(name, rules, vitals):
             fresh.setdefault(name, agent.beat)
@@ -223,14 +229,17 @@ def _zombies(
     }
 
 
-def _splits(census: Census, rules: CensusRules) -> dict[str, Suspect]:
-    """Agents with two boot ids whose beats are fresh, by rows or by names of heartbeats."""
+def _splits(census: Census, rules: CensusRules, vitals: Vitals) -> dict[str, Suspect]:
+    """Agents with two boot ids whose beats are fresh, by rows or by names of heartbeats. Where the
+    times of an agent do not tell that, both must go on.
+    """
     boots: dict[str, dict[str, float]] = {}
+    ttl = {name: float("inf") for name in vitals.by_change}
     for name, agent in (census.agents or {}).items():
-        _add_fresh(boots, name, agent.boots, census.now, rules)
+        _add_fresh(boots, name, agent.boots, census.now, ttl.get(name, rules.ttl))
     if census.beats is not None:
         for name, beats in census.beats.boots.items():
-            _add_fresh(boots, name, beats, census.beats.now, rules)
+            _add_fresh(boots, name, beats, census.beats.now, ttl.get(name, rules.ttl))
     return _several(boots.items(), ANOTHER_BEAT)
 
 
@@ -244,10 +253,10 @@ def _add_fresh(
     name: str,
     beats: Mapping[str, float | None],
     now: float,
-    rules: CensusRules,
+    ttl: float,
 ) -> None:
     for boot, beat in beats.items():
-        if beat is not None and now - beat <= rules.ttl:
+        if beat is not None and now - beat <= ttl:
             boots.setdefault(name, {})[boot] = beat
 
 

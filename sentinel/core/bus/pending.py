@@ -1,9 +1,10 @@
 """Judging pending entries: overdue, poison, redelivered, payload gone, consumers that will never
 acknowledge.
 
-Ages come from the entry's id, by the server's clock, and never from idle times: a claim loop keeps
-those small for ever (measurement.md §1.7). Everything is counted from pages of bounded length; a
-count that no page can prove is a lower bound and says so. Pure.
+Ages come from the entry's id, by the server's clock, or from the first look that saw it (age.py),
+and never from idle times: a claim loop keeps those small for ever (measurement.md §1.7).
+Everything is counted from pages of bounded length; a count that no page can prove is a lower bound
+and says so. Pure.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.bus.age import IdMark, add_mark
 from sentinel.core.bus.delivery import MAX_SEQUENCE, ZERO, Id, format_id, parse_id
 from sentinel.core.quantity import MANY, Bounds
 
@@ -20,8 +22,6 @@ MAX_KNOWN = 500
 MAX_RECHECKS = 100
 MAX_DELIVERIES = 1000
 """Counts are capped here: Redis 8.8 marks an entry as fatal with a huge one."""
-OLDEST_PLAUSIBLE = 10**12
-"""Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
 BEYOND: Id = (MAX_SEQUENCE, MAX_SEQUENCE)
 
 
@@ -66,13 +66,6 @@ def at_least(count: int) -> Bounds:
     return Bounds(count, MANY)
 
 
-def find_overdue_bound(now: float, deadline: float) -> Id:
-    """The first id that is *not* overdue: published after `now - deadline` (seconds, server's
-    clock).
-    """
-    return (int((now - deadline) * 1000) + 1, 0)
-
-
 def count_below(page: Page, bound: Id) -> Bounds | None:
     """How many pending entries have an id below `bound`; None when this page of the oldest does not
     reach so far.
@@ -96,13 +89,6 @@ def count_from_both_ends(pending: int, below: Page, above: Page) -> Bounds:
     return at_least(len(below.rows))
 
 
-def is_time(entry: Id, now: float) -> bool:
-    """Whether an id is a publish time: after 2001, and not in the server's future (a minute of
-    slack).
-    """
-    return OLDEST_PLAUSIBLE <= entry[0] <= (now + 60) * 1000
-
-
 # -- delivery counts ------------------------------------------------------------------------------
 
 
@@ -115,7 +101,9 @@ class Sweep:
     `since`: the last id delivered when the watch began; later ids had all their deliveries under
     our eyes.
     `known`: entries delivered twice or more, with their count; ids up to `baseline` not in it had
-    count 1.
+    count 1. Of those only the ones that this run saw count: the others may be acknowledged since.
+    `covered`: up to here the page of the oldest will see them again. `marks` are the looks that
+    saw the newest ids, the last of them at server time `looked`.
     """
 
     since: Id = ZERO
@@ -131,6 +119,9 @@ class Sweep:
     turn: int = 0
     begun: bool = False
     held: bool = False
+    covered: Id = ZERO
+    marks: list[IdMark] = field(default_factory=list)
+    looked: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -143,11 +134,18 @@ class Sweep:
         return not (self.known or self.visited or self.overflow or self.dropped or self.held)
 
     def list_rechecks(self) -> list[Id]:
-        """Known entries that the last run did not see, longest unseen first: have they been
+        """Known entries beyond the page of the oldest, longest unseen first: have they been
         acknowledged?
         """
-        unseen = [entry for entry in self.known if self.checked.get(entry, 0) < self.turn]
-        return sorted(unseen, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
+        beyond = [entry for entry in self.known if entry > self.covered]
+        return sorted(beyond, key=lambda entry: (self.checked.get(entry, 0), entry))[:MAX_RECHECKS]
+
+    def look(self, last: Id, now: float, oldest: Id) -> None:
+        """At `now` (server time, seconds) `last` was the stream's last id, and the `oldest` entry of
+        interest was this one.
+        """
+        self.marks = add_mark(self.marks, last, now, self.looked, oldest)
+        self.looked = now
 
     def take(self, pages: Sequence[Page], rechecked: Mapping[Id, PendingRow | None]) -> int:
         """Take in what was read; how many redeliveries were seen to happen since the last time (a
@@ -158,6 +156,7 @@ class Sweep:
         self.held = bool(rows)
         rows.update({row.id: row for row in rechecked.values() if row is not None})
         self._forget(pages, rechecked, rows)
+        self.covered = pages[0].upto if pages else ZERO
         grown = sum(self._note(row) for row in rows.values())
         if not self.begun:
             self.begun, self.baseline = (
@@ -225,11 +224,19 @@ class Sweep:
         """Entries delivered more than `limit` times; exact when every pending entry was looked at
         in this run.
         """
-        return self._count(sum(count > limit for count in self.known.values()))
+        return self._count(len(self.find_poison(limit)))
+
+    def find_poison(self, limit: int) -> dict[Id, int]:
+        """The entries delivered more than `limit` times that this run saw, with their count."""
+        return {entry: n for entry, n in self.known.items() if n > limit and self._saw(entry)}
 
     def count_redelivered(self) -> Bounds:
         """Pending entries delivered more than once."""
-        return self._count(len(self.known))
+        return self._count(sum(map(self._saw, self.known)))
+
+    def _saw(self, entry: Id) -> bool:
+        """Whether this run read the entry: one seen earlier may have been acknowledged since."""
+        return self.checked.get(entry) == self.turn
 
     def _count(self, found: int) -> Bounds:
         """Of entries that nobody looked at, or that had no room in memory, nothing is known."""
@@ -247,12 +254,16 @@ class Sweep:
             self.overflow,
             self.dropped,
             self.begun,
+            [[format_id(mark.id), mark.at, mark.after] for mark in self.marks],
+            self.looked,
         ]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> Sweep:
-        """What `dump` gave."""
-        since, baseline, cursor, known, visited, last_pass, overflow, dropped, begun = document
+        """What `dump` gave; earlier versions did not know when ids were seen."""
+        since, baseline, cursor, known, visited, last_pass, overflow, dropped, *more = document
+        begun, *seen = more
+        marks, looked = seen or ((), 0.0)
         return cls(
             parse_id(since),
             parse_id(baseline),
@@ -263,6 +274,8 @@ class Sweep:
             overflow=overflow,
             dropped=dropped,
             begun=begun,
+            marks=[IdMark(parse_id(entry), at, after) for entry, at, after in marks],
+            looked=looked,
         )
 
 

@@ -15,7 +15,6 @@ from sentinel.core.bus.delivery import Id, format_id
 from sentinel.core.bus.finding import (
     count_noun,
     describe_place,
-    find_unjudged,
     name_some,
     subject_of,
 )
@@ -55,7 +54,8 @@ class PendingLimits:
 
 @dataclass(frozen=True, slots=True)
 class PendingStanding:
-    """One group on one stream now. `overdue` is None when ids are no times; ages in seconds.
+    """One group on one stream now. Ages in seconds; the oldest entry is at least so old when that is
+    not `timed`.
 
     `rows` are what was read, oldest first; `poison_ids` the entries found delivered too often;
     `gone` bounds the ids whose payload is gone; `owned` the oldest entries of dead consumers;
@@ -67,8 +67,9 @@ class PendingStanding:
     group: str
     pending: int = 0
     consumers: int = 0
-    overdue: Bounds | None = NO_ENTRIES
+    overdue: Bounds = NO_ENTRIES
     oldest: float | None = None
+    timed: bool = True
     missing: Bounds = NO_ENTRIES
     poison: Bounds = NO_ENTRIES
     redelivered: Bounds = NO_ENTRIES
@@ -202,7 +203,7 @@ def _describe_poison(
 
 def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCase | None:
     overdue = standing.overdue
-    if overdue is None or overdue.lo <= limits.max_overdue:
+    if overdue.lo <= limits.max_overdue:
         return None
     rows = [row for row in standing.rows if row.id < standing.bound][:MAX_SAMPLES]
     holder = rows[0].consumer if rows else ""
@@ -212,12 +213,18 @@ def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCa
         standing,
         overdue,
         f"{overdue} not acknowledged {format_duration(limits.deadline)} after publishing,"
-        f" oldest {format_duration(standing.oldest)}{tolerated}",
+        f" oldest {_say_age(standing)}{tolerated}",
         _describe_rows(rows),
         cure=_claim(standing, [row.id for row in rows], standing.roster, limits),
         guidance=_explain_claim(standing.roster),
         parameters=subject_of(standing.stream, standing.group, consumer=holder),
     )
+
+
+def _say_age(standing: PendingStanding) -> str:
+    """How old the oldest entry is, and whether that is a lower bound."""
+    age = format_duration(standing.oldest)
+    return age if standing.timed else f"at least {age} (ids of this stream are no times)"
 
 
 # -- consumers ------------------------------------------------------------------------------------
@@ -318,17 +325,6 @@ def find_absent_groups(names: Iterable[str], standings: Iterable[PendingStanding
         )
         for name in names
         if name not in present
-    ]
-
-
-def find_timeless(standings: Iterable[PendingStanding]) -> list[Fault]:
-    """Groups whose pending entries have ids that are no publish times: how late can't be known."""
-    problem = "ids of pending entries are no publish times, overdue can't be known"
-    remedy = "let the server choose ids: XADD key *"
-    return [
-        find_unjudged(each.stream, problem, remedy, each.group)
-        for each in standings
-        if each.overdue is None
     ]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+
+from sentinel.core.moment import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Breaker:
     counts no more.
     """
 
-    opened: datetime | None = None
+    opened: Moment | None = None
     reason: str = ""
-    closed: datetime | None = None
+    closed: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)

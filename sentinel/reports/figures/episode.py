@@ -107,7 +107,7 @@ def describe_episode(
         blocked_by=incident.blocked_by,
         exhausted=incident.exhausted,
         opened=incident.opened,
-        recovered=incident.recovered,
+        recovered=incident.recovered or incident.settled,
         closed=incident.closed,
         detection=_detection(incident, store.timeline(incident.id)),
         response=_response(cause or incident, attempts),
@@ -153,10 +153,11 @@ def _response(incident: Incident, attempts: Sequence[Attempt]) -> Figure:
 
 
 def _recovery(incident: Incident, now: datetime) -> Figure:
-    if incident.recovered is None:
+    recovered = incident.recovered or incident.settled
+    if recovered is None:
         lasting = format_duration((now - incident.opened).total_seconds())
         return Figure("recovery", unit="seconds", basis=f"not recovered, {lasting} so far")
-    seconds = (incident.recovered - incident.opened).total_seconds()
+    seconds = (recovered - incident.opened).total_seconds()
     basis = "incident opened to component healthy"
     return Figure("recovery", seconds, seconds, "seconds", basis=basis)
 
@@ -166,7 +167,7 @@ def _recovery(incident: Incident, now: datetime) -> Figure:
 
 def measure_ill_time(store: Reader, incident: Incident, now: datetime) -> Uptime:
     """How the component spent the time from opening to recovery, or until now."""
-    until = max(incident.recovered or now, incident.opened)
+    until = max(incident.recovered or incident.settled or now, incident.opened)
     period = Period(incident.opened, until)
     view = next((each for each in store.components() if each.name == incident.component), None)
     return measure_component(store, incident.component, period, view)
@@ -181,8 +182,10 @@ def measure_component(
         for change in store.transitions(since=period.began, subject=name)
         if change.scope == "component"
     ]
-    status = Status.UNKNOWN if view is None else read_status(view.status)
-    since = None if view is None else view.since
+    if view is None:
+        status, since = Status.UNKNOWN, None
+    else:
+        status, since = read_status(view.present or view.status), view.present_since or view.since
     return measure_uptime(name, period, changes, store.gaps(since=period.began), status, since)
 
 
@@ -199,6 +202,9 @@ def describe_end(episode: Episode, now: datetime) -> str:
     )
     if episode.recovered is None:
         return f"{episode.component} is {episode.status}, ill for {lasting}{_need(episode)}."
+    if episode.state == "open":
+        tail = "what was lost is still to be accepted"
+        return f"{episode.component} works again after {lasting}; {tail}."
     tail = "the incident is closed" if episode.closed else "its health is being observed"
     return f"{episode.component} recovered after {lasting}; {tail}."
 

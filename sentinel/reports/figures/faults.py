@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sentinel.core.fault import StandingFault, Status, describe_subject, worst
+from sentinel.core.fault import Acceptance, StandingFault, Status, describe_subject, worst
 from sentinel.core.model import Incident, IncidentState
 from sentinel.core.quantity import MANY
 from sentinel.reports.figures import AcceptedFault, FaultFact, Period
@@ -34,9 +34,9 @@ def list_faults(
     kept = ordered[:MAX_FAULTS]
     plain = [describe_fault(spells, now) for spells in kept if spells[-1].accepted is None]
     accepted = [
-        AcceptedFault(describe_fault(spells, now), reason.reason, reason.until)
+        AcceptedFault(describe_fault(spells, now), _tell_reason(word), word.until)
         for spells in kept
-        if (reason := spells[-1].accepted) is not None
+        if (word := spells[-1].accepted) is not None
     ]
     return plain, accepted, len(ordered) - len(kept)
 
@@ -62,6 +62,10 @@ def describe_fault(spells: Sequence[StandingFault], now: datetime) -> FaultFact:
         cure=list(fault.cure),
         guidance=fault.guidance,
     )
+
+
+def _tell_reason(word: Acceptance) -> str:
+    return f"{word.reason} ({word.by})" if word.by else word.reason
 
 
 def _worst(spells: Sequence[StandingFault]) -> Status:

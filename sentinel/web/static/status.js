@@ -4,7 +4,7 @@
 
 const EVERY_MS = 2000;
 const STATUSES = new Set(["up", "degraded", "down", "unknown", "stale"]);
-let lastAnswer = Date.now();
+let lastAnswer = performance.now();  // a browser's clock may be set, or be wrong
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -100,7 +100,7 @@ function show(status) {
 }
 
 function markStale(reason) {
-  const seconds = Math.round((Date.now() - lastAnswer) / 1000);
+  const seconds = Math.round((performance.now() - lastAnswer) / 1000);
   const alarm = document.getElementById("alarm");
   alarm.textContent = "Stale: no answer from sentinel for " + seconds + " s (" + reason + "). What you see is from "
     + document.getElementById("generated").textContent + " UTC.";
@@ -109,7 +109,7 @@ function markStale(reason) {
 }
 
 function markFresh() {
-  lastAnswer = Date.now();
+  lastAnswer = performance.now();
   document.getElementById("alarm").hidden = true;
   document.body.classList.remove("is-stale");
 }

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from sentinel.app.daemon import Daemon
-from sentinel.app.orders import make_orders
+from sentinel.app.orders import MEANT, make_orders
+from sentinel.core.moment import Moment, write_moment
 from sentinel.core.order import Answer, AnswerWord, Order
 from sentinel.engine.aside import Aside
 from sentinel.metrics import Metrics
@@ -37,7 +38,7 @@ class Hands:
 async def outcome(hands: Hands, order: Order, now: datetime) -> Answer:
     """Until the order has an outcome."""
     unused = SimpleNamespace(plan=None, apply=None)
-    orders = make_orders(hands, hands, unused, Aside(), None, None, lambda: now)
+    orders = make_orders(hands, hands, unused, Aside(), None, None, None, lambda: Moment(now))
     while True:
         answer = await orders[order.kind](order)
         if answer is not None:
@@ -49,9 +50,9 @@ async def outcome(hands: Hands, order: Order, now: datetime) -> Answer:
 @pytest.mark.parametrize(("late", "word"), [(-1.0, AnswerWord.DONE), (1.0, AnswerWord.REFUSED)])
 async def test_an_order_that_was_meant_then(kind, late, word):
     """A restart that no daemon took in time is refused, and says so; in time it is done."""
-    until = (NOW - timedelta(seconds=late)).isoformat()
+    given = write_moment(Moment(NOW - timedelta(seconds=MEANT + late)))
     hands = Hands()
-    order = Order(kind, "k", "worker", {"until": until, "action": "stop"})
+    order = Order(kind, "k", "worker", {"given": given, "action": "stop"})
     answer = await outcome(hands, order, NOW)
     assert answer.word is word
     assert (hands.done == []) is (late > 0)

@@ -37,7 +37,7 @@ def _draw(width: int, height: int, down: str) -> list[str]:
     )
     incident = Incident("i", down, NOW, IncidentState.OPEN, Status.DOWN, summary)
     console = Console(file=io.StringIO(), width=width, height=height)
-    console.print(live_page(components, [], [incident], HEAD, height))
+    console.print(live_page(components, [], [incident], HEAD, height, NOW))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 

@@ -822,9 +822,8 @@ EXPECTED = {
             "unknown_time_zone.yaml",
             5,
             "reports[1].cron",
-            "'0 25 * * *' is no cron line: Error validating expression '25': "
-            "the last value (25) is higher than the maximum value (23)",
-            'such as "0 8,20 * * *"',
+            "'0 25 * * *' is no cron line: hour '25' is not 0 to 23",
+            'as crontab(5) has it, such as "0 8,20 * * *"',
         ),
     ],
     "wrong_type.yaml": [

@@ -247,9 +247,12 @@ def test_components_import_nothing_of_the_monitor() -> None:
         allowed = {
             "sentinel.core",
             "sentinel.core.fault",
+            "sentinel.core.loss",
             "sentinel.core.quantity",
             "sentinel.core.model",
             "sentinel.core.moment",
+            "sentinel.core.moment.instant",
+            "sentinel.core.moment.zone",
             "sentinel.errors",
             "sentinel.demo",
         }

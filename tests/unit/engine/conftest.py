@@ -29,6 +29,10 @@ class Clock:
         """The same instant on the wall."""
         return datetime.fromtimestamp(1_800_000_000 + self.now - self.set_back, UTC)
 
+    def wall(self) -> datetime:
+        """What the wall shows."""
+        return self.utcnow()
+
     def moment(self) -> Moment:
         """The same instant by wall and by uptime."""
         return Moment(self.utcnow(), "boot", self.now)

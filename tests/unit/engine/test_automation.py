@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.core.moment import Moment, write_moment
 from sentinel.core.remediation.breaker import Breaker, BreakerPolicy
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.automation import (
@@ -33,7 +34,7 @@ def automation(store: SqliteStore, metrics: Metrics, clock: Clock, tmp_path: Pat
     """Switched on, on a clock in the hands of the test."""
     guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
     halt = tmp_path / "HALT"
-    return Automation(store, metrics, clock.utcnow, halt, guard, Restraint(enabled=True))
+    return Automation(store, metrics, clock.moment, halt, guard, Restraint(enabled=True))
 
 
 def reasons(automation: Automation) -> list[Reason]:
@@ -47,7 +48,7 @@ def keep(store: SqliteStore, changes: Changes) -> Changes:
 
 def again(automation: Automation, *, crashed: bool = False) -> Automation:
     """The next sentinel, on the same store."""
-    parts = (automation.store, automation.metrics, automation.utcnow, automation.halt_file)
+    parts = (automation.store, automation.metrics, automation.moment, automation.halt_file)
     made = Automation(*parts, automation.guard, automation.restraint)
     automation.store.commit(made.load(crashed=crashed))
     return made
@@ -99,7 +100,7 @@ def test_halted_by_a_file(automation: Automation) -> None:
 def test_halted_by_a_signal_is_written_down(automation: Automation) -> None:
     """With instant and origin; the file alone holds from then on."""
     automation.halt("SIGUSR1")
-    assert automation.halt_file.read_text() == f"{automation.utcnow().isoformat()} SIGUSR1\n"
+    assert automation.halt_file.read_text() == f"{automation.moment().at.isoformat()} SIGUSR1\n"
     assert automation.is_halted()
     automation.halt_file.unlink()
     assert not automation.is_halted()
@@ -166,7 +167,7 @@ def test_members_of_a_group_are_announced_after_a_while(
     automation: Automation, clock: Clock
 ) -> None:
     """At ten seconds; who is alone at once; while a brake is on it is the page."""
-    opened = automation.utcnow()
+    opened = automation.moment().at
     assert not automation.holds_announcement("", opened)
     clock.now += 9.9
     assert automation.holds_announcement("agents", opened)
@@ -189,7 +190,7 @@ def test_two_given_up_open_the_breaker(
     keep(store, automation.note_exhausted())
     changes = keep(store, automation.judge([]))
     cause = "2 components exhausted within 15 min"
-    assert automation.breaker == Breaker(automation.utcnow(), cause)
+    assert automation.breaker == Breaker(automation.moment(), cause)
     assert [order.payload["event"] for order in changes.orders] == ["breaker_opened"]
     assert reasons(automation) == [Reason.BREAKER_OPEN]
     assert metrics.breaker_open._value.get() == 1
@@ -211,7 +212,7 @@ def test_an_operator_closes_it(
     later = again(automation)
     moment = later.closed_at()
     assert moment is not None
-    assert moment.at == automation.utcnow()
+    assert moment.at == automation.moment().at
     assert later.judge([]) == Changes()
     clock.now += 1
     keep(store, later.note_exhausted())
@@ -235,11 +236,11 @@ def test_what_is_kept_is_bounded(automation: Automation, clock: Clock) -> None:
     automation.configure(Restraint(enabled=True, breaker=BreakerPolicy(exhausted=0, starts=0)))
     for _ in range(KEPT + 3):
         clock.now += 1
-        kept = automation.note_exhausted().meta[EXHAUSTIONS].split()
+        kept = json.loads(automation.note_exhausted().meta[EXHAUSTIONS])
         again(automation, crashed=True)
     assert len(kept) == KEPT
-    assert kept[-1] == automation.utcnow().isoformat()
-    starts = (automation.store.meta(STARTS) or "").split()
+    assert kept[-1] == write_moment(automation.moment())
+    starts = json.loads(automation.store.meta(STARTS) or "[]")
     assert (len(starts), starts[-1]) == (KEPT, kept[-1])
 
 
@@ -260,3 +261,33 @@ def test_a_stall_from_before_the_breaker_was_closed_is_over(
         clock.now += passed
         automation.judge([])
     assert asked == [120.0, 50.0, 120.0, 120.0]
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0])
+def test_setting_the_date_neither_forgets_nor_prolongs(
+    automation: Automation, clock: Clock, step: float
+) -> None:
+    """What counts within a window does so by uptime, over a restart of sentinel as well."""
+    keep(automation.store, automation.note_exhausted())
+    clock.set_back -= step
+    clock.now += 899
+    later = again(automation)
+    keep(later.store, later.note_exhausted())
+    assert later._look_at_ourselves([]).exhausted == [899.0, 0.0]
+    assert later.judge([]).meta
+    keep(later.store, later.close_breaker("looked"))
+    clock.set_back += 2 * step
+    clock.now += 1
+    keep(later.store, later.note_exhausted())
+    assert again(later)._look_at_ourselves([]).exhausted == [0.0]
+
+
+def test_instants_of_an_older_sentinel_are_read(automation: Automation, clock: Clock) -> None:
+    """It kept them by the wall alone."""
+    at = clock.utcnow().isoformat()
+    breaker = json.dumps({"opened": at, "closed": "", "reason": "ill"})
+    meta = {EXHAUSTIONS: f"{at} {at}", STARTS: at, BREAKER: breaker}
+    keep(automation.store, Changes(meta=meta))
+    later = again(automation)
+    assert (later.breaker.opened, later.breaker.reason) == (Moment(clock.utcnow()), "ill")
+    assert later._look_at_ourselves([]).exhausted == [0.0, 0.0]

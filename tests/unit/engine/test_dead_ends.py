@@ -544,7 +544,9 @@ async def test_an_outcome_in_broken_text_ends_no_dispatcher(
         done.append(order.key)
         return Answer.done("exited: \udcff" if order.key == "bad" else "done")
 
-    dispatcher = Dispatcher(store, recorder, metrics, [], {"restart": restart}, clock.utcnow)
+    dispatcher = Dispatcher(
+        store, recorder, metrics, [], {"restart": restart}, clock.utcnow, clock.monotonic
+    )
     for key in ("bad", "good"):
         store.add_order(Order("restart", key, "worker", {}), clock.utcnow())
     for _ in range(3):
@@ -559,7 +561,9 @@ async def test_a_failure_without_words_has_some(store, recorder, metrics, clock)
     async def slow(_order: Order) -> Answer:
         raise TimeoutError
 
-    dispatcher = Dispatcher(store, recorder, metrics, [], {"check": slow}, clock.utcnow)
+    dispatcher = Dispatcher(
+        store, recorder, metrics, [], {"check": slow}, clock.utcnow, clock.monotonic
+    )
     store.add_order(Order("check", "k", "x", {}), clock.utcnow())
     await dispatcher.drain()
     assert store.order_outcome("k") == Answer.failed("TimeoutError()")

@@ -32,7 +32,7 @@ def channel():
 @pytest.fixture
 def dispatcher(store, recorder, metrics, channel, clock):
     """A dispatcher on the test's clock."""
-    return Dispatcher(store, recorder, metrics, [channel], {}, clock.utcnow)
+    return Dispatcher(store, recorder, metrics, [channel], {}, clock.utcnow, clock.monotonic)
 
 
 def notify(key="i-1/opened"):

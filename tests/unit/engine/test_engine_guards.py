@@ -202,7 +202,7 @@ async def test_a_request_is_an_action_too(tmp_path, store, clock, metrics) -> No
 
 async def test_a_lost_journal_waits_for_a_reset(house: House) -> None:
     """The budgets of before are not known: nothing is done until somebody has reset the component."""
-    house.circumstances.journal_lost = house.clock.utcnow()
+    house.circumstances.journal_lost = house.clock.moment()
     await house.kill()
     await settle(house)
     await house.consider()

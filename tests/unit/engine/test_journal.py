@@ -12,9 +12,9 @@ from sentinel.coordination import Refused
 from sentinel.core.fault import Status
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident, IncidentState, RestartPolicy
-from sentinel.core.moment import Moment
+from sentinel.core.moment import Moment, read_moment, write_moment
 from sentinel.core.remediation.brake import Recent
-from sentinel.engine.journal import Journal, name_by_hand, read_moment, write_moment
+from sentinel.engine.journal import Journal, name_by_hand
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.store import Changes
@@ -141,7 +141,9 @@ async def test_ages_of_what_was_done_automatically(journal: Journal, clock: Cloc
 
 
 async def test_verdicts_of_our_own(journal: Journal, clock: Clock) -> None:
-    """Oldest first, after an instant; without a verdict there is nothing to judge."""
+    """Oldest first, after an instant, also when the clock was set back in between; without a verdict
+    there is nothing to judge.
+    """
     for verdict, by in (("failed", "sentinel"), ("recovered", "operator"), ("", "sentinel")):
         await attempt(journal, verdict=verdict, by=by)
         clock.now += 1
@@ -150,8 +152,8 @@ async def test_verdicts_of_our_own(journal: Journal, clock: Clock) -> None:
     await attempt(journal, verdict="recovered")
     early = clock.utcnow() - timedelta(hours=1)
     await attempt(journal, verdict="odd", intended=early)
-    assert journal.verdicts(None) == ["odd", "failed", "recovered"]
-    assert journal.verdicts(since) == ["odd", "recovered"]
+    assert journal.verdicts(None) == ["failed", "recovered", "odd"]
+    assert journal.verdicts(since) == ["recovered", "odd"]
     assert journal.verdicts(clock.moment()) == []
 
 

@@ -89,7 +89,7 @@ def see(
     watched = picture.check(name)
     assert watched is not None
     watched.result = Result(name, finding, started or picture.utcnow(), 0.1, "0" * 32)
-    watched.finding = finding
+    watched.finding, watched.verdict = finding, finding.status
     given = {"window": (finding.status,), **health}
     watched.health = Health(shown, **given)  # type: ignore[arg-type]
     return watched
@@ -346,3 +346,30 @@ def test_a_configuration_brings_its_own_order(picture: Picture) -> None:
     assert list(picture.components) == ["worker", "db"]
     edges = picture.depends_on()
     assert (list(edges), len(edges), edges["worker"]) == (["worker", "db"], 2, ("db",))
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_clock_that_is_set_makes_nothing_older(clock: Clock, metrics: Metrics, step: float):
+    """Every instant moves along: verdicts stay as fresh, faults stand as long as before."""
+    picture = Picture(metrics, clock.utcnow)
+    picture.add_component(Component("bus"), None)
+    check = Check("slow-check", "kind", "bus", 60.0, 5.0, Options())
+    now = clock.utcnow()
+    standing = StandingFault(
+        "slow-check", "bus", Fault("slow", {}, BAD.status, "slow"), now, BAD.status
+    )
+    picture.add_check(check, KIND, Health(Status.UP, since=now, last_observed=now), [standing])
+    watched = picture.of("bus")[0]
+    watched.result = Result("slow-check", FINE, now, 0.1, "t")
+    watched.finding, watched.failing_since = FINE, now
+    picture.set_status("bus", Status.UP, now)
+    clock.set_back -= step
+    clock.now += 5
+    assert picture.follow_clock(step) == [watched]
+    for instant in (
+        watched.result.started, watched.failing_since, watched.health.since,
+        watched.health.last_observed, picture.since["bus"], watched.standing[0].began,
+    ):  # fmt: skip
+        assert clock.utcnow() - instant == timedelta(seconds=5)
+    assert watched.fresh(clock.utcnow()) is Status.UP
+    assert watched.at is LONG_AGO

@@ -45,6 +45,7 @@ def kind(measurements=(LAG,)):
     faults = (
         FaultKind("broken", Severity.PAGE, "mend-it", "it does not work", ("agent",)),
         FaultKind("slow", Severity.TICKET, "wait", "it works slowly", ("agent",)),
+        FaultKind("lost", Severity.PAGE, "gone", "entries are gone", lasting="lost unread"),
     )
     return Kind("kind", "", Options, run, measurements, faults)
 

@@ -105,7 +105,7 @@ async def test_what_a_person_did_is_noted_in_the_incident(house: House) -> None:
 async def test_the_breaker_is_closed_once(house: House) -> None:
     """It says whether it was open."""
     assert (await house.requests.close_breaker("x")).line == "was not open"
-    house.automation.breaker = Breaker(house.clock.utcnow(), "ill")
+    house.automation.breaker = Breaker(house.clock.moment(), "ill")
     assert (await house.requests.close_breaker("x")).line == "closed"
     assert house.automation.breaker.opened is None
 

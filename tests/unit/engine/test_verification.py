@@ -48,8 +48,8 @@ async def judge(
     now = Moment(T0 + timedelta(seconds=seconds), "b", 100.0 + seconds)
     since = {} if up_for is None else {"worker": now.at - timedelta(seconds=up_for)}
     picture: Any = SimpleNamespace(
-        statuses={"worker": Status.DOWN if up_for is None else Status.UP},
-        since=since,
+        present={"worker": Status.DOWN if up_for is None else Status.UP},
+        present_since=since,
         passes=lambda _name: passes,
     )
     driver: Any = SimpleNamespace(pid=None if ended else 7, how_ended=ended)

@@ -23,7 +23,7 @@ from sentinel.core.bus.delivery.cohort import (
     merge_cohorts,
 )
 from sentinel.core.bus.delivery.group import GroupAccount
-from sentinel.core.bus.delivery.jump import Skip
+from sentinel.core.bus.delivery.jump import Skip, begins_at_end
 from sentinel.core.bus.delivery.lineage import (
     GONE,
     REASONS,
@@ -43,10 +43,11 @@ from sentinel.core.bus.delivery.stream import (
     Anchor,
     Calls,
     Capability,
-    GroupView,
     Id,
     StreamView,
     bound_head_gap,
+    seen_by,
+    thin_anchors,
 )
 from sentinel.core.quantity import Bounds
 
@@ -120,18 +121,21 @@ class StreamAccount:
         view: StreamView,
         *,
         watched_from_birth: bool = False,
+        absent_at: float = 0.0,
         survivors: AbstractSet[Id] | None = None,
     ) -> tuple[Break | None, list[Settlement]]:
         """Take a snapshot in; gives a break of the lineage, if any, and what had to be settled
         because of it.
 
-        `watched_from_birth`: the stream was proven absent at the last complete discovery, so that
-        its whole life counts; otherwise what exists at first sight is history.
+        `watched_from_birth`: the stream was proven absent at the last complete discovery, at server
+        time `absent_at`, so that its whole life counts; otherwise what exists at first sight is
+        history.
         """
         self.skips = {}
         if self.view is None:
-            self._first_sight(view, watched_from_birth)
+            self._first_sight(view, watched_from_birth, absent_at)
             return None, []
+        self._follow_clock(view.now)
         self._catch_up()
         broken = self._judge_break(self.view, view, survivors)
         settled = self._begin_life(broken, view) if broken is not None else []
@@ -157,8 +161,21 @@ class StreamAccount:
             return False
         if calls[:TOUCHING] != self.calls[:TOUCHING] and self._may_drop():
             return False
+        self._follow_clock(now)
         self.now, self.calls = now, calls
         return True
+
+    def _follow_clock(self, now: float) -> None:
+        """The server's clock was set back: what was seen earlier was seen by now at the latest, and
+        no age may wait until the clock is there again.
+        """
+        if now >= self.now:
+            return
+        self.anchors = [seen_by(now, anchor) for anchor in self.anchors]
+        self.cohorts = [
+            replace(cohort, start=seen_by(now, cohort.start), end=seen_by(now, cohort.end))
+            for cohort in self.cohorts
+        ]
 
     def _may_drop(self) -> bool:
         """Whether a deletion or claim could have taken something of a group with it."""
@@ -190,10 +207,10 @@ class StreamAccount:
         self.resets[GONE] += 1
         return self._close_groups(self.groups)
 
-    def _first_sight(self, view: StreamView, watched_from_birth: bool) -> None:
+    def _first_sight(self, view: StreamView, watched_from_birth: bool, absent_at: float) -> None:
         """Begin at zero, or where the stream stands now: what came before is history."""
         if watched_from_birth:
-            origin, self.view = Anchor(ZERO, 0, view.now), EMPTY
+            origin, self.view = Anchor(ZERO, 0, view.now), replace(EMPTY, now=absent_at)
         else:
             origin, self.view = Anchor(view.last, view.added, view.now), replace(view, groups={})
         self.anchors = [origin]
@@ -205,6 +222,8 @@ class StreamAccount:
         """Close the books of the old life and open new ones at the anchor that the break leaves."""
         settled = self._close_groups(self.groups)
         before, base = self.view or EMPTY, broken.anchor
+        if broken.reason == RECREATED:
+            base = replace(base, after=before.now)
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
@@ -235,7 +254,8 @@ class StreamAccount:
         # why `>`: a rank that is not higher is no new entry, and needs no anchor
         grown = view.added > newest.rank or view.unseen > 0
         if grown:
-            self.anchors.append(Anchor(view.last, view.added, view.now))
+            looked = self.view.now if self.view else 0.0
+            self.anchors.append(Anchor(view.last, view.added, view.now, looked))
         step = self._make_step(view)
         self._count_stream(step)
         settled = self._close_groups(self._find_vanished(view))
@@ -465,32 +485,6 @@ def _is_still(group: GroupAccount) -> bool:
     waiting = group.waiting
     named = not waiting.hi or group.oldest_waiting is not None
     return waiting.exact and named and not group.asked_history
-
-
-def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:
-    """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay bounded
-    too; the latest eight stay.
-    """
-
-    def cost(n: int) -> float:
-        return (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
-
-    drop = min(range(1, len(anchors) - 8), key=cost)
-    return anchors[:drop] + anchors[drop + 1 :]
-
-
-def begins_at_end(step: SnapshotStep, now: GroupView) -> bool:
-    """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has
-    read in it.
-
-    Who reads is a consumer, and gets entries-read where the server has such a number.
-    """
-    view = step.view
-    # why `>=`: SETID may have moved it beyond the last entry
-    if now.last_delivered < view.last or now.pending or step.moved:
-        return False
-    unread = not view.legacy and now.entries_read is None and view.max_deleted == ZERO
-    return unread or not (now.consumers or step.deleted)
 
 
 def begin_account(deadlines: Deadlines, capability: Capability | None = None) -> StreamAccount:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sentinel.core.bus.age import is_timed
 from sentinel.core.bus.delivery.account import EMPTY, StreamAccount
 from sentinel.core.bus.delivery.balance import NO_BALANCE, Account
 from sentinel.core.bus.delivery.fleet import (
@@ -21,7 +22,7 @@ from sentinel.core.bus.delivery.fleet import (
 )
 from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.statement import dump_figures, load_figures
-from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE, GroupView, StreamView
+from sentinel.core.bus.delivery.stream import GroupView, StreamView
 from sentinel.core.model import Row
 
 REFRESH_AFTER = 10.0
@@ -85,7 +86,9 @@ class Board:
             card = self.cards[name] = Card(stream)
         self._count(card, account, label)
         view = account.view if account.present else None
-        self._show(name, card, view)
+        self._show(
+            name, card, view, timed=view is not None and is_timed(view.last, account.anchors)
+        )
         groups = view.groups if view is not None else {}
         resting = all(_rests(account.groups[group], now) for group, now in groups.items())
         if resting:
@@ -125,8 +128,8 @@ class Board:
             self.sums[index] += new - old
         card.sums = sums
 
-    def _show(self, name: str, card: Card, view: StreamView | None) -> None:
-        """What is told of a stream, groups aside."""
+    def _show(self, name: str, card: Card, view: StreamView | None, *, timed: bool = False) -> None:
+        """What is told of a stream, groups aside. `timed`: its last id is the time of a publication."""
         entries = self.entries.setdefault(card.stream, {})
         published = self.published.setdefault(card.stream, {})
         measured = 0 if view is None else len(view.groups)
@@ -138,8 +141,10 @@ class Board:
             self.groupless.discard(name)
         else:
             entries[name] = view.length
-            if view.last[0] > OLDEST_PLAUSIBLE:
+            if timed:
                 published[name] = view.last[0] / 1000
+            else:
+                published.pop(name, None)
             (self.groupless.discard if view.groups else self.groupless.add)(name)
         (self.scarred.add if card.sums and card.sums[_LOST] else self.scarred.discard)(name)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES
-from sentinel.core.bus.delivery.stream import ZERO, Anchor, Id, format_id, parse_id
+from sentinel.core.bus.delivery.stream import ZERO, Anchor, Id
 from sentinel.core.quantity import Bounds
 
 DELIVER = "deliver"
@@ -52,7 +52,7 @@ class Cohort:
 
     def dump(self) -> list[Any]:
         """JSON-able document."""
-        ends = [[format_id(a.id), a.rank, a.at] for a in (self.start, self.end)]
+        ends = [self.start.dump(), self.end.dump()]
         return [
             *ends,
             sorted(list(pair) for pair in self.open),
@@ -62,7 +62,7 @@ class Cohort:
     @classmethod
     def load(cls, document: Sequence[Any]) -> Cohort:
         """What `dump` gave."""
-        start, end = (Anchor(parse_id(entry), rank, at) for entry, rank, at in document[:2])
+        start, end = map(Anchor.load, document[:2])
         return cls(
             start, end, frozenset((group, stage) for group, stage in document[2]), *document[3:]
         )

@@ -228,7 +228,7 @@ def _make_waiting(rules: DeliveryRules, standing: Standing) -> Fault:
     verb = "waits" if standing.waiting == Bounds(1, 1) else "wait"
     text = (
         f"{_name(pair)}: {standing.waiting} {verb} to be delivered, the oldest for"
-        f" {format_duration(standing.oldest_waiting)}, longer than"
+        f" {_say_age(standing.oldest_waiting, timed=standing.waiting_timed)}, longer than"
         f" {format_duration(rules.deadlines.deliver)}"
     )
     return _of_group(WAITING, pair, text, standing.waiting)
@@ -236,21 +236,25 @@ def _make_waiting(rules: DeliveryRules, standing: Standing) -> Fault:
 
 def _make_overdue(rules: DeliveryRules, standing: Standing) -> Fault:
     pair = standing.stream, standing.group
-    cut = standing.overdue >= OVERDUE_CAP
+    cut = standing.overdue >= OVERDUE_CAP or not standing.overdue_sharp
     count = Bounds(standing.overdue, MANY if cut else standing.overdue)
     text = (
         f"{_name(pair)}: {count} delivered and not acknowledged in"
         f" {format_duration(rules.deadlines.ack)}, the oldest pending for"
-        f" {format_duration(standing.oldest_pending)}"
+        f" {_say_age(standing.oldest_pending, timed=standing.pending_timed)}"
     )
     return _of_group(OVERDUE, pair, text, count)
 
 
-def find_missed(rules: DeliveryRules, settled: Mapping[str, Sequence[Settlement]]) -> list[Fault]:
-    """Groups of which this run found, at the deadline, that entries still waited or pended.
+def _say_age(seconds: float | None, *, timed: bool) -> str:
+    """An age, and whether it is a lower bound."""
+    if timed:
+        return format_duration(seconds)
+    return f"at least {format_duration(seconds)} (ids of this stream are no times)"
 
-    This is all that can be said where ids are no times, so that nothing has an age.
-    """
+
+def find_missed(rules: DeliveryRules, settled: Mapping[str, Sequence[Settlement]]) -> list[Fault]:
+    """Groups of which this run found, at the deadline, that entries still waited or pended."""
     missed: dict[tuple[str, Pair, str], Share] = {}
     for stream, settlements in settled.items():
         for each in settlements:

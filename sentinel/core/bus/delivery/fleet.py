@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.bus.age import find_age, is_sharp
 from sentinel.core.bus.delivery.account import EMPTY, StreamAccount
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
 from sentinel.core.bus.delivery.lineage import REASONS
-from sentinel.core.bus.naming import age_of
 from sentinel.core.model import Row
 from sentinel.core.quantity import Bounds
 
@@ -166,8 +166,9 @@ def count_group(group: GroupAccount) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one group on one stream stands now. Ages in seconds, None when there is nothing or no
-    time to tell.
+    """Where one group on one stream stands now. Ages in seconds, None when there is nothing; those
+    that are not timed count from the first look that saw the entry: it is at least so old. More may
+    be overdue when that is not sharp.
     """
 
     stream: str
@@ -179,6 +180,9 @@ class Standing:
     oldest_pending: float | None
     headroom: int
     headroom_seconds: float | None
+    waiting_timed: bool = True
+    pending_timed: bool = True
+    overdue_sharp: bool = True
 
 
 def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Standing:
@@ -187,16 +191,21 @@ def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Stand
     now = view.groups[name]
     rate = account.publish_rate()
     headroom = account.headroom(name).lo
+    waiting = find_age(group.oldest_waiting, account.now, account.anchors)
+    pending = find_age(now.oldest_pending, account.now, account.anchors)
     return Standing(
         stream,
         name,
         group.waiting,
         now.pending,
         overdue,
-        age_of(group.oldest_waiting, account.now),
-        age_of(now.oldest_pending, account.now),
+        waiting.seconds if waiting else None,
+        pending.seconds if pending else None,
         headroom,
         headroom / rate if rate > 0 else None,
+        waiting is None or waiting.timed,
+        pending is None or pending.timed,
+        not now.pending or is_sharp(account.now - account.deadlines.ack, account.anchors),
     )
 
 

@@ -428,7 +428,7 @@ class GroupAccount:
         """JSON-able document."""
         closed = self.closed
         return {
-            "base": [format_id(self.base.id), self.base.rank, self.base.at],
+            "base": self.base.dump(),
             "delivered": format_id(self.delivered),
             "high": format_id(self.high),
             "bounds": [
@@ -456,14 +456,13 @@ class GroupAccount:
     @classmethod
     def load(cls, document: dict[str, Any]) -> GroupAccount:
         """What `dump` gave."""
-        entry, rank, at = document["base"]
         position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
         published, dropped = document["closed"]
         fresh, gone, *later = document["flags"]
         later += _NO_FLAGS[len(later) :]
         replayed, doubt, unseen, returned, unaccounted = later
         return cls(
-            Anchor(parse_id(entry), rank, at),
+            Anchor.load(document["base"]),
             position,
             parse_id(document["delivered"]),
             parse_id(document["high"]),

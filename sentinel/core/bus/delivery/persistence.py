@@ -30,7 +30,7 @@ from sentinel.core.quantity import Bounds
 def dump_account(account: StreamAccount) -> dict[str, Any]:
     """Everything that must survive a restart."""
     return {
-        "anchors": [[format_id(anchor.id), anchor.rank, anchor.at] for anchor in account.anchors],
+        "anchors": [anchor.dump() for anchor in account.anchors],
         "cohorts": [cohort.dump() for cohort in account.cohorts],
         "groups": {name: group.dump() for name, group in account.groups.items()},
         "view": _dump_view(account.view) if account.view else None,
@@ -170,7 +170,7 @@ def load_account(
     return StreamAccount(
         deadlines,
         capability,
-        [Anchor(parse_id(entry), rank, at) for entry, rank, at in document["anchors"]],
+        [Anchor.load(anchor) for anchor in document["anchors"]],
         [Cohort.load(cohort) for cohort in document["cohorts"]],
         {name: GroupAccount.load(group) for name, group in document["groups"].items()},
         view,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from sentinel.core.quantity import Bounds
 
@@ -43,21 +43,34 @@ NOTHING = point(0)
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """An exact pair: the entry `id` (or nothing after it) has publish rank `rank`; seen at server
-    time `at`.
+    time `at`, and not yet at `after`, the look before (0: nobody looked).
     """
 
     id: Id
     rank: int
     at: float
+    after: float = field(default=0.0, compare=False)
     _text: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
         """As JSON, made once: an anchor is written at every run for as long as it is kept."""
         if not self._text:
-            written = f'["{self.id[0]}-{self.id[1]}",{self.rank},{self.at!r}]'
+            after = f",{self.after!r}" if self.after else ""
+            written = f'["{self.id[0]}-{self.id[1]}",{self.rank},{self.at!r}{after}]'
             object.__setattr__(self, "_text", written)
         return self._text
+
+    def dump(self) -> list[Any]:
+        """JSON-able document."""
+        after = [self.after] if self.after else []
+        return [format_id(self.id), self.rank, self.at, *after]
+
+    @classmethod
+    def load(cls, document: Sequence[Any]) -> Anchor:
+        """What `dump` gave; earlier versions did not know the look before."""
+        entry, rank, *times = document
+        return cls(parse_id(entry), rank, *times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,3 +243,22 @@ def bound_waiting(
     if view.max_deleted > delivered:
         ahead = Bounds(max(0, ahead.lo - view.removed), ahead.hi)
     return ahead.clip(0, view.length - 1)
+
+
+def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:
+    """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay bounded
+    too; the latest eight stay.
+    """
+
+    def cost(n: int) -> float:
+        return (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
+
+    drop = min(range(1, len(anchors) - 8), key=cost)
+    # what the dropped one saw first is now first seen by the next one, not earlier than it was
+    heir = replace(anchors[drop + 1], after=anchors[drop].after)
+    return [*anchors[:drop], heir, *anchors[drop + 2 :]]
+
+
+def seen_by(now: float, anchor: Anchor) -> Anchor:
+    """The anchor by a clock that was set back to `now`."""
+    return anchor if anchor.at <= now else replace(anchor, at=now, after=min(anchor.after, now))

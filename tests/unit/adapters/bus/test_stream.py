@@ -99,10 +99,8 @@ def test_answer_at_its_cap_is_not_complete():
 
 def test_overdue_is_asked_by_id_range():
     """Never IDLE, which scans the whole pending list."""
-    command = rs.overdue_command(b"k", "g", 12.345, 100)
-    assert command[:4] == ("XPENDING", b"k", "g", "-")
-    assert str(command[4]).startswith("12345-")
-    assert "IDLE" not in command
+    command = rs.overdue_command(b"k", "g", (12345, 7), 100)
+    assert command == ("XPENDING", b"k", "g", "-", "12345-7", 100)
 
 
 def test_names_that_are_not_utf8_are_shown_with_escapes():

@@ -19,6 +19,7 @@ from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
 from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
+from sentinel.core.moment import Moment
 from sentinel.core.order import Order
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, UsageError
@@ -114,7 +115,7 @@ class World:
             self.recorder,
             lambda: self.hands,
             Redaction(["canary-secret"]).scrub,
-            lambda: self.now,
+            lambda: Moment(self.now),
         )
         self.store.commit(Changes(incidents=[self.incident("I")]))
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.bus.age import IdMark
 from sentinel.core.bus.delivery import ZERO
 from sentinel.core.bus.pending import (
     BEYOND,
@@ -21,8 +22,6 @@ from sentinel.core.bus.pending import (
     count_below,
     count_from_both_ends,
     exactly,
-    find_overdue_bound,
-    is_time,
     sort_consumers,
 )
 
@@ -78,18 +77,6 @@ def test_counts_are_sound(ids, bound, cap):
     assert count.lo == truth if count.exact else count.lo <= truth
 
 
-def test_overdue_bound_is_the_first_id_in_time():
-    """Published exactly a deadline ago is overdue, a millisecond later isn't."""
-    assert find_overdue_bound(100.0, 60.0) == (40_001, 0)
-
-
-def test_ids_that_are_no_times():
-    """Small numbers, and instants far in the server's future, tell no age."""
-    assert is_time((int(NOW * 1000), 5), NOW)
-    assert not is_time((1, 1), NOW)
-    assert not is_time((int(NOW * 1000) + 3_600_000, 0), NOW)
-
-
 def test_redeliveries_before_the_watch_are_no_events():
     """Count 5 at the first look is the baseline; 5 → 8 is three; an entry of after the start counts
     from 1.
@@ -128,7 +115,7 @@ def test_acknowledged_entries_are_forgotten_where_a_page_proves_it():
     sweep.take([page(*(row(n, 2) for n in range(1, 10)))], {})
     sweep.take([page(row(1, 2), row(3, 2), size=2)], {(9, 0): None, (8, 0): row(8, 2)})
     assert sorted(entry[0] for entry in sweep.known) == [1, 3, 4, 5, 6, 7, 8]
-    assert [entry[0] for entry in sweep.list_rechecks()] == [4, 5, 6, 7]
+    assert [entry[0] for entry in sweep.list_rechecks()] == [4, 5, 6, 7, 8]
 
 
 def test_cursor_passes_over_everything():
@@ -170,10 +157,28 @@ def test_memory_survives_a_restart():
     sweep = Sweep(since=(10, 0))
     sweep.take([page(row(1, 3), row(2), size=2)], {})
     sweep.advance(page(row(1, 3), row(2), size=2), page(row(3), row(4), size=2))
+    sweep.look((4, 0), NOW, (1, 0))
+    sweep.look((9, 0), NOW + 2, (1, 0))
     again = Sweep.load(json.loads(json.dumps(sweep.dump())))
     assert again.dump() == sweep.dump()
     assert again.cursor == (4, 0)
+    assert (again.looked, again.marks[1]) == (NOW + 2, IdMark((9, 0), NOW + 2, NOW))
+    assert Sweep.load(sweep.dump()[:9]).marks == []
     assert again.take([page(row(1, 4), row(2, 2))], {}) == 2
+
+
+def test_what_was_acknowledged_since_it_was_read_is_not_redelivered():
+    """Of two redelivered entries beyond the first page one is acknowledged: one is left, at once."""
+    head, far = page(row(1), row(2), size=2), page(row(3, 2), row(4, 2), after=2)
+    sweep = Sweep(begun=True)
+    sweep.take([head, far], {})
+    sweep.advance(head, far)
+    assert sweep.count_redelivered() == at_least(2)
+    assert sweep.list_rechecks() == [(3, 0), (4, 0)]
+    sweep.take([head, page(row(5), size=1, after=4)], {(3, 0): row(3, 2), (4, 0): None})
+    assert sweep.count_redelivered() == at_least(1)
+    sweep.take([head, page(row(5), size=1, after=4)], {})
+    assert sweep.count_redelivered() == at_least(0)
 
 
 @given(
@@ -182,7 +187,7 @@ def test_memory_survives_a_restart():
 )
 def test_redeliveries_seen_never_exceed_the_truth(steps, size):
     """Random deliveries and acknowledgements between looks, pages of any size: the sum of events is
-    a lower bound.
+    a lower bound, and the number now redelivered lies in its bounds.
     """
     pending: dict[int, int] = dict.fromkeys(range(1, 10), 3)
     sweep, truth, seen = Sweep(since=(9, 0)), 0, 0
@@ -197,6 +202,8 @@ def test_redeliveries_seen_never_exceed_the_truth(steps, size):
         seen += sweep.take([head, second], rechecks)
         sweep.advance(head, second)
         assert seen <= truth
+        for found, least in ((sweep.count_redelivered(), 1), (sweep.count_poison(3), 3)):
+            assert found.lo <= sum(n > least for n in pending.values()) <= found.hi
         assert all(
             pending.get(entry[0], 0) >= 2 or entry[0] not in pending for entry in sweep.known
         )

@@ -13,7 +13,6 @@ from sentinel.core.bus.pending_fault import (
     find_absent_groups,
     find_cases,
     find_crowded,
-    find_timeless,
 )
 from sentinel.core.fault import Status
 from sentinel.core.quantity import MANY, Bounds
@@ -78,11 +77,10 @@ def test_without_a_living_consumer_there_is_no_claim():
 
 
 def test_so_many_overdue_are_tolerated():
-    """At the limit nothing is wrong, one more is; without times nothing is known."""
+    """At the limit nothing is wrong, one more is."""
     assert find_cases([late()], replace(LIMITS, max_overdue=3)) == []
     fault = only(late(), replace(LIMITS, max_overdue=2)).fault
     assert fault.text.endswith("; tolerated: 2")
-    assert find_cases([replace(late(), overdue=None)], LIMITS) == []
 
 
 def test_a_lower_bound_says_or_more():
@@ -218,8 +216,7 @@ def test_groups_that_no_stream_has_are_unknown():
     )
 
 
-def test_ids_that_are_no_times_can_not_be_judged():
-    """Which group, and why."""
-    (fault,) = find_timeless([CALM, replace(CALM, stream="t", overdue=None)])
-    assert fault.subject == {"stream": "t", "group": "g"}
-    assert "no publish times" in fault.text
+def test_ids_that_are_no_times_say_at_least():
+    """Where an age counts from the first look, the text says so."""
+    text = only(replace(late(), oldest=44.0, timed=False)).fault.text
+    assert "oldest at least 44.0 s (ids of this stream are no times)" in text

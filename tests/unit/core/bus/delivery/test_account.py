@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -24,10 +25,13 @@ from sentinel.core.bus.delivery import (
     StreamAccount,
     StreamView,
     begin_account,
+    load_account,
+    write_account,
 )
-from sentinel.core.bus.delivery.account import MAX_ANCHORS, begins_at_end, thin_anchors
+from sentinel.core.bus.delivery.account import MAX_ANCHORS
+from sentinel.core.bus.delivery.jump import begins_at_end
 from sentinel.core.bus.delivery.step import SnapshotStep
-from sentinel.core.bus.delivery.stream import NOTHING, ZERO, point
+from sentinel.core.bus.delivery.stream import NOTHING, ZERO, point, thin_anchors
 from sentinel.core.quantity import Bounds
 
 DEADLINES = Deadlines(deliver=5.0, ack=10.0)
@@ -407,3 +411,49 @@ def test_anchors_are_thinned_where_they_are_dense() -> None:
         account.feed(look(float(n), n + 1))
     assert len(account.anchors) <= MAX_ANCHORS + 1
     assert account.anchors[-1].rank == 3 * MAX_ANCHORS
+
+
+# -- ages ------------------------------------------------------------------------------------------
+
+
+def test_a_look_knows_when_nobody_had_seen_it_yet() -> None:
+    """Each new anchor was published after the look before, also after a written state is read."""
+    account = watch(look(100.0, 7, g=7), look(102.0, 7, g=7))
+    account.feed(look(104.0, 9, g=7))
+    again = load_account(json.loads(write_account(account)), DEADLINES, Capability())
+    for each in (account, again):
+        assert [(anchor.at, anchor.after) for anchor in each.anchors] == [(100, 0), (104, 102)]
+    document = json.loads(write_account(account))
+    document["anchors"] = [anchor[:3] for anchor in document["anchors"]]
+    old = load_account(document, DEADLINES, Capability())
+    assert [(anchor.at, anchor.after) for anchor in old.anchors] == [(100, 0), (104, 0)]
+
+
+def test_a_stream_is_as_young_as_its_absence_is_recent() -> None:
+    """Proven absent at 95: its first entries were published after that."""
+    account = begin_account(DEADLINES)
+    account.feed(look(100.0, 7), watched_from_birth=True, absent_at=95.0)
+    assert (account.anchors[-1].at, account.anchors[-1].after) == (100.0, 95.0)
+
+
+def test_a_clock_that_is_set_back_stops_no_deadline() -> None:
+    """Seen at 1,000 by a clock that was fast, which now says 100: due 5 s later, not at 1,005."""
+    for touched in (False, True):
+        account = watch(look(998.0, 7, g=7), look(1000.0, 9, g=7))
+        if touched:
+            assert account.still is False
+            account.still = True
+            assert account.touch(100.0, NO_CALLS)
+        else:
+            account.feed(look(100.0, 9, g=7))
+        assert [(anchor.at, anchor.after) for anchor in account.anchors] == [(100, 0), (100, 100)]
+        account.feed(look(105.0, 9, g=7))
+        assert [due.stage for due in account.list_due()] == [DELIVER]
+
+
+def test_what_a_thinned_anchor_saw_first_was_not_there_at_the_look_before_it() -> None:
+    """The next one answers for both, so that a replayed entry is still found out."""
+    anchors = [Anchor((n, 0), n, float(n), n - 0.5) for n in range(1, MAX_ANCHORS + 2)]
+    kept = thin_anchors(anchors)
+    gone = next(n for n, each in enumerate(anchors) if each not in kept)
+    assert kept[gone].after == anchors[gone].after < anchors[gone + 1].after

@@ -156,14 +156,14 @@ def test_streams_without_a_group() -> None:
 
 
 def test_when_something_was_published_last() -> None:
-    """The latest of a label; an id that is no time tells none."""
-    board = Board()
-    for n, milliseconds in enumerate((EARLY, EARLY + 5000, int(OLDEST_PLAUSIBLE))):
+    """The latest of a label; an id that is no time tells none: a number, or one of the future."""
+    board, now = Board(), (EARLY + 5000) / 1000
+    for n, milliseconds in enumerate((EARLY, EARLY + 5000, OLDEST_PLAUSIBLE - 1, EARLY + 9000)):
         account = begin_account(Deadlines(1.0, 2.0))
-        account.feed(StreamView(1.0, 1, 1, (milliseconds, 0), (milliseconds, 0)))
+        account.feed(StreamView(now, 1, 1, (milliseconds, 0), (milliseconds, 0)))
         put(board, f"s:{n}", account)
     assert board.stream_values(LABEL) == {
-        "stream_entries": 3.0,
+        "stream_entries": 4.0,
         "last_published_timestamp_seconds": (EARLY + 5000) / 1000,
     }
     assert sorted(board.published[LABEL]) == ["s:0", "s:1"]

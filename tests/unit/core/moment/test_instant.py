@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.moment import Moment, from_unix, is_time, read_instant
+from sentinel.core.moment import Moment, from_unix, is_time, read_instant, read_moment, write_moment
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 UNIX = T0.timestamp()
@@ -106,3 +106,44 @@ def test_seconds_and_milliseconds_are_told_apart(seconds):
 def test_unix_seconds(seconds, at):
     """Aware UTC of what can be an instant of a platform that runs, None of all else."""
     assert from_unix(seconds) == at
+
+
+@pytest.mark.parametrize(
+    ("given", "now", "meant"),
+    [
+        (moment(0, uptime=10), moment(60, uptime=70), True),
+        (moment(0, uptime=10), moment(60, uptime=71), False),
+        (moment(0, uptime=10), moment(3600, uptime=11), True),  # the date was set forward
+        (moment(0, uptime=10), moment(-3600, uptime=11), True),  # and back
+        (moment(0, uptime=10), moment(-3600, uptime=3610), False),
+        (moment(0, "b1", 10), moment(1, "b2", 5), False),  # the machine was started anew
+        (moment(0, "", None), moment(60, "b1", 5), True),  # nobody knows the boot: by the wall
+        (moment(0, "", None), moment(61, "b1", 5), False),
+        (moment(3600, "", None), moment(0, "b1", 5), False),  # of a time that is still to come
+    ],
+)
+def test_whether_an_order_still_holds(given, now, meant):
+    """For a minute by uptime, whatever the wall shows; never over a reboot."""
+    assert now.is_meant_until(given, 60.0) is meant
+
+
+def test_the_clock_that_wrote_something():
+    """Its time goes on with the uptime; over a reboot what the wall shows is all that is left."""
+    beat = moment(0, "b1", 100.0)
+    assert moment(3605, "b1", 105.0).show(beat) == moment(5).at
+    assert moment(3605, "b2", 5.0).show(beat) == moment(3605).at
+    assert moment(3605, "", 105.0).show(moment(0, "", 100.0)) == moment(3605).at
+
+
+def test_which_came_first():
+    """By uptime in one boot, else by the wall."""
+    assert moment(-3600, uptime=11).is_after(moment(0, uptime=10))
+    assert not moment(3600, uptime=10).is_after(moment(0, uptime=11))
+    assert moment(1, "b2", 1).is_after(moment(0, "b1", 500))
+
+
+def test_a_moment_is_one_word():
+    """As it is written it is read; a bare instant of an older sentinel is one, too."""
+    at = moment(5, "b1", 7.25)
+    assert read_moment(write_moment(at)) == at
+    assert read_moment(at.at.isoformat()) == Moment(at.at, "", None)

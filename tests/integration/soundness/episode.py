@@ -1,0 +1,182 @@
+"""One world from its beginning to its end: live, look, judge every claim; and how wide they were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.integration.soundness.bench import Bench
+from tests.integration.soundness.look import Watcher
+from tests.integration.soundness.operations import RandomWorld
+from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
+from tests.integration.soundness.owed import list_owed
+from tests.integration.soundness.world import Kind
+
+LOOKS = 40
+SHOWN = 40
+"""So many of the last operations are told with a violation."""
+
+
+@dataclass(slots=True)
+class Score:
+    """What was judged: settlements, how many of them and of the account figures were points, and
+    the mean width of acknowledged, as a share of what was published.
+    """
+
+    settlements: int = 0
+    points: int = 0
+    accounts: int = 0
+    account_points: int = 0
+    width: float = 0.0
+    episodes: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, other: Score) -> None:
+        """Sum up."""
+        for name in ("settlements", "points", "accounts", "account_points", "width", "episodes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.violations += other.violations
+
+    def __str__(self) -> str:
+        points = self.points / max(1, self.settlements)
+        accounts = self.account_points / max(1, self.accounts)
+        width = self.width / max(1, self.accounts)
+        return (
+            f"{self.settlements} settlements in {self.episodes} worlds, {points:.1%} points;"
+            f" account figures {accounts:.1%} points, mean width {width:.3f};"
+            f" {len(self.violations)} violations"
+        )
+
+
+class Episode:
+    """A world and who watches it."""
+
+    def __init__(self, bench: Bench, kind: Kind, seed: int) -> None:
+        self.world = RandomWorld(bench, seed, kind)
+        self.watcher = Watcher(self.world)
+        self.score = Score(episodes=1)
+        self.counters: dict[tuple[str, ...], float] = {}
+        self.breaks: dict[str, int] = {}
+        self.step = 0
+
+    async def live(self) -> Score:
+        """Live until the end, or the first violation."""
+        try:
+            for self.step in range(LOOKS):
+                self._pass_time()
+                if await self.watcher.look():
+                    self.world.looks += 1
+                    complaints = self._judge()
+                    self.world.log.append(f"  look {self.step} at {self.world.now - 1.79e9:.0f} s")
+                    if complaints:
+                        self.score.violations.append(self._report(complaints))
+                        break
+            self.world.check_ledger()
+        finally:
+            await self.watcher.client.close()
+        return self.score
+
+    def _pass_time(self) -> None:
+        world, dice = self.world, self.world.random
+        acts = dice.randint(0, 6)
+        if dice.random() < world.kind.pause:
+            acts = dice.randint(20, 60)
+            world.now += dice.randint(30, 200)
+        for _ in range(acts):
+            world.act()
+        world.now += 1
+        if dice.random() < world.kind.forgets:
+            world.log.append("  (sentinel restarts)")
+            self.watcher.forget()
+
+    # -- judgement --------------------------------------------------------------------------------
+
+    def _judge(self) -> list[str]:
+        self._note_breaks()
+        complaints = self._judge_settlements() + self._judge_accounts()
+        return complaints + self._judge_gauges() + self._judge_counters()
+
+    def _note_breaks(self) -> None:
+        """A server without counters may have to begin anew, when more happened than it tells."""
+        now = self.watcher.list_breaks()
+        for stream, count in now.items():
+            book = self.world.books[stream.encode()]
+            broke = count > self.breaks.get(stream, 0) and book.truth is not None
+            if broke and self.world.bench.legacy and book.life is not None:
+                book.give_up()
+        self.breaks = now
+
+    def _judge_settlements(self) -> list[str]:
+        found = []
+        for stream, claim in self.watcher.list_settlements():
+            owed = list_owed(
+                claim.what.split()[0],
+                self.world.books[stream.encode()],
+                legacy=self.world.bench.legacy,
+            )
+            found += [f"{stream} {_show(claim)}: {each}" for each in judge_span(claim, owed)]
+            self.score.settlements += 1
+            self.score.points += claim.good[0] == claim.good[1] and not claim.unseen
+        return found
+
+    def _judge_accounts(self) -> list[str]:
+        found = []
+        for stream, group, claim in self.watcher.list_accounts():
+            book = self.world.books[stream.encode()]
+            owed = list_owed(group, book, legacy=self.world.bench.legacy)
+            found += [f"account {stream} {_show(claim)}: {e}" for e in judge_claim(claim, owed)]
+            ranges = [*claim.bounds.values(), claim.good]
+            self.score.accounts += 1
+            self.score.account_points += all(low == high for low, high in ranges)
+            self.score.width += (claim.good[1] - claim.good[0]) / max(1, claim.size)
+        return found
+
+    def _judge_gauges(self) -> list[str]:
+        found = []
+        for (stream, group), ((low, high), pending) in self.watcher.list_gauges().items():
+            truth = self.world.books[stream.encode()].truth
+            standing = truth.standings.get(group) if truth is not None else None
+            if standing is None:
+                found.append(f"gauge {stream} {group}: it is not there")
+                continue
+            if not low <= standing.waiting <= high:
+                found.append(f"{stream} {group} waiting [{low}, {high}], truth {standing.waiting}")
+            if pending != standing.pending:
+                found.append(f"{stream} {group} pending {pending}, truth {standing.pending}")
+        return found
+
+    def _judge_counters(self) -> list[str]:
+        now = self.watcher.list_counters()
+        sunk = [key for key, value in self.counters.items() if now.get(key, -1.0) < value]
+        found = [f"counter {key}: {self.counters[key]} fell to {now.get(key)}" for key in sunk]
+        self.counters = now
+        return found
+
+    def _report(self, complaints: list[str]) -> str:
+        world = self.world
+        head = f"{world.bench.family} {world.kind.name} seed {world.seed} step {self.step}"
+        lines = [head, *complaints, *world.log[-SHOWN:]]
+        return "\n    ".join(lines)
+
+
+def _show(claim: Claim) -> str:
+    span = ""
+    if claim.span is not None:
+        (a, b), (c, d) = claim.span
+        span = f" ({a}-{b}, {c}-{d}]"
+    told = " ".join(f"{name} [{low}, {high}]" for name, (low, high) in claim.bounds.items())
+    return f"{claim.what}{span} {claim.size} (+{claim.unseen}), good {list(claim.good)}, {told}"
+
+
+async def explore(bench: Bench, kind: Kind, settlements: int, seed: int, most: int = 1) -> Score:
+    """Worlds of consecutive seeds until so many settlements are judged, or `most` violations."""
+    score = Score()
+    while score.settlements < settlements and len(score.violations) < most:
+        score.add(await Episode(bench, kind, seed).live())
+        seed += 1
+    return score
+
+
+def count_rules(score: Score) -> Counter[str]:
+    """Violations by what they say first."""
+    return Counter(text.splitlines()[1].split(":")[0] for text in score.violations)
