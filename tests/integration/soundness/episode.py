@@ -9,7 +9,7 @@ from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
 from tests.integration.soundness.owed import list_owed
-from tests.integration.soundness.world import Kind
+from tests.integration.soundness.world import DAWN, Kind
 
 LOOKS = 40
 SHOWN = 40
@@ -75,17 +75,34 @@ class Episode:
         try:
             for self.step in range(LOOKS):
                 self._pass_time()
-                if await self.watcher.look():
-                    self.world.looks += 1
-                    complaints = self._judge()
-                    self.world.log.append(f"  look {self.step} at {self.world.now - 1.79e9:.0f} s")
-                    if complaints:
-                        self.score.violations.append(self._report(complaints))
-                        break
+                if complaints := await self._look():
+                    break
+            else:
+                complaints = await self._come_to_rest()
+            if complaints:
+                self.score.violations.append(self._report(complaints))
             self.world.check_ledger()
         finally:
             await self.watcher.client.close()
         return self.score
+
+    async def _look(self) -> list[str]:
+        """One look, and what is wrong with what it says."""
+        if not await self.watcher.look():
+            return []
+        self.world.looks += 1
+        complaints = self._judge()
+        self.world.log.append(f"  look {self.step} at {self.world.now - DAWN:.0f} s")
+        return complaints
+
+    async def _come_to_rest(self) -> list[str]:
+        """Nothing happens any more until all deadlines have passed: everything is settled once."""
+        self.world.rests = True
+        for _ in range(2):
+            self.world.now += 5
+            if complaints := await self._look():
+                return complaints
+        return self._judge_sums(rests=True)
 
     def _pass_time(self) -> None:
         world, dice = self.world, self.world.random
@@ -104,8 +121,8 @@ class Episode:
 
     def _judge(self) -> list[str]:
         self._note_breaks()
-        complaints = self._judge_settlements() + self._judge_accounts()
-        return complaints + self._judge_gauges() + self._judge_counters()
+        complaints = self._judge_settlements() + self._judge_accounts() + self._judge_gauges()
+        return complaints + self._judge_counters() + self._judge_sums()
 
     def _note_breaks(self) -> None:
         """A server without counters may have to begin anew, when more happened than it tells."""
@@ -141,6 +158,16 @@ class Episode:
             self.score.account_points += sum(low == high for low, high in ranges)
             self.score.looks += 1
             self.score.width += (claim.good[1] - claim.good[0]) / max(1, claim.size)
+        return found
+
+    def _judge_sums(self, *, rests: bool = False) -> list[str]:
+        """Nothing is settled twice; at rest nothing is left."""
+        found = []
+        for stream, group, claim in self.watcher.list_accounts():
+            for stage, settled in self.watcher.count_settled(stream, group).items():
+                most = claim.size + claim.unseen
+                if settled > most or (rests and settled < claim.size):
+                    found.append(f"{stream} {group} {stage}: {settled} settled of {most}")
         return found
 
     def _judge_gauges(self) -> list[str]:

@@ -95,7 +95,7 @@ class RestlessClient(RedisClient):
     def _interrupt(self) -> None:
         """Something happens, perhaps."""
         world = self._world
-        if world.random.random() < world.kind.between:
+        if not world.rests and world.random.random() < world.kind.between:
             world.log.append("  (during the look)")
             world.act()
 
@@ -225,6 +225,14 @@ class Watcher:
                 claim = Claim(group, told.published, told.unseen, bounds, good)
                 found.append((stream, group, claim))
         return found
+
+    def count_settled(self, stream: str, group: str) -> dict[str, int]:
+        """Entries settled so far, by stage."""
+        account = self.state.open(self.options).accounts[stream].groups[group]
+        return {
+            "deliver": sum(account.reached.values()),
+            "ack": sum(account.settled.values()),
+        }
 
     def list_breaks(self) -> dict[str, int]:
         """How many breaks each stream had, so far."""
