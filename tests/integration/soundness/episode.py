@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
+from math import inf
 
 from tests.integration.soundness.bench import Bench
 from tests.integration.soundness.look import Watcher
@@ -122,7 +125,8 @@ class Episode:
     def _judge(self) -> list[str]:
         self._note_breaks()
         complaints = self._judge_settlements() + self._judge_accounts() + self._judge_gauges()
-        return complaints + self._judge_counters() + self._judge_sums()
+        complaints += self._judge_counters() + self._judge_sums() + self._judge_streams()
+        return complaints + ([] if self.world.kind.between else self._judge_ages())
 
     def _note_breaks(self) -> None:
         """A server without counters may have to begin anew, when more happened than it tells."""
@@ -169,6 +173,43 @@ class Episode:
                 if settled > most or (rests and settled < claim.size):
                     found.append(f"{stream} {group} {stage}: {settled} settled of {most}")
         return found
+
+    def _judge_streams(self) -> list[str]:
+        found = []
+        for stream, claim in self.watcher.list_streams():
+            book = self.world.books[stream.encode()]
+            owed = list_owed("", book, legacy=self.world.bench.legacy)
+            found += [f"{stream} published {each}" for each in judge_claim(claim, owed)]
+        return found
+
+    def _judge_ages(self) -> list[str]:
+        """No age is higher than it is, and none stays away. What was there at the first look may be
+        as old as its id says.
+        """
+        found = []
+        for (pattern, group), ages in self.watcher.list_ages().items():
+            for place, what in enumerate(("waiting", "pending")):
+                ranges = list(self._bound_ages(pattern, group, place))
+                least = max((low for low, _ in ranges), default=0)
+                most = max((high for _, high in ranges), default=0)
+                if not least <= ages[place] + 0.01 or not ages[place] <= most + 0.01:
+                    told = f"{ages[place]:.2f} s, truth {least:.2f} to {most:.2f} s"
+                    found.append(f"{pattern} {group} {what} for {told}")
+        return found
+
+    def _bound_ages(self, pattern: str, group: str, place: int) -> Iterator[tuple[float, float]]:
+        for key in self.world.watched:
+            book = self.world.books[key]
+            standing = book.truth.standings.get(group) if book.truth is not None else None
+            entry = standing.since[place] if standing is not None else None
+            if entry is None or not fnmatch(key.decode(), pattern):
+                continue
+            age = self.world.now - entry.at
+            seen = book.epochs[-1].brought or entry.moment <= book.snaps[0]
+            if self.world.kind.ids == "clock":
+                yield age - 1, age
+            else:
+                yield min(age, 1) * (age > 5), inf if seen else age
 
     def _judge_gauges(self) -> list[str]:
         found = []

@@ -234,6 +234,27 @@ class Watcher:
             "ack": sum(account.settled.values()),
         }
 
+    def list_streams(self) -> list[tuple[str, Claim]]:
+        """What was published to each stream at all."""
+        accounts = self.state.open(self.options).accounts.items()
+        return [
+            (name, Claim("published", account.published, account.unseen, {}, (0, 0), frozenset()))
+            for name, account in accounts
+        ]
+
+    def list_ages(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """The oldest that waits and the oldest that pends, by pattern of streams and group."""
+        assert self.finding is not None
+        names = "oldest_waiting_age_seconds", "oldest_pending_age_seconds"
+        return {
+            (row.labels["stream"], row.labels["group"]): (
+                row.values[names[0]],
+                row.values[names[1]],
+            )
+            for row in self.finding.rows
+            if names[0] in row.values
+        }
+
     def list_breaks(self) -> dict[str, int]:
         """How many breaks each stream had, so far."""
         accounts = self.state.open(self.options).accounts
