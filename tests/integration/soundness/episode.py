@@ -204,12 +204,12 @@ class Episode:
             entry = standing.since[place] if standing is not None else None
             if entry is None or not fnmatch(key.decode(), pattern):
                 continue
-            age = self.world.now - entry.at
-            seen = book.epochs[-1].brought or entry.moment <= book.snaps[0]
-            if self.world.kind.ids == "clock":
-                yield age - 1, age
-            else:
-                yield min(age, 1) * (age > 5), inf if seen else age
+            age, epoch = self.world.now - entry.at, book.epochs[-1]
+            brought = epoch.brought and entry.moment <= epoch.attached
+            clock = self.world.kind.ids == "clock"
+            least = age - 1 if clock else min(age, 1) * (age > 5)
+            believed = not clock and (brought or entry.moment <= book.snaps[0])
+            yield 0 if brought else least, inf if believed else age
 
     def _judge_gauges(self) -> list[str]:
         found = []
