@@ -25,6 +25,8 @@ from sentinel.core.tasks.state import AssignmentState, Part
 from sentinel.core.tasks.tracker import TaskPoll, Tracker, TrackerRules
 
 PROVE_EVERY = 60.0
+LOOK_SOON = 10.0
+"""Seconds between looks at the whole axis of creation while there are reasons to; else a minute."""
 TRENDS_EVERY = 30.0
 SHOWN_TASKS = 3
 
@@ -224,7 +226,8 @@ async def _look(poll: AssignmentPoll, settled: float) -> list[Counted]:
     count again. Those that are not final each time, the whole axis once a minute.
     """
     state, now = poll.state, poll.now
-    is_whole = state.looked_at is None or poll.monotonic - state.looked_at >= PROVE_EVERY
+    every = LOOK_SOON if state.is_odd(poll.horizon.now.timestamp()) else PROVE_EVERY
+    is_whole = state.looked_at is None or poll.monotonic - state.looked_at >= every
     recent = [each for each in state.ledger.stretches if each.classes is not None]
     if is_whole:
         since, until = now - state.reach.look, now + ledger.AHEAD
