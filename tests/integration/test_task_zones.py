@@ -97,7 +97,7 @@ async def test_a_declared_zone_comes_first(rig):
     rig.live_in("UTC")
     rig.execute("SET timezone TO 'Asia/Tokyo'")
     hung_for(rig, 48)
-    rig.options = rig.configure(columns={"zone": "Asia/Tokyo"})
+    rig.options = rig.configure(zone="Asia/Tokyo")
     finding = await rig.run()
     assert (finding.status, finding.evidence["assignment"]["open"]) == (Status.DOWN, 48)
     assert "is read as Asia/Tokyo (`zone:` of the mapping)" in finding.detail
@@ -132,7 +132,7 @@ async def test_a_zone_that_nobody_tells_is_suspected(rig):
 async def test_stages_of_two_zones_are_no_durations(rig, at_once, monkeypatch):
     """B2: created in Tokyo, assigned and started by a writer of UTC: hours apart, counted apart."""
     rig.options = rig.configure(
-        columns={"started_at": "started_at", "zone": "UTC"}, stages_after="500ms"
+        columns={"started_at": "started_at"}, zone="UTC", stages_after="500ms"
     )
     await rig.run()
     rig.execute("SET timezone TO 'UTC'")

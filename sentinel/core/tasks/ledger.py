@@ -176,11 +176,11 @@ class AxisLedger:
             if each.start < edges[0] or each.end > edges[-1]:
                 continue  # only a part of it was looked at
             found = totals.get(each.start, 0)
+            if each.classes is not None and found > each.n:
+                again.append(each)  # also when it is final by now: it may have come before that
+                continue
             if each.end <= final:
                 each.classes = None
-            if each.classes is not None and found > each.n:
-                again.append(each)
-                continue
             if found > each.n:
                 newcomers.append(self._judge(each, found - each.n, now, final))
             each.n = found
