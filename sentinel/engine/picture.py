@@ -305,6 +305,14 @@ class Picture:
         self.metrics.incidents_open.labels(name).set(name in self.incidents)
         self.metrics.exhausted.labels(name).set(incident is not None and incident.exhausted)
 
+    def begin_anew(self, component: str) -> None:
+        """It was started: that it did not run before, as it was meant, is no failure to recover
+        from, so its status follows the first look.
+        """
+        for watched in self.of(component):
+            if watched.health.status in BAD:
+                watched.health = Health(steady=watched.health.steady)
+
     def forget_failures(self, component: str) -> None:
         """The next failure of a component begins a story of its own (after an operator's reset)."""
         for watched in self.of(component):
