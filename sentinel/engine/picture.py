@@ -270,11 +270,22 @@ class Picture:
         if self.present.get(component) is not present:
             self.present[component], self.present_since[component] = present, now
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing is being repaired or proven: what is degraded or was lost may stand for
+        weeks, and no timer runs for it.
+        """
+        known = (*self.incidents.values(), *self.beneath.values())
+        return all(incident_core.is_calm(incident) for incident in known)
+
     def follow_clock(self, seconds: float) -> list[WatchedCheck]:
-        """The clock was set by so many seconds, while no incident was open: every instant moves
+        """The clock was set by so many seconds, while the picture was calm: every instant moves
         along, so that nothing is older or younger for it. Returns the checks with a result.
         """
         step = timedelta(seconds=seconds)
+        for incidents in (self.incidents, self.beneath):
+            for name, incident in incidents.items():
+                incidents[name] = incident_core.follow_clock(incident, step)
         for since in (self.since, self.present_since):
             since.update({name: at + step for name, at in since.items()})
         for watched in self._checks.values():
