@@ -295,6 +295,10 @@ async def test_a_file_in_a_zone(make_rig, tmp_path):
     finding = await rig.run(REGISTRY, {"agents": source})
     assert finding.detail.endswith("1 of 2 active agents live; 1 ghost: dead")
     assert [fault.key for fault in finding.faults] == ["ghost"]
+    del source["zone"]
+    finding = await rig.run(REGISTRY, {"agents": source})
+    assert "stale_file" not in [fault.key for fault in finding.faults]
+    assert f"they look like {offset_of(ATHENS)}" in str(finding.evidence["not_judged"])
 
 
 def test_the_zones_differ_from_utc_now():

@@ -189,6 +189,8 @@ def _zombie(seen: Comparison, name: str, _suspect: Suspect) -> str:
     known = seen.agent(name)
     how = "registered as inactive" if known is not None else "not registered"
     ago = [now - at for at, now in seen.beats(name)]
+    if name in seen.vitals.by_change:
+        ago = [seen.vitals.ages[name]]
     return f"beats, last {format_duration(max(0.0, min(ago, default=0.0)))} ago, and is {how}"
 
 
