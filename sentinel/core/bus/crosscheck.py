@@ -15,7 +15,7 @@ from hashlib import blake2b, md5
 from typing import Any, TypeVar
 
 from sentinel.core.bus.delivery import ZERO, Id
-from sentinel.core.bus.naming import OLDEST_PLAUSIBLE
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE
 
 EARLY = 2.0
 """An entry may be older than its assignment by so many seconds: published before the transaction's

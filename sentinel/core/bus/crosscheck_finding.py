@@ -190,7 +190,8 @@ def _find_blind(
             UNJUDGED,
             {"flow": _name(rules, direction)},
             Status.UNKNOWN,
-            f"flow {rules.flow}: {count.unmeasurable} samples not measurable{why and f' ({why})'}",
+            f"flow {rules.flow}: {count.unmeasurable} samples of the last"
+            f" {format_duration(rules.window)} not measurable{why and f' ({why})'}",
             guidance=_BLIND,
         )
         for direction, count in counts.items()

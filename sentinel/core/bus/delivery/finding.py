@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from sentinel.core.bus.delivery.account import StreamAccount
 from sentinel.core.bus.delivery.cohort import ACK, Deadlines, Settlement
 from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.jump import Skip
 from sentinel.core.bus.delivery.lineage import GONE, RECREATED, ROLLBACK, XSETID, Break
 from sentinel.core.bus.delivery.stream import Id, StreamView, format_id
 from sentinel.core.bus.delivery.window import Mishap, Pair, Share, Window
@@ -31,9 +32,10 @@ OVERDUE_CAP = 1000
 """Late pending entries are listed up to so many of a group."""
 ROLLED_BACK = "rolled_back"
 BELOW_TARGET, LOST, WAITING, OVERDUE = "below_target", "lost", "waiting", "overdue"
-GROUP_LOST, GROUP_MISSING, REPLICA, DROPS_UNSEEN = (
+GROUP_LOST, GROUP_MISSING, SKIPPED, REPLICA, DROPS_UNSEEN = (
     "group_lost",
     "group_missing",
+    "skipped",
     "replica",
     "drops_unseen",
 )
@@ -59,6 +61,7 @@ DELIVERY_KINDS = (
     ),
     FaultKind(GROUP_LOST, Severity.PAGE, _GONE, "a group that was there is gone", PLACE),
     FaultKind(GROUP_MISSING, Severity.PAGE, _GONE, "a required group is not there", PLACE),
+    FaultKind(SKIPPED, Severity.PAGE, _GONE, "a group was moved over unread entries", PLACE),
     FaultKind("stream_gone", Severity.PAGE, _GONE, "a stream that was there is gone", PLACE),
     FaultKind("recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE),
     FaultKind(
@@ -232,6 +235,15 @@ def note_group_gone(stream: str, group: str, delivered: Id) -> Mishap:
     """A group that is not there any more."""
     text = f"{describe_place(stream, group)} was found gone, {_position(delivered)}"
     return Mishap(GROUP_LOST, stream, group, text)
+
+
+def note_skip(stream: str, group: str, skip: Skip) -> Mishap:
+    """A group that was moved over entries that nobody had read."""
+    count = skip.count
+    entries = "entry" if count == Bounds(1, 1) else "entries"
+    span = f"from {format_id(skip.start)} to {format_id(skip.end)}"
+    text = f"{describe_place(stream, group)} was moved over {count} unread {entries}, {span}"
+    return Mishap(SKIPPED, stream, group, text)
 
 
 # -- now ------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_nothing_measured_is_unknown_with_a_reason():
     hidden = [(SampleVerdict.UNMEASURABLE, {})] * 3
     (fault,) = find_crosscheck_faults(RULES, ledgers(hidden), ["trimmed", "a: no stream"])
     assert (fault.key, fault.status) == ("unjudged", Status.UNKNOWN)
-    assert fault.text == "flow tasks: 3 samples not measurable (a: no stream)"
+    assert fault.text == "flow tasks: 3 samples of the last 5 min not measurable (a: no stream)"
     assert find_crosscheck_faults(RULES, ledgers(hidden, good(1)), ["trimmed"]) == []
     assert find_crosscheck_faults(RULES, ledgers(), ()) == []
 
