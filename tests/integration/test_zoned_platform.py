@@ -256,9 +256,9 @@ class Platform:
         stream = {"stream": f"{house.schema}:{{agent}}", "group": "{agent}"}
         within = {"published_within": "2s", "confirm_after": "3s", "samples": 200}
         yield "crosscheck", CROSSCHECK, {"tasks": mapping, **stream, **within}
-        yield "progress", PROGRESS, {"table": agents, "ttl": "2s", **heartbeat}
+        yield "progress", PROGRESS, {"table": agents, "ttl": "5s", **heartbeat}
         registry = {"table": agents, "registered_at": "registered_at", **heartbeat}
-        yield "registry", REGISTRY, {"agents": registry, "ttl": "2s"}
+        yield "registry", REGISTRY, {"agents": registry, "ttl": "5s"}
         moved = {"status_changed_at": "status_changed_at", "overdue_after": "1h"}
         awaited = zone if "zone" in FLOWS.options.model_fields else {}
         yield "flows", FLOWS, {"table": f"{house.schema}.flows", **moved, **awaited}
