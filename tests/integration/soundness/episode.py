@@ -202,14 +202,14 @@ class Episode:
             book = self.world.books[key]
             standing = book.truth.standings.get(group) if book.truth is not None else None
             entry = standing.since[place] if standing is not None else None
-            if entry is None or not fnmatch(key.decode(), pattern):
+            if standing is None or entry is None or not fnmatch(key.decode(), pattern):
                 continue
             age, epoch = self.world.now - entry.at, book.epochs[-1]
             brought = epoch.brought and entry.moment <= epoch.attached
             clock = self.world.kind.ids == "clock"
             least = age - 1 if clock else min(age, 1) * (age > 5)
             believed = not clock and (brought or entry.moment <= book.snaps[0])
-            yield 0 if brought else least, inf if believed else age
+            yield 0 if brought or standing.missing else least, inf if believed else age
 
     def _judge_gauges(self) -> list[str]:
         found = []
@@ -219,7 +219,9 @@ class Episode:
             if standing is None:
                 found.append(f"gauge {stream} {group}: it is not there")
                 continue
-            if not low <= standing.waiting <= high:
+            # of what was there before the first look nobody knows whether it is owed
+            least = 0 if standing.missing else standing.waiting
+            if not (low <= standing.waiting and least <= high):
                 found.append(f"{stream} {group} waiting [{low}, {high}], truth {standing.waiting}")
             if pending != standing.pending:
                 found.append(f"{stream} {group} pending {pending}, truth {standing.pending}")

@@ -26,6 +26,7 @@ from tests.integration.soundness.wire import Wire, encode, split_commands
 
 DELIVER, ACK = 1.0, 2.0
 _TIME = re.compile(rb"\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n")
+_TIME_OF_INFO = re.compile(rb"server_time_usec:\d{16}\r\n")
 
 
 class _Line:
@@ -107,9 +108,10 @@ class RestlessClient(RedisClient):
         for key in keys:
             self._world.note_snapshot(key, again=key in self._snapped)
             self._snapped.add(key)
+        told = round(self._world.now * 1_000_000)
         if not keys:
-            return raw
-        seconds, micros = divmod(round(self._world.now * 1_000_000), 1_000_000)
+            return _TIME_OF_INFO.sub(b"server_time_usec:%d\r\n" % told, raw)
+        seconds, micros = divmod(told, 1_000_000)
         clock = b"*2\r\n$10\r\n%d\r\n$%d\r\n%d\r\n" % (seconds, len(str(micros)), micros)
         return _TIME.sub(clock, raw, count=1)
 
@@ -135,12 +137,12 @@ class _CountedReader(StreamReader):
 class Watcher:
     """The check, with its memory; begins anew from the written memory when told so."""
 
-    def __init__(self, world: RandomWorld, required: Sequence[str] = ()) -> None:
+    def __init__(self, world: RandomWorld) -> None:
         self.world = world
         self.client = RestlessClient(world)
         names = [key.decode() for key in world.watched]
         streams = {"include": names if world.random.random() < 0.5 else ["s:*"]}
-        groups = {"include": ["g1", "g2"], "required": list(required)}
+        groups = {"include": ["g1", "g2"], "required": list(world.kind.required)}
         self.options = DeliveryOptions.model_validate(
             {"streams": streams, "groups": groups, "deadline": "2s", "delivered_deadline": "1s"}
         )
