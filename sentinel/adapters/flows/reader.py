@@ -237,17 +237,18 @@ class _Reader:
         return [(masters[key], parent) for key, parent in pairs if key in masters]
 
     async def _find_work(self, child: FlowSource, sheet: Sheet, pairs: Sequence[Pair]) -> list[Kin]:
-        """Each child with what proves that it works: its row, or one of another table."""
-        kin = [Kin(sight, master, find_work(sight, child.signs)) for sight, master in pairs]
+        """Each child with what proves that it works, its row, or one of another table; asked where
+        the master says that nothing has begun.
+        """
+        kin, asked, initial = [], [], self.master.initial
+        for sight, master in pairs:
+            work = ""
+            if master is not None and master.status == initial:
+                work = find_work(sight, child.signs)
+                asked += [] if work else [sight.id]
+            kin.append(Kin(sight, master, work))
         if sheet.work is None or child.rows is None:
             return kin
-        asked = [
-            each.child.id
-            for each in kin
-            if not each.work
-            and each.master is not None
-            and each.master.status == self.master.initial
-        ]
         having = await sheet.work.ask(self.query, asked)
         evidence = f"it has a row in {child.rows.table}"
         return [replace(each, work=evidence) if each.child.id in having else each for each in kin]

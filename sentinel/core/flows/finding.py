@@ -15,7 +15,7 @@ from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING, TENANCY
 from sentinel.core.flows.verdict import FlowVerdict
 from sentinel.core.model import Finding, Row
 from sentinel.core.moment import from_unix
-from sentinel.core.moment.skew import Skew, screen_instant
+from sentinel.core.moment.skew import TOLERANCE
 from sentinel.core.quantity import Bounds, format_duration, format_label, format_names
 
 REMEDIES = {
@@ -78,6 +78,7 @@ class _Tally:
     loud: list[Flow] = field(default_factory=list)
     unmapped: Counter[str] = field(default_factory=Counter)
     ahead: list[float] = field(default_factory=list)
+    unsure: dict[str, list[Flow]] = field(default_factory=dict)
     misfits: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, flow: Flow, table: str, now: float) -> None:
@@ -92,11 +93,14 @@ class _Tally:
             group.stuck.update(flow.reasons.keys())
         if not flow.is_mapped:
             self.unmapped[flow.sight.status] += 1
-        for column, why in flow.sight.misfit:
-            self.misfits.setdefault((table, column), []).append(why)
+        if flow.sight.misfit:
+            for column, why in flow.sight.misfit:
+                self.misfits.setdefault((table, column), []).append(why)
+        if flow.unsure:
+            self.unsure.setdefault(table, []).append(flow)
         created = flow.sight.created
         group.skewed += flow.is_skewed
-        if created is not None and screen_instant(created, now) is Skew.AHEAD:
+        if created is not None and created > now + TOLERANCE:
             self.ahead.append(created - now)
 
 
@@ -153,7 +157,7 @@ def make_finding(
     """The finding of one run; `reasons`: all that can be found with this configuration."""
     tally, now = _count(verdict), verdict.now
     wrong = _find_stuck(verdict, reasons)
-    doubts = [*_find_doubts(tally, left_out), *_find_doubts_of_times(verdict, left_out)]
+    doubts = [*_find_doubts(tally, left_out), *_find_doubts_of_times(verdict, tally, left_out)]
     faults = sort_faults([*_find_faults(wrong, now), *doubts])
     figures = [*_describe(wrong, tally), *_describe_reading(tally, left_out)]
     return Finding(
@@ -242,10 +246,11 @@ def _find_doubts(tally: _Tally, left_out: Reservations) -> Iterator[Fault]:
         yield Fault("unjudged", subject, Status.UNKNOWN, text, guidance=remedy)
 
 
-def _find_doubts_of_times(verdict: FlowVerdict, left_out: Reservations) -> Iterator[Fault]:
-    named = zip(verdict.labels, verdict.tables, verdict.screens, strict=False)
-    for label, table, screen in named:
-        yield from find_skewed(label, list(table.values()), screen, verdict.now)
+def _find_doubts_of_times(
+    verdict: FlowVerdict, tally: _Tally, left_out: Reservations
+) -> Iterator[Fault]:
+    for label, screen in zip(verdict.labels, verdict.screens, strict=False):
+        yield from find_skewed(label, tally.unsure.get(label, ()), screen, verdict.now)
     yield from find_unsure_workers(left_out.crew)
 
 

@@ -58,7 +58,8 @@ class Flow:
 
     `is_exempt`: waits for people, is over by its own status and not by its second one, or has a
     status that nobody mapped. `is_skewed`: its times can't be what they say; `unsure`: the one by
-    which nobody can tell whether it is overdue. `reasons`: reason → what blocks it.
+    which nobody can tell whether it is overdue; `latest` of its times. `reasons`: reason → what
+    blocks it.
     """
 
     sight: FlowSight
@@ -70,6 +71,7 @@ class Flow:
     is_over: bool = False
     is_skewed: bool = False
     unsure: str = ""
+    latest: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -30,7 +30,7 @@ def find_skewed(
     label: str, flows: Sequence[Flow], screen: TimeScreen, now: float
 ) -> Iterator[Fault]:
     """One fault for each column by which nobody can tell whether flows are overdue."""
-    for role in dict.fromkeys(flow.unsure for flow in flows if flow.unsure):
+    for role in dict.fromkeys(flow.unsure for flow in flows):
         unsure = [flow for flow in flows if flow.unsure == role]
         clock = screen.columns.of(role) or ColumnClock(f"{label}.{role}".strip("."), Basis.TYPED)
         why = _tell(clock, _find_off(unsure, role, screen, now), now)

@@ -178,8 +178,7 @@ class _Bench:
         row.
         """
         sight, rules = flow.sight, self._table.rules
-        times = (sight.entered, sight.created, sight.changed)
-        if any(at is not None and at > self._now for at in times) or flow.unsure:
+        if flow.unsure or flow.latest > self._now:
             return False
         if flow.is_exempt:
             return True
@@ -203,6 +202,7 @@ class _Bench:
         )
         pair = self._history.pair(sight.type, sight.status)
         flow = Flow(sight, standing.since, memory.moved, pair, is_skewed=standing.is_skewed)
+        flow.latest = max(sight.entered or 0.0, sight.created or 0.0, sight.changed or 0.0)
         if self._table.known is not None and sight.status not in self._table.known:
             flow.is_mapped = False
         elif sight.waits or sight.status in rules.waiting:
