@@ -5,11 +5,14 @@ between runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sentinel.adapters.bus.command_counts import CommandCounts
 from sentinel.adapters.bus.stream import (
+    PROBE_CALLS,
     PendingEntry,
+    find_kept,
     find_survivors,
     overdue_command,
     parse_answer,
@@ -29,6 +32,7 @@ from sentinel.adapters.resp import pipeline
 from sentinel.core.bus.age import find_age, find_published_by
 from sentinel.core.bus.delivery import (
     Answer,
+    Calls,
     Deadlines,
     Due,
     Question,
@@ -42,6 +46,7 @@ from sentinel.core.bus.delivery.finding import (
     note_break,
     note_gone,
     note_group_gone,
+    note_skip,
 )
 from sentinel.core.bus.finding import find_unjudged
 from sentinel.core.bus.naming import Naming
@@ -167,6 +172,7 @@ class BusWatch:
         run.sight.info = haul.info or run.sight.info
         changed = self.nature.take(haul.info)
         readings = self._complete(haul, {**haul.readings, **self._touch(haul, changed)})
+        await self._find_kept(run.client, readings)
         for key, reading in readings.items():
             await self._take_reading(run, key, reading, changed)
         self.inquiry.answers = {k: r.answers for k, r in readings.items() if r.view}
@@ -187,9 +193,25 @@ class BusWatch:
             return readings
         return self.legacy.complete(self.books, haul, readings, self.reader.traffic)
 
+    async def _find_kept(self, client: RedisClient, readings: dict[bytes, Reading]) -> None:
+        """Complete the readings of streams that grew: is what was the newest entry still there?"""
+        wanted = {}
+        for key, reading in readings.items():
+            account, view = self.books.find(key), reading.view
+            if view is None or view.legacy or account is None or account.view is None:
+                continue
+            if account.may_be_another(view):
+                wanted[key] = account.view.last
+        if not wanted:
+            return
+        for key, kept in (await find_kept(client, wanted)).items():
+            view = readings[key].view
+            if view is not None:
+                readings[key] = replace(readings[key], view=replace(view, kept=kept))
+
     def _touch(self, haul: Haul, changed: bool) -> dict[bytes, Reading]:
         """Move on what did not change; gives the readings of what must be fed all the same."""
-        calls = (self.reader.drops.deletions, self.reader.drops.claims)
+        calls = self.reader.drops.calls
         rest = {}
         for key, now in haul.same.items():
             account = self.books.find(key)
@@ -237,6 +259,7 @@ class BusWatch:
             anchors = [anchor.id for anchor in account.anchors]
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
+        taken_back = -account.rolled_back
         absence = None if view.legacy else run.newcomers.get(name)
         broken, settled = account.feed(
             view,
@@ -248,9 +271,12 @@ class BusWatch:
         sight.fed.add(name)
         self.books.note(name)
         if broken is not None:
-            sight.mishaps.append(note_break(name, broken))
+            taken_back += account.rolled_back
+            sight.mishaps.append(note_break(name, broken, taken_back))
         for group, delivered in sorted(vanished.items()):
             sight.mishaps.append(note_group_gone(name, group, delivered))
+        for group, skip in sorted(account.skips.items()):
+            sight.mishaps.append(note_skip(name, group, skip))
 
     def _note_error(self, sight: BusSight, name: str, error: TargetError) -> None:
         """The error of one stream alone."""
@@ -276,6 +302,8 @@ class BusWatch:
             return
         run_id = run.sight.info.get("run_id", "server")
         await self.nature.probe(run.client, run_id, run.sight.now)
+        if not self.nature.note:
+            self.reader.drops.forgive(PROBE_CALLS)
         for account in self.accounts.values():
             account.capability = self.nature.capability
 
@@ -335,7 +363,7 @@ class BusWatch:
         drops, untracked = self.reader.drops, self.census.untracked
         return {
             **self.books.dump(),
-            "drops": [drops.seen, drops.deletions, drops.claims],
+            "drops": [drops.seen.dump() if drops.seen is not None else None, *drops.calls],
             "untracked": None if untracked is None else sorted(untracked),
             "absent": sorted(self.census.absent),
             "patterns": self.census.patterns,
@@ -348,8 +376,8 @@ class BusWatch:
     def load(cls, document: Mapping[str, Any], deadlines: Deadlines) -> BusWatch:
         """What `dump` gave."""
         nature = ServerNature.load(document["capability"], document["server"])
-        seen, deletions, claims = document["drops"]
-        drops = DropWatch(tuple(seen) if seen else None, deletions, claims)
+        seen, *calls = document["drops"]
+        drops = DropWatch(CommandCounts.load(seen), Calls(*calls))
         reader = StreamReader(drops)
         untracked = document["untracked"]
         census = StreamCensus(

@@ -12,6 +12,7 @@ from typing import Any
 
 from sentinel.core.bus.delivery import (
     Account,
+    Calls,
     Capability,
     Deadlines,
     StreamAccount,
@@ -19,10 +20,11 @@ from sentinel.core.bus.delivery import (
     load_account,
     write_account,
 )
+from sentinel.core.bus.delivery.balance import NO_BALANCE
 from sentinel.core.bus.delivery.finding import FORGET_AFTER
 from sentinel.core.bus.delivery.fleet import Totals
+from sentinel.core.bus.delivery.persistence import load_calls
 from sentinel.core.bus.delivery.statement import (
-    NO_FIGURES,
     dump_figures,
     load_figures,
     sum_accounts,
@@ -30,8 +32,6 @@ from sentinel.core.bus.delivery.statement import (
 from sentinel.core.bus.naming import Naming
 
 _PENDING = attrgetter("pending")
-Calls = tuple[int, int]
-"""How many deletions of consumers and claims the server has counted."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class RetiredStreams:
     """What is left of streams that are gone for ever: their counters, and their figures."""
 
     totals: Totals = field(default_factory=Totals)
-    figures: Account = NO_FIGURES
+    figures: Account = NO_BALANCE
 
     def take(self, account: StreamAccount, stream: str, labels: Mapping[str, str]) -> None:
         """Add the account of one stream, given the labels of it and its groups."""
@@ -145,8 +145,8 @@ class DeliveryBooks:
         for name, text in document["accounts"].items():
             known = json.loads(text) if isinstance(text, str) else text
             accounts[name] = load_account(known, deadlines, capability)
-        for name, (deletions, claims) in document.get("calls", {}).items():
-            accounts[name].calls = (deletions, claims)
+        for name, calls in document.get("calls", {}).items():
+            accounts[name].calls = load_calls(calls)
         labels = {label: set(seen) for label, seen in document["group_labels"].items()}
         totals = Totals.load(document["retired"])
         retired = RetiredStreams(totals, load_figures(document["departed"]))

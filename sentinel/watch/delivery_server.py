@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 
+from sentinel.adapters.bus.command_counts import CommandCounts
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX, probe_capability
 from sentinel.adapters.bus.stream_reader import Haul, Reading, ServerTraffic
 from sentinel.adapters.redis import RedisClient
-from sentinel.core.bus.delivery import Capability, StreamAccount
-from sentinel.core.bus.delivery.legacy import Marks, complete_view, count_new
+from sentinel.core.bus.delivery import Capability, StreamAccount, StreamView
+from sentinel.core.bus.delivery.legacy import Marks, begin_counting, complete_view, count_new
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 from sentinel.watch.delivery_books import DeliveryBooks
 
@@ -90,30 +91,38 @@ class LegacyCount:
         traffic: ServerTraffic,
     ) -> dict[bytes, Reading]:
         """Give each snapshot the ranks that it does not tell."""
-        latest = Marks(traffic.removals, traffic.swaps, traffic.published[0])
+        latest = Marks(traffic.removals, traffic.swaps, traffic.published[0], traffic.epoch)
         counted = {}
         for key, reading in readings.items():
             counted[key] = self._count_new(books.find(key), key, reading, traffic)
-        told = self._sum_told(counted)
+        told = self._sum_told(counted, traffic)
         found = {}
         for key, reading in readings.items():
             view = reading.view
             if view is not None and view.legacy:
-                new, removed = counted[key]
                 spare = self._find_spare(key, traffic, told)
-                mark, account = self.marks.get(key), books.find(key)
-                view = complete_view(
-                    view,
-                    account.view if account is not None else None,
-                    new,
-                    removed=removed,
-                    swapped=mark is None or mark.swaps != latest.swaps,
-                    spare=spare,
-                )
+                view = self._complete_view(books.find(key), key, view, counted[key], latest, spare)
             found[key] = replace(reading, view=view)
         self._mark(latest, haul.same)
         self._mark(latest, (key for key, reading in found.items() if reading.view is not None))
         return found
+
+    def _complete_view(
+        self,
+        account: StreamAccount | None,
+        key: bytes,
+        view: StreamView,
+        counted: tuple[int | None, bool],
+        latest: Marks,
+        spare: int | None,
+    ) -> StreamView:
+        """A snapshot with the ranks that it does not tell."""
+        (new, removed), mark = counted, self.marks.get(key)
+        before = account.view if account is not None else None
+        if before is not None and account is not None and not account.present:
+            return begin_counting(view, before, None if spare is None else spare + (new or 0))
+        swapped = mark is None or mark.swaps != latest.swaps
+        return complete_view(view, before, new, removed=removed, swapped=swapped, spare=spare)
 
     def _mark(self, latest: Marks, keys: Iterable[bytes]) -> None:
         self.marks.update(dict.fromkeys(keys, latest))
@@ -126,17 +135,22 @@ class LegacyCount:
         removed = mark is None or mark.removals != traffic.removals
         if view is None or account is None or account.view is None or not view.legacy:
             return 0, removed
+        if not account.present:
+            return view.length + view.last_gone, removed
         return count_new(view, account.view, reading.fresh, removed=removed), removed
 
-    def _publishes_at(self, key: bytes) -> int | None:
+    def _publishes_at(self, key: bytes, traffic: ServerTraffic) -> int | None:
+        """XADD when a stream was looked at last, None when the count began anew since."""
         mark = self.marks.get(key)
-        return None if mark is None else mark.publishes
+        return None if mark is None or mark.epoch != traffic.epoch else mark.publishes
 
-    def _sum_told(self, counted: Mapping[bytes, tuple[int | None, bool]]) -> dict[int | None, int]:
+    def _sum_told(
+        self, counted: Mapping[bytes, tuple[int | None, bool]], traffic: ServerTraffic
+    ) -> dict[int | None, int]:
         """Entries that are told apart, by the count of XADD from which on they are new."""
         told: dict[int | None, int] = {}
         for key, (new, _) in counted.items():
-            publishes = self._publishes_at(key)
+            publishes = self._publishes_at(key, traffic)
             told[publishes] = told.get(publishes, 0) + (new or 0)
         return told
 
@@ -144,9 +158,8 @@ class LegacyCount:
         self, key: bytes, traffic: ServerTraffic, told: Mapping[int | None, int]
     ) -> int | None:
         """At most so many XADD ran beyond those told apart; None when that can't be known."""
-        publishes, calls = self._publishes_at(key), traffic.published[1]
-        # why `<`: the count went back, so the statistics were reset or the server restarted
-        if publishes is None or calls is None or calls < publishes:
+        publishes, calls = self._publishes_at(key, traffic), traffic.published[1]
+        if publishes is None or calls is None:
             return None
         return max(0, calls - publishes - told[publishes])
 
@@ -156,14 +169,16 @@ class LegacyCount:
             return None
         marks = {}
         for key, mark in self.marks.items():
-            marks[key.decode()] = [mark.removals, mark.swaps, mark.publishes]
-        return [traffic.seen, traffic.removals, traffic.swaps, marks]
+            marks[key.decode()] = [mark.removals, mark.swaps, mark.publishes, mark.epoch]
+        seen = traffic.seen.dump() if traffic.seen is not None else None
+        return [seen, traffic.removals, traffic.swaps, marks, traffic.epoch]
 
     @classmethod
     def load(cls, document: Sequence[Any] | None, traffic: ServerTraffic) -> LegacyCount:
         """What `dump` gave; the counts of the server go to the reader's `traffic`."""
         if not document:
             return cls()
-        seen, traffic.removals, traffic.swaps, marks = document
-        traffic.seen = tuple(seen) if seen else None
+        seen, traffic.removals, traffic.swaps, marks, *epoch = document
+        traffic.seen = CommandCounts.load(seen)
+        traffic.epoch = epoch[0] if epoch else 0
         return cls(True, {name.encode(): Marks(*mark) for name, mark in marks.items()})

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_reply import calls_of, display, parse_map, parse_time
+from sentinel.adapters.redis_reply import display, parse_map, parse_time
 from sentinel.core.bus.delivery import (
+    NO_CALLS,
     ZERO,
     Answer,
+    Calls,
     Capability,
     GroupView,
     Id,
@@ -24,10 +26,6 @@ from sentinel.core.bus.delivery import (
 from sentinel.errors import TargetError
 
 SCRATCH_PREFIX = "sentinel:probe:"
-_DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", "xgroup|setid", "xgroup")
-"""SETID may skip what nobody read. The last one is all that Redis 6.2 tells."""
-_SWAPS = ("restore", "rename", "renamenx", "copy", "move", "swapdb", "xsetid")
-_CLAIMS = ("xautoclaim", "xclaim", "xdelex", "xackdel")
 
 
 def parse_entry_id(raw: bytes | None) -> Id:
@@ -36,23 +34,6 @@ def parse_entry_id(raw: bytes | None) -> Id:
         return ZERO
     milliseconds, _, sequence = raw.partition(b"-")
     return int(milliseconds), int(sequence or 0)
-
-
-def count_dropping_calls(info: Mapping[str, str]) -> tuple[int, int]:
-    """Calls that may drop deliveries: of consumers and groups, and of claims (measurement.md §1.6)."""
-    deletions = sum(calls_of(info, command) for command in _DELETIONS)
-    return deletions, sum(calls_of(info, command) for command in _CLAIMS)
-
-
-def count_legacy_calls(info: Mapping[str, str]) -> tuple[int, int, int]:
-    """Calls of XDEL, XADD, and of what puts another stream in place of one: what Redis 6.2 does not
-    tell per stream.
-    """
-    return (
-        calls_of(info, "xdel"),
-        calls_of(info, "xadd"),
-        sum(calls_of(info, command) for command in _SWAPS),
-    )
 
 
 def snapshot_commands(key: bytes, groups: Sequence[str]) -> list[Command]:
@@ -64,7 +45,7 @@ def snapshot_commands(key: bytes, groups: Sequence[str]) -> list[Command]:
 
 
 def parse_snapshot(
-    replies: Sequence[Any], groups: Sequence[str], *, deletions: int = 0, claims: int = 0
+    replies: Sequence[Any], groups: Sequence[str], calls: Calls = NO_CALLS
 ) -> StreamView:
     """The snapshot from the replies to `snapshot_commands`; raises the TargetError that the stream
     gave.
@@ -93,12 +74,11 @@ def parse_snapshot(
         first=parse_entry_id(first),
         max_deleted=parse_entry_id(info.get(b"max-deleted-entry-id")),
         groups={view.name: view for view in views},
-        deletions=deletions,
-        claims=claims,
         entry_bytes=sum(map(len, newest[1])) if newest else 0,
         legacy=legacy,
         last_gone=legacy
         and info[b"last-generated-id"] not in (newest[0] if newest else None, b"0-0"),
+        **calls._asdict(),
     )
 
 
@@ -160,6 +140,10 @@ def parse_pending(reply: Sequence[Any]) -> list[PendingEntry]:
     return [PendingEntry(display(r[0]), display(r[1]), r[2] / 1000, r[3]) for r in reply]
 
 
+PROBE_CALLS = {"xadd": 10, "xgroup|create": 1, "xreadgroup": 2}
+"""What the probe calls on its own key, of the commands that tell of the product's groups."""
+
+
 async def probe_capability(client: RedisClient, key: str) -> Capability:
     """Find out by experiment on a scratch key what lag and entries-read mean here (measurement.md
     appendix F).
@@ -201,9 +185,40 @@ def judge_capability(behind: Mapping[str, Any], after: Mapping[str, Any]) -> Cap
 async def find_survivors(client: RedisClient, key: bytes, anchors: Sequence[Id]) -> frozenset[Id]:
     """Which of these entries still exist."""
     wanted = [entry for entry in anchors if entry != ZERO]
-    replies = await client.pipeline(
-        [("XRANGE", key, format_id(e), format_id(e), "COUNT", 1) for e in wanted]
-    )
+    replies = await client.pipeline([_entry_command(key, entry) for entry in wanted])
     return frozenset(
         e for e, reply in zip(wanted, replies, strict=True) if isinstance(reply, list) and reply
     )
+
+
+async def find_kept(client: RedisClient, newest: Mapping[bytes, Id]) -> dict[bytes, bool]:
+    """Whether the entry that was the newest of each stream is still there, in one round trip for
+    all; False only where nothing can have removed it since, to this instant.
+    """
+    wanted = list(newest.items())
+    replies = await client.pipeline([_entry_command(*each) for each in wanted])
+    kept = {}
+    for (key, entry), reply in zip(wanted, replies, strict=True):
+        if not isinstance(reply, list):
+            continue
+        if reply:
+            kept[key] = True
+        elif await _is_missing(client, key, entry):
+            kept[key] = False
+    return kept
+
+
+def _entry_command(key: bytes, entry: Id) -> Command:
+    return ("XRANGE", key, format_id(entry), format_id(entry), "COUNT", 1)
+
+
+async def _is_missing(client: RedisClient, key: bytes, entry: Id) -> bool:
+    """Whether an entry is not there although neither a trim nor XDEL can have taken it."""
+    commands: list[Command] = [_entry_command(key, entry), ("XINFO", "STREAM", key)]
+    found, info = await client.transaction(commands)
+    if isinstance(found, TargetError) or isinstance(info, TargetError) or found:
+        return False
+    facts = _map_fields(info)
+    first = parse_entry_id(facts.get(b"recorded-first-entry-id"))
+    deleted = facts.get(b"max-deleted-entry-id")
+    return deleted is not None and ZERO < first <= entry and parse_entry_id(deleted) < entry

@@ -10,13 +10,12 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sentinel.adapters.bus.command_counts import CommandCounts, count_commands
 from sentinel.adapters.bus.stream import (
-    count_dropping_calls,
-    count_legacy_calls,
     parse_answer,
     parse_snapshot,
     question_command,
@@ -26,7 +25,16 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import is_text, parse_info, parse_time
 from sentinel.adapters.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
 from sentinel.adapters.resp import converse, encode, encode_all
-from sentinel.core.bus.delivery import ZERO, Answer, Id, Question, StreamView
+from sentinel.core.bus.delivery import (
+    MAX_SEQUENCE,
+    NO_CALLS,
+    ZERO,
+    Answer,
+    Calls,
+    Id,
+    Question,
+    StreamView,
+)
 from sentinel.errors import TargetError
 
 _TOGETHER = 25
@@ -46,8 +54,8 @@ class StreamRequest:
     """Read this stream; `groups` have entries pending; `questions` are answered in the same
     transaction.
 
-    `since`: list what is behind this id as well, at most `most` entries (servers that don't count
-    what was added).
+    `since`: list this entry and what is behind it as well, at most `most` entries (servers that
+    don't count what was added).
     `payload` are the `count` encoded commands, TIME excepted.
     """
 
@@ -73,10 +81,12 @@ class StreamRequest:
 
     @property
     def _listing(self) -> Question:
-        return Question("live", "", self.since or ZERO, None, self.most)
+        return Question("live", "", _before(self.since or ZERO), None, self.most + 1)
 
     def sort(self, replies: Sequence[Any]) -> tuple[Answer | None, dict[Question, Answer]]:
-        """What is behind `since`, and the answers, from the replies behind those of the snapshot."""
+        """What is there from `since` on, and the answers, from the replies behind those of the
+        snapshot.
+        """
         first = self.since is not None
         fresh = parse_answer(self._listing, replies[0]) if first else None
         pairs = zip(self.questions, replies[first:], strict=True)
@@ -133,24 +143,35 @@ class StreamScan:
 
 @dataclass(slots=True)
 class DropWatch:
-    """Rising numbers that change whenever DELCONSUMER or a claim may have run between two batches.
+    """Rising numbers that change whenever a command that matters may have run between two batches.
 
     The calls are counted before the first and after the last snapshot of a batch, so that no call
-    can hide between a snapshot and its count. When INFO is not permitted every claim is possible.
+    can hide between a snapshot and its count. When the count began anew, every call is possible,
+    XSETID where somebody ever used it; when INFO is not permitted, every claim.
     """
 
-    seen: tuple[int, int] | None = None
-    deletions: int = 0
-    claims: int = 0
+    seen: CommandCounts | None = None
+    calls: Calls = NO_CALLS
 
-    def note(self, before: tuple[int, int] | None, after: tuple[int, int] | None) -> None:
+    def note(self, before: CommandCounts | None, after: CommandCounts | None) -> None:
         """Take in the counts around a batch."""
-        if after is None or self.seen is None:
-            self.claims += 1
-        else:
-            self.deletions += after[0] != self.seen[0]
-            self.claims += after[1] != self.seen[1]
-        self.seen = before
+        seen, self.seen = self.seen, before
+        if after is None:
+            self.calls = self.calls._replace(claims=self.calls.claims + 1)
+            return
+        known = seen.watched if seen is not None and after.continues(seen) else None
+        if known is None:
+            renumbered = any(each.renumbered for each in (seen, after) if each is not None)
+            everything = Calls(*(count + 1 for count in self.calls))
+            self.calls = everything._replace(renumbers=self.calls.renumbers + renumbered)
+            return
+        pairs = zip(self.calls, known, after.watched, strict=True)
+        self.calls = Calls(*(count + (was != now) for count, was, now in pairs))
+
+    def forgive(self, calls: Mapping[str, int]) -> None:
+        """These calls since the last batch are our own, on a key of our own."""
+        if self.seen is not None:
+            self.seen = self.seen.plus(calls)
 
 
 @dataclass(slots=True)
@@ -159,24 +180,25 @@ class ServerTraffic:
 
     `removals` and `swaps` rise whenever XDEL, or a command that replaces a whole stream, may have
     run between two batches (to delete a stream takes its groups, and who makes them anew is seen by
-    that). `published` are the calls of XADD before the first and after the last snapshot of the
-    latest batch, None when INFO is not permitted.
+    that); `epoch` when the counts began anew. `published` are the calls of XADD before the first
+    and after the last snapshot of the latest batch, None when INFO is not permitted.
     """
 
-    seen: tuple[int, int] | None = None
+    seen: CommandCounts | None = None
     removals: int = 0
     swaps: int = 0
     published: tuple[int | None, int | None] = (None, None)
+    epoch: int = 0
 
-    def note(self, before: tuple[int, int, int] | None, after: tuple[int, int, int] | None) -> None:
+    def note(self, before: CommandCounts | None, after: CommandCounts | None) -> None:
         """Take in the counts of XDEL, XADD and replacements around a batch."""
-        changed = (True, True)
-        if after is not None and self.seen is not None:
-            changed = (after[0] != self.seen[0], after[2] != self.seen[1])
-        self.removals += changed[0]
-        self.swaps += changed[1]
-        self.seen = (before[0], before[2]) if before else None
-        self.published = (before[1] if before else None, after[1] if after else None)
+        seen, self.seen = self.seen, before
+        known = seen if after is not None and seen is not None and after.continues(seen) else None
+        self.epoch += known is None
+        self.removals += known is None or after is None or after.removals != known.removals
+        self.swaps += known is None or after is None or after.swaps != known.swaps
+        ends = (each.publishes if each is not None else None for each in (before, after))
+        self.published = next(ends), next(ends)
 
 
 @dataclass(slots=True)
@@ -244,8 +266,9 @@ class StreamReader:
             _, after = await self._round(client, again, haul)
             renewed = {request.key for request in again}
             self._fresh += [pair for pair in first if pair[0].key not in renewed]
-        self.drops.note(*(count_dropping_calls(info) if info else None for info in (before, after)))
-        self.traffic.note(*(count_legacy_calls(info) if info else None for info in (before, after)))
+        around = count_commands(before), count_commands(after)
+        self.drops.note(*around)
+        self.traffic.note(*around)
         for request, replies in self._fresh:
             haul.readings[request.key] = _parse(request, replies, self.drops)
         haul.info = after or {}
@@ -341,6 +364,13 @@ class StreamReader:
         self._fresh.append((request, [clock, *replies]))
 
 
+def _before(entry: Id) -> Id:
+    """The id before this one, as one that leaves this one in when a list begins behind it."""
+    if entry == ZERO:
+        return ZERO
+    return (entry[0], entry[1] - 1) if entry[1] else (entry[0] - 1, MAX_SEQUENCE)
+
+
 def _wrap(batch: Sequence[StreamRequest]) -> bytes:
     return b"".join([_MULTI, _TIME, *[request.payload for request in batch], _EXEC])
 
@@ -377,8 +407,11 @@ def _parse(request: StreamRequest, replies: list[Any], watch: DropWatch) -> Read
     if odd:
         readable = [group for name, group in zip(names, replies[2], strict=True) if is_text(name)]
         replies = [*replies[:2], readable, *replies[3:]]
-    view = parse_snapshot(replies, request.groups, deletions=watch.deletions, claims=watch.claims)
+    view = parse_snapshot(replies, request.groups, watch.calls)
     if len(replies) == 3 + len(request.groups):
         return Reading(view, odd_groups=odd)
     fresh, answers = request.sort(replies[3 + len(request.groups) :])
+    if fresh is not None and request.since is not None and request.since > ZERO:
+        view = replace(view, kept=request.since in fresh.ids[:1])
+        fresh = replace(fresh, ids=tuple(each for each in fresh.ids if each > request.since))
     return Reading(view, answers, odd_groups=odd, fresh=fresh)

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sentinel.core.bus.delivery import Id
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE, Id
 
 OVERFLOW = "_other_"
 MAX_GROUP_LABELS = 5
 _WILDCARD = re.compile(r"[*?\[]")
-OLDEST_PLAUSIBLE = 10**12
-"""Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

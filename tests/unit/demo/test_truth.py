@@ -251,6 +251,8 @@ def test_components_import_nothing_of_the_monitor() -> None:
             "sentinel.core.quantity",
             "sentinel.core.model",
             "sentinel.core.moment",
+            "sentinel.core.moment.instant",
+            "sentinel.core.moment.zone",
             "sentinel.errors",
             "sentinel.demo",
         }

@@ -12,6 +12,7 @@ from sentinel.core.bus.delivery.account import (
     StreamAccount,
     begin_account,
 )
+from sentinel.core.bus.delivery.balance import Account
 from sentinel.core.bus.delivery.cohort import (
     ACK,
     DELIVER,
@@ -22,13 +23,15 @@ from sentinel.core.bus.delivery.cohort import (
     Question,
     Settlement,
 )
-from sentinel.core.bus.delivery.group import OUTCOMES, Account, GroupAccount
+from sentinel.core.bus.delivery.group import OUTCOMES, GroupAccount
 from sentinel.core.bus.delivery.lineage import GONE, REASONS, RECREATED, ROLLBACK, XSETID, Break
 from sentinel.core.bus.delivery.persistence import dump_account, load_account, write_account
 from sentinel.core.bus.delivery.stream import (
     MAX_SEQUENCE,
+    NO_CALLS,
     ZERO,
     Anchor,
+    Calls,
     Capability,
     GroupView,
     Id,
@@ -46,6 +49,7 @@ __all__ = [
     "MAX_ANCHORS",
     "MAX_COHORTS",
     "MAX_SEQUENCE",
+    "NO_CALLS",
     "OUTCOMES",
     "REASONS",
     "RECREATED",
@@ -57,6 +61,7 @@ __all__ = [
     "Answer",
     "Bounds",
     "Break",
+    "Calls",
     "Capability",
     "Cohort",
     "Deadlines",

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
+from sentinel.core.bus.delivery.balance import Account
 from sentinel.core.bus.delivery.cohort import (
     ACK,
     STAGES,
@@ -21,21 +22,26 @@ from sentinel.core.bus.delivery.cohort import (
     Settlement,
     merge_cohorts,
 )
-from sentinel.core.bus.delivery.group import Account, GroupAccount, SnapshotStep
+from sentinel.core.bus.delivery.group import GroupAccount
+from sentinel.core.bus.delivery.jump import Skip
 from sentinel.core.bus.delivery.lineage import (
     GONE,
     REASONS,
     RECREATED,
     ROLLBACK,
     Break,
+    begin_again,
     find_sign,
     judge_break,
 )
-from sentinel.core.bus.delivery.settle import CohortJudge
+from sentinel.core.bus.delivery.settle import END, CohortJudge
+from sentinel.core.bus.delivery.step import TOUCHING, SnapshotStep, find_quiet
 from sentinel.core.bus.delivery.stream import (
+    NO_CALLS,
     NOTHING,
     ZERO,
     Anchor,
+    Calls,
     Capability,
     GroupView,
     Id,
@@ -61,7 +67,8 @@ class StreamAccount:
     `settle`. Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began
     and never go back.
     `unseen`: at most so many more were published (Redis 6.2).
-    `now` and `calls` (deletions, claims) are those of the last snapshot; `touch` moves only these.
+    `now` and `calls` are those of the last snapshot; `touch` moves only these. `skips` are what
+    groups were moved over unread, as of the last snapshot.
     """
 
     deadlines: Deadlines
@@ -78,15 +85,35 @@ class StreamAccount:
     rolled_back: int = 0
     resets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     now: float = 0.0
-    calls: tuple[int, int] = (0, 0)
+    calls: Calls = NO_CALLS
     still: bool = False
     unseen: int = 0
+    skips: dict[str, Skip] = field(default_factory=dict)
 
     # -- snapshots --------------------------------------------------------------------------------
 
     def needs_survivors(self, view: StreamView) -> bool:
         """Whether the caller should look which `anchors` still exist before it feeds this view."""
-        return self.view is not None and (not self.present or find_sign(self.view, view) != "")
+        return (
+            self.view is not None
+            and self.present
+            and (view.kept is False or find_sign(self.view, view) != "")
+        )
+
+    def may_be_another(self, view: StreamView) -> bool:
+        """Whether it takes a look at the newest entry of the last snapshot to know that this is the
+        same stream (measurement.md §11.6).
+        """
+        before = self.view
+        return (
+            before is not None
+            and self.present
+            and view.last > before.last
+            and view.length > 0
+            and view.first <= before.last
+            and view.max_deleted < before.last
+            and before.last_lives
+        )
 
     def feed(
         self,
@@ -103,25 +130,35 @@ class StreamAccount:
         time `absent_at`, so that its whole life counts; otherwise what exists at first sight is
         history.
         """
+        self.skips = {}
         if self.view is None:
             self._first_sight(view, watched_from_birth, absent_at)
             return None, []
         self._follow_clock(view.now)
         self._catch_up()
-        broken = judge_break(self.view, view, self.anchors, survivors)
+        broken = self._judge_break(self.view, view, survivors)
         settled = self._begin_life(broken, view) if broken is not None else []
         settled += self._advance(view)
         self.present = True
         return broken, settled
 
-    def touch(self, now: float, calls: tuple[int, int]) -> bool:
+    def _judge_break(
+        self, before: StreamView, view: StreamView, survivors: AbstractSet[Id] | None
+    ) -> Break | None:
+        if not self.present:
+            return begin_again(before, view)
+        return judge_break(before, view, self.anchors, survivors)
+
+    def touch(self, now: float, calls: Calls) -> bool:
         """Take in a snapshot that equals the last one fed in every number; False when it must be
         fed all the same.
 
-        To feed equal numbers changes nothing but the time, unless a deletion or claim in between
-        may have dropped what was pending, or something vague must be asked again.
+        To feed equal numbers changes nothing but the time, unless a command in between may have
+        dropped what was pending, or something vague must be asked again.
         """
-        if not (self.still and self.present) or (calls != self.calls and self._may_drop()):
+        if not (self.still and self.present):
+            return False
+        if calls[:TOUCHING] != self.calls[:TOUCHING] and self._may_drop():
             return False
         self._follow_clock(now)
         self.now, self.calls = now, calls
@@ -148,11 +185,9 @@ class StreamAccount:
 
     def _catch_up(self) -> None:
         """Bring what `touch` moved into the last view, before the next one is compared with it."""
-        view, (deletions, claims) = self.view, self.calls
-        if view is None:
-            return
-        if (self.now, deletions, claims) != (view.now, view.deletions, view.claims):
-            self.view = replace(view, now=self.now, deletions=deletions, claims=claims)
+        view = self.view
+        if view is not None and (self.now, self.calls) != (view.now, view.calls):
+            self.view = replace(view, now=self.now, **self.calls._asdict())
 
     def _find_still(self) -> bool:
         """Whether nothing about the groups is vague or was found by asking for what equal numbers
@@ -196,12 +231,12 @@ class StreamAccount:
         kept = broken.reason == ROLLBACK and not view.legacy
         older = [anchor for anchor in self.anchors if kept and anchor.rank < base.rank]
         self.anchors = [*older, base]
-        self.view = StreamView(now=before.now, added=base.rank, length=base.rank, last=base.id)
+        self.view = StreamView(before.now, base.rank, base.rank, base.id, **before.calls._asdict())
         self.gap = NOTHING
         self.removed_seen = 0 if broken.reason == RECREATED and not view.legacy else view.removed
         for group in self.groups.values():
             group.reopen(base)
-            group.gone = True
+            group.gone = group.returned = True
         return settled
 
     def _roll_back(self, count: int) -> None:
@@ -225,7 +260,7 @@ class StreamAccount:
         settled = self._close_groups(self._find_vanished(view))
         self._observe_groups(step, newest)
         self.view, self.gap = view, step.gap
-        self.now, self.calls = view.now, (view.deletions, view.claims)
+        self.now, self.calls = view.now, view.calls
         self.still = self._find_still()
         if grown:
             self._open_cohort(newest, self.anchors[-1], view.unseen)
@@ -236,8 +271,7 @@ class StreamAccount:
         """The move from the last snapshot to this one; the head never goes back."""
         before = self.view or EMPTY
         gap = bound_head_gap(view, self.anchors, self.gap.lo)
-        calls = view.deletions, view.claims
-        quiet = not view.doubtful and calls == (before.deletions, before.claims)
+        quiet = find_quiet(before, view)
         return SnapshotStep(before, view, self.anchors, self.gap, gap, self.capability, quiet)
 
     def _count_stream(self, step: SnapshotStep) -> None:
@@ -257,17 +291,24 @@ class StreamAccount:
         for name, now in step.view.groups.items():
             group = self.groups.get(name)
             if group is None or group.gone:
-                base = self.anchors[-1] if begins_at_end(step.view, now) else newest
+                base = self.anchors[-1] if begins_at_end(step, now) else newest
                 group = self._begin_group(name, base)
             before = None if group.fresh else step.before.groups.get(name)
-            unchanged = group.observe(step, now, before)
-            if not unchanged or group.losses:
-                group.count_up(group.settle_account(step.view, step.gap))
+            if before is not None and group.follow(step, now, before):
+                if group.losses:
+                    group.count_up(group.settle_account(step.view, step.gap))
+                continue
+            skip = group.observe(step, now, before)
+            if skip is not None:
+                self.skips[name] = skip
+            group.count_up(group.settle_account(step.view, step.gap))
 
     def _begin_group(self, name: str, base: Anchor) -> GroupAccount:
         group = self.groups.setdefault(name, GroupAccount.begin(base))
         if group.gone:
+            returned = group.returned
             group.reopen(base)
+            group.returned = returned
         return group
 
     def _open_cohort(self, start: Anchor, end: Anchor, unseen: int) -> None:
@@ -368,6 +409,10 @@ class StreamAccount:
             position = self._judge.bound_position(question, answer)
             if position is not None:
                 group.learn_position(position, view, now, self.capability)
+        elif question.upto == END:
+            twice = self._judge.bound_overlap(question, answer)
+            if twice is not None:
+                group.learn_overlap(twice, view, now)
         elif question.after == ZERO and question.upto == group.base.id and not answer.full:
             group.learn_history(len(answer.ids), now.pending)
 
@@ -460,12 +505,18 @@ def _seen_by(now: float, anchor: Anchor) -> Anchor:
     return anchor if anchor.at <= now else replace(anchor, at=now, after=min(anchor.after, now))
 
 
-def begins_at_end(view: StreamView, group: GroupView) -> bool:
+def begins_at_end(step: SnapshotStep, now: GroupView) -> bool:
     """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has
     read in it.
+
+    Who reads is a consumer, and gets entries-read where the server has such a number.
     """
+    view = step.view
     # why `>=`: SETID may have moved it beyond the last entry
-    return group.last_delivered >= view.last and not (group.consumers or group.pending)
+    if now.last_delivered < view.last or now.pending or step.moved:
+        return False
+    unread = not view.legacy and now.entries_read is None and view.max_deleted == ZERO
+    return unread or not (now.consumers or step.deleted)
 
 
 def begin_account(deadlines: Deadlines, capability: Capability | None = None) -> StreamAccount:

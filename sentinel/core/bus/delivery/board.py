@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sentinel.core.bus.age import is_timed
 from sentinel.core.bus.delivery.account import EMPTY, StreamAccount
+from sentinel.core.bus.delivery.balance import NO_BALANCE, Account
 from sentinel.core.bus.delivery.fleet import (
     Counts,
     GroupKey,
@@ -19,8 +20,8 @@ from sentinel.core.bus.delivery.fleet import (
     describe_gauges,
     stand,
 )
-from sentinel.core.bus.delivery.group import Account, GroupAccount
-from sentinel.core.bus.delivery.statement import NO_FIGURES, dump_figures, load_figures
+from sentinel.core.bus.delivery.group import GroupAccount
+from sentinel.core.bus.delivery.statement import dump_figures, load_figures
 from sentinel.core.bus.delivery.stream import GroupView, StreamView
 from sentinel.core.model import Row
 
@@ -58,7 +59,7 @@ class Board:
 
     cards: dict[str, Card] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
-    sums: list[int] = field(default_factory=lambda: dump_figures(NO_FIGURES))
+    sums: list[int] = field(default_factory=lambda: dump_figures(NO_BALANCE))
     restless: set[str] = field(default_factory=set)
     scarred: set[str] = field(default_factory=set)
     groupless: set[str] = field(default_factory=set)

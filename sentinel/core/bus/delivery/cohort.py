@@ -117,7 +117,8 @@ class Settlement:
     """A cohort judged once for one group and stage. The truth of each figure lies in its bounds.
 
     `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size` and
-    `unseen`: at most so many more entries were published, with any fate.
+    `unseen`: at most so many more entries were published, with any fate. `shared`: so many are
+    among the upper ends of both `lost` and `dropped`.
     """
 
     group: str
@@ -130,6 +131,7 @@ class Settlement:
     lost: Bounds
     dropped: int
     unseen: int = 0
+    shared: int = 0
 
     @property
     def clean(self) -> bool:
@@ -145,7 +147,8 @@ class Settlement:
             return Bounds(self.size, self.size)
         if self.stage == DELIVER:
             return self._left(self.waiting, self.lost)
-        return self._left(self.waiting, self.lost, self.pending, Bounds(0, self.dropped))
+        apart = Bounds(0, self.dropped - self.shared)
+        return self._left(self.waiting, self.lost, self.pending, apart)
 
     def _left(self, *bad: Bounds) -> Bounds:
         lo = hi = self.size

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.bus.delivery.balance import NO_BALANCE, Account, list_account
+from sentinel.core.bus.delivery.jump import Skip, find_idle, judge_jump, judge_overshoot
 from sentinel.core.bus.delivery.loss import Losses
+from sentinel.core.bus.delivery.reads import ReadCount
+from sentinel.core.bus.delivery.step import SnapshotStep
 from sentinel.core.bus.delivery.stream import (
     NOTHING,
     ZERO,
@@ -15,7 +18,6 @@ from sentinel.core.bus.delivery.stream import (
     GroupView,
     Id,
     StreamView,
-    bound_rank,
     bound_waiting,
     format_id,
     parse_id,
@@ -23,54 +25,10 @@ from sentinel.core.bus.delivery.stream import (
 )
 from sentinel.core.quantity import Bounds
 
-OUTCOMES = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
-DELIVERY_OUTCOMES = ("delivered", "waiting", "lost", "uncertain")
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotStep:
-    """One move from a snapshot to the next, in one life of a stream. The gaps bound the ranks
-    before the head.
-    """
-
-    before: StreamView
-    view: StreamView
-    anchors: Sequence[Anchor]
-    gap_before: Bounds
-    gap: Bounds
-    capability: Capability
-    quiet: bool = False
-    """No deletion of a consumer and no claim can have happened in between."""
-
-    def rank(self, entry: Id) -> Bounds:
-        """Publish rank of an id, as the new snapshot bounds it."""
-        return bound_rank(entry, self.view, self.anchors, self.gap)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Where every entry stands that was published to a group since its watch began, at the last
-    snapshot.
-
-    `acknowledged` = published − waiting − pending − lost − dropped, a point when nothing unread was
-    removed.
-    `dropped` is an upper bound, its lower bound is always 0. `unseen`: at most so many more were
-    published and removed, with any fate (Redis 6.2).
-    """
-
-    published: int
-    waiting: Bounds
-    pending: Bounds
-    lost: Bounds
-    dropped: int
-    unseen: int = 0
-
-    @property
-    def acknowledged(self) -> Bounds:
-        """Bounds of what left the pending list by an acknowledgement."""
-        lo = self.published - self.waiting.hi - self.pending.hi - self.lost.hi - self.dropped
-        hi = self.published - self.waiting.lo - self.pending.lo - self.lost.lo
-        return Bounds(max(0, lo), max(0, hi) + self.unseen)
+_NO_FLAGS = (False, 0, 0, False, 0)
+"""Replayed, doubt, unseen, returned, unaccounted: what earlier versions did not write."""
+OUTCOMES: tuple[str, ...] = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
+DELIVERY_OUTCOMES: tuple[str, ...] = ("delivered", "waiting", "lost", "uncertain")
 
 
 @dataclass(slots=True)
@@ -92,9 +50,9 @@ class GroupAccount:
     high_rank: Bounds = NOTHING
     waiting: Bounds = NOTHING
     pending: Bounds = NOTHING
-    unaccounted: int | None = None
+    reads: ReadCount = field(default_factory=ReadCount)
     losses: Losses = field(default_factory=Losses)
-    closed: Account = Account(0, NOTHING, NOTHING, NOTHING, 0)
+    closed: Account = NO_BALANCE
     settled: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     reached: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DELIVERY_OUTCOMES, 0))
     counted: tuple[int, int, int] = (0, 0, 0)
@@ -104,12 +62,18 @@ class GroupAccount:
     ended: float = 0.0
     asked_history: bool = False
     replayed: bool = False
-    """Some of the pending entries may wait as well: SETID put the group back over them."""
+    """Some of the pending entries may wait as well: SETID put the group back over them, or XCLAIM
+    with FORCE delivered them before their turn.
+    """
     unseen: int = 0
     doubt: int = 0
     """Up to this rank entries may have been read unseen, before the group was put back or made
     anew.
     """
+    returned: bool = False
+    """It was known in an earlier life of the stream: all of this life is owed to it."""
+    overlap: Bounds | None = None
+    """So many entries are known to pend and to wait."""
 
     @classmethod
     def begin(cls, base: Anchor) -> GroupAccount:
@@ -118,29 +82,43 @@ class GroupAccount:
 
     # -- one snapshot -----------------------------------------------------------------------------
 
-    def observe(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> bool:
-        """Take a snapshot in: losses since the last one, then where the group stands.
-
-        True when nothing can have been lost or dropped, so that those figures are as before.
+    def observe(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> Skip | None:
+        """Take a snapshot in: losses since the last one, then where the group stands. Gives what it
+        was moved over unread.
         """
         self.unseen += step.view.unseen
-        if before is not None and self._is_plain(step, now, before):
-            self._follow(step, now)
-            return True
+        if not self.reads.keeps_on(step, now, before):
+            self.reads.begin_anew(self.losses)
         position = self._find_position(step, now)
         high_before, read_before = self.high_rank.clip(self.base.rank, step.view.added), self.high
+        moved_from = self.position
         if now.last_delivered >= self.high:
             self.high, self.high_rank = now.last_delivered, position
-        if before is not None and self._was_put_back(step, now, before):
-            self.doubt = step.view.added
-        found, comparable = self._find_losses(step, high_before, read_before, before)
-        if found == NOTHING:
-            position = self._refine_by_reads(step, now, position)
-        self._note_drops(step, now, before, high_before)
+        if before is not None:
+            self._note_put_back(step, now, before)
+        skip = self._note_jump(step, now, before, moved_from, position)
+        found = self._find_losses(step, now, high_before, read_before, before)
+        if found == NOTHING and skip is None:
+            position = self.reads.find_position(step, now, position, self.losses)
+        moved = position if skip is None or not skip.covers(position) else high_before
+        self._note_drops(step, now, before, high_before, max(high_before.hi, moved.hi))
         self._place(step, now, position)
-        self._reconcile(step, now, found if comparable else None)
+        self.reads.take(step.view, now, step.capability, self)
+        self.losses.bury(step.gap.lo)
         self.fresh = False
-        return False
+        return skip if skip is not None and skip.told else None
+
+    def follow(self, step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
+        """Take a plain snapshot in: nothing can have been lost or dropped, so that those figures
+        are as before. False when it is none.
+        """
+        if not self._is_plain(step, now, before):
+            return False
+        self.unseen += step.view.unseen
+        if not self.reads.keeps_on(step, now, before):
+            self.reads.begin_anew(self.losses)
+        self._follow(step, now)
+        return True
 
     def _is_plain(self, step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
         """Whether the group has read everything, or rests where its rank is known, and nothing
@@ -152,6 +130,7 @@ class GroupAccount:
             or now.consumers < before.consumers
             or self.fresh
             or self.delivered != high
+            or high > step.before.last
         ):
             return False
         if (
@@ -175,15 +154,17 @@ class GroupAccount:
         self.delivered = self.high = delivered
         self.high_rank = self.position
         self.replayed = self.replayed and bool(self.waiting.hi and now.pending)
+        self.overlap = None
         self.pending = self._bound_pending(view, now) if now.pending else NOTHING
         self.asked_history = not self.pending.exact
-        self.oldest_waiting = self.unaccounted = None
-        if self._reads_hold(step, now) and now.entries_read is not None and self.waiting.exact:
-            self.unaccounted = view.added - now.entries_read - self.waiting.lo
+        self.oldest_waiting = None
+        self.reads.take(view, now, step.capability, self)
 
     def _find_position(self, step: SnapshotStep, now: GroupView) -> Bounds:
         found = step.rank(now.last_delivered)
-        if not self.fresh and now.last_delivered == self.delivered:
+        resting = not self.fresh and now.last_delivered == self.delivered
+        # why `<=`: beyond the last entry the rank grows with what comes up to there
+        if resting and self.delivered <= step.before.last:
             found = found.meet(self.position)
         view = step.view
         ahead_intact = (
@@ -194,6 +175,14 @@ class GroupAccount:
         if step.capability.lag_exact and now.lag is not None and ahead_intact:
             found = found.meet(point(view.added - now.lag))
         return found
+
+    def _note_put_back(self, step: SnapshotStep, now: GroupView, before: GroupView) -> None:
+        """What may be read anew, or read at last (measurement.md §11.4)."""
+        if self._was_put_back(step, now, before):
+            self.doubt = step.view.added
+        elif not step.in_doubt or find_idle(step, now, before):
+            return
+        self.losses.put_back(0, step.gap_before.lo)
 
     @staticmethod
     def _was_put_back(step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
@@ -206,23 +195,63 @@ class GroupAccount:
         if now.last_delivered < before.last_delivered:
             return True
         replaced = not step.view.length or step.view.first > step.before.last
-        return step.view.legacy and replaced and step.view.deletions != step.before.deletions
+        return step.view.legacy and replaced and step.in_doubt
+
+    def _note_jump(
+        self,
+        step: SnapshotStep,
+        now: GroupView,
+        before: GroupView | None,
+        moved_from: Bounds,
+        position: Bounds,
+    ) -> Skip | None:
+        """What the group went over, and reads need not explain (measurement.md §11.2, §11.3)."""
+        if before is None:
+            self.losses.add_blur(self.base.rank, max(self.base.rank, position.hi))
+            return None
+        skip = judge_overshoot(step, before)
+        if skip is None and now.last_delivered > before.last_delivered:
+            counted = self.reads.surplus is not None
+            skip = judge_jump(step, now, before, moved_from, position, counted)
+        if skip is None:
+            return None
+        after, upto = max(skip.after, self.base.rank), max(skip.upto, self.base.rank)
+        if skip.certain:
+            self.reads.note_certain(self.losses.add_skip(after, upto))
+        elif skip.counted:
+            self.losses.add_possible(
+                after, upto, skip.lo, upto - after, counted=self.reads.surplus is not None
+            )
+        else:
+            self.losses.add_blur(after, upto)
+        return skip
 
     def _find_losses(
-        self, step: SnapshotStep, high_before: Bounds, read_before: Id, before: GroupView | None
-    ) -> tuple[Bounds, bool]:
-        """Losses of this step (measurement.md §1.5), and whether entries-read may tell their exact
-        number.
-        """
+        self,
+        step: SnapshotStep,
+        now: GroupView,
+        high_before: Bounds,
+        read_before: Id,
+        before: GroupView | None,
+    ) -> Bounds:
+        """Losses of this step (measurement.md §1.5)."""
         sure_after = max(self.high_rank.hi, self.base.rank, step.gap_before.lo, self.doubt)
-        certain = 0 if before is None else self.losses.add_certain(sure_after, step.gap.lo)
+        certain = 0
+        if not step.in_doubt if before is not None else self._is_owed_all(step, now):
+            certain = self.losses.add_certain(sure_after, step.gap.lo)
+        self.reads.note_certain(certain)
         removed = step.view.removed - step.before.removed
-        clean_start = step.gap_before.exact and not step.before.has_holes
-        if clean_start:
+        if step.gap_before.exact and not step.before.has_holes:
             removed -= certain
         after, upto = self._find_suspects(step, high_before, read_before)
-        maybe = self.losses.add_possible(after, upto, 0, removed)
-        return point(certain) + maybe, clean_start
+        after = self.losses.skip_blur(after)
+        counted = self.reads.surplus is not None
+        maybe = self.losses.add_possible(after, upto, 0, removed, counted=counted)
+        return point(certain) + maybe
+
+    def _is_owed_all(self, step: SnapshotStep, now: GroupView) -> bool:
+        """Whether a group of an earlier life was made once in this one, and has not read since."""
+        return self.returned and not step.moved and now.last_delivered <= self.base.id
 
     def _find_suspects(
         self, step: SnapshotStep, high_before: Bounds, read_before: Id
@@ -239,40 +268,22 @@ class GroupAccount:
             upto = max(upto, step.rank(view.max_deleted).hi)
         return after, upto
 
-    def _refine_by_reads(self, step: SnapshotStep, now: GroupView, position: Bounds) -> Bounds:
-        """Nothing was lost: entries-read moved exactly with the rank (families that count
-        deliveries).
-        """
-        if self.unaccounted is None or not self._reads_hold(step, now) or now.entries_read is None:
-            return position
-        if not step.view.length or now.last_delivered < step.view.first:
-            return position
-        return position.meet(point(now.entries_read + self.unaccounted))
-
-    @staticmethod
-    def _reads_hold(step: SnapshotStep, now: GroupView) -> bool:
-        return (
-            step.capability.reads_counted
-            and now.entries_read is not None
-            and step.view.max_deleted == ZERO
-        )
-
     def _note_drops(
-        self, step: SnapshotStep, now: GroupView, before: GroupView | None, high_before: Bounds
+        self,
+        step: SnapshotStep,
+        now: GroupView,
+        before: GroupView | None,
+        high_before: Bounds,
+        upto: int,
     ) -> None:
         """Deliveries that a DELCONSUMER or a claim of removed entries may have dropped
-        (measurement.md §1.6).
+        (measurement.md §1.6), up to rank `upto`.
         """
         if before is None:
             return
         after = self._find_oldest_open(step, before, high_before)
-        upto = self.high_rank.hi
         count = before.pending + max(0, upto - high_before.lo)
-        if (
-            step.view.doubtful
-            or step.view.deletions != step.before.deletions
-            or now.consumers < before.consumers
-        ):
+        if step.deleted or step.in_doubt or now.consumers < before.consumers:
             self.losses.add_drop(after, upto, count)
         elif step.view.claims != step.before.claims:
             reach = max(step.gap.hi, step.rank(step.view.max_deleted).hi)
@@ -291,26 +302,14 @@ class GroupAccount:
         if now.last_delivered == self.high:
             self.high_rank = position
         self.waiting = bound_waiting(step.view, now, position, step.capability)
-        moved = now.last_delivered < self.high or step.view.deletions != step.before.deletions
+        touched = step.deleted or step.in_doubt or step.forced
+        moved = now.last_delivered < self.high or touched
         self.replayed = (self.replayed or moved) and bool(self.waiting.hi and now.pending)
+        self.overlap = None
         self.pending = self._bound_pending(step.view, now)
         self.asked_history = not self.pending.exact
         unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
         self.oldest_waiting = step.view.first if unread_head else None
-
-    def _reconcile(self, step: SnapshotStep, now: GroupView, found: Bounds | None) -> None:
-        """Families that count deliveries: added − read − waiting grows by exactly the number lost."""
-        known, self.unaccounted = self.unaccounted, None
-        if not self._reads_hold(step, now) or now.entries_read is None or not self.waiting.exact:
-            return
-        self.unaccounted = step.view.added - now.entries_read - self.waiting.lo
-        if known is None or found is None or found.exact or not self.losses.possible:
-            return
-        lost = self.unaccounted - known - found.lo
-        latest = self.losses.possible[-1]
-        if 0 <= lost <= latest.hi:
-            self.losses.possible.pop()
-            self.losses.add_possible(latest.after, latest.upto, lost, lost)
 
     def _bound_pending(self, view: StreamView, now: GroupView) -> Bounds:
         """Pending entries of ours: those from before the watch began don't count, nor those that
@@ -322,9 +321,10 @@ class GroupAccount:
         return Bounds(0, min(now.pending, max(0, view.added - self.base.rank)))
 
     def _without_replayed(self, pending: int) -> Bounds:
-        return (
-            Bounds(max(0, pending - self.waiting.hi), pending) if self.replayed else point(pending)
-        )
+        if not self.replayed:
+            return point(pending)
+        twice = Bounds(0, self.waiting.hi) if self.overlap is None else self.overlap
+        return Bounds(max(0, pending - twice.hi), max(0, pending - twice.lo))
 
     # -- answers that were asked for --------------------------------------------------------------
 
@@ -336,13 +336,16 @@ class GroupAccount:
         if self.delivered == self.high:
             self.high_rank = self.position
         self.waiting = bound_waiting(view, now, self.position, capability)
-        counted = capability.reads_counted and view.max_deleted == ZERO and self.waiting.exact
-        if counted and now.entries_read is not None:
-            self.unaccounted = view.added - now.entries_read - self.waiting.lo
+        self.reads.take(view, now, capability, self)
 
     def learn_history(self, count: int, pending: int) -> None:
         """Take in how many of the pending entries are older than the watch."""
         self.pending = self.pending.meet(self._without_replayed(max(0, pending - count)))
+
+    def learn_overlap(self, twice: Bounds, view: StreamView, now: GroupView) -> None:
+        """Take in how many of the pending entries wait as well."""
+        self.overlap = twice
+        self.pending = self.pending.meet(self._bound_pending(view, now))
 
     # -- the account ------------------------------------------------------------------------------
 
@@ -358,7 +361,7 @@ class GroupAccount:
             closed.lost + self.losses.total(),
             closed.dropped + self.losses.dropped(),
             self.unseen,
-        )
+        ).blur(closed.unaccounted + self.losses.blurred())
 
     def _bound_waiting_ours(self, view: StreamView, gap: Bounds) -> Bounds:
         if self.delivered >= self.base.id or not self.base.rank:
@@ -373,10 +376,12 @@ class GroupAccount:
         account = self.settle_account(view, gap)
         lost = Bounds(account.lost.lo, account.lost.hi + account.waiting.hi)
         dropped = account.dropped + account.pending.hi
-        self.closed = Account(account.published, NOTHING, NOTHING, lost, dropped, self.unseen)
+        self.closed = Account(
+            account.published, NOTHING, NOTHING, lost, dropped, self.unseen, account.unaccounted
+        )
         self.losses = Losses()
         self.waiting = self.pending = NOTHING
-        self.unaccounted = None
+        self.reads = ReadCount()
         self.gone, self.ended = True, view.now
 
     def reopen(self, base: Anchor) -> None:
@@ -384,34 +389,28 @@ class GroupAccount:
         self.base, self.position, self.high_rank = base, point(base.rank), point(base.rank)
         self.delivered = self.high = ZERO
         self.fresh, self.gone, self.replayed, self.doubt = True, False, False, 0
+        self.returned, self.overlap = False, None
 
     def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
-        """The account as numbers: published, dropped, both ends of waiting, pending and lost, then
-        unseen.
+        """The account as numbers: published, dropped, both ends of waiting, pending and lost,
+        unseen, unaccounted.
         """
-        closed = self.closed
-        lost = closed.lost
-        if self.gone:
-            return closed.published, closed.dropped, 0, 0, 0, 0, lost.lo, lost.hi, self.unseen
-        losses, dropped = self.losses, closed.dropped
-        if losses:
-            lost, dropped = lost + losses.total(), dropped + losses.dropped()
-        elif losses.past is not NOTHING or losses.past_dropped:
-            lost, dropped = lost + losses.past, dropped + losses.past_dropped
-        waiting = self.waiting
+        if self.gone or not self.losses.spotless:
+            return list_account(self.settle_account(view, gap))
+        closed, waiting, pending = self.closed, self.waiting, self.pending
         if self.delivered < self.base.id:
             waiting = self._bound_waiting_ours(view, gap)
-        pending, published = self.pending, closed.published + view.added - self.base.rank
         return (
-            published,
-            dropped,
+            closed.published + view.added - self.base.rank,
+            closed.dropped,
             waiting.lo,
             waiting.hi,
             pending.lo,
             pending.hi,
-            lost.lo,
-            lost.hi,
+            closed.lost.lo,
+            closed.lost.hi,
             self.unseen,
+            closed.unaccounted,
         )
 
     def count_up(self, account: Account) -> None:
@@ -436,13 +435,21 @@ class GroupAccount:
                 [b.lo, b.hi]
                 for b in (self.position, self.high_rank, self.waiting, self.pending, closed.lost)
             ],
-            "unaccounted": self.unaccounted,
+            "reads": self.reads.dump(),
             "losses": self.losses.dump(),
             "closed": [closed.published, closed.dropped],
             "settled": dict(self.settled),
             "reached": dict(self.reached),
             "counted": list(self.counted),
-            "flags": [self.fresh, self.gone, self.replayed, self.doubt, self.unseen],
+            "flags": [
+                self.fresh,
+                self.gone,
+                self.replayed,
+                self.doubt,
+                self.unseen,
+                self.returned,
+                closed.unaccounted,
+            ],
             "ended": self.ended,
         }
 
@@ -452,7 +459,8 @@ class GroupAccount:
         position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
         published, dropped = document["closed"]
         fresh, gone, *later = document["flags"]
-        replayed, doubt, unseen = later or (False, 0, 0)
+        later += _NO_FLAGS[len(later) :]
+        replayed, doubt, unseen, returned, unaccounted = later
         return cls(
             Anchor.load(document["base"]),
             position,
@@ -461,16 +469,17 @@ class GroupAccount:
             high_rank,
             waiting,
             pending,
-            document["unaccounted"],
+            ReadCount(*document.get("reads", ())),
             Losses.load(document["losses"]),
-            Account(published, NOTHING, NOTHING, lost, dropped, unseen),
+            Account(published, NOTHING, NOTHING, lost, dropped, unseen, unaccounted),
             dict(document["settled"]),
             dict(document["reached"]),
             tuple(document["counted"]),
             fresh,
             gone,
             ended=document["ended"],
-            replayed=replayed,
+            replayed=bool(replayed),
             unseen=unseen,
             doubt=doubt,
+            returned=bool(returned),
         )

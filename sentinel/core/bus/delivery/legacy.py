@@ -17,12 +17,13 @@ from sentinel.core.bus.delivery.stream import StreamView
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Server-wide calls when a stream was looked at: `removals` rises with XDEL, `swaps` with what
-    replaces a whole stream, `publishes` are the calls of XADD.
+    replaces a whole stream, `publishes` are the calls of XADD in this `epoch` of the counts.
     """
 
     removals: int
     swaps: int
     publishes: int | None
+    epoch: int = 0
 
 
 def count_new(
@@ -62,7 +63,8 @@ def complete_view(
     """
     if before is None:
         gone = view.last if view.last_gone else view.max_deleted
-        return replace(view, added=view.length + view.last_gone, max_deleted=gone)
+        return replace(view, added=view.length + view.last_gone, max_deleted=gone, kept=None)
+    view = replace(view, kept=_judge_kept(view, before, removed=removed))
     moved = view.last != before.last
     kept = view.length > 0 and view.first <= before.last
     unseen = spare if moved and (removed or not kept) else 0
@@ -80,3 +82,20 @@ def complete_view(
         unseen=max(0, unseen),
         doubtful=swapped,
     )
+
+
+def begin_counting(view: StreamView, before: StreamView, spare: int | None) -> StreamView:
+    """The snapshot of a stream that had been found gone: ranks go on behind those of the old life."""
+    fresh = complete_view(view, None, 0, removed=False, swapped=False, spare=spare)
+    unseen = 0 if spare is None else max(0, spare - fresh.added)
+    return replace(
+        fresh, added=before.added + fresh.added, unseen=unseen, counted=spare is not None
+    )
+
+
+def _judge_kept(view: StreamView, before: StreamView, *, removed: bool) -> bool | None:
+    """Whether the newest entry of the view before is there; None where it may have been removed."""
+    if view.kept or removed or not before.last_lives:
+        return view.kept or None
+    reachable = view.length > 0 and view.first <= before.last < view.last
+    return False if view.kept is False and reachable else None

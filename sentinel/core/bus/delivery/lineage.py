@@ -69,7 +69,15 @@ def _find_setid_sign(before: StreamView, view: StreamView) -> str:
         return ""
     if (view.added == before.added) != (view.last == before.last):
         return "entries-added and last-generated-id moved apart (XSETID)"
+    counters = (view.removed, view.max_deleted) != (before.removed, before.max_deleted)
+    if is_renumbered(before, view) and counters and not view.legacy:
+        return "XSETID was run, and the counters moved"
     return ""
+
+
+def is_renumbered(before: StreamView, view: StreamView) -> bool:
+    """Whether XSETID may have run: nothing is certain across it (measurement.md §11.6)."""
+    return view.renumbers != before.renumbers
 
 
 def is_lost(anchor: Anchor, view: StreamView, survivors: AbstractSet[Id]) -> bool:
@@ -88,19 +96,33 @@ def judge_break(
     looked.
     """
     sign = find_sign(before, view)
-    if not sign and survivors is not None and anchors and is_lost(anchors[-1], view, survivors):
+    lost = survivors is not None and bool(anchors) and is_lost(anchors[-1], view, survivors)
+    if not sign and (lost or view.kept is False):
         sign = "the newest known entry is missing"
     if not sign:
         return None
+    set_anew = is_renumbered(before, view) and not lost and view.kept is not False
     if view.legacy:
         reason = ROLLBACK if view.last < before.last else RECREATED
+        reason = XSETID if set_anew else reason
         return Break(reason, sign, Anchor(view.last, view.added, view.now))
-    if _is_renumbered(before, view, anchors, survivors or set()):
+    if (set_anew and view.last >= before.last) or _is_renumbered(
+        before, view, anchors, survivors or set()
+    ):
         return Break(XSETID, sign, Anchor(view.last, view.added, view.now))
     kept = _find_ancestor(before, view, anchors, survivors or set())
     if kept is not None:
         return Break(ROLLBACK, sign, kept)
     return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
+
+
+def begin_again(before: StreamView, view: StreamView) -> Break:
+    """A stream that was found gone, and is there: another life, all of which counts."""
+    if not view.counted:
+        return Break(RECREATED, UNCOUNTED, Anchor(view.last, view.added, view.now))
+    # why not 0 there: ranks of a server that tells none go on
+    rank = before.added if view.legacy else 0
+    return Break(RECREATED, "it had been found gone", Anchor(ZERO, rank, view.now))
 
 
 def _is_renumbered(

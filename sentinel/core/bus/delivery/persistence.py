@@ -15,8 +15,9 @@ from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupA
 from sentinel.core.bus.delivery.lineage import REASONS
 from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.stream import (
-    NOTHING,
+    NO_CALLS,
     Anchor,
+    Calls,
     Capability,
     GroupView,
     StreamView,
@@ -57,7 +58,7 @@ def write_account(account: StreamAccount) -> str:
         f'"present":{"true" if account.present else "false"},'
         f'"totals":[{account.published},{account.removed},{account.removed_seen},{account.rolled_back}],'
         f'"resets":{_RESETS % tuple(map(account.resets.__getitem__, REASONS))},"now":{account.now!r},'
-        f'"calls":[{account.calls[0]},{account.calls[1]}],"unseen":{account.unseen}}}'
+        f'"calls":[{_CALLS % account.calls}],"unseen":{account.unseen}}}'
     )
 
 
@@ -80,8 +81,7 @@ def _quote(name: str) -> str:
 def _write_group(group: GroupAccount) -> str:
     """As `GroupAccount.dump`; its rare parts by that very way."""
     losses = group.losses
-    known = not losses and losses.past == NOTHING and not losses.past_dropped
-    ledger = _NO_LOSSES if known else json.dumps(losses.dump(), separators=(",", ":"))
+    ledger = _NO_LOSSES if losses.spotless else json.dumps(losses.dump(), separators=(",", ":"))
     position, high, waiting, pending, lost = (
         group.position,
         group.high_rank,
@@ -105,7 +105,8 @@ def _write_group(group: GroupAccount) -> str:
             lost.lo,
             lost.hi,
         ),
-        "null" if group.unaccounted is None else group.unaccounted,
+        "null" if group.reads.surplus is None else group.reads.surplus,
+        group.reads.certain,
         ledger,
         group.closed.published,
         group.closed.dropped,
@@ -117,6 +118,8 @@ def _write_group(group: GroupAccount) -> str:
         _TRUTH[group.replayed],
         group.doubt,
         group.unseen,
+        _TRUTH[group.returned],
+        group.closed.unaccounted,
         group.ended,
     )
 
@@ -129,13 +132,14 @@ _TRUTH = ("false", "true")
 _NO_LOSSES = json.dumps(Losses().dump(), separators=(",", ":"))
 _GROUP = (
     '{"base":%s,"delivered":"%d-%d","high":"%d-%d","bounds":[[%d,%d],[%d,%d],[%d,%d],[%d,%d],[%d,%d]],'
-    '"unaccounted":%s,"losses":%s,"closed":[%d,%d],"settled":'
+    '"reads":[%s,%d],"losses":%s,"closed":[%d,%d],"settled":'
     + _counts(OUTCOMES)
     + ',"reached":'
     + _counts(DELIVERY_OUTCOMES)
-    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d,%d],"ended":%r}'
+    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d,%d,%s,%d],"ended":%r}'
 )
 _RESETS = _counts(REASONS)
+_CALLS = ",".join(["%d"] * len(Calls._fields))
 
 
 def _write_view(view: StreamView) -> str:
@@ -143,7 +147,7 @@ def _write_view(view: StreamView) -> str:
     ids = ",".join(
         [f'"{entry[0]}-{entry[1]}"' for entry in (view.last, view.first, view.max_deleted)]
     )
-    numbers = f"{view.now!r},{view.added},{view.length},{view.deletions},{view.claims}"
+    numbers = f"{view.now!r},{view.added},{view.length},{_CALLS % view.calls}"
     return f'{{"numbers":[{numbers}],"ids":[{ids}],"groups":[{groups}]}}'
 
 
@@ -161,7 +165,8 @@ def load_account(
     """What `dump_account` gave."""
     published, removed, removed_seen, rolled_back = document["totals"]
     view = _load_view(document["view"]) if document["view"] else None
-    deletions, claims = document.get("calls") or ((view.deletions, view.claims) if view else (0, 0))
+    known = document.get("calls")
+    calls = load_calls(known) if known else view.calls if view else NO_CALLS
     return StreamAccount(
         deadlines,
         capability,
@@ -178,24 +183,32 @@ def load_account(
         dict(document["resets"]),
         now=document.get("now") or (view.now if view else 0.0),
         unseen=document["unseen"],
-        calls=(deletions, claims),
+        calls=calls,
     )
+
+
+def load_calls(numbers: Sequence[int]) -> Calls:
+    """Calls as they were written; what an earlier version did not write is -1: it may have changed
+    in any way.
+    """
+    return Calls(*numbers, *[-1] * (len(Calls._fields) - len(numbers)))
 
 
 def _dump_view(view: StreamView) -> dict[str, Any]:
     return {
-        "numbers": [view.now, view.added, view.length, view.deletions, view.claims],
+        "numbers": [view.now, view.added, view.length, *view.calls],
         "ids": [format_id(entry) for entry in (view.last, view.first, view.max_deleted)],
         "groups": [_dump_group(group) for group in view.groups.values()],
     }
 
 
 def _load_view(document: dict[str, Any]) -> StreamView:
-    now, added, length, deletions, claims = document["numbers"]
+    now, added, length, *calls = document["numbers"]
     last, first, max_deleted = (parse_id(entry) for entry in document["ids"])
     groups = [_load_group(group) for group in document["groups"]]
+    by_name = {group.name: group for group in groups}
     return StreamView(
-        now, added, length, last, first, max_deleted, {g.name: g for g in groups}, deletions, claims
+        now, added, length, last, first, max_deleted, by_name, **load_calls(calls)._asdict()
     )
 
 

@@ -9,10 +9,19 @@ from dataclasses import dataclass
 
 from sentinel.core.bus.delivery.cohort import ACK, DELIVER, Answer, Due, Question, Settlement
 from sentinel.core.bus.delivery.group import GroupAccount
-from sentinel.core.bus.delivery.stream import NOTHING, ZERO, Anchor, Id, StreamView
+from sentinel.core.bus.delivery.stream import (
+    MAX_SEQUENCE,
+    NOTHING,
+    ZERO,
+    Anchor,
+    Id,
+    StreamView,
+)
 from sentinel.core.quantity import Bounds
 
 Answers = Mapping[Question, Answer]
+END: Id = (MAX_SEQUENCE, MAX_SEQUENCE)
+"""No id is greater."""
 PENDING_PAGE = 10_000
 """PEL ranges are cheap (2 ms for so many): no cohort of ordinary size is cut short."""
 
@@ -48,8 +57,10 @@ class CohortJudge:
             asked.append(Question("live", name, group.delivered, upto, cap))
         if group.waiting.hi and group.oldest_waiting is None:
             asked.append(Question("live", name, group.delivered, None, 1))
-        if not group.pending.exact:
+        if not group.pending.exact and group.base.rank:
             asked.append(Question("pending", name, ZERO, group.base.id, cap))
+        if not group.pending.exact and group.replayed:
+            asked.append(Question("pending", name, group.delivered, END, cap))
         return asked
 
     def _next_anchor(self, entry: Id) -> Id:
@@ -134,6 +145,17 @@ class CohortJudge:
         live = answer.count(anchor.rank, after=delivered)
         return Bounds(anchor.rank - live.hi, anchor.rank - live.lo)
 
+    def bound_overlap(self, asked: Question, answer: Answer) -> Bounds | None:
+        """How many entries pend and wait as well: those behind the position that are still there;
+        None when it isn't known.
+        """
+        view, delivered = self.view, self.groups[asked.group].delivered
+        if answer.full or asked.after != delivered:
+            return None
+        live = answer.count(len(answer.ids), after=(view.first[0], view.first[1] - 1))
+        # why `>`: what was deleted up to there had been delivered in its turn
+        return Bounds(0, live.hi) if view.max_deleted > delivered else live
+
     # -- judgement --------------------------------------------------------------------------------
 
     def judge(self, due: Due, answers: Answers) -> Settlement:
@@ -141,22 +163,32 @@ class CohortJudge:
         cohort = due.cohort
         if self._is_clean(due):
             return make_settlement(due, NOTHING, NOTHING, NOTHING, 0)
-        losses = self.groups[due.group].losses
         waiting = self._count_waiting(due, answers)
         pending = self._count_pending(due, answers) if due.stage == ACK else NOTHING
         # what waits or pends for certain can't have been lost as well
         room = max(0, cohort.size - waiting.lo - pending.lo)
-        lost = losses.lost_in(cohort.start.rank, cohort.end.rank).clip(0, room)
-        dropped = min(losses.dropped_in(cohort.start.rank, cohort.end.rank), room - lost.lo)
-        return make_settlement(due, waiting, pending, lost, dropped)
+        lost, dropped, shared = self._bound_gone(due, room)
+        return make_settlement(due, waiting, pending, lost, dropped, shared)
+
+    def _bound_gone(self, due: Due, room: int) -> tuple[Bounds, int, int]:
+        """Lost and dropped of a cohort, and how many are in both because nobody knows their fate."""
+        losses, cohort = self.groups[due.group].losses, due.cohort
+        span = cohort.start.rank, cohort.end.rank
+        known, gone, blurred = (
+            losses.lost_in(*span),
+            losses.dropped_in(*span),
+            losses.blurred_in(*span),
+        )
+        lost = (known + Bounds(0, blurred)).clip(0, room)
+        dropped = min(gone + blurred, room - lost.lo)
+        return lost, dropped, max(0, lost.hi + dropped - known.hi - gone - blurred)
 
     def judge_blind(self, due: Due) -> Settlement:
         """Nobody can be asked any more: whatever waited or pended may have ended in any way."""
         group, cohort = self.groups[due.group], due.cohort
         unknown = Bounds(0, min(cohort.size, group.waiting.hi + group.pending.hi))
-        lost = group.losses.lost_in(cohort.start.rank, cohort.end.rank)
-        dropped = group.losses.dropped_in(cohort.start.rank, cohort.end.rank)
-        return make_settlement(due, unknown, NOTHING, lost, dropped)
+        lost, dropped, shared = self._bound_gone(due, cohort.size)
+        return make_settlement(due, unknown, NOTHING, lost, dropped, shared)
 
     def _count_waiting(self, due: Due, answers: Answers) -> Bounds:
         """How many of the cohort the group has not been given, and are still there."""
@@ -202,7 +234,12 @@ def is_intact_behind(view: StreamView, entry: Id) -> bool:
 
 
 def make_settlement(
-    due: Due, waiting: Bounds, pending: Bounds, lost: Bounds, dropped: int
+    due: Due,
+    waiting: Bounds,
+    pending: Bounds,
+    lost: Bounds,
+    dropped: int,
+    shared: int = 0,
 ) -> Settlement:
     """A settlement of this cohort with these figures."""
     cohort = due.cohort
@@ -217,4 +254,5 @@ def make_settlement(
         lost,
         dropped,
         cohort.unseen,
+        shared,
     )

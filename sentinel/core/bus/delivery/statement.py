@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sentinel.core.bus.delivery.balance import Account, list_account
 from sentinel.core.bus.delivery.fleet import Standing
-from sentinel.core.bus.delivery.group import Account, GroupAccount
+from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.quantity import Bounds
 
 
@@ -29,6 +30,7 @@ def sum_accounts(accounts: Sequence[Account]) -> Account:
         sum((each.lost for each in accounts), start=Bounds(0, 0)),
         sum(each.dropped for each in accounts),
         sum(each.unseen for each in accounts),
+        sum(each.unaccounted for each in accounts),
     )
 
 
@@ -44,6 +46,7 @@ def describe_figures(account: Account) -> dict[str, Any]:
         "waiting": _number(account.waiting),
         "lost": [account.lost.lo, account.lost.hi + account.unseen],
         "dropped": [0, account.dropped],
+        "unaccounted": [0, account.unaccounted],
     }
 
 
@@ -75,18 +78,9 @@ def describe_worst(
     return shown
 
 
-NO_FIGURES = Account(0, Bounds(0, 0), Bounds(0, 0), Bounds(0, 0), 0)
-
-
 def dump_figures(account: Account) -> list[int]:
     """JSON-able document."""
-    pairs = (account.waiting, account.pending, account.lost)
-    return [
-        account.published,
-        account.dropped,
-        *(end for pair in pairs for end in (pair.lo, pair.hi)),
-        account.unseen,
-    ]
+    return list(list_account(account))
 
 
 def load_figures(document: Sequence[int]) -> Account:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentinel.core.quantity import Bounds
 
 Id = tuple[int, int]
 ZERO: Id = (0, 0)
 MAX_SEQUENCE = 2**64 - 1
+OLDEST_PLAUSIBLE = 10**12
+"""Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
 
 
 def parse_id(text: str) -> Id:
@@ -86,13 +88,34 @@ class GroupView:
     oldest_pending: Id | None = None
 
 
+class Calls(NamedTuple):
+    """Numbers that only rise: a change since the last view says that such a command may have run
+    anywhere on the server in between, or that its count began anew (another process, RESETSTAT).
+
+    `deletions`: DELCONSUMER, DESTROY; `claims`: what drops entries without payload; `moves`:
+    SETID, DESTROY, and what puts another stream in the place of one; `creations`: XGROUP CREATE;
+    `forces`: XCLAIM, which may deliver beyond the position, and move it; `renumbers`: XSETID;
+    `reads`: XREADGROUP and acknowledgements.
+    """
+
+    deletions: int = 0
+    claims: int = 0
+    moves: int = 0
+    creations: int = 0
+    forces: int = 0
+    renumbers: int = 0
+    reads: int = 0
+
+
+NO_CALLS = Calls()
+
+
 @dataclass(frozen=True, slots=True)
 class StreamView:
     """One atomic snapshot of a stream and its groups; `now` is the server's TIME in seconds.
 
-    `deletions` and `claims` only rise: a change since the last view says that a DELCONSUMER (or a
-    claim, which drops entries without payload) may have happened anywhere on the server in between.
-    `entry_bytes` is the size of the newest entry.
+    `deletions` and the others of `calls` only rise. `kept`: the newest entry of the view before is
+    still there; None when nobody knows. `entry_bytes` is the size of the newest entry.
 
     `legacy` servers don't say `added`, it is counted (legacy.py); `last_gone`: the newest entry is
     no more. At most
@@ -115,11 +138,36 @@ class StreamView:
     unseen: int = 0
     doubtful: bool = False
     counted: bool = True
+    moves: int = 0
+    creations: int = 0
+    forces: int = 0
+    renumbers: int = 0
+    reads: int = 0
+    kept: bool | None = None
+
+    @property
+    def calls(self) -> Calls:
+        """What may have run on the server, as rising numbers."""
+        return Calls(
+            self.deletions,
+            self.claims,
+            self.moves,
+            self.creations,
+            self.forces,
+            self.renumbers,
+            self.reads,
+        )
 
     @property
     def removed(self) -> int:
         """Entries that were trimmed or deleted in this life of the stream; never falls."""
         return self.added - self.length
+
+    @property
+    def last_lives(self) -> bool:
+        """Whether the newest entry that was ever published is there."""
+        gone = self.last_gone or (not self.legacy and self.max_deleted >= self.last)
+        return self.length > 0 and not gone
 
     @property
     def has_holes(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinel.adapters.bus import stream as rs
+from sentinel.adapters.bus.command_counts import CommandCounts
 from sentinel.adapters.bus.stream_reader import DropWatch
 from sentinel.adapters.redis_reply import display, is_text
 from sentinel.core.bus.delivery import Question
@@ -111,21 +112,17 @@ def test_names_that_are_not_utf8_are_shown_with_escapes():
 
 def test_dropping_calls_are_noticed_around_a_batch():
     """A call between two batches changes the number; without INFO every claim is possible."""
-    info = {
-        "cmdstat_xgroup|delconsumer": "calls=3,usec=1",
-        "cmdstat_xclaim": "calls=2",
-        "cmdstat_xadd": "calls=9",
-    }
-    assert rs.count_dropping_calls(info) == (3, 2)
+    one, two = (CommandCounts("p", {"xgroup|delconsumer": n, "xclaim": 1}) for n in (1, 2))
     watch = DropWatch()
-    watch.note((1, 1), (1, 1))
-    claims = watch.claims
-    watch.note((1, 1), (1, 1))
-    assert (watch.deletions, watch.claims) == (0, claims)
-    watch.note((1, 1), (2, 1))
-    watch.note((2, 1), (2, 1))
-    assert watch.deletions == 2  # once too often rather than once too few
-    watch.note((2, 1), (2, 1))
-    assert watch.deletions == 2
+    watch.note(one, one)
+    first = watch.calls
+    watch.note(one, one)
+    assert watch.calls == first
+    watch.note(one, two)
+    watch.note(two, two)
+    # once too often rather than once too few
+    assert watch.calls == first._replace(deletions=first.deletions + 2)
+    watch.note(two, two)
+    assert watch.calls.deletions == first.deletions + 2
     watch.note(None, None)
-    assert watch.claims == claims + 1
+    assert watch.calls.claims == first.claims + 1

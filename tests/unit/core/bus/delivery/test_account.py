@@ -11,11 +11,13 @@ from sentinel.core.bus.delivery import (
     ACK,
     DELIVER,
     GONE,
+    NO_CALLS,
     RECREATED,
     ROLLBACK,
     XSETID,
     Anchor,
     Answer,
+    Calls,
     Capability,
     Deadlines,
     GroupView,
@@ -27,7 +29,8 @@ from sentinel.core.bus.delivery import (
     write_account,
 )
 from sentinel.core.bus.delivery.account import MAX_ANCHORS, begins_at_end, thin_anchors
-from sentinel.core.bus.delivery.stream import ZERO, point
+from sentinel.core.bus.delivery.step import SnapshotStep
+from sentinel.core.bus.delivery.stream import NOTHING, ZERO, point
 from sentinel.core.quantity import Bounds
 
 DEADLINES = Deadlines(deliver=5.0, ack=10.0)
@@ -72,9 +75,11 @@ def test_what_was_there_at_first_sight_is_history() -> None:
 def test_a_stream_watched_from_birth_counts_from_its_first_entry() -> None:
     """Also what was trimmed before anybody looked."""
     account = begin_account(DEADLINES)
-    account.feed(look(1.0, 7, 3, g=7), watched_from_birth=True)
+    account.feed(look(1.0, 7, 3, g=GroupView("g", (7, 0), 0, 1, 7)), watched_from_birth=True)
     assert (account.published, account.removed) == (7, 2)
-    assert account.account_of("g").lost == Bounds(0, 2)
+    found = account.account_of("g")
+    assert (found.published, found.unaccounted) == (7, 7)
+    assert (found.acknowledged, found.lost) == (Bounds(0, 7), Bounds(0, 7))
 
 
 def test_what_was_removed_is_counted_once() -> None:
@@ -209,7 +214,7 @@ def test_pending_entries_of_the_past_are_learned(full: bool, pending: Bounds) ->
 def test_equal_numbers_need_no_look() -> None:
     """Only time moves, and what is due with it."""
     account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
-    assert account.touch(6.0, (0, 0))
+    assert account.touch(6.0, NO_CALLS)
     assert [each.stage for each in account.list_due()] == [DELIVER]
     account.feed(look(7.0, 9, g=9))
     assert account.cohorts[-1].end.at == 7.0
@@ -218,15 +223,16 @@ def test_equal_numbers_need_no_look() -> None:
 @pytest.mark.parametrize(
     ("group", "calls", "spared"),
     [
-        (holding(8, 2), (0, 0), True),
-        (holding(8, 2), (1, 0), False),
-        (holding(8, 2), (0, 1), False),
-        (GroupView("g", (8, 0), 0, 1), (1, 1), True),
+        (holding(8, 2), Calls(renumbers=1, reads=1), True),
+        (holding(8, 2), Calls(deletions=1), False),
+        (holding(8, 2), Calls(claims=1), False),
+        (holding(8, 2), Calls(moves=1), False),
+        (holding(8, 2), Calls(creations=1), False),
+        (holding(8, 2), Calls(forces=1), False),
+        (GroupView("g", (8, 0), 0, 1), Calls(1, 1, 1, 1, 1, 1, 1), True),
     ],
 )
-def test_a_call_may_have_dropped_what_pends(
-    group: GroupView, calls: tuple[int, int], spared: bool
-) -> None:
+def test_a_call_may_have_dropped_what_pends(group: GroupView, calls: Calls, spared: bool) -> None:
     """Where something pends it must be looked at."""
     account = watch(look(0.0, 5, g=5), look(1.0, 8, g=group))
     assert account.touch(2.0, calls) is spared
@@ -234,14 +240,14 @@ def test_a_call_may_have_dropped_what_pends(
 
 def test_what_is_vague_must_be_asked_again() -> None:
     """Also when the numbers are equal."""
-    assert not watch(look(0.0, 5, g=5), look(1.0, 9, g=7)).touch(2.0, (0, 0))
-    assert not begin_account(DEADLINES).touch(2.0, (0, 0))
+    assert not watch(look(0.0, 5, g=5), look(1.0, 9, g=7)).touch(2.0, NO_CALLS)
+    assert not begin_account(DEADLINES).touch(2.0, NO_CALLS)
 
 
 def test_the_calls_of_a_spared_look_are_taken_over() -> None:
     """What was deleted before something pended has dropped nothing of it."""
     account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
-    assert account.touch(2.0, (3, 0))
+    assert account.touch(2.0, Calls(deletions=3))
     account.feed(look(3.0, 9, g=holding(9, 1), deletions=3))
     account.feed(look(4.0, 9, g=9, deletions=3))
     assert account.account_of("g").dropped == 0
@@ -273,14 +279,17 @@ def test_a_stream_that_is_gone_settles_what_was_open() -> None:
 
 
 def test_survivors_are_looked_for_when_something_is_odd() -> None:
-    """Not at first sight, not in an ordinary life; always when a stream comes back."""
+    """Not at first sight, not in an ordinary life, and not for a stream that comes back: that is
+    another one.
+    """
     account = begin_account(DEADLINES)
     assert not account.needs_survivors(look(0.0, 5, g=5))
     account.feed(look(0.0, 5, g=5))
     assert not account.needs_survivors(look(1.0, 8, g=8))
     assert account.needs_survivors(look(1.0, 4, g=4))
+    assert account.needs_survivors(look(1.0, 8, g=8, kept=False))
     account.mark_gone()
-    assert account.needs_survivors(look(1.0, 8, g=8))
+    assert not account.needs_survivors(look(1.0, 4, g=4))
 
 
 def test_a_rollback_takes_entries_back() -> None:
@@ -343,12 +352,26 @@ def test_a_group_that_is_gone_and_made_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "consumers", "pending", "ends"),
-    [(8, 0, 0, True), (9, 0, 0, True), (7, 0, 0, False), (8, 1, 0, False), (8, 0, 1, False)],
+    ("group", "facts", "ends"),
+    [
+        (GroupView("n", (8, 0), 0, 0), {}, True),
+        (GroupView("n", (9, 0), 0, 0), {}, True),
+        (GroupView("n", (7, 0), 0, 0), {}, False),
+        (GroupView("n", (8, 0), 0, 1), {}, True),
+        (GroupView("n", (8, 0), 0, 1, entries_read=8), {}, False),
+        (GroupView("n", (8, 0), 0, 1), {"max_deleted": (3, 0)}, False),
+        (GroupView("n", (8, 0), 0, 1), {"legacy": True}, False),
+        (GroupView("n", (8, 0), 1, 0), {}, False),
+        (GroupView("n", (8, 0), 0, 0), {"moves": 1}, False),
+        (GroupView("n", (8, 0), 0, 0, entries_read=8), {"deletions": 1}, False),
+        (GroupView("n", (8, 0), 0, 0, entries_read=8), {"creations": 1, "claims": 1}, True),
+    ],
 )
-def test_a_group_made_at_the_end(at: int, consumers: int, pending: int, ends: bool) -> None:
-    """There, or moved beyond, and nobody has read in it."""
-    assert begins_at_end(look(1.0, 8), GroupView("n", (at, 0), pending, consumers)) is ends
+def test_a_group_made_at_the_end(group: GroupView, facts: dict[str, object], ends: bool) -> None:
+    """There, or moved beyond, and nobody has read in it: who reads is a consumer, and is counted."""
+    before, now = look(0.0, 5), look(1.0, 8, **facts)
+    step = SnapshotStep(before, now, [], NOTHING, NOTHING, Capability())
+    assert begins_at_end(step, group) is ends
 
 
 # -- rates and bounds ------------------------------------------------------------------------------
@@ -419,7 +442,7 @@ def test_a_clock_that_is_set_back_stops_no_deadline() -> None:
         if touched:
             assert account.still is False
             account.still = True
-            assert account.touch(100.0, (0, 0))
+            assert account.touch(100.0, Calls())
         else:
             account.feed(look(100.0, 9, g=7))
         assert [(anchor.at, anchor.after) for anchor in account.anchors] == [(100, 0), (100, 100)]

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from sentinel.core.bus.delivery import (
     MAX_ANCHORS,
     MAX_COHORTS,
+    NO_CALLS,
     Anchor,
     Answer,
     Bounds,
+    Calls,
     Capability,
     Deadlines,
     GroupView,
@@ -26,10 +28,11 @@ from sentinel.core.bus.delivery import (
     write_account,
 )
 from sentinel.core.bus.delivery.account import MAX_INTERVALS
+from sentinel.core.bus.delivery.balance import Account
 from sentinel.core.bus.delivery.board import REFRESH_AFTER, Board
 from sentinel.core.bus.delivery.cohort import Cohort, Settlement, merge_cohorts
 from sentinel.core.bus.delivery.fleet import Totals
-from sentinel.core.bus.delivery.group import Account, GroupAccount
+from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.lineage import find_sign, judge_break
 from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.stream import bound_head_gap, bound_rank, bound_waiting
@@ -426,13 +429,13 @@ def test_equal_numbers_are_fed_when_something_may_have_dropped():
     model.publish(4)
     model.read(4)
     poll(model, account)
-    assert account.touch(model.now + 1, (0, 0))
-    assert not account.touch(model.now + 2, (1, 0))
+    assert account.touch(model.now + 1, NO_CALLS)
+    assert not account.touch(model.now + 2, Calls(1))
     model.ack(4)
     poll(model, account)
-    assert account.touch(model.now + 3, (1, 0))
+    assert account.touch(model.now + 3, Calls(1))
     account.mark_gone()
-    assert not account.touch(model.now + 4, (1, 0))
+    assert not account.touch(model.now + 4, Calls(1))
 
 
 def test_a_consumer_that_is_gone_may_have_dropped_what_it_held():

@@ -10,7 +10,7 @@ from sentinel.core.bus.delivery import (
     begin_account,
 )
 from sentinel.core.bus.delivery.board import REFRESH_AFTER, Board
-from sentinel.core.bus.naming import OLDEST_PLAUSIBLE
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE
 from sentinel.core.model import Row
 
 LABEL = "s:*"

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.bus.delivery.group import Account, GroupAccount, SnapshotStep
+from sentinel.core.bus.delivery.balance import Account
+from sentinel.core.bus.delivery.group import GroupAccount
+from sentinel.core.bus.delivery.jump import Skip
+from sentinel.core.bus.delivery.step import SnapshotStep, find_quiet
 from sentinel.core.bus.delivery.stream import (
     NOTHING,
     ZERO,
@@ -46,16 +49,18 @@ class Watch:
         self.seen = view(base.rank)
         self.before: GroupView | None = None
         self.gap = NOTHING
+        self.skip: Skip | None = None
 
     def feed(self, now: StreamView, group: GroupView) -> bool:
         """True when nothing can have been lost or dropped."""
-        calls = (now.deletions, now.claims) != (self.seen.deletions, self.seen.claims)
-        quiet = not (calls or now.doubtful)
+        quiet = find_quiet(self.seen, now)
         if now.added > self.anchors[-1].rank:
             self.anchors.append(Anchor(now.last, now.added, now.now))
         gap = bound_head_gap(now, self.anchors, self.gap.lo)
         step = SnapshotStep(self.seen, now, self.anchors, self.gap, gap, self.capability, quiet)
-        plain = self.group.observe(step, group, self.before)
+        plain = self.before is not None and self.group.follow(step, group, self.before)
+        if not plain:
+            self.skip = self.group.observe(step, group, self.before)
         self.seen, self.before, self.gap = now, group, gap
         return plain
 
@@ -253,11 +258,11 @@ def test_counted_reads_tell_the_rank() -> None:
 
 def test_counted_reads_tell_no_rank_before_the_head() -> None:
     """It stands at 4, and the first ten are trimmed: six of them were never read."""
-    watch = Watch(COUNTED, base=Anchor((12, 0), 12, 1.0))
+    watch = Watch(COUNTED, base=Anchor((4, 0), 4, 1.0))
     for _ in range(2):
         watch.feed(view(20, first=11), reads(4, entries_read=4))
-    assert watch.group.unaccounted == 6
-    assert watch.group.position == Bounds(0, 10)
+    assert watch.group.reads.surplus == 6
+    assert watch.group.position == Bounds(4, 10)
     inside = Watch(COUNTED, base=Anchor(ZERO, 0, 1.0))
     for _ in range(2):
         inside.feed(view(20, first=11), reads(11, entries_read=1))
@@ -273,7 +278,7 @@ def test_reads_are_believed_only_where_they_count_deliveries(
     """And where nothing was ever deleted."""
     watch = Watch(capability)
     watch.feed(view(10, max_deleted=(deleted, 0)), reads(10, entries_read=10))
-    assert watch.group.unaccounted == known
+    assert watch.group.reads.surplus == known
 
 
 def test_what_is_lost_for_certain_is_not_lost_once_more() -> None:
@@ -305,7 +310,7 @@ def test_pending_entries_that_may_have_been_dropped(
 ) -> None:
     """By a deletion, in doubt, or with a consumer that is gone; by a claim only what is removed."""
     watch = Watch(base=Anchor(ZERO, 0, 1.0))
-    watch.seen = view(10)
+    watch.feed(view(1), reads(0))
     watch.feed(view(10), reads(10, 3, oldest_pending=(8, 0)))
     watch.feed(now, group)
     assert watch.account.dropped == dropped
@@ -374,11 +379,11 @@ def test_what_was_read_again_is_not_replayed_any_more() -> None:
 @pytest.mark.parametrize(
     ("now", "doubt"),
     [
-        (view(20, first=11, legacy=True, deletions=1), 20),
-        (StreamView(20.0, 20, 0, (20, 0), deletions=1, legacy=True), 20),
-        (view(20, first=10, legacy=True, deletions=1), 0),
+        (view(20, first=11, legacy=True, moves=1), 20),
+        (StreamView(20.0, 20, 0, (20, 0), moves=1, legacy=True), 20),
+        (view(20, first=10, legacy=True, moves=1), 0),
         (view(20, first=11, legacy=True), 0),
-        (view(20, first=11, deletions=1), 0),
+        (view(20, first=11, moves=1), 0),
     ],
 )
 def test_another_stream_of_that_name_on_an_old_server(now: StreamView, doubt: int) -> None:
@@ -436,6 +441,7 @@ def test_figures_are_those_of_the_account() -> None:
             *(account.pending.lo, account.pending.hi),
             *(account.lost.lo, account.lost.hi),
             account.unseen,
+            account.unaccounted,
         )
         assert account.lost == point(3)
 
@@ -463,7 +469,7 @@ def test_a_rank_that_was_counted_on_demand() -> None:
     watch.group.learn_position(point(14), watch.seen, group, COUNTED)
     assert watch.group.waiting == point(6)
     assert watch.group.high_rank == point(14)
-    assert watch.group.unaccounted == 20 - 99 - 6
+    assert watch.group.reads.surplus == 20 - 99 - 6
 
 
 def test_unseen_entries_add_up() -> None:

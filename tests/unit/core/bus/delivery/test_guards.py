@@ -45,7 +45,7 @@ def test_a_new_group_at_the_end_owes_nothing_unless_somebody_was_there(consumers
     account = begin_account(DEADLINES)
     account.feed(view(1.0, 5, GroupView("old", (5, 0), 0, 1)))
     oldest = (15 - pending + 1, 0) if pending else None
-    new = GroupView("new", (15, 0), pending, consumers, oldest_pending=oldest)
+    new = GroupView("new", (15, 0), pending, consumers, 15, oldest_pending=oldest)
     account.feed(view(2.0, 15, GroupView("old", (15, 0), 0, 1), new))
     assert account.account_of("new").published == owed
 

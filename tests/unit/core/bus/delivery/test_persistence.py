@@ -7,6 +7,8 @@ import json
 import pytest
 
 from sentinel.core.bus.delivery import (
+    NO_CALLS,
+    Calls,
     Capability,
     Deadlines,
     GroupView,
@@ -113,11 +115,11 @@ def test_a_document_without_instant_and_calls() -> None:
     document = dump_account(lived())
     del document["now"], document["calls"]
     again = load_account(document, DEADLINES, Capability())
-    assert (again.now, again.calls) == (4.0, (2, 3))
+    assert (again.now, again.calls) == (4.0, Calls(2, 3))
     empty = dump_account(fresh())
     del empty["now"], empty["calls"]
     again = load_account(empty, DEADLINES, Capability())
-    assert (again.now, again.calls, again.view) == (0.0, (0, 0), None)
+    assert (again.now, again.calls, again.view) == (0.0, NO_CALLS, None)
 
 
 def test_figures_of_a_group_that_may_be_missing() -> None:

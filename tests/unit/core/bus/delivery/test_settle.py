@@ -116,8 +116,9 @@ def test_the_oldest_that_waits_is_asked_for() -> None:
 def test_pending_entries_of_the_past_are_asked_for() -> None:
     """Up to where the watch began; a group that is gone is asked nothing."""
     vague = judge(20, pending=2)
+    vague.groups["g"].base = Anchor((5, 0), 5, 1.0)
     vague.groups["g"].pending = Bounds(0, 2)
-    assert vague.ask([], 100) == [Question("pending", "g", ZERO, ZERO, 100)]
+    assert vague.ask([], 100) == [Question("pending", "g", ZERO, (5, 0), 100)]
     vague.groups["g"].gone = True
     assert vague.ask([], 100) == []
 
