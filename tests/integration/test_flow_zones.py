@@ -67,16 +67,9 @@ async def test_ages_of_a_known_zone(make_rig, zone, known):
         add(rig.db, f"f{n}", "2 h" if n < 2 else "10 min")
     options = FLOWS | ({"zone": zone} if known == "declared" else {})
     finding = await rig.run(KIND, options)
-    assert tell(finding)["overdue"] == {"f0", "f1"}
+    assert tell(finding) == {"overdue": {"f0", "f1"}}
     assert "in initialized for 2 h" in finding.faults[0].text
     assert zone in str(finding.evidence["zones"])
-    doubtful = zone == ANGELES and known == "catalog"
-    assert ("skewed" in tell(finding)) == doubtful, "an application may write UTC: 7 h older"
-    for n in range(3):
-        add(rig.db, f"came{n}", "0 s")
-    assert tell(await rig.run(KIND, options)) == {"overdue": {"f0", "f1"}}, (
-        "rows that came settle it"
-    )
 
 
 async def test_writers_in_three_zones(make_rig):

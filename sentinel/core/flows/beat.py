@@ -64,10 +64,9 @@ def _settle(seen: _Seen, clock: ColumnClock | None, now: float, ttl: float) -> f
     after it was seen.
     """
     beat = seen.beat
-    if clock is not None and clock.is_naive and not clock.is_certain and not clock.others:
-        return None
-    is_open = clock is not None and clock.is_naive
-    read = clock.read(wall_of(beat, clock.zone)) if clock is not None and is_open else (beat,)
+    read: tuple[float, ...] = (beat,)
+    if clock is not None and clock.is_naive and not clock.is_certain:
+        read = clock.read(wall_of(beat, clock.zone)) if clock.others else ()
     ages = [max(0.0, now - each) for each in read if each <= seen.at + TOLERANCE]
     lives = {age <= ttl for age in ages}
     if len(lives) != 1:

@@ -50,23 +50,16 @@ class TimeColumns:
 @dataclass(frozen=True, slots=True)
 class TimeScreen:
     """What the times of one table may mean. `offsets`: by how many seconds its clocks were seen to
-    be ahead (else behind); `is_confirmed`: rows came as the catalog says, and none otherwise.
+    be ahead (else behind).
     """
 
     columns: TimeColumns = field(default_factory=TimeColumns)
     offsets: tuple[float, ...] = ()
-    is_confirmed: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether each time means one instant."""
-        return not self.offsets and not any(map(self._is_doubtful, self.columns.naive))
-
-    def _is_doubtful(self, clock: ColumnClock) -> bool:
-        """The catalog's word is enough when rows have confirmed it: what an application writes, no
-        catalog tells.
-        """
-        return not clock.is_certain or (bool(clock.others) and not self.is_confirmed)
+        return not self.offsets and all(clock.is_certain for clock in self.columns.naive)
 
     def is_open(self, role: str) -> bool:
         """Whether the zone of a column is one of several, or none that anybody knows."""
@@ -77,8 +70,8 @@ class TimeScreen:
         """All instants that a time may be, the earliest first; none where nobody knows its zone."""
         clock = self.columns.of(role)
         found = {at}
-        if clock is not None and clock.is_naive and self._is_doubtful(clock):
-            if not clock.is_certain and not clock.others:
+        if clock is not None and self.is_open(role):
+            if not clock.others:
                 return ()
             found = set(clock.read(wall_of(at, clock.zone)))
         return tuple(sorted(found | {at - off for off in self.offsets}))
@@ -104,7 +97,7 @@ class TimeScreen:
         one of the zones of its column may be right, None for a time that is merely old: imported,
         or not kept.
         """
-        read = TimeScreen(self.columns).read(role, at) if self.is_open(role) else (at,)
+        read = TimeScreen(self.columns).read(role, at)
         if any(previous - TOLERANCE <= each <= now + TOLERANCE for each in read):
             return 0.0
         off = find_arrival_offset(at, previous, now)
@@ -141,5 +134,4 @@ def make_screen(columns: TimeColumns, tally: SkewTally) -> TimeScreen:
     """
     least = max(_AGAIN, FEW * (tally.fine + tally.skewed), _BY_CHANCE * tally.offsets.get(_OLD, 0))
     seen = (off for off, n in tally.offsets.items() if off != _OLD and n >= least)
-    offsets = tuple(sorted(seen))
-    return TimeScreen(columns, offsets, not offsets and tally.fine >= _AGAIN)
+    return TimeScreen(columns, tuple(sorted(seen)))

@@ -157,9 +157,11 @@ def make_finding(
     """The finding of one run; `reasons`: all that can be found with this configuration."""
     tally, now = _count(verdict), verdict.now
     wrong = _find_stuck(verdict, reasons)
-    doubts = [*_find_doubts(tally, left_out), *_find_doubts_of_times(verdict, tally, left_out)]
-    faults = sort_faults([*_find_faults(wrong, now), *doubts])
+    of_times = list(_find_doubts_of_times(verdict, tally, left_out))
+    found = [*_find_faults(wrong, now), *_find_doubts(tally, left_out)]
+    faults = sort_faults([*found, *of_times])
     figures = [*_describe(wrong, tally), *_describe_reading(tally, left_out)]
+    figures += [each.text for each in of_times if each is not faults[0]]
     return Finding(
         judge(faults),
         "; ".join([headline(faults), *figures] if faults else figures),

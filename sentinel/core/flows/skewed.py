@@ -63,7 +63,7 @@ def describe_clocks(screens: Sequence[TimeScreen], crew: Crew | None) -> list[st
 
 
 def _is_open(clock: ColumnClock) -> bool:
-    return clock.is_naive and (not clock.is_certain or bool(clock.others))
+    return clock.is_naive and not clock.is_certain
 
 
 def _find_off(flows: Sequence[Flow], role: str, screen: TimeScreen, now: float) -> float:
