@@ -39,7 +39,7 @@ from sentinel.core.flows.lasting import DIFFER, Families
 from sentinel.core.flows.skewed import SKEWED
 from sentinel.core.flows.stuck import Crew, FlowRules
 from sentinel.core.flows.table import TableRules
-from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING
+from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING, normalise_tenant
 from sentinel.core.flows.verdict import judge
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.errors import TargetError, TargetRejected
@@ -267,7 +267,7 @@ async def run(options: FlowsOptions, context: Context) -> Finding:
         reading.families,
         options.disagree_after,
         complete,
-        lower(options.fallback_tenants),
+        frozenset(map(normalise_tenant, options.fallback_tenants)),
     )
     named = zip(state.sources, state.sheets, strict=True)
     clocks = {source.name: sheet.columns for source, sheet in named}

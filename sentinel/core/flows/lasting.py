@@ -38,7 +38,7 @@ class Families:
     """All tables of children; a disagreement counts after `patience` seconds.
 
     `is_complete`: every table of children could be read; else nobody knows whether a master's
-    children are all over. `fallback`: tenants of nobody, in lower case.
+    children are all over. `fallback`: tenants of nobody, normalised.
     """
 
     master: MasterRules

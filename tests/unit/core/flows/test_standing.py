@@ -178,6 +178,18 @@ def test_one_offset_that_comes_again_is_a_clock() -> None:
     assert make_screen(TimeColumns(), tally).is_plain, "old rows are off by whole hours by chance"
 
 
+def test_a_clock_that_stays_wrong_stays_convicted() -> None:
+    """However many rows came: one of ten is off, and few kinds of offsets are kept."""
+    tally = SkewTally()
+    for n in range(3000):
+        note_skew(tally, 2 * HOUR if n % 10 == 0 else 0.0)
+        if n % 100 == 1:
+            note_skew(tally, 60.0 + n)
+    assert make_screen(TimeColumns(), tally).offsets == (2 * HOUR,)
+    assert tally.fine + tally.skewed <= 400
+    assert len(tally.offsets) < 20
+
+
 def test_a_clock_that_was_mended_is_believed_again() -> None:
     """The newest few hundred rows count."""
     tally = SkewTally()
