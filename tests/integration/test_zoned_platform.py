@@ -394,7 +394,6 @@ def test_the_living_and_the_dead(platform, house):
     assert f"{2 * len(writers)} awake" in progress.detail
 
 
-@AWAITED
 @pytest.mark.parametrize("house", KNOWN)
 def test_stuck_flows(platform, house):
     """Exactly the flows that are in their status for two hours."""
@@ -451,7 +450,6 @@ def test_mixed_zones_are_unknown_at_first(platform):
         assert all(zone in finding.detail for zone in ZONES.values())
 
 
-@AWAITED
 def test_mixed_zones_of_flows(platform):
     """Nothing is called stuck that is not, and the finding says why it does not know more."""
     flows = platform.findings["mixed flows"]
