@@ -23,7 +23,7 @@ from sentinel.core.bus.delivery.cohort import (
     merge_cohorts,
 )
 from sentinel.core.bus.delivery.group import GroupAccount
-from sentinel.core.bus.delivery.jump import Skip
+from sentinel.core.bus.delivery.jump import Skip, begins_at_end
 from sentinel.core.bus.delivery.lineage import (
     GONE,
     REASONS,
@@ -53,10 +53,11 @@ from sentinel.core.bus.delivery.stream import (
     Anchor,
     Calls,
     Capability,
-    GroupView,
     Id,
     StreamView,
     bound_head_gap,
+    seen_by,
+    thin_anchors,
 )
 from sentinel.core.quantity import Bounds
 
@@ -201,9 +202,9 @@ class StreamAccount:
         """
         if now >= self.now:
             return
-        self.anchors = [_seen_by(now, anchor) for anchor in self.anchors]
+        self.anchors = [seen_by(now, anchor) for anchor in self.anchors]
         self.cohorts = [
-            replace(cohort, start=_seen_by(now, cohort.start), end=_seen_by(now, cohort.end))
+            replace(cohort, start=seen_by(now, cohort.start), end=seen_by(now, cohort.end))
             for cohort in self.cohorts
         ]
 
@@ -583,39 +584,6 @@ def _is_still(group: GroupAccount, now: GroupView | None) -> bool:
     waiting, vague = group.waiting, now is not None and now.missing
     named = not waiting.hi or group.oldest_waiting is not None
     return (waiting.exact or vague) and named and not group.asked_history
-
-
-def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:
-    """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay bounded
-    too; the latest eight stay.
-    """
-
-    def cost(n: int) -> float:
-        return (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
-
-    drop = min(range(1, len(anchors) - 8), key=cost)
-    # what the dropped one saw first is now first seen by the next one, not earlier than it was
-    heir = replace(anchors[drop + 1], after=anchors[drop].after)
-    return [*anchors[:drop], heir, *anchors[drop + 2 :]]
-
-
-def _seen_by(now: float, anchor: Anchor) -> Anchor:
-    """The anchor by a clock that was set back to `now`."""
-    return anchor if anchor.at <= now else replace(anchor, at=now, after=min(anchor.after, now))
-
-
-def begins_at_end(step: SnapshotStep, now: GroupView) -> bool:
-    """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has
-    read in it.
-
-    Who reads is a consumer, and gets entries-read where the server has such a number.
-    """
-    view = step.view
-    # why `>=`: SETID may have moved it beyond the last entry
-    if now.last_delivered < view.last or now.pending or step.moved:
-        return False
-    unread = not view.legacy and now.entries_read is None and view.max_deleted == ZERO
-    return unread or not (now.consumers or step.deleted)
 
 
 def begin_account(deadlines: Deadlines, capability: Capability | None = None) -> StreamAccount:

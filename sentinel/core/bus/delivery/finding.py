@@ -59,11 +59,18 @@ DELIVERY_KINDS = (
         _GONE,
         "entries were removed before they were read",
         PLACE,
-        lasting="certainly lost before delivery, trimmed or deleted",
+        lasting="certainly lost before delivery: trimmed, deleted or moved over",
     ),
     FaultKind(GROUP_LOST, Severity.PAGE, _GONE, "a group that was there is gone", PLACE),
     FaultKind(GROUP_MISSING, Severity.PAGE, _GONE, "a required group is not there", PLACE),
-    FaultKind(SKIPPED, Severity.PAGE, _GONE, "a group was moved over unread entries", PLACE),
+    FaultKind(
+        SKIPPED,
+        Severity.PAGE,
+        _GONE,
+        "a group was moved over unread entries",
+        PLACE,
+        lasting="unread and moved over (those that are certain are among the lost ones, too)",
+    ),
     FaultKind("stream_gone", Severity.PAGE, _GONE, "a stream that was there is gone", PLACE),
     FaultKind("recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE),
     FaultKind(
@@ -187,7 +194,7 @@ def _make_lost(window: Window, pair: Pair, count: int, *, is_down: bool) -> Faul
         LOST,
         subject_of(*pair),
         Status.DOWN if is_down else Status.DEGRADED,
-        f"{_name(pair)}: {lost} before delivery, trimmed or deleted in the last {span}",
+        f"{_name(pair)}: {lost} before delivery in the last {span}: trimmed, deleted or moved over",
         since=read_instant(window.latest.at if found else window.find_first_loss(pair)),
         count=Bounds(found, found),
         cure=(f"XINFO STREAM {quote(pair[0])}", _show_groups(pair)),
@@ -205,9 +212,9 @@ def _make_mishap(window: Window, mishap: Mishap) -> Fault:
     """An event: what it took for good is counted by the look that found it."""
     subject, span = subject_of(mishap.stream, mishap.group), format_duration(window.seconds)
     count = None
-    if mishap.count:
-        found = mishap.count if mishap in window.latest.mishaps else 0
-        count = Bounds(found, found)
+    if mishap.high:
+        is_new = mishap in window.latest.mishaps
+        count = Bounds(mishap.low, mishap.high) if is_new else Bounds(0, 0)
     stream = quote(mishap.stream)
     return Fault(
         mishap.key,
@@ -224,7 +231,7 @@ def _make_mishap(window: Window, mishap: Mishap) -> Fault:
 def note_break(stream: str, broken: Break, taken_back: int = 0) -> Mishap:
     """A break of a stream's life, in words, and how many entries a rollback took back."""
     text = f"{describe_place(stream)}: {broken.reason} ({broken.sign})"
-    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back)
+    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back, taken_back)
 
 
 def note_gone(stream: str, last: Id) -> Mishap:
@@ -245,7 +252,7 @@ def note_skip(stream: str, group: str, skip: Skip) -> Mishap:
     entries = "entry" if count == Bounds(1, 1) else "entries"
     span = f"from {format_id(skip.start)} to {format_id(skip.end)}"
     text = f"{describe_place(stream, group)} was moved over {count} unread {entries}, {span}"
-    return Mishap(SKIPPED, stream, group, text)
+    return Mishap(SKIPPED, stream, group, text, count.lo, count.hi)
 
 
 # -- now ------------------------------------------------------------------------------------------

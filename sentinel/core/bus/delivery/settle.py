@@ -48,7 +48,14 @@ class CohortJudge:
                 asked |= dict.fromkeys(self._ask_about_group(name, group, cap))
         for each in due:
             asked |= dict.fromkeys(self._ask_about_cohort(each, cap))
+        if any(question.counts for question in asked):
+            asked |= dict.fromkeys(self._ask_for_oldest())
         return list(asked)
+
+    def _ask_for_oldest(self) -> list[Question]:
+        """The snapshot that comes with other answers forgets which entry waits longest: ask anew."""
+        waiting = ((n, g) for n, g in self.groups.items() if not g.gone and g.waiting.hi)
+        return [Question("live", name, group.delivered, None, 1) for name, group in waiting]
 
     def _ask_about_group(self, name: str, group: GroupAccount, cap: int) -> list[Question]:
         asked = []

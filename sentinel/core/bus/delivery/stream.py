@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sentinel.core.quantity import Bounds
@@ -249,3 +249,22 @@ def bound_waiting(
     if view.max_deleted > delivered:
         ahead = Bounds(max(0, ahead.lo - view.removed), ahead.hi)
     return ahead.clip(0, view.length - 1)
+
+
+def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:
+    """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay bounded
+    too; the latest eight stay.
+    """
+
+    def cost(n: int) -> float:
+        return (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
+
+    drop = min(range(1, len(anchors) - 8), key=cost)
+    # what the dropped one saw first is now first seen by the next one, not earlier than it was
+    heir = replace(anchors[drop + 1], after=anchors[drop].after)
+    return [*anchors[:drop], heir, *anchors[drop + 2 :]]
+
+
+def seen_by(now: float, anchor: Anchor) -> Anchor:
+    """The anchor by a clock that was set back to `now`."""
+    return anchor if anchor.at <= now else replace(anchor, at=now, after=min(anchor.after, now))
