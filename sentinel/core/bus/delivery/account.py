@@ -24,6 +24,7 @@ from sentinel.core.bus.delivery.cohort import (
 )
 from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.jump import Skip, begins_at_end
+from sentinel.core.bus.delivery.lag import LagDoubt
 from sentinel.core.bus.delivery.lineage import (
     GONE,
     REASONS,
@@ -90,6 +91,7 @@ class StreamAccount:
     still: bool = False
     unseen: int = 0
     skips: dict[str, Skip] = field(default_factory=dict)
+    lags: LagDoubt = field(default_factory=LagDoubt)
 
     # -- snapshots --------------------------------------------------------------------------------
 
@@ -111,9 +113,10 @@ class StreamAccount:
             and self.present
             and view.last > before.last
             and view.length > 0
-            and view.first <= before.last
-            and view.max_deleted < before.last
-            and before.last_lives
+            and view.first <= self.anchors[-1].id
+            and view.max_deleted < self.anchors[-1].id
+            and self.anchors[-1].rank > 0
+            and (before.last_lives or before.newest is not None)
         )
 
     def feed(
@@ -212,7 +215,9 @@ class StreamAccount:
         if watched_from_birth:
             origin, self.view = Anchor(ZERO, 0, view.now), replace(EMPTY, now=absent_at)
         else:
-            origin, self.view = Anchor(view.last, view.added, view.now), replace(view, groups={})
+            origin = Anchor(view.end, view.added, view.now)
+            # why no XCLAIM: it may have run at any time before
+            self.view = replace(view, groups={}, forces=0)
         self.anchors = [origin]
         self.gap = bound_head_gap(self.view, self.anchors)
         self.removed_seen = self.view.removed
@@ -224,6 +229,7 @@ class StreamAccount:
         before, base = self.view or EMPTY, broken.anchor
         if broken.reason == RECREATED:
             base = replace(base, after=before.now)
+            self.lags.begin(before.renumbers)
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
@@ -250,12 +256,13 @@ class StreamAccount:
 
     def _advance(self, view: StreamView) -> list[Settlement]:
         """Move on to a snapshot of the same life; gives what groups that vanished left open."""
+        view = self.lags.screen(self.view or EMPTY, view, self.capability)
         newest = self.anchors[-1]
         # why `>`: a rank that is not higher is no new entry, and needs no anchor
         grown = view.added > newest.rank or view.unseen > 0
         if grown:
             looked = self.view.now if self.view else 0.0
-            self.anchors.append(Anchor(view.last, view.added, view.now, looked))
+            self.anchors.append(Anchor(view.end, view.added, view.now, looked))
         step = self._make_step(view)
         self._count_stream(step)
         settled = self._close_groups(self._find_vanished(view))
