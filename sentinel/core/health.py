@@ -20,6 +20,8 @@ FLAP_START = 30.0
 FLAP_STOP = 15.0
 FLAP_HOLD = 10
 MIN_OBSERVATIONS = 10
+STEADY_AFTER, STEADY_LOOKS = 60.0, 3
+"""Seconds and looks for which a status is held that counts as that of before a failure."""
 BLIND_AFTER = 3
 """More than two intervals of unknown mean that sentinel is blind to the target."""
 
@@ -41,6 +43,13 @@ class Health:
     flap_hold: int = 0
     last_observed: datetime | None = None
     restored: bool = False
+    not_down: int = 0
+    """How many verdicts in a row were not down."""
+    held: int = 0
+    held_since: datetime | None = None
+    """Looks, and since when, for which the hard status has not changed, without a gap."""
+    steady: Status = Status.UNKNOWN
+    """The last status, up or degraded, that was held for long: that of before a failure."""
 
     @property
     def shown(self) -> Status:
@@ -60,17 +69,30 @@ def step(
     policy: HealthPolicy,
     interval: float,
     now: datetime,
+    steady_after: float = STEADY_AFTER,
 ) -> Health:
-    """Take one verdict in; the new belief. Compare `status` before and after for a transition."""
+    """Take one verdict in; the new belief. Compare `status` before and after for a transition.
+
+    A status that was held for `steady_after` seconds and three looks is what a component that fails
+    later has to come back to.
+    """
     if verdict is Status.UNKNOWN or quality is Quality.BLIND:
         return replace(health, blind=health.blind + 1)
     health = _observe(_forget_after_gap(health, interval, now), verdict, policy, now)
     if health.restored:
         return replace(health, restored=False)
     hard = _judge(health, policy, now)
-    if hard is health.status:
-        return health
-    return replace(health, status=hard, since=now)
+    if hard is not health.status:
+        return replace(health, status=hard, since=now, held=1, held_since=now)
+    return _hold(health, steady_after, now)
+
+
+def _hold(health: Health, steady_after: float, now: datetime) -> Health:
+    since, held = health.held_since or now, health.held + 1
+    long = held >= STEADY_LOOKS and (now - since).total_seconds() >= steady_after
+    is_steady = long and health.status in {Status.UP, Status.DEGRADED}
+    steady = health.status if is_steady else health.steady
+    return replace(health, held=held, held_since=since, steady=steady)
 
 
 def follow_clock(health: Health, step: timedelta) -> Health:
@@ -80,6 +102,7 @@ def follow_clock(health: Health, step: timedelta) -> Health:
         since=_move(health.since, step),
         first_pass=_move(health.first_pass, step),
         last_observed=_move(health.last_observed, step),
+        held_since=_move(health.held_since, step),
     )
 
 
@@ -95,7 +118,16 @@ def _forget_after_gap(health: Health, interval: float, now: datetime) -> Health:
     ):
         return health
     return replace(
-        health, window=(), history=(), passes=0, first_pass=None, flapping=False, flap_hold=0
+        health,
+        window=(),
+        history=(),
+        passes=0,
+        first_pass=None,
+        flapping=False,
+        flap_hold=0,
+        not_down=0,
+        held=0,
+        held_since=None,
     )
 
 
@@ -105,6 +137,7 @@ def _observe(health: Health, verdict: Status, policy: HealthPolicy, now: datetim
         health,
         window=(*health.window, verdict)[-policy.of :],
         passes=health.passes + 1 if passed else 0,
+        not_down=0 if verdict is Status.DOWN else health.not_down + 1,
         first_pass=(health.first_pass or now) if passed else None,
         history=(*health.history, passed)[-(FLAP_MEMORY + 1) :],
         blind=0,
@@ -225,3 +258,12 @@ def _is_raised(level: Level, value: float, *, was: bool) -> bool:
     if level.raise_at >= level.clear_at:
         return value >= limit if not was else value > limit
     return value <= limit if not was else value < limit
+
+
+def compare(shown: Status, before: Status | None) -> Status:
+    """How a check is, measured by how it was before a failure: a degradation that was there then is
+    no part of it. None: it did not exist then, so nobody can say that the failure degraded it.
+    """
+    if shown is Status.DEGRADED and before in {Status.DEGRADED, None}:
+        return Status.UP
+    return shown

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sentinel.core.fault import Fault, Status, worst
+from sentinel.core.health import compare
 from sentinel.core.model import Incident, IncidentState, RestartPolicy
 
 BAD = (Status.DEGRADED, Status.DOWN)
@@ -46,24 +48,59 @@ def step(
     blind_seconds: float = 0.0,
     *,
     past: bool = False,
+    before: Mapping[str, Status] | None = None,
 ) -> tuple[Incident | None, list[Event]]:
     """The incident after a component's status was judged anew, and what to write into its timeline.
 
     `blind_seconds` is the time since recovery that sentinel did not observe: it does not count as
     health. Unknown changes nothing. `past`: the component works, and it is bad only for what was
     lost for good: nothing recovers from that, and the incident stays open until it is accepted.
+    `before` is how each check was last, for long: what is to be again when it goes down now.
     """
     if incident is None or incident.state is IncidentState.CLOSED:
         if status not in BAD:
             return None, []
         opened, events = _open(component, status, cause, blocked_by, now)
+        opened = _note_before(opened, before or {})
         return replace(opened, settled=now if past else None), events
     if status in BAD:
         changed, events = _continue(incident, status, cause, blocked_by, now)
+        changed = _note_before(changed, before or {})
         return _settle(incident, changed, events, now, past=past)
     if status is Status.UP:
         return _heal(incident, policy, now, blind_seconds)
     return incident, []
+
+
+def _note_before(incident: Incident, before: Mapping[str, Status]) -> Incident:
+    """Once: what is seen while it goes down and up again is no time before."""
+    if incident.status is not Status.DOWN or incident.before:
+        return incident
+    return replace(incident, before=dict(before))
+
+
+def compare_with_before(
+    incident: Incident | None, shown: Mapping[str, Status]
+) -> Mapping[str, Status]:
+    """How each check is, measured by how it was before the failure of an incident."""
+    if incident is None or not incident.before:
+        return shown
+    return {name: compare(status, incident.before.get(name)) for name, status in shown.items()}
+
+
+def find_degraded(incident: Incident) -> list[str]:
+    """Checks that were degraded before the failure: that is no part of this incident."""
+    return sorted(name for name, status in incident.before.items() if status is Status.DEGRADED)
+
+
+def is_beside(incident: Incident, present: Status, before: Mapping[str, Status]) -> bool:
+    """Whether a component that goes down fails beside a degradation that was there for long, and
+    that `incident` is about: two causes, two incidents, and the restart answers for one.
+    """
+    if present is not Status.DOWN or incident.status is not Status.DEGRADED:
+        return False
+    known = set(find_degraded(incident))
+    return any(status is Status.DEGRADED and name not in known for name, status in before.items())
 
 
 def incident_id(component: str, now: datetime) -> str:
@@ -191,11 +228,16 @@ def _heal(
         healed = replace(
             incident, state=IncidentState.RECOVERING, recovered=since, settled=None, blocked_by=""
         )
-        return healed, [
-            Event("recovered", f"{incident.component} is healthy after {seconds:.1f} s")
-        ]
+        return healed, [Event("recovered", f"{_describe_return(incident)} after {seconds:.1f} s")]
     healthy = (now - (incident.recovered or now)).total_seconds() - blind_seconds
     if healthy < policy.close_after:
         return incident, []
     text = f"closed after {healthy:.0f} s of observed health"
     return close(incident, now), [Event("closed", text)]
+
+
+def _describe_return(incident: Incident) -> str:
+    degraded = find_degraded(incident)
+    if not degraded:
+        return f"{incident.component} is healthy"
+    return f"{incident.component} is as before the failure (degraded then: {', '.join(degraded)})"

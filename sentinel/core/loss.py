@@ -36,9 +36,12 @@ ONE = Bounds(1, 1)
 
 @dataclass(frozen=True, slots=True)
 class LossRules:
-    """For which check losses are kept, how it names them, and how long: seconds since the last."""
+    """For which check of which component losses are kept, how its kind calls them, and for how long:
+    seconds since the last.
+    """
 
     check: str
+    component: str
     kinds: Mapping[str, FaultKind]
     keep: float = KEEP_LOSSES
 
@@ -183,11 +186,11 @@ def _describe(rules: LossRules, fault: Fault) -> str:
     end = f"stands until accepted, at most until {loss.until.astimezone(UTC):%Y-%m-%d}"
     if fault.count is None:
         return f"{fault.text}; {end}"
-    whom = describe_subject(fault.subject)
+    whom = describe_subject(fault.subject) or rules.component
     if fault.subject == OTHERS:
         whom = f"{count_subjects(loss.cases)} more, told together"
     text = f"{_say(fault.count)} {rules.kinds[fault.key].lasting}, {_say_when(loss)}; {end}"
-    return f"{whom}: {text}" if whom else text
+    return f"{whom}: {text}"
 
 
 def _say(count: Bounds) -> str:

@@ -340,6 +340,10 @@ class Incident:
     """The worst status so far; `status` is the latest bad one. None where an older sentinel wrote
     it.
     """
+    before: Mapping[str, Status] = field(default_factory=dict)
+    """How each check was when the component went down: the failure is over when they are so again.
+    Empty while it did not, and where an older sentinel wrote it: then it is over when all are up.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def shorten_name(name: str) -> str:
 
 def _loss_rules(watched: WatchedCheck) -> LossRules:
     check = watched.check
-    return LossRules(check.name, watched.kind.fault_kinds, check.keep_losses)
+    return LossRules(check.name, check.component, watched.kind.fault_kinds, check.keep_losses)
 
 
 def _find_unseen(

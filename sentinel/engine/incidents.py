@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sentinel.core import incident as incident_core
-from sentinel.core.fault import Status
+from sentinel.core.fault import Status, worst
 from sentinel.core.incident import BAD, Event
 from sentinel.core.model import Component, Incident
 from sentinel.core.order import Order, OrderKind
@@ -71,8 +71,43 @@ class Incidents:
         if known is not None and self._is_another(component, known, present, now):
             self._part(known, changes, now)
             known = None
+        elif known is not None and incident_core.is_beside(
+            known, present, self.picture.before(name)
+        ):
+            self._lay_aside(known, changes, now)
+            known = None
         elif known is not None and present is Status.UNKNOWN:
             status = present  # what was lost is no news, and the rest nobody sees
+        elif known is not None and known.before:
+            present = self.picture.compare(name, known)
+            # What was lost keeps the older incident open, where there is one.
+            status = present if name in self.picture.beneath else self._with_losses(name, present)
+        self._step(component, known, status, present, changes, now)
+        lower = self.picture.beneath.get(name)
+        if lower is not None and self.picture.present[name] is not Status.DOWN:
+            self._step_beneath(component, lower, changes, now)
+
+    def _step_beneath(
+        self, component: Component, lower: Incident, changes: Changes, now: datetime
+    ) -> None:
+        """What was degraded before the failure: while the component is down nobody can tell."""
+        name = component.name
+        present = self.picture.compare(name, lower)
+        self._step(component, lower, self._with_losses(name, present), present, changes, now)
+
+    def _with_losses(self, name: str, present: Status) -> Status:
+        return worst([present, *(each.lost for each in self.picture.of(name))])
+
+    def _step(
+        self,
+        component: Component,
+        known: Incident | None,
+        status: Status,
+        present: Status,
+        changes: Changes,
+        now: datetime,
+    ) -> None:
+        name = component.name
         if known is None and (status not in BAD or self.circumstances.is_held(name)):
             return
         after, events = incident_core.step(
@@ -85,6 +120,7 @@ class Incidents:
             now,
             self._blind_seconds(known, now),
             past=present is Status.UP,
+            before=self.picture.before(name) if present is Status.DOWN else None,
         )
         if after is None:
             return
@@ -113,6 +149,24 @@ class Incidents:
         text = "a new failure is an incident of its own; what was lost before stays a fault"
         self._note(closed, Event("closed", text), changes, now)
 
+    def _lay_aside(self, incident: Incident, changes: Changes, now: datetime) -> None:
+        """A failure beside a degradation that was there before has an incident of its own; the
+        degradation goes on beneath it.
+        """
+        name = incident.component
+        if name in self.picture.beneath:
+            closed = incident_core.close(incident, now)
+            text = (
+                "a new failure is an incident of its own; what is degraded goes on as the older one"
+            )
+            self._keep(closed, changes)
+            self.picture.lay_beneath(name)
+            self._note(closed, Event("closed", text), changes, now)
+            return
+        text = f"{name} goes down: that is an incident of its own, this one goes on beneath it"
+        self._note(incident, Event("failure beside it", text), changes, now)
+        self.picture.lay_beneath(name)
+
     def _blind_seconds(self, incident: Incident | None, now: datetime) -> float:
         began = (incident.recovered or incident.settled) if incident is not None else None
         if began is None:
@@ -125,9 +179,12 @@ class Incidents:
 
     def tell_faults(self, watched: WatchedCheck, changes: Changes, now: datetime) -> None:
         """Put what a turn changed about the faults of a check into the timeline of its incident."""
-        incident = self.picture.incidents.get(watched.check.component)
+        name = watched.check.component
+        incident = self.picture.incidents.get(name)
         if incident is None:
             return
+        if incident.recovered or incident.settled:
+            incident = self.picture.beneath.get(name, incident)
         lines = describe_standing(watched.moved)
         if incident.opened == now:  # what stood before it was opened belongs to it, too
             found = self.picture.of(incident.component)
@@ -214,6 +271,11 @@ class Incidents:
     async def exhaust(self, incident: Incident, event: Event) -> None:
         """Give it up: no further attempt, and a person is told."""
         await self._change(replace(incident, exhausted=True, escalated=True), event)
+
+    async def close_all(self, name: str, text: str) -> None:
+        """Close every open incident of a component, for another reason than health."""
+        while name in self.picture.incidents:
+            await self.close(name, Event("closed", text))
 
     async def close(self, name: str, event: Event) -> None:
         """Close the open incident of a component, if it has one, for another reason than health."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sentinel.core import dependencies
 from sentinel.core import health as health_core
+from sentinel.core import incident as incident_core
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
@@ -176,6 +177,8 @@ class Picture:
     components: dict[str, Component] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     """The open incident of each component that has one; `Incidents` alone changes them."""
+    beneath: dict[str, Incident] = field(default_factory=dict)
+    """The incident of a degradation that was there before that one, and goes on."""
     statuses: dict[str, Status] = field(default_factory=dict)
     """What people are told of each component: what was lost and nobody accepted counts."""
     present: dict[str, Status] = field(default_factory=dict)
@@ -188,7 +191,9 @@ class Picture:
 
     # -- who is watched ---------------------------------------------------------------------------
 
-    def add_component(self, component: Component, incident: Incident | None) -> None:
+    def add_component(
+        self, component: Component, incident: Incident | None, beneath: Incident | None = None
+    ) -> None:
         """Begin to keep the picture of a component, with the incident that is still open from
         before.
         """
@@ -198,6 +203,8 @@ class Picture:
         self.metrics.set_component_status(component.name, self.statuses[component.name])
         if incident is not None:
             self.incidents[component.name] = incident
+        if beneath is not None:
+            self.beneath[component.name] = beneath
         self._show_incident(component.name, incident)
 
     def remove_component(self, name: str) -> None:
@@ -206,6 +213,7 @@ class Picture:
         """
         self.components.pop(name, None)
         self.incidents.pop(name, None)
+        self.beneath.pop(name, None)
         self.statuses.pop(name, None)
         self.present.pop(name, None)
         self.since.pop(name, None)
@@ -267,18 +275,31 @@ class Picture:
         along, so that nothing is older or younger for it. Returns the checks with a result.
         """
         step = timedelta(seconds=seconds)
-        self.since = {name: at + step for name, at in self.since.items()}
+        for since in (self.since, self.present_since):
+            since.update({name: at + step for name, at in since.items()})
         for watched in self._checks.values():
             watched.follow_clock(step)
         return [watched for watched in self._checks.values() if watched.result is not None]
 
     def keep_incident(self, incident: Incident) -> None:
-        """An incident was opened, has changed, or was closed."""
-        if incident.state is IncidentState.CLOSED:
-            self.incidents.pop(incident.component, None)
+        """An incident was opened, has changed, or was closed: then what was beneath it is left."""
+        name, ended = incident.component, incident.state is IncidentState.CLOSED
+        lower = self.beneath.get(name)
+        if lower is not None and lower.id == incident.id:
+            self.beneath[name] = incident
+            if ended:
+                del self.beneath[name]
+        elif not ended:
+            self.incidents[name] = incident
+        elif lower is not None:
+            self.incidents[name] = self.beneath.pop(name)
         else:
-            self.incidents[incident.component] = incident
-        self._show_incident(incident.component, incident)
+            self.incidents.pop(name, None)
+        self._show_incident(name, self.incidents.get(name))
+
+    def lay_beneath(self, component: str) -> None:
+        """The incident of a component waits beneath the one that is opened next."""
+        self.beneath[component] = self.incidents.pop(component)
 
     def _show_incident(self, name: str, incident: Incident | None) -> None:
         self.metrics.incidents_open.labels(name).set(name in self.incidents)
@@ -346,9 +367,25 @@ class Picture:
             for watched in self.of(component)
         )
 
-    def passes(self, component: str) -> int:
-        """How many times in a row each check of a component has passed, the fewest of all."""
-        return min((watched.health.passes for watched in self.of(component)), default=0)
+    def before(self, component: str) -> dict[str, Status]:
+        """How each check was last for long; one that never was has to be up."""
+        steady = {watched.check.name: watched.health.steady for watched in self.of(component)}
+        return {
+            name: Status.UP if status is Status.UNKNOWN else status
+            for name, status in steady.items()
+        }
+
+    def compare(self, component: str, incident: Incident | None) -> Status:
+        """How a component is now, measured by how it was before the failure of an incident."""
+        shown = {watched.check.name: watched.health.shown for watched in self.of(component)}
+        return worst(list(incident_core.compare_with_before(incident, shown).values()))
+
+    def passes(self, incident: Incident) -> int:
+        """How many times in a row each check of a component was as it was before the failure, the
+        fewest of all.
+        """
+        found = self.of(incident.component)
+        return min((_count_passes(watched, incident) for watched in found), default=0)
 
     def is_flapping(self, component: str) -> bool:
         """Whether any check of the component flaps."""
@@ -375,3 +412,10 @@ def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:
     watched, fault = found
     believed = min(watched.shown.rank, fault.status.rank)
     return fault.loss is not None, -believed, watched.severity(fault)
+
+
+def _count_passes(watched: WatchedCheck, incident: Incident) -> int:
+    health, before = watched.health, incident.before
+    if before and before.get(watched.check.name) is not Status.UP:
+        return health.not_down
+    return health.passes

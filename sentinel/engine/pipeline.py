@@ -11,9 +11,8 @@ from typing import Any
 
 from sentinel.core import health as health_core
 from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
-from sentinel.core.incident import Event
 from sentinel.core.loss import describe_extent, find_acceptable
-from sentinel.core.model import Finding, Result, Transition
+from sentinel.core.model import Finding, RestartPolicy, Result, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
@@ -95,7 +94,7 @@ class Pipeline:
             self.views.show_components(name, changes)
             await self.recorder.record(changes)
             if not self.picture.of(name):
-                await self.incidents.close(name, Event("closed", "no check looks at it any more"))
+                await self.incidents.close_all(name, "no check looks at it any more")
 
     def _record(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         watched.runs += 1
@@ -129,8 +128,16 @@ class Pipeline:
             watched.failing_since = watched.failing_since or result.started
             watched.complaint = watched.finding.detail
             watched.blamed = next((each.fault.key for each in watched.counting), "")
+        component = self.picture.components.get(check.component)
+        restart = component.restart if component is not None else RestartPolicy()
         watched.health = health_core.step(
-            watched.health, verdict, result.quality, check.health, check.every, now
+            watched.health,
+            verdict,
+            result.quality,
+            check.health,
+            check.every,
+            now,
+            restart.success_after,
         )
         changes.health[check.name] = watched.health
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event
+from sentinel.core.incident import Event, find_degraded
 from sentinel.core.model import Attempt, Incident, RestartPolicy
 from sentinel.core.moment import Moment
 from sentinel.engine.journal import Journal
@@ -22,8 +22,8 @@ Work = Coroutine[Any, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Recovered: healthy for `success_after` and three checks. Failed: ended again, or not healthy
-    within the grace.
+    """Recovered: for `success_after` and three checks at least as healthy as before the failure,
+    check by check. Failed: ended again, or not so within the grace.
     """
 
     picture: Picture
@@ -36,19 +36,21 @@ class Verification:
         certain.
         """
         attempt, name = attempts[-1], incident.component
-        status, since = (
-            self.picture.present[name],
-            self.picture.present_since.get(name, self.now.at),
-        )
-        if status is Status.UP and (self.now.at - since).total_seconds() < self.now.seconds_since(
-            attempt.began
+        since = incident.recovered or incident.settled
+        back = self.picture.compare(name, incident) is Status.UP
+        if (
+            back
+            and since is not None
+            and (self.now.at - since).total_seconds() < self.now.seconds_since(attempt.began)
         ):
             return self._judge_health(attempts, incident, since)
         if driver.pid is None and driver.how_ended:
             return self._conclude(attempt, "failed", f"{driver.how_ended} after the restart")
         if self.now.seconds_since(attempt.began) >= self.policy.startup_grace:
             return self._conclude(
-                attempt, "failed", f"not healthy within {self.policy.startup_grace:g} s"
+                attempt,
+                "failed",
+                f"not {_describe(incident)} within {self.policy.startup_grace:g} s",
             )
         return None
 
@@ -57,17 +59,19 @@ class Verification:
     ) -> Work | None:
         attempt = attempts[-1]
         healthy = (self.now.at - since).total_seconds()
-        if (
-            healthy >= self.policy.success_after
-            and self.picture.passes(attempt.component) >= PASSES
-        ):
-            return self._conclude(attempt, "recovered", f"healthy for {healthy:.0f} s")
+        if healthy >= self.policy.success_after and self.picture.passes(incident) >= PASSES:
+            return self._conclude(
+                attempt, "recovered", f"{_describe(incident)} for {healthy:.0f} s"
+            )
         if attempt.recovered_in is not None:
             return None
         seconds = (since - _noticed(attempts, incident)).total_seconds()
         noted = replace(attempt, recovered_in=round(seconds, 3))
         self.journal.replace(noted)
-        text = f"{attempt.component} is healthy {seconds:.2f} s after the failure was noticed"
+        text = (
+            f"{attempt.component} is {_describe(incident)} {seconds:.2f} s after the failure was"
+            " noticed"
+        )
         return self.journal.finish(noted, Event("healthy", text))
 
     def _conclude(self, attempt: Attempt, verdict: str, text: str) -> Work:
@@ -84,3 +88,8 @@ def _noticed(attempts: Sequence[Attempt], incident: Incident) -> datetime:
     """
     before = attempts[-2] if len(attempts) > 1 else None
     return max(incident.opened, before.ended or incident.opened) if before else incident.opened
+
+
+def _describe(incident: Incident) -> str:
+    """What had to come back."""
+    return "as before the failure" if find_degraded(incident) else "healthy"

@@ -248,6 +248,7 @@ def _news(options: CanaryOptions, sight: PathSight) -> PathNews:
         sight.path.traffic.hop_failures(),
         troubles,
         asked=outlook.error is None,
+        given_up=sight.path.take_lost(),
     )
 
 

@@ -165,7 +165,8 @@ class DeliveryState:
             lambda group: books.label_group(naming, name, group),
             _count_overdue(sight, name, account),
         )
-        if options.groups.required or account.groups.keys() != _groups_of(account).keys():
+        whole = account.present and account.groups.keys() == _groups_of(account).keys()
+        if options.groups.required or not whole:
             found = find_group_faults(options.rules, name, account)
             if found:
                 self.of_groups[name] = found

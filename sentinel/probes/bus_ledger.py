@@ -8,7 +8,7 @@ bound for lists and sorted sets: what came and went between two runs is not seen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -23,6 +23,7 @@ from sentinel.adapters.bus.place_reader import (
     read_keys,
 )
 from sentinel.adapters.redis import RedisClient
+from sentinel.core.bus.arrivals import hold_arrivals
 from sentinel.core.bus.dead_letter import (
     KeyReading,
     PlaceHistory,
@@ -122,6 +123,10 @@ class LedgerPlace(Options):
             self.max_entries, self.max_age, self.max_overdue, self.max_growth, self.max_arrivals
         )
 
+    def limits_over(self, growth_window: float) -> PlaceLimits:
+        """The same, growth taken over so many seconds."""
+        return replace(self.limits, growth_window=growth_window)
+
 
 class LedgerOptions(Options):
     """Options of `bus_ledger`."""
@@ -167,11 +172,12 @@ class PlaceSight:
     place: LedgerPlace
     standing: PlaceStanding
     blind: Sequence[tuple[str, str]]
+    limits: PlaceLimits
 
     @property
     def faults(self) -> list[Fault]:
         """The limits that it passes, and what can't be known."""
-        return find_place_faults(self.standing, self.place.limits, self.blind)
+        return find_place_faults(self.standing, self.limits, self.blind)
 
     @property
     def status(self) -> Status:
@@ -220,9 +226,13 @@ async def _look(
         arrivals = await read_arrivals(client, target, keys[:MAX_KEYS], readings, now)
     except (SubjectError, NotMeasurable) as error:
         blind.append((f"arrivals: {error.message}", error.guidance))
+    ends = [reading.ends for reading in readings if reading.ends]
+    history.held = hold_arrivals(history.held, arrivals, place.max_arrivals, ends, now)
     growth = history.find_growth()
-    standing = PlaceStanding(place.name, place.type, readings, now, history.added, growth, arrivals)
-    return PlaceSight(place, standing, blind)
+    standing = PlaceStanding(
+        place.name, place.type, readings, now, history.added, growth, arrivals, history.held
+    )
+    return PlaceSight(place, standing, blind, place.limits_over(window))
 
 
 def _find_blind(

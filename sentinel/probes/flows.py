@@ -8,241 +8,43 @@ updated_at moves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.flows.queries import FlowTable, read_stays, select_stays
 from sentinel.adapters.flows.reader import (
     FlowReading,
-    FlowSource,
     Sheet,
+    apart,
     explain,
     prove_sources,
     read_crew_apart,
     read_flows,
 )
+from sentinel.adapters.flows.stays import read_stays
+from sentinel.adapters.flows.table import LOG_BYTES, FlowSource
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation
 from sentinel.core.fault import FaultKind, Severity
-from sentinel.core.flows.dwell import DAY
+from sentinel.core.flows.dwell import DAY, LEAST_ALARMS
 from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
 from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
 from sentinel.core.flows.history import History
-from sentinel.core.flows.stuck import Crew, FlowRules, WorkOrder
-from sentinel.core.flows.verdict import Families, TableRules, judge
+from sentinel.core.flows.lasting import DIFFER, Families
+from sentinel.core.flows.stuck import Crew, FlowRules
+from sentinel.core.flows.table import TableRules
+from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING
+from sentinel.core.flows.verdict import judge
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
+from sentinel.watch.flow_mapping import OF_JOIN, ChildMapping, TableMapping, lower
 
 _PROVE_EVERY = 60.0
-
-
-class Table(Options):
-    """One table of flows: its columns, its statuses and what is normal. Statuses are compared
-    without case.
-    """
-
-    table: str = Field(
-        min_length=1, description="table of the flows, with its schema: public.flows"
-    )
-    id: str = Field("id", description="column with the identity of a flow")
-    name: str | None = Field(
-        None, description="column of the name by which people know a flow; texts read: name (id)"
-    )
-    type: str | None = Field(None, description="column with the type of a flow")
-    flow_type: str = Field("flow", description="type of all flows, when no column tells it")
-    status: str = Field(
-        "status", description="column with the status; column->key->key reads from JSON"
-    )
-    progress: str | list[str] | None = Field(
-        None,
-        description=(
-            "column with the progress, any number (also as text); two columns: done and total"
-        ),
-    )
-    phase: str | None = Field(None, description="column with the phase")
-    phases: list[str] = Field(
-        [], description="phases in the order of work: going back is a regression"
-    )
-    phase_flags: list[str] = Field(
-        [], description="boolean columns of the phases, in the order of work"
-    )
-    counters: list[str] = Field([], description="columns whose change is progress, too")
-    created_at: str | None = Field("created_at", description="column with the time of creation")
-    changed_at: str | None = Field(
-        "updated_at", description="column with the time of the last change"
-    )
-    status_changed_at: str | None = Field(
-        None, description="column with the time of the last change of status"
-    )
-    worker: str | None = Field(None, description="column with the worker")
-    initial: str = Field("initialized", description="status of a flow that nobody has begun")
-    active: list[str] = Field(
-        [], description="statuses of work; when given, a status that nothing names is reported"
-    )
-    terminal: list[str] = Field(
-        ["completed", "failed", "cancelled"], description="statuses of flows that are over"
-    )
-    waiting: list[str] = Field([], description="statuses that wait for people: never stuck")
-    waiting_flags: list[str] = Field(
-        [], description="boolean columns, or column->key in JSON, that say the same"
-    )
-    statuses: dict[str, str] = Field(
-        {}, description="other spellings: text in the table, status that it means"
-    )
-    order: list[str] = Field(
-        [], description="statuses in the order of work: going back is a regression"
-    )
-    overdue_after: Duration = Field(
-        3600.0, description="longest stay in one status, while none is learned"
-    )
-    initial_overdue_after: Duration | None = Field(
-        None, description="longest stay in the initial status"
-    )
-    overdue: dict[str, Duration] = Field(
-        {}, description="longest stay by status; wins over what is learned"
-    )
-    no_progress_after: Duration | None = Field(
-        1800.0, description="longest time without a change of progress"
-    )
-    no_worker_after: Duration | None = Field(
-        None,
-        description=(
-            "longest time in a begun status without a worker; default: when the flow is overdue"
-        ),
-    )
-    full: float | None = Field(
-        100.0, description="progress at which a flow should be over; null: never judged"
-    )
-
-    def lower(self, names: Sequence[str]) -> frozenset[str]:
-        """Canonical statuses."""
-        return frozenset(name.lower() for name in names)
-
-    @property
-    def aliases(self) -> dict[str, str]:
-        """Status text → canonical status, both in lower case."""
-        return {text.lower(): meant.lower() for text, meant in self.statuses.items()}
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether the configuration claims to name every status."""
-        return bool(self.active or self.statuses)
-
-    @property
-    def known(self) -> frozenset[str]:
-        """Every status that the configuration names."""
-        named = [
-            self.initial,
-            *self.active,
-            *self.terminal,
-            *self.waiting,
-            *self.order,
-            *self.overdue,
-        ]
-        return self.lower([*named, *self.statuses.values()])
-
-    @property
-    def flow_table(self) -> FlowTable:
-        """The columns; terminal texts are those of the table, before the mapping."""
-        over, aliases = self.lower(self.terminal), self.aliases
-        raw = {text for text in over if aliases.get(text, text) in over} | {
-            t for t, to in aliases.items() if to in over
-        }
-        progress = [self.progress] if isinstance(self.progress, str) else self.progress or []
-        return FlowTable(
-            self.table,
-            self.id,
-            self.status,
-            sorted(raw),
-            self.type,
-            self.worker,
-            self.phase,
-            self.created_at,
-            self.changed_at,
-            self.status_changed_at,
-            progress,
-            self.counters,
-            self.phase_flags,
-            self.waiting_flags,
-            self.name,
-        )
-
-    @property
-    def type_of_all(self) -> str | None:
-        """The type of all flows; None when a column tells it."""
-        return None if self.type is not None else self.flow_type or Relation.of(self.table).name
-
-    @property
-    def source(self) -> FlowSource:
-        """What to read."""
-        return FlowSource(
-            self.table, self.flow_table, self.aliases, self.type_of_all, self.initial.lower()
-        )
-
-    def rules(self, options: FlowsOptions, crew: Crew | None) -> TableRules:
-        """What is normal."""
-        tracked = bool(self.progress or self.counters or self.phase_flags)
-        limits = {name.lower(): seconds for name, seconds in self.overdue.items()}
-        if self.initial_overdue_after is not None:
-            limits = {self.initial.lower(): self.initial_overdue_after, **limits}
-        rules = FlowRules(
-            self.initial.lower(),
-            WorkOrder(_rank(self.order), _rank(self.phases), self.initial.lower()),
-            self.lower(self.waiting),
-            self.no_progress_after if tracked else None,
-            self.worker is not None,
-            self.no_worker_after,
-            self.full if self.progress else None,
-            options.disagree_after,
-            crew,
-            self.phase_flags,
-        )
-        known = self.known if self.is_mapped else None
-        label = self.table if len(options.tables) > 1 else ""
-        name, static = self.source.name, self.overdue_after
-        return TableRules(name, rules, limits, static, options.learn, known, label)
-
-
-def _rank(names: Sequence[str]) -> dict[str, int]:
-    return {name.lower(): n for n, name in enumerate(names)}
-
-
-class Child(Table):
-    """A table of children of the master table, or the master's own: then children are its rows that
-    name a master.
-    """
-
-    flow_type: str = Field(
-        "", description="type of all flows, when no column tells it; default: the table's name"
-    )
-    join: list[str] = Field(
-        min_length=1, description="columns that name the master; the first that is not NULL counts"
-    )
-    master_key: str | None = Field(
-        None, description="column of the master that they name; default: its id"
-    )
-    require_master: bool = Field(True, description="a child without a master is a disagreement")
-
-    @property
-    def source(self) -> FlowSource:
-        """What to read; the master's key is filled in by the check."""
-        name = f"{self.table} by {', '.join(self.join)}"
-        key, initial = self.master_key or "", self.initial.lower()
-        return FlowSource(
-            name,
-            self.flow_table,
-            self.aliases,
-            self.type_of_all,
-            initial,
-            self.join,
-            key,
-            self.require_master,
-        )
 
 
 class Workers(Options):
@@ -277,11 +79,11 @@ class Transitions(Options):
     )
 
 
-class FlowsOptions(Table):
+class FlowsOptions(TableMapping, Options):
     """Options of `flows`: the mapping of the only or master table, and what belongs to it."""
 
     resource: str | None = Field(None, description="PostgreSQL resource with the tables")
-    children: list[Child] = Field([], description="tables of children of these flows")
+    children: list[ChildMapping] = Field([], description="tables of children of these flows")
     workers: Workers | None = Field(
         None, description="registry of the workers: dead and unknown ones are found"
     )
@@ -289,7 +91,20 @@ class FlowsOptions(Table):
         None, description="table of transitions of this table's flows"
     )
     learn: bool = Field(
-        True, description="learn the longest normal stay per type and status from 50 stays on"
+        True,
+        description=(
+            "learn the longest normal stay per type and status; until there are enough completed"
+            " stays, the configured limit holds"
+        ),
+    )
+    alarms_per_week: float = Field(
+        1.0,
+        ge=LEAST_ALARMS,
+        le=100,
+        description=(
+            "false alarms a week of each type and status that a learned limit may cost; at least"
+            " one in the 30 days that are learned from (7/30), never more than 1 in 100 stays"
+        ),
     )
     disagree_after: Duration = Field(
         60.0, description="master and child, or progress and status, may differ so long"
@@ -300,6 +115,9 @@ class FlowsOptions(Table):
             "statuses in which a master only waits for its children; none: each but the initial one"
         ),
     )
+    fallback_tenants: list[str] = Field(
+        [], description="tenants of nobody, that flows get when theirs is not known"
+    )
     max_flows: int = Field(
         5000, gt=0, le=100_000, description="open flows to read per table, oldest first"
     )
@@ -307,35 +125,95 @@ class FlowsOptions(Table):
     @model_validator(mode="after")
     def _maps_a_table_once(self) -> Self:
         for child in self.children:
-            own = child.model_fields_set - {"table", "join", "master_key", "require_master"}
-            if self.has_own(child) and own:
+            mine = self.has_own(child)
+            own = child.model_fields_set - OF_JOIN
+            if mine and own:
                 raise ValueError(
                     f"{child.table} is the masters' table, whose mapping holds: drop"
                     f" {', '.join(sorted(own))}"
                 )
+            mapping, when = self if mine else child, child.begun_when
+            if when is not None and when.progress is not None and mapping.progress is None:
+                raise ValueError("begun_when.progress: name the column of it in progress")
         return self
 
-    def has_own(self, child: Child) -> bool:
+    @model_validator(mode="after")
+    def _asks_for_tenants_that_it_reads(self) -> Self:
+        if self.fallback_tenants and not any(table.tenant for table in self.tables):
+            raise ValueError("fallback_tenants: name the column of the tenant in tenant")
+        return self
+
+    def has_own(self, child: ChildMapping) -> bool:
         """Whether children are rows of the master's own table."""
         return Relation.of(child.table) == Relation.of(self.table)
 
     @property
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TableMapping]:
         """Each once, the master first."""
         return [self, *(child for child in self.children if not self.has_own(child))]
 
     @property
     def sources(self) -> list[FlowSource]:
         """What to read, the master first."""
-        return [self.source, *map(self._source_of, self.children)]
+        flags = [
+            name
+            for child in self.children
+            if self.has_own(child) and child.begun_when is not None
+            for name in child.begun_when.flags
+        ]
+        own = replace(self.source, table=replace(self.source.table, begun=sorted(set(flags))))
+        return [
+            replace(each, table=replace(each.table, log_bytes=self._log_bytes))
+            for each in (own, *(self._source_of(child, own) for child in self.children))
+        ]
 
-    def _source_of(self, child: Child) -> FlowSource:
+    @property
+    def _log_bytes(self) -> int:
+        """However many flows are read, their logs fit into memory."""
+        return min(LOG_BYTES, _LOGS // self.max_flows)
+
+    def _source_of(self, child: ChildMapping, own: FlowSource) -> FlowSource:
         key = child.master_key or self.id
         if not self.has_own(child):
             return replace(child.source, master_key=key)
-        need, name = child.require_master, child.source.name
         return replace(
-            self.source, name=name, join=child.join, master_key=key, need_master=need, is_own=True
+            own,
+            name=child.source.name,
+            join=child.join,
+            master_key=key,
+            need_master=child.require_master,
+            is_own=True,
+            signs=child.signs_of(self),
+            rows=child.rows_of_work,
+        )
+
+    def rules(self, table: TableMapping, crew: Crew | None) -> TableRules:
+        """What is normal in one of the tables."""
+        rules = FlowRules(
+            table.initial.lower(),
+            table.work_order,
+            lower(table.waiting),
+            table.no_progress_after if table.is_tracked else None,
+            table.worker is not None,
+            table.no_worker_after,
+            table.full if table.progress else None,
+            self.disagree_after,
+            crew,
+            table.phase_flags,
+            lower(table.terminal),
+        )
+        return TableRules(
+            table.source.name,
+            rules,
+            table.limits,
+            table.overdue_after,
+            self.learn,
+            table.known if table.is_mapped else None,
+            table.table if len(self.tables) > 1 else "",
+            self.alarms_per_week,
+            None if table.second_status is None else table.second_status.rules,
+            table.tenant is not None,
+            table.show,
         )
 
     @property
@@ -343,16 +221,23 @@ class FlowsOptions(Table):
         """Statuses of masters."""
         return MasterRules(
             self.initial.lower(),
-            self.lower(self.terminal),
-            self.lower(self.waiting),
-            self.lower(self.waits_for_children),
+            lower(self.terminal),
+            lower(self.waiting),
+            lower(self.waits_for_children),
         )
 
     @property
     def reasons(self) -> list[str]:
         """Reasons that can be found with this configuration."""
         found = {"overdue", "no_progress", "regression", "no_exits"}
-        found |= {"phase_order"} if any(table.phase_flags for table in self.tables) else set()
+        flagged = any(table.phase_flags or table.phase_log for table in self.tables)
+        found |= {"phase_order"} if flagged else set()
+        twofold = any(table.second_status for table in self.tables)
+        found |= {"second_overdue", DIFFER} if twofold else set()
+        owned = any(table.tenant for table in self.tables)
+        found |= {MISSING} if owned else set()
+        found |= {FALLBACK} if self.fallback_tenants else set()
+        found |= {FOREIGN} if owned and self.children else set()
         found |= (
             {"full_but_open"}
             if any(table.progress and table.full for table in self.tables)
@@ -362,6 +247,10 @@ class FlowsOptions(Table):
         found |= {"worker_unknown", "worker_dead"} if self.workers else set()
         found |= set(DISAGREEMENTS) if self.children else set()
         return [reason for reason in REMEDIES if reason in found]
+
+
+_LOGS = 80 * 2**20
+"""Bytes of all logs of phases of one table."""
 
 
 class FlowsState(History):
@@ -375,11 +264,13 @@ class FlowsState(History):
         self.sources: list[FlowSource] = []
         self.sheets: list[Sheet] = []
         self.proved_at = self.asked_at = float("-inf")
+        self.no_stays: TargetError | None = None
 
     def adopt(self, options: FlowsOptions) -> None:
         """Begin anew with everything that was read under other options."""
         if options != self.options:
-            self.options, self.sources, self.proved_at = options, options.sources, float("-inf")
+            self.options, self.sources, self.sheets = options, options.sources, []
+            self.proved_at = self.asked_at = float("-inf")
             self.forget_readings()
 
     async def close(self) -> None:
@@ -395,8 +286,14 @@ async def run(options: FlowsOptions, context: Context) -> Finding:
     except TargetRejected as error:
         raise explain(error) from error
     complete = len(reading.families) == len(options.children)
-    families = Families(options.master_rules, reading.families, options.disagree_after, complete)
-    rules = [table.rules(options, crew) for table in options.tables]
+    families = Families(
+        options.master_rules,
+        reading.families,
+        options.disagree_after,
+        complete,
+        lower(options.fallback_tenants),
+    )
+    rules = [options.rules(table, crew) for table in options.tables]
     verdict = judge(state, reading.looks, rules, families, reading.now)
     saw_all = all(look is None or look.saw_all for look in reading.looks)
     left_out = Reservations(None if saw_all else options.max_flows, reading.troubles)
@@ -411,9 +308,11 @@ async def _read(
         if context.monotonic() - state.proved_at >= _PROVE_EVERY:
             state.sheets = await _prove(query, state)
             state.proved_at = context.monotonic()
-        await _ask_stays(query, options, state, context.monotonic())
+        no_stays = await _ask_stays(query, options, state, context.monotonic())
         crew = await _read_crew(query, options)
         reading = await read_flows(query, state.sources, state.sheets, state, options.max_flows)
+    if no_stays is not None:
+        reading.troubles["transitions"] = (no_stays.message, no_stays.guidance)
     if isinstance(crew, TargetError):
         reading.troubles["workers"] = (crew.message, crew.guidance)
         return reading, None
@@ -439,17 +338,23 @@ async def _read_crew(query: Query, options: FlowsOptions) -> Crew | TargetError 
     return await read_crew_apart(query, workers.table, columns, workers.sleeping, workers.ttl)
 
 
-async def _ask_stays(query: Query, options: FlowsOptions, state: FlowsState, now: float) -> None:
-    """Once a day: completed stays from the table of transitions."""
-    if options.transitions is None or not options.learn or now - state.asked_at < DAY:
-        return
-    for row in await query(select_stays(options.transitions.model_dump(), options.flow_table)):
-        status = row["status"] or ""
-        pair = (options.type_of_all or row["type"] or "", options.aliases.get(status, status))
-        stays = read_stays(row)
+async def _ask_stays(
+    query: Query, options: FlowsOptions, state: FlowsState, now: float
+) -> TargetError | None:
+    """Once a day: completed stays from the table of transitions. What is wrong with that table
+    alone is the value; then limits are learned by watching.
+    """
+    events = options.transitions
+    if events is None or not options.learn or now - state.asked_at < DAY:
+        return state.no_stays
+    state.asked_at = now
+    found = await apart(query, partial(read_stays, query, events.model_dump(), options.flow_table))
+    state.told, state.no_stays = {}, found if isinstance(found, TargetError) else None
+    for (type_, status), stays in () if isinstance(found, TargetError) else found.items():
+        pair = (options.type_of_all or type_, options.aliases.get(status, status))
         if pair not in state.told or stays.n > state.told[pair].n:
             state.told[pair] = stays
-    state.asked_at = now
+    return state.no_stays
 
 
 _BY_STATUS = ("flow_type", "status")
@@ -479,6 +384,20 @@ FAULTS = (
     _declare("master_finished", "the master is over, its child goes on"),
     _declare("child_finished", "every child is over, the master waits on"),
     _declare("no_master", "a child without a master"),
+    _declare("second_overdue", "longer in its second status than is normal"),
+    _declare(DIFFER, "its two columns of status contradict each other"),
+    FaultKind(MISSING, Severity.TICKET, "flows-tenant", "a flow without a tenant", _FLOW),
+    FaultKind(FALLBACK, Severity.TICKET, "flows-tenant", "its tenant is a fallback", _FLOW),
+    FaultKind(
+        FOREIGN, Severity.PAGE, "flows-tenant", "a child under a master of another tenant", _FLOW
+    ),
+    FaultKind(
+        "unreadable_phase",
+        Severity.TICKET,
+        "sentinel-blind",
+        "a column of phases whose values are not what the mapping says",
+        ("table", "column"),
+    ),
     FaultKind("unmapped_status", Severity.TICKET, "sentinel-blind", "a status that nobody mapped"),
     FaultKind("unjudged", Severity.TICKET, "sentinel-blind", "a table that can't be read"),
     *faults_of_target("database-unreachable", rejected="database-degraded"),
@@ -514,6 +433,18 @@ KIND = Kind(
             " overdue_after",
             "sentinel_flow_stuck_threshold_seconds",
             unit="seconds",
+            labels=_BY_STATUS,
+        ),
+        Measurement(
+            "stays",
+            "Completed stays of 30 days, from which a limit is learned",
+            "sentinel_flow_stays",
+            labels=_BY_STATUS,
+        ),
+        Measurement(
+            "stays_needed",
+            "Completed stays without which no limit is learned",
+            "sentinel_flow_stays_needed",
             labels=_BY_STATUS,
         ),
         Measurement(

@@ -49,7 +49,8 @@ class RedisServerOptions(Options):
         0.9, description="degraded when so much of maxmemory is used"
     )
     accept_eviction: bool = Field(
-        False, description="accept a maxmemory policy that evicts keys although streams are in use"
+        False,
+        description="accept a maxmemory policy that evicts, and what it evicts, with streams in use",
     )
     clock_tolerance: Duration = Field(
         1.0, gt=0, description="degraded when its clock differs by more"
@@ -215,18 +216,33 @@ def _declare(name: str, help_text: str, type_: str = "gauge", unit: str = "") ->
 
 
 def _fault(
-    key: str, severity: Severity, meaning: str, runbook: str = "bus-refuses-writes"
+    key: str,
+    severity: Severity,
+    meaning: str,
+    runbook: str = "bus-refuses-writes",
+    lasting: str = "",
 ) -> FaultKind:
-    return FaultKind(key, severity, runbook, meaning, ("resource",))
+    return FaultKind(key, severity, runbook, meaning, ("resource",), lasting)
 
 
 FAULTS = (
     _fault("writes_refused", Severity.PAGE, "it answers and refuses what is written"),
-    _fault("failover", Severity.PAGE, "another server took over", "bus-messages-lost"),
+    _fault(
+        "failover",
+        Severity.PAGE,
+        "another server took over",
+        "bus-messages-lost",
+        "failover(s), data loss suspected",
+    ),
     _fault("restarted", Severity.TICKET, "the server began anew", "bus-messages-lost"),
     _fault("wrong_role", Severity.PAGE, "a replica answers where a primary must, or reversed"),
     _fault("primary_lost", Severity.TICKET, "the replica has lost its primary"),
-    _fault("evicted", Severity.PAGE, "keys were thrown away for lack of memory"),
+    _fault(
+        "evicted",
+        Severity.PAGE,
+        "keys were thrown away for lack of memory",
+        lasting="key(s) evicted for lack of memory, streams and groups among them perhaps",
+    ),
     _fault("memory_short", Severity.TICKET, "little memory is left below maxmemory"),
     _fault("evicts_streams", Severity.TICKET, "its policy may throw streams away"),
     _fault("save_failing", Severity.PAGE, "the last RDB save failed"),

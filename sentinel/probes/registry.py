@@ -17,7 +17,7 @@ from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
 from sentinel.adapters.agents.reader import RegistryMemory, RegistryReader, RegistryReading, Sources
 from sentinel.adapters.agents.store import AgentStore, BeatStore
 from sentinel.adapters.bus.consumer_reader import ListenerPlaces
-from sentinel.core.agents.census import CensusRules, live_agents
+from sentinel.core.agents.census import CensusRules, has_fresh_beat, live_agents
 from sentinel.core.agents.confirmation import Confirmation
 from sentinel.core.agents.finding import REGISTRY_KINDS, CensusFacts, make_finding
 from sentinel.core.agents.pulse import Pulse
@@ -25,6 +25,7 @@ from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arriva
 from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
+from sentinel.core.moment.skew import Basis
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
 from sentinel.strict.field import ZONE, Duration, Zone
 
@@ -191,7 +192,10 @@ class Heartbeats(Options):
         pattern="^(seconds|milliseconds)$",
         description="unit of numbers: seconds or milliseconds",
     )
-    zone: Zone | None = Field(None, description=ZONE)
+    zone: Zone | None = Field(
+        None,
+        description="zone of texts without an offset, such as Europe/Athens; default: UTC, and said",
+    )
 
     _has_agent = field_validator("member")(_check_pattern)
 
@@ -345,12 +349,13 @@ async def run(options: RegistryOptions, context: Context) -> Finding:
     reading = await reader.read()
     census = reading.census
     vitals = state.pulse.see(census, options.rules)
-    state.arrivals.see((census.agents or {}).values(), census.now)
+    is_zoned = census.registered_basis is not Basis.DISAGREED
+    state.arrivals.see((census.agents or {}).values(), census.now, is_zoned=is_zoned)
     suspects = find_suspects(census, options.rules, vitals)
     _add_proven(options, state, reading, suspects, clock)
     confirmed = state.confirmation.confirm(suspects)
     live = live_agents(census, options.rules, vitals)
-    beating = sum(age <= options.ttl for age in vitals.ages.values())
+    beating = sum(has_fresh_beat(name, options.rules, vitals) for name in vitals.ages)
     return make_finding(census, confirmed, live, vitals, _facts(options, state, reading, beating))
 
 

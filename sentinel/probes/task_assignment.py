@@ -12,40 +12,38 @@ bounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
+from sentinel.adapters.columns import find_clocks
 from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.relation import Relation, prove_visible
 from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
 from sentinel.core.fault import FaultKind, Severity, headline, judge
 from sentinel.core.model import Finding, Fold, Impact, Row, Section, Term
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
-from sentinel.core.tasks.assignment import STAGE_BOUNDS, Horizon
-from sentinel.core.tasks.fairness import Spread
+from sentinel.core.tasks.assignment import STAGE_BOUNDS
 from sentinel.core.tasks.finding import (
     SKEWED_TIMES,
     AssignmentFacts,
     AssignmentLimits,
     Minute,
+    SkewFacts,
     describe_waiting,
     find_faults,
 )
 from sentinel.core.tasks.rows import MEASUREMENTS, OpenTasks, Shown, describe_trends, make_rows
 from sentinel.core.tasks.state import AssignmentState
-from sentinel.core.tasks.tracker import Tracker, TrackerRules
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration, Percentage
+from sentinel.strict.field import ZONE, Duration, Percentage, Zone
+from sentinel.watch.assignment import PROVE_EVERY, AssignmentPoll, PollTimes, measure
 
-PROVE_EVERY = 60.0
-TRENDS_EVERY = 30.0
 SAMPLE = 50_000
-SHOWN_TASKS = 3
 
 
 class Columns(Options):
@@ -74,6 +72,7 @@ class Columns(Options):
     completed_at: str | None = Field(
         None, description="column of the completion: stage run, completions per hour"
     )
+    zone: Zone | None = Field(None, description=ZONE)
 
 
 class Fairness(Options):
@@ -189,7 +188,7 @@ class AssignmentOptions(Options):
     @property
     def tasks(self) -> TaskTable:
         """The table by its names."""
-        columns = self.columns.model_dump()
+        columns = self.columns.model_dump(exclude={"zone"})
         return TaskTable(
             table=self.table,
             open_statuses=self.open_statuses,
@@ -197,8 +196,17 @@ class AssignmentOptions(Options):
             **columns,
         )
 
-    def statements(self) -> TaskStatements:
-        """The SQL for this table."""
+    @property
+    def times(self) -> PollTimes:
+        """What a poll needs of these options."""
+        return PollTimes(
+            self.deadline, self.settle_after, self.stages_after, self.window, self.follow
+        )
+
+    def statements(
+        self, clocks: Mapping[str, ColumnClock], shifts: Sequence[float]
+    ) -> TaskStatements:
+        """The SQL for this table, whose columns are written by these clocks."""
         return TaskStatements(
             self.tasks,
             self.deadline,
@@ -207,73 +215,54 @@ class AssignmentOptions(Options):
             SAMPLE,
             STAGE_BOUNDS,
             self.fairness.min_events,
+            clocks,
+            shifts,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class AssignmentPoll:
-    """What one run works with."""
-
-    options: AssignmentOptions
-    statements: TaskStatements
-    client: PostgresClient
-    state: AssignmentState
-    horizon: Horizon
-    holder: str
-
-    async def tasks(
-        self, sql: str, start: datetime, end: datetime, **more: Any
-    ) -> list[dict[str, Any]]:
-        """Run one of the statements over the tasks created in [start, end)."""
-        return await self.client.query(sql, self.statements.within(start, end, **more))
-
-    def ago(self, seconds: float) -> datetime:
-        """An instant before this run, by the server's clock."""
-        return self.horizon.now - timedelta(seconds=seconds)
-
-
-Measured = tuple[list[float], list[OpenTasks]]
 
 
 async def run(options: AssignmentOptions, context: Context) -> Finding:
     """Settle what is due, then judge by the oldest open task, by the last minute and by the
     tenants' waits.
     """
-    client, statements, state = context.postgres(), options.statements(), context.state
-    is_due = await _prove(options, statements, client, context)
+    client, state = context.postgres(), context.state
+    statements, is_due = await _prove(options, client, context)
     horizon, holder = await task_reader.read_horizon(client.query, options.readonly_roles)
-    poll = AssignmentPoll(options, statements, client, state, horizon, holder)
+    poll = AssignmentPoll(
+        options.times, statements, client, state, horizon, holder, context.monotonic()
+    )
     if is_due:
         inserted = await task_reader.count_inserted(client.query, options.table)
         state.inserted.note(horizon.now.timestamp(), inserted, state.counted)
     state.fit(options.bounds)
     if options.columns.queue is None:
         state.label("")
-    measure = _track if options.method == "tracker" else _count_cohorts
-    latencies, still_open = await measure(poll, context.monotonic())
-    await _stage(poll)
-    await _recount(poll)
-    await _follow_trends(poll, context.monotonic())
-    return _judge(poll, still_open, latencies)
+    latencies, still_open = await measure(poll, options.method == "tracker")
+    return _judge(options, poll, still_open, latencies)
 
 
 async def _prove(
-    options: AssignmentOptions, statements: TaskStatements, client: PostgresClient, context: Context
-) -> bool:
-    """Once a minute: do we see the rows, at what cost, how far back? Raises NotMeasurable with the
-    remedy.
+    options: AssignmentOptions, client: PostgresClient, context: Context
+) -> tuple[TaskStatements, bool]:
+    """Once a minute: by which clocks are the columns written, do we see the rows, at what cost, how
+    far back? Raises NotMeasurable with the remedy.
 
-    Gives whether it was due.
+    Gives the statements, and whether it was due.
     """
     state: AssignmentState = context.state
-    if (
-        state.proved is not None
-        and state.proved[0] == options
-        and context.monotonic() - state.proved[1] < PROVE_EVERY
-    ):
-        return False
-    state.proved = state.trends_at = None
     now, query = context.utcnow(), client.query
+    is_due = (
+        state.proved is None
+        or state.proved[0] != options
+        or context.monotonic() - state.proved[1] >= PROVE_EVERY
+    )
+    if is_due:
+        state.proved = state.trends_at = None
+        await prove_visible(query, Relation.of(options.table))
+        clocks = await find_clocks(query, options.table, options.tasks.times, options.columns.zone)
+        state.know_clocks(clocks, options.columns.created_at, options.columns.assigned_at)
+    statements = options.statements(state.clocks, state.shifts(now.timestamp()))
+    if not is_due:
+        return statements, False
     await task_reader.prove_readable(query, statements, now)
     if options.method == "tracker":
         state.id_type = await task_reader.prove_followable(query, statements, now)
@@ -283,144 +272,20 @@ async def _prove(
         query, statements, now, options.lookback, options.fairness.window
     )
     state.proved = options, context.monotonic()
-    return True
-
-
-# --- method A: deadline cohorts -------------------------------------------------------------------
-
-
-async def _count_cohorts(poll: AssignmentPoll, monotonic: float) -> Measured:
-    """Both passes; the newest 50 000 latencies of the window, and what is open."""
-    if poll.state.tracker is not None:  # it counted other tasks than the watermarks say
-        poll.state.tracker = poll.state.settled_to = poll.state.observed_to = None
-    await _settle(poll)
-    await _observe(poll)
-    rows = await poll.tasks(poll.statements.sample, poll.ago(poll.options.window), poll.horizon.now)
-    return rows[0]["latencies"] or [], await _read_open(poll, monotonic)
-
-
-async def _settle(poll: AssignmentPoll) -> None:
-    """The SLI pass: every task at the age of its deadline, into exactly one class."""
-    start = poll.state.settled_to = poll.state.settled_to or poll.horizon.exact
-    for window in assignment.due_windows(start, poll.horizon, poll.options.deadline):
-        rows = await poll.tasks(poll.statements.settle, window.start, window.end)
-        poll.state.settle(rows, window, poll.horizon)
-
-
-async def _observe(poll: AssignmentPoll) -> None:
-    """The histogram pass: every task at the age `settle_after`."""
-    start = poll.state.observed_to = poll.state.observed_to or poll.horizon.exact
-    for window in assignment.due_windows(start, poll.horizon, poll.options.settle_after):
-        for row in await poll.tasks(poll.statements.histogram, window.start, window.end):
-            poll.state.queue(row["queue"]).observe(row["buckets"], row["n"], float(row["seconds"]))
-        poll.state.observed_to = window.end
-
-
-async def _read_open(poll: AssignmentPoll, monotonic: float) -> list[OpenTasks]:
-    """Open tasks by queue. The whole lookback once a minute, else from the oldest one known on."""
-    state, now = poll.state, poll.horizon.now
-    start = poll.ago(state.reach.open)
-    if state.open_since is not None and monotonic - state.swept_at < PROVE_EVERY:
-        start = max(start, state.open_since)
-    else:
-        state.swept_at = monotonic
-    # With cohorts a table may lack an id: then tasks are counted and not named.
-    sql = poll.statements.open_named if state.id_type else poll.statements.open
-    rows = await poll.tasks(sql, start, now + timedelta(seconds=1))
-    found = [_read_open_row(state, row) for row in rows]
-    oldest = max((tasks.oldest for tasks in found), default=0.0)
-    state.open_since = min(poll.horizon.capped, now - timedelta(seconds=oldest + 1))
-    return found
-
-
-def _read_open_row(state: AssignmentState, row: Mapping[str, Any]) -> OpenTasks:
-    queue, ids = row["queue"], row["ids"] or ()
-    return OpenTasks(state.label(queue), row["n"], row["ages"], ids=ids, name=queue or "")
-
-
-# --- method B: each task by its id ----------------------------------------------------------------
-
-
-async def _track(poll: AssignmentPoll, monotonic: float) -> Measured:
-    """One snapshot of new and followed tasks; the latencies of the newest tasks of the window, and
-    what is open.
-    """
-    state, options, horizon = poll.state, poll.options, poll.horizon
-    tracker, is_sweep = state.tracker or Tracker(), monotonic - state.swept_at >= PROVE_EVERY
-    lookback = state.reach.open if is_sweep or state.tracker is None else None
-    seen, recount = await task_reader.read_poll(
-        poll.client, poll.statements, state.id_type, tracker, horizon, lookback
-    )
-    tally = tracker.apply(
-        seen, TrackerRules(options.deadline, options.settle_after, options.follow)
-    )
-    state.take(tally, horizon, options.deadline, options.settle_after)
-    state.tracker, state.swept_at = tracker, state.swept_at if lookback is None else monotonic
-    state.recounts += [(recount.start, recount.end, recount.counted)] if recount else []
-    state.settled_to = assignment.due_until(horizon, options.deadline)
-    state.observed_to = assignment.due_until(horizon, options.settle_after)
-    waits, names = tracker.waits(horizon.now.timestamp()), tracker.name_oldest(SHOWN_TASKS)
-    still_open = [
-        OpenTasks(state.label(queue), len(ages), ages, returned, names[queue], queue or "")
-        for queue, (ages, returned) in waits.items()
-    ]
-    return tracker.latencies(poll.ago(options.window).timestamp()), still_open
-
-
-# --- both -----------------------------------------------------------------------------------------
-
-
-async def _stage(poll: AssignmentPoll) -> None:
-    """Durations of the stages: every task at the age `stages_after`."""
-    if not poll.statements.stages:
-        return
-    start = poll.state.staged_to = poll.state.staged_to or poll.horizon.exact
-    for window in assignment.due_windows(start, poll.horizon, poll.options.stages_after):
-        poll.state.stage(await poll.tasks(poll.statements.stages, window.start, window.end), window)
-
-
-async def _recount(poll: AssignmentPoll) -> None:
-    """Ten minutes later: what became visible in windows that were settled in front of the horizon."""
-    recounts, limit = poll.state.recounts, poll.ago(assignment.RECOUNT_AFTER)
-    while recounts and recounts[0][1] <= limit:
-        start, end, counted = recounts[0]
-        found = (await poll.tasks(poll.statements.count, start, end))[0]["n"]
-        recounts.pop(0)
-        poll.state.late_arrivals += max(0, found - counted)
-
-
-async def _follow_trends(poll: AssignmentPoll, monotonic: float) -> None:
-    """Twice a minute: what was assigned and completed in the last hour, and how long each tenant
-    waits.
-
-    A look that fails is not repeated at once: it costs one run, and its figures are missing and not
-    old.
-    """
-    state = poll.state
-    if state.trends_at is not None and monotonic - state.trends_at < TRENDS_EVERY:
-        return
-    state.trends_at, state.throughput, state.spread = monotonic, None, Spread()
-    start = poll.ago(state.reach.throughput)
-    state.note_throughput(await poll.tasks(poll.statements.throughput, start, poll.horizon.now))
-    state.spread = await _read_spread(poll)
-
-
-async def _read_spread(poll: AssignmentPoll) -> Spread:
-    if not poll.statements.tenants:
-        return Spread()
-    reach = poll.state.reach
-    start, oldest = poll.ago(reach.tenants), poll.ago(reach.open)
-    return task_reader.read_spread(
-        await poll.tasks(poll.statements.tenants, start, poll.horizon.now, oldest=oldest)
-    )
+    return statements, True
 
 
 # --- judgement ------------------------------------------------------------------------------------
 
 
-def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[float]) -> Finding:
-    options, state = poll.options, poll.state
-    facts = _gather(poll, still_open)
+def _judge(
+    options: AssignmentOptions,
+    poll: AssignmentPoll,
+    still_open: list[OpenTasks],
+    latencies: list[float],
+) -> Finding:
+    state = poll.state
+    facts = _gather(options, poll, still_open)
     faults = find_faults(facts, options.limits)
     ages = [age for tasks in still_open for age in tasks.ages]
     p50, p99 = (assignment.censored_quantile(latencies, ages, q) for q in (0.5, 0.99))
@@ -428,7 +293,7 @@ def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[fl
     minute = facts.minute
     figures = (
         f"p99 {format_duration(p99)}; {unassigned} unassigned, {minute.good} of {minute.settled} in"
-        " time in the last minute"
+        f" time in the last minute{_tell_zone(state)}"
     )
     measured = {
         "method": options.method,
@@ -438,7 +303,7 @@ def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[fl
         "oldest_unassigned_seconds": max((tasks.oldest for tasks in still_open), default=0.0),
         "open": unassigned,
     }
-    evidence = {"assignment": {**state.summary(), **measured}, **_tell_more(poll, facts)}
+    evidence = {"assignment": {**state.summary(), **measured}, **_tell_more(options, state, facts)}
     return Finding(
         judge(faults),
         "; ".join([headline(faults), figures]) if faults else figures,
@@ -453,27 +318,43 @@ def _judge(poll: AssignmentPoll, still_open: list[OpenTasks], latencies: list[fl
     )
 
 
-def _gather(poll: AssignmentPoll, still_open: list[OpenTasks]) -> AssignmentFacts:
+def _gather(
+    options: AssignmentOptions, poll: AssignmentPoll, still_open: list[OpenTasks]
+) -> AssignmentFacts:
     """What the judgement needs."""
     state, now = poll.state, poll.horizon.now.timestamp()
     settled_to = (state.settled_to or poll.horizon.exact).timestamp()
     return AssignmentFacts(
         now,
-        poll.options.table,
+        options.table,
         still_open,
         Minute(*state.recent.count(now)),
         {queue: Minute(*recent.count(now)) for queue, recent in state.recent_by_queue.items()},
         state.spread,
         state.inserted.count_missed(settled_to, state.counted),
+        SkewFacts(state.created_clock, state.assigned_clock, *state.ahead, state.odd.most(now)),
     )
 
 
-def _tell_more(poll: AssignmentPoll, facts: AssignmentFacts) -> dict[str, Any]:
+def _tell_zone(state: AssignmentState) -> str:
+    """In which zone a column without one is read, and on what that rests."""
+    clock = state.created_clock
+    return f"; {clock.describe()}" if clock and clock.is_naive else ""
+
+
+def _tell_more(
+    options: AssignmentOptions, state: AssignmentState, facts: AssignmentFacts
+) -> dict[str, Any]:
     """Sections of the evidence beside `assignment`."""
-    options, state = poll.options, poll.state
     waiting = describe_waiting(facts, options.limits)
     trends = describe_trends(state, options.shown, options.fairness.limit)
-    return {**({"waiting": waiting} if waiting else {}), **trends, **state.reach.describe()}
+    zones = {"zones": [clock.describe() for clock in state.clocks.values() if clock.is_naive]}
+    return {
+        **({"waiting": waiting} if waiting else {}),
+        **trends,
+        **state.reach.describe(),
+        **(zones if zones["zones"] else {}),
+    }
 
 
 _RUNBOOK = "assigner-hung"

@@ -112,6 +112,9 @@ def _build(kind: Any, value: Any) -> Any:
         return _build(next(arg for arg in get_args(kind) if arg is not NoneType), value)
     if origin is tuple and isinstance(value, list):
         return _build_tuple(get_args(kind), value)
+    if origin is Mapping and isinstance(value, dict):
+        item_kind = get_args(kind)[1]
+        return {name: _build(item_kind, item) for name, item in value.items()}
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         return kind(

@@ -85,6 +85,8 @@ class CanaryPath:
         self.record = CanaryRecord(known.get("record"), hops)
         self.traffic = CanaryTraffic(self.record, hops, known.get("past"))
         self.tag = str(known.get("tag", ""))
+        past = self.record.tally.total(Outcome.LOST) if known else None
+        self._told: int | None = known.get("told", past)
         self.reader: CanaryReader | None = None
         self._epoch = secrets.token_hex(6)
         self._number = 0
@@ -92,7 +94,20 @@ class CanaryPath:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document."""
-        return {"record": self.record.dump(), "past": self.traffic.dump_past(), "tag": self.tag}
+        return {
+            "record": self.record.dump(),
+            "past": self.traffic.dump_past(),
+            "tag": self.tag,
+            "told": self._told,
+        }
+
+    def take_lost(self) -> int:
+        """How many were lost since this was asked last; what a former life of sentinel left on the
+        server is none of it.
+        """
+        lost, told = self.record.tally.total(Outcome.LOST), self._told
+        self._told = lost
+        return 0 if told is None else max(0, lost - told)
 
     async def close(self) -> None:
         """End the reader."""

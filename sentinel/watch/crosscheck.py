@@ -9,8 +9,8 @@ entries.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.adapters.bus.consumer_reader import find_streams
@@ -22,80 +22,47 @@ from sentinel.adapters.bus.entry_reader import (
     read_clock,
     read_fates,
     read_positions,
-    read_stretch,
 )
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_text
-from sentinel.adapters.tasks.assigned import NOW, AssignedTasks
+from sentinel.adapters.tasks.assigned import NOW
 from sentinel.core.bus import crosscheck
 from sentinel.core.bus.crosscheck import (
-    EARLY,
     MAX_OPEN,
     PROCESSED,
     PUBLISHED,
     Assignment,
     Delivered,
-    Extent,
+    ReadRange,
     SampleLedger,
     SampleVerdict,
     TaskNow,
-    has_time,
 )
 from sentinel.core.bus.delivery import Id, format_id, parse_id
-from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.bus.naming import matches, quote
+from sentinel.watch.crosscheck_clock import FARTHEST, CrosscheckClock
+from sentinel.watch.crosscheck_look import NO_TIME, CrosscheckLook, CrosscheckPlan, Verdicts
+from sentinel.watch.crosscheck_published import confirm, look_for
 
 FLOWS = (PUBLISHED, PROCESSED)
 SETTLE = 2.0
-WIDE = 60.0
-NARROW_PAGES, WIDE_PAGES = 3, 10
+MAX_RANGES = 100
 MAX_STREAMS = 50
 ENTRIES_PER_STREAM = 200
 FORGET_AFTER = 600.0
 
-Verdicts = list[tuple[SampleVerdict, Mapping[str, Any]]]
 NO_ROW = "entries name tasks that are not among the table's recent ones"
 GIVEN_AWAY = "tasks were given away again after their entries"
 DROPPED = "consumers or groups were changed meanwhile: dropped entries look like acknowledged ones"
 ENTRY_GONE = "entries were trimmed or deleted before they were seen acknowledged"
-NO_TIME = "stream {} has ids that are no times"
-
-
-@dataclass(frozen=True, slots=True)
-class CrosscheckPlan:
-    """What is compared, and when it is judged. Times in seconds."""
-
-    statements: AssignedTasks
-    stream: Template
-    group: Template
-    exclude: Sequence[str]
-    envelope: Envelope
-    assigned: frozenset[str]
-    published_within: float
-    confirm_after: float
-    effect_within: float
-    samples: int
-    window: float
-
-
-@dataclass(slots=True)
-class CrosscheckLook:
-    """One run. `now` is the bus's clock, `offset` what it is ahead of the database's; why samples
-    had no verdict.
-    """
-
-    plan: CrosscheckPlan
-    bus: RedisClient
-    database: PostgresClient
-    now: float
-    offset: float
-    reasons: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class CrosscheckWatch:
-    """Watermark (database clock), positions, open samples, and a ledger per direction."""
+    """Watermark (database clock), positions, open samples, and a ledger per direction; ranges that
+    are read once more, and what is known of the table's times.
+    """
 
     watermark: float | None = None
     suspects: list[Assignment] = field(default_factory=list)
@@ -105,55 +72,82 @@ class CrosscheckWatch:
     ledgers: dict[str, SampleLedger] = field(
         default_factory=lambda: {flow: SampleLedger() for flow in FLOWS}
     )
+    ranges: list[ReadRange] = field(default_factory=list)
+    clock: CrosscheckClock = field(default_factory=CrosscheckClock)
     turn: int = 0
 
     async def look(
-        self, plan: CrosscheckPlan, bus: RedisClient, database: PostgresClient
+        self,
+        plan: CrosscheckPlan,
+        bus: RedisClient,
+        database: PostgresClient,
+        back: float = FARTHEST,
     ) -> CrosscheckLook:
-        """Both directions once. Raises TargetError of either server."""
+        """Both directions once; where nothing can be compared, neither, and both stay where they
+        are. `back`: how far back the newest task is looked for. Raises TargetError of either
+        server.
+        """
+        clock = deepcopy(self.clock)
+        settled = plan.published_within + SETTLE
+        times = await clock.look(plan.statements, database, back, settled, plan.window)
         before = await read_clock(bus)
         theirs = (await database.query(NOW))[0]["now"]
         now = await read_clock(bus)
-        look = CrosscheckLook(plan, bus, database, now, (before + now) / 2 - theirs)
-        await self._check_published(look)
+        look = CrosscheckLook(plan, bus, database, now, (before + now) / 2 - theirs, times)
+        skewed: Verdicts = [(SampleVerdict.SKEWED, {})] * times.skewed
+        if times.is_blind:
+            self.ledgers[PUBLISHED].add(now, skewed, plan.window)
+            self.ledgers[PROCESSED].add(now, [], plan.window)
+            self.clock = clock
+            return look
+        await self._check_published(look, skewed)
+        self.clock = clock
         await self._check_processed(look)
         return look
 
     # -- database → bus ---------------------------------------------------------------------------
 
-    async def _check_published(self, look: CrosscheckLook) -> None:
+    async def _check_published(self, look: CrosscheckLook, skewed: Verdicts) -> None:
         """Look for the entries of newly assigned tasks; one without is looked for again before it
         is missing.
         """
-        fresh, upto = await self._sample_assigned(look)
-        suspects, verdicts = await _look_for(look, fresh)
+        fresh, read = await self._sample_assigned(look)
+        late, kept, arrivals = await self._recount(look)
+        suspects, verdicts = await look_for(look, [*fresh, *late])
         waiting = [*self.suspects, *suspects]
         due = [each for each in waiting if look.now - each.at >= look.plan.confirm_after]
-        verdicts += await _confirm(look, due)
-        self.watermark = upto
+        verdicts += await confirm(look, due)
+        self.watermark = read.end if read is not None else self.watermark
+        self.ranges = [*kept, *([read] if read is not None else [])][-MAX_RANGES:]
         self.suspects = [each for each in waiting if each not in due][-MAX_OPEN:]
-        self.ledgers[PUBLISHED].add(look.now, verdicts, look.plan.window)
+        self.ledgers[PUBLISHED].add(look.now, [*skewed, *verdicts], look.plan.window, arrivals)
 
-    async def _sample_assigned(self, look: CrosscheckLook) -> tuple[list[Assignment], float]:
-        """Tasks whose window has just ended, and the new watermark."""
+    async def _sample_assigned(
+        self, look: CrosscheckLook
+    ) -> tuple[list[Assignment], ReadRange | None]:
+        """Tasks whose window has just ended, and the range that was read."""
         plan = look.plan
         end = look.now - look.offset - plan.published_within - SETTLE
         start = max(self.watermark or 0.0, end - plan.window)
         if start >= end:
-            return [], start
-        rows = await look.database.query(
-            plan.statements.assigned, plan.statements.within(start, end, plan.samples)
-        )
-        found = []
-        for row in rows:
-            agent = row["agent"] or ""
-            if agent or not plan.stream.per_agent:
-                found.append(
-                    Assignment(
-                        row["task"], agent, plan.stream.fill(agent), row["assigned"] + look.offset
-                    )
-                )
-        return found, end
+            return [], None
+        return await _read_range(look, start, end)
+
+    async def _recount(self, look: CrosscheckLook) -> tuple[list[Assignment], list[ReadRange], int]:
+        """Tasks that became visible after their range was read, the ranges that are still too
+        young, and how many there were at least: a transaction may commit long after its times, and
+        a background writer write them late.
+        """
+        due = look.now - look.offset - look.plan.confirm_after - SETTLE
+        late: list[Assignment] = []
+        arrivals = 0
+        for known in self.ranges:
+            if known.end <= due:
+                found, now_there = await _read_range(look, known.start, known.end)
+                more, sure = known.find_arrivals(now_there.n, now_there.tasks)
+                late += [each for each in found if each.task in sure]
+                arrivals += more
+        return late, [each for each in self.ranges if each.end > due], arrivals
 
     # -- bus → database ---------------------------------------------------------------------------
 
@@ -248,6 +242,8 @@ class CrosscheckWatch:
             "positions": {stream: format_id(entry) for stream, entry in self.positions.items()},
             "drops": self.drops,
             "ledgers": {flow: ledger.dump() for flow, ledger in self.ledgers.items()},
+            "ranges": [asdict(each) for each in self.ranges],
+            "clock": self.clock.dump(),
         }
 
     @classmethod
@@ -260,103 +256,34 @@ class CrosscheckWatch:
             {stream: parse_id(text) for stream, text in document["positions"].items()},
             document["drops"],
             {flow: SampleLedger.load(document["ledgers"][flow]) for flow in FLOWS},
+            [_load_range(each) for each in document.get("ranges", ())],
+            CrosscheckClock.load(document.get("clock")),
         )
+
+
+def _load_range(document: Mapping[str, Any]) -> ReadRange:
+    return ReadRange(**{**document, "tasks": tuple(document["tasks"])})
 
 
 # -- database → bus -------------------------------------------------------------------------------
 
 
-async def _look_for(
-    look: CrosscheckLook, tasks: Sequence[Assignment]
-) -> tuple[list[Assignment], Verdicts]:
-    """(tasks without an entry in their windows, verdicts about the others)."""
-    suspects: list[Assignment] = []
-    verdicts: Verdicts = []
-    for stream, mine in _by_stream(tasks).items():
-        windows = crosscheck.merge_windows(
-            (t.at - EARLY, t.at + look.plan.published_within) for t in mine
-        )
-        sight = await _read(look, stream, windows, NARROW_PAGES)
-        for task in mine:
-            verdict = _decide(look, task, sight)
-            if verdict is SampleVerdict.BAD:
-                suspects.append(task)
-            else:
-                verdicts.append((verdict, {}))
-    return suspects, verdicts
-
-
-async def _confirm(look: CrosscheckLook, tasks: Sequence[Assignment]) -> Verdicts:
-    """Look once more, over a wide stretch: what an outbox published later, or by another clock, is
-    not missing.
-    """
-    verdicts: Verdicts = []
-    for stream, mine in _by_stream(tasks).items():
-        stretch = (min(task.at for task in mine) - WIDE, look.now + 1)
-        sight = await _read(look, stream, [stretch], WIDE_PAGES)
-        verdicts += [(_decide(look, task, sight), _describe_missing(look, task)) for task in mine]
-    return verdicts
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What was seen of a stream: entries by task, whether all was read, and what the stream still
-    keeps.
-    """
-
-    entries: Mapping[str, Sequence[Id]]
-    complete: bool
-    extent: Extent
-
-
-async def _read(
-    look: CrosscheckLook, stream: str, windows: Sequence[tuple[float, float]], pages: int
-) -> _Sight:
-    stretches = [await read_stretch(look.bus, stream, start, end, pages) for start, end in windows]
-    entries: dict[str, list[Id]] = {}
-    for stretch in stretches:
-        for entry in stretch.entries:
-            entries.setdefault(look.plan.envelope.task_of(entry.fields), []).append(entry.id)
-    return _Sight(entries, all(stretch.complete for stretch in stretches), stretches[-1].extent)
-
-
-def _decide(look: CrosscheckLook, task: Assignment, sight: _Sight) -> SampleVerdict:
-    seen = sight.entries.get(task.task, ())
-    within = look.plan.published_within
-    verdict = crosscheck.decide_published(
-        task.at, within, seen, sight.extent, complete=sight.complete
+async def _read_range(
+    look: CrosscheckLook, start: float, end: float
+) -> tuple[list[Assignment], ReadRange]:
+    """A sample of the tasks that were assigned in a range, without those whose times can't be."""
+    plan = look.plan
+    rows = await look.database.query(
+        plan.statements.assigned, plan.statements.within(start, end, plan.samples)
     )
-    if verdict is SampleVerdict.UNMEASURABLE:
-        look.reasons.add(_explain(task.stream, sight))
-    return verdict
-
-
-def _explain(stream: str, sight: _Sight) -> str:
-    if not sight.extent.exists:
-        return f"stream {stream} does not exist"
-    if not sight.complete:
-        return f"stream {stream} has too many entries to look at all of them"
-    if sight.extent.first > (0, 0) and not has_time(sight.extent.first):
-        return NO_TIME.format(stream)
-    return f"stream {stream} keeps nothing as old as its tasks: trimmed, deleted from, or new"
-
-
-def _describe_missing(look: CrosscheckLook, task: Assignment) -> dict[str, Any]:
-    start, end = int((task.at - EARLY) * 1000), int((task.at + look.plan.published_within) * 1000)
-    return {
-        "task": task.task,
-        "agent": task.agent,
-        "stream": task.stream,
-        "assigned_at": datetime.fromtimestamp(task.at, UTC).isoformat(timespec="milliseconds"),
-        "look": f"XRANGE {quote(task.stream)} {start} {end} COUNT 1000",
-    }
-
-
-def _by_stream(tasks: Sequence[Assignment]) -> dict[str, list[Assignment]]:
-    grouped: dict[str, list[Assignment]] = {}
-    for task in tasks:
-        grouped.setdefault(task.stream, []).append(task)
-    return grouped
+    found = []
+    for row in rows:
+        agent, at = row["agent"] or "", row["assigned"]
+        if (agent or not plan.stream.per_agent) and not look.is_odd(row):
+            stream, is_doubtful = plan.stream.fill(agent), look.is_doubtful(at)
+            found.append(Assignment(row["task"], agent, stream, at + look.offset, is_doubtful))
+    n = rows[0]["n"] if rows else 0
+    return found, ReadRange(start, end, n, tuple(row["task"] for row in rows))
 
 
 # -- bus → database -------------------------------------------------------------------------------
@@ -427,6 +354,7 @@ def _task_now(look: CrosscheckLook, row: Mapping[str, Any]) -> TaskNow:
         row["status"] in look.plan.assigned,
         row["agent"] or "",
         None if at is None else at + look.offset,
+        at is not None and (look.is_odd(row) or look.is_doubtful(at)),
     )
 
 

@@ -259,6 +259,7 @@ class BusWatch:
             anchors = [anchor.id for anchor in account.anchors]
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
+        taken_back = -account.rolled_back
         absence = None if view.legacy else run.newcomers.get(name)
         broken, settled = account.feed(
             view,
@@ -270,7 +271,8 @@ class BusWatch:
         sight.fed.add(name)
         self.books.note(name)
         if broken is not None:
-            sight.mishaps.append(note_break(name, broken))
+            taken_back += account.rolled_back
+            sight.mishaps.append(note_break(name, broken, taken_back))
         for group, delivered in sorted(vanished.items()):
             sight.mishaps.append(note_group_gone(name, group, delivered))
         for group, skip in sorted(account.skips.items()):

@@ -403,7 +403,7 @@ class PendingWatch:
         for place in places:
             group = place.summary
             if group.consumers > MAX_CONSUMERS:
-                crowded = find_crowded(place.stream, group.name, group.consumers)
+                crowded = find_crowded(place.stream, group.name, group.consumers, MAX_CONSUMERS)
                 stands[place.key].crowded.append(crowded)
             elif group.pending and group.consumers <= FEW_CONSUMERS:
                 chosen.append(place)

@@ -431,7 +431,7 @@ async def test_left_out_streams(rig):
     rig.r.xadd("agent_messages:odd", {"task_id": task}, id="2-0")
     rig.acknowledge("odd")
     finding = await rig.settle()
-    assert figures(finding, "bus-db") == {"samples": 0, "bad": 0, "late": 0, "unmeasurable": 0}
+    assert not any(figures(finding, "bus-db").values())
     assert (
         "stream agent_messages:odd has ids that are no times" in finding.evidence["not_measurable"]
     )

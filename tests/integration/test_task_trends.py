@@ -290,7 +290,7 @@ async def test_each_statement_of_a_poll_reads_by_index(rig):
         " SELECT 'x', 'done', now() - n * interval '10 s', now() FROM generate_series(1, 45000) n;"
         "CREATE INDEX waiting ON {schema}.tasks (created_at) WHERE assigned_at IS NULL; ANALYZE {schema}.tasks"
     )
-    statements, query = rig.options.statements(), rig.client.query
+    statements, query = rig.options.statements({}, []), rig.client.query
     now = datetime.now(UTC)
     params = statements.back(now, 60.0, limit=10, oldest=now - timedelta(hours=2))
     looks = {

@@ -100,11 +100,7 @@ class Writer(threading.Thread):
         super().__init__()
         self.platform, self.house, self.label, self.zone = platform, house, name, ZoneInfo(zone)
         self.dice, self.naive = random.Random(seed), house.type == "timestamp"
-        role = f"{name}_{platform.rig.name}" if not house.declared else "postgres"
-        self.db = platform.rig.connect(role)
-        if house.declared:
-            self.db.execute(f"SET timezone = '{zone}'")
-        self.error = None
+        self.db, self.error = platform.connect(house, name, zone), None
 
     def at(self, seconds):
         """An instant as this writer's program writes it."""
@@ -182,30 +178,44 @@ class Platform:
     """All tables, their writers, and runs of every kind over each of them."""
 
     def __init__(self, rig):
-        self.rig, self.houses, self.findings = rig, make_houses(), {}
+        self.rig, self.houses, self.findings, self.first = rig, make_houses(), {}, {}
         for house in self.houses.values():
             rig.db.execute(TABLES.format(s=house.schema, t=house.type))
-        for name, zone in ZONES.items():
+        for name, zone in {**ZONES, "any": None}.items():
             role = rig.add_role(name, zone)
             for house in self.houses.values():
-                if name in house.writers and not house.declared:
+                if name == "any" if house.declared else name in house.writers:
                     self.let_write(house, role)
-        for house in self.houses.values():
-            for name, zone in house.writers.items():
-                self.furnish(house, name, zone)
+        # A superuser who holds a session may write, too: the catalog would tell of one zone more.
+        rig.db.close()
+        self.sessions = [
+            (house, name, self.connect(house, name, zone))
+            for house in self.houses.values()
+            for name, zone in house.writers.items()
+        ]
+        for session in self.sessions:
+            self.furnish(*session)
 
     def let_write(self, house, role):
-        rig = self.rig
-        rig.db.execute(f"GRANT USAGE ON SCHEMA {house.schema} TO {role}")
-        rig.db.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {house.schema} TO {role}")
-        rig.db.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {house.schema} TO {role}")
+        """The role may write; of one writer alone the tables are its own."""
+        for table in ("tasks", "agents", "flows"):
+            if len(house.writers) == 1:
+                self.rig.db.execute(f"ALTER TABLE {house.schema}.{table} OWNER TO {role}")
+            self.rig.db.execute(f"GRANT ALL ON {house.schema}.{table} TO {role}")
+        self.rig.db.execute(f"GRANT ALL ON SCHEMA {house.schema} TO {role}")
+        self.rig.db.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {house.schema} TO {role}")
 
-    def furnish(self, house, name, zone):
+    def connect(self, house, name, zone):
+        """A session of a writer; where no role tells the zone, its own setting does."""
+        db = self.rig.connect(f"{'any' if house.declared else name}_{self.rig.name}")
+        if house.declared:
+            db.execute(f"SET timezone = '{zone}'")
+        return db
+
+    def furnish(self, house, name, db):
         """Two living agents and a dead one, two fresh flows and one that is stuck for two hours; a
         stream.
         """
-        db = self.rig.db
-        db.execute(f"SET timezone = '{zone}'")
         for agent, age in ((f"{name}-1", 0), (f"{name}-2", 0), (f"{name}-dead", 300)):
             db.execute(
                 f"INSERT INTO {house.schema}.agents (id, last_heartbeat, registered_at)"
@@ -224,14 +234,12 @@ class Platform:
 
     def beat(self):
         """The living go on, each in its zone."""
-        for house in self.houses.values():
-            for name, zone in house.writers.items():
-                self.rig.db.execute(f"SET timezone = '{zone}'")
-                self.rig.db.execute(
-                    f"UPDATE {house.schema}.agents SET last_heartbeat = clock_timestamp()"
-                    " WHERE id = ANY (%s)",
-                    ([f"{name}-1", f"{name}-2"],),
-                )
+        for house, name, db in self.sessions:
+            db.execute(
+                f"UPDATE {house.schema}.agents SET last_heartbeat = clock_timestamp()"
+                " WHERE id = ANY (%s)",
+                ([f"{name}-1", f"{name}-2"],),
+            )
 
     def documents(self, house):
         """(name, kind, options) of every check of one schema."""
@@ -240,7 +248,8 @@ class Platform:
         heartbeat = {"last_heartbeat": "last_heartbeat", **zone}
         stages = {"started_at": "started_at", "completed_at": "completed_at"}
         timing = {"deadline": f"{DEADLINE}s", "settle_after": f"{SETTLE}s", "stages_after": "3s"}
-        common = {"table": tasks, "columns": stages, **timing, **zone}
+        awaited = zone if "zone" in ASSIGNMENT.options.model_fields else {}
+        common = {"table": tasks, "columns": stages, **timing, **awaited}
         yield "cohorts", ASSIGNMENT, common
         yield "tracker", ASSIGNMENT, {**common, "method": "tracker"}
         # why: statuses of tasks that were assigned and never begun; here only the bus is compared
@@ -252,7 +261,8 @@ class Platform:
         registry = {"table": agents, "registered_at": "registered_at", **heartbeat}
         yield "registry", REGISTRY, {"agents": registry, "ttl": "2s"}
         moved = {"status_changed_at": "status_changed_at", "overdue_after": "1h"}
-        yield "flows", FLOWS, {"table": f"{house.schema}.flows", **moved, **zone}
+        awaited = zone if "zone" in FLOWS.options.model_fields else {}
+        yield "flows", FLOWS, {"table": f"{house.schema}.flows", **moved, **awaited}
 
     async def look(self):
         """Each check once."""
@@ -263,6 +273,7 @@ class Platform:
 
     async def live(self):
         await self.look()
+        self.first = dict(self.findings)
         writers = [
             Writer(self, house, name, zone, f"{house.schema} {name}")
             for house in self.houses.values()
@@ -276,8 +287,9 @@ class Platform:
             await self.look()
             if end is None and not any(writer.is_alive() for writer in writers):
                 end = time.monotonic() + SETTLE + 3.5
+        for db in [*(writer.db for writer in writers), *(db for *_, db in self.sessions)]:
+            db.close()
         for writer in writers:
-            writer.db.close()
             assert writer.error is None
 
 
@@ -297,7 +309,7 @@ def platform(postgres, _valkey_process):
     return found
 
 
-pytestmark = pytest.mark.xfail(strict=False, reason="not every kind has its screen yet")
+AWAITED = pytest.mark.xfail(strict=False, reason="this kind has no screen yet")
 KNOWN = [name for name in make_houses() if name != "mixed"]
 
 
@@ -323,6 +335,7 @@ def histogram(finding, name, **labels):
     )
 
 
+@AWAITED
 @pytest.mark.parametrize("method", ["cohorts", "tracker"])
 @pytest.mark.parametrize("house", KNOWN)
 def test_every_task_is_counted_once(platform, house, method):
@@ -339,6 +352,7 @@ def test_every_task_is_counted_once(platform, house, method):
     assert shown.sum == pytest.approx(sum(latencies) + unassigned * SETTLE, abs=1e-3)
 
 
+@AWAITED
 @pytest.mark.parametrize("house", KNOWN)
 def test_stages_last_as_in_the_ledger(platform, house):
     """From one column to another, each in its writer's zone."""
@@ -380,6 +394,7 @@ def test_the_living_and_the_dead(platform, house):
     assert f"{2 * len(writers)} awake" in progress.detail
 
 
+@AWAITED
 @pytest.mark.parametrize("house", KNOWN)
 def test_stuck_flows(platform, house):
     """Exactly the flows that are in their status for two hours."""
@@ -391,6 +406,7 @@ def test_stuck_flows(platform, house):
 # --- three zones in one column of times without one -----------------------------------------------
 
 
+@AWAITED
 @pytest.mark.parametrize("method", ["cohorts", "tracker"])
 def test_mixed_zones_are_unknown_and_never_false(platform, method):
     """No task of another zone is in a class or a duration, those of the right zone are never in a
@@ -405,17 +421,36 @@ def test_mixed_zones_are_unknown_and_never_false(platform, method):
 
 
 def test_mixed_zones_blame_nobody(platform):
-    """Where times can't be known nothing is called missing, dead or stuck that is not."""
-    ledger = platform.houses["mixed"].ledger
+    """Where times can't be known nothing is called missing that is not, and who lives is told by
+    the change of the heartbeat.
+    """
     crosscheck = platform.findings["mixed crosscheck"]
-    missing = [fault for fault in crosscheck.faults if fault.key == "producer_missing"]
-    assert {int(fault.subject["task"]) for fault in missing} <= ledger.unpublished
+    assert [fault.key for fault in crosscheck.faults] == ["skewed"]
     assert crosscheck.status is Status.UNKNOWN
+    assert all(zone in crosscheck.detail for zone in ZONES.values())
+    counts = crosscheck.evidence["crosscheck"]["db-bus"]
+    assert {name for name, count in counts.items() if count} <= {"skewed"}
+    dead = {f"{name}-dead" for name in ZONES}
     registry = platform.findings["mixed registry"]
-    ghosts = {fault.subject["agent"] for fault in registry.faults if fault.key == "ghost"}
-    assert ghosts <= {f"{name}-dead" for name in ZONES}
+    assert {(fault.key, fault.subject["agent"]) for fault in registry.faults} == {
+        ("ghost", name) for name in dead
+    }
+    assert "6 awake" in platform.findings["mixed progress"].detail
+
+
+def test_mixed_zones_are_unknown_at_first(platform):
+    """Before any heartbeat changed: nobody is alive, nobody is dead, and the zones are named."""
+    for name in ("registry", "progress"):
+        finding = platform.first[f"mixed {name}"]
+        assert finding.status is Status.UNKNOWN
+        assert [fault.key for fault in finding.faults] == ["skewed"]
+        assert all(zone in finding.detail for zone in ZONES.values())
+
+
+@AWAITED
+def test_mixed_zones_of_flows(platform):
+    """Nothing is called stuck that is not, and the finding says why it does not know more."""
     flows = platform.findings["mixed flows"]
     overdue = {fault.subject["flow"] for fault in flows.faults if "flow" in fault.subject}
     assert overdue <= {f"{name}-stuck" for name in ZONES}
-    for finding in (crosscheck, registry, flows):
-        assert "Europe/Athens" in finding.detail
+    assert "Europe/Athens" in flows.detail

@@ -11,7 +11,7 @@ from typing import Any
 
 from sentinel.adapters.agents.store import Names, Troubles
 from sentinel.core.agents.registration import FileAge, Registration, read_registration
-from sentinel.core.moment import read_instant
+from sentinel.core.moment import is_wall_time, read_instant
 from sentinel.errors import SubjectError
 
 _MAX_BYTES = 8 * 2**20
@@ -66,6 +66,11 @@ async def read_file(source: AgentFile) -> tuple[list[Registration], FileAge, Tro
         modified,
         _time_of(document, source.written, source.zone),
         _time_of(document, source.next_update, source.zone),
+        source.zone is None
+        and any(
+            name is not None and is_wall_time(document.get(name))
+            for name in (source.written, source.next_update)
+        ),
     )
     return rows, age, troubles
 

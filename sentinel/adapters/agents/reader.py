@@ -43,7 +43,7 @@ from sentinel.adapters.relation import (
 from sentinel.core.agents.capability import Demand, read_capabilities
 from sentinel.core.agents.census import Beats, Census, Listeners, Work
 from sentinel.core.agents.registration import ACTIVE, FileAge, RegisteredAgent, Registration, merge
-from sentinel.core.moment.skew import Basis, ColumnClock
+from sentinel.core.moment.skew import Basis, ColumnClock, tell_cure, tell_skew
 from sentinel.errors import NotMeasurable, SubjectError
 
 PROVE_EVERY = 60.0
@@ -214,8 +214,8 @@ class RegistryReader:
         if isinstance(source, AgentStore):
             rows, now, troubles = await read_store(self._bus(), source)
         else:
-            rows, self.file, troubles = await read_file(source)
-            now = self.clock
+            rows, age, troubles = await read_file(source)
+            now, self.file = self.clock, self._screen_file(source, age)
         if any(row.is_wall for row in rows):
             clock = clock_of_texts(source.place, source.zone)
             self.clocks |= {"registry": clock, "registered": clock}
@@ -254,6 +254,16 @@ class RegistryReader:
             found = await self._read_tasks(query, self._tasks())
         await self._refresh_done(client)
         return found
+
+    def _screen_file(self, source: AgentFile, age: FileAge) -> FileAge:
+        """Without what the file claims, where that is of another zone: then it proves nothing."""
+        off = age.find_offset()
+        if off is None:
+            return age
+        clock = clock_of_texts(source.place, source.zone)
+        self.clocks["file"] = clock
+        self.troubles["times of the file"] = (tell_skew(clock, off, self.clock), tell_cure(clock))
+        return FileAge(age.modified)
 
     def _tasks(self) -> TaskWork | None:
         """The task table, its times read by what is known of their clock."""

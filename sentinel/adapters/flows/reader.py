@@ -7,57 +7,35 @@ A table of children that can't be read is set aside with its reason; the others 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sentinel.adapters.agents.queries import select_agents
 from sentinel.adapters.columns import prove_columns
+from sentinel.adapters.flows.lines import read_finished, read_line, read_master, read_sight
 from sentinel.adapters.flows.queries import (
     JOINED,
-    FlowTable,
-    Link,
     Statements,
     make_statements,
-    read_instant,
-    read_line,
     read_lines,
-    read_master,
-    read_sight,
     refuse_scans,
 )
+from sentinel.adapters.flows.table import FlowSource, Link, prove_phases
+from sentinel.adapters.flows.work import WorkQuestion, prove_work
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation, prove_visible
+from sentinel.core.flows.evidence import find_work
 from sentinel.core.flows.family import FinishedChild, Kin
 from sentinel.core.flows.history import FlowLook, History
+from sentinel.core.flows.lasting import Family
 from sentinel.core.flows.stuck import Crew, FlowSight, Worker
-from sentinel.core.flows.verdict import Family
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 T = TypeVar("T")
 Pair = tuple[FlowSight, FlowSight | None]
 """A flow, and its master where it has one."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSource:
-    """One table, by its `name` in the history. `aliases` maps status texts; `type` None: a column
-    tells it.
-
-    For children: `join` names the columns that name the master's `master_key`; `is_own`: they are
-    rows of the master's own table, and those without a master are no children.
-    """
-
-    name: str
-    table: FlowTable
-    aliases: Mapping[str, str]
-    type: str | None
-    initial: str
-    join: Sequence[str] = ()
-    master_key: str = ""
-    need_master: bool = True
-    is_own: bool = False
 
 
 class Lines(Generic[T]):
@@ -84,6 +62,7 @@ class Sheet:
     rows: Lines[Pair] = field(default_factory=Lines)
     kin: Lines[tuple[str, FlowSight | None]] = field(default_factory=Lines)
     done: Lines[FinishedChild] = field(default_factory=Lines)
+    work: WorkQuestion | None = None
 
 
 @dataclass(slots=True)
@@ -113,30 +92,35 @@ async def prove_sources(query: Query, sources: Sequence[FlowSource]) -> list[She
     sheets = [Sheet(make_statements(master.table, types))]
     await refuse_scans(query, master.table, sheets[0].statements)
     for source in sources[1:]:
-        found = await _apart(query, partial(_prove_child, query, master, types, source))
-        sheets.append(Sheet(trouble=found) if isinstance(found, TargetError) else Sheet(found))
+        found = await apart(query, partial(_prove_child, query, master, types, source))
+        sheets.append(Sheet(trouble=found) if isinstance(found, TargetError) else found)
     return sheets
 
 
 async def _prove(query: Query, source: FlowSource, more: Sequence[str]) -> dict[str, str]:
     await prove_visible(query, Relation.of(source.table.table))
-    return await prove_columns(
+    types = await prove_columns(
         query, source.table.table, [*source.table.columns, *more], source.table.times
     )
+    prove_phases(source.table, types)
+    return types
 
 
 async def _prove_child(
     query: Query, master: FlowSource, master_types: Mapping[str, str], child: FlowSource
-) -> Statements:
+) -> Sheet:
     types = await _prove(query, child, child.join)
     compared = {types[name] for name in child.join} | {master_types[child.master_key]}
     link = Link(master.table, child.master_key, child.join, len(compared) > 1, child.is_own)
     statements = make_statements(child.table, types, link)
     await refuse_scans(query, child.table, statements, link)
-    return statements
+    key = types[child.table.id]
+    return Sheet(
+        statements, work=None if child.rows is None else await prove_work(query, child.rows, key)
+    )
 
 
-async def _apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetError:
+async def apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetError:
     """Work whose failure leaves the snapshot usable; an error that belongs to its subject alone is
     the value.
     """
@@ -149,8 +133,10 @@ async def _apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetEr
 
 
 def explain(error: TargetError) -> TargetError:
-    """A value that does not fit its mapping is the mapping's fault, not the server's."""
-    if isinstance(error, TargetRejected) and error.code.startswith("22"):
+    """A value that does not fit its mapping is the mapping's fault, not the server's; so is one
+    that is nested too deep, or too large.
+    """
+    if isinstance(error, TargetRejected) and error.code.startswith(("22", "54")):
         return SubjectError(
             f"a value is not what the mapping says: {error.message}", "correct the mapping"
         )
@@ -173,7 +159,7 @@ async def read_flows(
     for source, sheet in zip(sources[1:], sheets[1:], strict=True):
         found: Family | TargetError | None = sheet.trouble
         if found is None:
-            found = await _apart(query, partial(reader.read_child, source, sheet, masters))
+            found = await apart(query, partial(reader.read_child, source, sheet, masters))
         if isinstance(found, TargetError):
             reading.troubles[source.name] = (found.message, found.guidance)
             reading.looks += [] if source.is_own else [None]
@@ -195,7 +181,7 @@ class _Reader:
     async def read_master(self, sheet: Sheet) -> dict[str, FlowSight]:
         """The master's open flows by id."""
         pairs, look = await self._read_open(
-            self.master, sheet, lambda row: (_read_sight(self.master, row), None)
+            self.master, sheet, lambda row: (read_sight(row, self.master), None)
         )
         self.reading.looks.append(look)
         return {sight.id: sight for sight, _ in pairs}
@@ -206,11 +192,12 @@ class _Reader:
         """One table of children beside their masters."""
         home, look = len(self.reading.looks), None
         if child.is_own:
-            home, kin = 0, await self._read_own(child, sheet, masters)
+            home, pairs = 0, await self._read_own(sheet, masters)
         else:
-            kin, look = await self._read_kin(child, sheet)
+            pairs, look = await self._read_kin(child, sheet)
+        kin = await self._find_work(child, sheet, pairs)
         lines = await read_lines(self.query, sheet.statements.finished, {"limit": JOINED})
-        done = sheet.done.read(lines, lambda row: _read_done(self.master, child, row))
+        done = sheet.done.read(lines, lambda row: read_finished(row, self.master, child))
         if look is not None:
             self.reading.looks.append(look)
         return Family(kin, done, child.need_master, home)
@@ -224,50 +211,40 @@ class _Reader:
         past = self.history.tables.get(source.name)
         left = [key for key in past.flows if key not in sights] if past is not None else []
         gone = await read_lines(self.query, sheet.statements.gone, {"ids": left}) if left else []
-        over = [_read_sight(source, read_line(line)) for line in gone]
+        over = [read_sight(read_line(line), source) for line in gone]
         return pairs, FlowLook(
             self.reading.now, list(sights.values()), over, len(lines) <= self.limit
         )
 
-    async def _read_kin(self, child: FlowSource, sheet: Sheet) -> tuple[list[Kin], FlowLook]:
+    async def _read_kin(self, child: FlowSource, sheet: Sheet) -> tuple[list[Pair], FlowLook]:
         def parse(row: Any) -> Pair:
-            return _read_sight(child, row[0]), _read_master(self.master, row[1])
+            return read_sight(row[0], child), read_master(row[1], self.master)
 
-        pairs, look = await self._read_open(child, sheet, parse)
-        return [Kin(sight, parent, sight.status != child.initial) for sight, parent in pairs], look
+        return await self._read_open(child, sheet, parse)
 
-    async def _read_own(
-        self, child: FlowSource, sheet: Sheet, masters: Mapping[str, FlowSight]
-    ) -> list[Kin]:
+    async def _read_own(self, sheet: Sheet, masters: Mapping[str, FlowSight]) -> list[Pair]:
         """Children that are rows of the master's table: what was read there, with the master of
         each.
         """
         lines = await read_lines(self.query, sheet.statements.kin, {"limit": self.limit})
-        pairs = sheet.kin.read(lines, lambda row: (row[0], _read_master(self.master, row[1])))
-        return [
-            Kin(masters[key], parent, masters[key].status != child.initial)
-            for key, parent in pairs
-            if key in masters
+        pairs = sheet.kin.read(lines, lambda row: (row[0], read_master(row[1], self.master)))
+        return [(masters[key], parent) for key, parent in pairs if key in masters]
+
+    async def _find_work(self, child: FlowSource, sheet: Sheet, pairs: Sequence[Pair]) -> list[Kin]:
+        """Each child with what proves that it works: its row, or one of another table."""
+        kin = [Kin(sight, master, find_work(sight, child.signs)) for sight, master in pairs]
+        if sheet.work is None or child.rows is None:
+            return kin
+        asked = [
+            each.child.id
+            for each in kin
+            if not each.work
+            and each.master is not None
+            and each.master.status == self.master.initial
         ]
-
-
-def _read_sight(source: FlowSource, row: Any) -> FlowSight:
-    return read_sight(row, source.aliases, source.type)
-
-
-def _read_master(source: FlowSource, row: Any) -> FlowSight | None:
-    return read_master(row, source.aliases, source.type)
-
-
-def _read_done(master: FlowSource, child: FlowSource, row: Any) -> FinishedChild:
-    sight, key, status, changed = row
-    status = status or ""
-    return FinishedChild(
-        _read_sight(master, sight),
-        key or "",
-        child.aliases.get(status, status),
-        read_instant(changed),
-    )
+        having = await sheet.work.ask(self.query, asked)
+        evidence = f"it has a row in {child.rows.table}"
+        return [replace(each, work=evidence) if each.child.id in having else each for each in kin]
 
 
 async def read_crew(
@@ -296,4 +273,4 @@ async def read_crew_apart(
     query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
 ) -> Crew | TargetError:
     """The same; what is wrong with that table alone is the value."""
-    return await _apart(query, partial(read_crew, query, table, columns, sleeping, ttl))
+    return await apart(query, partial(read_crew, query, table, columns, sleeping, ttl))

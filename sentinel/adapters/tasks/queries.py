@@ -2,17 +2,22 @@
 (measurement.md §3.2–§3.5).
 
 Identifiers are quoted into the text, values are parameters. Latencies and ages are seconds by the
-server's clock.
+server's clock. Columns are compared as they are, so that their indexes serve: what they are
+compared with is brought onto the axis of the column, which is that of instants or of wall times
+(§11.11).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sentinel.adapters.columns import as_instant
 from sentinel.adapters.relation import Relation, fill, quote_name
+from sentinel.core.moment.skew import QUARTER, TOLERANCE, ColumnClock
+from sentinel.core.moment.zone import wall_of
 
 # The clock first: least() takes its arguments in order, so no transaction can begin between the
 # look at the others and the reading of the clock.
@@ -41,29 +46,51 @@ JOIN pg_stat_all_tables s ON s.relid = c.oid OR s.relid IN (SELECT relid FROM pg
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s
 """
 
-_HOUR = timedelta(hours=1)
+HOUR = 3_600.0
+_HOUR = timedelta(seconds=HOUR)
+
+# The screen for a span (core/moment/skew.py): whole quarters of an hour, from an hour on.
+_SCREEN = {
+    f"{span}_is_off": f"{span} >= {HOUR - TOLERANCE}"
+    f" AND abs({span} - {QUARTER} * round({span} / {QUARTER})) < {TOLERANCE}"
+    for span in ("latency", "seconds")
+}
 
 # One row per task: its queue, class and latency. An assignment before the creation, in the future,
-# or a multiple of 30 min after it comes from another clock or time zone, and is no latency.
+# or whole hours after it (also 15, 30 and 45 minutes more) comes from another clock or time zone,
+# and is no latency.
 _TASKS = """
   SELECT queue, latency, age{outer},
          CASE WHEN assigned IS NULL AND (status IS NULL OR status = ANY (%(open)s)) THEN 'unassigned'
               WHEN assigned IS NULL AND status = ANY (%(assigned)s) THEN 'missing'
               WHEN assigned IS NULL THEN 'censored'
               WHEN latency < 0 THEN 'negative'
-              WHEN latency > age + 5 OR latency >= 3595 AND abs(latency - 1800 * round(latency / 1800)) < 5
-                THEN 'offset'
+              WHEN latency > age + 5 OR {latency_is_off} THEN 'offset'
               WHEN latency <= %(deadline)s THEN 'in_deadline'
               ELSE 'late' END AS class
-  FROM (SELECT {queue} AS queue, {assigned_at} AS assigned, {status} AS status,
-               extract(epoch FROM {assigned_at} - {created_at})::float8 AS latency,
-               extract(epoch FROM clock_timestamp() - {created_at})::float8 AS age{inner}
+  FROM (SELECT {queue} AS queue, {assigned} AS assigned, {status} AS status,
+               extract(epoch FROM {assigned} - {created})::float8 AS latency,
+               extract(epoch FROM clock_timestamp() - {created})::float8 AS age{inner}
         FROM {table} WHERE {where}) AS raw
 """
+# In a zone that is not certain a time may be several instants: the latest that is not ahead, from
+# which on a task waits at least; NULL when all are ahead.
+_SINCE = "CASE {cases} END"
+_CASE = (
+    "WHEN {created} + interval '{shift} s' <= clock_timestamp() + interval '5 s'"
+    " THEN {created} + interval '{shift} s'"
+)
+_LEAST_INNER = ", {since} AS since"
+_LEAST_OUTER = ", extract(epoch FROM clock_timestamp() - since)::float8 AS least"
 _WINDOW = "{created_at} >= %(start)s AND {created_at} < %(end)s"
 _OPEN_WINDOW = _WINDOW + " AND {assigned_at} IS NULL"
 _OPEN_BEFORE = "{created_at} >= %(oldest)s AND {created_at} < %(start)s AND {assigned_at} IS NULL"
-_SETTLE = "SELECT queue, class, count(*) AS n FROM ({tasks}) AS t GROUP BY queue, class"
+# Of skewed ones by how many quarters of an hour the assignment is off.
+_SETTLE = """
+SELECT queue, class, CASE WHEN class IN ('negative', 'offset') THEN 900 * round(latency / 900) END AS off,
+       count(*) AS n
+FROM ({tasks}) AS t GROUP BY 1, 2, 3
+"""
 _HISTOGRAM = """
 SELECT queue, count(*) AS n, coalesce(sum(latency) FILTER (WHERE latency <= %(settle)s), 0)
        + %(settle)s * count(*) FILTER (WHERE latency IS NULL OR latency > %(settle)s) AS seconds,
@@ -75,31 +102,40 @@ SELECT array_agg(latency) FILTER (WHERE class <> 'unassigned') AS latencies, cou
 FROM (SELECT * FROM ({tasks}) AS t WHERE class IN ('in_deadline', 'late') ORDER BY age LIMIT %(sample)s) AS newest
 """
 _OPEN = """
-SELECT queue, count(*) AS n, (array_agg(age ORDER BY age DESC))[1:%(sample)s] AS ages, {ids} AS ids
+SELECT queue, count(*) AS n,
+       (array_agg(least ORDER BY least DESC) FILTER (WHERE least IS NOT NULL))[1:%(sample)s] AS ages,
+       {ids} AS ids
 FROM ({tasks}) AS t WHERE class = 'unassigned' GROUP BY queue
 """
 _NO_IDS = "ARRAY[]::text[]"
-_IDS = "(array_agg(left(id, 80) ORDER BY age DESC))[1:3]"
+_IDS = "(array_agg(left(id, 80) ORDER BY least DESC NULLS LAST))[1:3]"
 _COUNT = "SELECT count(*) AS n FROM {table} WHERE {where}"
+# A look at the axis of creation, in pieces between given edges, minute by minute.
+_LOOK = """
+SELECT width_bucket(at, %(edges)s::float8[]) AS piece, floor(at / 60)::int8 AS minute, count(*) AS n,
+       max(at) AS newest
+FROM (SELECT extract(epoch FROM {created_at})::float8 AS at FROM {table} WHERE {where}) AS r GROUP BY 1, 2
+"""
 
 # What happened in the hour before the end of the window, to tasks created in it, by their own
 # timestamps.
 _THROUGHPUT = """
 SELECT queue, count(*) FILTER (WHERE was_assigned) AS assigned, count(*) FILTER (WHERE was_completed) AS completed
-FROM (SELECT {queue} AS queue, {assigned_at} > %(hour)s AND {assigned_at} <= %(end)s AS was_assigned,
+FROM (SELECT {queue} AS queue, {assigned} > %(hour)s AND {assigned} <= %(until)s AS was_assigned,
              {completed} AS was_completed FROM {table} WHERE {where}) AS t
 WHERE was_assigned OR was_completed GROUP BY queue
 """
-_COMPLETED = "{column} > %(hour)s AND {column} <= %(end)s"
+_COMPLETED = "{column} > %(hour)s AND {column} <= %(until)s"
 
 # Each stage by its own two columns. What began and has not ended is unfinished and no duration; an
-# end before the beginning or in the future is another clock (for the first stage: by the class of
-# the task).
+# end before the beginning, in the future or whole hours later is another clock (for the first stage:
+# by the class of the task).
 _STAGES = """
 SELECT stage, count(*) FILTER (WHERE fits) AS n, coalesce(sum(seconds) FILTER (WHERE fits), 0) AS seconds,
        ARRAY[{buckets}] AS buckets, count(*) FILTER (WHERE seconds IS NULL) AS unfinished,
        count(*) FILTER (WHERE seconds IS NOT NULL AND NOT fits) AS skewed
 FROM (SELECT stage, seconds, seconds >= 0 AND since_end >= -5
+             AND NOT ({seconds_is_off})
              AND (stage <> 'queue_wait' OR class IN ('in_deadline', 'late')) AS fits
       FROM ({tasks}) AS t CROSS JOIN LATERAL (VALUES {stages}) AS s (stage, began, ended)
       CROSS JOIN LATERAL (SELECT extract(epoch FROM ended - began)::float8 AS seconds,
@@ -112,10 +148,10 @@ FROM (SELECT stage, seconds, seconds >= 0 AND since_end >= -5
 _TENANTS = """
 WITH waits AS (
   SELECT tenant, class = 'unassigned' AS waiting,
-         greatest(CASE WHEN class = 'unassigned' THEN age ELSE latency END, %(deadline)s) AS wait
+         greatest(CASE WHEN class = 'unassigned' THEN least ELSE latency END, %(deadline)s) AS wait
   FROM ({tasks}) AS t WHERE class IN ('in_deadline', 'late', 'unassigned')
   UNION ALL
-  SELECT tenant, true, age FROM ({older}) AS t WHERE class = 'unassigned'),
+  SELECT tenant, true, least FROM ({older}) AS t WHERE class = 'unassigned'),
  by_tenant AS (
   SELECT coalesce(tenant, 'none') AS tenant, count(*) AS n, count(*) FILTER (WHERE waiting) AS waiting,
          percentile_disc(0.9) WITHIN GROUP (ORDER BY wait) AS p90, avg(wait) AS mean
@@ -128,11 +164,15 @@ FROM by_tenant ORDER BY p90 DESC, mean DESC, tenant LIMIT 20
 
 # One row per task, for those that are followed one by one.
 _SIGHTS = """
-SELECT id, queue, class, latency, age, created, assigned, state FROM ({tasks}) AS t ORDER BY created, id
+SELECT id, queue, class, latency, created, assigned, state, at, now FROM ({tasks}) AS t ORDER BY at, id
 LIMIT %(limit)s
 """
-_SIGHT_INNER = ", {id}::text AS id, extract(epoch FROM {created_at})::float8 AS created"
-_SIGHT_OUTER = """, id, created, extract(epoch FROM assigned)::float8 AS assigned,
+_SIGHT_INNER = (
+    ", {id}::text AS id, extract(epoch FROM {created_at})::float8 AS at,"
+    " extract(epoch FROM coalesce({since}, {created}))::float8 AS created"
+)
+_SIGHT_OUTER = """, id, at, created, extract(epoch FROM clock_timestamp())::float8 AS now,
+         extract(epoch FROM assigned)::float8 AS assigned,
          CASE WHEN status = ANY (%(open)s) THEN 'open' WHEN status = ANY (%(assigned)s) THEN 'assigned'
               ELSE 'other' END AS state"""
 
@@ -155,6 +195,12 @@ class TaskTable:
     started_at: str | None = None
     progress_at: str | None = None
     completed_at: str | None = None
+
+    @property
+    def times(self) -> list[str | None]:
+        """Columns of times."""
+        began = [self.created_at, self.assigned_at, self.started_at]
+        return [*began, self.progress_at, self.completed_at]
 
     @property
     def stages(self) -> dict[str, tuple[str, str]]:
@@ -188,19 +234,24 @@ class TaskStatements:
         sample: int,
         stage_bounds: Sequence[float] = (),
         min_events: int = 1,
+        clocks: Mapping[str, ColumnClock] | None = None,
+        shifts: Sequence[float] = (),
     ) -> None:
-        self.table = tasks
-        self._names = _quote(tasks)
+        self.table, self._clocks = tasks, clocks or {}
+        self._names = _quote(tasks, self._clocks)
+        self._shifts = tuple(sorted({0.0, *shifts}, reverse=True))
+        self._names["since"] = self._since()
         self._window = fill(_WINDOW, self._names)
         still_open = fill(_OPEN_WINDOW, self._names)
         rows = self._rows(self._window)
         self.settle = fill(_SETTLE, {"tasks": rows})
         self.histogram = fill(_HISTOGRAM, {"tasks": rows, "buckets": _buckets("latency", bounds)})
         self.sample = fill(_SAMPLE, {"tasks": rows})
-        self.open = fill(_OPEN, {"tasks": self._rows(still_open), "ids": _NO_IDS})
-        named = self._rows(still_open, ", id", fill(", {id}::text AS id", self._names))
+        self.open = fill(_OPEN, {"tasks": self._waits(still_open), "ids": _NO_IDS})
+        named = self._waits(still_open, ", id", fill(", {id}::text AS id", self._names))
         self.open_named = fill(_OPEN, {"tasks": named, "ids": _IDS})
         self.count = fill(_COUNT, {**self._names, "where": self._window})
+        self.look = fill(_LOOK, {**self._names, "where": self._window})
         self.throughput = fill(
             _THROUGHPUT, {**self._names, "where": self._window, "completed": self._completed()}
         )
@@ -219,9 +270,38 @@ class TaskStatements:
             "min_events": min_events,
         }
 
+    @property
+    def clock(self) -> ColumnClock | None:
+        """The clock by which the time of creation is written; None: its type has a zone."""
+        return self._clocks.get(self.table.created_at)
+
+    def axis(self, at: datetime) -> float:
+        """Where an instant lies on the axis of the creation: seconds."""
+        clock = self.clock
+        if clock is None or not clock.is_naive:
+            return at.timestamp()
+        return wall_of(at.timestamp(), clock.zone).replace(tzinfo=UTC).timestamp()
+
     def within(self, start: datetime, end: datetime, **more: Any) -> dict[str, Any]:
         """Parameters for tasks created in [start, end)."""
-        return {**self._params, "start": start, "end": end, "hour": end - _HOUR, **more}
+        span = {"until": end, "hour": end - _HOUR}
+        if "oldest" in more:
+            more["oldest"] = self._edge(self.axis(more["oldest"]))
+        return {**self.between(self.axis(start), self.axis(end)), **span, **more}
+
+    def between(self, start: float, end: float, **more: Any) -> dict[str, Any]:
+        """Parameters for tasks whose creation lies in [start, end) of its axis."""
+        return {**self._params, "start": self._edge(start), "end": self._edge(end), **more}
+
+    def may_be_open(self, start: datetime, end: datetime) -> dict[str, Any]:
+        """Parameters for open tasks created in [start, end), in whichever zone they may be."""
+        first, last = self.axis(start) - self._shifts[0], self.axis(end) - self._shifts[-1]
+        return self.between(first, last)
+
+    def _edge(self, at: float) -> datetime:
+        """A point of the axis as the column's type has it."""
+        edge, clock = datetime.fromtimestamp(at, UTC), self.clock
+        return edge.replace(tzinfo=None) if clock and clock.is_naive else edge
 
     def back(self, now: datetime, seconds: float, **more: Any) -> dict[str, Any]:
         """Parameters for tasks created in so many seconds before `now`."""
@@ -241,38 +321,60 @@ class TaskStatements:
     def _rows(self, where: str, outer: str = "", inner: str = "") -> str:
         return fill(_TASKS, {**self._names, "where": where, "outer": outer, "inner": inner})
 
+    def _waits(self, where: str, outer: str = "", inner: str = "") -> str:
+        """Rows with how long they wait at least."""
+        least = fill(_LEAST_INNER, self._names)
+        return self._rows(where, outer + _LEAST_OUTER, inner + least)
+
+    def _since(self) -> str:
+        """SQL of the instant from which on a task waits at least, in the zones that it may be in."""
+        created = self._names["created"]
+        if self._shifts == (0.0,):
+            return created
+        cases = [
+            fill(_CASE, {"created": created, "shift": f"{shift:.0f}"}) for shift in self._shifts
+        ]
+        return fill(_SINCE, {"cases": " ".join(cases)})
+
     def _sights(self, where: str) -> str:
         return self._rows(where, _SIGHT_OUTER, fill(_SIGHT_INNER, self._names))
 
     def _completed(self) -> str:
         column = self.table.completed_at
-        return fill(_COMPLETED, {"column": quote_name(column)}) if column else "false"
+        return fill(_COMPLETED, {"column": self._instant(column)}) if column else "false"
+
+    def _instant(self, column: str) -> str:
+        return as_instant(quote_name(column), self._clocks.get(column))
 
     def _stages(self, bounds: Sequence[float]) -> str:
         marks = sorted({column for pair in self.table.stages.values() for column in pair})
         alias = {column: f"at_{i}" for i, column in enumerate(marks)}
-        inner = "".join(f", {quote_name(column)} AS {name}" for column, name in alias.items())
+        inner = "".join(f", {self._instant(column)} AS {name}" for column, name in alias.items())
         outer = "".join(f", {name}" for name in alias.values())
         stages = ", ".join(
             f"('{s}', {alias[a]}, {alias[b]})" for s, (a, b) in self.table.stages.items()
         )
         tasks = self._rows(self._window, outer, inner)
         buckets = _buckets("seconds", bounds, "fits AND ")
-        return fill(_STAGES, {"tasks": tasks, "stages": stages, "buckets": buckets})
+        return fill(_STAGES, {"tasks": tasks, "stages": stages, "buckets": buckets, **_SCREEN})
 
     def _tenants(self) -> str:
         inner = f", {quote_name(self.table.tenant or '')}::text AS tenant"
-        older = self._rows(fill(_OPEN_BEFORE, self._names), ", tenant", inner)
-        tasks = self._rows(self._window, ", tenant", inner)
+        older = self._waits(fill(_OPEN_BEFORE, self._names), ", tenant", inner)
+        tasks = self._waits(self._window, ", tenant", inner)
         return fill(_TENANTS, {"tasks": tasks, "older": older})
 
 
-def _quote(tasks: TaskTable) -> dict[str, str]:
+def _quote(tasks: TaskTable, clocks: Mapping[str, ColumnClock]) -> dict[str, str]:
+    created, assigned = quote_name(tasks.created_at), quote_name(tasks.assigned_at)
     return {
+        **_SCREEN,
         "table": str(Relation.of(tasks.table)),
         "id": quote_name(tasks.id),
-        "created_at": quote_name(tasks.created_at),
-        "assigned_at": quote_name(tasks.assigned_at),
+        "created_at": created,
+        "assigned_at": assigned,
+        "created": as_instant(created, clocks.get(tasks.created_at)),
+        "assigned": as_instant(assigned, clocks.get(tasks.assigned_at)),
         "status": f"lower({quote_name(tasks.status)}::text)" if tasks.status else "'open'::text",
         "queue": f"{quote_name(tasks.queue)}::text" if tasks.queue else "''::text",
     }

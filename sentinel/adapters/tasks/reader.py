@@ -5,7 +5,7 @@ tracker's snapshot.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from sentinel.adapters.relation import (
 from sentinel.adapters.tasks.queries import HORIZON, INSERTED, TYPE_OF, TaskStatements
 from sentinel.core.tasks.assignment import SHOWN_WITHIN, Horizon
 from sentinel.core.tasks.fairness import Spread, TenantWait
+from sentinel.core.tasks.ledger import BACK, AxisLedger, Counted
 from sentinel.core.tasks.state import TaskReach
 from sentinel.core.tasks.tracker import (
     MAX_ARRIVALS,
@@ -120,13 +121,21 @@ async def find_reaches(
         "open": await find_reach(query, statements.open, since, lookback, AFFORDABLE),
         "throughput": await find_reach(query, statements.throughput, since, lookback, AFFORDABLE),
     }
+    found["look"] = await find_reach(
+        query, statements.look, partial(statements.back, now, edges=[0.0, 1.0]), BACK, AFFORDABLE
+    )
     if statements.tenants:
         since = partial(statements.back, now, oldest=now - timedelta(seconds=found["open"]))
         seconds = min(window, found["open"])
         found["tenants"] = await find_reach(
             query, statements.tenants, since, seconds, AFFORDABLE / 5
         )
-    wanted = {"open": lookback, "throughput": lookback, "tenants": min(window, lookback)}
+    wanted = {
+        "open": lookback,
+        "throughput": lookback,
+        "tenants": min(window, lookback),
+        "look": BACK,
+    }
     shortened = tuple(name for name, seconds in found.items() if seconds < wanted[name])
     advice = await _advise_open_index(query, statements, now) if "open" in shortened else ""
     return TaskReach(**found, shortened=shortened, advice=advice)
@@ -173,13 +182,8 @@ async def count_inserted(query: Query, table: str) -> int:
     return int((await query(INSERTED, {"schema": relation.schema, "name": relation.name}))[0]["n"])
 
 
-@dataclass(frozen=True, slots=True)
-class Recount:
-    """A window that was read in front of the horizon, and how many tasks it had then."""
-
-    start: datetime
-    end: datetime
-    counted: int
+Taken = list[tuple[float, float, int]]
+"""Stretches of the axis of creation that a poll went past, and how many tasks each has."""
 
 
 async def read_poll(
@@ -189,9 +193,11 @@ async def read_poll(
     tracker: Tracker,
     horizon: Horizon,
     lookback: float | None,
-) -> tuple[TaskPoll, Recount | None]:
+    ledger: AxisLedger,
+    settle_after: float,
+) -> tuple[TaskPoll, Taken]:
     """One snapshot: arrivals since the floor, the followed tasks by id; with `lookback`, open ones
-    from before it.
+    from before it. Tasks whose times the ledger knows from elsewhere are no arrivals.
     """
     asked = tracker.to_look_up()
     start = horizon.exact if tracker.floor is None else datetime.fromtimestamp(tracker.floor, UTC)
@@ -203,31 +209,51 @@ async def read_poll(
         sights = await query(lookup, statements.looking_up(asked)) if asked else []
         backlog: list[dict[str, Any]] = []
         if lookback is not None:
-            earlier = statements.within(start - timedelta(seconds=lookback), start, limit=MAX_OPEN)
-            backlog = await query(statements.backlog, earlier)
-        taken, floor = _advance(arrivals, start, horizon)
-        recount, untracked = None, 0
-        is_provisional = floor > horizon.exact - timedelta(seconds=SHOWN_WITHIN) and floor > start
-        if is_provisional or _is_crowd(arrivals):
-            counted = (await query(statements.count, statements.within(start, floor)))[0]["n"]
-            recount = Recount(start, floor, counted) if is_provisional else None
-            untracked = counted - len(taken) if _is_crowd(arrivals) else 0
-    poll = TaskPoll(
-        [_sight(row) for row in taken],
-        asked,
-        [_sight(row) for row in sights],
+            earlier = statements.may_be_open(start - timedelta(seconds=lookback), start)
+            backlog = await query(statements.backlog, {**earlier, "limit": MAX_OPEN})
+        new, floor = _advance(arrivals, start, horizon)
+        passed: Taken = []
+        for low, high in ledger.free(statements.axis(start), statements.axis(floor)):
+            counted = await query(statements.count, statements.between(low, high))
+            passed.append((low, high, counted[0]["n"]))
+    sound = [row for row in new if ledger.is_sound(row["at"])]
+    crowd = sum(n for _, _, n in passed) - len(new) if _is_crowd(arrivals) else 0
+    backlog += [row for row in new if row["class"] == "unassigned" and row not in sound]
+    poll = make_poll(horizon, floor.timestamp(), settle_after, sound)
+    found = [_sight(row) for row in sights]
+    earlier_open = [_sight(row) for row in backlog]
+    return (
+        replace(poll, asked=asked, sights=found, backlog=earlier_open, untracked=max(0, crowd)),
+        passed,
+    )
+
+
+def make_poll(
+    horizon: Horizon, floor: float, settle_after: float, rows: Sequence[dict[str, Any]]
+) -> TaskPoll:
+    """A poll that found these rows for the first time; ids are remembered for `settle_after`."""
+    return TaskPoll(
+        [_sight(row) for row in rows],
+        [],
+        [],
         final=horizon.exact.timestamp() - SHOWN_WITHIN,
         due=horizon.capped.timestamp(),
-        floor=floor.timestamp(),
-        backlog=[_sight(row) for row in backlog],
-        untracked=max(0, untracked),
+        floor=floor,
+        keep=floor - settle_after,
     )
-    return poll, recount
+
+
+async def read_stretch(
+    client: PostgresClient, statements: TaskStatements, stretch: Counted
+) -> list[dict[str, Any]]:
+    """The tasks of a stretch of the axis that was counted before."""
+    span = statements.between(stretch.start, stretch.end, limit=MAX_ARRIVALS)
+    return await client.query(statements.arrivals, span)
 
 
 def _is_crowd(arrivals: Sequence[dict[str, Any]]) -> bool:
     """More tasks of one instant than a poll may read: one INSERT of very many rows."""
-    return len(arrivals) > MAX_ARRIVALS and arrivals[0]["created"] == arrivals[-1]["created"]
+    return len(arrivals) > MAX_ARRIVALS and arrivals[0]["at"] == arrivals[-1]["at"]
 
 
 def _advance(
@@ -239,12 +265,11 @@ def _advance(
     floor = max(start, horizon.capped - timedelta(seconds=SHOWN_WITHIN + OVERLAP))
     if len(arrivals) <= MAX_ARRIVALS:
         return arrivals, floor
-    last = arrivals[-1]["created"]
+    # Of equal times some may be missing: they come next.
+    last, until = arrivals[-1]["at"], datetime.fromtimestamp(arrivals[-1]["created"], UTC)
     if _is_crowd(arrivals):
-        return arrivals[:-1], datetime.fromtimestamp(last, UTC) + _INSTANT
-    return [row for row in arrivals if row["created"] < last], min(
-        floor, datetime.fromtimestamp(last, UTC)
-    )
+        return arrivals[:-1], until + _INSTANT
+    return [row for row in arrivals if row["at"] < last], min(floor, until)
 
 
 def _sight(row: dict[str, Any]) -> TaskSight:
@@ -256,7 +281,7 @@ def _sight(row: dict[str, Any]) -> TaskSight:
         row["created"],
         row["assigned"],
         row["latency"],
-        row["created"] + row["age"],
+        row["now"],
     )
 
 

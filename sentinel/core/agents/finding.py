@@ -241,7 +241,7 @@ def _rows(
     ages = [
         vitals.ages[agent.id]
         for agent in agents
-        if agent.status == ACTIVE and agent.id in vitals.ages
+        if agent.status == ACTIVE and agent.id in vitals.ages and agent.id not in vitals.unsure
     ]
     if ages:
         values["agent_heartbeat_oldest_age_seconds"] = max(0.0, *ages)

@@ -174,9 +174,9 @@ def _deaf(seen: Comparison, name: str, _suspect: Suspect) -> str:
     stream, mine = seen.place(name)[0], seen.held.get(name, ())
     place, waits = f" stream {stream:.80}" if stream else "", seen.waits(name)
     who = f"none of its consumers ({format_names(mine)}) reads" if mine else "no consumer reads"
-    if not waits:
-        return f"alive, and {who}{place}"
     limit = format_duration(seen.rules.quiet)
+    if not waits:
+        return f"alive, and {who}{place} (limit {limit})"
     waiting = f"the oldest entry waits {format_duration(waits)} (limit {limit})"
     return f"alive, and {who}{place}: {waiting}"
 
@@ -189,11 +189,14 @@ def _zombie(seen: Comparison, name: str, _suspect: Suspect) -> str:
     known = seen.agent(name)
     how = "registered as inactive" if known is not None else "not registered"
     ago = [now - at for at, now in seen.beats(name)]
+    if name in seen.vitals.by_change:
+        ago = [seen.vitals.ages[name]]
     return f"beats, last {format_duration(max(0.0, min(ago, default=0.0)))} ago, and is {how}"
 
 
 def _orphan(seen: Comparison, name: str, suspect: Suspect) -> str:
-    how = "is not registered" if seen.agent(name) is None else "has no heartbeat"
+    limit = format_duration(seen.rules.ttl)
+    how = "is not registered" if seen.agent(name) is None else f"has no heartbeat (limit {limit})"
     return f"holds {_describe_tasks(suspect, 'open')}, and {how}"
 
 

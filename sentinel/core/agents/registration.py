@@ -15,6 +15,7 @@ from typing import Any
 
 from sentinel.core.agents.capability import read_capabilities
 from sentinel.core.moment import is_wall_time, read_instant
+from sentinel.core.moment.skew import TOLERANCE, find_offset
 from sentinel.core.quantity import format_duration
 
 ACTIVE = "active"
@@ -125,11 +126,13 @@ class Arrivals:
         self._known: dict[str, frozenset[Life]] | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_KEPT_EVENTS)
 
-    def see(self, agents: Iterable[RegisteredAgent], now: float) -> int:
-        """Take one reading at `now`; the total so far."""
+    def see(self, agents: Iterable[RegisteredAgent], now: float, *, is_zoned: bool = True) -> int:
+        """Take one reading at `now`; the total so far. `is_zoned`: times tell which instants they
+        are; of others nothing is known of what happened while sentinel was away.
+        """
         here = {agent.id: agent.lives or frozenset({agent.life}) for agent in agents}
         for name, lives in here.items():
-            for _ in range(self._count_new(name, lives)):
+            for _ in range(self._count_new(name, lives, now if is_zoned else float("-inf"))):
                 self.total += 1
                 self._events.append((now, name))
         known = self._known or {}
@@ -140,12 +143,15 @@ class Arrivals:
         self.looked = now
         return self.total
 
-    def _count_new(self, name: str, lives: frozenset[Life]) -> int:
+    def _count_new(self, name: str, lives: frozenset[Life], now: float) -> int:
         if self._known is not None:
             return len(lives - self._known.get(name, frozenset()))
         if self.looked is None:
             return 0
-        return sum(registered is not None and registered > self.looked for registered, _ in lives)
+        # A time that is still to come is one of another zone or clock.
+        latest = now + TOLERANCE
+        times = [registered for registered, _ in lives if registered is not None]
+        return sum(self.looked < registered <= latest for registered in times)
 
     def last_hour(self, now: float) -> dict[str, int]:
         """Registrations by agent in the last hour, as far as sentinel saw them."""
@@ -199,12 +205,25 @@ class Takeovers:
 @dataclass(frozen=True, slots=True)
 class FileAge:
     """Times of a registry file: last modified, as it claims, and when it promised to be written
-    again; Unix seconds.
+    again; Unix seconds. `is_vague`: what it claims has no offset, and nobody declared its zone.
     """
 
     modified: float
     claimed: float | None = None
     next_update: float | None = None
+    is_vague: bool = False
+
+    def find_offset(self) -> float | None:
+        """By how many seconds the clock that wrote vague claims is ahead (else behind) of the
+        file's own time of writing, where they look like another zone's.
+        """
+        if not self.is_vague:
+            return None
+        off = None if self.claimed is None else find_offset(self.claimed - self.modified)
+        if off is None and self.next_update is not None and self.next_update < self.modified:
+            # Nobody promises an update that should have been before.
+            off = self.next_update - self.modified
+        return off
 
     def find_faults(self, now: float, fresh: float | None, tolerance: float) -> tuple[str, ...]:
         """What is wrong with the file's age, in words; `fresh`: longest time without a write, None:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Protocol
 
-from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE, Id
 
-Id = tuple[int, int]
 SLACK = 1.0
 """Seconds by which an id may lie outside of the looks around its publication: the clock of ids
 stands still while a command runs.

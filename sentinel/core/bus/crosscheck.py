@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from hashlib import blake2b
+from hashlib import blake2b, md5
 from typing import Any, TypeVar
 
 from sentinel.core.bus.delivery import ZERO, Id
@@ -35,6 +35,8 @@ class SampleVerdict(StrEnum):
     BAD = "bad"
     LATE = "late"
     UNMEASURABLE = "unmeasurable"
+    SKEWED = "skewed"
+    """Its times are of another zone or clock: it can't be compared."""
     WAIT = "wait"
 
 
@@ -50,13 +52,42 @@ def choose(found: Iterable[T], count: int, name: Callable[[T], str]) -> list[T]:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRange:
+    """A range of assignment times that was read: so many tasks, of which these were sampled, those
+    with the lowest hashes (`hash_of`). Unix seconds of the database.
+    """
+
+    start: float
+    end: float
+    n: int
+    tasks: tuple[str, ...]
+
+    def find_arrivals(self, n: int, tasks: Iterable[str]) -> tuple[int, list[str]]:
+        """(at least so many became visible since, those that are sure) when the same range now has
+        `n` tasks, of which `tasks` are the sample.
+        """
+        known = set(self.tasks)
+        last = max(map(hash_of, self.tasks), default="") if self.n > len(known) else None
+        sure = [t for t in tasks if t not in known and (last is None or hash_of(t) < last)]
+        return max(len(sure), n - self.n), sure
+
+
+def hash_of(task: str) -> str:
+    """What the sample of a range is ordered by."""
+    return md5(task.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
-    """A task that an agent was given at `at`."""
+    """A task that an agent was given at `at`. `is_doubtful`: that time may be of another zone, so an
+    entry that is not found proves nothing.
+    """
 
     task: str
     agent: str
     stream: str
     at: float
+    is_doubtful: bool = False
 
 
 def has_time(entry: Id) -> bool:
@@ -141,11 +172,14 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class TaskNow:
-    """A task's row: canonical facts only. `assigned_at` by the bus's clock."""
+    """A task's row: canonical facts only. `assigned_at` by the bus's clock; `is_doubtful`: it may be
+    of another zone.
+    """
 
     assigned: bool
     agent: str
     assigned_at: float | None
+    is_doubtful: bool = False
 
 
 def decide_effect(
@@ -162,7 +196,7 @@ def decide_effect(
         return SampleVerdict.GOOD
     if now - entry.acked < within:
         return SampleVerdict.WAIT
-    if task is None or (entry.agent and task.agent != entry.agent):
+    if task is None or task.is_doubtful or (entry.agent and task.agent != entry.agent):
         return SampleVerdict.UNMEASURABLE
     later = task.assigned_at is not None and task.assigned_at > entry.published + tolerance
     return SampleVerdict.UNMEASURABLE if later else SampleVerdict.BAD
@@ -173,12 +207,16 @@ def decide_effect(
 
 @dataclass(slots=True)
 class SampleCount:
-    """Totals of one direction. Every judged sample is good, bad or late."""
+    """Totals of one direction. Every judged sample is good, bad or late. `skewed`: tasks with times
+    of another zone; `arrivals`: tasks that became visible after their range was read, at least.
+    """
 
     samples: int = 0
     bad: int = 0
     late: int = 0
     unmeasurable: int = 0
+    skewed: int = 0
+    arrivals: int = 0
 
     def add(self, verdict: SampleVerdict) -> None:
         """Count one verdict."""
@@ -186,6 +224,7 @@ class SampleCount:
         self.bad += verdict is SampleVerdict.BAD
         self.late += verdict is SampleVerdict.LATE
         self.unmeasurable += verdict is SampleVerdict.UNMEASURABLE
+        self.skewed += verdict is SampleVerdict.SKEWED
 
     def plus(self, other: SampleCount) -> SampleCount:
         """Both together."""
@@ -194,6 +233,8 @@ class SampleCount:
             self.bad + other.bad,
             self.late + other.late,
             self.unmeasurable + other.unmeasurable,
+            self.skewed + other.skewed,
+            self.arrivals + other.arrivals,
         )
 
 
@@ -206,10 +247,14 @@ class SampleLedger:
     found: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
-        self, now: float, verdicts: Sequence[tuple[SampleVerdict, Mapping[str, Any]]], window: float
+        self,
+        now: float,
+        verdicts: Sequence[tuple[SampleVerdict, Mapping[str, Any]]],
+        window: float,
+        arrivals: int = 0,
     ) -> None:
         """Count the verdicts of one run; `found` keeps the newest bad ones of the window."""
-        run = SampleCount()
+        run = SampleCount(arrivals=arrivals)
         for verdict, _ in verdicts:
             run.add(verdict)
         self.total = self.total.plus(run)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sentinel.core.bus.arrivals import Arrivals
+from sentinel.core.bus.arrivals import Arrivals, HeldArrivals
 
 EARLIEST = 1e9
 """Epoch seconds (the year 2001) below which a number is no time of day."""
@@ -61,6 +61,8 @@ class PlaceHistory:
     added: int = 0
     samples: list[tuple[float, int]] = field(default_factory=list)
     complete: bool = False
+    held: dict[str, HeldArrivals] = field(default_factory=dict)
+    """Origins of which too much came, and it is still there."""
 
     def take(
         self,
@@ -118,14 +120,17 @@ class PlaceHistory:
     def dump(self) -> list[Any]:
         """JSON-able document."""
         keys = {key: list(known) for key, known in self.keys.items()}
-        return [keys, self.added, [list(sample) for sample in self.samples], self.complete]
+        held = {origin: list(asdict(each).values()) for origin, each in self.held.items()}
+        samples = [list(sample) for sample in self.samples]
+        return [keys, self.added, samples, self.complete, held]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> PlaceHistory:
-        """What `dump` gave."""
-        keys, added, samples, complete = document
+        """What `dump` gave; before arrivals were held it had four parts."""
+        keys, added, samples, complete, *rest = document
         known = {key: (entries, total) for key, (entries, total) in keys.items()}
-        return cls(known, added, [(at, depth) for at, depth in samples], complete)
+        held = {origin: HeldArrivals(*each) for origin, each in (rest[0] if rest else {}).items()}
+        return cls(known, added, [(at, depth) for at, depth in samples], complete, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +144,13 @@ class PlaceLimits:
     max_overdue: int | None
     max_growth: float | None
     max_arrivals: int | None = None
+    growth_window: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceStanding:
     """One place now: sums over its keys. `growth` in entries per minute; `arrivals` None where
-    nobody asked for them.
+    nobody asked for them, `held` by origin what came before and is still there.
     """
 
     name: str
@@ -154,6 +160,7 @@ class PlaceStanding:
     added: int
     growth: float | None
     arrivals: Arrivals | None = None
+    held: Mapping[str, HeldArrivals] = field(default_factory=dict)
 
     @property
     def known(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sentinel.core.bus.delivery import Id, parse_id
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE
 from sentinel.core.moment import Moment
 
 PLAN_LIFE = 60.0
@@ -19,8 +20,6 @@ STREAM_HOLD = 3600.0
 MAX_SAMPLES = 10
 MAX_KNOWN = 50_000
 """Streams remembered per server; beyond it only those of the last look."""
-OLDEST_PLAUSIBLE = 10**12
-"""Ids below this many milliseconds (the year 2001) are numbers that a producer chose, not times."""
 LATEST_AHEAD = 86_400_000
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sentinel.core.bus.arrivals import Arrivals
 from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
-from sentinel.core.bus.finding import UNJUDGED, count_noun
+from sentinel.core.bus.finding import UNJUDGED, count_noun, read_instant
 from sentinel.core.bus.naming import quote
 from sentinel.core.fault import Fault, FaultKind, Severity, Status
 from sentinel.core.quantity import MANY, Bounds, format_duration
@@ -40,20 +39,33 @@ def find_place_faults(
 
 
 def find_arrivals(standing: PlaceStanding, most: int | None) -> list[Fault]:
-    """One fault for each stream of which too many entries came to the place lately."""
-    if standing.arrivals is None or most is None:
+    """One fault for each stream of which too many entries came to the place: lately, or before and
+    nobody has cleared the place since.
+    """
+    if most is None:
         return []
-    above = standing.arrivals.list_above(most)
-    return [_make_arrival(standing, standing.arrivals, most, *each) for each in above]
+    found, now = [], dict[str, int]()
+    if (arrivals := standing.arrivals) is not None:
+        now, when = dict(arrivals.list_above(most)), f"the last {format_duration(arrivals.within)}"
+        found = [
+            _make_arrival(standing, *each, when, most, cut=arrivals.cut) for each in now.items()
+        ]
+    for origin, held in standing.held.items():
+        if origin not in now:
+            instant = f"{read_instant(held.at):%Y-%m-%d %H:%M:%S} UTC"
+            when = f"the {format_duration(held.within)} before {instant}"
+            found.append(_make_arrival(standing, origin, held.count, when, most, cut=held.cut))
+    return found
 
 
 def _make_arrival(
-    standing: PlaceStanding, arrivals: Arrivals, most: int, origin: str, count: int
+    standing: PlaceStanding, origin: str, count: int, when: str, most: int, *, cut: bool
 ) -> Fault:
     """About the stream that the entries came from; about the place when they don't say."""
     newest = max(standing.readings, key=lambda reading: reading.newest)
-    least = "at least " if arrivals.cut else ""
-    limit = f"within the last {format_duration(arrivals.within)}, more than {most:,}"
+    least = "at least " if cut else ""
+    there = "" if when.startswith("the last ") else "; nobody has cleared the place since"
+    limit = f"within {when}, more than {most:,}{there}"
     came = f"{least}{count_noun(count, 'entry')} came"
     named = {"stream": origin} if origin else {}
     text = f"stream {origin}: {came} to {standing.name}" if origin else _place(standing, came)
@@ -62,7 +74,7 @@ def _make_arrival(
         {"place": standing.name, **named},
         Status.DEGRADED,
         f"{text} {limit}",
-        count=Bounds(count, MANY if arrivals.cut else count),
+        count=Bounds(count, MANY if cut else count),
         cure=(f"XREVRANGE {quote(newest.key)} + - COUNT 10",),
         guidance=f"why does the handler fail? {_GUIDANCE['stream']}",
         parameters={"dead_letters": newest.key, **named},
@@ -89,7 +101,8 @@ def find_excesses(
         age, most = format_duration(standing.age), format_duration(limits.max_age)
         found.append((TOO_OLD, f"{past} {age}, more than {most}", None))
     if limits.max_growth is not None and (standing.growth or 0.0) > limits.max_growth:
-        grown = f"grows by {standing.growth:.3g} entries a minute"
+        over = format_duration(limits.growth_window)
+        grown = f"grows by {standing.growth:.3g} entries a minute over the last {over}"
         found.append((GROWING, f"{grown}, more than {limits.max_growth:g}", None))
     return found
 

@@ -298,14 +298,14 @@ def _find_ghosts(
     )
 
 
-def find_crowded(stream: str, group: str, consumers: int) -> PendingCase:
-    """A group with more consumers than can be listed."""
+def find_crowded(stream: str, group: str, consumers: int, most: int) -> PendingCase:
+    """A group with more consumers than can be listed, which is at `most`."""
     standing = PendingStanding(stream, group, consumers=consumers)
     return _make_case(
         "too_many_consumers",
         standing,
         Bounds(consumers, consumers),
-        f"{consumers:,} consumers, too many to list",
+        f"{consumers:,} consumers, more than the {most:,} that can be listed",
         guidance="names leak: give consumers stable names, delete those that hold nothing",
     )
 

@@ -12,6 +12,7 @@ from sentinel.core.fault import Fault, FaultKind, Severity, Status, sort_faults
 from sentinel.core.quantity import Bounds, format_duration
 
 REFUSED, READER_FAILED, WIPED = "publish_refused", "reader_failed", "wiped"
+NEVER_ARRIVED = "never_arrived"
 PATH_IN_USE, NO_VERDICT = "path_in_use", "no_verdict"
 _FAILING, _BLIND, _PARAMETERS = "bus-canary-failing", "sentinel-blind", ("stream",)
 CANARY_KINDS = (
@@ -23,6 +24,14 @@ CANARY_KINDS = (
     ),
     FaultKind(
         WIPED, Severity.PAGE, _FAILING, "open canaries were wiped from the server", _PARAMETERS
+    ),
+    FaultKind(
+        NEVER_ARRIVED,
+        Severity.TICKET,
+        _FAILING,
+        "canaries that were given up, though the path may work again",
+        _PARAMETERS,
+        lasting="of its canaries never arrived and were given up",
     ),
     FaultKind(READER_FAILED, Severity.PAGE, _FAILING, "canaries can't be read", _PARAMETERS),
     FaultKind(PATH_IN_USE, Severity.INFO, _BLIND, "another sentinel uses the path", _PARAMETERS),
@@ -70,9 +79,11 @@ class PathTrouble:
 
 @dataclass(frozen=True, slots=True)
 class PathNews:
-    """What one run learned of a path. `recent` are the last outcomes, oldest first; `wiped` open
-    canaries that vanished; `holder` who else uses it; `held` why nothing is sent; `hops` failures
-    by handler; `asked`: whether the server could be asked at all.
+    """What one run learned of a path.
+
+    `recent` are the last outcomes, oldest first; `given_up` how many were lost since the run
+    before, `wiped` open canaries that vanished; `holder` who else uses it; `held` why nothing is
+    sent; `hops` failures by handler; `asked`: whether the server could be asked at all.
     """
 
     path: str
@@ -84,6 +95,7 @@ class PathNews:
     hops: Mapping[str, int] = field(default_factory=dict)
     troubles: Sequence[PathTrouble] = ()
     asked: bool = True
+    given_up: int = 0
 
 
 def find_canary_faults(news: PathNews, limits: CanaryLimits) -> list[Fault]:
@@ -93,6 +105,8 @@ def find_canary_faults(news: PathNews, limits: CanaryLimits) -> list[Fault]:
         found.append(find_in_use(news.path, news.holder, news.stream))
     if news.wiped:
         found.append(_make_wiped(news))
+    if news.given_up:
+        found.append(_make_given_up(news))
     known = {fault.key for fault in found}
     found += [fault for fault in _judge_recent(news, limits) if fault.key not in known]
     return sort_faults(found)
@@ -166,6 +180,14 @@ def _make_wiped(news: PathNews) -> Fault:
     )
     guidance = "who ran FLUSHALL, or which maxmemory-policy evicts streams?"
     return _make(news, WIPED, Status.DEGRADED, text, guidance, news.wiped)
+
+
+def _make_given_up(news: PathNews) -> Fault:
+    """What is lost is lost, also when the next ones arrive."""
+    verb = "was" if news.given_up == 1 else "were"
+    text = f"{news.given_up:,} of its canaries {verb} given up since the last look"
+    guidance = f"{_GUIDANCE['lost']} What else went this way meanwhile?"
+    return _make(news, NEVER_ARRIVED, Status.DEGRADED, text, guidance, news.given_up)
 
 
 def _make_unjudged(news: PathNews) -> Fault:

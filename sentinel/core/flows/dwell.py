@@ -1,14 +1,17 @@
-"""How long flows stay in a status: sketches of completed stays, learned limits, and statuses that
+"""How long flows stay in a status: completed stays, limits learned from them, and statuses that
 nobody leaves.
 
-Limit per (flow type, status), measurement.md §5: greatest(60 s, 3 × p99 of the completed stays of
-30 days, exp(median ln d + 6 × 1.4826 × MAD)), once 50 stays are known. A flow that is stuck has no
-completed stay, so that it can't raise its own limit. All times in seconds, `now` in Unix seconds.
+A limit per (flow type, status) is learned by split conformal prediction (measurement.md §11.12): of
+n completed stays of the window, the one of rank ceil((n + 1)(1 − α)). A further stay that is
+exchangeable with them is longer with a probability of at most α, whatever their distribution. α is
+a budget: false alarms a week ÷ stays a week. A flow that is stuck has no completed stay, so that it
+can't raise its own limit. All times in seconds, `now` in Unix seconds.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,90 +20,173 @@ from sentinel.core.model import Histogram
 
 BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 DAYS = 30
-ENOUGH = 50
-FLOOR = 60.0
 NO_EXITS_FLOOR = 900.0
 DAY = 86400.0
-_STEP = math.log(1.1)
+WEEK = 7 * DAY
+LEAST_ALARMS = 7 / DAYS
+"""Alarms a week: one in a window. A rarer one can't be learned from it."""
+MOST_RISK = 0.01
+"""However few stays a week there are: never more than one in a hundred is a false alarm."""
+STEP = math.log(1.1)
 _SHORTEST = 0.001
+_SPAN = 3600.0
 _FEW = 10
+LONGEST = 10
+"""So many of the longest stays are known exactly: a limit of up to two false alarms a week is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What `n` completed stays teach of the next one: it is longer than `seconds` with a
+    probability of at most `risk`. None while there are fewer than `needed`, which is 1/risk − 1.
+    """
+
+    n: int
+    needed: int
+    risk: float
+    seconds: float | None = None
+
+
+NOTHING = Lesson(0, math.ceil(1 / MOST_RISK - 1 - 1e-9), MOST_RISK)
+"""Of no stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stays:
-    """Summary of `n` completed stays: median and MAD of ln(seconds), and the 99th percentile in
-    seconds.
+    """`n` completed stays as (bucket, count), the shortest first; the `first` of them ended then.
+
+    A bucket stands for its upper edge: each stay is known to 10 %, upwards, so that a limit is
+    never lower than the stay that it comes from. The `longest` are known exactly, in falling order.
     """
 
+    counts: tuple[tuple[int, int], ...]
+    first: float
     n: int
-    log_median: float
-    mad: float
-    p99: float
+    longest: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, counts: Mapping[int, int], first: float, longest: Sequence[float] = ()) -> Stays:
+        """From counts by bucket, and the longest stays, in any order."""
+        known = tuple(sorted(longest, reverse=True)[:LONGEST])
+        return cls(tuple(sorted(counts.items())), first, sum(counts.values()), known)
 
     @property
     def median(self) -> float:
         """Seconds."""
-        return math.exp(self.log_median)
+        return _edge(_at_rank(self.counts, max(1, math.ceil(self.n / 2))))
 
-    @property
-    def limit(self) -> float | None:
-        """The longest normal stay in seconds; None while fewer than 50 stays are known."""
-        if self.n < ENOUGH:
-            return None
-        return max(
-            FLOOR, 3 * self.p99, math.exp(min(self.log_median + 6 * 1.4826 * self.mad, 50.0))
-        )
+    def risk(self, alarms_per_week: float, now: float) -> float:
+        """α: false alarms a week ÷ stays a week, over the time that these stays took."""
+        weeks = max(now - self.first, _SPAN) / WEEK
+        return min(MOST_RISK, alarms_per_week * weeks / self.n)
+
+    def learn(self, risk: float) -> Lesson:
+        """The stay of rank ceil((n + 1)(1 − risk)), which is the floor((n + 1) risk)-th longest."""
+        needed = math.ceil(1 / risk - 1 - 1e-9)
+        rank = math.floor((self.n + 1) * risk + 1e-9)
+        if rank < 1:
+            return Lesson(self.n, max(needed, self.n + 1), risk)
+        if rank <= len(self.longest):
+            return Lesson(self.n, needed, risk, self.longest[rank - 1])
+        return Lesson(self.n, needed, risk, _edge(_at_rank(self.counts[::-1], rank)))
+
+
+def _at_rank(counts: Sequence[tuple[int, int]], rank: int) -> int:
+    """The bucket of the stay of that rank, counted in the given order."""
+    seen = 0
+    for bucket, n in counts:
+        seen += n
+        if seen >= rank:
+            return bucket
+    return counts[-1][0]
+
+
+def find_bucket(seconds: float) -> int:
+    """The bucket of a stay: the smallest whose upper edge is not below it."""
+    return math.ceil(math.log(max(seconds, _SHORTEST)) / STEP)
+
+
+def _edge(bucket: int) -> float:
+    return math.exp(bucket * STEP)
 
 
 @dataclass(slots=True)
 class Sketch:
-    """Counts of stays by day and by logarithmic bucket: each known to 10 %, upwards; 30 days are
-    kept.
+    """Counts of completed stays by the day on which they ended, and by bucket; 30 days are kept.
+
+    `longest`: of each day, in rising order; of a day that an older version counted, there are none.
+
+    `first`: when the first of them ended. Older versions did not note it: then it was at the latest
+    at the end of the first day, which makes stays seem more frequent, and false alarms rarer.
     """
 
     days: dict[int, dict[int, int]] = field(default_factory=dict)
-    _texts: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
+    first: float | None = None
+    longest: dict[int, list[float]] = field(default_factory=dict)
+    _texts: dict[int, list[str]] = field(default_factory=dict, repr=False, compare=False)
     _summary: Stays | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def load(cls, document: Sequence[Any]) -> Sketch:
+    def load(cls, document: Sequence[Any], first: float | None = None) -> Sketch:
         """Read what `dump` gave, also that of older versions: lists of pairs in place of text."""
-        return cls({day: _read_counts(counts) for day, counts in document})
+        days = {day: _read_counts(counts) for day, counts, *_ in document}
+        longest = {day: _read_numbers(more[0]) for day, _, *more in document if more}
+        return cls(days, first, longest)
 
     def dump(self) -> Any:
-        """JSON-able document: `[[day, "bucket count bucket count …"], …]`."""
+        """JSON-able document of the days: `[[day, "bucket count …", "longest longest …"], …]`."""
         for day, counts in self.days.items():
             if day not in self._texts:
-                self._texts[day] = " ".join(f"{bucket} {n}" for bucket, n in counts.items())
-        return [[day, self._texts[day]] for day in self.days]
+                self._texts[day] = [" ".join(f"{bucket} {n}" for bucket, n in counts.items())]
+                if day in self.longest:
+                    self._texts[day].append(" ".join(f"{each:.13g}" for each in self.longest[day]))
+        return [[day, *self._texts[day]] for day in self.days]
 
     def add(self, seconds: float, now: float) -> None:
-        """Note one completed stay; forgets what is older than 30 days."""
-        today = int(now // DAY)
-        bucket = math.ceil(math.log(max(seconds, _SHORTEST)) / _STEP)
-        counts = self.days.setdefault(today, {})
+        """Note one completed stay."""
+        self._forget(now)
+        today, bucket = int(now // DAY), find_bucket(seconds)
+        if not self.days and self.first is None:
+            self.first = now
+        if today not in self.days:
+            self.days[today], self.longest[today] = {}, []
+        counts = self.days[today]
         counts[bucket] = counts.get(bucket, 0) + 1
-        self.days = {day: counts for day, counts in self.days.items() if day > today - DAYS}
+        if today in self.longest:
+            insort(self.longest[today], math.ceil(seconds * 1000) / 1000)
+            del self.longest[today][:-LONGEST]
         self._texts.pop(today, None)
         self._summary = None
 
-    def summarise(self) -> Stays | None:
-        """The summary of all days, None without a stay; it is the same until another stay is added."""
-        if self._summary is None:
+    def summarise(self, now: float) -> Stays | None:
+        """The stays of the last 30 days, None without one."""
+        self._forget(now)
+        if self._summary is None and self.days:
             self._summary = self._merge()
         return self._summary
 
-    def _merge(self) -> Stays | None:
+    def _forget(self, now: float) -> None:
+        """Drop the days before the window; what is left is all that ended since it began."""
+        oldest = int(now // DAY) - DAYS
+        if any(day <= oldest for day in self.days):
+            self.days = {day: counts for day, counts in self.days.items() if day > oldest}
+            self._texts = {day: text for day, text in self._texts.items() if day > oldest}
+            self.longest = {day: known for day, known in self.longest.items() if day > oldest}
+            self.first, self._summary = (oldest + 1) * DAY, None
+
+    def _merge(self) -> Stays:
         merged: dict[int, int] = {}
         for counts in self.days.values():
             for bucket, n in counts.items():
                 merged[bucket] = merged.get(bucket, 0) + n
-        if not merged:
-            return None
-        logs = [(bucket * _STEP, n) for bucket, n in merged.items()]
-        median = _quantile(logs, 0.5)
-        mad = _quantile([(abs(value - median), n) for value, n in logs], 0.5)
-        return Stays(sum(merged.values()), median, mad, math.exp(_quantile(logs, 0.99)))
+        known = self.first if self.first is not None else (min(self.days) + 1) * DAY
+        if self.days.keys() - self.longest.keys():
+            return Stays.of(merged, known)
+        return Stays.of(merged, known, [each for day in self.longest.values() for each in day])
+
+
+def _read_numbers(text: str) -> list[float]:
+    return [float(word) for word in text.split()]
 
 
 def _read_counts(counts: str | Sequence[Sequence[int]]) -> dict[int, int]:
@@ -108,38 +194,6 @@ def _read_counts(counts: str | Sequence[Sequence[int]]) -> dict[int, int]:
         return {int(bucket): int(n) for bucket, n in counts}
     numbers = [int(word) for word in counts.split()]
     return dict(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _quantile(weighted: Sequence[tuple[float, int]], q: float) -> float:
-    """Nearest rank over (value, count) pairs."""
-    rank, seen = max(1, math.ceil(q * sum(n for _, n in weighted) - 1e-9)), 0
-    for value, n in sorted(weighted):
-        seen += n
-        if seen >= rank:
-            return value
-    return max(value for value, _ in weighted)
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A learned limit in seconds, when it was learned, and from how many stays."""
-
-    seconds: float
-    at: float
-    n: int
-
-
-def relearn(known: Limit | None, stays: Stays | None, now: float) -> Limit | None:
-    """The limit after this look: the first as it is, later ones once a day and at most twice or
-    half the former.
-    """
-    if stays is None or stays.limit is None:
-        return known
-    if known is None:
-        return Limit(stays.limit, now, stays.n)
-    if now - known.at < DAY:
-        return known
-    return Limit(min(max(stays.limit, known.seconds / 2), known.seconds * 2), now, stays.n)
 
 
 @dataclass(slots=True)

@@ -17,11 +17,13 @@ DISAGREEMENTS = ("master_initialized", "master_finished", "child_finished", "no_
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """An open child and the master that its join names; None when there is none."""
+    """An open child and the master that its join names; None when there is none. `work`: what
+    proves that the child works, in words; "" while nothing does.
+    """
 
     child: FlowSight
     master: FlowSight | None
-    begun: bool
+    work: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ def _from_children(
                 _proven(rules, now, child.changed, master.changed),
                 False,
             )
-        elif master.status == rules.initial and pair.begun:
-            text = f"child {child.id:.80} is {child.status} already"
+        elif master.status == rules.initial and pair.work:
+            text = f"child {child.id:.80} works already: {pair.work:.100}"
             proven = _proven(rules, now, child.changed, master.changed)
             yield Disagreement(master, "master_initialized", text, proven, True)
 

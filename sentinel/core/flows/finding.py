@@ -10,6 +10,7 @@ from typing import Any
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.flows.history import OTHER, Flow, History, Pair
 from sentinel.core.flows.stuck import AHEAD
+from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING, TENANCY
 from sentinel.core.flows.verdict import FlowVerdict
 from sentinel.core.model import Finding, Row
 from sentinel.core.moment import from_unix
@@ -29,10 +30,19 @@ REMEDIES = {
     "master_finished": "the master is over, the child goes on: stop the child or mend the master",
     "child_finished": "every child is over, the master waits on: move it on",
     "no_master": "correct the reference of the child, or set require_master: false",
+    "second_overdue": "look at what keeps the second status of these flows",
+    "statuses_differ": "find out which of the two columns is right, and who failed to write the other",
+    MISSING: "find out who creates flows without a tenant, and give this one its own",
+    FALLBACK: "the tenant was not known when it was created: give it the one that it is for",
+    FOREIGN: "a tenant's work hangs under another one's: stop it, then correct master or tenant",
 }
+_UNREADABLE = (
+    "correct the column in phase_flags or phase_log, or name the values that mean done in done"
+)
 _UNMAPPED = "name each status under active, waiting or terminal, or map it under statuses"
 _OF_WORKER = frozenset({"worker_unknown", "worker_dead"})
 _SAMPLES = 5
+_LIMITS = 50
 _LONGEST = 200
 
 
@@ -64,8 +74,9 @@ class _Tally:
     loud: list[Flow] = field(default_factory=list)
     unmapped: Counter[str] = field(default_factory=Counter)
     ahead: list[float] = field(default_factory=list)
+    misfits: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
-    def add(self, flow: Flow, now: float) -> None:
+    def add(self, flow: Flow, table: str, now: float) -> None:
         """Count one flow."""
         group = self.groups.get(flow.pair)
         if group is None:
@@ -77,6 +88,8 @@ class _Tally:
             group.stuck.update(flow.reasons.keys())
         if not flow.is_mapped:
             self.unmapped[flow.sight.status] += 1
+        for column, why in flow.sight.misfit:
+            self.misfits.setdefault((table, column), []).append(why)
         created = flow.sight.created
         if created is not None and created > now + AHEAD:
             self.ahead.append(created - now)
@@ -84,11 +97,14 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class StuckFlow:
-    """One flow that is stuck for one reason; `table`: where it is, "" where there is only one."""
+    """One flow that is stuck for one reason; `table`: where it is, "" where there is only one;
+    `show`: the statement that shows it, up to its id.
+    """
 
     flow: Flow
     reason: str
     table: str = ""
+    show: str = ""
 
     @property
     def called(self) -> str:
@@ -107,6 +123,8 @@ class StuckFlow:
             Status.DEGRADED,
             f"flow {self.called}{self._tell_standing(now)}: {flow.reasons[self.reason]:.300}",
             since=from_unix(flow.moved if self.reason == "no_progress" else flow.since),
+            count=Bounds(1, 1) if self.reason in TENANCY else None,
+            cure=(f"{self.show}{_quote(sight.id)};",) if self.show else (),
             guidance=REMEDIES[self.reason],
             parameters={**subject, **worker},
         )
@@ -117,6 +135,11 @@ class StuckFlow:
         status = "" if self.reason == "overdue" else f"{sight.status:.60} for {age}"
         told = [text for text in (f"{sight.type:.60}", status) if text]
         return f" ({', '.join(told)})" if told else ""
+
+
+def _quote(text: str) -> str:
+    """A constant of SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def make_finding(
@@ -131,7 +154,7 @@ def make_finding(
         judge(faults),
         "; ".join([headline(faults), *figures] if faults else figures),
         list(_rows(history, verdict, tally, reasons)),
-        _evidence(wrong, tally, left_out, now),
+        _evidence(wrong, tally, left_out, verdict),
         faults[0].guidance if faults else "",
         ("stuck", f"{len(tally.loud)}/{tally.count}"),
         faults,
@@ -140,9 +163,10 @@ def make_finding(
 
 def _count(verdict: FlowVerdict) -> _Tally:
     tally = _Tally()
-    for flow in verdict.flows:
-        tally.count += 1
-        tally.add(flow, verdict.now)
+    for label, table in zip(verdict.labels, verdict.tables, strict=True):
+        for flow in table.values():
+            tally.count += 1
+            tally.add(flow, label, verdict.now)
     return tally
 
 
@@ -151,10 +175,11 @@ def _find_stuck(verdict: FlowVerdict, reasons: Sequence[str]) -> dict[str, list[
     first.
     """
     loud: dict[str, list[StuckFlow]] = {reason: [] for reason in reasons}
-    for name, table in zip(verdict.labels, verdict.tables, strict=True):
+    for n, (name, table) in enumerate(zip(verdict.labels, verdict.tables, strict=True)):
+        show = verdict.shows[n] if verdict.shows else ""
         for flow in table.values():
             for reason in flow.reasons.keys() & loud.keys():
-                loud[reason].append(StuckFlow(flow, reason, name))
+                loud[reason].append(StuckFlow(flow, reason, name, show))
     return {
         reason: sorted(found, key=lambda each: each.flow.since)
         for reason, found in loud.items()
@@ -195,6 +220,17 @@ def _find_doubts(tally: _Tally, left_out: Reservations) -> Iterator[Fault]:
         yield Fault(
             "unmapped_status", subject, Status.UNKNOWN, text, count=count, guidance=_UNMAPPED
         )
+    for (table, column), why in tally.misfits.items():
+        where = {"table": table} if table else {}
+        rows = f"{len(why)} flow{'s' if len(why) > 1 else ''}"
+        yield Fault(
+            "unreadable_phase",
+            {**where, "column": column[:_LONGEST]},
+            Status.UNKNOWN,
+            f"phases of {rows} are not judged: {column:.80} {why[0]:.200}",
+            count=Bounds(len(why), len(why)),
+            guidance=_UNREADABLE,
+        )
     for name, (problem, remedy) in left_out.troubles.items():
         text, subject = f"{name:.80} is not judged: {problem}", {"table": name[:_LONGEST]}
         yield Fault("unjudged", subject, Status.UNKNOWN, text, guidance=remedy)
@@ -223,10 +259,14 @@ def _describe_reading(tally: _Tally, left_out: Reservations) -> Iterator[str]:
 
 
 def _evidence(
-    wrong: Mapping[str, Sequence[StuckFlow]], tally: _Tally, left_out: Reservations, now: float
+    wrong: Mapping[str, Sequence[StuckFlow]],
+    tally: _Tally,
+    left_out: Reservations,
+    verdict: FlowVerdict,
 ) -> dict[str, Any]:
-    evidence: dict[str, Any] = {
-        reason: [_sample(reason, stuck.flow, now) for stuck in found[:_SAMPLES]]
+    evidence: dict[str, Any] = {"limits": _tell_limits(verdict)} if verdict.longest else {}
+    evidence |= {
+        reason: [_sample(reason, stuck.flow, verdict.now) for stuck in found[:_SAMPLES]]
         for reason, found in wrong.items()
     }
     if tally.unmapped:
@@ -236,6 +276,26 @@ def _evidence(
             name: f"{text}; {remedy}" for name, (text, remedy) in left_out.troubles.items()
         }
     return evidence
+
+
+def _tell_limits(verdict: FlowVerdict) -> list[dict[str, Any]]:
+    """Of each type and status that was asked for: the limit, where it comes from, what is known."""
+    told = []
+    for (type_, status), limit in list(verdict.longest.items())[:_LIMITS]:
+        known = limit.lesson
+        learned = (
+            {}
+            if known is None
+            else {
+                "learned": known.seconds is not None,
+                "stays": known.n,
+                "stays_needed": known.needed,
+                "alarms_per_stay": float(f"{known.risk:.2g}"),
+            }
+        )
+        place = {"flow_type": type_[:80], "status": status[:80]}
+        told.append({**place, "seconds": round(limit.seconds, 3), "from": limit.source, **learned})
+    return told
 
 
 def _sample(reason: str, flow: Flow, now: float) -> dict[str, Any]:
@@ -272,7 +332,9 @@ def _group_rows(
     labels = _labels(pair)
     oldest = max(0.0, verdict.now - group.since)
     yield Row(labels, {"open": float(group.count), "oldest_age_seconds": oldest})
-    if (longest := verdict.longest.get(pair, 0.0)) and pair[0] != OTHER:
-        yield Row(labels, {"stuck_threshold": longest})
+    if (limit := verdict.longest.get(pair)) is not None and pair[0] != OTHER:
+        yield Row(labels, {"stuck_threshold": limit.seconds})
+        if (known := limit.lesson) is not None:
+            yield Row(labels, {"stays": float(known.n), "stays_needed": float(known.needed)})
     for reason in reasons:
         yield Row({**labels, "reason": reason}, {"stuck": float(group.stuck[reason])})

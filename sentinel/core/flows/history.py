@@ -1,5 +1,5 @@
-"""What sentinel remembers of flows over its own restarts: each open flow, transitions, stays,
-learned limits.
+"""What sentinel remembers of flows over its own restarts: each open flow, transitions, completed
+stays.
 
 Bounded: open flows only, 50 pairs of type and status, 200 transitions; what is beyond is summed up
 as `_other_`. Instants in Unix seconds of the server's clock.
@@ -12,14 +12,12 @@ from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from sentinel.core.flows.dwell import (
-    Limit,
     ObservedStays,
     Passage,
     Sketch,
     Stays,
     dump_map,
     load_map,
-    relearn,
 )
 from sentinel.core.flows.memory import Packer, load_flows
 from sentinel.core.flows.stuck import Change, FlowMemory, FlowSight, WorkOrder, compare, first_look
@@ -40,8 +38,8 @@ class Flow:
     """One open flow as judged. In its status since at least `since`; `moved`: last change of a
     value.
 
-    `is_exempt`: waits for people, or has a status that nobody mapped. `reasons`: reason → what
-    blocks it.
+    `is_exempt`: waits for people, is over by its own status and not by its second one, or has a
+    status that nobody mapped. `reasons`: reason → what blocks it.
     """
 
     sight: FlowSight
@@ -50,12 +48,13 @@ class Flow:
     pair: Pair
     waits: bool = False
     is_mapped: bool = True
+    is_over: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_exempt(self) -> bool:
         """Nothing is judged of it."""
-        return self.waits or not self.is_mapped
+        return self.waits or self.is_over or not self.is_mapped
 
     def age(self, now: float) -> float:
         """Seconds in its status, at least."""
@@ -100,15 +99,14 @@ class History:
         self.pairs: dict[Pair, None] = {(pair[0], pair[1]): None for pair in known.get("pairs", ())}
         self.transitions: dict[tuple[str, ...], int] = load_map(known.get("transitions", ()))
         self.regressions: dict[tuple[str, ...], int] = load_map(known.get("regressions", ()))
+        firsts = load_map(known.get("firsts", ()))
         self.sketches = {
-            key: Sketch.load(value) for key, value in load_map(known.get("sketches", ())).items()
+            key: Sketch.load(value, firsts.get(key))
+            for key, value in load_map(known.get("sketches", ())).items()
         }
         self.observed = {
             key: ObservedStays(**value)
             for key, value in load_map(known.get("observed", ())).items()
-        }
-        self.limits = {
-            key: Limit(*value) for key, value in load_map(known.get("limits", ())).items()
         }
         self.passages = {
             key: Passage(*value) for key, value in load_map(known.get("passages", ())).items()
@@ -126,8 +124,8 @@ class History:
             "transitions": dump_map(self.transitions),
             "regressions": dump_map(self.regressions),
             "sketches": dump_map({key: sketch.dump() for key, sketch in self.sketches.items()}),
+            "firsts": dump_map({key: sketch.first for key, sketch in self.sketches.items()}),
             "observed": dump_map({key: asdict(value) for key, value in self.observed.items()}),
-            "limits": dump_map({key: list(astuple(value)) for key, value in self.limits.items()}),
             "passages": dump_map(
                 {key: list(astuple(value)) for key, value in self.passages.items()}
             ),
@@ -229,26 +227,25 @@ class History:
         return label
 
     def settle(self, occupied: Iterable[Pair], now: float) -> None:
-        """After all tables: forget passages of empty statuses, begin those of others, learn limits
-        that are due.
+        """After all tables: forget passages of empty statuses, begin those of others, sum up the
+        stays.
         """
         here = set(occupied)
         self.passages = {key: value for key, value in self.passages.items() if key in here}
         for pair in here:
             self._passage(pair, now)
-            self._learn(pair, now)
+            self._sum_up(pair, now)
 
-    def _learn(self, pair: Pair, now: float) -> None:
+    def _sum_up(self, pair: Pair, now: float) -> None:
         """From what a table of transitions told or from what we saw, whichever knows more stays."""
         if pair[0] == OTHER:
             return
         sketch, told = self.sketches.get(pair), self.told.get(pair)
-        seen = sketch.summarise() if sketch is not None else None
+        seen = sketch.summarise(now) if sketch is not None else None
         stays = seen if told is None or (seen is not None and seen.n > told.n) else told
+        self.stays.pop(pair, None)
         if stays is not None:
             self.stays[pair] = stays
-        if (limit := relearn(self.limits.get(pair), stays, now)) is not None:
-            self.limits[pair] = limit
 
     def confirm(
         self, suspects: Mapping[tuple[str, ...], float], after: float, now: float

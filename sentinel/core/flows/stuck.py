@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sentinel.core.flows.phase import PhaseStep, find_out_of_order, find_skipped, went_back
 from sentinel.core.quantity import format_duration, format_label, read_number
 
 AHEAD = 2.0
@@ -22,7 +23,9 @@ class FlowSight:
     """One flow as read; it is the same at each look until its row changes.
 
     `entered`: when it entered its status, where a column tells it; `changed` is updated_at; `name`:
-    what people call it.
+    what people call it. `begun`: columns that say that it works; `log`: its phases as it wrote them;
+    `misfit`: columns that are not what the mapping says, each with why. `second`: the same flow by
+    its second column of status.
     """
 
     id: str
@@ -38,6 +41,11 @@ class FlowSight:
     worker: str = ""
     waits: bool = False
     name: str = ""
+    tenant: str = ""
+    begun: tuple[str, ...] = ()
+    log: tuple[PhaseStep, ...] = ()
+    misfit: tuple[tuple[str, str], ...] = ()
+    second: FlowSight | None = None
 
     @property
     def mark(self) -> str:
@@ -240,6 +248,7 @@ class FlowRules:
     full_after: float = 60.0
     crew: Crew | None = None
     phase_flags: Sequence[str] = ()
+    terminal: frozenset[str] = frozenset()
 
 
 def find_reasons(
@@ -259,32 +268,26 @@ def find_reasons(
     if begun and rules.no_progress_after is not None and still > rules.no_progress_after:
         limit = format_duration(rules.no_progress_after)
         found["no_progress"] = f"no value changed for {format_duration(still)} (limit {limit})"
-    if text := _gone_back(sight, memory):
+    phases = rules.order.phases
+    if text := _gone_back(sight, memory, phases):
         found["regression"] = text
-    if text := _out_of_order(sight, rules.phase_flags):
+    flags = find_out_of_order(rules.phase_flags, sight.flags)
+    if text := flags or find_skipped(sight.log, phases):
         found["phase_order"] = text
     if is_full(sight, rules) and max(still, 0.0) >= rules.full_after:
         found["full_but_open"] = f"progress is {sight.progress:g}, status is still {sight.status}"
     return {**found, **_find_worker_reasons(sight, rules, age, overdue="overdue" in found)}
 
 
-def _gone_back(sight: FlowSight, memory: FlowMemory) -> str:
+def _gone_back(sight: FlowSight, memory: FlowMemory, phases: Mapping[str, int]) -> str:
     if memory.peak is not None and sight.progress is not None and sight.progress < memory.peak:
         return f"progress fell from {memory.peak:g} to {sight.progress:g}"
     if 0 <= memory.last_rank < memory.rank:
         return f"back in {sight.status}"
     if 0 <= memory.last_phase < memory.phase:
         return f"back in phase {sight.phase:.40}"
-    return ""
-
-
-def _out_of_order(sight: FlowSight, names: Sequence[str]) -> str:
-    """A later phase is done while an earlier one is not."""
-    for index, name in enumerate(names):
-        later = [names[i] for i in range(index + 1, len(names)) if sight.flags[i]]
-        if later and not sight.flags[index]:
-            return f"{later[0]} is done, {name} is not"
-    return ""
+    phase = went_back(sight.log, phases)
+    return f"back in phase {phase:.40}" if phase else ""
 
 
 def is_full(sight: FlowSight, rules: FlowRules) -> bool:

@@ -8,82 +8,33 @@ to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sentinel.core.flows.family import (
-    Disagreement,
-    FinishedChild,
-    Kin,
-    MasterRules,
-    find_disagreements,
-)
 from sentinel.core.flows.history import OTHER, Flow, FlowLook, FlowPast, History, Pair
+from sentinel.core.flows.lasting import Families, Flows, add_lasting, explain_masters
 from sentinel.core.flows.stuck import (
     FlowMemory,
-    FlowRules,
     FlowSight,
     find_reasons,
     in_status_since,
     is_full,
 )
+from sentinel.core.flows.table import StayLimit, TableRules, find_limit
 from sentinel.core.quantity import format_duration
-
-
-@dataclass(frozen=True, slots=True)
-class TableRules:
-    """What is normal in one table. `limits`: by status, as configured; `static`: while none is
-    learned.
-
-    `known`: every status that the configuration names, None when it does not claim to name all.
-    `label`: name of the table for people; "" where there is only one.
-    """
-
-    table: str
-    rules: FlowRules
-    limits: Mapping[str, float]
-    static: float
-    learn: bool = True
-    known: frozenset[str] | None = None
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What was read of one table of children beside its flows; `home`: which table has the rows of
-    the children.
-    """
-
-    kin: Sequence[Kin]
-    done: Sequence[FinishedChild]
-    need_master: bool
-    home: int
-
-
-@dataclass(frozen=True, slots=True)
-class Families:
-    """All tables of children; a disagreement counts after `patience` seconds.
-
-    `is_complete`: every table of children could be read; else nobody knows whether a master's
-    children are all over.
-    """
-
-    master: MasterRules
-    members: Sequence[Family]
-    patience: float
-    is_complete: bool = True
 
 
 @dataclass(slots=True)
 class FlowVerdict:
     """All open flows, by table and id, and the longest normal stay where one was asked for; `now`:
-    Unix seconds. `labels`: names of the tables for people.
+    Unix seconds. `labels`: names of the tables for people; `shows`: how to look at a row of each.
     """
 
     now: float
-    tables: list[dict[str, Flow]]
+    tables: list[Flows]
     labels: Sequence[str] = ()
-    longest: dict[Pair, float] = field(default_factory=dict)
+    longest: dict[Pair, StayLimit] = field(default_factory=dict)
+    shows: Sequence[str] = ()
 
     @property
     def flows(self) -> Iterator[Flow]:
@@ -102,9 +53,11 @@ def judge(
     """Take the looks into the history and judge each flow. The master's table is the first; None
     was not read.
     """
-    read = [(table, look) for table, look in zip(tables, looks, strict=True) if look is not None]
-    for table, look in read:
-        history.look(table.table, look, table.rules.order)
+    seconds = [_by_second(history, *each) for each in zip(tables, looks, strict=True)]
+    both = [*zip(tables, looks, strict=True), *(each for each in seconds if each is not None)]
+    read = [(table, look) for table, look in both if look is not None]
+    for rules, seen in read:
+        history.look(rules.table, seen, rules.rules.order)
     history.settle(
         {
             history.pair(*kind)
@@ -113,23 +66,60 @@ def judge(
         },
         now,
     )
-    verdict = FlowVerdict(now, [], [table.label for table in tables])
-    for table, seen in zip(tables, looks, strict=True):
-        bench = _Bench(history, table, now)
-        verdict.tables.append(bench.judge(seen) if seen is not None else {})
-        for pair, limit in bench.limits.items():
-            verdict.longest[pair] = max(limit.longest, verdict.longest.get(pair, 0.0))
-    _add_disagreements(history, families, tables, verdict)
+    verdict = FlowVerdict(now, [], [t.label for t in tables], shows=[t.show for t in tables])
+    for table, look, second in zip(tables, looks, seconds, strict=True):
+        flows = {} if look is None else _judge_table(history, table, look, verdict)
+        verdict.tables.append(flows)
+        if second is not None:
+            late = _judge_table(history, *second, verdict)
+            _add_second(flows, late, table.second.column if table.second else "")
+    add_lasting(history, families, tables, looks, verdict.tables, now)
     for member in families.members:
-        _explain_masters(verdict.tables[0], verdict.tables[member.home], member.kin)
+        explain_masters(verdict.tables[0], verdict.tables[member.home], member.kin)
     return verdict
+
+
+def _judge_table(
+    history: History, table: TableRules, look: FlowLook, verdict: FlowVerdict
+) -> Flows:
+    bench = _Bench(history, table, verdict.now)
+    flows = bench.judge(look)
+    for pair, limit in bench.limits.items():
+        known = verdict.longest.get(pair)
+        if known is None or known.seconds < limit.longest.seconds:
+            verdict.longest[pair] = limit.longest
+    return flows
+
+
+def _by_second(
+    history: History, table: TableRules, look: FlowLook | None
+) -> tuple[TableRules, FlowLook] | None:
+    """The same flows by their second status, those that are not over by it."""
+    rules, own = table.by_second, table.second
+    if rules is None or own is None or look is None:
+        return None
+    all_ = [s.second for s in (*look.sights, *look.gone) if s.second is not None]
+    past = history.tables.get(rules.table)
+    known = past.flows.keys() if past is not None else set()
+    here = [sight for sight in all_ if sight.status and sight.status not in own.terminal]
+    open_ = {sight.id for sight in here}
+    over = [sight for sight in all_ if sight.id in known and sight.id not in open_]
+    return rules, FlowLook(look.now, here, over, look.saw_all)
+
+
+def _add_second(flows: Flows, by_second: Flows, column: str) -> None:
+    """What is too long in its second status is one flow, late for one more reason."""
+    for key, late in by_second.items():
+        if key in flows and (text := late.reasons.get("overdue")):
+            reasons = {**flows[key].reasons, "second_overdue": f"{column:.60}: {text}"}
+            flows[key] = replace(flows[key], reasons=reasons)
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
     """Of one type and status: the longest normal stay; whether nobody leaves it, in words."""
 
-    longest: float
+    longest: StayLimit
     blocked: str
 
 
@@ -171,7 +161,7 @@ class _Bench:
         limit, begun = self._limit(flow.pair), flow.sight.status != self._table.rules.initial
         if (
             limit.blocked
-            or flow.since < self._now - limit.longest
+            or flow.since < self._now - limit.longest.seconds
             or (begun and flow.moved < self._still_before)
         ):
             return False
@@ -193,10 +183,10 @@ class _Bench:
     def _limit(self, pair: Pair) -> _Limit:
         limit = self.limits.get(pair)
         if limit is None:
-            longest = _longest_stay(self._history, self._table, pair)
-            limit = self.limits[pair] = _Limit(
-                longest, _find_blocked(self._history, pair, longest, self._now)
-            )
+            stays = None if pair[0] == OTHER else self._history.stays.get(pair)
+            longest = find_limit(self._table, pair[1], stays, self._now)
+            blocked = _find_blocked(self._history, pair, longest.seconds, self._now)
+            limit = self.limits[pair] = _Limit(longest, blocked)
         return limit
 
     def _judge_one(self, past: FlowPast, sight: FlowSight, memory: FlowMemory) -> Flow:
@@ -209,20 +199,16 @@ class _Bench:
             flow.is_mapped = False
         elif sight.waits or sight.status in rules.waiting:
             flow.waits = True
+        elif sight.status in rules.terminal:
+            flow.is_over = True
         else:
-            limit = self._limit(flow.pair)
-            flow.reasons = find_reasons(sight, memory, rules, flow.age(now), limit.longest, now)
+            limit, age = self._limit(flow.pair), flow.age(now)
+            flow.reasons = find_reasons(sight, memory, rules, age, limit.longest.seconds, now)
+            if "overdue" in flow.reasons:
+                flow.reasons["overdue"] += limit.longest.basis
             if limit.blocked:
                 flow.reasons["no_exits"] = limit.blocked
         return flow
-
-
-def _longest_stay(history: History, table: TableRules, pair: Pair) -> float:
-    """The configured limit of the status, else the learned one, else the static one."""
-    if pair[1] in table.limits:
-        return table.limits[pair[1]]
-    learned = history.limits.get(pair) if table.learn else None
-    return learned.seconds if learned is not None else table.static
 
 
 def _find_blocked(history: History, pair: Pair, longest: float, now: float) -> str:
@@ -236,69 +222,3 @@ def _find_blocked(history: History, pair: Pair, longest: float, now: float) -> s
     return (
         f"{passage.entries} entered {pair[1]} in {format_duration(now - passage.start)}, none left"
     )
-
-
-def _add_disagreements(
-    history: History, families: Families, tables: Sequence[TableRules], verdict: FlowVerdict
-) -> None:
-    """Those that have lasted; a master beyond the read rows gets an entry of its own."""
-    now = verdict.now
-    found = list(_find_all(history, families, tables, now))
-    key_of: dict[tuple[str, ...], Disagreement] = {
-        (str(index), one.reason, one.subject.id): one for index, one in found
-    }
-    lasting = history.confirm(
-        {key: one.proven for key, one in key_of.items()}, families.patience, now
-    )
-    for key in sorted(lasting):
-        one, member = key_of[key], families.members[int(key[0]) - 1]
-        home = verdict.tables[0 if one.of_master else member.home]
-        pair = history.pair(one.subject.type, one.subject.status)
-        flow = home.get(one.subject.id) or Flow(one.subject, now - one.proven, now, pair)
-        home[one.subject.id] = replace(
-            flow, reasons={**flow.reasons, one.reason: flow.reasons.get(one.reason, one.text)}
-        )
-
-
-def _find_all(
-    history: History, families: Families, tables: Sequence[TableRules], now: float
-) -> Iterator[tuple[int, Disagreement]]:
-    working = {
-        kin.master.id for member in families.members for kin in member.kin if kin.master is not None
-    }
-    for index, member in enumerate(families.members, start=1):
-        kept = all(history.tables[tables[i].table].changed_is_kept for i in (0, member.home))
-        rules = replace(families.master, trusts_changed=kept)
-        for one in find_disagreements(
-            member.kin, member.done, rules, working, now, need_master=member.need_master
-        ):
-            if families.is_complete or one.reason != "child_finished":
-                yield index, one
-
-
-def _explain_masters(
-    masters: Mapping[str, Flow], children: Mapping[str, Flow], kin: Sequence[Kin]
-) -> None:
-    """What a late master waits for; one whose child waits for people does so itself, and is not
-    late.
-    """
-    for pair in kin:
-        master = masters.get(pair.master.id) if pair.master is not None else None
-        child = children.get(pair.child.id)
-        if (
-            master is None
-            or child is None
-            or not {"overdue", "no_progress"} & master.reasons.keys()
-        ):
-            continue
-        if child.waits:
-            master.reasons = {
-                k: v for k, v in master.reasons.items() if k not in {"overdue", "no_progress"}
-            }
-            continue
-        why = f" ({next(iter(child.reasons.values()))})" if child.reasons else ""
-        for reason in {"overdue", "no_progress"} & master.reasons.keys():
-            if "child" not in master.reasons[reason]:
-                master.reasons[reason] += (
-                    f"; child {child.sight.id:.80} is {child.sight.status}{why}"
-                )

@@ -134,10 +134,16 @@ def find_arrival_offset(at: float, since: float, now: float) -> float | None:
     """By how much a clock is ahead (else behind) that wrote `at` between two looks at `since` and
     `now`; None when it may be right, or when no difference of zones explains it.
     """
-    if since - TOLERANCE <= at <= now + TOLERANCE:
-        return None
-    lowest = math.ceil((at - now - TOLERANCE) / QUARTER)
-    highest = math.floor((at - since + TOLERANCE) / QUARTER)
+    is_possible = since - TOLERANCE <= at <= now + TOLERANCE
+    return None if is_possible else find_slot_offset(at, at, since, now)
+
+
+def find_slot_offset(first: float, last: float, since: float, now: float) -> float | None:
+    """The difference of two zones by which a clock is ahead (else behind) that wrote times between
+    `first` and `last` between two looks; None when none explains it.
+    """
+    lowest = math.ceil((first - now - TOLERANCE) / QUARTER)
+    highest = math.floor((last - since + TOLERANCE) / QUARTER)
     fitting = [
         step
         for step in range(lowest, highest + 1)
@@ -190,8 +196,10 @@ def _named(zones: Iterable[str], ahead: float, now: float) -> Iterator[str]:
 
 def tell_skew(clock: ColumnClock, off: float, now: float) -> str:
     """`times of tasks.created_at are 2 h ahead of the server's clock: they look like
-    Europe/Athens`.
+    Europe/Athens`. Without an offset: rows of several zones meet, or an hour occurs twice.
     """
+    if not off:
+        return f"times of {clock.column} are of more than one zone"
     way = "ahead of" if off > 0 else "behind"
     far = format_duration(abs(off))
     text = f"times of {clock.column} are {far} {way} the server's clock"

@@ -329,7 +329,7 @@ class Lineage:
             "other_cluster" if self.other else "failover",
             {},
             Status.DEGRADED,
-            f"{self.change}, {ago} ago",
+            f"{self.change}, {ago} ago; told for {format_duration(seconds)}",
             since=self.changed,
             guidance="was it planned? data that only the old primary had is lost",
         )

@@ -20,7 +20,7 @@ NOEVICTION = "CONFIG SET maxmemory-policy noeviction"
 @dataclass(frozen=True, slots=True)
 class RedisLimits:
     """What is expected: the role, the share of maxmemory that may be used, seconds of difference
-    between the clocks, and whether a policy that evicts is borne.
+    between the clocks, and whether a policy that evicts is borne, with what it evicts.
     """
 
     role: str = "master"
@@ -111,7 +111,7 @@ def _judge_identity(look: RedisLook) -> Iterator[Fault]:
     compare = "compare the last published ids with the producers"
     if is_failover(look.before, now, look.info.get("master_replid2", "")):
         text = "failover: replication history changed, data loss suspected"
-        yield _fault(look, "failover", text, compare)
+        yield _fault(look, "failover", text, compare, count=Bounds(1, 1))
     elif look.before and look.before[0] != now[0]:
         text = "the server restarted: what was not persisted is lost"
         yield _fault(look, "restarted", text, compare)
@@ -131,7 +131,7 @@ def _judge_memory(look: RedisLook, limits: RedisLimits) -> Iterator[Fault]:
     """Room below maxmemory, and what the server throws away when it is full."""
     used, limit = read_figure(look.info, "used_memory"), read_figure(look.info, "maxmemory")
     policy = look.info.get("maxmemory_policy", "")
-    if look.evicted:
+    if look.evicted and not limits.accept_eviction:
         text = (
             f"{look.evicted:,} keys evicted since the last look, streams and groups among them"
             " perhaps"

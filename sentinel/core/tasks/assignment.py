@@ -8,18 +8,19 @@ its age is a lower bound of its latency (§3.5).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sentinel.core.model import Histogram
+from sentinel.core.moment.skew import find_offset
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0)
 OUTCOMES = ("in_deadline", "late", "unassigned")
 ASIDE = ("negative", "offset", "missing", "censored", "deleted", "untracked")
 HORIZON_CAP = 60.0
-RECOUNT_AFTER = 600.0
 STAGE_BOUNDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0)
 CHUNK = timedelta(minutes=15)
 MAX_CHUNKS = 8
@@ -33,13 +34,10 @@ too young and the task missed for ever."""
 
 @dataclass(frozen=True, slots=True)
 class CohortWindow:
-    """Tasks created in [start, end); aware UTC. `provisional`: ends after the horizon, so it is
-    counted again later.
-    """
+    """Tasks created in [start, end); aware UTC."""
 
     start: datetime
     end: datetime
-    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +72,12 @@ def due_windows(watermark: datetime, horizon: Horizon, delay: float) -> Iterator
     `delay` counts from the horizon and not from now: an assignment that was made in time may still
     be uncommitted in a transaction that began before. It is at least `SHOWN_WITHIN`.
     """
-    end = due_until(horizon, delay)
-    final = end - (horizon.capped - horizon.exact)
-    start = watermark
+    end, start = due_until(horizon, delay), watermark
     for _ in range(MAX_CHUNKS):
         if start >= end:
             return
         stop = min(start + CHUNK, end)
-        yield CohortWindow(start, stop, stop > final)
+        yield CohortWindow(start, stop)
         start = stop
 
 
@@ -191,6 +187,38 @@ class Inserted:
         if len(done) < 3 or counted != done[0][2]:
             return 0
         return max(0, done[2][1] - done[1][1])
+
+
+class OddTimes:
+    """By how much times were off lately, by column: what a person looks for first."""
+
+    SPAN = 120.0
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, str, float, int]] = []
+
+    def note(self, now: float, column: str, off: float, n: int) -> None:
+        """`n` times of a column were `off` seconds ahead (else behind); `now`: Unix seconds."""
+        self._entries = [entry for entry in self._entries if entry[0] > now - self.SPAN]
+        self._entries.append((now, column, off, n))
+
+    def most(self, now: float) -> tuple[str, float] | None:
+        """The column and the offset of most of them, whole differences of zones before others."""
+        counts = Counter[tuple[str, float]]()
+        for at, column, off, n in self._entries:
+            if at > now - self.SPAN:
+                counts[column, off] += n
+        named = Counter({key: n for key, n in counts.items() if find_offset(key[1])})
+        found = (named or counts).most_common(1)
+        return found[0][0] if found else None
+
+    def offsets(self, now: float, column: str) -> set[float]:
+        """The differences of zones that times of a column have."""
+        return {
+            off
+            for at, name, off, _ in self._entries
+            if at > now - self.SPAN and name == column and find_offset(off)
+        }
 
 
 class RecentTasks:

@@ -6,15 +6,25 @@ goes in, faults come out. Ages in seconds of the server's clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.fault import Fault, Status, sort_faults
 from sentinel.core.moment import from_unix
+from sentinel.core.moment.skew import (
+    LEAST_OFFSET,
+    QUARTER,
+    TOLERANCE,
+    ColumnClock,
+    tell_cure,
+    tell_skew,
+)
 from sentinel.core.quantity import MANY, Bounds, format_duration, format_names
 from sentinel.core.tasks.fairness import Spread, TenantWait
 from sentinel.core.tasks.rows import OpenTasks
+from sentinel.core.tasks.state import CREATED
 
 ASK_THE_ASSIGNER = (
     "does the assigner run, does it see the open tasks, and is an agent free that fits them?"
@@ -55,6 +65,20 @@ class Minute:
 
 
 @dataclass(frozen=True, slots=True)
+class SkewFacts:
+    """What is known of the clocks of the two columns, and of times that can't be: `ahead`: rows
+    that lie ahead of the server's clock, the newest of them by `newest` seconds; `odd`: the column
+    and the seconds by which most times were off lately.
+    """
+
+    created: ColumnClock | None = None
+    assigned: ColumnClock | None = None
+    ahead: int = 0
+    newest: float = 0.0
+    odd: tuple[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AssignmentFacts:
     """What one poll knows. `now`: Unix seconds; `waiting`: open tasks by queue; `minute`: of all
     tasks, `minutes`: by queue; `spread`: between tenants; `missed`: tasks that were inserted lately
@@ -68,6 +92,7 @@ class AssignmentFacts:
     minutes: Mapping[str, Minute] = field(default_factory=dict)
     spread: Spread = field(default_factory=Spread)
     missed: int = 0
+    skew: SkewFacts = field(default_factory=SkewFacts)
 
 
 def find_faults(facts: AssignmentFacts, limits: AssignmentLimits) -> list[Fault]:
@@ -191,24 +216,66 @@ def _tell_starved(wait: TenantWait, facts: AssignmentFacts, limits: AssignmentLi
 
 
 def _find_blind(facts: AssignmentFacts, limits: AssignmentLimits) -> Iterator[Fault]:
-    """Times that can't be: as long as no other task was settled, nothing is known."""
-    if facts.minute.settled:
-        return
-    subject, skewed = {"table": facts.table}, facts.minute.skewed
-    if skewed:
-        text = (
-            f"table {facts.table:.80}: all {skewed} tasks of the last minute have impossible times"
-            " (clock or time zone)"
-        )
-        count = Bounds(skewed, skewed)
-        yield Fault("skewed", subject, Status.UNKNOWN, text, count=count, guidance=SKEWED_TIMES)
-    elif facts.missed >= limits.min_events:
+    """Times that can't be: when no other task was settled, or so many have them that the share in
+    time is open, nothing is known.
+    """
+    subject = {"table": facts.table}
+    if _is_blinded(facts, limits):
+        yield _tell_skewed(facts, subject)
+    elif not facts.minute.settled and facts.missed >= limits.min_events:
         text = (
             f"table {facts.table:.80}: {facts.missed} tasks were inserted, none with a time of"
             " creation near that: clock or time zone?"
         )
         count = Bounds(facts.missed, facts.missed)
         yield Fault("missed", subject, Status.UNKNOWN, text, count=count, guidance=_UNSEEN_TIMES)
+
+
+def _is_blinded(facts: AssignmentFacts, limits: AssignmentLimits) -> bool:
+    minute = facts.minute
+    if not minute.settled:
+        return minute.skewed > 0 or facts.skew.ahead > 0
+    tasks = minute.settled + minute.skewed
+    return tasks >= limits.min_events and minute.skewed > (1 - limits.objective) * tasks
+
+
+def _tell_skewed(facts: AssignmentFacts, subject: Mapping[str, str]) -> Fault:
+    minute, skew = facts.minute, facts.skew
+    if not minute.skewed:
+        text = f"{skew.ahead} tasks have impossible times"
+    elif minute.settled:
+        of = minute.settled + minute.skewed
+        text = f"{minute.skewed} of {of} tasks of the last minute have impossible times"
+    else:
+        text = f"all {minute.skewed} tasks of the last minute have impossible times"
+    why, cure = _explain_skew(facts)
+    return Fault(
+        "skewed",
+        subject,
+        Status.UNKNOWN,
+        f"table {facts.table:.80}: {text}{why}",
+        count=Bounds(max(minute.skewed, skew.ahead), max(minute.skewed, skew.ahead)),
+        guidance=cure,
+    )
+
+
+def _explain_skew(facts: AssignmentFacts) -> tuple[str, str]:
+    """Whose times, by how much, in which zone they seem to be; and the cure."""
+    skew = facts.skew
+    column, off = skew.odd or (CREATED if skew.ahead else "", _guess_offset(skew.newest))
+    if column == CREATED and skew.created:
+        return f": {tell_skew(skew.created, off, facts.now)}", tell_cure(skew.created)
+    if column and skew.created and skew.assigned:
+        way = "after" if off > 0 else "before"
+        cure = tell_cure(skew.assigned) if skew.assigned.is_naive else SKEWED_TIMES
+        apart = f"about {format_duration(abs(off))} {way}" if off else way
+        return f": {skew.assigned.column} is {apart} {skew.created.column}", cure
+    return " (clock or time zone)", SKEWED_TIMES
+
+
+def _guess_offset(newest: float) -> float:
+    """What rows are ahead by, when only the newest of them is known, which is older than now."""
+    return newest if newest < LEAST_OFFSET - TOLERANCE else math.ceil(newest / QUARTER) * QUARTER
 
 
 def describe_waiting(facts: AssignmentFacts, limits: AssignmentLimits) -> dict[str, Any]:

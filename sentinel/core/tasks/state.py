@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sentinel.core.moment.skew import Basis, ColumnClock
+from sentinel.core.moment.zone import offset_at
 from sentinel.core.tasks.assignment import (
     ASIDE,
     OUTCOMES,
@@ -18,21 +20,29 @@ from sentinel.core.tasks.assignment import (
     CohortWindow,
     Horizon,
     Inserted,
+    OddTimes,
     QueueTotals,
     RecentTasks,
     StageTotals,
 )
 from sentinel.core.tasks.fairness import Spread
+from sentinel.core.tasks.ledger import BACK, AxisLedger, Classes, Counted, Sighting
 from sentinel.core.tasks.tracker import TaskTally, Tracker, WaitBounds
 
 MAX_QUEUES = 50
 OTHER = "_other_"
 Rows = Sequence[Mapping[str, Any]]
+Part = tuple[float, float, Rows]
+"""A part of the axis of creation, from, to, and what a statement tells of it."""
+CREATED, ASSIGNED = "created_at", "assigned_at"
+LATENESS_FOR = 3600.0
+"""Seconds for which the settling waits for rows as late as some were."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskReach:
-    """How many seconds back is looked for open tasks, for the throughput, and for tenants' waits.
+    """How many seconds back is looked for open tasks, for the throughput, for tenants' waits, and
+    for rows that became visible late.
 
     `shortened` are those that would cost too much over the whole time asked for, `advice` is the
     index that cures it.
@@ -41,6 +51,7 @@ class TaskReach:
     open: float = 0.0
     throughput: float = 0.0
     tenants: float = 0.0
+    look: float = BACK
     shortened: tuple[str, ...] = ()
     advice: str = ""
 
@@ -70,10 +81,13 @@ class AssignmentState:
         }
         self.aside: dict[str, int] = {**dict.fromkeys(ASIDE, 0), **known.get("aside", {})}
         self.late_arrivals: int = known.get("late_arrivals", 0)
-        self.recounts: list[tuple[datetime, datetime, int]] = [
-            (datetime.fromisoformat(a), datetime.fromisoformat(b), n)
-            for a, b, n in known.get("recounts", ())
-        ]
+        self.ledger = AxisLedger.load(known.get("ledger"))
+        # What an older version meant to count again: late is what came since.
+        for start, end, n in known.get("recounts", ()):
+            first, last = (datetime.fromisoformat(text).timestamp() for text in (start, end))
+            self.ledger.settle(first, last, None, n)
+        self.late_by: tuple[float, float] = tuple(known.get("late_by", (0.0, 0.0)))
+        self.ahead: tuple[int, float] = tuple(known.get("ahead", (0, 0.0)))
         self.recent = RecentTasks(known.get("recent", ()))
         self.recent_by_queue = {
             name: RecentTasks(entries) for name, entries in known.get("recent_by_queue", {}).items()
@@ -89,6 +103,11 @@ class AssignmentState:
             name: list(known.get("in_time", {}).get(name, (0, 0)))
             for name in ("missing", "reassigned")
         }
+        self.odd = OddTimes()
+        self.clocks: dict[str, ColumnClock] = {}
+        self.created_clock: ColumnClock | None = None
+        self.assigned_clock: ColumnClock | None = None
+        self.looked_at: float | None = None
         self.proved: tuple[Any, float] | None = None
         self.open_since: datetime | None = None
         self.swept_at = 0.0
@@ -109,7 +128,9 @@ class AssignmentState:
             "queues": {name: totals.dump() for name, totals in self.queues.items()},
             "aside": dict(self.aside),
             "late_arrivals": self.late_arrivals,
-            "recounts": [(a.isoformat(), b.isoformat(), n) for a, b, n in self.recounts],
+            "ledger": self.ledger.dump(),
+            "late_by": list(self.late_by),
+            "ahead": list(self.ahead),
             "recent": self.recent.dump(),
             "recent_by_queue": {name: each.dump() for name, each in self.recent_by_queue.items()},
             "stages": {name: totals.dump() for name, totals in self.stages.items()},
@@ -142,13 +163,64 @@ class AssignmentState:
         """The totals of a queue."""
         return self.queues[self.label(name)]
 
-    def settle(self, rows: Rows, window: CohortWindow, horizon: Horizon) -> None:
-        """Method A: the classes of one window, and the watermark after it."""
-        classes = self._count((row["queue"], row["class"], row["n"]) for row in rows)
-        settled = self._note_recent(horizon, classes)
+    def know_clocks(self, clocks: dict[str, ColumnClock], created: str, assigned: str) -> None:
+        """By which clocks the columns are written, those of creation and assignment by name."""
+        self.clocks = clocks
+        self.created_clock, self.assigned_clock = clocks.get(created), clocks.get(assigned)
+
+    def settle(
+        self, parts: Sequence[Part], window: CohortWindow, horizon: Horizon, final: float
+    ) -> None:
+        """Method A: the classes of one window by its parts, and the watermark after it. `final`:
+        what ends before it on the axis is final.
+        """
+        for start, end, rows in parts:
+            classes = read_classes(rows)
+            self._take_classes(classes, horizon)
+            self._note_odd(rows, horizon)
+            more = classes if end > final else None
+            self.ledger.settle(start, end, more, sum(classes.values()))
         self.settled_to = window.end
-        if window.provisional:
-            self.recounts.append((window.start, window.end, settled))
+
+    def recount(self, stretch: Counted, rows: Rows, horizon: Horizon, age: float) -> None:
+        """Method A: a stretch of `age` seconds in which rows became visible since; so late may
+        others be, too.
+        """
+        self._take_classes(self.ledger.recount(stretch, read_classes(rows)), horizon)
+        now = horizon.now.timestamp()
+        if age >= self.lateness(now):
+            self.late_by = (age, now)
+
+    def lateness(self, now: float) -> float:
+        """Seconds by which rows of the last hour became visible late, at most; Unix seconds."""
+        late, at = self.late_by
+        return late if now - at < LATENESS_FOR else 0.0
+
+    def note_sighting(self, sighting: Sighting, horizon: Horizon, now: float | None) -> None:
+        """What a look at the axis found in final stretches; `now` on the axis when it saw all of
+        it.
+        """
+        at, skewed = horizon.now.timestamp(), 0
+        for each in sighting.newcomers:
+            if each.kind == "late":
+                self.late_arrivals += each.n
+                continue
+            skewed += each.n
+            self.odd.note(at, CREATED, each.off, each.n)
+        if skewed:
+            self._take_classes({(None, "offset"): skewed}, horizon)
+        if now is not None:
+            self.ahead = (sighting.ahead, sighting.newest - now if sighting.ahead else 0.0)
+
+    def shifts(self, now: float) -> list[float]:
+        """By how many seconds a time of creation may have to be moved: other zones that the catalog
+        tells, offsets that were seen. Unix seconds.
+        """
+        clock = self.created_clock
+        found = {-off for off in self.odd.offsets(now, CREATED)}
+        if clock and clock.is_naive and clock.basis is not Basis.DECLARED:
+            found |= {offset_at(clock.zone, now) - offset_at(zone, now) for zone in clock.others}
+        return sorted(found)
 
     def take(
         self, tally: TaskTally, horizon: Horizon, deadline: float, settle_after: float
@@ -187,8 +259,10 @@ class AssignmentState:
     @property
     def counted(self) -> int:
         """Tasks that were put into any class."""
-        return sum(sum(totals.settled.values()) for totals in self.queues.values()) + sum(
-            self.aside.values()
+        return (
+            sum(sum(totals.settled.values()) for totals in self.queues.values())
+            + sum(self.aside.values())
+            + self.late_arrivals
         )
 
     def summary(self) -> dict[str, Any]:
@@ -215,15 +289,23 @@ class AssignmentState:
                 self.aside[kind] += n
         return classes
 
-    def _note_recent(self, horizon: Horizon, classes: Mapping[str, Counter[str]]) -> int:
-        """For the last minute, of all and of each queue; how many tasks these are."""
+    def _take_classes(self, classes: Classes, horizon: Horizon) -> None:
+        counts = self._count((queue, kind, n) for (queue, kind), n in classes.items())
+        self._note_recent(horizon, counts)
+
+    def _note_odd(self, rows: Rows, horizon: Horizon) -> None:
+        for row in rows:
+            if row.get("off") is not None:
+                self.odd.note(horizon.now.timestamp(), ASSIGNED, float(row["off"]), row["n"])
+
+    def _note_recent(self, horizon: Horizon, classes: Mapping[str, Counter[str]]) -> None:
+        """For the last minute, of all and of each queue."""
         now, total = horizon.now.timestamp(), Counter[str]()
         for label, mine in classes.items():
             total += mine
             if label:
                 self.recent_by_queue.setdefault(label, RecentTasks()).add(now, mine)
         self.recent.add(now, total)
-        return total.total()
 
     def _note_bounds(self, what: str, bounds: WaitBounds, deadline: float) -> None:
         """How many were in time: at least those whose upper bound was, at most those whose lower
@@ -232,6 +314,15 @@ class AssignmentState:
         least, most = bounds
         self.in_time[what][0] += most <= deadline
         self.in_time[what][1] += least <= deadline
+
+
+def read_classes(rows: Rows) -> Classes:
+    """Queue and class → tasks, of the statement `settle`."""
+    classes: Classes = {}
+    for row in rows:
+        key = row["queue"], row["class"]
+        classes[key] = classes.get(key, 0) + row["n"]
+    return classes
 
 
 def stage_totals(state: AssignmentState, stages: Sequence[str]) -> dict[str, StageTotals]:

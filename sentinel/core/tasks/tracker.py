@@ -68,7 +68,8 @@ class TaskPoll:
     """What one snapshot showed. `asked` are the ids looked up, `floor` is the next one; epoch
     seconds.
 
-    Whatever is stamped before `final` was visible in it; deadlines are judged at `due` (the capped
+    Ids of tasks created since `keep` are remembered: what becomes visible late is looked for among
+    them. Whatever is stamped before `final` was visible in it; deadlines are judged at `due` (the capped
     horizon).
     `untracked` tasks were counted and not read. `backlog` are open tasks from before the floor:
     they are followed, but not counted (they are from before the watch, opened again, or bear
@@ -81,6 +82,7 @@ class TaskPoll:
     final: float
     due: float
     floor: float
+    keep: float = math.inf
     backlog: Sequence[TaskSight] = ()
     untracked: int = 0
 
@@ -143,6 +145,8 @@ class Tracker:
         known = document or {}
         self.floor: float | None = known.get("floor")
         self.seen: dict[str, float] = dict(known.get("seen", {}))
+        self.kept: float = known.get("kept", math.inf)
+        """Since when created ids are remembered, all of them."""
         self.open = _load(known.get("open", ()))
         self.followed = _load(known.get("followed", ()))
         self.newest: deque[tuple[float, float]] = deque(maxlen=MAX_OPEN)
@@ -154,6 +158,7 @@ class Tracker:
         return {
             "floor": self.floor,
             "seen": dict(self.seen),
+            "kept": self.kept,
             "open": [[name, *_VALUES(task)] for name, task in self.open.items()],
             "followed": [[name, *_VALUES(task)] for name, task in self.followed.items()],
         }
@@ -268,7 +273,10 @@ class Tracker:
     def _forget(self, poll: TaskPoll, tally: TaskTally) -> None:
         """Advance the floor, and let go of what is beyond the bounds: of open tasks the newest."""
         self.floor = poll.floor
-        self.seen = {name: created for name, created in self.seen.items() if created >= poll.floor}
+        since = poll.floor if len(self.seen) > MAX_ARRIVALS else min(poll.keep, poll.floor)
+        # What was forgotten once is not known again: after a crowd it takes a while.
+        self.kept = since if since >= self.kept else min(self.kept, poll.floor)
+        self.seen = {name: created for name, created in self.seen.items() if created >= since}
         tally.settled[None, "untracked"] += poll.untracked
         if len(self.open) > MAX_OPEN:
             by_age = sorted(self.open, key=lambda name: self.open[name].created)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from tests.integration.soundness.bench import Bench
 from tests.integration.soundness.look import Watcher
@@ -20,31 +19,43 @@ SHOWN = 40
 @dataclass(slots=True)
 class Score:
     """What was judged: settlements, how many of them and of the account figures were points, and
-    the mean width of acknowledged, as a share of what was published.
+    how wide acknowledged was, as a share of what was published, over `looks` at accounts.
     """
 
     settlements: int = 0
     points: int = 0
     accounts: int = 0
     account_points: int = 0
+    looks: int = 0
     width: float = 0.0
     episodes: int = 0
     violations: list[str] = field(default_factory=list)
 
     def add(self, other: Score) -> None:
         """Sum up."""
-        for name in ("settlements", "points", "accounts", "account_points", "width", "episodes"):
+        for name in (each.name for each in fields(self)):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.violations += other.violations
+
+    @property
+    def point_share(self) -> float:
+        """Settlements of which the good ones are told to the entry."""
+        return self.points / max(1, self.settlements)
+
+    @property
+    def account_share(self) -> float:
+        """Figures of accounts that are points."""
+        return self.account_points / max(1, self.accounts)
+
+    @property
+    def mean_width(self) -> float:
+        """Of acknowledged, as a share of what was published."""
+        return self.width / max(1, self.looks)
 
     def __str__(self) -> str:
-        points = self.points / max(1, self.settlements)
-        accounts = self.account_points / max(1, self.accounts)
-        width = self.width / max(1, self.accounts)
         return (
-            f"{self.settlements} settlements in {self.episodes} worlds, {points:.1%} points;"
-            f" account figures {accounts:.1%} points, mean width {width:.3f};"
-            f" {len(self.violations)} violations"
+            f"{self.settlements} settlements in {self.episodes} worlds,"
+            f" {self.point_share:.1%} points; account figures {self.account_share:.1%} points,"
+            f" mean width {self.mean_width:.3f}; {len(self.violations)} violations"
         )
 
 
@@ -126,8 +137,9 @@ class Episode:
             owed = list_owed(group, book, legacy=self.world.bench.legacy)
             found += [f"account {stream} {_show(claim)}: {e}" for e in judge_claim(claim, owed)]
             ranges = [*claim.bounds.values(), claim.good]
-            self.score.accounts += 1
-            self.score.account_points += all(low == high for low, high in ranges)
+            self.score.accounts += len(ranges)
+            self.score.account_points += sum(low == high for low, high in ranges)
+            self.score.looks += 1
             self.score.width += (claim.good[1] - claim.good[0]) / max(1, claim.size)
         return found
 
@@ -175,8 +187,3 @@ async def explore(bench: Bench, kind: Kind, settlements: int, seed: int, most: i
         score.add(await Episode(bench, kind, seed).live())
         seed += 1
     return score
-
-
-def count_rules(score: Score) -> Counter[str]:
-    """Violations by what they say first."""
-    return Counter(text.splitlines()[1].split(":")[0] for text in score.violations)

@@ -17,6 +17,7 @@ _STREAMS = {
     "delete_stream": 0.3, "rename_away": 0.2, "rename_onto": 0.4, "copy_stream": 0.3,
     "restore_stream": 0.3, "create_group": 2,
 }  # fmt: skip
+_RESTARTS = {"restart_server": 0.2, "reset_statistics": 0.3, "trim": 2, "drop_consumer": 1}
 _DISK = {"save": 0.4, "save_and_restart": 0.1, "roll_back": 0.1, "reset_statistics": 0.2}
 
 KINDS = {
@@ -29,10 +30,15 @@ KINDS = {
         Kind("streams", {**_ENTRIES, **_STREAMS}, streams=2, groups_first=False),
         Kind("counters", {**_ENTRIES, "set_counters": 0.3, "reset_statistics": 0.3}),
         Kind("evictions", {**_ENTRIES, "evict": 0.3, "create_group": 2}, streams=2),
-        Kind("aof", {**_ENTRIES, "restart_server": 0.15, "reset_statistics": 0.2}, durable=True),
+        Kind("aof", {**_ENTRIES, **_RESTARTS}, durable=True),
         Kind("rdb", {**_ENTRIES, **_DISK, "create_group": 2}, streams=2),
         Kind("ids", _ENTRIES, ids="mixed"),
+        Kind("anchors", _ENTRIES, may_write=False),
         Kind("between", {**_ENTRIES}, streams=2, between=0.15),
-        Kind("pauses", {**_ENTRIES, **_GROUPS}, pause=0.2, forgets=0.2, groups_first=False),
+        Kind("pauses", _ENTRIES, pause=0.2, forgets=0.2),
     )
 }
+
+EXACT = ("gentle", "trims")
+"""Kinds of which figures must not only be true, but narrow."""
+JUDGED = (*EXACT, "entries", "ids", "anchors", "between", "evictions")

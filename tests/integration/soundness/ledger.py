@@ -246,13 +246,18 @@ class Epoch:
     attached: int
     brought: bool
     """The life had a past when it came here."""
+    uncounted: bool = False
+    """Its counters were set by hand: what came before the next look can't be counted."""
     detached: int | None = None
     free: bool = False
+    versions: tuple[int, int] = (0, 0)
+    """Of the life, when it came and when it left."""
     frozen: dict[str, list[Segment]] = field(default_factory=dict)
 
     def end(self, moment: int, *, free: bool = False) -> None:
         """The life leaves the key."""
         self.detached, self.free = moment, free
+        self.versions = self.versions[0], self.life.version
         self.frozen = self.life.list_segments(ended=True)
 
 
@@ -293,7 +298,7 @@ class Book:
     def attach(self, life: Life, moment: int, *, brought: bool) -> None:
         """A life begins, or comes from elsewhere."""
         assert self.life is None
-        self.epochs.append(Epoch(life, moment, brought))
+        self.epochs.append(Epoch(life, moment, brought, versions=(life.version, 0)))
 
     def detach(self, moment: int, *, free: bool = False) -> Life:
         """The key is gone, or holds something else."""
@@ -305,6 +310,7 @@ class Book:
     def break_off(self, moment: int) -> None:
         """Counters were set by hand: nothing is certain across it."""
         self.attach(self.detach(moment, free=True), moment, brought=True)
+        self.epochs[-1].uncounted = True
 
     def give_up(self) -> None:
         """Somebody who looked could not follow what happened, and began anew: what was is open."""

@@ -15,7 +15,7 @@ from typing import Any
 from sentinel.adapters.bus.stream_reader import Haul, StreamReader, StreamRequest
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.model import Finding
-from sentinel.errors import TargetError
+from sentinel.errors import NotMeasurable, TargetError
 from sentinel.probes import Context
 from sentinel.probes.bus_delivery import DeliveryOptions, DeliveryState, run
 from sentinel.watch.scope import BusSight
@@ -86,6 +86,12 @@ class RestlessClient(RedisClient):
             self._interrupt()
         return await super().pipeline(commands)
 
+    async def transaction(self, commands: Sequence[Any]) -> list[Any]:
+        """Only the experiment on the scratch key is one."""
+        if not self._world.kind.may_write:
+            raise NotMeasurable("permission denied: the 'xadd' command", code="NOPERM")
+        return await super().transaction(commands)
+
     def _interrupt(self) -> None:
         """Something happens, perhaps."""
         world = self._world
@@ -109,13 +115,21 @@ class RestlessClient(RedisClient):
 
 
 class _CountedReader(StreamReader):
-    """Tells the client when a reading begins."""
+    """Tells the client when a reading begins; one that has to be done over is still the same."""
+
+    reading = False
 
     async def read(self, client: RedisClient, requests: Sequence[StreamRequest]) -> Haul:
         """As ever."""
+        if self.reading:
+            return await super().read(client, requests)
         assert isinstance(client, RestlessClient)
         client.begin_reading()
-        return await super().read(client, requests)
+        self.reading = True
+        try:
+            return await super().read(client, requests)
+        finally:
+            self.reading = False
 
 
 class Watcher:

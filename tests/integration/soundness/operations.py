@@ -31,10 +31,14 @@ class RandomWorld(World):
 
     def _publish(self, count: int, *options: Any) -> None:
         key = self.pick_key()
-        for _ in range(count):
-            entry = self.next_id(self.books[key].life)
-            cause = Cause(published=(entry,))
-            self.run(key, cause, "XADD", key, *options, show_id(entry), "f", "v")
+        life = self.books[key].life
+        first = self.next_id(life.last if life is not None else (0, 0))
+        entries = [first]
+        while len(entries) < count:
+            entries.append(self.next_id(entries[-1]))
+        commands = [("XADD", key, *options, show_id(entry), "f", "v") for entry in entries]
+        self.send_all(commands)
+        self.look_after(key, Cause(published=tuple(entries)))
 
     def read(self) -> None:
         """XREADGROUP of what is new."""

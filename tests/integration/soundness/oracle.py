@@ -5,7 +5,7 @@ reading for all figures of a claim.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from tests.integration.soundness.ledger import ACKED, DROPPED, LOST, PENDING, WAITING, Id
@@ -30,13 +30,6 @@ class Claim:
     good: Range
     goods: frozenset[str] = frozenset({ACKED})
     span: tuple[Id, Id] | None = None
-
-
-@dataclass(slots=True)
-class Verdict:
-    """How a claim failed, under each reading; empty when one reading holds."""
-
-    complaints: list[str] = field(default_factory=list)
 
 
 def judge_claim(claim: Claim, owed: Sequence[Owed]) -> list[str]:
@@ -96,7 +89,9 @@ def judge_span(claim: Claim, owed: Sequence[Owed]) -> list[str]:
     for place in places:
         mine = [each for each in inside if each.place == place]
         for chosen in (mine, [_leave_open(each) for each in mine if each.ended]):
-            found = judge_claim(claim, chosen) if chosen else ["nothing of it was ever owed"]
+            if not chosen:
+                continue
+            found = judge_claim(claim, chosen)
             if not found:
                 return []
             if best is None or len(found) < len(best):

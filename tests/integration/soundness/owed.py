@@ -48,9 +48,10 @@ def list_stays(truth: Truth, snaps: Sequence[int]) -> list[Stay]:
         mine = [s for s in snaps if s >= epoch.attached and (detached is None or s < detached)]
         if not mine:
             continue
-        attached, brought = epoch.attached, epoch.brought
+        attached, brought = mine[0] if epoch.uncounted else epoch.attached, epoch.brought
         before = found[-1] if found else None
-        if before is not None and before.epoch.life is epoch.life and not before.free:
+        same = before is not None and before.epoch.versions[1] == epoch.versions[0]
+        if before is not None and same and not before.free:
             away = [s for s in snaps if before.snaps[-1] < s < mine[0]]
             if not away:
                 found.pop()
@@ -100,12 +101,10 @@ def _list_segment(stay: Stay, place: int, segment: Segment, history: int) -> lis
     ended = died is not None or stay.ended
     found = []
     for item in segment.items:
-        if item.moment > last:
+        if item.moment > last or item.foreign or (stay.brought and item.moment <= stay.attached):
             tag = MAY
         elif item.moment <= history:
             tag = f"history {stay.number}"
-        elif item.foreign or (stay.brought and item.moment <= stay.attached):
-            tag = MAY
         elif item.moment <= known:
             tag = f"older {stay.number}.{place}"
         else:

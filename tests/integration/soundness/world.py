@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from tests.integration.soundness.bench import Bench
 from tests.integration.soundness.ledger import Book, Cause, Id, Life, Sighting
+from tests.integration.soundness.wire import Command
 
 GROUPS = ("g1", "g2")
 CONSUMERS = ("c1", "c2")
@@ -37,12 +40,18 @@ class Kind:
     pause: float = 0.0
     forgets: float = 0.05
     ids: str = "clock"
+    may_write: bool = True
+    """Whether sentinel may find out by experiment what the server's numbers mean."""
 
 
 def parse_id(raw: bytes) -> Id:
     """An id as the server writes it."""
     milliseconds, _, sequence = raw.partition(b"-")
     return int(milliseconds), int(sequence)
+
+
+def _to_text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
 
 
 def show_id(entry: Id) -> str:
@@ -117,10 +126,20 @@ class World:
 
     def send(self, *command: Any) -> Any:
         """Send one command, as it stands in the log."""
+        return self.send_all([command])[0]
+
+    def send_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands of one sort in one write."""
         self.moment += 1
-        words = " ".join(p.decode() if isinstance(p, bytes) else str(p) for p in command)
-        self.log.append(f"{self.moment}: {words}")
-        return self.bench.wire.call(*command)
+        ends = commands if len(commands) < 3 else [commands[0], commands[-1]]
+        words = [" ".join(map(_to_text, command)) for command in ends]
+        times = f" ({len(commands)} ×)" if len(commands) > 2 else ""
+        self.log.append(f"{self.moment}: {' … '.join(words)}{times}")
+        replies = self.bench.wire.ask(*commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise redis.ResponseError(f"{words}: {reply}")
+        return replies
 
     def look_after(self, key: bytes, cause: Cause = NOTHING) -> None:
         """Bring the ledger of a stream up to what is there."""
@@ -176,16 +195,14 @@ class World:
                 assert position == alive[name].position, (key, name)
                 assert owners == dict(pending), (key, name)
 
-    def next_id(self, life: Life | None) -> Id:
+    def next_id(self, last: Id) -> Id:
         """An id behind the last one, in the manner of this world."""
-        last = life.last if life is not None else (0, 0)
         style = self.kind.ids
         if style == "mixed":
             style = self.random.choice(["clock", "clock", "sequence", "past", "future"])
         ahead = {"clock": 0.0, "past": -86_400.0 * 30, "future": 3600.0}
-        if style in ahead:
-            # two streams hardly ever publish in the same millisecond
-            found = int((self.now + ahead[style]) * 1000) + self.moment % 900, 0
-        else:
-            found = last[0] + 1, 0
+        # two streams hardly ever publish in the same millisecond
+        apart = self.moment % 900
+        milliseconds = int((self.now + ahead.get(style, 0)) * 1000) + apart
+        found = (last[0] + 1 if style == "sequence" else milliseconds, 0)
         return found if found > last else (last[0], last[1] + 1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.fault import Status
-from sentinel.core.health import BLIND_AFTER, Health, cross_thresholds, flap_score, step
+from sentinel.core.health import BLIND_AFTER, Health, compare, cross_thresholds, flap_score, step
 from sentinel.core.model import HealthPolicy, Level, Quality, Row, Threshold
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -326,3 +326,63 @@ def test_a_threshold_remembers_each_subject_by_itself():
     rows = [Row({"queue": "a"}, {"lag": 7.0}), Row({"queue": "b"}, {"lag": 7.0})]
     crossed, _ = cross_thresholds([threshold], rows, raised)
     assert [dict(each.labels)["queue"] for each in crossed] == ["a"]
+
+
+# -- how it was before a failure -------------------------------------------------------------------
+
+AT_SIGHT = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "steady"),
+    [
+        ("UUUUUU", "?"),  # 50 s
+        ("UUUUUUU", "U"),  # 60 s
+        ("UUUUUUUDDDDDDDDD", "U"),  # down is no status of before
+        ("UUUUUUUGDDDDDDDD", "U"),  # what came right before it is its beginning
+        ("UUUUUUUGGGGGGGD", "G"),  # what was there for long is not
+        ("UUUUUUUGGGGGGGUUD", "G"),  # the last that was held, not the last that was seen
+        ("UUUUUUUGUGUGUGUGUGUGD", "U"),  # flapping holds nothing
+        ("DDDDDDDDDDD", "?"),  # never seen healthy
+        ("U??UUUU", "U"),  # who can't see says nothing of it
+    ],
+)
+def test_the_status_that_was_held_for_long(verdicts, steady):
+    """A minute and three looks."""
+    assert play(verdicts, policy=AT_SIGHT)[-1].steady is WORDS[steady]
+
+
+def test_a_gap_holds_nothing():
+    """Nobody knows what it was in between; three looks are needed as well as the time."""
+    before = play("UUUU", policy=AT_SIGHT)[-1]
+    after = play("UUUU", policy=AT_SIGHT, health=before, begin=T0 + timedelta(seconds=100))
+    assert after[-1].steady is Status.UNKNOWN
+    slow = play("UU", policy=AT_SIGHT, interval=60.0)[-1]
+    assert slow.steady is Status.UNKNOWN
+    assert play("UUU", policy=AT_SIGHT, interval=60.0)[-1].steady is Status.UP
+
+
+def test_how_long_is_the_callers_matter():
+    """A component says how long it has to be well to count as recovered."""
+    health, now = Health(), T0
+    for _ in range(3):
+        health = step(health, Status.UP, Quality.OBSERVED, AT_SIGHT, 1.0, now, 2.0)
+        now += timedelta(seconds=1)
+    assert health.steady is Status.UP
+
+
+def test_verdicts_that_are_not_down_are_counted():
+    """In a row; a gap begins anew."""
+    assert [each.not_down for each in play("UGDG?U", policy=AT_SIGHT)] == [1, 2, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("shown", "before", "judged"),
+    [
+        ("G", "G", "U"), ("G", "U", "G"), ("G", None, "U"), ("D", "G", "D"), ("D", None, "D"),
+        ("U", "G", "U"), ("?", "G", "?"), ("U", None, "U"),
+    ],
+)  # fmt: skip
+def test_measured_by_what_was_before(shown, before, judged):
+    """Degraded is well where it was degraded, or where nobody looked; down and unknown never are."""
+    assert compare(WORDS[shown], WORDS[before] if before else None) is WORDS[judged]

@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sentinel.core.fault import Fault, Status
-from sentinel.core.incident import Cause, close, incident_id, step
+from sentinel.core.incident import (
+    Cause,
+    close,
+    compare_with_before,
+    find_degraded,
+    incident_id,
+    is_beside,
+    step,
+)
 from sentinel.core.model import IncidentState, RestartPolicy
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)
@@ -220,3 +228,55 @@ def test_a_relapse_tells_the_fault_of_the_relapse():
     incident, _ = turn(opened(), UP, 5)
     incident, events = turn(incident, DOWN, 9, cause=EXITED)
     assert (incident.summary, incident.fault, events) == ("exited", "not_running", ["relapsed"])
+
+
+# -- what was before a failure ---------------------------------------------------------------------
+
+BEFORE = {"api-check": UP, "api-load": DEGRADED}
+
+
+def go_down(incident, before, status=DOWN):
+    return step(incident, "api", status, REFUSED, "", POLICY, T0, before=before)[0]
+
+
+def test_how_it_was_is_noted_once_when_it_goes_down():
+    """Not of a degradation, and not again at a relapse."""
+    assert go_down(None, BEFORE).before == BEFORE
+    assert go_down(None, BEFORE, DEGRADED).before == {}
+    grown = go_down(opened(DEGRADED), BEFORE)
+    assert grown.before == BEFORE
+    assert go_down(grown, {"api-check": DEGRADED}).before == BEFORE
+
+
+def test_every_check_is_measured_by_its_own_past():
+    """Without a past nothing is excused."""
+    shown = {"api-check": DEGRADED, "api-load": DEGRADED, "api-new": DEGRADED}
+    incident = go_down(None, BEFORE)
+    expected = {"api-check": DEGRADED, "api-load": UP, "api-new": UP}
+    assert compare_with_before(incident, shown) == expected
+    assert compare_with_before(opened(DEGRADED), shown) == shown
+    assert compare_with_before(None, shown) == shown
+    assert find_degraded(incident) == ["api-load"]
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "present", "before", "beside"),
+    [
+        (DEGRADED, {}, DOWN, BEFORE, True),
+        (DEGRADED, {}, DOWN, {"api-check": UP}, False),  # it was degraded for a moment only
+        (DEGRADED, {}, DEGRADED, BEFORE, False),
+        (DOWN, {}, DOWN, BEFORE, False),  # the failure itself goes on
+        (DEGRADED, BEFORE, DOWN, BEFORE, False),  # nothing new was degraded before this one
+        (DEGRADED, {"api-load": DEGRADED}, DOWN, {"api-x": DEGRADED}, True),
+    ],
+)
+def test_a_failure_beside_a_degradation(status, known, present, before, beside):
+    """An incident of its own, when the degradation had been there for long."""
+    incident = replace(opened(status), before=known)
+    assert is_beside(incident, present, before) is beside
+
+
+def test_the_return_is_told_as_what_it_is():
+    """Nobody is told that it is healthy."""
+    events = step(go_down(None, BEFORE), "api", UP, REFUSED, "", POLICY, T0)[1]
+    assert events[0].text == "api is as before the failure (degraded then: api-load) after 0.0 s"

@@ -39,7 +39,7 @@ KINDS = {
     "task": FaultKind("task", Severity.PAGE, "gone", "a task is gone", lasting="never published"),
     "late": FaultKind("late", Severity.PAGE, "late", "it is late"),
 }
-RULES = LossRules("delivery", KINDS, 7 * DAY)
+RULES = LossRules("delivery", "bus", KINDS, 7 * DAY)
 BY_HAND = Acceptance("lost", {}, "a test", T0, "ops")
 DEGRADED, DOWN = Status.DEGRADED, Status.DOWN
 
@@ -265,7 +265,7 @@ DAYS = st.lists(
 @given(DAYS)
 def test_each_loss_is_open_or_accepted_or_too_old(days):
     """Whatever happens in which order: open counts are exactly what nobody accepted in time."""
-    rules = LossRules("delivery", KINDS, 7 * DAY)
+    rules = LossRules("delivery", "bus", KINDS, 7 * DAY)
     standing: tuple[StandingFault, ...] = ()
     open_ones: dict[str, int] = {}
     last: dict[str, float] = {}
@@ -287,7 +287,7 @@ def test_each_loss_is_open_or_accepted_or_too_old(days):
 @pytest.mark.parametrize("keep", [3600.0, 30 * DAY])
 def test_a_check_says_for_how_long(keep):
     """`keep_losses` of the check."""
-    rules = LossRules("delivery", KINDS, keep)
+    rules = LossRules("delivery", "bus", KINDS, keep)
     seen = look((), lost(1), rules=rules)
     assert len(look(seen.present, seconds=keep - 1, rules=rules).present) == 1
     assert look(seen.present, seconds=keep, rules=rules).present == ()

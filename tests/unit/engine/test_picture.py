@@ -218,8 +218,60 @@ def test_the_fewest_passes_count(picture: Picture) -> None:
     """Of all checks; none of a component without one."""
     see(picture, "a", passes=5)
     see(picture, "b", passes=3)
-    assert picture.passes("bus") == 3
-    assert picture.passes("worker") == 0
+    now = picture.utcnow()
+    bus, worker = (
+        Incident("i", name, now, IncidentState.OPEN, Status.DOWN, "") for name in ("bus", "worker")
+    )
+    assert picture.passes(bus) == 3
+    assert picture.passes(worker) == 0
+
+
+def test_passes_are_counted_by_what_was_before(picture: Picture) -> None:
+    """A check that was degraded before a failure need not pass: it must not be down. One that was
+    added since is measured in the same way.
+    """
+    see(picture, "a", passes=5)
+    see(picture, "b", BAD, Status.DEGRADED, not_down=4)
+    now, before = picture.utcnow(), {"a": Status.UP, "b": Status.DEGRADED}
+    incident = Incident("i", "bus", now, IncidentState.OPEN, Status.DOWN, "", before=before)
+    assert picture.passes(incident) == 4
+    assert picture.compare("bus", incident) is Status.UP
+    picture.add_check(Check("c", "kind", "bus", 10.0, 5.0, None), KIND, None)
+    see(picture, "c", BAD, Status.DEGRADED, not_down=1)
+    assert picture.passes(incident) == 1
+    assert picture.compare("bus", incident) is Status.UP
+    see(picture, "a", BAD, Status.DEGRADED, not_down=9)
+    assert picture.passes(incident) == 0
+    assert picture.compare("bus", incident) is Status.DEGRADED
+    assert picture.compare("bus", None) is Status.DEGRADED
+
+
+def test_how_it_was_before(picture: Picture) -> None:
+    """The last status that was held for long; one that never was has to be up."""
+    see(picture, "a", BAD, Status.DOWN, steady=Status.DEGRADED)
+    see(picture, "b", steady=Status.UNKNOWN)
+    assert picture.before("bus") == {"a": Status.DEGRADED, "b": Status.UP}
+
+
+def test_one_incident_lies_beneath_another(picture: Picture, clock: Clock) -> None:
+    """The older one goes on when the younger is closed; its own end changes nothing above it."""
+    old, young = (
+        Incident(word, "bus", clock.utcnow(), IncidentState.OPEN, Status.DEGRADED, "")
+        for word in ("old", "young")
+    )
+    picture.keep_incident(old)
+    picture.lay_beneath("bus")
+    picture.keep_incident(young)
+    assert (picture.incidents["bus"], picture.beneath["bus"]) == (young, old)
+    moved = replace(old, summary="worse")
+    picture.keep_incident(moved)
+    assert (picture.incidents["bus"], picture.beneath["bus"]) == (young, moved)
+    picture.keep_incident(replace(young, state=IncidentState.CLOSED))
+    assert (picture.incidents, picture.beneath) == ({"bus": moved}, {})
+    picture.lay_beneath("bus")
+    picture.keep_incident(young)
+    picture.keep_incident(replace(moved, state=IncidentState.CLOSED))
+    assert (picture.incidents, picture.beneath) == ({"bus": young}, {})
 
 
 def test_one_check_that_flaps_is_enough(picture: Picture) -> None:
@@ -368,7 +420,8 @@ def test_a_clock_that_is_set_makes_nothing_older(clock: Clock, metrics: Metrics,
     assert picture.follow_clock(step) == [watched]
     for instant in (
         watched.result.started, watched.failing_since, watched.health.since,
-        watched.health.last_observed, picture.since["bus"], watched.standing[0].began,
+        watched.health.last_observed, picture.since["bus"], picture.present_since["bus"],
+        watched.standing[0].began,
     ):  # fmt: skip
         assert clock.utcnow() - instant == timedelta(seconds=5)
     assert watched.fresh(clock.utcnow()) is Status.UP

@@ -43,18 +43,19 @@ async def judge(
     passes: int = 0,
     ended: str = "",
     attempts: Sequence[Attempt] = (ATTEMPT,),
+    before: dict[str, Status] | None = None,
 ) -> tuple[Attempt, Event] | None:
     """What is written so many seconds after the attempt; up for so long, or down."""
     now = Moment(T0 + timedelta(seconds=seconds), "b", 100.0 + seconds)
-    since = {} if up_for is None else {"worker": now.at - timedelta(seconds=up_for)}
+    since = None if up_for is None else now.at - timedelta(seconds=up_for)
+    incident = replace(INCIDENT, recovered=since, before=before or {})
     picture: Any = SimpleNamespace(
-        present={"worker": Status.DOWN if up_for is None else Status.UP},
-        present_since=since,
-        passes=lambda _name: passes,
+        compare=lambda _name, _incident: Status.DOWN if up_for is None else Status.UP,
+        passes=lambda _incident: passes,
     )
     driver: Any = SimpleNamespace(pid=None if ended else 7, how_ended=ended)
     ledger: Any = Ledger()
-    work = Verification(picture, ledger, now, POLICY).judge(attempts, INCIDENT, driver)
+    work = Verification(picture, ledger, now, POLICY).judge(attempts, incident, driver)
     if work is None:
         assert ledger.known == []
         return None
@@ -107,6 +108,25 @@ async def test_healthy_for_long_enough(up_for: float, passes: int, recovered: bo
         assert written[1] == Event("attempt recovered", "attempt 1: healthy for 10 s")
     else:
         assert written is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "up_for", "text"),
+    [
+        (20.0, 10.0, "attempt 1: as before the failure for 10 s"),
+        (6.0, 1.0, "worker is as before the failure 9.00 s after the failure was noticed"),
+        (30.0, None, "attempt 1: not as before the failure within 30 s"),
+    ],
+)
+async def test_what_was_degraded_before_need_not_be_up(
+    seconds: float, up_for: float | None, text: str
+) -> None:
+    """And nobody says that it is healthy."""
+    before = {"worker-load": Status.DEGRADED}
+    attempt = replace(ATTEMPT, recovered_in=None if up_for == 1.0 else 2.0)
+    written = await judge(seconds, up_for, passes=PASSES, before=before, attempts=[attempt])
+    assert written is not None
+    assert written[1].text == text
 
 
 async def test_the_time_to_recover_is_noted_once() -> None:

@@ -12,7 +12,7 @@ from sentinel.core.bus.delivery.cohort import ACK, Deadlines, Settlement
 from sentinel.core.bus.delivery.fleet import Standing
 from sentinel.core.bus.delivery.jump import Skip
 from sentinel.core.bus.delivery.lineage import GONE, RECREATED, ROLLBACK, XSETID, Break
-from sentinel.core.bus.delivery.stream import Id, format_id
+from sentinel.core.bus.delivery.stream import Id, StreamView, format_id
 from sentinel.core.bus.delivery.window import Mishap, Pair, Share, Window
 from sentinel.core.bus.finding import (
     PLACE,
@@ -30,6 +30,7 @@ FORGET_AFTER = 3600.0
 """Seconds after which a group or stream that is gone is no news any more."""
 OVERDUE_CAP = 1000
 """Late pending entries are listed up to so many of a group."""
+ROLLED_BACK = "rolled_back"
 BELOW_TARGET, LOST, WAITING, OVERDUE = "below_target", "lost", "waiting", "overdue"
 GROUP_LOST, GROUP_MISSING, SKIPPED, REPLICA, DROPS_UNSEEN = (
     "group_lost",
@@ -40,7 +41,7 @@ GROUP_LOST, GROUP_MISSING, SKIPPED, REPLICA, DROPS_UNSEEN = (
 )
 MISHAP_OF = {
     RECREATED: "recreated",
-    ROLLBACK: "rolled_back",
+    ROLLBACK: ROLLED_BACK,
     XSETID: "counters_set",
     GONE: "stream_gone",
 }
@@ -50,13 +51,27 @@ DELIVERY_KINDS = (
     FaultKind(WAITING, Severity.PAGE, _LATE, "entries wait past the deadline to deliver", PLACE),
     FaultKind(OVERDUE, Severity.PAGE, _LATE, "delivered entries are not acknowledged", PLACE),
     FaultKind(BELOW_TARGET, Severity.PAGE, _LATE, "most of the window missed its deadline", PLACE),
-    FaultKind(LOST, Severity.PAGE, _GONE, "entries were removed before they were read", PLACE),
+    FaultKind(
+        LOST,
+        Severity.PAGE,
+        _GONE,
+        "entries were removed before they were read",
+        PLACE,
+        lasting="certainly lost before delivery, trimmed or deleted",
+    ),
     FaultKind(GROUP_LOST, Severity.PAGE, _GONE, "a group that was there is gone", PLACE),
     FaultKind(GROUP_MISSING, Severity.PAGE, _GONE, "a required group is not there", PLACE),
     FaultKind(SKIPPED, Severity.PAGE, _GONE, "a group was moved over unread entries", PLACE),
     FaultKind("stream_gone", Severity.PAGE, _GONE, "a stream that was there is gone", PLACE),
     FaultKind("recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE),
-    FaultKind("rolled_back", Severity.PAGE, _GONE, "a stream went back to an old state", PLACE),
+    FaultKind(
+        ROLLED_BACK,
+        Severity.PAGE,
+        _GONE,
+        "a stream went back to an old state",
+        PLACE,
+        lasting="taken back when the server went back to an old state",
+    ),
     FaultKind("counters_set", Severity.TICKET, _GONE, "XSETID moved a stream's counters", PLACE),
     FaultKind(REPLICA, Severity.INFO, "sentinel-blind", "the resource is a replica: it lags"),
     FaultKind(
@@ -93,13 +108,14 @@ def find_delivery_faults(
     `settled` is what this run settled, by stream; `of_groups` are those of missing groups,
     `others` what can't be judged.
     """
-    mishaps = find_mishaps(window)
+    mishaps, late = find_mishaps(window), find_late(rules, standings)
+    window.hold(rules.down_below, rules.min_events, _name_groups(late))
     found = merge_faults(
         find_below(rules, window),
-        find_lost(window),
+        find_lost(rules, window),
         _tell_positions(of_groups, mishaps),
         mishaps,
-        find_late(rules, standings),
+        late,
         find_missed(rules, settled),
         others,
     )
@@ -114,6 +130,10 @@ def _tell_positions(of_groups: Sequence[Fault], mishaps: Sequence[Fault]) -> lis
     return [replace(fault, text=told.get(fault.identity, fault.text)) for fault in of_groups]
 
 
+def _name_groups(faults: Sequence[Fault]) -> set[Pair]:
+    return {(each.subject.get("stream", ""), each.subject.get("group", "")) for each in faults}
+
+
 # -- the window -----------------------------------------------------------------------------------
 
 
@@ -121,42 +141,53 @@ def find_below(rules: DeliveryRules, window: Window) -> list[Fault]:
     """Most of the window missed its deadline: the groups whose own share is too low, worst first.
 
     The whole decides, for a share of few entries says little; where it is too low, at least one
-    group's is. Without shares by group (written before there were any) the target itself is named.
+    group's is. Who was too low and is still late is named, too, though the window has slid on.
+    Without shares by group (written before there were any) the target itself is named.
     """
-    if not window.is_below(rules.down_below, rules.min_events):
-        return []
-    low = {pair: share for pair, share in window.shares.items() if share.is_below(rules.down_below)}
-    worst_first = sorted(low.items(), key=lambda item: -item[1].missed)
-    if not worst_first:
+    low = window.find_low(rules.down_below, rules.min_events)
+    if not low and window.is_below(rules.down_below, rules.min_events):
         return [_make_below(rules, window, ("", ""), window.whole)]
-    return [_make_below(rules, window, *item) for item in worst_first]
+    held = {pair: each for pair, each in window.held.items() if pair not in low}
+    found = [_make_below(rules, window, *item) for item in low.items()]
+    found += [_make_below(rules, window, pair, each.share, each.at) for pair, each in held.items()]
+    return sorted(found, key=lambda fault: -fault.count.lo if fault.count else 0)
 
 
-def _make_below(rules: DeliveryRules, window: Window, pair: Pair, share: Share) -> Fault:
+def _make_below(
+    rules: DeliveryRules, window: Window, pair: Pair, share: Share, at: float | None = None
+) -> Fault:
+    """`at`: when the last of these was judged, where that is no longer in the window."""
     deadline, span = format_duration(rules.deadlines.ack), format_duration(window.seconds)
+    judged, still = f"judged in the last {span}", ""
+    if at is not None:
+        judged = f"judged in the {span} before {read_instant(at):%Y-%m-%d %H:%M:%S} UTC"
+        still = ", and it is still late"
     text = (
-        f"{_name(pair)}: {share.good.hi:,} of {share.size:,} entries judged in the last {span} were"
-        f" acknowledged in {deadline}, less than {100 * rules.down_below:.4g} %"
+        f"{_name(pair)}: {share.good.hi:,} of {share.size:,} entries {judged} were acknowledged in"
+        f" {deadline}, less than {100 * rules.down_below:.4g} %{still}"
     )
     return _of_group(BELOW_TARGET, pair, text, Bounds(share.missed, share.size), status=Status.DOWN)
 
 
-def find_lost(window: Window) -> list[Fault]:
-    """Entries that were certainly removed before they were read, the most first."""
+def find_lost(rules: DeliveryRules, window: Window) -> list[Fault]:
+    """Entries that were certainly removed before they were read, the most first. Each is counted by
+    the look that found it; as bad as the share of the window becomes by it, so bad was the loss.
+    """
+    low = window.find_low(rules.down_below, rules.min_events)
     worst_first = sorted(window.losses.items(), key=lambda item: -item[1])
-    return [_make_lost(window, pair, count) for pair, count in worst_first]
+    return [_make_lost(window, pair, count, is_down=pair in low) for pair, count in worst_first]
 
 
-def _make_lost(window: Window, pair: Pair, count: int) -> Fault:
-    span = format_duration(window.seconds)
+def _make_lost(window: Window, pair: Pair, count: int, *, is_down: bool) -> Fault:
+    span, found = format_duration(window.seconds), window.latest.losses.get(pair, 0)
     lost = f"{count_noun(count, 'entry')} {'was' if count == 1 else 'were'} certainly lost"
     return Fault(
         LOST,
         subject_of(*pair),
-        Status.DEGRADED,
+        Status.DOWN if is_down else Status.DEGRADED,
         f"{_name(pair)}: {lost} before delivery, trimmed or deleted in the last {span}",
-        since=read_instant(window.find_first_loss(pair)),
-        count=Bounds(count, count),
+        since=read_instant(window.latest.at if found else window.find_first_loss(pair)),
+        count=Bounds(found, found),
         cure=(f"XINFO STREAM {quote(pair[0])}", _show_groups(pair)),
         guidance="compare the producers' MAXLEN with how far the group is behind",
         parameters=subject_of(*pair),
@@ -165,27 +196,33 @@ def _make_lost(window: Window, pair: Pair, count: int) -> Fault:
 
 def find_mishaps(window: Window) -> list[Fault]:
     """What befell streams and groups within the window, the latest first."""
-    return [_make_mishap(each) for each in reversed(window.mishaps)]
+    return [_make_mishap(window, each) for each in reversed(window.mishaps)]
 
 
-def _make_mishap(mishap: Mishap) -> Fault:
-    subject = subject_of(mishap.stream, mishap.group)
+def _make_mishap(window: Window, mishap: Mishap) -> Fault:
+    """An event: what it took for good is counted by the look that found it."""
+    subject, span = subject_of(mishap.stream, mishap.group), format_duration(window.seconds)
+    count = None
+    if mishap.count:
+        found = mishap.count if mishap in window.latest.mishaps else 0
+        count = Bounds(found, found)
     stream = quote(mishap.stream)
     return Fault(
         mishap.key,
         subject,
         Status.DEGRADED,
-        mishap.text,
+        f"{mishap.text}; seen in the last {span}",
+        count=count,
         cure=(f"EXISTS {stream}",) if mishap.key == "stream_gone" else (f"XINFO STREAM {stream}",),
         guidance="compare producers, trimming (MAXLEN) and consumers of the stream",
         parameters=subject,
     )
 
 
-def note_break(stream: str, broken: Break) -> Mishap:
-    """A break of a stream's life, in words."""
+def note_break(stream: str, broken: Break, taken_back: int = 0) -> Mishap:
+    """A break of a stream's life, in words, and how many entries a rollback took back."""
     text = f"{describe_place(stream)}: {broken.reason} ({broken.sign})"
-    return Mishap(MISHAP_OF[broken.reason], stream, "", text)
+    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back)
 
 
 def note_gone(stream: str, last: Id) -> Mishap:
@@ -281,10 +318,14 @@ def _make_missed(rules: DeliveryRules, key: str, pair: Pair, stage: str, share: 
 
 
 def find_group_faults(rules: DeliveryRules, stream: str, account: StreamAccount) -> list[Fault]:
-    """Known groups of a stream that vanished within the last hour, and required ones it lacks."""
+    """Known groups of a stream that vanished within the last hour, and required ones it lacks; of
+    one that is not there itself, that it is gone.
+    """
     view = account.view
-    if not account.present or view is None:
+    if view is None:
         return []
+    if not account.present:
+        return [_make_stream_gone(stream, view)]
     lost = [
         _make_group_lost(stream, name, known.delivered, known.ended)
         for name, known in sorted(account.groups.items())
@@ -306,10 +347,26 @@ def _make_group_lost(stream: str, group: str, delivered: Id, ended: float) -> Fa
         GROUP_LOST,
         subject,
         Status.DEGRADED,
-        f"{describe_place(stream, group)} is gone, {_position(delivered)}",
+        f"{describe_place(stream, group)} is gone, {_position(delivered)}; told for"
+        f" {format_duration(FORGET_AFTER)}",
         since=read_instant(ended),
         cure=(f"XGROUP CREATE {quote(stream)} {quote(group)} {format_id(delivered)}",),
         guidance="make the group again where it stood, then start its consumers",
+        parameters=subject,
+    )
+
+
+def _make_stream_gone(stream: str, view: StreamView) -> Fault:
+    """As long as it is known: that a window slides brings no stream back."""
+    subject, kept = subject_of(stream), format_duration(FORGET_AFTER)
+    return Fault(
+        MISHAP_OF[GONE],
+        subject,
+        Status.DEGRADED,
+        f"{describe_place(stream)} is gone, last known id {format_id(view.last)}; told for {kept}",
+        since=read_instant(view.now),
+        cure=(f"EXISTS {quote(stream)}",),
+        guidance="compare producers, trimming (MAXLEN) and consumers of the stream",
         parameters=subject,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ class Mishap:
     stream: str
     group: str
     text: str
+    count: int = 0
+    """Entries that it took back."""
 
     def __str__(self) -> str:
         return self.text
@@ -59,6 +61,9 @@ class Tally:
     mishaps: tuple[Mishap, ...] = ()
     missing: frozenset[Pair] = frozenset()
     """Groups of which something certainly missed the deadline in this run."""
+
+
+NO_TALLY = Tally(0.0)
 
 
 def find_missing(shares: Mapping[Pair, Share]) -> frozenset[Pair]:
@@ -107,18 +112,49 @@ def _find_lost(account: StreamAccount | None) -> dict[str, int]:
     return {name: group.counted[0] for name, group in groups.items() if group.counted[0]}
 
 
+@dataclass(frozen=True, slots=True)
+class HeldShare:
+    """A share that was too low when something was judged last, at server time `at` (seconds)."""
+
+    share: Share
+    at: float
+
+
 @dataclass(slots=True)
 class Window:
-    """Tallies of the last `seconds`."""
+    """Tallies of the last `seconds`. `latest` is the newest run; `held` are groups that were below
+    their target and have not been better since, though nothing of them was judged lately.
+    """
 
     seconds: float
     tallies: list[Tally] = field(default_factory=list)
+    held: dict[Pair, HeldShare] = field(default_factory=dict)
+    latest: Tally = NO_TALLY
 
     def add(self, latest: Tally) -> None:
         """Append a run and drop what is too old; runs in which nothing happened are not kept."""
         kept = [each for each in self.tallies if latest.at - each.at < self.seconds]
         happened = latest.whole.size or latest.losses or latest.mishaps
         self.tallies = [*kept, latest] if happened else kept
+        self.latest = latest
+
+    def find_low(self, ratio: float, least: int) -> dict[Pair, Share]:
+        """Groups whose own share is too low, where that of all groups together is."""
+        if not self.is_below(ratio, least):
+            return {}
+        return {pair: share for pair, share in self.shares.items() if share.is_below(ratio)}
+
+    def hold(self, ratio: float, least: int, late: Collection[Pair]) -> None:
+        """Remember who is below target. That a window slides repairs nothing: a group that is still
+        `late` stays so, until enough of what is judged later was in time.
+        """
+        shares, low = self.shares, self.find_low(ratio, least)
+        kept = {
+            pair: each
+            for pair, each in self.held.items()
+            if pair in late and (pair not in shares or shares[pair].is_below(ratio))
+        }
+        self.held = kept | {pair: HeldShare(share, self.latest.at) for pair, share in low.items()}
 
     @property
     def whole(self) -> Share:
@@ -149,19 +185,25 @@ class Window:
         whole = self.whole
         return whole.size >= least and whole.is_below(ratio)
 
-    def dump(self) -> list[Any]:
+    def dump(self) -> dict[str, Any]:
         """JSON-able document. Groups that missed nothing are in the sums alone: there are many."""
         missing: set[Pair] = set()
         for each in self.tallies:
             missing |= each.missing
-        return [_dump_tally(each, missing) for each in self.tallies]
+        held = [[*_dump_share(pair, each.share), each.at] for pair, each in self.held.items()]
+        return {"tallies": [_dump_tally(each, missing) for each in self.tallies], "held": held}
 
     @classmethod
-    def load(cls, document: Sequence[Any], seconds: float) -> Window:
-        """What `dump` gave. Before losses and mishaps had a subject, a tally had six parts: then
-        only its sums are taken over.
+    def load(cls, document: Mapping[str, Any] | Sequence[Any], seconds: float) -> Window:
+        """What `dump` gave. Before verdicts were held it was the list of tallies. Before losses and
+        mishaps had a subject, a tally had six parts: then only its sums are taken over.
         """
-        return cls(seconds, [_load_tally(part) for part in document])
+        known = document if isinstance(document, Mapping) else {"tallies": document}
+        held = {
+            (stream, group): HeldShare(Share(size, Bounds(lo, hi)), at)
+            for stream, group, size, lo, hi, at in known.get("held", ())
+        }
+        return cls(seconds, [_load_tally(part) for part in known["tallies"]], held)
 
 
 Amount = TypeVar("Amount", int, Share)
@@ -184,7 +226,7 @@ def _dump_share(pair: Pair, share: Share) -> list[Any]:
 def _dump_tally(each: Tally, pairs: set[Pair]) -> list[Any]:
     shares = [_dump_share(pair, each.shares[pair]) for pair in sorted(pairs & each.shares.keys())]
     losses = [[*pair, count] for pair, count in each.losses.items()]
-    mishaps = [[m.key, m.stream, m.group, m.text] for m in each.mishaps]
+    mishaps = [[m.key, m.stream, m.group, m.text, m.count] for m in each.mishaps]
     good = each.whole.good
     return [each.at, each.whole.size, good.lo, good.hi, losses, mishaps, shares]
 

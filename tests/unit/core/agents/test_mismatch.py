@@ -93,7 +93,7 @@ def test_a_deaf_agent_names_its_consumers_and_its_stream() -> None:
 def test_a_deaf_agent_without_consumer_or_entries() -> None:
     """Nothing waits: no figure; nobody knows its stream: no parameter."""
     fault = fault_of(compare(census_of(active("a"), after=Listeners(now=NOW))), "deaf", "a")
-    assert fault.text == "a: alive, and no consumer reads"
+    assert fault.text == "a: alive, and no consumer reads (limit 30.0 s)"
     assert (fault.parameters, fault.since) == ({"agent": "a"}, None)
 
 

@@ -18,6 +18,7 @@ from sentinel.core.agents.census import (
 )
 from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import RegisteredAgent
+from sentinel.core.moment.skew import Basis
 
 NOW = 1_700_000_000.0
 RULES = CensusRules(ttl=60, quiet=30, ahead=2)
@@ -91,6 +92,109 @@ def test_who_is_gone_is_forgotten() -> None:
     pulse.see(beats(NOW, a=NOW + 900), RULES)
     assert pulse.see(beats(NOW + 30), RULES).ages == {}
     assert pulse.see(beats(NOW + 60, a=NOW + 900), RULES).ages == {"a": 0.0}
+
+
+# --- other zones ----------------------------------------------------------------------------------
+
+HOUR = 3600.0
+
+
+def unsure(*censuses: Census) -> set[str]:
+    """Who is neither alive nor dead after these looks."""
+    return set(looks(*censuses).unsure)
+
+
+def test_a_beat_ahead_is_neither_life_nor_death_until_it_changes() -> None:
+    """A ttl after the first sight it is death, with its change it is life."""
+    first = beats(NOW, a=NOW + 9 * HOUR)
+    assert looks(first).unsure == {"a": 9 * HOUR}
+    assert not has_fresh_beat("a", RULES, looks(first))
+    assert unsure(first, beats(NOW + 60, a=NOW + 9 * HOUR)) == {"a"}
+    dead = looks(first, beats(NOW + 61, a=NOW + 9 * HOUR))
+    assert (dict(dead.unsure), dead.ages, dead.by_change) == ({}, {"a": 61.0}, {"a"})
+    alive = looks(first, beats(NOW + 30, a=NOW + 9 * HOUR + 30))
+    assert has_fresh_beat("a", RULES, alive)
+
+
+@pytest.mark.parametrize(
+    ("age", "is_open"),
+    [
+        (8 * HOUR + 20, True),
+        (5.75 * HOUR + 60, True),
+        (0.5 * HOUR, True),
+        (26 * HOUR, True),
+        (8 * HOUR + 61, False),
+        (8 * HOUR - 1, False),
+        (0.25 * HOUR + 20, False),
+        (27 * HOUR, False),
+        (120, False),
+    ],
+)
+def test_a_beat_that_is_old_by_quarters_of_an_hour_may_be_of_another_zone(
+    age: float, is_open: bool
+) -> None:
+    """By those that two zones can be apart, and by less than a ttl more: at first sight nobody
+    knows; a ttl later it is as old as it says.
+    """
+    first = beats(NOW, a=NOW - age)
+    assert (unsure(first) == {"a"}) is is_open
+    assert looks(first).ages["a"] == age
+    later = looks(first, beats(NOW + 61, a=NOW - age))
+    assert (dict(later.unsure), later.ages["a"]) == ({}, age + 61)
+    moved = looks(first, beats(NOW + 10, a=NOW - age + 10))
+    assert has_fresh_beat("a", RULES, moved)
+
+
+def unzoned(now: float, beat: float) -> Census:
+    """A look at a column whose writers have several zones."""
+    agents = {"a": active("a", beat=beat)}
+    return Census(agents, now, beat_basis=Basis.DISAGREED)
+
+
+@pytest.mark.parametrize("off", [-8 * HOUR, 0.0, 9 * HOUR])
+def test_of_several_zones_only_the_change_tells(off: float) -> None:
+    """Whatever the time says, also when it looks fresh."""
+    first = unzoned(NOW, NOW + off)
+    assert looks(first).unsure == {"a": off}
+    assert not live_agents(first, RULES, looks(first))
+    moved = unzoned(NOW + 5, NOW + 5 + off)
+    assert live_agents(moved, RULES, looks(first, moved)) == {"a"}
+    stopped = unzoned(NOW + 66, NOW + 5 + off)
+    assert looks(first, moved, stopped).ages == {"a": 61.0}
+    assert live_agents(stopped, RULES, looks(first, moved, stopped)) == set()
+    dead = unzoned(NOW + 61, NOW + off)
+    vitals = looks(first, dead)
+    assert (live_agents(dead, RULES, vitals), dict(vitals.unsure)) == (set(), {})
+
+
+def test_another_source_may_tell() -> None:
+    """A heartbeat outside of the registry that is fresh by its own clock is life."""
+    agents = {"a": active("a", beat=NOW + 9 * HOUR)}
+    assert unsure(Census(agents, NOW, beats=Beats({"a": NOW - 5}, NOW))) == set()
+    assert unsure(Census(agents, NOW, beats=Beats({"a": NOW - 500}, NOW))) == {"a"}
+
+
+def registered(now: float, at: float, basis: Basis, *more: str) -> Census:
+    """A look at agents that have not beaten yet."""
+    agents = {name: active(name, registered=at) for name in ("a", *more)}
+    return Census(agents, now, beats=Beats({}, now), registered_basis=basis)
+
+
+def test_a_registration_of_another_zone_may_be_new() -> None:
+    """Ahead of the clock, or of several zones: for a ttl nobody knows whether it had to beat."""
+    for basis, at in ((Basis.TYPED, NOW + 9 * HOUR), (Basis.DISAGREED, NOW - 8 * HOUR)):
+        first = registered(NOW, at, basis)
+        assert unsure(first) == {"a"}
+        assert unsure(first, registered(NOW + 61, at, basis)) == set()
+
+
+def test_a_registration_that_came_old_may_be_new() -> None:
+    """Where only the catalog tells the zone; what was there at the first look is believed."""
+    at = NOW - 8 * HOUR
+    for basis, found in ((Basis.DISCOVERED, {"b"}), (Basis.ASSUMED, {"b"}), (Basis.TYPED, set())):
+        first = registered(NOW, at, basis)
+        assert unsure(first) == set()
+        assert unsure(first, registered(NOW + 5, at, basis, "b")) == found
 
 
 # --- who is alive ---------------------------------------------------------------------------------

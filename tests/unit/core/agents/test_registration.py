@@ -232,3 +232,43 @@ def test_a_heartbeat_that_is_no_time():
     assert found.beat is None
     assert found.problem.startswith("beat is no time: 'soonsoon")
     assert len(found.problem) < 90
+
+
+@pytest.mark.parametrize(
+    ("age", "off"),
+    [
+        (FileAge(NOW, NOW + 7200, None, is_vague=True), 7200.0),
+        (FileAge(NOW, NOW - 28803, NOW - 28743, is_vague=True), -28803.0),
+        (FileAge(NOW, None, NOW - 28740, is_vague=True), -28740.0),
+        (FileAge(NOW, NOW, NOW + 60, is_vague=True), None),
+        (FileAge(NOW, NOW - 61, NOW + 60, is_vague=True), None),
+        (FileAge(NOW, NOW + 7200), None),
+    ],
+)
+def test_vague_claims_of_another_zone(age: FileAge, off: float | None) -> None:
+    """Whole hours between the file's time and its claim, or an update promised for the past; what
+    tells its offset is a wrong clock or an old file.
+    """
+    found = age.find_offset()
+    assert (found is None) is (off is None)
+    assert off is None or abs((found or 0.0) - off) <= 5
+
+
+def test_texts_without_an_offset_are_of_the_zone() -> None:
+    """And are told apart from those that say their offset, and from numbers."""
+    names = {"last_heartbeat": "seen", "registered_at": "since"}
+    fields = {"seen": "2026-11-30T12:00:00", "since": "2026-11-30T12:00:00+02:00"}
+    row = read_registration("a", fields, names, zone="Asia/Tokyo")
+    assert (row.beat, row.registered, row.is_wall) == (1796007600.0, 1796032800.0, True)
+    assert read_registration("a", fields, names).beat == 1796040000.0
+    exact = {"seen": "2026-11-30T12:00:00Z", "since": 1796040000}
+    row = read_registration("a", exact, names, zone="Asia/Tokyo")
+    assert (row.beat, row.registered, row.is_wall) == (1796040000.0, 1796040000.0, False)
+
+
+def test_registrations_to_come_are_not_counted_after_a_restart() -> None:
+    """Times ahead of the clock, or of which nobody knows the zone, tell nothing of the pause."""
+    for at, is_zoned, total in ((NOW + 30, True, 4), (NOW + 7200, True, 3), (NOW + 30, False, 3)):
+        arrivals, row = Arrivals(3, NOW), Registration("a", "active", None, registered=at)
+        found = agents(row).values()
+        assert arrivals.see(found, NOW + 60, is_zoned=is_zoned) == total

@@ -14,6 +14,7 @@ from sentinel.core.bus.crosscheck import (
     MAX_FOUND,
     Delivered,
     Extent,
+    ReadRange,
     SampleCount,
     SampleLedger,
     SampleVerdict,
@@ -22,6 +23,7 @@ from sentinel.core.bus.crosscheck import (
     decide_effect,
     decide_published,
     has_time,
+    hash_of,
     merge_windows,
 )
 
@@ -154,8 +156,8 @@ def test_every_judged_sample_is_good_bad_or_late():
     count = SampleCount()
     for verdict in SampleVerdict:
         count.add(verdict)
-    assert count == SampleCount(samples=3, bad=1, late=1, unmeasurable=1)
-    assert count.plus(count) == SampleCount(6, 2, 2, 2)
+    assert count == SampleCount(samples=3, bad=1, late=1, unmeasurable=1, skewed=1)
+    assert count.plus(count) == SampleCount(6, 2, 2, 2, 2)
 
 
 def sample(verdict: SampleVerdict, name: str = "t1"):
@@ -192,3 +194,21 @@ def test_a_ledger_survives_a_restart():
     again = SampleLedger.load(json.loads(json.dumps(ledger.dump())))
     assert again == ledger
     assert SampleLedger.load({}) == SampleLedger()
+
+
+def ranged(n: int, *tasks: str) -> ReadRange:
+    """A range with `n` tasks, of which the sample has those with the lowest hashes."""
+    return ReadRange(0.0, 1.0, n, tasks)
+
+
+def test_tasks_that_became_visible_late():
+    """Where all were sampled, whoever is new is late; where not, whose hash comes before the last
+    of the sample; that some were given away meanwhile hides some.
+    """
+    names = sorted((f"t{n}" for n in range(9)), key=hash_of)
+    assert ranged(3, *names[1:4]).find_arrivals(4, names[:4]) == (1, names[:1])
+    assert ranged(0).find_arrivals(2, names[:2]) == (2, names[:2])
+    assert ranged(5, *names[1:4]).find_arrivals(6, names[:3]) == (1, names[:1])
+    assert ranged(5, *names[:3]).find_arrivals(7, names[:3]) == (2, [])
+    assert ranged(5, *names[:3]).find_arrivals(4, [names[0], *names[3:5]]) == (0, [])
+    assert ranged(3, *names[1:4]).find_arrivals(2, names[:2]) == (1, names[:1])

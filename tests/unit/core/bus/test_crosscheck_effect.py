@@ -34,3 +34,12 @@ def test_only_a_task_that_stays_assigned_to_the_reader_is_bad(entry, task, verdi
     agent or of no row can't be judged by this entry.
     """
     assert decide_effect(entry, task, NOW, 30.0, 10.0) is verdict
+
+
+def test_a_doubtful_assignment_time_accuses_nobody():
+    """It may be of another zone: whether the task was given away again can't be told."""
+    entry = Delivered("s", "g", f"{int(NOW * 1000)}-0", "t", "a", acked=NOW)
+    task = TaskNow(True, "a", NOW - 1)
+    assert decide_effect(entry, task, NOW + 60, 30, 10) is SampleVerdict.BAD
+    doubtful = replace(task, is_doubtful=True)
+    assert decide_effect(entry, doubtful, NOW + 60, 30, 10) is SampleVerdict.UNMEASURABLE

@@ -9,7 +9,11 @@ from sentinel.core.bus.crosscheck import (
     SampleLedger,
     SampleVerdict,
 )
-from sentinel.core.bus.crosscheck_finding import CrosscheckRules, find_crosscheck_faults
+from sentinel.core.bus.crosscheck_finding import (
+    CrosscheckDoubt,
+    CrosscheckRules,
+    find_crosscheck_faults,
+)
 from sentinel.core.fault import Status, judge
 
 RULES = CrosscheckRules("tasks", 300.0, 10.0, 30.0, down_share=0.5, min_samples=4)
@@ -93,7 +97,7 @@ def test_nothing_measured_is_unknown_with_a_reason():
     hidden = [(SampleVerdict.UNMEASURABLE, {})] * 3
     (fault,) = find_crosscheck_faults(RULES, ledgers(hidden), ["trimmed", "a: no stream"])
     assert (fault.key, fault.status) == ("unjudged", Status.UNKNOWN)
-    assert fault.text == "flow tasks: 3 samples not measurable (a: no stream)"
+    assert fault.text == "flow tasks: 3 samples of the last 5 min not measurable (a: no stream)"
     assert find_crosscheck_faults(RULES, ledgers(hidden, good(1)), ["trimmed"]) == []
     assert find_crosscheck_faults(RULES, ledgers(), ()) == []
 
@@ -107,3 +111,42 @@ def test_remembered_samples_are_bounded_and_leave_with_the_window():
     assert ledger.window().bad == MAX_FOUND + 5
     ledger.add(NOW + 300, good(1), 300.0)
     assert (ledger.found, ledger.window().bad, ledger.total.bad) == ([], 0, MAX_FOUND + 5)
+
+
+def test_a_task_is_lost_as_badly_as_its_flow_was():
+    """Most were lost together: each of them is down, and stays so when the window has slid on."""
+    seen = find_crosscheck_faults(RULES, ledgers(bad(*map(missing, "abcd"))), ())
+    assert {fault.status for fault in seen} == {Status.DOWN}
+    (mostly, *tasks) = seen
+    assert (mostly.key, len(tasks)) == ("mostly_unpublished", 4)
+
+
+def skewed(count: int):
+    return [(SampleVerdict.SKEWED, {})] * count
+
+
+def test_skewed_tasks_are_unknown():
+    """One of them may be one that was not published; what is missing is told all the same."""
+    doubt = CrosscheckDoubt("times of tasks.created_at are 9 h ahead", "declare `zone:`")
+    faults = find_crosscheck_faults(
+        RULES, ledgers([*bad(missing("t1")), *good(9), *skewed(3)]), (), doubt
+    )
+    assert [(fault.key, fault.status) for fault in faults] == [
+        ("producer_missing", Status.DEGRADED),
+        ("skewed", Status.UNKNOWN),
+    ]
+    assert faults[1].text == (
+        "flow tasks: times of tasks.created_at are 9 h ahead (3 tasks in the last 5 min); these are"
+        " not compared"
+    )
+    assert faults[1].guidance == "declare `zone:`"
+    untold = find_crosscheck_faults(RULES, ledgers([*good(9), *skewed(1)]), ())[0]
+    assert "times of some tasks are of another zone or clock (1 task in" in untold.text
+
+
+def test_blind_times_are_unknown():
+    """Nothing is compared, and that is said, also before any task came."""
+    doubt = CrosscheckDoubt("tasks.created_at is read as UTC, or Asia/Tokyo", "x", is_blind=True)
+    (fault,) = find_crosscheck_faults(RULES, ledgers(), (), doubt)
+    assert (fault.status, fault.text.endswith("nothing is compared")) == (Status.UNKNOWN, True)
+    assert find_crosscheck_faults(RULES, ledgers(good(4)), (), CrosscheckDoubt()) == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.bus.arrivals import Arrivals
+from sentinel.core.bus.arrivals import Arrivals, HeldArrivals
 from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
 from sentinel.core.bus.ledger_finding import find_excesses, find_place_faults, suggest_look
 from sentinel.core.fault import Status
@@ -31,7 +31,7 @@ def test_every_limit_is_told_apart():
         ("too_many", "9 entries, more than 8", 9),
         ("overdue", "3 overdue, more than 2", 3),
         ("too_old", "past due for 1 min 10 s, more than 1 min 9 s", None),
-        ("growing", "grows by 4 entries a minute, more than 3", None),
+        ("growing", "grows by 4 entries a minute over the last 5 min, more than 3", None),
     ]
 
 
@@ -84,6 +84,21 @@ def test_arrivals_without_origin_are_of_the_place():
     assert fault.subject == {"place": "dead"}
     assert fault.text.startswith("place dead: at least 100 entries came within the last 20.0 s")
     assert (fault.count, fault.parameters) == (Bounds(100, MANY), {"dead_letters": "letters"})
+
+
+def test_what_came_before_stands_until_the_place_is_cleared():
+    """With the window in which it came, and what would end it."""
+    held = {"orders": HeldArrivals(5, False, 20.0, 1_700_000_001.0, "1700000001000-0")}
+    limits = replace(ANYTHING, max_arrivals=2)
+    for seen in (came(chat=1), replace(came(), arrivals=None)):
+        (fault,) = find_place_faults(replace(seen, held=held), limits)
+        assert (fault.status, fault.count) == (Status.DEGRADED, Bounds(5, 5))
+        assert fault.text == (
+            "stream orders: 5 entries came to dead within the 20.0 s before 2023-11-14 22:13:21 UTC,"
+            " more than 2; nobody has cleared the place since"
+        )
+    (fault,) = find_place_faults(replace(came(orders=3), held=held), limits)
+    assert fault.count == Bounds(3, 3)
 
 
 def test_arrivals_are_judged_only_where_there_is_a_limit():

@@ -201,8 +201,11 @@ def test_names_are_one_word_of_a_command(name, word):
 
 def test_more_consumers_than_can_be_listed():
     """The group is named with their number."""
-    case = find_crowded("s", "g", 20_001)
-    assert case.fault.text == "stream s, group g: 20,001 consumers, too many to list"
+    case = find_crowded("s", "g", 20_001, 20_000)
+    assert (
+        case.fault.text
+        == "stream s, group g: 20,001 consumers, more than the 20,000 that can be listed"
+    )
     assert case.count == exactly(20_001)
 
 

@@ -121,3 +121,14 @@ def test_a_shared_path_is_unknown():
     assert "host:42" in fault.text
     held = find_canary_faults(replace(QUIET, holder="host:42"), LIMITS)
     assert [each.key for each in held] == ["path_in_use"]
+
+
+def test_what_was_given_up_is_told_by_the_run_that_did():
+    """Beside a path that works again: one canary is enough, whatever the last ones say."""
+    (fault,) = find_canary_faults(replace(QUIET, given_up=1), LIMITS)
+    assert (fault.key, fault.status, fault.count) == (
+        "never_arrived",
+        Status.DEGRADED,
+        Bounds(1, 1),
+    )
+    assert fault.text == "path 0: 1 of its canaries was given up since the last look"

@@ -8,8 +8,10 @@ from sentinel.core.fault import Fault, Status
 from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
 from sentinel.core.flows.finding import REMEDIES, Reservations, StuckFlow, make_finding
 from sentinel.core.flows.history import Flow, FlowLook, History
+from sentinel.core.flows.lasting import Families
 from sentinel.core.flows.stuck import Crew, FlowRules, FlowSight, Worker
-from sentinel.core.flows.verdict import Families, FlowVerdict, TableRules, judge
+from sentinel.core.flows.table import TableRules
+from sentinel.core.flows.verdict import FlowVerdict, judge
 from sentinel.core.model import Finding
 from sentinel.core.moment import from_unix
 from sentinel.core.quantity import Bounds

@@ -251,6 +251,8 @@ def test_documents_of_older_versions_are_read():
     again = History(json.loads(json.dumps(history.dump())))
     assert again.tables["flows"].flows == history.tables["flows"].flows
     assert again.sketches["t", "active"].days == {20: {48: 60, 50: 2}}
+    stays = again.sketches["t", "active"].summarise(20 * 86400.0)
+    assert (stays.n, stays.first, stays.longest) == (62, 21 * 86400.0, ())
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.core.flows.dwell import DAY, ENOUGH, Limit, Passage, Stays
+from sentinel.core.flows.dwell import DAY, NOTHING, Passage, Stays, find_bucket
 from sentinel.core.flows.family import FinishedChild, Kin, MasterRules
 from sentinel.core.flows.history import OTHER, Flow, FlowLook, History
+from sentinel.core.flows.lasting import Families, Family
 from sentinel.core.flows.stuck import Crew, FlowRules, FlowSight, Worker
-from sentinel.core.flows.verdict import Families, Family, FlowVerdict, TableRules, judge
+from sentinel.core.flows.table import StayLimit, TableRules
+from sentinel.core.flows.verdict import FlowVerdict, judge
 
 NOW = 1_000_000.0
+WORKS = "it moved"
 RULES = FlowRules("new")
 MASTERS = MasterRules("new", frozenset({"done"}))
 ALONE = Families(MASTERS, [], 60.0)
@@ -56,8 +59,9 @@ def test_the_static_limit_while_none_is_learned() -> None:
 
 
 def learned(seconds: float) -> History:
+    """A history of 1000 stays of so long, a week of them."""
     history = History()
-    history.limits["t", "run"] = Limit(seconds, NOW - DAY / 2, ENOUGH)
+    history.told["t", "run"] = Stays.of({find_bucket(seconds): 1000}, NOW - 8 * DAY, [seconds] * 10)
     return history
 
 
@@ -66,6 +70,32 @@ def test_a_learned_limit_wins_over_the_static_one() -> None:
     assert reasons_after(learned(100.0), 101.0, table()) == ["overdue"]
     assert reasons_after(learned(9000.0), 5000.0, table()) == []
     assert reasons_after(learned(100.0), 101.0, table(learn=False)) == []
+
+
+def test_the_budget_of_alarms_decides_what_is_enough() -> None:
+    """A thousand stays in eight days are enough for one alarm a week, and not for one in three."""
+    assert reasons_after(learned(100.0), 101.0, table(alarms_per_week=1.0)) == ["overdue"]
+    assert reasons_after(learned(100.0), 101.0, table(alarms_per_week=1 / 3)) == []
+
+
+def test_a_late_flow_tells_where_its_limit_comes_from() -> None:
+    """Learned of how many; or how many there are and how many are needed; nothing if configured."""
+    texts = {}
+    for name, history, rules in (
+        ("learned", learned(100.0), table()),
+        ("few", History(), table(static=100.0)),
+        ("off", History(), table(static=100.0, learn=False)),
+        ("configured", learned(9.0), replace(table(), limits={"run": 100.0})),
+    ):
+        look(history, running("f"), now=NOW - 120, rules=rules)
+        texts[name] = look(history, running("f"), rules=rules)["f"].reasons["overdue"]
+    late = "in run for 2 min, the limit is 1 min 40 s"
+    assert texts == {
+        "learned": f"{late} (learned of 1000 stays: 1 in 875 is longer)",
+        "few": f"{late} (configured; not learned: 0 of 99 stays are known)",
+        "off": late,
+        "configured": late,
+    }
 
 
 def test_a_configured_limit_wins_over_all() -> None:
@@ -78,7 +108,7 @@ def test_a_configured_limit_wins_over_all() -> None:
 def test_the_limit_that_was_asked_for_is_told() -> None:
     """By type and status, the longest of all tables."""
     verdict = judge(History(), [FlowLook(NOW, [running("f")])], [table()], ALONE, NOW)
-    assert verdict.longest == {("t", "run"): 3600.0}
+    assert verdict.longest == {("t", "run"): StayLimit(3600.0, "overdue_after", NOTHING)}
 
 
 # --- exempt flows ---------------------------------------------------------------------------------
@@ -126,9 +156,9 @@ def test_a_blocked_status() -> None:
 
 def test_a_blocked_status_by_what_is_usual() -> None:
     """Ten medians, a quarter of an hour at least, once ten stays are known."""
-    assert list(blocked(3, 900.0, Stays(10, 0.0, 0.1, 2.0))) == ["no_exits"]
-    assert blocked(3, 899.0, Stays(10, 0.0, 0.1, 2.0)) == {}
-    assert blocked(3, 900.0, Stays(9, 0.0, 0.1, 2.0)) == {}
+    assert list(blocked(3, 900.0, Stays.of({0: 10}, 0.0))) == ["no_exits"]
+    assert blocked(3, 899.0, Stays.of({0: 10}, 0.0)) == {}
+    assert blocked(3, 900.0, Stays.of({0: 9}, 0.0)) == {}
 
 
 def test_what_is_summed_up_has_no_blocked_status() -> None:
@@ -199,7 +229,7 @@ def look_both(
 def test_a_disagreement_counts_when_it_lasts() -> None:
     """Two transactions write master and child: what is gone at the next look never counted."""
     history, over = History(), replace(MASTER, status="done")
-    given = families([Kin(CHILD, over, begun=True)])
+    given = families([Kin(CHILD, over, WORKS)])
     for now, found in ((NOW, {}), (NOW + 59, {}), (NOW + 60, {"master_finished"})):
         verdict = look_both(history, given, now, FlowLook(now, []), FlowLook(now, [CHILD]))
         assert verdict.tables[1]["c"].reasons.keys() == set(found)
@@ -209,7 +239,7 @@ def test_a_disagreement_counts_when_it_lasts() -> None:
 def test_a_master_beyond_the_read_rows_gets_an_entry() -> None:
     """It is stuck, read or not; in its own table."""
     history, new = History(), replace(MASTER, status="new")
-    given = families([Kin(CHILD, new, begun=True)])
+    given = families([Kin(CHILD, new, WORKS)])
     for now in (NOW, NOW + 60):
         verdict = look_both(history, given, now, FlowLook(now, []), FlowLook(now, [CHILD]))
     assert list(verdict.tables[0]["m"].reasons) == ["master_initialized"]
@@ -228,7 +258,7 @@ def test_not_all_children_could_be_read(complete: bool, found: list[str]) -> Non
 
 def late_master(child: FlowSight) -> FlowVerdict:
     """A master that is overdue above a working child."""
-    history, given = History(), families([Kin(child, MASTER, begun=True)])
+    history, given = History(), families([Kin(child, MASTER, WORKS)])
     for now in (NOW - 200, NOW):
         looks = FlowLook(now, [MASTER]), FlowLook(now, [child])
         verdict = look_both(history, given, now, *looks)
@@ -238,10 +268,11 @@ def late_master(child: FlowSight) -> FlowVerdict:
 def test_a_late_master_is_blocked_by_its_child() -> None:
     """Its reason names the child and what that does."""
     (reason,) = late_master(CHILD).tables[0]["m"].reasons.values()
-    assert reason == "in run for 3 min 20 s, the limit is 1 min 40 s; child c is run"
+    basis = "(configured; not learned: 0 of 99 stays are known)"
+    assert reason == f"in run for 3 min 20 s, the limit is 1 min 40 s {basis}; child c is run"
 
 
-@pytest.mark.parametrize("kin", [Kin(CHILD, None, begun=True), Kin(CHILD, MASTER, begun=True)])
+@pytest.mark.parametrize("kin", [Kin(CHILD, None, WORKS), Kin(CHILD, MASTER, WORKS)])
 def test_kin_of_which_one_was_not_read_explains_nothing(kin: Kin) -> None:
     """An orphan, and a master that is over or beyond the bound: no row to tell it of."""
     history, given = History(), families([kin])

@@ -12,8 +12,10 @@ import pytest
 
 from sentinel.core.flows.family import MasterRules
 from sentinel.core.flows.history import FlowLook, History
+from sentinel.core.flows.lasting import Families
 from sentinel.core.flows.stuck import Crew, FlowRules, FlowSight, Worker, WorkOrder
-from sentinel.core.flows.verdict import Families, TableRules, judge
+from sentinel.core.flows.table import TableRules
+from sentinel.core.flows.verdict import judge
 
 STATUSES = ["new", "planning", "running", "paused", "odd"]
 FAMILIES = Families(MasterRules("new", frozenset({"done"})), [], 60.0)

@@ -146,3 +146,9 @@ def test_what_info_does_not_tell():
         7,
     )
     assert read_identity({}) == ["", "", "unknown"]
+
+
+def test_evictions_that_are_accepted_are_no_loss():
+    """A server that is meant to evict: the metric counts them, and nobody has to accept each."""
+    seen = look({"maxmemory_policy": "allkeys-lru"}, evicted=2, streams_in_use=True)
+    assert keys(seen, RedisLimits(accept_eviction=True)) == []

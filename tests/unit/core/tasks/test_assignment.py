@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sentinel.core.tasks import assignment
 from sentinel.core.tasks.assignment import (
     Horizon,
+    OddTimes,
     QueueTotals,
     RecentTasks,
     censored_quantile,
@@ -32,7 +33,7 @@ def windows(since, held, delay=0.1):
 def test_a_window_ends_one_deadline_before_the_horizon():
     """Counted from the horizon and not from now: an assignment in time may still be uncommitted."""
     (window,) = windows(since=10, held=3, delay=5)
-    assert (window.start, window.end, window.provisional) == (ago(10), ago(8), False)
+    assert (window.start, window.end) == (ago(10), ago(8))
 
 
 def test_a_window_keeps_a_second_from_the_horizon():
@@ -50,9 +51,9 @@ def test_nothing_is_due_before_the_deadline():
 
 
 def test_a_forgotten_transaction_holds_for_a_minute_only():
-    """Beyond the cap windows go on, marked for a second count."""
+    """Beyond the cap windows go on."""
     (window,) = windows(since=70, held=500)
-    assert (window.end, window.provisional) == (ago(61), True)
+    assert window.end == ago(61)
 
 
 def test_a_long_gap_is_settled_in_pieces():
@@ -168,3 +169,17 @@ def test_edges_that_settle_in_time(deadline, settle_after, first, last):
     assert (bounds[0], bounds[-1]) == (first, last)
     assert (deadline in bounds) is (deadline <= settle_after)
     assert list(bounds) == sorted(set(bounds))
+
+
+def test_most_odd_times_of_the_last_minutes():
+    """By column and offset; a difference of zones says more than any other; old ones are forgotten."""
+    odd = OddTimes()
+    assert odd.most(1000.0) is None
+    odd.note(1000.0, "created_at", 0.0, 50)
+    odd.note(1000.0, "created_at", 7200.0, 3)
+    odd.note(1001.0, "assigned_at", -28800.0, 2)
+    odd.note(1002.0, "assigned_at", -28800.0, 2)
+    assert odd.most(1002.0) == ("assigned_at", -28800.0)
+    assert odd.offsets(1002.0, "created_at") == {7200.0}
+    assert odd.most(1121.5) == ("assigned_at", -28800.0)
+    assert odd.most(1200.0) is None

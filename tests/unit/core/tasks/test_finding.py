@@ -8,6 +8,7 @@ import pytest
 
 from sentinel.core.fault import Fault, Status, judge
 from sentinel.core.moment import from_unix
+from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.core.quantity import MANY, Bounds
 from sentinel.core.tasks.fairness import Spread, TenantWait
 from sentinel.core.tasks.finding import (
@@ -16,6 +17,7 @@ from sentinel.core.tasks.finding import (
     AssignmentFacts,
     AssignmentLimits,
     Minute,
+    SkewFacts,
     count_waiting,
     describe_waiting,
     find_faults,
@@ -50,7 +52,11 @@ def waiting(*ages: float, queue: str = "mail", **facts: object) -> OpenTasks:
         ({"minute": Minute(0, 19)}, Status.UP),
         ({"minute": Minute(0, 20)}, Status.DEGRADED),
         ({"minute": Minute(0, 0, 3)}, Status.UNKNOWN),
-        ({"minute": Minute(100, 100, 3)}, Status.UP),
+        ({"minute": Minute(100, 100, 1)}, Status.UP),
+        ({"minute": Minute(100, 100, 2)}, Status.UNKNOWN),
+        ({"minute": Minute(18, 18, 1)}, Status.UP),
+        ({"skew": SkewFacts(ahead=1)}, Status.UNKNOWN),
+        ({"skew": SkewFacts(ahead=1), "minute": Minute(1, 1)}, Status.UP),
         ({"waiting": [waiting(9.0)], "minute": Minute(0, 0, 3)}, Status.DOWN),
         ({"missed": 20}, Status.UNKNOWN),
         ({"missed": 19}, Status.UP),
@@ -60,6 +66,48 @@ def waiting(*ages: float, queue: str = "mail", **facts: object) -> OpenTasks:
 def test_verdicts(facts: dict[str, object], status: Status) -> None:
     """The oldest open task, the share of the last minute, impossible clocks: each at its limit."""
     assert judge(find(**facts)) is status
+
+
+CREATED_AT = ColumnClock("t.created_at", Basis.DISAGREED, "UTC", ("Europe/Athens",))
+ASSIGNED_AT = ColumnClock("t.assigned_at", Basis.TYPED)
+
+
+@pytest.mark.parametrize(
+    ("minute", "ahead", "odd", "text"),
+    [
+        (
+            Minute(0, 0, 3), (0, 0.0), ("created_at", 7200.0),
+            "all 3 tasks of the last minute have impossible times: times of t.created_at are 2 h"
+            " ahead of the server's clock: they look like Europe/Athens",
+        ),
+        (
+            Minute(50, 50, 30), (0, 0.0), ("created_at", 0.0),
+            "30 of 80 tasks of the last minute have impossible times: times of t.created_at are of"
+            " more than one zone",
+        ),
+        (
+            Minute(), (48, 32350.0), None,
+            "48 tasks have impossible times: times of t.created_at are 9 h ahead of the server's"
+            " clock: they look like UTC+9",
+        ),
+        (
+            Minute(), (1, 700.0), None,
+            "1 tasks have impossible times: times of t.created_at are 11 min 40 s ahead of the"
+            " server's clock",
+        ),
+        (
+            Minute(0, 0, 9), (0, 0.0), ("assigned_at", -7200.0),
+            "all 9 tasks of the last minute have impossible times: t.assigned_at is about 2 h"
+            " before t.created_at",
+        ),
+    ],
+)  # fmt: skip
+def test_the_zone_that_is_suspected_is_named(minute, ahead, odd, text) -> None:
+    """By how much, and which zone it looks like; the cure is to declare it."""
+    skew = SkewFacts(CREATED_AT, ASSIGNED_AT, *ahead, odd)
+    (fault,) = find(minute=minute, skew=skew)
+    assert fault.text == f"table public.tasks: {text}"
+    assert ("declare `zone:`" in fault.guidance) == (odd is None or odd[0] == "created_at")
 
 
 def test_a_queue_that_waits() -> None:

@@ -33,7 +33,7 @@ def filled() -> AssignmentState:
     state.fit([0.1, 1.0])
     rows = [("a", "in_deadline", 7), ("a", "late", 2), ("b", "unassigned", 1), ("b", "offset", 4)]
     settled = [{"queue": queue, "class": kind, "n": n} for queue, kind, n in rows]
-    state.settle(settled, WINDOW, HORIZON)
+    state.settle([(0.0, 10.0, settled)], WINDOW, HORIZON, final=5.0)
     aside: Counter[tuple[str | None, str]] = Counter(
         {(None, "deleted"): 2, (None, "censored"): 3, (None, "untracked"): 5}
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.core.tasks.assignment import CohortWindow, Horizon, Inserted
+from sentinel.core.tasks.ledger import Counted, Newcomers, Sighting
 from sentinel.core.tasks.state import (
     MAX_QUEUES,
     OTHER,
@@ -22,11 +25,12 @@ from sentinel.core.tasks.tracker import TaskTally
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HORIZON = Horizon(NOW, NOW)
 WINDOW = CohortWindow(NOW - timedelta(seconds=2), NOW - timedelta(seconds=1))
-PROVISIONAL = CohortWindow(WINDOW.start, WINDOW.end, provisional=True)
+START, END = WINDOW.start.timestamp(), WINDOW.end.timestamp()
+CREATED_AT = ColumnClock("t.created_at", Basis.DISAGREED, "UTC", ("Europe/Athens", "Asia/Tokyo"))
 
 
-def row(queue: str | None, kind: str, n: int) -> dict[str, Any]:
-    return {"queue": queue, "class": kind, "n": n}
+def row(queue: str | None, kind: str, n: int, off: float | None = None) -> dict[str, Any]:
+    return {"queue": queue, "class": kind, "n": n, "off": off}
 
 
 def again(state: AssignmentState) -> AssignmentState:
@@ -43,7 +47,7 @@ def settled() -> AssignmentState:
         row("b", "negative", 3),
         row(None, "in_deadline", 1),
     ]
-    state.settle(rows, WINDOW, HORIZON)
+    state.settle([(START, END, rows)], WINDOW, HORIZON, final=START)
     return state
 
 
@@ -87,12 +91,48 @@ def test_a_class_aside_makes_no_queue() -> None:
     assert (state.queues, state.recent_by_queue, state.aside["untracked"]) == ({}, {}, 4)
 
 
-def test_a_provisional_window_is_counted_again_later() -> None:
-    """With everything that was in it, also what is aside."""
-    state = AssignmentState()
-    state.settle([row("a", "late", 2), row("a", "negative", 1)], PROVISIONAL, HORIZON)
-    assert state.recounts == [(WINDOW.start, WINDOW.end, 3)]
-    assert again(state).recounts == state.recounts
+def test_a_window_that_is_not_final_is_counted_again() -> None:
+    """With everything that was in it, also what is aside; what it has more is counted, and later
+    windows wait for rows as late.
+    """
+    state = again(settled())
+    (stretch,) = state.ledger.stretches
+    assert (stretch.n, stretch.classes is None) == (12, False)
+    rows = [row("a", "in_deadline", 7), row("a", "late", 2), row("b", "unassigned", 1)]
+    rows += [row("b", "negative", 3), row(None, "in_deadline", 1)]
+    state.recount(stretch, rows, HORIZON, 3.5)
+    assert (state.queues["a"].settled["in_deadline"], state.counted) == (7, 14)
+    now = NOW.timestamp()
+    assert (state.lateness(now), state.lateness(now + 3599), state.lateness(now + 3600)) == (
+        3.5,
+        3.5,
+        0.0,
+    )
+    assert again(state).lateness(now) == 3.5
+
+
+def test_what_a_look_finds_is_counted_once() -> None:
+    """Late, or off by hours; each reaches the minute that is judged only when its time can't be."""
+    state, now = AssignmentState(), NOW.timestamp()
+    found = [Newcomers("late", 3), Newcomers("offset", 4, 7200.0), Newcomers("offset", 1)]
+    state.note_sighting(Sighting(found, (), 5, now + 7100.0), HORIZON, now)
+    assert (state.late_arrivals, state.aside["offset"], state.counted) == (3, 5, 8)
+    assert state.recent.count(now) == (0, 0, 5)
+    assert (state.ahead, state.odd.most(now)) == ((5, 7100.0), ("created_at", 7200.0))
+    assert again(state).ahead == (5, 7100.0)
+
+
+def test_shifts_are_those_of_the_catalog_and_those_seen() -> None:
+    """From the zone in which a time is read to each that it may be in; a declared zone has none."""
+    state, now = AssignmentState(), NOW.timestamp()
+    state.know_clocks({"created_at": CREATED_AT}, "created_at", "assigned_at")
+    assert state.shifts(now) == [-32400.0, -7200.0]
+    state.odd.note(now, "created_at", -28800.0, 2)
+    state.odd.note(now, "created_at", 37.0, 2)
+    assert state.shifts(now) == [-32400.0, -7200.0, 28800.0]
+    declared = replace(CREATED_AT, basis=Basis.DECLARED)
+    state.know_clocks({"created_at": declared}, "created_at", "assigned_at")
+    assert state.shifts(now) == [28800.0]
 
 
 def test_everything_survives_a_restart() -> None:
@@ -112,11 +152,15 @@ def test_everything_survives_a_restart() -> None:
 def test_a_document_of_the_version_before_is_read() -> None:
     """It has no queues for its last minute: the sum goes on, no figure begins anew."""
     document = settled().dump()
-    del document["recent_by_queue"]
+    for name in ("recent_by_queue", "ledger", "late_by", "ahead"):
+        del document[name]
+    document["recounts"] = [(WINDOW.start.isoformat(), WINDOW.end.isoformat(), 12)]
     state = AssignmentState(json.loads(json.dumps(document)))
     assert state.recent.count(NOW.timestamp()) == (6, 9, 3)
     assert state.recent_by_queue == {}
     assert state.counted == 12
+    assert state.ledger.stretches == [Counted(START, END, 12)]
+    assert state.ledger.looked is None
 
 
 def test_queues_are_bounded() -> None:

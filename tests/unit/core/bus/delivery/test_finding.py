@@ -90,7 +90,7 @@ def test_below_target_without_names_is_of_the_whole():
 def test_losses_are_told_by_group_with_their_own_figure():
     """The most first, since when, and no figure of another stream in the sentence."""
     few, many = ("s", "g"), ("t", "h")
-    first, second = find_lost(window(losses={few: 1, many: 25}))
+    first, second = find_lost(RULES, window(losses={few: 1, many: 25}))
     assert first.text == (
         "stream t, group h: 25 entries were certainly lost before delivery, trimmed or deleted in"
         " the last 1 min"
@@ -98,6 +98,70 @@ def test_losses_are_told_by_group_with_their_own_figure():
     assert "1 entry was certainly lost" in second.text
     assert first.since == datetime.fromtimestamp(1_700_000_000, UTC)
     assert (first.count, first.cure) == (Bounds(25, 25), ("XINFO STREAM t", "XINFO GROUPS t"))
+
+
+def test_each_loss_is_counted_by_the_look_that_found_it():
+    """The window shows it on; who adds up counts it once."""
+    made = window(losses={("s", "g"): 25})
+    made.add(tally(1_700_000_002.0, {}, {("s", "g"): 3}))
+    (fault,) = find_lost(RULES, made)
+    assert (fault.count, fault.since) == (Bounds(3, 3), datetime.fromtimestamp(1_700_000_002, UTC))
+    assert "28 entries were certainly lost" in fault.text
+    made.add(tally(1_700_000_004.0, {}, {}))
+    (fault,) = find_lost(RULES, made)
+    assert fault.count == NONE
+
+
+def test_a_loss_is_as_bad_as_the_share_that_it_makes():
+    """Most of the window was lost: it is down, and stays so when the window has slid on."""
+    made = window({"s": [BAD]}, {("s", "g"): 20, ("t", "g"): 1})
+    assert [fault.status for fault in find_lost(RULES, made)] == [Status.DOWN, Status.DEGRADED]
+
+
+def late(count: int, **facts) -> Standing:
+    return replace(STANDING, waiting=Bounds(count, count), oldest_waiting=90.0, **facts)
+
+
+def test_a_window_that_slides_repairs_nothing():
+    """Below target and still late: down, until the backlog is gone or later entries were in time."""
+    made = window({"s": [BAD, BAD]})
+    assert [f.key for f in find_all(made, late(40))] == ["below_target", "waiting"]
+    made.add(tally(1_700_000_100.0, {}, {}))
+    made = Window.load(made.dump(), 60.0)  # over a restart, too
+    held, _ = find_all(made, late(40))
+    assert (held.status, held.count) == (Status.DOWN, Bounds(40, 40))
+    assert held.text == (
+        "stream s, group g: 0 of 40 entries judged in the 1 min before 2023-11-14 22:13:20 UTC were"
+        " acknowledged in 10.0 s, less than 50 %, and it is still late"
+    )
+    assert next(f.key for f in find_all(made, late(40), late(1, stream="t"))) == "below_target"
+    assert find_all(made, STANDING) == []
+    assert find_all(made, late(40))[0].key == "waiting"
+
+
+def test_what_is_judged_later_refutes_it():
+    """Few are enough to be better; few that are late as well keep it."""
+    made = window({"s": [BAD, BAD]})
+    find_all(made, late(40))
+    made.add(tally(1_700_000_100.0, {"s": [replace(BAD, size=1, pending=Bounds(1, 1))]}, {}))
+    assert find_all(made, late(40))[0].key == "below_target"
+    made.add(tally(1_700_000_102.0, {"s": [GOOD]}, {}))
+    assert [fault.key for fault in find_all(made, late(40))] == ["waiting"]
+
+
+def find_all(made: Window, *standings: Standing) -> list:
+    """Everything that is wrong with this window and these groups."""
+    return find_delivery_faults(RULES, made, standings, {}, [], [])
+
+
+def test_a_rollback_counts_what_it_took_back():
+    """By the look that found it; where nobody can count, the stream itself is told."""
+    broken = Break("rollback", "entries-added went back", Anchor((0, 0), 0, 0.0))
+    made = window(mishaps=[note_break("s", broken, 7)])
+    assert find_mishaps(made)[0].count == Bounds(7, 7)
+    made.add(tally(1_700_000_002.0, {}, {}))
+    assert find_mishaps(Window.load(made.dump(), 60.0))[0].count == NONE
+    assert find_mishaps(window(mishaps=[note_break("s", broken)]))[0].count is None
 
 
 @pytest.mark.parametrize(
@@ -114,17 +178,18 @@ def test_each_break_of_a_stream_is_a_fault_of_its_own(reason, key):
     mishap = note_break("s", Break(reason, "entries-added went back", Anchor((0, 0), 0, 0.0)))
     (fault,) = find_mishaps(window(mishaps=[mishap]))
     assert (fault.key, fault.subject, fault.status) == (key, {"stream": "s"}, Status.DEGRADED)
-    assert fault.text == f"stream s: {reason} (entries-added went back)"
+    told = f"stream s: {reason} (entries-added went back); seen in the last 1 min"
+    assert (fault.text, fault.count) == (told, None)
 
 
 def test_what_is_gone_is_told_with_its_last_position():
     """Stream and group, the latest first."""
     mishaps = [note_gone("s", (5, 1)), note_group_gone("t", "g", (7, 0))]
     group, stream = find_mishaps(window(mishaps=mishaps))
-    assert stream.text == "stream s was found gone, last known id 5-1"
+    assert stream.text == "stream s was found gone, last known id 5-1; seen in the last 1 min"
     assert stream.cure == ("EXISTS s",)
     assert (group.key, group.subject) == ("group_lost", {"stream": "t", "group": "g"})
-    assert group.text == "stream t, group g was found gone, last known position 7-0"
+    assert group.text.startswith("stream t, group g was found gone, last known position 7-0; seen")
 
 
 # -- now ------------------------------------------------------------------------------------------
@@ -206,7 +271,7 @@ def test_where_a_lost_group_stood_is_told_by_the_look_that_found_it():
     anew = replace(lost, text="is gone, last known position 0-0", cure=("XGROUP CREATE s g 0-0",))
     found_gone = window(mishaps=[note_group_gone("s", "g", (7, 0))])
     (fault,) = find_delivery_faults(RULES, found_gone, [], {}, [anew], [])
-    assert fault.text == "stream s, group g was found gone, last known position 7-0"
+    assert fault.text.startswith("stream s, group g was found gone, last known position 7-0;")
     assert fault.cure == ("XGROUP CREATE s g 0-0",)
 
 
@@ -236,7 +301,7 @@ def test_a_group_that_vanished_is_made_again_where_it_stood():
     (fault,) = find_group_faults(RULES, "a b", account("h", known=("g",)))
     assert (fault.key, fault.subject) == ("group_lost", {"stream": "a b", "group": "g"})
     assert fault.cure == ('XGROUP CREATE "a b" g 7-0',)
-    assert fault.text.endswith("is gone, last known position 7-0")
+    assert fault.text.endswith("is gone, last known position 7-0; told for 1 h")
     gone = account("h", known=("g",))
     ended = gone.groups["g"].ended
     gone.view = replace(gone.view, now=ended + FORGET_AFTER - 1)
@@ -271,11 +336,13 @@ def test_a_lost_group_is_not_missing_as_well():
 
 
 def test_a_stream_that_is_not_there_misses_no_group():
-    """Its being gone is the news."""
+    """Its being gone is the news, as long as it is: no window ends it."""
     gone = account("h")
     gone.mark_gone()
     rules = replace(RULES, required=["group_*"])
-    assert find_group_faults(rules, "s", gone) == []
+    (fault,) = find_group_faults(rules, "s", gone)
+    assert (fault.key, fault.subject) == ("stream_gone", {"stream": "s"})
+    assert fault.text == "stream s is gone, last known id 7-0; told for 1 h"
     assert find_group_faults(rules, "s", begin_account(Deadlines(5.0, 10.0))) == []
 
 

@@ -1,0 +1,236 @@
+"""Times of other zones and rows visible late, on a real PostgreSQL: each task in exactly one counter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import time
+import uuid
+
+import psycopg
+import pytest
+
+from sentinel.adapters.relation import explain
+from sentinel.core.fault import Status
+from sentinel.errors import SubjectError
+from sentinel.probes.task_assignment import KIND
+from tests.integration.task_rig import Rig
+
+NAIVE = """
+CREATE TABLE {schema}.tasks (id bigserial PRIMARY KEY, status text NOT NULL DEFAULT 'PENDING',
+                             created_at timestamp NOT NULL DEFAULT now(), assigned_at timestamp,
+                             started_at timestamp);
+CREATE INDEX ON {schema}.tasks (created_at);
+"""
+COUNTERS = ("total", "negative", "offset", "missing", "censored", "late_arrivals")
+
+
+class Zoned(Rig):
+    """A table without zones in a database of its own, whose zone can be set."""
+
+    def __init__(self, server, make_context):
+        self.server, self.name = server, f"tokyo_{uuid.uuid4().hex[:8]}"
+        with psycopg.connect(server.dsn(), autocommit=True) as db:
+            db.execute(f"CREATE DATABASE {self.name}")
+        super().__init__(server.dsn(self.name), make_context)
+        self.execute(NAIVE)
+
+    def live_in(self, zone):
+        """The zone of the database, as its next sessions have it."""
+        self.execute(f"ALTER DATABASE {self.name} SET timezone TO '{zone}'")
+        self.db.close()
+        self.db = psycopg.connect(self.dsn, autocommit=True)
+
+    async def close(self):
+        await super().close()
+        with psycopg.connect(self.server.dsn(), autocommit=True) as db:
+            db.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["cohorts", "tracker"])
+async def rig(request, postgres, make_context):
+    rig = Zoned(postgres, make_context)
+    rig.base["method"] = request.param
+    rig.options = rig.configure()
+    yield rig
+    await rig.close()
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Windows end close behind the clock: for tests without transactions that begin unseen."""
+    for module in ("assignment", "tracker"):
+        monkeypatch.setattr(f"sentinel.core.tasks.{module}.SHOWN_WITHIN", 0.02)
+    monkeypatch.setattr("sentinel.adapters.tasks.reader.SHOWN_WITHIN", 0.02)
+    monkeypatch.setattr("sentinel.adapters.tasks.reader.OVERLAP", 0.1)
+
+
+def hung_for(rig, minutes):
+    """One task a minute, none assigned."""
+    rig.execute(
+        "INSERT INTO {schema}.tasks (created_at) SELECT now() - n * interval '1 min'"
+        " FROM generate_series(1, %s) n", minutes,
+    )  # fmt: skip
+
+
+def counted(facts):
+    return sum(facts[name] for name in COUNTERS)
+
+
+async def test_a_platform_in_another_zone_is_read_by_the_catalog(rig):
+    """B1: times without zone, the database in Asia/Tokyo, a hung assigner: 48 unassigned, down, and
+    the finding says on what its zone rests.
+    """
+    rig.live_in("Asia/Tokyo")
+    hung_for(rig, 48)
+    finding = await rig.run()
+    facts = finding.evidence["assignment"]
+    assert (finding.status, facts["open"]) == (Status.DOWN, 48)
+    assert facts["oldest_unassigned_seconds"] == pytest.approx(2880, abs=20)
+    assert f"is read as Asia/Tokyo (TimeZone of database {rig.name})" in finding.detail
+
+
+async def test_a_declared_zone_comes_first(rig):
+    """The catalog says UTC, the application writes Tokyo: `zone:` is right."""
+    rig.live_in("UTC")
+    rig.execute("SET timezone TO 'Asia/Tokyo'")
+    hung_for(rig, 48)
+    rig.options = rig.configure(columns={"zone": "Asia/Tokyo"})
+    finding = await rig.run()
+    assert (finding.status, finding.evidence["assignment"]["open"]) == (Status.DOWN, 48)
+    assert "is read as Asia/Tokyo (`zone:` of the mapping)" in finding.detail
+    typed = "ALTER TABLE {schema}.tasks ALTER %s TYPE timestamptz"
+    for column in ("created_at", "assigned_at"):
+        rig.execute(typed % column)
+    rig.state = KIND.load_state(None)
+    with pytest.raises(SubjectError, match="zone: Asia/Tokyo` has no effect"):
+        await rig.run()
+
+
+async def test_a_zone_that_nobody_tells_is_suspected(rig):
+    """Sessions set it themselves: unknown at the first look, with the zone that it looks like; what
+    appears is counted as skewed, and in no duration.
+    """
+    rig.live_in("UTC")
+    rig.execute("SET timezone TO 'Asia/Tokyo'")
+    hung_for(rig, 48)
+    finding = await rig.run()
+    assert finding.status is Status.UNKNOWN
+    assert "9 h ahead of the server's clock: they look like UTC+9" in finding.detail
+    assert "declare `zone:`" in finding.guidance
+    rig.execute("INSERT INTO {schema}.tasks (assigned_at) SELECT now() FROM generate_series(1, 7)")
+    finding = await rig.run(monotonic=lambda: time.monotonic() + 61)
+    facts = finding.evidence["assignment"]
+    assert (facts["offset"], counted(facts), facts["p99_seconds"]) == (7, 7, None)
+    # Now the offset is known, and with it what is open.
+    finding = await rig.run(monotonic=lambda: time.monotonic() + 122)
+    assert finding.evidence["assignment"]["open"] == 48
+
+
+async def test_stages_of_two_zones_are_no_durations(rig, at_once, monkeypatch):
+    """B2: created in Tokyo, assigned and started by a writer of UTC: hours apart, counted apart."""
+    rig.options = rig.configure(
+        columns={"started_at": "started_at", "zone": "UTC"}, stages_after="500ms"
+    )
+    await rig.run()
+    rig.execute("SET timezone TO 'UTC'")
+    rig.execute(
+        "INSERT INTO {schema}.tasks (created_at, assigned_at, started_at) SELECT now() - off,"
+        " now() - off + interval '200 ms', now() - off + wait + interval '400 ms'"
+        " FROM (VALUES (interval '0'), ('0'), ('0')) AS v (off),"
+        " (VALUES (interval '0'), ('9 hours'), ('-5 hours 45 min')) AS w (wait)"
+    )
+    while rig.state.staged_to.timestamp() < time.time() - 0.6 or not rig.state.stages:
+        finding = await rig.run()
+        await asyncio.sleep(0.05)
+    pickup = next(row.values for row in finding.rows if row.labels == {"stage": "pickup"})
+    assert (pickup["stage_seconds"].total, pickup["stage_skewed"]) == (3, 6)
+    assert pickup["stage_seconds"].sum == pytest.approx(0.6, abs=0.01)
+
+
+async def test_rows_visible_late_are_counted_in_their_window(rig):
+    """B3: a quarter of the rows becomes visible 1.5 s after the time that their client stamped, with
+    no transaction open; restarts in between. All are counted once, durations are the ledger's.
+    """
+    rig.options = rig.configure(settle_after="3s")
+    await rig.run()
+    ledger = Writers(rig, 4.0)
+    polls = 0
+    while ledger.is_alive() or time.time() < ledger.end + 4:
+        await rig.run()
+        polls += 1
+        if polls % 30 == 0:
+            rig.state = KIND.load_state(json.loads(json.dumps(rig.state.dump())))
+        await asyncio.sleep(0.05)
+    finding = await rig.settle()
+    facts = finding.evidence["assignment"]
+    late = rig.execute("SELECT count(*) FROM {schema}.tasks WHERE status = 'late'").fetchone()[0]
+    assert late > 10
+    assert counted(facts) == facts["total"] == len(ledger.rows)
+    assert facts["within_deadline"] == sum(wait <= 0.1 for wait in ledger.rows)
+    histogram = next(
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    )
+    assert histogram.total == len(ledger.rows)
+    assert histogram.sum == pytest.approx(sum(ledger.rows), abs=0.01)
+
+
+class Writers:
+    """Two clients that stamp rows by their own clock; some of one's are written 1.5 s later."""
+
+    def __init__(self, rig, seconds):
+        self.rig, self.end, self.rows = rig, time.time() + seconds, []
+        self.threads = [threading.Thread(target=self.write, args=(n,)) for n in range(2)]
+        for thread in self.threads:
+            thread.start()
+
+    def is_alive(self):
+        return any(thread.is_alive() for thread in self.threads)
+
+    def write(self, seed):
+        dice, waiting = random.Random(seed), []
+        sql = (
+            f"INSERT INTO {self.rig.schema}.tasks (status, created_at, assigned_at) VALUES (%s,"
+            " to_timestamp(%s) AT TIME ZONE 'UTC', to_timestamp(%s) AT TIME ZONE 'UTC')"
+        )
+        with psycopg.connect(self.rig.dsn, autocommit=True) as db:
+            while time.time() < self.end or waiting:
+                now = time.time()
+                if now < self.end:
+                    wait = dice.choice((0.05, 0.3))
+                    if seed and dice.random() < 0.5:
+                        waiting.append((now, wait))
+                    else:
+                        db.execute(sql, ("done", now, now + wait))
+                        self.rows.append(wait)
+                while waiting and waiting[0][0] < now - 1.5:
+                    at, wait = waiting.pop(0)
+                    db.execute(sql, ("late", at, at + wait))
+                    self.rows.append(wait)
+                time.sleep(0.03 * dice.random())
+
+
+async def test_columns_without_a_zone_are_read_by_their_index(rig):
+    """Each range is compared with the column in its own type, whichever zone it is in."""
+    rig.live_in("Asia/Tokyo")
+    rig.execute(
+        "INSERT INTO {schema}.tasks (status, created_at, assigned_at)"
+        " SELECT 'done', now() - n * interval '10 s', now() FROM generate_series(1, 45000) n;"
+        "CREATE INDEX waiting ON {schema}.tasks (created_at) WHERE assigned_at IS NULL;"
+        "ANALYZE {schema}.tasks"
+    )
+    await rig.run()
+    statements = rig.options.statements(rig.state.clocks, rig.state.shifts(time.time()))
+    now = rig.state.settled_to
+    params = {**statements.back(now, 60.0, limit=10), "edges": [0.0, 1.0]}
+    for name in ("settle", "histogram", "stages", "count", "arrivals", "look", "throughput"):
+        sql = getattr(statements, name)
+        nodes = await explain(rig.client.query, sql, params) if sql else []
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}, name
+    for name in ("open", "open_named", "backlog"):
+        nodes = await explain(rig.client.query, getattr(statements, name), params)
+        assert "waiting" in {node.get("Index Name") for node in nodes}, name
