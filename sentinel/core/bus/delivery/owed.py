@@ -63,7 +63,7 @@ def add_missing(
         name = find_missing(pattern, before, groups)
         known = groups.get(name)
         last = before.groups.get(name) if known is not None and not known.gone else None
-        upto = view.last
+        upto = view.end
         if proven and (last is None or last.missing):
             upto = start if last is None else last.last_delivered
         found[name] = GroupView(name, upto, 0, missing=True)
