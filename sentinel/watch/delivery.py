@@ -208,7 +208,7 @@ class BusWatch:
             if view is None or view.legacy or account is None or account.view is None:
                 continue
             if account.may_be_another(view):
-                wanted[key] = account.view.last
+                wanted[key] = account.anchors[-1].id
         if not wanted:
             return
         for key, kept in (await find_kept(client, wanted)).items():
@@ -238,7 +238,7 @@ class BusWatch:
         account = self.books.find(key) if self.legacy.needed else None
         if account is None or account.view is None:
             return StreamRequest(key, groups, questions)
-        return StreamRequest(key, groups, questions, account.view.last, listing_cap(account))
+        return StreamRequest(key, groups, questions, account.anchors[-1].id, listing_cap(account))
 
     async def _take_reading(self, run: _Run, key: bytes, reading: Reading, changed: bool) -> None:
         if reading.view is None:

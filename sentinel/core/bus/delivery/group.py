@@ -142,14 +142,14 @@ class GroupAccount:
             or now.last_delivered < high
         ):
             return False
-        return now.last_delivered >= view.last or (
+        return now.last_delivered >= view.end or (
             now.last_delivered == high and self.position.exact
         )
 
     def _follow(self, step: SnapshotStep, now: GroupView) -> None:
         """Take a plain snapshot in."""
         view, delivered = step.view, now.last_delivered
-        if delivered >= view.last:
+        if delivered >= view.end:
             self.position, self.waiting = point(view.added), NOTHING
         else:
             self.waiting = bound_waiting(view, now, self.position, step.capability)
