@@ -108,6 +108,7 @@ class BusWatch:
     reader: StreamReader = field(default_factory=StreamReader)
     inquiry: StreamInquiry = field(default_factory=StreamInquiry)
     last_look: Absence = NEVER
+    unsaid: BusSight = field(default_factory=BusSight)
 
     @classmethod
     def begin(cls, deadlines: Deadlines) -> BusWatch:
@@ -121,7 +122,9 @@ class BusWatch:
 
     async def look(self, client: RedisClient, scope: Scope, naming: Naming) -> BusSight:
         """One run: find streams, read them, settle what is due."""
-        sight = BusSight()
+        # what a look settled that failed half-way is in the accounts, and not said yet
+        sight = BusSight(settlements=self.unsaid.settlements, mishaps=self.unsaid.mishaps)
+        self.unsaid = sight
         self._apply(scope, naming)
         newcomers = await self.census.discover(
             client,
@@ -145,7 +148,7 @@ class BusWatch:
             sight.faults.append(find_drops_unseen(refused.message, refused.guidance))
         for name in self.books.list_forgotten(sight.now):
             self._let_go(naming, name)
-        self.last_look = Absence(sight.now, self.reader.drops.calls)
+        self.last_look, self.unsaid = Absence(sight.now, self.reader.drops.calls), BusSight()
         return sight
 
     def _apply(self, scope: Scope, naming: Naming) -> None:

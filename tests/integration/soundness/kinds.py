@@ -17,6 +17,7 @@ _STREAMS = {
     "delete_stream": 0.3, "rename_away": 0.2, "rename_onto": 0.4, "copy_stream": 0.3,
     "restore_stream": 0.3, "create_group": 2,
 }  # fmt: skip
+_REQUIRED = {"create_group": 0.8, "destroy_group": 0.3, "delete_stream": 0.2}
 _RESTARTS = {"restart_server": 0.2, "reset_statistics": 0.3, "trim": 2, "drop_consumer": 1}
 _DISK = {"save": 0.4, "save_and_restart": 0.1, "roll_back": 0.1, "reset_statistics": 0.2}
 
@@ -27,6 +28,7 @@ KINDS = {
         Kind("trims", {"publish": 10, "read": 12, "ack": 8, "finish": 1, "trim": 1.5}),
         Kind("entries", _ENTRIES, streams=2),
         Kind("groups", {**_ENTRIES, **_GROUPS}, groups_first=False),
+        Kind("required", {**_ENTRIES, **_REQUIRED}, groups_first=False, required=("g1",)),
         Kind("streams", {**_ENTRIES, **_STREAMS}, streams=2, groups_first=False),
         Kind("counters", {**_ENTRIES, "set_counters": 0.3, "reset_statistics": 0.3}),
         Kind("evictions", {**_ENTRIES, "evict": 0.3, "create_group": 2}, streams=2),

@@ -102,6 +102,7 @@ class StreamAccount:
     still: bool = False
     unseen: int = 0
     skips: dict[str, Skip] = field(default_factory=dict)
+    lags: LagDoubt = field(default_factory=LagDoubt)
     required: Sequence[str] = ()
     knows: bool = True
     """The groups of the last snapshot are all that were there of those that are watched now."""
@@ -109,7 +110,6 @@ class StreamAccount:
     """The life of the stream began between the last snapshot and this one."""
     adopted: dict[str, str] = field(default_factory=dict)
     """Groups that took over the account of a pattern (owed.py)."""
-    lags: LagDoubt = field(default_factory=LagDoubt)
 
     # -- snapshots --------------------------------------------------------------------------------
 

@@ -153,13 +153,13 @@ class GroupAccount:
             self.position, self.waiting = point(view.added), NOTHING
         else:
             self.waiting = bound_waiting(view, now, self.position, step.capability)
+        self._find_oldest(step, now)
         self.delivered = self.high = delivered
         self.high_rank = self.position
         self.replayed = self.replayed and bool(self.waiting.hi and now.pending)
         self.overlap = None
         self.pending = self._bound_pending(view, now) if now.pending else NOTHING
         self.asked_history = not self.pending.exact
-        self.oldest_waiting = None
         self.reads.take(view, now, step.capability, self)
 
     def _find_position(self, step: SnapshotStep, now: GroupView) -> Bounds:
@@ -301,19 +301,24 @@ class GroupAccount:
             return self.base.rank
         return max(self.base.rank, min(high_before.lo, step.rank(before.oldest_pending).lo - 1))
 
+    def _find_oldest(self, step: SnapshotStep, now: GroupView) -> None:
+        """Which entry waits longest, before the position of this snapshot is taken in."""
+        known, stood = self.oldest_waiting, self.delivered
+        found = step.find_oldest(now.last_delivered, known, stood) if self.waiting.hi else None
+        self.oldest_waiting = found
+
     def _place(self, step: SnapshotStep, now: GroupView, position: Bounds) -> None:
+        self.waiting = bound_waiting(step.view, now, position, step.capability)
+        self._find_oldest(step, now)
         self.delivered, self.position = now.last_delivered, position
         if now.last_delivered == self.high:
             self.high_rank = position
-        self.waiting = bound_waiting(step.view, now, position, step.capability)
         touched = step.deleted or step.in_doubt or step.forced
         moved = now.last_delivered < self.high or touched
         self.replayed = (self.replayed or moved) and bool(self.waiting.hi and now.pending)
         self.overlap = None
         self.pending = self._bound_pending(step.view, now)
         self.asked_history = not self.pending.exact
-        unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
-        self.oldest_waiting = step.view.first if unread_head else None
 
     def _bound_pending(self, view: StreamView, now: GroupView) -> Bounds:
         """Pending entries of ours: those from before the watch began don't count, nor those that

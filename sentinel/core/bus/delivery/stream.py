@@ -149,9 +149,9 @@ class StreamView:
     reads: int = 0
     swaps: int = 0
     kept: bool | None = None
+    newest: Id | None = None
     others: frozenset[str] = frozenset()
     """Groups that are there and not watched."""
-    newest: Id | None = None
 
     @property
     def calls(self) -> Calls:
