@@ -80,7 +80,7 @@ def counted(facts):
 
 
 async def test_a_platform_in_another_zone_is_read_by_the_catalog(rig):
-    """B1: times without zone, the database in Asia/Tokyo, a hung assigner: 48 unassigned, down, and
+    """Times without zone, the database in Asia/Tokyo, a hung assigner: 48 unassigned, down, and
     the finding says on what its zone rests.
     """
     rig.live_in("Asia/Tokyo")
@@ -130,7 +130,7 @@ async def test_a_zone_that_nobody_tells_is_suspected(rig):
 
 
 async def test_stages_of_two_zones_are_no_durations(rig, at_once, monkeypatch):
-    """B2: created in Tokyo, assigned and started by a writer of UTC: hours apart, counted apart."""
+    """Created in Tokyo, assigned and started by a writer of UTC: hours apart, counted apart."""
     rig.options = rig.configure(
         columns={"started_at": "started_at"}, zone="UTC", stages_after="500ms"
     )
@@ -151,7 +151,7 @@ async def test_stages_of_two_zones_are_no_durations(rig, at_once, monkeypatch):
 
 
 async def test_rows_visible_late_are_counted_in_their_window(rig):
-    """B3: a quarter of the rows becomes visible 1.5 s after the time that their client stamped, with
+    """A quarter of the rows becomes visible 1.5 s after the time that their client stamped, with
     no transaction open; restarts in between. All are counted once, durations are the ledger's.
     """
     rig.options = rig.configure(settle_after="3s")
@@ -175,6 +175,8 @@ async def test_rows_visible_late_are_counted_in_their_window(rig):
         for row in finding.rows
         if "assignment_seconds" in row.values
     )
+    if rig.options.method == "cohorts":  # later windows wait for rows as late
+        assert time.time() - rig.state.settled_to.timestamp() > 1.5
     assert histogram.total == len(ledger.rows)
     assert histogram.sum == pytest.approx(sum(ledger.rows), abs=0.01)
 
@@ -281,7 +283,7 @@ async def write_in_zones(rig, zones, sets_itself):
         db.close()
     finding = await rig.run(monotonic=lambda: clock[0] + 65)
     facts = finding.evidence["assignment"]
-    assert counted(facts) + 3 >= written > 60
+    assert counted(facts) + 3 >= written > 30
     assert counted(facts) - 3 <= written
     assert facts["offset"] >= written * 2 // 3
     assert facts["total"] == facts["within_deadline"] > 0

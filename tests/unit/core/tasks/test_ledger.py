@@ -16,6 +16,7 @@ from sentinel.core.tasks.ledger import (
     BACK,
     AxisLedger,
     AxisRow,
+    Counted,
     find_more,
 )
 
@@ -215,6 +216,18 @@ def test_what_a_second_count_adds():
     assert find_more(before, after) == {("a", "in_deadline"): 1}
     assert find_more(before, {("a", "late"): 3, ("b", "in_deadline"): 0}) == {("a", "late"): 1}
     assert find_more({}, {}) == {}
+
+
+def test_parts_of_a_window():
+    """Free is where nothing was counted, sound where nobody was counted out of his time."""
+    ledger = AxisLedger([Counted(10.0, 20.0, 3), Counted(30.0, 40.0, 2, own=False)])
+    assert list(ledger.free(0.0, 50.0)) == [(0.0, 10.0), (20.0, 30.0), (40.0, 50.0)]
+    assert list(ledger.free(12.0, 35.0)) == [(20.0, 30.0)]
+    assert list(ledger.free(12.0, 15.0)) == []
+    assert list(ledger.sound(0.0, 50.0)) == [(0.0, 30.0), (40.0, 50.0)]
+    assert [ledger.is_sound(at) for at in (5.0, 15.0, 29.9, 30.0, 39.9, 40.0)] == [
+        True, True, True, False, False, True,
+    ]  # fmt: skip
 
 
 def test_a_restart_moves_no_edge():
