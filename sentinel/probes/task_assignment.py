@@ -166,6 +166,7 @@ class AssignmentOptions(Options):
             self.objective,
             self.min_events,
             self.fairness.limit,
+            self.deadline,
         )
 
     @property

@@ -53,6 +53,8 @@ class AssignmentLimits:
     objective: float
     min_events: int
     unfair_above: float = 10.0
+    deadline: float = 0.1
+    """Seconds in which a task should be assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def _tell_late(
         subject,
         Status.DEGRADED,
         f"{called}: {share:.4g} % of {minute.settled} tasks of the last minute were assigned in"
-        f" time (objective {100 * limits.objective:g} %)",
+        f" {format_duration(limits.deadline)} (objective {100 * limits.objective:g} %)",
         count=Bounds(late, late),
         guidance=ASK_THE_ASSIGNER,
         parameters={**subject, "table": table},

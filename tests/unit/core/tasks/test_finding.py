@@ -173,7 +173,7 @@ def test_late_queues() -> None:
     (fault,) = find(minute=Minute(5015, 5039), minutes=minutes)
     assert fault.subject == {"queue": "late"}
     assert fault.text == (
-        "queue late: 75 % of 20 tasks of the last minute were assigned in time (objective 99 %)"
+        "queue late: 75 % of 20 tasks of the last minute were assigned in 100 ms (objective 99 %)"
     )
     assert (fault.count, fault.status) == (Bounds(5, 5), Status.DEGRADED)
 
