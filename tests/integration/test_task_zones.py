@@ -14,6 +14,7 @@ import pytest
 
 from sentinel.adapters.relation import explain
 from sentinel.core.fault import Status
+from sentinel.core.tasks.ledger import Counted
 from sentinel.errors import SubjectError
 from sentinel.probes.task_assignment import KIND
 from tests.integration.task_rig import Rig
@@ -179,6 +180,34 @@ async def test_rows_visible_late_are_counted_in_their_window(rig):
         assert time.time() - rig.state.settled_to.timestamp() > 1.5
     assert histogram.total == len(ledger.rows)
     assert histogram.sum == pytest.approx(sum(ledger.rows), abs=0.01)
+
+
+async def test_who_meets_rows_that_were_counted_ahead_is_in_no_duration(rig, at_once):
+    """A stretch of the axis in which another zone's row lay before its time came: whoever comes
+    there is skewed, too, and neither in a class nor in a latency; outside all is as ever.
+    """
+    rig.live_in("UTC")
+    await rig.run()
+    now = rig.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()[0]
+    rig.state.ledger.stretches.append(Counted(now, now + 1.0, 1, own=False))
+    insert = (
+        "INSERT INTO {schema}.tasks (created_at, assigned_at) SELECT at, at + interval '50 ms'"
+        " FROM (SELECT to_timestamp(%s) AT TIME ZONE 'UTC' AS at FROM generate_series(1, %s)) AS t"
+    )
+    rig.execute(insert, now + 0.5, 4)
+    rig.execute(insert, now + 1.2, 2)
+    await asyncio.sleep(1.3)
+    await rig.settle()
+    rig.state.looked_at -= 60
+    finding = await rig.run()
+    facts = finding.evidence["assignment"]
+    assert (facts["total"], facts["offset"], counted(facts)) == (2, 3, 5)
+    shown = [
+        row.values["assignment_seconds"]
+        for row in finding.rows
+        if "assignment_seconds" in row.values
+    ]
+    assert sum(each.total for each in shown) == 2
 
 
 class Writers:
