@@ -182,6 +182,26 @@ async def test_rows_visible_late_are_counted_in_their_window(rig):
     assert histogram.sum == pytest.approx(sum(ledger.rows), abs=0.01)
 
 
+async def test_a_row_behind_all_that_was_read_is_taken_in(rig, at_once):
+    """Windows and floor have passed its time: with its class and its latency all the same, once,
+    also after a restart.
+    """
+    rig.live_in("UTC")
+    rig.options = rig.configure(settle_after="5s")
+    await rig.run()
+    await asyncio.sleep(1.2)
+    for total in (1, 2):
+        await rig.run()
+        rig.execute(
+            "INSERT INTO {schema}.tasks (created_at, assigned_at) SELECT at, at + interval '50 ms'"
+            " FROM (SELECT now() - interval '1 s' AS at) AS t"
+        )
+        rig.state = KIND.load_state(json.loads(json.dumps(rig.state.dump())))
+        for _ in range(2):
+            facts = await rig.facts()
+            assert (facts["within_deadline"], counted(facts)) == (total, total)
+
+
 async def test_who_meets_rows_that_were_counted_ahead_is_in_no_duration(rig, at_once):
     """A stretch of the axis in which another zone's row lay before its time came: whoever comes
     there is skewed, too, and neither in a class nor in a latency; outside all is as ever.
