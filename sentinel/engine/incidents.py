@@ -74,6 +74,8 @@ class Incidents:
         elif known is not None and incident_core.is_beside(
             known, present, self.picture.before(name)
         ):
+            if self.circumstances.is_held(name):
+                return  # it was started just now, and lives: that is no failure yet
             self._lay_aside(known, changes, now)
             known = None
         elif known is not None and present is Status.UNKNOWN:
