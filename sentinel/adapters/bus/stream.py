@@ -131,7 +131,7 @@ class PendingEntry:
 
 
 def overdue_command(key: bytes, group: str, upto: Id, cap: int) -> Command:
-    """List pending entries with an id up to this one: by id range, never IDLE (§1.7)."""
+    """List pending entries with an id up to this one: by id range, never IDLE (measurement.md §1.7)."""
     return ("XPENDING", key, group, "-", format_id(upto), cap)
 
 
