@@ -154,10 +154,13 @@ def _find_late(facts: AssignmentFacts, limits: AssignmentLimits) -> Iterator[Fau
     """Queues whose share in time is below the objective: with enough tasks of their own, or when
     all together are below it.
     """
-    overall = is_poor(facts.minute, limits, limits.min_events)
+    skewed = facts.minute.skewed  # of which queue they are, is not known
+    overall = is_poor(facts.minute, limits, limits.min_events, skewed)
     least = 1 if overall else limits.min_events
     poor = {
-        queue: minute for queue, minute in facts.minutes.items() if is_poor(minute, limits, least)
+        queue: minute
+        for queue, minute in facts.minutes.items()
+        if is_poor(minute, limits, least, skewed)
     }
     for queue, minute in sorted(poor.items(), key=lambda item: item[1].good - item[1].settled):
         subject = {"queue": queue[:_LONGEST]}
@@ -167,9 +170,12 @@ def _find_late(facts: AssignmentFacts, limits: AssignmentLimits) -> Iterator[Fau
         yield _tell_late({}, "all queues", facts.minute, facts.table, limits)
 
 
-def is_poor(minute: Minute, limits: AssignmentLimits, least: int) -> bool:
-    """Whether the share in time is below the objective, of `least` tasks or more."""
-    return minute.settled >= least and minute.good < limits.objective * minute.settled
+def is_poor(minute: Minute, limits: AssignmentLimits, least: int, skewed: int = 0) -> bool:
+    """Whether the share in time is below the objective, of `least` tasks or more; even if `skewed`
+    ones were all in time.
+    """
+    good, tasks = minute.good + skewed, minute.settled + skewed
+    return minute.settled >= least and good < limits.objective * tasks
 
 
 def _tell_late(

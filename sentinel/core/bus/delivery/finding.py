@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from sentinel.core.bus.delivery.account import StreamAccount
 from sentinel.core.bus.delivery.cohort import ACK, Deadlines, Settlement
 from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.jump import Skip
 from sentinel.core.bus.delivery.lineage import GONE, RECREATED, ROLLBACK, XSETID, Break
+from sentinel.core.bus.delivery.owed import find_missing, stands_for
 from sentinel.core.bus.delivery.stream import Id, StreamView, format_id
 from sentinel.core.bus.delivery.window import Mishap, Pair, Share, Window
 from sentinel.core.bus.finding import (
@@ -22,7 +24,7 @@ from sentinel.core.bus.finding import (
     read_instant,
     subject_of,
 )
-from sentinel.core.bus.naming import is_literal, matches, quote
+from sentinel.core.bus.naming import is_literal, quote
 from sentinel.core.fault import Fault, FaultKind, Severity, Status, sort_faults
 from sentinel.core.quantity import MANY, Bounds, format_duration
 
@@ -275,7 +277,7 @@ def _make_waiting(rules: DeliveryRules, standing: Standing) -> Fault:
         f" {_say_age(standing.oldest_waiting, timed=standing.waiting_timed)}, longer than"
         f" {format_duration(rules.deadlines.deliver)}"
     )
-    return _of_group(WAITING, pair, text, standing.waiting)
+    return _of_group(WAITING, pair, text, standing.waiting, missing=standing.missing)
 
 
 def _make_overdue(rules: DeliveryRules, standing: Standing) -> Fault:
@@ -333,30 +335,38 @@ def find_group_faults(rules: DeliveryRules, stream: str, account: StreamAccount)
         return []
     if not account.present:
         return [_make_stream_gone(stream, view)]
-    lost = [
-        _make_group_lost(stream, name, known.delivered, known.ended)
+    there = {name for name, now in view.groups.items() if not now.missing}
+    # why `<`: after an hour the group is history, as a stream that is gone
+    recent = {
+        name: known
         for name, known in sorted(account.groups.items())
-        # why `<`: after an hour the group is history, as a stream that is gone
-        if name not in view.groups and view.now - known.ended < FORGET_AFTER
+        if name not in there and known.ended and view.now - known.ended < FORGET_AFTER
+    }
+    lost = [
+        _make_group_lost(stream, name, known, owed=name in view.groups)
+        for name, known in recent.items()
     ]
-    names = {*view.groups, *account.groups}
+    names = {*there, *recent}
     missing = [
-        _make_group_missing(stream, pattern)
+        _make_group_missing(stream, pattern, find_missing(pattern, view, account.groups))
         for pattern in rules.required
-        if not any(matches(name, [pattern]) for name in names)
+        if not any(stands_for(name, pattern) for name in names)
     ]
     return [*lost, *missing]
 
 
-def _make_group_lost(stream: str, group: str, delivered: Id, ended: float) -> Fault:
+def _make_group_lost(stream: str, group: str, known: GroupAccount, *, owed: bool) -> Fault:
+    """`owed`: it is required, so that what is published goes on to be owed to it."""
     subject = subject_of(stream, group)
+    delivered = known.stood if owed else known.delivered
+    rest = "; what is published since is owed to it" if owed else ""
     return Fault(
         GROUP_LOST,
         subject,
         Status.DEGRADED,
-        f"{describe_place(stream, group)} is gone, {_position(delivered)}; told for"
+        f"{describe_place(stream, group)} is gone, {_position(delivered)}{rest}; told for"
         f" {format_duration(FORGET_AFTER)}",
-        since=read_instant(ended),
+        since=read_instant(known.ended),
         cure=(f"XGROUP CREATE {quote(stream)} {quote(group)} {format_id(delivered)}",),
         guidance="make the group again where it stood, then start its consumers",
         parameters=subject,
@@ -378,8 +388,11 @@ def _make_stream_gone(stream: str, view: StreamView) -> Fault:
     )
 
 
-def _make_group_missing(stream: str, pattern: str) -> Fault:
-    """A pattern with a wildcard is no name: nobody can make a group of it."""
+def _make_group_missing(stream: str, pattern: str, name: str) -> Fault:
+    """A pattern with a wildcard is no name: nobody can make a group of it. What is published counts
+    under `name`.
+    """
+    to = "it" if name == pattern else f"{quote(name)}, which matched and was there last"
     if is_literal(pattern):
         subject = subject_of(stream, pattern)
         cure: tuple[str, ...] = (f"XGROUP CREATE {quote(stream)} {quote(pattern)} 0",)
@@ -395,7 +408,8 @@ def _make_group_missing(stream: str, pattern: str) -> Fault:
         GROUP_MISSING,
         subject,
         Status.DEGRADED,
-        f"{describe_place(stream)}: no group {quote(pattern)}, which groups.required names",
+        f"{describe_place(stream)}: no group {quote(pattern)}, which groups.required names;"
+        f" what is published is owed to {to}",
         cure=cure,
         guidance=guidance,
         parameters={label: value for label, value in subject.items() if label in PLACE},
@@ -428,11 +442,21 @@ def _name(pair: Pair) -> str:
 
 
 def _of_group(
-    key: str, pair: Pair, text: str, count: Bounds, *, status: Status = Status.DEGRADED
+    key: str,
+    pair: Pair,
+    text: str,
+    count: Bounds,
+    *,
+    status: Status = Status.DEGRADED,
+    missing: bool = False,
 ) -> Fault:
     """A fault of one group that is late: who reads it, and what does it hold?"""
     place = " ".join(map(quote, pair))
-    looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10") if all(pair) else ()
+    looks: tuple[str, ...] = ()
+    if all(pair):
+        looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10")
+    if looks and (missing or not is_literal(pair[1])):
+        looks = (_show_groups(pair),)
     return Fault(
         key,
         subject_of(*pair),

@@ -99,6 +99,9 @@ class LossBook:
     def take(self, stream: str, account: StreamAccount | None) -> dict[Pair, int]:
         """What was lost since this was asked last; an account that is gone adds nothing."""
         before, now = self.known.pop(stream, {}), _find_lost(account)
+        for name, pattern in (account.adopted if account is not None else {}).items():
+            if pattern in before:
+                before[name] = before.pop(pattern)
         if now:
             self.known[stream] = now
         return {
