@@ -53,6 +53,7 @@ from sentinel.core.bus.delivery.stream import (
     Anchor,
     Calls,
     Capability,
+    GroupView,
     Id,
     StreamView,
     bound_head_gap,
