@@ -248,8 +248,8 @@ async def _look(
         arrivals = await read_arrivals(client, target, keys[:MAX_KEYS], readings, now)
     except (SubjectError, NotMeasurable) as error:
         blind.append((f"arrivals: {error.message}", error.guidance))
-    ends = [reading.ends for reading in readings if reading.ends]
-    history.held = hold_arrivals(history.held, arrivals, place.max_arrivals, ends, now)
+    filled = [(reading.entries, reading.ends) for reading in readings if reading.ends]
+    history.held = hold_arrivals(history.held, arrivals, place.max_arrivals, filled, now)
     growth = history.find_growth()
     standing = PlaceStanding(
         place.name, place.type, readings, now, history.added, growth, arrivals, history.held

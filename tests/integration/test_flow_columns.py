@@ -368,7 +368,7 @@ async def test_whose_a_flow_is(look, db):
     for key, tenant in (("ma", a), ("mb", b), ("m0", None), ("mf", nobody)):
         add(db, key, "master", status="running", tenant=tenant)
     children = {
-        "good0": ("ma", "tenant-a"), "good1": ("mb", b), "free": (None, a), "foreign0": ("ma", b),
+        "good0": ("ma", a), "good1": ("mb", b), "free": (None, a), "foreign0": ("ma", b),
         "foreign1": ("mb", a), "foreign2": ("mb", "c"), "none0": ("ma", None), "none1": ("ma", ""),
         "none2": ("mb", "  "), "fallback": ("ma", nobody), "under none": ("m0", a), "under fallback": ("mf", a),
     }  # fmt: skip

@@ -13,7 +13,7 @@ from sentinel.core.flows.lasting import Families, Family
 from sentinel.core.flows.second import SecondRules, find_conflict
 from sentinel.core.flows.stuck import FlowRules, FlowSight
 from sentinel.core.flows.table import TableRules
-from sentinel.core.flows.tenancy import find_foreign, find_owner_fault
+from sentinel.core.flows.tenancy import find_foreign, find_owner_fault, normalise_tenant
 from sentinel.core.flows.verdict import judge
 
 NOW = 1_000_000.0
@@ -166,21 +166,27 @@ def owned(tenant: str, key: str = "f", **facts: object) -> FlowSight:
     return FlowSight(key, "t", "run", tenant=tenant, **facts)  # type: ignore[arg-type]
 
 
+A, B = "0C6AD70B-EEA6-4A87-a37b-0f1f5d1e2a3b", "0c6ad70beea64a87a37b0f1f5d1e2a3b"
+
+
 def test_flows_of_nobody() -> None:
-    """Missing, or a fallback value in any case."""
+    """Missing, or a fallback value; a UUID in any form, a name as it is."""
     assert find_owner_fault(owned("a"), NOBODY) is None
     assert find_owner_fault(owned(""), NOBODY) == ("tenant_missing", "it has no tenant")
-    assert find_owner_fault(owned("AbC"), frozenset({"abc"})) == (
-        "tenant_fallback",
-        "its tenant is the fallback AbC",
-    )
+    fallback = frozenset({normalise_tenant(A), "nobody"})
+    for tenant in (A, B, "nobody"):
+        text = f"its tenant is the fallback {tenant}"
+        assert find_owner_fault(owned(tenant), fallback) == ("tenant_fallback", text)
+    assert find_owner_fault(owned("Nobody"), fallback) is None
 
 
 @pytest.mark.parametrize(
     ("child", "master", "foreign"),
     [
         ("a", "b", True),
-        ("a", "A", False),
+        ("a", "A", True),
+        (A, B, False),
+        (A, A[:-1] + "c", True),
         ("", "b", False),
         ("a", "", False),
         ("1111", "b", False),
