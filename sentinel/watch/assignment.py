@@ -25,6 +25,8 @@ from sentinel.core.tasks.state import AssignmentState, Part
 from sentinel.core.tasks.tracker import TaskPoll, Tracker, TrackerRules
 
 PROVE_EVERY = 60.0
+LOOK_SOON = 10.0
+"""Seconds between looks at the whole axis while times of other zones are seen; else a minute."""
 TRENDS_EVERY = 30.0
 SHOWN_TASKS = 3
 
@@ -73,6 +75,11 @@ class AssignmentPoll:
     def now(self) -> float:
         """This run, on the axis of creation."""
         return self.statements.axis(self.horizon.now)
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between looks at all that may be: sooner while there are reasons to."""
+        return LOOK_SOON if self.state.is_odd(self.horizon.now.timestamp()) else PROVE_EVERY
 
     @property
     def final(self) -> float:
@@ -140,15 +147,17 @@ async def _read_open(poll: AssignmentPoll) -> list[OpenTasks]:
     """Open tasks by queue. The whole lookback once a minute, else from the oldest one known on."""
     state, now = poll.state, poll.horizon.now
     start = poll.ago(state.reach.open)
-    if state.open_since is not None and poll.monotonic - state.swept_at < PROVE_EVERY:
+    if state.open_since is not None and poll.monotonic - state.swept_at < poll.look_every:
         start = max(start, state.open_since)
     else:
         state.swept_at = poll.monotonic
     # With cohorts a table may lack an id: then tasks are counted and not named.
     sql = poll.statements.open_named if state.id_type else poll.statements.open
     span = poll.statements.may_be_open(start, now + timedelta(seconds=1))
-    found = [_read_open_row(state, row) for row in await poll.client.query(sql, span)]
-    oldest = max((tasks.oldest for tasks in found), default=0.0)
+    rows = await poll.client.query(sql, span)
+    found = [_read_open_row(state, row) for row in rows]
+    # By where they lie on the axis: what another zone lays behind must be met again.
+    oldest = max(0.0, *(row["oldest"] for row in rows)) if rows else 0.0
     state.open_since = min(poll.horizon.capped, now - timedelta(seconds=oldest + 1))
     return found
 
@@ -167,7 +176,8 @@ async def _track(poll: AssignmentPoll) -> Measured:
     what is open.
     """
     state, horizon, times = poll.state, poll.horizon, poll.times
-    tracker, is_sweep = state.tracker or Tracker(), poll.monotonic - state.swept_at >= PROVE_EVERY
+    tracker = state.tracker or Tracker()
+    is_sweep = poll.monotonic - state.swept_at >= poll.look_every
     lookback = state.reach.open if is_sweep or state.tracker is None else None
     seen, taken = await reader.read_poll(
         poll.client,
@@ -224,7 +234,7 @@ async def _look(poll: AssignmentPoll, settled: float) -> list[Counted]:
     count again. Those that are not final each time, the whole axis once a minute.
     """
     state, now = poll.state, poll.now
-    is_whole = state.looked_at is None or poll.monotonic - state.looked_at >= PROVE_EVERY
+    is_whole = state.looked_at is None or poll.monotonic - state.looked_at >= poll.look_every
     recent = [each for each in state.ledger.stretches if each.classes is not None]
     if is_whole:
         since, until = now - state.reach.look, now + ledger.AHEAD

@@ -5,6 +5,8 @@ exactly.
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
@@ -231,6 +233,20 @@ async def test_lists_with_a_time_have_an_age(bus, push):
     finding = await bus.run()
     assert finding.status is Status.UNKNOWN
     assert "no time at meta.nothing" in finding.detail
+
+
+async def test_lists_with_times_of_another_zone(bus):
+    """Local times of Tokyo: with zone the age is right; without it is unknown, with the zone that
+    they look like, and not 0.
+    """
+    at = datetime.fromtimestamp(bus.now() - 300, ZoneInfo("Asia/Tokyo")).replace(tzinfo=None)
+    bus.redis.rpush("fj:queue:a:b", json.dumps({"failed_at": at.isoformat()}))
+    bus.configure({**LIST, "time_field": "failed_at", "zone": "Asia/Tokyo"})
+    assert 299 < values(await bus.run(), "failed")["oldest_age_seconds"] < 400
+    bus.configure({**LIST, "time_field": "failed_at"})
+    finding = await bus.run()
+    assert (finding.status, "UTC+9" in finding.detail) == (Status.UNKNOWN, True)
+    assert "oldest_age_seconds" not in values(finding, "failed")
 
 
 async def test_additions_to_a_list_are_a_lower_bound(bus):

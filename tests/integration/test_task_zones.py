@@ -97,7 +97,7 @@ async def test_a_declared_zone_comes_first(rig):
     rig.live_in("UTC")
     rig.execute("SET timezone TO 'Asia/Tokyo'")
     hung_for(rig, 48)
-    rig.options = rig.configure(columns={"zone": "Asia/Tokyo"})
+    rig.options = rig.configure(zone="Asia/Tokyo")
     finding = await rig.run()
     assert (finding.status, finding.evidence["assignment"]["open"]) == (Status.DOWN, 48)
     assert "is read as Asia/Tokyo (`zone:` of the mapping)" in finding.detail
@@ -132,7 +132,7 @@ async def test_a_zone_that_nobody_tells_is_suspected(rig):
 async def test_stages_of_two_zones_are_no_durations(rig, at_once, monkeypatch):
     """B2: created in Tokyo, assigned and started by a writer of UTC: hours apart, counted apart."""
     rig.options = rig.configure(
-        columns={"started_at": "started_at", "zone": "UTC"}, stages_after="500ms"
+        columns={"started_at": "started_at"}, zone="UTC", stages_after="500ms"
     )
     await rig.run()
     rig.execute("SET timezone TO 'UTC'")
@@ -234,3 +234,58 @@ async def test_columns_without_a_zone_are_read_by_their_index(rig):
     for name in ("open", "open_named", "backlog"):
         nodes = await explain(rig.client.query, getattr(statements, name), params)
         assert "waiting" in {node.get("Index Name") for node in nodes}, name
+
+
+@pytest.mark.parametrize("told", ["roles", "sessions"])
+async def test_writers_in_three_zones_are_each_in_one_counter(rig, told):
+    """Athens, Los Angeles and UTC write into one column without a zone: who can't be told apart is
+    skewed, nobody is missing or counted twice, what is a duration is the ledger's, the kind says
+    unknown, and how many are open is known all the same.
+    """
+    zones = ("Europe/Athens", "America/Los_Angeles", "UTC")
+    rig.live_in("UTC")
+    roles = [f"r{n}_{rig.name}" for n in range(3)]
+    for role, zone in zip(roles, zones, strict=True):
+        rig.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {rig.schema} TO {role}")
+        rig.execute(f"GRANT INSERT, SELECT ON {rig.schema}.tasks TO {role}")
+        rig.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {rig.schema} TO {role}")
+        if told == "roles":
+            rig.execute(f"ALTER ROLE {role} SET timezone TO '{zone}'")
+    try:
+        await write_in_zones(rig, dict(zip(roles, zones, strict=True)), told == "sessions")
+    finally:
+        await rig.client.close()
+        for role in roles:
+            rig.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def write_in_zones(rig, zones, sets_itself):
+    dbs = [psycopg.connect(rig.server.dsn(rig.name, user=role), autocommit=True) for role in zones]
+    if sets_itself:
+        for db, zone in zip(dbs, zones.values(), strict=True):
+            db.execute(f"SET timezone TO '{zone}'")
+    await rig.run()
+    written, end = 0, time.time() + 4
+    clock = [time.monotonic()]
+    while time.time() < end + 4:
+        for db in dbs if time.time() < end else ():
+            db.execute(
+                f"INSERT INTO {rig.schema}.tasks (assigned_at) VALUES (now() + interval '50 ms')"
+            )
+            written += 1
+        clock[0] += 5
+        finding = await rig.run(monotonic=lambda: clock[0])
+        await asyncio.sleep(0.1)
+    for db in dbs:
+        db.execute(f"INSERT INTO {rig.schema}.tasks DEFAULT VALUES")
+        db.close()
+    finding = await rig.run(monotonic=lambda: clock[0] + 65)
+    facts = finding.evidence["assignment"]
+    assert counted(facts) + 3 >= written > 60
+    assert counted(facts) - 3 <= written
+    assert facts["offset"] >= written * 2 // 3
+    assert facts["total"] == facts["within_deadline"] > 0
+    assert finding.status is Status.UNKNOWN
+    assert "they look like" in finding.detail
+    assert facts["open"] == 3
+    assert facts["oldest_unassigned_seconds"] < 5

@@ -130,6 +130,24 @@ async def test_one_naive_time_beside_a_typed_one(make_rig):
     )
 
 
+async def test_a_time_that_lay_ahead_accuses_nobody_when_it_has_come(make_rig):
+    """Hours later a task of another zone looks like one of now, whose entry is missing: until the
+    latest time that lay ahead is over, what is not found proves nothing, and what is found does.
+    """
+    rig = make_rig()
+    rig.db.execute("SET timezone = 'UTC'")
+    assign(rig, 6, seconds=60)
+    await rig.run(CROSSCHECK, {"samples": 100, "window": "30s"})
+    watch = rig.states[CROSSCHECK.name].watch
+    watch.clock.ahead_to = time.time()
+    rig.raw.xadd("agent_messages:a", {"task_id": "1"}, id=f"{int((time.time() - 60) * 1000)}-0")
+    watch.watermark = None
+    finding = await rig.run(CROSSCHECK, {"samples": 100})
+    counts = finding.evidence["crosscheck"]["db-bus"]
+    assert (counts["samples"], counts["bad"], counts["unmeasurable"]) == (1, 0, 5)
+    assert "the times of tasks may be of another zone" in finding.detail
+
+
 async def test_tasks_that_become_visible_late(make_rig):
     """3 of 8 tasks appear after their range was read: they are counted late, and each is compared
     as all others, once.

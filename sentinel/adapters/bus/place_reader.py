@@ -33,7 +33,8 @@ PlaceType = Literal["stream", "list", "zset"]
 @dataclass(frozen=True, slots=True)
 class WatchedPlace:
     """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a
-    due entry is late; `arrivals_within` seconds, None: arrivals are not counted.
+    due entry is late; `zone` of times without an offset; `arrivals_within` seconds, None: arrivals
+    are not counted.
     """
 
     name: str
@@ -42,6 +43,7 @@ class WatchedPlace:
     unit: float = 1.0
     tolerance: float = 0.0
     time_field: str = ""
+    zone: str = "UTC"
     origin: str = ""
     arrivals_within: float | None = None
 
@@ -195,13 +197,15 @@ def _ask_list(place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
 def _parse_list(place: WatchedPlace, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
     """The oldest entry is at one end; at which depends on the producer, so both are looked at."""
     length, *ends = replies
-    times = [read_time(entry, place.time_field) for entry in ends if entry is not None]
+    found = [entry for entry in ends if entry is not None]
+    times = [read_time(entry, place.time_field, place.zone) for entry in found]
     known = [each for each in times if each is not None]
     lacking = bool(times) and len(known) < len(times)
     return KeyReading(
         key,
         entries=length,
         oldest=min(known, default=None),
+        latest=max(known, default=None),
         problem=f"an entry has no time at {place.time_field}" if lacking else "",
         remedy="correct time_field: a dotted path into the JSON of an entry" if lacking else "",
     )

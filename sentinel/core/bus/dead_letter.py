@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sentinel.core.bus.arrivals import Arrivals, HeldArrivals
+from sentinel.core.moment import read_instant
+from sentinel.core.moment.arrival import NewestTime
+from sentinel.core.moment.skew import ColumnClock, tell_cure, tell_skew
 
 EARLIEST = 1e9
 """Epoch seconds (the year 2001) below which a number is no time of day."""
@@ -31,8 +33,9 @@ class KeyReading:
     `added`: everything ever added, where the server counts it. `oldest`: when the oldest entry was
     added, of a sorted set when the earliest is due; None when nothing is there or it can't be
     known. `overdue`: entries due for longer than tolerated, None where nothing is ever due. `ends`:
-    ids of the first and last entry. `problem`: what of this key can't be known, and `remedy`;
-    `read`: False when it could not be read at all.
+    ids of the first and last entry. `latest`: of entries that carry a time, the latest at either
+    end. `problem`: what of this key can't be known, and `remedy`; `read`: False when it could not
+    be read at all.
     """
 
     key: str
@@ -41,6 +44,7 @@ class KeyReading:
     oldest: float | None = None
     overdue: int | None = None
     ends: tuple[str, ...] = ()
+    latest: float | None = None
     problem: str = ""
     remedy: str = ""
     read: bool = True
@@ -198,10 +202,10 @@ class PlaceStanding:
         return sum(counts) if counts or not self.readings else None
 
 
-def read_time(raw: bytes, path: str) -> float | None:
+def read_time(raw: bytes, path: str, zone: str = "UTC") -> float | None:
     """Epoch seconds at a dotted path of a JSON entry; None when there is none.
 
-    Takes epoch seconds, epoch milliseconds and ISO 8601; a time without a zone is taken as UTC.
+    Takes epoch seconds, epoch milliseconds and ISO 8601; a text without an offset is of `zone`.
     """
     try:
         value = json.loads(raw)
@@ -209,25 +213,17 @@ def read_time(raw: bytes, path: str) -> float | None:
         return None
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return _parse_instant(value)
+    return read_instant(value, zone)
 
 
-def _parse_instant(value: Any) -> float | None:
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return _parse_number(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return _parse_number(value)
-
-
-def _parse_number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    seconds = number / 1000 if number >= 100 * EARLIEST else number
-    return seconds if EARLIEST <= seconds < 100 * EARLIEST else None
+def screen_times(
+    reading: KeyReading, watch: NewestTime, clock: ColumnClock, now: float
+) -> KeyReading:
+    """The same, without its age where the times of its entries are of another zone or clock:
+    they lie ahead, or a new one came old by quarters of an hour.
+    """
+    off = watch.see(reading.latest, now, clock.zone)
+    if off is None or reading.problem:
+        return reading
+    problem, remedy = tell_skew(clock, off, now), tell_cure(clock)
+    return replace(reading, oldest=None, problem=problem, remedy=remedy)

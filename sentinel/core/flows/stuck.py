@@ -283,7 +283,10 @@ def find_reasons(
     if text := flags or find_skipped(sight.log, phases):
         found["phase_order"] = text
     if is_full(sight, rules) and max(still, 0.0) >= rules.full_after:
-        found["full_but_open"] = f"progress is {sight.progress:g}, status is still {sight.status}"
+        limit = format_duration(rules.full_after)
+        found["full_but_open"] = (
+            f"progress is {sight.progress:g}, status is still {sight.status} (limit {limit})"
+        )
     return {**found, **_find_worker_reasons(sight, rules, age, overdue="overdue" in found)}
 
 
@@ -310,8 +313,7 @@ def _find_worker_reasons(
     if not rules.has_worker:
         return {}
     if not sight.worker:
-        late = overdue or (rules.no_worker_after is not None and age > rules.no_worker_after)
-        return {"no_worker": "no worker has it"} if late and sight.status != rules.initial else {}
+        return _find_no_worker(sight, rules, age, overdue=overdue)
     crew = rules.crew
     if crew is None:
         return {}
@@ -327,6 +329,18 @@ def _find_worker_reasons(
         else f"silent for {format_duration(worker.age)} (limit {limit})"
     )
     return {"worker_dead": f"worker {format_label(sight.worker, worker.name)} {silent}"}
+
+
+def _find_no_worker(
+    sight: FlowSight, rules: FlowRules, age: float, *, overdue: bool
+) -> dict[str, str]:
+    """Begun, and nobody has it: for longer than its own limit, or than is normal at all."""
+    if sight.status == rules.initial:
+        return {}
+    limit = rules.no_worker_after
+    if limit is not None and age > limit:
+        return {"no_worker": f"no worker has it (limit {format_duration(limit)})"}
+    return {"no_worker": "no worker has it, and it is overdue"} if overdue else {}
 
 
 # --- values as they are stored ------------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
+from math import inf
 
 from tests.integration.soundness.bench import Bench
 from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
 from tests.integration.soundness.owed import list_owed
-from tests.integration.soundness.world import Kind
+from tests.integration.soundness.world import DAWN, Kind
 
 LOOKS = 40
 SHOWN = 40
@@ -75,17 +78,34 @@ class Episode:
         try:
             for self.step in range(LOOKS):
                 self._pass_time()
-                if await self.watcher.look():
-                    self.world.looks += 1
-                    complaints = self._judge()
-                    self.world.log.append(f"  look {self.step} at {self.world.now - 1.79e9:.0f} s")
-                    if complaints:
-                        self.score.violations.append(self._report(complaints))
-                        break
+                if complaints := await self._look():
+                    break
+            else:
+                complaints = await self._come_to_rest()
+            if complaints:
+                self.score.violations.append(self._report(complaints))
             self.world.check_ledger()
         finally:
             await self.watcher.client.close()
         return self.score
+
+    async def _look(self) -> list[str]:
+        """One look, and what is wrong with what it says."""
+        if not await self.watcher.look():
+            return []
+        self.world.looks += 1
+        complaints = self._judge()
+        self.world.log.append(f"  look {self.step} at {self.world.now - DAWN:.0f} s")
+        return complaints
+
+    async def _come_to_rest(self) -> list[str]:
+        """Nothing happens any more until all deadlines have passed: everything is settled once."""
+        self.world.rests = True
+        for _ in range(2):
+            self.world.now += 5
+            if complaints := await self._look():
+                return complaints
+        return self._judge_sums(rests=True)
 
     def _pass_time(self) -> None:
         world, dice = self.world, self.world.random
@@ -104,8 +124,9 @@ class Episode:
 
     def _judge(self) -> list[str]:
         self._note_breaks()
-        complaints = self._judge_settlements() + self._judge_accounts()
-        return complaints + self._judge_gauges() + self._judge_counters()
+        complaints = self._judge_settlements() + self._judge_accounts() + self._judge_gauges()
+        complaints += self._judge_counters() + self._judge_sums() + self._judge_streams()
+        return complaints + ([] if self.world.kind.between else self._judge_ages())
 
     def _note_breaks(self) -> None:
         """A server without counters may have to begin anew, when more happened than it tells."""
@@ -142,6 +163,53 @@ class Episode:
             self.score.looks += 1
             self.score.width += (claim.good[1] - claim.good[0]) / max(1, claim.size)
         return found
+
+    def _judge_sums(self, *, rests: bool = False) -> list[str]:
+        """Nothing is settled twice; at rest nothing is left."""
+        found = []
+        for stream, group, claim in self.watcher.list_accounts():
+            for stage, settled in self.watcher.count_settled(stream, group).items():
+                most = claim.size + claim.unseen
+                if settled > most or (rests and settled < claim.size):
+                    found.append(f"{stream} {group} {stage}: {settled} settled of {most}")
+        return found
+
+    def _judge_streams(self) -> list[str]:
+        found = []
+        for stream, claim in self.watcher.list_streams():
+            book = self.world.books[stream.encode()]
+            owed = list_owed("", book, legacy=self.world.bench.legacy)
+            found += [f"{stream} published {each}" for each in judge_claim(claim, owed)]
+        return found
+
+    def _judge_ages(self) -> list[str]:
+        """No age is higher than it is, and none stays away. What was there at the first look may be
+        as old as its id says.
+        """
+        found = []
+        for (pattern, group), ages in self.watcher.list_ages().items():
+            for place, what in enumerate(("waiting", "pending")):
+                ranges = list(self._bound_ages(pattern, group, place))
+                least = max((low for low, _ in ranges), default=0)
+                most = max((high for _, high in ranges), default=0)
+                if not least <= ages[place] + 0.01 or not ages[place] <= most + 0.01:
+                    told = f"{ages[place]:.2f} s, truth {least:.2f} to {most:.2f} s"
+                    found.append(f"{pattern} {group} {what} for {told}")
+        return found
+
+    def _bound_ages(self, pattern: str, group: str, place: int) -> Iterator[tuple[float, float]]:
+        for key in self.world.watched:
+            book = self.world.books[key]
+            standing = book.truth.standings.get(group) if book.truth is not None else None
+            entry = standing.since[place] if standing is not None else None
+            if entry is None or not fnmatch(key.decode(), pattern):
+                continue
+            age, epoch = self.world.now - entry.at, book.epochs[-1]
+            brought = epoch.brought and entry.moment <= epoch.attached
+            clock = self.world.kind.ids == "clock"
+            least = age - 1 if clock else min(age, 1) * (age > 5)
+            believed = not clock and (brought or entry.moment <= book.snaps[0])
+            yield 0 if brought else least, inf if believed else age
 
     def _judge_gauges(self) -> list[str]:
         found = []

@@ -16,6 +16,7 @@ Fates = frozenset[str]
 
 WAITING, PENDING, ACKED, LOST, DROPPED = "waiting", "pending", "acked", "lost", "dropped"
 _VERSIONS = count(1)
+PUBLISHED = "published"
 FOREIGN = "foreign"
 """Never owed: it was published before the group, and lies behind its position."""
 
@@ -231,8 +232,11 @@ class Life:
         return Life(entries, groups, self.last, self.version)
 
     def list_segments(self, *, ended: bool) -> dict[str, list[Segment]]:
-        """Of each group."""
-        return {n: group.list_segments(ended=ended) for n, group in self.groups.items()}
+        """Of each group; under no name what was published at all."""
+        every = frozenset({PUBLISHED})
+        items = (Item(entry.id, entry.moment, every, False) for entry in self.entries.values())
+        found = {n: group.list_segments(ended=ended) for n, group in self.groups.items()}
+        return {**found, "": [Segment(0, None, tuple(items))]}
 
 
 @dataclass(slots=True, eq=False)
@@ -268,7 +272,8 @@ class Standing:
     waiting: int
     pending: int
     oldest_waiting: Id | None
-    oldest_pending: Id | None
+    since: tuple[Entry | None, Entry | None]
+    """The oldest that waits, and the oldest that pends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +345,8 @@ class Book:
 
 
 def _stand(group: GroupLife) -> Standing:
-    waiting = [i for i, unit in group.units.items() if unit.waits]
-    pending = [i for i, unit in group.units.items() if unit.owner is not None]
-    return Standing(
-        len(waiting), len(pending), min(waiting, default=None), min(pending, default=None)
-    )
+    waiting = [unit.entry for unit in group.units.values() if unit.waits]
+    pending = [unit.entry for unit in group.units.values() if unit.owner is not None]
+    oldest = min((entry.id for entry in waiting), default=None)
+    since = [min(each, key=lambda entry: entry.at, default=None) for each in (waiting, pending)]
+    return Standing(len(waiting), len(pending), oldest, (since[0], since[1]))

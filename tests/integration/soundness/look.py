@@ -95,7 +95,7 @@ class RestlessClient(RedisClient):
     def _interrupt(self) -> None:
         """Something happens, perhaps."""
         world = self._world
-        if world.random.random() < world.kind.between:
+        if not world.rests and world.random.random() < world.kind.between:
             world.log.append("  (during the look)")
             world.act()
 
@@ -225,6 +225,35 @@ class Watcher:
                 claim = Claim(group, told.published, told.unseen, bounds, good)
                 found.append((stream, group, claim))
         return found
+
+    def count_settled(self, stream: str, group: str) -> dict[str, int]:
+        """Entries settled so far, by stage."""
+        account = self.state.open(self.options).accounts[stream].groups[group]
+        return {
+            "deliver": sum(account.reached.values()),
+            "ack": sum(account.settled.values()),
+        }
+
+    def list_streams(self) -> list[tuple[str, Claim]]:
+        """What was published to each stream at all."""
+        accounts = self.state.open(self.options).accounts.items()
+        return [
+            (name, Claim("published", account.published, account.unseen, {}, (0, 0), frozenset()))
+            for name, account in accounts
+        ]
+
+    def list_ages(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """The oldest that waits and the oldest that pends, by pattern of streams and group."""
+        assert self.finding is not None
+        names = "oldest_waiting_age_seconds", "oldest_pending_age_seconds"
+        return {
+            (row.labels["stream"], row.labels["group"]): (
+                row.values[names[0]],
+                row.values[names[1]],
+            )
+            for row in self.finding.rows
+            if names[0] in row.values
+        }
 
     def list_breaks(self) -> dict[str, int]:
         """How many breaks each stream had, so far."""

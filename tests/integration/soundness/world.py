@@ -74,6 +74,8 @@ class World:
         self.saved: dict[bytes, Life] | None = None
         self.looks = 0
         """Looks that were completed."""
+        self.rests = False
+        """Nothing happens any more."""
         self.shaken: dict[bytes, int] = {}
         """When something last befell a key as a whole."""
         if kind.groups_first:

@@ -25,8 +25,8 @@ from sentinel.core.bus.delivery.stream import (
 )
 from sentinel.core.quantity import Bounds
 
-_NO_FLAGS = (False, 0, 0, False, 0)
-"""Replayed, doubt, unseen, returned, unaccounted: what earlier versions did not write."""
+_NO_FLAGS = (False, 0, 0, False, 0, "0-0")
+"""Replayed, doubt, unseen, returned, unaccounted, stood: what earlier versions did not write."""
 OUTCOMES: tuple[str, ...] = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
 DELIVERY_OUTCOMES: tuple[str, ...] = ("delivered", "waiting", "lost", "uncertain")
 
@@ -74,6 +74,8 @@ class GroupAccount:
     """It was known in an earlier life of the stream: all of this life is owed to it."""
     overlap: Bounds | None = None
     """So many entries are known to pend and to wait."""
+    stood: Id = ZERO
+    """Where it stood when it was there last, while it is missing."""
 
     @classmethod
     def begin(cls, base: Anchor) -> GroupAccount:
@@ -215,7 +217,9 @@ class GroupAccount:
             skip = judge_jump(step, now, before, moved_from, position, counted)
         if skip is None:
             return None
-        after, upto = max(skip.after, self.base.rank), max(skip.upto, self.base.rank)
+        # what was before the head at the last look was told lost then, if it was
+        floor = max(self.base.rank, step.gap_before.lo)
+        after, upto = max(skip.after, floor), max(skip.upto, floor)
         if skip.certain:
             self.reads.note_certain(self.losses.add_skip(after, upto))
         elif skip.counted:
@@ -243,7 +247,7 @@ class GroupAccount:
         removed = step.view.removed - step.before.removed
         if step.gap_before.exact and not step.before.has_holes:
             removed -= certain
-        after, upto = self._find_suspects(step, high_before, read_before)
+        after, upto = self.find_suspects(step, high_before, read_before)
         after = self.losses.skip_blur(after)
         counted = self.reads.surplus is not None
         maybe = self.losses.add_possible(after, upto, 0, removed, counted=counted)
@@ -253,7 +257,7 @@ class GroupAccount:
         """Whether a group of an earlier life was made once in this one, and has not read since."""
         return self.returned and not step.moved and now.last_delivered <= self.base.id
 
-    def _find_suspects(
+    def find_suspects(
         self, step: SnapshotStep, high_before: Bounds, read_before: Id
     ) -> tuple[int, int]:
         """Ranks (after, upto] that were undelivered at the last snapshot and may be gone at this
@@ -371,10 +375,17 @@ class GroupAccount:
         lo = self.waiting.lo - (self.base.rank - self.position.lo)
         return Bounds(max(0, lo), max(0, min(self.waiting.hi, view.added - self.base.rank)))
 
-    def close(self, view: StreamView, gap: Bounds) -> None:
-        """End this life: what waits or pends may be lost, dropped or still acknowledged unseen."""
+    def close(
+        self, view: StreamView, gap: Bounds, *, missing: bool = False, unread: bool = False
+    ) -> None:
+        """End this life: what waits or pends may be lost, dropped or still acknowledged unseen.
+
+        The group was there until now, unless it was `missing`; `unread`: nobody can have read what
+        waited for it, that is lost.
+        """
         account = self.settle_account(view, gap)
-        lost = Bounds(account.lost.lo, account.lost.hi + account.waiting.hi)
+        sure = account.waiting.lo if unread else 0
+        lost = Bounds(account.lost.lo + sure, account.lost.hi + account.waiting.hi)
         dropped = account.dropped + account.pending.hi
         self.closed = Account(
             account.published, NOTHING, NOTHING, lost, dropped, self.unseen, account.unaccounted
@@ -382,14 +393,14 @@ class GroupAccount:
         self.losses = Losses()
         self.waiting = self.pending = NOTHING
         self.reads = ReadCount()
-        self.gone, self.ended = True, view.now
+        self.gone, self.ended = True, self.ended if missing else view.now
 
     def reopen(self, base: Anchor) -> None:
         """Begin another life at `base`; the sums go on."""
         self.base, self.position, self.high_rank = base, point(base.rank), point(base.rank)
         self.delivered = self.high = ZERO
         self.fresh, self.gone, self.replayed, self.doubt = True, False, False, 0
-        self.returned, self.overlap = False, None
+        self.returned, self.overlap, self.stood = False, None, ZERO
 
     def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
         """The account as numbers: published, dropped, both ends of waiting, pending and lost,
@@ -449,6 +460,7 @@ class GroupAccount:
                 self.unseen,
                 self.returned,
                 closed.unaccounted,
+                format_id(self.stood),
             ],
             "ended": self.ended,
         }
@@ -460,7 +472,7 @@ class GroupAccount:
         published, dropped = document["closed"]
         fresh, gone, *later = document["flags"]
         later += _NO_FLAGS[len(later) :]
-        replayed, doubt, unseen, returned, unaccounted = later
+        replayed, doubt, unseen, returned, unaccounted, stood = later
         return cls(
             Anchor.load(document["base"]),
             position,
@@ -482,4 +494,5 @@ class GroupAccount:
             unseen=unseen,
             doubt=doubt,
             returned=bool(returned),
+            stood=parse_id(stood),
         )

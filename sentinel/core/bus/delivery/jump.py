@@ -70,7 +70,7 @@ def judge_jump(
     """A move forward that need not be one of reads, from rank `start` to `end`; None where it can't
     be anything else. `counted`: entries-read counts deliveries all along.
     """
-    if not (step.in_doubt or step.forced) or end.hi <= start.lo:
+    if not (step.in_doubt or step.forced or before.missing) or end.hi <= start.lo:
         return None
     idle = find_idle(step, now, before)
     certain = idle and not step.forced and start.exact and end.exact
@@ -80,7 +80,7 @@ def judge_jump(
         before.last_delivered,
         now.last_delivered,
         certain=certain,
-        counted=counted and not step.in_doubt,
+        counted=counted and not (step.in_doubt or before.missing),
         told=idle or _is_unread(step, now, before),
     )
 
@@ -100,3 +100,17 @@ def _is_unread(step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
     if silent or now.entries_read is not None:
         return False
     return before.entries_read is not None or now.last_delivered == step.view.last
+
+
+def begins_at_end(step: SnapshotStep, now: GroupView) -> bool:
+    """Whether a group that is seen for the first time owes nothing yet: made at `$`, and nobody has
+    read in it.
+
+    Who reads is a consumer, and gets entries-read where the server has such a number.
+    """
+    view = step.view
+    # why `>=`: SETID may have moved it beyond the last entry
+    if now.last_delivered < view.last or now.pending or step.moved:
+        return False
+    unread = not view.legacy and now.entries_read is None and view.max_deleted == ZERO
+    return unread or not (now.consumers or step.deleted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sentinel.core.quantity import Bounds
@@ -76,7 +76,8 @@ class Anchor:
 @dataclass(frozen=True, slots=True)
 class GroupView:
     """One group as XINFO GROUPS shows it. `oldest_pending` is None when nothing is pending or it
-    wasn't asked.
+    wasn't asked. `missing`: it is required and not there (owed.py); it may have read up to
+    `last_delivered`.
     """
 
     name: str
@@ -86,6 +87,7 @@ class GroupView:
     entries_read: int | None = None
     lag: int | None = None
     oldest_pending: Id | None = None
+    missing: bool = False
 
 
 class Calls(NamedTuple):
@@ -144,6 +146,8 @@ class StreamView:
     renumbers: int = 0
     reads: int = 0
     kept: bool | None = None
+    others: frozenset[str] = frozenset()
+    """Groups that are there and not watched."""
 
     @property
     def calls(self) -> Calls:
@@ -209,6 +213,8 @@ def bound_rank(entry: Id, view: StreamView, anchors: Sequence[Anchor], gap: Boun
     if entry == ZERO:
         return NOTHING
     after = bisect_right(anchors, entry, key=lambda anchor: anchor.id)
+    if after and anchors[after - 1].id == entry:
+        return point(anchors[after - 1].rank)
     lo = anchors[after - 1].rank if after else 0
     hi = anchors[after].rank - 1 if after < len(anchors) else view.added - 1
     between = Bounds(lo, max(lo, hi))
@@ -243,3 +249,22 @@ def bound_waiting(
     if view.max_deleted > delivered:
         ahead = Bounds(max(0, ahead.lo - view.removed), ahead.hi)
     return ahead.clip(0, view.length - 1)
+
+
+def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:
+    """Drop the inner anchor whose neighbours are nearest in time, so that old ranks stay bounded
+    too; the latest eight stay.
+    """
+
+    def cost(n: int) -> float:
+        return (anchors[n + 1].at - anchors[n - 1].at) * (len(anchors) - n)
+
+    drop = min(range(1, len(anchors) - 8), key=cost)
+    # what the dropped one saw first is now first seen by the next one, not earlier than it was
+    heir = replace(anchors[drop + 1], after=anchors[drop].after)
+    return [*anchors[:drop], heir, *anchors[drop + 2 :]]
+
+
+def seen_by(now: float, anchor: Anchor) -> Anchor:
+    """The anchor by a clock that was set back to `now`."""
+    return anchor if anchor.at <= now else replace(anchor, at=now, after=min(anchor.after, now))

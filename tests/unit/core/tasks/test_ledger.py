@@ -109,7 +109,7 @@ def late_by(share, seconds):
     return lambda dice: seconds if dice.random() < share else 0.0
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_rows_visible_late_are_counted_in_their_window(seed):
     """Within `settle_after` each is found and classed as if it had been there; nothing is late."""
     world, dice = World(), random.Random(seed)
@@ -123,7 +123,7 @@ def test_rows_visible_late_are_counted_in_their_window(seed):
     assert world.counts["in_deadline"] == in_time
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_each_task_of_writers_in_several_zones_is_in_one_counter(seed):
     """Ahead, behind and right at once, some visible late, sentinel restarted: none is missing, none
     is counted twice, and who lies whole hours off is skewed.
@@ -215,6 +215,18 @@ def test_what_a_second_count_adds():
     assert find_more(before, after) == {("a", "in_deadline"): 1}
     assert find_more(before, {("a", "late"): 3, ("b", "in_deadline"): 0}) == {("a", "late"): 1}
     assert find_more({}, {}) == {}
+
+
+def test_a_restart_moves_no_edge():
+    """Windows end at microseconds; the same number comes back, or rows would be counted twice."""
+    dice, ledger, at = random.Random(4), AxisLedger(looked=START), START
+    for n in range(3000):
+        end = round(at + dice.choice((0.000001, 0.5, 60.0)) + dice.random(), 6)
+        classes = {(dice.choice((None, "a")), "late"): n} if n > 2900 else None
+        ledger.settle(at, end, classes, n)
+        ledger.stretches[-1].own = dice.random() < 0.5
+        at = end if dice.random() < 0.5 else round(end + dice.random(), 6)
+    assert AxisLedger.load(json.loads(json.dumps(ledger.dump()))) == ledger
 
 
 def test_an_empty_document_knows_nothing():

@@ -28,9 +28,10 @@ from sentinel.core.bus.delivery import (
     load_account,
     write_account,
 )
-from sentinel.core.bus.delivery.account import MAX_ANCHORS, begins_at_end, thin_anchors
+from sentinel.core.bus.delivery.account import MAX_ANCHORS
+from sentinel.core.bus.delivery.jump import begins_at_end
 from sentinel.core.bus.delivery.step import SnapshotStep
-from sentinel.core.bus.delivery.stream import NOTHING, ZERO, point
+from sentinel.core.bus.delivery.stream import NOTHING, ZERO, point, thin_anchors
 from sentinel.core.quantity import Bounds
 
 DEADLINES = Deadlines(deliver=5.0, ack=10.0)
@@ -442,7 +443,7 @@ def test_a_clock_that_is_set_back_stops_no_deadline() -> None:
         if touched:
             assert account.still is False
             account.still = True
-            assert account.touch(100.0, Calls())
+            assert account.touch(100.0, NO_CALLS)
         else:
             account.feed(look(100.0, 9, g=7))
         assert [(anchor.at, anchor.after) for anchor in account.anchors] == [(100, 0), (100, 100)]
