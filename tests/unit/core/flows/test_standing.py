@@ -339,6 +339,24 @@ def test_a_heartbeat_of_another_zone(off: float, clock: ColumnClock) -> None:
         assert beat(watch, (later if moving else NOW) - 5 + off, NOW + 100, clock) == "dead"
 
 
+def test_a_heartbeat_that_lives_by_every_zone() -> None:
+    """Then it is as young as it may be; at the limit it is alive, beyond it is not."""
+    watch, worker = BeatWatch(), Worker(HOUR)
+    lenient = watch.look("w", worker, OPEN, NOW, 5 * HOUR)
+    assert (lenient.age, lenient.is_unsure) == (HOUR, False)
+    assert beat(BeatWatch(), NOW - 60, NOW) == "lives"
+    assert beat(BeatWatch(), NOW - 61, NOW) == "dead"
+
+
+def test_who_left_the_registry_is_forgotten() -> None:
+    """And is new when it comes back."""
+    watch = BeatWatch()
+    for key in ("w", "v"):
+        watch.look(key, Worker(1.0), None, NOW, 60.0)
+    watch.forget_all_but(["v"])
+    assert watch.seen.keys() == {"v"}
+
+
 def test_workers_of_whom_nobody_can_tell_are_a_doubt() -> None:
     """They are not blamed, and named; who sleeps by right is neither."""
     workers = {
