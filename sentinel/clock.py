@@ -25,10 +25,11 @@ def read_uptime(offsets: Path = _OFFSETS) -> float:
     """Seconds since boot, suspended time included, as the machine counts them: a container with a
     time namespace of its own is told another figure, and how far it is off.
     """
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - _read_offset(offsets)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - read_uptime_offset(offsets)
 
 
-def _read_offset(offsets: Path) -> float:
+def read_uptime_offset(offsets: Path = _OFFSETS) -> float:
+    """By how many seconds this process is told a longer uptime than the machine has."""
     try:
         lines = [line.split() for line in offsets.read_text().splitlines()]
         return next(

@@ -153,13 +153,6 @@ def texts_of(alias: str, names: Sequence[str]) -> str:
     return f"ARRAY[{', '.join(f'{value_of(alias, name)}::text' for name in names)}]::text[]"
 
 
-def age_of(alias: str, name: str | None) -> str:
-    """Seconds since the instant in a column."""
-    if name is None:
-        return "NULL::float8"
-    return f"extract(epoch FROM clock_timestamp() - {value_of(alias, name)})::float8"
-
-
 def instant_of(alias: str, name: str | None) -> str:
     """Unix seconds of the instant in a column."""
     if name is None:

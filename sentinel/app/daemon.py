@@ -268,7 +268,7 @@ class Daemon:
         """Sign of life for the next start, and figures about ourselves."""
         self.metrics.overdue.set(len(self.engine.scheduler.overdue()))
         self.metrics.coverage.set(self.engine.coverage.ratio())
-        if not self.engine.picture.incidents and (step := self.clock.settle()):
+        if self.engine.picture.calm and (step := self.clock.settle()):
             await self._follow_clock(step)
         self.calendar.follow_clock()
         if await self.membership.tick():
@@ -285,6 +285,8 @@ class Daemon:
         for watched in self.engine.picture.follow_clock(step):
             self.engine.views.show_check(watched, changes)
             changes.health[watched.check.name] = watched.health
+        picture = self.engine.picture
+        changes.incidents += [*picture.incidents.values(), *picture.beneath.values()]
         await self.engine.recorder.record(changes)
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:

@@ -72,6 +72,22 @@ def step(
     return incident, []
 
 
+def is_calm(incident: Incident) -> bool:
+    """Whether it only stands: it is neither down nor proving its health."""
+    degraded = incident.status is Status.DEGRADED and incident.recovered is None
+    return degraded or incident.settled is not None
+
+
+def follow_clock(incident: Incident, step: timedelta) -> Incident:
+    """The same incident after the clock was set: everything is as long ago as it was."""
+    instants = {
+        name: value + step
+        for name in ("opened", "unblocked", "recovered", "settled", "last_unhealthy")
+        if (value := getattr(incident, name)) is not None
+    }
+    return replace(incident, **instants)
+
+
 def _note_before(incident: Incident, before: Mapping[str, Status]) -> Incident:
     """Once: what is seen while it goes down and up again is no time before."""
     if incident.status is not Status.DOWN or incident.before:

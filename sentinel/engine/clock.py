@@ -22,8 +22,8 @@ class SteadyClock:
     """Wall time that goes on with the uptime; a step of the wall clock is taken over by `settle`
     only.
 
-    The caller settles while nothing is wrong: then people read the new time, and no timer is
-    running that the step could end early or hold for ever.
+    The caller settles while nothing is being repaired or proven: then people read the new time, and
+    no timer is running that the step could end early or hold for ever.
     """
 
     def __init__(

@@ -270,11 +270,22 @@ class Picture:
         if self.present.get(component) is not present:
             self.present[component], self.present_since[component] = present, now
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing is being repaired or proven: what is degraded or was lost may stand for
+        weeks, and no timer runs for it.
+        """
+        known = (*self.incidents.values(), *self.beneath.values())
+        return all(incident_core.is_calm(incident) for incident in known)
+
     def follow_clock(self, seconds: float) -> list[WatchedCheck]:
-        """The clock was set by so many seconds, while no incident was open: every instant moves
+        """The clock was set by so many seconds, while the picture was calm: every instant moves
         along, so that nothing is older or younger for it. Returns the checks with a result.
         """
         step = timedelta(seconds=seconds)
+        for incidents in (self.incidents, self.beneath):
+            for name, incident in incidents.items():
+                incidents[name] = incident_core.follow_clock(incident, step)
         for since in (self.since, self.present_since):
             since.update({name: at + step for name, at in since.items()})
         for watched in self._checks.values():
@@ -304,6 +315,14 @@ class Picture:
     def _show_incident(self, name: str, incident: Incident | None) -> None:
         self.metrics.incidents_open.labels(name).set(name in self.incidents)
         self.metrics.exhausted.labels(name).set(incident is not None and incident.exhausted)
+
+    def begin_anew(self, component: str) -> None:
+        """It was started: that it did not run before, as it was meant, is no failure to recover
+        from, so its status follows the first look.
+        """
+        for watched in self.of(component):
+            if watched.health.status in BAD:
+                watched.health = Health(steady=watched.health.steady)
 
     def forget_failures(self, component: str) -> None:
         """The next failure of a component begins a story of its own (after an operator's reset)."""

@@ -225,6 +225,8 @@ class Remediator:
         self.fleet.waiting.pop(name, None)
         outcome = await self._guarded(driver.start())
         self.fleet.stopped.discard(name)
+        if outcome.done:
+            self.picture.begin_anew(name)
         self.note_start(name, driver, outcome)
         await self._note_process(name, driver)
         log.info("component_started", component=name, done=outcome.done, detail=outcome.detail)

@@ -164,6 +164,17 @@ class Circumstances:
         since = self.moment().at - age
         return age < self._grace(name) and self.picture.status_after(name, since) is not Status.UP
 
+    def why_unjudged(self, name: str) -> str:
+        """Why a component that does not run is no failure: it waits for what it needs, or somebody
+        stopped it; else "".
+        """
+        fleet = self.fleet
+        if name not in fleet.stopped or fleet.pid_of(name) is not None:
+            return ""
+        if name in fleet.waiting:
+            return self._describe_action(name)
+        return "restarted on request" if name in fleet.busy else "stopped on request"
+
     def find_missing(self, name: str) -> str:
         """What a waiting component waits for, or ""."""
         since, stopped = self.instant(self.fleet.waiting[name]), self.fleet.stopped

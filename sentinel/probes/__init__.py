@@ -74,6 +74,14 @@ class Context:
     """`stalled(t)`: seconds for which our own event loop stood still since monotonic instant t."""
     supervised: Callable[[str], int | None] = lambda _component: None
     """Process id of a component that sentinel supervises, or None."""
+    wall: Callable[[], datetime] | None = None
+    """What the wall shows, where `utcnow` may not have taken over that it was set: for times that
+    others wrote. Durations and windows of our own go by `utcnow`.
+    """
+
+    def read_wall(self) -> datetime:
+        """Now, as others of this machine write it."""
+        return (self.wall or self.utcnow)()
 
     def redis(self, role: str = "resource") -> RedisClient:
         """The Redis client that the check's option `role` names."""

@@ -306,7 +306,7 @@ def _feel_pulse(options: ProgressOptions, state: ProgressState, rows: Sequence[R
     now = rows[0]["now"] if rows else 0.0
     at = {row["id"]: row["beat"] for row in rows if row["beat"] is not None}
     clock = state.clock("agents", options.last_heartbeat) or UNTOLD_CLOCK
-    census = Census(now=now, beats=Beats(at, now, basis=clock.basis))
+    census = Census(now=now, beats=Beats(at, now, basis=clock.basis, zone=clock.zone))
     return state.pulse.see(census, CensusRules(ttl=options.ttl))
 
 
@@ -334,7 +334,7 @@ def _screen(
         clock = state.clock(part, column)
         if now is None or clock is None:
             continue
-        off = state.newest[part].see(max(times, default=None), now)
+        off = state.newest[part].see(max(times, default=None), now, clock.zone)
         if clock.basis is Basis.DISAGREED or off is not None:
             why = clock.describe() if off is None else tell_skew(clock, off, now)
             what = "steps" if part == "steps" else "times of finished tasks"

@@ -110,7 +110,8 @@ class DeliveryOptions(Options):
         """What is watched."""
         groups = [*self.groups.include, *self.groups.required]
         streams, limits = self.streams, (self.max_streams, self.streams_per_run)
-        return Scope(streams.include, streams.exclude, groups, self.groups.exclude, *limits)
+        patterns = streams.include, streams.exclude, groups, self.groups.exclude
+        return Scope(*patterns, *limits, required=self.groups.required)
 
     @property
     def naming(self) -> Naming:

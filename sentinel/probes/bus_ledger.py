@@ -29,14 +29,17 @@ from sentinel.core.bus.dead_letter import (
     PlaceHistory,
     PlaceLimits,
     PlaceStanding,
+    screen_times,
 )
 from sentinel.core.bus.ledger_finding import LEDGER_KINDS, find_place_faults, suggest_look
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
+from sentinel.core.moment.arrival import NewestTime
+from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.core.quantity import format_duration
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration
+from sentinel.strict.field import Duration, Zone
 
 MAX_SHOWN = 10
 
@@ -79,6 +82,10 @@ class LedgerPlace(Options):
         min_length=1,
         description="list: dotted path to a time in the JSON of an entry; without it no age",
     )
+    zone: Zone | None = Field(
+        None,
+        description="list: zone of times without an offset, such as Europe/Athens; default: UTC",
+    )
 
     max_arrivals: int | None = Field(
         None,
@@ -100,7 +107,17 @@ class LedgerPlace(Options):
             raise ValueError(f"a {self.type} does not tell what came when: only a stream does")
         if self.origin and self.max_arrivals is None:
             raise ValueError("origin names who sent what arrives: give max_arrivals, too")
+        if self.zone and not (self.type == "list" and self.time_field):
+            raise ValueError("zone is of the times of a list: give time_field, or leave it out")
         return self
+
+    @property
+    def clock(self) -> ColumnClock:
+        """By which clock the times of entries are read."""
+        place = f"{self.time_field} in {self.key}"
+        if self.zone is None:
+            return ColumnClock(place, Basis.ASSUMED, source="texts without an offset")
+        return ColumnClock(place, Basis.DECLARED, self.zone, source="`zone:` of the place")
 
     @property
     def target(self) -> place_reader.WatchedPlace:
@@ -112,6 +129,7 @@ class LedgerPlace(Options):
             unit=1000.0 if self.score == "milliseconds" else 1.0,
             tolerance=self.overdue_after,
             time_field=self.time_field or "",
+            zone=self.zone or "UTC",
             origin=self.origin or "",
             arrivals_within=None if self.max_arrivals is None else self.arrivals_within,
         )
@@ -149,13 +167,16 @@ class LedgerOptions(Options):
 
 
 class LedgerState:
-    """History of each place by name; the discovery of keys begins anew after a restart."""
+    """History of each place by name; the discovery of keys, and what is known of the times of their
+    entries, begin anew after a restart.
+    """
 
     def __init__(self, document: Any = None) -> None:
         self.histories = {
             name: PlaceHistory.load(found) for name, found in (document or {}).items()
         }
         self.scans: dict[tuple[str, str, str], KeyScan] = {}
+        self.newest: dict[tuple[str, str], NewestTime] = {}
 
     def dump(self) -> Any:
         """JSON-able document."""
@@ -214,7 +235,9 @@ async def _look(
     scan = state.scans.setdefault((place.name, place.type, place.key), KeyScan())
     keys, complete = await find_keys(client, target, scan)
     readings = await read_keys(client, target, keys[:MAX_KEYS], now)
+    readings = [_screen(place, state, each, now) for each in readings]
     history = state.histories.setdefault(place.name, PlaceHistory())
+    readings = history.date(now, readings)
     found_all = scan.passes > 0 or not target.is_pattern
     if len(keys) > MAX_KEYS:
         complete = history.complete = False
@@ -226,13 +249,21 @@ async def _look(
         arrivals = await read_arrivals(client, target, keys[:MAX_KEYS], readings, now)
     except (SubjectError, NotMeasurable) as error:
         blind.append((f"arrivals: {error.message}", error.guidance))
-    ends = [reading.ends for reading in readings if reading.ends]
-    history.held = hold_arrivals(history.held, arrivals, place.max_arrivals, ends, now)
+    filled = [(reading.entries, reading.ends) for reading in readings if reading.ends]
+    history.held = hold_arrivals(history.held, arrivals, place.max_arrivals, filled, now)
     growth = history.find_growth()
     standing = PlaceStanding(
         place.name, place.type, readings, now, history.added, growth, arrivals, history.held
     )
     return PlaceSight(place, standing, blind, place.limits_over(window))
+
+
+def _screen(place: LedgerPlace, state: LedgerState, reading: KeyReading, now: float) -> KeyReading:
+    """Times of entries that are of another zone tell no age."""
+    if not place.time_field:
+        return reading
+    watch = state.newest.setdefault((place.name, reading.key), NewestTime())
+    return screen_times(reading, watch, place.clock, now)
 
 
 def _find_blind(
@@ -272,7 +303,7 @@ def _describe_age(standing: PlaceStanding) -> str:
         return ""
     return (
         f", {'past due for' if standing.type == 'zset' else 'oldest'}"
-        f" {format_duration(standing.age)}"
+        f" {'' if standing.timed else 'at least '}{format_duration(standing.age)}"
     )
 
 

@@ -29,54 +29,26 @@ from sentinel.adapters.flows.table import LOG_BYTES, FlowSource
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation
 from sentinel.core.fault import FaultKind, Severity
+from sentinel.core.flows.beat import BeatWatch
+from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.dwell import DAY, LEAST_ALARMS
 from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
 from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
 from sentinel.core.flows.history import History
 from sentinel.core.flows.lasting import DIFFER, Families
+from sentinel.core.flows.skewed import SKEWED
 from sentinel.core.flows.stuck import Crew, FlowRules
 from sentinel.core.flows.table import TableRules
-from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING
+from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING, normalise_tenant
 from sentinel.core.flows.verdict import judge
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
 from sentinel.watch.flow_mapping import OF_JOIN, ChildMapping, TableMapping, lower
+from sentinel.watch.flow_neighbours import FlowWorkers, Transitions
 
 _PROVE_EVERY = 60.0
-
-
-class Workers(Options):
-    """The registry of the workers."""
-
-    table: str = Field(min_length=1, description="table or view of the workers, with its schema")
-    id: str = Field("id", description="column of the worker's id")
-    name: str | None = Field(
-        None, description="column of the name by which people know a worker; texts read: name (id)"
-    )
-    status: str = Field("status", description="column of the worker's status")
-    last_heartbeat: str = Field("last_heartbeat", description="column of the last heartbeat")
-    ttl: Duration = Field(60.0, gt=0, description="a worker whose heartbeat is older is dead")
-    sleeping: list[str] = Field(
-        ["sleeping", "maintenance"], description="statuses of workers that may be silent"
-    )
-
-
-class Transitions(Options):
-    """A table of transitions, from which normal stays are learned; without it they are learned by
-    watching.
-    """
-
-    table: str = Field(
-        min_length=1, description="table with one row per stay of a flow in a status"
-    )
-    flow: str = Field("flow_id", description="column with the flow")
-    status: str = Field("status", description="column with the status that was entered")
-    entered_at: str = Field("entered_at", description="column with the time of entry")
-    left_at: str | None = Field(
-        None, description="column with the time of leaving; default: the flow's next row"
-    )
 
 
 class FlowsOptions(TableMapping, Options):
@@ -84,7 +56,7 @@ class FlowsOptions(TableMapping, Options):
 
     resource: str | None = Field(None, description="PostgreSQL resource with the tables")
     children: list[ChildMapping] = Field([], description="tables of children of these flows")
-    workers: Workers | None = Field(
+    workers: FlowWorkers | None = Field(
         None, description="registry of the workers: dead and unknown ones are found"
     )
     transitions: Transitions | None = Field(
@@ -187,8 +159,10 @@ class FlowsOptions(TableMapping, Options):
             rows=child.rows_of_work,
         )
 
-    def rules(self, table: TableMapping, crew: Crew | None) -> TableRules:
-        """What is normal in one of the tables."""
+    def rules(
+        self, table: TableMapping, crew: Crew | None, clocks: Mapping[str, TimeColumns]
+    ) -> TableRules:
+        """What is normal in one of the tables; `clocks`: of its times, by the name of its source."""
         rules = FlowRules(
             table.initial.lower(),
             table.work_order,
@@ -214,6 +188,7 @@ class FlowsOptions(TableMapping, Options):
             None if table.second_status is None else table.second_status.rules,
             table.tenant is not None,
             table.show,
+            clocks.get(table.source.name, TimeColumns()),
         )
 
     @property
@@ -265,6 +240,7 @@ class FlowsState(History):
         self.sheets: list[Sheet] = []
         self.proved_at = self.asked_at = float("-inf")
         self.no_stays: TargetError | None = None
+        self.beats = BeatWatch()
 
     def adopt(self, options: FlowsOptions) -> None:
         """Begin anew with everything that was read under other options."""
@@ -291,12 +267,15 @@ async def run(options: FlowsOptions, context: Context) -> Finding:
         reading.families,
         options.disagree_after,
         complete,
-        lower(options.fallback_tenants),
+        frozenset(map(normalise_tenant, options.fallback_tenants)),
     )
-    rules = [options.rules(table, crew) for table in options.tables]
+    named = zip(state.sources, state.sheets, strict=True)
+    clocks = {source.name: sheet.columns for source, sheet in named}
+    rules = [options.rules(table, crew, clocks) for table in options.tables]
     verdict = judge(state, reading.looks, rules, families, reading.now)
     saw_all = all(look is None or look.saw_all for look in reading.looks)
-    left_out = Reservations(None if saw_all else options.max_flows, reading.troubles)
+    limit = None if saw_all else options.max_flows
+    left_out = Reservations(limit, reading.troubles, crew)
     return make_finding(state, verdict, options.reasons, left_out)
 
 
@@ -309,7 +288,7 @@ async def _read(
             state.sheets = await _prove(query, state)
             state.proved_at = context.monotonic()
         no_stays = await _ask_stays(query, options, state, context.monotonic())
-        crew = await _read_crew(query, options)
+        crew = await _read_crew(query, options, state)
         reading = await read_flows(query, state.sources, state.sheets, state, options.max_flows)
     if no_stays is not None:
         reading.troubles["transitions"] = (no_stays.message, no_stays.guidance)
@@ -330,12 +309,12 @@ async def _prove(query: Query, state: FlowsState) -> list[Sheet]:
     return sheets
 
 
-async def _read_crew(query: Query, options: FlowsOptions) -> Crew | TargetError | None:
-    workers = options.workers
-    if workers is None:
+async def _read_crew(
+    query: Query, options: FlowsOptions, state: FlowsState
+) -> Crew | TargetError | None:
+    if options.workers is None:
         return None
-    columns = workers.model_dump(include={"id", "name", "status", "last_heartbeat"})
-    return await read_crew_apart(query, workers.table, columns, workers.sleeping, workers.ttl)
+    return await read_crew_apart(query, options.workers.source, state.beats)
 
 
 async def _ask_stays(
@@ -398,6 +377,12 @@ FAULTS = (
         "a column of phases whose values are not what the mapping says",
         ("table", "column"),
     ),
+    FaultKind(
+        SKEWED,
+        Severity.TICKET,
+        "sentinel-blind",
+        "times of another zone or clock: nobody can tell who is overdue, or who lives",
+    ),
     FaultKind("unmapped_status", Severity.TICKET, "sentinel-blind", "a status that nobody mapped"),
     FaultKind("unjudged", Severity.TICKET, "sentinel-blind", "a table that can't be read"),
     *faults_of_target("database-unreachable", rejected="database-degraded"),
@@ -419,6 +404,12 @@ KIND = Kind(
         Measurement("open", "Open flows", "sentinel_flow_open", labels=_BY_STATUS),
         Measurement(
             "stuck", "Stuck flows by reason", "sentinel_flow_stuck", labels=(*_BY_STATUS, "reason")
+        ),
+        Measurement(
+            "skewed",
+            "Open flows whose times are of another zone or clock",
+            "sentinel_flow_skewed",
+            labels=_BY_STATUS,
         ),
         Measurement(
             "oldest_age_seconds",

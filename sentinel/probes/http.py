@@ -192,7 +192,7 @@ async def run(options: HttpProbeOptions, context: Context) -> Finding:
     labels = {"target": client.name}
     rows = _rows(response, labels, target, context)
     endpoint = Endpoint(client.name, options.path.partition("?")[0])
-    return _finding(options, endpoint, response, rows, context.utcnow())
+    return _finding(options, endpoint, response, rows, context.read_wall())
 
 
 def _headers(options: HttpProbeOptions, trace_id: str) -> dict[str, str]:
@@ -284,7 +284,7 @@ def _rows(
         "duration_seconds": context.state.observe(response.seconds),
     }
     if response.certificate_expires is not None:
-        left = (response.certificate_expires - context.utcnow()).total_seconds()
+        left = (response.certificate_expires - context.read_wall()).total_seconds()
         values["certificate_remaining_seconds"] = left
     return [Row(labels, values), Row(target, {"target_up": 1.0})]
 

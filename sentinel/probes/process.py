@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from sentinel.adapters.proc import ProcReader
+from sentinel.clock import read_moment_now, read_uptime_offset
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
-from sentinel.core.quantity import format_bytes
+from sentinel.core.moment import Moment, read_moment, write_moment
+from sentinel.core.quantity import format_bytes, format_duration
 from sentinel.core.servers.process import (
     Descriptors,
+    PidFileLook,
+    PidFileVerdict,
     ProcessFigures,
     ProcessLimits,
     ProcessLook,
     find_absent,
+    judge_pid_file,
     judge_processes,
 )
 from sentinel.errors import NotMeasurable
@@ -35,7 +43,10 @@ from sentinel.strict.field import Percentage, Size
 class ProcessProbeOptions(Options):
     """Options of `process`."""
 
-    pid_file: str | None = Field(None, description="file with the process id")
+    pid_file: str | None = Field(
+        None,
+        description="file with the process id; a number that somebody else has by now is no process",
+    )
     pattern: str | None = Field(None, description="regular expression to find in the command line")
     min: int = Field(1, ge=0, description="at least so many processes must fit the pattern")
     max: int | None = Field(None, ge=0, description="at most so many may")
@@ -84,6 +95,7 @@ class ProcessState:
     def __init__(self, document: Any = None) -> None:
         self.seen: set[Identity] = {(pid, start) for pid, start in (document or {}).get("seen", [])}
         self.restarts = int((document or {}).get("restarts", 0))
+        self.file = _read_look((document or {}).get("file"))
         self._cpu: dict[Identity, float] = {}
         self._at: float | None = None
 
@@ -109,7 +121,15 @@ class ProcessState:
 
     def dump(self) -> Any:
         """Who lived last, so that a restart during ours is noticed."""
-        return {"seen": sorted(self.seen), "restarts": self.restarts}
+        found: dict[str, Any] = {"seen": sorted(self.seen), "restarts": self.restarts}
+        if self.file is not None:
+            found["file"] = [
+                write_moment(self.file.at),
+                self.file.sign,
+                self.file.ticks,
+                self.file.verdict.value,
+            ]
+        return found
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -123,10 +143,11 @@ async def run(options: ProcessProbeOptions, context: Context) -> Finding:
         for pid in _find(options, context, reader)
         if (process := reader.process(pid)) is not None
     ]
-    processes = [process for process in found if not _is_stale(options, process)]
+    stale = options.pid_file is not None and _is_stale(options.pid_file, context.state, found)
+    processes = [] if stale else found
     if not processes and options.min > 0:
         context.state.note([])
-        return _absent(options, context.component, stale=bool(found))
+        return _absent(options, context.component, stale=stale)
     descriptors, hidden = _count_descriptors(options, reader, processes)
     look = ProcessLook(
         context.component,
@@ -177,16 +198,49 @@ def _from_file(path: Path) -> list[int]:
         ) from error
 
 
-def _is_stale(options: ProcessProbeOptions, process: ProcessFigures) -> bool:
-    """A process younger than its pid file is another one: pids are reused. 2 s are the grain of the
-    clocks.
+def _read_look(document: Any) -> PidFileLook | None:
+    """What was remembered of a pid file; an older sentinel remembered nothing."""
+    if not document:
+        return None
+    at, sign, ticks, verdict = document
+    return PidFileLook(read_moment(at), sign, ticks, PidFileVerdict(verdict))
+
+
+def _is_stale(path: str, state: ProcessState, found: Sequence[ProcessFigures]) -> bool:
+    """Whether the number in a pid file is another process's by now. Raises NotMeasurable while
+    nobody can know.
     """
-    if not options.pid_file:
-        return False
+    before, process = state.file, found[0] if found else None
+    now = PidFileLook(read_moment_now(), ticks=process.start_ticks if process else None)
     try:
-        return process.started > Path(options.pid_file).stat().st_mtime + 2
-    except FileNotFoundError:
+        file = Path(path).stat()
+    except OSError:
+        state.file = now
         return False
+    now = replace(now, sign=f"{file.st_dev}/{file.st_ino}/{file.st_mtime_ns}")
+    if process is None:
+        known = before is not None and before.sign == now.sign
+        state.file = replace(now, verdict=before.verdict) if before and known else now
+        return False
+    started = _moment_of_start(process, now.at)
+    written = datetime.fromtimestamp(file.st_mtime, UTC)
+    state.file = replace(now, verdict=judge_pid_file(before, now, started, written))
+    if state.file.verdict is PidFileVerdict.UNSURE:
+        raise _not_told_apart(path, process, (started.at - written).total_seconds())
+    return state.file.verdict is PidFileVerdict.REPLACED
+
+
+def _moment_of_start(process: ProcessFigures, now: Moment) -> Moment:
+    uptime = process.start_ticks / os.sysconf("SC_CLK_TCK") - read_uptime_offset()
+    return Moment(datetime.fromtimestamp(process.started, UTC), now.boot, uptime)
+
+
+def _not_told_apart(path: str, process: ProcessFigures, seconds: float) -> NotMeasurable:
+    return NotMeasurable(
+        f"by the wall clock pid {process.pid} of {path} began {format_duration(seconds)} after the"
+        " file was written: another process has its number, or the clock was set since",
+        f"when `ps -p {process.pid}` shows the right process: touch {shlex.quote(path)}",
+    )
 
 
 def _absent(options: ProcessProbeOptions, component: str, *, stale: bool) -> Finding:

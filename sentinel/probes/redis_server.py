@@ -99,11 +99,11 @@ async def run(options: RedisServerOptions, context: Context) -> Finding:
     """Write, read INFO, judge."""
     client, state = context.redis(), context.state
     hurt = await _write(client, context) if options.write else []
-    before = context.utcnow().timestamp()
+    before = context.read_wall().timestamp()
     raw, server_time, streams = await client.pipeline(
         [("INFO", *SECTIONS), ("TIME",), ("SCAN", 0, "COUNT", 1000, "TYPE", "stream")]
     )
-    after = context.utcnow().timestamp()
+    after = context.read_wall().timestamp()
     if isinstance(raw, TargetError):
         raise raw
     readable = not isinstance(server_time, TargetError)

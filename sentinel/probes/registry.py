@@ -337,7 +337,7 @@ class RegistryState:
 async def run(options: RegistryOptions, context: Context) -> Finding:
     """Read the four sets in order, compare, and tell what two polls in a row have seen."""
     state: RegistryState = context.state
-    clients, clock = context.clients, context.utcnow().timestamp()
+    clients, clock = context.clients, context.read_wall().timestamp()
     reader = RegistryReader(
         options.sources,
         clients.get("database"),

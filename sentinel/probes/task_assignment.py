@@ -72,7 +72,6 @@ class Columns(Options):
     completed_at: str | None = Field(
         None, description="column of the completion: stage run, completions per hour"
     )
-    zone: Zone | None = Field(None, description=ZONE)
 
 
 class Fairness(Options):
@@ -100,6 +99,7 @@ class AssignmentOptions(Options):
         "tasks", min_length=1, description="table or view, with its schema: watch.tasks"
     )
     columns: Columns = Field(Columns(), description="names of the columns")
+    zone: Zone | None = Field(None, description=ZONE)
     method: Literal["cohorts", "tracker"] = Field(
         "cohorts",
         description=(
@@ -166,6 +166,7 @@ class AssignmentOptions(Options):
             self.objective,
             self.min_events,
             self.fairness.limit,
+            self.deadline,
         )
 
     @property
@@ -188,7 +189,7 @@ class AssignmentOptions(Options):
     @property
     def tasks(self) -> TaskTable:
         """The table by its names."""
-        columns = self.columns.model_dump(exclude={"zone"})
+        columns = self.columns.model_dump()
         return TaskTable(
             table=self.table,
             open_statuses=self.open_statuses,
@@ -258,7 +259,7 @@ async def _prove(
     if is_due:
         state.proved = state.trends_at = None
         await prove_visible(query, Relation.of(options.table))
-        clocks = await find_clocks(query, options.table, options.tasks.times, options.columns.zone)
+        clocks = await find_clocks(query, options.table, options.tasks.times, options.zone)
         state.know_clocks(clocks, options.columns.created_at, options.columns.assigned_at)
     statements = options.statements(state.clocks, state.shifts(now.timestamp()))
     if not is_due:

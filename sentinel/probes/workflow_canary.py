@@ -21,6 +21,7 @@ from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Histogram, Impact, Measurement, Row, Section, Term
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks.synthetic import (
     ASSIGNED,
@@ -38,7 +39,7 @@ from sentinel.core.tasks.synthetic import (
 from sentinel.core.tasks.synthetic_fleet import TaskFleet
 from sentinel.core.tasks.workflow import Rule, drop_repeated, judge_path, judge_pause, judge_silence
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration
+from sentinel.strict.field import ZONE, Duration, Zone
 from sentinel.watch.synthetic import (
     Errand,
     Insertion,
@@ -179,6 +180,7 @@ class RowOptions(Options):
     agent: str | None = Field(
         None, description="column of the agent; needed for a stream for each agent"
     )
+    zone: Zone | None = Field(None, description=ZONE)
     lookback: Duration = Field(
         3600.0,
         gt=0,
@@ -361,8 +363,8 @@ class WorkflowOptions(Options):
             self.pause_file,
         )
 
-    def board(self, client: PostgresClient) -> TaskBoard:
-        """The task table, seen from our tasks."""
+    def board(self, client: PostgresClient, clocks: Mapping[str, ColumnClock]) -> TaskBoard:
+        """The task table, seen from our tasks, its times read by these clocks."""
         rows = self.rows
         column = self.result.column if self.result else None
         described = Rows(
@@ -374,6 +376,8 @@ class WorkflowOptions(Options):
             column,
             rows.created_at,
             self._times(),
+            rows.zone,
+            clocks,
         )
         return TaskBoard(client, described)
 
@@ -384,6 +388,7 @@ class WorkflowState:
     def __init__(self, document: dict[str, Any] | None = None) -> None:
         self.fleet = TaskFleet(document, secrets.token_hex(6))
         self.proved_at: float | None = None
+        self.clocks: Mapping[str, ColumnClock] = {}
         self.searched = False
 
     def dump(self) -> Any:
@@ -399,10 +404,10 @@ async def run(options: WorkflowOptions, context: Context) -> Finding:
     the next.
     """
     state: WorkflowState = context.state
+    await _prove(options, state, context)
     reach = _reach(options, context)
     fleet = state.fleet
     round_ = Round(options.errand(context.interval), reach, fleet, await reach.board.read_clock())
-    await _prove(round_, state)
     if not state.searched:
         await round_.search()
         state.searched = True
@@ -418,7 +423,7 @@ async def run(options: WorkflowOptions, context: Context) -> Finding:
 def _reach(options: WorkflowOptions, context: Context) -> RoundReach:
     clients = context.clients
     return RoundReach(
-        options.board(context.postgres("database")),
+        options.board(context.postgres("database"), context.state.clocks),
         context.postgres("writer" if "writer" in clients else "database"),
         context.http("api") if "api" in clients else None,
         context.redis("bus") if "bus" in clients else None,
@@ -429,14 +434,15 @@ def _reach(options: WorkflowOptions, context: Context) -> RoundReach:
     )
 
 
-async def _prove(round_: Round, state: WorkflowState) -> None:
-    """Once a minute: do we see the rows, are the columns there, is there an index? Raises with the
-    remedy.
+async def _prove(options: WorkflowOptions, state: WorkflowState, context: Context) -> None:
+    """Once a minute: do we see the rows, are the columns there, by which clocks are they written, is
+    there an index? Raises with the remedy.
     """
-    monotonic = round_.reach.monotonic()
+    monotonic = context.monotonic()
     if state.proved_at is None or monotonic - state.proved_at >= PROVE_EVERY:
         state.proved_at = None
-        await round_.reach.board.prove(round_.now)
+        board = options.board(context.postgres("database"), {})
+        state.clocks = await board.prove(await board.read_clock())
         state.proved_at = monotonic
 
 

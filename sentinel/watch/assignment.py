@@ -25,6 +25,8 @@ from sentinel.core.tasks.state import AssignmentState, Part
 from sentinel.core.tasks.tracker import TaskPoll, Tracker, TrackerRules
 
 PROVE_EVERY = 60.0
+LOOK_SOON = 10.0
+"""Seconds between looks at the whole axis while times of other zones are seen; else a minute."""
 TRENDS_EVERY = 30.0
 SHOWN_TASKS = 3
 
@@ -75,6 +77,11 @@ class AssignmentPoll:
         return self.statements.axis(self.horizon.now)
 
     @property
+    def look_every(self) -> float:
+        """Seconds between looks at all that may be: sooner while there are reasons to."""
+        return LOOK_SOON if self.state.is_odd(self.horizon.now.timestamp()) else PROVE_EVERY
+
+    @property
     def final(self) -> float:
         """Where windows become final, on the axis."""
         return self.now - max(self.times.settle_after, assignment.SHOWN_WITHIN)
@@ -93,8 +100,8 @@ async def measure(poll: AssignmentPoll, follows: bool) -> Measured:
 
 async def _count_cohorts(poll: AssignmentPoll) -> Measured:
     """Both passes; the newest 50 000 latencies of the window, and what is open."""
-    if poll.state.tracker is not None:  # it counted other tasks than the watermarks say
-        poll.state.tracker = poll.state.settled_to = poll.state.observed_to = None
+    if poll.state.tracker is not None:
+        await _leave_tracker(poll, poll.state.tracker)
     await _settle(poll)
     settled = poll.statements.axis(poll.state.settled_to or poll.horizon.exact)
     for stretch in await _look(poll, settled):
@@ -103,6 +110,19 @@ async def _count_cohorts(poll: AssignmentPoll) -> Measured:
     await _observe(poll)
     rows = await poll.tasks(poll.statements.sample, poll.ago(poll.times.window), poll.horizon.now)
     return rows[0]["latencies"] or [], await _read_open(poll)
+
+
+async def _leave_tracker(poll: AssignmentPoll, tracker: Tracker) -> None:
+    """It counted other tasks than the watermarks say: those behind its floor, too."""
+    state, axis = poll.state, poll.statements.axis
+    floor = axis(datetime.fromtimestamp(tracker.floor or 0.0, UTC))
+    taken = []
+    for low, high in state.ledger.free(floor, axis(poll.horizon.exact)):
+        taken.append((low, high, (await poll.part(poll.statements.count, low, high))[0]["n"]))
+    for low, high, n in taken:
+        state.ledger.settle(low, high, None, n)
+    state.tracker, state.settled_to = None, poll.horizon.exact
+    state.observed_to = poll.horizon.exact
 
 
 async def _settle(poll: AssignmentPoll) -> None:
@@ -140,15 +160,17 @@ async def _read_open(poll: AssignmentPoll) -> list[OpenTasks]:
     """Open tasks by queue. The whole lookback once a minute, else from the oldest one known on."""
     state, now = poll.state, poll.horizon.now
     start = poll.ago(state.reach.open)
-    if state.open_since is not None and poll.monotonic - state.swept_at < PROVE_EVERY:
+    if state.open_since is not None and poll.monotonic - state.swept_at < poll.look_every:
         start = max(start, state.open_since)
     else:
         state.swept_at = poll.monotonic
     # With cohorts a table may lack an id: then tasks are counted and not named.
     sql = poll.statements.open_named if state.id_type else poll.statements.open
     span = poll.statements.may_be_open(start, now + timedelta(seconds=1))
-    found = [_read_open_row(state, row) for row in await poll.client.query(sql, span)]
-    oldest = max((tasks.oldest for tasks in found), default=0.0)
+    rows = await poll.client.query(sql, span)
+    found = [_read_open_row(state, row) for row in rows]
+    # By where they lie on the axis: what another zone lays behind must be met again.
+    oldest = max(0.0, *(row["oldest"] for row in rows)) if rows else 0.0
     state.open_since = min(poll.horizon.capped, now - timedelta(seconds=oldest + 1))
     return found
 
@@ -167,7 +189,10 @@ async def _track(poll: AssignmentPoll) -> Measured:
     what is open.
     """
     state, horizon, times = poll.state, poll.horizon, poll.times
-    tracker, is_sweep = state.tracker or Tracker(), poll.monotonic - state.swept_at >= PROVE_EVERY
+    # It begins where the windows of the other method ended, if there were any.
+    floor = state.settled_to.timestamp() if state.settled_to else None
+    tracker = state.tracker or Tracker({"floor": floor})
+    is_sweep = poll.monotonic - state.swept_at >= poll.look_every
     lookback = state.reach.open if is_sweep or state.tracker is None else None
     seen, taken = await reader.read_poll(
         poll.client,
@@ -224,7 +249,7 @@ async def _look(poll: AssignmentPoll, settled: float) -> list[Counted]:
     count again. Those that are not final each time, the whole axis once a minute.
     """
     state, now = poll.state, poll.now
-    is_whole = state.looked_at is None or poll.monotonic - state.looked_at >= PROVE_EVERY
+    is_whole = state.looked_at is None or poll.monotonic - state.looked_at >= poll.look_every
     recent = [each for each in state.ledger.stretches if each.classes is not None]
     if is_whole:
         since, until = now - state.reach.look, now + ledger.AHEAD

@@ -90,6 +90,8 @@ class CrosscheckWatch:
         clock = deepcopy(self.clock)
         settled = plan.published_within + SETTLE
         times = await clock.look(plan.statements, database, back, settled, plan.window)
+        if clock.read_as != self.clock.read_as and self.clock.read_as:
+            self.suspects, self.ranges = [], []  # of times that were read in another zone
         before = await read_clock(bus)
         theirs = (await database.query(NOW))[0]["now"]
         now = await read_clock(bus)

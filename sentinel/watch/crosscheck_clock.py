@@ -51,7 +51,7 @@ class TaskTimes:
 class CrosscheckClock:
     """The newest creation, up to where creations were screened, the latest time that lay ahead of
     the clock, when a task with a time that can be was last seen; what was last told of the others:
-    when, in words, the cure.
+    when, in words, the cure; `read_as`: in which zones.
     """
 
     newest: NewestTime = field(default_factory=NewestTime)
@@ -59,6 +59,7 @@ class CrosscheckClock:
     ahead_to: float = 0.0
     fine_at: float | None = None
     told: tuple[float, str, str] = (0.0, "", "")
+    read_as: str = ""
 
     async def look(
         self,
@@ -71,6 +72,7 @@ class CrosscheckClock:
         """One look: the newest task `back` seconds back; tasks of the last `span` seconds that are
         `settled` seconds old are screened.
         """
+        self._fit(tasks)
         params: dict[str, Any] = {"back": back, "known": self._known(back)}
         row = (await database.query(tasks.clock, params))[0]
         now, end = row["now"], row["now"] - settled
@@ -85,6 +87,15 @@ class CrosscheckClock:
             self.ahead_to = max(self.ahead_to, row["newest"])
         fresh = row["fresh"] if off is not None else 0
         return self._judge(tasks, now, off, span, (fresh + seen["skewed"], seen["off"]))
+
+    def _fit(self, tasks: AssignedTasks) -> None:
+        """Read in another zone than before, all times differ: then everything begins anew."""
+        zones = [clock.zone if clock.is_naive else "" for clock in tasks.clocks.values()]
+        read_as = " ".join(["as", *zones])
+        if self.read_as not in ("", read_as):
+            self.newest, self.screened, self.ahead_to = NewestTime(), None, 0.0
+            self.fine_at, self.told = None, (0.0, "", "")
+        self.read_as = read_as
 
     def _known(self, back: float) -> datetime | None:
         """What a task must be newer than to be a new one; None at the first look."""
@@ -129,6 +140,7 @@ class CrosscheckClock:
             "ahead_to": self.ahead_to,
             "fine_at": self.fine_at,
             "told": self.told,
+            "read_as": self.read_as,
         }
 
     @classmethod
@@ -143,6 +155,7 @@ class CrosscheckClock:
             document["ahead_to"],
             document["fine_at"],
             (at, why, cure),
+            document["read_as"],
         )
 
 

@@ -108,6 +108,7 @@ class BusWatch:
     reader: StreamReader = field(default_factory=StreamReader)
     inquiry: StreamInquiry = field(default_factory=StreamInquiry)
     last_look: Absence = NEVER
+    unsaid: BusSight = field(default_factory=BusSight)
 
     @classmethod
     def begin(cls, deadlines: Deadlines) -> BusWatch:
@@ -121,7 +122,9 @@ class BusWatch:
 
     async def look(self, client: RedisClient, scope: Scope, naming: Naming) -> BusSight:
         """One run: find streams, read them, settle what is due."""
-        sight = BusSight()
+        # what a look settled that failed half-way is in the accounts, and not said yet
+        sight = BusSight(settlements=self.unsaid.settlements, mishaps=self.unsaid.mishaps)
+        self.unsaid = sight
         self._apply(scope, naming)
         newcomers = await self.census.discover(
             client,
@@ -145,14 +148,15 @@ class BusWatch:
             sight.faults.append(find_drops_unseen(refused.message, refused.guidance))
         for name in self.books.list_forgotten(sight.now):
             self._let_go(naming, name)
-        self.last_look = Absence(sight.now)
+        self.last_look, self.unsaid = Absence(sight.now, self.reader.drops.calls), BusSight()
         return sight
 
     def _apply(self, scope: Scope, naming: Naming) -> None:
         """Other patterns than last time: what they leave out is let go."""
         if self.inquiry.apply(scope):
-            for name in self.accounts:
+            for name, account in self.accounts.items():
                 self.reader.forget(name.encode())
+                account.knows = False
         if self.census.apply(scope):
             for name in [name for name in self.accounts if not scope.has_stream(name)]:
                 self._let_go(naming, name)
@@ -176,8 +180,14 @@ class BusWatch:
         for key, reading in readings.items():
             await self._take_reading(run, key, reading, changed)
         self.inquiry.answers = {k: r.answers for k, r in readings.items() if r.view}
-        run.sight.now = max([run.sight.now, *haul.same.values()])
+        run.sight.now = max([run.sight.now, *haul.same.values()]) or self._tell_time(haul.info)
         return changed
+
+    def _tell_time(self, info: Mapping[str, str]) -> float:
+        """The server's time of a look at which no stream was there to tell it."""
+        told = info.get("server_time_usec", "")
+        latest = max((account.now for account in self.accounts.values()), default=0.0)
+        return int(told) / 1e6 if told.isdigit() else latest
 
     def _request(self, key: bytes, questions: Questions) -> StreamRequest:
         if key in questions:
@@ -260,11 +270,13 @@ class BusWatch:
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
         taken_back = -account.rolled_back
+        account.required = run.scope.required
         absence = None if view.legacy else run.newcomers.get(name)
         broken, settled = account.feed(
             view,
             watched_from_birth=absence is not None,
             absent_at=absence.at if absence else 0.0,
+            absent_calls=absence.calls if absence else None,
             survivors=survivors,
         )
         sight.settle(name, settled)
@@ -292,7 +304,7 @@ class BusWatch:
     def _note_gone(self, sight: BusSight, name: str, account: StreamAccount) -> None:
         if account.present and account.view is not None:
             sight.mishaps.append(note_gone(name, account.view.last))
-        sight.settle(name, account.mark_gone())
+        sight.settle(name, account.mark_gone(self.reader.drops.calls))
         self.books.note(name)
 
     async def _learn_server(self, run: _Run) -> None:
@@ -367,10 +379,18 @@ class BusWatch:
             "untracked": None if untracked is None else sorted(untracked),
             "absent": sorted(self.census.absent),
             "patterns": self.census.patterns,
+            "groups": self._dump_groups(),
+            "absences": [each.dump() for each in (self.census.proven, self.last_look)],
             "capability": self.nature.dump(),
             "server": self.nature.server,
             "legacy": self.legacy.dump(self.reader.traffic),
         }
+
+    def _dump_groups(self) -> list[list[str]] | None:
+        """Which groups are watched, once every stream was looked at so."""
+        if not all(account.knows for account in self.accounts.values()):
+            return None
+        return [list(patterns) for patterns in self.inquiry.groups]
 
     @classmethod
     def load(cls, document: Mapping[str, Any], deadlines: Deadlines) -> BusWatch:
@@ -388,6 +408,10 @@ class BusWatch:
         books = DeliveryBooks.load(document, deadlines, nature.capability)
         legacy = LegacyCount.load(document["legacy"], reader.traffic)
         watch = cls(books, census, nature, legacy, reader)
+        proven, last = document.get("absences") or (NEVER.dump(), NEVER.dump())
+        census.proven, watch.last_look = Absence.load(proven), Absence.load(last)
+        groups, others = document.get("groups") or ((), ())
+        watch.inquiry.groups = list(groups), list(others)
         for key in legacy.marks:
             watch.inquiry.requests[key] = watch._make_request(key, ())
         return watch
@@ -395,8 +419,10 @@ class BusWatch:
 
 def _find_vanished(account: StreamAccount, view: StreamView) -> dict[str, Any]:
     """Position of each group that the snapshot does not have any more."""
-    groups = account.groups.items()
-    return {n: g.delivered for n, g in groups if not g.gone and n not in view.groups}
+    before = account.view.groups if account.view is not None else {}
+    there = (name for name, now in before.items() if not (now.missing or name in view.groups))
+    alive = ((name, account.groups[name]) for name in there)
+    return {name: group.delivered for name, group in alive if not group.gone}
 
 
 def _note_odd_groups(sight: BusSight, name: str, reading: Reading) -> None:

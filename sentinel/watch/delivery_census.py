@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis_reply import display, is_text
+from sentinel.core.bus.delivery import Calls
 from sentinel.core.bus.finding import find_unjudged, find_unwatched
 from sentinel.core.bus.naming import list_literals
 from sentinel.core.fault import Fault
@@ -20,9 +21,22 @@ MAX_ODD_NAMES = 20
 
 
 class Absence(NamedTuple):
-    """When a stream was proven not to be there: server time, seconds."""
+    """When a stream was proven not to be there: server time in seconds, and what had run till then
+    (None: nobody knows).
+    """
 
     at: float = 0.0
+    calls: Calls | None = None
+
+    def dump(self) -> list[Any]:
+        """JSON-able document."""
+        return [self.at, None if self.calls is None else list(self.calls)]
+
+    @classmethod
+    def load(cls, document: Sequence[Any]) -> Absence:
+        """What `dump` gave."""
+        at, calls = document
+        return cls(at, None if calls is None else Calls(*calls))
 
 
 NEVER = Absence()

@@ -112,5 +112,7 @@ def _describe_waiting(standing: Standing, oldest: Id) -> dict[str, Any]:
         "group": standing.group,
         "state": "waiting",
         "id": format_id(oldest),
-        "look": f"XINFO CONSUMERS {quote(standing.stream)} {quote(standing.group)}",
+        "look": f"XINFO GROUPS {quote(standing.stream)}"
+        if standing.missing
+        else f"XINFO CONSUMERS {quote(standing.stream)} {quote(standing.group)}",
     }

@@ -16,7 +16,7 @@ from sentinel.core.flows.evidence import WorkSigns
 from sentinel.core.flows.phase import LogKeys
 from sentinel.core.flows.second import SecondRules
 from sentinel.core.flows.stuck import WorkOrder
-from sentinel.strict.field import Duration, Strict
+from sentinel.strict.field import ZONE, Duration, Strict, Zone
 
 
 class PhaseLog(Strict):
@@ -33,11 +33,17 @@ class PhaseLog(Strict):
         ),
     )
     at: str = Field("at", description="key of an entry with its time")
+    zone: Zone | None = Field(
+        None,
+        description=(
+            "IANA zone of times in texts without an offset; without it such a time tells nothing"
+        ),
+    )
 
     @property
     def keys(self) -> LogKeys:
         """For the reader."""
-        return LogKeys(self.phase, self.status or "", self.at)
+        return LogKeys(self.phase, self.status or "", self.at, self.zone or "")
 
 
 class StatusConflict(Strict):
@@ -142,6 +148,7 @@ class TableMapping(Strict):
     status_changed_at: str | None = Field(
         None, description="column with the time of the last change of status"
     )
+    zone: Zone | None = Field(None, description=ZONE)
     worker: str | None = Field(None, description="column with the worker")
     tenant: str | None = Field(
         None, description="column with the tenant: a flow without one is found"
@@ -238,6 +245,7 @@ class TableMapping(Strict):
             done=sorted(lower(self.done)),
             log=None if log is None else log.column,
             log_keys=LogKeys() if log is None else log.keys,
+            zone=self.zone,
         )
 
     @property

@@ -20,7 +20,7 @@ _ANSWER_BYTES = 4 * 2**20
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which streams and groups are watched: glob patterns; at most how many streams, and how many
-    of them a run.
+    of them a run; which groups each stream must have.
     """
 
     include: Sequence[str]
@@ -29,6 +29,7 @@ class Scope:
     not_groups: Sequence[str]
     max_streams: int
     streams_per_run: int = 1000
+    required: Sequence[str] = ()
 
     def has_stream(self, name: str) -> bool:
         """Whether a stream is watched. Sentinel's own scratch keys never are."""
@@ -84,9 +85,9 @@ def leave_out(reading: Reading, scope: Scope, judged: dict[str, bool]) -> Readin
             judged[name] = scope.has_group(name)
     if all(map(judged.__getitem__, view.groups)):
         return reading
-    return replace(
-        reading, view=replace(view, groups={n: g for n, g in view.groups.items() if judged[n]})
-    )
+    groups = {name: group for name, group in view.groups.items() if judged[name]}
+    others = frozenset(view.groups.keys() - groups.keys())
+    return replace(reading, view=replace(view, groups=groups, others=others))
 
 
 def answer_cap(account: StreamAccount) -> int:

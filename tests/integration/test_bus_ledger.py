@@ -4,7 +4,10 @@ exactly.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
@@ -233,6 +236,20 @@ async def test_lists_with_a_time_have_an_age(bus, push):
     assert "no time at meta.nothing" in finding.detail
 
 
+async def test_lists_with_times_of_another_zone(bus):
+    """Local times of Tokyo: with zone the age is right; without it is unknown, with the zone that
+    they look like, and not 0.
+    """
+    at = datetime.fromtimestamp(bus.now() - 300, ZoneInfo("Asia/Tokyo")).replace(tzinfo=None)
+    bus.redis.rpush("fj:queue:a:b", json.dumps({"failed_at": at.isoformat()}))
+    bus.configure({**LIST, "time_field": "failed_at", "zone": "Asia/Tokyo"})
+    assert 299 < values(await bus.run(), "failed")["oldest_age_seconds"] < 400
+    bus.configure({**LIST, "time_field": "failed_at"})
+    finding = await bus.run()
+    assert (finding.status, "UTC+9" in finding.detail) == (Status.UNKNOWN, True)
+    assert "oldest_age_seconds" not in values(finding, "failed")
+
+
 async def test_additions_to_a_list_are_a_lower_bound(bus):
     """+5, −2, +4 seen as steps: 9 added; what comes and goes between two looks is not seen; over a
     restart.
@@ -455,3 +472,16 @@ def test_places_have_names_of_their_own():
     """Two places of one name would be one series."""
     with pytest.raises(ValueError, match="same name"):
         LedgerOptions.model_validate({"places": [STREAM, {**RETRY, "name": "dead"}]})
+
+
+async def test_a_dead_letter_whose_id_is_no_time_grows_old(bus):
+    """Sequence numbers: older than the limit once it was seen for so long, and not before."""
+    bus.configure({**STREAM, "max_age": "50ms"})
+    await bus.run()
+    bus.redis.xadd("dead_letter_queue", {"f": "v"}, id="1-0")
+    assert (await bus.run()).status is Status.UP
+    await asyncio.sleep(0.06)
+    finding = await bus.run()
+    assert finding.status is Status.DEGRADED
+    assert "oldest at least" in fault_of(finding, "too_old").text
+    assert values(finding, STREAM["name"])["oldest_age_seconds"] >= 0.05

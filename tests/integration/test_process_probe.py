@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -14,7 +15,9 @@ import pytest
 from pydantic import ValidationError
 
 from sentinel.adapters.proc import ProcReader
+from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status
+from sentinel.core.servers.process import PidFileLook
 from sentinel.errors import NotMeasurable
 from sentinel.probes.process import KIND, ProcessProbeOptions, ProcessState
 
@@ -202,13 +205,47 @@ async def test_pid_file(look, start, tmp_path):
 
 
 async def test_reused_pid_is_not_the_process(look, start, tmp_path):
-    """A process younger than the pid file is another one (F7)."""
+    """A number that nobody had when the file was seen, and somebody has now, was reused (F7)."""
     process, file = start(), tmp_path / "agent.pid"
     file.write_text(str(process.pid))
-    os.utime(file, (1, 1))
-    finding = await look(pid_file=str(file))
-    assert finding.status is Status.DOWN
-    assert "another one has replaced" in finding.detail
+    state = ProcessState()
+    assert (await look(state, pid_file=str(file))).status is Status.UP
+    for change in ({"ticks": None}, {"ticks": 1}):
+        kept = ProcessState(json.loads(json.dumps(state.dump())))
+        kept.file = dataclasses.replace(kept.file, **change)
+        for _ in range(2):  # and it stays so while nobody writes the file
+            finding = await look(kept, pid_file=str(file))
+            assert finding.status is Status.DOWN
+            assert "another one has replaced" in finding.detail
+        file.touch()
+        assert (await look(kept, pid_file=str(file))).status is Status.UP
+        await look(state, pid_file=str(file))
+
+
+async def test_a_clock_that_was_set_replaces_nobody(look, start, tmp_path):
+    """The file is an hour older than its process, as after the date was set forward: known, it is
+    the same one; at the first sight nobody can tell, and it is not down.
+    """
+    process, file = start(), tmp_path / "agent.pid"
+    file.write_text(str(process.pid))
+    hour_ago = time.time() - 3600
+    os.utime(file, (hour_ago, hour_ago))
+    with pytest.raises(NotMeasurable, match="after the file was written") as caught:
+        await look(pid_file=str(file))
+    assert caught.value.guidance.endswith(f"touch {file}")
+    assert caught.value.status is Status.UNKNOWN
+    known = ProcessState()
+    known.file = PidFileLook(
+        read_moment_now(), _sign(file), ProcReader().process(process.pid).start_ticks
+    )
+    assert (await look(known, pid_file=str(file))).status is Status.UP
+    file.touch()
+    assert (await look(pid_file=str(file))).status is Status.UP
+
+
+def _sign(file):
+    stat = file.stat()
+    return f"{stat.st_dev}/{stat.st_ino}/{stat.st_mtime_ns}"
 
 
 async def test_pid_file_without_a_number_is_unknown(look, tmp_path):

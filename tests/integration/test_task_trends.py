@@ -277,7 +277,7 @@ async def test_every_statement_is_refused_without_an_index(rig):
     assert refused.value.guidance.startswith("CREATE INDEX CONCURRENTLY")
 
 
-NARROW = ("settle", "histogram", "stages", "count", "arrivals")
+NARROW = ("settle", "histogram", "stages", "count", "arrivals", "look")
 
 
 async def test_each_statement_of_a_poll_reads_by_index(rig):
@@ -292,7 +292,7 @@ async def test_each_statement_of_a_poll_reads_by_index(rig):
     )
     statements, query = rig.options.statements({}, []), rig.client.query
     now = datetime.now(UTC)
-    params = statements.back(now, 60.0, limit=10, oldest=now - timedelta(hours=2))
+    params = statements.back(now, 60.0, limit=10, oldest=now - timedelta(hours=2), edges=[0.0, 1.0])
     looks = {
         name: await explain(query, getattr(statements, name), params)
         for name in (*NARROW, "tenants", "throughput")

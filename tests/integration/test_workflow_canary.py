@@ -290,6 +290,30 @@ async def test_clocks_that_disagree_are_counted_and_not_judged(rig):
     assert (facts(finding)["ok"], facts(finding)["clock_disagreements"]) == (1, 1)
 
 
+async def test_times_without_a_zone(rig):
+    """Local times of Tokyo: with `zone:` every hop is measured, and rows that a former life left
+    behind are found; without it they are of another clock, and no failure.
+    """
+    rig.execute("SET timezone = 'Asia/Tokyo'")
+    for column in ("created_at", "assigned_at", "started_at", "completed_at"):
+        rig.execute(f"ALTER TABLE {{schema}}.tasks ALTER {column} TYPE timestamp")
+    known = {"table": f"{rig.schema}.tasks", "marker": "payload", "agent": "agent"}
+    for zone, skewed in (("Asia/Tokyo", 0), (None, 3)):
+        rig.state, rig.options = KIND.load_state(None), rig.configure(rows={**known, "zone": zone})
+        await rig.run()
+        for _ in range(3):
+            rig.move((await rig.send())[0])
+        finding = await rig.drain()
+        assert (finding.status, facts(finding)["ok"]) == (Status.UP, 3)
+        assert rig.state.fleet.record.skewed == skewed
+    rig.options = rig.configure(rows={**known, "zone": "Asia/Tokyo"})
+    token, _ = await rig.send()
+    rig.move(token, "assigned")
+    rig.state = KIND.load_state(None)
+    await rig.look()
+    assert list(rig.state.fleet.open) == [token]
+
+
 async def test_a_renamed_path_still_cleans_up_after_the_old_one(rig):
     """What the state knows is followed and removed under its old name, whatever the path is called
     now.

@@ -248,8 +248,9 @@ class Platform:
         heartbeat = {"last_heartbeat": "last_heartbeat", **zone}
         stages = {"started_at": "started_at", "completed_at": "completed_at"}
         timing = {"deadline": f"{DEADLINE}s", "settle_after": f"{SETTLE}s", "stages_after": "3s"}
-        awaited = zone if "zone" in ASSIGNMENT.options.model_fields else {}
-        common = {"table": tasks, "columns": stages, **timing, **awaited}
+        # why: tasks that nobody takes are down for certain, in whichever zone they are
+        timing |= {"unassigned_degraded": "1h", "unassigned_down": "1h"}
+        common = {"table": tasks, "columns": stages, **timing, **zone}
         yield "cohorts", ASSIGNMENT, common
         yield "tracker", ASSIGNMENT, {**common, "method": "tracker"}
         # why: statuses of tasks that were assigned and never begun; here only the bus is compared
@@ -257,9 +258,9 @@ class Platform:
         stream = {"stream": f"{house.schema}:{{agent}}", "group": "{agent}"}
         within = {"published_within": "2s", "confirm_after": "3s", "samples": 200}
         yield "crosscheck", CROSSCHECK, {"tasks": mapping, **stream, **within}
-        yield "progress", PROGRESS, {"table": agents, "ttl": "2s", **heartbeat}
+        yield "progress", PROGRESS, {"table": agents, "ttl": "5s", **heartbeat}
         registry = {"table": agents, "registered_at": "registered_at", **heartbeat}
-        yield "registry", REGISTRY, {"agents": registry, "ttl": "2s"}
+        yield "registry", REGISTRY, {"agents": registry, "ttl": "5s"}
         moved = {"status_changed_at": "status_changed_at", "overdue_after": "1h"}
         awaited = zone if "zone" in FLOWS.options.model_fields else {}
         yield "flows", FLOWS, {"table": f"{house.schema}.flows", **moved, **awaited}
@@ -335,7 +336,6 @@ def histogram(finding, name, **labels):
     )
 
 
-@AWAITED
 @pytest.mark.parametrize("method", ["cohorts", "tracker"])
 @pytest.mark.parametrize("house", KNOWN)
 def test_every_task_is_counted_once(platform, house, method):
@@ -346,13 +346,13 @@ def test_every_task_is_counted_once(platform, house, method):
         **dict.fromkeys(counters(finding), 0),
         **ledger.outcomes(),
     }
+    assert finding.evidence["assignment"]["open"] == ledger.outcomes()["unassigned"]
     latencies, unassigned = ledger.durations(0, 1), ledger.outcomes()["unassigned"]
     shown = histogram(finding, "assignment_seconds")
     assert shown.total == len(ledger.tasks)
     assert shown.sum == pytest.approx(sum(latencies) + unassigned * SETTLE, abs=1e-3)
 
 
-@AWAITED
 @pytest.mark.parametrize("house", KNOWN)
 def test_stages_last_as_in_the_ledger(platform, house):
     """From one column to another, each in its writer's zone."""
@@ -394,7 +394,6 @@ def test_the_living_and_the_dead(platform, house):
     assert f"{2 * len(writers)} awake" in progress.detail
 
 
-@AWAITED
 @pytest.mark.parametrize("house", KNOWN)
 def test_stuck_flows(platform, house):
     """Exactly the flows that are in their status for two hours."""
@@ -406,17 +405,21 @@ def test_stuck_flows(platform, house):
 # --- three zones in one column of times without one -----------------------------------------------
 
 
-@AWAITED
 @pytest.mark.parametrize("method", ["cohorts", "tracker"])
-def test_mixed_zones_are_unknown_and_never_false(platform, method):
+def test_mixed_zones_are_never_false(platform, method):
     """No task of another zone is in a class or a duration, those of the right zone are never in a
-    wrong one, and the finding names a zone that it suspects.
+    wrong one, and the finding names a zone that it suspects. That too few are in time is certain
+    all the same: even if all others were.
     """
     ledger, finding = platform.houses["mixed"].ledger, platform.findings[f"mixed {method}"]
     found, right = counters(finding), ledger.outcomes("utc")
     assert all(found[outcome] <= right[outcome] for outcome in right)
-    assert sum(found.values()) <= len(ledger.tasks)
-    assert finding.status is Status.UNKNOWN
+    late = histogram(finding, "late_arrivals")
+    assert sum(found.values()) + late == len(ledger.tasks)
+    assert finding.evidence["assignment"]["open"] == ledger.outcomes()["unassigned"]
+    unknown = {fault.key for fault in finding.faults if fault.status is Status.UNKNOWN}
+    assert unknown == {"skewed"}
+    assert {fault.key for fault in finding.faults} <= {"skewed", "late"}
     assert "Europe/Athens" in finding.detail
 
 
@@ -447,7 +450,6 @@ def test_mixed_zones_are_unknown_at_first(platform):
         assert all(zone in finding.detail for zone in ZONES.values())
 
 
-@AWAITED
 def test_mixed_zones_of_flows(platform):
     """Nothing is called stuck that is not, and the finding says why it does not know more."""
     flows = platform.findings["mixed flows"]

@@ -16,7 +16,7 @@ class ZonedRig:
 
     def __init__(self, server, bus, make_context, zone):
         self._server, self._make, self.name = server, make_context, f"z{uuid.uuid4().hex[:8]}"
-        self.roles, self._states = [], {}
+        self.roles, self.states = [], {}
         with psycopg.connect(server.dsn(), autocommit=True) as db:
             db.execute(f"CREATE DATABASE {self.name}")
             if zone:
@@ -48,7 +48,7 @@ class ZonedRig:
         self.db.execute(f"SET timezone = '{zone}'")
 
     async def run(self, kind, document, check=""):
-        state = self._states.setdefault(check or kind.name, kind.load_state(None))
+        state = self.states.setdefault(check or kind.name, kind.load_state(None))
         clients = {name: self.clients[name] for name in kind.resources}
         options = kind.options.model_validate(document)
         return await kind.run(options, self._make(clients, state))

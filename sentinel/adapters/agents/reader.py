@@ -139,6 +139,7 @@ class RegistryReader:
             demands,
             self._basis("registry"),
             self._basis("registered"),
+            self.clocks["registry"].zone if "registry" in self.clocks else "",
         )
         is_cut = len(rows) >= MAX_AGENTS
         return RegistryReading(census, unmapped, self.troubles, self.file, is_cut, self.clocks)

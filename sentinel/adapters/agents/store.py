@@ -202,7 +202,8 @@ async def read_beats(client: RedisClient, store: BeatStore) -> Beats:
     beats = _collect(store, now, [(name, _read_time(store, at), text) for name, at, text in values])
     if not any(is_wall_time(at) for _, at, _ in values):
         return beats
-    return replace(beats, basis=clock_of_texts(store.place, store.zone).basis)
+    clock = clock_of_texts(store.place, store.zone)
+    return replace(beats, basis=clock.basis, zone=clock.zone)
 
 
 def _find_value(store: BeatStore, text: str) -> Any:

@@ -17,10 +17,11 @@ from sentinel.adapters.bus.entry_reader import parse_entries
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_reply import display, is_missing, parse_map, parse_time
+from sentinel.core.bus.age import SLACK
 from sentinel.core.bus.arrivals import Arrivals, count_arrivals
 from sentinel.core.bus.dead_letter import EARLIEST, LATEST_AHEAD, KeyReading, read_time
-from sentinel.core.bus.delivery import ZERO, format_id
-from sentinel.core.bus.naming import age_of
+from sentinel.core.bus.delivery import format_id
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
 SCAN_STEPS = 20
@@ -33,7 +34,8 @@ PlaceType = Literal["stream", "list", "zset"]
 @dataclass(frozen=True, slots=True)
 class WatchedPlace:
     """What to read. `unit`: how many of a score make a second; `tolerance` seconds after which a
-    due entry is late; `arrivals_within` seconds, None: arrivals are not counted.
+    due entry is late; `zone` of times without an offset; `arrivals_within` seconds, None: arrivals
+    are not counted.
     """
 
     name: str
@@ -42,6 +44,7 @@ class WatchedPlace:
     unit: float = 1.0
     tolerance: float = 0.0
     time_field: str = ""
+    zone: str = "UTC"
     origin: str = ""
     arrivals_within: float | None = None
 
@@ -166,21 +169,20 @@ def _ask_stream(_place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
     return [("XINFO", "STREAM", key)]
 
 
-def _parse_stream(_place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+def _parse_stream(place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+    """Of a stream; how old its first entry is, its history tells (core/bus/dead_letter.py)."""
     info = parse_map(replies[0])
     entries = [info[end] for end in ("first-entry", "last-entry") if info.get(end)]
     ids = [parse_entry_id(entry[0]) for entry in entries]
-    age = age_of(ids[0] if ids else ZERO, now)
-    remedy = "let the server choose ids: XADD key *"
-    timed = not ids or age is not None
+    odd = bool(ids) and not OLDEST_PLAUSIBLE <= ids[-1][0] <= (now + SLACK) * 1000
+    asked = odd and place.arrivals_within is not None
     return KeyReading(
         key,
         entries=info["length"],
         added=info.get("entries-added"),
-        oldest=None if age is None else now - age,
         ends=tuple(dict.fromkeys(map(format_id, ids))),
-        problem="" if timed else "its ids are no times: the age can't be known",
-        remedy="" if timed else remedy,
+        problem="its ids are no times: what came lately can't be known" if asked else "",
+        remedy="let the server choose ids: XADD key *" if asked else "",
     )
 
 
@@ -195,13 +197,15 @@ def _ask_list(place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
 def _parse_list(place: WatchedPlace, key: str, replies: Sequence[Any], _now: float) -> KeyReading:
     """The oldest entry is at one end; at which depends on the producer, so both are looked at."""
     length, *ends = replies
-    times = [read_time(entry, place.time_field) for entry in ends if entry is not None]
+    found = [entry for entry in ends if entry is not None]
+    times = [read_time(entry, place.time_field, place.zone) for entry in found]
     known = [each for each in times if each is not None]
     lacking = bool(times) and len(known) < len(times)
     return KeyReading(
         key,
         entries=length,
         oldest=min(known, default=None),
+        latest=max(known, default=None),
         problem=f"an entry has no time at {place.time_field}" if lacking else "",
         remedy="correct time_field: a dotted path into the JSON of an entry" if lacking else "",
     )

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sentinel.adapters.agents.queries import select_agents
-from sentinel.adapters.columns import prove_columns
+from sentinel.adapters.columns import find_clocks, prove_columns
 from sentinel.adapters.flows.lines import read_finished, read_line, read_master, read_sight
 from sentinel.adapters.flows.queries import (
     JOINED,
@@ -21,10 +21,12 @@ from sentinel.adapters.flows.queries import (
     read_lines,
     refuse_scans,
 )
-from sentinel.adapters.flows.table import FlowSource, Link, prove_phases
+from sentinel.adapters.flows.table import FlowSource, FlowTable, Link, prove_phases
 from sentinel.adapters.flows.work import WorkQuestion, prove_work
 from sentinel.adapters.postgres import Query
 from sentinel.adapters.relation import Relation, prove_visible
+from sentinel.core.flows.beat import BeatWatch
+from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.evidence import find_work
 from sentinel.core.flows.family import FinishedChild, Kin
 from sentinel.core.flows.history import FlowLook, History
@@ -58,6 +60,7 @@ class Sheet:
     """What is kept of one source between looks: its statements, or why there are none; its lines."""
 
     statements: Statements = field(default_factory=Statements)
+    columns: TimeColumns = field(default_factory=TimeColumns)
     trouble: TargetError | None = None
     rows: Lines[Pair] = field(default_factory=Lines)
     kin: Lines[tuple[str, FlowSight | None]] = field(default_factory=Lines)
@@ -88,36 +91,39 @@ async def prove_sources(query: Query, sources: Sequence[FlowSource]) -> list[She
     """
     master = sources[0]
     keys = sorted({source.master_key for source in sources[1:]})
-    types = await _prove(query, master, keys)
-    sheets = [Sheet(make_statements(master.table, types))]
-    await refuse_scans(query, master.table, sheets[0].statements)
+    types, table = await _prove(query, master, keys)
+    master = replace(master, table=table)
+    sheets = [Sheet(make_statements(table, types), table.time_columns)]
+    await refuse_scans(query, table, sheets[0].statements)
     for source in sources[1:]:
         found = await apart(query, partial(_prove_child, query, master, types, source))
         sheets.append(Sheet(trouble=found) if isinstance(found, TargetError) else found)
     return sheets
 
 
-async def _prove(query: Query, source: FlowSource, more: Sequence[str]) -> dict[str, str]:
-    await prove_visible(query, Relation.of(source.table.table))
-    types = await prove_columns(
-        query, source.table.table, [*source.table.columns, *more], source.table.times
-    )
-    prove_phases(source.table, types)
-    return types
+async def _prove(
+    query: Query, source: FlowSource, more: Sequence[str]
+) -> tuple[dict[str, str], FlowTable]:
+    """Column → SQL type, and the table with the clocks of its times."""
+    table = source.table
+    await prove_visible(query, Relation.of(table.table))
+    types = await prove_columns(query, table.table, [*table.columns, *more], table.times)
+    prove_phases(table, types)
+    clocks = await find_clocks(query, table.table, table.times, table.zone)
+    return types, replace(table, clocks=clocks)
 
 
 async def _prove_child(
     query: Query, master: FlowSource, master_types: Mapping[str, str], child: FlowSource
 ) -> Sheet:
-    types = await _prove(query, child, child.join)
+    types, table = await _prove(query, child, child.join)
     compared = {types[name] for name in child.join} | {master_types[child.master_key]}
     link = Link(master.table, child.master_key, child.join, len(compared) > 1, child.is_own)
-    statements = make_statements(child.table, types, link)
-    await refuse_scans(query, child.table, statements, link)
-    key = types[child.table.id]
-    return Sheet(
-        statements, work=None if child.rows is None else await prove_work(query, child.rows, key)
-    )
+    statements = make_statements(table, types, link)
+    await refuse_scans(query, table, statements, link)
+    key, rows = types[table.id], child.rows
+    work = None if rows is None else await prove_work(query, rows, key)
+    return Sheet(statements, table.time_columns, work=work)
 
 
 async def apart(query: Query, work: Callable[[], Awaitable[T]]) -> T | TargetError:
@@ -231,46 +237,56 @@ class _Reader:
         return [(masters[key], parent) for key, parent in pairs if key in masters]
 
     async def _find_work(self, child: FlowSource, sheet: Sheet, pairs: Sequence[Pair]) -> list[Kin]:
-        """Each child with what proves that it works: its row, or one of another table."""
-        kin = [Kin(sight, master, find_work(sight, child.signs)) for sight, master in pairs]
+        """Each child with what proves that it works, its row, or one of another table; asked where
+        the master says that nothing has begun.
+        """
+        kin, asked, initial = [], [], self.master.initial
+        for sight, master in pairs:
+            work = ""
+            if master is not None and master.status == initial:
+                work = find_work(sight, child.signs)
+                asked += [] if work else [sight.id]
+            kin.append(Kin(sight, master, work))
         if sheet.work is None or child.rows is None:
             return kin
-        asked = [
-            each.child.id
-            for each in kin
-            if not each.work
-            and each.master is not None
-            and each.master.status == self.master.initial
-        ]
         having = await sheet.work.ask(self.query, asked)
         evidence = f"it has a row in {child.rows.table}"
         return [replace(each, work=evidence) if each.child.id in having else each for each in kin]
 
 
-async def read_crew(
-    query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
-) -> Crew:
-    """The registry of workers; `columns`: id, status, last_heartbeat, and name where there is one.
-    `ttl` in seconds.
+@dataclass(frozen=True, slots=True)
+class CrewSource:
+    """The registry of workers: columns id, status, last_heartbeat, and name where there is one;
+    `ttl` in seconds, `zone` as declared.
     """
+
+    table: str
+    columns: Mapping[str, str | None]
+    sleeping: Sequence[str]
+    ttl: float
+    zone: str | None = None
+
+
+async def read_crew(query: Query, source: CrewSource, beats: BeatWatch) -> Crew:
+    """The registry of workers as far as their heartbeats can be believed."""
+    table, columns = source.table, source.columns
+    beat = columns["last_heartbeat"]
     await prove_visible(query, Relation.of(table))
     read = [columns["id"], columns["status"], columns["name"]]
-    await prove_columns(query, table, read, [columns["last_heartbeat"]])
-    select = select_agents(table, {**columns, "capabilities": None, "registered_at": None})
-    asleep = {status.lower() for status in sleeping}
-    workers = {
-        row["id"]: Worker(
-            None if row["beat"] is None else row["now"] - row["beat"],
-            row["status"] in asleep,
-            row["name"] or "",
-        )
-        for row in await query(select.sql, select.params)
-    }
-    return Crew(table, workers, ttl)
+    await prove_columns(query, table, read, [beat])
+    clocks = await find_clocks(query, table, [beat], source.zone)
+    clock = clocks.get(beat or "")
+    select = select_agents(table, {**columns, "capabilities": None, "registered_at": None}, clocks)
+    asleep = {status.lower() for status in source.sleeping}
+    workers = {}
+    for row in await query(select.sql, select.params):
+        age = None if row["beat"] is None else row["now"] - row["beat"]
+        worker = Worker(age, row["status"] in asleep, row["name"] or "")
+        workers[row["id"]] = beats.look(row["id"], worker, clock, row["now"], source.ttl)
+    beats.forget_all_but(workers)
+    return Crew(table, workers, source.ttl, clock)
 
 
-async def read_crew_apart(
-    query: Query, table: str, columns: Mapping[str, str | None], sleeping: Sequence[str], ttl: float
-) -> Crew | TargetError:
+async def read_crew_apart(query: Query, source: CrewSource, beats: BeatWatch) -> Crew | TargetError:
     """The same; what is wrong with that table alone is the value."""
-    return await apart(query, partial(read_crew, query, table, columns, sleeping, ttl))
+    return await apart(query, partial(read_crew, query, source, beats))

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sentinel.adapters.columns import prove_columns
+from sentinel.adapters.columns import as_instant, find_clocks, prove_columns
 from sentinel.adapters.flows.table import FlowTable
 from sentinel.adapters.relation import Query, Relation, fill, find_scans, prove_visible, quote_name
 from sentinel.adapters.relation import value_of as column_of
 from sentinel.core.flows.dwell import DAYS, LONGEST, STEP, Stays
+from sentinel.core.moment.skew import Basis, ColumnClock, tell_cure
 from sentinel.errors import NotMeasurable
 
 MAX_COST = 100_000.0
@@ -29,7 +30,7 @@ FROM b JOIN f ON f.status = b.status AND f.type IS NOT DISTINCT FROM b.type
 GROUP BY b.type, b.status, f.first, l.longest ORDER BY sum(b.n) DESC LIMIT 200"""
 _EVENTS = """
 SELECT {type}::text AS type, coalesce(lower(e.{status}::text), '') AS status, {left} AS ended,
-       extract(epoch FROM {left} - e.{entered})::float8 AS seconds
+       extract(epoch FROM {left} - {entered})::float8 AS seconds
 FROM {events} AS e JOIN {table} AS f ON f.{id}::text = e.{flow}::text"""
 
 
@@ -41,11 +42,17 @@ async def read_stays(
     Without `left_at` a stay ends at the flow's next row. Raises SubjectError for what is not there,
     and NotMeasurable where it would cost too much.
     """
-    where = events["table"] or ""
+    where, zone = events["table"] or "", events.get("zone")
     await prove_visible(query, Relation.of(where))
     times = [events["entered_at"], events["left_at"]]
     await prove_columns(query, where, [events["flow"], events["status"]], times)
-    sql = select_stays(events, table)
+    clocks = await find_clocks(query, where, times, zone)
+    for clock in clocks.values():
+        if clock.basis is Basis.DISAGREED:
+            raise NotMeasurable(
+                f"nobody can tell how long stays were: {clock.describe()}", tell_cure(clock)
+            )
+    sql = select_stays(events, table, clocks)
     for scan in await find_scans(query, sql, {}):
         if scan.cost > MAX_COST:
             raise NotMeasurable(
@@ -62,18 +69,24 @@ async def read_stays(
     }
 
 
-def select_stays(events: Mapping[str, str | None], table: FlowTable) -> str:
+def select_stays(
+    events: Mapping[str, str | None], table: FlowTable, clocks: Mapping[str, ColumnClock]
+) -> str:
     """The statement; buckets are those of `Stays`."""
-    entered, flow = quote_name(events["entered_at"] or ""), quote_name(events["flow"] or "")
+
+    def instant(name: str) -> str:
+        return as_instant(f"e.{quote_name(name)}", clocks.get(name))
+
+    entered, flow = instant(events["entered_at"] or ""), quote_name(events["flow"] or "")
     left = events["left_at"]
     parts = {
         "type": column_of("f", table.type) if table.type else "NULL",
         "status": quote_name(events["status"] or ""),
         "entered": entered,
         "left": (
-            f"e.{quote_name(left)}"
+            instant(left)
             if left
-            else f"lead(e.{entered}) OVER (PARTITION BY e.{flow} ORDER BY e.{entered})"
+            else f"lead({entered}) OVER (PARTITION BY e.{flow} ORDER BY {entered})"
         ),
         "flow": flow,
         "events": str(Relation.of(events["table"] or "")),

@@ -1,7 +1,7 @@
 """Where flows are: the columns of one table as configured, and what its rows are read as.
 
 A column is named as `column`, or `column->key->key` for a value inside JSON. Identifiers are quoted
-into the text; instants are Unix seconds, naive times are taken as UTC.
+into the text; instants are Unix seconds, times without a zone are read by their column's clock.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sentinel.adapters.columns import as_instant
 from sentinel.adapters.relation import (
     Relation,
     _literal,
     fill,
-    instant_of,
     quote_name,
     texts_of,
     value_of,
 )
+from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.evidence import WorkSigns
 from sentinel.core.flows.phase import LogKeys
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.errors import SubjectError
 
 LOG_BYTES = 16 * 1024
@@ -27,10 +29,17 @@ LOG_BYTES = 16 * 1024
 TOO_LONG = ">"
 """What is read in its place."""
 
-_ROW = """json_build_array({id}::text, lower({status}::text), {type}::text, {worker}::text,
-       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at},
-       left({name}::text, 200), left({tenant}::text, 200), lower({second}::text), {begun}, {log})"""
-_LOG = "CASE WHEN octet_length({value}::text) > {most} THEN '>' ELSE {value}::text END"
+_ROW = """json_build_array({id}::text, lower(left({status}::text, 200)), left({type}::text, 200), {worker}::text,
+       {progress}, left({phase}::text, 200), {waits}, {counters}, {flags}, {created_at}, {changed_at},
+       {status_changed_at}, left({name}::text, 200), left({tenant}::text, 200), lower(left({second}::text, 200)),
+       {begun}, {log})"""
+_LOG = """CASE WHEN pg_column_size({column}) > {stored} THEN '>' WHEN octet_length({value}::text) > {most} THEN '>'
+       ELSE {value}::text END"""
+_STORED = 8
+"""A value that takes so many times of what is read is not even unpacked."""
+_COUNTER = (
+    "CASE WHEN octet_length({value}::text) > 64 THEN md5({value}::text) ELSE {value}::text END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,8 @@ class FlowTable:
 
     `second`: another column of status, with its own `second_terminal`; a flow is open until both
     are over. `done`: values by which `flags` that are no booleans say that a phase is done. `log`:
-    transitions as a JSON array, of at most `log_bytes`.
+    transitions as a JSON array, of at most `log_bytes`. `zone`: as declared, of times without one;
+    `clocks`: by column, once the catalog was asked.
     """
 
     table: str
@@ -66,6 +76,8 @@ class FlowTable:
     log: str | None = None
     log_keys: LogKeys = field(default_factory=LogKeys)
     log_bytes: int = LOG_BYTES
+    zone: str | None = None
+    clocks: Mapping[str, ColumnClock] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str | None]:
@@ -117,17 +129,31 @@ class FlowTable:
         """What templates need of a row of this table, read from `alias`."""
         once = ("id", "name", "status", "type", "worker", "phase", "tenant", "second")
         single = {name: getattr(self, name) for name in once}
-        several = {name: getattr(self, name) for name in ("progress", "counters", "waits", "begun")}
+        several = {name: getattr(self, name) for name in ("progress", "waits", "begun")}
         times = {
             name: getattr(self, name) for name in ("created_at", "changed_at", "status_changed_at")
         }
         return {
             **{name: value_of(alias, text) if text else "NULL" for name, text in single.items()},
             **{name: texts_of(alias, texts) for name, texts in several.items()},
-            **{name: instant_of(alias, text) for name, text in times.items()},
+            **{name: self._instant(alias, text) for name, text in times.items()},
             "flags": self._flags(alias),
+            "counters": self._counters(alias),
             "log": self._log(alias),
         }
+
+    @property
+    def time_columns(self) -> TimeColumns:
+        """The clocks by what their times say."""
+        by_role = (self.created_at, self.changed_at, self.status_changed_at)
+        return TimeColumns(*(self.clocks.get(name or "") for name in by_role))
+
+    def _instant(self, alias: str, name: str | None) -> str:
+        """Unix seconds of the instant in a column, or NULL."""
+        if name is None:
+            return "NULL::float8"
+        instant = as_instant(value_of(alias, name), self.clocks.get(name))
+        return f"extract(epoch FROM {instant})::float8"
 
     def _flags(self, alias: str) -> str:
         """Each as a text: a boolean, or whether its value is one of `done`."""
@@ -140,7 +166,18 @@ class FlowTable:
     def _log(self, alias: str) -> str:
         if self.log is None:
             return "NULL"
-        return fill(_LOG, {"value": value_of(alias, self.log), "most": str(self.log_bytes)})
+        parts = {
+            "value": value_of(alias, self.log),
+            "column": value_of(alias, self.log.partition("->")[0]),
+            "most": str(self.log_bytes),
+            "stored": str(_STORED * self.log_bytes),
+        }
+        return fill(_LOG, parts)
+
+    def _counters(self, alias: str) -> str:
+        """Each as a text; of a long one only its change matters."""
+        short = [fill(_COUNTER, {"value": value_of(alias, name)}) for name in self.counters]
+        return f"ARRAY[{', '.join(short)}]::text[]"
 
 
 def _lower(alias: str, column: str) -> str:

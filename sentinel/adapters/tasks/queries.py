@@ -18,6 +18,7 @@ from sentinel.adapters.columns import as_instant
 from sentinel.adapters.relation import Relation, fill, quote_name
 from sentinel.core.moment.skew import QUARTER, TOLERANCE, ColumnClock
 from sentinel.core.moment.zone import wall_of
+from sentinel.core.tasks.ledger import AHEAD_FROM, MINUTE
 
 # The clock first: least() takes its arguments in order, so no transaction can begin between the
 # look at the others and the reading of the clock.
@@ -104,7 +105,7 @@ FROM (SELECT * FROM ({tasks}) AS t WHERE class IN ('in_deadline', 'late') ORDER 
 _OPEN = """
 SELECT queue, count(*) AS n,
        (array_agg(least ORDER BY least DESC) FILTER (WHERE least IS NOT NULL))[1:%(sample)s] AS ages,
-       {ids} AS ids
+       max(age) AS oldest, {ids} AS ids
 FROM ({tasks}) AS t WHERE class = 'unassigned' GROUP BY queue
 """
 _NO_IDS = "ARRAY[]::text[]"
@@ -294,9 +295,20 @@ class TaskStatements:
         return {**self._params, "start": self._edge(start), "end": self._edge(end), **more}
 
     def may_be_open(self, start: datetime, end: datetime) -> dict[str, Any]:
-        """Parameters for open tasks created in [start, end), in whichever zone they may be."""
-        first, last = self.axis(start) - self._shifts[0], self.axis(end) - self._shifts[-1]
-        return self.between(first, last)
+        """Parameters for open tasks created in [start, end), and for those that another zone lays
+        ahead. Those that it lays behind are in a long lookback anyway.
+        """
+        return self.between(self.axis(start), self.axis(end) - self._shifts[-1])
+
+    def elsewhere(self, start: datetime, lookback: float, now: datetime) -> list[dict[str, Any]]:
+        """Parameters for open tasks that are not in [start, now): those of so many seconds before
+        it, and those that another zone lays ahead.
+        """
+        first, last = self.axis(start), self.axis(now)
+        spans = [self.between(first - lookback, first)]
+        if self._shifts[-1] < 0:
+            spans.append(self.between(last + AHEAD_FROM, last + MINUTE - self._shifts[-1]))
+        return spans
 
     def _edge(self, at: float) -> datetime:
         """A point of the axis as the column's type has it."""

@@ -209,16 +209,19 @@ async def read_poll(
         sights = await query(lookup, statements.looking_up(asked)) if asked else []
         backlog: list[dict[str, Any]] = []
         if lookback is not None:
-            earlier = statements.may_be_open(start - timedelta(seconds=lookback), start)
-            backlog = await query(statements.backlog, {**earlier, "limit": MAX_OPEN})
+            for span in statements.elsewhere(start, lookback, horizon.now):
+                backlog += await query(statements.backlog, {**span, "limit": MAX_OPEN})
         new, floor = _advance(arrivals, start, horizon)
         passed: Taken = []
         for low, high in ledger.free(statements.axis(start), statements.axis(floor)):
             counted = await query(statements.count, statements.between(low, high))
             passed.append((low, high, counted[0]["n"]))
-    sound = [row for row in new if ledger.is_sound(row["at"])]
+    sound: list[dict[str, Any]] = []
+    other: list[dict[str, Any]] = []
+    for row in new:
+        (sound if ledger.is_sound(row["at"]) else other).append(row)
     crowd = sum(n for _, _, n in passed) - len(new) if _is_crowd(arrivals) else 0
-    backlog += [row for row in new if row["class"] == "unassigned" and row not in sound]
+    backlog += [row for row in other if row["class"] == "unassigned"]
     poll = make_poll(horizon, floor.timestamp(), settle_after, sound)
     found = [_sight(row) for row in sights]
     earlier_open = [_sight(row) for row in backlog]

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from jsonpath import JSONPathEnvironment, JSONPathError
 
 from sentinel.adapters.bus.entry_reader import StreamEntry, read_clock, read_stretch
+from sentinel.adapters.columns import as_instant, as_wall, find_clocks
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan
 from sentinel.core.bus.envelope import Envelope
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.tasks.synthetic import Span
 from sentinel.core.tasks.synthetic_fleet import PATTERN
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
@@ -59,7 +61,7 @@ WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Where a task's row is and what its columns mean; a column may be missing (None). `times` is
-    hop → column.
+    hop → column; `zone`, as declared, of those without one, and what is known of their clocks.
     """
 
     table: str
@@ -70,6 +72,8 @@ class Rows:
     result: str | None
     created_at: str | None
     times: Mapping[str, str | None] = field(default_factory=dict)
+    zone: str | None = None
+    clocks: Mapping[str, ColumnClock] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,21 @@ class TaskRow:
     spans: Mapping[str, Span]
 
 
+def _created_within(column: str | None, clocks: Mapping[str, ColumnClock]) -> str:
+    """The condition that a row was created between start and end, in any zone that its time may be
+    in: one that is not found would be one that was not made.
+    """
+    if column is None:
+        return ""
+    clock = clocks.get(column)
+    read = [clock] if clock is None else [replace(clock, zone=zone) for zone in clock.zones]
+    ranges = [
+        f"{quote_name(column)} BETWEEN {as_wall('%(start)s', each)} AND {as_wall('%(end)s', each)}"
+        for each in read
+    ]
+    return f"({' OR '.join(ranges)}) AND"
+
+
 class TaskBoard:
     """The platform's table of tasks, seen from synthetic ones."""
 
@@ -95,7 +114,8 @@ class TaskBoard:
         self._columns = [hop for hop, column in rows.times.items() if column is not None]
         names = {name: self._optional(getattr(rows, name)) for name in ("status", "agent")}
         times = [
-            f"extract(epoch FROM {quote_name(column)})::float8 AS {quote_name('at_' + hop)},"
+            f"extract(epoch FROM {as_instant(quote_name(column), rows.clocks.get(column))})::float8"
+            f" AS {quote_name('at_' + hop)},"
             for hop, column in rows.times.items()
             if column is not None
         ]
@@ -104,18 +124,13 @@ class TaskBoard:
             if rows.result
             else "NULL::text"
         )
-        created = (
-            f"{quote_name(rows.created_at)} BETWEEN %(start)s AND %(end)s AND"
-            if rows.created_at
-            else ""
-        )
         self._names = {
             "table": str(Relation.of(rows.table)),
             "id": quote_name(rows.id),
             "marker": quote_name(rows.marker),
             "times": " ".join(times),
             "result": result,
-            "range": created,
+            "range": _created_within(rows.created_at, rows.clocks),
             **names,
         }
 
@@ -123,12 +138,14 @@ class TaskBoard:
     def _optional(column: str | None) -> str:
         return f"{quote_name(column)}::text" if column else "NULL::text"
 
-    async def prove(self, now: float) -> None:
+    async def prove(self, now: float) -> dict[str, ColumnClock]:
         """Do we see the rows, are the columns there, and can they be found without a scan? Else
-        raises, with remedy.
+        raises, with remedy. Column → the clock by which it is written.
         """
         query = self.client.query
         await prove_visible(query, Relation.of(self.rows.table))
+        times = [self.rows.created_at, *self.rows.times.values()]
+        clocks = await find_clocks(query, self.rows.table, times, self.rows.zone)
         await refuse_large_scan(
             query, fill(_BY_ID, self._names), self._params(ids="{}"), self.rows.id
         )
@@ -136,6 +153,7 @@ class TaskBoard:
         await refuse_large_scan(
             query, fill(_FIND, self._names), self._within(now - 0.001, now, []), column
         )
+        return clocks
 
     async def read_clock(self) -> float:
         """The database's clock."""

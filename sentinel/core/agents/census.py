@@ -51,7 +51,7 @@ class Beats:
     """Heartbeats outside of the registry: agent → Unix seconds, and by boot id where names tell it.
 
     `now`: Unix seconds of their source. `unreadable`: agent → what there is in place of a time.
-    `basis`: on what the reading of their times rests.
+    `basis`: on what the reading of their times rests, `zone`: in which those without one are read.
     """
 
     at: Mapping[str, float] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class Beats:
     boots: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     basis: Basis = Basis.TYPED
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ class Census:
     registry.
 
     `beats_before` and `before` were read before the registry, `beats` and `after` after it.
-    `beat_basis`, `registered_basis`: on what the reading of the registry's own times rests.
+    `beat_basis`, `registered_basis`: on what the reading of the registry's own times rests; `zone`:
+    in which its beats without one are read.
     """
 
     agents: Mapping[str, RegisteredAgent] | None = None
@@ -98,6 +100,7 @@ class Census:
     demands: Sequence[Demand] = ()
     beat_basis: Basis = Basis.TYPED
     registered_basis: Basis = Basis.TYPED
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

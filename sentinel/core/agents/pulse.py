@@ -166,8 +166,10 @@ def _may_be_offset(age: float, rules: CensusRules) -> bool:
 
 def _beats_of(census: Census) -> Iterator[tuple[str, float, Basis, Mapping[str, float]]]:
     if census.beats is not None:
-        yield "beats", census.beats.now, census.beats.basis, census.beats.at
+        beats = census.beats
+        yield f"beats {beats.zone}", beats.now, beats.basis, beats.at
     rows = {
         name: agent.beat for name, agent in (census.agents or {}).items() if agent.beat is not None
     }
-    yield "registry", census.now, census.beat_basis, rows
+    # why the zone: read in another one, every beat differs, and none has come
+    yield f"registry {census.zone}", census.now, census.beat_basis, rows

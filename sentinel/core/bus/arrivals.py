@@ -39,35 +39,43 @@ class Arrivals:
 @dataclass(frozen=True, slots=True)
 class HeldArrivals:
     """What came from one origin when it was too much last: how many within so many seconds, `cut`
-    where there were more; at which instant (epoch seconds), and the id of the newest entry then.
+    where there were more; at which instant (epoch seconds), with how many entries in the place, and
+    the id of the newest then.
     """
 
     count: int
     cut: bool
     within: float
     at: float
+    entries: int
     newest: str
 
-    def is_there(self, firsts: Iterable[str]) -> bool:
-        """Whether something as old is still in the place; `firsts` are the oldest ids of its keys."""
-        return any(_order(first) <= _order(self.newest) for first in firsts)
+    def is_there(self, most: int, entries: int, firsts: Iterable[str]) -> bool:
+        """Whether more than `most` of them must still be in the place, which has so many `entries`
+        now, the oldest of each key with these ids.
+        """
+        taken_out = max(0, self.entries - entries)
+        as_old = any(_order(first) <= _order(self.newest) for first in firsts)
+        return as_old and self.count - taken_out > most
 
 
 def hold_arrivals(
     held: Mapping[str, HeldArrivals],
     arrivals: Arrivals | None,
     most: int | None,
-    ends: Sequence[Sequence[str]],
+    keys: Sequence[tuple[int, Sequence[str]]],
     now: float,
 ) -> dict[str, HeldArrivals]:
     """Origins of which too much came: now, or before and nobody has cleared the place since.
 
-    `ends` are the first and last id of each key. That a window slides takes no dead letter away.
+    `keys` has of each key how many entries there are, and the ids of the first and the last. That a
+    window slides takes no dead letter away.
     """
     if most is None:
         return {}
-    firsts, lasts = [ids[0] for ids in ends], [ids[-1] for ids in ends]
-    kept = {origin: each for origin, each in held.items() if each.is_there(firsts)}
+    entries = sum(count for count, _ in keys)
+    firsts, lasts = [ends[0] for _, ends in keys], [ends[-1] for _, ends in keys]
+    kept = {o: each for o, each in held.items() if each.is_there(most, entries, firsts)}
     if arrivals is None:  # nobody could look
         return kept
     newest = max(lasts, key=_order, default="0-0")
@@ -75,7 +83,7 @@ def hold_arrivals(
         before = kept.get(origin)
         known = (before.count, before.cut) if before is not None else (0, False)
         counted = max(known, (count, arrivals.cut))
-        kept[origin] = HeldArrivals(*counted, arrivals.within, now, newest)
+        kept[origin] = HeldArrivals(*counted, arrivals.within, now, entries, newest)
     latest = sorted(kept.items(), key=lambda item: -item[1].at)[:MAX_HELD]
     return dict(latest)
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from sentinel.core.bus.age import IdMark, find_age
 from sentinel.core.bus.arrivals import Arrivals, HeldArrivals
+from sentinel.core.bus.delivery.stream import format_id, parse_id
+from sentinel.core.moment import read_instant
+from sentinel.core.moment.arrival import NewestTime
+from sentinel.core.moment.skew import ColumnClock, tell_cure, tell_skew
 
 EARLIEST = 1e9
 """Epoch seconds (the year 2001) below which a number is no time of day."""
@@ -31,8 +35,9 @@ class KeyReading:
     `added`: everything ever added, where the server counts it. `oldest`: when the oldest entry was
     added, of a sorted set when the earliest is due; None when nothing is there or it can't be
     known. `overdue`: entries due for longer than tolerated, None where nothing is ever due. `ends`:
-    ids of the first and last entry. `problem`: what of this key can't be known, and `remedy`;
-    `read`: False when it could not be read at all.
+    ids of the first and last entry. `timed`: else `oldest` is when it was seen first, for ids that
+    are no times. `latest`: of entries that carry a time, the latest at either end. `problem`: what
+    of this key can't be known, and `remedy`; `read`: False when it could not be read at all.
     """
 
     key: str
@@ -41,9 +46,11 @@ class KeyReading:
     oldest: float | None = None
     overdue: int | None = None
     ends: tuple[str, ...] = ()
+    latest: float | None = None
     problem: str = ""
     remedy: str = ""
     read: bool = True
+    timed: bool = True
 
     @property
     def newest(self) -> float:
@@ -63,6 +70,29 @@ class PlaceHistory:
     complete: bool = False
     held: dict[str, HeldArrivals] = field(default_factory=dict)
     """Origins of which too much came, and it is still there."""
+    firsts: dict[str, IdMark] = field(default_factory=dict)
+    """Per stream the first entry, and when it was seen first."""
+    looked: float = 0.0
+
+    def date(self, now: float, readings: Sequence[KeyReading]) -> list[KeyReading]:
+        """The readings of a look at `now`, those of streams with the age of their oldest entry: by
+        its id where that can be a time, else since it was seen first (measurement.md §11.9).
+        """
+        dated = [self._date(now, reading) if reading.ends else reading for reading in readings]
+        filled = {reading.key for reading in readings if reading.ends}
+        self.firsts = {key: mark for key, mark in self.firsts.items() if key in filled}
+        self.looked = now
+        return dated
+
+    def _date(self, now: float, reading: KeyReading) -> KeyReading:
+        first, known = parse_id(reading.ends[0]), self.firsts.get(reading.key)
+        if known is None or known.id != first:
+            was_empty = self.keys.get(reading.key, (1, 0))[0] == 0
+            known = self.firsts[reading.key] = IdMark(first, now, self.looked if was_empty else 0.0)
+        age = find_age(first, now, [known])
+        if age is None:
+            return reading
+        return replace(reading, oldest=now - age.seconds, timed=age.timed)
 
     def take(
         self,
@@ -122,15 +152,21 @@ class PlaceHistory:
         keys = {key: list(known) for key, known in self.keys.items()}
         held = {origin: list(asdict(each).values()) for origin, each in self.held.items()}
         samples = [list(sample) for sample in self.samples]
-        return [keys, self.added, samples, self.complete, held]
+        firsts = {k: [format_id(each.id), each.at, each.after] for k, each in self.firsts.items()}
+        return [keys, self.added, samples, self.complete, held, firsts, self.looked]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> PlaceHistory:
-        """What `dump` gave; before arrivals were held it had four parts."""
+        """What `dump` gave; before arrivals were held it had four parts, before first entries were
+        dated five.
+        """
         keys, added, samples, complete, *rest = document
         known = {key: (entries, total) for key, (entries, total) in keys.items()}
         held = {origin: HeldArrivals(*each) for origin, each in (rest[0] if rest else {}).items()}
-        return cls(known, added, [(at, depth) for at, depth in samples], complete, held)
+        marks, looked = rest[1:] or ({}, 0.0)
+        firsts = {key: IdMark(parse_id(first), *times) for key, (first, *times) in marks.items()}
+        depths = [(at, depth) for at, depth in samples]
+        return cls(known, added, depths, complete, held, firsts, looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +228,21 @@ class PlaceStanding:
         return None if self.entries else 0.0
 
     @property
+    def timed(self) -> bool:
+        """Whether the age is that of the oldest entry; else it is at least so old."""
+        return all(reading.timed for reading in self.readings if reading.entries)
+
+    @property
     def overdue(self) -> int | None:
         """Entries that are due for longer than tolerated."""
         counts = [reading.overdue for reading in self.readings if reading.overdue is not None]
         return sum(counts) if counts or not self.readings else None
 
 
-def read_time(raw: bytes, path: str) -> float | None:
+def read_time(raw: bytes, path: str, zone: str = "UTC") -> float | None:
     """Epoch seconds at a dotted path of a JSON entry; None when there is none.
 
-    Takes epoch seconds, epoch milliseconds and ISO 8601; a time without a zone is taken as UTC.
+    Takes epoch seconds, epoch milliseconds and ISO 8601; a text without an offset is of `zone`.
     """
     try:
         value = json.loads(raw)
@@ -209,25 +250,17 @@ def read_time(raw: bytes, path: str) -> float | None:
         return None
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return _parse_instant(value)
+    return read_instant(value, zone)
 
 
-def _parse_instant(value: Any) -> float | None:
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return _parse_number(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return _parse_number(value)
-
-
-def _parse_number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    seconds = number / 1000 if number >= 100 * EARLIEST else number
-    return seconds if EARLIEST <= seconds < 100 * EARLIEST else None
+def screen_times(
+    reading: KeyReading, watch: NewestTime, clock: ColumnClock, now: float
+) -> KeyReading:
+    """The same, without its age where the times of its entries are of another zone or clock:
+    they lie ahead, or a new one came old by quarters of an hour.
+    """
+    off = watch.see(reading.latest, now, clock.zone)
+    if off is None or reading.problem:
+        return reading
+    problem, remedy = tell_skew(clock, off, now), tell_cure(clock)
+    return replace(reading, oldest=None, problem=problem, remedy=remedy)

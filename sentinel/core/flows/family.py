@@ -39,7 +39,7 @@ class FinishedChild:
 @dataclass(frozen=True, slots=True)
 class MasterRules:
     """Canonical statuses of masters; `waits_for_children` empty: every status after the initial
-    one.
+    one. `trusts_changed`: updated_at is kept; `trusts_times`: each time means one instant.
     """
 
     initial: str
@@ -47,6 +47,7 @@ class MasterRules:
     waiting: frozenset[str] = frozenset()
     waits_for_children: frozenset[str] = frozenset()
     trusts_changed: bool = True
+    trusts_times: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def _from_children(
         child, master = pair.child, pair.master
         if master is None:
             if need_master:
-                proven = now - child.created if child.created is not None else 0.0
+                known = child.created if rules.trusts_times else None
+                proven = now - known if known is not None else 0.0
                 yield Disagreement(child, "no_master", "no master row belongs to it", proven, False)
         elif master.status in rules.terminal:
             text = f"master {master.id:.80} is {master.status}"
@@ -132,6 +134,6 @@ def _proven(rules: MasterRules, now: float, *changed: float | None) -> float:
     """Neither row was written for so long, so they have disagreed for so long; 0 when a row does
     not tell.
     """
-    if not rules.trusts_changed:
+    if not (rules.trusts_changed and rules.trusts_times):
         return 0.0
     return max(0.0, min(0.0 if at is None else now - at for at in changed))

@@ -9,11 +9,13 @@ from typing import Any
 
 from sentinel.core.fault import Fault, Status, headline, judge, sort_faults
 from sentinel.core.flows.history import OTHER, Flow, History, Pair
-from sentinel.core.flows.stuck import AHEAD
+from sentinel.core.flows.skewed import describe_clocks, find_skewed, find_unsure_workers
+from sentinel.core.flows.stuck import Crew
 from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING, TENANCY
 from sentinel.core.flows.verdict import FlowVerdict
 from sentinel.core.model import Finding, Row
 from sentinel.core.moment import from_unix
+from sentinel.core.moment.skew import TOLERANCE
 from sentinel.core.quantity import Bounds, format_duration, format_label, format_names
 
 REMEDIES = {
@@ -49,11 +51,12 @@ _LONGEST = 200
 @dataclass(frozen=True, slots=True)
 class Reservations:
     """What was not read: `limit` open flows per table, when there were more; table → (problem,
-    remedy).
+    remedy). `crew`: the workers, of whom not all may be sure.
     """
 
     limit: int | None = None
     troubles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    crew: Crew | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class _Group:
 
     count: int = 0
     since: float = float("inf")
+    skewed: int = 0
     stuck: Counter[str] = field(default_factory=Counter)
 
 
@@ -74,6 +78,7 @@ class _Tally:
     loud: list[Flow] = field(default_factory=list)
     unmapped: Counter[str] = field(default_factory=Counter)
     ahead: list[float] = field(default_factory=list)
+    unsure: dict[str, list[Flow]] = field(default_factory=dict)
     misfits: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, flow: Flow, table: str, now: float) -> None:
@@ -88,10 +93,14 @@ class _Tally:
             group.stuck.update(flow.reasons.keys())
         if not flow.is_mapped:
             self.unmapped[flow.sight.status] += 1
-        for column, why in flow.sight.misfit:
-            self.misfits.setdefault((table, column), []).append(why)
+        if flow.sight.misfit:
+            for column, why in flow.sight.misfit:
+                self.misfits.setdefault((table, column), []).append(why)
+        if flow.unsure:
+            self.unsure.setdefault(table, []).append(flow)
         created = flow.sight.created
-        if created is not None and created > now + AHEAD:
+        group.skewed += flow.is_skewed
+        if created is not None and created > now + TOLERANCE:
             self.ahead.append(created - now)
 
 
@@ -148,8 +157,11 @@ def make_finding(
     """The finding of one run; `reasons`: all that can be found with this configuration."""
     tally, now = _count(verdict), verdict.now
     wrong = _find_stuck(verdict, reasons)
-    faults = sort_faults([*_find_faults(wrong, now), *_find_doubts(tally, left_out)])
+    of_times = list(_find_doubts_of_times(verdict, tally, left_out))
+    found = [*_find_faults(wrong, now), *_find_doubts(tally, left_out)]
+    faults = sort_faults([*found, *of_times])
     figures = [*_describe(wrong, tally), *_describe_reading(tally, left_out)]
+    figures += [each.text for each in of_times if each is not faults[0]]
     return Finding(
         judge(faults),
         "; ".join([headline(faults), *figures] if faults else figures),
@@ -236,6 +248,14 @@ def _find_doubts(tally: _Tally, left_out: Reservations) -> Iterator[Fault]:
         yield Fault("unjudged", subject, Status.UNKNOWN, text, guidance=remedy)
 
 
+def _find_doubts_of_times(
+    verdict: FlowVerdict, tally: _Tally, left_out: Reservations
+) -> Iterator[Fault]:
+    for label, screen in zip(verdict.labels, verdict.screens, strict=False):
+        yield from find_skewed(label, tally.unsure.get(label, ()), screen, verdict.now)
+    yield from find_unsure_workers(left_out.crew)
+
+
 def _describe(wrong: Mapping[str, Sequence[StuckFlow]], tally: _Tally) -> Iterator[str]:
     """Of the whole check: how many are open and stuck, and by reason who."""
     yield f"{tally.count} open, {len(tally.loud) or 'none'} stuck"
@@ -271,6 +291,8 @@ def _evidence(
     }
     if tally.unmapped:
         evidence["unmapped"] = dict(tally.unmapped.most_common(20))
+    if clocks := describe_clocks(verdict.screens, left_out.crew):
+        evidence["zones"] = clocks
     if left_out.troubles:
         evidence["not_judged"] = {
             name: f"{text}; {remedy}" for name, (text, remedy) in left_out.troubles.items()
@@ -331,7 +353,8 @@ def _group_rows(
 ) -> Iterator[Row]:
     labels = _labels(pair)
     oldest = max(0.0, verdict.now - group.since)
-    yield Row(labels, {"open": float(group.count), "oldest_age_seconds": oldest})
+    counts = {"open": float(group.count), "skewed": float(group.skewed)}
+    yield Row(labels, {**counts, "oldest_age_seconds": oldest})
     if (limit := verdict.longest.get(pair)) is not None and pair[0] != OTHER:
         yield Row(labels, {"stuck_threshold": limit.seconds})
         if (known := limit.lesson) is not None:

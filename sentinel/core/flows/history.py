@@ -11,6 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
+from sentinel.core.flows.clock import (
+    TimeColumns,
+    TimeScreen,
+    dump_tally,
+    load_tally,
+    make_screen,
+    note_skew,
+)
 from sentinel.core.flows.dwell import (
     ObservedStays,
     Passage,
@@ -20,7 +28,16 @@ from sentinel.core.flows.dwell import (
     load_map,
 )
 from sentinel.core.flows.memory import Packer, load_flows
-from sentinel.core.flows.stuck import Change, FlowMemory, FlowSight, WorkOrder, compare, first_look
+from sentinel.core.flows.stuck import (
+    PLAIN,
+    Change,
+    FlowMemory,
+    FlowSight,
+    WorkOrder,
+    compare,
+    first_look,
+)
+from sentinel.core.moment.skew import SkewTally
 
 OTHER = "_other_"
 NEW = "_new_"
@@ -29,6 +46,7 @@ REGRESSIONS = ("progress", "status", "phase")
 _PAIRS = 50
 _TRANSITIONS = 200
 _TYPES = 50
+UNTOLD = TimeColumns()
 
 Pair = tuple[str, str]
 
@@ -39,7 +57,9 @@ class Flow:
     value.
 
     `is_exempt`: waits for people, is over by its own status and not by its second one, or has a
-    status that nobody mapped. `reasons`: reason → what blocks it.
+    status that nobody mapped. `is_skewed`: its times can't be what they say; `unsure`: the one by
+    which nobody can tell whether it is overdue; `latest` of its times. `reasons`: reason → what
+    blocks it.
     """
 
     sight: FlowSight
@@ -49,6 +69,9 @@ class Flow:
     waits: bool = False
     is_mapped: bool = True
     is_over: bool = False
+    is_skewed: bool = False
+    unsure: str = ""
+    latest: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -64,7 +87,7 @@ class Flow:
 @dataclass(slots=True)
 class FlowPast:
     """One table: its open flows, the last look (None: never), whether that saw all, whether
-    updated_at is kept.
+    updated_at is kept; `skew`: the times of rows that were seen to come.
 
     Only in memory: the rows as last read, and the flows about which there was nothing to say.
     """
@@ -73,6 +96,8 @@ class FlowPast:
     looked: float | None = None
     saw_all: bool = True
     changed_is_kept: bool = True
+    skew: SkewTally = field(default_factory=SkewTally)
+    screen: TimeScreen = PLAIN
     sights: dict[str, FlowSight] = field(default_factory=dict)
     quiet: dict[str, Flow] = field(default_factory=dict)
     packer: Packer = field(default_factory=Packer)
@@ -144,9 +169,14 @@ class History:
             self.pairs[pair] = None
         return pair
 
-    def look(self, table: str, look: FlowLook, order: WorkOrder) -> dict[str, FlowMemory]:
-        """Take in what was read of a table; gives the memory of each open flow, this look included."""
+    def look(
+        self, table: str, look: FlowLook, order: WorkOrder, columns: TimeColumns = UNTOLD
+    ) -> dict[str, FlowMemory]:
+        """Take in what was read of a table; gives the memory of each open flow, this look included.
+        `columns`: by which clocks its times are written.
+        """
         past = self.tables.setdefault(table, FlowPast())
+        _rescreen(past, columns)
         before, sights, past.flows = past.flows, past.sights, {}
         for sight in look.sights:
             known = before.get(sight.id)
@@ -165,6 +195,7 @@ class History:
             )
         past.looked, past.saw_all = look.now, look.saw_all
         past.sights = {sight.id: sight for sight in look.sights}
+        _rescreen(past, columns)
         return past.flows
 
     def forget_readings(self) -> None:
@@ -186,8 +217,12 @@ class History:
             if previous is not None:
                 self._count_transition(sight, NEW, sight.status)
                 self._passage(self.pair(sight.type, sight.status), now).entries += 1
-            return first_look(sight, order, _earliest(sight, previous, now), now)
-        memory, change = compare(before, sight, order, past.looked or now, now)
+                _screen_time(past, "created", sight.created, previous, now)
+            return first_look(sight, order, previous, now, past.screen)
+        last = past.looked or now
+        memory, change = compare(before, sight, order, last, now, past.screen)
+        if change.before != change.after:
+            _screen_time(past, "entered", sight.entered, last, now)
         if change.is_touched is not None and change.is_touched != past.changed_is_kept:
             past.changed_is_kept, past.quiet = change.is_touched, {}
         self._note(sight, change, now)
@@ -259,18 +294,24 @@ class History:
         }
 
 
-def _earliest(sight: FlowSight, previous: float | None, now: float) -> float | None:
-    """When a flow that is new to us can have entered its status at the earliest; not before it was
-    created.
-    """
-    if previous is None:
-        return None
-    return max(previous, min(sight.created, now)) if sight.created is not None else previous
+def _screen_time(past: FlowPast, role: str, at: float | None, previous: float, now: float) -> None:
+    """Note whether the time of what happened between two looks can be what it says."""
+    if at is not None:
+        note_skew(past.skew, past.screen.find_skew(role, at, previous, now))
+
+
+def _rescreen(past: FlowPast, columns: TimeColumns) -> None:
+    """When other times are believed than before, every row is judged anew."""
+    screen = make_screen(columns, past.skew)
+    if screen != past.screen:
+        past.screen, past.quiet = screen, {}
 
 
 def _load_past(document: Mapping[str, Any]) -> FlowPast:
     flows = load_flows(document["flows"])
-    return FlowPast(flows, document["looked"], document["saw_all"], document["changed_is_kept"])
+    skew = load_tally(document.get("skew"))
+    looked, saw_all, kept = (document[key] for key in ("looked", "saw_all", "changed_is_kept"))
+    return FlowPast(flows, looked, saw_all, kept, skew)
 
 
 def _dump_past(past: FlowPast) -> dict[str, Any]:
@@ -279,4 +320,5 @@ def _dump_past(past: FlowPast) -> dict[str, Any]:
         "looked": past.looked,
         "saw_all": past.saw_all,
         "changed_is_kept": past.changed_is_kept,
+        "skew": dump_tally(past.skew),
     }

@@ -38,7 +38,7 @@ class Families:
     """All tables of children; a disagreement counts after `patience` seconds.
 
     `is_complete`: every table of children could be read; else nobody knows whether a master's
-    children are all over. `fallback`: tenants of nobody, in lower case.
+    children are all over. `fallback`: tenants of nobody, normalised.
     """
 
     master: MasterRules
@@ -83,7 +83,7 @@ def add_lasting(
     lasting = history.confirm(
         {key: one.proven for key, one in suspects.items()}, families.patience, now
     )
-    owners = _find_owners(families, tables, looks, now)
+    owners = _find_owners(history, families, tables, looks, now)
     for one in (*(suspects[key] for key in sorted(lasting)), *owners):
         _add(history, found[one.home], one, now)
 
@@ -103,7 +103,8 @@ def _find_families(
     }
     for index, member in enumerate(families.members, start=1):
         kept = all(_keeps_changed(history, tables[i]) for i in (0, member.home))
-        rules = replace(families.master, trusts_changed=kept)
+        plain = all(_is_plain(history, tables[i]) for i in (0, member.home))
+        rules = replace(families.master, trusts_changed=kept, trusts_times=plain)
         for one in find_disagreements(
             member.kin, member.done, rules, working, now, need_master=member.need_master
         ):
@@ -118,6 +119,11 @@ def _keeps_changed(history: History, table: TableRules) -> bool:
     return past is not None and past.changed_is_kept
 
 
+def _is_plain(history: History, table: TableRules) -> bool:
+    past = history.tables.get(table.table)
+    return past is None or past.screen.is_plain
+
+
 def _find_differing(
     history: History,
     tables: Sequence[TableRules],
@@ -128,7 +134,7 @@ def _find_differing(
     for home, (table, look) in enumerate(zip(tables, looks, strict=True)):
         if table.second is None or look is None:
             continue
-        kept = _keeps_changed(history, table)
+        kept = _keeps_changed(history, table) and _is_plain(history, table)
         for sight in look.sights:
             if text := find_conflict(sight, table.rules.terminal, table.second):
                 at = sight.changed if kept else None
@@ -139,28 +145,34 @@ def _find_differing(
 
 
 def _find_owners(
+    history: History,
     families: Families,
     tables: Sequence[TableRules],
     looks: Sequence[FlowLook | None],
     now: float,
 ) -> Iterator[FlowSuspicion]:
     """Flows of nobody and of another's master. They have had `patience` seconds for their tenant."""
-    young = now - families.patience
 
-    def is_settled(sight: FlowSight) -> bool:
-        return sight.created is None or not young < sight.created <= now
+    def is_settled(home: int, sight: FlowSight) -> bool:
+        past = history.tables.get(tables[home].table)
+        if past is None or past.screen.is_plain:
+            at = sight.created
+        else:
+            memory = past.flows.get(sight.id)
+            at = memory.since if memory is not None else None
+        return at is None or not now - families.patience < at <= now
 
     for home, (table, look) in enumerate(zip(tables, looks, strict=True)):
         if not table.has_tenant or look is None:
             continue
         for sight in look.sights:
             fault = find_owner_fault(sight, families.fallback)
-            if fault is not None and is_settled(sight):
+            if fault is not None and is_settled(home, sight):
                 yield FlowSuspicion((), home, sight, *fault, 0.0)
     for member in families.members:
         for kin in member.kin:
             text = find_foreign(kin.child, kin.master, families.fallback)
-            if text and is_settled(kin.child):
+            if text and is_settled(member.home, kin.child):
                 yield FlowSuspicion((), member.home, kin.child, FOREIGN, text, 0.0)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.core.moment import read_instant
+from sentinel.core.moment import is_wall_time, read_instant
 from sentinel.core.quantity import is_true
 
 _LONGEST = 100
@@ -21,11 +21,14 @@ _FALSE = frozenset({"", "false", "f", "no", "n", "off", "0", "null"})
 
 @dataclass(frozen=True, slots=True)
 class LogKeys:
-    """Keys of an entry of the log: the phase or the status that was entered, and when; "" is none."""
+    """Keys of an entry of the log: the phase or the status that was entered, and when; "" is none.
+    `zone`: of times in texts that do not tell their offset; without it these tell nothing.
+    """
 
     phase: str = "phase"
     status: str = ""
     at: str = "at"
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,9 @@ def _read_step(entry: Any, keys: LogKeys) -> PhaseStep:
     named = [key for key in (keys.phase, keys.status) if key]
     if not isinstance(entry, Mapping) or not any(isinstance(entry.get(key), str) for key in named):
         raise ValueError(f"has an entry without {' or '.join(named)}")
-    return PhaseStep(
-        _text(entry.get(keys.phase)),
-        _text(entry.get(keys.status)),
-        read_instant(entry.get(keys.at)),
-    )
+    at = entry.get(keys.at)
+    known = None if is_wall_time(at) and not keys.zone else read_instant(at, keys.zone or "UTC")
+    return PhaseStep(_text(entry.get(keys.phase)), _text(entry.get(keys.status)), known)
 
 
 def _text(value: Any) -> str:

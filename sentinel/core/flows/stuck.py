@@ -12,10 +12,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sentinel.core.flows.clock import TimeScreen
 from sentinel.core.flows.phase import PhaseStep, find_out_of_order, find_skipped, went_back
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import format_duration, format_label, read_number
 
 AHEAD = 2.0
+PLAIN = TimeScreen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +108,26 @@ class Change:
 
 
 def first_look(
-    sight: FlowSight, order: WorkOrder, previous: float | None, now: float
+    sight: FlowSight,
+    order: WorkOrder,
+    previous: float | None,
+    now: float,
+    screen: TimeScreen = PLAIN,
 ) -> FlowMemory:
     """Remember a flow that is new to us; `previous`: the look before, at which it was not there
-    (None: unknown).
+    (None: unknown; then nothing but its columns tells what was before now).
     """
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
-    exact = _exact_entry(sight, now)
-    if (
-        exact is None
-        and sight.status == order.initial
-        and sight.created is not None
-        and sight.created <= now
-    ):
-        exact = sight.created
-    entered = exact if exact is not None else previous
-    since = exact if exact is not None else now
+    exact = screen.settle("entered", sight.entered, previous, now)
+    created = screen.settle("created", sight.created, previous, now)
+    if exact is None and sight.status == order.initial:
+        exact = created
+    entered = exact
+    if exact is None and previous is not None:
+        entered = previous if created is None else max(previous, created)
     return FlowMemory(
         sight.status,
-        since,
+        now if exact is None or previous is None else exact,
         entered,
         sight.progress,
         now,
@@ -138,12 +142,17 @@ def first_look(
 
 
 def compare(
-    before: FlowMemory, sight: FlowSight, order: WorkOrder, previous: float, now: float
+    before: FlowMemory,
+    sight: FlowSight,
+    order: WorkOrder,
+    previous: float,
+    now: float,
+    screen: TimeScreen = PLAIN,
 ) -> tuple[FlowMemory, Change]:
     """The memory after this look, and what changed. `previous`: instant of the look before."""
     rank, phase = order.statuses.get(sight.status, -1), order.phases.get(sight.phase.lower(), -1)
     same = sight.status == before.status
-    exact = _exact_entry(sight, now)
+    exact = None if same else screen.settle("entered", sight.entered, previous, now)
     left = now if exact is None else exact
     entered = before.entered if same else (previous if exact is None else exact)
     since = before.since if same else left
@@ -173,11 +182,6 @@ def compare(
     return memory, Change(before.status, sight.status, stay, regressions, touched)
 
 
-def _exact_entry(sight: FlowSight, now: float) -> float | None:
-    """When it entered its status, where a column tells it; an instant in the future tells nothing."""
-    return sight.entered if sight.entered is not None and sight.entered <= now else None
-
-
 def _find_regressions(before: FlowMemory, sight: FlowSight, rank: int, phase: int) -> Iterator[str]:
     if (
         before.progress is not None
@@ -191,47 +195,51 @@ def _find_regressions(before: FlowMemory, sight: FlowSight, rank: int, phase: in
         yield "phase"
 
 
-def in_status_since(
-    sight: FlowSight, memory: FlowMemory, initial: str, now: float, *, trust_changed: bool
-) -> float:
-    """Exact where a column tells it and for the initial status; else the earliest of the known
-    upper bounds.
-    """
-    exact = _exact_entry(sight, now)
-    if exact is not None:
-        return exact
-    known = sight.created if sight.status == initial else sight.changed if trust_changed else None
-    return min(memory.since, now, *(() if known is None else (known,)))
-
-
 # --- judgement ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
     """A row of the worker registry: seconds since its heartbeat (None: never), whether it sleeps by
-    right, and what people call it.
+    right, and what people call it. `is_unsure`: nobody can tell yet whether it lives.
     """
 
     age: float | None
     sleeps: bool = False
     name: str = ""
+    is_unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The registry of workers; a heartbeat older than `ttl` seconds is no life."""
+    """The registry of workers; a heartbeat older than `ttl` seconds is no life. `clock`: by which
+    heartbeats are written.
+    """
 
     name: str
     workers: Mapping[str, Worker]
     ttl: float
+    clock: ColumnClock | None = None
 
     def has_live(self, worker: str) -> bool:
-        """Whether a worker is registered, and beats or sleeps by right."""
+        """Whether a worker is registered, and beats or sleeps by right; who is unsure is not
+        blamed.
+        """
         known = self.workers.get(worker)
-        return known is not None and (
-            known.sleeps or (known.age is not None and known.age <= self.ttl)
-        )
+        if known is None:
+            return False
+        if known.sleeps or known.is_unsure:
+            return True
+        return known.age is not None and known.age <= self.ttl
+
+    @property
+    def unsure(self) -> list[str]:
+        """Of whom nobody can tell yet whether they live, as people call them."""
+        return [
+            format_label(key, worker.name)
+            for key, worker in self.workers.items()
+            if worker.is_unsure and not worker.sleeps
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +283,10 @@ def find_reasons(
     if text := flags or find_skipped(sight.log, phases):
         found["phase_order"] = text
     if is_full(sight, rules) and max(still, 0.0) >= rules.full_after:
-        found["full_but_open"] = f"progress is {sight.progress:g}, status is still {sight.status}"
+        limit = format_duration(rules.full_after)
+        found["full_but_open"] = (
+            f"progress is {sight.progress:g}, status is still {sight.status} (limit {limit})"
+        )
     return {**found, **_find_worker_reasons(sight, rules, age, overdue="overdue" in found)}
 
 
@@ -302,8 +313,7 @@ def _find_worker_reasons(
     if not rules.has_worker:
         return {}
     if not sight.worker:
-        late = overdue or (rules.no_worker_after is not None and age > rules.no_worker_after)
-        return {"no_worker": "no worker has it"} if late and sight.status != rules.initial else {}
+        return _find_no_worker(sight, rules, age, overdue=overdue)
     crew = rules.crew
     if crew is None:
         return {}
@@ -319,6 +329,18 @@ def _find_worker_reasons(
         else f"silent for {format_duration(worker.age)} (limit {limit})"
     )
     return {"worker_dead": f"worker {format_label(sight.worker, worker.name)} {silent}"}
+
+
+def _find_no_worker(
+    sight: FlowSight, rules: FlowRules, age: float, *, overdue: bool
+) -> dict[str, str]:
+    """Begun, and nobody has it: for longer than its own limit, or than is normal at all."""
+    if sight.status == rules.initial:
+        return {}
+    limit = rules.no_worker_after
+    if limit is not None and age > limit:
+        return {"no_worker": f"no worker has it (limit {format_duration(limit)})"}
+    return {"no_worker": "no worker has it, and it is overdue"} if overdue else {}
 
 
 # --- values as they are stored ------------------------------------------------------------------

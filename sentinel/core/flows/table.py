@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.dwell import NOTHING, Lesson, Stays
 from sentinel.core.flows.second import SecondRules
 from sentinel.core.flows.stuck import FlowRules
@@ -18,7 +19,7 @@ class TableRules:
     `known`: every status that the configuration names, None when it does not claim to name all.
     `label`: name of the table for people; "" where there is only one. `alarms_per_week`: false
     alarms of each type and status that are borne. `show`: the statement that shows a flow, up to
-    its id; "" where there is none.
+    its id; "" where there is none. `clocks`: by which its times are written.
     """
 
     table: str
@@ -32,6 +33,7 @@ class TableRules:
     second: SecondRules | None = None
     has_tenant: bool = False
     show: str = ""
+    clocks: TimeColumns = field(default_factory=TimeColumns)
 
     @property
     def by_second(self) -> TableRules | None:
@@ -48,6 +50,7 @@ class TableRules:
             own.static,
             self.learn,
             alarms_per_week=self.alarms_per_week,
+            clocks=self.clocks,
         )
 
 

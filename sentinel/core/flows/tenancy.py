@@ -4,17 +4,26 @@ under a master of another tenant.
 
 from __future__ import annotations
 
+import re
+
 from sentinel.core.flows.stuck import FlowSight
 
 MISSING, FALLBACK, FOREIGN = "tenant_missing", "tenant_fallback", "foreign_master"
 TENANCY = (MISSING, FALLBACK, FOREIGN)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+
+
+def normalise_tenant(text: str) -> str:
+    """A UUID is the same in any case, with or without dashes; every other name is what it is."""
+    text = text.strip()
+    return text.lower().replace("-", "") if _UUID.fullmatch(text) else text
 
 
 def find_owner_fault(sight: FlowSight, fallback: frozenset[str]) -> tuple[str, str] | None:
     """(reason, words) for a flow whose own tenant is missing or a fallback value."""
     if not sight.tenant:
         return MISSING, "it has no tenant"
-    if sight.tenant.lower() in fallback:
+    if normalise_tenant(sight.tenant) in fallback:
         return FALLBACK, f"its tenant is the fallback {sight.tenant:.80}"
     return None
 
@@ -26,7 +35,7 @@ def find_foreign(child: FlowSight, master: FlowSight | None, fallback: frozenset
     """
     if master is None or not child.tenant or not master.tenant:
         return ""
-    one, other = child.tenant.lower(), master.tenant.lower()
+    one, other = normalise_tenant(child.tenant), normalise_tenant(master.tenant)
     if one == other or one in fallback or other in fallback:
         return ""
     return (

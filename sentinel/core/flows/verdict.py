@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from sentinel.core.flows.clock import TimeScreen
 from sentinel.core.flows.history import OTHER, Flow, FlowLook, FlowPast, History, Pair
 from sentinel.core.flows.lasting import Families, Flows, add_lasting, explain_masters
+from sentinel.core.flows.standing import StatusStanding, find_standing
 from sentinel.core.flows.stuck import (
     FlowMemory,
     FlowSight,
     find_reasons,
-    in_status_since,
     is_full,
 )
 from sentinel.core.flows.table import StayLimit, TableRules, find_limit
@@ -27,7 +28,8 @@ from sentinel.core.quantity import format_duration
 @dataclass(slots=True)
 class FlowVerdict:
     """All open flows, by table and id, and the longest normal stay where one was asked for; `now`:
-    Unix seconds. `labels`: names of the tables for people; `shows`: how to look at a row of each.
+    Unix seconds. `labels`: names of the tables for people; `shows`: how to look at a row of each;
+    `screens`: what their times may mean.
     """
 
     now: float
@@ -35,6 +37,7 @@ class FlowVerdict:
     labels: Sequence[str] = ()
     longest: dict[Pair, StayLimit] = field(default_factory=dict)
     shows: Sequence[str] = ()
+    screens: list[TimeScreen] = field(default_factory=list)
 
     @property
     def flows(self) -> Iterator[Flow]:
@@ -57,7 +60,7 @@ def judge(
     both = [*zip(tables, looks, strict=True), *(each for each in seconds if each is not None)]
     read = [(table, look) for table, look in both if look is not None]
     for rules, seen in read:
-        history.look(rules.table, seen, rules.rules.order)
+        history.look(rules.table, seen, rules.rules.order, rules.clocks)
     history.settle(
         {
             history.pair(*kind)
@@ -70,6 +73,8 @@ def judge(
     for table, look, second in zip(tables, looks, seconds, strict=True):
         flows = {} if look is None else _judge_table(history, table, look, verdict)
         verdict.tables.append(flows)
+        past = history.tables.get(table.table)
+        verdict.screens.append(TimeScreen(table.clocks) if past is None else past.screen)
         if second is not None:
             late = _judge_table(history, *second, verdict)
             _add_second(flows, late, table.second.column if table.second else "")
@@ -173,7 +178,7 @@ class _Bench:
         row.
         """
         sight, rules = flow.sight, self._table.rules
-        if sight.entered is not None and sight.entered > self._now:
+        if flow.unsure or flow.latest > self._now:
             return False
         if flow.is_exempt:
             return True
@@ -191,10 +196,13 @@ class _Bench:
 
     def _judge_one(self, past: FlowPast, sight: FlowSight, memory: FlowMemory) -> Flow:
         rules, now = self._table.rules, self._now
-        since = in_status_since(
-            sight, memory, rules.initial, now, trust_changed=past.changed_is_kept
+        kept, screen = past.changed_is_kept, past.screen
+        standing = find_standing(
+            sight, memory, rules.initial, now, trust_changed=kept, screen=screen
         )
-        flow = Flow(sight, since, memory.moved, self._history.pair(sight.type, sight.status))
+        pair = self._history.pair(sight.type, sight.status)
+        flow = Flow(sight, standing.since, memory.moved, pair, is_skewed=standing.is_skewed)
+        flow.latest = max(sight.entered or 0.0, sight.created or 0.0, sight.changed or 0.0)
         if self._table.known is not None and sight.status not in self._table.known:
             flow.is_mapped = False
         elif sight.waits or sight.status in rules.waiting:
@@ -202,13 +210,20 @@ class _Bench:
         elif sight.status in rules.terminal:
             flow.is_over = True
         else:
-            limit, age = self._limit(flow.pair), flow.age(now)
-            flow.reasons = find_reasons(sight, memory, rules, age, limit.longest.seconds, now)
-            if "overdue" in flow.reasons:
-                flow.reasons["overdue"] += limit.longest.basis
-            if limit.blocked:
-                flow.reasons["no_exits"] = limit.blocked
+            self._find_reasons(flow, memory, standing)
         return flow
+
+    def _find_reasons(self, flow: Flow, memory: FlowMemory, standing: StatusStanding) -> None:
+        limit, now = self._limit(flow.pair), self._now
+        longest, rules = limit.longest.seconds, self._table.rules
+        reasons = find_reasons(flow.sight, memory, rules, flow.age(now), longest, now)
+        if "overdue" in reasons:
+            reasons["overdue"] += limit.longest.basis
+        elif now - standing.earliest > longest:
+            flow.unsure = standing.role
+        if limit.blocked:
+            reasons["no_exits"] = limit.blocked
+        flow.reasons = reasons
 
 
 def _find_blocked(history: History, pair: Pair, longest: float, now: float) -> str:

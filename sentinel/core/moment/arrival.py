@@ -15,15 +15,20 @@ _AT_FIRST = QUARTER - 2 * TOLERANCE - 1
 @dataclass(slots=True)
 class NewestTime:
     """The newest time of a column over several looks. `off`: by how many seconds its clock is ahead
-    (else behind), None as far as nothing tells that it is wrong. Unix seconds.
+    (else behind), None as far as nothing tells that it is wrong; `zone`: in which it was read. Unix
+    seconds.
     """
 
     newest: float | None = None
     looked: float | None = None
     off: float | None = None
+    zone: str = ""
 
-    def see(self, newest: float | None, now: float) -> float | None:
-        """Take in one look; `off` after it."""
+    def see(self, newest: float | None, now: float, zone: str = "") -> float | None:
+        """Take in one look; `off` after it. Read in another zone than before, all begins anew."""
+        if zone != self.zone:
+            self.newest = self.looked = self.off = None
+            self.zone = zone
         if newest is not None and newest != self.newest:
             # why: that the newest row was deleted tells nothing of the one before it
             if self.newest is None or newest > self.newest:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
 from sentinel.core.fault import Fault, Labels, Status
+from sentinel.core.moment import Moment
 from sentinel.core.quantity import format_bytes
 
 
@@ -81,6 +84,70 @@ class ProcessLook:
     def descriptor_share(self) -> float:
         """The highest share of its limit that a process uses."""
         return max((each.share for each in self.descriptors.values()), default=0.0)
+
+
+class PidFileVerdict(StrEnum):
+    """Whose number stands in a pid file."""
+
+    SAME = "same"
+    REPLACED = "replaced"
+    """The process that wrote it is gone, and another one has its number."""
+    UNSURE = "unsure"
+    """Only the wall clock speaks against it, and that may have been set since."""
+
+
+@dataclass(frozen=True, slots=True)
+class PidFileLook:
+    """A pid file as one look found it, and the process that has its number.
+
+    `at` is the look; `sign` tells one writing of the file from another, "" when there is no file;
+    `ticks` is the start of the process since boot, None when there is none.
+    """
+
+    at: Moment
+    sign: str = ""
+    ticks: int | None = None
+    verdict: PidFileVerdict = PidFileVerdict.SAME
+
+
+_GRAIN = 2.0
+"""Seconds by which the clocks of files and of processes may differ."""
+
+
+def judge_pid_file(
+    before: PidFileLook | None, now: PidFileLook, started: Moment, written: datetime
+) -> PidFileVerdict:
+    """Whether a process is the one that a pid file is about: pids are reused, and a process that is
+    younger than its file is another one.
+
+    Boot, uptime and what was seen before decide. The wall clock is asked for the first sight, and
+    only its yes is believed: `started` and `written` are an hour apart when it was set by one.
+    """
+    fits = (started.at - written).total_seconds() <= _GRAIN
+    if before is None:
+        return PidFileVerdict.SAME if fits else PidFileVerdict.UNSURE
+    same_boot = now.at.is_of_one_boot(before.at)
+    if before.sign == now.sign:
+        return _judge_unchanged(before, now, same_boot=same_boot, fits=fits)
+    if not same_boot:
+        return PidFileVerdict.SAME if fits else PidFileVerdict.UNSURE
+    if fits or not started.is_after(before.at):  # it was written after that look
+        return PidFileVerdict.SAME
+    passed = now.at.seconds_since(before.at)
+    was_set = abs((now.at.at - before.at.at).total_seconds() - passed) > _GRAIN
+    return PidFileVerdict.UNSURE if was_set else PidFileVerdict.REPLACED
+
+
+def _judge_unchanged(
+    before: PidFileLook, now: PidFileLook, *, same_boot: bool, fits: bool
+) -> PidFileVerdict:
+    """Nobody has written it since: a number that somebody else has now was reused."""
+    known = bool(before.at.boot) and bool(now.at.boot)
+    if (known and not same_boot) or before.verdict is PidFileVerdict.REPLACED:
+        return PidFileVerdict.REPLACED
+    if before.ticks != now.ticks:
+        return PidFileVerdict.REPLACED
+    return PidFileVerdict.SAME if fits else before.verdict
 
 
 def find_absent(component: str, why: str, guidance: str) -> Fault:

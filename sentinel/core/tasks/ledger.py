@@ -34,6 +34,7 @@ AHEAD_FROM = LEAST_OFFSET - TOLERANCE
 a clock that is fast."""
 LONGEST = 300.0
 """Seconds between two looks within which an offset of zones can be told from a late row."""
+_MICRO = 1_000_000
 Classes = dict[tuple[str | None, str], int]
 
 
@@ -97,31 +98,25 @@ class AxisLedger:
     @classmethod
     def load(cls, document: Mapping[str, Any] | None) -> AxisLedger:
         """From `dump`; of an old version nothing is known."""
-        known = document or {}
-        stretches = [
-            Counted(
-                start,
-                end,
-                n,
-                own,
-                {(q, c): m for q, c, m in classes} if classes is not None else None,
-            )
-            for start, end, n, own, classes in known.get("stretches", ())
-        ]
+        known, stretches, at = document or {}, [], 0
+        for gap, length, n, own, *more in known.get("stretches", ()):
+            start, at = at + gap, at + gap + length
+            classes = {(queue, kind): count for queue, kind, count in more[0]} if more else None
+            stretches.append(Counted(start / _MICRO, at / _MICRO, n, bool(own), classes))
         return cls(stretches, known.get("looked"))
 
     def dump(self) -> dict[str, Any]:
-        """JSON-able document."""
-        rows = [
-            [
-                each.start,
-                each.end,
-                each.n,
-                each.own,
-                None if each.classes is None else [[q, c, m] for (q, c), m in each.classes.items()],
-            ]
-            for each in self.stretches
-        ]
+        """JSON-able document: of each stretch how far it is from the one before and how long, in
+        microseconds, which makes a third of it.
+        """
+        rows, at = [], 0
+        for each in self.stretches:
+            start, end = round(each.start * _MICRO), round(each.end * _MICRO)
+            row: list[Any] = [start - at, end - start, each.n, int(each.own)]
+            if each.classes is not None:
+                row.append([[queue, kind, n] for (queue, kind), n in each.classes.items()])
+            rows.append(row)
+            at = end
         return {"stretches": rows, "looked": self.looked}
 
     # --- windows --------------------------------------------------------------------------------
@@ -138,11 +133,12 @@ class AxisLedger:
 
     def is_sound(self, at: float) -> bool:
         """Whether a row at that point belongs to its window."""
-        return next(self.sound(at, at + 1e-6), None) is not None
+        index = bisect_right(self.stretches, at, key=_start) - 1
+        return index < 0 or self.stretches[index].own or self.stretches[index].end <= at
 
     def settle(self, start: float, end: float, classes: Classes | None, n: int) -> None:
         """A window was counted; `classes` where it is not final."""
-        at = bisect_right(self.stretches, start, key=lambda each: each.start)
+        at = bisect_right(self.stretches, start, key=_start)
         self.stretches.insert(at, Counted(start, end, n, True, classes))
 
     def recount(self, stretch: Counted, classes: Classes) -> Classes:
@@ -180,11 +176,11 @@ class AxisLedger:
             if each.start < edges[0] or each.end > edges[-1]:
                 continue  # only a part of it was looked at
             found = totals.get(each.start, 0)
+            if each.classes is not None and found > each.n:
+                again.append(each)  # also when it is final by now: it may have come before that
+                continue
             if each.end <= final:
                 each.classes = None
-            if each.classes is not None and found > each.n:
-                again.append(each)
-                continue
             if found > each.n:
                 newcomers.append(self._judge(each, found - each.n, now, final))
             each.n = found
@@ -279,6 +275,10 @@ def find_more(before: Mapping[Any, int], after: Mapping[Any, int]) -> Classes:
 def _rank(kind: str) -> tuple[int, str]:
     """What was open may have become late meanwhile: such growth comes last."""
     return ({"unassigned": 1, "late": 2}.get(kind, 0), kind)
+
+
+def _start(stretch: Counted) -> float:
+    return stretch.start
 
 
 def _without(start: float, end: float, taken: Iterable[Counted]) -> Iterator[tuple[float, float]]:

@@ -212,6 +212,12 @@ class AssignmentState:
         if now is not None:
             self.ahead = (sighting.ahead, sighting.newest - now if sighting.ahead else 0.0)
 
+    def is_odd(self, now: float) -> bool:
+        """Whether times of other zones were seen lately, or are to be expected; Unix seconds."""
+        clock = self.created_clock
+        is_open = clock is not None and clock.basis is Basis.DISAGREED
+        return is_open or self.ahead[0] > 0 or self.odd.most(now) is not None
+
     def shifts(self, now: float) -> list[float]:
         """By how many seconds a time of creation may have to be moved: other zones that the catalog
         tells, offsets that were seen. Unix seconds.

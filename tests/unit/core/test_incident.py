@@ -13,8 +13,10 @@ from sentinel.core.incident import (
     close,
     compare_with_before,
     find_degraded,
+    follow_clock,
     incident_id,
     is_beside,
+    is_calm,
     step,
 )
 from sentinel.core.model import IncidentState, RestartPolicy
@@ -280,3 +282,22 @@ def test_the_return_is_told_as_what_it_is():
     """Nobody is told that it is healthy."""
     events = step(go_down(None, BEFORE), "api", UP, REFUSED, "", POLICY, T0)[1]
     assert events[0].text == "api is as before the failure (degraded then: api-load) after 0.0 s"
+
+
+def test_when_a_clock_may_be_followed():
+    """While an incident only stands; a failure, and the proof of health, have timers."""
+    assert is_calm(opened(DEGRADED))
+    assert not is_calm(opened(DOWN))
+    assert not is_calm(turn(opened(DEGRADED), UP, 5)[0])
+    assert is_calm(replace(opened(DOWN), settled=T0))
+
+
+def test_an_incident_moves_with_the_clock():
+    """It is as old as before, whatever its instants are called now."""
+    hour = timedelta(hours=1)
+    recovering = turn(opened(), UP, 5)[0]
+    moved = follow_clock(recovering, hour)
+    assert (moved.opened, moved.recovered) == (T0 + hour, recovering.recovered + hour)
+    assert (
+        replace(moved, opened=T0, recovered=recovering.recovered, last_unhealthy=T0) == recovering
+    )

@@ -26,7 +26,9 @@ def test_what_is_written_is_read():
     watch.open = [Delivered("s", "g", "1-0", "t", "a", "m", NOW)]
     watch.ranges = [ReadRange(NOW - 5, NOW, 30, ("t", "u"))]
     told = (NOW, "times of x are 2 h ahead", "declare")
-    watch.clock = CrosscheckClock(NewestTime(NOW, NOW, 2 * HOUR), NOW, NOW + HOUR, NOW - 1, told)
+    watch.clock = CrosscheckClock(
+        NewestTime(NOW, NOW, 2 * HOUR), NOW, NOW + HOUR, NOW - 1, told, "as UTC"
+    )
     watch.ledgers[PUBLISHED].add(NOW, [(SampleVerdict.SKEWED, {})], 300.0, arrivals=2)
     read = CrosscheckWatch.load(json.loads(json.dumps(watch.dump())))
     assert read == watch

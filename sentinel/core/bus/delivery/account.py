@@ -35,6 +35,16 @@ from sentinel.core.bus.delivery.lineage import (
     find_sign,
     judge_break,
 )
+from sentinel.core.bus.delivery.owed import (
+    add_missing,
+    find_heirs,
+    find_origin,
+    may_have_come,
+    observe_missing,
+    open_history,
+    rename_pairs,
+    stands_for,
+)
 from sentinel.core.bus.delivery.settle import END, CohortJudge
 from sentinel.core.bus.delivery.step import TOUCHING, SnapshotStep, find_quiet
 from sentinel.core.bus.delivery.stream import (
@@ -44,6 +54,7 @@ from sentinel.core.bus.delivery.stream import (
     Anchor,
     Calls,
     Capability,
+    GroupView,
     Id,
     StreamView,
     bound_head_gap,
@@ -92,6 +103,13 @@ class StreamAccount:
     unseen: int = 0
     skips: dict[str, Skip] = field(default_factory=dict)
     lags: LagDoubt = field(default_factory=LagDoubt)
+    required: Sequence[str] = ()
+    knows: bool = True
+    """The groups of the last snapshot are all that were there of those that are watched now."""
+    born: bool = False
+    """The life of the stream began between the last snapshot and this one."""
+    adopted: dict[str, str] = field(default_factory=dict)
+    """Groups that took over the account of a pattern (owed.py)."""
 
     # -- snapshots --------------------------------------------------------------------------------
 
@@ -125,26 +143,40 @@ class StreamAccount:
         *,
         watched_from_birth: bool = False,
         absent_at: float = 0.0,
+        absent_calls: Calls | None = None,
         survivors: AbstractSet[Id] | None = None,
     ) -> tuple[Break | None, list[Settlement]]:
         """Take a snapshot in; gives a break of the lineage, if any, and what had to be settled
         because of it.
 
         `watched_from_birth`: the stream was proven absent at the last complete discovery, at server
-        time `absent_at`, so that its whole life counts; otherwise what exists at first sight is
-        history.
+        time `absent_at` and after `absent_calls`, so that its whole life counts; otherwise what
+        exists at first sight is history.
         """
         self.skips = {}
         if self.view is None:
-            self._first_sight(view, watched_from_birth, absent_at)
+            self._first_sight(view, watched_from_birth, absent_at, absent_calls)
+            self.knows = True
             return None, []
         self._follow_clock(view.now)
         self._catch_up()
-        broken = self._judge_break(self.view, view, survivors)
+        self._adopt(view)
+        broken, knew = self._judge_break(self.view, view, survivors), self.knows
         settled = self._begin_life(broken, view) if broken is not None else []
-        settled += self._advance(view)
-        self.present = True
+        settled += self._advance(view, proven=knew)
+        self.present = self.knows = True
         return broken, settled
+
+    def _adopt(self, view: StreamView) -> None:
+        """A group that is new takes over the account of the pattern that it matches."""
+        for name, pattern in find_heirs(view, self.groups, self.required).items():
+            self.groups[name] = self.groups.pop(pattern)
+            self.cohorts = [rename_pairs(cohort, pattern, name) for cohort in self.cohorts]
+            self.adopted[name] = pattern
+            if self.view is not None and pattern in self.view.groups:
+                groups = dict(self.view.groups)
+                groups[name] = replace(groups.pop(pattern), name=name)
+                self.view = replace(self.view, groups=groups)
 
     def _judge_break(
         self, before: StreamView, view: StreamView, survivors: AbstractSet[Id] | None
@@ -184,7 +216,8 @@ class StreamAccount:
         """Whether a deletion or claim could have taken something of a group with it."""
         groups = (self.view or EMPTY).groups
         return any(
-            now.pending or not self.groups[name].high_rank.exact for name, now in groups.items()
+            now.pending or now.missing or not self.groups[name].high_rank.exact
+            for name, now in groups.items()
         )
 
     def _catch_up(self) -> None:
@@ -197,23 +230,35 @@ class StreamAccount:
         """Whether nothing about the groups is vague or was found by asking for what equal numbers
         don't prove.
         """
-        return all(group.gone or _is_still(group) for group in self.groups.values())
+        now = (self.view or EMPTY).groups
+        return all(g.gone or _is_still(g, now.get(name)) for name, g in self.groups.items())
 
-    def mark_gone(self) -> list[Settlement]:
-        """The key no longer exists: settle what is open. A stream that comes back is judged by its
-        anchors.
+    def mark_gone(self, calls: Calls | None = None) -> list[Settlement]:
+        """The key no longer exists: settle what is open. A stream that comes back is another.
+
+        After `calls`: what waited for a missing group is lost when none can have come meanwhile.
         """
         if not self.present or self.view is None:
             return []
         self._catch_up()
         self.present = False
         self.resets[GONE] += 1
-        return self._close_groups(self.groups)
+        last = self.view if calls is None else replace(self.view, **calls._asdict())
+        unread = calls is not None and not may_have_come(self.view, last)
+        return self._close_groups(self.groups, unread=unread)
 
-    def _first_sight(self, view: StreamView, watched_from_birth: bool, absent_at: float) -> None:
+    def _first_sight(
+        self,
+        view: StreamView,
+        watched_from_birth: bool,
+        absent_at: float,
+        absent_calls: Calls | None,
+    ) -> None:
         """Begin at zero, or where the stream stands now: what came before is history."""
+        self.knows, self.born = False, watched_from_birth
         if watched_from_birth:
-            origin, self.view = Anchor(ZERO, 0, view.now), replace(EMPTY, now=absent_at)
+            calls = (absent_calls or NO_CALLS)._asdict()
+            origin, self.view = Anchor(ZERO, 0, view.now), replace(EMPTY, now=absent_at, **calls)
         else:
             origin = Anchor(view.end, view.added, view.now)
             # why no XCLAIM: it may have run at any time before
@@ -221,12 +266,15 @@ class StreamAccount:
         self.anchors = [origin]
         self.gap = bound_head_gap(self.view, self.anchors)
         self.removed_seen = self.view.removed
-        self._advance(view)
+        self._advance(view, proven=watched_from_birth and absent_calls is not None)
 
     def _begin_life(self, broken: Break, view: StreamView) -> list[Settlement]:
         """Close the books of the old life and open new ones at the anchor that the break leaves."""
-        settled = self._close_groups(self.groups)
         before, base = self.view or EMPTY, broken.anchor
+        replaced = broken.reason == RECREATED and (not view.length or view.first > before.last)
+        unread = replaced and not may_have_come(before, view)
+        self.knows, self.born = False, broken.reason == RECREATED and base.id == ZERO
+        settled = self._close_groups(self.groups, unread=unread)
         if broken.reason == RECREATED:
             base = replace(base, after=before.now)
             self.lags.begin(before.renumbers)
@@ -254,10 +302,16 @@ class StreamAccount:
             most = min(closed.lost.hi + count, closed.published)
             group.closed = replace(closed, lost=Bounds(closed.lost.lo, most))
 
-    def _advance(self, view: StreamView) -> list[Settlement]:
-        """Move on to a snapshot of the same life; gives what groups that vanished left open."""
+    def _advance(self, view: StreamView, *, proven: bool) -> list[Settlement]:
+        """Move on to a snapshot of the same life; gives what groups that vanished left open.
+        `proven`: what the last snapshot lacks was not there.
+        """
         view = self.lags.screen(self.view or EMPTY, view, self.capability)
         newest = self.anchors[-1]
+        if self.required:
+            sure = proven and not may_have_come(self.view or EMPTY, view)
+            known = self.view or EMPTY, self.groups, self.required
+            view = add_missing(view, *known, newest.id, proven=sure)
         # why `>`: a rank that is not higher is no new entry, and needs no anchor
         grown = view.added > newest.rank or view.unseen > 0
         if grown:
@@ -292,16 +346,27 @@ class StreamAccount:
 
     def _find_vanished(self, view: StreamView) -> dict[str, GroupAccount]:
         """Groups that were there at the last snapshot and are not at this one."""
-        groups = self.groups.items()
-        return {name: group for name, group in groups if not group.gone and name not in view.groups}
+        before = (self.view or EMPTY).groups
+        found = {}
+        for name, group in self.groups.items():
+            now, was = view.groups.get(name), before.get(name)
+            went = now is None or (now.missing and was is not None and not was.missing)
+            if went and not group.gone:
+                found[name] = group
+        return found
 
     def _observe_groups(self, step: SnapshotStep, newest: Anchor) -> None:
         for name, now in step.view.groups.items():
             group = self.groups.get(name)
             if group is None or group.gone:
-                base = self.anchors[-1] if begins_at_end(step, now) else newest
-                group = self._begin_group(name, base)
-            before = None if group.fresh else step.before.groups.get(name)
+                group = self._begin_group(name, self._find_base(step, now, group, newest))
+            if now.missing:
+                observe_missing(group, step, now)
+                group.count_up(group.settle_account(step.view, step.gap))
+                continue
+            before = step.before.groups.get(name)
+            if group.fresh:
+                before = GroupView(name, ZERO, 0, missing=True) if self._is_owed(name) else None
             if before is not None and group.follow(step, now, before):
                 if group.losses:
                     group.count_up(group.settle_account(step.view, step.gap))
@@ -311,12 +376,37 @@ class StreamAccount:
                 self.skips[name] = skip
             group.count_up(group.settle_account(step.view, step.gap))
 
+    def _find_base(
+        self, step: SnapshotStep, now: GroupView, group: GroupAccount | None, newest: Anchor
+    ) -> Anchor:
+        """Where the watch of a group begins that is seen for the first time in this life."""
+        if now.missing or self._is_owed(now.name):
+            return newest
+        if begins_at_end(step, now):
+            return self.anchors[-1]
+        if group is not None or not self.knows:
+            return newest
+        origin = find_origin(step, now, newest)
+        if origin is None:
+            return newest
+        older = [anchor for anchor in self.anchors if anchor.rank <= newest.rank]
+        self.cohorts += open_history(now.name, origin, older)
+        self.cohorts.sort(key=lambda cohort: cohort.end.at)
+        return origin
+
+    def _is_owed(self, name: str) -> bool:
+        """Whether a group was missed from the beginning of a life that was watched from there: what
+        was published before it was made is owed to it.
+        """
+        from_birth = not self.knows and self.born
+        return from_birth and any(stands_for(name, pattern) for pattern in self.required)
+
     def _begin_group(self, name: str, base: Anchor) -> GroupAccount:
         group = self.groups.setdefault(name, GroupAccount.begin(base))
         if group.gone:
-            returned = group.returned
+            returned, stood = group.returned, group.delivered
             group.reopen(base)
-            group.returned = returned
+            group.returned, group.stood = returned, stood
         return group
 
     def _open_cohort(self, start: Anchor, end: Anchor, unseen: int) -> None:
@@ -330,17 +420,26 @@ class StreamAccount:
             self.cohorts.append(Cohort(start, end, frozenset(pairs), unseen))
             self.cohorts = merge_cohorts(self.cohorts, MAX_COHORTS)
 
-    def _close_groups(self, groups: Mapping[str, GroupAccount]) -> list[Settlement]:
-        """Settle every open cohort of these groups with what is known, then end their life."""
+    def _close_groups(
+        self, groups: Mapping[str, GroupAccount], *, unread: bool = False
+    ) -> list[Settlement]:
+        """Settle every open cohort of these groups with what is known, then end their life.
+        `unread`: nobody can have read what waited for those that are missing.
+        """
         alive = {name: group for name, group in groups.items() if not group.gone}
         if not alive:
             return []
+        view, judge = self.view or EMPTY, self._judge
+        missed = {name for name, now in view.groups.items() if now.missing}
+        lost = missed if unread else ()
         due = self._list_open(alive)
-        settled = [self._record(self._judge.judge_blind(each)) for each in due]
+        judged = (
+            (judge.judge_unread if each.group in lost else judge.judge_blind)(each) for each in due
+        )
+        settled = [self._record(each) for each in judged]
         self._forget(due)
-        view = self.view or EMPTY
-        for group in alive.values():
-            group.close(view, self.gap)
+        for name, group in alive.items():
+            group.close(view, self.gap, missing=name in missed, unread=name in lost)
             group.count_up(group.closed)
         return settled
 
@@ -455,7 +554,8 @@ class StreamAccount:
         """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open
         cohort.
         """
-        floor = self.cohorts[0].start.rank if self.cohorts else self.anchors[-1].rank
+        # why not the first: what a late group is owed is older than its neighbours in age
+        floor = min((each.start.rank for each in self.cohorts), default=self.anchors[-1].rank)
         for group in self.groups.values():
             if group.losses:
                 group.losses.prune(floor)
@@ -487,11 +587,11 @@ class StreamAccount:
         return Bounds(max(0, length - group.waiting.hi), max(0, length - group.waiting.lo))
 
 
-def _is_still(group: GroupAccount) -> bool:
-    """Whether all that is told of a group is exact, and follows from equal numbers."""
-    waiting = group.waiting
+def _is_still(group: GroupAccount, now: GroupView | None) -> bool:
+    """Whether all that is told of a group is exact, or can't be, and follows from equal numbers."""
+    waiting, vague = group.waiting, now is not None and now.missing
     named = not waiting.hi or group.oldest_waiting is not None
-    return waiting.exact and named and not group.asked_history
+    return (waiting.exact or vague) and named and not group.asked_history
 
 
 def begin_account(deadlines: Deadlines, capability: Capability | None = None) -> StreamAccount:

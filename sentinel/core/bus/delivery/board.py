@@ -118,6 +118,9 @@ class Board:
                 self.totals.shift_group(key, before, counts)
                 card.groups[name] = counts
             figures.append(group.list_figures(view, account.gap))
+        for name in card.groups.keys() - account.groups.keys():
+            # taken over by another name (owed.py), which counts it from now on
+            self.totals.shift_group(card.labels[name], card.groups.pop(name), ())
         self._add_up(card, tuple(map(sum, zip(*figures, strict=True))))
 
     def _add_up(self, card: Card, sums: Counts) -> None:

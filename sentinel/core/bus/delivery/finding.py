@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from sentinel.core.bus.delivery.account import StreamAccount
 from sentinel.core.bus.delivery.cohort import ACK, Deadlines, Settlement
 from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.jump import Skip
 from sentinel.core.bus.delivery.lineage import GONE, RECREATED, ROLLBACK, XSETID, Break
+from sentinel.core.bus.delivery.owed import find_missing, stands_for
 from sentinel.core.bus.delivery.stream import Id, StreamView, format_id
 from sentinel.core.bus.delivery.window import Mishap, Pair, Share, Window
 from sentinel.core.bus.finding import (
@@ -22,7 +24,7 @@ from sentinel.core.bus.finding import (
     read_instant,
     subject_of,
 )
-from sentinel.core.bus.naming import is_literal, matches, quote
+from sentinel.core.bus.naming import is_literal, quote
 from sentinel.core.fault import Fault, FaultKind, Severity, Status, sort_faults
 from sentinel.core.quantity import MANY, Bounds, format_duration
 
@@ -57,11 +59,18 @@ DELIVERY_KINDS = (
         _GONE,
         "entries were removed before they were read",
         PLACE,
-        lasting="certainly lost before delivery, trimmed or deleted",
+        lasting="certainly lost before delivery: trimmed, deleted or moved over",
     ),
     FaultKind(GROUP_LOST, Severity.PAGE, _GONE, "a group that was there is gone", PLACE),
     FaultKind(GROUP_MISSING, Severity.PAGE, _GONE, "a required group is not there", PLACE),
-    FaultKind(SKIPPED, Severity.PAGE, _GONE, "a group was moved over unread entries", PLACE),
+    FaultKind(
+        SKIPPED,
+        Severity.PAGE,
+        _GONE,
+        "a group was moved over unread entries",
+        PLACE,
+        lasting="unread and moved over (those that are certain are among the lost ones, too)",
+    ),
     FaultKind("stream_gone", Severity.PAGE, _GONE, "a stream that was there is gone", PLACE),
     FaultKind("recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE),
     FaultKind(
@@ -173,8 +182,9 @@ def find_lost(rules: DeliveryRules, window: Window) -> list[Fault]:
     """Entries that were certainly removed before they were read, the most first. Each is counted by
     the look that found it; as bad as the share of the window becomes by it, so bad was the loss.
     """
-    low = window.find_low(rules.down_below, rules.min_events)
-    worst_first = sorted(window.losses.items(), key=lambda item: -item[1])
+    losses = window.losses
+    low = window.find_low(rules.down_below, rules.min_events) if losses else {}
+    worst_first = sorted(losses.items(), key=lambda item: -item[1])
     return [_make_lost(window, pair, count, is_down=pair in low) for pair, count in worst_first]
 
 
@@ -185,7 +195,7 @@ def _make_lost(window: Window, pair: Pair, count: int, *, is_down: bool) -> Faul
         LOST,
         subject_of(*pair),
         Status.DOWN if is_down else Status.DEGRADED,
-        f"{_name(pair)}: {lost} before delivery, trimmed or deleted in the last {span}",
+        f"{_name(pair)}: {lost} before delivery in the last {span}: trimmed, deleted or moved over",
         since=read_instant(window.latest.at if found else window.find_first_loss(pair)),
         count=Bounds(found, found),
         cure=(f"XINFO STREAM {quote(pair[0])}", _show_groups(pair)),
@@ -203,9 +213,9 @@ def _make_mishap(window: Window, mishap: Mishap) -> Fault:
     """An event: what it took for good is counted by the look that found it."""
     subject, span = subject_of(mishap.stream, mishap.group), format_duration(window.seconds)
     count = None
-    if mishap.count:
-        found = mishap.count if mishap in window.latest.mishaps else 0
-        count = Bounds(found, found)
+    if mishap.high:
+        is_new = mishap in window.latest.mishaps
+        count = Bounds(mishap.low, mishap.high) if is_new else Bounds(0, 0)
     stream = quote(mishap.stream)
     return Fault(
         mishap.key,
@@ -222,7 +232,7 @@ def _make_mishap(window: Window, mishap: Mishap) -> Fault:
 def note_break(stream: str, broken: Break, taken_back: int = 0) -> Mishap:
     """A break of a stream's life, in words, and how many entries a rollback took back."""
     text = f"{describe_place(stream)}: {broken.reason} ({broken.sign})"
-    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back)
+    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back, taken_back)
 
 
 def note_gone(stream: str, last: Id) -> Mishap:
@@ -243,7 +253,7 @@ def note_skip(stream: str, group: str, skip: Skip) -> Mishap:
     entries = "entry" if count == Bounds(1, 1) else "entries"
     span = f"from {format_id(skip.start)} to {format_id(skip.end)}"
     text = f"{describe_place(stream, group)} was moved over {count} unread {entries}, {span}"
-    return Mishap(SKIPPED, stream, group, text)
+    return Mishap(SKIPPED, stream, group, text, count.lo, count.hi)
 
 
 # -- now ------------------------------------------------------------------------------------------
@@ -268,7 +278,7 @@ def _make_waiting(rules: DeliveryRules, standing: Standing) -> Fault:
         f" {_say_age(standing.oldest_waiting, timed=standing.waiting_timed)}, longer than"
         f" {format_duration(rules.deadlines.deliver)}"
     )
-    return _of_group(WAITING, pair, text, standing.waiting)
+    return _of_group(WAITING, pair, text, standing.waiting, missing=standing.missing)
 
 
 def _make_overdue(rules: DeliveryRules, standing: Standing) -> Fault:
@@ -326,30 +336,38 @@ def find_group_faults(rules: DeliveryRules, stream: str, account: StreamAccount)
         return []
     if not account.present:
         return [_make_stream_gone(stream, view)]
-    lost = [
-        _make_group_lost(stream, name, known.delivered, known.ended)
+    there = {name for name, now in view.groups.items() if not now.missing}
+    # why `<`: after an hour the group is history, as a stream that is gone
+    recent = {
+        name: known
         for name, known in sorted(account.groups.items())
-        # why `<`: after an hour the group is history, as a stream that is gone
-        if name not in view.groups and view.now - known.ended < FORGET_AFTER
+        if name not in there and known.ended and view.now - known.ended < FORGET_AFTER
+    }
+    lost = [
+        _make_group_lost(stream, name, known, owed=name in view.groups)
+        for name, known in recent.items()
     ]
-    names = {*view.groups, *account.groups}
+    names = {*there, *recent}
     missing = [
-        _make_group_missing(stream, pattern)
+        _make_group_missing(stream, pattern, find_missing(pattern, view, account.groups))
         for pattern in rules.required
-        if not any(matches(name, [pattern]) for name in names)
+        if not any(stands_for(name, pattern) for name in names)
     ]
     return [*lost, *missing]
 
 
-def _make_group_lost(stream: str, group: str, delivered: Id, ended: float) -> Fault:
+def _make_group_lost(stream: str, group: str, known: GroupAccount, *, owed: bool) -> Fault:
+    """`owed`: it is required, so that what is published goes on to be owed to it."""
     subject = subject_of(stream, group)
+    delivered = known.stood if owed else known.delivered
+    rest = "; what is published since is owed to it" if owed else ""
     return Fault(
         GROUP_LOST,
         subject,
         Status.DEGRADED,
-        f"{describe_place(stream, group)} is gone, {_position(delivered)}; told for"
+        f"{describe_place(stream, group)} is gone, {_position(delivered)}{rest}; told for"
         f" {format_duration(FORGET_AFTER)}",
-        since=read_instant(ended),
+        since=read_instant(known.ended),
         cure=(f"XGROUP CREATE {quote(stream)} {quote(group)} {format_id(delivered)}",),
         guidance="make the group again where it stood, then start its consumers",
         parameters=subject,
@@ -371,8 +389,11 @@ def _make_stream_gone(stream: str, view: StreamView) -> Fault:
     )
 
 
-def _make_group_missing(stream: str, pattern: str) -> Fault:
-    """A pattern with a wildcard is no name: nobody can make a group of it."""
+def _make_group_missing(stream: str, pattern: str, name: str) -> Fault:
+    """A pattern with a wildcard is no name: nobody can make a group of it. What is published counts
+    under `name`.
+    """
+    to = "it" if name == pattern else f"{quote(name)}, which matched and was there last"
     if is_literal(pattern):
         subject = subject_of(stream, pattern)
         cure: tuple[str, ...] = (f"XGROUP CREATE {quote(stream)} {quote(pattern)} 0",)
@@ -388,7 +409,8 @@ def _make_group_missing(stream: str, pattern: str) -> Fault:
         GROUP_MISSING,
         subject,
         Status.DEGRADED,
-        f"{describe_place(stream)}: no group {quote(pattern)}, which groups.required names",
+        f"{describe_place(stream)}: no group {quote(pattern)}, which groups.required names;"
+        f" what is published is owed to {to}",
         cure=cure,
         guidance=guidance,
         parameters={label: value for label, value in subject.items() if label in PLACE},
@@ -421,11 +443,21 @@ def _name(pair: Pair) -> str:
 
 
 def _of_group(
-    key: str, pair: Pair, text: str, count: Bounds, *, status: Status = Status.DEGRADED
+    key: str,
+    pair: Pair,
+    text: str,
+    count: Bounds,
+    *,
+    status: Status = Status.DEGRADED,
+    missing: bool = False,
 ) -> Fault:
     """A fault of one group that is late: who reads it, and what does it hold?"""
     place = " ".join(map(quote, pair))
-    looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10") if all(pair) else ()
+    looks: tuple[str, ...] = ()
+    if all(pair):
+        looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10")
+    if looks and (missing or not is_literal(pair[1])):
+        looks = (_show_groups(pair),)
     return Fault(
         key,
         subject_of(*pair),

@@ -168,7 +168,7 @@ def count_group(group: GroupAccount) -> Counts:
 class Standing:
     """Where one group on one stream stands now. Ages in seconds, None when there is nothing; those
     that are not timed count from the first look that saw the entry: it is at least so old. More may
-    be overdue when that is not sharp.
+    be overdue when that is not sharp. A `missing` group is required and not there.
     """
 
     stream: str
@@ -183,6 +183,7 @@ class Standing:
     waiting_timed: bool = True
     pending_timed: bool = True
     overdue_sharp: bool = True
+    missing: bool = False
 
 
 def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Standing:
@@ -206,6 +207,7 @@ def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Stand
         waiting is None or waiting.timed,
         pending is None or pending.timed,
         not now.pending or is_sharp(account.now - account.deadlines.ack, account.anchors),
+        now.missing,
     )
 
 

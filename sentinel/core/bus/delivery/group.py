@@ -25,8 +25,8 @@ from sentinel.core.bus.delivery.stream import (
 )
 from sentinel.core.quantity import Bounds
 
-_NO_FLAGS = (False, 0, 0, False, 0)
-"""Replayed, doubt, unseen, returned, unaccounted: what earlier versions did not write."""
+_NO_FLAGS = (False, 0, 0, False, 0, "0-0")
+"""Replayed, doubt, unseen, returned, unaccounted, stood: what earlier versions did not write."""
 OUTCOMES: tuple[str, ...] = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
 DELIVERY_OUTCOMES: tuple[str, ...] = ("delivered", "waiting", "lost", "uncertain")
 
@@ -74,6 +74,8 @@ class GroupAccount:
     """It was known in an earlier life of the stream: all of this life is owed to it."""
     overlap: Bounds | None = None
     """So many entries are known to pend and to wait."""
+    stood: Id = ZERO
+    """Where it stood when it was there last, while it is missing."""
 
     @classmethod
     def begin(cls, base: Anchor) -> GroupAccount:
@@ -151,13 +153,13 @@ class GroupAccount:
             self.position, self.waiting = point(view.added), NOTHING
         else:
             self.waiting = bound_waiting(view, now, self.position, step.capability)
+        self._find_oldest(step, now)
         self.delivered = self.high = delivered
         self.high_rank = self.position
         self.replayed = self.replayed and bool(self.waiting.hi and now.pending)
         self.overlap = None
         self.pending = self._bound_pending(view, now) if now.pending else NOTHING
         self.asked_history = not self.pending.exact
-        self.oldest_waiting = None
         self.reads.take(view, now, step.capability, self)
 
     def _find_position(self, step: SnapshotStep, now: GroupView) -> Bounds:
@@ -215,7 +217,9 @@ class GroupAccount:
             skip = judge_jump(step, now, before, moved_from, position, counted)
         if skip is None:
             return None
-        after, upto = max(skip.after, self.base.rank), max(skip.upto, self.base.rank)
+        # what was before the head at the last look was told lost then, if it was
+        floor = max(self.base.rank, step.gap_before.lo)
+        after, upto = max(skip.after, floor), max(skip.upto, floor)
         if skip.certain:
             self.reads.note_certain(self.losses.add_skip(after, upto))
         elif skip.counted:
@@ -249,7 +253,7 @@ class GroupAccount:
         removed = step.view.removed - step.before.removed
         if step.gap_before.exact and not step.before.has_holes:
             removed -= certain
-        after, upto = self._find_suspects(step, high_before, read_before)
+        after, upto = self.find_suspects(step, high_before, read_before)
         after = self.losses.skip_blur(after)
         counted = self.reads.surplus is not None
         maybe = self.losses.add_possible(after, upto, least, removed, counted=counted)
@@ -267,7 +271,7 @@ class GroupAccount:
         """Whether a group of an earlier life was made once in this one, and has not read since."""
         return self.returned and not step.moved and now.last_delivered <= self.base.id
 
-    def _find_suspects(
+    def find_suspects(
         self, step: SnapshotStep, high_before: Bounds, read_before: Id
     ) -> tuple[int, int]:
         """Ranks (after, upto] that were undelivered at the last snapshot and may be gone at this
@@ -311,19 +315,24 @@ class GroupAccount:
             return self.base.rank
         return max(self.base.rank, min(high_before.lo, step.rank(before.oldest_pending).lo - 1))
 
+    def _find_oldest(self, step: SnapshotStep, now: GroupView) -> None:
+        """Which entry waits longest, before the position of this snapshot is taken in."""
+        known, stood = self.oldest_waiting, self.delivered
+        found = step.find_oldest(now.last_delivered, known, stood) if self.waiting.hi else None
+        self.oldest_waiting = found
+
     def _place(self, step: SnapshotStep, now: GroupView, position: Bounds) -> None:
+        self.waiting = bound_waiting(step.view, now, position, step.capability)
+        self._find_oldest(step, now)
         self.delivered, self.position = now.last_delivered, position
         if now.last_delivered == self.high:
             self.high_rank = position
-        self.waiting = bound_waiting(step.view, now, position, step.capability)
         touched = step.deleted or step.in_doubt or step.forced
         moved = now.last_delivered < self.high or touched
         self.replayed = (self.replayed or moved) and bool(self.waiting.hi and now.pending)
         self.overlap = None
         self.pending = self._bound_pending(step.view, now)
         self.asked_history = not self.pending.exact
-        unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
-        self.oldest_waiting = step.view.first if unread_head else None
 
     def _bound_pending(self, view: StreamView, now: GroupView) -> Bounds:
         """Pending entries of ours: those from before the watch began don't count, nor those that
@@ -385,10 +394,17 @@ class GroupAccount:
         lo = self.waiting.lo - (self.base.rank - self.position.lo)
         return Bounds(max(0, lo), max(0, min(self.waiting.hi, view.added - self.base.rank)))
 
-    def close(self, view: StreamView, gap: Bounds) -> None:
-        """End this life: what waits or pends may be lost, dropped or still acknowledged unseen."""
+    def close(
+        self, view: StreamView, gap: Bounds, *, missing: bool = False, unread: bool = False
+    ) -> None:
+        """End this life: what waits or pends may be lost, dropped or still acknowledged unseen.
+
+        The group was there until now, unless it was `missing`; `unread`: nobody can have read what
+        waited for it, that is lost.
+        """
         account = self.settle_account(view, gap)
-        lost = Bounds(account.lost.lo, account.lost.hi + account.waiting.hi)
+        sure = account.waiting.lo if unread else 0
+        lost = Bounds(account.lost.lo + sure, account.lost.hi + account.waiting.hi)
         dropped = account.dropped + account.pending.hi
         self.closed = Account(
             account.published, NOTHING, NOTHING, lost, dropped, self.unseen, account.unaccounted
@@ -396,14 +412,14 @@ class GroupAccount:
         self.losses = Losses()
         self.waiting = self.pending = NOTHING
         self.reads = ReadCount()
-        self.gone, self.ended = True, view.now
+        self.gone, self.ended = True, self.ended if missing else view.now
 
     def reopen(self, base: Anchor) -> None:
         """Begin another life at `base`; the sums go on."""
         self.base, self.position, self.high_rank = base, point(base.rank), point(base.rank)
         self.delivered = self.high = ZERO
         self.fresh, self.gone, self.replayed, self.doubt = True, False, False, 0
-        self.returned, self.overlap = False, None
+        self.returned, self.overlap, self.stood = False, None, ZERO
 
     def list_figures(self, view: StreamView, gap: Bounds) -> tuple[int, ...]:
         """The account as numbers: published, dropped, both ends of waiting, pending and lost,
@@ -463,6 +479,7 @@ class GroupAccount:
                 self.unseen,
                 self.returned,
                 closed.unaccounted,
+                format_id(self.stood),
             ],
             "ended": self.ended,
         }
@@ -474,7 +491,7 @@ class GroupAccount:
         published, dropped = document["closed"]
         fresh, gone, *later = document["flags"]
         later += _NO_FLAGS[len(later) :]
-        replayed, doubt, unseen, returned, unaccounted = later
+        replayed, doubt, unseen, returned, unaccounted, stood = later
         return cls(
             Anchor.load(document["base"]),
             position,
@@ -496,4 +513,5 @@ class GroupAccount:
             unseen=unseen,
             doubt=doubt,
             returned=bool(returned),
+            stood=parse_id(stood),
         )

@@ -70,7 +70,7 @@ def judge_jump(
     """A move forward that need not be one of reads, from rank `start` to `end`; None where it can't
     be anything else. `counted`: entries-read counts deliveries all along.
     """
-    if not (step.in_doubt or step.forced) or end.hi <= start.lo:
+    if not (step.in_doubt or step.forced or before.missing) or end.hi <= start.lo:
         return None
     idle = find_idle(step, now, before)
     certain = idle and not step.forced and start.exact and end.exact
@@ -80,7 +80,7 @@ def judge_jump(
         before.last_delivered,
         now.last_delivered,
         certain=certain,
-        counted=counted and not step.in_doubt,
+        counted=counted and not (step.in_doubt or before.missing),
         told=idle or _is_unread(step, now, before),
     )
 

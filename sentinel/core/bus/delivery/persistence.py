@@ -124,6 +124,7 @@ def _write_group(group: GroupAccount) -> str:
         group.unseen,
         _TRUTH[group.returned],
         group.closed.unaccounted,
+        *group.stood,
         group.ended,
     )
 
@@ -140,7 +141,7 @@ _GROUP = (
     + _counts(OUTCOMES)
     + ',"reached":'
     + _counts(DELIVERY_OUTCOMES)
-    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d,%d,%s,%d],"ended":%r}'
+    + ',"counted":[%d,%d,%d],"flags":[%s,%s,%s,%d,%d,%s,%d,"%d-%d"],"ended":%r}'
 )
 _RESETS = _counts(REASONS)
 _CALLS = ",".join(["%d"] * len(Calls._fields))
@@ -158,7 +159,9 @@ def _write_group_view(group: GroupView) -> str:
     read = "null" if group.entries_read is None else group.entries_read
     lag = "null" if group.lag is None else group.lag
     delivered = f"{group.last_delivered[0]}-{group.last_delivered[1]}"
-    return f'[{_quote(group.name)},"{delivered}",{group.pending},{group.consumers},{read},{lag},{oldest}]'
+    missing = ",true" if group.missing else ""
+    numbers = f"{group.pending},{group.consumers},{read},{lag},{oldest}{missing}"
+    return f'[{_quote(group.name)},"{delivered}",{numbers}]'
 
 
 def load_account(
@@ -245,10 +248,12 @@ def _dump_group(group: GroupView) -> list[Any]:
         group.entries_read,
         group.lag,
         oldest,
+        *([True] if group.missing else []),
     ]
 
 
 def _load_group(document: list[Any]) -> GroupView:
-    name, delivered, pending, consumers, read, lag, oldest = document
-    oldest_pending = parse_id(oldest) if oldest else None
-    return GroupView(name, parse_id(delivered), pending, consumers, read, lag, oldest_pending)
+    name, delivered, pending, consumers, read, lag, oldest, *missing = document
+    first = parse_id(oldest) if oldest else None
+    position, gone = parse_id(delivered), bool(missing)
+    return GroupView(name, position, pending, consumers, read, lag, first, gone)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sentinel.core.bus.delivery.cohort import ACK, DELIVER, Answer, Due, Question, Settlement
 from sentinel.core.bus.delivery.group import GroupAccount
@@ -48,11 +48,20 @@ class CohortJudge:
                 asked |= dict.fromkeys(self._ask_about_group(name, group, cap))
         for each in due:
             asked |= dict.fromkeys(self._ask_about_cohort(each, cap))
+        if any(question.counts for question in asked):
+            asked |= dict.fromkeys(self._ask_for_oldest())
         return list(asked)
+
+    def _ask_for_oldest(self) -> list[Question]:
+        """The snapshot that comes with other answers forgets which entry waits longest: ask anew."""
+        waiting = ((n, g) for n, g in self.groups.items() if not g.gone and g.waiting.hi)
+        return [Question("live", name, group.delivered, None, 1) for name, group in waiting]
 
     def _ask_about_group(self, name: str, group: GroupAccount, cap: int) -> list[Question]:
         asked = []
-        if not group.waiting.exact and is_intact_behind(self.view, group.delivered):
+        if not (group.waiting.exact or self._is_missing(name)) and is_intact_behind(
+            self.view, group.delivered
+        ):
             upto = self._next_anchor(group.delivered)
             asked.append(Question("live", name, group.delivered, upto, cap))
         if group.waiting.hi and group.oldest_waiting is None:
@@ -62,6 +71,11 @@ class CohortJudge:
         if not group.pending.exact and group.replayed:
             asked.append(Question("pending", name, group.delivered, END, cap))
         return asked
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether a group is required and not there: what lies before its position may wait too."""
+        now = self.view.groups.get(name)
+        return now is not None and now.missing
 
     def _next_anchor(self, entry: Id) -> Id:
         """The first point of known rank behind an entry, else the last one."""
@@ -190,13 +204,24 @@ class CohortJudge:
         lost, dropped, shared = self._bound_gone(due, cohort.size)
         return make_settlement(due, unknown, NOTHING, lost, dropped, shared)
 
+    def judge_unread(self, due: Due) -> Settlement:
+        """Nobody was there to read, and the stream is gone: what waited for certain is lost."""
+        found = self.judge(due, {})
+        rest = Bounds(0, found.waiting.hi - found.waiting.lo)
+        return replace(
+            found, waiting=rest, lost=found.lost + Bounds(found.waiting.lo, found.waiting.lo)
+        )
+
     def _count_waiting(self, due: Due, answers: Answers) -> Bounds:
         """How many of the cohort the group has not been given, and are still there."""
         group, cohort = self.groups[due.group], due.cohort
         # why `>=`: with the cohort's last entry the group has got all of it
-        if group.delivered >= cohort.end.id or not self.view.length:
+        missing = self._is_missing(due.group)
+        if not self.view.length or (group.delivered >= cohort.end.id and not missing):
             return NOTHING
         found = self._bound_waiting(due)
+        if missing and not group.position.exact:
+            return found
         for answer in self._find_waiting_lists(due, answers):
             found = found.meet(answer.count(cohort.size, self._unread_after(due)))
         return found

@@ -76,7 +76,8 @@ class Anchor:
 @dataclass(frozen=True, slots=True)
 class GroupView:
     """One group as XINFO GROUPS shows it. `oldest_pending` is None when nothing is pending or it
-    wasn't asked.
+    wasn't asked. `missing`: it is required and not there (owed.py); it may have read up to
+    `last_delivered`.
     """
 
     name: str
@@ -86,6 +87,7 @@ class GroupView:
     entries_read: int | None = None
     lag: int | None = None
     oldest_pending: Id | None = None
+    missing: bool = False
 
 
 class Calls(NamedTuple):
@@ -148,6 +150,8 @@ class StreamView:
     swaps: int = 0
     kept: bool | None = None
     newest: Id | None = None
+    others: frozenset[str] = frozenset()
+    """Groups that are there and not watched."""
 
     @property
     def calls(self) -> Calls:
@@ -219,6 +223,8 @@ def bound_rank(entry: Id, view: StreamView, anchors: Sequence[Anchor], gap: Boun
     if entry == ZERO:
         return NOTHING
     after = bisect_right(anchors, entry, key=lambda anchor: anchor.id)
+    if after and anchors[after - 1].id == entry:
+        return point(anchors[after - 1].rank)
     lo = anchors[after - 1].rank if after else 0
     hi = anchors[after].rank - 1 if after < len(anchors) else view.added - 1
     between = Bounds(lo, max(lo, hi))

@@ -23,8 +23,9 @@ class Mishap:
     stream: str
     group: str
     text: str
-    count: int = 0
-    """Entries that it took back."""
+    low: int = 0
+    high: int = 0
+    """How many entries it took, at least and at most."""
 
     def __str__(self) -> str:
         return self.text
@@ -98,6 +99,9 @@ class LossBook:
     def take(self, stream: str, account: StreamAccount | None) -> dict[Pair, int]:
         """What was lost since this was asked last; an account that is gone adds nothing."""
         before, now = self.known.pop(stream, {}), _find_lost(account)
+        for name, pattern in (account.adopted if account is not None else {}).items():
+            if pattern in before:
+                before[name] = before.pop(pattern)
         if now:
             self.known[stream] = now
         return {
@@ -148,7 +152,8 @@ class Window:
         """Remember who is below target. That a window slides repairs nothing: a group that is still
         `late` stays so, until enough of what is judged later was in time.
         """
-        shares, low = self.shares, self.find_low(ratio, least)
+        low = self.find_low(ratio, least)
+        shares = self.shares if self.held else {}  # all groups of the window: only when needed
         kept = {
             pair: each
             for pair, each in self.held.items()
@@ -226,7 +231,7 @@ def _dump_share(pair: Pair, share: Share) -> list[Any]:
 def _dump_tally(each: Tally, pairs: set[Pair]) -> list[Any]:
     shares = [_dump_share(pair, each.shares[pair]) for pair in sorted(pairs & each.shares.keys())]
     losses = [[*pair, count] for pair, count in each.losses.items()]
-    mishaps = [[m.key, m.stream, m.group, m.text, m.count] for m in each.mishaps]
+    mishaps = [[m.key, m.stream, m.group, m.text, m.low, m.high] for m in each.mishaps]
     good = each.whole.good
     return [each.at, each.whole.size, good.lo, good.hi, losses, mishaps, shares]
 

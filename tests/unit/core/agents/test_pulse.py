@@ -167,6 +167,13 @@ def test_of_several_zones_only_the_change_tells(off: float) -> None:
     assert (live_agents(dead, RULES, vitals), dict(vitals.unsure)) == (set(), {})
 
 
+def test_a_zone_that_is_declared_meanwhile_is_no_sign_of_life() -> None:
+    """Every beat differs then, and none has come."""
+    census = Census({"a": active("a", beat=NOW - 8 * HOUR - 300)}, NOW, zone="UTC")
+    later = Census({"a": active("a", beat=NOW - 300)}, NOW + 5, zone="America/Los_Angeles")
+    assert live_agents(later, RULES, looks(census, later)) == set()
+
+
 def test_another_source_may_tell() -> None:
     """A heartbeat outside of the registry that is fresh by its own clock is life."""
     agents = {"a": active("a", beat=NOW + 9 * HOUR)}

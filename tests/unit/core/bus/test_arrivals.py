@@ -39,32 +39,34 @@ def test_those_above_the_limit_come_by_their_number():
     assert arrivals.list_above(3) == []
 
 
-ENDS = [("5-0", "9-1")]
-"""Of the one key of the place: its oldest entry and its newest."""
+KEYS = [(9, ("5-0", "9-1"))]
+"""The one key of the place: how many entries it has, its oldest and its newest."""
 
 
 def test_what_came_is_held_while_it_is_there():
     """The window slides on, and nothing is cleared by that; the most that came is remembered."""
     came = Arrivals(20.0, {"orders": 3, "chat": 1})
-    held = hold_arrivals({}, came, 1, ENDS, 100.0)
-    assert held == {"orders": HeldArrivals(3, False, 20.0, 100.0, "9-1")}
-    held = hold_arrivals(held, Arrivals(20.0, {"orders": 2}), 1, ENDS, 101.0)
-    assert held["orders"] == HeldArrivals(3, False, 20.0, 101.0, "9-1")
-    assert hold_arrivals(held, Arrivals(20.0, {}), 1, ENDS, 500.0) == held
-    assert hold_arrivals(held, None, 1, ENDS, 500.0) == held
+    held = hold_arrivals({}, came, 1, KEYS, 100.0)
+    assert held == {"orders": HeldArrivals(3, False, 20.0, 100.0, 9, "9-1")}
+    held = hold_arrivals(held, Arrivals(20.0, {"orders": 2}), 1, KEYS, 101.0)
+    assert held["orders"] == HeldArrivals(3, False, 20.0, 101.0, 9, "9-1")
+    assert hold_arrivals(held, Arrivals(20.0, {}), 1, KEYS, 500.0) == held
+    assert hold_arrivals(held, None, 1, KEYS, 500.0) == held
 
 
 def test_what_is_taken_out_is_over():
     """Nothing as old is there any more: emptied, or only younger ones are left; or no limit is."""
-    held = {"orders": HeldArrivals(3, False, 20.0, 100.0, "9-1")}
+    held = {"orders": HeldArrivals(3, False, 20.0, 100.0, 9, "9-1")}
     quiet = Arrivals(20.0, {})
     assert hold_arrivals(held, quiet, 1, [], 500.0) == {}
-    assert hold_arrivals(held, quiet, 1, [("9-2", "9-3")], 500.0) == {}
-    assert hold_arrivals(held, quiet, 1, [("9-2", "9-3"), ("9-1", "9-1")], 500.0) == held
-    assert hold_arrivals(held, quiet, None, ENDS, 500.0) == {}
+    assert hold_arrivals(held, quiet, 1, [(9, ("9-2", "9-3"))], 500.0) == {}
+    assert hold_arrivals(held, quiet, 1, [(8, ("9-2", "9-3")), (1, ("9-1", "9-1"))], 500.0) == held
+    assert hold_arrivals(held, quiet, None, KEYS, 500.0) == {}
+    assert hold_arrivals(held, quiet, 1, [(8, ("5-0", "9-1"))], 500.0) == held
+    assert hold_arrivals(held, quiet, 1, [(7, ("5-0", "9-1"))], 500.0) == {}  # 1 can be left
 
 
 def test_origins_that_are_held_are_bounded():
     """They are words of somebody's payload."""
     many = Arrivals(20.0, {f"s{n}": 2 for n in range(MAX_HELD + 5)})
-    assert len(hold_arrivals({}, many, 1, ENDS, 100.0)) == MAX_HELD
+    assert len(hold_arrivals({}, many, 1, KEYS, 100.0)) == MAX_HELD

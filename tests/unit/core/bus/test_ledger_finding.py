@@ -88,7 +88,7 @@ def test_arrivals_without_origin_are_of_the_place():
 
 def test_what_came_before_stands_until_the_place_is_cleared():
     """With the window in which it came, and what would end it."""
-    held = {"orders": HeldArrivals(5, False, 20.0, 1_700_000_001.0, "1700000001000-0")}
+    held = {"orders": HeldArrivals(5, False, 20.0, 1_700_000_001.0, 9, "1700000001000-0")}
     limits = replace(ANYTHING, max_arrivals=2)
     for seen in (came(chat=1), replace(came(), arrivals=None)):
         (fault,) = find_place_faults(replace(seen, held=held), limits)

@@ -8,13 +8,13 @@ import pytest
 
 from sentinel.core.flows.history import OTHER, FlowLook, History
 from sentinel.core.flows.memory import Packer, load_flows
+from sentinel.core.flows.standing import find_standing
 from sentinel.core.flows.stuck import (
     FlowMemory,
     FlowSight,
     WorkOrder,
     compare,
     first_look,
-    in_status_since,
     read_progress,
 )
 from sentinel.core.quantity import is_true, read_number
@@ -159,7 +159,7 @@ def test_in_status_since(sight, trust, since):
     proves nothing.
     """
     memory = first_look(FlowSight("a", "t", sight.status), WorkOrder(), None, 90.0)
-    assert in_status_since(sight, memory, "new", 100.0, trust_changed=trust) == since
+    assert find_standing(sight, memory, "new", 100.0, trust_changed=trust).since == since
 
 
 def test_change_of_value_is_what_moves():

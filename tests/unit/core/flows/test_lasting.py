@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.evidence import WorkSigns, find_work
 from sentinel.core.flows.family import Kin, MasterRules
 from sentinel.core.flows.history import FlowLook, History
@@ -13,8 +14,9 @@ from sentinel.core.flows.lasting import Families, Family
 from sentinel.core.flows.second import SecondRules, find_conflict
 from sentinel.core.flows.stuck import FlowRules, FlowSight
 from sentinel.core.flows.table import TableRules
-from sentinel.core.flows.tenancy import find_foreign, find_owner_fault
+from sentinel.core.flows.tenancy import find_foreign, find_owner_fault, normalise_tenant
 from sentinel.core.flows.verdict import judge
+from sentinel.core.moment.skew import Basis, ColumnClock
 
 NOW = 1_000_000.0
 MASTERS = MasterRules("new", frozenset({"done"}))
@@ -114,6 +116,20 @@ def test_a_contradiction_counts_when_it_lasts() -> None:
     assert list(look(history, BOTH, silent)["f"]) == ["statuses_differ"]
 
 
+def test_a_time_that_may_be_of_several_zones_proves_nothing() -> None:
+    """Nor one that the platform does not keep: then a contradiction counts from when we saw it."""
+    written = twofold("done", "odd", changed=NOW - 9000)
+    clock = ColumnClock("flows.updated_at", Basis.DISAGREED, "UTC", ("Asia/Tokyo",))
+    patient = replace(BOTH, second=replace(SECOND, static=1e9))
+    doubtful = replace(patient, clocks=TimeColumns(changed=clock))
+    assert look(History(), doubtful, written) == {"f": {}}
+    history = History()
+    look(history, patient, now=NOW - 10)
+    history.tables["flows"].changed_is_kept = False
+    assert look(history, patient, written) == {"f": {}}
+    assert list(look(history, patient, written, now=NOW + 60)["f"]) == ["statuses_differ"]
+
+
 def test_the_second_status_has_its_own_limits_and_exceptions() -> None:
     """By status, else the general one; none while it waits, is over, or says nothing."""
     for second, seconds, late in (
@@ -166,21 +182,27 @@ def owned(tenant: str, key: str = "f", **facts: object) -> FlowSight:
     return FlowSight(key, "t", "run", tenant=tenant, **facts)  # type: ignore[arg-type]
 
 
+A, B = "0C6AD70B-EEA6-4A87-a37b-0f1f5d1e2a3b", "0c6ad70beea64a87a37b0f1f5d1e2a3b"
+
+
 def test_flows_of_nobody() -> None:
-    """Missing, or a fallback value in any case."""
+    """Missing, or a fallback value; a UUID in any form, a name as it is."""
     assert find_owner_fault(owned("a"), NOBODY) is None
     assert find_owner_fault(owned(""), NOBODY) == ("tenant_missing", "it has no tenant")
-    assert find_owner_fault(owned("AbC"), frozenset({"abc"})) == (
-        "tenant_fallback",
-        "its tenant is the fallback AbC",
-    )
+    fallback = frozenset({normalise_tenant(A), "nobody"})
+    for tenant in (A, B, "nobody"):
+        text = f"its tenant is the fallback {tenant}"
+        assert find_owner_fault(owned(tenant), fallback) == ("tenant_fallback", text)
+    assert find_owner_fault(owned("Nobody"), fallback) is None
 
 
 @pytest.mark.parametrize(
     ("child", "master", "foreign"),
     [
         ("a", "b", True),
-        ("a", "A", False),
+        ("a", "A", True),
+        (A, B, False),
+        (A, A[:-1] + "c", True),
         ("", "b", False),
         ("a", "", False),
         ("1111", "b", False),

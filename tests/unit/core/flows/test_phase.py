@@ -39,6 +39,18 @@ def test_a_log_is_read_as_it_was_written() -> None:
     )
 
 
+def test_a_time_without_its_zone_tells_nothing() -> None:
+    """Unless the zone is declared; an offset in the text wins, a number needs none."""
+    entries = [
+        {"phase": "a", "at": at}
+        for at in ("2025-06-15T12:00:00", "2025-06-15T12:00:00Z", 1_749_988_800)
+    ]
+    text = json.dumps(entries)
+    assert [step.at for step in read_log(text, LogKeys())] == [None, 1_749_988_800, 1_749_988_800]
+    athens = read_log(text, LogKeys(zone="Europe/Athens"))
+    assert [step.at for step in athens] == [1_749_978_000, 1_749_988_800, 1_749_988_800]
+
+
 @pytest.mark.parametrize("text", [None, "", "  ", "null", "[]"])
 def test_no_log_is_none(text: str | None) -> None:
     """NULL, nothing, and an empty array."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sentinel.core.flows.standing import find_standing
 from sentinel.core.flows.stuck import (
     Change,
     Crew,
@@ -17,7 +18,6 @@ from sentinel.core.flows.stuck import (
     compare,
     find_reasons,
     first_look,
-    in_status_since,
     is_full,
 )
 
@@ -204,9 +204,9 @@ def test_an_entry_in_the_future_tells_nothing() -> None:
     """A wrong clock makes no flow younger."""
     sight = FlowSight("f", "t", "run", entered=NOW + 1)
     memory = first_look(sight, ORDER, None, NOW - 50)
-    assert in_status_since(sight, memory, "new", NOW, trust_changed=True) == NOW - 50
+    assert find_standing(sight, memory, "new", NOW, trust_changed=True).since == NOW - 50
     told = replace(sight, entered=NOW - 500)
-    assert in_status_since(told, memory, "new", NOW, trust_changed=True) == NOW - 500
+    assert find_standing(told, memory, "new", NOW, trust_changed=True).since == NOW - 500
 
 
 def test_only_work_moves_the_mark() -> None:

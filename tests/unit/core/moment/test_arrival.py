@@ -47,6 +47,14 @@ def test_a_clock_that_was_set_right_is_forgiven() -> None:
     assert looks((HOUR, 0), (HOUR + 20, 3700)) is None
 
 
+def test_in_another_zone_it_begins_anew() -> None:
+    """A zone that was declared meanwhile moves all times, and nothing came."""
+    watch = NewestTime()
+    assert watch.see(NOW + 9 * HOUR, NOW, "UTC") == 9 * HOUR
+    assert watch.see(NOW, NOW + 30, "Asia/Tokyo") is None
+    assert watch.see(NOW - 8 * HOUR, NOW + 60, "America/Los_Angeles") is None
+
+
 def test_a_late_row_is_no_other_zone() -> None:
     """Rows that become visible minutes after their time are late, and no quarter of an hour off."""
     assert looks((-600, 0), (-200, 30)) is None

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sentinel.core.fault import Status
+from sentinel.core.moment import Moment
 from sentinel.core.servers.process import (
     Descriptors,
+    PidFileLook,
+    PidFileVerdict,
     ProcessFigures,
     ProcessLimits,
     ProcessLook,
     find_absent,
+    judge_pid_file,
     judge_processes,
 )
 
@@ -123,3 +128,75 @@ def test_nobody_there():
 def test_hostile_name_is_printable():
     """A process may name itself anything."""
     assert replace(ONE, name="a\x1b[2J\n").subject["process"] == r"a\x1b[2J\n"
+
+
+# -- whose number stands in a pid file -------------------------------------------------------------
+
+T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
+SAME, REPLACED, UNSURE = PidFileVerdict.SAME, PidFileVerdict.REPLACED, PidFileVerdict.UNSURE
+
+
+def at(uptime: float, boot: str = "b1", *, step: float = 0.0) -> Moment:
+    """T0 is the uptime 0 of the first boot; the date was set by `step`."""
+    return Moment(T0 + timedelta(seconds=uptime + step), boot, uptime)
+
+
+def file_look(uptime: float, ticks: int | None = 7, sign: str = "f", **given) -> PidFileLook:
+    verdict = given.pop("verdict", SAME)
+    return PidFileLook(at(uptime, **given), sign, ticks, verdict)
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0])
+def test_a_process_that_is_known_stays_the_same(step):
+    """Whatever the date says by now: boot, number and start are those of the look before."""
+    now = file_look(200, step=step)
+    assert judge_pid_file(file_look(100), now, at(50, step=step), T0) is SAME
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "verdict"),
+    [
+        (None, file_look(100), SAME),
+        (file_look(100), file_look(200, ticks=9), REPLACED),  # somebody else has the number
+        (file_look(100, ticks=None), file_look(200), REPLACED),  # nobody had it
+        (file_look(100), file_look(5, boot="b2"), REPLACED),  # the file is of another boot
+        (file_look(100, verdict=REPLACED), file_look(200), REPLACED),
+        (file_look(100, verdict=UNSURE), file_look(200), SAME),  # the date was set back again
+        (file_look(100, verdict=UNSURE), file_look(200, ticks=9), REPLACED),
+        (file_look(100, ticks=9, sign="old"), file_look(200), SAME),  # restarted, file written
+        (file_look(100, ticks=None, sign=""), file_look(200), SAME),
+        (file_look(100, sign="old"), file_look(5, boot="b2"), SAME),
+    ],
+)
+def test_whose_number_it_is(before, now, verdict):
+    """The process began 50 s after the boot, and the file was written then."""
+    assert judge_pid_file(before, now, at(50), T0 + timedelta(seconds=50)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "uptime", "verdict"),
+    [
+        (None, file_look(100), 50, UNSURE),
+        (file_look(100, verdict=UNSURE), file_look(200), 50, UNSURE),
+        (
+            file_look(40, sign="old"),
+            file_look(60),
+            39,
+            SAME,
+        ),  # older than the look, so than the file
+        (file_look(40, sign="old"), file_look(60), 50, REPLACED),  # nobody set the date in between
+        (file_look(40, sign="old"), file_look(60, step=3600), 50, UNSURE),
+        (file_look(40, sign="old"), file_look(60, boot="b2"), 50, UNSURE),
+    ],
+)
+def test_when_only_the_wall_clock_speaks_against_it(before, now, uptime, verdict):
+    """By the wall the process is younger than its file by more than two seconds."""
+    started = at(uptime, now.at.boot, step=3600)
+    assert judge_pid_file(before, now, started, T0 + timedelta(seconds=uptime)) is verdict
+
+
+def test_two_seconds_are_the_grain_of_the_clocks():
+    """A daemon writes its file when it has begun."""
+    for seconds, verdict in ((2.0, SAME), (2.1, UNSURE)):
+        written = T0 + timedelta(seconds=50 - seconds)
+        assert judge_pid_file(None, file_look(100), at(50), written) is verdict

@@ -55,6 +55,8 @@ def waiting(*ages: float, queue: str = "mail", **facts: object) -> OpenTasks:
         ({"minute": Minute(100, 100, 1)}, Status.UP),
         ({"minute": Minute(100, 100, 2)}, Status.UNKNOWN),
         ({"minute": Minute(18, 18, 1)}, Status.UP),
+        ({"minute": Minute(40, 50, 950)}, Status.UNKNOWN),
+        ({"minute": Minute(39, 50, 949)}, Status.DEGRADED),
         ({"skew": SkewFacts(ahead=1)}, Status.UNKNOWN),
         ({"skew": SkewFacts(ahead=1), "minute": Minute(1, 1)}, Status.UP),
         ({"waiting": [waiting(9.0)], "minute": Minute(0, 0, 3)}, Status.DOWN),
@@ -171,7 +173,7 @@ def test_late_queues() -> None:
     (fault,) = find(minute=Minute(5015, 5039), minutes=minutes)
     assert fault.subject == {"queue": "late"}
     assert fault.text == (
-        "queue late: 75 % of 20 tasks of the last minute were assigned in time (objective 99 %)"
+        "queue late: 75 % of 20 tasks of the last minute were assigned in 100 ms (objective 99 %)"
     )
     assert (fault.count, fault.status) == (Bounds(5, 5), Status.DEGRADED)
 

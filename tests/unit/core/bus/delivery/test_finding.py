@@ -32,8 +32,10 @@ from sentinel.core.bus.delivery.finding import (
     note_break,
     note_gone,
     note_group_gone,
+    note_skip,
 )
 from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.jump import Skip
 from sentinel.core.bus.delivery.lineage import Break
 from sentinel.core.bus.delivery.window import Window, tally
 from sentinel.core.fault import Status
@@ -92,8 +94,8 @@ def test_losses_are_told_by_group_with_their_own_figure():
     few, many = ("s", "g"), ("t", "h")
     first, second = find_lost(RULES, window(losses={few: 1, many: 25}))
     assert first.text == (
-        "stream t, group h: 25 entries were certainly lost before delivery, trimmed or deleted in"
-        " the last 1 min"
+        "stream t, group h: 25 entries were certainly lost before delivery in the last 1 min:"
+        " trimmed, deleted or moved over"
     )
     assert "1 entry was certainly lost" in second.text
     assert first.since == datetime.fromtimestamp(1_700_000_000, UTC)
@@ -162,6 +164,18 @@ def test_a_rollback_counts_what_it_took_back():
     made.add(tally(1_700_000_002.0, {}, {}))
     assert find_mishaps(Window.load(made.dump(), 60.0))[0].count == NONE
     assert find_mishaps(window(mishaps=[note_break("s", broken)]))[0].count is None
+
+
+def test_a_skip_counts_what_it_went_over():
+    """Exactly, or at most so many; once."""
+    skip = Skip(5, 10, (5, 0), (10, 0), certain=True)
+    made = window(mishaps=[note_skip("s", "g", skip)])
+    (fault,) = find_mishaps(made)
+    assert (fault.key, fault.subject, fault.count) == ("skipped", PLACE, Bounds(5, 5))
+    maybe = window(mishaps=[note_skip("s", "g", replace(skip, certain=False))])
+    assert find_mishaps(maybe)[0].count == Bounds(0, 5)
+    maybe.add(tally(1_700_000_002.0, {}, {}))
+    assert find_mishaps(Window.load(maybe.dump(), 60.0))[0].count == NONE
 
 
 @pytest.mark.parametrize(

@@ -257,10 +257,10 @@ def test_counted_reads_tell_the_rank() -> None:
 
 
 def test_counted_reads_tell_no_rank_before_the_head() -> None:
-    """It stands at 4, and the first ten are trimmed: six of them were never read."""
+    """It stands behind 4, and the first ten are trimmed: six of them were never read."""
     watch = Watch(COUNTED, base=Anchor((4, 0), 4, 1.0))
     for _ in range(2):
-        watch.feed(view(20, first=11), reads(4, entries_read=4))
+        watch.feed(view(20, first=11), reads(5, entries_read=4))
     assert watch.group.reads.surplus == 6
     assert watch.group.position == Bounds(4, 10)
     inside = Watch(COUNTED, base=Anchor(ZERO, 0, 1.0))

@@ -97,7 +97,7 @@ def test_a_vague_position_is_counted_to_the_next_anchor() -> None:
     vague = judge(14, position=Bounds(10, 19))
     vague.groups["g"].waiting = Bounds(1, 10)
     vague.groups["g"].oldest_waiting = (15, 0)
-    assert vague.ask([], 100) == [LIVE]
+    assert vague.ask([], 100)[0] == LIVE
     for missing in (judge(14, deleted=15), judge(14, first=15)):
         missing.groups["g"].waiting = Bounds(1, 10)
         missing.groups["g"].oldest_waiting = (15, 0)
@@ -293,3 +293,12 @@ def test_a_list_of_something_else_tells_nothing_of_what_waits(kind: str, group: 
     """Of another kind, or about another group."""
     answers = {Question(kind, group, (14, 0), (20, 0), 100): Answer((), full=False)}
     assert not judge(14, deleted=16).is_answered(due(DELIVER), answers)
+
+
+def test_who_waits_longest_is_asked_anew_with_every_second_snapshot():
+    """The snapshot that brings the answers forgets it: its age would fall to nothing for a look."""
+    before = judge(delivered=14, pending=3)
+    group = before.groups["g"]
+    group.waiting, group.oldest_waiting = point(6), (15, 0)
+    assert Question("live", "g", (14, 0), None, 1) in before.ask([due()], 100)
+    assert before.ask([], 100) == []
