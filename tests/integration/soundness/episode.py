@@ -8,15 +8,17 @@ from fnmatch import fnmatch
 from math import inf
 
 from tests.integration.soundness.bench import Bench
+from tests.integration.soundness.ledger import ACKED, LOST
 from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
-from tests.integration.soundness.owed import Owed, list_owed
+from tests.integration.soundness.owed import MUST, Owed, list_owed
 from tests.integration.soundness.world import DAWN, Kind
 
 LOOKS, MANY_LOOKS = 40, 160
 LONG = 10
 """Of so many worlds one lives longer: until old anchors are thinned and old losses folded."""
+Counters = dict[tuple[str, ...], float]
 SHOWN = 40
 """So many of the last operations are told with a violation."""
 
@@ -73,7 +75,7 @@ class Episode:
         self.world = RandomWorld(bench, seed, kind)
         self.watcher = Watcher(self.world)
         self.score = Score(episodes=1)
-        self.counters: dict[tuple[str, ...], float] = {}
+        self.counters: Counters = {}
         self.breaks: dict[str, int] = {}
         self.step = 0
         self._owed: dict[tuple[str, str], list[Owed]] = {}
@@ -242,6 +244,28 @@ class Episode:
         sunk = [key for key, value in self.counters.items() if now.get(key, -1.0) < value]
         found = [f"counter {key}: {self.counters[key]} fell to {now.get(key)}" for key in sunk]
         self.counters = now
+        for key in now:
+            if key[0] == "lost_before_read_total":
+                found += self._judge_fates(key[1:], now)
+        return found
+
+    def _judge_fates(self, labels: tuple[str, ...], now: Counters) -> list[str]:
+        """What a group lost and acknowledged for certain, and lost perhaps, over all its streams."""
+        group, pattern = (label.partition("=")[2] for label in labels)
+        names = [key.decode() for key in self.world.watched if fnmatch(key.decode(), pattern)]
+        owed = [each for name in names for each in self._list_owed(name, group)]
+        lost = now["lost_before_read_total", *labels]
+        perhaps = lost + now["lost_before_read_uncertain_total", *labels]
+        acked = now["settled_total", labels[0], "outcome=acked", *labels[1:]]
+        found = []
+        most = {fate: sum(1 for each in owed if fate in each.fates) for fate in (LOST, ACKED)}
+        least = sum(1 for each in owed if each.fates == {LOST} and each.tag == MUST)
+        if not (lost <= most[LOST] and least <= perhaps):
+            told = f"[{lost:.0f}, {perhaps:.0f}], truth {least} to {most[LOST]}"
+            found.append(f"counters of {pattern} {group}: lost {told}")
+        if acked > most[ACKED]:
+            told = f"{acked:.0f}, truth at most {most[ACKED]}"
+            found.append(f"counters of {pattern} {group}: acked {told}")
         return found
 
     def _report(self, complaints: list[str]) -> str:

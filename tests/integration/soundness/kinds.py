@@ -20,6 +20,7 @@ _STREAMS = {
 _REQUIRED = {"create_group": 0.8, "destroy_group": 0.3, "delete_stream": 0.2}
 _RESTARTS = {"restart_server": 0.2, "reset_statistics": 0.3, "trim": 2, "drop_consumer": 1}
 _DISK = {"save": 0.4, "save_and_restart": 0.1, "roll_back": 0.1, "reset_statistics": 0.2}
+_EVERYTHING = {**_ENTRIES, **_GROUPS, **_STREAMS, **_DISK, "evict": 0.1}
 
 KINDS = {
     each.name: each
@@ -37,6 +38,15 @@ KINDS = {
         Kind("ids", _ENTRIES, ids="mixed"),
         Kind("anchors", _ENTRIES, may_write=False),
         Kind("between", {**_ENTRIES}, streams=2, between=0.15),
+        Kind(
+            "everything",
+            _EVERYTHING,
+            streams=2,
+            groups_first=False,
+            ids="mixed",
+            between=0.1,
+            pause=0.05,
+        ),
         Kind("pauses", _ENTRIES, pause=0.2, forgets=0.2),
     )
 }
