@@ -12,7 +12,13 @@ from sentinel.adapters.bus.stream import SCRATCH_PREFIX, probe_capability
 from sentinel.adapters.bus.stream_reader import Haul, Reading, ServerTraffic
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.delivery import Capability, StreamAccount, StreamView
-from sentinel.core.bus.delivery.legacy import Marks, begin_counting, complete_view, count_new
+from sentinel.core.bus.delivery.legacy import (
+    Marks,
+    begin_counting,
+    complete_view,
+    count_new,
+    judge_last,
+)
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 from sentinel.watch.delivery_books import DeliveryBooks
 
@@ -91,6 +97,7 @@ class LegacyCount:
         traffic: ServerTraffic,
     ) -> dict[bytes, Reading]:
         """Give each snapshot the ranks that it does not tell."""
+        readings = {key: self._judge_last(books, key, each) for key, each in readings.items()}
         latest = Marks(traffic.removals, traffic.swaps, traffic.published[0], traffic.epoch)
         counted = {}
         for key, reading in readings.items():
@@ -106,6 +113,14 @@ class LegacyCount:
         self._mark(latest, haul.same)
         self._mark(latest, (key for key, reading in found.items() if reading.view is not None))
         return found
+
+    def _judge_last(self, books: DeliveryBooks, key: bytes, reading: Reading) -> Reading:
+        """Whether the last id is that of an entry."""
+        view, account = reading.view, books.find(key)
+        if view is None or not view.legacy:
+            return reading
+        before = account.view if account is not None and account.present else None
+        return replace(reading, view=judge_last(view, before))
 
     def _complete_view(
         self,

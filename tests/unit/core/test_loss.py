@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.fault import (
+    MAX_FAULTS,
     Acceptance,
     Fault,
     FaultKind,
@@ -291,3 +292,11 @@ def test_a_check_says_for_how_long(keep):
     seen = look((), lost(1), rules=rules)
     assert len(look(seen.present, seconds=keep - 1, rules=rules).present) == 1
     assert look(seen.present, seconds=keep, rules=rules).present == ()
+
+
+def test_no_flood_of_other_faults_washes_a_loss_away():
+    """What is cut is found again by the next look, a loss by none."""
+    flood = [Fault("late", {"stream": f"s{n}"}, DOWN, "late") for n in range(MAX_FAULTS + 100)]
+    seen = look((), *flood, lost(3))
+    assert counts([each for each in seen.present if each.fault.key == "lost"]) == {"a": 3}
+    assert seen.cut == 101
