@@ -240,9 +240,15 @@ class GroupAccount:
     ) -> Bounds:
         """Losses of this step (measurement.md §1.5)."""
         sure_after = max(self.high_rank.hi, self.base.rank, step.gap_before.lo, self.doubt)
-        certain = 0
+        certain = least = 0
+        pending = self._count_early(step, now, before)
+        if pending:
+            self.reads.begin_anew(self.losses)
         if not step.in_doubt if before is not None else self._is_owed_all(step, now):
-            certain = self.losses.add_certain(sure_after, step.gap.lo)
+            if pending:
+                least = max(0, step.gap.lo - sure_after - pending)
+            else:
+                certain = self.losses.add_certain(sure_after, step.gap.lo)
         self.reads.note_certain(certain)
         removed = step.view.removed - step.before.removed
         if step.gap_before.exact and not step.before.has_holes:
@@ -250,8 +256,16 @@ class GroupAccount:
         after, upto = self.find_suspects(step, high_before, read_before)
         after = self.losses.skip_blur(after)
         counted = self.reads.surplus is not None
-        maybe = self.losses.add_possible(after, upto, 0, removed, counted=counted)
+        maybe = self.losses.add_possible(after, upto, least, removed, counted=counted)
         return point(certain) + maybe
+
+    def _count_early(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> int:
+        """At most so many of what waits was delivered before its turn: removed, it is not lost."""
+        if before is None or not (before.pending or now.pending):
+            return 0
+        if step.forced:
+            return step.view.added
+        return before.pending if self.replayed else 0
 
     def _is_owed_all(self, step: SnapshotStep, now: GroupView) -> bool:
         """Whether a group of an earlier life was made once in this one, and has not read since."""
