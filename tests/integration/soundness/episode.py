@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch
 from math import inf
 
@@ -77,6 +77,8 @@ class Episode:
         self.score = Score(episodes=1)
         self.counters: Counters = {}
         self.breaks: dict[str, int] = {}
+        self.broke: set[str] = set()
+        """Streams of which the latest look says that they broke."""
         self.step = 0
         self._owed: dict[tuple[str, str], list[Owed]] = {}
 
@@ -144,6 +146,7 @@ class Episode:
         for stream, count in now.items():
             book = self.world.books[stream.encode()]
             broke = count > self.breaks.get(stream, 0) and book.truth is not None
+            (self.broke.add if broke else self.broke.discard)(stream)
             if broke and self.world.bench.legacy and book.life is not None:
                 book.give_up()
         self.breaks = now
@@ -160,6 +163,8 @@ class Episode:
         found = []
         for stream, claim in self.watcher.list_settlements():
             owed = self._list_owed(stream, claim.what.split()[0])
+            if stream in self.broke:
+                owed = [replace(each, ended=True) for each in owed]
             found += [f"{stream} {_show(claim)}: {each}" for each in judge_span(claim, owed)]
             self.score.settlements += 1
             self.score.points += claim.good[0] == claim.good[1] and not claim.unseen

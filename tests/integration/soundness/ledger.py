@@ -330,6 +330,8 @@ class Book:
     snaps: list[int] = field(default_factory=list)
     looks: dict[int, int] = field(default_factory=dict)
     """How many looks had been completed before each of them."""
+    given_up: list[tuple[int, int]] = field(default_factory=list)
+    """First and last snapshot of looks that could not follow what had happened."""
     truth: Truth | None = None
 
     @property
@@ -355,11 +357,10 @@ class Book:
         self.epochs[-1].uncounted = True
 
     def give_up(self) -> None:
-        """Somebody who looked could not follow what happened, and began anew: what was is open."""
-        moment = self.snaps.pop()
-        if len(self.snaps) > 0 and self.snaps[-1] >= self.epochs[-1].attached:
-            self.break_off(moment)
-        self.snap(moment, self.looks[moment])
+        """At the latest look somebody could not follow what happened, and began anew."""
+        looks = self.looks[self.snaps[-1]]
+        first = next(moment for moment in self.snaps if self.looks[moment] == looks)
+        self.given_up.append((first, self.snaps[-1]))
 
     def snap(self, moment: int, looks: int) -> None:
         """The key was looked at: keep what was true then."""

@@ -62,6 +62,23 @@ def list_stays(truth: Truth, snaps: Sequence[int]) -> list[Stay]:
     return found
 
 
+def split_stays(stays: Sequence[Stay], given_up: Sequence[tuple[int, int]]) -> list[Stay]:
+    """Where a look could not follow, what was before is open, and what is there has a past."""
+    found: list[Stay] = []
+    for stay in stays:
+        rest = stay
+        for first, last in given_up:
+            before = [s for s in rest.snaps if s < first]
+            after = [s for s in rest.snaps if s >= first]
+            if not after or after[0] > last:
+                continue
+            if before:
+                found.append(replace(rest, free=True, snaps=before, ended=True))
+            rest = replace(rest, attached=last, brought=True, snaps=after)
+        found.append(rest)
+    return found
+
+
 def merge_segments(segments: Sequence[Segment], snaps: Sequence[int]) -> list[Segment]:
     """Lives of a group that a look saw; destroyed and made anew unseen it goes on."""
     found: list[Segment] = []
@@ -84,11 +101,12 @@ def list_owed(group: str, book: Book, *, legacy: bool) -> list[Owed]:
     found: list[Owed] = []
     if book.truth is None:
         return found
-    for number, stay in enumerate(list_stays(book.truth, book.snaps)):
+    stays = split_stays(list_stays(book.truth, book.snaps), book.given_up)
+    for number, stay in enumerate(stays):
         watched = number > 0 or book.looks[stay.snaps[0]] > 0
         history = -1 if watched and not legacy else stay.snaps[0]
         for place, segment in enumerate(merge_segments(stay.segments.get(group, ()), stay.snaps)):
-            found += _list_segment(stay, place, segment, history)
+            found += _list_segment(replace(stay, number=number), place, segment, history)
     return found
 
 

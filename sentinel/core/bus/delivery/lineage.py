@@ -116,6 +116,8 @@ def judge_break(
     if not sign:
         return None
     if sign == SWAPPED and not lost and view.kept is not False:
+        if survivors and anchors[-1].id in survivors:
+            return None
         return Break(RECREATED, sign, Anchor(view.end, view.added, view.now), open=True)
     set_anew = is_renumbered(before, view) and not lost and view.kept is not False
     if view.legacy:

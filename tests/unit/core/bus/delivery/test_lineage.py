@@ -141,3 +141,13 @@ def test_a_server_without_counters_tells_by_the_last_id(last, reason):
     view = later(legacy=True, counted=False, last=last)
     found = judge_break(BEFORE, view, ANCHORS, None)
     assert (found.reason, found.anchor) == (reason, Anchor(last, 20, 20.0))
+
+
+@pytest.mark.parametrize(
+    ("survivors", "open_"), [({(20, 0)}, None), ({(8, 0)}, True), (set(), True), (None, True)]
+)
+def test_what_may_have_been_swapped_goes_on_where_its_newest_entry_lives(survivors, open_):
+    """Otherwise both readings are open, and nothing of it is counted for certain."""
+    view = later(added=25, length=5, last=(25, 0), first=(21, 0), max_deleted=(22, 0), swaps=1)
+    found = judge_break(BEFORE, view, ANCHORS, survivors)
+    assert (found and found.open) == open_
