@@ -172,7 +172,9 @@ def as_instant(value: str, clock: ColumnClock | None) -> str:
     """SQL of the instant that a column's value is, for a session whose TimeZone is UTC. Not for a
     condition: no index would be used.
     """
-    return f"({value} AT TIME ZONE {_literal(clock.zone)})" if clock and clock.is_naive else value
+    if clock and clock.is_naive:
+        return f"({value}::timestamp AT TIME ZONE {_literal(clock.zone)})"  # it may be a date
+    return value
 
 
 def as_wall(instant: str, clock: ColumnClock | None) -> str:
