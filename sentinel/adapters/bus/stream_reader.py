@@ -147,7 +147,7 @@ class DropWatch:
 
     The calls are counted before the first and after the last snapshot of a batch, so that no call
     can hide between a snapshot and its count. When the count began anew, every call is possible,
-    rare ones where somebody ever made them; when INFO is not permitted, every claim.
+    rare ones where somebody made one since; when INFO is not permitted, every claim.
     """
 
     seen: CommandCounts | None = None
@@ -169,9 +169,7 @@ class DropWatch:
     def _begin_anew(self, seen: CommandCounts | None, after: CommandCounts) -> Calls:
         """Everything may have run, of what is rare only what somebody is known to run."""
         calls, rare = self.calls, after.rare
-        if seen is not None:
-            rare = Calls(*map(max, rare, seen.rare))
-        elif not after.done(("xclaim",)):
+        if seen is None and not after.done(("xclaim",)):
             calls = calls._replace(forces=calls.forces - 1)
         return Calls(*(count + 1 for count in calls))._replace(
             renumbers=calls.renumbers + rare.renumbers, swaps=calls.swaps + rare.swaps

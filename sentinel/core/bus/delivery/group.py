@@ -260,9 +260,7 @@ class GroupAccount:
         return point(certain) + maybe
 
     def _count_early(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> int:
-        """At most so many of the entries that wait were delivered all the same, before their turn:
-        when they are removed they pend, or are acknowledged, and are not lost.
-        """
+        """At most so many of what waits was delivered before its turn: removed, it is not lost."""
         if before is None or not (before.pending or now.pending):
             return 0
         if step.forced:

@@ -15,7 +15,7 @@ ROLLBACK = "rollback"
 XSETID = "xsetid"
 GONE = "gone"
 UNCOUNTED = "more happened between two looks than can be counted on this server"
-SWAPPED = "another stream may have been put in its place, nothing known is left in it"
+SWAPPED = "another stream may have been put in its place, the newest known entry is not in it"
 REASONS = (RECREATED, ROLLBACK, XSETID, GONE)
 
 
@@ -111,7 +111,7 @@ def judge_break(
     lost = survivors is not None and bool(anchors) and is_lost(anchors[-1], view, survivors)
     if not sign and (lost or view.kept is False):
         sign = "the newest known entry is missing"
-    if not sign or (sign == SWAPPED and survivors):
+    if not sign:
         return None
     set_anew = is_renumbered(before, view) and not lost and view.kept is not False
     if view.legacy:
@@ -122,7 +122,9 @@ def judge_break(
         before, view, anchors, survivors or set()
     ):
         return Break(XSETID, sign, Anchor(view.end, view.added, view.now))
-    kept = _find_ancestor(before, view, anchors, survivors or set())
+    alive = survivors or set()
+    proven = view.swaps != before.swaps
+    kept = _find_ancestor(before, view, anchors, alive, proven=proven)
     if kept is not None:
         return Break(ROLLBACK, sign, kept)
     return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
@@ -146,15 +148,20 @@ def _is_renumbered(
 
 
 def _find_ancestor(
-    before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]
+    before: StreamView,
+    view: StreamView,
+    anchors: Sequence[Anchor],
+    survivors: AbstractSet[Id],
+    *,
+    proven: bool,
 ) -> Anchor | None:
-    """The newest anchor of the old life that this stream still contains, or must have contained and
-    removed.
+    """The newest anchor of the old life that this stream still contains, or, if that needs no
+    proof, must have contained and removed.
     """
     alive = [anchor for anchor in anchors if anchor.rank and anchor.id in survivors]
     if alive:
         return alive[-1]
-    if not view.length or view.first > before.last:
+    if proven or not view.length or view.first > before.last:
         return None
     passed = [a for a in anchors if 0 < a.rank <= view.removed and a.id < view.first]
     return passed[-1] if passed else None
