@@ -248,7 +248,7 @@ class Incidents:
     def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
         evidence = self._evidence(incident) if event.kind in _SHOWN_WITH else {}
         changes.events.append((incident.id, now, event, evidence))
-        if event.kind == "closed" and incident.announced:
+        if event.kind in {"settled", "closed"} and incident.announced:
             _tell(incident, event, changes)
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:

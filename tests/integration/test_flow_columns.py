@@ -280,6 +280,35 @@ async def test_a_hostile_log_is_bounded_and_told(look, db):
     assert doubt.text.startswith("phases of 5 flows are not judged: log_text ")
 
 
+async def test_what_a_row_may_have_is_bounded(look, db):
+    """A counter, a status and a log of megabytes: what is remembered is short, and a change of the
+    counter is progress all the same.
+    """
+    add(
+        db,
+        "f",
+        status="x" * 1_000_000,
+        log_text="[" + "1," * 2_000_000 + "1]",
+        mapped="y" * 1_000_000,
+    )
+    options = ALONE | {
+        "phase_log": {"column": "log_text"},
+        "counters": ["mapped"],
+        "no_progress_after": "1m",
+    }
+    state = FlowsState()
+    finding = await look(options, state)
+    assert len(json.dumps(state.dump())) < 5000
+    assert len(json.dumps(finding.evidence)) < 5000
+    assert finding.faults[0].text.endswith("log_text is longer than 16.0 KiB")
+    (sight,) = state.tables["cols.child"].sights.values()
+    assert sum(len(text) for text in (sight.status, sight.phase, *sight.counters)) < 300
+    db.execute("update cols.child set mapped = mapped || 'y'")
+    state = later(state, 100)
+    assert "no_progress" not in named(await look(options, state))
+    assert named(await look(options, later(state, 100)))["no_progress"] == {"f"}
+
+
 # --- two columns of status ------------------------------------------------------------------------
 
 SECOND = {

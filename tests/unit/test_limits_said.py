@@ -74,7 +74,7 @@ NO_LIMIT: dict[str, set[str]] = {
         "tenant_missing",
         "tenant_fallback",
         "foreign_master",
-        "unreadable_phase", "unmapped_status", "unjudged",
+        "unreadable_phase", "unmapped_status", "unjudged", "skewed",
     },
     "http": {"wrong_body", "asks_for_rest", "unjudged"},
     "postgres": {

@@ -29,10 +29,17 @@ LOG_BYTES = 16 * 1024
 TOO_LONG = ">"
 """What is read in its place."""
 
-_ROW = """json_build_array({id}::text, lower({status}::text), {type}::text, {worker}::text,
-       {progress}, {phase}::text, {waits}, {counters}, {flags}, {created_at}, {changed_at}, {status_changed_at},
-       left({name}::text, 200), left({tenant}::text, 200), lower({second}::text), {begun}, {log})"""
-_LOG = "CASE WHEN octet_length({value}::text) > {most} THEN '>' ELSE {value}::text END"
+_ROW = """json_build_array({id}::text, lower(left({status}::text, 200)), left({type}::text, 200), {worker}::text,
+       {progress}, left({phase}::text, 200), {waits}, {counters}, {flags}, {created_at}, {changed_at},
+       {status_changed_at}, left({name}::text, 200), left({tenant}::text, 200), lower(left({second}::text, 200)),
+       {begun}, {log})"""
+_LOG = """CASE WHEN pg_column_size({column}) > {stored} THEN '>' WHEN octet_length({value}::text) > {most} THEN '>'
+       ELSE {value}::text END"""
+_STORED = 8
+"""A value that takes so many times of what is read is not even unpacked."""
+_COUNTER = (
+    "CASE WHEN octet_length({value}::text) > 64 THEN md5({value}::text) ELSE {value}::text END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,7 @@ class FlowTable:
         """What templates need of a row of this table, read from `alias`."""
         once = ("id", "name", "status", "type", "worker", "phase", "tenant", "second")
         single = {name: getattr(self, name) for name in once}
-        several = {name: getattr(self, name) for name in ("progress", "counters", "waits", "begun")}
+        several = {name: getattr(self, name) for name in ("progress", "waits", "begun")}
         times = {
             name: getattr(self, name) for name in ("created_at", "changed_at", "status_changed_at")
         }
@@ -131,6 +138,7 @@ class FlowTable:
             **{name: texts_of(alias, texts) for name, texts in several.items()},
             **{name: self._instant(alias, text) for name, text in times.items()},
             "flags": self._flags(alias),
+            "counters": self._counters(alias),
             "log": self._log(alias),
         }
 
@@ -158,7 +166,18 @@ class FlowTable:
     def _log(self, alias: str) -> str:
         if self.log is None:
             return "NULL"
-        return fill(_LOG, {"value": value_of(alias, self.log), "most": str(self.log_bytes)})
+        parts = {
+            "value": value_of(alias, self.log),
+            "column": value_of(alias, self.log.partition("->")[0]),
+            "most": str(self.log_bytes),
+            "stored": str(_STORED * self.log_bytes),
+        }
+        return fill(_LOG, parts)
+
+    def _counters(self, alias: str) -> str:
+        """Each as a text; of a long one only its change matters."""
+        short = [fill(_COUNTER, {"value": value_of(alias, name)}) for name in self.counters]
+        return f"ARRAY[{', '.join(short)}]::text[]"
 
 
 def _lower(alias: str, column: str) -> str:

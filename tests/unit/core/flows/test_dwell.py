@@ -134,6 +134,26 @@ def test_a_budget_is_learned_in_the_time_that_it_stands_for() -> None:
         assert early.needed > n
 
 
+@pytest.mark.parametrize(("alarms", "shape"), [(2.0, "lognormal 1"), (4.0, "pareto 1.5")])
+def test_alarms_over_half_a_year_are_those_of_the_budget(alarms: float, shape: str) -> None:
+    """A hundred stays a day, each judged by the limit of that day: as many alarms a week as the
+    budget has.
+    """
+    draw, _ = SHAPES[shape]
+    sketch, chance, false, judged = Sketch(), random.Random(shape), 0, 0.0
+    for day in range(26 * 7):
+        now = day * DAY
+        stays = sketch.summarise(now)
+        limit = None if stays is None else stays.learn(stays.risk(alarms, now)).seconds
+        judged += limit is not None
+        for hour in range(100):
+            stay = draw(chance)
+            false += limit is not None and stay > limit
+            sketch.add(stay, now + hour * 800.0)
+    assert judged > 170
+    assert 0.7 * alarms <= false / (judged / 7) <= 1.3 * alarms
+
+
 def test_a_stuck_flow_does_not_raise_its_limit() -> None:
     """Only completed stays are learned from: what is open is in no sketch."""
     sketch = Sketch()

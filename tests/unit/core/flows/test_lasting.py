@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.evidence import WorkSigns, find_work
 from sentinel.core.flows.family import Kin, MasterRules
 from sentinel.core.flows.history import FlowLook, History
@@ -15,6 +16,7 @@ from sentinel.core.flows.stuck import FlowRules, FlowSight
 from sentinel.core.flows.table import TableRules
 from sentinel.core.flows.tenancy import find_foreign, find_owner_fault, normalise_tenant
 from sentinel.core.flows.verdict import judge
+from sentinel.core.moment.skew import Basis, ColumnClock
 
 NOW = 1_000_000.0
 MASTERS = MasterRules("new", frozenset({"done"}))
@@ -112,6 +114,20 @@ def test_a_contradiction_counts_when_it_lasts() -> None:
     history, silent = History(), twofold("done", "odd")
     assert look(history, BOTH, silent, now=NOW - 60) == {"f": {}}
     assert list(look(history, BOTH, silent)["f"]) == ["statuses_differ"]
+
+
+def test_a_time_that_may_be_of_several_zones_proves_nothing() -> None:
+    """Nor one that the platform does not keep: then a contradiction counts from when we saw it."""
+    written = twofold("done", "odd", changed=NOW - 9000)
+    clock = ColumnClock("flows.updated_at", Basis.DISAGREED, "UTC", ("Asia/Tokyo",))
+    patient = replace(BOTH, second=replace(SECOND, static=1e9))
+    doubtful = replace(patient, clocks=TimeColumns(changed=clock))
+    assert look(History(), doubtful, written) == {"f": {}}
+    history = History()
+    look(history, patient, now=NOW - 10)
+    history.tables["flows"].changed_is_kept = False
+    assert look(history, patient, written) == {"f": {}}
+    assert list(look(history, patient, written, now=NOW + 60)["f"]) == ["statuses_differ"]
 
 
 def test_the_second_status_has_its_own_limits_and_exceptions() -> None:

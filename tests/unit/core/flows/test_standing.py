@@ -149,10 +149,27 @@ def test_a_skewed_flow_that_was_seen_to_come_is_as_old_as_that() -> None:
     assert standing(new(NOW - 10 - 8 * HOUR), TimeScreen(), NOW - 30, HOUR) == (0, 0, True)
 
 
+def test_a_column_that_tells_the_entry_is_exact() -> None:
+    """Also where the flow has left its status and come back between two looks: later than we saw
+    it first. What is written with the row or last changed is only an upper bound.
+    """
+    memory = first_look(FlowSight("f", "t", "run"), NEW, None, NOW)
+    for column, since in (("entered", NOW + 40), ("changed", NOW)):
+        sight = FlowSight("f", "t", "run", **{column: NOW + 40})
+        found = find_standing(sight, memory, "new", NOW + 60, trust_changed=True)
+        assert (found.since, found.earliest) == (since, since)
+
+
 def test_a_status_can_not_be_older_than_its_entry() -> None:
     """updated_at of before we saw the change is of another clock; one after it is an upper bound."""
     memory = first_look(FlowSight("f", "t", "run"), NEW, NOW - 30, NOW)
-    for changed, since in ((NOW - 20, NOW - 20), (NOW - 8 * HOUR, NOW), (NOW - 34, NOW - 34)):
+    for changed, since in (
+        (NOW - 20, NOW - 20),
+        (NOW - 8 * HOUR, NOW),
+        (NOW - 34, NOW - 34),
+        (NOW - 35, NOW - 35),
+        (NOW - 36, NOW),
+    ):
         sight = FlowSight("f", "t", "run", changed=changed)
         found = find_standing(sight, memory, "new", NOW + 60, trust_changed=True)
         assert (found.since, found.earliest) == (since, since)
@@ -320,6 +337,24 @@ def test_a_heartbeat_of_another_zone(off: float, clock: ColumnClock) -> None:
             "lives" if moving else "unsure"
         )
         assert beat(watch, (later if moving else NOW) - 5 + off, NOW + 100, clock) == "dead"
+
+
+def test_a_heartbeat_that_lives_by_every_zone() -> None:
+    """Then it is as young as it may be; at the limit it is alive, beyond it is not."""
+    watch, worker = BeatWatch(), Worker(HOUR)
+    lenient = watch.look("w", worker, OPEN, NOW, 5 * HOUR)
+    assert (lenient.age, lenient.is_unsure) == (HOUR, False)
+    assert beat(BeatWatch(), NOW - 60, NOW) == "lives"
+    assert beat(BeatWatch(), NOW - 61, NOW) == "dead"
+
+
+def test_who_left_the_registry_is_forgotten() -> None:
+    """And is new when it comes back."""
+    watch = BeatWatch()
+    for key in ("w", "v"):
+        watch.look(key, Worker(1.0), None, NOW, 60.0)
+    watch.forget_all_but(["v"])
+    assert watch.seen.keys() == {"v"}
 
 
 def test_workers_of_whom_nobody_can_tell_are_a_doubt() -> None:
