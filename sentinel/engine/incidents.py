@@ -74,6 +74,8 @@ class Incidents:
         elif known is not None and incident_core.is_beside(
             known, present, self.picture.before(name)
         ):
+            if self.circumstances.is_held(name):
+                return  # it was started just now, and lives: that is no failure yet
             self._lay_aside(known, changes, now)
             known = None
         elif known is not None and present is Status.UNKNOWN:
@@ -246,7 +248,7 @@ class Incidents:
     def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
         evidence = self._evidence(incident) if event.kind in _SHOWN_WITH else {}
         changes.events.append((incident.id, now, event, evidence))
-        if event.kind == "closed" and incident.announced:
+        if event.kind in {"settled", "closed"} and incident.announced:
             _tell(incident, event, changes)
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:

@@ -237,6 +237,7 @@ async def _look(
     readings = await read_keys(client, target, keys[:MAX_KEYS], now)
     readings = [_screen(place, state, each, now) for each in readings]
     history = state.histories.setdefault(place.name, PlaceHistory())
+    readings = history.date(now, readings)
     found_all = scan.passes > 0 or not target.is_pattern
     if len(keys) > MAX_KEYS:
         complete = history.complete = False
@@ -302,7 +303,7 @@ def _describe_age(standing: PlaceStanding) -> str:
         return ""
     return (
         f", {'past due for' if standing.type == 'zset' else 'oldest'}"
-        f" {format_duration(standing.age)}"
+        f" {'' if standing.timed else 'at least '}{format_duration(standing.age)}"
     )
 
 

@@ -100,8 +100,8 @@ async def measure(poll: AssignmentPoll, follows: bool) -> Measured:
 
 async def _count_cohorts(poll: AssignmentPoll) -> Measured:
     """Both passes; the newest 50 000 latencies of the window, and what is open."""
-    if poll.state.tracker is not None:  # it counted other tasks than the watermarks say
-        poll.state.tracker = poll.state.settled_to = poll.state.observed_to = None
+    if poll.state.tracker is not None:
+        await _leave_tracker(poll, poll.state.tracker)
     await _settle(poll)
     settled = poll.statements.axis(poll.state.settled_to or poll.horizon.exact)
     for stretch in await _look(poll, settled):
@@ -110,6 +110,19 @@ async def _count_cohorts(poll: AssignmentPoll) -> Measured:
     await _observe(poll)
     rows = await poll.tasks(poll.statements.sample, poll.ago(poll.times.window), poll.horizon.now)
     return rows[0]["latencies"] or [], await _read_open(poll)
+
+
+async def _leave_tracker(poll: AssignmentPoll, tracker: Tracker) -> None:
+    """It counted other tasks than the watermarks say: those behind its floor, too."""
+    state, axis = poll.state, poll.statements.axis
+    floor = axis(datetime.fromtimestamp(tracker.floor or 0.0, UTC))
+    taken = []
+    for low, high in state.ledger.free(floor, axis(poll.horizon.exact)):
+        taken.append((low, high, (await poll.part(poll.statements.count, low, high))[0]["n"]))
+    for low, high, n in taken:
+        state.ledger.settle(low, high, None, n)
+    state.tracker, state.settled_to = None, poll.horizon.exact
+    state.observed_to = poll.horizon.exact
 
 
 async def _settle(poll: AssignmentPoll) -> None:
@@ -176,7 +189,9 @@ async def _track(poll: AssignmentPoll) -> Measured:
     what is open.
     """
     state, horizon, times = poll.state, poll.horizon, poll.times
-    tracker = state.tracker or Tracker()
+    # It begins where the windows of the other method ended, if there were any.
+    begin = state.settled_to.timestamp() if state.settled_to else None
+    tracker = state.tracker or Tracker({"floor": begin})
     is_sweep = poll.monotonic - state.swept_at >= poll.look_every
     lookback = state.reach.open if is_sweep or state.tracker is None else None
     seen, taken = await reader.read_poll(
@@ -246,7 +261,8 @@ async def _look(poll: AssignmentPoll, settled: float) -> list[Counted]:
     span = poll.statements.between(since, until, edges=edges)
     rows = [AxisRow(**row) for row in await poll.client.query(poll.statements.look, span)]
     sighting = state.ledger.see(rows, edges, now, settled, poll.final)
-    state.ledger.close(now, now - ledger.BACK, is_whole)
+    if is_whole:
+        state.ledger.close(now, now - ledger.BACK)
     state.note_sighting(sighting, poll.horizon, now if is_whole else None)
     state.looked_at = poll.monotonic if is_whole else state.looked_at
     return list(sighting.again)

@@ -108,6 +108,7 @@ class BusWatch:
     reader: StreamReader = field(default_factory=StreamReader)
     inquiry: StreamInquiry = field(default_factory=StreamInquiry)
     last_look: Absence = NEVER
+    unsaid: BusSight = field(default_factory=BusSight)
 
     @classmethod
     def begin(cls, deadlines: Deadlines) -> BusWatch:
@@ -121,7 +122,9 @@ class BusWatch:
 
     async def look(self, client: RedisClient, scope: Scope, naming: Naming) -> BusSight:
         """One run: find streams, read them, settle what is due."""
-        sight = BusSight()
+        # what a look settled that failed half-way is in the accounts, and not said yet
+        sight = BusSight(settlements=self.unsaid.settlements, mishaps=self.unsaid.mishaps)
+        self.unsaid = sight
         self._apply(scope, naming)
         newcomers = await self.census.discover(
             client,
@@ -145,7 +148,7 @@ class BusWatch:
             sight.faults.append(find_drops_unseen(refused.message, refused.guidance))
         for name in self.books.list_forgotten(sight.now):
             self._let_go(naming, name)
-        self.last_look = Absence(sight.now, self.reader.drops.calls)
+        self.last_look, self.unsaid = Absence(sight.now, self.reader.drops.calls), BusSight()
         return sight
 
     def _apply(self, scope: Scope, naming: Naming) -> None:
@@ -208,7 +211,7 @@ class BusWatch:
             if view is None or view.legacy or account is None or account.view is None:
                 continue
             if account.may_be_another(view):
-                wanted[key] = account.view.last
+                wanted[key] = account.anchors[-1].id
         if not wanted:
             return
         for key, kept in (await find_kept(client, wanted)).items():
@@ -238,7 +241,7 @@ class BusWatch:
         account = self.books.find(key) if self.legacy.needed else None
         if account is None or account.view is None:
             return StreamRequest(key, groups, questions)
-        return StreamRequest(key, groups, questions, account.view.last, listing_cap(account))
+        return StreamRequest(key, groups, questions, account.anchors[-1].id, listing_cap(account))
 
     async def _take_reading(self, run: _Run, key: bytes, reading: Reading, changed: bool) -> None:
         if reading.view is None:

@@ -12,7 +12,13 @@ from sentinel.adapters.bus.stream import SCRATCH_PREFIX, probe_capability
 from sentinel.adapters.bus.stream_reader import Haul, Reading, ServerTraffic
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.bus.delivery import Capability, StreamAccount, StreamView
-from sentinel.core.bus.delivery.legacy import Marks, begin_counting, complete_view, count_new
+from sentinel.core.bus.delivery.legacy import (
+    Marks,
+    begin_counting,
+    complete_view,
+    count_new,
+    judge_last,
+)
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 from sentinel.watch.delivery_books import DeliveryBooks
 
@@ -78,10 +84,15 @@ class ServerNature:
 class LegacyCount:
     """Ranks for a server that tells none (core/bus/delivery/legacy.py): its command counts when
     each stream was looked at last. `needed` once such a server was seen.
+
+    At most `surplus` entries were published unseen in all streams together (None: an earlier
+    version did not add them up), each to at most `widest` groups (measurement.md §11.7).
     """
 
     needed: bool = False
     marks: dict[bytes, Marks] = field(default_factory=dict)
+    surplus: int | None = 0
+    widest: int = 0
 
     def complete(
         self,
@@ -91,6 +102,7 @@ class LegacyCount:
         traffic: ServerTraffic,
     ) -> dict[bytes, Reading]:
         """Give each snapshot the ranks that it does not tell."""
+        readings = {key: self._judge_last(books, key, each) for key, each in readings.items()}
         latest = Marks(traffic.removals, traffic.swaps, traffic.published[0], traffic.epoch)
         counted = {}
         for key, reading in readings.items():
@@ -103,9 +115,30 @@ class LegacyCount:
                 spare = self._find_spare(key, traffic, told)
                 view = self._complete_view(books.find(key), key, view, counted[key], latest, spare)
             found[key] = replace(reading, view=view)
+        self._add_up([reading.view for reading in found.values() if reading.view is not None])
         self._mark(latest, haul.same)
         self._mark(latest, (key for key, reading in found.items() if reading.view is not None))
         return found
+
+    def _add_up(self, views: Sequence[StreamView]) -> None:
+        """What is unseen in one round is at most the surplus of the longest time in it."""
+        if self.surplus is not None:
+            self.surplus += max((view.unseen for view in views), default=0)
+        self.widest = max([self.widest, *(len(view.groups) for view in views)])
+
+    def share(self, unseen: int, groups: int = 1) -> int:
+        """The sum of what is unseen in each stream, as all share it; `groups`: it is counted once
+        for each group of a stream.
+        """
+        return unseen if self.surplus is None else min(unseen, self.surplus * groups)
+
+    def _judge_last(self, books: DeliveryBooks, key: bytes, reading: Reading) -> Reading:
+        """Whether the last id is that of an entry."""
+        view, account = reading.view, books.find(key)
+        if view is None or not view.legacy:
+            return reading
+        before = account.view if account is not None and account.present else None
+        return replace(reading, view=judge_last(view, before))
 
     def _complete_view(
         self,
@@ -171,14 +204,16 @@ class LegacyCount:
         for key, mark in self.marks.items():
             marks[key.decode()] = [mark.removals, mark.swaps, mark.publishes, mark.epoch]
         seen = traffic.seen.dump() if traffic.seen is not None else None
-        return [seen, traffic.removals, traffic.swaps, marks, traffic.epoch]
+        counts = [traffic.epoch, self.surplus, self.widest]
+        return [seen, traffic.removals, traffic.swaps, marks, *counts]
 
     @classmethod
     def load(cls, document: Sequence[Any] | None, traffic: ServerTraffic) -> LegacyCount:
         """What `dump` gave; the counts of the server go to the reader's `traffic`."""
         if not document:
             return cls()
-        seen, traffic.removals, traffic.swaps, marks, *epoch = document
+        seen, traffic.removals, traffic.swaps, marks, *counts = document
         traffic.seen = CommandCounts.load(seen)
-        traffic.epoch = epoch[0] if epoch else 0
-        return cls(True, {name.encode(): Marks(*mark) for name, mark in marks.items()})
+        traffic.epoch, surplus, widest = counts or (0, None, 0)
+        known = {name.encode(): Marks(*mark) for name, mark in marks.items()}
+        return cls(True, known, surplus, widest)

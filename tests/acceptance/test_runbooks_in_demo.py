@@ -163,7 +163,7 @@ class Director:
             await asyncio.sleep(0.1)
 
     def status(self, component: str) -> str:
-        return str(self.daemon.engine.picture.statuses.get(component))
+        return str(self.daemon.engine.picture.present.get(component))
 
     def is_healthy(self) -> bool:
         return {

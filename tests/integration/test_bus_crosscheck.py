@@ -623,3 +623,20 @@ async def test_refuses_a_large_scan(rig):
     with pytest.raises(NotMeasurable) as caught:
         await rig.run()
     assert 'brin ("created_at")' in caught.value.guidance
+
+
+async def test_an_assignment_of_another_zone_is_not_judged(rig):
+    """It may have been given away again after its entry: nobody knows."""
+    rig.open_streams("a")
+    rig.acknowledge("a")
+    await rig.run()
+    tasks = [rig.task("a", 1, "assigned") for _ in range(4)]
+    rig.execute(
+        "UPDATE {schema}.tasks SET assigned_at = assigned_at - interval '7 h' WHERE id = ANY (%s)",
+        tasks[:3],
+    )
+    for task in tasks:
+        rig.publish(task)
+    rig.acknowledge("a")
+    counts = figures(await rig.settle(), "bus-db")
+    assert (counts["samples"], counts["bad"], counts["unmeasurable"]) == (1, 1, 3)

@@ -4,6 +4,7 @@ exactly.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -471,3 +472,16 @@ def test_places_have_names_of_their_own():
     """Two places of one name would be one series."""
     with pytest.raises(ValueError, match="same name"):
         LedgerOptions.model_validate({"places": [STREAM, {**RETRY, "name": "dead"}]})
+
+
+async def test_a_dead_letter_whose_id_is_no_time_grows_old(bus):
+    """Sequence numbers: older than the limit once it was seen for so long, and not before."""
+    bus.configure({**STREAM, "max_age": "50ms"})
+    await bus.run()
+    bus.redis.xadd("dead_letter_queue", {"f": "v"}, id="1-0")
+    assert (await bus.run()).status is Status.UP
+    await asyncio.sleep(0.06)
+    finding = await bus.run()
+    assert finding.status is Status.DEGRADED
+    assert "oldest at least" in fault_of(finding, "too_old").text
+    assert values(finding, STREAM["name"])["oldest_age_seconds"] >= 0.05

@@ -23,8 +23,11 @@ from sentinel.core.fault import Fault, Loss, StandingFault, Status
 from sentinel.core.quantity import Bounds
 from sentinel.demo.servers import ValkeyServer
 from sentinel.probes import load_kinds
+from sentinel.reports.figures import Period
+from sentinel.reports.figures.faults import list_faults
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
+from sentinel.web.faults import faults_document
 
 RUNBOOKS = Path(__file__).parents[2] / "runbooks"
 CONFIGURATION = """
@@ -189,6 +192,13 @@ async def test_a_loss_from_the_bus_to_the_audit_log(
             "ann",
             "bus_delivery lost stream=orders group=workers",
         )
+        now = datetime.now(UTC)
+        _, (told,), _ = list_faults(daemon.store, Period(now, now), now)
+        assert told.reason == "known (ann)"
+        listed = faults_document(daemon.store, now)["faults"]
+        (shown,) = [each for each in listed if each["fault"] == "lost"]
+        assert (shown["accepted"]["by"], shown["count"]) == ("ann", [25, 25])
+        assert shown["status"] == "down"  # all of the window was lost: as bad it stays
         await asyncio.to_thread(lose, 3)
         await wait_until(lambda: count_of(daemon) == [(3, False)])
     assert (

@@ -410,7 +410,7 @@ async def test_one_bad_stream_is_one_finding(place):
     """A string in place of a stream, a missing group, ids that are no times: each told alone; the
     deaf one is found.
     """
-    names = ["good", "deaf", "string", "groupless", "timeless"]
+    names = ["good", "deaf", "string", "groupless", "timeless", "ahead"]
     place.raw.hset("agents", mapping=dict.fromkeys(names, "active"))
     for name in ("good", "deaf"):
         stream(place, name)
@@ -418,11 +418,13 @@ async def test_one_bad_stream_is_one_finding(place):
     place.raw.set("m:string", "no stream")
     place.raw.xadd("m:groupless", {"x": "1"})
     stream(place, "timeless", "5-1")
+    stream(place, "ahead", f"{(place.raw.time()[0] + 3600) * 1000}-0")
     finding = await place.twice(**OPTIONS)
     assert mismatches(finding) == {"deaf": 1}
     assert finding.evidence["mismatches"]["deaf"]["sample"] == ["deaf"]
     told = finding.evidence["not_judged"]
-    assert told.keys() == {"stream of string", "stream m:groupless", "stream m:timeless"}
+    streams = {f"stream m:{name}" for name in ("groupless", "timeless", "ahead")}
+    assert told.keys() == {"stream of string", *streams}
     assert "its key is of type string; " in told["stream of string"]
     assert "has no group workers; create the group" in told["stream m:groupless"]
     assert "entry id 5-1 is no time; " in told["stream m:timeless"]

@@ -436,6 +436,8 @@ async def test_a_change_of_method_counts_nothing_twice(rig, at_once):
         await rig.run()
         add(rig, 5)
         facts = await (rig.facts() if method == "tracker" else settled_facts(rig))
+        rig.state.looked_at -= 60
+        assert (await rig.facts())["late_arrivals"] == 0
     assert (facts["within_deadline"], counted(facts)) == (15, 15)
 
 

@@ -107,8 +107,9 @@ async def test_rows_ahead_at_the_first_look(make_rig):
 
 
 async def test_one_naive_time_beside_a_typed_one(make_rig):
-    """created_at of the server, assigned_at of a program in another zone: 8 of 20 tasks are
-    skewed, counted once, and the others compared (platforms.md R11).
+    """created_at of the server, assigned_at of a program in another zone: 8 of 21 tasks are
+    skewed, and one whose clock is 30 s behind; counted once, and the others compared (platforms.md
+    R11).
     """
     rig = make_rig()
     rig.db.execute("ALTER TABLE tasks ALTER created_at TYPE timestamptz, ALTER assigned_at TYPE"
@@ -119,14 +120,16 @@ async def test_one_naive_time_beside_a_typed_one(make_rig):
         " SELECT 'assigned', 'a', now() - interval '50 s', now() - interval '49 s' + n * interval"
         " '1 h' FROM unnest(ARRAY[9, 9, 9, -7, -7, -7, -7, -7]) AS n"
     )
+    rig.db.execute("INSERT INTO tasks (status, assigned_agent_id, created_at, assigned_at) VALUES"
+                   " ('assigned', 'a', now() - interval '20 s', now() - interval '50 s')")  # fmt: skip
     for _ in range(2):
         finding = await rig.run(CROSSCHECK, {"samples": 100})
     counts = finding.evidence["crosscheck"]["db-bus"]
-    assert (counts["samples"], counts["bad"], counts["skewed"]) == (12, 12, 8)
+    assert (counts["samples"], counts["bad"], counts["skewed"]) == (12, 12, 9)
     skewed = next(fault for fault in finding.faults if fault.key == "skewed")
     assert skewed.text == (
         "flow tasks: times of tasks.assigned_at are 7 h behind the server's clock: they look like"
-        " UTC-7 (8 tasks in the last 5 min); these are not compared"
+        " UTC-7 (9 tasks in the last 5 min); these are not compared"
     )
 
 
@@ -227,6 +230,43 @@ async def test_progress_in_an_unknown_zone(make_rig, zone):
     beat(rig, "a", "b", "c", "d")
     second = await rig.run(PROGRESS, {**WORK, "ttl": "1s"})
     assert "4 awake" in second.detail
+
+
+async def test_who_is_unsure_after_a_restart_is_not_forgotten(make_rig):
+    """What was known of an agent before stands, and waits for its next beat."""
+    rig = make_rig()
+    rig.live_in(TOKYO)
+    hire(rig, "a")
+    options = {**WORK, "tasks": {**WORK["tasks"], "zone": TOKYO}}
+    await rig.run(PROGRESS, options)
+    time.sleep(0.6)
+    beat(rig, "a")
+    await rig.run(PROGRESS, options)
+    known = rig.states[PROGRESS.name].dump()
+    assert list(known) == ["a"]
+    rig.states[PROGRESS.name] = PROGRESS.load_state(known)
+    finding = await rig.run(PROGRESS, options)
+    assert finding.status is Status.UNKNOWN
+    assert rig.states[PROGRESS.name].dump() == known
+
+
+async def test_steps_of_another_zone_are_no_loop(make_rig):
+    """They would be before or after every progress: they are left out, and that is told."""
+    rig = make_rig()
+    rig.db.execute("CREATE TABLE steps (agent_id text, step text, created_at timestamp)")
+    hire(rig, "a")
+    steps = {"steps": {"table": "steps"}, "repeats": 3}
+    rig.db.execute("UPDATE agents SET last_heartbeat = now() AT TIME ZONE 'UTC'")
+    for zone, told in (("UTC", False), (TOKYO, True)):
+        rig.live_in(zone)
+        rig.db.execute("TRUNCATE steps")
+        rig.db.execute(
+            "INSERT INTO steps SELECT 'a', 'grep', localtimestamp FROM generate_series(1, 5)"
+        )
+        finding = await rig.run(PROGRESS, {**WORK, **steps})
+        keys = [fault.key for fault in finding.faults]
+        assert ("repeated_step" in keys) is not told
+        assert (offset_of(TOKYO) in str(finding.evidence.get("not_judged"))) is told
 
 
 # --- registry -------------------------------------------------------------------------------------

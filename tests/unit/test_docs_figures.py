@@ -28,7 +28,7 @@ RELIABILITY = (
     f"{RESTART.max_attempts} an incident, {RESTART.per_hour} an hour, {RESTART.per_day} a day",
     f"{BACKOFF.initial:g} s · {BACKOFF.factor:g}^(n−1), at most {BACKOFF.max:g} s",
     f"± {percent(BACKOFF.jitter)}",
-    f"healthy for {RESTART.success_after:g} s and three passes",
+    f"for {RESTART.success_after:g} s and three looks each check is at least as it was before",
     f"after {RESTART.close_after:g} s of *observed* health",
     f"TERM, then {RESTART.stop_timeout:g} s",
     f"{LIMITS.concurrent} action at a time, {LIMITS.per_window} in {LIMITS.window:g} s",

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sentinel.core.bus.delivery import Calls
+
 _PREFIX = "cmdstat_"
 _SWAPS = ("restore", "restore-asking", "rename", "renamenx", "copy", "move", "swapdb")
 """What puts another stream, with its groups, in the place of one."""
@@ -18,7 +20,16 @@ _CLAIMS = ("xautoclaim", "xclaim", "xdelex", "xackdel")
 _MOVES = ("xgroup|destroy", "xgroup|setid", _GROUP, *_SWAPS)
 _CREATIONS = ("xgroup|create", _GROUP)
 _READS = ("xreadgroup", "xack", "xackdel", "xnack")
-_MEMBERS = (_DELETIONS, _CLAIMS, _MOVES, _CREATIONS, ("xclaim",), ("xsetid",), _READS)
+_MEMBERS = (
+    _DELETIONS,
+    _CLAIMS,
+    _MOVES,
+    _CREATIONS,
+    ("xclaim",),
+    ("xsetid",),
+    _READS,
+    _SWAPS,
+)
 _RESET = "config|resetstat"
 
 
@@ -56,9 +67,10 @@ class CommandCounts:
         return tuple(self.done(commands) for commands in _MEMBERS)
 
     @property
-    def renumbered(self) -> bool:
-        """Whether anybody ran XSETID."""
-        return self.done(("xsetid",)) > 0
+    def rare(self) -> Calls:
+        """1 for each of the commands of which most platforms never run one, if somebody did."""
+        renumbers, swaps = self.done(("xsetid",)), self.done(_SWAPS)
+        return Calls(renumbers=min(renumbers, 1), swaps=min(swaps, 1))
 
     @property
     def removals(self) -> int:

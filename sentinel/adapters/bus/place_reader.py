@@ -17,10 +17,11 @@ from sentinel.adapters.bus.entry_reader import parse_entries
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_reply import display, is_missing, parse_map, parse_time
+from sentinel.core.bus.age import SLACK
 from sentinel.core.bus.arrivals import Arrivals, count_arrivals
 from sentinel.core.bus.dead_letter import EARLIEST, LATEST_AHEAD, KeyReading, read_time
-from sentinel.core.bus.delivery import ZERO, format_id
-from sentinel.core.bus.naming import age_of
+from sentinel.core.bus.delivery import format_id
+from sentinel.core.bus.delivery.stream import OLDEST_PLAUSIBLE
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
 SCAN_STEPS = 20
@@ -168,21 +169,20 @@ def _ask_stream(_place: WatchedPlace, key: bytes, _now: float) -> list[Command]:
     return [("XINFO", "STREAM", key)]
 
 
-def _parse_stream(_place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+def _parse_stream(place: WatchedPlace, key: str, replies: Sequence[Any], now: float) -> KeyReading:
+    """Of a stream; how old its first entry is, its history tells (core/bus/dead_letter.py)."""
     info = parse_map(replies[0])
     entries = [info[end] for end in ("first-entry", "last-entry") if info.get(end)]
     ids = [parse_entry_id(entry[0]) for entry in entries]
-    age = age_of(ids[0] if ids else ZERO, now)
-    remedy = "let the server choose ids: XADD key *"
-    timed = not ids or age is not None
+    odd = bool(ids) and not OLDEST_PLAUSIBLE <= ids[-1][0] <= (now + SLACK) * 1000
+    asked = odd and place.arrivals_within is not None
     return KeyReading(
         key,
         entries=info["length"],
         added=info.get("entries-added"),
-        oldest=None if age is None else now - age,
         ends=tuple(dict.fromkeys(map(format_id, ids))),
-        problem="" if timed else "its ids are no times: the age can't be known",
-        remedy="" if timed else remedy,
+        problem="its ids are no times: what came lately can't be known" if asked else "",
+        remedy="let the server choose ids: XADD key *" if asked else "",
     )
 
 

@@ -66,13 +66,18 @@ def parse_snapshot(
     newest, first = info.get(b"last-entry"), info.get(b"recorded-first-entry-id")
     if legacy:
         first = (info[b"first-entry"] or (None,))[0]
+    last, newest_id = parse_entry_id(info[b"last-generated-id"]), None
+    deleted = parse_entry_id(info.get(b"max-deleted-entry-id"))
+    if newest and deleted < last:
+        newest_id = parse_entry_id(newest[0])
     return StreamView(
         now=parse_time(replies[0]),
         added=info.get(b"entries-added", -1),
         length=info[b"length"],
-        last=parse_entry_id(info[b"last-generated-id"]),
+        last=last,
         first=parse_entry_id(first),
-        max_deleted=parse_entry_id(info.get(b"max-deleted-entry-id")),
+        max_deleted=deleted,
+        newest=newest_id if newest_id != last else None,
         groups={view.name: view for view in views},
         entry_bytes=sum(map(len, newest[1])) if newest else 0,
         legacy=legacy,
@@ -131,7 +136,9 @@ class PendingEntry:
 
 
 def overdue_command(key: bytes, group: str, upto: Id, cap: int) -> Command:
-    """List pending entries with an id up to this one: by id range, never IDLE (§1.7)."""
+    """List pending entries with an id up to this one: by id range, never IDLE (measurement.md
+    §1.7).
+    """
     return ("XPENDING", key, group, "-", format_id(upto), cap)
 
 

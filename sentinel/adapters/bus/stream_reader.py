@@ -147,7 +147,7 @@ class DropWatch:
 
     The calls are counted before the first and after the last snapshot of a batch, so that no call
     can hide between a snapshot and its count. When the count began anew, every call is possible,
-    XSETID where somebody ever used it; when INFO is not permitted, every claim.
+    rare ones where somebody made one since; when INFO is not permitted, every claim.
     """
 
     seen: CommandCounts | None = None
@@ -161,12 +161,19 @@ class DropWatch:
             return
         known = seen.watched if seen is not None and after.continues(seen) else None
         if known is None:
-            renumbered = any(each.renumbered for each in (seen, after) if each is not None)
-            everything = Calls(*(count + 1 for count in self.calls))
-            self.calls = everything._replace(renumbers=self.calls.renumbers + renumbered)
+            self.calls = self._begin_anew(seen, after)
             return
         pairs = zip(self.calls, known, after.watched, strict=True)
         self.calls = Calls(*(count + (was != now) for count, was, now in pairs))
+
+    def _begin_anew(self, seen: CommandCounts | None, after: CommandCounts) -> Calls:
+        """Everything may have run, of what is rare only what somebody is known to run."""
+        calls, rare = self.calls, after.rare
+        if seen is None and not after.done(("xclaim",)):
+            calls = calls._replace(forces=calls.forces - 1)
+        return Calls(*(count + 1 for count in calls))._replace(
+            renumbers=calls.renumbers + rare.renumbers, swaps=calls.swaps + rare.swaps
+        )
 
     def forgive(self, calls: Mapping[str, int]) -> None:
         """These calls since the last batch are our own, on a key of our own."""

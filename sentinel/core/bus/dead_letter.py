@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from sentinel.core.bus.age import IdMark, find_age
 from sentinel.core.bus.arrivals import Arrivals, HeldArrivals
+from sentinel.core.bus.delivery.stream import format_id, parse_id
 from sentinel.core.moment import read_instant
 from sentinel.core.moment.arrival import NewestTime
 from sentinel.core.moment.skew import ColumnClock, tell_cure, tell_skew
@@ -33,9 +35,9 @@ class KeyReading:
     `added`: everything ever added, where the server counts it. `oldest`: when the oldest entry was
     added, of a sorted set when the earliest is due; None when nothing is there or it can't be
     known. `overdue`: entries due for longer than tolerated, None where nothing is ever due. `ends`:
-    ids of the first and last entry. `latest`: of entries that carry a time, the latest at either
-    end. `problem`: what of this key can't be known, and `remedy`; `read`: False when it could not
-    be read at all.
+    ids of the first and last entry. `timed`: else `oldest` is when it was seen first, for ids that
+    are no times. `latest`: of entries that carry a time, the latest at either end. `problem`: what
+    of this key can't be known, and `remedy`; `read`: False when it could not be read at all.
     """
 
     key: str
@@ -48,6 +50,7 @@ class KeyReading:
     problem: str = ""
     remedy: str = ""
     read: bool = True
+    timed: bool = True
 
     @property
     def newest(self) -> float:
@@ -67,6 +70,29 @@ class PlaceHistory:
     complete: bool = False
     held: dict[str, HeldArrivals] = field(default_factory=dict)
     """Origins of which too much came, and it is still there."""
+    firsts: dict[str, IdMark] = field(default_factory=dict)
+    """Per stream the first entry, and when it was seen first."""
+    looked: float = 0.0
+
+    def date(self, now: float, readings: Sequence[KeyReading]) -> list[KeyReading]:
+        """The readings of a look at `now`, those of streams with the age of their oldest entry: by
+        its id where that can be a time, else since it was seen first (measurement.md §11.9).
+        """
+        dated = [self._date(now, reading) if reading.ends else reading for reading in readings]
+        filled = {reading.key for reading in readings if reading.ends}
+        self.firsts = {key: mark for key, mark in self.firsts.items() if key in filled}
+        self.looked = now
+        return dated
+
+    def _date(self, now: float, reading: KeyReading) -> KeyReading:
+        first, known = parse_id(reading.ends[0]), self.firsts.get(reading.key)
+        if known is None or known.id != first:
+            was_empty = self.keys.get(reading.key, (1, 0))[0] == 0
+            known = self.firsts[reading.key] = IdMark(first, now, self.looked if was_empty else 0.0)
+        age = find_age(first, now, [known])
+        if age is None:
+            return reading
+        return replace(reading, oldest=now - age.seconds, timed=age.timed)
 
     def take(
         self,
@@ -126,15 +152,23 @@ class PlaceHistory:
         keys = {key: list(known) for key, known in self.keys.items()}
         held = {origin: list(asdict(each).values()) for origin, each in self.held.items()}
         samples = [list(sample) for sample in self.samples]
-        return [keys, self.added, samples, self.complete, held]
+        firsts = {k: [format_id(each.id), each.at, each.after] for k, each in self.firsts.items()}
+        dates = [firsts, self.looked] if self.looked else []
+        more = [held, *dates] if held or dates else []
+        return [keys, self.added, samples, self.complete, *more]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> PlaceHistory:
-        """What `dump` gave; before arrivals were held it had four parts."""
+        """What `dump` gave; before arrivals were held it had four parts, before first entries were
+        dated five.
+        """
         keys, added, samples, complete, *rest = document
         known = {key: (entries, total) for key, (entries, total) in keys.items()}
         held = {origin: HeldArrivals(*each) for origin, each in (rest[0] if rest else {}).items()}
-        return cls(known, added, [(at, depth) for at, depth in samples], complete, held)
+        marks, looked = rest[1:] or ({}, 0.0)
+        firsts = {key: IdMark(parse_id(first), *times) for key, (first, *times) in marks.items()}
+        depths = [(at, depth) for at, depth in samples]
+        return cls(known, added, depths, complete, held, firsts, looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +228,11 @@ class PlaceStanding:
         if times:
             return max(0.0, self.now - min(times))
         return None if self.entries else 0.0
+
+    @property
+    def timed(self) -> bool:
+        """Whether the age is that of the oldest entry; else it is at least so old."""
+        return all(reading.timed for reading in self.readings if reading.entries)
 
     @property
     def overdue(self) -> int | None:

@@ -99,6 +99,7 @@ def find_excesses(
     if limits.max_age is not None and (standing.age or 0.0) > limits.max_age:
         past = "past due for" if standing.type == "zset" else "oldest"
         age, most = format_duration(standing.age), format_duration(limits.max_age)
+        age = age if standing.timed else f"at least {age} (ids of a stream are no times)"
         found.append((TOO_OLD, f"{past} {age}, more than {most}", None))
     if limits.max_growth is not None and (standing.growth or 0.0) > limits.max_growth:
         over = format_duration(limits.growth_window)

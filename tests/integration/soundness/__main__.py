@@ -1,4 +1,4 @@
-"""Look for violations by hand: `python -m tests.integration.soundness redis7 trims --seed 1`."""
+"""Live worlds by hand: one of a seed, or as many as it takes for so many settlements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("family", choices=["valkey", "redis7", "redis62"])
     parser.add_argument("kind", choices=sorted(KINDS), nargs="+")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--settlements", type=int, default=1000)
+    parser.add_argument("--settlements", type=int, default=1)
     parser.add_argument("--most", type=int, default=1)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soundness-"))

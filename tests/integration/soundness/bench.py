@@ -24,7 +24,8 @@ class Bench:
         self._binary, self._port = binary, None
         self.server = self._make(())
         self.server.start()
-        self.wire = Wire(self.server.port)
+        self.wire, self.line = Wire(self.server.port), Wire(self.server.port)
+        """For what happens, and for looks."""
         self.durable = False
 
     @property
@@ -56,6 +57,7 @@ class Bench:
     def kill(self) -> None:
         """SIGKILL: what is not on the disk is gone."""
         self.wire.drop()
+        self.line.drop()
         self.server.stop(signal.SIGKILL)
 
     def restart(self) -> None:

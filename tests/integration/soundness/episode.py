@@ -8,13 +8,17 @@ from fnmatch import fnmatch
 from math import inf
 
 from tests.integration.soundness.bench import Bench
+from tests.integration.soundness.ledger import ACKED, LOST
 from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
-from tests.integration.soundness.owed import list_owed
+from tests.integration.soundness.owed import MUST, Owed, list_owed
 from tests.integration.soundness.world import DAWN, Kind
 
-LOOKS = 40
+LOOKS, MANY_LOOKS = 40, 160
+LONG = 10
+"""Of so many worlds one lives longer: until old anchors are thinned and old losses folded."""
+Counters = dict[tuple[str, ...], float]
 SHOWN = 40
 """So many of the last operations are told with a violation."""
 
@@ -30,6 +34,8 @@ class Score:
     accounts: int = 0
     account_points: int = 0
     looks: int = 0
+    same: int = 0
+    """Streams that looked as before, so that they were not read anew."""
     width: float = 0.0
     episodes: int = 0
     violations: list[str] = field(default_factory=list)
@@ -69,14 +75,16 @@ class Episode:
         self.world = RandomWorld(bench, seed, kind)
         self.watcher = Watcher(self.world)
         self.score = Score(episodes=1)
-        self.counters: dict[tuple[str, ...], float] = {}
+        self.counters: Counters = {}
         self.breaks: dict[str, int] = {}
         self.step = 0
+        self._owed: dict[tuple[str, str], list[Owed]] = {}
 
     async def live(self) -> Score:
         """Live until the end, or the first violation."""
         try:
-            for self.step in range(LOOKS):
+            for step in range(LOOKS if self.world.seed % LONG else MANY_LOOKS):
+                self.step = step
                 self._pass_time()
                 if complaints := await self._look():
                     break
@@ -124,6 +132,8 @@ class Episode:
 
     def _judge(self) -> list[str]:
         self._note_breaks()
+        self._owed.clear()
+        self.score.same += self.watcher.take_same()
         complaints = self._judge_settlements() + self._judge_accounts() + self._judge_gauges()
         complaints += self._judge_counters() + self._judge_sums() + self._judge_streams()
         return complaints + ([] if self.world.kind.between else self._judge_ages())
@@ -138,14 +148,18 @@ class Episode:
                 book.give_up()
         self.breaks = now
 
+    def _list_owed(self, stream: str, group: str) -> list[Owed]:
+        """At the latest look; made once."""
+        place = stream, group
+        if place not in self._owed:
+            book = self.world.books[stream.encode()]
+            self._owed[place] = list_owed(group, book, legacy=self.world.bench.legacy)
+        return self._owed[place]
+
     def _judge_settlements(self) -> list[str]:
         found = []
         for stream, claim in self.watcher.list_settlements():
-            owed = list_owed(
-                claim.what.split()[0],
-                self.world.books[stream.encode()],
-                legacy=self.world.bench.legacy,
-            )
+            owed = self._list_owed(stream, claim.what.split()[0])
             found += [f"{stream} {_show(claim)}: {each}" for each in judge_span(claim, owed)]
             self.score.settlements += 1
             self.score.points += claim.good[0] == claim.good[1] and not claim.unseen
@@ -154,8 +168,7 @@ class Episode:
     def _judge_accounts(self) -> list[str]:
         found = []
         for stream, group, claim in self.watcher.list_accounts():
-            book = self.world.books[stream.encode()]
-            owed = list_owed(group, book, legacy=self.world.bench.legacy)
+            owed = self._list_owed(stream, group)
             found += [f"account {stream} {_show(claim)}: {e}" for e in judge_claim(claim, owed)]
             ranges = [*claim.bounds.values(), claim.good]
             self.score.accounts += len(ranges)
@@ -177,8 +190,7 @@ class Episode:
     def _judge_streams(self) -> list[str]:
         found = []
         for stream, claim in self.watcher.list_streams():
-            book = self.world.books[stream.encode()]
-            owed = list_owed("", book, legacy=self.world.bench.legacy)
+            owed = self._list_owed(stream, "")
             found += [f"{stream} published {each}" for each in judge_claim(claim, owed)]
         return found
 
@@ -202,14 +214,14 @@ class Episode:
             book = self.world.books[key]
             standing = book.truth.standings.get(group) if book.truth is not None else None
             entry = standing.since[place] if standing is not None else None
-            if entry is None or not fnmatch(key.decode(), pattern):
+            if standing is None or entry is None or not fnmatch(key.decode(), pattern):
                 continue
             age, epoch = self.world.now - entry.at, book.epochs[-1]
             brought = epoch.brought and entry.moment <= epoch.attached
             clock = self.world.kind.ids == "clock"
             least = age - 1 if clock else min(age, 1) * (age > 5)
             believed = not clock and (brought or entry.moment <= book.snaps[0])
-            yield 0 if brought else least, inf if believed else age
+            yield 0 if brought or standing.missing else least, inf if believed else age
 
     def _judge_gauges(self) -> list[str]:
         found = []
@@ -219,7 +231,9 @@ class Episode:
             if standing is None:
                 found.append(f"gauge {stream} {group}: it is not there")
                 continue
-            if not low <= standing.waiting <= high:
+            # of what was there before the first look nobody knows whether it is owed
+            least = 0 if standing.missing else standing.waiting
+            if not (low <= standing.waiting and least <= high):
                 found.append(f"{stream} {group} waiting [{low}, {high}], truth {standing.waiting}")
             if pending != standing.pending:
                 found.append(f"{stream} {group} pending {pending}, truth {standing.pending}")
@@ -230,12 +244,35 @@ class Episode:
         sunk = [key for key, value in self.counters.items() if now.get(key, -1.0) < value]
         found = [f"counter {key}: {self.counters[key]} fell to {now.get(key)}" for key in sunk]
         self.counters = now
+        for key in now:
+            if key[0] == "lost_before_read_total":
+                found += self._judge_fates(key[1:], now)
+        return found
+
+    def _judge_fates(self, labels: tuple[str, ...], now: Counters) -> list[str]:
+        """What a group lost and acknowledged for certain, and lost perhaps, over all its streams."""
+        group, pattern = (label.partition("=")[2] for label in labels)
+        names = [key.decode() for key in self.world.watched if fnmatch(key.decode(), pattern)]
+        owed = [each for name in names for each in self._list_owed(name, group)]
+        lost = now["lost_before_read_total", *labels]
+        perhaps = lost + now["lost_before_read_uncertain_total", *labels]
+        acked = now["settled_total", labels[0], "outcome=acked", *labels[1:]]
+        found = []
+        most = {fate: sum(1 for each in owed if fate in each.fates) for fate in (LOST, ACKED)}
+        least = sum(1 for each in owed if each.fates == {LOST} and each.tag == MUST)
+        if not (lost <= most[LOST] and least <= perhaps):
+            told = f"[{lost:.0f}, {perhaps:.0f}], truth {least} to {most[LOST]}"
+            found.append(f"counters of {pattern} {group}: lost {told}")
+        if acked > most[ACKED]:
+            told = f"{acked:.0f}, truth at most {most[ACKED]}"
+            found.append(f"counters of {pattern} {group}: acked {told}")
         return found
 
     def _report(self, complaints: list[str]) -> str:
         world = self.world
         head = f"{world.bench.family} {world.kind.name} seed {world.seed} step {self.step}"
-        lines = [head, *complaints, *world.log[-SHOWN:]]
+        replay = f"python -m tests.integration.soundness {head.partition(' seed')[0]}"
+        lines = [head, *complaints, *world.log[-SHOWN:], f"{replay} --seed {world.seed}"]
         return "\n    ".join(lines)
 
 

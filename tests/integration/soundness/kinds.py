@@ -17,8 +17,10 @@ _STREAMS = {
     "delete_stream": 0.3, "rename_away": 0.2, "rename_onto": 0.4, "copy_stream": 0.3,
     "restore_stream": 0.3, "create_group": 2,
 }  # fmt: skip
+_REQUIRED = {"create_group": 0.8, "destroy_group": 0.3, "delete_stream": 0.2}
 _RESTARTS = {"restart_server": 0.2, "reset_statistics": 0.3, "trim": 2, "drop_consumer": 1}
 _DISK = {"save": 0.4, "save_and_restart": 0.1, "roll_back": 0.1, "reset_statistics": 0.2}
+_EVERYTHING = {**_ENTRIES, **_GROUPS, **_STREAMS, **_DISK, "evict": 0.1}
 
 KINDS = {
     each.name: each
@@ -27,6 +29,7 @@ KINDS = {
         Kind("trims", {"publish": 10, "read": 12, "ack": 8, "finish": 1, "trim": 1.5}),
         Kind("entries", _ENTRIES, streams=2),
         Kind("groups", {**_ENTRIES, **_GROUPS}, groups_first=False),
+        Kind("required", {**_ENTRIES, **_REQUIRED}, groups_first=False, required=("g1",)),
         Kind("streams", {**_ENTRIES, **_STREAMS}, streams=2, groups_first=False),
         Kind("counters", {**_ENTRIES, "set_counters": 0.3, "reset_statistics": 0.3}),
         Kind("evictions", {**_ENTRIES, "evict": 0.3, "create_group": 2}, streams=2),
@@ -35,6 +38,15 @@ KINDS = {
         Kind("ids", _ENTRIES, ids="mixed"),
         Kind("anchors", _ENTRIES, may_write=False),
         Kind("between", {**_ENTRIES}, streams=2, between=0.15),
+        Kind(
+            "everything",
+            _EVERYTHING,
+            streams=2,
+            groups_first=False,
+            ids="mixed",
+            between=0.1,
+            pause=0.05,
+        ),
         Kind("pauses", _ENTRIES, pause=0.2, forgets=0.2),
     )
 }

@@ -8,7 +8,7 @@ waits): each entry has the set of those that can be defended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 Id = tuple[int, int]
@@ -88,6 +88,7 @@ class Segment:
     born: int
     died: int | None
     items: tuple[Item, ...]
+    missed: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +100,27 @@ class GroupLife:
     units: dict[Id, Unit] = field(default_factory=dict)
     past: list[Segment] = field(default_factory=list)
     died: int | None = None
+    missing: bool = False
+    """It is required, and not there: what is published waits for it."""
+    missed: bool = False
+    """It was there, and went missing: how that ended for what pended is open."""
+
+    @property
+    def there(self) -> bool:
+        """Whether the server has it."""
+        return self.died is None and not self.missing
+
+    def miss(self) -> None:
+        """A required group is destroyed: what was pending is dropped, what waited is lost, or goes
+        on to wait.
+        """
+        self.missing = self.missed = True
+        for unit in self.units.values():
+            if unit.owner is not None:
+                unit.settled.add(DROPPED)
+                unit.owner = None
+            if unit.waits:
+                unit.settled.add(LOST)
 
     def greet(self, entries: Iterable[Entry]) -> None:
         """The group was made, or made anew: what lies ahead of it is owed, the rest never was."""
@@ -168,7 +190,8 @@ class GroupLife:
         """Former lives, and the one that goes on."""
         if self.died is not None:
             return list(self.past)
-        return [*self.past, Segment(self.born, None, self.list_items(ended=ended))]
+        items = self.list_items(ended=ended)
+        return [*self.past, Segment(self.born, None, items, self.missed)]
 
 
 @dataclass(slots=True, eq=False)
@@ -178,6 +201,7 @@ class Life:
     entries: dict[Id, Entry] = field(default_factory=dict)
     groups: dict[str, GroupLife] = field(default_factory=dict)
     last: Id = (0, 0)
+    required: tuple[str, ...] = ()
     version: int = field(default_factory=_VERSIONS.__next__)
     """Another one with each change; a copy has that of its original."""
 
@@ -202,6 +226,8 @@ class Life:
         self._take_groups(seen, cause, moment)
 
     def _take_groups(self, seen: Sighting, cause: Cause, moment: int) -> None:
+        for name in self.required:
+            self._take_required(name, seen, cause, moment)
         for name, (position, pending) in seen.groups.items():
             group = self.groups.get(name)
             if group is None:
@@ -212,10 +238,22 @@ class Life:
                 group.greet(self.entries.values())
             group.take(name, position, pending, cause)
         for name, group in self.groups.items():
-            if name not in seen.groups:
+            if name not in seen.groups and not group.missing:
                 if group.died is None:
                     group.destroy(moment)
                 group.bury()
+
+    def _take_required(self, name: str, seen: Sighting, cause: Cause, moment: int) -> None:
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = GroupLife(moment, (0, 0))
+            group.greet(self.entries.values())
+        if name in seen.groups:
+            group.missing = False
+        else:
+            if not group.missing:
+                group.miss()
+            group.take(name, group.position, {}, cause)
 
     def copy(self) -> Life:
         """Another stream with the same past (COPY, DUMP and RESTORE, a snapshot on disk)."""
@@ -226,10 +264,8 @@ class Life:
                 i: Unit(entries[i], u.foreign, set(u.settled), u.owner, u.waits, u.adrift)
                 for i, u in group.units.items()
             }
-            groups[name] = GroupLife(
-                group.born, group.position, units, list(group.past), group.died
-            )
-        return Life(entries, groups, self.last, self.version)
+            groups[name] = replace(group, units=units, past=list(group.past))
+        return replace(self, entries=entries, groups=groups)
 
     def list_segments(self, *, ended: bool) -> dict[str, list[Segment]]:
         """Of each group; under no name what was published at all."""
@@ -274,6 +310,7 @@ class Standing:
     oldest_waiting: Id | None
     since: tuple[Entry | None, Entry | None]
     """The oldest that waits, and the oldest that pends."""
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,4 +386,4 @@ def _stand(group: GroupLife) -> Standing:
     pending = [unit.entry for unit in group.units.values() if unit.owner is not None]
     oldest = min((entry.id for entry in waiting), default=None)
     since = [min(each, key=lambda entry: entry.at, default=None) for each in (waiting, pending)]
-    return Standing(len(waiting), len(pending), oldest, (since[0], since[1]))
+    return Standing(len(waiting), len(pending), oldest, (since[0], since[1]), group.missing)

@@ -22,10 +22,11 @@ from sentinel.watch.scope import BusSight
 from tests.integration.soundness.ledger import ACKED, DROPPED, LOST, PENDING, WAITING
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import DELIVERED, Claim
-from tests.integration.soundness.wire import Wire, encode, split_commands
+from tests.integration.soundness.wire import encode, split_commands
 
 DELIVER, ACK = 1.0, 2.0
 _TIME = re.compile(rb"\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n")
+_TIME_OF_INFO = re.compile(rb"server_time_usec:\d{16}\r\n")
 
 
 class _Line:
@@ -59,7 +60,6 @@ class RestlessClient(RedisClient):
     def __init__(self, world: RandomWorld) -> None:
         super().__init__("bus", world.bench.server.url, monotonic=lambda: world.now)
         self._world = world
-        self._wire = Wire(world.bench.server.port)
         self._snapped: set[bytes] = set()
 
     def begin_reading(self) -> None:
@@ -70,10 +70,7 @@ class RestlessClient(RedisClient):
     async def borrow(self) -> AsyncIterator[Any]:
         """Not a connection of the pool."""
         self._interrupt()
-        try:
-            yield _Line(self)
-        finally:
-            self._wire.drop()
+        yield _Line(self)
 
     async def call(self, *command: Any) -> Any:
         """One command, once."""
@@ -103,13 +100,14 @@ class RestlessClient(RedisClient):
         """Commands that the server runs at one go."""
         keys = [c[2] for c in chunk if [w.upper() for w in c[:2]] == [b"XINFO", b"STREAM"]]
         self._interrupt()
-        raw, _ = self._wire.exchange(b"".join(map(encode, chunk)), len(chunk))
+        raw, _ = self._world.bench.line.exchange(b"".join(map(encode, chunk)), len(chunk))
         for key in keys:
             self._world.note_snapshot(key, again=key in self._snapped)
             self._snapped.add(key)
+        told = round(self._world.now * 1_000_000)
         if not keys:
-            return raw
-        seconds, micros = divmod(round(self._world.now * 1_000_000), 1_000_000)
+            return _TIME_OF_INFO.sub(b"server_time_usec:%d\r\n" % told, raw)
+        seconds, micros = divmod(told, 1_000_000)
         clock = b"*2\r\n$10\r\n%d\r\n$%d\r\n%d\r\n" % (seconds, len(str(micros)), micros)
         return _TIME.sub(clock, raw, count=1)
 
@@ -118,6 +116,7 @@ class _CountedReader(StreamReader):
     """Tells the client when a reading begins; one that has to be done over is still the same."""
 
     reading = False
+    same = 0
 
     async def read(self, client: RedisClient, requests: Sequence[StreamRequest]) -> Haul:
         """As ever."""
@@ -127,7 +126,9 @@ class _CountedReader(StreamReader):
         client.begin_reading()
         self.reading = True
         try:
-            return await super().read(client, requests)
+            haul = await super().read(client, requests)
+            self.same += len(haul.same)
+            return haul
         finally:
             self.reading = False
 
@@ -135,12 +136,12 @@ class _CountedReader(StreamReader):
 class Watcher:
     """The check, with its memory; begins anew from the written memory when told so."""
 
-    def __init__(self, world: RandomWorld, required: Sequence[str] = ()) -> None:
+    def __init__(self, world: RandomWorld) -> None:
         self.world = world
         self.client = RestlessClient(world)
         names = [key.decode() for key in world.watched]
         streams = {"include": names if world.random.random() < 0.5 else ["s:*"]}
-        groups = {"include": ["g1", "g2"], "required": list(required)}
+        groups = {"include": ["g1", "g2"], "required": list(world.kind.required)}
         self.options = DeliveryOptions.model_validate(
             {"streams": streams, "groups": groups, "deadline": "2s", "delivered_deadline": "1s"}
         )
@@ -185,6 +186,13 @@ class Watcher:
             self.world.log.append(f"  (look failed: {error.message})")
             return False
         return True
+
+    def take_same(self) -> int:
+        """Streams that looked as before, since this was asked last."""
+        reader = self.state.open(self.options).reader
+        assert isinstance(reader, _CountedReader)
+        found, reader.same = reader.same, 0
+        return found
 
     # -- what it claims ---------------------------------------------------------------------------
 

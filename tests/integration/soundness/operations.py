@@ -90,7 +90,7 @@ class RandomWorld(World):
             life = self.books[key].life
             for group in GROUPS if life is not None else ():
                 assert life is not None
-                if group not in life.groups or life.groups[group].died is not None:
+                if group not in life.groups or not life.groups[group].there:
                     continue
                 self._read_from(key, group, CONSUMERS[0], 10_000, (), ">")
                 mine = [i for i, u in life.groups[group].units.items() if u.owner is not None]
@@ -188,7 +188,7 @@ class RandomWorld(World):
         key = self.pick_key()
         life = self.books[key].life
         groups = life.groups if life is not None else {}
-        absent = [g for g in GROUPS if g not in groups or groups[g].died is not None]
+        absent = [g for g in GROUPS if g not in groups or not groups[g].there]
         if not absent:
             return
         start = self.random.choice(["$", "0", "0", "mid"])

@@ -5,7 +5,7 @@ defended.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.integration.soundness.ledger import Book, Epoch, Fates, Id, Segment, Truth
 
@@ -71,7 +71,7 @@ def merge_segments(segments: Sequence[Segment], snaps: Sequence[int]) -> list[Se
         if not mine:
             continue
         if found and not [s for s in snaps if last[-1] < s < mine[0]]:
-            each = Segment(found.pop().born, each.died, each.items)  # noqa: PLW2901
+            each = replace(each, born=found.pop().born)  # noqa: PLW2901
         found.append(each)
         last = mine
     return found
@@ -98,15 +98,15 @@ def _list_segment(stay: Stay, place: int, segment: Segment, history: int) -> lis
     first, last = mine[0], mine[-1]
     earlier = [s for s in stay.snaps if s < first]
     known = earlier[-1] if earlier else -1
-    ended = died is not None or stay.ended
+    ended = died is not None or stay.ended or segment.missed
     found = []
     for item in segment.items:
         if item.moment > last or item.foreign or (stay.brought and item.moment <= stay.attached):
             tag = MAY
-        elif item.moment <= history:
+        elif item.moment <= history and first == stay.snaps[0]:
             tag = f"history {stay.number}"
-        elif item.moment <= known:
-            tag = f"older {stay.number}.{place}"
+        elif item.moment <= max(history, known) or (place and item.moment <= born):
+            tag = MAY  # it is older than the group, or was owed to a former one of this name
         else:
             tag = MUST
         fates = item.fates

@@ -43,6 +43,7 @@ async def judge(bench: Bench, kind: str, settlements: int, seed: int, capsys) ->
     with capsys.disabled():
         print(f"\n  {bench.family} {kind} from seed {seed}: {score}", end="")  # noqa: T201
     assert not score.violations, score.violations[0]
+    assert score.same > settlements / 50, "the short way was hardly taken"
     return score
 
 

@@ -40,6 +40,8 @@ class Kind:
     pause: float = 0.0
     forgets: float = 0.05
     ids: str = "clock"
+    required: tuple[str, ...] = ()
+    """Groups that every stream must have."""
     may_write: bool = True
     """Whether sentinel may find out by experiment what the server's numbers mean."""
 
@@ -105,7 +107,7 @@ class World:
         if found is None:
             return None
         key, life = found
-        names = [name for name, group in life.groups.items() if group.died is None]
+        names = [name for name, group in life.groups.items() if group.there]
         return (key, life, self.random.choice(sorted(names))) if names else None
 
     def sample(self, ids: Sequence[Id], most: int) -> list[Id]:
@@ -152,7 +154,7 @@ class World:
                 self.shaken[key] = self.moment
             return
         if book.life is None:
-            book.attach(Life(), self.moment, brought=False)
+            book.attach(Life(required=self.kind.required), self.moment, brought=False)
             self.shaken[key] = self.moment
         assert book.life is not None
         book.life.take(seen, cause, self.moment, self.now)
@@ -190,7 +192,7 @@ class World:
             if seen is None or life is None:
                 continue
             assert list(seen.live) == sorted(life.live), key
-            alive = {n: g for n, g in life.groups.items() if g.died is None}
+            alive = {n: g for n, g in life.groups.items() if g.there}
             assert alive.keys() == seen.groups.keys(), key
             for name, (position, pending) in seen.groups.items():
                 owners = {i: u.owner for i, u in alive[name].units.items() if u.owner is not None}

@@ -155,3 +155,33 @@ def test_the_same_is_accepted_once(kind: Kind) -> None:
     (problem,) = document.problems
     assert problem.key == "accept[1]"
     assert "accepts the same" in problem.message
+
+
+BUS = """
+resources: {{bus: {{redis: "redis://127.0.0.1:1"}}}}
+components: {{messaging: {{resource: bus}}}}
+checks:
+  - {{name: delivery, kind: {kind}, component: messaging{more}}}
+"""
+
+
+def write_bus(folder: Path, kind: str = "bus_delivery", more: str = "") -> Path:
+    """A check of a bus, with a key more."""
+    (folder / "x.yaml").write_text(BUS.format(kind=kind, more=more))
+    return folder
+
+
+@pytest.mark.parametrize(("more", "days"), [("", 7), (", keep_losses: 30d", 30)])
+def test_how_long_a_loss_stands(tmp_path: Path, more: str, days: int) -> None:
+    """A week, or what the check says."""
+    (check,) = load(write_bus(tmp_path, more=more), {}).checks
+    assert check.keep_losses == days * 86400.0
+
+
+def test_a_kind_that_loses_nothing_keeps_nothing(tmp_path: Path) -> None:
+    """The key would have no effect."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(write_bus(tmp_path, "bus_pending", ", keep_losses: 30d"), {})
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.remedy) == ("checks[0].keep_losses", "remove the key")
+    assert problem.message == "kind bus_pending finds nothing that is lost for good"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.fault import (
+    MAX_FAULTS,
     Acceptance,
     Fault,
     FaultKind,
@@ -291,3 +292,21 @@ def test_a_check_says_for_how_long(keep):
     seen = look((), lost(1), rules=rules)
     assert len(look(seen.present, seconds=keep - 1, rules=rules).present) == 1
     assert look(seen.present, seconds=keep, rules=rules).present == ()
+
+
+def test_no_flood_of_other_faults_washes_a_loss_away():
+    """What is cut is found again by the next look, a loss by none."""
+    flood = [Fault("late", {"stream": f"s{n}"}, DOWN, "late") for n in range(MAX_FAULTS + 100)]
+    seen = look((), *flood, lost(3))
+    assert counts([each for each in seen.present if each.fault.key == "lost"]) == {"a": 3}
+    assert seen.cut == 101
+
+
+def test_a_clock_that_is_set_ends_no_loss():
+    """Eight days ahead or back: it stands as long as it would have."""
+    step = timedelta(days=8)
+    for seen in (look((), lost(25)).present, settle(look((), lost(25)).present)):
+        moved = [each.follow_clock(step) for each in seen]
+        later = look(moved, seconds=8 * DAY + 7 * DAY - 1)
+        assert (later.present, later.changed) == (tuple(moved), ())
+        assert look(moved, seconds=15 * DAY).present == ()

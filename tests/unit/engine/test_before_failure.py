@@ -200,3 +200,18 @@ async def test_a_reset_ends_the_failure_only(house: House) -> None:
     assert house.picture.incidents["worker"].id == old
     await house.engine.incidents.close_all("worker", "gone")
     assert house.picture.incidents == {}
+
+
+async def test_a_degraded_component_that_a_person_restarts_has_not_failed(house: House) -> None:
+    """In its start-up grace only its own death counts; what is down after that is a failure."""
+    await be(house, Status.DEGRADED)
+    before = house.picture.incidents["worker"]
+    assert (await house.requests.restart("worker", "x")).is_done
+    house.clock.now += 5
+    await house.see("worker-load", Status.DOWN)
+    assert house.picture.incidents["worker"] == before
+    assert house.picture.beneath == {}
+    house.clock.now += POLICY.startup_grace
+    await house.see("worker-load", Status.DOWN)
+    assert house.picture.incidents["worker"].status is Status.DOWN
+    assert house.picture.beneath["worker"].id == before.id

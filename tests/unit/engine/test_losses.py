@@ -150,6 +150,7 @@ async def test_a_failure_that_lost_something_settles(world):
     await lose(world, status=DOWN)
     assert incident_of(world).settled is not None
     assert world.kinds(incident_of(world)) == ["opened", "settled"]
+    assert world.notified() == ["bus/opened", "bus/settled"]
     await world.see("bus", DOWN)
     assert incident_of(world).settled is None
 

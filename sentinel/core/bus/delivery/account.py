@@ -24,6 +24,7 @@ from sentinel.core.bus.delivery.cohort import (
 )
 from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.jump import Skip, begins_at_end
+from sentinel.core.bus.delivery.lag import LagDoubt
 from sentinel.core.bus.delivery.lineage import (
     GONE,
     REASONS,
@@ -101,6 +102,7 @@ class StreamAccount:
     still: bool = False
     unseen: int = 0
     skips: dict[str, Skip] = field(default_factory=dict)
+    lags: LagDoubt = field(default_factory=LagDoubt)
     required: Sequence[str] = ()
     knows: bool = True
     """The groups of the last snapshot are all that were there of those that are watched now."""
@@ -129,9 +131,10 @@ class StreamAccount:
             and self.present
             and view.last > before.last
             and view.length > 0
-            and view.first <= before.last
-            and view.max_deleted < before.last
-            and before.last_lives
+            and view.first <= self.anchors[-1].id
+            and view.max_deleted < self.anchors[-1].id
+            and self.anchors[-1].rank > 0
+            and (before.last_lives or before.newest is not None)
         )
 
     def feed(
@@ -257,7 +260,9 @@ class StreamAccount:
             calls = (absent_calls or NO_CALLS)._asdict()
             origin, self.view = Anchor(ZERO, 0, view.now), replace(EMPTY, now=absent_at, **calls)
         else:
-            origin, self.view = Anchor(view.last, view.added, view.now), replace(view, groups={})
+            origin = Anchor(view.end, view.added, view.now)
+            # why no XCLAIM: it may have run at any time before
+            self.view = replace(view, groups={}, forces=0)
         self.anchors = [origin]
         self.gap = bound_head_gap(self.view, self.anchors)
         self.removed_seen = self.view.removed
@@ -272,6 +277,7 @@ class StreamAccount:
         settled = self._close_groups(self.groups, unread=unread)
         if broken.reason == RECREATED:
             base = replace(base, after=before.now)
+            self.lags.begin(before.renumbers)
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
@@ -300,6 +306,7 @@ class StreamAccount:
         """Move on to a snapshot of the same life; gives what groups that vanished left open.
         `proven`: what the last snapshot lacks was not there.
         """
+        view = self.lags.screen(self.view or EMPTY, view, self.capability)
         newest = self.anchors[-1]
         if self.required:
             sure = proven and not may_have_come(self.view or EMPTY, view)
@@ -309,7 +316,7 @@ class StreamAccount:
         grown = view.added > newest.rank or view.unseen > 0
         if grown:
             looked = self.view.now if self.view else 0.0
-            self.anchors.append(Anchor(view.last, view.added, view.now, looked))
+            self.anchors.append(Anchor(view.end, view.added, view.now, looked))
         step = self._make_step(view)
         self._count_stream(step)
         settled = self._close_groups(self._find_vanished(view))

@@ -182,8 +182,9 @@ def find_lost(rules: DeliveryRules, window: Window) -> list[Fault]:
     """Entries that were certainly removed before they were read, the most first. Each is counted by
     the look that found it; as bad as the share of the window becomes by it, so bad was the loss.
     """
-    low = window.find_low(rules.down_below, rules.min_events)
-    worst_first = sorted(window.losses.items(), key=lambda item: -item[1])
+    losses = window.losses
+    low = window.find_low(rules.down_below, rules.min_events) if losses else {}
+    worst_first = sorted(losses.items(), key=lambda item: -item[1])
     return [_make_lost(window, pair, count, is_down=pair in low) for pair, count in worst_first]
 
 

@@ -142,24 +142,24 @@ class GroupAccount:
             or now.last_delivered < high
         ):
             return False
-        return now.last_delivered >= view.last or (
+        return now.last_delivered >= view.end or (
             now.last_delivered == high and self.position.exact
         )
 
     def _follow(self, step: SnapshotStep, now: GroupView) -> None:
         """Take a plain snapshot in."""
         view, delivered = step.view, now.last_delivered
-        if delivered >= view.last:
+        if delivered >= view.end:
             self.position, self.waiting = point(view.added), NOTHING
         else:
             self.waiting = bound_waiting(view, now, self.position, step.capability)
+        self._find_oldest(step, now)
         self.delivered = self.high = delivered
         self.high_rank = self.position
         self.replayed = self.replayed and bool(self.waiting.hi and now.pending)
         self.overlap = None
         self.pending = self._bound_pending(view, now) if now.pending else NOTHING
         self.asked_history = not self.pending.exact
-        self.oldest_waiting = None
         self.reads.take(view, now, step.capability, self)
 
     def _find_position(self, step: SnapshotStep, now: GroupView) -> Bounds:
@@ -240,9 +240,15 @@ class GroupAccount:
     ) -> Bounds:
         """Losses of this step (measurement.md §1.5)."""
         sure_after = max(self.high_rank.hi, self.base.rank, step.gap_before.lo, self.doubt)
-        certain = 0
+        certain = least = 0
+        pending = self._count_early(step, now, before)
+        if pending:
+            self.reads.begin_anew(self.losses)
         if not step.in_doubt if before is not None else self._is_owed_all(step, now):
-            certain = self.losses.add_certain(sure_after, step.gap.lo)
+            if pending:
+                least = max(0, step.gap.lo - sure_after - pending)
+            else:
+                certain = self.losses.add_certain(sure_after, step.gap.lo)
         self.reads.note_certain(certain)
         removed = step.view.removed - step.before.removed
         if step.gap_before.exact and not step.before.has_holes:
@@ -250,8 +256,16 @@ class GroupAccount:
         after, upto = self.find_suspects(step, high_before, read_before)
         after = self.losses.skip_blur(after)
         counted = self.reads.surplus is not None
-        maybe = self.losses.add_possible(after, upto, 0, removed, counted=counted)
+        maybe = self.losses.add_possible(after, upto, least, removed, counted=counted)
         return point(certain) + maybe
+
+    def _count_early(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> int:
+        """At most so many of what waits was delivered before its turn: removed, it is not lost."""
+        if before is None or not (before.pending or now.pending):
+            return 0
+        if step.forced:
+            return step.view.added
+        return before.pending if self.replayed else 0
 
     def _is_owed_all(self, step: SnapshotStep, now: GroupView) -> bool:
         """Whether a group of an earlier life was made once in this one, and has not read since."""
@@ -301,19 +315,24 @@ class GroupAccount:
             return self.base.rank
         return max(self.base.rank, min(high_before.lo, step.rank(before.oldest_pending).lo - 1))
 
+    def _find_oldest(self, step: SnapshotStep, now: GroupView) -> None:
+        """Which entry waits longest, before the position of this snapshot is taken in."""
+        known, stood = self.oldest_waiting, self.delivered
+        found = step.find_oldest(now.last_delivered, known, stood) if self.waiting.hi else None
+        self.oldest_waiting = found
+
     def _place(self, step: SnapshotStep, now: GroupView, position: Bounds) -> None:
+        self.waiting = bound_waiting(step.view, now, position, step.capability)
+        self._find_oldest(step, now)
         self.delivered, self.position = now.last_delivered, position
         if now.last_delivered == self.high:
             self.high_rank = position
-        self.waiting = bound_waiting(step.view, now, position, step.capability)
         touched = step.deleted or step.in_doubt or step.forced
         moved = now.last_delivered < self.high or touched
         self.replayed = (self.replayed or moved) and bool(self.waiting.hi and now.pending)
         self.overlap = None
         self.pending = self._bound_pending(step.view, now)
         self.asked_history = not self.pending.exact
-        unread_head = self.waiting.hi > 0 and step.view.first > now.last_delivered
-        self.oldest_waiting = step.view.first if unread_head else None
 
     def _bound_pending(self, view: StreamView, now: GroupView) -> Bounds:
         """Pending entries of ours: those from before the watch began don't count, nor those that

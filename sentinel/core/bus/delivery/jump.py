@@ -110,7 +110,7 @@ def begins_at_end(step: SnapshotStep, now: GroupView) -> bool:
     """
     view = step.view
     # why `>=`: SETID may have moved it beyond the last entry
-    if now.last_delivered < view.last or now.pending or step.moved:
+    if now.last_delivered < view.end or now.pending or step.moved:
         return False
     unread = not view.legacy and now.entries_read is None and view.max_deleted == ZERO
     return unread or not (now.consumers or step.deleted)

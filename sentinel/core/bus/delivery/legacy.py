@@ -46,6 +46,16 @@ def count_new(
     return None
 
 
+def judge_last(view: StreamView, before: StreamView | None) -> StreamView:
+    """The snapshot with its last id as that of an entry, or as one that XSETID made up."""
+    if view.newest is None or before is None:
+        return replace(view, newest=None)
+    set_anew = view.renumbers != before.renumbers
+    if set_anew if view.last != before.last else before.newest is not None:
+        return replace(view, last_gone=False)
+    return replace(view, newest=None)
+
+
 def complete_view(
     view: StreamView,
     before: StreamView | None,
@@ -65,15 +75,11 @@ def complete_view(
         gone = view.last if view.last_gone else view.max_deleted
         return replace(view, added=view.length + view.last_gone, max_deleted=gone, kept=None)
     view = replace(view, kept=_judge_kept(view, before, removed=removed))
+    swapped = swapped and view.last != before.last
     moved = view.last != before.last
     kept = view.length > 0 and view.first <= before.last
     unseen = spare if moved and (removed or not kept) else 0
-    if (
-        view.last < before.last
-        or new is None
-        or unseen is None
-        or (swapped and view.last_gone and moved)
-    ):
+    if view.last < before.last or new is None or unseen is None or (swapped and not view.kept):
         return replace(view, added=max(before.added, view.length), counted=False)
     return replace(
         view,

@@ -15,6 +15,7 @@ ROLLBACK = "rollback"
 XSETID = "xsetid"
 GONE = "gone"
 UNCOUNTED = "more happened between two looks than can be counted on this server"
+SWAPPED = "another stream may have been put in its place, the newest known entry is not in it"
 REASONS = (RECREATED, ROLLBACK, XSETID, GONE)
 
 
@@ -35,6 +36,7 @@ def find_sign(before: StreamView, view: StreamView) -> str:
         _find_counter_sign(before, view)
         or _find_head_sign(before, view)
         or _find_setid_sign(before, view)
+        or (SWAPPED if may_be_swapped(before, view) else "")
     )
 
 
@@ -65,6 +67,8 @@ def _find_head_sign(before: StreamView, view: StreamView) -> str:
 
 
 def _find_setid_sign(before: StreamView, view: StreamView) -> str:
+    if view.legacy and is_renumbered(before, view) and view.last != before.last:
+        return "XSETID was run, and the last id moved"
     if view.unseen:
         return ""
     if (view.added == before.added) != (view.last == before.last):
@@ -73,6 +77,14 @@ def _find_setid_sign(before: StreamView, view: StreamView) -> str:
     if is_renumbered(before, view) and counters and not view.legacy:
         return "XSETID was run, and the counters moved"
     return ""
+
+
+def may_be_swapped(before: StreamView, view: StreamView) -> bool:
+    """Whether another stream may have been put in the place of this one: what does so was run, and
+    nobody knows of the newest entry.
+    """
+    swapped = view.swaps != before.swaps and not view.legacy
+    return swapped and view.last > before.last and view.kept is not True
 
 
 def is_renumbered(before: StreamView, view: StreamView) -> bool:
@@ -105,12 +117,14 @@ def judge_break(
     if view.legacy:
         reason = ROLLBACK if view.last < before.last else RECREATED
         reason = XSETID if set_anew else reason
-        return Break(reason, sign, Anchor(view.last, view.added, view.now))
+        return Break(reason, sign, Anchor(view.end, view.added, view.now))
     if (set_anew and view.last >= before.last) or _is_renumbered(
         before, view, anchors, survivors or set()
     ):
-        return Break(XSETID, sign, Anchor(view.last, view.added, view.now))
-    kept = _find_ancestor(before, view, anchors, survivors or set())
+        return Break(XSETID, sign, Anchor(view.end, view.added, view.now))
+    alive = survivors or set()
+    proven = view.swaps != before.swaps
+    kept = _find_ancestor(before, view, anchors, alive, proven=proven)
     if kept is not None:
         return Break(ROLLBACK, sign, kept)
     return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
@@ -119,7 +133,7 @@ def judge_break(
 def begin_again(before: StreamView, view: StreamView) -> Break:
     """A stream that was found gone, and is there: another life, all of which counts."""
     if not view.counted:
-        return Break(RECREATED, UNCOUNTED, Anchor(view.last, view.added, view.now))
+        return Break(RECREATED, UNCOUNTED, Anchor(view.end, view.added, view.now))
     # why not 0 there: ranks of a server that tells none go on
     rank = before.added if view.legacy else 0
     return Break(RECREATED, "it had been found gone", Anchor(ZERO, rank, view.now))
@@ -134,15 +148,20 @@ def _is_renumbered(
 
 
 def _find_ancestor(
-    before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]
+    before: StreamView,
+    view: StreamView,
+    anchors: Sequence[Anchor],
+    survivors: AbstractSet[Id],
+    *,
+    proven: bool,
 ) -> Anchor | None:
-    """The newest anchor of the old life that this stream still contains, or must have contained and
-    removed.
+    """The newest anchor of the old life that this stream still contains, or, if that needs no
+    proof, must have contained and removed.
     """
     alive = [anchor for anchor in anchors if anchor.rank and anchor.id in survivors]
     if alive:
         return alive[-1]
-    if not view.length or view.first > before.last:
+    if proven or not view.length or view.first > before.last:
         return None
     passed = [a for a in anchors if 0 < a.rank <= view.removed and a.id < view.first]
     return passed[-1] if passed else None

@@ -63,7 +63,7 @@ def add_missing(
         name = find_missing(pattern, before, groups)
         known = groups.get(name)
         last = before.groups.get(name) if known is not None and not known.gone else None
-        upto = view.last
+        upto = view.end
         if proven and (last is None or last.missing):
             upto = start if last is None else last.last_delivered
         found[name] = GroupView(name, upto, 0, missing=True)
@@ -125,20 +125,20 @@ def observe_missing(group: GroupAccount, step: SnapshotStep, now: GroupView) -> 
     low = group.base.rank if group.fresh else group.position.lo
     if now.last_delivered != group.delivered or group.fresh:
         group.losses.add_blur(max(group.base.rank, group.position.hi), reach)
-    group.delivered = group.high = now.last_delivered
     group.position = group.high_rank = Bounds(min(low, reach), reach)
-    _lose(group, step, reach)
+    _lose(group, step, now, reach)
     _wait(group, step, now, reach)
+    group.delivered = group.high = now.last_delivered
     group.fresh = False
 
 
-def _lose(group: GroupAccount, step: SnapshotStep, reach: int) -> None:
+def _lose(group: GroupAccount, step: SnapshotStep, now: GroupView, reach: int) -> None:
     """Entries that vanished unread: nobody can have read those behind the position."""
     certain = group.losses.add_certain(max(reach, step.gap_before.lo), step.gap.lo)
     removed = step.view.removed - step.before.removed
     if step.gap_before.exact and not step.before.has_holes:
         removed -= certain
-    after, upto = group.find_suspects(step, point(reach), group.delivered)
+    after, upto = group.find_suspects(step, point(reach), now.last_delivered)
     group.losses.add_possible(after, upto, 0, removed)
     group.losses.bury(step.gap.lo)
 
@@ -151,8 +151,8 @@ def _wait(group: GroupAccount, step: SnapshotStep, now: GroupView, reach: int) -
     group.waiting = Bounds(sure.lo, min(view.length, sure.hi + vague))
     group.pending, group.replayed, group.asked_history = NOTHING, False, False
     group.overlap = None
-    unread_head = sure.lo > 0 and view.first > now.last_delivered
-    group.oldest_waiting = view.first if unread_head else None
+    known, stood = group.oldest_waiting, group.delivered
+    group.oldest_waiting = step.find_oldest(now.last_delivered, known, stood) if sure.hi else None
 
 
 # -- groups that come later -----------------------------------------------------------------------
@@ -162,21 +162,23 @@ def find_origin(step: SnapshotStep, now: GroupView, newest: Anchor) -> Anchor | 
     """Where the duty begins of a group that the look before proved absent; None where it is the
     look before, as for everybody.
 
-    A group that stands before what was there then was made to read it: all that is kept when it
-    has begun to read, for nobody knows where from; else what lies behind its position.
+    A group that stands before what was there then was made to read it: all that was kept when it
+    has begun to read, for nobody knows where from; else what lies behind its position. What went
+    since that look was owed, or went before the group was made.
     """
-    view, position = step.view, now.last_delivered
-    if position >= newest.id or not view.length:
+    view, before, position = step.view, step.before, now.last_delivered
+    if position >= newest.id or not before.length:
         return None
-    untouched = not (now.consumers or now.pending or step.deleted)
-    if position >= view.first and untouched:
+    untouched = not (now.consumers or now.pending or step.deleted or step.moved)
+    if view.length and position >= view.first and untouched:
         rank = step.rank(position)
         if step.capability.lag_exact and now.lag is not None and view.max_deleted <= position:
             rank = rank.meet(point(view.added - now.lag))
-        return Anchor(position, rank.lo, newest.at) if rank.exact else None
-    if not step.gap.exact or view.has_holes:
+        intact = rank.exact and view.max_deleted <= position
+        return Anchor(position, rank.lo, newest.at) if intact else None
+    if not step.gap_before.exact or before.has_holes or view.has_holes:
         return None
-    return Anchor(preceding(view.first), step.gap.lo, newest.at)
+    return Anchor(preceding(before.first), step.gap_before.lo, newest.at)
 
 
 def preceding(entry: Id) -> Id:

@@ -12,6 +12,7 @@ from typing import Any
 from sentinel.core.bus.delivery.account import StreamAccount
 from sentinel.core.bus.delivery.cohort import Cohort, Deadlines, Open
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
+from sentinel.core.bus.delivery.lag import LagDoubt
 from sentinel.core.bus.delivery.lineage import REASONS
 from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.stream import (
@@ -20,6 +21,7 @@ from sentinel.core.bus.delivery.stream import (
     Calls,
     Capability,
     GroupView,
+    Id,
     StreamView,
     format_id,
     parse_id,
@@ -41,6 +43,7 @@ def dump_account(account: StreamAccount) -> dict[str, Any]:
         "now": account.now,
         "calls": list(account.calls),
         "unseen": account.unseen,
+        "lags": account.lags.dump(),
     }
 
 
@@ -58,7 +61,8 @@ def write_account(account: StreamAccount) -> str:
         f'"present":{"true" if account.present else "false"},'
         f'"totals":[{account.published},{account.removed},{account.removed_seen},{account.rolled_back}],'
         f'"resets":{_RESETS % tuple(map(account.resets.__getitem__, REASONS))},"now":{account.now!r},'
-        f'"calls":[{_CALLS % account.calls}],"unseen":{account.unseen}}}'
+        f'"calls":[{_CALLS % account.calls}],"unseen":{account.unseen},'
+        f'"lags":{_write_lags(account.lags)}}}'
     )
 
 
@@ -145,9 +149,7 @@ _CALLS = ",".join(["%d"] * len(Calls._fields))
 
 def _write_view(view: StreamView) -> str:
     groups = ",".join([_write_group_view(group) for group in view.groups.values()])
-    ids = ",".join(
-        [f'"{entry[0]}-{entry[1]}"' for entry in (view.last, view.first, view.max_deleted)]
-    )
+    ids = ",".join([f'"{entry[0]}-{entry[1]}"' for entry in _list_ids(view)])
     numbers = f"{view.now!r},{view.added},{view.length},{_CALLS % view.calls}"
     return f'{{"numbers":[{numbers}],"ids":[{ids}],"groups":[{groups}]}}'
 
@@ -187,7 +189,18 @@ def load_account(
         now=document.get("now") or (view.now if view else 0.0),
         unseen=document["unseen"],
         calls=calls,
+        lags=LagDoubt.load(document.get("lags"), view.groups if view else {}),
     )
+
+
+def _write_lags(lags: LagDoubt) -> str:
+    stale = json.dumps(sorted(lags.stale), separators=(",", ":")) if lags.stale else "[]"
+    return f"[{lags.renumbers},{stale}]"
+
+
+def _list_ids(view: StreamView) -> list[Id]:
+    known = [view.last, view.first, view.max_deleted]
+    return known if view.newest is None else [*known, view.newest]
 
 
 def load_calls(numbers: Sequence[int]) -> Calls:
@@ -200,18 +213,27 @@ def load_calls(numbers: Sequence[int]) -> Calls:
 def _dump_view(view: StreamView) -> dict[str, Any]:
     return {
         "numbers": [view.now, view.added, view.length, *view.calls],
-        "ids": [format_id(entry) for entry in (view.last, view.first, view.max_deleted)],
+        "ids": [format_id(entry) for entry in _list_ids(view)],
         "groups": [_dump_group(group) for group in view.groups.values()],
     }
 
 
 def _load_view(document: dict[str, Any]) -> StreamView:
     now, added, length, *calls = document["numbers"]
-    last, first, max_deleted = (parse_id(entry) for entry in document["ids"])
+    ids = [parse_id(entry) for entry in document["ids"]]
+    (last, first, max_deleted), newest_of = ids[:3], iter(ids[3:])
     groups = [_load_group(group) for group in document["groups"]]
     by_name = {group.name: group for group in groups}
     return StreamView(
-        now, added, length, last, first, max_deleted, by_name, **load_calls(calls)._asdict()
+        now,
+        added,
+        length,
+        last,
+        first,
+        max_deleted,
+        by_name,
+        newest=next(newest_of, None),
+        **load_calls(calls)._asdict(),
     )
 
 

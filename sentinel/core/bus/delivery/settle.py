@@ -242,12 +242,18 @@ class CohortJudge:
         return Bounds(lo, max(lo, hi))
 
     def _count_pending(self, due: Due, answers: Answers) -> Bounds:
-        """Pending ids behind the group's position come from XCLAIM FORCE: they still wait."""
+        """Pending ids behind the group's position come from XCLAIM FORCE, or it was put back over
+        them: those that are still there wait.
+        """
         listed = self._find_pending_list(due, answers)
         if not self.view.groups[due.group].pending or listed is None:
             return NOTHING
-        cohort, delivered = due.cohort, self.groups[due.group].delivered
-        return listed.count(cohort.size, cohort.start.id, delivered)
+        cohort, view, delivered = due.cohort, self.view, self.groups[due.group].delivered
+        head = (view.first[0], view.first[1] - 1) if view.length else cohort.end.id
+        sure = listed.count(cohort.size, cohort.start.id, max(delivered, head))
+        if view.max_deleted > max(delivered, head):
+            return Bounds(sure.lo, listed.count(cohort.size, cohort.start.id).hi)
+        return sure
 
 
 def is_intact_behind(view: StreamView, entry: Id) -> bool:

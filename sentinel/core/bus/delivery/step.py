@@ -38,6 +38,15 @@ class SnapshotStep:
         """Publish rank of an id, as the new snapshot bounds it."""
         return bound_rank(entry, self.view, self.anchors, self.gap)
 
+    def find_oldest(self, position: Id, known: Id | None, stood: Id) -> Id | None:
+        """The oldest entry behind a position, for a group of which some wait: the head, or the one
+        that was `known` when it `stood` there as well and nothing went since; None: ask.
+        """
+        if self.view.first > position:
+            return self.view.first
+        went = self.view.removed != self.before.removed or self.view.unseen > 0 or self.moved
+        return None if went or position != stood else known
+
     @property
     def moved(self) -> bool:
         """Whether a group may have been destroyed or set elsewhere, or the stream replaced."""

@@ -95,9 +95,9 @@ class Calls(NamedTuple):
     anywhere on the server in between, or that its count began anew (another process, RESETSTAT).
 
     `deletions`: DELCONSUMER, DESTROY; `claims`: what drops entries without payload; `moves`:
-    SETID, DESTROY, and what puts another stream in the place of one; `creations`: XGROUP CREATE;
-    `forces`: XCLAIM, which may deliver beyond the position, and move it; `renumbers`: XSETID;
-    `reads`: XREADGROUP and acknowledgements.
+    SETID, DESTROY, and `swaps`: what puts another stream in the place of one; `creations`: XGROUP
+    CREATE; `forces`: XCLAIM, which may deliver beyond the position, and move it; `renumbers`:
+    XSETID; `reads`: XREADGROUP and acknowledgements.
     """
 
     deletions: int = 0
@@ -107,6 +107,7 @@ class Calls(NamedTuple):
     forces: int = 0
     renumbers: int = 0
     reads: int = 0
+    swaps: int = 0
 
 
 NO_CALLS = Calls()
@@ -117,7 +118,8 @@ class StreamView:
     """One atomic snapshot of a stream and its groups; `now` is the server's TIME in seconds.
 
     `deletions` and the others of `calls` only rise. `kept`: the newest entry of the view before is
-    still there; None when nobody knows. `entry_bytes` is the size of the newest entry.
+    still there; None when nobody knows. `newest` is that entry where `last` never was one: XSETID
+    made it up. `entry_bytes` is the size of the newest entry.
 
     `legacy` servers don't say `added`, it is counted (legacy.py); `last_gone`: the newest entry is
     no more. At most
@@ -145,7 +147,9 @@ class StreamView:
     forces: int = 0
     renumbers: int = 0
     reads: int = 0
+    swaps: int = 0
     kept: bool | None = None
+    newest: Id | None = None
     others: frozenset[str] = frozenset()
     """Groups that are there and not watched."""
 
@@ -160,12 +164,18 @@ class StreamView:
             self.forces,
             self.renumbers,
             self.reads,
+            self.swaps,
         )
 
     @property
     def removed(self) -> int:
         """Entries that were trimmed or deleted in this life of the stream; never falls."""
         return self.added - self.length
+
+    @property
+    def end(self) -> Id:
+        """The last id that an entry ever had."""
+        return self.last if self.newest is None else self.newest
 
     @property
     def last_lives(self) -> bool:
@@ -208,7 +218,7 @@ def bound_rank(entry: Id, view: StreamView, anchors: Sequence[Anchor], gap: Boun
     """Publish rank of the newest entry with an id up to `entry`, from the anchors and the head of
     the stream.
     """
-    if entry >= view.last:
+    if entry >= view.end:
         return point(view.added)
     if entry == ZERO:
         return NOTHING
@@ -239,16 +249,18 @@ def bound_waiting(
     `position` bounds the rank of the group's last delivered entry.
     """
     delivered = group.last_delivered
-    if not view.length or delivered >= view.last:
+    if not view.length or delivered >= view.end:
         return NOTHING
     if delivered < view.first:
         return point(view.length)
-    if capability.lag_exact and group.lag is not None:
-        return point(group.lag)
     ahead = Bounds(view.added - position.hi, view.added - position.lo)
     if view.max_deleted > delivered:
         ahead = Bounds(max(0, ahead.lo - view.removed), ahead.hi)
-    return ahead.clip(0, view.length - 1)
+    ahead = ahead.clip(0, view.length - 1)
+    # why within: entries-read may have been given by hand, then the lag is made up
+    if capability.lag_exact and group.lag is not None and ahead.lo <= group.lag <= ahead.hi:
+        return point(group.lag)
+    return ahead
 
 
 def thin_anchors(anchors: list[Anchor]) -> list[Anchor]:

@@ -152,7 +152,8 @@ class Window:
         """Remember who is below target. That a window slides repairs nothing: a group that is still
         `late` stays so, until enough of what is judged later was in time.
         """
-        shares, low = self.shares, self.find_low(ratio, least)
+        low = self.find_low(ratio, least)
+        shares = self.shares if self.held else {}  # all groups of the window: only when needed
         kept = {
             pair: each
             for pair, each in self.held.items()

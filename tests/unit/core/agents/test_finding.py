@@ -18,6 +18,7 @@ from sentinel.core.agents.registration import RegisteredAgent
 from sentinel.core.agents.suspects import KINDS, Suspect, Suspects
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
+from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.probes.registry import KIND
 
 NOW = 1_700_000_000.0
@@ -171,3 +172,16 @@ def test_evidence_of_doubts() -> None:
 def test_verdicts(confirmed: Suspects, live: tuple[str, ...], status: Status) -> None:
     """Down when confirmed ghosts are all that is left; one poll that sees nobody alive is none."""
     assert find(confirmed=confirmed, live=live).status is status
+
+
+def test_who_is_unsure_is_in_no_figure() -> None:
+    """Not among the living, not among the ages; told as unknown, with the zone of the times."""
+    unsure = Vitals({"a": 5.0, "b": 28_805.0}, unsure={"b": -28_805.0})
+    clock = ColumnClock("agents.seen", Basis.DISCOVERED, "UTC", source="TimeZone of the server")
+    facts = CensusFacts(clocks={"registry": clock})
+    finding = make_finding(Census(agents=AGENTS, now=NOW), {}, {"a"}, unsure, facts)
+    assert values(finding, "agent_heartbeat_oldest_age_seconds") == {"": 5.0}
+    assert finding.detail.endswith("1 of 2 active agents live, 1 not known, 1 asleep")
+    assert (finding.status, [fault.key for fault in finding.faults]) == (Status.UNKNOWN, ["skewed"])
+    assert "look like UTC-8" in finding.faults[0].text
+    assert finding.evidence["zones"] == [clock.describe()]

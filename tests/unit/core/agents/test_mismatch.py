@@ -301,3 +301,35 @@ def test_every_fault_is_declared() -> None:
     for fault in finding.faults:
         assert fault.parameters.keys() <= set(KIND.fault_kinds[fault.key].parameters)
     assert set(KINDS) <= KIND.fault_kinds.keys()
+
+
+def test_nobody_is_said_to_be_left_while_one_is_unsure() -> None:
+    """Of two active agents one is dead, of the other the zone of its times is not known."""
+    seen = compare(census_of(active("a"), active("b")), Vitals({"a": 90.0}, unsure={"b": 32400.0}))
+    assert find_none_alive(seen, set()) == []
+    assert find_none_alive(compare(seen.census, Vitals({"a": 90.0})), set())[0].key == "none_alive"
+
+
+def test_a_ghost_by_the_change_of_its_beat() -> None:
+    """Its time says nothing: since when it is dead is known at least."""
+    vitals = Vitals({"a": 90.0}, by_change=frozenset({"a"}))
+    fault = fault_of(compare(census_of(active("a")), vitals), "ghost", "a")
+    assert fault.text == (
+        "a: registered as active, and its heartbeat did not change for 1 min 30 s or longer (limit"
+        " 1 min)"
+    )
+    beats = Beats({"x": NOW - 28_805}, NOW)
+    seen = compare(census_of(beats=beats), Vitals({"x": 5.0}, by_change=frozenset({"x"})))
+    assert "beats, last 5.0 s ago, and is not registered" in fault_of(seen, "zombie", "x").text
+
+
+def test_a_wrong_clock_is_told_with_its_zone() -> None:
+    """Where the difference looks like one of zones."""
+    beats = Beats({"a": NOW + 32_398, "b": NOW + 40}, NOW)
+    seen = compare(census_of(active("a"), active("b"), beats=beats))
+    assert "9 h in the future, as of UTC+9 (limit" in fault_of(
+        seen, "clock_ahead", "a"
+    ).text.replace("8 h 59 min", "9 h")
+    assert "40.0 s in the future (limit" in fault_of(seen, "clock_ahead", "b").text
+    late = compare(census_of(active("a"), beats=Beats({"a": NOW - 28_805}, NOW)))
+    assert "says to be 8 h old, as of UTC-8 (limit" in fault_of(late, "clock_behind", "a").text

@@ -279,3 +279,28 @@ def test_consumers_that_both_hold_entries() -> None:
         reader("b-2", pending=1),
     ):
         assert suspect(agent("a"), after=bus(one, other))["twin"] == {}
+
+
+def told_by_change(*agents: RegisteredAgent, names: str, **sets: object) -> Suspects:
+    """With agents whose beats are of another zone, and were seen to change just now."""
+    census = Census(agents={each.id: each for each in agents}, now=NOW, **sets)  # type: ignore[arg-type]
+    vitals = Vitals(dict.fromkeys(names, 0.0), by_change=frozenset(names))
+    return find_suspects(census, RULES, vitals)
+
+
+def test_boots_of_another_zone_are_split_when_both_go_on() -> None:
+    """Their times say to be hours old; without that knowledge they are no fresh ones."""
+    boots = {"x": NOW - 28_805, "y": NOW - 28_801}
+    agents = agent("a", beat=NOW - 28_801, boots=boots)
+    split = told_by_change(agents, names="a")["split"]["a"]
+    assert (split.sample, split.needed) == (("x", "y"), 2)
+    assert suspect(agents, ages={"a": 28_801.0})["split"] == {}
+
+
+def test_a_zombie_of_another_zone() -> None:
+    """Its beat says to be hours old, and changes."""
+    first, last = (Beats({"x": NOW - 28_800 + n}, NOW + n) for n in (0, 5))
+    sets = {"beats_before": first, "beats": last}
+    found = told_by_change(agent("a", beat=NOW), names="ax", **sets)["zombie"]
+    assert list(found) == ["x"]
+    assert suspect(agent("a", beat=NOW), ages={"a": 0.0, "x": 28_800.0}, **sets)["zombie"] == {}

@@ -231,3 +231,35 @@ def test_what_is_known_of_a_place():
     assert (partly.known, partly.added_exact) == (False, False)
     nothing = standing("stream")
     assert (nothing.known, nothing.added_exact, nothing.entries) == (True, False, 0)
+
+
+def dated(history: PlaceHistory, at: float, *ids: str, entries: int | None = None) -> KeyReading:
+    """One look at a stream with these ids."""
+    reading = KeyReading("k", len(ids) if entries is None else entries, ends=ids)
+    (found,) = history.date(NOW + at, [reading])
+    look(history, found, at=at)
+    return found
+
+
+@pytest.mark.parametrize("first", ["7-0", f"{int((NOW + 86400) * 1000)}-0"])
+def test_an_entry_whose_id_is_no_time_is_as_old_as_its_first_look(first):
+    """A number, or one of a clock that was fast: at least so old, also after a restart."""
+    history = PlaceHistory()
+    assert (dated(history, 10, first).oldest, dated(history, 20, first).timed) == (NOW + 10, False)
+    again = PlaceHistory.load(json.loads(json.dumps(history.dump())))
+    found = dated(again, 60, first)
+    assert (found.oldest, found.timed) == (NOW + 10, False)
+    told = standing("stream", found)
+    assert (told.age, told.timed) == (0.0, False)
+    assert PlaceHistory.load(history.dump()[:5]).firsts == {}
+
+
+def test_history_that_is_replayed_into_an_empty_stream_is_not_old():
+    """It was empty at the look before; an entry that was there at the first look may be old."""
+    old = f"{int((NOW - 86400) * 1000)}-0"
+    assert dated(PlaceHistory(), 10, old).oldest == NOW - 86400
+    history = PlaceHistory()
+    dated(history, 10)
+    assert (dated(history, 20, old).oldest, dated(history, 30, old).timed) == (NOW + 20, False)
+    ordinary = f"{int((NOW + 35) * 1000)}-0"
+    assert dated(history, 40, ordinary).oldest == NOW + 35

@@ -16,6 +16,7 @@ from sentinel.core.tasks.ledger import (
     BACK,
     AxisLedger,
     AxisRow,
+    Counted,
     find_more,
 )
 
@@ -62,7 +63,8 @@ class World:
         until = now + AHEAD if is_whole else self.settled
         if until > since:
             self.look(now, since, until)
-        self.ledger.close(now, now - BACK, is_whole)
+        if is_whole:
+            self.ledger.close(now, now - BACK)
         self.looked = now if is_whole else self.looked
 
     def look(self, now, since, until):
@@ -215,6 +217,46 @@ def test_what_a_second_count_adds():
     assert find_more(before, after) == {("a", "in_deadline"): 1}
     assert find_more(before, {("a", "late"): 3, ("b", "in_deadline"): 0}) == {("a", "late"): 1}
     assert find_more({}, {}) == {}
+
+
+def test_parts_of_a_window():
+    """Free is where nothing was counted, sound where nobody was counted out of his time."""
+    ledger = AxisLedger([Counted(10.0, 20.0, 3), Counted(30.0, 40.0, 2, own=False)])
+    assert list(ledger.free(0.0, 50.0)) == [(0.0, 10.0), (20.0, 30.0), (40.0, 50.0)]
+    assert list(ledger.free(12.0, 35.0)) == [(20.0, 30.0)]
+    assert list(ledger.free(12.0, 15.0)) == []
+    assert list(ledger.sound(0.0, 50.0)) == [(0.0, 30.0), (40.0, 50.0)]
+    assert [ledger.is_sound(at) for at in (5.0, 15.0, 29.9, 30.0, 39.9, 40.0)] == [
+        True, True, True, False, False, True,
+    ]  # fmt: skip
+
+
+def test_stretches_of_a_minute_are_put_together_by_their_kind():
+    """What was counted ahead of its time stays apart from the windows beside it."""
+    rows = [(0.0, 1.0, True), (1.0, 2.0, True), (2.0, 3.0, False), (3.0, 60.0, True)]
+    ledger = AxisLedger([Counted(start, end, 1, own) for start, end, own in rows])
+    ledger.settle(60.0, 61.0, None, 1)
+    ledger.close(100.0, 0.0)
+    assert [(each.start, each.end, each.n, each.own) for each in ledger.stretches] == [
+        (0.0, 2.0, 2, True), (2.0, 3.0, 1, False), (3.0, 60.0, 1, True), (60.0, 61.0, 1, True),
+    ]  # fmt: skip
+    assert ledger.looked == 100.0
+
+
+@pytest.mark.parametrize(
+    ("age", "pause", "kind"),
+    [(7240, 60.0, "offset"), (7650, 60.0, "late"), (7650, 7200.0, "late")],
+)
+def test_after_a_long_pause_no_zone_is_suspected(age, pause, kind):
+    """A row two hours old is another zone's when it came within a minute; after hours without a
+    look any age would fit.
+    """
+    at = START - age
+    ledger = AxisLedger([Counted(at - 20, at + 20, 0)], looked=START - pause)
+    edges = ledger.edges(START, START, at - 20, START)
+    row = AxisRow(1, int(at // 60), 1, at)
+    (new,) = ledger.see([row], edges, START, START, START - 60).newcomers
+    assert (new.kind, new.n) == (kind, 1)
 
 
 def test_a_restart_moves_no_edge():

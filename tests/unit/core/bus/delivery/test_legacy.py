@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.bus.delivery.cohort import Answer
-from sentinel.core.bus.delivery.legacy import complete_view, count_new
+from sentinel.core.bus.delivery.legacy import complete_view, count_new, judge_last
 from sentinel.core.bus.delivery.stream import ZERO, StreamView
 
 BEFORE = StreamView(1.0, added=20, length=10, last=(20, 0), first=(11, 0), legacy=True)
@@ -101,8 +101,23 @@ def test_what_can_not_be_counted_is_said(changes, new, facts):
 
 
 def test_a_swap_leaves_doubt():
-    """It may be another stream of that name."""
-    assert complete(later(last=(25, 0), length=12), 2, swapped=True).doubtful
+    """It may be another stream of that name, unless the newest entry is known to be there: then a
+    state of it from elsewhere. Where nothing of it is known no rank is claimed.
+    """
+    found = complete(later(last=(25, 0), length=12, kept=True), 2, swapped=True)
+    assert (found.counted, found.doubtful) == (True, True)
+    assert not complete(later(last=(25, 0), length=12), 2, swapped=True).counted
+
+
+def test_a_last_id_that_was_made_up_is_no_entry():
+    """XSETID ran, and nobody XDEL: the newest entry is the one that is there."""
+    before = complete_view(
+        replace(later(), last=(20, 0)), None, 0, removed=False, swapped=False, spare=0
+    )
+    made_up = later(last=(99, 0), last_gone=True, newest=(20, 0), renumbers=1)
+    found = judge_last(made_up, before)
+    assert (found.end, found.last_gone) == ((20, 0), False)
+    assert judge_last(replace(made_up, renumbers=0), before).end == (99, 0)
 
 
 def test_deletions_reach_up_to_the_newest_entry():
