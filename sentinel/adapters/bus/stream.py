@@ -11,6 +11,7 @@ from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis_reply import display, parse_map, parse_time
+from sentinel.adapters.resp import pipeline
 from sentinel.core.bus.delivery import (
     NO_CALLS,
     ZERO,
@@ -203,7 +204,7 @@ async def find_kept(client: RedisClient, newest: Mapping[bytes, Id]) -> dict[byt
     all; False only where nothing can have removed it since, to this instant.
     """
     wanted = list(newest.items())
-    replies = await client.pipeline([_entry_command(*each) for each in wanted])
+    replies = await pipeline(client, [_entry_command(*each) for each in wanted])
     kept = {}
     for (key, entry), reply in zip(wanted, replies, strict=True):
         if not isinstance(reply, list):

@@ -20,7 +20,7 @@ from sentinel.core.fault import (
     Status,
     step,
 )
-from sentinel.core.loss import (
+from sentinel.core.fault.loss import (
     MAX_LOSSES,
     OTHERS,
     LossRules,

@@ -68,7 +68,7 @@ class FaultKind:
     `meaning` one line for people, `parameters` the names of what its faults tell the runbook.
 
     `lasting` says of what was lost for good how it was lost, behind a number: "lost before
-    delivery". Such a fault does not end by itself (`core/loss.py`): its `count` is what this very
+    delivery". Such a fault does not end by itself (`core/fault/loss.py`): its `count` is what this very
     look found, and the engine adds up, until somebody accepts it or its retention ends. Without a
     count the subject itself is what was lost.
     """
