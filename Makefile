@@ -50,7 +50,7 @@ coverage: setup  ## which lines and branches no test runs (TESTS=tests/unit for 
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report && $(BIN)/coverage html --quiet || failed=1; \
 	exit $$failed
 
-nightly: setup  ## the long randomised runs, mutants, and every Python
+nightly: setup  ## the long randomised runs, mutants, and every Python (SOUNDNESS_SEED=7: worlds of that night)
 	@failed=0; \
 	$(BIN)/python -m pytest -m nightly --timeout 7200 $(ARGS) || failed=1; \
 	$(MAKE) --no-print-directory mutants ARGS= || failed=1; \
