@@ -19,7 +19,7 @@ from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
-from sentinel.core.crontab import SAVED
+from sentinel.core.schedule.crontab import SAVED
 from sentinel.engine.clock import NOTICEABLE
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from apscheduler.triggers.base import BaseTrigger
 
-from sentinel.core.crontab import read_crontab
 from sentinel.core.schedule import next_due
+from sentinel.core.schedule.crontab import read_crontab
 
 
 class CronLine(BaseTrigger):  # type: ignore[misc]  # it has no types

@@ -286,7 +286,7 @@ class Daemon:
             self.engine.views.show_check(watched, changes)
             changes.health[watched.check.name] = watched.health
         picture = self.engine.picture
-        changes.incidents += [*picture.incidents.values(), *picture.beneath.values()]
+        changes.incidents.extend([*picture.incidents.values(), *picture.beneath.values()])
         await self.engine.recorder.record(changes)
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:

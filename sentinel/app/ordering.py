@@ -19,7 +19,7 @@ from sentinel.app.opening import open_store
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
 from sentinel.core.fault import StandingFault, Status, describe_subject
-from sentinel.core.loss import find_acceptable
+from sentinel.core.fault.loss import find_acceptable
 from sentinel.core.model import Finding
 from sentinel.core.moment import write_moment
 from sentinel.core.order import Answer, Order, OrderKind

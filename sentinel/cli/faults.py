@@ -15,7 +15,7 @@ from sentinel.cli import tables
 from sentinel.cli.place import confirm, open_store, print_json, say
 from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status, worst
-from sentinel.core.loss import describe_extent
+from sentinel.core.fault.loss import describe_extent
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.store import show_time
 from sentinel.web.faults import faults_document

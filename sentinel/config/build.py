@@ -21,7 +21,7 @@ from sentinel.config.value import Configuration, Diagnosing, Resource, Scheduled
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
-from sentinel.core.loss import KEEP_LOSSES
+from sentinel.core.fault.loss import KEEP_LOSSES
 from sentinel.core.model import (
     Backoff,
     Check,

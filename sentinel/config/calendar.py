@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from sentinel.core.crontab import read_crontab
+from sentinel.core.schedule.crontab import read_crontab
 from sentinel.strict.place import Place
 
 

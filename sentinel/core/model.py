@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from sentinel.core.fault import Acceptance, Fault, Labels, Status
-from sentinel.core.loss import KEEP_LOSSES
+from sentinel.core.fault.loss import KEEP_LOSSES
 from sentinel.core.moment import Moment
 
 

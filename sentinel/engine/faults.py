@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.core import fault as fault_core
-from sentinel.core import loss as loss_core
 from sentinel.core.fault import (
     HIDING,
     Acceptance,
@@ -19,8 +18,9 @@ from sentinel.core.fault import (
     Status,
     worst,
 )
+from sentinel.core.fault import loss as loss_core
+from sentinel.core.fault.loss import LossRules
 from sentinel.core.incident import BAD
-from sentinel.core.loss import LossRules
 from sentinel.core.model import Finding
 from sentinel.engine.picture import WatchedCheck
 from sentinel.metrics import Metrics

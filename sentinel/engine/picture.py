@@ -94,7 +94,7 @@ class WatchedCheck:
     def follow_clock(self, step: timedelta) -> None:
         """Move every instant by a step of the clock."""
         self.health = health_core.follow_clock(self.health, step)
-        self.standing = tuple(replace(each, began=each.began + step) for each in self.standing)
+        self.standing = tuple(each.follow_clock(step) for each in self.standing)
         if self.failing_since is not None:
             self.failing_since += step
         if self.at is not LONG_AGO:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sentinel.core import health as health_core
 from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
-from sentinel.core.loss import describe_extent, find_acceptable
+from sentinel.core.fault.loss import describe_extent, find_acceptable
 from sentinel.core.model import Finding, RestartPolicy, Result, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults

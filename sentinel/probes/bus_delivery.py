@@ -272,7 +272,7 @@ def describe(
         return "; ".join(news)
     figures = f"{account['published']:,} published, {_describe_ratios(options, account)}"
     lost = _describe_bounds(account["lost"])
-    return "; ".join([*news, f"in all: {figures}; {lost} lost"])
+    return "; ".join([*news, f"all streams since the watch began: {figures}; {lost} lost"])
 
 
 def _show(

@@ -62,7 +62,7 @@ def move_faults(db: sqlite3.Connection, step: timedelta) -> None:
     """The clock was set: what stands has stood as long as before."""
     standing = [read(StandingFault, document) for (document,) in db.execute(_STANDING)]
     db.execute("DELETE FROM fault WHERE ended IS NULL")
-    write_faults(db, [replace(each, began=each.began + step) for each in standing])
+    write_faults(db, [each.follow_clock(step) for each in standing])
 
 
 def end_faults(db: sqlite3.Connection, checks: Iterable[str], at: datetime) -> None:

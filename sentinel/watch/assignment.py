@@ -190,8 +190,8 @@ async def _track(poll: AssignmentPoll) -> Measured:
     """
     state, horizon, times = poll.state, poll.horizon, poll.times
     # It begins where the windows of the other method ended, if there were any.
-    floor = state.settled_to.timestamp() if state.settled_to else None
-    tracker = state.tracker or Tracker({"floor": floor})
+    begin = state.settled_to.timestamp() if state.settled_to else None
+    tracker = state.tracker or Tracker({"floor": begin})
     is_sweep = poll.monotonic - state.swept_at >= poll.look_every
     lookback = state.reach.open if is_sweep or state.tracker is None else None
     seen, taken = await reader.read_poll(
@@ -261,7 +261,8 @@ async def _look(poll: AssignmentPoll, settled: float) -> list[Counted]:
     span = poll.statements.between(since, until, edges=edges)
     rows = [AxisRow(**row) for row in await poll.client.query(poll.statements.look, span)]
     sighting = state.ledger.see(rows, edges, now, settled, poll.final)
-    state.ledger.close(now, now - ledger.BACK, is_whole)
+    if is_whole:
+        state.ledger.close(now, now - ledger.BACK)
     state.note_sighting(sighting, poll.horizon, now if is_whole else None)
     state.looked_at = poll.monotonic if is_whole else state.looked_at
     return list(sighting.again)

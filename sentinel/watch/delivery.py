@@ -48,6 +48,7 @@ from sentinel.core.bus.delivery.finding import (
     note_group_gone,
     note_skip,
 )
+from sentinel.core.bus.delivery.legacy import Marks
 from sentinel.core.bus.finding import find_unjudged
 from sentinel.core.bus.naming import Naming
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
@@ -138,9 +139,14 @@ class BusWatch:
         keys = self.census.turns.take(self.accounts, scope.streams_per_run)
         keys += [name.encode() for name in newcomers]
         sight.read = len(keys)
-        changed = await self._feed(run, keys, {})
-        if changed or self.nature.wants_probe(sight.now):
-            await self._learn_server(run)
+        known = self.nature.server, dict(self.legacy.marks)
+        try:
+            changed = await self._feed(run, keys, {})
+            if changed or self.nature.wants_probe(sight.now):
+                await self._learn_server(run)
+        except TargetError:
+            self._take_back(*known, sight.fed)
+            raise
         await self._settle(run)
         await self._find_overdue(run)
         refused = self.reader.refused
@@ -150,6 +156,14 @@ class BusWatch:
             self._let_go(naming, name)
         self.last_look, self.unsaid = Absence(sight.now, self.reader.drops.calls), BusSight()
         return sight
+
+    def _take_back(self, server: list[str], marks: dict[bytes, Marks], fed: set[str]) -> None:
+        """A look failed between reading and feeding: another server is so at the next look as well,
+        and what no account was told is still to be counted.
+        """
+        self.nature.server = server
+        told = {key: mark for key, mark in self.legacy.marks.items() if key.decode() in fed}
+        self.legacy.marks = marks | told
 
     def _apply(self, scope: Scope, naming: Naming) -> None:
         """Other patterns than last time: what they leave out is let go."""

@@ -23,7 +23,9 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.clock import read_moment_now
 from sentinel.core.model import Attempt, Incident
+from sentinel.core.moment import write_moment
 from sentinel.core.order import Order
 from sentinel.core.schedule import phase
 from sentinel.store.sqlite import SqliteStore
@@ -161,7 +163,8 @@ class Run:
     def reset(self) -> None:
         """What `sentinel reset` does: an order, which a daemon carries out once."""
         self.resets += 1
-        order = Order("reset", f"reset/{VICTIM}/{self.resets}", VICTIM, {"reason": "test"})
+        payload = {"reason": "test", "given": write_moment(read_moment_now())}
+        order = Order("reset", f"reset/{VICTIM}/{self.resets}", VICTIM, payload)
         self.store.add_order(order, datetime.now(UTC))
 
     def waits_for_reset(self) -> bool:

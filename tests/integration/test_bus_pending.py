@@ -347,7 +347,7 @@ async def test_ids_that_are_no_times_are_overdue_when_seen_for_long(bus, ahead):
     """Sequence numbers, replayed history, a clock that was fast: 20 pending are overdue once they
     were seen for a deadline, not at once and not never; the 10 that just came are not.
     """
-    bus.configure(deadline="100ms")
+    bus.configure(deadline="400ms")
     begin = 2 if ahead is None else int(bus.redis.time()[0] * 1000) + ahead
     first = bus.redis.xadd(KEY, {"f": "v"}, id=f"{begin - 1}-0")
     bus.deliver(1)
@@ -359,7 +359,7 @@ async def test_ids_that_are_no_times_are_overdue_when_seen_for_long(bus, ahead):
     finding = await bus.run()
     assert "overdue" not in faults(finding)
     assert (faults(finding)["poison"]["count"], finding.evidence["not_judged"]) == (1, [])
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.45)
     bus.restart()
     for n in range(20, 30):
         bus.redis.xadd(KEY, {"f": "v"}, id=f"{begin + n}-0")
@@ -368,7 +368,7 @@ async def test_ids_that_are_no_times_are_overdue_when_seen_for_long(bus, ahead):
     late = faults(finding)["overdue"]
     assert (late["count"], late["exact"]) == (20, False)
     assert "(ids of this stream are no times)" in late["text"]
-    assert 0.1 <= value(finding, "oldest_pending_age_seconds") < 60
+    assert 0.4 <= value(finding, "oldest_pending_age_seconds") < 60
 
 
 async def test_wrong_type_touches_that_key_only(bus):

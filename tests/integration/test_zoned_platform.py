@@ -262,8 +262,7 @@ class Platform:
         registry = {"table": agents, "registered_at": "registered_at", **heartbeat}
         yield "registry", REGISTRY, {"agents": registry, "ttl": "5s"}
         moved = {"status_changed_at": "status_changed_at", "overdue_after": "1h"}
-        awaited = zone if "zone" in FLOWS.options.model_fields else {}
-        yield "flows", FLOWS, {"table": f"{house.schema}.flows", **moved, **awaited}
+        yield "flows", FLOWS, {"table": f"{house.schema}.flows", **moved, **zone}
 
     async def look(self):
         """Each check once."""
@@ -310,7 +309,6 @@ def platform(postgres, _valkey_process):
     return found
 
 
-AWAITED = pytest.mark.xfail(strict=False, reason="this kind has no screen yet")
 KNOWN = [name for name in make_houses() if name != "mixed"]
 
 

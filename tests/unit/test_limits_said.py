@@ -34,6 +34,8 @@ from sentinel.core.tasks import finding as assignment
 from sentinel.core.tasks.finding import AssignmentFacts, AssignmentLimits, Minute
 from sentinel.core.tasks.workflow import judge_path, judge_pause
 from sentinel.probes import load_kinds
+from sentinel.probes.bus_delivery import DeliveryOptions
+from sentinel.probes.bus_delivery import describe as describe_delivery
 from tests.unit.core.agents import test_mismatch as agents
 from tests.unit.core.agents import test_standstill as progress
 from tests.unit.core.bus import test_crosscheck_finding as crosscheck
@@ -405,3 +407,14 @@ def test_a_sentence_is_about_its_own_subject(make: Callable[[], Iterable[Fault]]
     for fault in make():
         assert not fault.subject or "all streams" not in fault.text
         assert not fault.subject or "in all" not in fault.text
+
+
+def test_a_line_names_its_scope_when_it_changes_it() -> None:
+    """What is wrong with one stream, then the figures of all: over which time they were counted."""
+    late, *_ = of_delivery()
+    account = {"published": 907, "lost": [0, 3], "ratio": [1.0, 1.0], "ratio_delivered": [1.0, 1.0]}
+    line = describe_delivery(DeliveryOptions(), account, [late], measured=True)
+    assert line == (
+        f"{late.text}; all streams since the watch began: 907 published, 100 % acknowledged in"
+        " 5.0 s; 0 to 3 lost"
+    )

@@ -12,7 +12,7 @@ from sentinel.adapters.columns import as_instant, as_wall
 from sentinel.adapters.relation import Relation, Statement, fill, quote_name
 from sentinel.core.agents.capability import read_capabilities
 from sentinel.core.agents.registration import Registration
-from sentinel.core.moment.skew import ColumnClock
+from sentinel.core.moment.skew import Basis, ColumnClock
 
 MAX_AGENTS = 20_000
 MAX_DEMANDS = 1_000
@@ -108,8 +108,8 @@ def read_table_row(row: Mapping[str, Any]) -> Registration:
 
 def since_lookback(created: str | None, value: str, clocks: Clocks) -> str:
     """The condition that a row was created within the `lookback` seconds of the parameters; `value`
-    is the column `created` in SQL. Of several zones that it may be in, the one that reaches back
-    the furthest.
+    is the column `created` in SQL. Where those who write have several zones, of the one that
+    reaches back the furthest.
     """
     if not created:
         return "true"
@@ -117,8 +117,9 @@ def since_lookback(created: str | None, value: str, clocks: Clocks) -> str:
     start = "statement_timestamp() - make_interval(secs => %(lookback)s)"
     clock = clocks.get(created)
     if clock is not None and clock.is_naive:
-        walls = [as_wall(start, replace(clock, zone=zone)) for zone in clock.zones]
-        start = f"least({', '.join(walls)})"
+        zones = clock.zones if clock.basis is Basis.DISAGREED else (clock.zone,)
+        walls = [as_wall(start, replace(clock, zone=zone)) for zone in zones]
+        start = f"least({', '.join(walls)})" if len(walls) > 1 else walls[0]
     return f"{value} >= {start}"
 
 

@@ -2,7 +2,7 @@
 clock are they written?
 """
 
-from sentinel.adapters.columns.clocks import ClockWatch, as_instant, as_wall, find_clocks
+from sentinel.adapters.columns.clocks import as_instant, as_wall, find_clocks
 from sentinel.adapters.columns.proof import prove_columns
 
-__all__ = ["ClockWatch", "as_instant", "as_wall", "find_clocks", "prove_columns"]
+__all__ = ["as_instant", "as_wall", "find_clocks", "prove_columns"]

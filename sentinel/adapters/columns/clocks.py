@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.relation import Query, Relation
 from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.core.moment.zone import are_alike, find_zone
 from sentinel.errors import NotMeasurable, SubjectError
-
-REFRESH_AFTER = 60.0
-"""Seconds: roles and their zones change seldom, and a changed one must not mislead for long."""
 
 _COLUMNS = """
 SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type,
@@ -171,31 +168,13 @@ async def _read_zones(query: Query, place: Mapping[str, str]) -> _Zones:
     return _Zones(default, source if default else "", roles, inherits, row["now"])
 
 
-@dataclass(slots=True)
-class ClockWatch:
-    """The clocks of a table's columns, asked anew once a minute; for a check to keep between its
-    runs.
-    """
-
-    table: str
-    columns: Sequence[str | None]
-    declared: str | None = None
-    known: dict[str, ColumnClock] = field(default_factory=dict)
-    asked: float | None = None
-
-    async def look(self, query: Query, monotonic: float) -> dict[str, ColumnClock]:
-        """Column → its clock; as `find_clocks`. `monotonic` in seconds."""
-        if self.asked is None or monotonic - self.asked >= REFRESH_AFTER:
-            self.known = await find_clocks(query, self.table, self.columns, self.declared)
-            self.asked = monotonic
-        return self.known
-
-
 def as_instant(value: str, clock: ColumnClock | None) -> str:
     """SQL of the instant that a column's value is, for a session whose TimeZone is UTC. Not for a
     condition: no index would be used.
     """
-    return f"({value} AT TIME ZONE {_literal(clock.zone)})" if clock and clock.is_naive else value
+    if clock and clock.is_naive:
+        return f"({value}::timestamp AT TIME ZONE {_literal(clock.zone)})"  # it may be a date
+    return value
 
 
 def as_wall(instant: str, clock: ColumnClock | None) -> str:

@@ -54,15 +54,16 @@ _SINCE = "statement_timestamp() - make_interval(secs => %(back)s)"
 _AHEAD = f"statement_timestamp() + make_interval(secs => {TOLERANCE})"
 _KNOWN = f"coalesce(%(known)s::timestamptz, {_AHEAD})"
 # The screen of core/moment for many rows at once: of tasks that were created in a range, whose
-# assignment lies ahead of the clock, before the creation, or off by quarters of an hour.
+# assignment lies ahead of the clock, before the creation, or off by quarters of an hour. OFFSET 0:
+# each span is computed once.
 _SCREEN = """
 SELECT count(*) AS n, count(*) FILTER (WHERE is_odd) AS skewed,
        (array_agg(span ORDER BY span) FILTER (WHERE is_odd))[1] AS off
 FROM (SELECT span, after > {tolerance} OR span < -{tolerance} OR span >= {least} - {tolerance}
              AND abs(span - {quarter} * round(span / {quarter})) <= {tolerance} AS is_odd
-      FROM (SELECT ({assigned} - {created})::numeric AS span,
+      FROM (SELECT {assigned} - {created} AS span,
                    {assigned} - %(now)s AS after
-            FROM {table} WHERE {range} AND {assigned_at} IS NOT NULL) AS raw) AS spans
+            FROM {table} WHERE {range} AND {assigned_at} IS NOT NULL OFFSET 0) AS raw) AS spans
 """
 
 

@@ -212,10 +212,8 @@ async def read_poll(
             for span in statements.elsewhere(start, lookback, horizon.now):
                 backlog += await query(statements.backlog, {**span, "limit": MAX_OPEN})
         new, floor = _advance(arrivals, start, horizon)
-        passed: Taken = []
-        for low, high in ledger.free(statements.axis(start), statements.axis(floor)):
-            counted = await query(statements.count, statements.between(low, high))
-            passed.append((low, high, counted[0]["n"]))
+        parts = ledger.free(statements.axis(start), statements.axis(floor))
+        passed = [await _count_part(query, statements, part, arrivals) for part in parts]
     sound: list[dict[str, Any]] = []
     other: list[dict[str, Any]] = []
     for row in new:
@@ -229,6 +227,19 @@ async def read_poll(
         replace(poll, asked=asked, sights=found, backlog=earlier_open, untracked=max(0, crowd)),
         passed,
     )
+
+
+async def _count_part(
+    query: Query,
+    statements: TaskStatements,
+    part: tuple[float, float],
+    arrivals: Sequence[dict[str, Any]],
+) -> tuple[float, float, int]:
+    """How many tasks a part of the axis has, of which all arrivals were read but those of a crowd."""
+    low, high = part
+    if _is_crowd(arrivals):
+        return low, high, (await query(statements.count, statements.between(low, high)))[0]["n"]
+    return low, high, sum(low <= row["at"] < high for row in arrivals)
 
 
 def make_poll(

@@ -153,7 +153,9 @@ class PlaceHistory:
         held = {origin: list(asdict(each).values()) for origin, each in self.held.items()}
         samples = [list(sample) for sample in self.samples]
         firsts = {k: [format_id(each.id), each.at, each.after] for k, each in self.firsts.items()}
-        return [keys, self.added, samples, self.complete, held, firsts, self.looked]
+        dates = [firsts, self.looked] if self.looked else []
+        more = [held, *dates] if held or dates else []
+        return [keys, self.added, samples, self.complete, *more]
 
     @classmethod
     def load(cls, document: Sequence[Any]) -> PlaceHistory:

@@ -246,6 +246,7 @@ class Sweep:
         """JSON-able document."""
         known = {format_id(entry): count for entry, count in self.known.items()}
         places = [format_id(entry) for entry in (self.since, self.baseline, self.cursor)]
+        marks = [[format_id(mark.id), mark.at, mark.after] for mark in self.marks]
         return [
             *places,
             known,
@@ -254,8 +255,7 @@ class Sweep:
             self.overflow,
             self.dropped,
             self.begun,
-            [[format_id(mark.id), mark.at, mark.after] for mark in self.marks],
-            self.looked,
+            *([marks, self.looked] if self.looked else []),
         ]
 
     @classmethod

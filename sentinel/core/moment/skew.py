@@ -79,12 +79,6 @@ class ColumnClock:
         """The zone in which it is read, then the others that it may be in."""
         return (self.zone, *self.others)
 
-    def latest(self, wall: datetime, now: float) -> float | None:
-        """The latest of these instants that is not ahead of the server's clock: whatever is open
-        since that time is open for at least so long. None when all are ahead.
-        """
-        return max((at for at in self.read(wall) if at <= now + TOLERANCE), default=None)
-
     def describe(self) -> str:
         """`tasks.created_at is read as Asia/Tokyo (TimeZone of database app)`."""
         if not self.is_naive:
@@ -104,11 +98,6 @@ class Skew(StrEnum):
     """It ended before it began."""
     OFFSET = "offset"
     """Off by whole hours, or by 30 or 45 minutes more."""
-
-
-def screen_instant(at: float, now: float) -> Skew:
-    """A time that must have passed already."""
-    return Skew.AHEAD if at > now + TOLERANCE else Skew.FINE
 
 
 def screen_span(began: float, ended: float, now: float, shortest: float = 3_600.0) -> Skew:

@@ -123,13 +123,13 @@ class AxisLedger:
 
     def free(self, start: float, end: float) -> Iterator[tuple[float, float]]:
         """The parts of a window where nothing was counted yet."""
-        return _without(start, end, self.stretches)
+        return _without(start, end, self._within(start, end))
 
     def sound(self, start: float, end: float) -> Iterator[tuple[float, float]]:
         """The parts of a window without rows that were counted ahead of their time or behind it:
         those whose durations hold.
         """
-        return _without(start, end, [each for each in self.stretches if not each.own])
+        return _without(start, end, [each for each in self._within(start, end) if not each.own])
 
     def is_sound(self, at: float) -> bool:
         """Whether a row at that point belongs to its window."""
@@ -155,7 +155,7 @@ class AxisLedger:
     def edges(self, now: float, settled: float, since: float, until: float) -> list[float]:
         """Where to cut the axis between `since` and `until` for a look at it."""
         marks = {now + TOLERANCE, now + AHEAD_FROM, settled, since, until}
-        for each in self.stretches:
+        for each in self._within(since, until):
             marks |= {each.start, each.end}
         return sorted(mark for mark in marks if since <= mark <= until)
 
@@ -172,7 +172,7 @@ class AxisLedger:
         """
         totals, fresh, ahead, newest = self._sort(rows, edges, now, settled)
         newcomers, again = [], []
-        for each in self.stretches:
+        for each in self._within(edges[0], edges[-1]):
             if each.start < edges[0] or each.end > edges[-1]:
                 continue  # only a part of it was looked at
             found = totals.get(each.start, 0)
@@ -186,17 +186,18 @@ class AxisLedger:
             each.n = found
         if self.looked is not None:
             newcomers += [self._judge_fresh(each, now) for each in fresh]
-        kept = [each for each in self.stretches if each.own or each.n]
-        self.stretches = sorted([*kept, *fresh], key=lambda each: each.start)
+        if fresh:
+            self.stretches = sorted([*self.stretches, *fresh], key=_start)
         return Sighting(newcomers, again, ahead, newest)
 
-    def close(self, now: float, since: float, whole: bool) -> None:
-        """End of a look: forget what is out of reach, put final stretches of a minute together."""
-        if whole:
-            self.looked = now
+    def close(self, now: float, since: float) -> None:
+        """End of a look at the whole axis: forget what is out of reach, put final stretches of a
+        minute together.
+        """
+        self.looked = now
         kept: list[Counted] = []
         for each in self.stretches:
-            if each.end <= since:
+            if each.end <= since or not (each.own or each.n):
                 continue
             if kept and _is_one(kept[-1], each):
                 kept[-1] = Counted(kept[-1].start, each.end, kept[-1].n + each.n, each.own)
@@ -204,11 +205,16 @@ class AxisLedger:
                 kept.append(each)
         self.stretches = kept
 
+    def _within(self, start: float, end: float) -> list[Counted]:
+        """Stretches that are not wholly outside."""
+        first = bisect_right(self.stretches, start, key=_start)
+        return self.stretches[max(0, first - 1) : bisect_right(self.stretches, end, key=_start)]
+
     def _sort(
         self, rows: Iterable[AxisRow], edges: Sequence[float], now: float, settled: float
     ) -> tuple[dict[float, int], list[Counted], int, float]:
         """Rows by stretch; new stretches, minute by minute, where there was none; what is ahead."""
-        spans = [(each.start, each.end) for each in self.stretches]
+        spans = [(each.start, each.end) for each in self._within(edges[0], edges[-1])]
         totals: dict[float, int] = {}
         fresh: list[Counted] = []
         ahead, newest = 0, 0.0

@@ -263,7 +263,19 @@ class RandomWorld(World):
             if source != target:
                 self._rename(source, target)
 
+    def _went_apart(self, source: bytes, target: bytes) -> bool:
+        """Whether the two were one stream, and each went its own way: the entries that they share
+        are where they were, so that no number of the server tells one from the other.
+        """
+        lives = [epoch.life for epoch in self.books[target].epochs]
+        mine = self.books[source].life
+        assert mine is not None
+        others = [life.entries.keys() for life in lives if life is not mine]
+        return any(mine.entries.keys() & each and each - mine.entries.keys() for each in others)
+
     def _rename(self, source: bytes, target: bytes) -> None:
+        if self._went_apart(source, target):
+            return
         self.send("RENAME", source, target)
         if self.books[target].life is not None:
             self.books[target].detach(self.moment)
@@ -275,7 +287,7 @@ class RandomWorld(World):
         there = [k for k, book in self.books.items() if book.life is not None]
         if there:
             source, target = self.random.choice(there), self.random.choice(list(self.books))
-            if source != target:
+            if source != target and not self._went_apart(source, target):
                 self.send("COPY", source, target, "REPLACE")
                 self._put(source, target)
 
@@ -284,6 +296,8 @@ class RandomWorld(World):
         there = [k for k, book in self.books.items() if book.life is not None]
         if there:
             source, target = self.random.choice(there), self.random.choice(list(self.books))
+            if self._went_apart(source, target):
+                return
             dumped = self.bench.wire.call("DUMP", source)
             self.moment += 1
             self.log.append(f"{self.moment}: DUMP {source!r}, RESTORE {target!r} REPLACE")

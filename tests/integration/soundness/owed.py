@@ -103,7 +103,7 @@ def _list_segment(stay: Stay, place: int, segment: Segment, history: int) -> lis
     for item in segment.items:
         if item.moment > last or item.foreign or (stay.brought and item.moment <= stay.attached):
             tag = MAY
-        elif item.moment <= history and first == stay.snaps[0]:
+        elif item.moment <= history and first == stay.snaps[0] and not stay.number:
             tag = f"history {stay.number}"
         elif item.moment <= max(history, known) or (place and item.moment <= born):
             tag = MAY  # it is older than the group, or was owed to a former one of this name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from tests.conftest import require_tool
 from tests.integration.soundness.bench import Bench, open_bench
 from tests.integration.soundness.episode import Score, explore
-from tests.integration.soundness.kinds import JUDGED, KINDS
+from tests.integration.soundness.kinds import EXACT, JUDGED, KINDS
 
 FAMILIES = ("valkey", "redis7", "redis62")
 NARROW = {
@@ -47,9 +48,18 @@ async def judge(bench: Bench, kind: str, settlements: int, seed: int, capsys) ->
     return score
 
 
+def share_out(settlements: int, kind: str) -> int:
+    """How many of a family's settlements are of this kind: widths need a sample of some size."""
+    exact = settlements // 5
+    others = len(JUDGED) - len(EXACT)
+    return exact if kind in EXACT else -(-(settlements - len(EXACT) * exact) // others)
+
+
 def check_widths(score: Score, family: str, kind: str) -> None:
     """What can be known is known."""
-    assert score.mean_width <= NARROW.get((family, kind), 1.0)
+    assert score.mean_width <= NARROW.get((family, kind), inf)
+    if (family, kind) == ("redis7", "trims"):
+        assert score.account_share >= 0.90
     if kind == "gentle":
         assert score.point_share >= (0.95 if family == "redis62" else 1.0)
         assert score.account_share >= (0.95 if family == "redis62" else 1.0)
@@ -60,7 +70,7 @@ async def test_truth_lies_in_every_interval(bench, kind, capsys):
     """Settlements, accounts, gauges and counters of every kind of world: no interval ever misses
     the truth.
     """
-    score = await judge(bench, kind, 2000 // len(JUDGED), 1, capsys)
+    score = await judge(bench, kind, share_out(2000, kind), 1, capsys)
     check_widths(score, bench.family, kind)
 
 
@@ -69,5 +79,5 @@ async def test_truth_lies_in_every_interval(bench, kind, capsys):
 async def test_truth_lies_in_every_interval_for_long(bench, kind, capsys):
     """The same over 50,000 settlements a family, from another seed each night (SOUNDNESS_SEED)."""
     seed = int(os.environ.get("SOUNDNESS_SEED") or random.SystemRandom().randrange(10**9))
-    score = await judge(bench, kind, 50_000 // len(JUDGED), seed, capsys)
+    score = await judge(bench, kind, share_out(50_000, kind), seed, capsys)
     check_widths(score, bench.family, kind)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.bus import stream_reader
 from sentinel.core.bus.delivery import lineage
 from sentinel.core.bus.delivery.account import StreamAccount
-from sentinel.core.bus.delivery.group import GroupAccount
+from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.settle import CohortJudge
+from sentinel.core.quantity import Bounds
 from tests.integration.soundness.bench import Bench, open_bench
 from tests.integration.soundness.episode import explore
 from tests.integration.soundness.kinds import KINDS
@@ -26,12 +26,12 @@ def bench(server_folder: Path) -> Iterator[Bench]:
 
 def _forget_suspects(monkeypatch) -> None:
     """What may have been trimmed between two looks is not suspected."""
-    monkeypatch.setattr(GroupAccount, "_find_suspects", lambda *_: (0, 0))
+    monkeypatch.setattr(Losses, "add_possible", lambda *_, **__: Bounds(0, 0))
 
 
 def _overlook_drops(monkeypatch) -> None:
-    """DELCONSUMER and claims are not counted."""
-    monkeypatch.setattr(stream_reader, "count_dropping_calls", lambda _: (0, 0))
+    """DELCONSUMER and claims drop nothing."""
+    monkeypatch.setattr(Losses, "add_drop", lambda *_: None)
 
 
 def _overlook_holes(monkeypatch) -> None:

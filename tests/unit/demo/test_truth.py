@@ -247,7 +247,8 @@ def test_components_import_nothing_of_the_monitor() -> None:
         allowed = {
             "sentinel.core",
             "sentinel.core.fault",
-            "sentinel.core.loss",
+            "sentinel.core.fault.value",
+            "sentinel.core.fault.loss",
             "sentinel.core.quantity",
             "sentinel.core.model",
             "sentinel.core.moment",

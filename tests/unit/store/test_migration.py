@@ -82,8 +82,8 @@ def find_lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             yield from find_lost(value, after.get(key), f"{path}.{key}")
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for n, (one, other) in enumerate(zip(before, after, strict=True)):
+    elif isinstance(before, list) and isinstance(after, list) and len(before) <= len(after):
+        for n, (one, other) in enumerate(zip(before, after, strict=False)):  # it may have more now
             yield from find_lost(one, other, f"{path}[{n}]")
     elif before != after:
         yield f"{path}: {before!r} became {after!r}"

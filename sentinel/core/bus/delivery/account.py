@@ -163,6 +163,8 @@ class StreamAccount:
         self._adopt(view)
         broken, knew = self._judge_break(self.view, view, survivors), self.knows
         settled = self._begin_life(broken, view) if broken is not None else []
+        if broken is not None and broken.open:
+            view = replace(view, unseen=view.unseen + view.added)
         settled += self._advance(view, proven=knew)
         self.present = self.knows = True
         return broken, settled

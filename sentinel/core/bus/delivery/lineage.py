@@ -26,6 +26,8 @@ class Break:
     reason: str
     sign: str
     anchor: Anchor
+    open: bool = False
+    """It may as well go on: of what there is now, nobody knows how much is new."""
 
 
 def find_sign(before: StreamView, view: StreamView) -> str:
@@ -113,6 +115,8 @@ def judge_break(
         sign = "the newest known entry is missing"
     if not sign:
         return None
+    if sign == SWAPPED and not lost and view.kept is not False:
+        return Break(RECREATED, sign, Anchor(view.end, view.added, view.now), open=True)
     set_anew = is_renumbered(before, view) and not lost and view.kept is not False
     if view.legacy:
         reason = ROLLBACK if view.last < before.last else RECREATED

@@ -181,6 +181,8 @@ def test_the_sketch_is_the_stays_of_thirty_days() -> None:
     after = sketch.summarise(30 * DAY)
     assert (after.n, after.first, after.longest) == (1, DAY, (7.0,))
     assert sketch.summarise(59 * DAY) is None
+    sketch.add(9.0, 59 * DAY)
+    assert sketch.summarise(59 * DAY).first == 30 * DAY, "it was watched, and nothing ended"
     assert Sketch().summarise(0.0) is None
 
 

@@ -63,7 +63,8 @@ class World:
         until = now + AHEAD if is_whole else self.settled
         if until > since:
             self.look(now, since, until)
-        self.ledger.close(now, now - BACK, is_whole)
+        if is_whole:
+            self.ledger.close(now, now - BACK)
         self.looked = now if is_whole else self.looked
 
     def look(self, now, since, until):
@@ -235,7 +236,7 @@ def test_stretches_of_a_minute_are_put_together_by_their_kind():
     rows = [(0.0, 1.0, True), (1.0, 2.0, True), (2.0, 3.0, False), (3.0, 60.0, True)]
     ledger = AxisLedger([Counted(start, end, 1, own) for start, end, own in rows])
     ledger.settle(60.0, 61.0, None, 1)
-    ledger.close(100.0, 0.0, whole=True)
+    ledger.close(100.0, 0.0)
     assert [(each.start, each.end, each.n, each.own) for each in ledger.stretches] == [
         (0.0, 2.0, 2, True), (2.0, 3.0, 1, False), (3.0, 60.0, 1, True), (60.0, 61.0, 1, True),
     ]  # fmt: skip

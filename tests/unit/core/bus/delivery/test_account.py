@@ -457,3 +457,17 @@ def test_what_a_thinned_anchor_saw_first_was_not_there_at_the_look_before_it() -
     kept = thin_anchors(anchors)
     gone = next(n for n, each in enumerate(anchors) if each not in kept)
     assert kept[gone].after == anchors[gone].after < anchors[gone + 1].after
+
+
+def test_a_stream_that_may_be_another_or_go_on_is_counted_between_both():
+    """All that was known is trimmed, and the calls of RENAME and the like are not as they were: 8
+    more were published, or another stream of 18.
+    """
+    account = watch(look(1.0, 0, g=0), look(2.0, 10, g=0))
+    broken, _ = account.feed(look(3.0, 18, first=12, g=0, swaps=1), survivors=frozenset())
+    assert broken is not None
+    assert broken.open
+    assert (account.published, account.unseen) == (10, 18)
+    told = account.account_of("g")
+    assert told.published + told.unseen >= 10 + 18
+    assert told.waiting.hi <= 7

@@ -20,7 +20,7 @@ from sentinel.core.fault import (
     Status,
     step,
 )
-from sentinel.core.loss import (
+from sentinel.core.fault.loss import (
     MAX_LOSSES,
     OTHERS,
     LossRules,
@@ -300,3 +300,13 @@ def test_no_flood_of_other_faults_washes_a_loss_away():
     seen = look((), *flood, lost(3))
     assert counts([each for each in seen.present if each.fault.key == "lost"]) == {"a": 3}
     assert seen.cut == 101
+
+
+def test_a_clock_that_is_set_ends_no_loss():
+    """Eight days ahead or back: it stands as long as it would have."""
+    step = timedelta(days=8)
+    for seen in (look((), lost(25)).present, settle(look((), lost(25)).present)):
+        moved = [each.follow_clock(step) for each in seen]
+        later = look(moved, seconds=8 * DAY + 7 * DAY - 1)
+        assert (later.present, later.changed) == (tuple(moved), ())
+        assert look(moved, seconds=15 * DAY).present == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -68,7 +68,7 @@ class FaultKind:
     `meaning` one line for people, `parameters` the names of what its faults tell the runbook.
 
     `lasting` says of what was lost for good how it was lost, behind a number: "lost before
-    delivery". Such a fault does not end by itself (`core/loss.py`): its `count` is what this very
+    delivery". Such a fault does not end by itself (`core/fault/loss.py`): its `count` is what this very
     look found, and the engine adds up, until somebody accepts it or its retention ends. Without a
     count the subject itself is what was lost.
     """
@@ -93,6 +93,10 @@ class Loss:
     last: datetime
     until: datetime
     cases: int = 1
+
+    def follow_clock(self, step: timedelta) -> Loss:
+        """The same looks, as the clock calls their instants now."""
+        return Loss(self.first + step, self.last + step, self.until + step, self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,15 @@ class StandingFault:
     def is_settled(self) -> bool:
         """Whether somebody accepted by hand what was lost: what is lost later is another fault."""
         return self.accepted is not None and bool(self.accepted.by)
+
+    def follow_clock(self, step: timedelta) -> StandingFault:
+        """Our clock was set: it has stood, and what was lost will stand, as long as before."""
+        fault, accepted = self.fault, self.accepted
+        if fault.loss is not None:
+            fault = replace(fault, loss=fault.loss.follow_clock(step))
+        if accepted is not None and accepted.by:
+            accepted = replace(accepted, until=accepted.until + step)
+        return replace(self, began=self.began + step, fault=fault, accepted=accepted)
 
 
 @dataclass(frozen=True, slots=True)

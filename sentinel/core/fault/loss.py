@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sentinel.core.fault import (
+from sentinel.core.fault.value import (
     Acceptance,
     Fault,
     FaultIdentity,
