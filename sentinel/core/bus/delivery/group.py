@@ -372,6 +372,7 @@ class GroupAccount:
     def learn_overlap(self, twice: Bounds, view: StreamView, now: GroupView) -> None:
         """Take in how many of the pending entries wait as well."""
         self.overlap = twice
+        self.replayed = twice.hi > 0
         self.pending = self.pending.meet(self._bound_pending(view, now))
 
     # -- the account ------------------------------------------------------------------------------
