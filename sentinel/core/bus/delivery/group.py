@@ -244,7 +244,7 @@ class GroupAccount:
         pending = self._count_early(step, now, before)
         if pending:
             self.reads.begin_anew(self.losses)
-        if not step.in_doubt if before is not None else self._is_owed_all(step, now):
+        if self._is_sure(step, now, before):
             if pending:
                 least = max(0, step.gap.lo - sure_after - pending)
             else:
@@ -267,9 +267,13 @@ class GroupAccount:
             return step.view.added
         return before.pending if self.replayed else 0
 
-    def _is_owed_all(self, step: SnapshotStep, now: GroupView) -> bool:
-        """Whether a group of an earlier life was made once in this one, and has not read since."""
-        return self.returned and not step.moved and now.last_delivered <= self.base.id
+    def _is_sure(self, step: SnapshotStep, now: GroupView, before: GroupView | None) -> bool:
+        """Whether what is removed behind the position was not read before by a group of that name:
+        one that was missed, or is of an earlier life, was made once in this one.
+        """
+        if before is None:
+            return self.returned and not step.moved and now.last_delivered <= self.base.id
+        return not (step.moved if before.missing else step.in_doubt)
 
     def find_suspects(
         self, step: SnapshotStep, high_before: Bounds, read_before: Id
@@ -368,6 +372,7 @@ class GroupAccount:
     def learn_overlap(self, twice: Bounds, view: StreamView, now: GroupView) -> None:
         """Take in how many of the pending entries wait as well."""
         self.overlap = twice
+        self.replayed = twice.hi > 0
         self.pending = self.pending.meet(self._bound_pending(view, now))
 
     # -- the account ------------------------------------------------------------------------------
