@@ -115,4 +115,4 @@ def _describe_fault(fault: dict[str, Any]) -> list[Text]:
         return lines
     if fault["guidance"]:
         lines.append(Text(tables.clean(f"    next: {fault['guidance']}")))
-    return lines + [Text(tables.clean(f"    $ {command}")) for command in fault["cure"]]
+    return lines + [tables.command_text(command) for command in fault["cure"]]

@@ -36,6 +36,11 @@ def status_text(status: str) -> Text:
     return Text(clean(status), style=COLOURS.get(status, ""))
 
 
+def command_text(command: str) -> Text:
+    """A command on one line, however long, as it is typed."""
+    return Text(clean(f"    $ {command}"), no_wrap=True)
+
+
 def silence_text(stopped: str | None) -> Text:
     """What stands above everything when no daemon looks; `stopped`: when it was ended in order."""
     why = "was stopped" if stopped else "is NOT RUNNING or hangs"
@@ -268,9 +273,11 @@ def mapping_table(rows: Iterable[Mapping[str, Any]], *columns: str, title: str =
 
 
 def show(*parts: RenderableType) -> None:
-    """Print to the terminal; wide when piped, so that nothing is cut."""
+    """Print to the terminal; wide when piped, so that nothing is cut. A command is never broken: it
+    would not run as it is copied.
+    """
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, emoji=False, width=200)
     for part in parts:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
