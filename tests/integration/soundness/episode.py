@@ -103,6 +103,9 @@ class Episode:
     async def _look(self) -> list[str]:
         """One look, and what is wrong with what it says."""
         if not await self.watcher.look():
+            for key, book in self.world.books.items():
+                if not self.watcher.knows(key.decode()):
+                    book.forget_look(self.world.looks)
             return []
         self.world.looks += 1
         complaints = self._judge()
@@ -152,7 +155,8 @@ class Episode:
             if broke:
                 self.broke[stream] = book.snaps[-1]
             lost = doubted[stream] > self.doubted.get(stream, 0) and self._counts_began_anew(book)
-            if broke and (self.world.bench.legacy or lost) and book.life is not None:
+            there = book.truth is not None and book.truth.present
+            if broke and there and (self.world.bench.legacy or lost):
                 book.give_up()
         self.breaks, self.doubted = now, doubted
 

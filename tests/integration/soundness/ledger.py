@@ -362,6 +362,10 @@ class Book:
         first = next(moment for moment in self.snaps if self.looks[moment] == looks)
         self.given_up.append((first, self.snaps[-1]))
 
+    def forget_look(self, looks: int) -> None:
+        """A look failed before anybody took in what it saw here."""
+        self.snaps = [moment for moment in self.snaps if self.looks[moment] < looks]
+
     def snap(self, moment: int, looks: int) -> None:
         """The key was looked at: keep what was true then."""
         self.snaps.append(moment)

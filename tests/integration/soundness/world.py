@@ -210,5 +210,8 @@ class World:
         # two streams hardly ever publish in the same millisecond
         apart = self.moment % 900
         milliseconds = int((self.now + ahead.get(style, 0)) * 1000) + apart
-        found = (last[0] + 1 if style == "sequence" else milliseconds, 0)
+        if style == "sequence":
+            # a stream made anew with the ids of the old one, at their ranks, looks like the old one
+            milliseconds = last[0] + 1 if last != (0, 0) else self.moment
+        found = (milliseconds, 0)
         return found if found > last else (last[0], last[1] + 1)
