@@ -94,7 +94,7 @@ class Remediator:
             await self._take_up(name, driver, row)
             await self.journal.settle_interrupted(name, driver.start_id)
         else:
-            driver.adopt(row.start_id if row else "")
+            self._adopt(name, driver, row)
             self._spawn(self._look_first(name, driver))
 
     async def _look_first(self, name: str, driver: Driver) -> None:
@@ -111,7 +111,7 @@ class Remediator:
         log.info("component_released", component=name, pid=driver.pid)
 
     async def _take_up(self, name: str, driver: Driver, row: ProcessRow | None) -> None:
-        if (row is None or row.wanted) and driver.adopt(row.start_id if row else ""):
+        if (row is None or row.wanted) and self._adopt(name, driver, row):
             age = (self.moment().at - row.started).total_seconds() if row else STARTED_AFTER
             self.fleet.started[name] = self.monotonic() - max(age, 0)
             await self._note_process(name, driver)
@@ -122,6 +122,14 @@ class Remediator:
             )
         elif name not in self.fleet.stopped:
             self.start_when_ready(name)
+
+    def _adopt(self, name: str, driver: Driver, row: ProcessRow | None) -> bool:
+        """Drivers never raise; the trouble of one that does is that of its component alone."""
+        try:
+            return driver.adopt(row.start_id if row else "")
+        except Exception as error:  # noqa: BLE001 - the other components are still to come
+            self._swallow("adoption_raised", error, component=name)
+            return False
 
     def _is_known_dead(self, name: str) -> bool:
         """Whether the sentinel before this one saw that it had ended, and it was not back."""
