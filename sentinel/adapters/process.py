@@ -66,6 +66,11 @@ class Process:
         return f"killed by {_signal_name(-code)}" if code < 0 else f"exited with status {code}"
 
     @property
+    def is_child(self) -> bool:
+        """Whether we have started it ourselves, and have to wait for it."""
+        return self._popen is not None
+
+    @property
     def exit_status(self) -> int | None:
         """As a shell has it, negative for a signal; None while it runs, or when it was adopted."""
         return self._popen.poll() if self._popen is not None else None
@@ -107,6 +112,27 @@ class Process:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def let_go(process: Process) -> None:
+    """Close it. A child of ours that still runs is waited for when it ends: nobody else can, and it
+    would stay a zombie.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # sentinel ends: process 1 waits for it
+        process.close()
+        return
+    if process.is_alive() and process.is_child:
+        loop.add_reader(process.fileno(), _bury, process, loop)
+    else:
+        process.close()
+
+
+def _bury(process: Process, loop: asyncio.AbstractEventLoop) -> None:
+    loop.remove_reader(process.fileno())
+    process.is_alive()
+    process.close()
 
 
 def _signal_name(number: int) -> str:

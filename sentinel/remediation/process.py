@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from sentinel.adapters.marked import MarkedProcess, list_marked
-from sentinel.adapters.process import AmbiguousMark, Process, adopt, find_marked, spawn
+from sentinel.adapters.process import AmbiguousMark, Process, adopt, find_marked, let_go, spawn
 from sentinel.core.model import Component
 from sentinel.remediation import (
     ACTIONS,
@@ -255,7 +255,7 @@ class ProcessDriver:
         if process is not None:
             with suppress(RuntimeError):
                 asyncio.get_running_loop().remove_reader(process.fileno())
-            process.close()
+            let_go(process)
 
     def close(self) -> None:
         """Let go of it; the process goes on."""

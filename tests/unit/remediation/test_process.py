@@ -430,3 +430,13 @@ async def test_reload_is_refused(drivers):
     assert alive(driver.pid)
     ended = drivers("true", reload_signal="HUP")
     assert (await ended.reload()).detail == "does not run: nothing to reload"
+
+
+async def test_who_was_let_go_is_waited_for(drivers):
+    """A component that left the configuration goes on; when it ends, it stays no zombie."""
+    driver = drivers()
+    await driver.start()
+    pid = driver.pid
+    driver.close()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{pid}").exists())
