@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from sentinel.adapters import output
 from sentinel.adapters.marked import PROC, list_marked, read_fields
-
-MAX_LOG = 10 * 2**20
+from sentinel.adapters.output import put_aside
 
 _INHERITED = (
     "PATH",
@@ -150,13 +150,13 @@ def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -
     leaks into it.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    rotate_log(log)
-    with log.open("ab") as output:
+    put_aside(log, output.MAX_LOG, 2 * output.MAX_LOG)
+    with log.open("ab") as stream:
         popen = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=stream,
+            stderr=stream,
             env={**inherited, **env},
             cwd=cwd or None,
             start_new_session=True,
@@ -205,10 +205,3 @@ def find_marked(mark: tuple[str, str], root: Path = PROC) -> Process | None:
         raise AmbiguousMark(" and ".join(map(str, leaders)))
     start_id = read_start_id(leaders[0].pid, root) if leaders else None
     return adopt(start_id) if start_id else None
-
-
-def rotate_log(log: Path) -> None:
-    """Put a log beyond MAX_LOG aside; the one before it goes."""
-    with suppress(FileNotFoundError):
-        if log.stat().st_size > MAX_LOG:
-            log.replace(log.with_suffix(".1.log"))

@@ -14,8 +14,10 @@ from typing import Literal
 from pydantic import Field
 
 from sentinel.adapters.marked import MarkedProcess, list_marked
+from sentinel.adapters.output import OUTPUTS
 from sentinel.adapters.process import AmbiguousMark, Process, adopt, find_marked, let_go, spawn
 from sentinel.core.model import Component
+from sentinel.core.quantity import format_bytes
 from sentinel.remediation import (
     ACTIONS,
     RELOAD,
@@ -74,6 +76,7 @@ class ProcessDriver:
         self._on_end: Callable[[str], None] = lambda _how: None
         self._expected = False
         self._born = 0.0
+        self._bounded = False
         self._parted: int | None = None
         """Session of the one that went by itself or unseen: what it left may be the component."""
         self._doubt: tuple[str, str] | None = None
@@ -130,7 +133,16 @@ class ProcessDriver:
             how = f"process {self.how_ended or 'does not run'}"
             left = self._parted is not None and _DAEMONIZED in how
             return Observation(False, detail=how, guidance=_FOREGROUND if left else "")
-        return Observation(True, self.start_id, pid, f"runs (pid {pid})")
+        return Observation(True, self.start_id, pid, f"runs (pid {pid}){self._describe_loss()}")
+
+    def _describe_loss(self) -> str:
+        """What its log could not take."""
+        lost = OUTPUTS.dropped(self._log)
+        return (
+            f"; {format_bytes(lost)} of its output were dropped: it prints faster than its log takes"
+            if lost
+            else ""
+        )
 
     def _is_in_doubt(self) -> bool:
         """Whether it still can't be told what runs; looked at again each time."""
@@ -233,6 +245,9 @@ class ProcessDriver:
     def _hold(self, process: Process) -> None:
         self._process, self._expected, self.how_ended = process, False, ""
         self._born = asyncio.get_running_loop().time()
+        if not self._bounded:
+            OUTPUTS.follow(self._log)
+            self._bounded = True
         asyncio.get_running_loop().add_reader(process.fileno(), self._ended)
 
     def _ended(self) -> None:
@@ -260,6 +275,9 @@ class ProcessDriver:
     def close(self) -> None:
         """Let go of it; the process goes on."""
         self._forget()
+        if self._bounded:
+            OUTPUTS.leave(self._log)
+            self._bounded = False
 
 
 def _describe_left(left: Sequence[MarkedProcess]) -> str:
