@@ -6,7 +6,8 @@ What stands in /proc are bytes: a process calls itself what it likes (prctl), in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +56,29 @@ def read_fields(folder: Path) -> tuple[bytes, list[bytes]] | None:
     return (name, fields) if len(fields) > _TICKS else None
 
 
-def list_sessions(root: Path = PROC) -> Mapping[int, int]:
-    """The session of every live process."""
-    found = {}
+def list_written(session: int, root: Path = PROC) -> set[Path]:
+    """The files that the processes of a session hold open for writing now, as far as we may see."""
+    found: set[Path] = set()
     for folder in _folders(root):
         seen = read_fields(folder)
-        if seen is not None and seen[1][0] not in {b"Z", b"X"}:
-            found[int(folder.name)] = int(seen[1][_SESSION])
+        if seen is not None and int(seen[1][_SESSION]) == session:
+            found.update(_open_for_writing(folder))
     return found
+
+
+def _open_for_writing(folder: Path) -> Iterator[Path]:
+    try:
+        descriptors = list((folder / "fd").iterdir())
+    except OSError:
+        return
+    for each in descriptors:
+        try:
+            facts = (folder / "fdinfo" / each.name).read_bytes().split()
+            flags = int(facts[facts.index(b"flags:") + 1], 8)
+            if flags & os.O_ACCMODE != os.O_RDONLY:
+                yield each.readlink()
+        except (OSError, ValueError, IndexError):
+            continue
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters import marked
-from sentinel.adapters.marked import list_marked
+from sentinel.adapters.marked import list_marked, list_written
 from sentinel.adapters.process import read_start_id
 from sentinel.core.model import Component, RestartPolicy
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
@@ -156,4 +155,16 @@ def test_a_proc_that_tells_nothing(tmp_path: Path) -> None:
         assert read_start_id(int(number), tmp_path) is None
     (tmp_path / "4").mkdir()
     assert list_marked(("MARK", "x"), tmp_path) == []
-    assert marked.list_sessions(tmp_path) == {}
+    assert list_written(1, tmp_path) == set()
+
+
+async def test_what_it_holds_open_for_writing(drive, tmp_path: Path) -> None:
+    """By itself or by a child; what it only reads is not its own."""
+    for name in ("read", "written", "child"):
+        (tmp_path / name).write_text("x")
+    script = f"exec 4<{tmp_path}/read 5>>{tmp_path}/written; sleep 60 6>{tmp_path}/child & wait"
+    driver = drive("/bin/sh", "-c", script)
+    await driver.start()
+    await until(lambda: tmp_path / "child" in list_written(driver.pid))
+    mine = {path.name for path in list_written(driver.pid) if path.parent == tmp_path}
+    assert mine == {"written", "child"}
