@@ -47,7 +47,7 @@ class ProcReader:
         folder = self._root / str(pid)
         try:
             count = len(os.listdir(folder / "fd"))  # noqa: PTH208 - only the number is wanted
-            limits = (folder / "limits").read_text()
+            limits = (folder / "limits").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError as error:
@@ -79,7 +79,7 @@ class ProcReader:
         return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
 
     def _boot_time(self) -> float:
-        for line in (self._root / "stat").read_text().splitlines():
+        for line in (self._root / "stat").read_text(errors="replace").splitlines():
             if line.startswith("btime "):
                 return float(line.split()[1])
         raise NotMeasurable(f"{self._root}/stat tells no boot time", "is it a Linux /proc?")

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-MAX_LOG = 10 * 2**20
+from sentinel.adapters import output
+from sentinel.adapters.marked import PROC, list_marked, read_fields
+from sentinel.adapters.output import put_aside
 
 _INHERITED = (
     "PATH",
@@ -24,6 +26,10 @@ _INHERITED = (
     "TMPDIR",
     "SHELL",
 )
+
+
+class AmbiguousMark(Exception):
+    """Several processes may be the component; the text names them."""
 
 
 class Process:
@@ -54,10 +60,20 @@ class Process:
 
     def describe_exit(self) -> str:
         """How it ended, as far as can be known: only a parent learns the exit status."""
-        code = self._popen.poll() if self._popen is not None else None
+        code = self.exit_status
         if code is None:
             return "ended (exit status unknown: it was adopted)"
         return f"killed by {_signal_name(-code)}" if code < 0 else f"exited with status {code}"
+
+    @property
+    def is_child(self) -> bool:
+        """Whether we have started it ourselves, and have to wait for it."""
+        return self._popen is not None
+
+    @property
+    def exit_status(self) -> int | None:
+        """As a shell has it, negative for a signal; None while it runs, or when it was adopted."""
+        return self._popen.poll() if self._popen is not None else None
 
     def signal(self, signum: int) -> None:
         """Send a signal to exactly this process; nothing happens when it has ended."""
@@ -98,6 +114,27 @@ class Process:
             self._pidfd = -1
 
 
+def let_go(process: Process) -> None:
+    """Close it. A child of ours that still runs is waited for when it ends: nobody else can, and it
+    would stay a zombie.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # sentinel ends: process 1 waits for it
+        process.close()
+        return
+    if process.is_alive() and process.is_child:
+        loop.add_reader(process.fileno(), _bury, process, loop)
+    else:
+        process.close()
+
+
+def _bury(process: Process, loop: asyncio.AbstractEventLoop) -> None:
+    loop.remove_reader(process.fileno())
+    process.is_alive()
+    process.close()
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -113,13 +150,13 @@ def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -
     leaks into it.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    rotate_log(log)
-    with log.open("ab") as output:
+    put_aside(log, output.MAX_LOG, 2 * output.MAX_LOG)
+    with log.open("ab") as stream:
         popen = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=stream,
+            stderr=stream,
             env={**inherited, **env},
             cwd=cwd or None,
             start_new_session=True,
@@ -144,41 +181,27 @@ def adopt(start_id: str) -> Process | None:
     return None
 
 
-def read_start_id(pid: int, root: Path = Path("/proc")) -> str | None:
+def read_start_id(pid: int, root: Path = PROC) -> str | None:
     """`boot/pid/ticks` of a live process, or None. Zombies count as ended."""
+    seen = read_fields(root / str(pid))
     try:
-        stat = (root / str(pid) / "stat").read_text()
-        boot = (root / "sys/kernel/random/boot_id").read_text().strip()
+        boot = (root / "sys/kernel/random/boot_id").read_bytes().decode(errors="replace").strip()
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else f"{boot}/{pid}/{fields[19]}"
+    if seen is None or seen[1][0] in {b"Z", b"X"}:
+        return None
+    return f"{boot}/{pid}/{int(seen[1][19])}"
 
 
-def find_marked(mark: tuple[str, str], root: Path = Path("/proc")) -> Process | None:
+def find_marked(mark: tuple[str, str], root: Path = PROC) -> Process | None:
     """The session leader whose environment carries `name=value`: started by a former sentinel, not
     noted by it.
+
+    Raises AmbiguousMark when there are several: a daemon that it left is the leader of a session,
+    too, and nobody can tell which is the component.
     """
-    wanted = "=".join(mark).encode()
-    for folder in root.iterdir():
-        if folder.name.isdigit() and _is_marked_leader(folder, wanted):
-            start_id = read_start_id(int(folder.name), root)
-            return adopt(start_id) if start_id else None
-    return None
-
-
-def _is_marked_leader(folder: Path, wanted: bytes) -> bool:
-    try:
-        if wanted not in (folder / "environ").read_bytes().split(b"\0"):
-            return False
-        session = (folder / "stat").read_text().rpartition(")")[2].split()[3]
-    except OSError:
-        return False
-    return session == folder.name
-
-
-def rotate_log(log: Path) -> None:
-    """Put a log beyond MAX_LOG aside; the one before it goes."""
-    with suppress(FileNotFoundError):
-        if log.stat().st_size > MAX_LOG:
-            log.replace(log.with_suffix(".1.log"))
+    leaders = [each for each in list_marked(mark, root) if each.is_leader]
+    if len(leaders) > 1:
+        raise AmbiguousMark(" and ".join(map(str, leaders)))
+    start_id = read_start_id(leaders[0].pid, root) if leaders else None
+    return adopt(start_id) if start_id else None

@@ -21,6 +21,7 @@ from sentinel.app.opening import find_store
 from sentinel.app.ordering import is_halted, is_running, run_check
 from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli import tables
+from sentinel.cli.first_process import stand_as_first_process
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
 from sentinel.config import Configuration, Overrides, load, shipped_folder
@@ -47,6 +48,9 @@ from sentinel.web.document import incident_document, status_document
 
 def run(arguments: Arguments) -> int:
     """`sentinel run`"""
+    ended = stand_as_first_process()
+    if ended is not None:
+        return ended
     configuration = load(arguments.config)
     overrides = Overrides()
     configure_logging(
@@ -77,6 +81,9 @@ def demo(arguments: Arguments) -> int:
     """`sentinel demo`"""
     if arguments.list_chaos:
         return _list_chaos(as_json=arguments.json)
+    ended = stand_as_first_process()
+    if ended is not None:
+        return ended
     options = DemoOptions(
         seconds=_seconds(arguments.seconds),
         chaos=arguments.chaos,

@@ -29,6 +29,8 @@ class Fleet:
     """Those that are being restarted right now, in the order in which that began."""
     decisions: dict[str, Decision] = field(default_factory=dict)
     """What was decided last about each."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What the watch of its files has to say of a component."""
 
     def pid_of(self, name: str) -> int | None:
         """The process of a component, as its driver knows it."""
@@ -42,5 +44,6 @@ class Fleet:
         self.started.pop(name, None)
         self.waiting.pop(name, None)
         self.decisions.pop(name, None)
+        self.notes.pop(name, None)
         self.supervised.discard(name)
         return self.drivers.pop(name)

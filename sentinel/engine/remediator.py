@@ -94,7 +94,7 @@ class Remediator:
             await self._take_up(name, driver, row)
             await self.journal.settle_interrupted(name, driver.start_id)
         else:
-            driver.adopt(row.start_id if row else "")
+            self._adopt(name, driver, row)
             self._spawn(self._look_first(name, driver))
 
     async def _look_first(self, name: str, driver: Driver) -> None:
@@ -111,7 +111,10 @@ class Remediator:
         log.info("component_released", component=name, pid=driver.pid)
 
     async def _take_up(self, name: str, driver: Driver, row: ProcessRow | None) -> None:
-        if (row is None or row.wanted) and driver.adopt(row.start_id if row else ""):
+        adopted = self._adopt(name, driver, row) if row is None or row.wanted else False
+        if adopted is None:  # what can't be told is not said, and nothing is started beside it
+            return
+        if adopted:
             age = (self.moment().at - row.started).total_seconds() if row else STARTED_AFTER
             self.fleet.started[name] = self.monotonic() - max(age, 0)
             await self._note_process(name, driver)
@@ -122,6 +125,14 @@ class Remediator:
             )
         elif name not in self.fleet.stopped:
             self.start_when_ready(name)
+
+    def _adopt(self, name: str, driver: Driver, row: ProcessRow | None) -> bool | None:
+        """Drivers never raise; the trouble of one that does is that of its component alone: None."""
+        try:
+            return driver.adopt(row.start_id if row else "")
+        except Exception as error:  # noqa: BLE001 - the other components are still to come
+            self._swallow("adoption_raised", error, component=name)
+            return None
 
     def _is_known_dead(self, name: str) -> bool:
         """Whether the sentinel before this one saw that it had ended, and it was not back."""

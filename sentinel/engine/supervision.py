@@ -5,6 +5,7 @@ it?
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Component, Finding, HealthPolicy
@@ -64,7 +65,9 @@ def make_kind(fleet: Fleet) -> Kind:
         driver = fleet.drivers[context.component]
         seen = await _observe(driver, PATIENCE * context.timeout)
         age = context.monotonic() - fleet.started.get(context.component, 0.0)
-        return judge_supervised(context.component, seen, age, STARTED_AFTER)
+        finding = judge_supervised(context.component, seen, age, STARTED_AFTER)
+        note = fleet.notes.get(context.component, "")
+        return replace(finding, detail=f"{finding.detail}; {note}") if note else finding
 
     return Kind("supervision", "Does a component with a driver run?", NoOptions, run, (), FAULTS)
 

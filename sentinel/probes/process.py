@@ -185,7 +185,7 @@ def _find(options: ProcessProbeOptions, context: Context, reader: ProcReader) ->
 
 def _from_file(path: Path) -> list[int]:
     try:
-        return [int(path.read_text().split()[0])]
+        return [int(path.read_text(errors="replace").split()[0])]
     except FileNotFoundError:
         return []
     except (ValueError, IndexError) as error:

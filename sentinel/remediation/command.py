@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sentinel.adapters.process import rotate_log
+from sentinel.adapters.output import MAX_LOG, put_aside
 from sentinel.adapters.program import Ended, find_program, run_program
 from sentinel.core.model import Component
 from sentinel.core.quantity import format_duration
@@ -145,7 +145,7 @@ class CommandManager:
         cut = "\n[cut]" if ended.cut else ""
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            rotate_log(self._log)
+            put_aside(self._log, MAX_LOG, 2 * MAX_LOG)
             with self._log.open("a") as log:
                 log.write(f"--- {what}: {how}\n{ended.output}{cut}\n")
         except OSError:

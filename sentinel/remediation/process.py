@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from sentinel.adapters.process import Process, adopt, find_marked, spawn
+from sentinel.adapters.marked import MarkedProcess, list_marked
+from sentinel.adapters.output import OUTPUTS
+from sentinel.adapters.process import AmbiguousMark, Process, adopt, find_marked, let_go, spawn
 from sentinel.core.model import Component
+from sentinel.core.quantity import format_bytes
 from sentinel.remediation import (
     ACTIONS,
     RELOAD,
@@ -27,6 +30,16 @@ from sentinel.remediation import (
 
 MARK = "SENTINEL_SUPERVISED"
 """Environment variable that marks what sentinel started, as state folder and component."""
+DAEMONIZES_WITHIN = 60.0
+"""Seconds of life after which an end with status 0 is no step of a daemon into the background."""
+_SHOWN = 3
+"""Processes that are named one by one."""
+_DAEMONIZED = "left processes of its own"
+_ONE_OF_THEM = "end all but the right one (`ps -o pid,lstart,args -p PID`), and it is taken over"
+_FOREGROUND = (
+    "have it stay in the foreground (often --foreground, -F or --nodaemon) and end what it left; or"
+    " give it the driver systemd or command"
+)
 
 
 class ProcessDriverOptions(DriverOptions):
@@ -62,6 +75,12 @@ class ProcessDriver:
         self._process: Process | None = None
         self._on_end: Callable[[str], None] = lambda _how: None
         self._expected = False
+        self._born = 0.0
+        self._bounded = False
+        self._parted: int | None = None
+        """Session of the one that went by itself or unseen: what it left may be the component."""
+        self._doubt: tuple[str, str] | None = None
+        """(start id that was looked for, why it could not be found out what runs)."""
         self.how_ended = ""
 
     @property
@@ -89,23 +108,73 @@ class ProcessDriver:
         Looks for `start_id` first, then for the mark in the environment: sentinel may have ended
         between the start and the note of it.
         """
-        process = (adopt(start_id) if start_id else None) or find_marked(self._mark)
-        if process is not None:
-            self._hold(process)
-        return process is not None
+        try:
+            process = (adopt(start_id) if start_id else None) or find_marked(self._mark)
+        except AmbiguousMark as error:
+            self._doubt = (start_id, f"{error} carry its mark: which is it?")
+            return False
+        except Exception as error:  # noqa: BLE001 - one component's trouble, never the daemon's
+            self._doubt = (start_id, f"can't tell whether it still runs: {error!r}")
+            return False
+        self._doubt = None
+        if process is None:
+            number = start_id.split("/")[1] if start_id.count("/") == 2 else ""
+            self._parted = int(number) if number.isascii() and number.isdigit() else 0
+            return False
+        self._hold(process)
+        return True
 
     async def observe(self) -> Observation:
         """Its pidfd tells."""
+        if self._is_in_doubt():
+            return Observation(None, detail=self._why_in_doubt(), guidance=_ONE_OF_THEM)
         pid = self.pid
         if pid is None:
-            return Observation(False, detail=f"process {self.how_ended or 'does not run'}")
-        return Observation(True, self.start_id, pid, f"runs (pid {pid})")
+            how = f"process {self.how_ended or 'does not run'}"
+            left = self._parted is not None and _DAEMONIZED in how
+            return Observation(False, detail=how, guidance=_FOREGROUND if left else "")
+        return Observation(True, self.start_id, pid, f"runs (pid {pid}){self._describe_loss()}")
+
+    def _describe_loss(self) -> str:
+        """What its log could not take."""
+        lost = OUTPUTS.dropped(self._log)
+        return (
+            f"; {format_bytes(lost)} of its output were dropped: it prints faster than its log takes"
+            if lost
+            else ""
+        )
+
+    def _is_in_doubt(self) -> bool:
+        """Whether it still can't be told what runs; looked at again each time."""
+        if self._doubt is not None:
+            self.adopt(self._doubt[0])
+        return self._doubt is not None
+
+    def _why_in_doubt(self) -> str:
+        return self._doubt[1] if self._doubt is not None else ""
+
+    def _left_behind(self) -> list[MarkedProcess]:
+        """What lives in sessions of its own after its parent went by itself: what it has put into
+        the background. A parent that crashed or was stopped has left nothing on purpose.
+        """
+        if self._parted is None:
+            return []
+        try:
+            marked = list_marked(self._mark)
+        except OSError:
+            return []
+        return [each for each in marked if each.session != self._parted]
 
     async def start(self, key: str = "") -> Outcome:  # noqa: ARG002 - a second start of what runs starts nothing
         """Start it in a session of its own."""
         if self.pid is not None:
             return Outcome(True, f"already runs (pid {self.pid})", self.start_id)
         options = self._options
+        if self._is_in_doubt():
+            return Outcome(False, f"not started: {self._why_in_doubt()}", guidance=_ONE_OF_THEM)
+        if left := self._left_behind():  # another start would make a second one of it
+            text = f"not started again: it {_describe_left(left)}"
+            return Outcome(False, text, guidance=_FOREGROUND, futile=True)
         self.close()
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +188,7 @@ class ProcessDriver:
         except ValueError as error:
             return Outcome(False, f"can't be started: {error}")
         self._hold(process)
+        self._parted = None
         return Outcome(True, f"started (pid {process.pid})", process.start_id)
 
     async def stop(self, key: str = "") -> Outcome:  # noqa: ARG002 - a second stop finds nothing that runs
@@ -174,6 +244,10 @@ class ProcessDriver:
 
     def _hold(self, process: Process) -> None:
         self._process, self._expected, self.how_ended = process, False, ""
+        self._born = asyncio.get_running_loop().time()
+        if not self._bounded:
+            OUTPUTS.follow(self._log)
+            self._bounded = True
         asyncio.get_running_loop().add_reader(process.fileno(), self._ended)
 
     def _ended(self) -> None:
@@ -184,6 +258,11 @@ class ProcessDriver:
         if not process.is_alive() and not self._expected:
             self.how_ended = process.describe_exit()
             process.signal_group(signal.SIGTERM)
+            age = asyncio.get_running_loop().time() - self._born
+            if process.exit_status == 0 and age < DAEMONIZES_WITHIN:
+                self._parted = process.pid
+            if left := self._left_behind():
+                self.how_ended += f" and {_describe_left(left)}"
             self._on_end(self.how_ended)
 
     def _forget(self) -> None:
@@ -191,11 +270,20 @@ class ProcessDriver:
         if process is not None:
             with suppress(RuntimeError):
                 asyncio.get_running_loop().remove_reader(process.fileno())
-            process.close()
+            let_go(process)
 
     def close(self) -> None:
         """Let go of it; the process goes on."""
         self._forget()
+        if self._bounded:
+            OUTPUTS.leave(self._log)
+            self._bounded = False
+
+
+def _describe_left(left: Sequence[MarkedProcess]) -> str:
+    named = ", ".join(map(str, left[:_SHOWN]))
+    more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+    return f"{_DAEMONIZED}: {named}{more}; does it daemonize?"
 
 
 def _make(

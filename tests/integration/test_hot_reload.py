@@ -51,7 +51,9 @@ class Bench:
         self.folder, self.log = folder, folder / "worker.log"
         self.source = folder / "checks" / "source"
         self.source.mkdir(parents=True)
-        (folder / "worker.py").write_text(PROGRAM.format(log=str(self.log)))
+        (folder / "worker.py").write_text(
+            PROGRAM.format(log=str(self.log), source=str(self.source))
+        )
         text = CONFIGURATION.format(
             folder=folder, python=sys.executable, enabled=enabled, reload=reload
         )
@@ -118,6 +120,51 @@ async def test_a_change_reloads(benches) -> None:
     await bench.until(lambda: "reloaded" in bench.lines())
     assert bench.lines().count("started") == 1
     assert bench.attempts() == []
+
+
+WRITES_ITS_LOG_THERE = """
+import sys, time
+log = open({log!r}, "a", buffering=1)
+log.write("started\\n")
+mine = open({source!r} + "/own.log", "a", buffering=1)
+while True:
+    mine.write("line\\n")
+    time.sleep(0.1)
+"""
+WRITES_AT_ITS_START = """
+import pathlib, sys, time
+log = open({log!r}, "a", buffering=1)
+log.write("started\\n")
+time.sleep(0.3)
+pathlib.Path({source!r}, "cache.json").write_text(str(time.time()))
+while True:
+    time.sleep(1)
+"""
+
+
+async def test_what_it_holds_open_is_its_own(benches, monkeypatch) -> None:
+    """D3: a log in the folder that is watched restarts nobody; the change of another file does."""
+    monkeypatch.setattr(sys.modules[__name__], "PROGRAM", WRITES_ITS_LOG_THERE)
+    bench = await benches()
+    notes = bench.daemon.engine.fleet.notes
+    await bench.until(lambda: "own.log, which is watched, is written by itself" in str(notes))
+    assert bench.attempts() == []
+    await bench.change()
+    await bench.until(lambda: bench.lines() == ["started", "started"])
+
+
+async def test_what_writes_at_each_start_is_held_back(benches, monkeypatch) -> None:
+    """D3: once a second for ever becomes three at once, then waits that grow; its finding says it."""
+    monkeypatch.setattr(sys.modules[__name__], "PROGRAM", WRITES_AT_ITS_START)
+    bench = await benches()
+    await bench.change()
+    await bench.until(lambda: "worker" in bench.daemon.engine.fleet.notes)
+    assert len([each for each in bench.attempts() if each.outcome == "done"]) == 3
+    bench.daemon.engine.scheduler.trigger("worker.process")
+    await bench.until(lambda: "does it write there by itself?" in str(bench.daemon.results()))
+    await asyncio.sleep(3.0)
+    assert len(bench.attempts()) == 3
+    assert bench.daemon.store.incidents() == []
 
 
 async def test_observe_mode_only_says_so(benches, capsys) -> None:

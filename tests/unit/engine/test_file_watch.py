@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from watchfiles import Change
 
 from sentinel.core.model import Component
+from sentinel.core.order import Answer
 from sentinel.engine import file_watch
 from sentinel.engine.file_watch import FileWatch
 
@@ -70,3 +74,77 @@ async def test_a_path_that_is_away_is_watched_when_it_is_back(watch: Noted, tmp_
     await asyncio.sleep(0.2)
     folder.mkdir()
     await again_until(lambda: file.write_text("1") and None, lambda: watch.seen != [])
+
+
+def stand_in(folder: Path, answer: Answer) -> SimpleNamespace:
+    """What a watch asks: nothing runs here, and each request has the same answer."""
+
+    async def restart(_name: str, _reason: str, by: str) -> Answer:
+        assert by == "watch"
+        made.asked += 1
+        return answer
+
+    fleet = SimpleNamespace(drivers={}, notes={}, stopped=set())
+    made = SimpleNamespace(
+        asked=0,
+        restart=restart,
+        remediator=SimpleNamespace(
+            automation=SimpleNamespace(halt_file=folder / "state" / "HALT", enabled=True),
+            fleet=fleet,
+            journal=SimpleNamespace(all=lambda _name: []),
+            monotonic=time.monotonic,
+            moment=lambda: None,
+        ),
+    )
+    return made
+
+
+async def test_what_sentinel_writes_is_no_change(tmp_path: Path) -> None:
+    """The log of the component and the state, in a folder that is watched as a whole."""
+    requests = stand_in(tmp_path, Answer.done("restarted"))
+    component = Component("api", watch=(str(tmp_path),))
+    watch = FileWatch(requests)
+    await watch._react(component, {(Change.modified, str(tmp_path / "state" / "log" / "api.log"))})
+    assert requests.asked == 0
+    await watch._react(component, {(Change.modified, str(tmp_path / "app.py"))})
+    assert requests.asked == 1
+
+
+async def test_what_was_there_at_the_start_is_known(tmp_path: Path) -> None:
+    """Files that changed before a restart by a change were read by it; a later one is news, and so
+    is one that is gone.
+    """
+    requests, file = stand_in(tmp_path, Answer.done("restarted")), tmp_path / "app.py"
+    component, watch = Component("api", watch=(str(tmp_path),)), FileWatch(requests)
+    file.write_text("1")
+    await asyncio.sleep(0.05)
+    for _ in range(3):
+        await watch._react(component, {(Change.modified, str(file))})
+    assert requests.asked == 1
+    file.write_text("2")
+    await watch._react(component, {(Change.modified, str(file))})
+    await watch._react(component, {(Change.deleted, str(tmp_path / "gone.py"))})
+    assert requests.asked == 3
+
+
+async def test_a_clock_that_was_set_proves_nothing(tmp_path: Path, monkeypatch) -> None:
+    """Set back by an hour, every new file looks older than the start: it is news all the same."""
+    requests, file = stand_in(tmp_path, Answer.done("restarted")), tmp_path / "app.py"
+    component, watch = Component("api", watch=(str(tmp_path),)), FileWatch(requests)
+    file.write_text("1")
+    ahead = time.time() + 3600
+    monkeypatch.setattr(file_watch, "time", SimpleNamespace(time=lambda: ahead))
+    await watch._react(component, {(Change.modified, str(file))})
+    monkeypatch.undo()
+    await watch._react(component, {(Change.modified, str(file))})
+    assert requests.asked == 2
+
+
+async def test_what_was_refused_spends_nothing(tmp_path: Path) -> None:
+    """Halted, observing: nothing was started, so nothing came soon after a start."""
+    requests = stand_in(tmp_path, Answer.refused("halted"))
+    component, watch = Component("api", watch=(str(tmp_path),)), FileWatch(requests)
+    async with asyncio.timeout(4):
+        for n in range(8):
+            await watch._react(component, {(Change.deleted, str(tmp_path / f"{n}.py"))})
+    assert (requests.asked, requests.remediator.fleet.notes) == (8, {})

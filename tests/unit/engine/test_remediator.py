@@ -197,6 +197,20 @@ async def test_what_was_dead_before_did_not_end_while_away(
     assert house.driver.how_ended == how
 
 
+async def test_an_adoption_that_raises_is_the_trouble_of_one(house: House, monkeypatch) -> None:
+    """The daemon goes on to the next component; of this one nothing is claimed or started."""
+    (row,) = [row for row in house.store.processes() if row.component == "worker"]
+
+    def fail(_start_id: str) -> bool:
+        raise UnicodeDecodeError("utf-8", b"\xc4", 0, 1, "invalid continuation byte")
+
+    monkeypatch.setattr(house.driver, "adopt", fail)
+    house.driver.how_ended = ""
+    await house.remediator.manage(house.workers[0], house.driver, row)
+    await house.remediator.manage(house.workers[0], house.driver, None)
+    assert (house.driver.how_ended, house.remediator.fleet.waiting) == ("", {})
+
+
 @pytest.mark.parametrize("how", ["file", "folder", "dangling link", "unreadable"])
 async def test_kill_switch(house: House, how: str) -> None:
     """HALT stops everything, whatever it is; what can't be read counts as halted."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.adapters import output
 from sentinel.adapters import process as adapter
 from sentinel.adapters.process import adopt, find_marked, read_start_id, spawn
 from sentinel.core.model import Component, RestartPolicy
@@ -317,7 +318,7 @@ async def test_only_the_leader_carries_the_mark(drivers):
 
 async def test_the_log_is_rotated(drivers, monkeypatch):
     """A log beyond the limit is put aside at the next start; the one before it goes."""
-    monkeypatch.setattr(adapter, "MAX_LOG", 100)
+    monkeypatch.setattr(output, "MAX_LOG", 100)
     (drivers.folder / "log").mkdir()
     (drivers.folder / "log" / "worker.log").write_text("x" * 101)
     driver = drivers("echo fresh")
@@ -430,3 +431,13 @@ async def test_reload_is_refused(drivers):
     assert alive(driver.pid)
     ended = drivers("true", reload_signal="HUP")
     assert (await ended.reload()).detail == "does not run: nothing to reload"
+
+
+async def test_who_was_let_go_is_waited_for(drivers):
+    """A component that left the configuration goes on; when it ends, it stays no zombie."""
+    driver = drivers()
+    await driver.start()
+    pid = driver.pid
+    driver.close()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{pid}").exists())
