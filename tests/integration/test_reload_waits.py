@@ -149,9 +149,23 @@ def _options_of(daemon: Daemon) -> object:
     return next(c.options for c in daemon.configuration.components if c.name == "slow")
 
 
+ENDED_A_DAEMON = [
+    b"checks: [{name: a, kind: tcp, component: [c], address: '127.0.0.1:9'}]",
+    *(
+        b"components: {c: {driver: process, command: [sleep, '1'], watch: [%s]}}" % path
+        for path in (b"loop", b"x" * 5000, b'"a\\0b"')
+    ),
+    *(
+        b"resources: {bus: {redis: 'redis://bus', password_file: %s}}" % path
+        for path in (b"pipe", b"/dev/zero", b"loop", b".", b"x" * 5000)
+    ),
+    b"report_templates: " + b"x" * 5000,
+]
+
+
 async def test_malformed_files_leave_the_old_one_in_force(tmp_path: Path) -> None:
-    """E1: forty of them one after the other, with a symlink loop, a pipe and a device as secrets;
-    each is one clear error. The seed is printed.
+    """E1, E9: what ended a daemon or filled its memory, and forty random ones; each is one clear
+    error. The seed is printed.
     """
     seed = int(os.environ.get("MALFORMED_SEED", random.randrange(1 << 32)))
     sys.stdout.write(f"seed {seed}\n")
@@ -160,7 +174,7 @@ async def test_malformed_files_leave_the_old_one_in_force(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "checks" / "pipe")
     async with served(tmp_path) as (daemon, _signals, serving):
         old = daemon.configuration
-        for n, data in enumerate(make_malformed(seed, 40)):
+        for n, data in enumerate([*ENDED_A_DAEMON, *make_malformed(seed, 40)]):
             file.write_bytes(data + b"\nnonsense: 1\n")
             with capture_logs() as lines:
                 assert not await daemon.reload(), (seed, n)
