@@ -116,11 +116,4 @@ def _describe_fault(fault: dict[str, Any]) -> list[Text]:
         return lines
     if fault["guidance"]:
         lines.append(Text(tables.clean(f"    next: {fault['guidance']}")))
-    return lines + [Text(tables.clean(f"    {_prompt(each)} {each}")) for each in fault["cure"]]
-
-
-def _prompt(command: str) -> str:
-    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
-    if command.endswith(";"):
-        return "sql>"
-    return "redis>" if command.partition(" ")[0].isupper() else "$"
+    return lines + [tables.command_text(command) for command in fault["cure"]]
