@@ -7,6 +7,7 @@ when a reply is lost (reliability.md §1.3); here a command is sent once.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -249,7 +250,10 @@ def find_url_fault(url: str) -> str:
     options = parse_qs(parts.query, keep_blank_values=True)
     unknown = sorted(options.keys() - _URL_OPTIONS)
     if unknown:
-        return f"has the option `{unknown[0]}`, which an address can't have"
+        # What looks like no option may be the rest of a password: that is not repeated.
+        is_option = f"{unknown[0]}=" in parts.query and re.fullmatch("[a-z_]{2,40}", unknown[0])
+        named = f"the option `{unknown[0]}`" if is_option else "an option"
+        return f"has {named}, which an address can't have"
     database = [
         *options.get("db", []),
         "" if parts.scheme == "unix" else unquote(parts.path).strip("/"),

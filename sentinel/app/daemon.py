@@ -7,7 +7,7 @@ import gc
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sentinel.app.listening import listen, url_of
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.opening import open_store
 from sentinel.app.orders import Action, make_orders
+from sentinel.app.reading import beside, load_beside
 from sentinel.app.reloading import compare
 from sentinel.app.roster import CheckRoster
 from sentinel.app.runbooks.bookcase import Bookcase
@@ -28,7 +29,7 @@ from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
 from sentinel.app.wiring import Clients
-from sentinel.config import Configuration, load
+from sentinel.config import Configuration
 from sentinel.core.model import Check, Component, Finding, Incident, Result
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
@@ -47,6 +48,7 @@ from sentinel.probes import load_kinds
 from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import BEAT, HELD_KEY, Changes, Gap
 from sentinel.store.sqlite import lock_state, prepare_folder
+from sentinel.strict.attempt import REMEDY, describe_surprise
 
 log = structlog.get_logger()
 
@@ -317,16 +319,17 @@ class Daemon:
     # -- reload and stop --------------------------------------------------------------------------
 
     async def reload(self, environment: Mapping[str, str] | None = None) -> bool:
-        """Read the configuration anew. A broken one changes nothing: the old one stays in force."""
+        """Read the configuration anew. A broken one changes nothing: the old one stays in force,
+        whatever was raised while it was read or put in its place.
+        """
+        was = self.configuration
         try:
-            fresh = await asyncio.to_thread(load, self.configuration.folder, environment)
+            fresh = await load_beside(was.folder, environment)
+            await self._replace(fresh)
         except ConfigurationError as error:
             self._note_reload(good=False)
             log.error("reload_refused", problems=[str(problem) for problem in error.problems])
             return False
-        was = self.configuration
-        try:
-            await self._replace(fresh)
         except StateError as error:
             self._note_reload(good=False)
             log.error(
@@ -335,11 +338,27 @@ class Daemon:
                 guidance="mend the state folder, then reload again",
             )
             return False
+        except Exception as error:  # noqa: BLE001 - nobody but its operator ends a daemon
+            await self._go_back(was, error)
+            return False
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
         _tell_what_is_kept(was, fresh)
         _tell_what_lapsed(fresh)
         return True
+
+    async def _go_back(self, was: Configuration, error: Exception) -> None:
+        """What could not be put in force is taken out again."""
+        self._note_reload(good=False)
+        log.error("reload_failed", error=describe_surprise(error), guidance=REMEDY)
+        try:
+            await self._replace(was)
+        except Exception as again:  # noqa: BLE001 - see `reload`
+            log.error(
+                "reload_half_done",
+                error=describe_surprise(again),
+                guidance="mend the configuration and reload, or start sentinel anew",
+            )
 
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
@@ -362,7 +381,7 @@ class Daemon:
         self.engine.automation.configure(_restraint_of(self.configuration))
         self.calendar.follow()
         await self.engine.file_watch.follow(self.engine.picture.components)
-        self.bookcase.reload()
+        await beside(self.bookcase.reload)
         for check in differences.changed:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
@@ -488,44 +507,3 @@ def _tell_what_lapsed(configuration: Configuration) -> None:
     for each in configuration.lapsed:
         place = f"{each.file}:{each.line}"
         log.warning("lapsed", where=place, key=each.key, what=each.message, guidance=each.remedy)
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """What is asked of a running daemon from outside: end, read the configuration anew, stop every
-    action.
-    """
-
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    reload: asyncio.Event = field(default_factory=asyncio.Event)
-    halt: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-async def serve(
-    path: Path, signals: Signals, ready: Callable[[Daemon], None], state: Path | None = None
-) -> None:
-    """Run a daemon on a configuration folder until it is asked to stop."""
-    configuration = load(path)
-    daemon = Daemon(replace(configuration, state=state) if state else configuration)
-    try:
-        await daemon.start()
-        ready(daemon)
-        while not signals.stop.is_set():
-            await _either(signals.stop, signals.reload, signals.halt)
-            if signals.halt.is_set():
-                signals.halt.clear()
-                daemon.halt()
-            if signals.reload.is_set():
-                signals.reload.clear()
-                await daemon.reload()
-    finally:
-        await daemon.stop()
-
-
-async def _either(*events: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

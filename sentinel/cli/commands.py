@@ -199,10 +199,18 @@ def validate(arguments: Arguments) -> int:
         "components": len(configuration.components),
         "checks": len(configuration.checks),
     }
+    sources = {
+        name: each.password_from
+        for name, each in configuration.resources.items()
+        if each.password_from
+    }
     if arguments.json:
-        return print_json({"valid": True, "platform": configuration.platform, **counts})
+        document = {"valid": True, "platform": configuration.platform, **counts}
+        return print_json({**document, "passwords": sources})
     told = [_count(counts[word], word) for word in ("checks", "components", "resources")]
     print(f"valid: {', '.join(told)}")
+    for name, source in sources.items():
+        print(f"  password of {name}: from {source}")
     return 0
 
 

@@ -16,6 +16,8 @@ SCHEMES = {
     "postgres": ("postgresql", "postgres"),
     "http": ("http", "https"),
 }
+ENCODED = "write such signs percent-encoded: # as %23, ? as %3F, / as %2F, @ as %40, % as %25"
+_END = re.compile(r"[/?#]")
 _ODD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -23,6 +25,8 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
     """What is wrong with an address, and the remedy. The address itself is never repeated: it may
     hold a password.
     """
+    if "://" in address and (fault := _find_plain_sign(kind, address.partition("://")[2])):
+        return fault, ENCODED
     wanted = f"write {' or '.join(f'{scheme}://' for scheme in SCHEMES[kind][:2])}host:port/…"
     if kind == "postgres" and "=" in address and "://" not in address:
         fault = find_dsn_fault(address)
@@ -31,6 +35,18 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
     else:
         fault = _FAULTS[kind](address)
     return (fault, wanted) if fault else None
+
+
+def _find_plain_sign(kind: str, rest: str) -> str:
+    """A password with a sign that ends it early: the address would be cut there, name another
+    server, and the rest of the password stand in every complaint about it.
+    """
+    authority = _END.split(rest, maxsplit=1)[0]
+    beyond = rest[len(authority) :]
+    is_path = not authority or (kind == "http" and beyond.startswith("/"))
+    if authority.count("@") > 1 or ("@" in beyond and not is_path):
+        return "has a `#`, `?`, `/` or `@` in its user or password"
+    return "has a `#`, which ends an address" if kind == "redis" and "#" in beyond else ""
 
 
 def find_passwords(kind: str, address: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from sentinel.config.model import CheckSettings
 from sentinel.config.role import Casting
 from sentinel.core.model import Check, Threshold
 from sentinel.probes import Kind
+from sentinel.strict.attempt import attempt
 from sentinel.strict.explain import unknown_message, validate
 from sentinel.strict.place import Place
 
@@ -32,7 +33,9 @@ class CheckReader:
 
     def read(self) -> tuple[Check, ...]:
         """Every check that is right; what is wrong with the others is noted."""
-        found = [self._read(place, raw) for place, raw in self.casting.written.checks]
+        found = [
+            attempt(place, self._read, place, raw) for place, raw in self.casting.written.checks
+        ]
         return tuple(check for check in found if check is not None)
 
     def _read(self, place: Place, raw: Any) -> Check | None:

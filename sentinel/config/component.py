@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
+from pathlib import Path
 
 from sentinel.config.build import make_component
 from sentinel.config.driver import read_options
@@ -13,6 +14,8 @@ from sentinel.config.model import ComponentSettings
 from sentinel.config.role import Casting
 from sentinel.core.model import Component
 from sentinel.remediation import DriverKind, DriverOptions
+from sentinel.strict.attempt import attempt
+from sentinel.strict.file import UnreadableFile, find_file, show_path
 from sentinel.strict.place import Place
 
 
@@ -35,8 +38,14 @@ class ComponentReader:
         """Every component, those first that others need; what is wrong is noted."""
         for name, item in self._known.items():
             self._check_names(name, item)
-        options = {name: self._read_driver(name, item) for name, item in self._known.items()}
-        watched = {name: self._read_watch(name, item) for name, item in self._known.items()}
+        options = {
+            name: attempt(self._place(name), self._read_driver, name, item)
+            for name, item in self._known.items()
+        }
+        watched = {
+            name: attempt(self._place(name) / "watch", self._read_watch, name, item) or ()
+            for name, item in self._known.items()
+        }
         return tuple(
             make_component(name, self._known[name], options[name], watched[name])
             for name in self._dependency_order()
@@ -58,11 +67,21 @@ class ComponentReader:
         if item.watch and not item.driver:
             place.note("a watch needs a driver", "add `driver: process` or another one")
         paths = [self.casting.written.relative(path) for path in item.watch]
-        for i, path in enumerate(paths):
-            if not path.exists():
-                message = f"there is no file or folder {path}"
-                (place / i).note(message, "make it, or correct the path")
-        return tuple(str(path.resolve()) for path in paths)
+        found = [self._is_there(place / i, path) for i, path in enumerate(paths)]
+        return tuple(str(path.resolve()) for path in paths) if all(found) else ()
+
+    @staticmethod
+    def _is_there(place: Place, path: Path) -> bool:
+        """Whether there is something to watch; a path that can't even be looked at is refused."""
+        try:
+            if find_file(path) is not None:
+                return True
+            place.note(
+                f"there is no file or folder {show_path(path)}", "make it, or correct the path"
+            )
+        except UnreadableFile as error:
+            place.note(f"{show_path(path)} {error.message}", error.guidance)
+        return False
 
     def _read_driver(self, name: str, item: ComponentSettings) -> DriverOptions | None:
         """What the component's driver is told, with the resources that it is to use."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from sentinel.config.calendar import is_on_calendar
 from sentinel.config.model import Overrides, PlatformSettings
 from sentinel.config.written import Written
 from sentinel.reports import load_reports
+from sentinel.strict.file import UnreadableFile, find_file, show_path
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -53,9 +57,19 @@ def check_places(written: Written, settings: PlatformSettings) -> None:
     if not settings.state or "\0" in settings.state:
         message = f"{settings.state!r} is no folder"
         written.at("state").note(message, "write a path, such as ./var")
-    if settings.report_templates and not written.relative(settings.report_templates).is_dir():
-        message = f"there is no folder {written.relative(settings.report_templates)}"
-        written.at("report_templates").note(message, "make it, or leave the key out")
+    if settings.report_templates:
+        _check_templates(written, written.relative(settings.report_templates))
+
+
+def _check_templates(written: Written, folder: Path) -> None:
+    place = written.at("report_templates")
+    try:
+        found = find_file(folder)
+    except UnreadableFile as error:
+        place.note(f"{show_path(folder)} {error.message}", error.guidance)
+        return
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        place.note(f"there is no folder {show_path(folder)}", "make it, or leave the key out")
 
 
 def check_reports(written: Written, settings: PlatformSettings) -> None:

@@ -22,8 +22,11 @@ from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
 from sentinel.config.value import Configuration
 from sentinel.config.written import Written
+from sentinel.errors import ConfigurationError
 from sentinel.probes import load_kinds
 from sentinel.remediation import load_drivers
+from sentinel.strict.attempt import REMEDY, describe_surprise
+from sentinel.strict.file import show_path
 
 
 def shipped_folder(name: str) -> Path:
@@ -36,6 +39,17 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Configurat
     all problems: nothing is built from a configuration that has one.
     """
     written = Written(path, os.environ if environment is None else environment)
+    try:
+        return _load(written)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # A running daemon reads, too: nothing that a file can hold may end it.
+        written.note(show_path(path), f"can't be read: {describe_surprise(error)}", REMEDY)
+        raise ConfigurationError(written.problems) from error
+
+
+def _load(written: Written) -> Configuration:
     written.read()
     settings = written.validate_settings()
     resources = read_resources(written, settings)

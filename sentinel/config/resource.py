@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import SecretStr
-
 from sentinel.config.address import SCHEMES, find_address_fault
 from sentinel.config.model import PlatformSettings, ResourceSettings
+from sentinel.config.secret import check_one_place, describe_source, read_secret
 from sentinel.config.value import Resource
 from sentinel.config.written import Written
 from sentinel.core.quantity import parse_duration
+from sentinel.strict.attempt import attempt
 from sentinel.strict.place import Place
 
 _FOREIGN_KEYS = {
@@ -20,14 +20,14 @@ _FOREIGN_KEYS = {
     "http": {"password", "password_file", "timeout"},
 }
 _LINE_BREAK = re.compile(r"[\r\n\0]")
-MAX_SECRET = 64 << 10
 
 
 def read_resources(written: Written, settings: PlatformSettings) -> dict[str, Resource]:
     """Every resource that is right, by name; what is wrong with the others is noted."""
     found = {
-        name: _read(written, name, written.at("resources", name), item)
+        name: attempt(place, _read, written, name, place, item)
         for name, item in settings.resources.items()
+        for place in [written.at("resources", name)]
     }
     return {name: resource for name, resource in found.items() if resource is not None}
 
@@ -45,8 +45,13 @@ def _read(written: Written, name: str, place: Place, item: ResourceSettings) -> 
     if fault is not None:
         (place / kind).note(*fault)
         return None
-    password = item.password or _read_secret(written, place / "password_file", item.password_file)
-    return Resource(name, kind, address, password, _client_options(place, kind, item))
+    password = item.password
+    check_one_place(place, kind, item, address)
+    if password is None and item.password_file is not None:
+        path = written.relative(item.password_file)
+        password = read_secret(place / "password_file", item.password_file, path)
+    source = describe_source(kind, item, address, written.environment)
+    return Resource(name, kind, address, password, _client_options(place, kind, item), source)
 
 
 def _check_keys(place: Place, kind: str, item: ResourceSettings) -> None:
@@ -55,10 +60,6 @@ def _check_keys(place: Place, kind: str, item: ResourceSettings) -> None:
     """
     for key in sorted(item.model_fields_set & _FOREIGN_KEYS[kind]):
         (place / key).note(f"a {kind} resource has no `{key}`", "remove it")
-    if item.password is not None and item.password_file is not None:
-        (place / "password_file").note(
-            "password and password_file exclude each other", "keep one of them"
-        )
     for name, value in item.headers.items():
         if _LINE_BREAK.search(name + value.get_secret_value()):
             (place / "headers").note(f"header {name!r} holds a line break", "write it as one line")
@@ -88,25 +89,4 @@ def _read_budget(place: Place, text: str | None) -> tuple[int, float] | None:
     except ValueError:
         pass
     place.note(f"{text!r} is no request budget", "write requests/time, such as 60/15m")
-    return None
-
-
-def _read_secret(written: Written, place: Place, name: str | None) -> SecretStr | None:
-    """The secret of a file that nobody else may read."""
-    if name is None:
-        return None
-    path = written.relative(name)
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_SECRET).decode("utf-8").strip()
-        if path.stat().st_mode & 0o007:
-            message = f"the secret file {name} is readable by everyone"
-            place.note(message, f"chmod 600 {name}")
-        return SecretStr(text)
-    except OSError as error:
-        message = f"the secret file {name} can't be read: {error.strerror}"
-        place.note(message, "check the path and its rights")
-    except ValueError:
-        message = f"the secret file {name} is not UTF-8 text"
-        place.note(message, "write the secret as one line of text")
     return None

@@ -25,6 +25,8 @@ class Resource:
     address: str
     password: SecretStr | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    password_from: str = ""
+    """Where its password comes from: one place, said by `sentinel validate`."""
 
 
 @dataclass(frozen=True, slots=True)

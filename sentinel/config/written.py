@@ -182,11 +182,13 @@ class Written:
 
     def raise_problems(self) -> None:
         """Raise ConfigurationError with everything that was noted, if anything was wrong."""
-        problems = [*self._problems]
-        for document in self._documents:
-            problems += document.problems
-        if problems:
-            raise ConfigurationError(list(dict.fromkeys([*problems, *self.lapsed])))
+        if self.problems:
+            raise ConfigurationError(list(dict.fromkeys([*self.problems, *self.lapsed])))
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that was noted so far."""
+        return [*self._problems, *(each for d in self._documents for each in d.problems)]
 
     @property
     def lapsed(self) -> tuple[Problem, ...]:

@@ -38,6 +38,7 @@ from sentinel.core.servers.process import (
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options
 from sentinel.strict.field import Percentage, Size
+from sentinel.strict.file import UnreadableFile, read_regular_file, show_path
 
 
 class ProcessProbeOptions(Options):
@@ -183,19 +184,21 @@ def _find(options: ProcessProbeOptions, context: Context, reader: ProcReader) ->
     return [] if pid is None else [pid]
 
 
+_MAX_PID_FILE = 64 << 10
+
+
 def _from_file(path: Path) -> list[int]:
     try:
-        return [int(path.read_text(errors="replace").split()[0])]
-    except FileNotFoundError:
-        return []
+        return [int(read_regular_file(path, _MAX_PID_FILE, patience=2.0).data.split()[0])]
     except (ValueError, IndexError) as error:
         raise NotMeasurable(
             f"pid file {path} holds no process id", "is it the right file?"
         ) from error
-    except OSError as error:
-        raise NotMeasurable(
-            f"pid file {path}: {error.strerror}", "let sentinel's user read it"
-        ) from error
+    except UnreadableFile as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
+        message = f"pid file {show_path(path)} {error.message}"
+        raise NotMeasurable(message, "let sentinel's user read it, or correct pid_file") from error
 
 
 def _read_look(document: Any) -> PidFileLook | None:

@@ -14,7 +14,9 @@ from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook.book import SECTIONS, AppliesTo, Parameter, Runbook
 from sentinel.runbook.steps import read_steps
 from sentinel.runbook.written import WrittenBook, WrittenParameter, WrittenPurpose
+from sentinel.strict.attempt import attempt
 from sentinel.strict.explain import validate
+from sentinel.strict.file import LOOK_AT_RIGHTS, show_path
 from sentinel.strict.place import Document, Place
 from sentinel.strict.read import ReadLimits, read_text, read_yaml
 
@@ -36,7 +38,7 @@ def read_runbooks(folder: Path) -> dict[str, Runbook]:
     """Every `*.md` of a folder by name. Raises ConfigurationError with every problem."""
     books: list[Runbook] = []
     problems: list[Problem] = []
-    for path in sorted(folder.glob("*.md")):
+    for path in _list_files(folder, problems):
         try:
             books.append(read_runbook(path))
         except ConfigurationError as error:
@@ -45,6 +47,15 @@ def read_runbooks(folder: Path) -> dict[str, Runbook]:
     if problems:
         raise ConfigurationError(problems)
     return {book.name: book for book in books}
+
+
+def _list_files(folder: Path, problems: list[Problem]) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.md"))
+    except OSError as error:
+        message = f"can't be read: {error.strerror}"
+        problems.append(Problem(show_path(folder), 0, "", message, LOOK_AT_RIGHTS))
+        return []
 
 
 def _find_shared_names(books: Sequence[Runbook]) -> list[Problem]:
@@ -66,7 +77,7 @@ def read_runbook(path: Path) -> Runbook:
     """One file. Raises ConfigurationError with every problem in it."""
     document = Document(str(path))
     content = read_text(path, document, FILE)
-    book = _read(content, document) if content is not None else None
+    book = attempt(document.at(), _read, content, document) if content is not None else None
     if book is None or document.problems:
         raise ConfigurationError(document.problems)
     return book

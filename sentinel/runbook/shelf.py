@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook.book import CONDITIONS, Runbook
 from sentinel.runbook.plan import BookPlan
 from sentinel.runbook.read import read_runbooks
+from sentinel.strict.file import UnreadableFile, find_file, show_path
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,18 @@ class Shelf:
 
 def read_shelf(shipped: Path, own: Path | None = None) -> Shelf:
     """The shelf of a platform. Raises ConfigurationError with every problem of its files."""
-    mine = read_runbooks(own) if own is not None and own.is_dir() else {}
+    mine = read_runbooks(own) if own is not None and _is_there(own) else {}
     others = {name: book for name, book in read_runbooks(shipped).items() if name not in mine}
     return Shelf({**mine, **others}, frozenset(mine))
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a platform has runbooks of its own; a link to itself is a mistake, and not no."""
+    try:
+        return find_file(folder) is not None
+    except UnreadableFile as error:
+        problem = Problem(show_path(folder), 0, "", error.message, error.guidance)
+        raise ConfigurationError([problem]) from error
 
 
 def digest_plan(plan: BookPlan) -> str:

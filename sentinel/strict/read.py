@@ -7,9 +7,7 @@ like: text.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import yaml
 
 from sentinel.strict.environment import substitute
+from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.strict.place import Document, Place
 
 MAX_DIGITS = 18
@@ -68,17 +67,9 @@ def read_document(
 def read_text(path: Path, document: Document, limits: ReadLimits = CONFIGURATION) -> str | None:
     """The text of a regular file of bounded size in UTF-8; None with the problem noted."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            document.note(0, "", "is no file", "move it elsewhere: every file here is read")
-            return None
-        data = _read_bytes(path, limits.size + 1)
-    except OSError as error:
-        message = f"can't be read: {error.strerror}"
-        document.note(0, "", message, "check the path and its rights")
-        return None
-    if len(data) > limits.size:
-        message = f"is larger than {_shown_size(limits.size)}"
-        document.note(0, "", message, f"{limits.what} is small: is it the right file?")
+        data = read_regular_file(path, limits.size).data
+    except UnreadableFile as error:
+        document.note(0, "", error.message, error.guidance)
         return None
     try:
         return data.decode("utf-8-sig")
@@ -87,17 +78,6 @@ def read_text(path: Path, document: Document, limits: ReadLimits = CONFIGURATION
         message = f"is not UTF-8 text (byte 0x{error.object[error.start]:02x})"
         document.note(line, "", message, "save the file as UTF-8")
         return None
-
-
-def _read_bytes(path: Path, most: int) -> bytes:
-    """At most so many bytes: a file may grow while it is read, or a pipe take its place."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
-        return file.read(most)
-
-
-def _shown_size(size: int) -> str:
-    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
 
 
 def read_yaml(

@@ -256,6 +256,16 @@ async def test_pid_file_without_a_number_is_unknown(look, tmp_path):
         await look(pid_file=str(file))
 
 
+@pytest.mark.parametrize("name", ["pipe", "zero", "loop"])
+async def test_pid_file_that_is_no_file_is_unknown(look, tmp_path, name):
+    """Neither a hang nor a memory that fills: a pipe without a writer, a device, a link to itself."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(NotMeasurable, match="pid file"):
+        await look(pid_file=str(tmp_path / name))
+
+
 async def test_missing_privilege_is_unknown_and_the_rest_is_still_measured(look, start):
     """Open files of another user's process need a privilege; memory does not."""
     process, me = start(), os.geteuid()

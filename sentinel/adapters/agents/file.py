@@ -13,6 +13,7 @@ from sentinel.adapters.agents.store import Names, Troubles
 from sentinel.core.agents.registration import FileAge, Registration, read_registration
 from sentinel.core.moment import is_wall_time, read_instant
 from sentinel.errors import SubjectError
+from sentinel.strict.file import UnreadableFile, read_regular_file, show_path
 
 _MAX_BYTES = 8 * 2**20
 
@@ -77,24 +78,17 @@ async def read_file(source: AgentFile) -> tuple[list[Registration], FileAge, Tro
 
 def _load(path: str) -> tuple[bytes, float]:
     try:
-        with Path(path).open("rb") as file:
-            modified = Path(path).stat().st_mtime
-            text = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise SubjectError(
-            f"the registry file {path} can't be read: {error.strerror}", "correct agents.file"
-        ) from error
-    if len(text) > _MAX_BYTES:
-        raise SubjectError(
-            f"the registry file {path} is larger than 8 MiB", "is that the registry?"
-        )
-    return text, modified
+        content = read_regular_file(Path(path), _MAX_BYTES)
+    except UnreadableFile as error:
+        message = f"the registry file {show_path(path)} {error.message}"
+        raise SubjectError(message, f"correct agents.file: {error.guidance}") from error
+    return content.data, content.status.st_mtime
 
 
 def _parse(path: str, text: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         remedy = (
             "mend the file; write it to another name and rename it, so that nobody reads half of it"
         )

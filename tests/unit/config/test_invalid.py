@@ -530,7 +530,7 @@ EXPECTED = {
             2,
             "resources.bus.password_file",
             "password and password_file exclude each other",
-            "keep one of them",
+            "a password has one place: keep one of them",
         ),
         (
             "resource_keys_without_effect.yaml",

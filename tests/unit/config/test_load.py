@@ -171,14 +171,22 @@ def test_no_secret_in_the_configurations_text(folder):
     assert "pass-word-of-the-bus" not in repr(load(folder, ENVIRONMENT).resources["bus"])
 
 
-@pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
-def test_a_secret_file_open_to_everyone(folder, mode):
+@pytest.mark.parametrize(
+    ("mode", "fault"),
+    [
+        (0o604, "is readable by everyone"),
+        (0o444, "is readable by everyone"),
+        (0o602, "can be changed by others"),
+        (0o620, "can be changed by others"),
+        (0o666, "can be changed by others"),
+    ],
+)
+def test_a_secret_file_open_to_others(folder, mode, fault):
     """Refused, with the command that cures it."""
     (folder / "secret").chmod(mode)
     (problem,) = problems_of(folder)
     assert (
-        "sentinel.yaml:8: resources.bus.password_file: the secret file secret is readable by everyone"
-        in problem
+        f"sentinel.yaml:8: resources.bus.password_file: the secret file secret {fault}" in problem
     )
     assert "chmod 600 secret" in problem
 
@@ -200,7 +208,7 @@ def test_what_is_no_file_is_not_read(folder):
         file.truncate(5 << 20)
     found = problems_of(folder, ENVIRONMENT)
     assert [problem.split(":", 1)[1].splitlines()[0] for problem in found] == [
-        " is larger than 4 MiB", " is no file", " is no file",
+        " is larger than 4 MiB", " is no file but a pipe", " is no file but a device",
     ]  # fmt: skip
 
 
@@ -212,7 +220,7 @@ def test_the_line_of_what_can_not_be_read(folder, text, line):
 
 
 @pytest.mark.parametrize(
-    ("content", "text"), [(None, "can't be read"), (b"\xff\xfe", "is not UTF-8 text")]
+    ("content", "text"), [(None, "can't be read"), (b"\xff\xfa", "is not UTF-8 text")]
 )
 def test_a_secret_file_that_can_not_be_read(folder, content, text):
     """Missing or binary: a problem with its place."""
@@ -386,9 +394,16 @@ def sentinel(*arguments, **environment):
 
 
 def test_validate_says_yes(folder):
-    """Exit 0 and a count."""
+    """Exit 0, a count, and where each password comes from."""
     code, out, err = sentinel("--config", folder, "validate", **ENVIRONMENT)
-    assert (code, out) == (0, "valid: 4 checks, 4 components, 3 resources\n"), err
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "valid: 4 checks, 4 components, 3 resources",
+            "  password of bus: from password_file secret",
+            "  password of database: from its address",
+        ],
+    ), err
 
 
 @pytest.mark.parametrize("command", [["validate"], ["run"], ["check", "list"]])

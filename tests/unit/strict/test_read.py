@@ -87,8 +87,8 @@ def test_a_file_is_a_file(tmp_path: Path) -> None:
     """A pipe that nobody writes to, a folder, and nothing at all do not hold the reader up."""
     os.mkfifo(tmp_path / "pipe")
     for name, message in (
-        ("pipe", "is no file"),
-        (".", "is no file"),
+        ("pipe", "is no file but a pipe"),
+        (".", "is no file but a folder"),
         ("gone", "can't be read: No such file or directory"),
     ):
         document = Document("x")
