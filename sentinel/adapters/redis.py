@@ -7,6 +7,7 @@ when a reply is lost (reliability.md §1.3); here a command is sent once.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -243,13 +244,18 @@ not change them.
 """
 
 
+_OPTION = re.compile(r"[a-z_]{1,40}")
+"""What else stands there may be a part of a password that was not written as it must be."""
+
+
 def find_url_fault(url: str) -> str:
     """What is wrong with the number of the database or the options of an address, or ""."""
     parts = urlsplit(_as_redis(url))
     options = parse_qs(parts.query, keep_blank_values=True)
     unknown = sorted(options.keys() - _URL_OPTIONS)
     if unknown:
-        return f"has the option `{unknown[0]}`, which an address can't have"
+        named = f"the option `{unknown[0]}`" if _OPTION.fullmatch(unknown[0]) else "an option"
+        return f"has {named}, which an address can't have"
     database = [
         *options.get("db", []),
         "" if parts.scheme == "unix" else unquote(parts.path).strip("/"),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres import find_dsn_fault, find_password
+from sentinel.adapters.postgres import find_dsn_fault, find_dsn_secrets
 from sentinel.adapters.redis import find_url_fault
 
 SCHEMES = {
@@ -16,6 +16,16 @@ SCHEMES = {
     "postgres": ("postgresql", "postgres"),
     "http": ("http", "https"),
 }
+_LATE = re.compile(
+    r"(?:rediss?|valkeys?)://[^/?#]*[/?#].*@|postgres(?:ql)?://[^/?@]*:[^/?@]*/[^?@]*@",
+    re.IGNORECASE | re.DOTALL,
+)
+"""An @ behind the sign that ends the host: what stands before it was meant as a password. libpq
+ends it at a / only, and a user's name among its options may have one.
+"""
+_UNCODED = (
+    "has an @ behind its host: in a user or password write / as %2F, ? as %3F, # as %23, @ as %40"
+)
 _ODD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -34,16 +44,21 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
 
 
 def find_passwords(kind: str, address: str) -> Iterator[str]:
-    """Every password in an address: of the user, as written and decoded, and of its options."""
+    """Every password in an address: of the user, as written and decoded, and of its options; of a
+    web address also a user without one, who is a token.
+    """
     if kind == "postgres":
-        yield find_password(address)
+        yield from find_dsn_secrets(address)
     parts = urlsplit(address) if "://" in address else None
     if parts is not None:
-        yield from (word for word in (parts.password or "", unquote(parts.password or "")) if word)
+        password = parts.password or (parts.username if kind == "http" else "") or ""
+        yield from (word for word in (password, unquote(password)) if word)
         yield from parse_qs(parts.query).get("password", [])
 
 
 def _find_redis_fault(address: str) -> str:
+    if _LATE.match(address):
+        return _UNCODED
     return find_url_fault(address) if _has_place(address) else "is no redis address"
 
 
@@ -66,4 +81,8 @@ def _has_place(address: str) -> bool:
         return False
 
 
-_FAULTS = {"redis": _find_redis_fault, "postgres": find_dsn_fault, "http": _find_http_fault}
+def _find_postgres_fault(address: str) -> str:
+    return _UNCODED if _LATE.match(address) else find_dsn_fault(address)
+
+
+_FAULTS = {"redis": _find_redis_fault, "postgres": _find_postgres_fault, "http": _find_http_fault}
