@@ -16,6 +16,7 @@ from typing import Any
 SHORTEST = 4
 """Shorter "secrets" are parts of words: to hide them would blacken half of every text."""
 HIDDEN = "***"
+_REMEMBERED, _REMEMBERED_LENGTH = 8192, 160
 _TELLING = (
     r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|credentials?|signature|requirepass|masterauth"
@@ -74,6 +75,7 @@ class Redaction:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: frozenset[str] = frozenset()
         self._plain = self._encoded = re.compile(r"(?!)")
+        self._seen: dict[str, str] = {}
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -83,7 +85,7 @@ class Redaction:
         known = self._secrets | {secret for secret in secrets if len(secret) >= SHORTEST}
         if known == self._secrets:
             return
-        self._secrets = known
+        self._secrets, self._seen = known, {}
         ordered = sorted(known, key=lambda secret: (-len(secret), secret))
         self._plain = re.compile("|".join(map(_escaped, ordered)))
         inner = sorted({part for secret in ordered for part in _base64_parts(secret)})
@@ -114,9 +116,21 @@ class Redaction:
         if isinstance(value, bytes):
             return self.scrub(value.decode(errors="backslashreplace"))
         if isinstance(value, str):
-            return hide_shapes(self._hide_known(value))
+            return self._scrub_text(value)
         plain = value is None or isinstance(value, bool | int | float)
         return value if plain else self.scrub(str(value))
+
+    def _scrub_text(self, text: str) -> str:
+        """Names and words come again at every look: the short ones are remembered."""
+        if len(text) > _REMEMBERED_LENGTH:
+            return hide_shapes(self._hide_known(text))
+        clean = self._seen.get(text)
+        if clean is None:
+            clean = hide_shapes(self._hide_known(text))
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[text] = clean
+        return clean
 
     def _hide_known(self, text: str) -> str:
         if not self._secrets:

@@ -17,6 +17,7 @@ from sentinel.core.redaction import hide_shapes
 BEGUN = "begun"
 """A step that was begun and whose end nobody wrote down: what became of it is not known."""
 MAX_EVIDENCE = 4096
+_NOT_KEPT = "(not kept: what is in messages or command lines)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,14 @@ class StepRecord:
     output: str = ""
     seconds: float | None = None
     private: bool = False
-    """The output shows what is in messages: it is shown to who asked, and kept nowhere."""
+    """The output shows what is in messages, or command lines: it is shown to who asked, and kept
+    nowhere.
+    """
 
     @property
     def kept(self) -> StepRecord:
         """What may be kept of it."""
-        return (
-            replace(self, output="(not kept: what is in messages)")
-            if self.private and self.output
-            else self
-        )
+        return replace(self, output=_NOT_KEPT) if self.private and self.output else self
 
     @property
     def is_settled(self) -> bool:
