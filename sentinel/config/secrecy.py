@@ -38,8 +38,8 @@ def find_secrets(
             yield resource.password.get_secret_value()
         yield from filter(None, find_passwords(resource.type, resource.address))
         yield from _hide_header(resource.options.get("headers", {}).values())
-    for owner in (*checks, *components):
-        yield from _hide_header(_secrets_in(owner.options))
+    options = [*(check.options for check in checks), *(each.options for each in components)]
+    yield from _hide_header(_secrets_in(options))
     for name, value in (environment or {}).items():
         if not name.lower().endswith(("_file", "_path", "_dir")):
             yield from _hide_header(_named(name, value))
