@@ -16,6 +16,10 @@ from typing import Any
 SHORTEST = 4
 """Shorter "secrets" are parts of words: to hide them would blacken half of every text."""
 HIDDEN = "***"
+_CUT_LENGTH, _CUT_DEPTH, _CUT_LEAST = 60, 64, 5
+"""From this length on a text may have been cut in the middle of a secret; by so many signs of it,
+at most and at least, that is recognized.
+"""
 _REMEMBERED, _REMEMBERED_LENGTH = 8192, 160
 _TELLING = (
     r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
@@ -74,7 +78,7 @@ class Redaction:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._plain = self._encoded = re.compile(r"(?!)")
+        self._plain = self._encoded = self._cut = re.compile(r"(?!)")
         self._seen: dict[str, str] = {}
         self.learn(secrets)
 
@@ -91,6 +95,8 @@ class Redaction:
         inner = sorted({part for secret in ordered for part in _base64_parts(secret)})
         tail = r"(?:[A-Za-z0-9+/_=-]|%2[BbFf]|%3[Dd])*"
         self._encoded = re.compile(f"(?:{'|'.join(map(_escaped, inner))}){tail}")
+        begun = "|".join(map(_begun, (*ordered, *inner)))
+        self._cut = re.compile(rf"(?:{begun})(?:[\\%&][\\%&#;\w]{{0,15}})?(?=…|\\+u2026|\Z)")
 
     def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
         """A structlog processor."""
@@ -142,7 +148,9 @@ class Redaction:
                 start -= 1
             kept += [text[end:start], HIDDEN]
             end = found.end()
-        return "".join([*kept, text[end:]])
+        text = "".join([*kept, text[end:]])
+        is_cut = len(text) >= _CUT_LENGTH or "…" in text or "u2026" in text
+        return self._cut.sub(HIDDEN, text) if is_cut else text
 
 
 def hide_shapes(text: str) -> str:
@@ -170,6 +178,13 @@ def _is_base64(sign: str) -> bool:
 def _escaped(secret: str) -> str:
     """An expression for the secret with each sign as it is, or as any of the encodings writes it."""
     return "".join(map(_sign, secret))
+
+
+def _begun(secret: str) -> str:
+    """An expression for the beginning of a secret: foreign texts are cut before they come here."""
+    signs = [_sign(sign) for sign in secret[:_CUT_DEPTH]]
+    begun = "".join(f"(?:{sign}" for sign in signs[_CUT_LEAST:])
+    return "".join(signs[:_CUT_LEAST]) + begun + ")?" * len(signs[_CUT_LEAST:])
 
 
 def _sign(sign: str) -> str:

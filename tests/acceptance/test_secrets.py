@@ -39,7 +39,9 @@ def _forms(secret: str) -> set[str]:
     words |= {base64.urlsafe_b64encode(raw), base64.urlsafe_b64encode(b"agent:" + raw)}
     return {
         secret,
+        secret[:6],
         quote(secret),
+        quote(secret)[:8],
         quote(secret, safe=""),
         quote_plus(secret),
         json.dumps(secret)[1:-1],

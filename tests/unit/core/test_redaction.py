@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import random
+import re
 import string
 import time
 from urllib.parse import quote, quote_plus
@@ -61,6 +62,26 @@ def test_a_known_secret_is_hidden_in_every_encoding(secret):
     for text in (*_texts(secret), *_base64(secret)):
         clean = scrub(f"<{text}>")
         assert set(clean.strip("<>\"'")) <= {"*", '"', "\\"}, (text, clean)
+
+
+@pytest.mark.parametrize("secret", [f"kQ9x2{secret}" for secret in _make_secrets()])
+def test_a_secret_that_was_cut_is_hidden(secret):
+    """Foreign texts are shortened before they come here: what is left of a secret goes, too.
+    A whole secret whose last sign was cut leaves that sign's rest: `%2`, `&amp`.
+    """
+    scrub = Redaction([secret]).scrub
+    for text in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret)):
+        for length in range(5, len(text) + 1):
+            for around in (f"got <{text[:length]}…", f"{'x ' * 60}<{text[:length]}"):
+                left = scrub(around).partition("<")[2].rstrip("…")
+                assert re.fullmatch(r"\*\*\*(|[2amp]{1,3})", left), text[:length]
+
+
+def test_a_word_that_a_secret_begins_with_stays():
+    """Only where a text ends may it have been cut."""
+    scrub = Redaction(["redis-kQ9x2"]).scrub
+    assert scrub(f"{'x ' * 60}redis_server answers") == f"{'x ' * 60}redis_server answers"
+    assert scrub(f"{'x ' * 60}of redis_server").endswith("of redis_server")
 
 
 def test_nothing_else_is_hidden():
