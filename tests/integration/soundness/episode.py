@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from math import inf
 
 from tests.integration.soundness.bench import Bench
-from tests.integration.soundness.ledger import ACKED, LOST
+from tests.integration.soundness.ledger import ACKED, LOST, Book
 from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
@@ -77,8 +77,9 @@ class Episode:
         self.score = Score(episodes=1)
         self.counters: Counters = {}
         self.breaks: dict[str, int] = {}
-        self.broke: set[str] = set()
-        """Streams of which the latest look says that they broke."""
+        self.doubted: dict[str, int] = {}
+        self.broke: dict[str, int] = {}
+        """When each stream was last said to have broken."""
         self.step = 0
         self._owed: dict[tuple[str, str], list[Owed]] = {}
 
@@ -141,15 +142,25 @@ class Episode:
         return complaints + ([] if self.world.kind.between else self._judge_ages())
 
     def _note_breaks(self) -> None:
-        """A server without counters may have to begin anew, when more happened than it tells."""
-        now = self.watcher.list_breaks()
+        """A server without counters may have to begin anew, when more happened than it tells; so may
+        one whose counts of commands began anew, by which XSETID is seen.
+        """
+        now, doubted = self.watcher.list_breaks(), self.watcher.list_breaks("xsetid")
         for stream, count in now.items():
             book = self.world.books[stream.encode()]
             broke = count > self.breaks.get(stream, 0) and book.truth is not None
-            (self.broke.add if broke else self.broke.discard)(stream)
-            if broke and self.world.bench.legacy and book.life is not None:
+            if broke:
+                self.broke[stream] = book.snaps[-1]
+            lost = doubted[stream] > self.doubted.get(stream, 0) and self._counts_began_anew(book)
+            if broke and (self.world.bench.legacy or lost) and book.life is not None:
                 book.give_up()
-        self.breaks = now
+        self.breaks, self.doubted = now, doubted
+
+    def _counts_began_anew(self, book: Book) -> bool:
+        """Since the look before at this stream."""
+        latest = book.looks[book.snaps[-1]]
+        before = [snap for snap in book.snaps if book.looks[snap] < latest]
+        return bool(before) and self.world.recounted > before[-1]
 
     def _list_owed(self, stream: str, group: str) -> list[Owed]:
         """At the latest look; made once."""
@@ -163,7 +174,7 @@ class Episode:
         found = []
         for stream, claim in self.watcher.list_settlements():
             owed = self._list_owed(stream, claim.what.split()[0])
-            if stream in self.broke:
+            if self.broke.get(stream) == self.world.books[stream.encode()].snaps[-1]:
                 owed = [replace(each, ended=True) for each in owed]
             found += [f"{stream} {_show(claim)}: {each}" for each in judge_span(claim, owed)]
             self.score.settlements += 1
@@ -222,7 +233,8 @@ class Episode:
             if standing is None or entry is None or not fnmatch(key.decode(), pattern):
                 continue
             age, epoch = self.world.now - entry.at, book.epochs[-1]
-            brought = epoch.brought and entry.moment <= epoch.attached
+            known = max(epoch.attached * epoch.brought, self.broke.get(key.decode(), 0))
+            brought = entry.moment <= known  # who looks knows it since then
             clock = self.world.kind.ids == "clock"
             least = age - 1 if clock else min(age, 1) * (age > 5)
             believed = not clock and (brought or entry.moment <= book.snaps[0])
