@@ -520,3 +520,15 @@ def test_a_dependency_that_nobody_checks(folder):
     found = problems_of(folder, ENVIRONMENT)
     assert "no check says whether `database` is healthy" in str(found)
     assert "add a check of database" in str(found)
+
+
+def test_a_complaint_repeats_no_token(tmp_path):
+    """Of a text that stands where a list must, only what is no secret by its form."""
+    command = "python agent.py --token kQ9-hidden http://agent:kQ9-hidden@bus/?a=kQ9-hidden"
+    (tmp_path / "c.yaml").write_text(
+        f"components: {{c: {{driver: process, command: '{command}'}}}}\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, {})
+    assert "python agent.py" in str(caught.value)
+    assert "hidden" not in str(caught.value)
