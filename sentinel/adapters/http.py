@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 
+from sentinel.adapters.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import unreachable, who_answers
 from sentinel.clock import utcnow
@@ -104,8 +105,9 @@ class HttpClient:
         """Send one request and read the answer within `timeout` seconds in all.
 
         At most `redirects` redirects are followed, each only on the same host and never from https
-        to http. An answer of 429, or of 503 that says when to come back, stops all requests of this
-        client for that time.
+        to http. Credentials stay within the origin (scheme, host, port): behind it neither they nor
+        any other header of the caller are sent, and a body is not. An answer of 429, or of 503
+        that says when to come back, stops all requests of this client for that time.
         """
         with name_resource(self.name):
             self._admit_again()
@@ -187,8 +189,11 @@ class HttpClient:
             if response.status not in _REDIRECTS or not target or redirects == 0:
                 return response
             if left:
-                url = _next_hop(url, target)
                 method, body = ("GET", None) if response.status == 303 else (method, body)
+                hop = next_hop(url, target)
+                if not is_same_origin(hop, url):
+                    headers = leave_origin(headers, body, hop)
+                url = hop
         raise TargetRejected(
             f"more than {redirects} redirects", "a redirect loop?", code=str(response.status)
         )
@@ -304,20 +309,6 @@ def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
             f"broken body: {error}", f"the body is not {encoding}, as its header says"
         ) from error
     return content, bool(unpacker.unconsumed_tail)
-
-
-def _next_hop(url: str, location: str) -> str:
-    target = urljoin(url, location)
-    before, after = urlsplit(url), urlsplit(target)
-    if after.scheme not in {"http", "https"} or after.hostname != before.hostname:
-        raise TargetRejected(
-            f"redirects away to {_short(target)}", "redirects are followed on the same host only"
-        )
-    if before.scheme == "https" and after.scheme == "http":
-        raise TargetRejected(
-            f"redirects from https to {_short(target)}", "redirects must not lose encryption"
-        )
-    return target
 
 
 def _short(text: str) -> str:

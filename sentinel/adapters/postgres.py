@@ -10,7 +10,9 @@ ends the rest.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -261,22 +263,21 @@ class PostgresClient:
             connection.pgconn.finish()
 
 
-_SAFE_FAULTS = ("invalid URI query parameter", "invalid connection option")
+_NO_OPTION = re.compile(r'invalid (?:URI query parameter:|connection option) "([^"]*)"')
 
 
 def find_dsn_fault(dsn: str) -> str:
-    """What libpq has against an address, or "". It may quote what it can't read, so only some of
-    its words are kept.
+    """What libpq has against an address, or "". It may quote what it can't read, which may be a
+    part of a password: only what looks like a mistyped option is repeated.
     """
     try:
         settings = conninfo_to_dict(dsn)
     except psycopg.Error as error:
         text = " ".join(str(error).split())
-        return (
-            f"is no postgres address: {text}"
-            if text.startswith(_SAFE_FAULTS)
-            else "is no postgres address"
-        )
+        named = _NO_OPTION.fullmatch(text)
+        known = [item.keyword.decode() for item in psycopg.pq.Conninfo.get_defaults()]
+        shown = named is not None and difflib.get_close_matches(named[1], known, 1, 0.75)
+        return f"is no postgres address: {text}" if shown else "is no postgres address"
     ports = [word for word in str(settings.get("port") or "").split(",") if word]
     return (
         ""
@@ -285,12 +286,13 @@ def find_dsn_fault(dsn: str) -> str:
     )
 
 
-def find_password(dsn: str) -> str:
-    """The password of an address, in whichever form it is written, or ""."""
+def find_dsn_secrets(dsn: str) -> list[str]:
+    """The passwords of an address, in whichever form it is written: the user's, and the key's."""
     try:
-        return str(conninfo_to_dict(dsn).get("password") or "")
+        settings = conninfo_to_dict(dsn)
     except psycopg.Error:
-        return ""
+        return []
+    return [str(settings[name]) for name in ("password", "sslpassword") if settings.get(name)]
 
 
 def identifier(name: str) -> str:

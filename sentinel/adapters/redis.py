@@ -244,15 +244,17 @@ not change them.
 """
 
 
+_OPTION = re.compile(r"[a-z_]{1,40}")
+"""What else stands there may be a part of a password that was not written as it must be."""
+
+
 def find_url_fault(url: str) -> str:
     """What is wrong with the number of the database or the options of an address, or ""."""
     parts = urlsplit(_as_redis(url))
     options = parse_qs(parts.query, keep_blank_values=True)
     unknown = sorted(options.keys() - _URL_OPTIONS)
     if unknown:
-        # What looks like no option may be the rest of a password: that is not repeated.
-        is_option = f"{unknown[0]}=" in parts.query and re.fullmatch("[a-z_]{2,40}", unknown[0])
-        named = f"the option `{unknown[0]}`" if is_option else "an option"
+        named = f"the option `{unknown[0]}`" if _OPTION.fullmatch(unknown[0]) else "an option"
         return f"has {named}, which an address can't have"
     database = [
         *options.get("db", []),

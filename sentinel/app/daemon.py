@@ -33,6 +33,7 @@ from sentinel.config import Configuration
 from sentinel.core.model import Check, Component, Finding, Incident, Result
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
+from sentinel.core.redaction import Redaction
 from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
 from sentinel.engine.automation import Restraint
@@ -41,7 +42,7 @@ from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.supervision import make_check, name_of_check
 from sentinel.errors import ConfigurationError, StateError
-from sentinel.log import Redaction, learn_secrets
+from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds

@@ -30,6 +30,7 @@ from sentinel.cli.place import Arguments, confirm, open_store, print_json, say, 
 from sentinel.clock import utcnow
 from sentinel.config import load
 from sentinel.core.model import Incident
+from sentinel.core.redaction import Redaction
 from sentinel.errors import ActionRefused, ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
 from sentinel.runbook.book import BookStep, Runbook
@@ -199,7 +200,10 @@ class _Room:
         repeat = (
             (lambda _step: True) if getattr(self._arguments, "repeat", False) else _confirm_again
         )
-        transcript = asyncio.run(perform(self.store, run, plan, hands, confirm, repeat, _tell))
+        scrub = Redaction(self.configuration.secrets).scrub
+        transcript = asyncio.run(
+            perform(self.store, run, plan, hands, confirm, repeat, _tell, scrub)
+        )
         if run.incident:
             append_transcript(
                 self.store, run.incident, transcript, self.configuration.secrets, utcnow()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres import find_dsn_fault, find_password
+from sentinel.adapters.postgres import find_dsn_fault, find_dsn_secrets
 from sentinel.adapters.redis import find_url_fault
 
 SCHEMES = {
@@ -50,12 +50,15 @@ def _find_plain_sign(kind: str, rest: str) -> str:
 
 
 def find_passwords(kind: str, address: str) -> Iterator[str]:
-    """Every password in an address: of the user, as written and decoded, and of its options."""
+    """Every password in an address: of the user, as written and decoded, and of its options; of a
+    web address also a user without one, who is a token.
+    """
     if kind == "postgres":
-        yield find_password(address)
+        yield from find_dsn_secrets(address)
     parts = urlsplit(address) if "://" in address else None
     if parts is not None:
-        yield from (word for word in (parts.password or "", unquote(parts.password or "")) if word)
+        password = parts.password or (parts.username if kind == "http" else "") or ""
+        yield from (word for word in (password, unquote(password)) if word)
         yield from parse_qs(parts.query).get("password", [])
 
 
@@ -82,4 +85,8 @@ def _has_place(address: str) -> bool:
         return False
 
 
-_FAULTS = {"redis": _find_redis_fault, "postgres": find_dsn_fault, "http": _find_http_fault}
+def _find_postgres_fault(address: str) -> str:
+    return find_dsn_fault(address)
+
+
+_FAULTS = {"redis": _find_redis_fault, "postgres": _find_postgres_fault, "http": _find_http_fault}

@@ -4,19 +4,17 @@ their defaults.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
-
-from sentinel.config.address import find_passwords
 from sentinel.config.model import (
     CheckSettings,
     ComponentSettings,
     Overrides,
     PlatformSettings,
 )
+from sentinel.config.secrecy import find_secrets
 from sentinel.config.value import Configuration, Diagnosing, Resource, ScheduledReport
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
@@ -126,48 +124,11 @@ def make_configuration(
         report_templates=written.relative(templates) if templates else None,
         tasks_per_hour_target=settings.tasks_per_hour_target,
         retention=settings.retention,
-        secrets=frozenset(find_secrets(resources.values(), checks)),
+        secrets=frozenset(
+            find_secrets(resources.values(), checks, components, written.environment)
+        ),
         folder=written.path,
         listen_place=str(written.at("listen")),
         chores=chores,
         lapsed=written.lapsed,
     )
-
-
-def find_secrets(resources: Iterable[Resource], checks: Iterable[Check]) -> Iterator[str]:
-    """Every value that must not be printed: passwords, header values and their last words, secrets
-    of checks.
-    """
-    for resource in resources:
-        if resource.password is not None:
-            yield resource.password.get_secret_value()
-        yield from filter(None, find_passwords(resource.type, resource.address))
-        yield from _hide_header(resource.options.get("headers", {}).values())
-    for check in checks:
-        yield from _hide_header(_secrets_in(check.options))
-
-
-def _hide_header(values: Iterable[str]) -> Iterator[str]:
-    """`Bearer abc…` is a secret with and without its first word; what is very short is none."""
-    return (
-        word for value in values for word in {value, *value.split()[-1:]} if len(word) >= _SHORTEST
-    )
-
-
-def _secrets_in(value: object) -> Iterator[str]:
-    """Every SecretStr inside a kind's options, however deep."""
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, BaseModel):
-        yield from _secrets_in(
-            vars(value)
-        )  # not dict(value): a kind may have an option called `keys`
-    elif isinstance(value, Mapping):
-        yield from _secrets_in(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _secrets_in(item)
-
-
-_SHORTEST = 6
-"""Shorter header values are words such as "json": hiding them would blank half of every text."""

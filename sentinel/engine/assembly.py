@@ -158,7 +158,8 @@ def make_engine(given: Surroundings) -> Engine:
 def _lay_ground(given: Surroundings) -> _Ground:
     clock, store, metrics = given.clock, given.store, given.metrics
     guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
-    recorder, halt_file = Recorder(store, metrics, clock.utcnow), given.folder / HALT_FILE
+    recorder = Recorder(store, metrics, clock.utcnow, given.scrub)
+    halt_file = given.folder / HALT_FILE
     coordinator = LocalCoordinator(store, recorder, clock.utcnow)
     return _Ground(
         guard=guard,

@@ -12,7 +12,7 @@ from typing import Any
 from sentinel.core import health as health_core
 from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
 from sentinel.core.fault.loss import describe_extent, find_acceptable
-from sentinel.core.model import Finding, RestartPolicy, Result, Transition
+from sentinel.core.model import Finding, RestartPolicy, Result, Row, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
@@ -44,6 +44,7 @@ class Pipeline:
         if watched is None:
             return False
         now = self.utcnow()
+        result = replace(result, finding=self._hide_in_labels(result.finding))
         changes, before = Changes(gaps=self.guard.take_gaps()), watched.shown
         watched.at = now
         self._record(watched, result, changes)
@@ -52,6 +53,14 @@ class Pipeline:
         self._tell_status(watched, before, changes)
         await self._conclude(watched, changes)
         return watched.health.soft and watched.verdict is not Status.UNKNOWN
+
+    def _hide_in_labels(self, finding: Finding) -> Finding:
+        """Names come from the platform, and become labels of metrics and rows of views."""
+        rows = [
+            Row({label: str(self.scrub(name)) for label, name in row.labels.items()}, row.values)
+            for row in finding.rows
+        ]
+        return replace(finding, rows=rows)
 
     async def accept(self, name: str, word: Acceptance, expects: str) -> Answer:
         """Somebody accepts by hand what a check found lost. `expects` is what they saw of it

@@ -8,11 +8,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
+from sentinel.core.order import OrderKind
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
@@ -26,8 +28,14 @@ MAX_WAITING = 50_000
 class Recorder:
     """The one thread that writes to the store."""
 
-    def __init__(self, store: Store, metrics: Metrics, utcnow: Callable[[], datetime]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        utcnow: Callable[[], datetime],
+        scrub: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        self._store, self._scrub = store, scrub
         self._metrics = metrics
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -38,8 +46,27 @@ class Recorder:
         """Commit one turn of the pipeline; on a full or failing disk it waits for the next turn."""
         if not changes:
             return
+        self._clean(changes)
         self._waiting.append(changes)
         await self.call(self._flush)
+
+    def _clean(self, changes: Changes) -> None:
+        """What drivers, programs and servers said is told in sentences of ours: the last place
+        where a secret among their words can be hidden.
+        """
+        changes.attempts = [
+            replace(each, detail=self._scrub(each.detail)) for each in changes.attempts
+        ]
+        changes.events = [
+            (incident, at, replace(event, text=self._scrub(event.text)), evidence)
+            for incident, at, event, evidence in changes.events
+        ]
+        changes.orders = [
+            replace(each, payload=self._scrub(each.payload))
+            if each.kind is OrderKind.NOTIFY
+            else each
+            for each in changes.orders
+        ]
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function of the store in its thread, after everything that was recorded before."""

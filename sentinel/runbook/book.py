@@ -95,7 +95,8 @@ Act = Argv | RunCheck | Sql | RedisCommand | LookAt | Action
 class BookStep:
     """One step: `precondition` must hold before it, `verify` must come to hold after it.
 
-    `skip` says why this step is not run here, as its plan knows; "" when it is.
+    `skip` says why this step is not run here, as its plan knows; "" when it is. `command_lines`: it
+    may show arguments of processes; then its output is shown to who asked, and kept nowhere.
     """
 
     name: str
@@ -106,6 +107,7 @@ class BookStep:
     verify: Act | None = None
     line: int = 0
     skip: str = ""
+    command_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from datetime import datetime
 from sentinel.core.quantity import format_duration
 from sentinel.errors import SentinelError
 from sentinel.runbook.act import ActEnding, Hands, await_condition, describe_condition, do
-from sentinel.runbook.book import BookStep, RedisCommand, Runbook
+from sentinel.runbook.book import Argv, BookStep, RedisCommand, Runbook
 from sentinel.runbook.plan import NO_NAMES, BookPlan, make_plan
-from sentinel.runbook.safety import shows_content
+from sentinel.runbook.safety import shows_command_lines, shows_content
 from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript, redact
 
 UNKNOWN_OUTCOME = "begun before the interruption, outcome unknown"
@@ -46,6 +46,8 @@ class Care:
     repeat: Question = _refuse
     note: Callable[[int, StepRecord], None] = _forget
     earlier: Mapping[int, StepRecord] = field(default_factory=dict)
+    scrub: Callable[[str], str] = redact
+    """Takes known secrets out of what a step says and shows, before anybody keeps or reads it."""
 
 
 def show_plan(plan: BookPlan, now: datetime) -> Transcript:
@@ -142,6 +144,9 @@ class _StepRun:
         step = self._step
         if step.skip:
             return self._record("skipped", step.skip)
+        shows = isinstance(step.run, Argv) and shows_command_lines(step.run.argv)
+        if shows and not step.command_lines:  # a value may have made it so
+            return self._record("failed", "not run: it would show command lines")
         in_doubt = step.changes and known is not None and known.outcome == BEGUN
         if in_doubt and step.verify is not None:
             after = await do(step.verify, self._hands, step.timeout)
@@ -194,14 +199,15 @@ class _StepRun:
     def _record(self, outcome: str, detail: str = "", output: str = "") -> StepRecord:
         seconds = None if outcome == BEGUN else time.monotonic() - self._began
         step = self._step
-        private = isinstance(step.run, RedisCommand) and shows_content(step.run.argv)
+        content = isinstance(step.run, RedisCommand) and shows_content(step.run.argv)
+        private = content or step.command_lines
         return StepRecord(
             step.name,
-            str(step.run),
+            self._care.scrub(str(step.run)),
             step.changes,
             outcome,
-            redact(detail),
-            redact(output),
+            redact(self._care.scrub(detail)),
+            redact(self._care.scrub(output)),
             seconds,
             private,
         )

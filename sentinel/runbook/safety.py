@@ -84,3 +84,74 @@ def refuse_redis(argv: Sequence[str]) -> str:
         f"{command or 'nothing'} is not on the list of commands that only read:"
         f" {', '.join(sorted(allowed))}"
     )
+
+
+_SHOWING_COLUMNS = {"args", "cmd", "command"}
+_COLUMN = re.compile(r"[\w%]+")
+_SHELL_PS = re.compile(
+    r"\bps\s+(?:-\w*[fFO]|[a-z]|[^|;&]*\b(?:args|cmd|command)\b)|\b(?:pgrep|pstree)\s+-\w*a"
+    r"|\btop\s+-\w*c|\bw(?:\s|$)|\bsystemctl\b.*\bstatus\b|\bdocker\s+(?:ps|top|inspect)\b"
+)
+_PROC = re.compile(r"/proc/[^/\s]*/(?:task/[^/\s]*/)?(?:cmdline|environ)")
+
+
+def shows_command_lines(argv: Sequence[str]) -> bool:
+    """Whether a program shows arguments or environments of processes, which may hold passwords of
+    anybody on this host: for the eyes of who asks, kept nowhere, and only where a book says so.
+    """
+    for n, word in enumerate(argv):
+        name, rest = word.rpartition("/")[2], argv[n + 1 :]
+        if _PROC.search(word) or (" " in word and _SHELL_PS.search(word)):
+            return True
+        if name == "ps" and _ps_shows(rest):
+            return True
+        if name in _SHOWING and _SHOWING[name].search(" ".join(rest)):
+            return True
+    return False
+
+
+_SHOWING = {
+    "pgrep": re.compile(r"(?:^| )(?:-[a-z]*a|--list-full)"),
+    "pstree": re.compile(r"(?:^| )(?:-[a-zA-Z]*a|--arguments)"),
+    "top": re.compile(r"(?:^| )-[a-zA-Z]*c"),
+    "htop": re.compile(""),
+    "systemctl": re.compile(r"(?:^| )status(?: |$)"),
+    "docker": re.compile(r"^(?:container )?(?:ps|top|inspect|ls)(?: |$)"),
+    "podman": re.compile(r"^(?:container )?(?:ps|top|inspect|ls)(?: |$)"),
+}
+"""Programs beside `ps` and by which of their arguments they show command lines."""
+
+
+def _ps_shows(words: Sequence[str]) -> bool:
+    """ps(1): columns that show arguments, formats that have one, and every option without a dash."""
+    takes = ""
+    for n, word in enumerate(words):
+        if takes:
+            if takes in {"o", "O"} and _SHOWING_COLUMNS & set(_COLUMN.findall(word)):
+                return True
+            takes = ""
+        elif word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            if name == "format" and _SHOWING_COLUMNS & set(_COLUMN.findall(value)):
+                return True
+            takes = "o" if name == "format" and not value else takes
+            takes = "p" if name in _PS_TAKES and not value else takes
+        elif word.startswith("-"):
+            flags, _, columns = word[1:].partition("o")
+            if set(flags) & set("fFO") or _SHOWING_COLUMNS & set(_COLUMN.findall(columns)):
+                return True
+            takes = "o" if "o" in word and not columns else ""
+            takes = "p" if not takes and word[-1] in "pCugGUtsq" else takes
+        elif (
+            not word.isdigit()
+            and not word.startswith("{")
+            and (n == 0 or not words[n - 1].startswith("-"))
+        ):
+            return True
+    return False
+
+
+_PS_TAKES = {
+    "pid", "ppid", "sort", "user", "User", "group", "Group", "tty", "sid", "quick-pid", "cols",
+    "columns", "width", "lines", "rows",
+}  # fmt: skip

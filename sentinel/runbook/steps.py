@@ -17,7 +17,7 @@ from sentinel.runbook.book import (
     RunCheck,
     Sql,
 )
-from sentinel.runbook.safety import refuse_redis, refuse_sql
+from sentinel.runbook.safety import refuse_redis, refuse_sql, shows_command_lines
 from sentinel.runbook.written import (
     WrittenAction,
     WrittenArgv,
@@ -44,6 +44,11 @@ _ACTION_ARGS = {
     "halt": {"reason"},
     "resume": {"reason"},
 }
+_SHOWS = "shows command lines, and whoever put a password into one would find it kept and published"
+_SHOW_NAMES = (
+    "show names and numbers (ps -o pid,comm); or add `command_lines: true` to the step: its output is"
+    " then shown to who runs it, and kept nowhere"
+)
 _ONLY_READS = "steps that change something are actions or programs"
 
 Types = Mapping[str, str]
@@ -69,9 +74,13 @@ def _read_step(place: Place, raw: Any, types: Types) -> BookStep | None:
         _check_changes(place / "changes", run, raw.get("changes"))
     if written is None or run is None:
         return None
+    for key, act in {"run": run, "precondition": before, "verify": after}.items():
+        if not written.command_lines and isinstance(act, Argv) and shows_command_lines(act.argv):
+            (place / key).note(_SHOWS, _SHOW_NAMES)
     changes = isinstance(run, Action) if written.changes is None else written.changes
     timeout, line = written.timeout, place.line
-    return BookStep(written.name, run, timeout, changes, before, after, line)
+    shows = written.command_lines
+    return BookStep(written.name, run, timeout, changes, before, after, line, command_lines=shows)
 
 
 def _check_changes(place: Place, run: Act, changes: object) -> None:

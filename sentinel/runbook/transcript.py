@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.core.quantity import format_duration
+from sentinel.core.redaction import hide_shapes
 
 BEGUN = "begun"
 """A step that was begun and whose end nobody wrote down: what became of it is not known."""
 MAX_EVIDENCE = 4096
+_NOT_KEPT = "(not kept: what is in messages or command lines)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,14 @@ class StepRecord:
     output: str = ""
     seconds: float | None = None
     private: bool = False
-    """The output shows what is in messages: it is shown to who asked, and kept nowhere."""
+    """The output shows what is in messages, or command lines: it is shown to who asked, and kept
+    nowhere.
+    """
 
     @property
     def kept(self) -> StepRecord:
         """What may be kept of it."""
-        return (
-            replace(self, output="(not kept: what is in messages)")
-            if self.private and self.output
-            else self
-        )
+        return replace(self, output=_NOT_KEPT) if self.private and self.output else self
 
     @property
     def is_settled(self) -> bool:
@@ -124,32 +124,12 @@ def _render_record(number: int, record: StepRecord, max_output: int | None) -> l
     ]
 
 
-_SECRETS = (
-    (re.compile(r"(://[^/\s:@]*):[^@\s/]+@"), r"\1:***@"),
-    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), r"\1 ***"),
-    (
-        re.compile(
-            r"\b(password|passwd|secret|token|requirepass|masterauth)(\s*[=:]\s*)\S+", re.IGNORECASE
-        ),
-        r"\1\2***",
-    ),
-    (
-        re.compile(
-            r"(--?[\w-]*(?:password|passwd|secret|token|api-?key)\s+)(?!-)\S+", re.IGNORECASE
-        ),
-        r"\1***",
-    ),
-)
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def redact(text: str) -> str:
-    """The text without passwords in addresses, bearer tokens, `password=…`, and without control
-    characters.
-    """
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """The text without what looks like a secret, and without control characters."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", hide_shapes(text))
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -76,6 +76,7 @@ class WrittenStep(Strict):
     run: Any
     timeout: StepTimeout = DEFAULT_TIMEOUT
     changes: bool | None = None
+    command_lines: bool = False
     precondition: Any = None
     verify: Any = None
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from sentinel.core.redaction import hide_shapes
 from sentinel.errors import Problem
 from sentinel.strict.place import Place
 
@@ -105,7 +106,9 @@ def _shown(value: Any) -> str:
         return "a value that is not shown"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    return "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
+    return (
+        "nothing" if value is None else f"{type(value).__name__} {hide_shapes(str(value))[:60]!r}"
+    )
 
 
 _EXPLAIN: dict[str, Callable[[Any], tuple[str, str]]] = {

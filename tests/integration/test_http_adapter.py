@@ -242,6 +242,43 @@ async def test_redirects_are_followed_when_allowed():
     assert response.body == b"end"
 
 
+async def test_credentials_stay_within_the_origin():
+    """Another port is another origin: it gets no header of ours, and neither does a third hop that
+    leads back. Within the origin everything goes along.
+    """
+    seen: list[tuple[str, str | None, str | None]] = []
+
+    def note(request: web.Request) -> None:
+        name, password = request.headers.get("X-Key"), request.headers.get("Authorization")
+        seen.append((request.path, name, password))
+
+    async def other(request: web.Request) -> web.Response:
+        note(request)
+        return web.Response(status=302, headers={"Location": f"{ours}/back"})
+
+    async with serving(other) as foreign:
+
+        async def hop(request: web.Request) -> web.Response:
+            note(request)
+            leads = {"/": f"{ours}/near", "/near": f"{foreign}/far"}
+            if request.path not in leads:
+                return web.Response(text="end")
+            return web.Response(status=302, headers={"Location": leads[request.path]})
+
+        async with serving(hop) as ours:
+            address = ours.replace("://", "://user:hidden@")
+            client = HttpClient("api", address, headers={"X-Key": "k"})
+            await client.request("GET", "/", timeout=5.0, redirects=3)
+            await client.close()
+    basic = "Basic dXNlcjpoaWRkZW4="
+    assert seen == [
+        ("/", "k", basic),
+        ("/near", "k", basic),
+        ("/far", None, None),
+        ("/back", None, None),
+    ]
+
+
 async def test_redirect_loop_ends():
     """C4: after the allowed hops it is an error of the target; no more requests than that are sent."""
     asked = []

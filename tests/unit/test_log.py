@@ -8,7 +8,8 @@ import json
 import pytest
 import structlog
 
-from sentinel.log import Redaction, configure_logging
+from sentinel.core.redaction import Redaction
+from sentinel.log import configure_logging
 
 SECRET = "canary-3f9a"
 

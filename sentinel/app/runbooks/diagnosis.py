@@ -115,7 +115,8 @@ class Diagnosis:
         plan = keep_reading(plan_here(book, configuration, incident, {}, told, partial=True))
         try:
             async with asyncio.timeout(configuration.runbooks.deadline):
-                return await run_plan(plan, self._make_hands(), Care(note=records.__setitem__))
+                care = Care(note=records.__setitem__, scrub=self._scrub)
+                return await run_plan(plan, self._make_hands(), care)
         except TimeoutError:
             outcome = f"ended at its deadline of {format_duration(configuration.runbooks.deadline)}"
             return _cut_short(plan, records, began, self._moment().at, outcome)

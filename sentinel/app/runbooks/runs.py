@@ -13,13 +13,13 @@ from typing import Any
 from sentinel.adapters.process import read_start_id
 from sentinel.clock import utcnow
 from sentinel.core.incident import Event
+from sentinel.core.redaction import Redaction
 from sentinel.errors import ActionRefused, UsageError
-from sentinel.log import Redaction
 from sentinel.runbook.act import Hands
 from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, Question, run_plan
 from sentinel.runbook.shelf import Shelf, digest_plan
-from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept
+from sentinel.runbook.transcript import StepRecord, Transcript, describe_kept, redact
 from sentinel.store import Changes, Store
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RUNNING, RunbookRun
@@ -96,6 +96,7 @@ async def perform(
     confirm: Question,
     repeat: Question,
     tell: Callable[[int, StepRecord], None] = _tell_nobody,
+    scrub: Callable[[str], str] = redact,
 ) -> Transcript:
     """Run or go on with a run, keeping every step; the transcript begins with the run, not with its
     resumption.
@@ -112,7 +113,7 @@ async def perform(
         tell(number, record)
 
     earlier = {int(number): _read_record(document) for number, document in run.steps.items()}
-    transcript = await run_plan(plan, hands, Care(confirm, repeat, note, earlier))
+    transcript = await run_plan(plan, hands, Care(confirm, repeat, note, earlier, scrub))
     store.save_run(replace(kept, state=transcript.outcome, ended=utcnow()))
     return replace(transcript, began=run.began)
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sentinel.config import load
+from sentinel.config.address import find_address_fault
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
 from sentinel.errors import ConfigurationError
 from sentinel.remediation.process import ProcessDriverOptions
@@ -141,6 +142,8 @@ def test_every_secret_is_known_to_the_redaction(folder):
         '{redis: "redis://h:1/0?password=canary-pw"}',
         '{http: "http://h", headers: {Authorization: "Bearer canary-pw"}}',
         '{http: "http://user:canary-pw@h"}',
+        '{http: "http://canary-pw@h"}',
+        '{postgres: "host=h dbname=x sslpassword=canary-pw"}',
     ],
 )
 def test_every_form_of_a_secret_is_known(resource, tmp_path):
@@ -164,6 +167,76 @@ def test_the_secrets_of_checks_are_known(folder):
   rows: {table: public.tasks, marker: title}
 """)
     assert {"canary-of-check", "canary-of-canary"} <= load(folder, ENVIRONMENT).secrets
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "command: [python, a.py, --token, canary-argv]",
+        "command: [python, a.py, --api-key=canary-argv]",
+        'command: [python, a.py, "redis://u:canary-argv@h/0"]',
+        "command: [python, a.py, 'http://h/?limit=5&access_token=canary-argv']",
+        "command: [python, a.py], env: {SHOP_SECRET: canary-argv}",
+        "command: [python, a.py], env: {DSN: 'postgresql://u:canary-argv@h/x'}",
+    ],
+)
+def test_the_secrets_of_programs_are_known(written, tmp_path):
+    """Arguments and environment of what sentinel starts; other words of them are none."""
+    (tmp_path / "c.yaml").write_text(f"components: {{c: {{driver: process, {written}}}}}\n")
+    secrets = load(tmp_path, {}).secrets
+    assert "canary-argv" in secrets
+    assert not secrets & {"python", "a.py", "5", "limit=5"}
+
+
+def test_the_secrets_of_queries_and_documents_are_known(folder):
+    """A token in a check's path, as written and decoded, and in the document that it sends."""
+    (folder / "more.yaml").write_text("""
+- name: asked
+  kind: http
+  component: api
+  path: "/x?limit=500000&token=canary%2Dquery"
+  method: POST
+  body: '{"user": "operator", "login": {"password": "canary-body"}}'
+""")
+    secrets = load(folder, {**ENVIRONMENT, "SHOP_TOKEN": "canary-env", "A_FILE": "/x"}).secrets
+    assert {"canary%2Dquery", "canary-query", "canary-body", "canary-env"} <= secrets
+    assert not secrets & {"500000", "operator", "/x"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("redis", "redis://agent:7?kT9-hidden@bus/0"),
+        ("redis", "redis://agent:pa#hidden@bus/0"),
+        ("redis", "redis://agent:5/hidden@bus/0"),
+        ("redis", "redis://a:b@bus/0?hidden9=x"),
+        ("postgres", "postgresql://agent:7/hidden@bus/db"),
+        ("postgres", "host=bus password=hun hidden=x"),
+        ("postgres", "postgresql://bus/db?hidden"),
+        ("http", "http://agent:7?hidden@bus/"),
+        ("http", "http://agent:hidden/x@bus/"),
+    ],
+)
+def test_a_malformed_address_is_refused_and_not_repeated(kind, address):
+    """G4: what follows a colon or precedes an @ may be a part of a password."""
+    fault = find_address_fault(kind, address)
+    assert fault is not None
+    assert "hidden" not in " ".join(fault)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("redis", "redis://a:p%40%2Fw@bus:6379/0"),
+        ("redis", "unix:///run/a@b.sock"),
+        ("postgres", "postgresql://a:7?x@bus/db"),
+        ("postgres", "postgresql://bus:5432/db?user=a@b"),
+        ("http", "http://bus:80/a@b"),
+    ],
+)
+def test_an_at_sign_where_it_may_stand(kind, address):
+    """Behind a path, or in what the client itself reads as a password."""
+    assert find_address_fault(kind, address) is None
 
 
 def test_no_secret_in_the_configurations_text(folder):
@@ -462,3 +535,15 @@ def test_a_dependency_that_nobody_checks(folder):
     found = problems_of(folder, ENVIRONMENT)
     assert "no check says whether `database` is healthy" in str(found)
     assert "add a check of database" in str(found)
+
+
+def test_a_complaint_repeats_no_token(tmp_path):
+    """Of a text that stands where a list must, only what is no secret by its form."""
+    command = "python agent.py --token kQ9-hidden http://agent:kQ9-hidden@bus/?a=kQ9-hidden"
+    (tmp_path / "c.yaml").write_text(
+        f"components: {{c: {{driver: process, command: '{command}'}}}}\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, {})
+    assert "python agent.py" in str(caught.value)
+    assert "hidden" not in str(caught.value)

@@ -24,10 +24,10 @@ from sentinel.core.model import (
     Row,
     Threshold,
 )
+from sentinel.core.redaction import Redaction
 from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
 from sentinel.engine.faults import MAX_NAME, MAX_TEXT
-from sentinel.log import Redaction
 from sentinel.probes import Kind, Options
 from sentinel.store import Gap
 

@@ -10,6 +10,7 @@ import pytest
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.book import SECTIONS, Action, Argv, RedisCommand, RunCheck, Sql
 from sentinel.runbook.read import read_runbook, read_runbooks
+from sentinel.runbook.safety import shows_command_lines
 
 Write = Callable[..., Path]
 SHIPPED = Path(__file__).parents[3] / "runbooks"
@@ -268,3 +269,47 @@ def test_an_empty_default_is_no_value(write_book: Write) -> None:
         write_book("  - {name: a, run: {check: '{p}'}}", '  - {name: p, type: check, default: ""}')
     )
     assert (book.parameters[0].required, book.parameters[0].default) == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "shows"),
+    [
+        ("ps aux", True),
+        ("ps -ef", True),
+        ("ps -eF", True),
+        ("ps -opid,args", True),
+        ("ps -eo pid,cmd", True),
+        ("ps -e -o pid -o command=C", True),
+        ("ps axo pid,comm", True),
+        ("ps --format=pid,args", True),
+        ("ps --format args", True),
+        ("sudo /usr/bin/ps -f", True),
+        ("pgrep -a python", True),
+        ("cat /proc/1/cmdline", True),
+        ("cat /proc/self/environ", True),
+        ("systemctl status shop", True),
+        ("docker ps", True),
+        ("top -bc", True),
+        ("ps", False),
+        ("ps -e", False),
+        ("ps -o pid,comm", False),
+        ("ps --ppid 2 -p 2 --deselect -o pid,stat,wchan:24,comm --sort -time", False),
+        ("ps -C valkey-server -o pid,comm", False),
+        ("pgrep -l python", False),
+        ("cat /proc/1/status", False),
+        ("systemctl is-active shop", False),
+        ("ss -ltnp", False),
+    ],
+)
+def test_programs_that_show_command_lines(argv: str, shows: bool) -> None:
+    """G1: the arguments of every process of the host are nobody's to publish."""
+    assert shows_command_lines(argv.split()) is shows
+
+
+def test_command_lines_only_where_a_book_says_so(write_book: Write) -> None:
+    """Refused with the way out; allowed by a key of the step."""
+    step = "{name: a, run: [ps, -ef], changes: false"
+    ((_, key, message),) = problems_of(write_book(f"  - {step}}}"))
+    assert (key, message.split(",")[0]) == ("steps[0].run", "shows command lines")
+    (allowed,) = read_runbook(write_book(f"  - {step}, command_lines: true}}")).steps
+    assert allowed.command_lines

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 from sentinel.adapters.program import MAX_OUTPUT, _read, find_program
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
+from sentinel.core.redaction import Redaction
 from sentinel.errors import ActionRefused, TargetUnreachable, UsageError
 from sentinel.runbook.book import Argv, BookStep, RedisCommand, Runbook, Sql
+from sentinel.runbook.plan import make_plan
 from sentinel.runbook.read import read_runbook
-from sentinel.runbook.run import run_runbook
-from sentinel.runbook.transcript import Transcript, redact, show_reply
+from sentinel.runbook.run import Care, run_plan, run_runbook
+from sentinel.runbook.transcript import StepRecord, Transcript, redact, show_reply
 from sentinel.store.document import to_json
 
 Write = Callable[..., Path]
@@ -424,3 +427,39 @@ async def test_what_the_platform_has_not_is_skipped(write_book: Write) -> None:
     assert (outcomes(transcript), transcript.outcome) == (["skipped", "done"], "done")
     assert transcript.records[0].detail == "there is no check 'nope' (known: none)"
     assert transcript.records[1].output == "seen"
+
+
+async def test_command_lines_are_shown_and_kept_nowhere(write_book: Write) -> None:
+    """G1: who asked sees them; no state, no timeline does."""
+    step = "  - {name: a, run: [ps, -ef], changes: false, command_lines: true}"
+    (record,) = (await run(write_book(step), Recorder())).records
+    assert "ps -ef" in record.output
+    assert record.kept.output.startswith("(not kept")
+
+
+async def test_a_value_can_not_have_command_lines_shown(write_book: Write) -> None:
+    """What was no such program when the book was read may become one."""
+    book = write_book(
+        '  - {name: a, run: [ps, -e, -o, --, "{columns}"], changes: false}',
+        "  - {name: columns, type: str}",
+    )
+    plan = await run_runbook(read_runbook(book), {"columns": "x"}, Recorder(), dry_run=False)
+    assert plan.records[0].outcome == "failed"
+    (step,) = read_runbook(book).steps
+    shown = replace(step, run=Argv(("ps", "-e", "-o", "args")))
+    changed = replace(read_runbook(book), steps=(shown,), parameters=())
+    (record,) = (await run_runbook(changed, {}, Recorder(), dry_run=False)).records
+    assert (record.outcome, record.output) == ("failed", "")
+    assert record.detail == "not run: it would show command lines"
+
+
+async def test_known_secrets_are_hidden_before_anybody_keeps_them(write_book: Write) -> None:
+    """In the act, in what was said, in the output: also for the file of the run."""
+    kept: list[StepRecord] = []
+    care = Care(
+        note=lambda _number, record: kept.append(record), scrub=Redaction(["canary-word"]).scrub
+    )
+    book = read_runbook(write_book("  - {name: a, run: [echo, canary-word], changes: false}"))
+    transcript = await run_plan(make_plan(book, {}, {}), Recorder(), care)
+    assert "canary-word" not in repr(kept) + transcript.text
+    assert kept[-1].output == "***\n"
