@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres import find_dsn_fault, find_password
+from sentinel.adapters.postgres_address import find_dsn_fault, find_password
 from sentinel.adapters.redis import find_url_fault
 
 SCHEMES = {
@@ -16,6 +16,7 @@ SCHEMES = {
     "postgres": ("postgresql", "postgres"),
     "http": ("http", "https"),
 }
+_KEY_VALUE = re.compile(r"\s*\w+\s*=")
 _ODD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -24,7 +25,7 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
     hold a password.
     """
     wanted = f"write {' or '.join(f'{scheme}://' for scheme in SCHEMES[kind][:2])}host:port/…"
-    if kind == "postgres" and "=" in address and "://" not in address:
+    if kind == "postgres" and _KEY_VALUE.match(address):
         fault = find_dsn_fault(address)
     elif "://" not in address or address.partition("://")[0].lower() not in SCHEMES[kind]:
         fault = f"is no {kind} address"
