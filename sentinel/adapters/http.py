@@ -24,8 +24,8 @@ from aiohttp.connector import Connection
 
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import unreachable, who_answers
+from sentinel.adapters.tls import judge_certificate
 from sentinel.clock import utcnow
-from sentinel.core.fault import Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import (
     NotMeasurable,
@@ -357,7 +357,7 @@ def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:
 def translate(error: BaseException) -> TargetError:
     """An aiohttp or socket error in our words."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _untrusted(error.certificate_error)
+        return judge_certificate(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return TargetRejected(
             f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?"
@@ -396,51 +396,6 @@ def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
             f"not an HTTP server: {text}", "check the address: another kind of server answers there"
         )
     return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
-
-
-# OpenSSL's X509_V_ERR_ codes: what they mean for a user of the target, and whether any client would
-# go on.
-_VERIFY = {
-    10: ("expired", "renew the certificate", "TLS_EXPIRED"),
-    9: (
-        "not yet valid",
-        "look at the certificate, and at the clock of this machine",
-        "TLS_NOT_YET",
-    ),
-    62: ("for another host", "get a certificate for this name, or correct the address", "TLS_HOST"),
-    64: ("for another host", "get a certificate for this address, or use its name", "TLS_HOST"),
-    18: (
-        "self-signed",
-        "name it in ca_file of this resource, or get one from a known issuer",
-        "TLS_SELF_SIGNED",
-    ),
-    19: (
-        "signed by an issuer of its own",
-        "name the issuer in ca_file of this resource",
-        "TLS_SELF_SIGNED",
-    ),
-    20: (
-        "of an issuer that this machine does not know",
-        "name the issuer in ca_file of this resource",
-        "TLS_ISSUER",
-    ),
-}
-
-
-def _untrusted(error: BaseException) -> TargetError:
-    """Expired or for another host: every client fails, so it is down. Unknown issuer: perhaps our
-    own trust store.
-    """
-    number = getattr(error, "verify_code", 0)
-    word, guidance, code = _VERIFY.get(
-        number, (f"refused: {error}", "look at the certificate", "TLS")
-    )
-    message = f"TLS certificate {word}"
-    if code in {"TLS_EXPIRED", "TLS_NOT_YET", "TLS_HOST"}:
-        ours = TargetRejected(message, guidance, code=code)
-        ours.status = Status.DOWN
-        return ours
-    return NotMeasurable(message, guidance, code=code)
 
 
 def may_have_arrived(error: TargetError) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sentinel.adapters.postgres_address import find_dsn_fault, find_password
-from sentinel.adapters.redis import find_url_fault
+from sentinel.adapters.redis_address import find_url_fault
 
 SCHEMES = {
     "redis": ("redis", "rediss", "valkey", "valkeys", "unix"),
@@ -41,7 +41,9 @@ def find_passwords(kind: str, address: str) -> Iterator[str]:
     parts = urlsplit(address) if "://" in address else None
     if parts is not None:
         yield from (word for word in (parts.password or "", unquote(parts.password or "")) if word)
-        yield from parse_qs(parts.query).get("password", [])
+        options = parse_qs(parts.query)
+        for key in ("password", "ssl_password"):
+            yield from options.get(key, [])
 
 
 def _find_redis_fault(address: str) -> str:
