@@ -219,12 +219,12 @@ class PostgresClient:
     async def _connect(self) -> Connection:
         try:
             settings = read_settings(self._dsn)
+            places = await find_places(settings, self._resolver)
+            wanted = float(settings.get("connect_timeout") or 0)
         except (psycopg.Error, ValueError) as error:
             raise NotMeasurable(
-                "the address can't be read", "correct the address of this resource"
+                "the address, or its service, can't be read", "run sentinel validate"
             ) from error
-        places = await find_places(settings, self._resolver)
-        wanted = float(settings.get("connect_timeout") or 0)
         seconds = max(wanted, 2.0) if wanted else self._connect_timeout
         tries = [(place, wish) for wish in _wishes(settings) for place in places]
         return await self._first(tries, settings, time.monotonic() + seconds)

@@ -65,7 +65,10 @@ def read_settings(dsn: str) -> dict[str, str]:
     """All settings of an address with what its service and the environment add; psycopg.Error for
     one that libpq can't read.
     """
-    return _ask(dsn, _REFUSED_LAST[-1])[0]
+    settings, text = _ask(dsn, _REFUSED_LAST[-1])
+    if _MARKER not in text:
+        raise psycopg.ProgrammingError(_describe(text))
+    return settings
 
 
 def find_dsn_fault(dsn: str) -> str:

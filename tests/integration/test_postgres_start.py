@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import time
 from contextlib import asynccontextmanager, closing
@@ -127,3 +128,36 @@ async def test_wish_that_no_server_fulfils_is_down(postgres, wish):
     client = PostgresClient("db", f"{postgres.dsn()}?target_session_attrs={wish}")
     with pytest.raises(TargetUnreachable, match="target_session_attrs"):
         await client.query("select 1")
+
+
+async def test_service_that_breaks_while_we_run_is_ours(tmp_path, monkeypatch):
+    """What an address means may change under it: unknown, with a way to see what is wrong."""
+    file = tmp_path / "services"
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    for text in ("[other]\n", "[shop]\nhost=a,b,c\nport=1,2\n", "[shop]\nhost=a\nport=x\n"):
+        file.write_text(text)
+        with pytest.raises(NotMeasurable, match="can't be read"):
+            await PostgresClient("db", "service=shop").query("select 1")
+
+
+async def test_hundred_hostile_answers_are_errors_of_a_target():
+    """Whatever bytes come, it is an error in our words and in time; a failure names the seed."""
+    seed = random.randrange(1 << 32)
+    dice = random.Random(seed)
+
+    async def talk(reader, writer):
+        await reader.read(512)
+        head = dice.choice([b"", b"N", b"S", b"E", b"R\0\0\0\x08", b"E\0\0\0\xff", b"E\xff\xff"])
+        writer.write(head + dice.randbytes(dice.randrange(64)))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    with closing(server):
+        dsn = f"postgresql://u@127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        begin = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(TargetError) as caught:
+                await PostgresClient("db", dsn, connect_timeout=0.2).query("select 1")
+            assert "\0" not in caught.value.message, f"seed {seed}"
+        assert time.monotonic() - begin < 100 * 1.5, f"seed {seed}"
