@@ -77,8 +77,8 @@ class Episode:
         self.score = Score(episodes=1)
         self.counters: Counters = {}
         self.breaks: dict[str, int] = {}
-        self.broke: set[str] = set()
-        """Streams of which the latest look says that they broke."""
+        self.broke: dict[str, int] = {}
+        """When each stream was last said to have broken."""
         self.step = 0
         self._owed: dict[tuple[str, str], list[Owed]] = {}
 
@@ -146,7 +146,8 @@ class Episode:
         for stream, count in now.items():
             book = self.world.books[stream.encode()]
             broke = count > self.breaks.get(stream, 0) and book.truth is not None
-            (self.broke.add if broke else self.broke.discard)(stream)
+            if broke:
+                self.broke[stream] = book.snaps[-1]
             if broke and self.world.bench.legacy and book.life is not None:
                 book.give_up()
         self.breaks = now
@@ -163,7 +164,7 @@ class Episode:
         found = []
         for stream, claim in self.watcher.list_settlements():
             owed = self._list_owed(stream, claim.what.split()[0])
-            if stream in self.broke:
+            if self.broke.get(stream) == self.world.books[stream.encode()].snaps[-1]:
                 owed = [replace(each, ended=True) for each in owed]
             found += [f"{stream} {_show(claim)}: {each}" for each in judge_span(claim, owed)]
             self.score.settlements += 1
@@ -222,7 +223,8 @@ class Episode:
             if standing is None or entry is None or not fnmatch(key.decode(), pattern):
                 continue
             age, epoch = self.world.now - entry.at, book.epochs[-1]
-            brought = epoch.brought and entry.moment <= epoch.attached
+            known = max(epoch.attached * epoch.brought, self.broke.get(key.decode(), 0))
+            brought = entry.moment <= known  # who looks knows it since then
             clock = self.world.kind.ids == "clock"
             least = age - 1 if clock else min(age, 1) * (age > 5)
             believed = not clock and (brought or entry.moment <= book.snaps[0])

@@ -92,7 +92,7 @@ class RestlessClient(RedisClient):
     def _interrupt(self) -> None:
         """Something happens, perhaps."""
         world = self._world
-        if not world.rests and world.random.random() < world.kind.between:
+        if world.kind.between and not world.rests and world.random.random() < world.kind.between:
             world.log.append("  (during the look)")
             world.act()
 

@@ -118,7 +118,7 @@ class Settlement:
 
     `good` is acked (stage ack) or delivered (stage deliver); `outcomes` sums up to `size` and
     `unseen`: at most so many more entries were published, with any fate. `shared`: so many are
-    among the upper ends of both `lost` and `dropped`.
+    among more than one of the upper ends.
     """
 
     group: str
@@ -146,7 +146,7 @@ class Settlement:
         if self.clean:
             return Bounds(self.size, self.size)
         if self.stage == DELIVER:
-            return self._left(self.waiting, self.lost)
+            return self._left(self.waiting, self.lost, Bounds(0, -self.shared))
         apart = Bounds(0, self.dropped - self.shared)
         return self._left(self.waiting, self.lost, self.pending, apart)
 

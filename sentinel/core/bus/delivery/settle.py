@@ -182,6 +182,7 @@ class CohortJudge:
         # what waits or pends for certain can't have been lost as well
         room = max(0, cohort.size - waiting.lo - pending.lo)
         lost, dropped, shared = self._bound_gone(due, room)
+        shared = shared if due.stage == ACK else 0
         return make_settlement(due, waiting, pending, lost, dropped, shared)
 
     def _bound_gone(self, due: Due, room: int) -> tuple[Bounds, int, int]:
@@ -198,11 +199,18 @@ class CohortJudge:
         return lost, dropped, max(0, lost.hi + dropped - known.hi - gone - blurred)
 
     def judge_blind(self, due: Due) -> Settlement:
-        """Nobody can be asked any more: whatever waited or pended may have ended in any way."""
-        group, cohort = self.groups[due.group], due.cohort
-        unknown = Bounds(0, min(cohort.size, group.waiting.hi + group.pending.hi))
-        lost, dropped, shared = self._bound_gone(due, cohort.size)
-        return make_settlement(due, unknown, NOTHING, lost, dropped, shared)
+        """Nobody can be asked any more: whatever waited or pended may have ended in any way, or wait
+        and pend still, if it was no end.
+        """
+        group, size, ack = self.groups[due.group], due.cohort.size, due.stage == ACK
+        unknown = min(size, group.waiting.hi + group.pending.hi)
+        lost, dropped, shared = self._bound_gone(due, size)
+        known = lost.hi + (dropped - shared if ack else 0) + unknown
+        lost = Bounds(lost.lo, min(size, lost.hi + unknown))
+        dropped = min(size - lost.lo, dropped + unknown)
+        told = unknown + lost.hi + (unknown + dropped if ack else 0)
+        rest, pending = Bounds(0, unknown), Bounds(0, unknown if ack else 0)
+        return make_settlement(due, rest, pending, lost, dropped, max(0, told - known))
 
     def judge_unread(self, due: Due) -> Settlement:
         """Nobody was there to read, and the stream is gone: what waited for certain is lost."""

@@ -86,7 +86,7 @@ def test_what_waits_when_the_stream_goes_is_lost(calls, lost) -> None:
     account = watch(view(1, 4))
     settled = account.mark_gone(calls)
     assert told(account, "g_*") == (4, Bounds(0, 0), lost)
-    assert {each.lost for each in settled} == {Bounds(lost.lo, lost.lo)}
+    assert {each.lost for each in settled} == {lost}
 
 
 def test_what_came_while_a_group_went_is_in_doubt_and_what_comes_later_is_not() -> None:
