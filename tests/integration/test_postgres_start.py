@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
+import subprocess
 import time
 from contextlib import asynccontextmanager, closing
 
@@ -12,13 +14,15 @@ import psycopg
 import pytest
 
 from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.postgres_start import _Watch
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
+from tests.conftest import require_tool
 
 
 @asynccontextmanager
-async def refusing(state: str, words: str):
+async def refusing(state: str, words: str, tls: ssl.SSLContext | None = None):
     """A server that refuses every start with this SQLSTATE, in these words; its port."""
 
     async def talk(reader, writer):
@@ -26,7 +30,9 @@ async def refusing(state: str, words: str):
             body = await reader.readexactly(int.from_bytes(head, "big") - 4)
             if body[:4] != b"\x04\xd2\x16\x2f":
                 break
-            writer.write(b"N")
+            writer.write(b"S" if tls else b"N")
+            if tls:
+                await writer.start_tls(tls)
         fields = f"SFATAL\0VFATAL\0C{state}\0M{words}\0Fauth.c\0L1\0Rauth_failed\0\0".encode()
         writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
         await writer.drain()
@@ -57,6 +63,27 @@ async def test_refusal_is_judged_by_its_code(state, words, status):
         with pytest.raises(TargetError) as caught:
             await client.query("select 1")
     assert (caught.value.code, caught.value.status) == (state, status)
+
+
+async def test_refusal_behind_tls_is_judged_by_its_code(tmp_path, monkeypatch):
+    """There the socket shows nothing: libpq's trace tells it, once for the same words."""
+    monkeypatch.setattr(_Watch, "understood", False)
+    monkeypatch.setattr(_Watch, "texts", {})
+    subprocess.run(
+        [require_tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+         "-subj", "/CN=db", "-keyout", "key.pem", "-out", "cert.pem"],
+        check=True, capture_output=True, cwd=tmp_path,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    async with refusing("57P03", "das Datenbanksystem startet", context) as port:
+        dsn = f"postgresql://u@127.0.0.1:{port}/x?sslmode=require"
+        before = _Watch.traces
+        for _ in range(3):
+            with pytest.raises(TargetError) as caught:
+                await PostgresClient("db", dsn).query("select 1")
+            assert (caught.value.code, caught.value.status) == ("57P03", Status.DEGRADED)
+        assert before - _Watch.traces == 1
 
 
 async def test_pg_hba_reject_is_ours(own_postgres):
