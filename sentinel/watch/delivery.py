@@ -35,6 +35,7 @@ from sentinel.core.bus.delivery import (
     Calls,
     Deadlines,
     Due,
+    Id,
     Question,
     StreamAccount,
     StreamView,
@@ -191,8 +192,10 @@ class BusWatch:
         changed = self.nature.take(haul.info)
         readings = self._complete(haul, {**haul.readings, **self._touch(haul, changed)})
         await self._find_kept(run.client, readings)
+        survivors = await self._resolve(run.client, readings, questions, changed)
         for key, reading in readings.items():
-            await self._take_reading(run, key, reading, changed)
+            known = survivors.get(key)
+            await self._take_reading(run, key, reading, known, changed)
         self.inquiry.answers = {k: r.answers for k, r in readings.items() if r.view}
         run.sight.now = max([run.sight.now, *haul.same.values()]) or self._tell_time(haul.info)
         return changed
@@ -233,6 +236,31 @@ class BusWatch:
             if view is not None:
                 readings[key] = replace(readings[key], view=replace(view, kept=kept))
 
+    async def _resolve(
+        self, client: RedisClient, readings: dict[bytes, Reading], asked: Questions, changed: bool
+    ) -> dict[bytes, frozenset[Id]]:
+        """Read those that may be other streams once more, together with what is left of their
+        anchors: what is asked behind a snapshot may be of yet another stream. Gives what is left.
+        """
+        requests = []
+        for key, reading in readings.items():
+            account, view = self.books.find(key), reading.view
+            if view is None or view.legacy or account is None or account.view is None:
+                continue
+            if account.present and (changed or account.needs_survivors(view)):
+                doubts = account.list_doubts(view, listing_cap(account))
+                requests.append(self._make_request(key, [*asked.get(key, ()), *doubts]))
+        if not requests:
+            return {}
+        haul, found = await self.reader.read_again(client, requests), {}
+        for key, reading in haul.readings.items():
+            account = self.accounts[key.decode()]
+            readings[key] = reading
+            if reading.view is not None:
+                view, found[key] = account.resolve(reading.view, reading.answers)
+                readings[key] = replace(reading, view=view)
+        return found
+
     def _touch(self, haul: Haul, changed: bool) -> dict[bytes, Reading]:
         """Move on what did not change; gives the readings of what must be fed all the same."""
         calls = self.reader.drops.calls
@@ -257,19 +285,33 @@ class BusWatch:
             return StreamRequest(key, groups, questions)
         return StreamRequest(key, groups, questions, account.anchors[-1].id, listing_cap(account))
 
-    async def _take_reading(self, run: _Run, key: bytes, reading: Reading, changed: bool) -> None:
+    async def _take_reading(
+        self,
+        run: _Run,
+        key: bytes,
+        reading: Reading,
+        survivors: frozenset[Id] | None,
+        changed: bool,
+    ) -> None:
         if reading.view is None:
             self._note_error(run.sight, key.decode(), reading.error or SubjectError("no reply"))
             return
         watched = leave_out(reading, run.scope, self.inquiry.judged)
         if watched.view is not None:
-            await self._take_in(run, key, watched.view, changed)
+            await self._take_in(run, key, watched.view, survivors, changed)
         _note_odd_groups(run.sight, key.decode(), watched)
         if not reading.odd_groups:
             self.reader.accept(key)
         self._renew_request(key)
 
-    async def _take_in(self, run: _Run, key: bytes, view: StreamView, changed: bool) -> None:
+    async def _take_in(
+        self,
+        run: _Run,
+        key: bytes,
+        view: StreamView,
+        survivors: frozenset[Id] | None,
+        changed: bool,
+    ) -> None:
         """Feed a snapshot to the account of its stream, which may begin with it."""
         name, sight = key.decode(), run.sight
         sight.now = max(sight.now, view.now)
@@ -278,8 +320,8 @@ class BusWatch:
             account = self.books.begin(name, self.nature.capability)
             self.census.turns.reset()
         self.census.absent.discard(name)
-        survivors = None
-        if account.view is not None and (changed or account.needs_survivors(view)):
+        known = account.view is not None and view.legacy
+        if known and (changed or account.needs_survivors(view)):
             anchors = [anchor.id for anchor in account.anchors]
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)

@@ -29,11 +29,11 @@ def describe_account(watch: BusWatch, board: Board, totals: Totals) -> dict[str,
     settled = _sum_counters(totals, {outcome: outcome for outcome in OUTCOMES})
     reached = _sum_counters(totals, DELIVERY_COUNTERS)
     figures = sum_accounts([watch.books.retired.figures, board.sum_figures()])
-    unseen = 0
+    unseen = sum(each.unseen for each in watch.accounts.values())
     if watch.legacy.needed:
         shared = watch.legacy.share(figures.unseen, watch.legacy.widest)
         figures = replace(figures, unseen=shared)
-        unseen = watch.legacy.share(sum(each.unseen for each in watch.accounts.values()))
+        unseen = watch.legacy.share(unseen)
     deadlines = watch.books.deadlines
     return {
         **describe_figures(figures),

@@ -286,6 +286,42 @@ async def test_counters_that_were_set_are_an_event_and_no_loss(bus):
     assert account_of(finding)["lost"][0] == 0
 
 
+@pytest.mark.parametrize("bus", ["valkey", "redis7"], indirect=True)
+async def test_counters_that_were_set_before_the_counts_began_anew_are_seen(bus):
+    """XSETID … ENTRIESADDED, and RESETSTAT between the same two looks, which hides the call."""
+    make_group(bus)
+    await bus.run()
+    last = bus.publish(5)[-1]
+    bus.consume(5)
+    await bus.run()
+    bus.redis.execute_command("XSETID", KEY, last, "ENTRIESADDED", 50, "MAXDELETEDID", "0-0")
+    bus.publish(3)
+    bus.redis.config_resetstat()
+    finding = await bus.run()
+    assert "xsetid" in events_of(finding)
+    account = account_of(finding)
+    assert account["published"] <= 8 <= account["published"] + account["unseen"]
+
+
+@pytest.mark.parametrize("bus", ["valkey", "redis7"], indirect=True)
+async def test_counts_that_began_anew_break_no_trimmed_stream(bus):
+    """Entries came and went: those that came are counted, and entries-added is right."""
+    make_group(bus)
+    await bus.run()
+    bus.publish(20)
+    bus.consume(12)
+    await bus.run()
+    bus.publish(5)
+    bus.consume(2)
+    bus.redis.xtrim(KEY, maxlen=15, approximate=False)
+    bus.redis.config_resetstat()
+    finding = await bus.run()
+    assert "xsetid" not in events_of(finding)
+    account = account_of(finding)
+    assert (account["published"], account["unseen"]) == (25, 0)
+    assert account["waiting"] == 11
+
+
 # -- exactness (A12) --------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ _MEMBERS = (
     ("xsetid",),
     _READS,
     _SWAPS,
+    (),  # epochs: no command makes one
 )
 _RESET = "config|resetstat"
 

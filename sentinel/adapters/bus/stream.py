@@ -201,32 +201,12 @@ async def find_survivors(client: RedisClient, key: bytes, anchors: Sequence[Id])
 
 async def find_kept(client: RedisClient, newest: Mapping[bytes, Id]) -> dict[bytes, bool]:
     """Whether the entry that was the newest of each stream is still there, in one round trip for
-    all; False only where nothing can have removed it since, to this instant.
+    all.
     """
-    wanted = list(newest.items())
-    replies = await pipeline(client, [_entry_command(*each) for each in wanted])
-    kept = {}
-    for (key, entry), reply in zip(wanted, replies, strict=True):
-        if not isinstance(reply, list):
-            continue
-        if reply:
-            kept[key] = True
-        elif await _is_missing(client, key, entry):
-            kept[key] = False
-    return kept
+    replies = await pipeline(client, [_entry_command(*each) for each in newest.items()])
+    found = zip(newest, replies, strict=True)
+    return {key: bool(reply) for key, reply in found if isinstance(reply, list)}
 
 
 def _entry_command(key: bytes, entry: Id) -> Command:
     return ("XRANGE", key, format_id(entry), format_id(entry), "COUNT", 1)
-
-
-async def _is_missing(client: RedisClient, key: bytes, entry: Id) -> bool:
-    """Whether an entry is not there although neither a trim nor XDEL can have taken it."""
-    commands: list[Command] = [_entry_command(key, entry), ("XINFO", "STREAM", key)]
-    found, info = await client.transaction(commands)
-    if isinstance(found, TargetError) or isinstance(info, TargetError) or found:
-        return False
-    facts = _map_fields(info)
-    first = parse_entry_id(facts.get(b"recorded-first-entry-id"))
-    deleted = facts.get(b"max-deleted-entry-id")
-    return deleted is not None and ZERO < first <= entry and parse_entry_id(deleted) < entry

@@ -26,7 +26,6 @@ from sentinel.adapters.redis_reply import is_text, parse_info, parse_time
 from sentinel.adapters.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
 from sentinel.adapters.resp import converse, encode, encode_all
 from sentinel.core.bus.delivery import (
-    MAX_SEQUENCE,
     NO_CALLS,
     ZERO,
     Answer,
@@ -34,6 +33,7 @@ from sentinel.core.bus.delivery import (
     Id,
     Question,
     StreamView,
+    precede,
 )
 from sentinel.errors import TargetError
 
@@ -81,7 +81,7 @@ class StreamRequest:
 
     @property
     def _listing(self) -> Question:
-        return Question("live", "", _before(self.since or ZERO), None, self.most + 1)
+        return Question("live", "", precede(self.since or ZERO), None, self.most + 1)
 
     def sort(self, replies: Sequence[Any]) -> tuple[Answer | None, dict[Question, Answer]]:
         """What is there from `since` on, and the answers, from the replies behind those of the
@@ -281,6 +281,10 @@ class StreamReader:
         haul.info = after or {}
         return haul
 
+    async def read_again(self, client: RedisClient, requests: Sequence[StreamRequest]) -> Haul:
+        """As `read`, for streams of which the reading before is thrown away."""
+        return await self.read(client, requests)
+
     async def _round(
         self,
         client: RedisClient,
@@ -369,13 +373,6 @@ class StreamReader:
             return
         self._latest[request.key] = (part.raw, request.count) if request.plain else listed
         self._fresh.append((request, [clock, *replies]))
-
-
-def _before(entry: Id) -> Id:
-    """The id before this one, as one that leaves this one in when a list begins behind it."""
-    if entry == ZERO:
-        return ZERO
-    return (entry[0], entry[1] - 1) if entry[1] else (entry[0] - 1, MAX_SEQUENCE)
 
 
 def _wrap(batch: Sequence[StreamRequest]) -> bytes:

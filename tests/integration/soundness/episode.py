@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from math import inf
 
 from tests.integration.soundness.bench import Bench
-from tests.integration.soundness.ledger import ACKED, LOST
+from tests.integration.soundness.ledger import ACKED, LOST, Book
 from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
@@ -77,6 +77,7 @@ class Episode:
         self.score = Score(episodes=1)
         self.counters: Counters = {}
         self.breaks: dict[str, int] = {}
+        self.doubted: dict[str, int] = {}
         self.broke: dict[str, int] = {}
         """When each stream was last said to have broken."""
         self.step = 0
@@ -141,16 +142,25 @@ class Episode:
         return complaints + ([] if self.world.kind.between else self._judge_ages())
 
     def _note_breaks(self) -> None:
-        """A server without counters may have to begin anew, when more happened than it tells."""
-        now = self.watcher.list_breaks()
+        """A server without counters may have to begin anew, when more happened than it tells; so may
+        one whose counts of commands began anew, by which XSETID is seen.
+        """
+        now, doubted = self.watcher.list_breaks(), self.watcher.list_breaks("xsetid")
         for stream, count in now.items():
             book = self.world.books[stream.encode()]
             broke = count > self.breaks.get(stream, 0) and book.truth is not None
             if broke:
                 self.broke[stream] = book.snaps[-1]
-            if broke and self.world.bench.legacy and book.life is not None:
+            lost = doubted[stream] > self.doubted.get(stream, 0) and self._counts_began_anew(book)
+            if broke and (self.world.bench.legacy or lost) and book.life is not None:
                 book.give_up()
-        self.breaks = now
+        self.breaks, self.doubted = now, doubted
+
+    def _counts_began_anew(self, book: Book) -> bool:
+        """Since the look before at this stream."""
+        latest = book.looks[book.snaps[-1]]
+        before = [snap for snap in book.snaps if book.looks[snap] < latest]
+        return bool(before) and self.world.recounted > before[-1]
 
     def _list_owed(self, stream: str, group: str) -> list[Owed]:
         """At the latest look; made once."""

@@ -31,7 +31,7 @@ KINDS = {
         Kind("groups", {**_ENTRIES, **_GROUPS}, groups_first=False),
         Kind("required", {**_ENTRIES, **_REQUIRED}, groups_first=False, required=("g1",)),
         Kind("streams", {**_ENTRIES, **_STREAMS}, streams=2, groups_first=False),
-        Kind("counters", {**_ENTRIES, "set_counters": 0.3}),
+        Kind("counters", {**_ENTRIES, "set_counters": 0.3, "reset_statistics": 0.3}),
         Kind("evictions", {**_ENTRIES, "evict": 0.3, "create_group": 2}, streams=2),
         Kind("aof", {**_ENTRIES, **_RESTARTS}, durable=True),
         Kind("rdb", {**_ENTRIES, **_DISK, "create_group": 2}, streams=2),

@@ -132,6 +132,14 @@ class _CountedReader(StreamReader):
         finally:
             self.reading = False
 
+    async def read_again(self, client: RedisClient, requests: Sequence[StreamRequest]) -> Haul:
+        """What was read before does not count."""
+        self.reading = True
+        try:
+            return await self.read(client, requests)
+        finally:
+            self.reading = False
+
 
 class Watcher:
     """The check, with its memory; begins anew from the written memory when told so."""
@@ -263,10 +271,13 @@ class Watcher:
             if names[0] in row.values
         }
 
-    def list_breaks(self) -> dict[str, int]:
-        """How many breaks each stream had, so far."""
+    def list_breaks(self, reason: str = "") -> dict[str, int]:
+        """How many breaks each stream had, so far; of one reason, or of all."""
         accounts = self.state.open(self.options).accounts
-        return {name: sum(account.resets.values()) for name, account in accounts.items()}
+        return {
+            name: account.resets[reason] if reason else sum(account.resets.values())
+            for name, account in accounts.items()
+        }
 
     def list_gauges(self) -> dict[tuple[str, str], tuple[tuple[int, int], int]]:
         """Waiting and pending by stream and group, of those that are there."""

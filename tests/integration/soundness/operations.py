@@ -339,6 +339,7 @@ class RandomWorld(World):
     def reset_statistics(self) -> None:
         """CONFIG RESETSTAT."""
         self.send("CONFIG", "RESETSTAT")
+        self.recounted = self.moment
 
     def evict(self) -> None:
         """Memory runs out: the server throws keys away."""
@@ -361,6 +362,7 @@ class RandomWorld(World):
         self.moment += 1
         self.log.append(f"{self.moment}: SIGKILL, start from the AOF")
         self.bench.restart()
+        self.recounted = self.moment
         self.look_after_all()
 
     def save(self) -> None:
@@ -379,6 +381,7 @@ class RandomWorld(World):
         self.moment += 1
         self.log.append(f"{self.moment}: SIGKILL, start from the RDB")
         self.bench.restart()
+        self.recounted = self.moment
         saved = self.saved or {}
         for key, book in self.books.items():
             old, now = saved.get(key), book.life

@@ -76,6 +76,8 @@ class World:
         self.saved: dict[bytes, Life] | None = None
         self.looks = 0
         """Looks that were completed."""
+        self.recounted = 0
+        """When the server's counts of commands began anew last."""
         self.rests = False
         """Nothing happens any more."""
         self.shaken: dict[bytes, int] = {}

@@ -38,6 +38,7 @@ from sentinel.core.bus.delivery.stream import (
     StreamView,
     format_id,
     parse_id,
+    precede,
 )
 from sentinel.core.quantity import Bounds
 
@@ -78,5 +79,6 @@ __all__ = [
     "format_id",
     "load_account",
     "parse_id",
+    "precede",
     "write_account",
 ]

@@ -30,10 +30,12 @@ from sentinel.core.bus.delivery.lineage import (
     REASONS,
     RECREATED,
     ROLLBACK,
+    XSETID,
     Break,
     begin_again,
     find_sign,
     judge_break,
+    may_be_set_unseen,
 )
 from sentinel.core.bus.delivery.owed import (
     add_missing,
@@ -58,6 +60,7 @@ from sentinel.core.bus.delivery.stream import (
     Id,
     StreamView,
     bound_head_gap,
+    precede,
     seen_by,
     thin_anchors,
 )
@@ -137,6 +140,31 @@ class StreamAccount:
             and (before.last_lives or before.newest is not None)
         )
 
+    def list_doubts(self, view: StreamView, cap: int) -> list[Question]:
+        """What must be asked, in one transaction with another snapshot, to know how this stream
+        goes on: its anchors, and what came since (at most `cap` of it).
+        """
+        anchors = [anchor.id for anchor in self.anchors if anchor.id != ZERO]
+        asked = [Question("live", "", precede(entry), entry, 2) for entry in anchors]
+        if may_be_set_unseen(self.view or EMPTY, view):
+            asked.append(Question("live", "", self.anchors[-1].id, None, cap))
+        return asked
+
+    def resolve(
+        self, view: StreamView, answers: Mapping[Question, Answer]
+    ) -> tuple[StreamView, frozenset[Id]]:
+        """The snapshot with what the answers taken with it prove, and the anchors that exist."""
+        end, known = self.anchors[-1].id, (self.view or EMPTY).added
+        alive = {entry for answer in answers.values() for entry in answer.ids}
+        found = frozenset(anchor.id for anchor in self.anchors if anchor.id in alive)
+        later = [each for each in answers if each.after == end and each.upto is None]
+        counted = any(
+            not answers[each].full and len(answers[each].ids) == view.added - known
+            for each in later
+        )
+        whole = view.length > 0 and view.first <= end and view.max_deleted <= end
+        return replace(view, kept=end in found or None, recounted=counted and whole), found
+
     def feed(
         self,
         view: StreamView,
@@ -162,9 +190,10 @@ class StreamAccount:
         self._catch_up()
         self._adopt(view)
         broken, knew = self._judge_break(self.view, view, survivors), self.knows
+        known = self.view.added if broken is not None and broken.reason == XSETID else 0
         settled = self._begin_life(broken, view) if broken is not None else []
         if broken is not None and broken.open:
-            view = replace(view, unseen=view.unseen + view.added)
+            view = replace(view, unseen=view.unseen + view.added - known)
         settled += self._advance(view, proven=knew)
         self.present = self.knows = True
         return broken, settled
@@ -280,6 +309,8 @@ class StreamAccount:
         if broken.reason == RECREATED:
             base = replace(base, after=before.now)
             self.lags.begin(before.renumbers)
+        elif broken.reason == XSETID:
+            self.lags.doubt(view.groups)
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:

@@ -39,6 +39,10 @@ class LagDoubt:
         doubted = view.groups if forced else self.stale & view.groups.keys()
         self.stale = {name for name in doubted if not _is_ranked(view, view.groups[name])}
 
+    def doubt(self, groups: Iterable[str]) -> None:
+        """XSETID may have made up entries-added: the lags of these are wrong until they are ranks."""
+        self.stale |= set(groups)
+
     def begin(self, renumbers: int) -> None:
         """Another life: its numbers are the server's own from here on."""
         self.renumbers, self.stale = renumbers, set()

@@ -16,6 +16,7 @@ XSETID = "xsetid"
 GONE = "gone"
 UNCOUNTED = "more happened between two looks than can be counted on this server"
 SWAPPED = "another stream may have been put in its place, the newest known entry is not in it"
+UNPROVEN = "the server's counts of commands began anew, so XSETID may have run, and entries went"
 REASONS = (RECREATED, ROLLBACK, XSETID, GONE)
 
 
@@ -39,6 +40,7 @@ def find_sign(before: StreamView, view: StreamView) -> str:
         or _find_head_sign(before, view)
         or _find_setid_sign(before, view)
         or (SWAPPED if may_be_swapped(before, view) else "")
+        or (UNPROVEN if may_be_set_unseen(before, view) and not view.recounted else "")
     )
 
 
@@ -89,6 +91,14 @@ def may_be_swapped(before: StreamView, view: StreamView) -> bool:
     return swapped and view.last > before.last and view.kept is not True
 
 
+def may_be_set_unseen(before: StreamView, view: StreamView) -> bool:
+    """Whether XSETID may have run before the counts of commands began anew: where entries went as
+    well, entries-added alone does not tell (measurement.md §11.7).
+    """
+    anew = view.epochs != before.epochs and not view.legacy and view.added > before.added
+    return anew and (view.removed, view.max_deleted) != (before.removed, before.max_deleted)
+
+
 def is_renumbered(before: StreamView, view: StreamView) -> bool:
     """Whether XSETID may have run: nothing is certain across it (measurement.md §11.6)."""
     return view.renumbers != before.renumbers
@@ -119,6 +129,8 @@ def judge_break(
         if survivors and anchors[-1].id in survivors:
             return None
         return Break(RECREATED, sign, Anchor(view.end, view.added, view.now), open=True)
+    if sign == UNPROVEN and not lost and view.kept is not False:
+        return Break(XSETID, sign, Anchor(view.end, view.added, view.now), open=True)
     set_anew = is_renumbered(before, view) and not lost and view.kept is not False
     if view.legacy:
         reason = ROLLBACK if view.last < before.last else RECREATED

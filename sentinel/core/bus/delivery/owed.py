@@ -17,15 +17,14 @@ from sentinel.core.bus.delivery.cohort import STAGES, Cohort
 from sentinel.core.bus.delivery.group import GroupAccount
 from sentinel.core.bus.delivery.step import SnapshotStep
 from sentinel.core.bus.delivery.stream import (
-    MAX_SEQUENCE,
     NOTHING,
-    ZERO,
     Anchor,
     GroupView,
     Id,
     StreamView,
     bound_waiting,
     point,
+    precede,
 )
 from sentinel.core.quantity import Bounds
 
@@ -178,14 +177,7 @@ def find_origin(step: SnapshotStep, now: GroupView, newest: Anchor) -> Anchor | 
         return Anchor(position, rank.lo, newest.at) if intact else None
     if not step.gap_before.exact or before.has_holes or view.has_holes:
         return None
-    return Anchor(preceding(before.first), step.gap_before.lo, newest.at)
-
-
-def preceding(entry: Id) -> Id:
-    """The id before this one."""
-    if entry == ZERO:
-        return ZERO
-    return (entry[0], entry[1] - 1) if entry[1] else (entry[0] - 1, MAX_SEQUENCE)
+    return Anchor(precede(before.first), step.gap_before.lo, newest.at)
 
 
 def open_history(name: str, origin: Anchor, anchors: Collection[Anchor]) -> list[Cohort]:

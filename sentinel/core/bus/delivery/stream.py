@@ -32,6 +32,13 @@ def format_id(entry: Id) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
+def precede(entry: Id) -> Id:
+    """The id before this one, as one that leaves this one in when a list begins behind it."""
+    if entry == ZERO:
+        return ZERO
+    return (entry[0], entry[1] - 1) if entry[1] else (entry[0] - 1, MAX_SEQUENCE)
+
+
 def point(value: int) -> Bounds:
     """Exactly this value."""
     return Bounds(value, value)
@@ -97,7 +104,7 @@ class Calls(NamedTuple):
     `deletions`: DELCONSUMER, DESTROY; `claims`: what drops entries without payload; `moves`:
     SETID, DESTROY, and `swaps`: what puts another stream in the place of one; `creations`: XGROUP
     CREATE; `forces`: XCLAIM, which may deliver beyond the position, and move it; `renumbers`:
-    XSETID; `reads`: XREADGROUP and acknowledgements.
+    XSETID; `reads`: XREADGROUP and acknowledgements; `epochs`: the counts began anew.
     """
 
     deletions: int = 0
@@ -108,6 +115,7 @@ class Calls(NamedTuple):
     renumbers: int = 0
     reads: int = 0
     swaps: int = 0
+    epochs: int = 0
 
 
 NO_CALLS = Calls()
@@ -148,8 +156,11 @@ class StreamView:
     renumbers: int = 0
     reads: int = 0
     swaps: int = 0
+    epochs: int = 0
     kept: bool | None = None
     newest: Id | None = None
+    recounted: bool = False
+    """What came since the view before was counted one by one: entries-added is right about it."""
     others: frozenset[str] = frozenset()
     """Groups that are there and not watched."""
 
@@ -165,6 +176,7 @@ class StreamView:
             self.renumbers,
             self.reads,
             self.swaps,
+            self.epochs,
         )
 
     @property

@@ -10,6 +10,7 @@ from sentinel.core.bus.delivery.lineage import (
     RECREATED,
     ROLLBACK,
     UNCOUNTED,
+    UNPROVEN,
     XSETID,
     find_sign,
     is_lost,
@@ -151,3 +152,25 @@ def test_what_may_have_been_swapped_goes_on_where_its_newest_entry_lives(survivo
     view = later(added=25, length=5, last=(25, 0), first=(21, 0), max_deleted=(22, 0), swaps=1)
     found = judge_break(BEFORE, view, ANCHORS, survivors)
     assert (found and found.open) == open_
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubted"),
+    [
+        ({"added": 25, "length": 15, "last": (25, 0)}, False),
+        ({"length": 8, "first": (13, 0)}, False),
+        ({"added": 25, "length": 12, "last": (25, 0), "first": (14, 0)}, True),
+        ({"added": 25, "length": 14, "last": (25, 0), "max_deleted": (15, 0)}, True),
+        ({"added": 25, "length": 0, "last": (25, 0), "first": ZERO}, True),
+    ],
+)
+def test_counts_that_began_anew_may_hide_xsetid_where_entries_went(changes, doubted):
+    """XADD with a trim and XSETID look alike, unless what came was counted."""
+    view = later(**changes, epochs=1)
+    sign = find_sign(BEFORE, view)
+    assert sign == (UNPROVEN if doubted else "")
+    assert find_sign(BEFORE, replace(view, recounted=True)) == ""
+    assert find_sign(BEFORE, replace(view, epochs=0)) == ""
+    assert find_sign(BEFORE, replace(view, legacy=True)) == ""
+    broken = judge_break(BEFORE, view, ANCHORS, {(20, 0)})
+    assert (broken is not None and broken.reason == XSETID and broken.open) == doubted

@@ -17,8 +17,8 @@ from sentinel.core.bus.delivery import (
     begin_account,
 )
 from sentinel.core.bus.delivery.finding import DeliveryRules, find_group_faults
-from sentinel.core.bus.delivery.owed import preceding, stands_for
-from sentinel.core.bus.delivery.stream import MAX_SEQUENCE
+from sentinel.core.bus.delivery.owed import stands_for
+from sentinel.core.bus.delivery.stream import MAX_SEQUENCE, precede
 from sentinel.core.bus.delivery.window import LossBook
 from sentinel.core.quantity import Bounds
 
@@ -200,6 +200,6 @@ def test_other_groups_are_owed_from_the_look_before(hidden) -> None:
 
 def test_the_id_before() -> None:
     """Sequences end where the server's integers do."""
-    assert preceding((5, 3)) == (5, 2)
-    assert preceding((5, 0)) == (4, MAX_SEQUENCE)
-    assert preceding(ZERO) == ZERO
+    assert precede((5, 3)) == (5, 2)
+    assert precede((5, 0)) == (4, MAX_SEQUENCE)
+    assert precede(ZERO) == ZERO
