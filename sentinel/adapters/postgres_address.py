@@ -6,6 +6,7 @@ anything. What it then has against it is the address's fault, or that very value
 
 from __future__ import annotations
 
+import difflib
 import random
 import re
 import shlex
@@ -25,9 +26,9 @@ _MARKER = "sentinel-asks"
 _REFUSED_LAST = ("target_session_attrs", "load_balance_hosts", "max_protocol_version")
 """Options that libpq checks last of all, in its order: each marked, the others are checked."""
 _VALUE = re.compile(r'invalid "?(\w+)"? value:')
+_NO_OPTION = re.compile(r'invalid (?:URI query parameter:|connection option) "([^"]*)"')
+"""It may be a part of a password: only what looks like a mistyped option is repeated."""
 _SAFE_FAULTS = (
-    "invalid URI query parameter",
-    "invalid connection option",
     "definition of service",
     "service file",
     "could not match",
@@ -82,12 +83,13 @@ def find_dsn_fault(dsn: str) -> str:
     return _describe(faults[0]) if faults else _find_setting_fault(asked[-1][0])
 
 
-def find_password(dsn: str) -> str:
-    """The password of an address, in whichever form it is written, or ""."""
+def find_dsn_secrets(dsn: str) -> list[str]:
+    """The passwords of an address, in whichever form it is written: the user's, and the key's."""
     try:
-        return str(conninfo_to_dict(dsn).get("password") or "")
+        settings = conninfo_to_dict(dsn)
     except psycopg.Error:
-        return ""
+        return []
+    return [str(settings[name]) for name in ("password", "sslpassword") if settings.get(name)]
 
 
 async def find_places(settings: dict[str, str], resolver: Resolver) -> list[Place]:
@@ -140,6 +142,11 @@ def _ask(dsn: str, option: str) -> tuple[dict[str, str], str]:
 
 
 def _describe(text: str) -> str:
+    option = _NO_OPTION.fullmatch(text)
+    if option:
+        known = [item.keyword.decode() for item in pq.Conninfo.get_defaults()]
+        shown = difflib.get_close_matches(option[1], known, 1, 0.75)
+        return f"{_NO_ADDRESS}: {text}" if shown else _NO_ADDRESS
     named = _VALUE.match(text)
     if named:
         return f"has a value of `{named[1]}` that PostgreSQL's own client refuses"

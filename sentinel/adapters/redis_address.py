@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -24,6 +25,8 @@ _URL_OPTIONS = {"db", "username", "password", *_TLS_OPTIONS}
 """What an address may say behind its `?`. Times, protocol and decoding are ours: an address must
 not change them.
 """
+_OPTION = re.compile(r"[a-z_]{1,40}")
+"""What else stands there may be a part of a password that was not written as it must be."""
 _CHOICES = {
     "ssl_cert_reqs": ("none", "optional", "required"),
     "ssl_check_hostname": ("true", "false"),
@@ -74,7 +77,8 @@ def find_url_fault(url: str) -> str:
     options = parse_qs(parts.query, keep_blank_values=True)
     unknown = sorted(options.keys() - _URL_OPTIONS)
     if unknown:
-        return f"has the option `{unknown[0]}`, which an address can't have"
+        named = f"the option `{unknown[0]}`" if _OPTION.fullmatch(unknown[0]) else "an option"
+        return f"has {named}, which an address can't have"
     database = [
         *options.get("db", []),
         "" if parts.scheme == "unix" else unquote(parts.path).strip("/"),

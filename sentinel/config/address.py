@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres_address import find_dsn_fault, find_password
+from sentinel.adapters.postgres_address import find_dsn_fault, find_dsn_secrets
 from sentinel.adapters.redis_address import find_url_fault
 
 SCHEMES = {
@@ -37,7 +37,7 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
 def find_passwords(kind: str, address: str) -> Iterator[str]:
     """Every password in an address: of the user, as written and decoded, and of its options."""
     if kind == "postgres":
-        yield find_password(address)
+        yield from find_dsn_secrets(address)
     parts = urlsplit(address) if "://" in address else None
     if parts is not None:
         yield from (word for word in (parts.password or "", unquote(parts.password or "")) if word)
