@@ -21,12 +21,13 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import LineTooLong
 
 from sentinel.adapters.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import unreachable, who_answers
+from sentinel.adapters.tls import judge_certificate
 from sentinel.clock import utcnow
-from sentinel.core.fault import Status
 from sentinel.core.quantity import format_duration
 from sentinel.errors import (
     NotMeasurable,
@@ -38,6 +39,9 @@ from sentinel.errors import (
 )
 
 MAX_BODY = 65536
+MAX_HEADERS = 1000
+MAX_HEADER = 65536
+"""Bytes of one line of a head, and of one header: ours to read, and four times what servers send."""
 _MAX_BACK_OFF = 900.0
 _BACK_OFF_WITHOUT_WORD = 30.0
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -48,7 +52,7 @@ class HttpResponse:
     """An answer: status code, headers, at most `max_body` bytes of body, seconds until it was read.
 
     `truncated` says that the body went on. `retry_after`: seconds for which a 429 or 503 asks us to
-    stay away.
+    stay away. `packed` names an encoding that is not undone here: then the body can't be read.
     """
 
     status: int
@@ -58,13 +62,15 @@ class HttpResponse:
     truncated: bool
     retry_after: float | None = None
     certificate_expires: datetime | None = None
+    packed: str = ""
 
 
 class HttpClient:
     """One HTTP target by base address. Times in seconds. Raises TargetError and its children only.
 
     `budget` is (requests, seconds): no more than that in any window of that length; what is over it
-    is not sent. `ca_file` names certificates to trust beside the system's.
+    is not sent. `ca_file` names certificates to trust beside the system's, `certificate_file`
+    and `key_file` the one that we show.
     """
 
     def __init__(
@@ -77,6 +83,8 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         ca_file: str = "",
+        certificate_file: str = "",
+        key_file: str = "",
         resolver: Resolver | None = None,
     ) -> None:
         self.name = name
@@ -88,6 +96,7 @@ class HttpClient:
         self._refusal = 0
         self._monotonic = monotonic
         self._ca_file = ca_file
+        self._certificate_file, self._key_file = certificate_file, key_file
         self._resolver = resolver or Resolver()
         self._session: aiohttp.ClientSession | None = None
 
@@ -183,17 +192,25 @@ class HttpClient:
         max_body: int,
         redirects: int,
     ) -> HttpResponse:
+        asked_to_keep = False
         for left in range(redirects, -1, -1):
             response = await self._once(method, url, headers, body, max_body)
             target = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not target or redirects == 0:
                 return response
+            asked_to_keep |= "Set-Cookie" in response.headers
             if left:
                 method, body = ("GET", None) if response.status == 303 else (method, body)
                 hop = next_hop(url, target)
                 if not is_same_origin(hop, url):
                     headers = leave_origin(headers, body, hop)
                 url = hop
+        if asked_to_keep:
+            raise NotMeasurable(
+                f"more than {redirects} redirects, which set a cookie: sentinel keeps none",
+                "ask a path that needs no cookie, or send it in `headers` of the check",
+                code="COOKIE",
+            )
         raise TargetRejected(
             f"more than {redirects} redirects", "a redirect loop?", code=str(response.status)
         )
@@ -207,7 +224,8 @@ class HttpClient:
             method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
             raw, truncated = await _read(answer.content, max_body)
-            content, cut = _unpack(raw, answer.headers.get("Content-Encoding", ""), max_body)
+            packed = answer.headers.get("Content-Encoding", "").strip().lower()
+            content, cut = _unpack(raw, packed, max_body)
             answer.close()
         seconds = self._monotonic() - begin
         return HttpResponse(
@@ -217,6 +235,7 @@ class HttpClient:
             seconds,
             truncated or cut,
             certificate_expires=_expiry(answer),
+            packed="" if packed in _READABLE else packed,
         )
 
     async def _identify(self) -> WrongTarget | None:
@@ -234,9 +253,7 @@ class HttpClient:
     def _opened(self) -> aiohttp.ClientSession:
         """The session, made in the running loop; its TLS context costs 20 ms once."""
         if self._session is None:
-            context = ssl.create_default_context()
-            if self._ca_file:
-                context.load_verify_locations(self._ca_file)
+            context = self._trust()
             connector = aiohttp.TCPConnector(
                 resolver=_Names(self._resolver),
                 use_dns_cache=False,
@@ -251,8 +268,30 @@ class HttpClient:
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 read_bufsize=16384,
+                max_line_size=MAX_HEADER,
+                max_field_size=MAX_HEADER,
+                max_headers=MAX_HEADERS,
             )
         return self._session
+
+    def _trust(self) -> ssl.SSLContext:
+        """Whom we trust, and who we are. A file that can't be read is ours: nobody was asked."""
+        context = ssl.create_default_context()
+        try:
+            if self._ca_file:
+                context.load_verify_locations(self._ca_file)
+            if self._certificate_file:
+                key = self._key_file or None
+                # An empty password: OpenSSL would ask the terminal for one.
+                context.load_cert_chain(self._certificate_file, key, password="")
+        except OSError as error:
+            text = error.strerror or str(error)
+            raise NotMeasurable(
+                f"TLS: a file of this resource: {text}",
+                "look at ca_file, certificate_file and key_file of this resource",
+                code="TLS_FILE",
+            ) from error
+        return context
 
 
 class _Response(aiohttp.ClientResponse):
@@ -295,13 +334,17 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, bool]
     return body[:limit], True
 
 
+_READABLE = {"", "identity", "gzip", "x-gzip", "deflate"}
+
+
 def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     """Undo gzip or deflate up to `limit` bytes: a bomb does not go off. Other encodings stay as
-    they are.
+    they are. As browsers do, deflate is taken with and without its frame.
     """
-    if encoding.lower() not in {"gzip", "x-gzip", "deflate"}:
+    if encoding not in _READABLE - {"", "identity"} or not raw:
         return raw, False
-    unpacker = zlib.decompressobj(wbits=47)
+    framed = encoding != "deflate" or raw[0] & 0x0F == 8
+    unpacker = zlib.decompressobj(wbits=47 if framed else -15)
     try:
         content = unpacker.decompress(raw, limit)
     except zlib.error as error:
@@ -348,7 +391,7 @@ def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:
 def translate(error: BaseException) -> TargetError:
     """An aiohttp or socket error in our words."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _untrusted(error.certificate_error)
+        return judge_certificate(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return TargetRejected(
             f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?"
@@ -380,58 +423,29 @@ def _cause(error: aiohttp.ClientConnectorError) -> str:
     return error.os_error.strerror or str(error.os_error)
 
 
+def _is_own_limit(error: BaseException) -> bool:
+    """Whether the client library stopped reading a head because of its length, not of its form."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):
+            return True
+        cause = cause.__cause__
+    return False
+
+
 def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
     text = _short(error.message)
+    if _is_own_limit(error):
+        return NotMeasurable(
+            f"own limit: more than {MAX_HEADER} bytes in a header, or {MAX_HEADERS} headers",
+            "look at the server's headers",
+            code="HEADER",
+        )
     if error.message.startswith("Bad status line"):
         return WrongTarget(
             f"not an HTTP server: {text}", "check the address: another kind of server answers there"
         )
     return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
-
-
-# OpenSSL's X509_V_ERR_ codes: what they mean for a user of the target, and whether any client would
-# go on.
-_VERIFY = {
-    10: ("expired", "renew the certificate", "TLS_EXPIRED"),
-    9: (
-        "not yet valid",
-        "look at the certificate, and at the clock of this machine",
-        "TLS_NOT_YET",
-    ),
-    62: ("for another host", "get a certificate for this name, or correct the address", "TLS_HOST"),
-    64: ("for another host", "get a certificate for this address, or use its name", "TLS_HOST"),
-    18: (
-        "self-signed",
-        "name it in ca_file of this resource, or get one from a known issuer",
-        "TLS_SELF_SIGNED",
-    ),
-    19: (
-        "signed by an issuer of its own",
-        "name the issuer in ca_file of this resource",
-        "TLS_SELF_SIGNED",
-    ),
-    20: (
-        "of an issuer that this machine does not know",
-        "name the issuer in ca_file of this resource",
-        "TLS_ISSUER",
-    ),
-}
-
-
-def _untrusted(error: BaseException) -> TargetError:
-    """Expired or for another host: every client fails, so it is down. Unknown issuer: perhaps our
-    own trust store.
-    """
-    number = getattr(error, "verify_code", 0)
-    word, guidance, code = _VERIFY.get(
-        number, (f"refused: {error}", "look at the certificate", "TLS")
-    )
-    message = f"TLS certificate {word}"
-    if code in {"TLS_EXPIRED", "TLS_NOT_YET", "TLS_HOST"}:
-        ours = TargetRejected(message, guidance, code=code)
-        ours.status = Status.DOWN
-        return ours
-    return NotMeasurable(message, guidance, code=code)
 
 
 def may_have_arrived(error: TargetError) -> bool:

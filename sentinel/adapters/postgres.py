@@ -10,9 +10,7 @@ ends the rest.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
-import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -20,10 +18,19 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from sentinel.adapters.postgres_address import (
+    OWN_NAME,
+    PORT,
+    Place,
+    find_places,
+    read_settings,
+)
+from sentinel.adapters.postgres_error import translate
+from sentinel.adapters.postgres_start import start_session
 from sentinel.adapters.reconnect import Reconnect
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import who_answers
@@ -74,8 +81,9 @@ class PostgresClient:
         self._options = (
             f"-c statement_timeout={int(statement_timeout * 1000)} -c"
             f" lock_timeout={int(lock_timeout * 1000)} -c idle_in_transaction_session_timeout=10000"
-            " -c default_transaction_read_only=on -c search_path="
+            " -c search_path="
         )
+        self._lock_timeout = int(lock_timeout * 1000)
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
         self._reconnect = Reconnect(f"{name} (PostgreSQL)", monotonic)
@@ -209,51 +217,99 @@ class PostgresClient:
         return self._connection
 
     async def _connect(self) -> Connection:
-        own: dict[str, Any] = {"options": self._options, **await self._address()}
+        try:
+            settings = read_settings(self._dsn)
+            places = await find_places(settings, self._resolver)
+            wanted = float(settings.get("connect_timeout") or 0)
+        except (psycopg.Error, ValueError) as error:
+            raise NotMeasurable(
+                "the address, or its service, can't be read", "run sentinel validate"
+            ) from error
+        seconds = max(wanted, 2.0) if wanted else self._connect_timeout
+        tries = [(place, wish) for wish in _wishes(settings) for place in places]
+        return await self._first(tries, settings, time.monotonic() + seconds)
+
+    async def _first(
+        self, tries: Sequence[tuple[Place, str]], settings: Mapping[str, str], end: float
+    ) -> Connection:
+        """The first session that opens, each try with its share of the time that is left.
+
+        As in libpq, a server that refuses us ends the search, and one that starts does not.
+        """
+        failed: list[TargetError] = []
+        silent: list[Place] = []
+        for number, (place, wish) in enumerate(tries):
+            share = (end - time.monotonic()) / (len(tries) - number)
+            try:
+                return await self._open(place, wish, settings, max(share, 0.0))
+            except TargetError as error:
+                failed.append(error)
+                if error.code and not isinstance(error, TargetStarting):
+                    break
+                silent += [place] if isinstance(error.__cause__, TimeoutError) else []
+        other = await self._identify(silent[0]) if silent else None
+        raise other or _choose(failed)
+
+    async def _open(
+        self, place: Place, wish: str, settings: Mapping[str, str], seconds: float
+    ) -> Connection:
+        options = f"{settings.get('options', '')} {self._options_for(wish)}".strip()
+        own = {**place.overrides, "options": options, "application_name": OWN_NAME}
+        if wish:
+            own["target_session_attrs"] = wish
         if self._password:
             own["password"] = self._password
         try:
-            async with asyncio.timeout(self._connect_timeout):
-                connection = await psycopg.AsyncConnection.connect(
-                    self._dsn,
-                    autocommit=True,
-                    row_factory=dict_row,
-                    connect_timeout=max(2, int(self._connect_timeout)),
-                    application_name="sentinel",
-                    prepare_threshold=None,
-                    **own,
-                )
-                return await _use_utc(connection)
-        except (psycopg.errors.ConnectionTimeout, TimeoutError) as error:
-            raise await self._identify() or translate(error) from error
+            async with asyncio.timeout(seconds):
+                pgconn = await start_session(make_conninfo(self._dsn, **own))
+                connection = psycopg.AsyncConnection[Record](pgconn, row_factory=dict_row)
+                connection.prepare_threshold = None
+                return await self._prepare(connection, wish)
         except (psycopg.Error, OSError) as error:
             raise translate(error) from error
 
-    async def _address(self) -> dict[str, str]:
-        """`hostaddr`, resolved by us: psycopg would use the loop's own few threads."""
-        settings = conninfo_to_dict(self._dsn)
-        host = str(settings.get("host") or "")
-        if not host or host.startswith("/") or "," in host or settings.get("hostaddr"):
-            return {}
-        return {
-            "hostaddr": ",".join(a[1] for a in (await self._resolver.addresses(host, 5432))[:1])
-        }
+    def _options_for(self, wish: str) -> str:
+        """Our start-up options. A server is asked whether it takes writes before we ask for none:
+        else it would say no.
+        """
+        return self._options + ("" if wish in _ASK_WRITES else f" {_READ_ONLY}")
 
-    async def _identify(self) -> TargetError | None:
+    async def _prepare(self, connection: Connection, wish: str) -> Connection:
+        """Naive times are taken as UTC in our session. Not a start-up option: then the catalog
+        would no longer tell (`reset_val`) what others get, which is how columns without a zone are
+        read.
+        """
+        try:
+            await connection.set_autocommit(True)
+            if wish in _ASK_WRITES:
+                await self._forbid_writes(connection)
+            await connection.execute(b"SET timezone TO 'UTC'")
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        return connection
+
+    async def _forbid_writes(self, connection: Connection) -> None:
+        """Only in a session that is ours alone: a pooler that dropped our options shares it."""
+        sql = "SELECT setting::int AS wait FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'"
+        if (await _fetch(connection, sql, None))[0]["wait"] != self._lock_timeout:
+            raise NotMeasurable(
+                "a pooler drops the session's options",
+                "connect to the server itself, not through a pooler",
+                code="08P01",
+            )
+        await connection.execute(b"SET default_transaction_read_only TO on")
+
+    async def _identify(self, place: Place) -> TargetError | None:
         """Who is it that accepts and stays silent? Redis and HTTP servers wait for a line that
         libpq never ends.
         """
-        settings = conninfo_to_dict(self._dsn)
-        host, port = (
-            str(settings.get("hostaddr") or settings.get("host") or "/"),
-            settings.get("port") or 5432,
-        )
-        if host.startswith("/") or "," in host or "," in str(port):
+        if not place.hostaddr:
             return None
-        kind = await who_answers(host, int(port), self._resolver)
+        kind = await who_answers(place.hostaddr, int(place.port or PORT), self._resolver)
         return (
             WrongTarget(f"not a PostgreSQL server: {kind} answers there", "check the address")
-            if kind
+            if kind and kind != "PostgreSQL"
             else None
         )
 
@@ -263,36 +319,24 @@ class PostgresClient:
             connection.pgconn.finish()
 
 
-_NO_OPTION = re.compile(r'invalid (?:URI query parameter:|connection option) "([^"]*)"')
+_READ_ONLY = "-c default_transaction_read_only=on"
+_ASK_WRITES = {"read-write", "read-only"}
 
 
-def find_dsn_fault(dsn: str) -> str:
-    """What libpq has against an address, or "". It may quote what it can't read, which may be a
-    part of a password: only what looks like a mistyped option is repeated.
-    """
-    try:
-        settings = conninfo_to_dict(dsn)
-    except psycopg.Error as error:
-        text = " ".join(str(error).split())
-        named = _NO_OPTION.fullmatch(text)
-        known = [item.keyword.decode() for item in psycopg.pq.Conninfo.get_defaults()]
-        shown = named is not None and difflib.get_close_matches(named[1], known, 1, 0.75)
-        return f"is no postgres address: {text}" if shown else "is no postgres address"
-    ports = [word for word in str(settings.get("port") or "").split(",") if word]
-    return (
-        ""
-        if all(word.isdigit() and 0 < int(word) <= 65535 for word in ports)
-        else "is no postgres address"
-    )
+def _wishes(settings: Mapping[str, str]) -> list[str]:
+    """What each round over the places asks for: who prefers a standby asks all for one first."""
+    wish = settings.get("target_session_attrs", "")
+    return ["standby", "any"] if wish == "prefer-standby" else [wish]
 
 
-def find_dsn_secrets(dsn: str) -> list[str]:
-    """The passwords of an address, in whichever form it is written: the user's, and the key's."""
-    try:
-        settings = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        return []
-    return [str(settings[name]) for name in ("password", "sslpassword") if settings.get(name)]
+def _choose(failed: Sequence[TargetError]) -> TargetError:
+    """Of many failures the one that blames least: down is what all places are."""
+    order = (WrongTarget, NotMeasurable, SubjectError, TargetStarting, TargetRejected)
+    for kind in order:
+        found = next((error for error in failed if isinstance(error, kind)), None)
+        if found:
+            return found
+    return failed[-1]
 
 
 def identifier(name: str) -> str:
@@ -300,18 +344,6 @@ def identifier(name: str) -> str:
     return ".".join(
         '"' + part.replace('"', '""').replace("%", "%%") + '"' for part in name.split(".")
     )
-
-
-async def _use_utc(connection: Connection) -> Connection:
-    """Naive times are taken as UTC in our session. Not a start-up option: then the catalog would
-    no longer tell (`reset_val`) what others get, which is how columns without a zone are read.
-    """
-    try:
-        await connection.execute(b"SET timezone TO 'UTC'")
-    except BaseException:
-        connection.pgconn.finish()
-        raise
-    return connection
 
 
 async def _fetch(connection: Connection, sql: str, params: Params) -> list[Record]:
@@ -332,108 +364,3 @@ def _hang_up(connection: Connection) -> None:
             duplicate.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
-
-
-_CREDENTIALS = {"28P01", "28000"}
-_MISSING = {
-    "42P01": "no such table or view",
-    "42703": "no such column",
-    "42883": "no such function or operator for these types",
-    "42704": "no such object",
-    "3F000": "no such schema",
-}
-_WAIT = "wait: the server starts or recovers"
-_RUNNING = "is the server running, and the address right?"
-
-
-def translate(error: BaseException) -> TargetError:
-    """A psycopg or socket error in our words; the SQLSTATE becomes `code`."""
-    state = getattr(error, "sqlstate", None) or ""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if state:
-        return _by_state(state, text)
-    if isinstance(error, TimeoutError | psycopg.errors.ConnectionTimeout):
-        return TargetUnreachable(
-            f"no answer in time: {text}", "is the server frozen, or the network black-holed?"
-        )
-    return _by_text(text)
-
-
-def _by_state(state: str, text: str) -> TargetError:
-    if state in _MISSING:
-        return SubjectError(
-            f"{_MISSING[state]}: {text}",
-            "correct the name in the check, or grant USAGE",
-            code=state,
-        )
-    if state == "22023":  # our own words, not the platform's rows: such as a zone that we know
-        return SubjectError(
-            f"the server does not take a value of the check: {text}",
-            "correct it; the zones that this server knows are those of pg_timezone_names",
-            code=state,
-        )
-    if state in _CREDENTIALS:
-        return NotMeasurable(
-            f"credentials refused: {text}", "check user and password of this resource", code=state
-        )
-    if state == "42501":
-        return NotMeasurable(
-            f"privilege missing: {text}", "grant the privilege that the message names", code=state
-        )
-    if state == "57P03":
-        return TargetStarting(f"starting: {text}", _WAIT, code=state)
-    if state == "53300":
-        return NotMeasurable(
-            f"no connection left: {text}", "find who holds the connections", code=state
-        )
-    if state in {"57014", "55P03"}:
-        return NotMeasurable(
-            f"stopped at our own limit: {text}",
-            "look for locks (pg_blocking_pids) or a missing index",
-            code=state,
-        )
-    if state.startswith("57P"):
-        return TargetUnreachable(f"connection ended by the server: {text}", code=state)
-    return TargetRejected(text, code=state)
-
-
-# libpq tells no SQLSTATE of a failed connection, only the server's text. (words, make, prefix,
-# guidance, code)
-_TEXTS: list[tuple[tuple[str, ...], type[TargetError], str, str, str]] = [
-    (
-        ("no password supplied", "password authentication failed", "authentication failed for user"),
-        NotMeasurable, "credentials refused", "check user and password of this resource", "28P01",
-    ),
-    (("no pg_hba.conf entry",), NotMeasurable, "not admitted", "add sentinel's host to pg_hba.conf", "28000"),
-    (("is shutting down",), TargetUnreachable, "shutting down", _RUNNING, "57P03"),
-    (
-        ("starting up", "not yet accepting", "not accepting connections", "in recovery mode"),
-        TargetStarting, "starting", _WAIT, "57P03",
-    ),
-    (
-        ("too many clients", "remaining connection slots", "too many connections"),
-        NotMeasurable, "no connection left", "find who holds the connections", "53300",
-    ),
-    (
-        ("unsupported startup parameter",),
-        NotMeasurable, "a pooler refuses the session", "connect to the server itself, not through a pooler", "08P01",
-    ),
-    (("does not exist",), NotMeasurable, "no such database or role", "check the address of this resource", "3D000"),
-    (
-        ("invalid response", "expected authentication request", "unsupported frontend protocol"),
-        WrongTarget, "not a PostgreSQL server", "check the address: another kind of server answers there", "",
-    ),
-    (
-        ("certificate", "SSL", "GSSAPI"),
-        NotMeasurable, "TLS", "set sslmode and sslrootcert of this resource as the server needs them", "",
-    ),
-]  # fmt: skip
-
-
-def _by_text(text: str) -> TargetError:
-    for words, make, prefix, guidance, code in _TEXTS:
-        if any(word in text for word in words):
-            return make(f"{prefix}: {text}", guidance, code=code)
-    if "FATAL:" in text:
-        return TargetRejected(f"refused: {text}", "the server answers, but not to us: read its log")
-    return TargetUnreachable(f"unreachable: {text}", _RUNNING)

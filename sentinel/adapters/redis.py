@@ -7,13 +7,13 @@ when a reply is lost (reliability.md §1.3); here a command is sent once.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import redis.asyncio as aredis
 from redis import exceptions as rx
@@ -22,6 +22,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from sentinel.adapters.reconnect import Reconnect
+from sentinel.adapters.redis_address import UnreadableFile, plain_url, share_time
+from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.tcp import OUR_FAULT, who_answers
+from sentinel.adapters.tls import judge_certificate
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -74,7 +78,7 @@ class RedisClient:
         )
         credentials = {"password": password} if password else {}
         pool: aredis.BlockingConnectionPool = aredis.BlockingConnectionPool.from_url(
-            _as_redis(url),
+            plain_url(url),
             max_connections=max_connections,
             timeout=timeout,
             decode_responses=False,
@@ -86,6 +90,7 @@ class RedisClient:
             driver_info=None,
             **credentials,
         )
+        share_time(pool)
         self._client = aredis.Redis(connection_pool=pool)
         self._client.response_callbacks.clear()
         self._pool = pool
@@ -203,10 +208,22 @@ class RedisClient:
             ours = translate(error)
             if "closed by server" in ours.message and await self._is_postgres():
                 ours = _wrong_server("PostgreSQL answers there", "")
+            if isinstance(ours, TargetUnreachable) and await self._is_without_tls():
+                ours = NotMeasurable(
+                    "TLS: the server speaks none there", "write redis:// instead of rediss://"
+                )
             if isinstance(ours, TargetUnreachable | WrongTarget) or ours.code in _CREDENTIALS:
                 self._reconnect.failed(ours)
             raise ours from error
         self._reconnect.succeeded()
+
+    async def _is_without_tls(self) -> bool:
+        """A Redis waits for the end of a line that a TLS greeting never has."""
+        parts = urlsplit(plain_url(self._url))
+        if parts.scheme != "rediss":
+            return False
+        kind = await who_answers(self.host, parts.port or 6379, Resolver(deadline=0.5))
+        return kind == "a Redis server"
 
     async def _is_postgres(self) -> bool:
         """A PostgreSQL hangs up on a Redis command without a word, but answers one letter to its
@@ -223,46 +240,6 @@ class RedisClient:
                     writer.write(_SSL_REQUEST)
                     answer = await reader.read(1)
         return answer in {b"S", b"N"}
-
-
-def _as_redis(url: str) -> str:
-    """valkey:// and valkeys:// under the names that the client library knows."""
-    return "redis" + url.removeprefix("valkey") if url.startswith("valkey") else url
-
-
-_URL_OPTIONS = {
-    "db",
-    "username",
-    "password",
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_certfile",
-    "ssl_keyfile",
-}
-"""What an address may say behind its `?`. Times, protocol and decoding are ours: an address must
-not change them.
-"""
-
-
-_OPTION = re.compile(r"[a-z_]{1,40}")
-"""What else stands there may be a part of a password that was not written as it must be."""
-
-
-def find_url_fault(url: str) -> str:
-    """What is wrong with the number of the database or the options of an address, or ""."""
-    parts = urlsplit(_as_redis(url))
-    options = parse_qs(parts.query, keep_blank_values=True)
-    unknown = sorted(options.keys() - _URL_OPTIONS)
-    if unknown:
-        named = f"the option `{unknown[0]}`" if _OPTION.fullmatch(unknown[0]) else "an option"
-        return f"has {named}, which an address can't have"
-    database = [
-        *options.get("db", []),
-        "" if parts.scheme == "unix" else unquote(parts.path).strip("/"),
-    ]
-    if any(word and not (word.isascii() and word.isdigit()) for word in database):
-        return "names its database by a word: it is a number, such as redis://host:6379/0"
-    return ""
 
 
 def _keep(error: BaseException, number: int, command: object) -> None:
@@ -301,6 +278,9 @@ def translate(error: BaseException) -> TargetError:
         )
     if isinstance(error.__context__, socket.gaierror):
         return NotMeasurable(f"name resolution: {text}", "correct the name of the host", code="DNS")
+    ours = _by_cause(error.__context__, text)
+    if ours:
+        return ours
     if "DB index" in text:
         return NotMeasurable(
             f"no such database: {text}", "correct the number behind the address", code="DB"
@@ -313,6 +293,21 @@ def translate(error: BaseException) -> TargetError:
         if isinstance(error, kind):
             return make(text, code)
     return _by_code(text, code)
+
+
+def _by_cause(cause: BaseException | None, text: str) -> TargetError | None:
+    """What kept us from connecting and is our side: a certificate, a file of it, a limit."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return judge_certificate(cause, "ssl_ca_certs")
+    if isinstance(cause, ssl.SSLError | TypeError | UnreadableFile):
+        return NotMeasurable(
+            f"TLS: {text}", "look at the ssl_ options of this resource's address", code="TLS"
+        )
+    if isinstance(cause, OSError) and cause.errno in OUR_FAULT:
+        return NotMeasurable(
+            f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its rights"
+        )
+    return None
 
 
 def _code(error: BaseException, text: str) -> str:

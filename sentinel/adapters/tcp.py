@@ -12,7 +12,7 @@ from functools import partial
 from sentinel.adapters.resolver import Address, Resolver
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
 
-_OUR_FAULT = {
+OUR_FAULT = {
     errno.EMFILE,
     errno.ENFILE,
     errno.ENOBUFS,
@@ -148,7 +148,7 @@ def unreachable(error: OSError) -> TargetError:
     target's.
     """
     text = error.strerror or str(error) or type(error).__name__
-    if error.errno in _OUR_FAULT:
+    if error.errno in OUR_FAULT:
         return NotMeasurable(
             f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its firewall"
         )

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres import find_dsn_fault, find_dsn_secrets
-from sentinel.adapters.redis import find_url_fault
+from sentinel.adapters.postgres_address import find_dsn_fault, find_dsn_secrets
+from sentinel.adapters.redis_address import find_url_fault
 
 SCHEMES = {
     "redis": ("redis", "rediss", "valkey", "valkeys", "unix"),
@@ -18,6 +18,7 @@ SCHEMES = {
 }
 ENCODED = "write such signs percent-encoded: # as %23, ? as %3F, / as %2F, @ as %40, % as %25"
 _END = re.compile(r"[/?#]")
+_KEY_VALUE = re.compile(r"\s*\w+\s*=")
 _ODD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -28,7 +29,7 @@ def find_address_fault(kind: str, address: str) -> tuple[str, str] | None:
     if "://" in address and (fault := _find_plain_sign(kind, address.partition("://")[2])):
         return fault, ENCODED
     wanted = f"write {' or '.join(f'{scheme}://' for scheme in SCHEMES[kind][:2])}host:port/…"
-    if kind == "postgres" and "=" in address and "://" not in address:
+    if kind == "postgres" and _KEY_VALUE.match(address):
         fault = find_dsn_fault(address)
     elif "://" not in address or address.partition("://")[0].lower() not in SCHEMES[kind]:
         fault = f"is no {kind} address"
@@ -59,7 +60,9 @@ def find_passwords(kind: str, address: str) -> Iterator[str]:
     if parts is not None:
         password = parts.password or (parts.username if kind == "http" else "") or ""
         yield from (word for word in (password, unquote(password)) if word)
-        yield from parse_qs(parts.query).get("password", [])
+        options = parse_qs(parts.query)
+        for key in ("password", "ssl_password"):
+            yield from options.get(key, [])
 
 
 def _find_redis_fault(address: str) -> str:

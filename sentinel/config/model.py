@@ -41,6 +41,9 @@ class ResourceSettings(Strict):
     budget: str | None = Field(None, description="requests per time, such as 60/15m")
     user_agent: str = "sentinel"
     headers: dict[str, SecretStr] = Field(default_factory=dict)
+    ca_file: str | None = Field(None, description="issuers to trust beside the system's, as PEM")
+    certificate_file: str | None = Field(None, description="certificate to show, as PEM")
+    key_file: str | None = Field(None, description="its key, if not in the same file")
 
 
 class BackoffSettings(Strict):

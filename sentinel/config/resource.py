@@ -14,9 +14,10 @@ from sentinel.core.quantity import parse_duration
 from sentinel.strict.attempt import attempt
 from sentinel.strict.place import Place
 
+_TLS_FILES = ("ca_file", "certificate_file", "key_file")
 _FOREIGN_KEYS = {
-    "redis": {"budget", "user_agent", "headers"},
-    "postgres": {"budget", "user_agent", "headers"},
+    "redis": {"budget", "user_agent", "headers", *_TLS_FILES},
+    "postgres": {"budget", "user_agent", "headers", *_TLS_FILES},
     "http": {"password", "password_file", "timeout"},
 }
 _LINE_BREAK = re.compile(r"[\r\n\0]")
@@ -63,6 +64,8 @@ def _check_keys(place: Place, kind: str, item: ResourceSettings) -> None:
     for name, value in item.headers.items():
         if _LINE_BREAK.search(name + value.get_secret_value()):
             (place / "headers").note(f"header {name!r} holds a line break", "write it as one line")
+    if item.key_file and not item.certificate_file:
+        (place / "key_file").note("key_file needs a certificate_file", "name the certificate too")
     if _LINE_BREAK.search(item.user_agent):
         (place / "user_agent").note("holds a line break", "write it as one line")
 
@@ -76,7 +79,14 @@ def _client_options(place: Place, kind: str, item: ResourceSettings) -> dict[str
         "user_agent": item.user_agent,
         "headers": {name: value.get_secret_value() for name, value in item.headers.items()},
         "budget": _read_budget(place / "budget", item.budget),
+        **{key: _read_path(place / key, getattr(item, key)) for key in _TLS_FILES},
     }
+
+
+def _read_path(place: Place, name: str | None) -> str:
+    if name is not None and not name.startswith("/"):
+        place.note(f"{name!r} is no absolute path", "write it from / on")
+    return name or ""
 
 
 def _read_budget(place: Place, text: str | None) -> tuple[int, float] | None:

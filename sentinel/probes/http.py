@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from email import message
 from typing import Any, Literal
 
 from jsonpath import JSONPathEnvironment, JSONPathError
@@ -28,10 +29,12 @@ from sentinel.core.servers.http import (
     HttpLimits,
     find_no_json,
     find_too_long,
+    find_unreadable,
     judge_answer,
     judge_text,
     judge_values,
     keep_worst,
+    show,
 )
 from sentinel.errors import NotMeasurable, TargetUnreachable
 from sentinel.probes import Context, Kind, Options, faults_of_target
@@ -247,23 +250,53 @@ def _judge_body(
     options: HttpProbeOptions, endpoint: Endpoint, response: HttpResponse
 ) -> Iterator[Fault]:
     wanted = options.contains
-    contained = wanted is not None and wanted.encode() in response.body
-    if response.truncated and (options.assertions or (wanted is not None and not contained)):
+    if wanted is None and not options.assertions:
+        return
+    try:
+        text = _read_text(response)
+    except LookupError as error:
+        yield find_unreadable(endpoint, str(error))
+        return
+    contained = wanted is not None and wanted in text
+    if response.truncated and (options.assertions or not contained):
         yield find_too_long(endpoint, options.max_body)
         return
     if wanted is not None:
-        yield from judge_text(endpoint, wanted, response.body)
+        yield from judge_text(endpoint, wanted, text.encode())
     if options.assertions:
-        yield from _judge_assertions(options.assertions, endpoint, response.body)
+        yield from _judge_assertions(options.assertions, endpoint, text)
+
+
+def _read_text(response: HttpResponse) -> str:
+    """The body as a browser reads it: by its mark, else its charset, else as UTF-8; LookupError for
+    what we can't.
+    """
+    if response.packed:
+        raise LookupError(f"it is packed as {show(response.packed)}")
+    marked = json.detect_encoding(response.body) == "utf-8-sig" or response.body[:2] in _MARKS
+    sent = message.Message()
+    sent["Content-Type"] = response.headers.get("Content-Type", "")
+    charset = "" if marked else str(sent.get_content_charset("") or "")
+    try:
+        return response.body.decode(charset or json.detect_encoding(response.body), "replace")
+    except (LookupError, ValueError) as error:
+        raise LookupError(f"its charset {show(charset)} is not known here") from error
+
+
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def _judge_assertions(
-    assertions: Sequence[Assertion], endpoint: Endpoint, raw: bytes
+    assertions: Sequence[Assertion], endpoint: Endpoint, text: str
 ) -> Iterator[Fault]:
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
         yield find_no_json(endpoint, error)
+        return
+    except (ValueError, RecursionError) as error:
+        limit = "an integer of too many digits" if isinstance(error, ValueError) else "too deep"
+        yield find_unreadable(endpoint, f"own limit: {limit}")
         return
     for assertion in assertions:
         try:

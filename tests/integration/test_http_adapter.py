@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -214,6 +215,99 @@ async def test_broken_gzip_is_the_targets_fault():
     async with serving(answer) as address:
         with pytest.raises(TargetRejected, match="broken body"):
             await ask(address)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
+async def test_encoding_that_is_not_undone_is_named(encoding):
+    """The status still counts; who wants the body is told how it is packed."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=b"\x8b\x02", headers={"Content-Encoding": encoding})
+
+    async with serving(answer) as address:
+        response = await ask(address)
+    assert (response.status, response.packed) == (200, encoding)
+
+
+async def test_deflate_is_taken_with_and_without_its_frame():
+    """As browsers do."""
+    raw = zlib.compressobj(wbits=-15)
+    bodies = {"/framed": zlib.compress(b"hello"), "/raw": raw.compress(b"hello") + raw.flush()}
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=bodies[request.path], headers={"Content-Encoding": "deflate"})
+
+    async with serving(answer) as address:
+        assert [(await ask(address, path)).body for path in bodies] == [b"hello", b"hello"]
+
+
+@pytest.mark.parametrize(("size", "good"), [(9_000, True), (60_000, True), (80_000, False)])
+async def test_long_header_is_read_or_is_our_limit(size, good):
+    """What browsers read is read; beyond it, unknown, and never the target's fault."""
+
+    async def long(_reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * size + b"\r\n")
+        writer.write(b"Content-Length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.5)
+
+    async with raw_server(long) as address:
+        if good:
+            assert (await ask(address)).status == 200
+            return
+        with pytest.raises(NotMeasurable, match="own limit"):
+            await ask(address)
+
+
+async def test_more_headers_than_we_read_are_our_limit():
+    """500 are read; 5000 are too many for us."""
+
+    async def many(reader, writer):
+        count = int((await reader.readline()).split()[1][1:])
+        lines = b"".join(b"X-%d: a\r\n" % n for n in range(count))
+        writer.write(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.5)
+
+    async with raw_server(many) as address:
+        assert (await ask(address, "/500")).status == 200
+        with pytest.raises(NotMeasurable, match="own limit"):
+            await ask(address, "/5000")
+
+
+async def test_redirect_that_sets_a_cookie_is_said():
+    """A page that wants its cookie back loops for us alone."""
+
+    async def wall(request: web.Request) -> web.Response:
+        if "seen" in request.cookies:
+            return web.Response()
+        headers = {"Location": request.path, "Set-Cookie": "seen=1"}
+        return web.Response(status=302, headers=headers)
+
+    async with serving(wall) as address:
+        with pytest.raises(NotMeasurable, match="set a cookie: sentinel keeps none"):
+            await ask(address, request={"redirects": 3})
+
+
+@pytest.mark.parametrize("option", ["ca_file", "certificate_file"])
+async def test_file_that_can_not_be_read_is_ours(option):
+    """Nobody was asked, so nobody is down."""
+    with pytest.raises(NotMeasurable, match="No such file"):
+        await ask("https://127.0.0.1:1", **{option: "/nowhere/file.pem"})
+
+
+async def test_certificate_of_ours_is_shown(authority):
+    """A server that asks for a certificate gets the one of the resource."""
+    issuer, context = authority("asks")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(issuer)
+    authority("client")
+    folder = issuer.parent
+    ours = {"certificate_file": str(folder / "client.pem"), "key_file": str(folder / "client.key")}
+    async with serving(hello, context) as address:
+        assert (await ask(address, ca_file=str(issuer), **ours)).status == 200
+        with pytest.raises(TargetError):
+            await ask(address, ca_file=str(issuer))
 
 
 async def test_redirects_are_not_followed_by_default():

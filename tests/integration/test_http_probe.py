@@ -132,9 +132,9 @@ async def test_hostile_value_is_shown_harmlessly(look):
     assert len(finding.detail) < 250
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[" * 60000, b"\xff\xfe", b""])
+@pytest.mark.parametrize("body", [b"not json", b"\xff\xfe", b""])
 async def test_body_that_is_no_json_is_down(look, body):
-    """Assertions on what can't be parsed, also absurdly deep, fail with that reason."""
+    """Assertions on what can't be parsed fail with that reason."""
     finding = await look(body, assertions=[{"path": "$.a"}])
     assert finding.status is Status.DOWN
     assert "not JSON" in finding.detail
@@ -317,3 +317,50 @@ def test_bad_options_are_refused(options):
     """Each is a problem of the configuration, not of a run."""
     with pytest.raises(ValidationError):
         HttpProbeOptions.model_validate(options)
+
+
+def plainly(body: bytes, **headers: str) -> Handler:
+    """Answers with this body and these headers."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (plainly(b"\x8b\x02", Content_Encoding="br"), 'packed as "br"'),
+        (plainly(b"\x28\xb5", Content_Encoding="zstd"), 'packed as "zstd"'),
+        (plainly(b'{"n": ' + b"9" * 5000 + b"}"), "own limit: an integer of too many digits"),
+        (plainly(b"[" * 60_000), "own limit: too deep"),
+        (plainly(b"{}", Content_Type="application/json; charset=klingon"), "charset"),
+    ],
+)
+async def test_body_that_we_can_not_read_is_unknown(look, answer, text):
+    """An encoding, a limit, a charset of ours: never down; and it is named."""
+    finding = await look(answer, max_body="1MiB", **asserting(path="$.n"))
+    assert (finding.status, finding.faults[0].key) == (Status.UNKNOWN, "unjudged")
+    assert text in finding.faults[0].text
+
+
+async def test_packed_body_that_nobody_wants_is_up(look):
+    """Who judges the status alone needs no body."""
+    assert (await look(plainly(b"\x8b", Content_Encoding="br"))).status is Status.UP
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"s": "größe"}'.encode("latin-1"), "application/json; charset=ISO-8859-1"),
+        ('{"s": "größe"}'.encode("utf-16"), "application/json"),
+        ('{"s": "größe"}'.encode("utf-8-sig"), "application/json; charset=latin-1"),
+        ('{"s": "größe"}'.encode(), "application/json"),
+    ],
+)
+async def test_charset_is_taken_as_browsers_take_it(look, body, content_type):
+    """By its mark, else by its name, else as UTF-8: for texts and for values."""
+    answer = plainly(body, Content_Type=content_type)
+    wanted = asserting(path="$.s", equals="größe")
+    assert (await look(answer, contains="größe", **wanted)).status is Status.UP

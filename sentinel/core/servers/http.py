@@ -150,6 +150,13 @@ def find_no_json(endpoint: Endpoint, error: Exception) -> Fault:
     return endpoint.fault("wrong_body", Status.DOWN, text, guidance)
 
 
+def find_unreadable(endpoint: Endpoint, why: str) -> Fault:
+    """A body that we can't read, for a reason of ours: it says nothing of the service."""
+    text = f"body can't be read: {why}"
+    guidance = "have the service answer sentinel plainly, or judge only its status"
+    return endpoint.fault("unjudged", Status.UNKNOWN, text, guidance)
+
+
 def find_too_long(endpoint: Endpoint, limit: int) -> Fault:
     """A body of which only `limit` bytes were read: what was not read can't be missing."""
     text = f"body is longer than {format_bytes(limit)}"

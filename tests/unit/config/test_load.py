@@ -547,3 +547,31 @@ def test_a_complaint_repeats_no_token(tmp_path):
         load(tmp_path, {})
     assert "python agent.py" in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("resource", "part"),
+    [
+        ('{http: "https://h", ca_file: /ca.pem, certificate_file: /c.pem, key_file: /k.pem}', ""),
+        ('{http: "https://h", ca_file: ca.pem}', "no absolute path"),
+        ('{http: "https://h", key_file: /k.pem}', "key_file needs a certificate_file"),
+        ('{redis: "rediss://h", ca_file: /ca.pem}', "a redis resource has no `ca_file`"),
+        ('{redis: "redis://h?ssl_ca_certs=/ca.pem"}', "without TLS"),
+        ('{postgres: "host=h sslmode=verify"}', "`sslmode`"),
+        ("{postgres: \"host=h password='://x' sslmode=require\"}", ""),
+    ],
+)
+def test_what_a_resource_says_of_tls_holds_or_is_refused(resource, part, tmp_path):
+    """At its line: a key without effect would leave a person believing in it."""
+    check = "{name: x, kind: tcp, component: c, address: 'h:1'}"
+    (tmp_path / "c.yaml").write_text(
+        f"resources: {{r: {resource}}}\ncomponents: {{c: {{}}}}\nchecks: [{check}]\n"
+    )
+    if part:
+        with pytest.raises(ConfigurationError, match=part):
+            load(tmp_path, {})
+        return
+    (found,) = load(tmp_path, {}).resources.values()
+    if found.type == "http":
+        files = {key: found.options[key] for key in ("ca_file", "certificate_file", "key_file")}
+        assert list(files.values()) == ["/ca.pem", "/c.pem", "/k.pem"]

@@ -1,0 +1,115 @@
+"""What PostgreSQL and its client library report, in our words: a server by SQLSTATE, never by its
+text.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from sentinel.adapters.postgres_start import UNREADABLE
+from sentinel.errors import (
+    NotMeasurable,
+    SubjectError,
+    TargetError,
+    TargetRejected,
+    TargetStarting,
+    TargetUnreachable,
+    WrongTarget,
+)
+
+_ENTRY = "check user and password of this resource, and sentinel's lines of pg_hba.conf"
+_AT_START = {
+    "28P01": ("credentials refused", _ENTRY),
+    "28000": ("not admitted", _ENTRY),
+    "3D000": ("no such database", "check the address of this resource"),
+    "08P01": (
+        "a pooler refuses the session",
+        "connect to the server itself, not through a pooler",
+    ),
+    UNREADABLE: ("refused for a reason that could not be read", "read the server's log"),
+    "42501": ("privilege missing", "grant the privilege that the message names"),
+    "53300": ("no connection left", "find who holds the connections"),
+}
+"""Our side, by SQLSTATE: what a server says is in its own language."""
+_MISSING = {
+    "42P01": "no such table or view",
+    "42703": "no such column",
+    "42883": "no such function or operator for these types",
+    "42704": "no such object",
+    "3F000": "no such schema",
+}
+_WAIT = "wait: the server starts or recovers"
+_RUNNING = "is the server running, and the address right?"
+
+
+def translate(error: BaseException) -> TargetError:
+    """A psycopg or socket error in our words; the SQLSTATE becomes `code`."""
+    state = getattr(error, "sqlstate", None) or ""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if state:
+        return _by_state(state, text)
+    if isinstance(error, TimeoutError | psycopg.errors.ConnectionTimeout):
+        return TargetUnreachable(
+            f"no answer in time: {text}", "is the server frozen, or the network black-holed?"
+        )
+    return _by_text(text)
+
+
+def _by_state(state: str, text: str) -> TargetError:
+    if state in _MISSING:
+        return SubjectError(
+            f"{_MISSING[state]}: {text}",
+            "correct the name in the check, or grant USAGE",
+            code=state,
+        )
+    if state == "22023":  # our own words, not the platform's rows: such as a zone that we know
+        return SubjectError(
+            f"the server does not take a value of the check: {text}",
+            "correct it; the zones that this server knows are those of pg_timezone_names",
+            code=state,
+        )
+    if state in _AT_START:
+        prefix, guidance = _AT_START[state]
+        return NotMeasurable(f"{prefix}: {text}", guidance, code=state)
+    if state == "57P03":
+        return TargetStarting(f"starting or shutting down: {text}", _WAIT, code=state)
+    if state in {"57014", "55P03"}:
+        return NotMeasurable(
+            f"stopped at our own limit: {text}",
+            "look for locks (pg_blocking_pids) or a missing index",
+            code=state,
+        )
+    if state.startswith("57P"):
+        return TargetUnreachable(f"connection ended by the server: {text}", code=state)
+    return TargetRejected(text, code=state)
+
+
+# What libpq says of itself, in English always: no catalog of its words is loaded. (words, make,
+# prefix, guidance)
+_TEXTS: list[tuple[tuple[str, ...], type[TargetError], str, str]] = [
+    (
+        ("no password supplied", "authentication method requirement", "password retrieved from file"),
+        NotMeasurable, "credentials refused", "check user and password of this resource",
+    ),
+    (
+        ("session is read-only", "session is not read-only", "server is in hot standby mode",
+         "server is not in hot standby mode"),
+        TargetUnreachable, "no server as target_session_attrs asks", "which of the servers is the primary?",
+    ),
+    (
+        ("invalid response", "expected authentication request"),
+        WrongTarget, "not a PostgreSQL server", "check the address: another kind of server answers there",
+    ),
+    (
+        ("certificate", "SSL", "GSSAPI", "private key file", "channel binding"),
+        NotMeasurable, "TLS", "set sslmode and sslrootcert of this resource as the server needs them",
+    ),
+]  # fmt: skip
+
+
+def _by_text(text: str) -> TargetError:
+    for words, make, prefix, guidance in _TEXTS:
+        if any(word in text for word in words):
+            code = "28P01" if prefix == "credentials refused" else ""
+            return make(f"{prefix}: {text}", guidance, code=code)
+    return TargetUnreachable(f"unreachable: {text}", _RUNNING)
