@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from sentinel.core.redaction import Redaction
+from sentinel.redaction import Redaction
 
 
 def learn_secrets(secrets: Iterable[str]) -> None:

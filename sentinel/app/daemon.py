@@ -33,7 +33,6 @@ from sentinel.config import Configuration
 from sentinel.core.model import Check, Component, Finding, Incident, Result
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
-from sentinel.core.redaction import Redaction
 from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
 from sentinel.engine.automation import Restraint
@@ -46,6 +45,7 @@ from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
+from sentinel.redaction import Redaction
 from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import BEAT, HELD_KEY, Changes, Gap
 from sentinel.store.sqlite import lock_state, prepare_folder

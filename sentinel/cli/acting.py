@@ -30,9 +30,9 @@ from sentinel.cli.place import Arguments, confirm, open_store, print_json, say, 
 from sentinel.clock import utcnow
 from sentinel.config import load
 from sentinel.core.model import Incident
-from sentinel.core.redaction import Redaction
 from sentinel.errors import ActionRefused, ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
+from sentinel.redaction import Redaction
 from sentinel.runbook.book import BookStep, Runbook
 from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import show_plan

@@ -29,13 +29,13 @@ from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Incident
 from sentinel.core.moment import read_moment
 from sentinel.core.quantity import parse_duration
-from sentinel.core.redaction import Redaction
 from sentinel.core.remediation.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
 from sentinel.errors import ConfigurationError, UsageError
 from sentinel.log import configure_logging
 from sentinel.probes import Kind, load_kinds
+from sentinel.redaction import Redaction
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.write import write_report

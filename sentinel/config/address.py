@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sentinel.adapters.postgres_address import find_dsn_fault, find_dsn_secrets
-from sentinel.adapters.redis_address import find_url_fault
+from sentinel.adapters.postgres.address import find_dsn_fault, find_dsn_secrets
+from sentinel.adapters.redis.address import find_url_fault
 
 SCHEMES = {
     "redis": ("redis", "rediss", "valkey", "valkeys", "unix"),
@@ -44,7 +44,8 @@ def _find_plain_sign(kind: str, rest: str) -> str:
     """
     authority = _END.split(rest, maxsplit=1)[0]
     beyond = rest[len(authority) :]
-    is_path = not authority or (kind == "http" and beyond.startswith("/"))
+    path = beyond.partition("?")[0]
+    is_path = not authority or (path.startswith("/") and (kind == "http" or "@" not in path))
     if authority.count("@") > 1 or ("@" in beyond and not is_path):
         return "has a `#`, `?`, `/` or `@` in its user or password"
     return "has a `#`, which ends an address" if kind == "redis" and "#" in beyond else ""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from sentinel.config.address import find_passwords
 from sentinel.config.value import Resource
 from sentinel.core.model import Check, Component
-from sentinel.core.redaction import tells_secret
+from sentinel.redaction import tells_secret
 
 SHORTEST = 6
 """Shorter values of headers, queries and arguments are words such as "json": hiding them would

@@ -20,7 +20,7 @@ from sentinel.adapters.bus.codec_worker import VECTORS
 from sentinel.adapters.bus.consumer_reader import find_streams
 from sentinel.adapters.bus.entry_sampler import Allowance, sample_entries
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display
+from sentinel.adapters.redis.reply import display
 from sentinel.core.bus.codec_finding import (
     CODEC_KINDS,
     ERROR,

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sentinel.adapters.postgres import PostgresClient, Record
-from sentinel.adapters.postgres_queries import HEALTH, IDENTITY
+from sentinel.adapters.postgres.queries import HEALTH, IDENTITY
 from sentinel.core.fault import (
     Fault,
     FaultKind,

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import parse_info, parse_time
+from sentinel.adapters.redis.reply import parse_info, parse_time
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_bytes

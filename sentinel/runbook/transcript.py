@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.core.quantity import format_duration
-from sentinel.core.redaction import hide_shapes
+from sentinel.redaction import hide_shapes
 
 BEGUN = "begun"
 """A step that was begun and whose end nobody wrote down: what became of it is not known."""

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sentinel.core.redaction import hide_shapes
 from sentinel.errors import Problem
+from sentinel.redaction import hide_shapes
 from sentinel.strict.place import Place
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

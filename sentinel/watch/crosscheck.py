@@ -25,7 +25,7 @@ from sentinel.adapters.bus.entry_reader import (
 )
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display, is_text
+from sentinel.adapters.redis.reply import display, is_text
 from sentinel.adapters.tasks.assigned import NOW
 from sentinel.core.bus import crosscheck
 from sentinel.core.bus.crosscheck import (

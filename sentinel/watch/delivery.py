@@ -27,8 +27,8 @@ from sentinel.adapters.bus.stream_reader import (
     StreamRequest,
 )
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display, is_missing
-from sentinel.adapters.resp import pipeline
+from sentinel.adapters.redis.reply import display, is_missing
+from sentinel.adapters.redis.resp import pipeline
 from sentinel.core.bus.age import find_age, find_published_by
 from sentinel.core.bus.delivery import (
     Answer,

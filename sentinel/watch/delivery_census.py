@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display, is_text
+from sentinel.adapters.redis.reply import display, is_text
 from sentinel.core.bus.delivery import Calls
 from sentinel.core.bus.finding import find_unjudged, find_unwatched
 from sentinel.core.bus.naming import list_literals

@@ -25,7 +25,7 @@ from sentinel.adapters.bus.pending_reader import (
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.bus.stream_reader import StreamScan
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display, is_missing
+from sentinel.adapters.redis.reply import display, is_missing
 from sentinel.core.bus.age import find_age, find_published_by, following, is_sharp
 from sentinel.core.bus.delivery import ZERO, Id
 from sentinel.core.bus.finding import find_unjudged, find_unwatched

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX, PendingEntry
 from sentinel.adapters.bus.stream_reader import Reading
-from sentinel.adapters.redis_reply import is_missing
+from sentinel.adapters.redis.reply import is_missing
 from sentinel.core.bus.delivery import Id, Settlement, StreamAccount
 from sentinel.core.bus.delivery.window import Mishap
 from sentinel.core.bus.naming import list_literals, matches

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sentinel.adapters import postgres_queries
 from sentinel.adapters.postgres import PostgresClient
+from sentinel.adapters.postgres import queries as postgres_queries
 from sentinel.core.fault import Fault, Status
 from sentinel.demo.servers import PostgresServer
 from sentinel.errors import NotMeasurable

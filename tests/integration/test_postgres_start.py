@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.postgres_start import _Watch
+from sentinel.adapters.postgres.start import _Watch
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable

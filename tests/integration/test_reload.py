@@ -24,11 +24,11 @@ from sentinel.app.roster import CheckRoster
 from sentinel.config import load
 from sentinel.coordination import Participant, Placement, View
 from sentinel.core.model import Check
-from sentinel.core.redaction import Redaction
 from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.errors import StateError
 from sentinel.log import configure_logging
 from sentinel.probes import Kind, Options
+from sentinel.redaction import Redaction
 from sentinel.reports.paper.templates import TemplateBroken
 from sentinel.store.sqlite import FILE, SCHEMA_VERSION
 

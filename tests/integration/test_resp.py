@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.resp import encode, exchange, pipeline
+from sentinel.adapters.redis.resp import encode, exchange, pipeline
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,

@@ -8,8 +8,8 @@ import json
 import pytest
 import structlog
 
-from sentinel.core.redaction import Redaction
 from sentinel.log import configure_logging
+from sentinel.redaction import Redaction
 
 SECRET = "canary-3f9a"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display, parse_time
+from sentinel.adapters.redis.reply import display, parse_time
 from sentinel.core.agents.census import Beats
 from sentinel.core.agents.registration import Registration, read_registration
 from sentinel.core.moment import is_time, is_wall_time, read_instant

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import display, parse_map, parse_time
+from sentinel.adapters.redis.reply import display, parse_map, parse_time
 from sentinel.core.agents.census import Consumer, Listeners
 from sentinel.core.bus.age import SLACK
 from sentinel.core.moment import is_time

@@ -12,7 +12,7 @@ from typing import Any
 
 from sentinel.adapters.bus.stream import parse_entry_id, parse_snapshot, snapshot_commands
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_reply import calls_of, parse_info, parse_time
+from sentinel.adapters.redis.reply import calls_of, parse_info, parse_time
 from sentinel.core.bus.crosscheck import Extent
 from sentinel.core.bus.delivery import Id, StreamView, format_id
 from sentinel.errors import SubjectError, TargetError

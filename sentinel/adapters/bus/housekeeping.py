@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_reply import display, parse_info, parse_map, parse_time
+from sentinel.adapters.redis.reply import display, parse_info, parse_map, parse_time
 from sentinel.core.bus.delivery import parse_id
 from sentinel.core.bus.housekeeping import GroupState, Member, ServerSign, find_floor
 from sentinel.errors import NotMeasurable, SubjectError, TargetError

@@ -14,9 +14,9 @@ from typing import Any
 
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_reply import display, parse_map, parse_time
-from sentinel.adapters.reply_walk import Part, ReplyWalk
-from sentinel.adapters.resp import converse, encode_all, pipeline
+from sentinel.adapters.redis.reply import display, parse_map, parse_time
+from sentinel.adapters.redis.reply_walk import Part, ReplyWalk
+from sentinel.adapters.redis.resp import converse, encode_all, pipeline
 from sentinel.core.bus.delivery import ZERO, Id, format_id
 from sentinel.core.bus.pending import (
     BEYOND,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sentinel.adapters.bus.entry_reader import parse_entries
 from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_reply import display, is_missing, parse_map, parse_time
+from sentinel.adapters.redis.reply import display, is_missing, parse_map, parse_time
 from sentinel.core.bus.age import SLACK
 from sentinel.core.bus.arrivals import Arrivals, count_arrivals
 from sentinel.core.bus.dead_letter import EARLIEST, LATEST_AHEAD, KeyReading, read_time

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import Command, RedisClient
-from sentinel.adapters.redis_reply import display, parse_map, parse_time
-from sentinel.adapters.resp import pipeline
+from sentinel.adapters.redis.reply import display, parse_map, parse_time
+from sentinel.adapters.redis.resp import pipeline
 from sentinel.core.bus.delivery import (
     NO_CALLS,
     ZERO,

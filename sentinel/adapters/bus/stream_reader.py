@@ -22,9 +22,9 @@ from sentinel.adapters.bus.stream import (
     snapshot_commands,
 )
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.redis_reply import is_text, parse_info, parse_time
-from sentinel.adapters.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
-from sentinel.adapters.resp import converse, encode, encode_all
+from sentinel.adapters.redis.reply import is_text, parse_info, parse_time
+from sentinel.adapters.redis.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
+from sentinel.adapters.redis.resp import converse, encode, encode_all
 from sentinel.core.bus.delivery import (
     NO_CALLS,
     ZERO,

@@ -13,8 +13,8 @@ from typing import Any
 from sentinel.adapters.process import read_start_id
 from sentinel.clock import utcnow
 from sentinel.core.incident import Event
-from sentinel.core.redaction import Redaction
 from sentinel.errors import ActionRefused, UsageError
+from sentinel.redaction import Redaction
 from sentinel.runbook.act import Hands
 from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, Question, run_plan

@@ -24,11 +24,11 @@ from sentinel.core.model import (
     Row,
     Threshold,
 )
-from sentinel.core.redaction import Redaction
 from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
 from sentinel.engine.faults import MAX_NAME, MAX_TEXT
 from sentinel.probes import Kind, Options
+from sentinel.redaction import Redaction
 from sentinel.store import Gap
 
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN

@@ -16,8 +16,8 @@ import pytest
 from sentinel.adapters.program import MAX_OUTPUT, _read, find_program
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
-from sentinel.core.redaction import Redaction
 from sentinel.errors import ActionRefused, TargetUnreachable, UsageError
+from sentinel.redaction import Redaction
 from sentinel.runbook.book import Argv, BookStep, RedisCommand, Runbook, Sql
 from sentinel.runbook.plan import make_plan
 from sentinel.runbook.read import read_runbook

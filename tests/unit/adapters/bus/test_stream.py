@@ -7,7 +7,7 @@ import pytest
 from sentinel.adapters.bus import stream as rs
 from sentinel.adapters.bus.command_counts import CommandCounts
 from sentinel.adapters.bus.stream_reader import DropWatch
-from sentinel.adapters.redis_reply import display, is_text
+from sentinel.adapters.redis.reply import display, is_text
 from sentinel.core.bus.delivery import Question
 from sentinel.errors import SubjectError
 

@@ -21,10 +21,10 @@ from sentinel.core.fault import FaultKind, Severity, Status
 from sentinel.core.model import Check, Finding, Incident, IncidentState, Result
 from sentinel.core.moment import Moment
 from sentinel.core.order import Order
-from sentinel.core.redaction import Redaction
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.metrics import Metrics
+from sentinel.redaction import Redaction
 from sentinel.runbook.book import Action, BookStep
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from sentinel.adapters.reply_walk import Expected, ReplyWalk, parse_known, skip
+from sentinel.adapters.redis.reply_walk import Expected, ReplyWalk, parse_known, skip
 from sentinel.errors import TargetError
 
 HOSTILE = [

@@ -22,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from sentinel.adapters.reconnect import Reconnect
-from sentinel.adapters.redis_address import UnreadableFile, plain_url, share_time
+from sentinel.adapters.redis.address import UnreadableFile, plain_url, share_time
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import OUR_FAULT, who_answers
 from sentinel.adapters.tls import judge_certificate

@@ -6,14 +6,14 @@ import socket
 
 import pytest
 
-from sentinel.adapters.postgres_address import (
+from sentinel.adapters.postgres.address import (
     Place,
     find_dsn_fault,
     find_places,
     name_options,
     read_settings,
 )
-from sentinel.adapters.postgres_start import find_state
+from sentinel.adapters.postgres.start import find_state
 from sentinel.adapters.resolver import Resolver
 from sentinel.errors import NotMeasurable
 

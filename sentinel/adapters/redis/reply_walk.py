@@ -15,7 +15,7 @@ from typing import Any
 
 from redis import exceptions as rx
 
-from sentinel.adapters.resp import make_reader
+from sentinel.adapters.redis.resp import make_reader
 
 _LINE = b"\r\n"
 _BULK, _ARRAY = ord("$"), ord("*")

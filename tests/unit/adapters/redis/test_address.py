@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.adapters.redis_address import find_url_fault, plain_url
+from sentinel.adapters.redis.address import find_url_fault, plain_url
 
 
 @pytest.mark.parametrize(

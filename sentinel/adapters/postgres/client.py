@@ -22,15 +22,15 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from sentinel.adapters.postgres_address import (
+from sentinel.adapters.postgres.address import (
     OWN_NAME,
     PORT,
     Place,
     find_places,
     read_settings,
 )
-from sentinel.adapters.postgres_error import translate
-from sentinel.adapters.postgres_start import start_session
+from sentinel.adapters.postgres.error import translate
+from sentinel.adapters.postgres.start import start_session
 from sentinel.adapters.reconnect import Reconnect
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import who_answers

@@ -14,7 +14,7 @@ import hiredis
 from redis import exceptions as rx
 from redis._parsers import BaseParser
 
-from sentinel.adapters.redis import Command, RedisClient, translate
+from sentinel.adapters.redis.client import Command, RedisClient, translate
 from sentinel.errors import TargetError
 
 READ_BYTES = 2**18

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from sentinel.core.redaction import Redaction, hide_shapes, tells_secret
+from sentinel.redaction import Redaction, hide_shapes, tells_secret
 
 SEED = 5
 SIGNS = string.ascii_letters + string.digits + "!@#%&/\\\"'<> +=~.:-_üß€😀"

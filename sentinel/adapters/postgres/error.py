@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import psycopg
 
-from sentinel.adapters.postgres_start import UNREADABLE
+from sentinel.adapters.postgres.start import UNREADABLE
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
