@@ -364,6 +364,12 @@ def _by_state(state: str, text: str) -> TargetError:
             "correct the name in the check, or grant USAGE",
             code=state,
         )
+    if state == "22023":  # our own words, not the platform's rows: such as a zone that we know
+        return SubjectError(
+            f"the server does not take a value of the check: {text}",
+            "correct it; the zones that this server knows are those of pg_timezone_names",
+            code=state,
+        )
     if state in _CREDENTIALS:
         return NotMeasurable(
             f"credentials refused: {text}", "check user and password of this resource", code=state

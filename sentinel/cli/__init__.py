@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(arguments: argparse.Namespace, message: str, guidance: str, code: int) -> int:
     """Say what is wrong for people, and with --json for programs, too."""
     remedy = f"\n  remedy: {guidance}" if guidance else ""
-    print(f"sentinel: {message}{remedy}", file=sys.stderr)
+    shown = (char if char.isprintable() or char == "\n" else " " for char in message + remedy)
+    print(f"sentinel: {''.join(shown)}", file=sys.stderr)
     if getattr(arguments, "json", False):
         with suppress(OSError):
             print(

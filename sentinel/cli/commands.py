@@ -8,10 +8,11 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
@@ -248,17 +249,7 @@ def kinds(arguments: Arguments) -> int:
 
 
 def _describe_kind(kind: Kind) -> dict[str, Any]:
-    options = [
-        {
-            "option": name,
-            "type": (
-                str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", "")
-            ),
-            "default": "required" if field.is_required() else _default(field),
-            "what": field.description or "",
-        }
-        for name, field in kind.options.model_fields.items()
-    ]
+    options = list(_describe_options(kind.options))
     return {
         "name": kind.name,
         "summary": kind.summary,
@@ -267,6 +258,28 @@ def _describe_kind(kind: Kind) -> dict[str, Any]:
         "measurements": [to_json(measurement) for measurement in kind.measurements],
         "faults": [to_json(fault) for fault in kind.fault_kinds.values()],
     }
+
+
+def _describe_options(options: type[BaseModel], place: str = "") -> Iterator[dict[str, str]]:
+    """Each option, and below it the options that it is made of: `children.begun_when.progress`."""
+    for name, field in options.model_fields.items():
+        kind = str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", "")
+        yield {
+            "option": f"{place}{name}",
+            "type": kind,
+            "default": "required" if field.is_required() else _default(field),
+            "what": field.description or "",
+        }
+        for inner in _find_models(field.annotation):
+            yield from _describe_options(inner, f"{place}{name}.")
+
+
+def _find_models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type such as `list[Child] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _find_models(part)
 
 
 def _default(field: Any) -> str:

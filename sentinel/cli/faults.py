@@ -110,9 +110,10 @@ def _describe_fault(fault: dict[str, Any]) -> list[Text]:
     if fault["accepted"]:
         until, reason = fault["accepted"]["until_text"], fault["accepted"]["reason"]
         by = f" by {fault['accepted']['by']}" if fault["accepted"]["by"] else ""
-        told = f"    accepted until {until}{by}: {reason}"
+        span = f"{by}, shown until {until}" if fault["lasts_until"] else f" until {until}{by}"
+        told = f"    accepted{span}: {reason}"
         lines.append(Text(tables.clean(told), style="dim"))
         return lines
     if fault["guidance"]:
         lines.append(Text(tables.clean(f"    next: {fault['guidance']}")))
-    return lines + [Text(tables.clean(f"    $ {command}")) for command in fault["cure"]]
+    return lines + [tables.command_text(command) for command in fault["cure"]]

@@ -36,6 +36,18 @@ def status_text(status: str) -> Text:
     return Text(clean(status), style=COLOURS.get(status, ""))
 
 
+def command_text(command: str) -> Text:
+    """A command on one line, however long, as it is typed."""
+    return Text(clean(f"    {_prompt(command)} {command}"), no_wrap=True)
+
+
+def _prompt(command: str) -> str:
+    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
+    if command.endswith(";"):
+        return "sql>"
+    return "redis>" if command.partition(" ")[0].isupper() else "$"
+
+
 def silence_text(stopped: str | None) -> Text:
     """What stands above everything when no daemon looks; `stopped`: when it was ended in order."""
     why = "was stopped" if stopped else "is NOT RUNNING or hangs"
@@ -268,9 +280,11 @@ def mapping_table(rows: Iterable[Mapping[str, Any]], *columns: str, title: str =
 
 
 def show(*parts: RenderableType) -> None:
-    """Print to the terminal; wide when piped, so that nothing is cut."""
+    """Print to the terminal; wide when piped, so that nothing is cut. A command is never broken: it
+    would not run as it is copied.
+    """
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, emoji=False, width=200)
     for part in parts:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))

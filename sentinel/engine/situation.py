@@ -202,8 +202,9 @@ class Circumstances:
             return f"stopped on request: `sentinel start {name}`"
         decision, incident = fleet.decisions.get(name), self.picture.incidents.get(name)
         why = _explain(decision) if decision else ""
-        if not why and incident is not None and incident.settled is not None:
-            return "nothing to repair; accept what was lost: `sentinel faults` shows how"
+        is_well = self.picture.present.get(name) is Status.UP
+        if not why and is_well and incident is not None and incident.settled is not None:
+            return "nothing to restart; accept what was lost: `sentinel faults` shows how"
         return why
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sentinel.adapters.columns import find_clocks
+from sentinel.adapters.columns import find_clocks, prove_columns
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Relation, explain, prove_visible, refuse_large_scan
 from sentinel.adapters.tasks.assigned import AssignedTasks
@@ -198,6 +198,7 @@ async def _prove(options: CrosscheckOptions, database: PostgresClient, context: 
     tasks, now = options.plan.statements, context.utcnow().timestamp()
     await prove_visible(database.query, Relation.of(tasks.table))
     times = [tasks.created_at, tasks.assigned_at]
+    await prove_columns(database.query, tasks.table, times, times, to_the_second=True)
     state.clocks = await find_clocks(database.query, tasks.table, times, tasks.zone)
     tasks = replace(tasks, clocks=state.clocks)
     for sql, params in (

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sentinel.adapters.columns import find_clocks
+from sentinel.adapters.columns import find_clocks, prove_columns
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.relation import Relation, prove_visible
 from sentinel.adapters.tasks import reader as task_reader
@@ -259,7 +259,9 @@ async def _prove(
     if is_due:
         state.proved = state.trends_at = None
         await prove_visible(query, Relation.of(options.table))
-        clocks = await find_clocks(query, options.table, options.tasks.times, options.zone)
+        times = options.tasks.times
+        await prove_columns(query, options.table, times, times, to_the_second=True)
+        clocks = await find_clocks(query, options.table, times, options.zone)
         state.know_clocks(clocks, options.columns.created_at, options.columns.assigned_at)
     statements = options.statements(state.clocks, state.shifts(now.timestamp()))
     if not is_due:

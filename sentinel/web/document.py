@@ -140,7 +140,7 @@ def _tell_state(incident: Incident, now: datetime) -> str:
     if incident.closed is not None:
         return f"closed, lasted {_span(opened, incident.closed)}"
     if recovered is None and incident.settled is not None:
-        works = f"works since {_span(incident.settled, now)}"
+        works = f"works again for {_span(incident.settled, now)}"
         return f"{incident.state.value} for {_span(opened, now)}, {works}"
     if recovered is None:
         return f"{incident.state.value} for {_span(opened, now)}"

@@ -7,7 +7,7 @@ import uuid
 import psycopg
 import pytest
 
-from sentinel.adapters.columns import find_clocks
+from sentinel.adapters.columns import find_clocks, prove_columns
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.moment.skew import Basis
 from sentinel.errors import SubjectError
@@ -140,3 +140,32 @@ async def test_the_server_s_own_zone_is_seen(place):
         zone = db.execute("SHOW timezone").fetchone()[0]
     assert clock.basis is Basis.DISCOVERED
     assert (clock.zone, "of the server" in clock.source) == (zone, True)
+
+
+async def test_a_domain_is_as_naive_as_the_type_below_it(place):
+    """A name of the platform's own for `timestamp` must not count as a type with a zone."""
+    place.execute(
+        "CREATE DOMAIN public.wall AS timestamp; CREATE DOMAIN public.ours AS public.wall;"
+        " ALTER TABLE public.tasks ADD ours public.ours"
+    )
+    clocks = await place.clocks(declared="Europe/Athens", columns=("ours",))
+    assert clocks["ours"].basis is Basis.DECLARED
+    assert clocks["ours"].zone == "Europe/Athens"
+
+
+async def test_what_holds_no_instant_is_refused_by_its_name(place):
+    """A date would be an age of hours; a text or a number is no time at all."""
+    place.execute("ALTER TABLE public.tasks ADD label text, ADD hour time, ADD span tstzrange")
+    for name in ("label", "hour", "span"):
+        with pytest.raises(SubjectError, match=rf"no time: {name} of public.tasks is of type"):
+            await prove_columns(place.client.query, "tasks", (), (name,))
+    assert await prove_columns(place.client.query, "tasks", (), ("day", None))
+    with pytest.raises(SubjectError, match=r"no time: day of public.tasks is of type date"):
+        await prove_columns(place.client.query, "tasks", (), ("day",), to_the_second=True)
+
+
+async def test_a_zone_that_only_we_know_is_no_fault_of_the_server(place):
+    """Such as a name that is newer than the server."""
+    with pytest.raises(SubjectError, match=r"time zone .* not recognized") as refused:
+        await place.client.query("SELECT now() AT TIME ZONE 'right/Europe/Athens'")
+    assert "pg_timezone_names" in refused.value.guidance

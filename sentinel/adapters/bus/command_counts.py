@@ -13,6 +13,10 @@ from sentinel.core.bus.delivery import Calls
 _PREFIX = "cmdstat_"
 _SWAPS = ("restore", "restore-asking", "rename", "renamenx", "copy", "move", "swapdb")
 """What puts another stream, with its groups, in the place of one."""
+_KEYS = ("expired_keys", "evicted_keys")
+"""What INFO stats tells, which no command did."""
+_ENDS = ("del", "unlink", "getdel", "flushdb", "flushall", *_KEYS)
+"""What may end a stream, so that another one may take its name."""
 _GROUP = "xgroup"
 """All that Redis 6.2 tells of its subcommands."""
 _DELETIONS = ("xgroup|delconsumer", "xgroup|destroy", _GROUP)
@@ -30,6 +34,7 @@ _MEMBERS = (
     _READS,
     _SWAPS,
     (),  # epochs: no command makes one
+    _ENDS,
 )
 _RESET = "config|resetstat"
 
@@ -101,7 +106,7 @@ class CommandCounts:
 
 
 def count_commands(info: Mapping[str, str] | None) -> CommandCounts | None:
-    """The counts that INFO server, commandstats tells; None when it was refused."""
+    """The counts that INFO server, stats, commandstats tells; None when it was refused."""
     if not info:
         return None
     calls: dict[str, int] = {}
@@ -109,6 +114,7 @@ def count_commands(info: Mapping[str, str] | None) -> CommandCounts | None:
     for name, value in info.items():
         if name.startswith(_PREFIX):
             _read_line(name[len(_PREFIX) :], value, calls, refused)
+    calls |= {key: int(info[key]) for key in _KEYS if key in info}
     return CommandCounts(info.get("run_id", ""), calls, refused)
 
 

@@ -148,6 +148,8 @@ def parse_pending(reply: Sequence[Any]) -> list[PendingEntry]:
     return [PendingEntry(display(r[0]), display(r[1]), r[2] / 1000, r[3]) for r in reply]
 
 
+_SCRATCH_LIFE = 60
+"""Seconds."""
 PROBE_CALLS = {"xadd": 10, "xgroup|create": 1, "xreadgroup": 2}
 """What the probe calls on its own key, of the commands that tell of the product's groups."""
 
@@ -156,13 +158,13 @@ async def probe_capability(client: RedisClient, key: str) -> Capability:
     """Find out by experiment on a scratch key what lag and entries-read mean here (measurement.md
     appendix F).
 
-    One transaction of 16 commands; the key expires by itself. Raises NotMeasurable when writing
-    isn't allowed.
+    One transaction of 16 commands; the key expires by itself, after the first looks: a key that
+    ended may have been an empty stream. Raises NotMeasurable when writing isn't allowed.
     """
     read: Command = ("XREADGROUP", "GROUP", "g", "c", "COUNT", 3, "STREAMS", key, ">")
     commands: list[Command] = [("XADD", key, f"{n}-0", "f", "v") for n in range(1, 11)]
     commands += [
-        ("EXPIRE", key, 1),
+        ("EXPIRE", key, _SCRATCH_LIFE),
         ("XGROUP", "CREATE", key, "g", "0"),
         read,
         ("XTRIM", key, "MAXLEN", "=", 4),

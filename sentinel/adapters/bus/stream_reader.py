@@ -42,7 +42,7 @@ _TOGETHER = 25
 _SCAN_COUNT = 1000
 _MULTI, _TIME, _EXEC = encode(("MULTI",)), encode(("TIME",)), encode(("EXEC",))
 _NO_TIME = (b"0", b"0")
-_INFO = encode(("INFO", "server", "replication", "commandstats"))
+_INFO = encode(("INFO", "server", "replication", "stats", "commandstats"))
 _INFO_OF_OLD = encode(("INFO", "all"))
 """Redis 6.2 takes one section."""
 Known = tuple[bytes, int]

@@ -18,8 +18,14 @@ from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.core.moment.zone import are_alike, find_zone
 from sentinel.errors import NotMeasurable, SubjectError
 
+# A domain is as naive as the type below it.
 _COLUMNS = """
-SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type,
+SELECT a.attname AS name,
+       (WITH RECURSIVE below AS (
+          SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+          UNION ALL
+          SELECT t.oid, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.typbasetype)
+        SELECT format_type(oid, NULL) FROM below WHERE typbasetype = 0) AS type,
        pg_get_expr(d.adbin, d.adrelid) AS default
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

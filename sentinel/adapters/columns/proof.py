@@ -18,13 +18,18 @@ _TIME = "D"
 
 
 async def prove_columns(
-    query: Query, table: str, columns: Sequence[str | None], times: Sequence[str | None] = ()
+    query: Query,
+    table: str,
+    columns: Sequence[str | None],
+    times: Sequence[str | None] = (),
+    *,
+    to_the_second: bool = False,
 ) -> dict[str, str]:
     """Column → SQL type of a table or view. `column->key` names a column; None stands for one that
     is not configured.
 
     Raises SubjectError with the columns that there are when one is missing, and when one of `times`
-    is no time.
+    is no time: a time of day never is, a date is none where time is measured `to_the_second`.
     """
     relation = Relation.of(table)
     rows = await query(_COLUMNS, {"schema": relation.schema, "name": relation.name})
@@ -40,7 +45,10 @@ async def prove_columns(
             f"correct the mapping; the columns are {', '.join(sorted(types))[:300]}",
         )
     for name in times:
-        if name and "->" not in name and categories[name] != _TIME:
+        if name is None or "->" in name:
+            continue
+        is_instant = categories[name] == _TIME and not types[name].startswith(("time ", "time("))
+        if not is_instant or (to_the_second and types[name] == "date"):
             raise SubjectError(
                 f"no time: {name} of {relation.schema}.{relation.name} is of type {types[name]}",
                 "name a column of type timestamptz, or a view that converts it, with"

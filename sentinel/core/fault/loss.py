@@ -6,6 +6,7 @@ A kind says at each look what this look found (`FaultKind.lasting`); here it is 
 
 from __future__ import annotations
 
+import glob
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -121,7 +122,13 @@ def describe_extent(found: Sequence[StandingFault]) -> str:
     """What a person sees who is to accept it: when that has changed, they must look again."""
     counts = [each.fault.count or ONE for each in found]
     total = sum(counts, start=Bounds(0, 0))
-    return f"{_say(total)} of {count_subjects(len(found))}"
+    cases = sum(each.fault.loss.cases if each.fault.loss else 1 for each in found)
+    return f"{_say(total)} of {count_subjects(cases)}"
+
+
+def _write_pattern(name: str) -> str:
+    """What is shown and copied loses characters that can't be printed: `?` stands for them."""
+    return "".join(char if char.isprintable() else "?" for char in glob.escape(name))
 
 
 def count_subjects(count: int) -> str:
@@ -130,8 +137,13 @@ def count_subjects(count: int) -> str:
 
 
 def acceptance_command(check: str, fault: str, subject: Labels) -> str:
-    """The command with which somebody accepts a loss, as it is typed."""
-    labels = [f"--subject {shlex.quote(f'{label}={name}')}" for label, name in subject.items()]
+    """The command with which somebody accepts this loss and no other, as it is typed: a name is
+    written as a pattern that fits it alone, on one line even where the name has two.
+    """
+    labels = [
+        f"--subject {shlex.quote(f'{label}={_write_pattern(name)}')}"
+        for label, name in subject.items()
+    ]
     words = ["sentinel faults accept", shlex.quote(check), fault, *labels, "--reason known"]
     return " ".join(words)
 

@@ -164,7 +164,13 @@ class AssignmentState:
         return self.queues[self.label(name)]
 
     def know_clocks(self, clocks: dict[str, ColumnClock], created: str, assigned: str) -> None:
-        """By which clocks the columns are written, those of creation and assignment by name."""
+        """By which clocks the columns are written, those of creation and assignment by name.
+
+        What was off by another reading is no evidence of this one: with a corrected `zone:` it
+        would tell people to correct it.
+        """
+        if self.clocks and _zones_of(clocks) != _zones_of(self.clocks):
+            self.odd, self.recent, self.recent_by_queue = OddTimes(), RecentTasks(), {}
         self.clocks = clocks
         self.created_clock, self.assigned_clock = clocks.get(created), clocks.get(assigned)
 
@@ -320,6 +326,10 @@ class AssignmentState:
         least, most = bounds
         self.in_time[what][0] += most <= deadline
         self.in_time[what][1] += least <= deadline
+
+
+def _zones_of(clocks: Mapping[str, ColumnClock]) -> dict[str, tuple[str, ...]]:
+    return {column: clock.zones for column, clock in clocks.items()}
 
 
 def read_classes(rows: Rows) -> Classes:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from sentinel.cli import tables
 from sentinel.cli.tables import live_page
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
@@ -58,3 +59,10 @@ def test_a_large_terminal_shows_everything() -> None:
     shown = [line.split()[1] for line in lines if line.startswith("│ agent-")]
     assert shown == [f"agent-{n}" for n in range(1, 15)]
     assert any("00:00:00Z  agent-14  open  it does not answer" in line for line in lines)
+
+
+def test_a_command_is_never_broken(capsys):
+    """What is copied from the terminal must run."""
+    command = "sentinel faults accept d lost " + " ".join(["--subject stream=x"] * 40)
+    tables.show(tables.command_text(command))
+    assert capsys.readouterr().out == f"    $ {command}\n"

@@ -141,7 +141,7 @@ async def test_its_incident_is_open_and_says_that_it_works(world):
     assert incident.settled == incident.opened
     assert world.notified() == ["bus/opened"]
     view = next(each for each in world.store.components() if each.name == "bus")
-    assert view.action.startswith("nothing to repair; accept what was lost")
+    assert view.action.startswith("nothing to restart; accept what was lost")
 
 
 async def test_a_failure_that_lost_something_settles(world):

@@ -216,17 +216,31 @@ def _make_mishap(window: Window, mishap: Mishap) -> Fault:
     if mishap.high:
         is_new = mishap in window.latest.mishaps
         count = Bounds(mishap.low, mishap.high) if is_new else Bounds(0, 0)
-    stream = quote(mishap.stream)
+    cure, guidance = _cure_mishap(mishap)
     return Fault(
         mishap.key,
         subject,
         Status.DEGRADED,
         f"{mishap.text}; seen in the last {span}",
         count=count,
-        cure=(f"EXISTS {stream}",) if mishap.key == "stream_gone" else (f"XINFO STREAM {stream}",),
-        guidance="compare producers, trimming (MAXLEN) and consumers of the stream",
+        cure=cure,
+        guidance=guidance,
         parameters=subject,
     )
+
+
+def _cure_mishap(mishap: Mishap) -> tuple[tuple[str, ...], str]:
+    """What to type, and what to look for: only a group that was moved can be put back."""
+    stream, looks = quote(mishap.stream), "compare producers, trimming (MAXLEN) and consumers"
+    if mishap.back:
+        look = f"XRANGE {stream} ({mishap.back} + COUNT 10"
+        put_back = f"XGROUP SETID {stream} {quote(mishap.group)} {mishap.back}"
+        return (look, put_back), (
+            "who moved the group? put it back while these entries are kept, unless its consumers had"
+            " them: what follows comes to them once more"
+        )
+    command = "EXISTS" if mishap.key == "stream_gone" else "XINFO STREAM"
+    return (f"{command} {stream}",), f"{looks} of the stream"
 
 
 def note_break(stream: str, broken: Break, taken_back: int = 0) -> Mishap:
@@ -253,7 +267,7 @@ def note_skip(stream: str, group: str, skip: Skip) -> Mishap:
     entries = "entry" if count == Bounds(1, 1) else "entries"
     span = f"from {format_id(skip.start)} to {format_id(skip.end)}"
     text = f"{describe_place(stream, group)} was moved over {count} unread {entries}, {span}"
-    return Mishap(SKIPPED, stream, group, text, count.lo, count.hi)
+    return Mishap(SKIPPED, stream, group, text, count.lo, count.hi, format_id(skip.start))
 
 
 # -- now ------------------------------------------------------------------------------------------

@@ -64,8 +64,12 @@ class SnapshotStep:
 
     @property
     def _is_continued(self) -> bool:
-        """An id that is a time is never given twice; a number of a sequence may be."""
-        return self.view.kept is True and self.before.last[0] > OLDEST_PLAUSIBLE
+        """An id that is a time is never given twice; a number of a sequence may be, and an empty
+        stream has none: there no key may have ended.
+        """
+        if self.view.kept is True and self.before.last[0] > OLDEST_PLAUSIBLE:
+            return True
+        return not self.view.doubtful and self.view.ends == self.before.ends
 
     @property
     def anew(self) -> bool:

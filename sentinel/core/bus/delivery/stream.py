@@ -104,7 +104,8 @@ class Calls(NamedTuple):
     `deletions`: DELCONSUMER, DESTROY; `claims`: what drops entries without payload; `moves`:
     SETID, DESTROY, and `swaps`: what puts another stream in the place of one; `creations`: XGROUP
     CREATE; `forces`: XCLAIM, which may deliver beyond the position, and move it; `renumbers`:
-    XSETID; `reads`: XREADGROUP and acknowledgements; `epochs`: the counts began anew.
+    XSETID; `reads`: XREADGROUP and acknowledgements; `epochs`: the counts began anew;
+    `ends`: what may have ended the life of any key.
     """
 
     deletions: int = 0
@@ -116,6 +117,7 @@ class Calls(NamedTuple):
     reads: int = 0
     swaps: int = 0
     epochs: int = 0
+    ends: int = 0
 
 
 NO_CALLS = Calls()
@@ -157,6 +159,7 @@ class StreamView:
     reads: int = 0
     swaps: int = 0
     epochs: int = 0
+    ends: int = 0
     kept: bool | None = None
     newest: Id | None = None
     recounted: bool = False
@@ -177,6 +180,7 @@ class StreamView:
             self.reads,
             self.swaps,
             self.epochs,
+            self.ends,
         )
 
     @property

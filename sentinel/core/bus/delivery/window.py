@@ -26,6 +26,8 @@ class Mishap:
     low: int = 0
     high: int = 0
     """How many entries it took, at least and at most."""
+    back: str = ""
+    """The id at which a group stood before it was moved, or ""."""
 
     def __str__(self) -> str:
         return self.text
@@ -231,7 +233,7 @@ def _dump_share(pair: Pair, share: Share) -> list[Any]:
 def _dump_tally(each: Tally, pairs: set[Pair]) -> list[Any]:
     shares = [_dump_share(pair, each.shares[pair]) for pair in sorted(pairs & each.shares.keys())]
     losses = [[*pair, count] for pair, count in each.losses.items()]
-    mishaps = [[m.key, m.stream, m.group, m.text, m.low, m.high] for m in each.mishaps]
+    mishaps = [[m.key, m.stream, m.group, m.text, m.low, m.high, m.back] for m in each.mishaps]
     good = each.whole.good
     return [each.at, each.whole.size, good.lo, good.hi, losses, mishaps, shares]
 

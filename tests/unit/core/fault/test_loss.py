@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +26,6 @@ from sentinel.core.fault.loss import (
     OTHERS,
     LossRules,
     accept,
-    acceptance_command,
     carry,
     describe_extent,
     find_acceptable,
@@ -220,15 +220,25 @@ def test_only_open_losses_can_be_accepted():
     assert describe_extent(find_acceptable(seen, "lost", {})) == "27 of 2 subjects"
 
 
-def test_a_name_with_a_bracket_is_itself():
-    """The printed command names the subject as it is called, whatever a pattern would make of it."""
-    seen = look((), lost(1, "orders[1]")).present
-    assert len(find_acceptable(seen, "lost", {"stream": "orders[1]"})) == 1
-    command = acceptance_command("delivery", "lost", {"stream": "orders[1]"})
-    assert command == (
-        "sentinel faults accept delivery lost --subject 'stream=orders[1]' --reason known"
-    )
-    assert command in seen[0].fault.cure
+@pytest.mark.parametrize("name", ["orders[1]", "a*", "what?", "it's", "two\nlines", "\x1b[31m"])
+def test_the_printed_command_accepts_its_own_loss_and_no_other(name):
+    """Whatever a pattern, a shell or a terminal would make of the name."""
+    seen = look((), lost(1, name), lost(1, "orders1"), lost(1, "a1"), lost(1, "whats")).present
+    [own] = [each.fault for each in seen if each.fault.subject == {"stream": name}]
+    command = next(each for each in own.cure if "accept" in each)
+    assert command.isprintable()
+    words = shlex.split(command)
+    label, _, pattern = words[words.index("--subject") + 1].partition("=")
+    found = find_acceptable(seen, "lost", {label: pattern})
+    assert [each.fault for each in found] == [own]
+    assert len(find_acceptable(seen, "lost", {"stream": name})) >= 1  # as it is called, too
+
+
+def test_who_accepts_many_is_told_how_many():
+    """Those that are told as one are as many as they are."""
+    seen = look((), *(lost(2, f"s{n}") for n in range(MAX_LOSSES + 50))).present
+    total = MAX_LOSSES + 50
+    assert describe_extent(find_acceptable(seen, "lost", {})) == f"{2 * total} of {total} subjects"
 
 
 # -- bounded ---------------------------------------------------------------------------------------

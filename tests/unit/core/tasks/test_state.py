@@ -135,6 +135,19 @@ def test_shifts_are_those_of_the_catalog_and_those_seen() -> None:
     assert state.shifts(now) == [28800.0]
 
 
+def test_another_zone_begins_without_the_evidence_of_the_last() -> None:
+    """What was off by another reading says nothing of a corrected `zone:`; the same one keeps it."""
+    state, now = AssignmentState(), NOW.timestamp()
+    state.know_clocks({"created_at": CREATED_AT}, "created_at", "assigned_at")
+    state.odd.note(now, "created_at", 7200.0, 2)
+    state.recent.add(now, {"offset": 2})
+    state.know_clocks({"created_at": CREATED_AT}, "created_at", "assigned_at")
+    assert (state.odd.offsets(now, "created_at"), state.recent.count(now)) == ({7200.0}, (0, 0, 2))
+    athens = replace(CREATED_AT, zone="Europe/Athens", basis=Basis.DECLARED)
+    state.know_clocks({"created_at": athens}, "created_at", "assigned_at")
+    assert (state.odd.offsets(now, "created_at"), state.recent.count(now)) == (set(), (0, 0, 0))
+
+
 def test_everything_survives_a_restart() -> None:
     """The same document again."""
     state = settled()

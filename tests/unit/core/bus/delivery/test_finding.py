@@ -172,6 +172,10 @@ def test_a_skip_counts_what_it_went_over():
     made = window(mishaps=[note_skip("s", "g", skip)])
     (fault,) = find_mishaps(made)
     assert (fault.key, fault.subject, fault.count) == ("skipped", PLACE, Bounds(5, 5))
+    assert fault.cure == (
+        "XRANGE s (5-0 + COUNT 10",
+        "XGROUP SETID s g 5-0",
+    )  # back to where it was
     maybe = window(mishaps=[note_skip("s", "g", replace(skip, certain=False))])
     assert find_mishaps(maybe)[0].count == Bounds(0, 5)
     maybe.add(tally(1_700_000_002.0, {}, {}))
