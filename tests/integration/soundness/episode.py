@@ -104,7 +104,8 @@ class Episode:
         """One look, and what is wrong with what it says."""
         if not await self.watcher.look():
             for key, book in self.world.books.items():
-                if not self.watcher.knows(key.decode()):
+                there = book.truth is not None and book.truth.present
+                if not self.watcher.knows(key.decode(), there=there):
                     book.forget_look(self.world.looks)
             return []
         self.world.looks += 1

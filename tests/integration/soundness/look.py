@@ -271,10 +271,12 @@ class Watcher:
             if names[0] in row.values
         }
 
-    def knows(self, stream: str) -> bool:
-        """Whether the account of a stream is of now, or nothing is there to account for."""
+    def knows(self, stream: str, *, there: bool) -> bool:
+        """Whether the account of a stream is of now: as it was seen, there or not."""
         account = self.state.open(self.options).accounts.get(stream)
-        return account is not None and (not account.present or account.now > self.world.now - 0.5)
+        if account is None or account.present != there:
+            return False
+        return not there or account.now > self.world.now - 0.5
 
     def list_breaks(self, reason: str = "") -> dict[str, int]:
         """How many breaks each stream had, so far; of one reason, or of all."""

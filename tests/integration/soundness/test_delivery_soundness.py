@@ -25,7 +25,13 @@ NARROW = {
     ("valkey", "trims"): 0.10, ("redis7", "trims"): 0.05, ("redis62", "trims"): 0.21,
     ("valkey", "gentle"): 0.0, ("redis7", "gentle"): 0.0, ("redis62", "gentle"): 0.05,
 }  # fmt: skip
-"""Mean width of acknowledged, as a share of what was published."""
+"""Mean width of acknowledged, as a share of what was published.
+
+Measured of trims, over some 50 worlds each: Valkey 0.057 on average (samples of 7 worlds from 0.008
+to 0.126), 7.0 0.006 over 37 (0.000 to 0.026), 6.2 0.090 over 44 (0.027 to 0.127). The sample of
+`make test` is five worlds from seed 1, always the same: it tells a change of the product, and is no
+estimate of the mean (Valkey 0.051); that is what the long run measures.
+"""
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -76,6 +76,7 @@ class World:
         self.saved: dict[bytes, Life] | None = None
         self.looks = 0
         """Looks that were completed."""
+        self.given: set[Id] = set()
         self.recounted = 0
         """When the server's counts of commands began anew last."""
         self.rests = False
@@ -214,4 +215,9 @@ class World:
             # a stream made anew with the ids of the old one, at their ranks, looks like the old one
             milliseconds = last[0] + 1 if last != (0, 0) else self.moment
         found = (milliseconds, 0)
-        return found if found > last else (last[0], last[1] + 1)
+        found = found if found > last else (last[0], last[1] + 1)
+        # why once: an entry with the id of one that was taken back, at its rank, looks like it
+        while found in self.given:
+            found = found[0], found[1] + 1
+        self.given.add(found)
+        return found

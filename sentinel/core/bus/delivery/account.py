@@ -309,7 +309,8 @@ class StreamAccount:
         if broken.reason == RECREATED:
             base = replace(base, after=before.now)
             self.lags.begin(before.renumbers)
-        elif broken.reason == XSETID:
+        if broken.reason == XSETID or view.swaps != before.swaps:
+            # why swaps: groups that come from elsewhere bring what XCLAIM did to them there
             self.lags.doubt(view.groups)
         if self.present:
             self.resets[broken.reason] += 1

@@ -103,7 +103,10 @@ class GroupAccount:
         if found == NOTHING and skip is None:
             position = self.reads.find_position(step, now, position, self.losses)
         moved = position if skip is None or not skip.covers(position) else high_before
-        self._note_drops(step, now, before, high_before, max(high_before.hi, moved.hi))
+        upto = max(high_before.hi, moved.hi)
+        if before is not None and step.deleted and self._was_put_back(step, now, before):
+            upto = step.view.added  # a group that was destroyed takes with it what it read unseen
+        self._note_drops(step, now, before, high_before, upto)
         self._place(step, now, position)
         self.reads.take(step.view, now, step.capability, self)
         self.losses.bury(step.gap.lo)

@@ -80,7 +80,8 @@ def complete_view(
     kept = view.length > 0 and view.first <= before.last
     unseen = spare if moved and (removed or not kept) else 0
     if view.last < before.last or new is None or unseen is None or (swapped and not view.kept):
-        return replace(view, added=max(before.added, view.length), counted=False)
+        gone = view.last if view.last_gone else view.max_deleted
+        return replace(view, added=max(before.added, view.length), max_deleted=gone, counted=False)
     return replace(
         view,
         added=before.added + new,
