@@ -401,14 +401,14 @@ def test_stopped_assigner_leaves_tasks_pending(shared: Crew) -> None:
     really had.
     """
     since = time.time()
-    shared.play(at_once("slow-assigner", 1.0))
-    wait_for(lambda: shared.one("SELECT count(*) FROM tasks WHERE status = 'pending'") == 0)
+    shared.play(at_once("slow-assigner", 2.0))
     query = (
         "SELECT count(*) FROM tasks"
         " WHERE created_at >= to_timestamp(%s) AND assigned_at > created_at + interval '100 ms'"
     )
+    wait_for(lambda: shared.one(query, since) > 0)
+    wait_for(lambda: shared.one("SELECT count(*) FROM tasks WHERE status = 'pending'") == 0)
     slow = shared.one(query, since)
-    assert slow > 0
     assignment = shared.truth(since=since)["assignment"]
     assert assignment["total"] - assignment["within_100ms"] - assignment["unassigned"] == slow
     assert assignment["p99_seconds"] > 0.1
