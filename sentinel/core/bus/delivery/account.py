@@ -195,6 +195,8 @@ class StreamAccount:
         if broken is not None and broken.open:
             view = replace(view, unseen=view.unseen + view.added - known)
         settled += self._advance(view, proven=knew)
+        if broken is not None:
+            self._forget_returns()
         self.present = self.knows = True
         return broken, settled
 
@@ -327,6 +329,11 @@ class StreamAccount:
             group.reopen(base)
             group.gone = group.returned = True
         return settled
+
+    def _forget_returns(self) -> None:
+        """A group that the first look at a life did not see comes into it later, as any other."""
+        for group in self.groups.values():
+            group.returned = group.returned and not group.gone
 
     def _roll_back(self, count: int) -> None:
         """So many entries were taken back: at most so many more of each group may be lost."""

@@ -110,6 +110,9 @@ class GroupAccount:
         self._place(step, now, position)
         self.reads.take(step.view, now, step.capability, self)
         self.losses.bury(step.gap.lo)
+        if self.fresh:
+            # what may have gone before the group was there is no certain loss of its, ever
+            self.doubt = max(self.doubt, step.gap.hi)
         self.fresh = False
         return skip if skip is not None and skip.told else None
 
@@ -413,9 +416,12 @@ class GroupAccount:
         account = self.settle_account(view, gap)
         sure = account.waiting.lo if unread else 0
         lost = Bounds(account.lost.lo + sure, account.lost.hi + account.waiting.hi)
-        dropped = account.dropped + account.pending.hi
+        # why: whoever was there may have read what waited, and went with it
+        read = 0 if missing else account.waiting.hi
+        dropped = account.dropped + account.pending.hi + read
+        unaccounted = account.unaccounted + read
         self.closed = Account(
-            account.published, NOTHING, NOTHING, lost, dropped, self.unseen, account.unaccounted
+            account.published, NOTHING, NOTHING, lost, dropped, self.unseen, unaccounted
         )
         self.losses = Losses()
         self.waiting = self.pending = NOTHING
