@@ -13,7 +13,7 @@ from tests.integration.soundness.look import Watcher
 from tests.integration.soundness.operations import RandomWorld
 from tests.integration.soundness.oracle import Claim, judge_claim, judge_span
 from tests.integration.soundness.owed import MUST, Owed, list_owed
-from tests.integration.soundness.world import DAWN, Kind
+from tests.integration.soundness.world import DAWN, GROUPS, Kind
 
 LOOKS, MANY_LOOKS = 40, 160
 LONG = 10
@@ -82,6 +82,7 @@ class Episode:
         """When each stream was last said to have broken."""
         self.step = 0
         self._owed: dict[tuple[str, str], list[Owed]] = {}
+        self._owed_before: dict[tuple[str, str], list[Owed]] = {}
 
     async def live(self) -> Score:
         """Live until the end, or the first violation."""
@@ -107,11 +108,19 @@ class Episode:
                 there = book.truth is not None and book.truth.present
                 if not self.watcher.knows(key.decode(), there=there):
                     book.forget_look(self.world.looks)
+            self._keep_owed()
             return []
         self.world.looks += 1
         complaints = self._judge()
         self.world.log.append(f"  look {self.step} at {self.world.now - DAWN:.0f} s")
         return complaints
+
+    def _keep_owed(self) -> None:
+        """What is settled in a look that fails later is told by the next one: it was true then."""
+        self._owed.clear()
+        books = self.world.books.items()
+        places = [(key.decode(), group) for key, book in books if book.snaps for group in GROUPS]
+        self._owed_before = {place: self._list_owed(*place) for place in places}
 
     async def _come_to_rest(self) -> list[str]:
         """Nothing happens any more until all deadlines have passed: everything is settled once."""
@@ -141,7 +150,8 @@ class Episode:
         self._note_breaks()
         self._owed.clear()
         self.score.same += self.watcher.take_same()
-        complaints = self._judge_settlements() + self._judge_accounts() + self._judge_gauges()
+        settled, self._owed_before = self._judge_settlements(), {}
+        complaints = settled + self._judge_accounts() + self._judge_gauges()
         complaints += self._judge_counters() + self._judge_sums() + self._judge_streams()
         return complaints + ([] if self.world.kind.between else self._judge_ages())
 
@@ -181,7 +191,11 @@ class Episode:
             owed = self._list_owed(stream, claim.what.split()[0])
             if self.broke.get(stream) == self.world.books[stream.encode()].snaps[-1]:
                 owed = [replace(each, ended=True) for each in owed]
-            found += [f"{stream} {_show(claim)}: {each}" for each in judge_span(claim, owed)]
+            wrong = judge_span(claim, owed)
+            before = self._owed_before.get((stream, claim.what.split()[0]))
+            if wrong and before is not None:
+                wrong = judge_span(claim, before)
+            found += [f"{stream} {_show(claim)}: {each}" for each in wrong]
             self.score.settlements += 1
             self.score.points += claim.good[0] == claim.good[1] and not claim.unseen
         return found
