@@ -395,7 +395,8 @@ class GroupAccount:
             closed.lost + self.losses.total(),
             closed.dropped + self.losses.dropped(),
             self.unseen,
-        ).blur(closed.unaccounted + self.losses.blurred())
+            closed.unaccounted,
+        ).blur(self.losses.blurred())
 
     def _bound_waiting_ours(self, view: StreamView, gap: Bounds) -> Bounds:
         if self.delivered >= self.base.id or not self.base.rank:
