@@ -81,7 +81,8 @@ def complete_view(
     unseen = spare if moved and (removed or not kept) else 0
     if view.last < before.last or new is None or unseen is None or (swapped and not view.kept):
         gone = view.last if view.last_gone else view.max_deleted
-        return replace(view, added=max(before.added, view.length), max_deleted=gone, counted=False)
+        least = max(before.added, view.length + view.last_gone)
+        return replace(view, added=least, max_deleted=gone, counted=False)
     return replace(
         view,
         added=before.added + new,
