@@ -471,3 +471,16 @@ def test_a_stream_that_may_be_another_or_go_on_is_counted_between_both():
     told = account.account_of("g")
     assert told.published + told.unseen >= 10 + 18
     assert told.waiting.hi <= 7
+
+
+def test_a_group_that_comes_later_into_a_life_has_lost_nothing_for_certain() -> None:
+    """It was there in the life before; the first look at this one did not see it, and what was
+    trimmed since may have gone before it was made.
+    """
+    account = watch(look(1.0, 5, g=5))
+    account.mark_gone()
+    account.feed(look(2.0, 2))
+    account.feed(look(3.0, 9, first=4, g=GroupView("g", ZERO, 0)))
+    found = account.account_of("g")
+    assert found.lost.lo == 0
+    assert found.waiting == Bounds(6, 6)

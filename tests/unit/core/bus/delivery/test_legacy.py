@@ -147,3 +147,10 @@ def test_without_deletions_every_entry_is_counted(rounds):
         assert view.added - (0 if before is None else before.added) == (
             len(live) if before is None else more
         )
+
+
+def test_a_newest_entry_that_is_gone_keeps_its_rank():
+    """25 are there and one behind them is not: it has the 26th rank, and nothing waits for it."""
+    view = later(last=(90, 0), length=25, last_gone=True)
+    found = complete(view, 26, removed=True, spare=None)
+    assert (found.counted, found.added, found.max_deleted) == (False, 26, (90, 0))
