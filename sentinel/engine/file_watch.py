@@ -9,7 +9,6 @@ latest start. What remains is bounded, and said in its finding.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import structlog
 from watchfiles import Change, DefaultFilter, awatch
 
 from sentinel.adapters.marked import list_written
+from sentinel.clock import utcnow
 from sentinel.core.model import Component
 from sentinel.core.order import Answer, AnswerWord
 from sentinel.core.remediation.change import (
@@ -144,7 +144,7 @@ class FileWatch:
         if not changes:
             return
         await self._wait_for_budget(component.name)
-        now, began = self.requests.remediator.monotonic(), time.time()
+        now, began = self.requests.remediator.monotonic(), utcnow().timestamp()
         answer = await self._take_over(component, changes)
         if answer.word in {AnswerWord.DONE, AnswerWord.FAILED}:  # else nothing was started
             taken = self._taken[component.name]
@@ -240,7 +240,7 @@ def _is_known(path: Path, taken: _Taken, now: float) -> bool:
     """
     if not taken.instants:
         return False
-    if abs(time.time() - taken.began - (now - taken.instants[-1])) > _STEP:
+    if abs(utcnow().timestamp() - taken.began - (now - taken.instants[-1])) > _STEP:
         return False
     try:
         return path.lstat().st_ctime < taken.began - 0.01  # the kernel stamps by its tick

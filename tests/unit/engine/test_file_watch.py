@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,7 +134,7 @@ async def test_a_clock_that_was_set_proves_nothing(tmp_path: Path, monkeypatch) 
     component, watch = Component("api", watch=(str(tmp_path),)), FileWatch(requests)
     file.write_text("1")
     ahead = time.time() + 3600
-    monkeypatch.setattr(file_watch, "time", SimpleNamespace(time=lambda: ahead))
+    monkeypatch.setattr(file_watch, "utcnow", lambda: datetime.fromtimestamp(ahead, UTC))
     await watch._react(component, {(Change.modified, str(file))})
     monkeypatch.undo()
     await watch._react(component, {(Change.modified, str(file))})
