@@ -205,9 +205,7 @@ class _Room:
             perform(self.store, run, plan, hands, confirm, repeat, _tell, scrub)
         )
         if run.incident:
-            append_transcript(
-                self.store, run.incident, transcript, self.configuration.secrets, utcnow()
-            )
+            append_transcript(self.store, run.incident, transcript, scrub, utcnow())
         where = (
             f"transcript in incident {run.incident}"
             if run.incident

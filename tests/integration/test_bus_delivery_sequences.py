@@ -223,6 +223,32 @@ async def test_what_a_group_may_have_read_before_it_was_put_back_is_not_lost(bus
     assert (account["lost"], account["acknowledged"]) == ([0, 6], [0, 6])
 
 
+@pytest.mark.parametrize("bus", ["valkey", "redis7"], indirect=True)
+async def test_a_group_of_an_empty_stream_is_its_own_when_others_are_made(bus):
+    """XGROUP CREATE elsewhere says nothing of it: no key has ended."""
+    make_group(bus)
+    await bus.run()
+    bus.redis.xgroup_create("another", "group", "0", mkstream=True)
+    bus.publish(4)
+    bus.consume(4)
+    account = account_of(await bus.run())
+    assert (account["published"], account["acknowledged"]) == (4, [4, 4])
+
+
+@pytest.mark.parametrize("ending", [("DEL", KEY), ("SUNIONSTORE", KEY, "nothing")])
+async def test_an_empty_stream_that_ended_may_be_another_one(bus, ending):
+    """Ended, filled and read by nobody, and a group of that name made behind it: none is
+    acknowledged for certain.
+    """
+    make_group(bus)
+    await bus.run()
+    bus.redis.execute_command(*ending)
+    bus.publish(4)
+    make_group(bus, "$")
+    account = account_of(await bus.run())
+    assert account["acknowledged"][0] == 0
+
+
 # -- XCLAIM with FORCE (A5) -------------------------------------------------------------------------
 
 

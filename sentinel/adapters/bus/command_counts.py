@@ -15,7 +15,15 @@ _SWAPS = ("restore", "restore-asking", "rename", "renamenx", "copy", "move", "sw
 """What puts another stream, with its groups, in the place of one."""
 _KEYS = ("expired_keys", "evicted_keys")
 """What INFO stats tells, which no command did."""
-_ENDS = ("del", "unlink", "getdel", "flushdb", "flushall", *_KEYS)
+_STORES = (
+    "sort", "sunionstore", "sinterstore", "sdiffstore", "zunionstore", "zinterstore", "zdiffstore",
+    "zrangestore", "georadius", "georadiusbymember", "geosearchstore", "bitop",
+)  # fmt: skip
+"""What empties the key that it stores nothing in, of whatever type."""
+_ENDS = (
+    "del", "unlink", "getdel", "flushdb", "flushall", "migrate", "replicaof", "slaveof", "failover",
+    "debug", *_STORES, *_KEYS,
+)  # fmt: skip
 """What may end a stream, so that another one may take its name."""
 _GROUP = "xgroup"
 """All that Redis 6.2 tells of its subcommands."""

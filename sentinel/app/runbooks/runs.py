@@ -14,7 +14,6 @@ from sentinel.adapters.process import read_start_id
 from sentinel.clock import utcnow
 from sentinel.core.incident import Event
 from sentinel.errors import ActionRefused, UsageError
-from sentinel.redaction import Redaction
 from sentinel.runbook.act import Hands
 from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import Care, Question, run_plan
@@ -123,9 +122,9 @@ def _read_record(document: Mapping[str, Any]) -> StepRecord:
 
 
 def append_transcript(
-    store: Store, incident: str, transcript: Transcript, secrets: frozenset[str], at: datetime
+    store: Store, incident: str, transcript: Transcript, scrub: Callable[[Any], Any], at: datetime
 ) -> None:
     """What was done by hand belongs into the incident's timeline."""
     event = Event("runbook", f"runbook {transcript.book}: {transcript.outcome}")
-    evidence = Redaction(secrets).scrub(describe_kept(transcript))
+    evidence = scrub(describe_kept(transcript))
     store.commit(Changes(events=[(incident, at, event, evidence)]))
