@@ -484,3 +484,13 @@ def test_a_group_that_comes_later_into_a_life_has_lost_nothing_for_certain() -> 
     found = account.account_of("g")
     assert found.lost.lo == 0
     assert found.waiting == Bounds(6, 6)
+
+
+def test_what_went_before_a_group_was_seen_is_no_certain_loss_of_it() -> None:
+    """Of ten, five were deleted when the group is seen first, anywhere; one more is since."""
+    account = watch(look(1.0, 1))
+    for now, length, first in ((2.0, 5, 2), (3.0, 4, 3)):
+        groups = {"g": GroupView("g", ZERO, 0)}
+        head, deleted = (first, 0), (2, 0)
+        account.feed(StreamView(now, 10, length, (10, 0), head, max_deleted=deleted, groups=groups))
+    assert account.account_of("g").lost.lo <= 1
