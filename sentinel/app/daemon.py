@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from sentinel.app.calendar import Calendar
 from sentinel.app.housekeeping import BUSY, find_amnesia
-from sentinel.app.listening import listen, url_of
+from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.opening import open_store
 from sentinel.app.orders import Action, make_orders
@@ -50,6 +49,7 @@ from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import BEAT, HELD_KEY, Changes, Gap
 from sentinel.store.sqlite import lock_state, prepare_folder
 from sentinel.strict.attempt import REMEDY, describe_surprise
+from sentinel.web.page import Page
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ class Daemon:
         self.clock = SteadyClock()
         self._driver_kinds = load_drivers()
         self._tasks: list[asyncio.Task[Any]] = []
-        self._site: web.AppRunner | None = None
+        self._page: Page | None = None
         self._lock = -1
 
     # -- start ------------------------------------------------------------------------------------
@@ -88,8 +88,8 @@ class Daemon:
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
-        self._site = await listen(
-            configuration, self.store, self.metrics.render, self._ready, self.clock.utcnow
+        self._page = await listen(
+            lambda: self.configuration, self.store, self.metrics, self._ready, self.clock.utcnow
         )
         self._spawn(self.engine.guard.run())
         await self._add_components(configuration.components)
@@ -208,7 +208,7 @@ class Daemon:
     @property
     def url(self) -> str:
         """Address of the status page."""
-        return url_of(self.configuration)
+        return self._page.url if self._page is not None else ""
 
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
@@ -430,8 +430,8 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._site is not None:
-            await self._site.cleanup()
+        if self._page is not None:
+            await self._page.close()
         if hasattr(self, "dispatcher"):  # the last thing that is wired
             await self._stop_engine(stop_components=stop_components)
         if hasattr(self, "clients"):

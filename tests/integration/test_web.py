@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
 from sentinel.core.incident import Event
@@ -24,6 +23,7 @@ from sentinel.web import guard
 from sentinel.web.app import ROUTES, make_app
 from sentinel.web.document import status_document
 from sentinel.web.guard import listen_hosts
+from sentinel.web.page import open_page
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -106,17 +106,15 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         made.store,
         made.metrics,
         lambda: made.ready,
-        listen_hosts("127.0.0.1", made.port),
+        lambda: listen_hosts("127.0.0.1", made.port),
         reports=made.reports,
         now=lambda: at(100),
         monotonic=lambda: made.clock,
     )
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.SockSite(runner, sock).start()
+    page = await open_page(app, "127.0.0.1", [sock])
     async with aiohttp.ClientSession() as made.session:
         yield made
-    await runner.cleanup()
+    await page.close()
     made.store.close()
 
 
@@ -124,7 +122,7 @@ def test_every_route_declares_its_scope() -> None:
     """The route table is the whole of the application: every route is there, is GET and has the
     scope read.
     """
-    app = make_app(None, lambda: b"", lambda: (True, ""), frozenset())  # type: ignore[arg-type]
+    app = make_app(None, lambda: b"", lambda: (True, ""), tuple)  # type: ignore[arg-type]
     served = {
         (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
     }
@@ -173,13 +171,6 @@ async def test_known_hosts_are_served(world: World) -> None:
     for host in (f"127.0.0.1:{world.port}", f"LocalHost:{world.port}", f"[::1]:{world.port}"):
         answer, _ = await world.get("/-/healthy", Host=host)
         assert answer.status == 200
-
-
-def test_hosts_of_a_listen_address() -> None:
-    """The configured address and loopback, each with the port."""
-    assert "sentinel.local:9130" in listen_hosts("Sentinel.local", 9130)
-    assert "[fd00::1]:9130" in listen_hosts("fd00::1", 9130)
-    assert listen_hosts("127.0.0.1", 1) == {"127.0.0.1:1", "localhost:1", "[::1]:1"}
 
 
 async def test_errors_are_json_for_programs(world: World) -> None:
@@ -354,13 +345,8 @@ async def test_pages_have_no_inline_code(world: World) -> None:
         )
 
 
-async def test_too_many_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the limit of concurrent requests the answer is 503 at once; slow ones end at their
-    deadline.
-    """
-    monkeypatch.setattr(guard, "MAX_REQUESTS", 0)
-    assert (await world.get("/-/healthy"))[0].status == 503
-    monkeypatch.setattr(guard, "MAX_REQUESTS", 100)
+async def test_answers_have_a_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be made in time is 503."""
     monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.0)
     assert (await world.get("/"))[0].status == 503
 
