@@ -11,8 +11,8 @@ from sentinel.web.door import Door, DoorLimits
 from sentinel.web.refusals import RefusalBook
 from sentinel.web.visitor import VisitorLimits
 
-SHUTDOWN = 1.0
-"""Seconds for answers that are being written when sentinel ends."""
+SHUT_WITHIN = 0.5
+"""Seconds that an answer under way may take when sentinel ends."""
 
 
 class Page:
@@ -48,7 +48,7 @@ async def open_page(
     when code of ours raised.
     """
     runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN
+        application, access_log=None, handle_signals=False, shutdown_timeout=SHUT_WITHIN
     )
     await runner.setup()
     server = runner.server

@@ -8,6 +8,8 @@ came as far as the application are ours. Nothing that a visitor sends is logged.
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, cast
@@ -153,6 +155,8 @@ class Visitor(web.RequestHandler):
 
     def begin(self, request: web.BaseRequest) -> None:
         """A whole head is there."""
+        if self.stage is Stage.LEAVING:
+            return
         if self.stage is not Stage.ASKING:  # it came together with the one before
             self._begin_asking()
         self._request, self._size = request, 0
@@ -167,7 +171,7 @@ class Visitor(web.RequestHandler):
         """
         done = await super().finish_response(request, resp, start_time)
         self._request = None
-        if not request.content.is_eof():
+        if self.stage is Stage.LEAVING or not request.content.is_eof():
             return done
         if self._line is not None and self._line.get_write_buffer_size():
             self.stage = Stage.TAKING
@@ -232,10 +236,11 @@ class Visitor(web.RequestHandler):
             return
         self._reception.note(why)
         self._line.write(write_refusal(status, message))
-        if self._request is None:
-            self._line.write_eof()  # closed while it still sends, it would lose the answer
-        else:
+        if self._request is not None or self._line.get_write_buffer_size():
             self.force_close()
+        else:  # closed while it still sends, it would lose the answer
+            with suppress(OSError):
+                self._line.get_extra_info("socket").shutdown(socket.SHUT_WR)
         self._enter(Stage.LEAVING, LINGER)
 
     def _find_excess(self, exc: BaseException | None = None) -> tuple[int, str]:

@@ -142,7 +142,7 @@ async def send(world: World, attempt: Attempt) -> list[int]:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         if attempt.ending in {"close", "reset"}:
             return []
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(15):  # a long pipeline on a busy machine
             return [status for status, _ in read_answers(await reader.read())]
     except OSError:  # it was cut while it was still sending
         return []
