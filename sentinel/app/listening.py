@@ -17,6 +17,7 @@ from sentinel.store import Reader
 from sentinel.web.app import make_app
 from sentinel.web.guard import listen_hosts
 from sentinel.web.page import Page, open_page
+from sentinel.web.refusals import Refusal
 
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -46,6 +47,8 @@ async def listen(
         reports=configuration().state / REPORTS,
         hosts=served,
     )
+    for why in Refusal:  # at zero, so that `rate()` sees the first one
+        metrics.page_refused.labels(why.value)
     return await open_page(
         application,
         host,

@@ -23,7 +23,7 @@ def read_listen(written: Written, settings: PlatformSettings) -> tuple[str, int]
     address = written.environment.get("SENTINEL_LISTEN", settings.listen)
     name, _, port = address.rpartition(":")
     try:
-        host = read_host(name)
+        host = read_host(f"[{name}]" if ":" in name and "[" not in name else name)
     except NoHost:
         host = HostName("", 0)
     if host.port is not None or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:

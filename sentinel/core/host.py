@@ -55,13 +55,16 @@ def read_host(text: str) -> HostName:
 
 
 def _split(text: str) -> tuple[str, int | None]:
+    if "/" in text:
+        raise NoHost("is more than a host", "write it without scheme and path: name or name:port")
     if text.startswith("["):
         name, bracket, rest = text.partition("]")
         name += bracket
     else:
         name, colon, rest = text.partition(":")
         rest = colon + rest
-    if not name or (rest and not rest.startswith(":")):
+    is_open = name.startswith("[") and not name.endswith("]")
+    if not name or is_open or (rest and not rest.startswith(":")):
         raise NoHost("names no host", "write name or name:port, IPv6 in brackets")
     if not rest:
         return name, None
@@ -87,7 +90,7 @@ def _read_name(text: str) -> str:
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise NoHost(
             "is no name of a host",
-            "write it as it stands in the address bar, without scheme, path and wildcard",
+            "write one name as it stands in the address bar: no user, no wildcard",
         )
     if labels[-1].isdigit() or labels[-1].startswith("0x"):  # else 127.1 and 0x7f.1 were names
         try:
