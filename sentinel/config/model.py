@@ -38,7 +38,9 @@ class ResourceSettings(Strict):
     password_file: str | None = None
     password: SecretStr | None = None
     timeout: Positive = 2.0
-    budget: str | None = Field(None, description="requests per time, such as 60/15m")
+    budget: str | None = Field(
+        None, description="requests per time, such as 60/15m: spread over it"
+    )
     user_agent: str = "sentinel"
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     ca_file: str | None = Field(None, description="issuers to trust beside the system's, as PEM")

@@ -119,8 +119,8 @@ class Automation:
             )
         if self.breaker.opened is not None:
             text = (
-                f"automation switched itself off: {self.breaker.reason}; `sentinel breaker close`"
-                " after a look"
+                f"automation switched itself off: {self.breaker.reason}; after a look:"
+                " `sentinel breaker close --reason …`"
             )
             found.append((Reason.BREAKER_OPEN, text))
         found += [
