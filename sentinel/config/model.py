@@ -192,6 +192,13 @@ class PlatformSettings(Strict):
     report_templates: str = ""
     tasks_per_hour_target: float | None = Field(None, gt=0)
     retention: Positive = 14 * 86400.0
+    standstill: Positive = Field(
+        30.0,
+        description=(
+            "after so long without a turn of its loop sentinel writes down where it stands, and"
+            " lets a service manager start it anew"
+        ),
+    )
     housekeeping: list[Any] = Field(default_factory=list)
     checks: list[Any] = Field(default_factory=list)
 

@@ -335,7 +335,7 @@ def plainly(body: bytes, **headers: str) -> Handler:
         (plainly(b"\x8b\x02", Content_Encoding="br"), 'packed as "br"'),
         (plainly(b"\x28\xb5", Content_Encoding="zstd"), 'packed as "zstd"'),
         (plainly(b'{"n": ' + b"9" * 5000 + b"}"), "own limit: an integer of too many digits"),
-        (plainly(b"[" * 60_000), "own limit: too deep"),
+        (plainly(b"[" * 60_000), "own limit: it is nested too deep"),
         (plainly(b"{}", Content_Type="application/json; charset=klingon"), "charset"),
     ],
 )
