@@ -100,9 +100,11 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def limit_time(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Each answer is made within REQUEST_SECONDS."""
+    """Each answer is made within REQUEST_SECONDS, and few at a time: a flood waits for its turn,
+    while the loop does everything else.
+    """
     try:
-        async with asyncio.timeout(REQUEST_SECONDS):
+        async with asyncio.timeout(REQUEST_SECONDS), request.app[SITE].turns:
             return await handler(request)
     except TimeoutError:
         return make_error(request, 503, f"not done within {REQUEST_SECONDS:.0f} s")
