@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
+import sys
 from functools import partial
 
 import structlog
@@ -32,6 +34,8 @@ def run(arguments: Arguments) -> int:
         level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
     )
     catch_strays()
+    if sys.stderr is not None:
+        faulthandler.enable()  # SIGABRT of a service manager's watchdog leaves the stacks
     asyncio.Runner().run(_serve(arguments, bell))
     # Threads may still wait for a name server or a disk, and nothing waits for them.
     finish_logging()
