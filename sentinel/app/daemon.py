@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from sentinel.app.calendar import Calendar
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
 from sentinel.app.housekeeping import BUSY, find_amnesia
-from sentinel.app.listening import listen, url_of
+from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.opening import open_store
 from sentinel.app.orders import Action, make_orders
@@ -53,6 +52,7 @@ from sentinel.redaction import Redaction
 from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
 from sentinel.store.sqlite import lock_state, prepare_folder
 from sentinel.strict.attempt import REMEDY, describe_surprise
+from sentinel.web.page import Page
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Daemon:
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
         self._halted = False
-        self._site: web.AppRunner | None = None
+        self._page: Page | None = None
         self._lock = -1
 
     # -- start ------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ class Daemon:
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
-        self._site = await listen(
-            configuration, self.store, self.metrics.render, self._ready, self.clock.utcnow
+        self._page = await listen(
+            lambda: self.configuration, self.store, self.metrics, self._ready, self.clock.utcnow
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -235,7 +235,7 @@ class Daemon:
     @property
     def url(self) -> str:
         """Address of the status page."""
-        return url_of(self.configuration)
+        return self._page.url if self._page is not None else ""
 
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
@@ -409,8 +409,8 @@ class Daemon:
         it `within` so many seconds, if need be without what does not end.
         """
         steps: list[Step] = [("tasks", self.upkeep.close)]
-        if self._site is not None:
-            steps.append(("page", self._site.cleanup))
+        if self._page is not None:
+            steps.append(("page", self._page.close))
         if hasattr(self, "enrolment"):  # the last thing that is wired
             steps += self._steps_of_engine(stop_components=stop_components)
         if hasattr(self, "clients"):
