@@ -100,7 +100,9 @@ class Recorder:
                     )
                 self.writable = False
                 return
-            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            except MemoryError:
+                raise  # it is no fault of what waits, and it goes on waiting
+            except Exception as error:  # noqa: BLE001 - whatever it is, it would come again
                 # Not the disk but a value that no store takes: it would stand in the way of all
                 # that follow.
                 self._metrics.swallowed.labels("recorder").inc()
