@@ -39,6 +39,7 @@ from sentinel.engine.automation import Restraint
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.present import PresentReader
 from sentinel.engine.supervision import make_check, name_of_check
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import learn_secrets
@@ -48,7 +49,8 @@ from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
 from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import BEAT, HELD_KEY, Changes, Gap
-from sentinel.store.sqlite import lock_state, prepare_folder
+from sentinel.store.folder import lock_state, prepare_folder
+from sentinel.store.salvage import JOURNAL_LOST
 from sentinel.strict.attempt import REMEDY, describe_surprise
 
 log = structlog.get_logger()
@@ -88,8 +90,9 @@ class Daemon:
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
+        present = PresentReader.over(self.store, self.engine.recorder)
         self._site = await listen(
-            configuration, self.store, self.metrics.render, self._ready, self.clock.utcnow
+            configuration, present, self.metrics.render, self._ready, self.clock.utcnow
         )
         self._spawn(self.engine.guard.run())
         await self._add_components(configuration.components)
@@ -101,6 +104,7 @@ class Daemon:
         self._spawn(self._keep_doing(BEAT_EVERY, self._beat))
         self.calendar.start()
         self._spawn(self.calendar.take_baseline())
+        self._spawn(self.calendar.keep_forgetting())
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
         gc.freeze()
@@ -114,7 +118,7 @@ class Daemon:
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
-        configuration, lost = self.configuration, self.store.meta("journal_lost")
+        configuration, lost = self.configuration, self.store.meta(JOURNAL_LOST)
         return Surroundings(
             store=self.store,
             metrics=self.metrics,
@@ -212,7 +216,7 @@ class Daemon:
 
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
-            return False, "the state can't be written"
+            return False, f"the state can't be written: {self.engine.recorder.trouble}"
         waiting = [
             check.name for check, result, *_ in self.engine.picture.results() if result is None
         ]
@@ -274,6 +278,7 @@ class Daemon:
         if self.engine.picture.calm and (step := self.clock.settle()):
             await self._follow_clock(step)
         self.calendar.follow_clock()
+        await self._follow_state()
         if await self.membership.tick():
             self.roster.place()
         meta = {
@@ -281,6 +286,13 @@ class Daemon:
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
+
+    async def _follow_state(self) -> None:
+        """A state that was put back in its place, or accepted, holds nothing back any more."""
+        try:
+            await asyncio.to_thread(self.engine.automation.follow_state)
+        except StateError as error:
+            log.error("state_not_readable", error=error.message, guidance=error.guidance)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from sentinel.core.order import OrderKind
-from sentinel.errors import StateError
+from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
 
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 MAX_WAITING = 50_000
+PATIENCE = 5.0
+"""Seconds after which a disk counts as blocked: checks then go on, and actions wait."""
 
 
 class Recorder:
@@ -40,15 +42,37 @@ class Recorder:
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._waiting: deque[Changes] = deque(maxlen=MAX_WAITING)
-        self.writable = True
+        self._stalled: Future[None] | None = None
+        """The flush that comes when a blocked disk answers again."""
+        self.trouble = ""
+        """Why nothing can be written, or ""."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether what was recorded last could be written."""
+        return not self.trouble
+
+    def waiting(self) -> list[Changes]:
+        """What is not written yet, oldest first."""
+        return list(self._waiting)
 
     async def record(self, changes: Changes) -> None:
-        """Commit one turn of the pipeline; on a full or failing disk it waits for the next turn."""
+        """Commit one turn of the pipeline; on a full, failing or blocked disk it waits for the next
+        turn, and nobody waits for it.
+        """
         if not changes:
             return
         self._clean(changes)
+        if len(self._waiting) == MAX_WAITING:
+            self._metrics.swallowed.labels("recorder").inc()
         self._waiting.append(changes)
-        await self.call(self._flush)
+        if self._stalled is not None and not self._stalled.done():
+            return  # it flushes everything when the disk answers again
+        self._stalled = None
+        try:
+            await self.call(self._flush, PATIENCE)
+        except StateStalled as error:
+            self._note_trouble(error)
 
     def _clean(self, changes: Changes) -> None:
         """What drivers, programs and servers said is told in sentences of ours: the last place
@@ -68,22 +92,35 @@ class Recorder:
             for each in changes.orders
         ]
 
-    async def call(self, function: Callable[[], T]) -> T:
-        """Run a function of the store in its thread, after everything that was recorded before."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+    async def call(self, function: Callable[[], T], patience: float | None = None) -> T:
+        """Run a function of the store in its thread, after everything that was recorded before.
+        Raises StateStalled when it does not end within `patience` seconds.
+        """
+        running = self._thread.submit(function)
+        try:
+            async with asyncio.timeout(patience):
+                return await asyncio.shield(asyncio.wrap_future(running))
+        except TimeoutError as error:
+            if patience is None or running.done():
+                raise
+            running.cancel()  # what has not begun does not come after all
+            text = f"the disk of the state does not answer within {patience:g} s"
+            if self._stalled is None or self._stalled.done():
+                self._stalled = self._thread.submit(self._flush)
+            raise StateStalled(text, "look at the disk of the state folder") from error
+
+    def _note_trouble(self, error: StateError) -> None:
+        if self.writable:
+            guidance = f"actions stop until it is; {error.guidance}"
+            log.error("state_not_writable", error=error.message, guidance=guidance)
+        self.trouble = f"{error.message}; {error.guidance}" if error.guidance else error.message
 
     def _flush(self) -> None:
         while self._waiting:
             try:
                 self._store.commit(self._waiting[0])
             except StateError as error:
-                if self.writable:
-                    log.error(
-                        "state_not_writable",
-                        error=error.message,
-                        guidance="actions stop until it is",
-                    )
-                self.writable = False
+                self._note_trouble(error)
                 return
             except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
                 # Not the disk but a value that no store takes: it would stand in the way of all
@@ -93,7 +130,9 @@ class Recorder:
                 self._waiting.popleft()
                 continue
             self._waiting.popleft()
-            self.writable = True
+            if not self.writable:
+                log.warning("state_writable_again", waited=len(self._waiting))
+            self.trouble = ""
             self._metrics.persisted.set(self._utcnow().timestamp())
 
     def close(self) -> None:

@@ -30,7 +30,8 @@ from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
 from sentinel.store import Changes
-from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
+from sentinel.store.folder import lock_state, prepare_folder
+from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.conftest import Clock
 from tests.unit.engine.house import POLICY, House, open_house, settle
 

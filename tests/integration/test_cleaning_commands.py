@@ -162,7 +162,7 @@ async def test_nothing_is_cleaned_while_an_action_is_running(place, capsys):
     await daemon.start()
     try:
         plan = await plan_of(place, capsys, "poison")
-        with daemon.store._transaction(daemon.store._journal) as db:
+        with daemon.store._transaction(daemon.store.database.journal) as db:
             row = ("i-1", 1, "x", "2026-01-01", '{"outcome": "", "epoch": 1}')
             db.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", row)
         assert await place.run("clean", "apply", str(plan["id"])) == 75
