@@ -126,6 +126,7 @@ def make_configuration(
         retention=settings.retention,
         report_retention=settings.report_retention,
         audit_retention=settings.audit_retention,
+        standstill=settings.standstill,
         secrets=frozenset(
             find_secrets(resources.values(), checks, components, written.environment)
         ),

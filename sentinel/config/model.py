@@ -38,7 +38,9 @@ class ResourceSettings(Strict):
     password_file: str | None = None
     password: SecretStr | None = None
     timeout: Positive = 2.0
-    budget: str | None = Field(None, description="requests per time, such as 60/15m")
+    budget: str | None = Field(
+        None, description="requests per time, such as 60/15m: spread over it"
+    )
     user_agent: str = "sentinel"
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     ca_file: str | None = Field(None, description="issuers to trust beside the system's, as PEM")
@@ -194,6 +196,13 @@ class PlatformSettings(Strict):
         90 * 86400.0, description="how long reports are kept, and rows that were damaged"
     )
     audit_retention: Positive = Field(365 * 86400.0, description="how long the audit log goes back")
+    standstill: Positive = Field(
+        30.0,
+        description=(
+            "after so long without a turn of its loop sentinel writes down where it stands, and"
+            " lets a service manager start it anew"
+        ),
+    )
     housekeeping: list[Any] = Field(default_factory=list)
     checks: list[Any] = Field(default_factory=list)
 

@@ -5,6 +5,7 @@ nothing is lost.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,10 +43,14 @@ class Recorder:
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._waiting: deque[Changes] = deque(maxlen=MAX_WAITING)
-        self._stalled: Future[None] | None = None
+        self._stalled: Future[Any] | None = None
         """The flush that comes when a blocked disk answers again."""
         self.trouble = ""
         """Why nothing can be written, or ""."""
+        self.asked = self.answered = self.thread_id = 0
+        """Calls so far, those that have ended, and the thread that carries them out: how it is
+        seen from outside that it stands.
+        """
 
     @property
     def writable(self) -> bool:
@@ -96,18 +101,34 @@ class Recorder:
         """Run a function of the store in its thread, after everything that was recorded before.
         Raises StateStalled when it does not end within `patience` seconds.
         """
-        running = self._thread.submit(function)
+        running = self._submit(function)
         try:
             async with asyncio.timeout(patience):
                 return await asyncio.shield(asyncio.wrap_future(running))
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
         except TimeoutError as error:
             if patience is None or running.done():
                 raise
             running.cancel()  # what has not begun does not come after all
             text = f"the disk of the state does not answer within {patience:g} s"
             if self._stalled is None or self._stalled.done():
-                self._stalled = self._thread.submit(self._flush)
+                self._stalled = self._submit(self._flush)
             raise StateStalled(text, "look at the disk of the state folder") from error
+
+    def _submit(self, function: Callable[[], T]) -> Future[T]:
+        self.asked += 1
+        call = self._thread.submit(self._carry_out, function)
+        call.add_done_callback(self._note_answered)
+        return call
+
+    def _carry_out(self, function: Callable[[], T]) -> T:
+        self.thread_id = threading.get_native_id()
+        return function()
+
+    def _note_answered(self, _call: Future[Any]) -> None:
+        self.answered += 1  # also of a call that was cancelled before its turn
 
     def _note_trouble(self, error: StateError) -> None:
         if self.writable:
