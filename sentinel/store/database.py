@@ -51,6 +51,16 @@ _MIGRATIONS = {
 }
 _INCREMENTAL = 2
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_OF_THE_DISK = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}
+"""What another look may not find: no reason to call a file damaged."""
 _UNSTORABLE = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -81,7 +91,7 @@ class Database:
     # -- open and close ---------------------------------------------------------------------------
 
     def _open(self, *, writable: bool) -> None:
-        self._connections: list[sqlite3.Connection] = []
+        self.connections: list[sqlite3.Connection] = []
         self.identity.approach(writable=writable, owner=self.owner, schema=SCHEMA_VERSION)
         try:
             if self.owner:
@@ -122,7 +132,7 @@ class Database:
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=5
         )
-        self._connections.append(connection)
+        self.connections.append(connection)
         if not self.path.stat().st_size:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -133,7 +143,7 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         with self._writing, self._reading:
-            for connection in self._connections:
+            for connection in self.connections:
                 connection.close()
 
     def _check_version(self, *, writable: bool) -> None:
@@ -199,12 +209,23 @@ class Database:
             if not is_corrupt(error):
                 raise
             whole = False
-        with self.transaction() as db:
-            if not whole:
-                db.execute("REINDEX")
-            inspect(db, everything=not whole)
+        try:
+            self._mend(whole=whole)
+        except sqlite3.DatabaseError as error:
+            _roll_back(self.results)
+            if _code_of(error) in _OF_THE_DISK:
+                raise
+            raise DamagedPages(f"malformed: {error}") from error
+
+    def _mend(self, *, whole: bool) -> None:
+        db = self.results
+        db.execute("BEGIN IMMEDIATE")
         if not whole:
-            check_pages(self.results)
+            db.execute("REINDEX")
+        inspect(db, everything=not whole)
+        db.execute("COMMIT")
+        if not whole:
+            check_pages(db)
 
     def _compact(self) -> None:
         """A file of an older sentinel gives no page back: once, it is written anew, if there is
@@ -310,8 +331,11 @@ class Database:
 
 def is_corrupt(error: sqlite3.DatabaseError) -> bool:
     """By SQLite's code, never by its words; the low byte is the kind, the rest details."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, DamagedPages) or code in _CORRUPT
+    return isinstance(error, DamagedPages) or _code_of(error) in _CORRUPT
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -43,9 +43,11 @@ _STANDING = {"fault": "WHERE ended IS NULL", "orders": "WHERE done IS NULL"}
 
 
 def _read_meta(key: str, value: str) -> None:
+    if not value:
+        return
     if key in {"beat", JOURNAL_LOST, CLEANING_LOST} or key.startswith(("reset/", LOST)):
         read_moment(value)
-    elif key in {"breaker", "crashes", "exhaustions", "brakes", "positions", "held"} and value:
+    elif key in {"breaker", "crashes", "exhaustions", "brakes", "positions", "held"}:
         json.loads(value)
 
 
