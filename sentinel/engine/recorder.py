@@ -109,8 +109,10 @@ class Recorder:
             running.cancel()
             raise
         except TimeoutError as error:
-            if patience is None or running.done():
+            if patience is None:
                 raise
+            if running.done():
+                return running.result()
             running.cancel()  # what has not begun does not come after all
             text = f"the disk of the state does not answer within {patience:g} s"
             if self._stalled is None or self._stalled.done():

@@ -92,20 +92,31 @@ def hurt(folder: Path, chance: random.Random) -> str:
     return f"{path.name} flipped at {places}"
 
 
-def judge(folder: Path) -> None:
-    """What a daemon asks at its start and a page at any time is answered, and no budget is fuller
-    than it was.
+def read_all(store: SqliteStore) -> set[str]:
+    """All that can be read of what happened."""
+    groups: list[object] = [
+        store.attempts(), store.incidents(), store.transitions(since=T0), store.gaps(since=T0),
+        store.samples(since=T0), store.processes(), store.take_orders(), store.faults(),
+        list(store.healths().items()), list(store.probe_states().items()),
+        *(store.timeline(f"20261130T100000.000Z-{name}") for name in NAMES),
+    ]  # fmt: skip
+    return {repr(each) for group in groups for each in group}
+
+
+def judge(folder: Path, truth: set[str]) -> None:
+    """What a daemon asks at its start and a page at any time is answered, nothing is false, and no
+    budget is fuller than it was.
     """
     store = SqliteStore(folder, owner=True)
     store.join("next", T0)
+    if not store.trouble().doubt:
+        assert read_all(store) - truth == set()
     for ask in (
         store.healths, store.probe_states, store.processes, store.take_orders, store.faults,
         store.checks, store.components, store.incidents, store.reports, store.audit, store.runs,
         store.verify_audit, store.damaged,
     ):  # fmt: skip
         ask()
-    for since in (store.transitions, store.gaps, store.samples):
-        since(since=T0)
     trouble = store.trouble()
     lost = bool(trouble.doubt or store.meta(JOURNAL_LOST))
     incidents = {each.component: each for each in store.incidents(open_only=True)}
@@ -127,20 +138,24 @@ def made(tmp_path_factory):
     """One state, damaged again and again."""
     folder = tmp_path_factory.mktemp("state")
     make_state(folder)
-    return folder
+    shutil.copytree(folder, folder.with_name("read"))
+    store = SqliteStore(folder.with_name("read"), owner=True)
+    truth = read_all(store)
+    store.close()
+    return folder, truth
 
 
-def run(made: Path, tmp_path: Path, numbers: range) -> None:
+def run(made: tuple[Path, set[str]], tmp_path: Path, numbers: range) -> None:
     """Each number is a world of its own; a failure names it."""
     print(f"seed {SEED}")  # noqa: T201 - shown when it fails
     failures = []
     for number in numbers:
         chance = random.Random(SEED + number)
         folder = tmp_path / str(number)
-        shutil.copytree(made, folder)
+        shutil.copytree(made[0], folder)
         what = hurt(folder, chance)
         try:
-            judge(folder)
+            judge(folder, made[1])
         except Exception as error:  # noqa: BLE001 - all of them are to be seen
             failures.append(f"seed {SEED + number}: {what}: {error!r}")
         shutil.rmtree(folder)
@@ -149,8 +164,8 @@ def run(made: Path, tmp_path: Path, numbers: range) -> None:
 
 def test_the_state_is_judged_whole_before_it_is_hurt(made, tmp_path):
     """And nothing is said of it: the judge finds every attempt."""
-    shutil.copytree(made, tmp_path / "whole")
-    judge(tmp_path / "whole")
+    shutil.copytree(made[0], tmp_path / "whole")
+    judge(tmp_path / "whole", made[1])
     store = SqliteStore(tmp_path / "whole")
     assert store.trouble().lines == []
     assert store.meta(JOURNAL_LOST) is None
