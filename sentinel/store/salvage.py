@@ -32,8 +32,8 @@ LOST = "lost/"
 EVERYBODY, CLEANING = "*", "cleaning"
 _HARMLESS = frozenset(
     {
-        "baseline", "beat", "conditions", "doubt", "generation", "held", "identity", "platform",
-        "positions", "progress", "started", "stopped", "watching_since",
+        "beat", "doubt", "generation", "held", "identity", "own", "platform", "positions",
+        "progress", "progress_baseline", "runbooks", "started", "stopped", "watching_since",
     }
 )  # fmt: skip
 """Words of `meta` by which nothing is held back."""
