@@ -1,4 +1,4 @@
-"""Calendar work: roll-ups, retention, reports, housekeeping. On APScheduler, which knows time zones
+"""Calendar work: roll-ups, reports, housekeeping, and forgetting. On APScheduler, which knows time zones
 and cron.
 """
 
@@ -32,14 +32,18 @@ from sentinel.reports import ReportRequest
 from sentinel.reports.figures.totals import BASELINE, make_baseline
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import FORMATS, render
-from sentinel.reports.paper.write import keep_report
-from sentinel.store import Changes, Store
+from sentinel.reports.paper.write import forget_reports, keep_report
+from sentinel.store import Changes, Retention, Store
 
 log = structlog.get_logger()
 
 REPORTS = "reports"
 ROLLUP_EVERY = 60.0
 HOUR, DAY = 3600.0, 86400.0
+FORGET_AFTER, FORGET_PAUSE, FORGET_EVERY = 1.0, 0.05, 60.0
+"""Seconds until the first step of forgetting, between two, and after the last."""
+BUDGETS_COUNT = timedelta(days=2)
+"""What was attempted or cleaned within it is never forgotten: budgets are counted by it."""
 BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first
 minute.
@@ -105,7 +109,6 @@ class Calendar:
         """Begin; the first reports and roll-ups come by themselves."""
         rolling = EverySoOften(ROLLUP_EVERY, ROLLUP_EVERY)
         self._jobs.add_job(self.roll_up, rolling, id="roll-up")
-        self._jobs.add_job(self._forget, EverySoOften(HOUR, HOUR), id="retention")
         self.follow()
         self._jobs.start()
 
@@ -172,17 +175,39 @@ class Calendar:
         """Every figure as it is now, for reports."""
         await self.recorder.record(Changes(samples=self.picture.samples()))
 
-    async def _forget(self) -> None:
-        """Not on the day after the clock was set far forward: it may be set back, and what is
-        erased does not come back with it.
+    async def keep_forgetting(self) -> None:
+        """From the start on and for ever, in steps so short that nothing waits for them."""
+        await asyncio.sleep(FORGET_AFTER)
+        while True:
+            more = await self.forget_some()
+            await asyncio.sleep(FORGET_PAUSE if more else FORGET_EVERY)
+
+    async def forget_some(self) -> bool:
+        """One step; whether there is more to forget. Not on the day after the clock was set far
+        forward: it may be set back, and what is erased does not come back with it.
         """
         if read_uptime() < self._erase_from:
-            return
-        before = self.utcnow() - timedelta(seconds=self.configuration().retention)
+            return False
+        retention = self._retention()
         try:
-            await self.recorder.call(lambda: self.store.forget(before))
-        except StateError as error:
-            log.error("retention_failed", error=error.message)
+            step = await self.recorder.call(lambda: self.store.forget(retention))
+            if step.more:
+                return True
+            folder = self.configuration().state / REPORTS
+            return await asyncio.to_thread(forget_reports, folder, retention.reports) > 0
+        except (StateError, OSError, ValueError) as error:
+            log.error("retention_failed", error=str(error), guidance="tried again in a minute")
+            return False
+
+    def _retention(self) -> Retention:
+        now, configuration = self.utcnow(), self.configuration()
+        before = now - timedelta(seconds=configuration.retention)
+        return Retention(
+            before=before,
+            journal=min(before, now - BUDGETS_COUNT),
+            reports=now - timedelta(seconds=configuration.report_retention),
+            audit=now - timedelta(seconds=configuration.audit_retention),
+        )
 
     async def _report_by_calendar(self, kind: str) -> None:
         """Nobody waits for it: what went wrong is a line of the log."""

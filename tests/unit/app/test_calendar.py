@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from sentinel.app import calendar as calendar_module
 from sentinel.app.calendar import Calendar
 from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.metrics import Metrics
+from sentinel.store import Retention, RetentionStep
 
 DAY = 86400.0
 
@@ -27,18 +29,28 @@ class Bench:
         monkeypatch.setattr(calendar_module, "utcnow", self.wall)
         monkeypatch.setattr(calendar_module, "read_uptime", lambda: 1000.0 + self.passed)
 
-        async def call(function) -> None:
-            function()
+        async def call(function) -> RetentionStep:
+            return function()
 
         self.calendar = Calendar(
-            lambda: SimpleNamespace(retention=30 * DAY),
-            SimpleNamespace(forget=self.forgotten.append),
+            lambda: SimpleNamespace(
+                retention=30 * DAY,
+                report_retention=90 * DAY,
+                audit_retention=365 * DAY,
+                state=Path("/nowhere"),
+            ),
+            SimpleNamespace(forget=self.forget),
             SimpleNamespace(call=call),
             SimpleNamespace(metrics=self.metrics),
             SimpleNamespace(),
             self.wall,
         )
         self.jobs = self.calendar._jobs
+
+    def forget(self, retention: Retention) -> RetentionStep:
+        """Two steps are enough."""
+        self.forgotten.append(retention.before)
+        return RetentionStep(1, 0, len(self.forgotten) % 2 == 1)
 
     def wall(self) -> datetime:
         return self.began + timedelta(seconds=self.step + self.passed)
@@ -85,12 +97,21 @@ async def test_nothing_is_erased_on_the_day_after_a_jump(bench: Bench):
     """The date is set ten years ahead by mistake: what is remembered waits a day for its return."""
     bench.step = 3653 * DAY
     bench.calendar.follow_clock()
-    await bench.calendar._forget()
+    assert not await bench.calendar.forget_some()
     assert bench.forgotten == []
     bench.passed = DAY + 1
     bench.calendar.follow_clock()
-    await bench.calendar._forget()
-    assert bench.forgotten == [bench.wall() - timedelta(days=30)]
+    assert await bench.calendar.forget_some()
+    assert not await bench.calendar.forget_some()
+    assert bench.forgotten == [bench.wall() - timedelta(days=30)] * 2
+
+
+def test_budgets_are_kept_whatever_the_retention(bench: Bench):
+    """An hour of retention does not give the budget of a day back."""
+    bench.calendar.configuration().__dict__.update(retention=3600.0)
+    kept = bench.calendar._retention()
+    assert bench.wall() - kept.journal >= timedelta(days=2)
+    assert bench.wall() - kept.reports == timedelta(days=90)
 
 
 def test_every_so_often_goes_on_its_grid():
