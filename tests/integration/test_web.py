@@ -414,7 +414,7 @@ def test_document(tmp_path: Path) -> None:
     assert document["incidents"][1]["root_cause"] == "bus"
     told = {item["id"]: item["state_text"] for item in document["incidents"]}
     assert told["B"] == "open for 50.0 s"
-    assert told["R"] == "recovering for 40.0 s, was bad for 40.0 s"
+    assert told["R"] == "recovered 40.0 s ago, was bad for 40.0 s"
     assert document["blind"]["text"] == "saw nothing for 3.0 s"
     store.close()
 
