@@ -21,6 +21,7 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Attempt, Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
+from sentinel.web.faults import find_prompt
 
 COLOURS = {"up": "green", "degraded": "yellow", "down": "bold red", "unknown": "magenta"}
 
@@ -38,14 +39,7 @@ def status_text(status: str) -> Text:
 
 def command_text(command: str) -> Text:
     """A command on one line, however long, as it is typed."""
-    return Text(clean(f"    {_prompt(command)} {command}"), no_wrap=True)
-
-
-def _prompt(command: str) -> str:
-    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
-    if command.endswith(";"):
-        return "sql>"
-    return "redis>" if command.partition(" ")[0].isupper() else "$"
+    return Text(clean(f"    {find_prompt(command)} {command}"), no_wrap=True)
 
 
 def silence_text(stopped: str | None) -> Text:

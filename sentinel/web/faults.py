@@ -66,11 +66,19 @@ def describe_fault(standing: StandingFault, now: datetime) -> Document:
         "age": age,
         "age_text": format_duration(age),
         "cure": list(fault.cure),
+        "prompts": [find_prompt(command) for command in fault.cure],
         "guidance": fault.guidance,
         "parameters": dict(fault.parameters),
         "accepted": _describe_acceptance(accepted) if accepted else None,
         "lasts_until": fault.loss.until if fault.loss is not None else None,
     }
+
+
+def find_prompt(command: str) -> str:
+    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
+    if command.endswith(";"):
+        return "sql>"
+    return "redis>" if command.partition(" ")[0].isupper() else "$"
 
 
 def _describe_acceptance(accepted: Acceptance) -> Document:

@@ -314,7 +314,8 @@ async def test_hostile_names_are_inert(world: World) -> None:
 
 
 def stand(component: str, text: str, accepted: Acceptance | None = None) -> StandingFault:
-    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text)
+    cure = (f"XLEN {text}", "sentinel faults")
+    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text, cure=cure)
     return StandingFault(f"{component}-port", component, fault, T0, fault.status, accepted=accepted)
 
 
@@ -330,6 +331,8 @@ async def test_faults_of_one_component(world: World) -> None:
     page = (await world.get(link))[1]
     assert "Only component bus." in page
     assert "other" not in page
+    assert "redis&gt;</span> <code>XLEN mine</code>" in page
+    assert "$</span> <code>sentinel faults</code>" in page
     assert "Accepted until 2026-03-02 12:00 UTC: known" in page
     assert f"/api/v1{link}" in page
     document = json.loads((await world.get("/api/v1/faults?component=a%26b"))[1])
