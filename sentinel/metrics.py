@@ -202,8 +202,12 @@ class Metrics:
         self.swallowed = counter(
             "sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place"
         )
+        self.page_refused = counter(
+            "sentinel_page_refused_total", "Connections that the page cut or refused.", "reason"
+        )
         self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
-        for place in ("runner", "dispatcher", "scheduler", "recorder", "remediator", "daemon"):
+        places = ("runner", "dispatcher", "scheduler", "recorder", "remediator", "daemon", "page")
+        for place in places:
             self.swallowed.labels(place)
         for reason in ("cap", "invalid"):
             self.dropped.labels(reason)
