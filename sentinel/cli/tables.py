@@ -21,6 +21,7 @@ from sentinel.core.fault import Status, find_prompt
 from sentinel.core.model import Attempt, Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
+from sentinel.web.faults import find_prompt
 
 COLOURS = {"up": "green", "degraded": "yellow", "down": "bold red", "unknown": "magenta"}
 
@@ -141,7 +142,10 @@ def incidents_table(
 
 def _state(incident: Incident) -> str:
     exhausted = ", exhausted" if incident.exhausted else ""
-    return f"{incident.state}{exhausted}" + (
+    state = f"{incident.state}"
+    if incident.watched_until is not None and incident.closed is None:
+        state = f"recovered, watched until {incident.watched_until:%H:%M:%S}Z"
+    return f"{state}{exhausted}" + (
         f", blocked by {incident.blocked_by}" if incident.blocked_by else ""
     )
 
