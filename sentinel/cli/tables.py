@@ -21,7 +21,6 @@ from sentinel.core.fault import Status, find_prompt
 from sentinel.core.model import Attempt, Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
-from sentinel.web.faults import find_prompt
 
 COLOURS = {"up": "green", "degraded": "yellow", "down": "bold red", "unknown": "magenta"}
 

@@ -74,13 +74,6 @@ def describe_fault(standing: StandingFault, now: datetime) -> Document:
     }
 
 
-def find_prompt(command: str) -> str:
-    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
-    if command.endswith(";"):
-        return "sql>"
-    return "redis>" if command.partition(" ")[0].isupper() else "$"
-
-
 def _describe_acceptance(accepted: Acceptance) -> Document:
     until_text = f"{accepted.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     told = {"reason": accepted.reason, "by": accepted.by}
