@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sentinel import __version__
+from sentinel.adapters.bell import Bell
 from sentinel.errors import SentinelError
 
 EXIT_CODES = """exit codes:
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(arguments, "call"):
         parser.print_help()
         return 64
+    if arguments.call == "running.run":  # before all that takes time: no signal is lost
+        arguments.bell = Bell()
     try:
         module, _, name = arguments.call.partition(".")
         commands = importlib.import_module(f"sentinel.cli.{module}")
@@ -130,7 +133,7 @@ def _add_running(commands: _Commands[_Parser]) -> None:
     _add(
         commands,
         "run",
-        "run",
+        "running.run",
         "run the daemon on the configuration (SIGHUP reloads, SIGTERM ends; components go on)",
     )
     demo = _add(

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
-from sentinel.app import REPORTS, Daemon, Signals, serve
+from sentinel.app import REPORTS, Daemon
 from sentinel.app.opening import find_store
 from sentinel.app.ordering import is_halted, is_running, run_check
 from sentinel.app.runbooks.places import check_runbooks
@@ -24,7 +24,7 @@ from sentinel.cli import tables
 from sentinel.cli.first_process import stand_as_first_process
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
-from sentinel.config import Configuration, Overrides, load, shipped_folder
+from sentinel.config import Configuration, load, shipped_folder
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Incident
 from sentinel.core.moment import read_moment
@@ -41,41 +41,10 @@ from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.write import write_report
 from sentinel.store import BEAT, CheckView, Reader, Store, show_time
 from sentinel.store.document import to_json
-from sentinel.store.runbook import held_back, runbook_of
+from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.document import incident_document, status_document
 
 # -- running --------------------------------------------------------------------------------------
-
-
-def run(arguments: Arguments) -> int:
-    """`sentinel run`"""
-    ended = stand_as_first_process()
-    if ended is not None:
-        return ended
-    configuration = load(arguments.config)
-    overrides = Overrides()
-    configure_logging(
-        level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
-    )
-    asyncio.run(_serve(arguments.config, arguments.state))
-    return 0
-
-
-async def _serve(path: Path, state: Path | None) -> None:
-    signals = Signals()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, signals.stop.set)
-    loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
-    loop.add_signal_handler(signal.SIGUSR1, signals.halt.set)
-    await serve(path, signals, _announce, state)
-
-
-def _announce(daemon: Daemon) -> None:
-    print(
-        f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics",
-        file=sys.stderr,
-    )
 
 
 def demo(arguments: Arguments) -> int:
@@ -420,7 +389,7 @@ def _held(store: Store, folder: Path) -> list[str]:
         if is_halted(folder)
         else []
     )
-    return halted + lines
+    return halted + lines + own_troubles(store)
 
 
 def report(arguments: Arguments) -> int:

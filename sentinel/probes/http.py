@@ -323,6 +323,7 @@ KIND = Kind(
     run=run,
     faults=FAULTS,
     resources={"resource": "http"},
+    requests=lambda options: 1 + int(options.redirects),
     load_state=HttpState,
     measurements=(
         Measurement(

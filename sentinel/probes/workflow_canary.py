@@ -569,6 +569,7 @@ KIND = Kind(
     resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
     load_state=WorkflowState,
     default_every=30.0,
+    requests=lambda options: int(options.enqueue.http is not None),
     faults=FAULTS,
     measurements=(
         _declare("sent", "canary_sent_total", "Synthetic tasks sent"),

@@ -15,6 +15,7 @@ from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 from sentinel.core.servers.http import Endpoint
+from sentinel.core.servers.pace import RequestBudget
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetRejected
 from sentinel.probes.http import BOUNDS, KIND, HttpProbeOptions, HttpState, _finding
@@ -223,7 +224,7 @@ async def test_spent_budget_is_unknown(look):
         return web.Response(status=302, headers={"Location": "/x"})
 
     with pytest.raises(NotMeasurable, match="budget spent"):
-        await look(away, budget=(1, 60.0), redirects=2)
+        await look(away, budget=RequestBudget(1, 60.0), redirects=2)
 
 
 async def test_backing_off_is_degraded(look, make_context):
