@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
@@ -25,6 +26,7 @@ from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
+from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures.totals import BASELINE, make_baseline
@@ -46,6 +48,8 @@ BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first
 minute.
 """
+TRY_AGAIN = 10.0
+"""Seconds after which the calendar is looked at again that could not be looked at."""
 BASELINE_TRIES = 60
 """Seconds in which checks may tell what agents have completed; then what is known counts."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -54,6 +58,31 @@ PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 def _wall_ahead() -> float:
     return utcnow().timestamp() - read_uptime()
+
+
+class _Jobs(AsyncIOScheduler):  # type: ignore[misc]
+    """Whatever a job or a trigger raises: the others come, and it is counted."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(timezone=UTC, job_defaults=PATIENT)
+        self._metrics = metrics
+        self.add_listener(self._note_job, EVENT_JOB_ERROR)
+
+    def _process_jobs(self) -> float | None:
+        """The library sets no further timer after an error in here: then nothing comes any more."""
+        try:
+            wait: float | None = super()._process_jobs()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._note("calendar", error)
+            return TRY_AGAIN
+        return wait
+
+    def _note_job(self, event: JobExecutionEvent) -> None:
+        self._note(event.job_id, event.exception)
+
+    def _note(self, job: str, error: BaseException) -> None:
+        self._metrics.swallowed.labels("calendar").inc()
+        log.error("part_failed", part="calendar", job=job, error=repr(error))
 
 
 @dataclass(slots=True)
@@ -66,13 +95,15 @@ class Calendar:
     picture: Picture
     housekeeper: Housekeeper
     utcnow: Callable[[], datetime]
-    _jobs: AsyncIOScheduler = field(
-        default_factory=lambda: AsyncIOScheduler(timezone=UTC, job_defaults=PATIENT)
-    )
+    _jobs: AsyncIOScheduler = field(init=False)
     _ahead: float = field(default_factory=_wall_ahead)
     """Seconds by which the wall clock is ahead of the uptime, at the last look."""
     _erase_from: float = float("-inf")
     """Uptime before which nothing is forgotten."""
+
+    def __post_init__(self) -> None:
+        """Nothing is scheduled yet."""
+        self._jobs = _Jobs(self.picture.metrics)
 
     def start(self) -> None:
         """Begin; the first reports and roll-ups come by themselves."""

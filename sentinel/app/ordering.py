@@ -16,6 +16,7 @@ from typing import Any
 from sentinel.adapters.process import read_start_id
 from sentinel.app.once import run_once
 from sentinel.app.opening import open_store
+from sentinel.app.runbooks.places import known_faults
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
 from sentinel.core.fault import StandingFault, Status, describe_subject
@@ -193,6 +194,7 @@ def find_lost(
     known = [view.name for view in store.checks()]
     if check not in known:
         raise UsageError(f"there is no check {check!r} with a result", f"known: {', '.join(known)}")
+    _refuse_no_loss(store, check, fault)
     standing = store.faults(check)
     found = find_acceptable(standing, fault, subject)
     if not found:
@@ -207,6 +209,21 @@ def find_lost(
             else "what can be repaired is borne by `accept:` of the check in its configuration",
         )
     return found
+
+
+def _refuse_no_loss(store: Store, check: str, fault: str) -> None:
+    """Raises UsageError for what is no fault of the check's kind, or none that is ever accepted."""
+    kind = next(view.kind for view in store.checks() if view.name == check)
+    declared = known_faults().get(kind, {})
+    lasting = [each.key for each in declared.values() if each.lasting]
+    known = f"those that are accepted: {format_names(lasting)}" if lasting else "it loses nothing"
+    if fault not in declared:
+        raise UsageError(f"{kind} has no fault {fault!r}", known)
+    if fault not in lasting:
+        raise UsageError(
+            f"{fault} is no loss: it ends when it is repaired",
+            f"bear it by `accept:` of the check in its configuration; {known}",
+        )
 
 
 async def accept_lost(

@@ -145,7 +145,9 @@ class Recorder:
             except StateError as error:
                 self._note_trouble(error)
                 return
-            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            except MemoryError:
+                raise  # it is no fault of what waits, and it goes on waiting
+            except Exception as error:  # noqa: BLE001 - whatever it is, it would come again
                 # Not the disk but a value that no store takes: it would stand in the way of all
                 # that follow.
                 self._metrics.swallowed.labels("recorder").inc()

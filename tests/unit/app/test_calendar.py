@@ -8,10 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
 
 from sentinel.app import calendar as calendar_module
 from sentinel.app.calendar import Calendar
 from sentinel.app.cron import CronLine, EverySoOften
+from sentinel.metrics import Metrics
 from sentinel.store import Retention, RetentionStep
 
 DAY = 86400.0
@@ -22,7 +25,7 @@ class Bench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.step, self.passed, self.forgotten = 0.0, 0.0, list[datetime]()
-        self.began = datetime.now(UTC)
+        self.began, self.metrics = datetime.now(UTC), Metrics()
         monkeypatch.setattr(calendar_module, "utcnow", self.wall)
         monkeypatch.setattr(calendar_module, "read_uptime", lambda: 1000.0 + self.passed)
 
@@ -38,7 +41,7 @@ class Bench:
             ),
             SimpleNamespace(forget=self.forget),
             SimpleNamespace(call=call),
-            SimpleNamespace(),
+            SimpleNamespace(metrics=self.metrics),
             SimpleNamespace(),
             self.wall,
         )
@@ -119,3 +122,32 @@ def test_every_so_often_goes_on_its_grid():
     assert trigger.get_next_fire_time(first, first) == first + timedelta(seconds=60)
     late = trigger.get_next_fire_time(first, first + timedelta(days=3653, seconds=1))
     assert late == first + timedelta(days=3653, seconds=60)
+
+
+async def test_what_a_job_or_a_trigger_raises_ends_no_calendar(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are counted, and the next job comes."""
+    came = asyncio.Event()
+
+    async def fail() -> None:
+        raise SystemExit(1)
+
+    async def work() -> None:
+        came.set()
+
+    def look(_self: object) -> float:
+        looks.append(1)
+        if len(looks) == 1:
+            raise KeyError("canary")
+        return real(bench.jobs)
+
+    looks, real = list[int](), AsyncIOScheduler._process_jobs
+    monkeypatch.setattr(AsyncIOScheduler, "_process_jobs", look)
+    monkeypatch.setattr(calendar_module, "TRY_AGAIN", 0.01)
+    bench.jobs.add_job(fail, id="bad")
+    bench.jobs.add_job(work, DateTrigger(datetime.now(UTC) + timedelta(seconds=0.05)), id="good")
+    bench.jobs.resume()
+    async with asyncio.timeout(10):
+        await came.wait()
+    assert bench.metrics.swallowed.labels("calendar")._value.get() == 2

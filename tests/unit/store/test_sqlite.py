@@ -13,6 +13,7 @@ import textwrap
 from contextlib import closing
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -454,10 +455,14 @@ async def test_closing_writes_what_waits(store):
     assert store.meta("big") is not None
 
 
-async def test_a_change_that_no_store_takes_does_not_stop_the_others(store):
+@pytest.mark.parametrize("deep", [False, True])
+async def test_a_change_that_no_store_takes_does_not_stop_the_others(store, deep, monkeypatch):
     """It is counted and left out; the disk is not blamed."""
     recorder = recorder_for(store)
-    await recorder.record(Changes(meta={"m": object()}))
+    with monkeypatch.context() as patch:
+        if deep:  # a document that is nested too deeply
+            patch.setattr(store, "commit", Mock(side_effect=RecursionError))
+        await recorder.record(Changes(meta={"m": "x" if deep else object()}))
     await recorder.record(Changes(meta={"after": "x"}))
     assert store.meta("after") == "x"
     assert recorder.writable
