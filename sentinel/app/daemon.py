@@ -52,7 +52,7 @@ from sentinel.redaction import Redaction
 from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
 from sentinel.store.sqlite import lock_state, prepare_folder
 from sentinel.strict.attempt import REMEDY, describe_surprise
-from sentinel.web.page import Page
+from sentinel.web.page import OpenPage
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Daemon:
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
         self._halted = False
-        self._page: Page | None = None
+        self._page: OpenPage | None = None
         self._lock = -1
 
     # -- start ------------------------------------------------------------------------------------
