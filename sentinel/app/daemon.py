@@ -54,7 +54,7 @@ from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
 from sentinel.store.folder import lock_state, prepare_folder
 from sentinel.store.salvage import JOURNAL_LOST
 from sentinel.strict.attempt import REMEDY, describe_surprise
-from sentinel.web.page import Page
+from sentinel.web.page import OpenPage
 
 log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ class Daemon:
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
         self._halted = False
-        self._page: Page | None = None
+        self._page: OpenPage | None = None
         self._lock = -1
 
     # -- start ------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class Daemon:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.store = store
-        self._page: web_page.Page | None = None
+        self._page: web_page.OpenPage | None = None
 
     @property
     def url(self) -> str:
