@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from sentinel.app.calendar import Calendar
+from sentinel.app.following import FILES_KEY, Following
 from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen, url_of
 from sentinel.app.membership import Membership, make_member
@@ -67,6 +68,7 @@ class Daemon:
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
         self.clock = SteadyClock()
+        self.following = Following(str(configuration.folder.resolve()), pid=os.getpid())
         self._driver_kinds = load_drivers()
         self._tasks: list[asyncio.Task[Any]] = []
         self._site: web.AppRunner | None = None
@@ -187,6 +189,7 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
+        self.following.take(self.configuration.digest, now)
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -198,6 +201,7 @@ class Daemon:
             "platform": self.configuration.platform,
             BEAT: write_moment(self.clock.moment()),
             "stopped": "",
+            FILES_KEY: self.following.dump(),
         }
         meta |= describe_conditions(self.bookcase.shelf)
         first = self.store.meta("watching_since") or now.isoformat()
@@ -279,6 +283,7 @@ class Daemon:
         meta = {
             BEAT: write_moment(self.clock.moment()),
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
+            FILES_KEY: self.following.dump(),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
 
@@ -324,15 +329,17 @@ class Daemon:
         whatever was raised while it was read or put in its place.
         """
         was = self.configuration
+        self.following.begin(self.clock.utcnow())
         try:
             fresh = await load_beside(was.folder, environment)
             await self._replace(fresh)
         except ConfigurationError as error:
-            self._note_reload(good=False)
-            log.error("reload_refused", problems=[str(problem) for problem in error.problems])
+            problems = [str(problem) for problem in error.problems]
+            self._note_reload(good=False, digest=error.digest, why=problems)
+            log.error("reload_refused", problems=problems)
             return False
         except StateError as error:
-            self._note_reload(good=False)
+            self._note_reload(good=False, why=[error.message])
             log.error(
                 "reload_not_remembered",
                 error=error.message,
@@ -342,7 +349,7 @@ class Daemon:
         except Exception as error:  # noqa: BLE001 - nobody but its operator ends a daemon
             await self._go_back(was, error)
             return False
-        self._note_reload(good=True)
+        self._note_reload(good=True, digest=fresh.digest)
         log.info("reloaded", checks=len(fresh.checks))
         _tell_what_is_kept(was, fresh)
         _tell_what_lapsed(fresh)
@@ -350,7 +357,7 @@ class Daemon:
 
     async def _go_back(self, was: Configuration, error: Exception) -> None:
         """What could not be put in force is taken out again."""
-        self._note_reload(good=False)
+        self._note_reload(good=False, why=[f"can't be put in force: {describe_surprise(error)}"])
         log.error("reload_failed", error=describe_surprise(error), guidance=REMEDY)
         try:
             await self._replace(was)
@@ -405,8 +412,10 @@ class Daemon:
 
     async def _release(self, name: str) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
-        while self.engine.remediator.acts_on(name):  # noqa: ASYNC110 - nobody tells of its end
+        while self.engine.remediator.acts_on(name):
+            self.following.waits = f"the action on {name} that is under way"
             await asyncio.sleep(0.05)
+        self.following.waits = ""
         if name in self.engine.fleet.drivers:
             await self.roster.remove(name_of_check(name))
             self.engine.remediator.release(name)
@@ -420,10 +429,13 @@ class Daemon:
         """
         self.engine.automation.halt("SIGUSR1")
 
-    def _note_reload(self, *, good: bool) -> None:
+    def _note_reload(self, *, good: bool, digest: str = "", why: Sequence[str] = ()) -> None:
         self.metrics.reload_ok.set(good)
         if good:
             self.metrics.reload_time.set_to_current_time()
+            self.following.take(digest or self.configuration.digest, self.clock.utcnow())
+        else:
+            self.following.refuse(digest, self.clock.utcnow(), why)
 
     async def stop(self, *, stop_components: bool = False) -> None:
         """End in order: no new work, actions, components if asked, states, clients, store."""

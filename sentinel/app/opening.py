@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import structlog
-
 from sentinel.store import Store
 from sentinel.store.sqlite import FILE, SqliteStore
-
-log = structlog.get_logger()
 
 
 def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> Store:
@@ -19,8 +15,10 @@ def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> S
     alone.
     """
     store = SqliteStore(folder, writable=writable, owner=owner)
-    if store.moved_aside:
-        log.error(
+    if store.moved_aside:  # seldom, and who only reads is not to wait for what writes logs
+        import structlog  # noqa: PLC0415
+
+        structlog.get_logger().error(
             "state_was_damaged",
             moved_to=[str(file) for file in store.moved_aside],
             guidance="what was recorded is in there: `sqlite3 … .recover`",

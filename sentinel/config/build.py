@@ -130,5 +130,6 @@ def make_configuration(
         folder=written.path,
         listen_place=str(written.at("listen")),
         chores=chores,
+        digest=written.digest,
         lapsed=written.lapsed,
     )

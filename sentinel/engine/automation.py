@@ -32,7 +32,6 @@ from sentinel.store import Changes, Store
 
 log = structlog.get_logger()
 
-HALT_FILE = "HALT"
 BREAKER, STARTS, EXHAUSTIONS, BRAKES = "breaker", "crashes", "exhaustions", "brakes"
 KEPT = 10
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.core.fault import StandingFault, Status
@@ -55,9 +55,11 @@ from sentinel.store.document import (
     write_instant,
 )
 from sentinel.store.faults import end_faults, move_faults, read_faults, write_faults
-from sentinel.store.plans import CleaningLedger
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.shards import beat, find_refusal, take_shards
+
+if TYPE_CHECKING:
+    from sentinel.store.plans import CleaningLedger
 
 T = TypeVar("T")
 
@@ -334,6 +336,9 @@ class SqliteStore:
     @property
     def cleaning(self) -> CleaningLedger:
         """What housekeeping remembers."""
+        # Read when it is asked for: it knows all of the bus, and most commands ask for none of it.
+        from sentinel.store.plans import CleaningLedger  # noqa: PLC0415
+
         return CleaningLedger(lambda: self._transaction(self._journal), self._all)
 
     def add_report(
