@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from sentinel.cli.parser import build_parser
+from sentinel.cli.parser import build_parser, parse
 
 __all__ = ["build_parser", "main"]
 
@@ -15,7 +15,7 @@ __all__ = ["build_parser", "main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `sentinel` command; the exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     if not hasattr(arguments, "call"):
         parser.print_help()
         return 64

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from sentinel.errors import SentinelError
 
@@ -78,7 +78,7 @@ def _outlive(stream: TextIO) -> TextIO:
 class _Outliving(io.FileIO):
     """A pipe whose reader may go."""
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+    def write(self, data: Any, /) -> int:
         """As many bytes as there are, when nobody is there to take them."""
         try:
             return super().write(data)

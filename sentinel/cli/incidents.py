@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from sentinel.app.presence import is_running
 from sentinel.cli import tables
 from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.cli.standing import warn_of_files
 from sentinel.clock import read_moment_now
 from sentinel.core.model import Incident
 from sentinel.errors import UsageError
@@ -19,6 +21,7 @@ from sentinel.web.document import incident_document
 def incident_list(arguments: Arguments) -> int:
     """`sentinel incident list`"""
     _, store = open_store(arguments)
+    warn_of_files(arguments, store, running=is_running(store))
     incidents = store.incidents(open_only=arguments.open)
     if arguments.json:
         return print_json([to_json(incident) for incident in incidents])
@@ -30,6 +33,7 @@ def incident_list(arguments: Arguments) -> int:
 def incident_show(arguments: Arguments) -> int:
     """`sentinel incident show`"""
     _, store = open_store(arguments)
+    warn_of_files(arguments, store, running=is_running(store))
     incident = _find_incident(store, arguments.id)
     timeline, attempts = store.timeline(incident.id), store.attempts(incident=incident.id)
     if arguments.json:

@@ -68,6 +68,7 @@ def _compare(glance: Glance, store: Store, *, running: bool) -> Iterator[dict[st
     views = {view.name: view for view in store.checks()}
     driven = {f"{each.name}.process" for each in store.components() if each.driver}
     listed: set[str] = set()
+    unread = bool(glance.trouble or glance.find_problems(os.environ))
     for place, item in glance.find_checks(os.environ):
         name, view = item["name"], views.get(item["name"])
         listed.add(name)
@@ -87,7 +88,7 @@ def _compare(glance: Glance, store: Store, *, running: bool) -> Iterator[dict[st
                 "component": view.component,
                 "every": f"{view.every:g} s",
                 "where": "",
-                "in force": NOT_IN_FILES,
+                "in force": "" if unread else NOT_IN_FILES,
             }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from sentinel import __version__
@@ -58,6 +59,30 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of a command, in any order: argparse takes words after an option for too many
+    (`runbook run NAME --execute component=api`), and they are not.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    command = getattr(arguments, "parser", parser)
+    words = [word for word in rest if not word.startswith("-")]
+    open_ended = next(
+        (each for each in command._actions if each.nargs in {"*", "?"} and not each.option_strings),
+        None,
+    )
+    if rest and (len(words) < len(rest) or open_ended is None):
+        command.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest and open_ended is not None:
+        given = getattr(arguments, open_ended.dest)
+        if open_ended.nargs == "*":
+            setattr(arguments, open_ended.dest, [*given, *rest])
+        elif given == open_ended.default and len(rest) == 1:
+            setattr(arguments, open_ended.dest, rest[0])
+        else:
+            command.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
+
+
 _Commands = argparse._SubParsersAction
 
 
@@ -68,7 +93,7 @@ def _add(
         name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, parser=parser)
     if json:
         parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
     return parser
@@ -276,9 +301,10 @@ def _add_acting(commands: _Commands[_Parser]) -> None:
     run.add_argument(
         "--execute",
         action="store_true",
-        help="run the steps; asks before each one that changes something",
+        help="run the steps: what it finds, then what it would change, then one question",
     )
     run.add_argument("--yes", action="store_true", help="do not ask")
+    run.add_argument("--full", action="store_true", help="end with the whole transcript")
     run.add_argument(
         "--incident",
         metavar="ID",
@@ -299,6 +325,7 @@ def _add_acting(commands: _Commands[_Parser]) -> None:
         json=True,
     )
     resume.add_argument("id", help="the run, as `sentinel runbook runs` lists it")
+    resume.add_argument("--full", action="store_true", help="end with the whole transcript")
     resume.add_argument(
         "--yes", action="store_true", help="do not ask before changes that were not begun"
     )

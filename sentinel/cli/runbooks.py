@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from sentinel.app.runbooks.places import (
 )
 from sentinel.app.runbooks.runs import append_transcript, begin_run, perform, pick_up, state_of
 from sentinel.cli import tables
+from sentinel.cli.book_run import BookRun, keep_transcript
 from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import utcnow
@@ -30,14 +30,17 @@ from sentinel.core.model import Incident
 from sentinel.errors import ConfigurationError, StateError, UsageError
 from sentinel.log import configure_logging
 from sentinel.redaction import Redaction
-from sentinel.runbook.book import BookStep, Runbook
+from sentinel.runbook.book import Runbook
 from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
 from sentinel.runbook.supply import leads_to
-from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript
+from sentinel.runbook.transcript import Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
+
+_EXIT_CODES = {"done": 0, "declined": 75}
+"""Others failed: 2."""
 
 
 def _find_runbook(arguments: Arguments) -> Runbook:
@@ -93,7 +96,7 @@ def runbook_run(arguments: Arguments) -> int:
     book = _find_runbook(arguments)
     given = dict(_parameter(word) for word in arguments.parameters)
     if not arguments.execute:
-        return _show(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
+        return _show_dry(arguments, show_plan(_plan_dry(arguments, book, given), utcnow()))
     room = _Room(arguments)
     incident = room.find_incident(book, given)
     told = find_told(book, incident, room.store, given)
@@ -162,25 +165,32 @@ class _Room:
         return incident
 
     def perform(self, run: RunbookRun, plan: BookPlan) -> int:
-        """Carry it out, show the transcript, put it into the incident's timeline."""
+        """Carry it out, show what matters, keep the transcript, put it into the incident's
+        timeline.
+        """
+        arguments = self._arguments
         hands = OperatorHands(self.configuration, self.folder, self.store)
-        confirm = (lambda _step: True) if self._arguments.yes else _confirm
-        repeat = (
-            (lambda _step: True) if getattr(self._arguments, "repeat", False) else _confirm_again
+        seen = BookRun(
+            plan,
+            run.incident,
+            yes=arguments.yes,
+            repeat=getattr(arguments, "repeat", False),
+            quiet=arguments.json,
         )
         scrub = Redaction(self.configuration.secrets).scrub
+        seen.begin()
         transcript = asyncio.run(
-            perform(self.store, run, plan, hands, confirm, repeat, _tell, scrub)
+            perform(
+                self.store, run, plan, hands, seen.confirm, seen.confirm_again, seen.tell, scrub
+            )
         )
         if run.incident:
             append_transcript(self.store, run.incident, transcript, scrub, utcnow())
-        where = (
-            f"transcript in incident {run.incident}"
-            if run.incident
-            else "no open incident: kept in the run only"
-        )
-        print(f"run {run.id}; {where}", file=sys.stderr)
-        return _show(self._arguments, transcript)
+        path = keep_transcript(self.folder, run.id, transcript)
+        seen.end(transcript, path, run.id, full=arguments.full)
+        if arguments.json:
+            print_json(to_json(transcript))
+        return _EXIT_CODES.get(transcript.outcome, 2)
 
 
 def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> BookPlan:
@@ -199,22 +209,11 @@ def _plan_dry(arguments: Arguments, book: Runbook, given: Mapping[str, str]) -> 
     return plan_here(book, configuration, incident, given, told)
 
 
-def _show(arguments: Arguments, transcript: Transcript) -> int:
+def _show_dry(arguments: Arguments, transcript: Transcript) -> int:
     if arguments.json:
-        print_json(to_json(transcript))
-    else:
-        print(transcript.text)
-    return 0 if transcript.outcome in {"dry run", "done"} else 2
-
-
-def _tell(number: int, record: StepRecord) -> None:
-    """Beside the transcript, which comes at the end."""
-    if record.changes or record.outcome != BEGUN:
-        print(
-            tables.clean(f"{number + 1}. {record.name}: {record.outcome}"),
-            file=sys.stderr,
-            flush=True,
-        )
+        return print_json(to_json(transcript))
+    print(transcript.text)
+    return 0
 
 
 def _parameter(word: str) -> tuple[str, str]:
@@ -222,22 +221,3 @@ def _parameter(word: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"{word!r} is no parameter", "write name=value")
     return name, value
-
-
-def _confirm(step: BookStep) -> bool:
-    return _ask(step, "this changes something. Go on?", "--yes")
-
-
-def _confirm_again(step: BookStep) -> bool:
-    return _ask(
-        step,
-        "this was begun before, and nobody knows whether it was done. Do it again?",
-        "--repeat",
-    )
-
-
-def _ask(step: BookStep, question: str, option: str) -> bool:
-    if not sys.stdin.isatty():
-        print(f"{step.name}: {question} Nobody is there to ask ({option})", file=sys.stderr)
-        return False
-    return input(f"{step.name}: {step.run}\n  {question} [y/N] ").strip().lower() in {"y", "yes"}

@@ -61,7 +61,7 @@ def _tell_difference(glance: Glance, following: Following, *, running: bool) -> 
         else "the daemon could not be started with them"
     )
     if glance.trouble:
-        return "missing", f"configuration {glance.path} {glance.trouble}: {runs}"
+        return "missing", f"the configuration {glance.path} {glance.trouble}: {runs}"
     if running and following.began:
         return "waiting", f"{describe_reload(following)}: {runs}"
     if following.refused and glance.digest == following.refused:

@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from sentinel.core.quantity import parse_bytes, parse_duration, parse_percentage
 
+Model = type[BaseModel]
 NAME = "NAME"
 """Stands in a path for a name that is chosen by who writes."""
 REQUIRED = "required"
@@ -61,7 +62,7 @@ class OptionRow:
     example: str
     what: str
     required: bool = False
-    of: type[BaseModel] | None = field(default=None, compare=False, repr=False)
+    of: Model | None = field(default=None, compare=False, repr=False)
     """The model that judges it."""
 
 
@@ -86,7 +87,7 @@ def describe_options(
 def _default_of(name: str, said: FieldInfo, given: BaseModel | None) -> Any:
     if given is not None:
         return getattr(given, name)
-    return said.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    return said.get_default(call_default_factory=True)
 
 
 def _describe(path: str, said: FieldInfo, value: Any, model: type[BaseModel]) -> OptionRow:

@@ -194,7 +194,7 @@ def test_killed_in_a_change_of_unknown_outcome(world: World) -> None:
     world.write(then=HANG)
     run = kill_in_the_change(world)
     code, transcript = world.call("runbook", "resume", run, "--yes")
-    assert code == 2
+    assert code == 75
     assert [record["outcome"] for record in transcript["records"]] == [
         "done",
         "declined",
@@ -210,7 +210,7 @@ def test_killed_in_a_change_of_unknown_outcome(world: World) -> None:
 def test_a_changed_runbook_is_not_resumed(world: World) -> None:
     """Its steps may mean something else now: a new run is the way."""
     world.write()
-    assert world.call("runbook", "run", "repair", "--execute")[0] == 2
+    assert world.call("runbook", "run", "repair", "--execute")[0] == 75
     ((run, state),) = [(row["run"], row["state"]) for row in world.call("runbook", "runs")[1]]
     assert state == "declined"
     path = world.folder / "config" / "runbooks" / "repair.md"
