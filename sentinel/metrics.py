@@ -147,6 +147,12 @@ class Metrics:
         self.unobserved = counter(
             "sentinel_unobserved_seconds_total", "Time in which sentinel was stalled."
         )
+        self.standstills = counter(
+            "sentinel_standstills_total", "Times that the event loop stood still for too long."
+        )
+        self.log_dropped = counter(
+            "sentinel_log_lines_dropped_total", "Lines of the log that nobody took in time."
+        )
         self.persisted = gauge(
             "sentinel_state_persisted_timestamp_seconds", "When the state was last committed."
         )
@@ -196,8 +202,12 @@ class Metrics:
         self.swallowed = counter(
             "sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place"
         )
+        self.page_refused = counter(
+            "sentinel_page_refused_total", "Connections that the page cut or refused.", "reason"
+        )
         self.dropped = counter("sentinel_series_dropped_total", "Series not exported.", "reason")
-        for place in ("runner", "dispatcher", "scheduler", "recorder", "daemon"):
+        places = ("runner", "dispatcher", "scheduler", "recorder", "remediator", "daemon", "page")
+        for place in places:
             self.swallowed.labels(place)
         for reason in ("cap", "invalid"):
             self.dropped.labels(reason)

@@ -19,4 +19,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(arguments, "call"):
         parser.print_help()
         return 64
+    if arguments.call == "running.run":  # before all that takes time: no signal is lost
+        arguments.bell = importlib.import_module("sentinel.adapters.bell").Bell()
     return int(importlib.import_module("sentinel.cli.calling").call(arguments))

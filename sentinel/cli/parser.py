@@ -109,7 +109,7 @@ def _add_running(commands: _Commands[_Parser]) -> None:
     demo = _add(
         commands,
         "demo",
-        "running.demo",
+        "demo.demo",
         "start the demo platform and watch it; Ctrl-C stops everything",
         json=True,
     )

@@ -1,30 +1,22 @@
-"""Commands that run a daemon: for good, or with the demo platform."""
+"""`sentinel run`: the process around a daemon, its signals, its log and its end."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from sentinel.app.daemon import Daemon
-from sentinel.app.serving import Signals, serve
-from sentinel.cli import tables
-from sentinel.cli.columns import Line, show
+import structlog
+
+from sentinel.adapters.bell import Bell
+from sentinel.adapters.service_manager import ServiceManager
+from sentinel.app import Daemon, Signals, serve
 from sentinel.cli.first_process import stand_as_first_process
-from sentinel.cli.live import LivePage
-from sentinel.cli.place import Arguments, print_json
-from sentinel.clock import read_moment_now
-from sentinel.config import Overrides, load, shipped_folder
-from sentinel.core.quantity import parse_duration
-from sentinel.demo.chaos import Expectation, load_scenarios
-from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
-from sentinel.errors import UsageError
-from sentinel.log import configure_logging
-from sentinel.store import show_time
-from sentinel.store.document import to_json
+from sentinel.cli.place import Arguments
+from sentinel.config import Overrides, load
+from sentinel.engine.watchdog import describe_stacks
+from sentinel.log import catch_strays, configure_logging, finish_logging, say
 
 
 def run(arguments: Arguments) -> int:
@@ -32,130 +24,47 @@ def run(arguments: Arguments) -> int:
     ended = stand_as_first_process()
     if ended is not None:
         return ended
+    bell: Bell = arguments.bell
+    bell.listen(_tell_late)
     configuration = load(arguments.config)
     overrides = Overrides()
     configure_logging(
         level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
     )
-    asyncio.run(_serve(arguments.config, arguments.state))
-    return 0
+    catch_strays()
+    asyncio.Runner().run(_serve(arguments, bell))
+    # Threads may still wait for a name server or a disk, and nothing waits for them.
+    finish_logging()
+    os._exit(0)
 
 
-async def _serve(path: Path, state: Path | None) -> None:
+async def _serve(arguments: Arguments, bell: Bell) -> None:
     signals = Signals()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, signals.stop.set)
-    loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
-    loop.add_signal_handler(signal.SIGUSR1, signals.halt.set)
-    await serve(path, signals, _announce, state)
+
+    def set_soon(event: asyncio.Event) -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    def halt() -> None:
+        if signals.halt_at_once is not None:
+            signals.halt_at_once()
+        else:
+            set_soon(signals.halt)
+
+    end = partial(set_soon, signals.stop)
+    reload = partial(set_soon, signals.reload)
+    bell.answer(
+        {signal.SIGINT: end, signal.SIGTERM: end, signal.SIGHUP: reload, signal.SIGUSR1: halt}
+    )
+    manager = ServiceManager(os.environ)
+    await serve(arguments.config, signals, _announce, arguments.state, manager)
+
+
+def _tell_late() -> None:
+    """It could not end in order in time."""
+    structlog.get_logger().error("end_cut_short", stacks=describe_stacks())
+    finish_logging(0.2)
 
 
 def _announce(daemon: Daemon) -> None:
-    print(
-        f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics",
-        file=sys.stderr,
-    )
-
-
-def demo(arguments: Arguments) -> int:
-    """`sentinel demo`"""
-    if arguments.list_chaos:
-        return _list_chaos(as_json=arguments.json)
-    ended = stand_as_first_process()
-    if ended is not None:
-        return ended
-    options = DemoOptions(
-        seconds=_seconds(arguments.seconds),
-        chaos=arguments.chaos,
-        nemesis=arguments.nemesis,
-        rate=arguments.rate,
-        listen=arguments.listen,
-        folder=arguments.folder,
-        pack=shipped_folder("checks") / "packs" / "demo",
-    )
-    live = sys.stdout.isatty() and not arguments.json
-    with LivePage(enabled=live) as page:
-        configure_logging(level="warning", form="json", stream=page.log_stream())
-        session = Session(
-            options, Daemon, page.say, lambda watcher, head: _show_live(page, watcher, head)
-        )
-        document = session.run()
-    if arguments.json:
-        print_document(document, sys.stdout.write)
-    else:
-        _show_end(document)
-    return 2 if document.get("nemesis", {}).get("violations") else 0
-
-
-def _show_live(page: LivePage, watcher: Watcher, head: Sequence[str]) -> None:
-    if page.enabled:
-        if not sys.stdout.isatty():
-            signal.raise_signal(
-                signal.SIGHUP
-            )  # the terminal is gone, and make, who leads its session, told nobody
-        store = watcher.store
-        now = show_time(store, read_moment_now())
-        page.update(store.components(), store.checks(), store.incidents(limit=5), head, now)
-
-
-def _show_end(document: dict[str, Any]) -> None:
-    show(
-        f"\nwatched for {document['duration_seconds']} s; everything is stopped",
-        tables.mapping_table(
-            document["restarts"],
-            "component",
-            "attempt",
-            "outcome",
-            "verdict",
-            "recovered_in_seconds",
-            title="restarts",
-        ),
-        "reports",
-        *(f"  {path}" for path in document["reports"]),
-    )
-    if "nemesis" in document:
-        _show_nemesis(document["nemesis"])
-
-
-def _show_nemesis(judged: dict[str, Any]) -> None:
-    violations = judged["violations"]
-    word = f"{len(violations)} broken promises" if violations else "every promise was kept"
-    head = f"\n{len(judged['faults'])} random faults (seed {judged['seed']}): {word}"
-    show(
-        Line(head, "bold red" if violations else "green"),
-        *(tables.clean(f"  {line}") for line in violations),
-    )
-
-
-def _list_chaos(*, as_json: bool) -> int:
-    scenarios = list(load_scenarios().values())
-    if as_json:
-        return print_json([to_json(scenario) for scenario in scenarios])
-    rows = [
-        {
-            "name": scenario.name,
-            "begins": f"at {scenario.start:g} s",
-            "lasts": f"{scenario.duration:g} s" if scenario.duration else "once",
-            "what": scenario.description,
-            "must be reported": "; ".join(map(_describe_expectation, scenario.expect)),
-        }
-        for scenario in scenarios
-    ]
-    show(tables.mapping_table(rows, *rows[0]))
-    return 0
-
-
-def _describe_expectation(expected: Expectation) -> str:
-    restart = ", restarted" if expected.restart else ""
-    return (
-        f"{expected.component} {expected.status} by {expected.kind} within {expected.within:g}"
-        f" s{restart}"
-    )
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return parse_duration(text) if text is not None else None
-    except ValueError as error:
-        raise UsageError(f"--for: {error}") from error
+    say(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics")

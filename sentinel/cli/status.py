@@ -14,7 +14,7 @@ from sentinel.core.fault import Status, worst
 from sentinel.core.moment import read_moment
 from sentinel.core.remediation.restart import Reason
 from sentinel.store import BEAT, Reader, show_time
-from sentinel.store.runbook import held_back, runbook_of
+from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.document import describe_blindness, status_document
 
 
@@ -64,4 +64,4 @@ def _held(store: Reader, folder: Path) -> list[str]:
         if is_halted(folder)
         else []
     )
-    return halted + lines
+    return halted + lines + own_troubles(store)

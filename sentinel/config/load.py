@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sentinel.clock import utcnow
+from sentinel.config.budget import share_budgets
 from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
@@ -16,6 +17,7 @@ from sentinel.config.daemon import (
     check_reports,
     read_listen,
     read_overrides,
+    read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
 from sentinel.config.resource import read_resources
@@ -64,15 +66,18 @@ def _load(written: Written) -> Configuration:
     casting = Casting(written, settings, resources)
     reader = ComponentReader(casting, load_drivers())
     components = reader.read()
-    checks = CheckReader(casting, reader, load_kinds(), utcnow()).read()
+    kinds = load_kinds()
+    checks = CheckReader(casting, reader, kinds, utcnow()).read()
+    resources = share_budgets(written, resources, reader, components, checks, kinds)
     reader.check_needed()
     check_reports(written, settings)
     check_objectives(written, settings)
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)
     listen = read_listen(written, settings)
+    trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
     written.raise_problems()
     return make_configuration(
-        written, settings, overrides, resources, components, checks, chores, listen
+        written, settings, overrides, resources, components, checks, chores, listen, trusted
     )

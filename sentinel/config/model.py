@@ -59,7 +59,9 @@ class ResourceSettings(Strict):
         examples=['"${BUS_PASSWORD:-}"'],
     )
     timeout: Positive = Field(2.0, description="time for one answer of a Redis or PostgreSQL")
-    budget: str | None = Field(None, description="requests per time, such as 60/15m")
+    budget: str | None = Field(
+        None, description="requests per time, such as 60/15m: spread over it"
+    )
     user_agent: str = Field("sentinel", description="how sentinel names itself to an HTTP service")
     headers: dict[str, SecretStr] = Field(
         default_factory=dict,
@@ -336,6 +338,10 @@ class PlatformSettings(Strict):
         description="address of the page, the API and /metrics: loopback only",
         examples=["127.0.0.1:9130"],
     )
+    trusted_hosts: list[str] = Field(
+        default_factory=list,
+        description="names under which a proxy that keeps Host serves the page: name or name:port",
+    )
     state: str = Field("./var", description="folder of the state", examples=["./var"])
     resources: dict[Name, ResourceSettings] = Field(
         default_factory=dict, description="foreign systems by name"
@@ -358,6 +364,13 @@ class PlatformSettings(Strict):
         None, gt=0, description="what the platform should do, for reports"
     )
     retention: Positive = Field(14 * 86400.0, description="how long history is kept")
+    standstill: Positive = Field(
+        30.0,
+        description=(
+            "after so long without a turn of its loop sentinel writes down where it stands, and"
+            " lets a service manager start it anew"
+        ),
+    )
     housekeeping: Annotated[list[Any], Of(ChoreSettings, _OWN_KEYS)] = Field(
         default_factory=list, description="chores: what is cleaned, and when"
     )

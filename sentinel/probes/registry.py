@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sentinel.adapters.agents.file import AgentFile
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
@@ -24,11 +24,13 @@ from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
 from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
+from sentinel.core.expression import Expression, compile_expression
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.core.moment.skew import Basis
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
-from sentinel.strict.field import ZONE, Duration, Zone
+from sentinel.strict.field import ZONE, AgentExpression, Duration, Zone
 
+_ELSEWHERE = frozenset({"hash", "keys", "file"})
 _COLUMNS = ("id", "name", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
 
 
@@ -37,7 +39,7 @@ class Agents(Options):
     like columns.
     """
 
-    table: str = Field(
+    table: str | None = Field(
         "agents", min_length=1, description="table or view of agents, with its schema"
     )
     hash: str | None = Field(
@@ -90,6 +92,14 @@ class Agents(Options):
         description="statuses that must not beat",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_table_beside(cls, given: Any) -> Any:
+        """Elsewhere there is no table by default: runbooks would look into one of that name."""
+        if isinstance(given, dict) and not _ELSEWHERE.isdisjoint(given):
+            return {"table": None, **given}
+        return given
+
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
         if sum(place is not None for place in (self.hash, self.keys, self.file)) > 1:
@@ -105,7 +115,7 @@ class Agents(Options):
             return AgentFile(self.file, self.lists, names, *times, self.zone)
         if self.hash is not None or self.keys is not None:
             return AgentStore(names, self.hash, self.keys, self.zone)
-        return AgentTable(self.table, names, self.zone)
+        return AgentTable(self.table or "", names, self.zone)
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -146,20 +156,12 @@ class RegistryTasks(Options):
         return TaskWork(self.table, self.model_dump(), statuses, self.lookback, self.zone)
 
 
-def _check_pattern(value: str | None) -> str | None:
-    try:
-        groups = re.compile(value or "(?P<agent>)").groupindex
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from error
-    if "agent" not in groups:
-        raise ValueError("needs a group (?P<agent>…)")
-    return value
-
-
-def _pattern_of(glob: str) -> re.Pattern[str]:
+def _pattern_of(glob: str) -> Expression:
     """What the `*` of a glob stands for is the agent."""
     head, star, tail = glob.partition("*")
-    return re.compile(f"{re.escape(head)}(?P<agent>{'.+' if star else ''}){re.escape(tail)}")
+    return compile_expression(
+        f"{re.escape(head)}(?P<agent>{'.+' if star else ''}){re.escape(tail)}"
+    )
 
 
 class Heartbeats(Options):
@@ -180,7 +182,7 @@ class Heartbeats(Options):
     field: str | None = Field(
         None, description="of the hash's values as JSON: the field with the time"
     )
-    member: str | None = Field(
+    member: AgentExpression | None = Field(
         None,
         description=(
             "regular expression with (?P<agent>…), and (?P<boot>…) where names tell it, of a"
@@ -196,8 +198,6 @@ class Heartbeats(Options):
         None,
         description="zone of texts without an offset, such as Europe/Athens; default: UTC, and said",
     )
-
-    _has_agent = field_validator("member")(_check_pattern)
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
@@ -215,9 +215,9 @@ class Heartbeats(Options):
         default = (
             _pattern_of(self.keys)
             if self.keys is not None
-            else re.compile("(?P<agent>.+)", re.DOTALL)
+            else compile_expression("(?s)(?P<agent>.+)")
         )
-        member = re.compile(self.member) if self.member is not None else default
+        member = compile_expression(self.member) if self.member is not None else default
         scale = 0.001 if self.unit == "milliseconds" else 1.0
         return BeatStore(
             member,
@@ -240,33 +240,30 @@ class Consumers(Options):
     groups: GroupPatterns = Field(
         GroupPatterns(), description="groups to look at; each plain name must be there"
     )
-    agent_of_stream: str | None = Field(
+    agent_of_stream: AgentExpression | None = Field(
         None,
         description=(
             "regular expression with (?P<agent>…) for the stream's owner; default: the glob's *"
         ),
     )
-    agent_of_consumer: str = Field(
+    agent_of_consumer: AgentExpression = Field(
         "(?P<agent>.+)",
         description=(
             "regular expression with (?P<agent>…) that reads the agent from a consumer name"
         ),
     )
 
-    _has_agent = field_validator("agent_of_stream", "agent_of_consumer")(_check_pattern)
-
     @property
     def places(self) -> ListenerPlaces:
         """Where to look."""
         owner = (
-            re.compile(self.agent_of_stream)
+            compile_expression(self.agent_of_stream)
             if self.agent_of_stream is not None
             else _pattern_of(self.streams)
         )
         plain = [name for name in self.groups.include if not re.search(r"[*?\[]", name)]
-        return ListenerPlaces(
-            self.streams, owner, re.compile(self.agent_of_consumer), self.has_group, plain
-        )
+        consumer = compile_expression(self.agent_of_consumer)
+        return ListenerPlaces(self.streams, owner, consumer, self.has_group, plain)
 
     def has_group(self, name: str) -> bool:
         """Whether a group counts."""

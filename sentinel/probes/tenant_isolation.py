@@ -169,7 +169,10 @@ async def _become(query: Query, options: TenantOptions) -> None:
     except NotMeasurable as error:
         if error.code != "42501":
             raise
-        guidance = "GRANT the application's role to sentinel's WITH INHERIT FALSE, SET TRUE"
+        guidance = (
+            f"GRANT {identifier(options.role)} TO NAME WITH INHERIT FALSE, SET TRUE; NAME is sentinel's"
+            " own role"
+        )
         raise NotMeasurable(error.message, guidance, code=error.code) from error
 
 
@@ -262,6 +265,7 @@ KIND = Kind(
     resources={"resource": "postgres", "api": "http?"},
     load_state=TenantState,
     default_every=60.0,
+    requests=lambda options: len(options.requests),
     measurements=(
         Measurement(
             "probes_total",

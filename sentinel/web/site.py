@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,10 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sentinel.clock import utcnow
+from sentinel.core.host import HostName
+from sentinel.core.visible import make_document_visible
 from sentinel.store import Reader
+from sentinel.web.readers import Readers
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
@@ -42,6 +45,7 @@ class Shared(Generic[T]):
         if task is None or (task.done() and self._is_old(task)):
             self._began = self._monotonic()
             task = self._task = asyncio.create_task(_call(self._make))
+            task.add_done_callback(_take_error)
         return await asyncio.shield(task)
 
     def _is_old(self, task: asyncio.Task[T]) -> bool:
@@ -53,19 +57,31 @@ async def _call(make: Callable[[], Awaitable[T]]) -> T:
     return await make()
 
 
+def _take_error(task: asyncio.Task[Any]) -> None:
+    """Whoever waited has been told; when everybody had gone, nobody is missed."""
+    if not task.cancelled():
+        task.exception()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """The page's world; everything comes from outside, so that tests can give their own."""
 
     store: Reader
+    readers: Readers
     metrics: Shared[bytes]
     status: Shared[dict[str, Any]]
     ready: Callable[[], tuple[bool, str]]
-    allowed_hosts: frozenset[str]
+    hosts: Callable[[], Sequence[HostName]]
+    """Those that are served: a reload may change them."""
     reports: Path | None
     now: Callable[[], datetime]
     templates: Environment
     static: dict[str, tuple[str, bytes]]
+
+    async def read(self, make: Callable[[], Any]) -> Any:
+        """A JSON-able document from the store, with nothing invisible in any name or text."""
+        return await self.readers.call(lambda: make_document_visible(make()))
 
 
 SITE: web.AppKey[Site] = web.AppKey("site", Site)
@@ -98,7 +114,7 @@ def make_site(
     store: Reader,
     metrics: Callable[[], bytes],
     ready: Callable[[], tuple[bool, str]],
-    allowed_hosts: frozenset[str],
+    hosts: Callable[[], Sequence[HostName]],
     document: Callable[[Reader, datetime], dict[str, Any]],
     *,
     reports: Path | None = None,
@@ -108,19 +124,21 @@ def make_site(
     """Put a site together. The status is shared only while it is being made, metrics for
     METRICS_EVERY.
     """
+    readers = Readers()
 
     async def render_metrics() -> bytes:
         return metrics()
 
     async def render_status() -> dict[str, Any]:
-        return await asyncio.to_thread(document, store, now())
+        return await readers.call(lambda: make_document_visible(document(store, now())))
 
     return Site(
         store=store,
+        readers=readers,
         metrics=Shared(render_metrics, METRICS_EVERY, monotonic),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
-        allowed_hosts=frozenset(host.lower() for host in allowed_hosts),
+        hosts=hosts,
         reports=reports,
         now=now,
         templates=load_templates(),

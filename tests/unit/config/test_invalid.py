@@ -436,6 +436,24 @@ EXPECTED = {
             "write requests/time, such as 60/15m",
         ),
     ],
+    "request_budget_too_small.yaml": [
+        (
+            "request_budget_too_small.yaml",
+            2,
+            "resources.api.budget",
+            "up to 103 requests in 15 min are asked of it, and it has 25: api-health every 10.0 s,"
+            " api-list 3 every 5 min",
+            "write at least `budget: 103/15m`, or at least `every: 151s` for each check",
+        ),
+        (
+            "request_budget_too_small.yaml",
+            5,
+            "resources.manager.budget",
+            "up to 92 requests in 1 min are asked of it, and it has 60: manager every 1.0 s, driver"
+            " of worker every 2.0 s",
+            "write at least `budget: 92/1m`, or at least `every: 3s` for each check",
+        ),
+    ],
     "resource_address_of_another_scheme.yaml": [
         (
             "resource_address_of_another_scheme.yaml",
@@ -629,6 +647,64 @@ EXPECTED = {
             "resources.api.headers",
             "must be a mapping, found a value that is not shown",
             "write `key: value` lines, indented, below it",
+        ),
+    ],
+    "trusted_hosts.yaml": [
+        (
+            "trusted_hosts.yaml",
+            4,
+            "trusted_hosts[1]",
+            "'Status.Example.com.' is given twice",
+            "keep one of them",
+        ),
+        (
+            "trusted_hosts.yaml",
+            5,
+            "trusted_hosts[2]",
+            "'https://status.example.com/' is more than a host",
+            "write it without scheme and path: name or name:port",
+        ),
+        (
+            "trusted_hosts.yaml",
+            6,
+            "trusted_hosts[3]",
+            "'*.example.com' is no name of a host",
+            "write one name as it stands in the address bar: no user, no wildcard",
+        ),
+        (
+            "trusted_hosts.yaml",
+            7,
+            "trusted_hosts[4]",
+            "'fd00::1' is ambiguous",
+            "write an IPv6 address in brackets: [::1]:443",
+        ),
+        (
+            "trusted_hosts.yaml",
+            8,
+            "trusted_hosts[5]",
+            "'[::]' names no host",
+            "write the name that people open",
+        ),
+        (
+            "trusted_hosts.yaml",
+            9,
+            "trusted_hosts[6]",
+            "'bücher.example' is not ASCII, as names in requests are",
+            "write xn--bcher-kva.example",
+        ),
+        (
+            "trusted_hosts.yaml",
+            10,
+            "trusted_hosts[7]",
+            "'status.example.com:99999' has no valid port after the colon",
+            "write a port from 1 to 65535, or none",
+        ),
+        (
+            "trusted_hosts.yaml",
+            11,
+            "trusted_hosts[8]",
+            "'127.1' is no IPv4 address",
+            "write all four numbers: 10.0.0.7",
         ),
     ],
     "two_cycles.yaml": [
