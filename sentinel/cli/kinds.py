@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sentinel.cli.columns import Columns, show
@@ -19,7 +19,7 @@ from sentinel.reports import load_reports
 from sentinel.store.document import to_json
 from sentinel.strict.describe import OptionRow, describe_options
 
-SHELVES = {
+SHELVES: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {
     "check": (load_kinds, "check kinds: `kind:` of a check"),
     "driver": (load_drivers, "drivers: `driver:` of a component"),
     "chore": (load_chores, "chores: `kind:` in `housekeeping:`"),
@@ -50,8 +50,8 @@ def kinds(arguments: Arguments) -> int:
 
 def _list(arguments: Arguments, shelves: Mapping[str, Mapping[str, Any]]) -> int:
     if arguments.json:
-        things = ((shelf, thing) for shelf, found in shelves.items() for thing in found.values())
-        return print_json([describe_thing(shelf, thing) for shelf, thing in things])
+        every = ((shelf, thing) for shelf, found in shelves.items() for thing in found.values())
+        return print_json([describe_thing(shelf, thing) for shelf, thing in every])
     parts: list[Part] = []
     for shelf, things in shelves.items():
         rows = [

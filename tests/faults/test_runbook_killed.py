@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 import structlog
 
-from sentinel.app.ordering import HALT_FILE, command_component, halt, is_halted, resume
+from sentinel.app.ordering import command_component, halt, resume
+from sentinel.app.presence import is_halted
 from sentinel.app.runbooks.hands import OperatorHands
 from sentinel.cli import main
 from sentinel.config import load
@@ -31,7 +32,7 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ActionRefused, NoDaemon, StateError
 from sentinel.runbook.book import Action, Argv, BookStep
-from sentinel.store import Changes, ComponentView
+from sentinel.store import HALT_FILE, Changes, ComponentView
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import check
 
