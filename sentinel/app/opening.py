@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentinel.store import Store
-from sentinel.store.sqlite import FILE, SqliteStore
+from sentinel.store.folder import FILE
+from sentinel.store.sqlite import SqliteStore
 
 
 def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> Store:
@@ -15,15 +16,24 @@ def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> S
     alone.
     """
     store = SqliteStore(folder, writable=writable, owner=owner)
-    if store.moved_aside:  # seldom, and who only reads is not to wait for what writes logs
-        import structlog  # noqa: PLC0415
+    if owner:  # who only reads is not to wait for what writes logs
+        _tell_trouble(store)
+    return store
 
-        structlog.get_logger().error(
+
+def _tell_trouble(store: SqliteStore) -> None:
+    import structlog  # noqa: PLC0415 - see above
+
+    log = structlog.get_logger()
+    if store.moved_aside:
+        log.error(
             "state_was_damaged",
             moved_to=[str(file) for file in store.moved_aside],
             guidance="what was recorded is in there: `sqlite3 … .recover`",
         )
-    return store
+    trouble = store.trouble()
+    if trouble.damaged:
+        log.error("state_has_damaged_rows", rows=dict(trouble.damaged), guidance=trouble.damage)
 
 
 def find_store(folder: Path) -> Store | None:

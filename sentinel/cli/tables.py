@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.cli.columns import Columns, Line
+from sentinel.core.fault import find_prompt
 from sentinel.core.model import Attempt, Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
@@ -30,14 +31,7 @@ def status_text(status: str, more: str = "") -> Line:
 
 def command_text(command: str) -> Line:
     """A command on one line, however long, as it is typed: broken it would not run as it is copied."""
-    return Line(clean(f"    {_prompt(command)} {command}"), whole=True)
-
-
-def _prompt(command: str) -> str:
-    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
-    if command.endswith(";"):
-        return "sql>"
-    return "redis>" if command.partition(" ")[0].isupper() else "$"
+    return Line(clean(f"    {find_prompt(command)} {command}"), whole=True)
 
 
 def silence_text(stopped: str | None) -> Line:
@@ -121,7 +115,10 @@ def incidents_table(
 def incident_state(incident: Incident) -> str:
     """The state in words, with what stands in the way."""
     exhausted = ", exhausted" if incident.exhausted else ""
-    return f"{incident.state}{exhausted}" + (
+    state = f"{incident.state}"
+    if incident.watched_until is not None and incident.closed is None:
+        state = f"recovered, watched until {incident.watched_until:%H:%M:%S}Z"
+    return f"{state}{exhausted}" + (
         f", blocked by {incident.blocked_by}" if incident.blocked_by else ""
     )
 

@@ -363,7 +363,11 @@ class PlatformSettings(Strict):
     tasks_per_hour_target: float | None = Field(
         None, gt=0, description="what the platform should do, for reports"
     )
-    retention: Positive = Field(14 * 86400.0, description="how long history is kept")
+    retention: Positive = Field(14 * 86400.0, description="how long what happened is remembered")
+    report_retention: Positive = Field(
+        90 * 86400.0, description="how long reports are kept, and rows that were damaged"
+    )
+    audit_retention: Positive = Field(365 * 86400.0, description="how long the audit log goes back")
     standstill: Positive = Field(
         30.0,
         description=(

@@ -20,6 +20,7 @@ from sentinel.core.fault.value import (
     Labels,
     Loss,
     StandingFault,
+    add_cures,
     describe_subject,
     fits,
     worst,
@@ -169,7 +170,7 @@ def _add(rules: LossRules, known: Fault, fault: Fault, now: datetime) -> Fault:
         return known if status is known.status else replace(known, status=status)
     until = now + timedelta(seconds=rules.keep)
     return replace(
-        fault,
+        add_cures(fault, known.cure),
         status=status,
         count=_sum(known.count or ONE, fault.count),
         since=known.since,

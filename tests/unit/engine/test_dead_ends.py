@@ -26,6 +26,7 @@ from sentinel.engine.requests import is_put_off
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
+from sentinel.store import Retention
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.house import AT_ONCE, POLICY, House, open_house, settle
 
@@ -288,9 +289,9 @@ async def test_a_reload_cuts_no_hot_reload_short(house: House) -> None:
 async def test_attempts_by_hand_are_forgotten_too(house: House) -> None:
     """They belong to no incident: they go with their age."""
     await house.requests.restart("worker", "x")
-    house.store.forget(house.clock.utcnow() - timedelta(days=1))
+    house.store.forget(Retention(*[house.clock.utcnow() - timedelta(days=1)] * 4))
     assert len(house.store.attempts()) == 1
-    house.store.forget(house.clock.utcnow() + timedelta(days=1))
+    house.store.forget(Retention(*[house.clock.utcnow() + timedelta(days=1)] * 4))
     assert house.store.attempts() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.fault import (
+    MAX_CURES,
     MAX_FAULTS,
     Acceptance,
     Fault,
@@ -232,6 +234,27 @@ def test_the_printed_command_accepts_its_own_loss_and_no_other(name):
     found = find_acceptable(seen, "lost", {label: pattern})
     assert [each.fault for each in found] == [own]
     assert len(find_acceptable(seen, "lost", {"stream": name})) >= 1  # as it is called, too
+
+
+def test_an_empty_name_is_one():
+    """Its label stands in the command: without it the command would be about all streams."""
+    seen = look((), lost(1, ""), lost(1, "orders")).present
+    [own] = [each.fault for each in seen if each.fault.subject == {"stream": ""}]
+    words = shlex.split(own.cure[-1])
+    label, _, pattern = words[words.index("--subject") + 1].partition("=")
+    assert [each.fault for each in find_acceptable(seen, "lost", {label: pattern})] == [own]
+    assert own.text.startswith('stream "": 1 lost unread')
+
+
+def test_the_cures_of_earlier_losses_stay():
+    """Behind those of the latest; of too many the first ones, which reach furthest back."""
+    seen = look((), replace(lost(1), cure=("BACK 1",))).present
+    seen = look(seen, replace(lost(1), cure=("BACK 2",)), seconds=1).present
+    assert [each for each in seen[0].fault.cure if "BACK" in each] == ["BACK 2", "BACK 1"]
+    for n in range(3, 30):
+        seen = look(seen, replace(lost(1), cure=(f"BACK {n}",)), seconds=n).present
+    backs = [each for each in seen[0].fault.cure if "BACK" in each]
+    assert (backs[0], backs[-1], len(backs) <= MAX_CURES) == ("BACK 29", "BACK 1", True)
 
 
 def test_who_accepts_many_is_told_how_many():
