@@ -386,7 +386,8 @@ async def test_nothing_invisible_is_shown(world: World) -> None:
 
 
 def stand(component: str, text: str, accepted: Acceptance | None = None) -> StandingFault:
-    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text)
+    cure = (f"XLEN {text}", "sentinel faults")
+    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text, cure=cure)
     return StandingFault(f"{component}-port", component, fault, T0, fault.status, accepted=accepted)
 
 
@@ -402,6 +403,8 @@ async def test_faults_of_one_component(world: World) -> None:
     page = (await world.get(link))[1]
     assert "Only component bus." in page
     assert "other" not in page
+    assert "redis&gt;</span> <code>XLEN mine</code>" in page
+    assert "$</span> <code>sentinel faults</code>" in page
     assert "Accepted until 2026-03-02 12:00 UTC: known" in page
     assert f"/api/v1{link}" in page
     document = json.loads((await world.get("/api/v1/faults?component=a%26b"))[1])
@@ -491,7 +494,7 @@ def test_document(tmp_path: Path) -> None:
     assert document["incidents"][1]["root_cause"] == "bus"
     told = {item["id"]: item["state_text"] for item in document["incidents"]}
     assert told["B"] == "open for 50.0 s"
-    assert told["R"] == "recovering for 40.0 s, was bad for 40.0 s"
+    assert told["R"] == "recovered 40.0 s ago, was bad for 40.0 s"
     assert document["blind"]["text"] == "saw nothing for 3.0 s"
     store.close()
 

@@ -368,6 +368,25 @@ async def test_a_refused_restart_does_not_take_back_a_stop(tmp_path, store, cloc
         assert house.driver.pid is None
 
 
+async def test_a_failed_restart_of_what_waits_leaves_it_waiting(
+    tmp_path, store, clock, metrics
+) -> None:
+    """The next sentinel starts what waited, and not what was stopped on request."""
+
+    async def fails(_key: str = "") -> Outcome:
+        return Outcome(False, "no")
+
+    async with open_house(House(tmp_path, store, clock, metrics)) as house:
+        house.driver.restart = fails
+        for wait, kept in ((False, False), (True, True)):
+            await house.requests.stop("worker", "maintenance")
+            if wait:
+                await house.remediator.ask_start("worker")
+            assert (await house.requests.restart("worker", "x")).line == "failed: no"
+            rows = {row.component: row for row in store.processes()}
+            assert (rows["worker"].wanted, rows["worker"].with_platform) == (False, kept)
+
+
 async def test_what_waits_when_sentinel_ends_is_started_by_the_next_one(
     tmp_path, store, clock, metrics
 ) -> None:
