@@ -89,7 +89,7 @@ class Daemon:
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
         self._site = await listen(
-            configuration, self.store, self.metrics.render, self._ready, self.clock.utcnow
+            configuration, self.store, self.metrics.pieces, self._ready, self.clock.utcnow
         )
         self._spawn(self.engine.guard.run())
         await self._add_components(configuration.components)

@@ -13,13 +13,14 @@ from sentinel.config import Configuration
 from sentinel.errors import PortInUse
 from sentinel.store import Reader
 from sentinel.web.app import make_app
+from sentinel.web.exposition import Pieces
 from sentinel.web.guard import listen_hosts
 
 
 async def listen(
     configuration: Configuration,
     store: Reader,
-    metrics: Callable[[], bytes],
+    metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
 ) -> web.AppRunner:

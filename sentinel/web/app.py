@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from sentinel.clock import utcnow
 from sentinel.core.model import Incident
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, send
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MAX_BODY,
@@ -38,7 +38,7 @@ _REPORT_TYPES = {".md": "text/plain", ".html": "text/html", ".json": "applicatio
 
 def make_app(
     store: Reader,
-    metrics: Callable[[], bytes],
+    metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
     allowed_hosts: frozenset[str],
     *,
@@ -48,7 +48,7 @@ def make_app(
 ) -> web.Application:
     """The web application.
 
-    `metrics()` gives the exposition, `ready()` whether the daemon is and one line why.
+    `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one line why.
     `allowed_hosts` are exact Host headers with port (see `guard.listen_hosts`); `reports` is the
     folder of report files.
     """
@@ -131,10 +131,13 @@ def _page(site: Site, template: str, **facts: Any) -> web.Response:
 # -- programs -------------------------------------------------------------------------------------
 
 
-async def serve_metrics(request: web.Request) -> web.Response:
+async def serve_metrics(request: web.Request) -> web.StreamResponse:
     """The exposition for Prometheus, rendered at most once a second for everybody."""
-    body = await request.app[SITE].metrics.get()
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    content_type = choose_format(request.headers.get("Accept", ""))
+    packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    sheet = await request.app[SITE].metrics.get(content_type)
+    pieces = await sheet.packed() if packed else sheet.text
+    return await send(request, content_type, pieces, packed=packed)
 
 
 async def tell_healthy(_request: web.Request) -> web.Response:

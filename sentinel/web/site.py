@@ -6,51 +6,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sentinel.clock import utcnow
 from sentinel.store import Reader
+from sentinel.web.exposition import MetricsPage, Pieces
+from sentinel.web.shared import Shared
 
-T = TypeVar("T")
 FOLDER = Path(__file__).parent
-METRICS_EVERY = 1.0
-"""Seconds for which one render of /metrics is shared: scrapers can't make us render more often."""
-
-
-class Shared(Generic[T]):
-    """One result for everybody who asks while it is being made, and for `seconds` after it began."""
-
-    def __init__(
-        self, make: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]
-    ) -> None:
-        self._make, self._seconds, self._monotonic = make, seconds, monotonic
-        self._task: asyncio.Task[T] | None = None
-        self._began = float("-inf")
-
-    async def get(self) -> T:
-        """The shared result. A waiter that goes away doesn't take it from the others; errors are
-        not kept.
-        """
-        task = self._task
-        if task is None or (task.done() and self._is_old(task)):
-            self._began = self._monotonic()
-            task = self._task = asyncio.create_task(_call(self._make))
-        return await asyncio.shield(task)
-
-    def _is_old(self, task: asyncio.Task[T]) -> bool:
-        failed = task.cancelled() or task.exception() is not None
-        return failed or self._monotonic() - self._began >= self._seconds
-
-
-async def _call(make: Callable[[], Awaitable[T]]) -> T:
-    return await make()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +28,7 @@ class Site:
     """The page's world; everything comes from outside, so that tests can give their own."""
 
     store: Reader
-    metrics: Shared[bytes]
+    metrics: MetricsPage
     status: Shared[dict[str, Any]]
     ready: Callable[[], tuple[bool, str]]
     allowed_hosts: frozenset[str]
@@ -96,7 +66,7 @@ def load_static() -> dict[str, tuple[str, bytes]]:
 
 def make_site(
     store: Reader,
-    metrics: Callable[[], bytes],
+    metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
     allowed_hosts: frozenset[str],
     document: Callable[[Reader, datetime], dict[str, Any]],
@@ -105,19 +75,14 @@ def make_site(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Site:
-    """Put a site together. The status is shared only while it is being made, metrics for
-    METRICS_EVERY.
-    """
-
-    async def render_metrics() -> bytes:
-        return metrics()
+    """Put a site together. The status is shared only while it is being made."""
 
     async def render_status() -> dict[str, Any]:
         return await asyncio.to_thread(document, store, now())
 
     return Site(
         store=store,
-        metrics=Shared(render_metrics, METRICS_EVERY, monotonic),
+        metrics=MetricsPage(metrics, monotonic),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
         allowed_hosts=frozenset(host.lower() for host in allowed_hosts),

@@ -141,7 +141,7 @@ class Daemon:
 
     async def start(self) -> None:
         app = make_app(
-            self.store, lambda: b"", lambda: (True, ""), listen_hosts("127.0.0.1", self.port)
+            self.store, lambda _: iter(()), lambda: (True, ""), listen_hosts("127.0.0.1", self.port)
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()

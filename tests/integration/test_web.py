@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ class World:
         self.port = 0
         self.session: aiohttp.ClientSession
 
-    def metrics(self) -> bytes:
+    def metrics(self, _openmetrics: bool) -> Iterator[bytes]:
         self.renders += 1
-        return f"renders {self.renders}\n".encode()
+        yield f"renders {self.renders}\n".encode()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -124,7 +124,7 @@ def test_every_route_declares_its_scope() -> None:
     """The route table is the whole of the application: every route is there, is GET and has the
     scope read.
     """
-    app = make_app(None, lambda: b"", lambda: (True, ""), frozenset())  # type: ignore[arg-type]
+    app = make_app(None, lambda _: iter(()), lambda: (True, ""), frozenset())  # type: ignore[arg-type]
     served = {
         (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
     }
