@@ -13,7 +13,7 @@ state: ./somewhere
 resources:
   bus: {redis: "redis://watch@127.0.0.1:6379/0", password_file: secret}
   database: {postgres: "postgresql://watch:pw@127.0.0.1/shop"}
-  api: {http: "http://127.0.0.1:8100", budget: 60/15m, headers: {X-Key: some-key}}
+  api: {http: "http://127.0.0.1:8100", budget: 900/15m, headers: {X-Key: some-key}}
 components:
   worker:
     driver: process

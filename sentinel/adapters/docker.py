@@ -21,7 +21,7 @@ from sentinel.errors import NotMeasurable, ReplyLost, TargetError, TargetRejecte
 try:
     from aiodocker import Docker, DockerError
 except ImportError:
-    UNAVAILABLE = "install its library: pip install 'sentinel[docker]'"
+    UNAVAILABLE = "install its library: pip install 'sentinel-sre[docker]'"
 else:
     UNAVAILABLE = ""
 

@@ -11,7 +11,6 @@ import email.utils
 import ssl
 import time
 import zlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from sentinel.adapters.tcp import unreachable, who_answers
 from sentinel.adapters.tls import judge_certificate
 from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
+from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.errors import (
     NotMeasurable,
     TargetError,
@@ -68,9 +68,9 @@ class HttpResponse:
 class HttpClient:
     """One HTTP target by base address. Times in seconds. Raises TargetError and its children only.
 
-    `budget` is (requests, seconds): no more than that in any window of that length; what is over it
-    is not sent. `ca_file` names certificates to trust beside the system's, `certificate_file`
-    and `key_file` the one that we show.
+    What is over the `budget`, or comes faster than it is spread, is not sent. `ca_file` names
+    certificates to trust beside the system's, `certificate_file` and `key_file` the one that we
+    show.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class HttpClient:
         name: str,
         base_url: str,
         *,
-        budget: tuple[int, float] | None = None,
+        budget: RequestBudget | None = None,
         user_agent: str = "sentinel",
         headers: Mapping[str, str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -90,8 +90,7 @@ class HttpClient:
         self.name = name
         self.base_url = base_url
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
-        self._budget = budget
-        self._sent: deque[float] = deque()
+        self._pacer = Pacer(budget) if budget else None
         self._wait_until = 0.0
         self._refusal = 0
         self._monotonic = monotonic
@@ -140,6 +139,17 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translate(error) from error
 
+    def succeed(self, former: HttpClient) -> None:
+        """Take the place of a client of the same address: what that one sent is spent, and what the
+        target asked of it holds.
+        """
+        if former.base_url != self.base_url:
+            return
+        self._wait_until, self._refusal = former._wait_until, former._refusal
+        if self._pacer is not None and former._pacer is not None:
+            budget, self._pacer = self._pacer.budget, former._pacer
+            self._pacer.follow(budget)
+
     async def close(self) -> None:
         """Close the session."""
         session, self._session = self._session, None
@@ -159,21 +169,17 @@ class HttpClient:
 
     def _spend(self) -> None:
         """Take one request of the budget, or refuse."""
-        if self._budget is None:
+        if self._pacer is None:
             return
-        limit, window = self._budget
-        now = self._monotonic()
-        while self._sent and self._sent[0] <= now - window:
-            self._sent.popleft()
-        if len(self._sent) >= limit:
-            wait = self._sent[0] + window - now
+        wait = self._pacer.take(self._monotonic())
+        if wait:
+            budget = self._pacer.budget
             raise NotMeasurable(
-                f"request budget spent: {limit} per {format_duration(window)}, next in"
-                f" {format_duration(wait)}",
+                f"request budget spent: {budget.requests} per {format_duration(budget.window)},"
+                f" next in {format_duration(wait)}",
                 "give the checks on this resource longer intervals, or raise its budget",
                 code="BUDGET",
             )
-        self._sent.append(now)
 
     def _note(self, response: HttpResponse) -> HttpResponse:
         wait = _retry_after(response)

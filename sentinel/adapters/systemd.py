@@ -22,7 +22,7 @@ try:
     from dbus_fast.aio import MessageBus
     from dbus_fast.errors import DBusFastError
 except ImportError:
-    UNAVAILABLE = "install its library: pip install 'sentinel[systemd]'"
+    UNAVAILABLE = "install its library: pip install 'sentinel-sre[systemd]'"
 else:
     UNAVAILABLE = ""
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ import structlog
 from aiohttp import web
 
 from sentinel.app.calendar import Calendar
+from sentinel.app.ending import Step, end_in_order
+from sentinel.app.enrolment import Enrolment
 from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen, url_of
 from sentinel.app.membership import Membership, make_member
@@ -30,7 +32,7 @@ from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
 from sentinel.app.wiring import Clients
 from sentinel.config import Configuration
-from sentinel.core.model import Check, Component, Finding, Incident, Result
+from sentinel.core.model import Check, Finding, Result
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.engine.aside import Aside
@@ -39,15 +41,15 @@ from sentinel.engine.automation import Restraint
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.housekeeper import Housekeeper
-from sentinel.engine.supervision import make_check, name_of_check
+from sentinel.engine.upkeep import Upkeep, is_told_to_end
+from sentinel.engine.watchdog import Vitals, Watchdog
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
-from sentinel.remediation import DriverContext, load_drivers
-from sentinel.store import BEAT, HELD_KEY, Changes, Gap
+from sentinel.store import BEAT, HELD_KEY, Changes, Gap, Store
 from sentinel.store.sqlite import lock_state, prepare_folder
 from sentinel.strict.attempt import REMEDY, describe_surprise
 
@@ -67,8 +69,8 @@ class Daemon:
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
         self.clock = SteadyClock()
-        self._driver_kinds = load_drivers()
-        self._tasks: list[asyncio.Task[Any]] = []
+        self.upkeep = Upkeep(self.metrics)
+        self._halted = False
         self._site: web.AppRunner | None = None
         self._lock = -1
 
@@ -77,33 +79,34 @@ class Daemon:
     async def start(self) -> None:
         """Take the state folder, remember, listen, supervise, schedule. Raises SentinelError."""
         configuration = self.configuration
-        prepare_folder(configuration.state)
-        self._lock = lock_state(configuration.state)
-        self.store = open_store(configuration.state, owner=True)
+        self.store = await beside(self._open)
         if beat := self.store.meta(BEAT):
             self.clock.resume(read_moment(beat))
         self.clients = Clients(configuration.resources)
         self.bookcase = Bookcase(lambda: self.configuration)
         self.engine = make_engine(self._gather())
+        if self._halted:  # by a signal that came before
+            self.halt()
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
         self._site = await listen(
             configuration, self.store, self.metrics.pieces, self._ready, self.clock.utcnow
         )
-        self._spawn(self.engine.guard.run())
-        await self._add_components(configuration.components)
-        await self._add_checks(configuration.checks)
-        await self._leave_unwatched()
-        self._spawn(self.engine.scheduler.loop())
-        self._spawn(self.dispatcher.run())
-        self._spawn(self._keep_doing(CONSIDER_EVERY, self._consider))
-        self._spawn(self._keep_doing(BEAT_EVERY, self._beat))
+        self.upkeep.keep("pause_guard", self.engine.guard.run)
+        await self.enrolment.add_components(configuration.components)
+        await self.enrolment.add_checks(configuration.checks, configuration.components)
+        await self.enrolment.reconsider_unwatched()
+        self.upkeep.keep("scheduler", self.engine.scheduler.loop)
+        self.upkeep.keep("dispatcher", self.dispatcher.run)
+        self.upkeep.keep("daemon", lambda: self._keep_doing(CONSIDER_EVERY, self._consider))
+        self.upkeep.keep("daemon", lambda: self._keep_doing(BEAT_EVERY, self._beat))
         self.calendar.start()
-        self._spawn(self.calendar.take_baseline())
+        self.upkeep.once("calendar", self.calendar.take_baseline())
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
         gc.freeze()
+        self.watchdog.start()
         log.info(
             "started",
             platform=configuration.platform,
@@ -111,6 +114,13 @@ class Daemon:
             url=self.url,
         )
         _tell_what_lapsed(configuration)
+
+    def _open(self) -> Store:
+        """In a thread of its own: to look through a large state takes seconds."""
+        folder = self.configuration.state
+        prepare_folder(folder)
+        self._lock = lock_state(folder)
+        return open_store(folder, owner=True)
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
@@ -134,7 +144,13 @@ class Daemon:
         store, recorder, utcnow = self.store, engine.recorder, self.clock.utcnow
         self.membership = Membership(engine.coordinator, engine.automation, engine.journal)
         self.roster = CheckRoster(
-            engine.kinds, store, engine.runner, engine.picture, engine.scheduler, self.membership
+            engine.kinds,
+            store,
+            engine.runner,
+            engine.picture,
+            engine.scheduler,
+            self.membership,
+            self.upkeep,
         )
         self.diagnosis = Diagnosis(
             lambda: self.configuration,
@@ -155,6 +171,12 @@ class Daemon:
             lambda: self.configuration, store, recorder, engine.picture, self.housekeeper, utcnow
         )
         self.aside = Aside()
+        self.watchdog = Watchdog(
+            Vitals(engine.guard, engine.scheduler, recorder),
+            self.configuration.standstill,
+            self.configuration.state,
+            self.metrics,
+        )
         self.dispatcher = Dispatcher(
             store,
             recorder,
@@ -163,6 +185,9 @@ class Daemon:
             self._make_orders(engine),
             utcnow,
             self.clock.monotonic,
+        )
+        self.enrolment = Enrolment(
+            store, engine, self.roster, self.clients, self.configuration.state / "log"
         )
 
     def _make_orders(self, engine: Engine) -> Mapping[str, Action]:
@@ -218,40 +243,7 @@ class Daemon:
         ]
         return not waiting, f"{len(waiting)} checks have no result yet" if waiting else "ready"
 
-    async def _add_components(self, components: Sequence[Component]) -> None:
-        # In the store's thread: at a reload a locked file must not make sentinel stand still.
-        incidents = await self.engine.recorder.call(lambda: self.store.incidents(open_only=True))
-        open_incidents: dict[str, list[Incident]] = {}
-        for incident in incidents:  # the newest first: an older one is beneath it
-            open_incidents.setdefault(incident.component, []).append(incident)
-        rows = {row.component: row for row in await self.engine.recorder.call(self.store.processes)}
-        for component in components:
-            self.engine.picture.add_component(
-                component, *open_incidents.get(component.name, [None])[:2]
-            )
-        context = DriverContext(self.configuration.state / "log", self.clients)
-        for component in components:
-            if component.driver:
-                kind = self._driver_kinds[component.driver]
-                driver = kind.make(component, component.options, context)
-                if kind.observes(component.options):
-                    self.roster.add(make_check(component))
-                row = rows.get(component.name)
-                await self.engine.remediator.manage(
-                    component, driver, row, supervises=kind.supervises
-                )
-
-    async def _add_checks(self, checks: Sequence[Check]) -> None:
-        for check in checks:
-            self.roster.add(check)
-        names = [check.name for check, *_ in self.engine.picture.results()]
-        components = [component.name for component in self.configuration.components]
-        await self.engine.recorder.call(lambda: self.store.replace_configuration(names, components))
-
     # -- run --------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
 
     async def _keep_doing(self, every: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do it for ever: one failure must not end what keeps sentinel alive, and is counted."""
@@ -259,7 +251,9 @@ class Daemon:
             await asyncio.sleep(every)
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 - see above
+            except BaseException as error:
+                if is_told_to_end(error):
+                    raise
                 self.metrics.swallowed.labels("daemon").inc()
                 log.error("loop_raised", work=work.__name__, error=repr(error))
 
@@ -339,7 +333,9 @@ class Daemon:
                 guidance="mend the state folder, then reload again",
             )
             return False
-        except Exception as error:  # noqa: BLE001 - nobody but its operator ends a daemon
+        except BaseException as error:  # nobody but its operator ends a daemon
+            if is_told_to_end(error):
+                raise
             await self._go_back(was, error)
             return False
         self._note_reload(good=True)
@@ -348,13 +344,15 @@ class Daemon:
         _tell_what_lapsed(fresh)
         return True
 
-    async def _go_back(self, was: Configuration, error: Exception) -> None:
+    async def _go_back(self, was: Configuration, error: BaseException) -> None:
         """What could not be put in force is taken out again."""
         self._note_reload(good=False)
         log.error("reload_failed", error=describe_surprise(error), guidance=REMEDY)
         try:
             await self._replace(was)
-        except Exception as again:  # noqa: BLE001 - see `reload`
+        except BaseException as again:
+            if is_told_to_end(again):
+                raise
             log.error(
                 "reload_half_done",
                 error=describe_surprise(again),
@@ -364,7 +362,7 @@ class Daemon:
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
         differences = compare(old, fresh)
-        watched = self._checks_by_component()
+        watched = self.enrolment.checks_by_component()
         self.redaction.learn(fresh.secrets)
         learn_secrets(fresh.secrets)
         await self.clients.follow(fresh.resources)
@@ -372,11 +370,11 @@ class Daemon:
         for name in differences.gone:
             await self.roster.remove(name)
         for name in differences.left:
-            await self._release(name)
-        await self._add_components(differences.joined)
+            await self.enrolment.release(name, gone=True)
+        await self.enrolment.add_components(differences.joined)
         for component in differences.redriven:
-            await self._release(component.name)
-            await self._add_components([component])
+            await self.enrolment.release(component.name, gone=False)
+            await self.enrolment.add_components([component])
         # In the order of the new configuration, which is that of the dependencies.
         self.engine.picture.replace_components(fresh.components)
         self.engine.automation.configure(_restraint_of(self.configuration))
@@ -387,75 +385,66 @@ class Daemon:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
             await self.engine.scheduler.remove(check.name)
-        await self._add_checks(differences.changed)
-        left = self._checks_by_component()
-        await self.engine.pipeline.reconsider(
-            name for name, checks in left.items() if watched.get(name, checks) - checks
-        )
-
-    async def _leave_unwatched(self) -> None:
-        """Before this start somebody may have taken out every check of a sick component."""
-        picture = self.engine.picture
-        sick = [name for name in picture.incidents if not picture.checks_of(name)]
-        await self.engine.pipeline.reconsider(sick)
-
-    def _checks_by_component(self) -> dict[str, set[str]]:
-        picture = self.engine.picture
-        return {name: set(picture.checks_of(name)) for name in picture.components}
-
-    async def _release(self, name: str) -> None:
-        """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""
-        while self.engine.remediator.acts_on(name):  # noqa: ASYNC110 - nobody tells of its end
-            await asyncio.sleep(0.05)
-        if name in self.engine.fleet.drivers:
-            await self.roster.remove(name_of_check(name))
-            self.engine.remediator.release(name)
-        if name not in {component.name for component in self.configuration.components}:
-            await self.engine.incidents.close_all(name, "no longer in the configuration")
-            self.engine.picture.remove_component(name)
+        await self.enrolment.add_checks(differences.changed, self.configuration.components)
+        await self.enrolment.reconsider_left(watched)
 
     def halt(self) -> None:
         """The kill switch by signal: at once in memory, and as the file that `sentinel resume`
-        takes away.
+        takes away. From any thread, and before the engine is there, too.
         """
-        self.engine.automation.halt("SIGUSR1")
+        self._halted = True
+        if hasattr(self, "engine"):
+            self.engine.automation.halt("SIGUSR1")
 
     def _note_reload(self, *, good: bool) -> None:
         self.metrics.reload_ok.set(good)
         if good:
             self.metrics.reload_time.set_to_current_time()
 
-    async def stop(self, *, stop_components: bool = False) -> None:
-        """End in order: no new work, actions, components if asked, states, clients, store."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def stop(self, *, stop_components: bool = False, within: float | None = None) -> None:
+        """End in order: no new work, actions, components if asked, states, clients, store; all of
+        it `within` so many seconds, if need be without what does not end.
+        """
+        steps: list[Step] = [("tasks", self.upkeep.close)]
         if self._site is not None:
-            await self._site.cleanup()
-        if hasattr(self, "dispatcher"):  # the last thing that is wired
-            await self._stop_engine(stop_components=stop_components)
+            steps.append(("page", self._site.cleanup))
+        if hasattr(self, "enrolment"):  # the last thing that is wired
+            steps += self._steps_of_engine(stop_components=stop_components)
         if hasattr(self, "clients"):
-            await self.clients.close()
+            steps.append(("clients", self.clients.close))
         if hasattr(self, "engine"):
-            now = self.clock.utcnow()
-            meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
-            await self.engine.recorder.record(Changes(meta=meta))
-            self.engine.recorder.close()
-            self.store.close()
+            steps += [
+                ("last words", self._say_goodbye),
+                ("store", lambda: beside(self._close_store)),
+            ]
+        await end_in_order(steps, self.metrics, within)
         if self._lock >= 0:
             os.close(self._lock)
+            self._lock = -1
 
-    async def _stop_engine(self, *, stop_components: bool) -> None:
+    def _steps_of_engine(self, *, stop_components: bool) -> list[Step]:
+        engine = self.engine
+        self.watchdog.stop()
         self.calendar.stop()
-        await self.engine.file_watch.close()
-        await self.aside.close()
-        await self.engine.scheduler.stop()
-        if stop_components:
-            await self.engine.remediator.stop_all()
-        await self.diagnosis.close()
-        await self.engine.remediator.close()
-        await self.membership.leave(self.clock.utcnow())
-        await self.roster.close()
+        return [
+            ("watches", engine.file_watch.close),
+            ("orders", self.aside.close),
+            ("checks", engine.scheduler.stop),
+            *([("components", engine.remediator.stop_all)] if stop_components else []),
+            ("diagnoses", self.diagnosis.close),
+            ("actions", engine.remediator.close),
+            ("shards", lambda: self.membership.leave(self.clock.utcnow())),
+            ("memories", self.roster.close),
+        ]
+
+    async def _say_goodbye(self) -> None:
+        now = self.clock.utcnow()
+        meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
+        await self.engine.recorder.record(Changes(meta=meta))
+
+    def _close_store(self) -> None:
+        self.engine.recorder.close()
+        self.store.close()
 
     # -- what others read -------------------------------------------------------------------------
 

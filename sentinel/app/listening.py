@@ -16,6 +16,9 @@ from sentinel.web.app import make_app
 from sentinel.web.exposition import Pieces
 from sentinel.web.guard import listen_hosts
 
+SHUT_WITHIN = 0.5
+"""Seconds that an answer under way may take when sentinel ends."""
+
 
 async def listen(
     configuration: Configuration,
@@ -36,7 +39,9 @@ async def listen(
         reports=configuration.state / REPORTS,
         allowed_hosts=listen_hosts(host, port),
     )
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    runner = web.AppRunner(
+        application, access_log=None, handle_signals=False, shutdown_timeout=SHUT_WITHIN
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, reuse_address=True).start()

@@ -37,7 +37,7 @@ async def beside(work: Callable[[], AnswerT]) -> AnswerT:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[AnswerT] = loop.create_future()
 
-    def settle(found: AnswerT | None, error: Exception | None) -> None:
+    def settle(found: AnswerT | None, error: BaseException | None) -> None:
         if answer.done():  # given up, or cancelled
             return
         if error is not None:
@@ -46,11 +46,16 @@ async def beside(work: Callable[[], AnswerT]) -> AnswerT:
             answer.set_result(found)  # type: ignore[arg-type]
 
     def run() -> None:
-        found, raised = None, None
+        found: AnswerT | None = None
+        raised: BaseException | None = None
         try:
             found = work()
         except Exception as error:  # noqa: BLE001 - raised again by who waits
             raised = error
+        except BaseException as error:  # noqa: BLE001 - no thread may end without an answer
+            raised = RuntimeError(repr(error))
+        if isinstance(raised, StopIteration):  # no future takes it
+            raised = RuntimeError(repr(raised))
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, found, raised)
 

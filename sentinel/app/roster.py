@@ -4,7 +4,6 @@ is ours.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from sentinel.core.model import Check
 from sentinel.engine.picture import Picture
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
+from sentinel.engine.upkeep import Upkeep
 from sentinel.probes import Kind
 from sentinel.store import Store
 
@@ -33,6 +33,7 @@ class CheckRoster:
     picture: Picture
     scheduler: Scheduler
     membership: Membership
+    upkeep: Upkeep
     _checks: dict[str, Check] = field(default_factory=dict)
     _scheduled: set[str] = field(default_factory=set)
     _healths: dict[str, Any] | None = None
@@ -40,7 +41,6 @@ class CheckRoster:
     """What was remembered at the start, each used once: a check that comes again later begins anew.
     """
     _standing: dict[str, list[StandingFault]] = field(default_factory=dict)
-    _moving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, check: Check) -> None:
         """Begin to run a check, with what was believed of it and what it remembered."""
@@ -63,9 +63,7 @@ class CheckRoster:
                 self._schedule(check)
             elif not owned and name in self._scheduled:
                 self._scheduled.discard(name)
-                task = asyncio.create_task(self.scheduler.remove(name))
-                self._moving.add(task)
-                task.add_done_callback(self._moving.discard)
+                self.upkeep.once("roster", self.scheduler.remove(name))
 
     def _schedule(self, check: Check) -> None:
         self._scheduled.add(check.name)

@@ -35,6 +35,9 @@ class Clients(Mapping[str, Any]):
         known = self._resources
         changed = {name: item for name, item in resources.items() if known.get(name) != item}
         made = {name: make_client(item) for name, item in changed.items()}
+        for name, client in made.items():
+            if isinstance(client, HttpClient) and isinstance(self.get(name), HttpClient):
+                client.succeed(self._clients[name])
         former = [name for name, item in known.items() if resources.get(name) != item]
         closed = [self._clients.pop(name) for name in former]
         self._clients.update(made)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sentinel import __version__
+from sentinel.adapters.bell import Bell
 from sentinel.errors import SentinelError
 
 EXIT_CODES = """exit codes:
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(arguments, "call"):
         parser.print_help()
         return 64
+    if arguments.call == "commands.run":  # before all that takes time: no signal is lost
+        arguments.bell = Bell()
     try:
         module, _, name = arguments.call.partition(".")
         commands = importlib.import_module(f"sentinel.cli.{module}")

@@ -5,17 +5,22 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+import structlog
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
+from sentinel.adapters.bell import Bell
+from sentinel.adapters.service_manager import ServiceManager
 from sentinel.app import REPORTS, Daemon, Signals, serve
 from sentinel.app.opening import find_store
 from sentinel.app.ordering import is_halted, is_running, run_check
@@ -32,8 +37,9 @@ from sentinel.core.quantity import parse_duration
 from sentinel.core.remediation.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
+from sentinel.engine.watchdog import describe_stacks
 from sentinel.errors import ConfigurationError, UsageError
-from sentinel.log import configure_logging
+from sentinel.log import catch_strays, configure_logging, finish_logging, say
 from sentinel.probes import Kind, load_kinds
 from sentinel.redaction import Redaction
 from sentinel.reports import ReportRequest
@@ -52,30 +58,50 @@ def run(arguments: Arguments) -> int:
     ended = stand_as_first_process()
     if ended is not None:
         return ended
+    bell: Bell = arguments.bell
+    bell.listen(_tell_late)
     configuration = load(arguments.config)
     overrides = Overrides()
     configure_logging(
         level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
     )
-    asyncio.run(_serve(arguments.config, arguments.state))
-    return 0
+    catch_strays()
+    asyncio.Runner().run(_serve(arguments, bell))
+    # Threads may still wait for a name server or a disk, and nothing waits for them.
+    finish_logging()
+    os._exit(0)
 
 
-async def _serve(path: Path, state: Path | None) -> None:
+async def _serve(arguments: Arguments, bell: Bell) -> None:
     signals = Signals()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, signals.stop.set)
-    loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
-    loop.add_signal_handler(signal.SIGUSR1, signals.halt.set)
-    await serve(path, signals, _announce, state)
+
+    def set_soon(event: asyncio.Event) -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    def halt() -> None:
+        if signals.halt_at_once is not None:
+            signals.halt_at_once()
+        else:
+            set_soon(signals.halt)
+
+    end = partial(set_soon, signals.stop)
+    reload = partial(set_soon, signals.reload)
+    bell.answer(
+        {signal.SIGINT: end, signal.SIGTERM: end, signal.SIGHUP: reload, signal.SIGUSR1: halt}
+    )
+    manager = ServiceManager(os.environ)
+    await serve(arguments.config, signals, _announce, arguments.state, manager)
+
+
+def _tell_late() -> None:
+    """It could not end in order in time."""
+    structlog.get_logger().error("end_cut_short", stacks=describe_stacks())
+    finish_logging(0.2)
 
 
 def _announce(daemon: Daemon) -> None:
-    print(
-        f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics",
-        file=sys.stderr,
-    )
+    say(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics")
 
 
 def demo(arguments: Arguments) -> int:

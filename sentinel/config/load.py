@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sentinel.clock import utcnow
+from sentinel.config.budget import share_budgets
 from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
@@ -56,7 +57,9 @@ def _load(written: Written) -> Configuration:
     casting = Casting(written, settings, resources)
     reader = ComponentReader(casting, load_drivers())
     components = reader.read()
-    checks = CheckReader(casting, reader, load_kinds(), utcnow()).read()
+    kinds = load_kinds()
+    checks = CheckReader(casting, reader, kinds, utcnow()).read()
+    resources = share_budgets(written, resources, reader, components, checks, kinds)
     reader.check_needed()
     check_reports(written, settings)
     check_objectives(written, settings)

@@ -11,6 +11,7 @@ from sentinel.config.secret import check_one_place, describe_source, read_secret
 from sentinel.config.value import Resource
 from sentinel.config.written import Written
 from sentinel.core.quantity import parse_duration
+from sentinel.core.servers.pace import RequestBudget
 from sentinel.strict.attempt import attempt
 from sentinel.strict.place import Place
 
@@ -20,6 +21,7 @@ _FOREIGN_KEYS = {
     "postgres": {"budget", "user_agent", "headers", *_TLS_FILES},
     "http": {"password", "password_file", "timeout"},
 }
+_MOST_REQUESTS = 10**9
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
@@ -89,13 +91,13 @@ def _read_path(place: Place, name: str | None) -> str:
     return name or ""
 
 
-def _read_budget(place: Place, text: str | None) -> tuple[int, float] | None:
+def _read_budget(place: Place, text: str | None) -> RequestBudget | None:
     if text is None:
         return None
     count, _, time = text.partition("/")
     try:
-        if int(count) > 0 and parse_duration(time) > 0:
-            return int(count), parse_duration(time)
+        if 0 < int(count) <= _MOST_REQUESTS and parse_duration(time) > 0:
+            return RequestBudget(int(count), parse_duration(time))
     except ValueError:
         pass
     place.note(f"{text!r} is no request budget", "write requests/time, such as 60/15m")

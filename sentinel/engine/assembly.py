@@ -31,6 +31,7 @@ from sentinel.engine.scheduler import Scheduler, WantedChecks
 from sentinel.engine.situation import Circumstances
 from sentinel.engine.supervision import make_kind
 from sentinel.engine.turn import Turn
+from sentinel.engine.upkeep import Upkeep
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
@@ -151,7 +152,7 @@ def make_engine(given: Surroundings) -> Engine:
         scheduler=Scheduler(turn.run, clock.monotonic, metrics, skipped, wanted),
         requests=requests,
         conductor=Conductor(requests),
-        file_watch=FileWatch(requests),
+        file_watch=FileWatch(requests, upkeep=Upkeep(metrics)),
     )
 
 

@@ -5,6 +5,7 @@ breaker.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 HALT_FILE = "HALT"
 BREAKER, STARTS, EXHAUSTIONS, BRAKES = "breaker", "crashes", "exhaustions", "brakes"
 KEPT = 10
+_NOTED_WITHIN = 0.2
+"""Seconds that the word of a halt may take to the disk while somebody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,8 @@ class Automation:
             )
         if self.breaker.opened is not None:
             text = (
-                f"automation switched itself off: {self.breaker.reason}; `sentinel breaker close`"
-                " after a look"
+                f"automation switched itself off: {self.breaker.reason}; after a look:"
+                " `sentinel breaker close --reason …`"
             )
             found.append((Reason.BREAKER_OPEN, text))
         found += [
@@ -144,6 +147,12 @@ class Automation:
         """
         self.halted_by_signal = True
         log.error("halted", by=by, guidance="`sentinel resume` when it is over")
+        # A disk that is away may keep who writes for ever, and nothing waits for it.
+        note = threading.Thread(target=self._write_halt, args=(by,), name="halt", daemon=True)
+        note.start()
+        note.join(_NOTED_WITHIN)
+
+    def _write_halt(self, by: str) -> None:
         try:
             self.halt_file.write_text(f"{self.moment().at.isoformat()} {by}\n")
         except OSError as error:

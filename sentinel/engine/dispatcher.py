@@ -11,6 +11,7 @@ import structlog
 
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.recorder import Recorder
+from sentinel.engine.upkeep import is_told_to_end
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.notify import Channel
@@ -89,7 +90,9 @@ class Dispatcher:
             if action is None:
                 return Answer.unknown(f"unknown order {order.kind}")
             return await action(order)
-        except Exception as error:  # noqa: BLE001 - one bad order must not stop the others
+        except BaseException as error:  # one bad order must not stop the others
+            if is_told_to_end(error):
+                raise
             self.metrics.swallowed.labels("dispatcher").inc()
             log.error("order_raised", key=order.key, error=repr(error))
             if order.kind != OrderKind.NOTIFY:

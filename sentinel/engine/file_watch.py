@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from watchfiles import Change, DefaultFilter, awatch
@@ -28,6 +28,8 @@ from sentinel.core.remediation.change import (
     decide_change,
 )
 from sentinel.engine.requests import OperatorRequests, is_put_off
+from sentinel.engine.upkeep import Upkeep, end_tasks, is_told_to_end
+from sentinel.metrics import Metrics
 from sentinel.remediation import RELOAD
 
 log = structlog.get_logger()
@@ -38,6 +40,10 @@ times.
 """
 TRY_AGAIN = 1.0
 TRIES = 60
+RAISED = 5
+"""Tries to take a change over that may raise something; the pause before each next one is twice as
+long.
+"""
 _STEP = 1.0
 """Seconds by which the wall clock may differ from uptime and still count as not set."""
 
@@ -70,6 +76,7 @@ class FileWatch:
 
     requests: OperatorRequests
     policy: ChangePolicy = field(default_factory=ChangePolicy)
+    upkeep: Upkeep = field(default_factory=lambda: Upkeep(Metrics()))
     _taken: dict[str, _Taken] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -83,14 +90,15 @@ class FileWatch:
         same = {
             name for name, component in wanted.items() if self._paths.get(name) == component.watch
         }
-        await _end([self._tasks.pop(name) for name in list(self._tasks) if name not in same])
+        await end_tasks([self._tasks.pop(name) for name in list(self._tasks) if name not in same])
         for name in wanted.keys() - self._tasks.keys():
-            self._tasks[name] = asyncio.create_task(self._watch(wanted[name]))
+            watch = partial(self._watch, wanted[name])
+            self._tasks[name] = self.upkeep.keep("file_watch", watch, component=name)
         self._paths = {name: component.watch for name, component in wanted.items()}
 
     async def close(self) -> None:
         """End the watchers and what they do."""
-        await _end([*self._tasks.values(), *self._acts])
+        await end_tasks([*self._tasks.values(), *self._acts])
         self._tasks.clear()
 
     async def _watch(self, component: Component) -> None:
@@ -100,12 +108,13 @@ class FileWatch:
         paths = [Path(path) for path in component.watch]
         folders = [path for path in paths if path.is_dir()]
         files = frozenset(path for path in paths if path not in folders)
-        await asyncio.gather(
-            self._watch_all(component, folders, DefaultFilter(), recursive=True),
-            self._watch_all(
-                component, {path.parent for path in files}, _OnlyThese(files), recursive=False
-            ),
-        )
+        async with asyncio.TaskGroup() as both:  # what one raises ends the other, too
+            both.create_task(self._watch_all(component, folders, DefaultFilter(), recursive=True))
+            parents = {path.parent for path in files}
+            both.create_task(
+                self._watch_all(component, parents, _OnlyThese(files), recursive=False)
+            )
+            both.create_task(asyncio.Event().wait())  # with nothing to watch: no end either
 
     async def _watch_all(
         self,
@@ -127,7 +136,7 @@ class FileWatch:
                     recursive=recursive,
                 ):
                     said = ""
-                    await self._react(component, changes)
+                    await self._react_surely(component, changes)
             except (OSError, RuntimeError) as error:
                 if str(error) != said:
                     log.error(
@@ -138,6 +147,21 @@ class FileWatch:
                     )
                 said = str(error)
             await asyncio.sleep(TRY_AGAIN)
+
+    async def _react_surely(
+        self, component: Component, changes: Collection[tuple[Change, str]]
+    ) -> None:
+        """A change is seen once: what is raised while it is taken over must not lose it."""
+        for n in range(RAISED):
+            try:
+                await self._react(component, changes)
+            except BaseException as error:
+                if is_told_to_end(error):
+                    raise
+                self.upkeep.note("file_watch", error, component=component.name)
+            else:
+                return
+            await asyncio.sleep(TRY_AGAIN * 2**n)
 
     async def _react(self, component: Component, changes: Collection[tuple[Change, str]]) -> None:
         changes = await self._find_foreign(component.name, changes)
@@ -246,9 +270,3 @@ def _is_known(path: Path, taken: _Taken, now: float) -> bool:
         return path.lstat().st_ctime < taken.began - 0.01  # the kernel stamps by its tick
     except OSError:  # it is gone: who knows since when
         return False
-
-
-async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -52,6 +52,11 @@ class PauseGuard:
             )
         self._last = now
 
+    @property
+    def latest(self) -> float:
+        """Monotonic instant of the latest beat."""
+        return self._last
+
     def paused(self, since: float) -> float:
         """Seconds of noticeable standstill since a monotonic instant, the present gap included."""
         now = self.monotonic()

@@ -5,9 +5,10 @@ nothing is lost.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -41,6 +42,10 @@ class Recorder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._waiting: deque[Changes] = deque(maxlen=MAX_WAITING)
         self.writable = True
+        self.asked = self.answered = self.thread_id = 0
+        """Calls so far, those that have ended, and the thread that carries them out: how it is
+        seen from outside that it stands.
+        """
 
     async def record(self, changes: Changes) -> None:
         """Commit one turn of the pipeline; on a full or failing disk it waits for the next turn."""
@@ -70,7 +75,17 @@ class Recorder:
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function of the store in its thread, after everything that was recorded before."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        self.asked += 1
+        call = self._thread.submit(self._carry_out, function)
+        call.add_done_callback(self._note_answered)
+        return await asyncio.wrap_future(call)
+
+    def _carry_out(self, function: Callable[[], T]) -> T:
+        self.thread_id = threading.get_native_id()
+        return function()
+
+    def _note_answered(self, _call: Future[Any]) -> None:
+        self.answered += 1  # also of a call that was cancelled before its turn
 
     def _flush(self) -> None:
         while self._waiting:

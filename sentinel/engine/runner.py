@@ -15,6 +15,7 @@ import structlog
 from sentinel.core.fault import Status, find_breach
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result
 from sentinel.engine.pause import NOTICEABLE, PauseGuard
+from sentinel.engine.upkeep import is_told_to_end
 from sentinel.errors import NotMeasurable, SentinelError, TargetError
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind
@@ -84,13 +85,12 @@ class Runner:
             )
         except TargetError as error:
             return _find_target_error(check, error), "error", error.error_class
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        except BaseException as error:  # every ending becomes a value
+            if is_told_to_end(error):
                 raise
-            text = "sentinel's own error: the run was cancelled from within"
-            return Finding(Status.UNKNOWN, text), "error", ErrorClass.OURS
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - every ending becomes a value
+            if isinstance(error, asyncio.CancelledError):
+                text = "sentinel's own error: the run was cancelled from within"
+                return Finding(Status.UNKNOWN, text), "error", ErrorClass.OURS
             self._log_once(check.name, error)
             text = error.message if isinstance(error, SentinelError) else repr(error)
             detail = f"sentinel's own error in kind {check.kind}: {text}"

@@ -13,9 +13,13 @@ import structlog
 
 from sentinel.core.model import Check
 from sentinel.core.schedule import first_due, next_due, recheck_delay
+from sentinel.engine.upkeep import is_told_to_end
 from sentinel.metrics import Metrics
 
 log = structlog.get_logger()
+
+TICK = 1.0
+"""Seconds between two looks at the schedule, at most: a sign of life, though nothing be due."""
 
 
 @dataclass(slots=True)
@@ -71,6 +75,10 @@ class Scheduler:
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _heap: list[tuple[float, int, str]] = field(default_factory=list)
     _count: int = 0
+    ticked: float = 0.0
+    """Monotonic instant of the latest look at the schedule."""
+    finished: float = 0.0
+    """Monotonic instant at which a check ended last."""
 
     def add(self, check: Check) -> None:
         """Schedule a check; its first run comes within one interval."""
@@ -102,14 +110,15 @@ class Scheduler:
         now = self.monotonic()
         return [
             name
-            for name, entry in self._entries.items()
+            for name, entry in list(self._entries.items())  # another thread asks, too
             if now - entry.last_end > 2 * entry.check.every + entry.check.timeout
         ]
 
     async def loop(self) -> None:
         """Start what is wanted or due, for ever."""
         while True:
-            delay = self._start_due()
+            self.ticked = self.monotonic()
+            delay = min(self._start_due(), TICK)
             for name in self.wanted.take():
                 self.trigger(name)
             try:
@@ -130,7 +139,7 @@ class Scheduler:
             entry = self._entries.get(name)
             if entry is not None and entry.version == version:
                 self._tick(entry, now)
-        return max(self._heap[0][0] - self.monotonic(), 0.0) if self._heap else 1.0
+        return max(self._heap[0][0] - self.monotonic(), 0.0) if self._heap else TICK
 
     def _tick(self, entry: _Entry, now: float) -> None:
         following, skipped = next_due(entry.due, entry.check.every, now)
@@ -162,13 +171,15 @@ class Scheduler:
             if slot is not None:
                 self.metrics.lateness.observe(max(self.monotonic() - slot, 0.0))
             fast = await self.run(entry.check)
-        except Exception as error:  # noqa: BLE001 - a check must not die silently
+        except BaseException as error:
+            if is_told_to_end(error):
+                raise
             self.metrics.swallowed.labels("scheduler").inc()
             log.error("run_raised", check=entry.check.name, error=repr(error))
             fast = False
         finally:
             entry.task = None
-            entry.last_end = self.monotonic()
+            entry.last_end = self.finished = self.monotonic()
         self._after(entry, fast=fast)
 
     def _after(self, entry: _Entry, *, fast: bool) -> None:

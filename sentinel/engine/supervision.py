@@ -13,7 +13,7 @@ from sentinel.core.quantity import format_duration
 from sentinel.core.servers.supervision import judge_supervised
 from sentinel.engine.fleet import Fleet
 from sentinel.probes import Context, Kind, Options
-from sentinel.remediation import Driver, Observation
+from sentinel.remediation import LOOK_EVERY, Driver, Observation
 
 STARTED_AFTER = 1.0
 """Seconds a process must live to count as started (supervisord's `startsecs`)."""
@@ -45,7 +45,7 @@ def make_check(component: Component) -> Check:
         name_of_check(component.name),
         "supervision",
         component.name,
-        2.0,
+        LOOK_EVERY,
         5.0,
         NoOptions(),
         health=policy,

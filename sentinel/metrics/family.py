@@ -229,14 +229,16 @@ class FigureFamily(Generic[S]):
     def patch(self) -> Iterator[None]:
         """Write what is marked, with a rest each PATCHED series."""
         while self.marked:
-            batch = self.marked[-PATCHED:]
-            del self.marked[-PATCHED:]
-            self._write(batch)
+            self._write(min(len(self.marked), PATCHED))
             yield
 
-    def _write(self, batch: list[Series]) -> None:
-        lines = self._lines
-        for series in batch:
+    def _write(self, count: int) -> None:
+        """So many of the marked ones. A thread may mark one meanwhile: none is lost, for the mark
+        goes before the figure is read.
+        """
+        lines, take = self._lines, self.marked.pop
+        for _ in range(count):
+            series = take()
             series.marked, at = False, series.at
             if at == GONE:
                 continue

@@ -179,6 +179,12 @@ class Metrics:
         self.unobserved = self._counters(
             "sentinel_unobserved_seconds_total", "Time in which sentinel was stalled."
         ).labels()
+        self.standstills = self._counters(
+            "sentinel_standstills_total", "Times that the event loop stood still for too long."
+        ).labels()
+        self.log_dropped = self._counters(
+            "sentinel_log_lines_dropped_total", "Lines of the log that nobody took in time."
+        ).labels()
         self.persisted = gauge(
             "sentinel_state_persisted_timestamp_seconds", "When the state was last committed."
         )
@@ -204,7 +210,15 @@ class Metrics:
         self._unexported = self._gauges(
             "sentinel_series_left_out", "Series of a family that is not exported.", "family"
         )
-        for place in ("runner", "dispatcher", "scheduler", "recorder", "daemon"):
+        for place in (
+            "runner",
+            "dispatcher",
+            "scheduler",
+            "recorder",
+            "remediator",
+            "daemon",
+            "watchdog",
+        ):
             self.swallowed.labels(place)
         for reason in ("cap", "invalid"):
             self._dropped.labels(reason)

@@ -116,6 +116,10 @@ def faults_of_target(runbook: str, *, rejected: str = "") -> tuple[FaultKind, ..
     )
 
 
+def _one_request(_options: Any) -> int:
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
@@ -124,7 +128,8 @@ class Kind:
     `resource` names a resource of type redis; when it is not given, the component's resource is
     taken, else the only one of that type. `load_state(document | None)` makes the state from what
     `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
-    first one is also the one for a threshold that is crossed. `impact` are the figures that reports
+    first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
+    requests one run may send, which a budget must allow. `impact` are the figures that reports
     show of it; a report knows no other.
     """
 
@@ -138,6 +143,7 @@ class Kind:
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0
+    requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
     """Every fault that a check of this kind can have, by key: asked at every run."""
 

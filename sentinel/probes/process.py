@@ -8,7 +8,6 @@ a command line.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sentinel.adapters.proc import ProcReader
 from sentinel.clock import read_moment_now, read_uptime_offset
+from sentinel.core.expression import compile_expression
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.moment import Moment, read_moment, write_moment
@@ -37,7 +37,7 @@ from sentinel.core.servers.process import (
 )
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options
-from sentinel.strict.field import Percentage, Size
+from sentinel.strict.field import Percentage, RegularExpression, Size
 from sentinel.strict.file import UnreadableFile, read_regular_file, show_path
 
 
@@ -48,7 +48,9 @@ class ProcessProbeOptions(Options):
         None,
         description="file with the process id; a number that somebody else has by now is no process",
     )
-    pattern: str | None = Field(None, description="regular expression to find in the command line")
+    pattern: RegularExpression | None = Field(
+        None, description="regular expression (RE2) to find in the command line"
+    )
     min: int = Field(1, ge=0, description="at least so many processes must fit the pattern")
     max: int | None = Field(None, ge=0, description="at most so many may")
     max_resident: Size = Field(
@@ -62,15 +64,6 @@ class ProcessProbeOptions(Options):
         True, description="count open files: needs the same user or CAP_SYS_PTRACE"
     )
     proc: str = Field("/proc", description="where /proc is, such as /host/proc in a container")
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_expression(cls, text: str | None) -> str | None:
-        try:
-            re.compile(text or "")
-        except re.error as error:
-            raise ValueError(f"{text!r} is no regular expression: {error}") from error
-        return text
 
     @property
     def limits(self) -> ProcessLimits:
@@ -178,8 +171,8 @@ def _find(options: ProcessProbeOptions, context: Context, reader: ProcReader) ->
     if options.pid_file:
         return _from_file(Path(options.pid_file))
     if options.pattern:
-        own, pattern = os.getpid(), re.compile(options.pattern)
-        return [pid for pid, command in reader.commands() if pid != own and pattern.search(command)]
+        own, pattern = os.getpid(), compile_expression(options.pattern)
+        return [pid for pid, command in reader.commands() if pid != own and pattern.is_in(command)]
     pid = context.supervised(context.component)
     return [] if pid is None else [pid]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sentinel.adapters.agents.file import AgentFile
 from sentinel.adapters.agents.queries import MAX_AGENTS, AgentTable, TaskWork
@@ -24,10 +24,11 @@ from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
 from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
+from sentinel.core.expression import Expression, compile_expression
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.core.moment.skew import Basis
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
-from sentinel.strict.field import ZONE, Duration, Zone
+from sentinel.strict.field import ZONE, AgentExpression, Duration, Zone
 
 _COLUMNS = ("id", "name", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
 
@@ -146,20 +147,12 @@ class RegistryTasks(Options):
         return TaskWork(self.table, self.model_dump(), statuses, self.lookback, self.zone)
 
 
-def _check_pattern(value: str | None) -> str | None:
-    try:
-        groups = re.compile(value or "(?P<agent>)").groupindex
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from error
-    if "agent" not in groups:
-        raise ValueError("needs a group (?P<agent>…)")
-    return value
-
-
-def _pattern_of(glob: str) -> re.Pattern[str]:
+def _pattern_of(glob: str) -> Expression:
     """What the `*` of a glob stands for is the agent."""
     head, star, tail = glob.partition("*")
-    return re.compile(f"{re.escape(head)}(?P<agent>{'.+' if star else ''}){re.escape(tail)}")
+    return compile_expression(
+        f"{re.escape(head)}(?P<agent>{'.+' if star else ''}){re.escape(tail)}"
+    )
 
 
 class Heartbeats(Options):
@@ -180,7 +173,7 @@ class Heartbeats(Options):
     field: str | None = Field(
         None, description="of the hash's values as JSON: the field with the time"
     )
-    member: str | None = Field(
+    member: AgentExpression | None = Field(
         None,
         description=(
             "regular expression with (?P<agent>…), and (?P<boot>…) where names tell it, of a"
@@ -196,8 +189,6 @@ class Heartbeats(Options):
         None,
         description="zone of texts without an offset, such as Europe/Athens; default: UTC, and said",
     )
-
-    _has_agent = field_validator("member")(_check_pattern)
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
@@ -215,9 +206,9 @@ class Heartbeats(Options):
         default = (
             _pattern_of(self.keys)
             if self.keys is not None
-            else re.compile("(?P<agent>.+)", re.DOTALL)
+            else compile_expression("(?s)(?P<agent>.+)")
         )
-        member = re.compile(self.member) if self.member is not None else default
+        member = compile_expression(self.member) if self.member is not None else default
         scale = 0.001 if self.unit == "milliseconds" else 1.0
         return BeatStore(
             member,
@@ -240,33 +231,30 @@ class Consumers(Options):
     groups: GroupPatterns = Field(
         GroupPatterns(), description="groups to look at; each plain name must be there"
     )
-    agent_of_stream: str | None = Field(
+    agent_of_stream: AgentExpression | None = Field(
         None,
         description=(
             "regular expression with (?P<agent>…) for the stream's owner; default: the glob's *"
         ),
     )
-    agent_of_consumer: str = Field(
+    agent_of_consumer: AgentExpression = Field(
         "(?P<agent>.+)",
         description=(
             "regular expression with (?P<agent>…) that reads the agent from a consumer name"
         ),
     )
 
-    _has_agent = field_validator("agent_of_stream", "agent_of_consumer")(_check_pattern)
-
     @property
     def places(self) -> ListenerPlaces:
         """Where to look."""
         owner = (
-            re.compile(self.agent_of_stream)
+            compile_expression(self.agent_of_stream)
             if self.agent_of_stream is not None
             else _pattern_of(self.streams)
         )
         plain = [name for name in self.groups.include if not re.search(r"[*?\[]", name)]
-        return ListenerPlaces(
-            self.streams, owner, re.compile(self.agent_of_consumer), self.has_group, plain
-        )
+        consumer = compile_expression(self.agent_of_consumer)
+        return ListenerPlaces(self.streams, owner, consumer, self.has_group, plain)
 
     def has_group(self, name: str) -> bool:
         """Whether a group counts."""

@@ -258,6 +258,7 @@ KIND = Kind(
     resources={"resource": "postgres", "api": "http?"},
     load_state=TenantState,
     default_every=60.0,
+    requests=lambda options: len(options.requests),
     measurements=(
         Measurement(
             "probes_total",

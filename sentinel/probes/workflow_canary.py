@@ -13,11 +13,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from jsonpath import JSONPathError
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.tasks.synthetic import PATHS, Rows, TaskBoard
+from sentinel.adapters.tasks.synthetic import Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Histogram, Impact, Measurement, Row, Section, Term
@@ -39,7 +38,7 @@ from sentinel.core.tasks.synthetic import (
 from sentinel.core.tasks.synthetic_fleet import TaskFleet
 from sentinel.core.tasks.workflow import Rule, drop_repeated, judge_path, judge_pause, judge_silence
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import ZONE, Duration, Zone
+from sentinel.strict.field import ZONE, Duration, JsonPath, Zone
 from sentinel.watch.synthetic import (
     Errand,
     Insertion,
@@ -50,14 +49,6 @@ from sentinel.watch.synthetic import (
 )
 
 PROVE_EVERY = 60.0
-
-
-def _json_path(path: str) -> str:
-    try:
-        PATHS.compile(path)
-    except JSONPathError as error:
-        raise ValueError(f"{path!r} is no JSON path: {error}") from error
-    return path
 
 
 class HttpEnqueue(Options):
@@ -73,9 +64,7 @@ class HttpEnqueue(Options):
     body: dict[str, Any] = Field(
         description="JSON body; {token}, {uuid} and {now} in its texts are filled in"
     )
-    id: str = Field("$.id", description="JSON path of the new task's id in the answer")
-
-    _checked = field_validator("id")(_json_path)
+    id: JsonPath = Field("$.id", description="JSON path of the new task's id in the answer")
 
     @property
     def content(self) -> dict[str, Any]:
@@ -218,12 +207,10 @@ class ResultOptions(Options):
     """What a completed task's row must hold: "completed" with garbage is a failure."""
 
     column: str = Field(description="column of the result, JSON or text")
-    path: str = Field("$", description="JSON path into it")
+    path: JsonPath = Field("$", description="JSON path into it")
     equals: str | int | float | bool | None = Field(
         description="the value; {token} in a text is filled in"
     )
-
-    _checked = field_validator("path")(_json_path)
 
 
 class BusOptions(Options):
@@ -582,6 +569,7 @@ KIND = Kind(
     resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
     load_state=WorkflowState,
     default_every=30.0,
+    requests=lambda options: int(options.enqueue.http is not None),
     faults=FAULTS,
     measurements=(
         _declare("sent", "canary_sent_total", "Synthetic tasks sent"),

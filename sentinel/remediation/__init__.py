@@ -148,6 +148,10 @@ class DriverContext:
         return cast(HttpClient, self.clients[name])
 
 
+LOOK_EVERY = 2.0
+"""Seconds between two looks of a driver at its component."""
+
+
 def _always(_options: Any) -> bool:
     return True
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from jsonpath import JSONPathEnvironment, JSONPathError
-from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field
 
 from sentinel.adapters.http import HttpClient, HttpResponse, may_have_arrived
+from sentinel.core.foreign_json import ForeignDocument, read_foreign_json
 from sentinel.core.model import Component
 from sentinel.errors import NotMeasurable, ReplyLost, TargetError
 from sentinel.remediation import (
@@ -25,10 +25,9 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
 )
-from sentinel.strict.field import Duration
+from sentinel.strict.field import Duration, JsonPath
 
 KEY = "Idempotency-Key"
-_PATHS = JSONPathEnvironment(strict=True)
 _GATEWAY = {502, 504}
 """A proxy says that it got no good answer: the request may have arrived."""
 
@@ -61,19 +60,12 @@ class StatusRequest(DriverOptions):
     path: RequestPath = Field(description="path and query behind the resource's address")
     expect: list[int] = Field([200], min_length=1, description="status codes that mean: it runs")
     stopped: list[int] = Field([], description="status codes that mean: it does not run")
-    running: str | None = Field(None, description="JSON path to true or false: whether it runs")
-    start_id: str | None = Field(
+    running: JsonPath | None = Field(
+        None, description="JSON path to true or false: whether it runs"
+    )
+    start_id: JsonPath | None = Field(
         None, description="JSON path to what is new at every start, such as $.started_at"
     )
-
-    @field_validator("running", "start_id")
-    @classmethod
-    def _is_json_path(cls, path: str | None) -> str | None:
-        try:
-            _PATHS.compile(path or "$")
-        except JSONPathError as error:
-            raise ValueError(f"{path!r} is no JSON path: {error}") from error
-        return path
 
 
 class Requests(DriverOptions):
@@ -177,10 +169,11 @@ def observe(status: StatusRequest, response: HttpResponse) -> Observation:
             guidance="name the code in expect or stopped",
         )
     try:
-        document = json.loads(response.body) if status.running or status.start_id else None
+        asked = status.running or status.start_id
+        document = ForeignDocument(read_foreign_json(response.body) if asked else None)
         running = _find(status.running, document) if status.running else True
         start_id = _find(status.start_id, document) if status.start_id else None
-    except (ValueError, RecursionError, JSONPathError) as error:
+    except ValueError as error:
         return Observation(None, detail=f"{said}, and its body can't be read: {error}")
     if not isinstance(running, bool):
         return Observation(None, detail=f"{said}, and {status.running} is neither true nor false")
@@ -189,9 +182,9 @@ def observe(status: StatusRequest, response: HttpResponse) -> Observation:
     return Observation(True, _text(start_id), detail=f"runs: {said}")
 
 
-def _find(path: str, document: Any) -> Any:
+def _find(path: str, document: ForeignDocument) -> Any:
     """The first value at the path, None when nothing is there."""
-    return next(iter(_PATHS.findall(path, document)), None)
+    return next((value for _, value in document.find(path)), None)
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sentinel.core.expression import compile_expression
 from sentinel.errors import UsageError
 from sentinel.runbook.book import (
     Act,
@@ -104,7 +105,7 @@ def refuse_value(
         return f"{parameter.name}: control characters are not allowed"
     if parameter.type == "int" and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII) is None:
         return f"{parameter.name}: {value!r} is no whole number"
-    if re.fullmatch(parameter.pattern, value) is None:
+    if not compile_expression(parameter.pattern).covers(value):
         return f"{parameter.name}: {value!r} does not match {parameter.pattern}"
     names = known.get(parameter.type)
     if names is not None and value not in names:

@@ -4,12 +4,12 @@ remedy.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sentinel.core.expression import compile_expression
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook.book import SECTIONS, AppliesTo, Parameter, Runbook
 from sentinel.runbook.steps import read_steps
@@ -189,7 +189,7 @@ def _read_parameter(place: Place, raw: Any) -> Parameter | None:
         return None
     pattern = written.pattern or _PATTERNS[written.type]
     default = written.default
-    if default and re.fullmatch(pattern, default) is None:
+    if default and not compile_expression(pattern).covers(default):
         message = f"{default!r} does not match the pattern {pattern}"
         (place / "default").note(message, "correct the value, or the pattern")
     required = default is None if written.required is None else written.required

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel
 
 from sentinel.core.fault import Status
 from sentinel.runbook.book import ACTIONS, CONDITIONS, PARAMETER_TYPES, VIEWS
-from sentinel.strict.field import Duration, Strict, Text, choice, refusal, shaped
+from sentinel.strict.field import Duration, RegularExpression, Strict, Text, choice, refusal, shaped
 
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 3600.0
@@ -17,14 +16,6 @@ SOURCES = (
     "fault.NAME, incident.component, component.KIND, kind.KIND, resource.TYPE or option.KIND.OPTION"
 )
 _SOURCE = r"incident\.component|(fault|component|kind|resource)\.[a-z_]+|option(\.[a-z_]+){2,4}"
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise refusal(f"is no regular expression: {error}", "mend the pattern") from error
-    return text
 
 
 def _within_hour(seconds: float) -> float:
@@ -62,7 +53,7 @@ class WrittenParameter(Strict):
 
     name: ParameterName
     type: Annotated[str, choice("parameter type", PARAMETER_TYPES)]
-    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
+    pattern: RegularExpression | None = None
     required: bool | None = None
     default: PlainText = None
     description: Text | None = None

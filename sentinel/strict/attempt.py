@@ -32,7 +32,7 @@ def attempt(
         return None
 
 
-def describe_surprise(error: Exception) -> str:
+def describe_surprise(error: BaseException) -> str:
     """An error that nobody foresaw: its type, and where in sentinel. Never its text, which may
     quote a password.
     """

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from sentinel.core.expression import InvalidExpression, compile_expression
 from sentinel.core.moment.zone import find_zone_fault
 from sentinel.core.quantity import parse_bytes, parse_duration, parse_percentage
 from sentinel.strict.explain import unknown_message
@@ -91,3 +92,42 @@ ZONE = (
     " catalog tells of the column and of the roles that write"
 )
 """Description of the option `zone` of a mapping: the same wherever there are times."""
+
+
+def _is_expression(text: str) -> str:
+    try:
+        compile_expression(text)
+    except InvalidExpression as error:
+        raise refusal(error.message, error.remedy) from error
+    return text
+
+
+RegularExpression = Annotated[str, AfterValidator(_is_expression)]
+"""An expression for foreign values: matched in linear time, so without what can't be."""
+
+
+def _is_json_path(path: str) -> str:
+    from sentinel.core.foreign_json import check_path  # noqa: PLC0415 - few checks have paths
+
+    try:
+        return check_path(path)
+    except InvalidExpression as error:
+        raise refusal(f"{path[:60]!r}: {error.message}", error.remedy) from error
+    except ValueError as error:
+        raise refusal(str(error), "write a path of RFC 9535, such as $.items[0].status") from error
+
+
+JsonPath = Annotated[str, AfterValidator(_is_json_path)]
+"""A path into a foreign document."""
+
+
+def _names_agent(text: str) -> str:
+    if "agent" not in compile_expression(text).groups:
+        raise refusal(
+            f"{text[:60]!r} needs a group (?P<agent>…)", "let it tell which part is the agent"
+        )
+    return text
+
+
+AgentExpression = Annotated[RegularExpression, AfterValidator(_names_agent)]
+"""An expression that reads an agent from a name."""

@@ -7,7 +7,6 @@ else.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import uuid
@@ -16,13 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from jsonpath import JSONPathError
-
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.tasks.synthetic import (
-    PATHS,
     BusClock,
     TaskBoard,
     TaskRow,
@@ -34,6 +30,7 @@ from sentinel.adapters.tasks.synthetic import (
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.canary.letter import is_same
 from sentinel.core.fault import Fault, Status
+from sentinel.core.foreign_json import ForeignDocument, OwnLimit, read_foreign_json
 from sentinel.core.quantity import Bounds
 from sentinel.core.tasks.synthetic import (
     CREATED,
@@ -243,18 +240,24 @@ class Round:
         return {} if span is None else {PUBLISHED: span}
 
     def _is_right(self, token: str, row: TaskRow) -> bool | None:
-        """Whether the result is the expected value; None without an expectation."""
+        """Whether the result is the expected value; None without an expectation, or when we can't read
+        it.
+        """
         if self.errand.result is None:
             return None
         path, wanted = self.errand.result
         try:
-            found = json.loads(row.result or "null")
+            found = read_foreign_json(row.result or "null")
             if isinstance(found, str) and path != "$":
-                found = json.loads(found)
-            values = PATHS.findall(path, found)
-        except (ValueError, RecursionError, JSONPathError):
+                found = read_foreign_json(found)
+            values = ForeignDocument(found).find(path)
+        except OwnLimit as error:
+            ours = NotMeasurable(f"own limit: {error}", "have the canary's handler answer shortly")
+            self.complain("result", ours, "result")
+            return None
+        except ValueError:
             return False
-        return any(is_same(fill_in(wanted, {"token": token}), value) for value in values)
+        return any(is_same(fill_in(wanted, {"token": token}), value) for _, value in values)
 
     # --- sending ----------------------------------------------------------------------------------
 

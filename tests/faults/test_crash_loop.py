@@ -359,9 +359,9 @@ def survives(folder: Path, kills: int, seed: int) -> Verdict:
 
 @pytest.mark.timeout(400)
 def test_random_kills_never_exceed_the_cap(tmp_path):
-    """100 SIGKILLs: never a fourth start in an incident, no start without a row before it, no start
+    """80 SIGKILLs: never a fourth start in an incident, no start without a row before it, no start
     while what it needs is away, no two copies at once, one escalation each."""
-    verdict = survives(tmp_path, 100, seed=1)
+    verdict = survives(tmp_path, 80, seed=1)
     assert verdict.violations == []
     assert verdict.starts > ATTEMPTS
 
@@ -379,7 +379,7 @@ def test_a_thousand_random_kills_never_exceed_the_cap(tmp_path, seed):
     ("mutation", "text"),
     [
         ("act-first", "has no journaled attempt before it"),
-        ("ignore-dependencies", "although base was away"),
+        pytest.param("ignore-dependencies", "although base was away", marks=pytest.mark.nightly),
     ],
 )
 def test_the_checker_notices_a_guard_that_is_missing(tmp_path, mutation, text):

@@ -394,7 +394,7 @@ def test_without_its_library_the_driver_says_what_to_install():
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "install its library: pip install 'sentinel[docker]'"
+    assert done.stdout.strip() == "install its library: pip install 'sentinel-sre[docker]'"
 
 
 async def test_a_restart_goes_on_when_only_the_reply_to_its_stop_was_lost(podman, tmp_path):

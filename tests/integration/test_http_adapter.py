@@ -23,6 +23,7 @@ from aiohttp import web
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.resolver import Resolver
 from sentinel.core.fault import Status
+from sentinel.core.servers.pace import RequestBudget
 from sentinel.demo.servers import free_port
 from sentinel.errors import (
     NotMeasurable,
@@ -412,7 +413,7 @@ async def test_budget_slides_and_never_says_down():
 
     async with (
         serving(count) as address,
-        client_of(address, budget=(2, 60.0), monotonic=lambda: now[0]) as client,
+        client_of(address, budget=RequestBudget(2, 60.0), monotonic=lambda: now[0]) as client,
     ):
         for instant in (1000.0, 1030.0):
             now[0] = instant
@@ -436,7 +437,7 @@ async def test_redirect_hops_spend_the_budget():
 
     async with serving(loop) as address:
         with pytest.raises(NotMeasurable, match="budget"):
-            await ask(address, budget=(2, 60.0), request={"redirects": 5})
+            await ask(address, budget=RequestBudget(2, 60.0), request={"redirects": 5})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.core.model import Component
+from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.demo.servers import free_port
 from sentinel.remediation import DriverContext, OutsideDriver
 from sentinel.remediation.http import DRIVER, HttpDriverOptions, StatusRequest, observe
@@ -185,7 +186,7 @@ async def test_nobody_listens():
 async def test_a_spent_budget_holds_the_request_back(service):
     """What was never sent has not happened."""
     async with serving(service) as client:
-        client._budget = (1, 3600.0)
+        client._pacer = Pacer(RequestBudget(1, 3600.0))
         driver = make_driver(client)
         assert (await driver.observe()).running is True
         outcome = await driver.restart("7/1")

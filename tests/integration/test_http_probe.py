@@ -15,6 +15,7 @@ from sentinel.adapters.http import HttpClient, HttpResponse
 from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 from sentinel.core.servers.http import Endpoint
+from sentinel.core.servers.pace import RequestBudget
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetRejected
 from sentinel.probes.http import BOUNDS, KIND, HttpProbeOptions, HttpState, _finding
@@ -223,7 +224,7 @@ async def test_spent_budget_is_unknown(look):
         return web.Response(status=302, headers={"Location": "/x"})
 
     with pytest.raises(NotMeasurable, match="budget spent"):
-        await look(away, budget=(1, 60.0), redirects=2)
+        await look(away, budget=RequestBudget(1, 60.0), redirects=2)
 
 
 async def test_backing_off_is_degraded(look, make_context):
@@ -334,7 +335,7 @@ def plainly(body: bytes, **headers: str) -> Handler:
         (plainly(b"\x8b\x02", Content_Encoding="br"), 'packed as "br"'),
         (plainly(b"\x28\xb5", Content_Encoding="zstd"), 'packed as "zstd"'),
         (plainly(b'{"n": ' + b"9" * 5000 + b"}"), "own limit: an integer of too many digits"),
-        (plainly(b"[" * 60_000), "own limit: too deep"),
+        (plainly(b"[" * 60_000), "own limit: it is nested too deep"),
         (plainly(b"{}", Content_Type="application/json; charset=klingon"), "charset"),
     ],
 )

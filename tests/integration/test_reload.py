@@ -25,6 +25,7 @@ from sentinel.config import load
 from sentinel.coordination import Participant, Placement, View
 from sentinel.core.model import Check
 from sentinel.core.schedule import SHARDS, shard_of
+from sentinel.engine.upkeep import Upkeep
 from sentinel.errors import StateError
 from sentinel.log import configure_logging
 from sentinel.probes import Kind, Options
@@ -382,8 +383,9 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
     coordinator = SharedCoordinator({shard_of("check-a")})
     membership = Membership(coordinator, daemon.engine.automation, daemon.engine.journal)
     kind = Kind("plain", "", Options, None, ())
+    engine, upkeep = daemon.engine, Upkeep(daemon.metrics)
     roster = CheckRoster(
-        {"plain": kind}, daemon.store, daemon.engine.runner, daemon.engine.picture, plan, membership
+        {"plain": kind}, daemon.store, engine.runner, engine.picture, plan, membership, upkeep
     )
     await membership.start(Participant("me", datetime.now(UTC)))
     for name in names:

@@ -325,4 +325,4 @@ def test_without_its_library_the_driver_says_what_to_install():
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "install its library: pip install 'sentinel[systemd]'"
+    assert done.stdout.strip() == "install its library: pip install 'sentinel-sre[systemd]'"

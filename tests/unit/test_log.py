@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
 
-from sentinel.log import configure_logging
+from sentinel import log as logs
+from sentinel.log import catch_strays, configure_logging, count_dropped, finish_logging, say
 from sentinel.redaction import Redaction
 
 SECRET = "canary-3f9a"
@@ -112,3 +120,90 @@ def test_a_log_line(capsys):
     assert "ValueError" in first["exception"]
     assert second["trace_id"] == "abc"
     assert first["timestamp"].endswith("Z")
+
+
+@contextmanager
+def hooked(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The log goes into a pipe, with all that is logged or raised elsewhere; the reading end."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    try:
+        with os.fdopen(writing, "w") as stream:
+            configure_logging(form="json", secrets=[SECRET], stream=stream)
+            catch_strays()
+            yield reading
+    finally:
+        structlog.reset_defaults()
+        logs.LINES.direct(None)
+        os.close(reading)
+
+
+def read_lines(reading: int) -> list[dict[str, object]]:
+    """What was logged until now."""
+    finish_logging()
+    return [json.loads(line) for line in os.read(reading, 65536).splitlines()]
+
+
+async def test_strays(monkeypatch):
+    """Libraries, threads, finalizers and forgotten tasks: hidden secrets, one line each."""
+
+    async def forgotten() -> None:
+        raise ValueError(f"in a task {SECRET}")
+
+    class Finalized:
+        def __del__(self) -> None:
+            raise ValueError(f"in a finalizer {SECRET}")
+
+    def thread() -> None:
+        raise ValueError(f"in a thread {SECRET}")
+
+    with hooked(monkeypatch) as reading:
+        logging.getLogger("aiohttp.server").error("of a library %s", SECRET)
+        work = threading.Thread(target=thread, name="lonely")
+        work.start()
+        work.join()
+        Finalized()
+        task = asyncio.create_task(forgotten())
+        await asyncio.sleep(0)
+        del task
+        await asyncio.sleep(0)
+        lines = read_lines(reading)
+    assert SECRET not in repr(lines)
+    assert [line["event"] for line in lines] == ["library", *["raised_unseen"] * 2, "library"]
+    assert lines[0]["message"] == "of a library ***"
+    assert lines[1]["where"] == "thread lonely"
+    for line, where in zip(lines[1:], ("thread", "finalizer", "task"), strict=True):
+        assert f"ValueError: in a {where} ***" in str(line["exception"])
+
+
+def test_lines_that_nobody_takes(monkeypatch):
+    """They are told of, in the log itself, when they flow again."""
+    monkeypatch.setattr("sentinel.adapters.outlet.MAX_WAITING", 4096)
+    monkeypatch.setattr(logs.Outlet.__init__, "__defaults__", (None, 4096))
+    with hooked(monkeypatch) as reading:
+        log = structlog.get_logger()
+        for n in range(3000):
+            log.warning("flood", n=n)
+        dropped = count_dropped()
+        assert dropped
+        read = b""
+        while b"log_lines_dropped" not in read:
+            read += os.read(reading, 65536)
+        finish_logging()
+        say("for people")
+        while not read.endswith(b"for people\n"):
+            read += os.read(reading, 65536)
+        lines = [json.loads(line) for line in read.splitlines()[:-1]]
+        told = [line["lines"] for line in lines if line["event"] == "log_lines_dropped"]
+    assert sum(told) == dropped == 3000 - (len(lines) - len(told))
+
+
+def test_a_closed_stderr(monkeypatch):
+    """A program may be started without one."""
+    monkeypatch.setattr(sys, "stderr", None)
+    configure_logging(form="auto")
+    structlog.get_logger().error("nobody reads this")
+    say("nor this")
+    structlog.reset_defaults()

@@ -5,7 +5,6 @@ keys that expire.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import display, parse_time
 from sentinel.core.agents.census import Beats
 from sentinel.core.agents.registration import Registration, read_registration
+from sentinel.core.expression import Expression
 from sentinel.core.moment import is_time, is_wall_time, read_instant
 from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.errors import SubjectError, TargetError
@@ -55,7 +55,7 @@ class BeatStore:
     `field`: of JSON in a hash; `zone`: as declared, of texts without an offset.
     """
 
-    member: re.Pattern[str]
+    member: Expression
     zset: str | None = None
     hash: str | None = None
     keys: str | None = None
@@ -260,7 +260,7 @@ def _collect(store: BeatStore, now: float, beats: list[tuple[str, float | None, 
             unreadable[agent] = text[:80]
             continue
         at[agent] = max(beat, at.get(agent, beat))
-        if "boot" in store.member.groupindex and match["boot"]:
+        if match.get("boot"):
             boots.setdefault(agent, {})[match["boot"]] = beat
     return Beats(
         at, now, boots, {agent: text for agent, text in unreadable.items() if agent not in at}

@@ -4,7 +4,6 @@ waits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import display, parse_map, parse_time
 from sentinel.core.agents.census import Consumer, Listeners
 from sentinel.core.bus.age import SLACK
+from sentinel.core.expression import Expression
 from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError, TargetError
 
@@ -50,8 +50,8 @@ class ListenerPlaces:
     """
 
     streams: str
-    agent_of_stream: re.Pattern[str]
-    agent_of_consumer: re.Pattern[str]
+    agent_of_stream: Expression
+    agent_of_consumer: Expression
     has_group: Callable[[str], bool] = lambda _name: True
     required: Sequence[str] = ()
 
@@ -157,9 +157,7 @@ def _note_waiting(
     found.waiting[owner["agent"]] = max(found.waiting.get(owner["agent"], 0.0), now - published)
 
 
-def _consumers(
-    stream: str, group: str, rows: Sequence[Any], names: re.Pattern[str]
-) -> list[Consumer]:
+def _consumers(stream: str, group: str, rows: Sequence[Any], names: Expression) -> list[Consumer]:
     found = []
     for row in rows:
         info = parse_map(row)

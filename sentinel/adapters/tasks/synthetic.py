@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from jsonpath import JSONPathEnvironment, JSONPathError
-
 from sentinel.adapters.bus.entry_reader import StreamEntry, read_clock, read_stretch
 from sentinel.adapters.columns import as_instant, as_wall, find_clocks
 from sentinel.adapters.http import HttpClient, HttpResponse
@@ -22,12 +20,12 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan
 from sentinel.core.bus.envelope import Envelope
+from sentinel.core.foreign_json import ForeignDocument, read_foreign_json
 from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.tasks.synthetic import Span
 from sentinel.core.tasks.synthetic_fleet import PATTERN
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 
-PATHS = JSONPathEnvironment(strict=True)
 MARGIN = 60.0
 """Seconds around a task's creation in which its row is looked for when its id is not known."""
 MAX_RESULT = 65536
@@ -375,14 +373,11 @@ def _excerpt(response: HttpResponse) -> str:
 
 def _read_id(response: HttpResponse, path: str) -> str:
     try:
-        found = PATHS.findall(path, json.loads(response.body))
-    except (ValueError, RecursionError, JSONPathError):
+        found = ForeignDocument(read_foreign_json(response.body)).find(path)
+    except ValueError:
         return ""
-    return (
-        str(found[0])
-        if found and isinstance(found[0], str | int) and not isinstance(found[0], bool)
-        else ""
-    )
+    value = found[0][1] if found else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 async def publish(bus: RedisClient, stream: str, fields: Mapping[str, Any]) -> None:

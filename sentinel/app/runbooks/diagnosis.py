@@ -74,6 +74,8 @@ class Diagnosis:
 
     def _conclude(self, key: str, task: asyncio.Task[Answer]) -> Answer:
         del self._tasks[key]
+        if task.cancelled():
+            return Answer.failed("it was cut short")
         error = task.exception()
         if error is not None:
             log.error("diagnosis_raised", key=key, error=repr(error))
@@ -110,7 +112,11 @@ class Diagnosis:
             dict[int, StepRecord](),
             self._moment().at,
         )
-        book = self._bookcase.shelf.books[name]
+        book = self._bookcase.shelf.books.get(name)
+        if book is None:
+            raise UsageError(
+                "it is not on the shelf any more", "`sentinel validate` says what is wrong with it"
+            )
         told = find_told(book, incident, self._store)
         plan = keep_reading(plan_here(book, configuration, incident, {}, told, partial=True))
         try:

@@ -68,7 +68,7 @@ def pick_up(
     if state == "done":
         raise UsageError(
             f"{run.id} is done: there is nothing to resume",
-            "`sentinel runbook run` begins a new one",
+            f"`sentinel runbook run {run.book}` begins a new one",
         )
     again = f"begin anew: sentinel runbook run {run.book}"
     if run.book not in shelf.books:

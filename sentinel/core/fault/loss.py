@@ -140,12 +140,11 @@ def acceptance_command(check: str, fault: str, subject: Labels) -> str:
     """The command with which somebody accepts this loss and no other, as it is typed: a name is
     written as a pattern that fits it alone, on one line even where the name has two.
     """
-    labels = [
-        f"--subject {shlex.quote(f'{label}={_write_pattern(name)}')}"
+    labels = "".join(
+        f" --subject {shlex.quote(f'{label}={_write_pattern(name)}')}"
         for label, name in subject.items()
-    ]
-    words = ["sentinel faults accept", shlex.quote(check), fault, *labels, "--reason known"]
-    return " ".join(words)
+    )
+    return f"sentinel faults accept {shlex.quote(check)} {fault}{labels} --reason known"
 
 
 # -- one loss --------------------------------------------------------------------------------------

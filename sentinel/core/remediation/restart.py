@@ -162,7 +162,9 @@ def _permission(incident: Incident, situation: Situation) -> Decision | None:
         return refused
     if situation.breaker:
         return _no(
-            Reason.BREAKER_OPEN, f"automation is off: {situation.breaker}; `sentinel breaker close`"
+            Reason.BREAKER_OPEN,
+            f"automation is off: {situation.breaker}; after a look:"
+            " `sentinel breaker close --reason …`",
         )
     return None
 

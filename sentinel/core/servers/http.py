@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from sentinel.core.expression import MAX_WORK, compile_expression
 from sentinel.core.fault import MAX_FAULTS, Fault, Status, sort_faults
 from sentinel.core.quantity import format_bytes, format_duration
 
@@ -170,6 +171,11 @@ def judge_values(
     """Each value found, as (normalized path, value), that is not as expected: at most
     `MAX_FAULTS`.
     """
+    if expected.matches is not None:
+        cost = compile_expression(expected.matches).cost
+        if sum(cost(value) for _, value in found if isinstance(value, str)) > MAX_WORK:
+            yield find_unreadable(endpoint, "own limit: texts too long for `matches`")
+            return
     yield from islice(_judge_values(endpoint, expected, found), MAX_FAULTS)
 
 
@@ -216,7 +222,7 @@ def _cut(text: str) -> str:
 
 
 def _is_match(pattern: str, value: Any) -> bool:
-    return isinstance(value, str) and re.match(pattern, value[:4096]) is not None
+    return isinstance(value, str) and compile_expression(pattern).starts(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -436,6 +436,24 @@ EXPECTED = {
             "write requests/time, such as 60/15m",
         ),
     ],
+    "request_budget_too_small.yaml": [
+        (
+            "request_budget_too_small.yaml",
+            2,
+            "resources.api.budget",
+            "up to 103 requests in 15 min are asked of it, and it has 25: api-health every 10.0 s,"
+            " api-list 3 every 5 min",
+            "write at least `budget: 103/15m`, or at least `every: 151s` for each check",
+        ),
+        (
+            "request_budget_too_small.yaml",
+            5,
+            "resources.manager.budget",
+            "up to 92 requests in 1 min are asked of it, and it has 60: manager every 1.0 s, driver"
+            " of worker every 2.0 s",
+            "write at least `budget: 92/1m`, or at least `every: 3s` for each check",
+        ),
+    ],
     "resource_address_of_another_scheme.yaml": [
         (
             "resource_address_of_another_scheme.yaml",

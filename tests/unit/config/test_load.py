@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sentinel.config import load
 from sentinel.config.address import find_address_fault
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
+from sentinel.core.servers.pace import RequestBudget
 from sentinel.errors import ConfigurationError
 from sentinel.remediation.process import ProcessDriverOptions
 from sentinel.strict.read import read_document
@@ -31,7 +32,7 @@ retention: 7d
 resources:
   bus: {redis: "${BUS_URL}", password_file: secret}
   database: {postgres: "postgresql://watch:hunter2%21@127.0.0.1/shop"}
-  api: {http: "http://127.0.0.1:8100", budget: 60/15m, headers: {X-Key: canary-key}}
+  api: {http: "http://127.0.0.1:8100", budget: 900/15m, headers: {X-Key: canary-key}}
 components:
   orchestrator:
     driver: process
@@ -85,7 +86,7 @@ def test_a_valid_folder_loads(folder):
     assert (configuration.actions_enabled, configuration.start_grace) == (True, 5.0)
     assert configuration.resources["bus"].address == "redis://127.0.0.1:6379/0"
     assert configuration.resources["bus"].password.get_secret_value() == "pass-word-of-the-bus"
-    assert configuration.resources["api"].options["budget"] == (60, 900.0)
+    assert configuration.resources["api"].options["budget"] == RequestBudget(900, 900.0, 2, 451)
     assert [(report.kind, report.timezone) for report in configuration.reports] == [
         ("progress", "Europe/Berlin")
     ]
@@ -307,7 +308,7 @@ def test_a_secret_file_that_can_not_be_read(folder, content, text):
 def test_all_problems_at_once(folder):
     """Mistakes of several files and sections come together, in the order of file and line."""
     (folder / "sentinel.yaml").write_text(
-        VALID.replace("platform: shop", "platfrom: shop").replace("budget: 60", "budget: x")
+        VALID.replace("platform: shop", "platfrom: shop").replace("budget: 900", "budget: x")
     )
     (folder / "api.yaml").write_text(
         CHECKS.replace("kind: tcp", "kind: tpc").replace("every: 2s", "every: 2")

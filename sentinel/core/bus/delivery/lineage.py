@@ -104,6 +104,14 @@ def is_renumbered(before: StreamView, view: StreamView) -> bool:
     return view.renumbers != before.renumbers
 
 
+def _is_put_in_place(before: StreamView, view: StreamView) -> bool:
+    """Whether an older copy of the stream explains what XSETID can't have done: by the counts of
+    commands only the one may have run.
+    """
+    counted = (view.renumbers, view.epochs) == (before.renumbers, before.epochs)
+    return counted and view.swaps != before.swaps
+
+
 def is_lost(anchor: Anchor, view: StreamView, survivors: AbstractSet[Id]) -> bool:
     """Whether an anchor is missing although nothing that we know of can have removed it."""
     reachable = view.length > 0 and view.first <= anchor.id and view.max_deleted < anchor.id
@@ -160,6 +168,8 @@ def begin_again(before: StreamView, view: StreamView) -> Break:
 def _is_renumbered(
     before: StreamView, view: StreamView, anchors: Sequence[Anchor], survivors: AbstractSet[Id]
 ) -> bool:
+    if _is_put_in_place(before, view):
+        return False
     untouched = (view.length, view.first) == (before.length, before.first)
     moved = _find_setid_sign(before, view) != "" and view.last >= before.last and untouched
     return moved or bool(anchors and anchors[-1].rank and anchors[-1].id in survivors)

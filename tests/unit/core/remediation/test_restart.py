@@ -125,7 +125,7 @@ GUARDS = {
     "too soon after the failure": ({"down_for": 1.0}, Reason.BACKOFF, "attempt 1 of 3 waits"),
     "journal unwritable": ({"journal_unwritable": True}, Reason.JOURNAL_UNWRITABLE, "can't be written"),
     "fenced": ({"fenced": "another sentinel"}, Reason.FENCED, "another sentinel"),
-    "breaker open": ({"breaker": "2 exhausted"}, Reason.BREAKER_OPEN, "`sentinel breaker close`"),
+    "breaker open": ({"breaker": "2 exhausted"}, Reason.BREAKER_OPEN, "`sentinel breaker close --reason …`"),
     "braked": ({"brake": "4 of 5 agents down"}, Reason.BRAKED, "4 of 5 agents down"),
     "limited": ({"limit": ("3 actions within 300 s", 60.0)}, Reason.LIMITED, "3 actions within 300 s"),
 }  # fmt: skip

@@ -136,6 +136,22 @@ def test_renumbered_streams_begin_where_they_are(changes, survivors):
     assert (found.reason, found.anchor) == (XSETID, Anchor(view.last, view.added, 20.0))
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"swaps": 1}, (ROLLBACK, ANCHORS[2])),
+        ({"swaps": 1, "renumbers": 1}, (XSETID, Anchor((23, 0), 23, 20.0))),
+        ({"swaps": 1, "epochs": 1}, (XSETID, Anchor((23, 0), 23, 20.0))),
+        ({}, (XSETID, Anchor((23, 0), 23, 20.0))),
+    ],
+)
+def test_an_older_copy_in_its_place_goes_on_where_both_were_the_same(counts, expected):
+    """Deletions are undone, and XSETID can't have run: what was published since is owed."""
+    copied = later(added=23, length=14, last=(23, 0), first=(10, 0), max_deleted=(3, 0), **counts)
+    found = judge_break(BEFORE, copied, ANCHORS, {(8, 0), (20, 0)})
+    assert (found.reason, found.anchor) == expected
+
+
 @pytest.mark.parametrize(("last", "reason"), [((19, 0), ROLLBACK), ((30, 0), RECREATED)])
 def test_a_server_without_counters_tells_by_the_last_id(last, reason):
     """Redis 6.2: back is a rollback, anything else another life; both begin at what is there."""
