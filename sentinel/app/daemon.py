@@ -46,6 +46,7 @@ from sentinel.engine.watchdog import Vitals, Watchdog
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
+from sentinel.metrics.cap import describe_left_out
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
@@ -68,6 +69,7 @@ class Daemon:
         self.configuration = configuration
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
+        self._left_out = ""
         self.clock = SteadyClock()
         self.upkeep = Upkeep(self.metrics)
         self._halted = False
@@ -272,9 +274,16 @@ class Daemon:
             self.roster.place()
         meta = {
             BEAT: write_moment(self.clock.moment()),
-            HELD_KEY: json.dumps(self.engine.automation.conditions()),
+            HELD_KEY: json.dumps([*self.engine.automation.conditions(), *self._find_left_out()]),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
+
+    def _find_left_out(self) -> list[tuple[str, str]]:
+        """What of /metrics is missing, for people; a change of it is logged."""
+        before, self._left_out = self._left_out, describe_left_out(self.metrics.left_out)
+        if self._left_out and self._left_out != before:
+            log.warning("series_left_out", text=self._left_out)
+        return [("series_left_out", self._left_out)] if self._left_out else []
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""

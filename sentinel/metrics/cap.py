@@ -17,6 +17,9 @@ ROOM = 0.9
 must not come and go.
 """
 
+NAMED = 3
+"""Families that the line for people names."""
+
 
 def decide_left_out(
     sizes: Mapping[str, int], before: Set[str], most: int = MAX_SERIES
@@ -32,3 +35,15 @@ def decide_left_out(
         else:
             room -= size
     return left_out
+
+
+def describe_left_out(left_out: Mapping[str, int], most: int = MAX_SERIES) -> str:
+    """One line for people, or ""."""
+    if not left_out:
+        return ""
+    named = [f"{name} ({size:,} series)" for name, size in sorted(left_out.items())[:NAMED]]
+    named += [f"{len(left_out) - NAMED} more"] * (len(left_out) > NAMED)
+    return (
+        f"left out of /metrics: {', '.join(named)}, for all rows together are more than {most:,} "
+        "series: narrow what its checks count"
+    )

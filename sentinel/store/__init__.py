@@ -26,8 +26,8 @@ FRESH = 10.0
 BEAT = "beat"
 """Under this word the daemon remembers its last sign of life: a moment."""
 HELD_KEY = "held"
-"""Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason,
-text].
+"""Under this word the daemon remembers what holds all its actions back, and what of its figures is
+not exported: JSON, a list of [reason, text].
 """
 
 

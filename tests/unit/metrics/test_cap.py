@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.metrics.cap import ROOM, decide_left_out
+from sentinel.metrics.cap import ROOM, decide_left_out, describe_left_out
 
 SIZES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 100))
 
@@ -34,3 +34,13 @@ def test_what_is_exported_fits(sizes: dict[str, int], before: set[str], most: in
         assert not left_out
     fresh = {name: size for name, size in left_out.items() if name not in before}
     assert all(sum(kept.values()) + size > most or not kept for size in fresh.values())
+
+
+def test_people_are_told_what_is_missing() -> None:
+    """The names of some, the number of all, and what to do; nothing when nothing is."""
+    assert describe_left_out({}) == ""
+    text = describe_left_out({"b": 1200, "a": 7, "c": 8, "d": 9, "e": 1}, 1000)
+    assert text.startswith(
+        "left out of /metrics: a (7 series), b (1,200 series), c (8 series), 2 more"
+    )
+    assert "more than 1,000 series" in text
