@@ -182,7 +182,7 @@ class FigureFamily(Generic[S]):
         self._make = make
         self._order = sorted(range(len(labels)), key=labels.__getitem__)
         self._members: list[S] = []
-        self._lines: list[str] = []
+        self.lines: list[str] = []
         self._known: dict[tuple[str, ...], S] = {}
         self.samples = 0
         """How many series Prometheus sees."""
@@ -197,7 +197,7 @@ class FigureFamily(Generic[S]):
     def admit(self, series: S, values: Sequence[str]) -> S:
         """Take in a series that was made for the place behind the last one."""
         labels = [write_label(self.label_names[i], values[i]) for i in self._order]
-        self._lines.append(series.begin(labels))
+        self.lines.append(series.begin(labels))
         self._members.append(series)
         self.samples += series.samples
         return series
@@ -209,9 +209,9 @@ class FigureFamily(Generic[S]):
             return
         series.at = GONE
         self.samples -= series.samples
-        last, line = self._members.pop(), self._lines.pop()
+        last, line = self._members.pop(), self.lines.pop()
         if last is not series:
-            self._members[at], self._lines[at], last.at = last, line, at
+            self._members[at], self.lines[at], last.at = last, line, at
 
     def labels(self, *values: str) -> S:
         """The series with these label values; made when it is not there."""
@@ -236,7 +236,7 @@ class FigureFamily(Generic[S]):
         """So many of the marked ones. A thread may mark one meanwhile: none is lost, for the mark
         goes before the figure is read.
         """
-        lines, take = self._lines, self.marked.pop
+        lines, take = self.lines, self.marked.pop
         for _ in range(count):
             series = take()
             series.marked, at = False, series.at
@@ -252,7 +252,7 @@ class FigureFamily(Generic[S]):
 
     def pieces(self, openmetrics: bool) -> Iterator[bytes]:
         """The text of the family as it is when the first piece is asked for."""
-        lines = self._lines[:]
+        lines = self.lines[:]
         head = write_head(self.name, self.kind, self.about, openmetrics=openmetrics)
         yield head + "".join(lines[:JOINED]).encode()
         for at in range(JOINED, len(lines), JOINED):

@@ -10,12 +10,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from sentinel.core.fault import Labels
 from sentinel.core.model import Finding, Histogram, Measurement, Row
-from sentinel.metrics.family import Distribution, FigureFamily, Series
-from sentinel.metrics.text import are_names_valid, list_sample_names
+from sentinel.metrics.family import WHOLE, Distribution, FigureFamily, Series
+from sentinel.metrics.text import are_names_valid, list_sample_names, write_number
 
+EXACT = 2**53
+"""Whole numbers below are floats without loss."""
 SETTLED = 1000
 """Figures that are compared between two rests: about a millisecond."""
 Key = tuple[str, ...]
@@ -34,7 +37,8 @@ class _Place:
 @dataclass(slots=True)
 class _Shown:
     """A check: what it declares, its rows that no scrape has seen yet, and its series by metric and
-    labels. `keeps`: it failed, so what it counted before stays beside those rows.
+    labels. `keeps`: it failed, so what it counted before stays beside those rows. `steady`: its
+    series are those of its places, no more and no less.
     """
 
     name: str
@@ -42,7 +46,7 @@ class _Shown:
     declared: Mapping[str, Measurement] = field(default_factory=dict)
     rows: Sequence[Row] | None = None
     keeps: bool = False
-    gone: bool = False
+    steady: bool = False
     series: dict[Key, Series] = field(default_factory=dict)
     places: list[_Place] = field(default_factory=list)
 
@@ -106,7 +110,7 @@ class RowBook:
         shown = self._shown.pop(check, None)
         if shown is not None:
             self._unsettled.pop(check, None)
-            shown.gone = True
+            shown.rows = None
             self._forget(shown)
 
     def settle(self) -> Iterator[None]:
@@ -115,37 +119,45 @@ class RowBook:
         """
         count = 0
         for shown in list(self._unsettled.values()):
-            rows, seen = shown.rows, set[Series]()
-            if rows is None:
-                continue
-            for i, row in enumerate(rows):
-                count += self._settle(shown, _find_place(shown.places, i, row), row, seen)
-                if count >= SETTLED:
-                    yield
-                    count = 0
-            if shown.gone:
-                self._forget(shown)
-            elif shown.rows is rows:
-                self._conclude(shown, seen)
-            count += 1
-            if count >= SETTLED:
+            rows = shown.rows
+            for figures in self._settle(shown):
+                count += figures
+                if count < SETTLED:
+                    continue
                 yield
                 count = 0
+                if shown.rows is not rows:
+                    break  # meanwhile others came, or the check is gone
 
-    def _settle(self, shown: _Shown, place: _Place, row: Row, seen: set[Series]) -> int:
-        """One row; the number of its figures."""
+    def _settle(self, shown: _Shown) -> Iterator[int]:
+        """The rows of one check; the number of figures after each row."""
+        rows, places = shown.rows or (), shown.places
+        if shown.steady and len(rows) == len(places):
+            for place, row in zip(places, rows, strict=True):
+                if not _refresh(place, row):
+                    break
+                yield len(row.values)
+            else:
+                self._conclude(shown)
+                yield 1
+                return
+        seen = set[Series]()
+        for i, row in enumerate(rows):
+            self._place(shown, _find_place(places, i, row), row, seen)
+            yield len(row.values)
+        self._sweep(shown, seen)
+        self._conclude(shown)
+        yield 1
+
+    def _place(self, shown: _Shown, place: _Place, row: Row, seen: set[Series]) -> None:
+        """One row that may be another one than before."""
         known = place.series
         for name, value in row.values.items():
             one = known[name] if name in known else self._find(shown, row, name, value, known)
-            if one is None:
-                continue
-            seen.add(one)
-            if type(value) is float and type(one) is Series:
-                one.put(value)
-            elif not _put(one, shown.declared[name], value):
-                seen.discard(one)
+            if one is not None and _put(one, shown.declared[name], value):
+                seen.add(one)
+            elif one is not None:
                 self._refused(1)
-        return len(row.values)
 
     def _find(
         self,
@@ -197,11 +209,14 @@ class RowBook:
             measurement.metric, ("check", *measurement.labels)
         )
 
-    def _conclude(self, shown: _Shown, seen: set[Series]) -> None:
-        """The rows are settled: what is not among them goes, unless it was counted and stays."""
-        if len(seen) != len(shown.series):
-            self._drop(shown, [key for key, one in shown.series.items() if one not in seen])
+    def _sweep(self, shown: _Shown, seen: Set[Series]) -> None:
+        """What is not among the rows goes, unless it was counted and stays."""
         del shown.places[len(shown.rows or ()) :]
+        shown.steady = len(seen) == len(shown.series)
+        if not shown.steady:
+            self._drop(shown, [key for key, one in shown.series.items() if one not in seen])
+
+    def _conclude(self, shown: _Shown) -> None:
         shown.rows = None
         self._unsettled.pop(shown.name, None)
 
@@ -211,6 +226,7 @@ class RowBook:
 
     def _drop(self, shown: _Shown, keys: Sequence[Key]) -> None:
         shown.places.clear()  # they name series that go
+        shown.steady = False
         for key in keys:
             family: FigureFamily[Series] = shown.series[key].family
             if shown.keeps and family.kind != "gauge":
@@ -228,6 +244,39 @@ def _find_place(places: list[_Place], at: int, row: Row) -> _Place:
     elif places[at].labels != row.labels:
         places[at] = _Place(row.labels)
     return places[at]
+
+
+def _refresh(place: _Place, row: Row) -> bool:  # noqa: C901 - each call less is 2 ms a scrape
+    """The figures of a row that is the same as before but for its numbers; False where more is to
+    be done. The path of nearly every figure: it writes the line on the spot.
+    """
+    known, values = place.series, row.values
+    if len(known) != len(values) or place.labels != row.labels:
+        return False
+    for name, value in values.items():
+        if name not in known:
+            return False
+        one = known[name]
+        if one is None:
+            continue
+        if type(value) is not float:
+            if type(value) is int and -EXACT < value < EXACT:
+                value = float(value)  # noqa: PLW2901 - a line has floats
+            elif isinstance(one, Distribution) and _is_whole(value):
+                one.take(value)
+                continue
+            else:
+                return False
+        if one.cut == WHOLE:
+            return False
+        if value != one.value:
+            one.value = value
+            lines, at = one.family.lines, one.at
+            text = repr(value)
+            if text[-1] in "nf":
+                text = write_number(value)
+            lines[at] = f"{lines[at][: one.cut]}{text}\n"
+    return True
 
 
 def _put(one: Series, measurement: Measurement, value: float | Histogram) -> bool:
@@ -248,9 +297,13 @@ def _make_family(measurement: Measurement) -> FigureFamily[Series]:
     return FigureFamily(measurement.metric, measurement.type, measurement.help, labels, Series)
 
 
+def _is_whole(value: object) -> TypeGuard[Histogram]:
+    return isinstance(value, Histogram) and len(value.bounds) == len(value.counts)
+
+
 def _fits(measurement: Measurement, value: float | Histogram) -> bool:
     """A value of the declared type; anything else would end the scrape."""
     if isinstance(value, Histogram):
-        return measurement.type == "histogram" and len(value.bounds) == len(value.counts)
+        return measurement.type == "histogram" and _is_whole(value)
     whole = isinstance(value, int) and abs(value) <= sys.float_info.max  # a float overflows beyond
     return measurement.type != "histogram" and (whole or isinstance(value, float))
