@@ -182,8 +182,9 @@ async def test_others_have_their_turn_while_it_is_made(monkeypatch: pytest.Monke
     assert turns == [0, 2, 4, 6, 8, 10, 12]
 
 
-async def test_only_one_is_made_at_a_time() -> None:
+async def test_only_one_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both formats at once: the second begins when the first is there."""
+    monkeypatch.setattr(exposition, "SLICE", -1.0)
     running: list[bool] = []
 
     def pieces(openmetrics: bool) -> Iterator[bytes]:

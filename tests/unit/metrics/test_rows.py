@@ -67,6 +67,26 @@ def test_rows_in_another_order_are_the_same_series(book: RowBook) -> None:
     assert read(book) == {"a": "8.0"}
 
 
+def test_a_figure_that_a_row_no_longer_has_goes(book: RowBook) -> None:
+    """Of the same subject, among others that stay."""
+    age = Measurement("age", "Age.", "bus_age", "gauge", "", ("stream",))
+    for values, left in (({"lag": 1.0, "age": 2.0}, 2), ({"lag": 1.0}, 1)):
+        book.take("c", Finding(Status.UP, "", [Row({"stream": "s"}, values)]), (LAG, age))
+        for _ in book.settle():
+            pass
+        assert sum(len(family) for family in book.families.values()) == left
+
+
+def test_what_a_failed_check_keeps_goes_with_it(book: RowBook) -> None:
+    """Its counters stay while it fails, and no longer than it is configured."""
+    book.take("c", Finding(Status.UP, "", [Row({"stream": "s"}, {"sent": 1.0})]), DECLARED)
+    assert read(book) == {"s": "1.0"}
+    book.take("c", Finding(Status.DOWN, ""), DECLARED)
+    assert read(book) == {"s": "1.0"}
+    book.remove("c")
+    assert read(book) == {}
+
+
 def test_a_check_that_goes_meanwhile_leaves_nothing(book: RowBook) -> None:
     """Also what was made of its rows before it went."""
     for turn in range(2):
@@ -175,8 +195,15 @@ def test_a_series_that_went_is_never_written(monkeypatch: pytest.MonkeyPatch) ->
     for _ in gauges.patch():
         pass
     assert b"".join(gauges.pieces(False)).splitlines()[2:] == [b'g{n="2"} 2.0']
+
+
+def test_a_series_that_goes_meanwhile_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one moves to its place, which was read already: it is read all the same."""
+    monkeypatch.setattr(family_module, "JOINED", 1)
+    gauges = FigureFamily("g", "gauge", "G.", ["n"], Gauge)
+    for name in "123":
+        gauges.labels(name).set(1)
     pieces = gauges.pieces(False)
     next(pieces)
-    gauges.remove("2")
-    assert list(pieces) == []
-    assert b"".join(gauges.pieces(False)).count(b"\n") == 2
+    gauges.remove("1")
+    assert [piece[:8] for piece in pieces] == [b'g{n="2"}', b'g{n="3"}']
