@@ -101,7 +101,8 @@ class ActionRefused(SentinelError):
 class TargetError(SentinelError):
     """A foreign system failed or can't be judged. `status` is the verdict that this justifies,
     `fault` the key of the fault that it is, "" where nobody is blamed; `code` is its own word;
-    `resource` who it was, as far as its client said so (`name_resource`).
+    `resource` who it was, as far as its client said so (`name_resource`). `matter` is the message
+    without what is true of this very moment only: a fault outlives it.
     """
 
     status = Status.UNKNOWN
@@ -112,6 +113,7 @@ class TargetError(SentinelError):
         super().__init__(message, guidance)
         self.code = code
         self.resource = ""
+        self.matter = message
 
     def as_fault(self, resource: str = "") -> Fault:
         """The fault of the target itself that this is; only where `fault` has a key."""
@@ -120,7 +122,7 @@ class TargetError(SentinelError):
             self.fault,
             {},
             self.status,
-            f"{resource}: {self.message}" if resource else self.message,
+            f"{resource}: {self.matter}" if resource else self.matter,
             guidance=self.guidance,
             parameters=parameters,
         )

@@ -184,3 +184,26 @@ def classify(word: str) -> str:
     if _OPTION.fullmatch(word):
         return OPTION
     return YAML if _YAML.fullmatch(word) and first != "…" else ""
+
+
+# -- commands for servers in the code ------------------------------------------------------------
+
+_ARGUMENT = r"(?:\{\w+\}|\(?\{\w+\}|[A-Z]+(?:-[A-Z]+)*|[-+*~$]|-?\d[\d-]*|<[^>]*>|[\w.:-]+-[\w-]+)"
+_REDIS_SHAPE = re.compile(
+    rf"\bCONFIG SET \S+ \w+|\b(?:{'|'.join(sorted(REDIS_WORDS))})(?: {_ARGUMENT}(?![\w'’]))*(?:; ?(?=X))?"
+)
+_STATEMENT = re.compile(
+    r"\b(?:ALTER (?:DATABASE|ROLE|TABLE)|ANALYZE \{|CREATE (?:INDEX|STATISTICS)|GRANT"
+    r"|REINDEX (?:INDEX|DATABASE)|SELECT pg_terminate|DROP POLICY|VACUUM \([A-Z, ]+\) \{)[^;]*;"
+)
+
+
+def list_shapes(kind: str) -> Iterator[str]:
+    """Commands for Redis, or statements, that texts of the package show: with their marks."""
+    for said in list_texts():
+        if not said.code or " " not in said.text:
+            continue
+        if kind == SQL:
+            yield from (found[0] for found in _STATEMENT.finditer(said.text))
+        elif not re.search("/queries.py|/store/|/demo/", said.place) and "SELECT" not in said.text:
+            yield from (found[0].strip() for found in _REDIS_SHAPE.finditer(said.text))

@@ -160,12 +160,14 @@ class HttpClient:
         """Refuse while the target has asked us to stay away."""
         wait = self._wait_until - self._monotonic()
         if wait > 0:
-            raise TargetRejected(
+            error = TargetRejected(
                 f"backing off: answered {self._refusal}, not asked again for"
                 f" {format_duration(wait)}",
                 "the target limits or sheds load: give its checks longer intervals or a budget",
                 code=str(self._refusal),
             )
+            error.matter = f"backing off: answered {self._refusal}"
+            raise error
 
     def _spend(self) -> None:
         """Take one request of the budget, or refuse."""

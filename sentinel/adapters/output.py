@@ -17,6 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
+lines = structlog.get_logger()
+
 MAX_LOG = 10 * 2**20
 """Bytes of a log, after which it is put aside."""
 LOOK_EVERY = 0.05
@@ -104,6 +108,7 @@ class OutputBound:
     every: float = LOOK_EVERY
     _logs: Counter[Path] = field(default_factory=Counter)
     _losses: dict[Path, _Loss] = field(default_factory=dict)
+    _said: dict[Path, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
 
@@ -122,6 +127,7 @@ class OutputBound:
             self._logs = +self._logs
             if log not in self._logs:
                 self._losses.pop(log, None)
+                self._said.pop(log, None)
 
     def dropped(self, log: Path) -> int:
         """Bytes of output that were lost of late, because they came faster than a log takes."""
@@ -138,8 +144,17 @@ class OutputBound:
                     self._thread = None
                     return
             for log in logs:
-                self._look(log)
+                try:
+                    self._look(log)
+                except Exception as error:  # noqa: BLE001 - the others stay bounded
+                    self._tell(log, error)
             time.sleep(self.every)
+
+    def _tell(self, log: Path, error: Exception) -> None:
+        """Once for each error: it looks twenty times a second."""
+        if self._said.get(log) != repr(error):
+            self._said[log] = repr(error)
+            lines.error("output_not_bounded", log=log.name, error=repr(error))
 
     def _look(self, log: Path) -> None:
         try:

@@ -40,7 +40,9 @@ class Reconnect:
         if self._last is None or wait <= 0:
             return
         message = f"{self._last.message} (next try in {wait:.1f} s)"
-        raise type(self._last)(message, self._last.guidance, code=self._last.code)
+        again = type(self._last)(message, self._last.guidance, code=self._last.code)
+        again.matter = self._last.matter
+        raise again
 
     def failed(self, error: TargetError) -> None:
         """Note a failure and set the time of the next try."""

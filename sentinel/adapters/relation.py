@@ -69,8 +69,8 @@ async def prove_visible(query: Query, relation: Relation) -> None:
         raise NotMeasurable(
             f"blind: row-level security of {relation.schema}.{relation.name} applies to role"
             f" {found[0]['role']}",
-            "read through a view whose owner has BYPASSRLS, or ALTER ROLE … BYPASSRLS for the"
-            " monitor's role",
+            "read through a view whose owner has BYPASSRLS, or: ALTER ROLE"
+            f" {quote_name(found[0]['role'])} BYPASSRLS;".replace("%%", "%"),
         )
 
 

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from sentinel.app.calendar import Calendar
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
 from sentinel.app.housekeeping import BUSY, find_amnesia
-from sentinel.app.listening import listen, url_of
+from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.opening import open_store
 from sentinel.app.orders import Action, make_orders
+from sentinel.app.own_troubles import OwnTroubles
 from sentinel.app.reading import beside, load_beside
-from sentinel.app.reloading import compare
+from sentinel.app.reloading import compare, tell_what_is_kept, tell_what_lapsed
 from sentinel.app.roster import CheckRoster
 from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
@@ -46,13 +46,13 @@ from sentinel.engine.watchdog import Vitals, Watchdog
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
-from sentinel.metrics.cap import describe_left_out
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
-from sentinel.store import BEAT, HELD_KEY, Changes, Gap, Store
+from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
 from sentinel.store.sqlite import lock_state, prepare_folder
 from sentinel.strict.attempt import REMEDY, describe_surprise
+from sentinel.web.page import Page
 
 log = structlog.get_logger()
 
@@ -69,11 +69,11 @@ class Daemon:
         self.configuration = configuration
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
-        self._left_out = ""
         self.clock = SteadyClock()
         self.upkeep = Upkeep(self.metrics)
+        self.own_troubles = OwnTroubles(self.metrics)
         self._halted = False
-        self._site: web.AppRunner | None = None
+        self._page: Page | None = None
         self._lock = -1
 
     # -- start ------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ class Daemon:
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
-        self._site = await listen(
-            configuration, self.store, self.metrics.pieces, self._ready, self.clock.utcnow
+        self._page = await listen(
+            lambda: self.configuration, self.store, self.metrics, self._ready, self.clock.utcnow
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -115,7 +115,7 @@ class Daemon:
             checks=len(configuration.checks),
             url=self.url,
         )
-        _tell_what_lapsed(configuration)
+        tell_what_lapsed(configuration)
 
     def _open(self) -> Store:
         """In a thread of its own: to look through a large state takes seconds."""
@@ -235,7 +235,7 @@ class Daemon:
     @property
     def url(self) -> str:
         """Address of the status page."""
-        return url_of(self.configuration)
+        return self._page.url if self._page is not None else ""
 
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
@@ -274,16 +274,10 @@ class Daemon:
             self.roster.place()
         meta = {
             BEAT: write_moment(self.clock.moment()),
-            HELD_KEY: json.dumps([*self.engine.automation.conditions(), *self._find_left_out()]),
+            HELD_KEY: json.dumps(self.engine.automation.conditions()),
+            OWN_KEY: json.dumps(self.own_troubles.look()),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
-
-    def _find_left_out(self) -> list[tuple[str, str]]:
-        """What of /metrics is missing, for people; a change of it is logged."""
-        before, self._left_out = self._left_out, describe_left_out(self.metrics.left_out)
-        if self._left_out and self._left_out != before:
-            log.warning("series_left_out", text=self._left_out)
-        return [("series_left_out", self._left_out)] if self._left_out else []
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
@@ -349,8 +343,8 @@ class Daemon:
             return False
         self._note_reload(good=True)
         log.info("reloaded", checks=len(fresh.checks))
-        _tell_what_is_kept(was, fresh)
-        _tell_what_lapsed(fresh)
+        tell_what_is_kept(was, fresh)
+        tell_what_lapsed(fresh)
         return True
 
     async def _go_back(self, was: Configuration, error: BaseException) -> None:
@@ -415,8 +409,8 @@ class Daemon:
         it `within` so many seconds, if need be without what does not end.
         """
         steps: list[Step] = [("tasks", self.upkeep.close)]
-        if self._site is not None:
-            steps.append(("page", self._site.cleanup))
+        if self._page is not None:
+            steps.append(("page", self._page.close))
         if hasattr(self, "enrolment"):  # the last thing that is wired
             steps += self._steps_of_engine(stop_components=stop_components)
         if hasattr(self, "clients"):
@@ -482,27 +476,3 @@ def _restraint_of(configuration: Configuration) -> Restraint:
         configuration.brake,
         configuration.breaker,
     )
-
-
-def _tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
-    """A running daemon moves neither its address nor its state: who changed them is told that they
-    wait.
-    """
-    for key, kept, wanted in (
-        ("listen", old.listen, fresh.listen),
-        ("state", old.state, fresh.state),
-    ):
-        if kept != wanted:
-            log.warning(
-                "reload_keeps",
-                key=key,
-                in_force=str(kept),
-                guidance="it is changed by the next start",
-            )
-
-
-def _tell_what_lapsed(configuration: Configuration) -> None:
-    """What is over counts as ended, and stands in the files until somebody decides anew."""
-    for each in configuration.lapsed:
-        place = f"{each.file}:{each.line}"
-        log.warning("lapsed", where=place, key=each.key, what=each.message, guidance=each.remedy)

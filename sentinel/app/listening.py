@@ -3,61 +3,83 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
-
-from aiohttp import web
 
 from sentinel.app.calendar import REPORTS
 from sentinel.config import Configuration
+from sentinel.core.host import HostName
 from sentinel.errors import PortInUse
+from sentinel.metrics import Metrics
 from sentinel.store import Reader
 from sentinel.web.app import make_app
-from sentinel.web.exposition import Pieces
 from sentinel.web.guard import listen_hosts
+from sentinel.web.page import Page, open_page
+from sentinel.web.refusals import Refusal
 
-SHUT_WITHIN = 0.5
-"""Seconds that an answer under way may take when sentinel ends."""
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 async def listen(
-    configuration: Configuration,
+    configuration: Callable[[], Configuration],
     store: Reader,
-    metrics: Pieces,
+    metrics: Metrics,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
-) -> web.AppRunner:
-    """Serve until the runner is cleaned up; ages are counted by `utcnow`, the clock of what is
-    shown. PortInUse when the address can't be had.
+) -> Page:
+    """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
+    `configuration` gives the one in force. PortInUse when the address can't be had.
     """
-    host, port = configuration.listen
+    sockets = _bind(configuration())
+    host, port = configuration().listen[0], sockets[0].getsockname()[1]
+    own = listen_hosts(host, port)
+
+    def served() -> Sequence[HostName]:
+        return (*own, *configuration().trusted_hosts)
+
     application = make_app(
         store,
-        metrics=metrics,
+        metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
-        reports=configuration.state / REPORTS,
-        allowed_hosts=listen_hosts(host, port),
+        reports=configuration().state / REPORTS,
+        hosts=served,
     )
-    runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=SHUT_WITHIN
+    for why in Refusal:  # at zero, so that `rate()` sees the first one
+        metrics.page_refused.labels(why.value)
+    return await open_page(
+        application,
+        host,
+        sockets,
+        count=lambda why: metrics.page_refused.labels(why).inc(),
+        raised=metrics.swallowed.labels("page").inc,
     )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
-    except OSError as error:
-        await runner.cleanup()
-        if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
-            raise
-        raise PortInUse(
-            f"{configuration.listen_place}: listen: can't listen on {host}:{port}:"
-            f" {error.strerror}",
-            "stop what listens there, or choose another port with `listen:` or SENTINEL_LISTEN",
-        ) from error
-    return runner
 
 
-def url_of(configuration: Configuration) -> str:
-    """Address of the status page."""
+def _bind(configuration: Configuration) -> list[socket.socket]:
+    """A socket for each address. `localhost` has two, where this system has IPv6; both have the
+    same port, or none is taken.
+    """
     host, port = configuration.listen
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    names = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+    bound: list[socket.socket] = []
+    with ExitStack() as undo:
+        for name in names:
+            family = socket.AF_INET6 if ":" in name else socket.AF_INET
+            try:
+                each = undo.enter_context(socket.create_server((name, port), family=family))
+            except OSError as error:
+                if bound and error.errno in _NOT_HERE:
+                    continue
+                raise PortInUse(
+                    f"{configuration.listen_place}: listen: can't listen on {host}:{port}:"
+                    f" {error.strerror}",
+                    "stop what listens there, or choose another port with `listen:` or"
+                    " SENTINEL_LISTEN",
+                ) from error
+            bound.append(each)
+            port = each.getsockname()[1]
+        undo.pop_all()
+    return bound

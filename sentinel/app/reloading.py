@@ -1,12 +1,18 @@
-"""What a new configuration changes in a running daemon: only what differs is touched."""
+"""What a new configuration changes in a running daemon: only what differs is touched, and what is
+not is said.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import structlog
+
 from sentinel.config import Configuration
 from sentinel.core.model import Check, Component
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +63,27 @@ def _driving(component: Component) -> tuple[object, ...]:
         component.restart.stop_timeout,
         component.restart.kill_safe,
     )
+
+
+def tell_what_is_kept(old: Configuration, fresh: Configuration) -> None:
+    """A running daemon moves neither its address nor its state: who changed them is told that they
+    wait.
+    """
+    for key, kept, wanted in (
+        ("listen", old.listen, fresh.listen),
+        ("state", old.state, fresh.state),
+    ):
+        if kept != wanted:
+            log.warning(
+                "reload_keeps",
+                key=key,
+                in_force=str(kept),
+                guidance="it is changed by the next start",
+            )
+
+
+def tell_what_lapsed(configuration: Configuration) -> None:
+    """What is over counts as ended, and stands in the files until somebody decides anew."""
+    for each in configuration.lapsed:
+        place = f"{each.file}:{each.line}"
+        log.warning("lapsed", where=place, key=each.key, what=each.message, guidance=each.remedy)

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(arguments, "call"):
         parser.print_help()
         return 64
-    if arguments.call == "commands.run":  # before all that takes time: no signal is lost
+    if arguments.call == "running.run":  # before all that takes time: no signal is lost
         arguments.bell = Bell()
     try:
         module, _, name = arguments.call.partition(".")
@@ -133,7 +133,7 @@ def _add_running(commands: _Commands[_Parser]) -> None:
     _add(
         commands,
         "run",
-        "run",
+        "running.run",
         "run the daemon on the configuration (SIGHUP reloads, SIGTERM ends; components go on)",
     )
     demo = _add(

@@ -5,23 +5,18 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-import structlog
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
-from sentinel.adapters.bell import Bell
-from sentinel.adapters.service_manager import ServiceManager
-from sentinel.app import REPORTS, Daemon, Signals, serve
+from sentinel.app import REPORTS, Daemon
 from sentinel.app.opening import find_store
 from sentinel.app.ordering import is_halted, is_running, run_check
 from sentinel.app.runbooks.places import check_runbooks
@@ -29,7 +24,7 @@ from sentinel.cli import tables
 from sentinel.cli.first_process import stand_as_first_process
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
-from sentinel.config import Configuration, Overrides, load, shipped_folder
+from sentinel.config import Configuration, load, shipped_folder
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Finding, Incident
 from sentinel.core.moment import read_moment
@@ -37,9 +32,8 @@ from sentinel.core.quantity import parse_duration
 from sentinel.core.remediation.restart import Reason
 from sentinel.demo.chaos import Expectation, load_scenarios
 from sentinel.demo.session import DemoOptions, Session, Watcher, print_document
-from sentinel.engine.watchdog import describe_stacks
 from sentinel.errors import ConfigurationError, UsageError
-from sentinel.log import catch_strays, configure_logging, finish_logging, say
+from sentinel.log import configure_logging
 from sentinel.probes import Kind, load_kinds
 from sentinel.redaction import Redaction
 from sentinel.reports import ReportRequest
@@ -47,61 +41,10 @@ from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.write import write_report
 from sentinel.store import BEAT, CheckView, Reader, Store, show_time
 from sentinel.store.document import to_json
-from sentinel.store.runbook import held_back, runbook_of
+from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.document import incident_document, status_document
 
 # -- running --------------------------------------------------------------------------------------
-
-
-def run(arguments: Arguments) -> int:
-    """`sentinel run`"""
-    ended = stand_as_first_process()
-    if ended is not None:
-        return ended
-    bell: Bell = arguments.bell
-    bell.listen(_tell_late)
-    configuration = load(arguments.config)
-    overrides = Overrides()
-    configure_logging(
-        level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
-    )
-    catch_strays()
-    asyncio.Runner().run(_serve(arguments, bell))
-    # Threads may still wait for a name server or a disk, and nothing waits for them.
-    finish_logging()
-    os._exit(0)
-
-
-async def _serve(arguments: Arguments, bell: Bell) -> None:
-    signals = Signals()
-    loop = asyncio.get_running_loop()
-
-    def set_soon(event: asyncio.Event) -> None:
-        loop.call_soon_threadsafe(event.set)
-
-    def halt() -> None:
-        if signals.halt_at_once is not None:
-            signals.halt_at_once()
-        else:
-            set_soon(signals.halt)
-
-    end = partial(set_soon, signals.stop)
-    reload = partial(set_soon, signals.reload)
-    bell.answer(
-        {signal.SIGINT: end, signal.SIGTERM: end, signal.SIGHUP: reload, signal.SIGUSR1: halt}
-    )
-    manager = ServiceManager(os.environ)
-    await serve(arguments.config, signals, _announce, arguments.state, manager)
-
-
-def _tell_late() -> None:
-    """It could not end in order in time."""
-    structlog.get_logger().error("end_cut_short", stacks=describe_stacks())
-    finish_logging(0.2)
-
-
-def _announce(daemon: Daemon) -> None:
-    say(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics")
 
 
 def demo(arguments: Arguments) -> int:
@@ -446,7 +389,7 @@ def _held(store: Store, folder: Path) -> list[str]:
         if is_halted(folder)
         else []
     )
-    return halted + lines
+    return halted + lines + own_troubles(store)
 
 
 def report(arguments: Arguments) -> int:

@@ -20,6 +20,7 @@ from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
 from sentinel.core.fault.loss import KEEP_LOSSES
+from sentinel.core.host import HostName
 from sentinel.core.model import (
     Backoff,
     Check,
@@ -103,6 +104,7 @@ def make_configuration(
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
     listen: tuple[str, int],
+    trusted: tuple[HostName, ...],
 ) -> Configuration:
     """Everything that was read, as one value. The environment's word comes before the file's."""
     actions, templates = settings.actions, settings.report_templates
@@ -130,6 +132,7 @@ def make_configuration(
         ),
         folder=written.path,
         listen_place=str(written.at("listen")),
+        trusted_hosts=trusted,
         chores=chores,
         lapsed=written.lapsed,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import stat
 from pathlib import Path
 
@@ -10,28 +11,64 @@ from pydantic import ValidationError
 from sentinel.config.calendar import is_on_calendar
 from sentinel.config.model import Overrides, PlatformSettings
 from sentinel.config.written import Written
+from sentinel.core.host import HostName, NoHost, read_host
 from sentinel.reports import load_reports
 from sentinel.strict.file import UnreadableFile, find_file, show_path
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+DEFAULT_LISTEN = ("127.0.0.1", 0)
 
 
 def read_listen(written: Written, settings: PlatformSettings) -> tuple[str, int]:
-    """Host and port to listen on: the environment's, else the file's."""
+    """Host and port to listen on: the environment's, else the file's. Port 0: any that is free."""
     address = written.environment.get("SENTINEL_LISTEN", settings.listen)
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not host or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
+    name, _, port = address.rpartition(":")
+    try:
+        host = read_host(f"[{name}]" if ":" in name and "[" not in name else name)
+    except NoHost:
+        host = HostName("", 0)
+    if host.port is not None or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
         message = f"{address!r} is no address to listen on"
         _note_listen(written, message, "write host:port, such as 127.0.0.1:9130")
-        return "127.0.0.1", 0
-    if host not in LOOPBACK:
+        return DEFAULT_LISTEN
+    if not _is_loopback(host.name):
         message = (
-            f"{host} is not loopback, and sentinel has no TLS and no authentication of its own"
+            f"{host.name} is not loopback, and sentinel has no TLS and no authentication of its own"
         )
         remedy = "listen on 127.0.0.1 and put a proxy with TLS and authentication before it"
         _note_listen(written, message, remedy)
-    return host, int(port)
+    return host.name, int(port)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def read_trusted_hosts(written: Written, settings: PlatformSettings) -> tuple[HostName, ...]:
+    """The names under which a proxy serves the page, each in its one spelling."""
+    found: dict[HostName, int] = {}
+    for i, text in enumerate(settings.trusted_hosts):
+        place = written.at("trusted_hosts", i)
+        try:
+            host = read_host(text)
+        except NoHost as error:
+            place.note(f"{text!r} {error.message}", error.remedy)
+            continue
+        if _is_unspecified(host.name):
+            place.note(f"{text!r} names no host", "write the name that people open")
+        elif host in found:
+            place.note(f"{text!r} is given twice", "keep one of them")
+        found.setdefault(host, i)
+    return tuple(found)
+
+
+def _is_unspecified(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_unspecified
+    except ValueError:
+        return False
 
 
 def _note_listen(written: Written, message: str, remedy: str) -> None:

@@ -17,6 +17,7 @@ from sentinel.config.daemon import (
     check_reports,
     read_listen,
     read_overrides,
+    read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
 from sentinel.config.resource import read_resources
@@ -66,8 +67,9 @@ def _load(written: Written) -> Configuration:
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)
     listen = read_listen(written, settings)
+    trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
     written.raise_problems()
     return make_configuration(
-        written, settings, overrides, resources, components, checks, chores, listen
+        written, settings, overrides, resources, components, checks, chores, listen, trusted
     )

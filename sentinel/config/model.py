@@ -182,6 +182,10 @@ class PlatformSettings(Strict):
 
     platform: str = "platform"
     listen: str = "127.0.0.1:9130"
+    trusted_hosts: list[str] = Field(
+        default_factory=list,
+        description="names under which a proxy that keeps Host serves the page: name or name:port",
+    )
     state: str = "./var"
     resources: dict[Name, ResourceSettings] = Field(default_factory=dict)
     components: dict[Name, ComponentSettings] = Field(default_factory=dict)

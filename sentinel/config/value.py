@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from sentinel.core.bus.housekeeping import Chore
+from sentinel.core.host import HostName
 from sentinel.core.model import Check, Component
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
@@ -67,6 +68,7 @@ class Configuration:
     secrets: frozenset[str]
     folder: Path
     listen_place: str = ""
+    trusted_hosts: tuple[HostName, ...] = ()
     standstill: float = 30.0
     limits: ActionLimits = field(default_factory=ActionLimits)
     brake: BrakePolicy = field(default_factory=BrakePolicy)

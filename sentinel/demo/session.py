@@ -24,6 +24,7 @@ from sentinel.config import Configuration, load
 from sentinel.core.model import Attempt, Finding, Incident
 from sentinel.demo.chaos import Chaos, Scenario, find_scenario
 from sentinel.demo.component import write_control
+from sentinel.demo.footprint import Footprint
 from sentinel.demo.ledger import read_ledgers
 from sentinel.demo.nemesis import draw_faults
 from sentinel.demo.platform import Platform
@@ -164,7 +165,8 @@ class Session:
             "DEMO_STATE": str(folder / "state"),
         }
         watcher = self.make_watcher(load(_fill_in(self.options.pack, values, folder / "config")))
-        began = time.monotonic()
+        began, footprint = time.monotonic(), Footprint()
+        following = asyncio.create_task(footprint.follow())
         try:
             await watcher.start()
             self.say(f"watching: {watcher.url}/ and {watcher.url}/metrics")
@@ -174,8 +176,10 @@ class Session:
                 document["nemesis"] = _judge(
                     self.options.nemesis, scenarios, watcher, platform, document
                 )
+                document["nemesis"]["footprint"] = footprint.describe()
             return document
         finally:
+            following.cancel()
             await watcher.stop(stop_components=True)
             _keep_ledgers(platform, folder)
 

@@ -46,6 +46,7 @@ class Faults:
 
         What a run could not look at stays as it is: nobody has seen that it is over.
         """
+        finding = _put_worst_first(finding, watched)
         rules = _loss_rules(watched)
         named = [self._name(fault) for fault in finding.faults]
         found = [fault for fault in named if not rules.lasts(fault)]
@@ -134,6 +135,21 @@ def shorten_name(name: str) -> str:
         return name
     digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
     return f"{name[: MAX_NAME - len(digest) - 1]}~{digest}"
+
+
+def _put_worst_first(finding: Finding, watched: WatchedCheck) -> Finding:
+    """The line of a check begins with what somebody must hear of first: a kind names its faults in
+    the order in which it looks, and does not know which of two is the lighter.
+    """
+    faults = sorted(finding.faults, key=lambda each: (-each.status.rank, watched.severity(each)))
+    before, after = fault_core.headline(finding.faults), fault_core.headline(faults)
+    if before == after:
+        return replace(finding, faults=tuple(faults))
+    if not finding.detail.startswith(before):
+        return replace(finding, faults=tuple(faults))
+    detail = after + finding.detail.removeprefix(before)
+    guidance = faults[0].guidance or finding.guidance
+    return replace(finding, faults=tuple(faults), detail=detail, guidance=guidance)
 
 
 def _loss_rules(watched: WatchedCheck) -> LossRules:

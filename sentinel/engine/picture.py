@@ -58,6 +58,8 @@ class WatchedCheck:
     """Subjects with faults that are more than can be kept one by one."""
     beyond: FaultCounts = ({}, {})
     """How many of those each fault has: that count, and that somebody accepted."""
+    newcomer: bool = False
+    """Whether it came while its component was sick already: how it was before, nobody knows."""
     at: datetime = LONG_AGO
     """When its latest result was taken in."""
     complaint: str = ""
@@ -239,7 +241,8 @@ class Picture:
             self.remove_check(check.name)  # the component that it leaves keeps nothing of it
         restored = known.health if known else replace(health, restored=True) if health else Health()
         kept = known.standing if known else tuple(standing)
-        watched = WatchedCheck(check, kind, restored, standing=kept)
+        newcomer = known.newcomer if known else health is None and check.component in self.incidents
+        watched = WatchedCheck(check, kind, restored, standing=kept, newcomer=newcomer)
         self._checks[check.name] = watched
         self._of_component.setdefault(check.component, {})[check.name] = watched
         self.metrics.add_check(check, watched.shown)
@@ -385,8 +388,14 @@ class Picture:
         )
 
     def before(self, component: str) -> dict[str, Status]:
-        """How each check was last for long; one that never was has to be up."""
-        steady = {watched.check.name: watched.health.steady for watched in self.of(component)}
+        """How each check was last for long; one that never was has to be up, unless it came while
+        the component was sick: then nothing is said of it.
+        """
+        steady = {
+            watched.check.name: watched.health.steady
+            for watched in self.of(component)
+            if not (watched.newcomer and watched.health.steady is Status.UNKNOWN)
+        }
         return {
             name: Status.UP if status is Status.UNKNOWN else status
             for name, status in steady.items()

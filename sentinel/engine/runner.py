@@ -140,7 +140,7 @@ def _find_target_error(check: Check, error: TargetError) -> Finding:
         return Finding(error.status, error.message, guidance=error.guidance)
     fault = error.as_fault(_find_resource(check, error))
     if not fault.parameters:
-        fault = replace(fault, text=f"{check.component}: {error.message}")
+        fault = replace(fault, text=f"{check.component}: {error.matter}")
     return Finding(fault.status, fault.text, guidance=fault.guidance, faults=(fault,))
 
 

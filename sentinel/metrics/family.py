@@ -226,6 +226,10 @@ class FigureFamily(Generic[S]):
         if series is not None:
             self.drop(series)
 
+    def figures(self) -> dict[tuple[str, ...], float]:
+        """The figures of all series that were asked for by their labels."""
+        return {labels: series.value for labels, series in self._known.items()}
+
     def patch(self) -> Iterator[None]:
         """Write what is marked, with a rest each PATCHED series."""
         while self.marked:

@@ -23,6 +23,10 @@ from sentinel.metrics.rows import RowBook
 from sentinel.metrics.text import END, list_sample_names
 
 OUTCOMES = ("ok", "error", "timeout", "skipped")
+PLACES = (
+    "runner", "dispatcher", "scheduler", "recorder", "remediator", "daemon", "page", "watchdog",
+)  # fmt: skip
+"""Parts of sentinel whose errors are counted from the start."""
 ATTEMPT_OUTCOMES = ("recovered", "failed")
 STALE_INTERVALS = 3.0
 """A check without an observed verdict for so many intervals is blind: its age is exported."""
@@ -204,21 +208,16 @@ class Metrics:
         self.swallowed = self._counters(
             "sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place"
         )
+        self.page_refused = self._counters(
+            "sentinel_page_refused_total", "Connections that the page cut or refused.", "reason"
+        )
         self._dropped = self._counters(
             "sentinel_series_dropped_total", "Series not exported, once each scrape.", "reason"
         )
         self._unexported = self._gauges(
             "sentinel_series_left_out", "Series of a family that is not exported.", "family"
         )
-        for place in (
-            "runner",
-            "dispatcher",
-            "scheduler",
-            "recorder",
-            "remediator",
-            "daemon",
-            "watchdog",
-        ):
+        for place in PLACES:
             self.swallowed.labels(place)
         for reason in ("cap", "invalid"):
             self._dropped.labels(reason)

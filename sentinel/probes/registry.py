@@ -30,6 +30,7 @@ from sentinel.core.moment.skew import Basis
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target
 from sentinel.strict.field import ZONE, AgentExpression, Duration, Zone
 
+_ELSEWHERE = frozenset({"hash", "keys", "file"})
 _COLUMNS = ("id", "name", "status", "last_heartbeat", "capabilities", "registered_at", "boot_id")
 
 
@@ -38,7 +39,7 @@ class Agents(Options):
     like columns.
     """
 
-    table: str = Field(
+    table: str | None = Field(
         "agents", min_length=1, description="table or view of agents, with its schema"
     )
     hash: str | None = Field(
@@ -91,6 +92,14 @@ class Agents(Options):
         description="statuses that must not beat",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_table_beside(cls, given: Any) -> Any:
+        """Elsewhere there is no table by default: runbooks would look into one of that name."""
+        if isinstance(given, dict) and not _ELSEWHERE.isdisjoint(given):
+            return {"table": None, **given}
+        return given
+
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
         if sum(place is not None for place in (self.hash, self.keys, self.file)) > 1:
@@ -106,7 +115,7 @@ class Agents(Options):
             return AgentFile(self.file, self.lists, names, *times, self.zone)
         if self.hash is not None or self.keys is not None:
             return AgentStore(names, self.hash, self.keys, self.zone)
-        return AgentTable(self.table, names, self.zone)
+        return AgentTable(self.table or "", names, self.zone)
 
     @property
     def statuses(self) -> dict[str, str]:

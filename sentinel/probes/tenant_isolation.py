@@ -165,7 +165,10 @@ async def _become(query: Query, options: TenantOptions) -> None:
     except NotMeasurable as error:
         if error.code != "42501":
             raise
-        guidance = "GRANT the application's role to sentinel's WITH INHERIT FALSE, SET TRUE"
+        guidance = (
+            f"GRANT {identifier(options.role)} TO NAME WITH INHERIT FALSE, SET TRUE; NAME is sentinel's"
+            " own role"
+        )
         raise NotMeasurable(error.message, guidance, code=error.code) from error
 
 

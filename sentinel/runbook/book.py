@@ -14,7 +14,7 @@ VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "a
 CONDITIONS = (
     "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
     "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced",
-    "blind", "coverage_low", "stalled", "overdue", "not_running", "series_left_out",
+    "blind", "coverage_low", "stalled", "overdue", "not_running",
 )  # fmt: skip
 """States of a component, of its restarts, and of sentinel itself that a runbook can be for."""
 

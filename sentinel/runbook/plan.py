@@ -27,7 +27,6 @@ from sentinel.runbook.steps import PLACEHOLDER
 NO_NAMES: Mapping[str, Collection[str]] = {}
 NO_VALUES: Mapping[str, str] = {}
 _NEED_A_DRIVER = {"restart", "reset"}
-_NAMES_IN_SQL = {"table", "column"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +187,32 @@ def fill_text(text: str, values: Mapping[str, str]) -> str:
 
 def fill_sql(text: str, values: Mapping[str, str], kinds: Mapping[str, str]) -> str:
     """The statement with each `{name}` put in: whole numbers bare, tables and columns quoted, texts
-    as literals. A table without a schema is one of `public`, as it is for checks.
+    as literals. Tables and columns are read as checks read them: `schema.name`, or a name in
+    `public`; a column, or `column->key->key` for a text inside of its JSON.
     """
 
-    def literal(found: re.Match[str]) -> str:
+    def put_in(found: re.Match[str]) -> str:
         value, kind = values[found[1]], kinds[found[1]]
-        if kind == "table" and "." not in value:
-            value = f"public.{value}"
-        if kind in _NAMES_IN_SQL:
-            parts = (part.replace('"', '""') for part in value.split("."))
-            return ".".join(f'"{part}"' for part in parts)
-        return value if kind == "int" else "'" + value.replace("'", "''") + "'"
+        if kind == "table":
+            schema, _, name = (value if "." in value else f"public.{value}").partition(".")
+            return f"{_quote(schema)}.{_quote(name)}"
+        if kind == "column":
+            return _quote_column(*value.split("->"))
+        return value if kind == "int" else _literal(value)
 
-    return PLACEHOLDER.sub(literal, text)
+    return PLACEHOLDER.sub(put_in, text)
+
+
+def _quote_column(column: str, *path: str) -> str:
+    if not path:
+        return _quote(column)
+    keys = ", ".join(map(_literal, path))
+    return f"({_quote(column)}::text::jsonb #>> ARRAY[{keys}])"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

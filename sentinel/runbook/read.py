@@ -29,8 +29,8 @@ _PATTERNS = {
     "incident": r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}",
     "check": r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}",
     "resource": r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}",
-    "table": r"[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?",
-    "column": r"[A-Za-z_][A-Za-z0-9_$]{0,62}",
+    "table": r"[^\\]{1,200}",  # whatever a check takes: in a statement they are quoted
+    "column": r"[^\\]{1,200}",
 }
 
 

@@ -26,9 +26,11 @@ FRESH = 10.0
 BEAT = "beat"
 """Under this word the daemon remembers its last sign of life: a moment."""
 HELD_KEY = "held"
-"""Under this word the daemon remembers what holds all its actions back, and what of its figures is
-not exported: JSON, a list of [reason, text].
+"""Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason,
+text].
 """
+OWN_KEY = "own"
+"""Under this word the daemon remembers what of itself does not work: JSON, a list of sentences."""
 
 
 @dataclass(frozen=True, slots=True)

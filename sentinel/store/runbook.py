@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sentinel.core.model import Incident
-from sentinel.store import HELD_KEY
+from sentinel.store import HELD_KEY, OWN_KEY
 from sentinel.store.document import write, write_instant
 
 RUNNING = "running"
@@ -69,6 +69,11 @@ def held_back(store: _Views) -> list[dict[str, str]]:
     return [
         {"reason": reason, "text": text, "runbook": books.get(reason, "")} for reason, text in held
     ]
+
+
+def own_troubles(store: _Views) -> list[str]:
+    """What of the daemon itself does not work."""
+    return [str(each) for each in json.loads(store.meta(OWN_KEY) or "[]")]
 
 
 def runbook_of(store: _Views, incident: Incident) -> str:

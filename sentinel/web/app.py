@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from sentinel.clock import utcnow
-from sentinel.core.model import Incident
+from sentinel.core.host import HostName
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
+from sentinel.strict.file import UnreadableFile, read_regular_file
+from sentinel.web.answer import REPORT_POLICY
 from sentinel.web.document import describe_incident, incident_document, status_document
 from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, send
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
-    MAX_BODY,
-    REPORT_POLICY,
+    MIDDLEWARES,
     Handler,
     add_headers,
-    check_host,
-    explain_errors,
-    limit_load,
+    ignore_expectation,
 )
 from sentinel.web.site import SITE, Site, make_site
+from sentinel.web.visitor import MAX_BODY
 
 MAX_INCIDENTS = 200
+MAX_REPORTS = 100
+MAX_REPORT = 4 * 1024 * 1024
+"""Bytes of a file: the reports of sentinel itself have at most a quarter of it."""
+SCOPES = frozenset({"read", "ack", "act", "admin"})
+"""What a token may be for."""
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json)", re.ASCII)
 _REPORT_TYPES = {".md": "text/plain", ".html": "text/html", ".json": "application/json"}
 
@@ -40,7 +46,7 @@ def make_app(
     store: Reader,
     metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
-    allowed_hosts: frozenset[str],
+    hosts: Callable[[], Sequence[HostName]],
     *,
     reports: Path | None = None,
     now: Callable[[], datetime] = utcnow,
@@ -48,25 +54,23 @@ def make_app(
 ) -> web.Application:
     """The web application.
 
-    `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one line why.
-    `allowed_hosts` are exact Host headers with port (see `guard.listen_hosts`); `reports` is the
-    folder of report files.
+    `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
+    line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
+    report files.
     """
-    app = web.Application(
-        middlewares=[limit_load(), check_host, explain_errors], client_max_size=MAX_BODY
-    )
+    app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
         store,
         metrics,
         ready,
-        allowed_hosts,
+        hosts,
         status_document,
         reports=reports,
         now=now,
         monotonic=monotonic,
     )
     for route in ROUTES:
-        app.router.add_get(route.path, route.handler)
+        app.router.add_get(route.path, route.handler, expect_handler=ignore_expectation)
     app.on_response_prepare.append(add_headers)
     return app
 
@@ -77,39 +81,50 @@ def make_app(
 async def show_status(request: web.Request) -> web.Response:
     """The status page, complete without JavaScript."""
     site = request.app[SITE]
-    return _page(site, "status.html.j2", status=await site.status.get())
+    return await _page(site, "status.html.j2", status=await site.status.get())
 
 
 async def show_incident(request: web.Request) -> web.Response:
     """One incident with its timeline and attempts."""
     site = request.app[SITE]
-    return _page(site, "incident.html.j2", incident=await _incident(request))
+    return await _page(site, "incident.html.j2", incident=await _incident(request))
 
 
 async def show_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
+    return await _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
 
 
 async def list_reports(request: web.Request) -> web.Response:
     """The report files that can be read here."""
     site = request.app[SITE]
-    return _page(site, "reports.html.j2", reports=await _reports(site))
+    return await _page(site, "reports.html.j2", reports=await _reports(site))
 
 
 async def show_report(request: web.Request) -> web.Response:
     """One report file of the report folder, by its bare name."""
-    folder, name = request.app[SITE].reports, request.match_info["name"]
+    site, name = request.app[SITE], request.match_info["name"]
+    folder = site.reports
     if folder is None or _REPORT_NAME.fullmatch(name) is None:
         raise web.HTTPNotFound(text="no such report")
     path = folder / name
-    if path.is_symlink() or not path.is_file():
+    body = await site.readers.call(lambda: _read_report(path))
+    if body is None:
         raise web.HTTPNotFound(text="no such report")
-    body = await asyncio.to_thread(path.read_bytes)
     headers = {"Content-Security-Policy": REPORT_POLICY}
     return web.Response(
         body=body, content_type=_REPORT_TYPES[path.suffix], charset="utf-8", headers=headers
     )
+
+
+def _read_report(path: Path) -> bytes | None:
+    """A report as it lies there; None for what is none: a link, a folder, a pipe, too large."""
+    if path.is_symlink():
+        return None
+    try:
+        return read_regular_file(path, MAX_REPORT).data
+    except UnreadableFile:
+        return None
 
 
 async def serve_static(request: web.Request) -> web.Response:
@@ -123,9 +138,9 @@ async def serve_static(request: web.Request) -> web.Response:
     )
 
 
-def _page(site: Site, template: str, **facts: Any) -> web.Response:
-    text = site.templates.get_template(template).render(**facts)
-    return web.Response(text=text, content_type="text/html")
+async def _page(site: Site, template: str, **facts: Any) -> web.Response:
+    make = partial(site.templates.get_template(template).render, **facts)
+    return web.Response(text=await site.readers.call(make), content_type="text/html")
 
 
 # -- programs -------------------------------------------------------------------------------------
@@ -153,69 +168,90 @@ async def tell_ready(request: web.Request) -> web.Response:
 
 async def api_status(request: web.Request) -> web.Response:
     """The status document."""
-    return web.json_response(await request.app[SITE].status.get())
+    site = request.app[SITE]
+    return await _json(site, await site.status.get())
 
 
 async def api_incidents(request: web.Request) -> web.Response:
     """Incidents, newest first; `?open=1` the open ones only."""
     site = request.app[SITE]
-    incidents = await asyncio.to_thread(
-        site.store.incidents,
-        open_only=request.query.get("open") in {"1", "true"},
-        limit=MAX_INCIDENTS,
-    )
-    actions = {view.name: view.action for view in await asyncio.to_thread(site.store.components)}
-    return web.json_response(
-        to_json([describe_incident(incident, site.now(), actions) for incident in incidents])
-    )
+    open_only = request.query.get("open") in {"1", "true"}
+
+    def read() -> list[Any]:
+        incidents = site.store.incidents(open_only=open_only, limit=MAX_INCIDENTS)
+        actions = {view.name: view.action for view in site.store.components()}
+        described = (describe_incident(incident, site.now(), actions) for incident in incidents)
+        return [to_json(each) for each in described]
+
+    return await _json(site, await site.read(read))
 
 
 async def api_incident(request: web.Request) -> web.Response:
     """One incident with timeline and attempts."""
-    return web.json_response(await _incident(request))
+    return await _json(request.app[SITE], await _incident(request))
 
 
 async def api_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return web.json_response(await _faults(request))
+    return await _json(request.app[SITE], await _faults(request))
 
 
 async def api_reports(request: web.Request) -> web.Response:
     """Reports, newest first, with the names of their files."""
-    return web.json_response(await _reports(request.app[SITE]))
+    site = request.app[SITE]
+    return await _json(site, await _reports(site))
+
+
+async def _json(site: Site, document: Any) -> web.Response:
+    """Printable ASCII: whatever shows the bytes of an answer shows nothing else."""
+    text = await site.readers.call(lambda: json.dumps(document))
+    return web.Response(text=text, content_type="application/json")
 
 
 async def _incident(request: web.Request) -> dict[str, Any]:
     site, name = request.app[SITE], request.match_info["id"]
-    incident: Incident | None = await asyncio.to_thread(site.store.incident, name)
-    if incident is None:
+
+    def read() -> dict[str, Any] | None:
+        incident = site.store.incident(name)
+        return None if incident is None else incident_document(site.store, incident, site.now())
+
+    document: dict[str, Any] | None = await site.read(read)
+    if document is None:
         raise web.HTTPNotFound(text="no such incident")
-    return await asyncio.to_thread(incident_document, site.store, incident, site.now())
+    return document
 
 
 async def _faults(request: web.Request) -> dict[str, Any]:
     site, query = request.app[SITE], request.query
     check, component = query.get("check"), query.get("component")
-    views = await asyncio.to_thread(site.store.checks)
-    if check is not None and check not in {view.name for view in views}:
-        raise web.HTTPNotFound(text="no such check")
-    if component is not None and component not in {view.component for view in views}:
-        raise web.HTTPNotFound(text="no such component, or nothing checks it")
-    return await asyncio.to_thread(faults_document, site.store, site.now(), check, component)
+
+    def read() -> dict[str, Any]:
+        views = site.store.checks()
+        if check is not None and check not in {view.name for view in views}:
+            raise web.HTTPNotFound(text="no such check")
+        if component is not None and component not in {view.component for view in views}:
+            raise web.HTTPNotFound(text="no such component, or nothing checks it")
+        return faults_document(site.store, site.now(), check, component)
+
+    found: dict[str, Any] = await site.read(read)
+    return found
 
 
 async def _reports(site: Site) -> list[dict[str, Any]]:
-    rows: list[ReportRow] = await asyncio.to_thread(site.store.reports, None, 100)
-    return [
-        {
-            "id": row.id,
-            "kind": row.kind,
-            "at": to_json(row.at),
-            "headline": str(row.facts.get("headline", "")),
-            "files": [name for path in row.paths if _is_served(site, name := Path(path).name)],
-        }
-        for row in rows
-    ]
+    found: list[dict[str, Any]] = await site.read(
+        lambda: [_describe_report(site, row) for row in site.store.reports(None, MAX_REPORTS)]
+    )
+    return found
+
+
+def _describe_report(site: Site, row: ReportRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "at": to_json(row.at),
+        "headline": str(row.facts.get("headline", "")),
+        "files": [name for path in row.paths if _is_served(site, name := Path(path).name)],
+    }
 
 
 def _is_served(site: Site, name: str) -> bool:

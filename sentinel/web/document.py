@@ -13,7 +13,7 @@ from sentinel.core.model import Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader
 from sentinel.store.document import to_json
-from sentinel.store.runbook import held_back, runbook_of
+from sentinel.store.runbook import held_back, own_troubles, runbook_of
 
 STALE = "stale"
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
@@ -25,8 +25,9 @@ def status_document(store: Reader, now: datetime) -> Document:
     """What is the matter now, for people and programs; JSON-able.
 
     Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds
-    all actions back), `incidents` (open ones, causes and the worst first), `components`, `checks`,
-    `blind` (the latest gap or null). Ages are seconds; every `…_text` is the same figure for
+    all actions back), `own` (what of sentinel itself does not work), `incidents` (open ones, causes
+    and the worst first), `components`, `checks`, `blind` (the latest gap or null). Ages are
+    seconds; every `…_text` is the same figure for
     people.
     """
     checks = [describe_check(view, now) for view in store.checks()]
@@ -48,6 +49,7 @@ def status_document(store: Reader, now: datetime) -> Document:
             "started": store.meta("started"),
             "status": worst([_status(item["status"]) for item in components]).value,
             "held": held_back(store),
+            "own": own_troubles(store),
             "incidents": incidents,
             "components": components,
             "checks": checks,

@@ -5,67 +5,77 @@ programs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
+from sentinel.core.host import WEB_PORTS, HostName, NoHost, read_host
 from sentinel.errors import StateError
+from sentinel.web.answer import dress
 from sentinel.web.site import SITE
+from sentinel.web.visitor import MAX_BODY
 
-MAX_REQUESTS = 100
-REQUEST_SECONDS = 10.0
-MAX_BODY = 64 * 1024
+REQUEST_SECONDS = 9.0
+"""For the making of an answer: a little less than a visitor has for all of its request."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-REPORT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
-)
-"""Reports are self-contained files with their style inside; nothing in them may run."""
-
-_HEADERS = {
-    "Content-Security-Policy": PAGE_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def listen_hosts(host: str, port: int) -> frozenset[str]:
-    """The Host headers that name a daemon on `host`:`port`: that address, and loopback under its
-    names.
+def listen_hosts(host: str, port: int) -> tuple[HostName, ...]:
+    """The hosts that name a daemon on `host`:`port`: that address, and loopback under its names.
+    On the usual port of the web clients leave it out.
     """
-    names = {
-        "127.0.0.1",
-        "localhost",
-        "[::1]",
-        f"[{host}]" if ":" in host and host[0] != "[" else host,
-    }
-    return frozenset(f"{name.lower()}:{port}" for name in names)
+    names = dict.fromkeys([host.lower().removesuffix("."), *LOOPBACK])
+    return tuple(HostName(name, None if port in WEB_PORTS else port) for name in names)
 
 
-async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Security headers on every answer, also on errors; a handler's own value stays."""
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["Server"] = "sentinel"
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Security headers on every answer, also on errors. Whoever sends a body to pages that only
+    read is not listened to any longer: what follows could be taken for another request.
+    """
+    dress(response)
+    if request.body_exists:
+        response.headers["Connection"] = "close"
+        response.force_close()
+
+
+async def ignore_expectation(_request: web.Request) -> None:
+    """No body is wanted, so nobody is told to go on: the answer itself comes at once."""
 
 
 @web.middleware
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """421 for any Host that is not on the list: a name that somebody rebinds to us reads nothing."""
-    if request.headers.get("Host", "").lower() not in request.app[SITE].allowed_hosts:
-        return _error(
-            request, 421, "this Host is not served here: use the address that sentinel listens on"
+    named = request.headers.getall("Host", [])
+    if len(named) > 1:
+        return make_error(request, 400, "more than one Host")
+    if request.raw_path[:1] not in {"/", "*"}:  # it names a host of its own, which comes first
+        named += [request.url.raw_authority]
+    served = request.app[SITE].hosts()
+    if not named or not all(is_served(text, served) for text in named):
+        return make_error(
+            request,
+            421,
+            "this Host is not served here: use the address that sentinel listens on, or, behind a"
+            " proxy that keeps Host, name it in `trusted_hosts`",
         )
+    return await handler(request)
+
+
+def is_served(text: str, served: Iterable[HostName]) -> bool:
+    """Whether a Host names one of these."""
+    try:
+        asked = read_host(text)
+    except NoHost:
+        return False
+    return any(host.covers(asked) for host in served)
+
+
+@web.middleware
+async def refuse_large(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """413 for a body over the limit. Nobody reads one, but nobody waits for its end, either."""
+    if (request.content_length or 0) > MAX_BODY:
+        return make_error(request, 413, f"a body may have {MAX_BODY} bytes")
     return await handler(request)
 
 
@@ -75,43 +85,34 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        response = _error(
-            request,
-            error.status,
-            f"{request.method} is not allowed: sentinel's pages are read-only",
+        response = make_error(
+            request, error.status, "this method is not allowed: sentinel's pages are read-only"
         )
         response.headers["Allow"] = error.headers["Allow"]
         return response
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _error(request, error.status, error.text or error.reason)
+        return make_error(request, error.status, error.text or error.reason)
     except StateError as error:
-        return _error(request, 503, error.message)
+        return make_error(request, 503, error.message)
 
 
-def limit_load() -> Middleware:
-    """At most MAX_REQUESTS at a time, each for at most REQUEST_SECONDS."""
-    running = 0
-
-    @web.middleware
-    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal running
-        if running >= MAX_REQUESTS:
-            return _error(request, 503, "too many requests at a time")
-        running += 1
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                return await handler(request)
-        except TimeoutError:
-            return _error(request, 503, f"not done within {REQUEST_SECONDS:.0f} s")
-        finally:
-            running -= 1
-
-    return limit
+@web.middleware
+async def limit_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Each answer is made within REQUEST_SECONDS."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            return await handler(request)
+    except TimeoutError:
+        return make_error(request, 503, f"not done within {REQUEST_SECONDS:.0f} s")
 
 
-def _error(request: web.Request, status: int, message: str) -> web.Response:
+MIDDLEWARES = (limit_time, check_host, refuse_large, explain_errors)
+
+
+def make_error(request: web.Request, status: int, message: str) -> web.Response:
+    """An error for a program or for a person."""
     if request.path.startswith("/api/"):
         return web.json_response({"error": message, "status": status}, status=status)
     return web.Response(text=f"{status}: {message}\n", status=status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ class Shared(Generic[T]):
         if task is None or (task.done() and self._is_old(task)):
             self._began = self._monotonic()
             task = self._task = asyncio.create_task(_call(self._make))
+            task.add_done_callback(_take_error)
         return await asyncio.shield(task)
 
     def _is_old(self, task: asyncio.Task[T]) -> bool:
@@ -36,3 +37,9 @@ class Shared(Generic[T]):
 
 async def _call(make: Callable[[], Awaitable[T]]) -> T:
     return await make()
+
+
+def _take_error(task: asyncio.Task[Any]) -> None:
+    """Whoever waited has been told; when everybody had gone, nobody is missed."""
+    if not task.cancelled():
+        task.exception()

@@ -4,9 +4,8 @@ static files.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +15,11 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sentinel.clock import utcnow
+from sentinel.core.host import HostName
+from sentinel.core.visible import make_document_visible
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces
+from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
 
 FOLDER = Path(__file__).parent
@@ -28,14 +30,20 @@ class Site:
     """The page's world; everything comes from outside, so that tests can give their own."""
 
     store: Reader
+    readers: Readers
     metrics: MetricsPage
     status: Shared[dict[str, Any]]
     ready: Callable[[], tuple[bool, str]]
-    allowed_hosts: frozenset[str]
+    hosts: Callable[[], Sequence[HostName]]
+    """Those that are served: a reload may change them."""
     reports: Path | None
     now: Callable[[], datetime]
     templates: Environment
     static: dict[str, tuple[str, bytes]]
+
+    async def read(self, make: Callable[[], Any]) -> Any:
+        """A JSON-able document from the store, with nothing invisible in any name or text."""
+        return await self.readers.call(lambda: make_document_visible(make()))
 
 
 SITE: web.AppKey[Site] = web.AppKey("site", Site)
@@ -68,7 +76,7 @@ def make_site(
     store: Reader,
     metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
-    allowed_hosts: frozenset[str],
+    hosts: Callable[[], Sequence[HostName]],
     document: Callable[[Reader, datetime], dict[str, Any]],
     *,
     reports: Path | None = None,
@@ -76,16 +84,18 @@ def make_site(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
+    readers = Readers()
 
     async def render_status() -> dict[str, Any]:
-        return await asyncio.to_thread(document, store, now())
+        return await readers.call(lambda: make_document_visible(document(store, now())))
 
     return Site(
         store=store,
+        readers=readers,
         metrics=MetricsPage(metrics, monotonic),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
-        allowed_hosts=frozenset(host.lower() for host in allowed_hosts),
+        hosts=hosts,
         reports=reports,
         now=now,
         templates=load_templates(),

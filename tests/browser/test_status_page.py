@@ -19,12 +19,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes, CheckView, ComponentView
 from sentinel.store.sqlite import SqliteStore
+from sentinel.web import page as web_page
 from sentinel.web.app import make_app
 from sentinel.web.guard import listen_hosts
 from tests.conftest import require_tool
@@ -133,7 +133,7 @@ class Daemon:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.store = store
-        self._runner: web.AppRunner | None = None
+        self._page: web_page.Page | None = None
 
     @property
     def url(self) -> str:
@@ -141,16 +141,18 @@ class Daemon:
 
     async def start(self) -> None:
         app = make_app(
-            self.store, lambda _: iter(()), lambda: (True, ""), listen_hosts("127.0.0.1", self.port)
+            self.store,
+            lambda _: iter(()),
+            lambda: (True, ""),
+            lambda: listen_hosts("127.0.0.1", self.port),
         )
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        bound = socket.create_server(("127.0.0.1", self.port))
+        self._page = await web_page.open_page(app, "127.0.0.1", [bound])
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._page is not None:
+            await self._page.close()
+            self._page = None
 
     def show(self, name: str, status: str, *, detail: str = "", incident: str = "") -> None:
         """Put one component, its check and, when `incident` is given, an open incident into the

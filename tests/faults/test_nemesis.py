@@ -56,3 +56,17 @@ def test_ten_minutes_of_random_faults(tmp_path, seed):
     """The same for longer, with a fault every 5 to 20 s."""
     document = survive(tmp_path, 600, seed)
     assert len(document["nemesis"]["faults"]) >= 30
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+def test_twelve_minutes_leave_memory_descriptors_and_tasks_as_they_were(tmp_path):
+    """Behind the first quarter, in which windows fill, no figure rises by more than 5 % of itself;
+    every sample is printed.
+    """
+    footprint = survive(tmp_path, 720, seed=4)["nemesis"]["footprint"]
+    for each in footprint["samples"]:
+        sys.stdout.write(f"{json.dumps(each)}\n")
+    sys.stdout.write(f"rise over the judged time: {footprint['rise']}\n")
+    assert len(footprint["samples"]) > 100
+    assert all(rise is not None and rise <= 0.05 for rise in footprint["rise"].values())

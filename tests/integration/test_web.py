@@ -12,18 +12,20 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
+from sentinel.core.host import HostName, read_host
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
 from sentinel.store import Changes, CheckView, ComponentView, Gap
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web import guard
-from sentinel.web.app import ROUTES, make_app
+from sentinel.web.answer import SECURITY_HEADERS
+from sentinel.web.app import ROUTES, SCOPES, make_app
 from sentinel.web.document import status_document
-from sentinel.web.guard import listen_hosts
+from sentinel.web.guard import is_served, listen_hosts
+from sentinel.web.page import open_page
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -54,6 +56,7 @@ class World:
         self.ready = (True, "watching")
         self.clock = 0.0
         self.port = 0
+        self.trusted: list[HostName] = []
         self.session: aiohttp.ClientSession
 
     def metrics(self, _openmetrics: bool) -> Iterator[bytes]:
@@ -106,31 +109,35 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         made.store,
         made.metrics,
         lambda: made.ready,
-        listen_hosts("127.0.0.1", made.port),
+        lambda: [*listen_hosts("127.0.0.1", made.port), *made.trusted],
         reports=made.reports,
         now=lambda: at(100),
         monotonic=lambda: made.clock,
     )
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.SockSite(runner, sock).start()
+    page = await open_page(app, "127.0.0.1", [sock])
     async with aiohttp.ClientSession() as made.session:
         yield made
-    await runner.cleanup()
+    await page.close()
     made.store.close()
 
 
 def test_every_route_declares_its_scope() -> None:
-    """The route table is the whole of the application: every route is there, is GET and has the
-    scope read.
+    """The route table is the whole of the application: each route that is served stands in it, with
+    a scope; what only reads has the scope read, and nothing else is served today.
     """
-    app = make_app(None, lambda _: iter(()), lambda: (True, ""), frozenset())  # type: ignore[arg-type]
-    served = {
-        (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
-    }
-    assert {path for _, path in served} == {route.path for route in ROUTES}
-    assert {method for method, _ in served} == {"GET", "HEAD"}
-    assert {route.scope for route in ROUTES} == {"read"}
+    app = make_app(None, lambda _: iter(()), lambda: (True, ""), tuple)  # type: ignore[arg-type]
+    declared = {route.path: route for route in ROUTES}
+    assert len(declared) == len(ROUTES)
+    served = set()
+    for resource in app.router.resources():
+        for route in resource:
+            served.add(resource.canonical)
+            scope = declared[resource.canonical].scope
+            assert scope in SCOPES
+            assert route.method in {"GET", "HEAD"}
+            assert scope == "read"
+            assert route.handler is declared[resource.canonical].handler
+    assert served == declared.keys()
 
 
 async def test_every_route_answers_with_security_headers(world: World) -> None:
@@ -150,9 +157,13 @@ async def test_every_route_answers_with_security_headers(world: World) -> None:
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["Server"] == "sentinel"
         assert "Set-Cookie" not in answer.headers
+        async with world.session.head(world.url(path)) as head:
+            assert (head.status, await head.read()) == (200, b"")
+            assert head.headers["Content-Security-Policy"] == policy
         async with world.session.post(world.url(path), json={}) as refused:
             assert refused.status == 405
-            assert refused.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            for name, value in SECURITY_HEADERS.items():
+                assert refused.headers[name] == value
             assert "GET" in refused.headers["Allow"]
 
 
@@ -175,11 +186,30 @@ async def test_known_hosts_are_served(world: World) -> None:
         assert answer.status == 200
 
 
-def test_hosts_of_a_listen_address() -> None:
-    """The configured address and loopback, each with the port."""
-    assert "sentinel.local:9130" in listen_hosts("Sentinel.local", 9130)
-    assert "[fd00::1]:9130" in listen_hosts("fd00::1", 9130)
-    assert listen_hosts("127.0.0.1", 1) == {"127.0.0.1:1", "localhost:1", "[::1]:1"}
+async def test_trusted_hosts(world: World) -> None:
+    """What a proxy that keeps Host passes on is served once it is trusted, in each of its
+    spellings, and nothing else; loopback stays; a reload can take it away again.
+    """
+    names = ["status.example.com", "Status.Example.Com.", "status.example.com:443"]
+    others = ["evil.status.example.com", "status.example.com.evil", "status.example.com:8080"]
+    for name in names:
+        assert (await world.get("/", Host=name))[0].status == 421
+    world.trusted = [read_host("status.example.com"), read_host("[fd00::1]:8443")]
+    for name in [*names, "[FD00:0::1]:8443", f"127.0.0.1:{world.port}"]:
+        assert (await world.get("/", Host=name))[0].status == 200, name
+    for name in [*others, "[fd00::1]", "status.example.com, evil", "status.example.com@evil"]:
+        answer, text = await world.get("/", Host=name)
+        assert (answer.status, "trusted_hosts" in text) == (421, True), name
+    world.trusted = []
+    assert (await world.get("/", Host=names[0]))[0].status == 421
+
+
+def test_usual_port_is_left_out() -> None:
+    """A page on port 80 is asked for without a port."""
+    assert is_served("127.0.0.1", listen_hosts("127.0.0.1", 80))
+    assert is_served("LOCALHOST.:80", listen_hosts("127.0.0.1", 80))
+    assert not is_served("127.0.0.1", listen_hosts("127.0.0.1", 9130))
+    assert is_served("[0:0::1]:9130", listen_hosts("127.0.0.1", 9130))
 
 
 async def test_errors_are_json_for_programs(world: World) -> None:
@@ -313,6 +343,45 @@ async def test_hostile_names_are_inert(world: World) -> None:
         assert "&lt;script&gt;" in text
 
 
+async def test_nothing_invisible_is_shown(world: World) -> None:
+    """NUL, escapes and direction marks in names reach neither page nor API: every byte of JSON is
+    printable ASCII, and what is read from it can't act, either.
+    """
+    odd = "a\0b\x1b[31m\u202ec\x7f\u2066"
+    shown = "a\\u0000b\\u001b[31m\\u202ec\\u007f\\u2066"
+    incident = Incident("I2", odd, T0, IncidentState.OPEN, Status.DOWN, odd, odd)
+    view = ComponentView(odd, "down", T0, odd, [], "", None, 0, odd)
+    world.store.commit(
+        Changes(
+            meta={"platform": odd},
+            checks=[check(odd, detail=odd, key=(odd, odd), component=odd)],
+            components=[view],
+            incidents=[incident],
+            events=[("I2", T0, Event(odd, odd), {odd: {odd: [odd]}})],
+            faults=[stand(odd, odd)],
+        )
+    )
+    world.store.add_report("recovery", T0, [], {"headline": odd})
+    pages = {
+        "/": "/api/v1/status",
+        "/incident/I2": "/api/v1/incidents/I2",
+        "/faults": "/api/v1/faults",
+        "/reports/": "/api/v1/reports",
+    }
+    for pair in pages.items():
+        for served in pair:
+            answer, text = await world.get(served)
+            assert answer.status == 200, served
+            assert all(letter.isprintable() or letter in "\n\t" for letter in text), served
+            if answer.content_type == "application/json":
+                assert text.isascii()
+                assert shown in json.dumps(json.loads(text), ensure_ascii=False).replace(
+                    "\\\\", "\\"
+                )
+            else:
+                assert shown in text.replace("␀", "\\u0000"), served
+
+
 def stand(component: str, text: str, accepted: Acceptance | None = None) -> StandingFault:
     fault = Fault("lost", {"stream": text}, Status.DEGRADED, text)
     return StandingFault(f"{component}-port", component, fault, T0, fault.status, accepted=accepted)
@@ -354,13 +423,8 @@ async def test_pages_have_no_inline_code(world: World) -> None:
         )
 
 
-async def test_too_many_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the limit of concurrent requests the answer is 503 at once; slow ones end at their
-    deadline.
-    """
-    monkeypatch.setattr(guard, "MAX_REQUESTS", 0)
-    assert (await world.get("/-/healthy"))[0].status == 503
-    monkeypatch.setattr(guard, "MAX_REQUESTS", 100)
+async def test_answers_have_a_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be made in time is 503."""
     monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.0)
     assert (await world.get("/"))[0].status == 503
 

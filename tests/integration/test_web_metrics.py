@@ -56,7 +56,7 @@ async def page() -> AsyncIterator[Page]:
     sock.bind(("127.0.0.1", 0))
     made = Page(sock.getsockname()[1])
     hosts = listen_hosts("127.0.0.1", made.port)
-    app = make_app(None, made.pieces, lambda: (True, ""), hosts)  # type: ignore[arg-type]
+    app = make_app(None, made.pieces, lambda: (True, ""), lambda: hosts)  # type: ignore[arg-type]
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.SockSite(runner, sock).start()

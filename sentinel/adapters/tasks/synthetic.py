@@ -229,7 +229,7 @@ class TaskBoard:
         try:
             return str((await writer.write(fill(_INSERT, names), parameters))[0]["id"])
         except NotMeasurable as error:
-            raise _grant(error, f"GRANT SELECT, INSERT ON {table}", writer) from error
+            raise _grant(error, "SELECT, INSERT", table, writer) from error
         except TargetRejected as error:
             remedy = error.guidance or "make enqueue.sql.columns a row that the table takes"
             raise TargetRejected(
@@ -239,9 +239,7 @@ class TaskBoard:
     async def delete(self, writer: PostgresClient, table: str, ours: Mapping[str, str]) -> set[str]:
         """Delete rows of ours (id → token); the ids of those that are gone now."""
         names = {**self._names, "table": str(Relation.of(table))}
-        return await self._change(
-            writer, fill(_DELETE, names), ours, f"GRANT SELECT, DELETE ON {table}", {}
-        )
+        return await self._change(writer, table, fill(_DELETE, names), ours, "SELECT, DELETE", {})
 
     async def update(
         self, writer: PostgresClient, table: str, ours: Mapping[str, str], values: Mapping[str, Any]
@@ -257,30 +255,32 @@ class TaskBoard:
         ]
         names = {**self._names, "table": str(Relation.of(table)), "set": ", ".join(assignments)}
         return await self._change(
-            writer, fill(_UPDATE, names), ours, f"GRANT SELECT, UPDATE ON {table}", parameters
+            writer, table, fill(_UPDATE, names), ours, "SELECT, UPDATE", parameters
         )
 
     async def _change(
         self,
         writer: PostgresClient,
+        table: str,
         sql: str,
         ours: Mapping[str, str],
-        right: str,
+        rights: str,
         parameters: dict[str, Any],
     ) -> set[str]:
         given = self._params(ids=_array(list(ours)), tokens=list(ours.values()), **parameters)
         try:
             return {row["id"] for row in await writer.write(sql, given)}
         except NotMeasurable as error:
-            raise _grant(error, right, writer) from error
+            raise _grant(error, rights, table, writer) from error
 
 
-def _grant(error: NotMeasurable, right: str, writer: PostgresClient) -> NotMeasurable:
+def _grant(error: NotMeasurable, rights: str, table: str, writer: PostgresClient) -> NotMeasurable:
     if error.code != "42501":
         return error
     remedy = (
-        f"{right} TO the role of resource {writer.name}; checks/acl has a view that lets it touch"
-        " own rows only"
+        f"GRANT {rights} ON {Relation.of(table)} TO NAME;".replace("%%", "%")
+        + f" NAME is the role of resource {writer.name}; checks/acl has a view that lets it touch own"
+        " rows only"
     )
     return NotMeasurable(error.message, remedy, code=error.code)
 

@@ -9,27 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
-
-
-def clean_document(value: Any) -> Any:
-    """The document with control and direction characters made visible, so that no text can hide or
-    reorder.
-    """
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): clean_document(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean_document(item) for item in value]
-    return clean_text(value) if isinstance(value, str) else value
-
-
-def clean_text(text: str) -> str:
-    """One string without control, zero-width and direction characters."""
-    visible = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return visible.encode(errors="backslashreplace").decode()
-
 
 def write_json(facts: Mapping[str, Any]) -> str:
     """JSON that can stand inside a script element without ending it."""

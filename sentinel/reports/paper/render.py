@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sentinel.core.visible import make_document_visible
 from sentinel.reports import find_report
 from sentinel.reports.paper.child import generate_apart
-from sentinel.reports.paper.inert import clean_document, write_json
+from sentinel.reports.paper.inert import write_json
 from sentinel.reports.paper.templates import ReportSheet, TemplateBroken, generate
 
 FORMATS = ("md", "html", "json")
@@ -56,7 +57,7 @@ def render(
     `facts` is the JSON document of `collect`. What is too long loses the ends of its longest lists,
     and says how many lines were cut. Raises UsageError for a report that is not there.
     """
-    clean, texts, problems = clean_document(facts), dict[str, str](), list[TemplateBroken]()
+    clean, texts, problems = make_document_visible(facts), dict[str, str](), list[TemplateBroken]()
     shipped = find_report(name).templates
     for form in formats:
         try:

@@ -91,6 +91,7 @@ function show(status) {
   generated.dateTime = status.generated;
   document.getElementById("incident-count").textContent = status.incidents.length;
   document.getElementById("held").replaceChildren(...status.held.map(heldLine));
+  document.getElementById("own").replaceChildren(...status.own.map((text) => make("p", "held", text)));
   fill("incidents", status.incidents, incidentCard, make("p", "soft", "None."));
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));

@@ -51,6 +51,18 @@ def test_the_last_error_is_repeated_with_the_time_to_wait(reconnect):
     assert (caught.value.guidance, caught.value.code) == ("grant it", "NOPERM")
 
 
+def test_a_fault_outlives_the_time_to_wait(reconnect):
+    """ "(next try in 0.2 s)" is true of this moment, and no part of what is wrong."""
+    reconnect.failed(TargetUnreachable("connection refused"))
+    with pytest.raises(TargetUnreachable, match="next try in") as caught:
+        reconnect.admit()
+    assert caught.value.as_fault("bus").text == "bus: connection refused"
+    reconnect.failed(caught.value)
+    with pytest.raises(TargetUnreachable) as again:
+        reconnect.admit()
+    assert again.value.as_fault().text == "connection refused"
+
+
 @pytest.mark.parametrize("code", ["WRONGPASS", "NOAUTH", "28P01", "28000"])
 def test_refused_credentials_wait_thirty_seconds_at_once(reconnect, clock, code):
     """At most one try in 30 s with a password that is wrong."""

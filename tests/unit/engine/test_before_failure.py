@@ -141,6 +141,22 @@ async def test_a_check_that_a_reload_has_added_meanwhile(house: House) -> None:
     assert verdicts(house) == ["recovered"]
 
 
+async def test_a_check_that_a_reload_has_added_while_it_was_degraded(house: House) -> None:
+    """The incident is open, the newcomer has said little, and then it goes down: whether the failure
+    or what was before degraded the newcomer, nobody knows.
+    """
+    await be(house, Status.DEGRADED)
+    add_load(house, "worker-new")
+    await house.see("worker-new", Status.DEGRADED)
+    await fail(house)
+    young = house.picture.incidents["worker"]
+    assert young.before == {"worker.process": Status.UP, "worker-load": Status.DEGRADED}
+    for _ in range(10):
+        await house.see("worker-new", Status.DEGRADED)
+        await look(house)
+    assert verdicts(house) == ["recovered"]
+
+
 async def test_what_was_before_outlives_sentinel(
     house: House, tmp_path: Path, store: SqliteStore, clock: Clock, metrics: Metrics
 ) -> None:

@@ -52,7 +52,8 @@ def watched(metrics: Metrics) -> WatchedCheck:
     """A check that accepts slowness of old streams."""
     check = Check("a", "kind", "bus", 10.0, 5.0, None, accept=(WORD,))
     slowness = FaultKind("slow", Severity.TICKET, "slow", "a stream is slow")
-    kind = Kind("kind", "", Options, run, (), faults=(slowness,))
+    gone = FaultKind("gone", Severity.PAGE, "gone", "a stream is gone")
+    kind = Kind("kind", "", Options, run, (), faults=(slowness, gone))
     metrics.add_check(check)
     return WatchedCheck(check, kind, Health(), at=NOW)
 
@@ -128,6 +129,19 @@ def test_without_acceptance_a_finding_stays_as_it_is(faults: Faults, watched: Wa
     for status in (Status.UP, Status.UNKNOWN):
         finding = faults.take(watched, found(slow("old-1"), status=status), Changes())
         assert (finding.status, finding.detail) == (status, "figures")
+
+
+def test_of_two_that_are_down_the_graver_is_the_line(faults: Faults, watched: WatchedCheck) -> None:
+    """A kind names them as it finds them: by status, then by who must hear of it."""
+    gone = Fault("gone", {"stream": "g"}, Status.DOWN, "stream g is gone", guidance="make it")
+    some = (slow("s"), slow("t", Status.DOWN), gone)
+    finding = Finding(Status.DOWN, "stream s is slow; and 2 more; figures", faults=some)
+    taken = faults.take(watched, finding, Changes())
+    assert taken.detail == "stream g is gone; and 2 more; figures"
+    assert taken.guidance == "make it"
+    assert streams(watched) == ["g", "t", "s"]
+    odd = replace(finding, detail="figures first")
+    assert faults.take(watched, odd, Changes()).detail == "figures first"
 
 
 def test_no_part_of_a_fault_shows_a_secret(faults: Faults, watched: WatchedCheck) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 from watchfiles import Change
 
 from sentinel.core.model import Component
@@ -149,3 +150,41 @@ async def test_what_was_refused_spends_nothing(tmp_path: Path) -> None:
         for n in range(8):
             await watch._react(component, {(Change.deleted, str(tmp_path / f"{n}.py"))})
     assert (requests.asked, requests.remediator.fleet.notes) == (8, {})
+
+
+async def test_what_is_raised_loses_no_change_and_ends_no_watch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An error that nobody foresaw, while a change is taken over, and while files are watched: both
+    are done again, said and counted.
+    """
+    monkeypatch.setattr(file_watch, "DEBOUNCE", 0.05)
+    monkeypatch.setattr(file_watch, "TRY_AGAIN", 0.001)
+    taken, begun = list[int](), list[int]()
+
+    class Failing(Noted):
+        async def _react(self, component, changes) -> None:
+            taken.append(1)
+            if len(taken) < 3:
+                raise KeyError("canary")
+            await super()._react(component, changes)
+
+    def watch_files(*paths: Path, **options: object) -> AsyncIterator[object]:
+        begun.append(1)
+        if len(begun) == 1:
+            raise TypeError("canary")
+        return real(*paths, **options)
+
+    real = file_watch.awatch
+    monkeypatch.setattr(file_watch, "awatch", watch_files)
+    watch = Failing(None)
+    watch.seen = []
+    file = tmp_path / "app.conf"
+    with capture_logs() as lines:
+        await watch.follow({"api": Component("api", watch=(str(file),))})
+        await again_until(lambda: file.write_text("1") and None, lambda: watch.seen != [])
+        await watch.close()
+    assert watch.seen == [{"app.conf"}]
+    said = [(line["part"], line["component"]) for line in lines if line["event"] == "part_failed"]
+    assert said == [("file_watch", "api")] * 3
+    assert watch.upkeep.metrics.swallowed.labels("file_watch").value == 3

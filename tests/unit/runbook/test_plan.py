@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.adapters.relation import Relation
 from sentinel.errors import UsageError
 from sentinel.runbook.book import Argv, Sql
 from sentinel.runbook.plan import make_plan
 from sentinel.runbook.read import read_runbook
+from sentinel.runbook.safety import refuse_sql
 
 Write = Callable[..., Path]
 PARAMETERS = """
@@ -110,10 +112,42 @@ def test_tables_and_columns_are_quoted_names(write_book: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ['a"b', "a.b.c", "a; DROP TABLE t", "a b", "", "pg_catalog..x", "a--"]
+    ("value", "quoted"),
+    [
+        ('a"b', '"public"."a""b"'),
+        ("a.b.c", '"a"."b.c"'),
+        ("a; DROP TABLE t", '"public"."a; DROP TABLE t"'),
+        ("Ops-1.wörk $1", '"Ops-1"."wörk $1"'),
+        ("a--", '"public"."a--"'),
+    ],
 )
+def test_a_table_is_the_one_that_the_check_reads(
+    write_book: Write, value: str, quoted: str
+) -> None:
+    """Whatever a check takes for a table is one name, in quotes, read as the check reads it."""
+    book = read_runbook(
+        write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES)
+    )
+    (step,) = make_plan(book, {"t": value}).steps
+    assert step.run == Sql("db", f'SELECT "created_at" FROM {quoted}')
+    assert refuse_sql(step.run.text) == ""
+    schema, _, name = quoted.partition('"."')
+    assert str(Relation.of(value)) == f'{schema}"."{name}'.replace("%", "%%")
+
+
+def test_a_column_may_be_inside_of_json(write_book: Write) -> None:
+    """As checks name it: `column->key`."""
+    book = read_runbook(
+        write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES)
+    )
+    (step,) = make_plan(book, {"c": "data->who's->id"}).steps
+    inside = """("data"::text::jsonb #>> ARRAY['who''s', 'id'])"""
+    assert step.run == Sql("db", f'SELECT {inside} FROM "watch"."tasks"')
+
+
+@pytest.mark.parametrize("value", ["", "a\\b", "a\nb", "a" * 201])
 def test_no_name_breaks_out(write_book: Write, value: str) -> None:
-    """What could end the quotes or name anything else is refused."""
+    """What no statement of a step may hold is refused, and a name that is none."""
     book = read_runbook(
         write_book('  - {name: a, run: {sql: "SELECT {c} FROM {t}", resource: "{r}"}}', NAMES)
     )

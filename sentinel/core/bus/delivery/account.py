@@ -190,9 +190,11 @@ class StreamAccount:
         self._catch_up()
         self._adopt(view)
         broken, knew = self._judge_break(self.view, view, survivors), self.knows
-        known = self.view.added if broken is not None and broken.reason == XSETID else 0
+        before = self.view
         settled = self._begin_life(broken, view) if broken is not None else []
         if broken is not None and broken.open:
+            same = broken.reason == XSETID and view.swaps == before.swaps
+            known = before.added if same else 0
             view = replace(view, unseen=view.unseen + view.added - known)
         settled += self._advance(view, proven=knew)
         if broken is not None:

@@ -147,7 +147,9 @@ def judge_break(
     if (set_anew and view.last >= before.last) or _is_renumbered(
         before, view, anchors, survivors or set()
     ):
-        return Break(XSETID, sign, Anchor(view.end, view.added, view.now))
+        # why open: XSETID may have run elsewhere, and what was put in place here may be new
+        swapped = view.swaps != before.swaps
+        return Break(XSETID, sign, Anchor(view.end, view.added, view.now), open=swapped)
     alive = survivors or set()
     proven = view.swaps != before.swaps
     kept = _find_ancestor(before, view, anchors, alive, proven=proven)

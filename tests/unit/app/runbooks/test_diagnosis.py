@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
@@ -369,3 +370,15 @@ async def test_the_latest_finding_is_not_asked_for_twice() -> None:
     assert asked == ["c"]
     with pytest.raises(UsageError):
         await find_latest(results, "d", T0, rerun)
+
+
+async def test_a_runbook_that_a_reload_has_taken_away(world: World) -> None:
+    """It was ordered, and is not on the shelf any more: the incident says so."""
+    order = world.order(runbook="mine")
+    (world.folder / "runbooks" / "mine.md").unlink()
+    world.bookcase.reload()
+    with capture_logs() as lines:
+        assert await world.finish(order) == "it is not on the shelf any more"
+    assert lines == []
+    (entry,) = world.notes()
+    assert entry.text == "runbook mine can't be run: it is not on the shelf any more"

@@ -1,0 +1,70 @@
+"""`sentinel run`: the process around a daemon, its signals, its log and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from functools import partial
+
+import structlog
+
+from sentinel.adapters.bell import Bell
+from sentinel.adapters.service_manager import ServiceManager
+from sentinel.app import Daemon, Signals, serve
+from sentinel.cli.first_process import stand_as_first_process
+from sentinel.cli.place import Arguments
+from sentinel.config import Overrides, load
+from sentinel.engine.watchdog import describe_stacks
+from sentinel.log import catch_strays, configure_logging, finish_logging, say
+
+
+def run(arguments: Arguments) -> int:
+    """`sentinel run`"""
+    ended = stand_as_first_process()
+    if ended is not None:
+        return ended
+    bell: Bell = arguments.bell
+    bell.listen(_tell_late)
+    configuration = load(arguments.config)
+    overrides = Overrides()
+    configure_logging(
+        level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
+    )
+    catch_strays()
+    asyncio.Runner().run(_serve(arguments, bell))
+    # Threads may still wait for a name server or a disk, and nothing waits for them.
+    finish_logging()
+    os._exit(0)
+
+
+async def _serve(arguments: Arguments, bell: Bell) -> None:
+    signals = Signals()
+    loop = asyncio.get_running_loop()
+
+    def set_soon(event: asyncio.Event) -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    def halt() -> None:
+        if signals.halt_at_once is not None:
+            signals.halt_at_once()
+        else:
+            set_soon(signals.halt)
+
+    end = partial(set_soon, signals.stop)
+    reload = partial(set_soon, signals.reload)
+    bell.answer(
+        {signal.SIGINT: end, signal.SIGTERM: end, signal.SIGHUP: reload, signal.SIGUSR1: halt}
+    )
+    manager = ServiceManager(os.environ)
+    await serve(arguments.config, signals, _announce, arguments.state, manager)
+
+
+def _tell_late() -> None:
+    """It could not end in order in time."""
+    structlog.get_logger().error("end_cut_short", stacks=describe_stacks())
+    finish_logging(0.2)
+
+
+def _announce(daemon: Daemon) -> None:
+    say(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics")
