@@ -21,7 +21,7 @@ from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.web.answer import REPORT_POLICY
 from sentinel.web.document import describe_incident, incident_document, status_document
-from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, send
+from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, make_answer
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
@@ -146,13 +146,13 @@ async def _page(site: Site, template: str, **facts: Any) -> web.Response:
 # -- programs -------------------------------------------------------------------------------------
 
 
-async def serve_metrics(request: web.Request) -> web.StreamResponse:
+async def serve_metrics(request: web.Request) -> web.Response:
     """The exposition for Prometheus, rendered at most once a second for everybody."""
     content_type = choose_format(request.headers.get("Accept", ""))
     packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     sheet = await request.app[SITE].metrics.get(content_type)
     pieces = await sheet.packed() if packed else sheet.text
-    return await send(request, content_type, pieces, packed=packed)
+    return make_answer(content_type, pieces, packed=packed)
 
 
 async def tell_healthy(_request: web.Request) -> web.Response:

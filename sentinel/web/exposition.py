@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 
 from sentinel.web.shared import Shared
 
@@ -135,26 +137,31 @@ async def pack(text: Sequence[bytes]) -> list[bytes]:
     return [piece for piece in found if piece]
 
 
-async def send(
-    request: web.Request, content_type: str, pieces: Sequence[bytes], *, packed: bool
-) -> web.StreamResponse:
-    """Send pieces as they are. Who does not read them in time is cut off: after the head of one
-    answer there is none of another.
+class SheetPayload(Payload):
+    """Pieces of known length. Each waits until the one before it is taken, so a slow reader costs
+    no memory; when it has had its time the page ends the connection.
     """
-    response = web.StreamResponse(
-        headers={"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    )
-    if packed:
-        response.headers["Content-Encoding"] = "gzip"
-    response.content_length = sum(map(len, pieces))
-    await response.prepare(request)
-    try:
-        for piece in pieces if request.method != "HEAD" else ():
-            await response.write(piece)
+
+    _value: Sequence[bytes]
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        super().__init__(pieces)
+        self._size = sum(map(len, pieces))
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """As text, which only makes sense for what is not packed."""
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """One after the other, with a turn for others in between."""
+        for piece in self._value:
+            await writer.write(piece)
             await asyncio.sleep(0)
-        await response.write_eof()
-    except asyncio.CancelledError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise
-    return response
+
+
+def make_answer(content_type: str, pieces: Sequence[bytes], *, packed: bool) -> web.Response:
+    """An answer that is sent in pieces."""
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=SheetPayload(pieces), headers=headers)

@@ -4,6 +4,7 @@ static files.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from sentinel.web.shared import Shared
 
 FOLDER = Path(__file__).parent
 
+TURNS = 4
+"""Answers that are being made at a time: what a flood costs the loop in one go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -31,6 +35,7 @@ class Site:
 
     store: Reader
     readers: Readers
+    turns: asyncio.Semaphore
     metrics: MetricsPage
     status: Shared[dict[str, Any]]
     ready: Callable[[], tuple[bool, str]]
@@ -92,6 +97,7 @@ def make_site(
     return Site(
         store=store,
         readers=readers,
+        turns=asyncio.Semaphore(TURNS),
         metrics=MetricsPage(metrics, monotonic),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
