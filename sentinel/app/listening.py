@@ -41,7 +41,7 @@ async def listen(
 
     application = make_app(
         store,
-        metrics=metrics.render,
+        metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
         reports=configuration().state / REPORTS,

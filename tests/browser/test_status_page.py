@@ -142,7 +142,7 @@ class Daemon:
     async def start(self) -> None:
         app = make_app(
             self.store,
-            lambda: b"",
+            lambda _: iter(()),
             lambda: (True, ""),
             lambda: listen_hosts("127.0.0.1", self.port),
         )
