@@ -30,7 +30,7 @@ from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
 from sentinel.errors import NoDaemon, StateError, UsageError
 from sentinel.store import BEAT, CheckView, Store, show_time, unobserved_since
-from sentinel.store.sqlite import prepare_folder
+from sentinel.store.folder import prepare_folder
 
 PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
@@ -106,8 +106,14 @@ def is_halted(folder: Path) -> bool:
 
 
 def halt(folder: Path, reason: str) -> str:
-    """The kill switch: works without a daemon, and with one that hangs."""
-    prepare_folder(folder)
+    """The kill switch: works without a daemon, and with one that hangs. In force is what counts:
+    a full disk may refuse the reason, or its row in the audit log, and the file is there.
+    """
+    try:
+        prepare_folder(folder)
+    except StateError:
+        if not is_halted(folder):
+            raise
     try:
         (folder / HALT_FILE).write_text(f"{utcnow().isoformat()} {actor()}: {reason}\n")
     except OSError as error:
@@ -115,8 +121,12 @@ def halt(folder: Path, reason: str) -> str:
             raise _unusable(
                 folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
             ) from error
-    open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
-    return f"halted: no automatic action while {folder / HALT_FILE} exists"
+    done = f"halted: no automatic action while {folder / HALT_FILE} exists"
+    try:
+        open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
+    except StateError as error:
+        return f"{done}; it is not in the audit log: {error.message}"
+    return done
 
 
 def resume(folder: Path, store: Store, reason: str) -> str:

@@ -141,7 +141,10 @@ def incidents_table(
 
 def _state(incident: Incident) -> str:
     exhausted = ", exhausted" if incident.exhausted else ""
-    return f"{incident.state}{exhausted}" + (
+    state = f"{incident.state}"
+    if incident.watched_until is not None and incident.closed is None:
+        state = f"recovered, watched until {incident.watched_until:%H:%M:%S}Z"
+    return f"{state}{exhausted}" + (
         f", blocked by {incident.blocked_by}" if incident.blocked_by else ""
     )
 

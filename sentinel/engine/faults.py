@@ -55,7 +55,8 @@ class Faults:
         blind = finding.status is Status.UNKNOWN
         hidden = any(fault.key in HIDING for fault in found)
         unseen = _find_unseen(watched.standing, found, blind=blind) if blind or hidden else []
-        losses = loss_core.carry(rules, watched.standing, named, watched.at)
+        accept = watched.check.accept
+        losses = loss_core.carry(rules, watched.standing, named, watched.at, accept)
         step = self._step(watched, [*found, *unseen, *losses])
         watched.moved, watched.standing = step, step.present
         if not (blind or hidden):  # who can't see does not know that there are fewer
