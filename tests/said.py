@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefile")
 FOLDERS = ("docs", "runbooks", "checks", "dashboards", "sentinel")
@@ -60,8 +62,23 @@ def _read(path: Path) -> Iterator[Said]:
             found = re.search(r"(?:^|\s)(?:#|--) ?(.*)", line)
             if found:
                 yield Said(f"{place}:{number}", found[1])
+        if path.suffix in {".yaml", ".yml"}:
+            yield from (Said(place, each) for each in _values(yaml.safe_load(text)) if " " in each)
     else:
         yield Said(place, text)
+
+
+def _values(value: object) -> Iterator[str]:
+    """Every text in a document, but the rules of Prometheus."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key != "expr":
+                yield from _values(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _values(each)
 
 
 def _literals(source: str) -> Iterator[tuple[int, str]]:

@@ -58,7 +58,9 @@ NOTATION = {
         "+@read +@connection +info", "+xadd ~sentinel:canary:reply:*", "* * * * 1",
         "default-src 'none'", "grant usage on sequence",
     },
-    "a line of nginx": {"proxy_set_header Host $host"},
+    "a line of nginx, one of systemd": {
+        "proxy_set_header Host $host", "ExecReload=/bin/kill -HUP $MAINPID",
+    },
     "what a message holds, or a finding says": {
         '"{\\"a\\": 1}"', "{'a': 1}", "<Task object at 0x…>", "[object Object]", "group … lost",
         "no counters", "no group …", "planner (agent-7)",
