@@ -262,7 +262,7 @@ def _read_text(response: HttpResponse) -> str:
     charset = "" if marked else str(sent.get_content_charset("") or "")
     try:
         if charset and encodings.normalize_encoding(charset) not in _CHARSETS:
-            raise LookupError  # noqa: TRY301
+            raise LookupError
         return response.body.decode(charset or json.detect_encoding(response.body), "replace")
     except (LookupError, ValueError) as error:
         raise LookupError(f"its charset {show(charset)} is not known here") from error

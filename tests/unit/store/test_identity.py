@@ -236,7 +236,9 @@ def test_nothing_is_journaled_in_a_log_that_is_gone(folder, is_replaced):
     log.unlink()
     if is_replaced:
         log.touch()
-    with pytest.raises(StateError, match="-wal was (removed|replaced) beside the running sentinel"):
+    with pytest.raises(
+        StateError, match=r"-wal was (removed|replaced) beside the running sentinel"
+    ):
         store.claim_attempt(Attempt("i", 4, "api", "restart", "down", T0))
     store.close()
     store = start(folder)
