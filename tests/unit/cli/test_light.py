@@ -19,6 +19,7 @@ from sentinel.store.sqlite import SqliteStore
 
 HEAVY = {
     "aiohttp", "apscheduler", "asyncio", "hiredis", "jinja2", "prometheus_client", "psycopg",
+    "sentinel.core.bus.delivery",
     "pydantic", "redis", "rich", "sentinel.config", "sentinel.engine", "sentinel.probes",
     "structlog", "yaml",
 }  # fmt: skip
