@@ -35,12 +35,14 @@ from sentinel.log import configure_logging
 from sentinel.redaction import Redaction
 from sentinel.runbook.book import BookStep, Runbook
 from sentinel.runbook.plan import BookPlan, make_plan
+from sentinel.runbook.read import FILE
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
 from sentinel.runbook.supply import leads_to
 from sentinel.runbook.transcript import BEGUN, StepRecord, Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
+from sentinel.strict.file import read_regular_file
 
 
 def reset(arguments: Arguments) -> int:
@@ -116,7 +118,7 @@ def runbook_show(arguments: Arguments) -> int:
     book = _find_runbook(arguments)
     if arguments.json:
         return print_json(to_json(book))
-    print(Path(book.source).read_text())
+    print(read_regular_file(Path(book.source), FILE.size).data.decode("utf-8-sig", "replace"))
     return 0
 
 
