@@ -4,6 +4,7 @@ SentinelError                    message, guidance, exit code
 ├── UsageError                   64  the command line is wrong
 ├── ConfigurationError           78  every problem at once, each with file, line, key and remedy
 ├── StateError                   78  the state folder or its database can't be used
+│   └── StateStalled                 its disk does not answer: it may still write what it was given
 ├── PortInUse                    69  the address to listen on is taken
 ├── NoDaemon                     69  nobody is there to carry out an order, or to answer in time
 ├── ActionRefused                75  a guard said no, with the reason
@@ -78,6 +79,10 @@ class StateError(SentinelError):
     """The state folder or its database can't be used."""
 
     exit_code = 78
+
+
+class StateStalled(StateError):
+    """The disk of the state does not answer in time; what it was given may be written later."""
 
 
 class PortInUse(SentinelError):

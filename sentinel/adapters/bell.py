@@ -17,7 +17,7 @@ from contextlib import suppress
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
 HEARD = ENDING | {signal.SIGHUP, signal.SIGUSR1}
-END_WITHIN = 4.7
+END_WITHIN = 4.3
 """Seconds from the first word to end, after which the process ends without order."""
 
 

@@ -66,6 +66,19 @@ def list_written(session: int, root: Path = PROC) -> set[Path]:
     return found
 
 
+def list_writers(path: Path, root: Path = PROC) -> list[MarkedProcess]:
+    """Every other live process that holds this file open for writing, by process id: who cleans his
+    environment keeps the output that he was given, unless he closes that, too.
+    """
+    found = []
+    for folder in _folders(root):
+        if int(folder.name) != os.getpid() and path in _open_for_writing(folder):
+            named = _name(folder)
+            if named is not None:
+                found.append(named)
+    return sorted(found, key=lambda each: each.pid)
+
+
 def _open_for_writing(folder: Path) -> Iterator[Path]:
     try:
         descriptors = list((folder / "fd").iterdir())
@@ -91,6 +104,11 @@ def _look(folder: Path, wanted: bytes) -> MarkedProcess | None:
             return None
     except OSError:
         return None
+    return _name(folder)
+
+
+def _name(folder: Path) -> MarkedProcess | None:
+    """A live process as it is shown."""
     seen = read_fields(folder)
     if seen is None or seen[1][0] in {b"Z", b"X"}:
         return None

@@ -1,4 +1,4 @@
-"""Calendar work: roll-ups, retention, reports, housekeeping. On APScheduler, which knows time zones
+"""Calendar work: roll-ups, reports, housekeeping, and forgetting. On APScheduler, which knows time zones
 and cron.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
@@ -25,23 +26,30 @@ from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
+from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures.totals import BASELINE, make_baseline
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import FORMATS, render
-from sentinel.reports.paper.write import keep_report
-from sentinel.store import Changes, Store
+from sentinel.reports.paper.write import forget_reports, keep_report
+from sentinel.store import Changes, Retention, Store
 
 log = structlog.get_logger()
 
 REPORTS = "reports"
 ROLLUP_EVERY = 60.0
 HOUR, DAY = 3600.0, 86400.0
+FORGET_AFTER, FORGET_PAUSE, FORGET_EVERY = 1.0, 0.05, 60.0
+"""Seconds until the first step of forgetting, between two, and after the last."""
+BUDGETS_COUNT = timedelta(days=2)
+"""What was attempted or cleaned within it is never forgotten: budgets are counted by it."""
 BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first
 minute.
 """
+TRY_AGAIN = 10.0
+"""Seconds after which the calendar is looked at again that could not be looked at."""
 BASELINE_TRIES = 60
 """Seconds in which checks may tell what agents have completed; then what is known counts."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -50,6 +58,31 @@ PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 def _wall_ahead() -> float:
     return utcnow().timestamp() - read_uptime()
+
+
+class _Jobs(AsyncIOScheduler):  # type: ignore[misc]
+    """Whatever a job or a trigger raises: the others come, and it is counted."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(timezone=UTC, job_defaults=PATIENT)
+        self._metrics = metrics
+        self.add_listener(self._note_job, EVENT_JOB_ERROR)
+
+    def _process_jobs(self) -> float | None:
+        """The library sets no further timer after an error in here: then nothing comes any more."""
+        try:
+            wait: float | None = super()._process_jobs()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._note("calendar", error)
+            return TRY_AGAIN
+        return wait
+
+    def _note_job(self, event: JobExecutionEvent) -> None:
+        self._note(event.job_id, event.exception)
+
+    def _note(self, job: str, error: BaseException) -> None:
+        self._metrics.swallowed.labels("calendar").inc()
+        log.error("part_failed", part="calendar", job=job, error=repr(error))
 
 
 @dataclass(slots=True)
@@ -62,19 +95,20 @@ class Calendar:
     picture: Picture
     housekeeper: Housekeeper
     utcnow: Callable[[], datetime]
-    _jobs: AsyncIOScheduler = field(
-        default_factory=lambda: AsyncIOScheduler(timezone=UTC, job_defaults=PATIENT)
-    )
+    _jobs: AsyncIOScheduler = field(init=False)
     _ahead: float = field(default_factory=_wall_ahead)
     """Seconds by which the wall clock is ahead of the uptime, at the last look."""
     _erase_from: float = float("-inf")
     """Uptime before which nothing is forgotten."""
 
+    def __post_init__(self) -> None:
+        """Nothing is scheduled yet."""
+        self._jobs = _Jobs(self.picture.metrics)
+
     def start(self) -> None:
         """Begin; the first reports and roll-ups come by themselves."""
         rolling = EverySoOften(ROLLUP_EVERY, ROLLUP_EVERY)
         self._jobs.add_job(self.roll_up, rolling, id="roll-up")
-        self._jobs.add_job(self._forget, EverySoOften(HOUR, HOUR), id="retention")
         self.follow()
         self._jobs.start()
 
@@ -141,17 +175,39 @@ class Calendar:
         """Every figure as it is now, for reports."""
         await self.recorder.record(Changes(samples=self.picture.samples()))
 
-    async def _forget(self) -> None:
-        """Not on the day after the clock was set far forward: it may be set back, and what is
-        erased does not come back with it.
+    async def keep_forgetting(self) -> None:
+        """From the start on and for ever, in steps so short that nothing waits for them."""
+        await asyncio.sleep(FORGET_AFTER)
+        while True:
+            more = await self.forget_some()
+            await asyncio.sleep(FORGET_PAUSE if more else FORGET_EVERY)
+
+    async def forget_some(self) -> bool:
+        """One step; whether there is more to forget. Not on the day after the clock was set far
+        forward: it may be set back, and what is erased does not come back with it.
         """
         if read_uptime() < self._erase_from:
-            return
-        before = self.utcnow() - timedelta(seconds=self.configuration().retention)
+            return False
+        retention = self._retention()
         try:
-            await self.recorder.call(lambda: self.store.forget(before))
-        except StateError as error:
-            log.error("retention_failed", error=error.message)
+            step = await self.recorder.call(lambda: self.store.forget(retention))
+            if step.more:
+                return True
+            folder = self.configuration().state / REPORTS
+            return await asyncio.to_thread(forget_reports, folder, retention.reports) > 0
+        except (StateError, OSError, ValueError) as error:
+            log.error("retention_failed", error=str(error), guidance="tried again in a minute")
+            return False
+
+    def _retention(self) -> Retention:
+        now, configuration = self.utcnow(), self.configuration()
+        before = now - timedelta(seconds=configuration.retention)
+        return Retention(
+            before=before,
+            journal=min(before, now - BUDGETS_COUNT),
+            reports=now - timedelta(seconds=configuration.report_retention),
+            audit=now - timedelta(seconds=configuration.audit_retention),
+        )
 
     async def _report_by_calendar(self, kind: str) -> None:
         """Nobody waits for it: what went wrong is a line of the log."""

@@ -41,6 +41,7 @@ from sentinel.engine.automation import Restraint
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.present import PresentReader
 from sentinel.engine.upkeep import Upkeep, is_told_to_end
 from sentinel.engine.watchdog import Vitals, Watchdog
 from sentinel.errors import ConfigurationError, StateError
@@ -50,7 +51,8 @@ from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
 from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
-from sentinel.store.sqlite import lock_state, prepare_folder
+from sentinel.store.folder import lock_state, prepare_folder
+from sentinel.store.salvage import JOURNAL_LOST
 from sentinel.strict.attempt import REMEDY, describe_surprise
 from sentinel.web.page import Page
 
@@ -92,8 +94,9 @@ class Daemon:
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
+        present, utcnow = PresentReader.over(self.store, self.engine.recorder), self.clock.utcnow
         self._page = await listen(
-            lambda: self.configuration, self.store, self.metrics, self._ready, self.clock.utcnow
+            lambda: self.configuration, present, self.metrics, self._ready, utcnow
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -105,6 +108,7 @@ class Daemon:
         self.upkeep.keep("daemon", lambda: self._keep_doing(BEAT_EVERY, self._beat))
         self.calendar.start()
         self.upkeep.once("calendar", self.calendar.take_baseline())
+        self.upkeep.keep("retention", self.calendar.keep_forgetting)
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
         gc.freeze()
@@ -126,7 +130,7 @@ class Daemon:
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
-        configuration, lost = self.configuration, self.store.meta("journal_lost")
+        configuration, lost = self.configuration, self.store.meta(JOURNAL_LOST)
         return Surroundings(
             store=self.store,
             metrics=self.metrics,
@@ -239,7 +243,7 @@ class Daemon:
 
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
-            return False, "the state can't be written"
+            return False, f"the state can't be written: {self.engine.recorder.trouble}"
         waiting = [
             check.name for check, result, *_ in self.engine.picture.results() if result is None
         ]

@@ -14,10 +14,10 @@ from sentinel.metrics import Metrics
 
 log = structlog.get_logger()
 
-WITHIN = 4.0
+WITHIN = 3.6
 """Seconds for a whole end by signal: a service manager, and a person, wait for five."""
 KEPT = 0.5
-"""Seconds that are kept for each step, however long those before it took."""
+"""Share of the time that is kept for the steps to come, however long one takes."""
 
 Step = tuple[str, Callable[[], Awaitable[Any]]]
 
@@ -28,8 +28,9 @@ async def end_in_order(steps: Sequence[Step], metrics: Metrics, within: float | 
     for n, (name, step) in enumerate(steps):
         left = None
         if within is not None:
-            kept = KEPT * (len(steps) - n - 1)
-            left = max(within - kept - (time.monotonic() - began), min(KEPT, within / len(steps)))
+            kept = KEPT * within / len(steps)
+            used = time.monotonic() - began
+            left = max(within - kept * (len(steps) - n - 1) - used, kept)
         try:
             async with asyncio.timeout(left):
                 await step()

@@ -18,6 +18,7 @@ from sentinel.errors import SentinelError
 from sentinel.store import Store
 from sentinel.store.document import to_json
 from sentinel.store.plans import ChoreRun
+from sentinel.store.salvage import CLEANING_LOST, JOURNAL_LOST
 
 _JOB = "chore-"
 BUSY = "an action on a component is running: try again when it has ended"
@@ -25,9 +26,10 @@ BUSY = "an action on a component is running: try again when it has ended"
 
 def find_amnesia(store: Store, now: Moment) -> str:
     """Why the cap of this hour can't be known: what was cleaned was lost with the database."""
-    lost = store.meta("journal_lost")
-    if lost and now.seconds_since(read_moment(lost)) < CAP_WINDOW:
-        return "the journal was lost within the last hour: what was cleaned in it is not known"
+    for word in (JOURNAL_LOST, CLEANING_LOST):
+        lost = store.meta(word)
+        if lost and now.seconds_since(read_moment(lost)) < CAP_WINDOW:
+            return "the journal was lost within the last hour: what was cleaned in it is not known"
     return ""
 
 

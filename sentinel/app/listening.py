@@ -32,7 +32,7 @@ async def listen(
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force. PortInUse when the address can't be had.
     """
-    sockets = _bind(configuration())
+    sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
     own = listen_hosts(host, port)
 
@@ -58,9 +58,9 @@ async def listen(
     )
 
 
-def _bind(configuration: Configuration) -> list[socket.socket]:
-    """A socket for each address. `localhost` has two, where this system has IPv6; both have the
-    same port, or none is taken.
+def bind(configuration: Configuration) -> list[socket.socket]:
+    """A bound socket for each address. `localhost` has two, where this system has IPv6; both have
+    the same port, or none is taken. PortInUse when it can't be had.
     """
     host, port = configuration.listen
     names = ["127.0.0.1", "::1"] if host == "localhost" else [host]

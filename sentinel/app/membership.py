@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -45,9 +46,12 @@ class Membership:
         return shard_of(check) in self._view.owned
 
     async def tick(self) -> bool:
-        """Sign of life; who was fenced acts no more. True: checks came or went."""
+        """Sign of life; who was fenced acts no more, nor who has a state that is doubted. True:
+        checks came or went.
+        """
         try:
             view = await self.coordinator.tick(Placement())
+            await asyncio.to_thread(self.automation.follow_state)
         except StateError as error:
             log.error(
                 "coordination_failed",

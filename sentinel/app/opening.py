@@ -7,7 +7,8 @@ from pathlib import Path
 import structlog
 
 from sentinel.store import Store
-from sentinel.store.sqlite import FILE, SqliteStore
+from sentinel.store.folder import FILE
+from sentinel.store.sqlite import SqliteStore
 
 log = structlog.get_logger()
 
@@ -25,6 +26,9 @@ def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> S
             moved_to=[str(file) for file in store.moved_aside],
             guidance="what was recorded is in there: `sqlite3 … .recover`",
         )
+    trouble = store.trouble()
+    if owner and trouble.damaged:
+        log.error("state_has_damaged_rows", rows=dict(trouble.damaged), guidance=trouble.damage)
     return store
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from sentinel.adapters.process import read_start_id
 from sentinel.app.once import run_once
 from sentinel.app.opening import open_store
+from sentinel.app.runbooks.places import known_faults
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
 from sentinel.core.fault import StandingFault, Status, describe_subject
@@ -29,7 +30,7 @@ from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
 from sentinel.errors import NoDaemon, StateError, UsageError
 from sentinel.store import BEAT, CheckView, Store, show_time, unobserved_since
-from sentinel.store.sqlite import prepare_folder
+from sentinel.store.folder import prepare_folder
 
 PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
@@ -105,8 +106,14 @@ def is_halted(folder: Path) -> bool:
 
 
 def halt(folder: Path, reason: str) -> str:
-    """The kill switch: works without a daemon, and with one that hangs."""
-    prepare_folder(folder)
+    """The kill switch: works without a daemon, and with one that hangs. In force is what counts:
+    a full disk may refuse the reason, or its row in the audit log, and the file is there.
+    """
+    try:
+        prepare_folder(folder)
+    except StateError:
+        if not is_halted(folder):
+            raise
     try:
         (folder / HALT_FILE).write_text(f"{utcnow().isoformat()} {actor()}: {reason}\n")
     except OSError as error:
@@ -114,8 +121,12 @@ def halt(folder: Path, reason: str) -> str:
             raise _unusable(
                 folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
             ) from error
-    open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
-    return f"halted: no automatic action while {folder / HALT_FILE} exists"
+    done = f"halted: no automatic action while {folder / HALT_FILE} exists"
+    try:
+        open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
+    except StateError as error:
+        return f"{done}; it is not in the audit log: {error.message}"
+    return done
 
 
 def resume(folder: Path, store: Store, reason: str) -> str:
@@ -183,6 +194,7 @@ def find_lost(
     known = [view.name for view in store.checks()]
     if check not in known:
         raise UsageError(f"there is no check {check!r} with a result", f"known: {', '.join(known)}")
+    _refuse_no_loss(store, check, fault)
     standing = store.faults(check)
     found = find_acceptable(standing, fault, subject)
     if not found:
@@ -197,6 +209,21 @@ def find_lost(
             else "what can be repaired is borne by `accept:` of the check in its configuration",
         )
     return found
+
+
+def _refuse_no_loss(store: Store, check: str, fault: str) -> None:
+    """Raises UsageError for what is no fault of the check's kind, or none that is ever accepted."""
+    kind = next(view.kind for view in store.checks() if view.name == check)
+    declared = known_faults().get(kind, {})
+    lasting = [each.key for each in declared.values() if each.lasting]
+    known = f"those that are accepted: {format_names(lasting)}" if lasting else "it loses nothing"
+    if fault not in declared:
+        raise UsageError(f"{kind} has no fault {fault!r}", known)
+    if fault not in lasting:
+        raise UsageError(
+            f"{fault} is no loss: it ends when it is repaired",
+            f"bear it by `accept:` of the check in its configuration; {known}",
+        )
 
 
 async def accept_lost(

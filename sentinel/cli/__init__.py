@@ -110,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_acting(commands)
     _add_cleaning(commands)
+    _add_state(commands)
     return parser
 
 
@@ -462,3 +463,25 @@ def _add_cleaning(commands: _Commands[_Parser]) -> None:
     verify.add_argument(
         "--head", metavar="NUMBER:HASH", help="a head that was noted before must be in the log"
     )
+
+
+def _add_state(commands: _Commands[_Parser]) -> None:
+    state = commands.add_parser(
+        "state", help="the state on disk: what is wrong with it, and that it counts all the same"
+    ).add_subparsers(metavar="show|accept", required=True, parser_class=_Parser)
+    _add(
+        state,
+        "show",
+        "keeping.state_show",
+        "show whether it is the state that was here, and rows that were damaged",
+        json=True,
+    )
+    accept = _add(
+        state,
+        "accept",
+        "keeping.state_accept",
+        "let a state count that is not certainly the one that was here, or was damaged",
+        json=True,
+    )
+    accept.add_argument("--reason", required=True, help="goes into the audit log")
+    accept.add_argument("--yes", action="store_true", help="do not ask")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
+import sys
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -32,10 +36,28 @@ def run(arguments: Arguments) -> int:
         level=overrides.log_level, form=overrides.log_format, secrets=configuration.secrets
     )
     catch_strays()
-    asyncio.Runner().run(_serve(arguments, bell))
+    if sys.stderr is not None:
+        faulthandler.enable()  # SIGABRT of a service manager's watchdog leaves the stacks
+    run_to_the_end(_serve(arguments, bell))
     # Threads may still wait for a name server or a disk, and nothing waits for them.
     finish_logging()
     os._exit(0)
+
+
+def run_to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Like `asyncio.run`, but `sys.exit` in any task or callback, of a plugin or of a library, ends
+    no daemon; and no thread is waited for.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    task = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except SystemExit as error:
+            if task.done():
+                raise
+            structlog.get_logger().error("part_failed", part="unknown", error=repr(error))
 
 
 async def _serve(arguments: Arguments, bell: Bell) -> None:

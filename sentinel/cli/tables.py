@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sentinel.core.fault import Status
+from sentinel.core.fault import Status, find_prompt
 from sentinel.core.model import Attempt, Incident
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, TimelineEntry
@@ -38,14 +38,7 @@ def status_text(status: str) -> Text:
 
 def command_text(command: str) -> Text:
     """A command on one line, however long, as it is typed."""
-    return Text(clean(f"    {_prompt(command)} {command}"), no_wrap=True)
-
-
-def _prompt(command: str) -> str:
-    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
-    if command.endswith(";"):
-        return "sql>"
-    return "redis>" if command.partition(" ")[0].isupper() else "$"
+    return Text(clean(f"    {find_prompt(command)} {command}"), no_wrap=True)
 
 
 def silence_text(stopped: str | None) -> Text:
@@ -148,7 +141,10 @@ def incidents_table(
 
 def _state(incident: Incident) -> str:
     exhausted = ", exhausted" if incident.exhausted else ""
-    return f"{incident.state}{exhausted}" + (
+    state = f"{incident.state}"
+    if incident.watched_until is not None and incident.closed is None:
+        state = f"recovered, watched until {incident.watched_until:%H:%M:%S}Z"
+    return f"{state}{exhausted}" + (
         f", blocked by {incident.blocked_by}" if incident.blocked_by else ""
     )
 

@@ -126,6 +126,8 @@ def make_configuration(
         report_templates=written.relative(templates) if templates else None,
         tasks_per_hour_target=settings.tasks_per_hour_target,
         retention=settings.retention,
+        report_retention=settings.report_retention,
+        audit_retention=settings.audit_retention,
         standstill=settings.standstill,
         secrets=frozenset(
             find_secrets(resources.values(), checks, components, written.environment)

@@ -195,7 +195,11 @@ class PlatformSettings(Strict):
     runbooks: RunbookSettings = RunbookSettings()
     report_templates: str = ""
     tasks_per_hour_target: float | None = Field(None, gt=0)
-    retention: Positive = 14 * 86400.0
+    retention: Positive = Field(14 * 86400.0, description="how long what happened is remembered")
+    report_retention: Positive = Field(
+        90 * 86400.0, description="how long reports are kept, and rows that were damaged"
+    )
+    audit_retention: Positive = Field(365 * 86400.0, description="how long the audit log goes back")
     standstill: Positive = Field(
         30.0,
         description=(

@@ -65,6 +65,8 @@ class Configuration:
     report_templates: Path | None
     tasks_per_hour_target: float | None
     retention: float
+    report_retention: float
+    audit_retention: float
     secrets: frozenset[str]
     folder: Path
     listen_place: str = ""

@@ -18,6 +18,9 @@ from sentinel.core.model import Attempt
 from sentinel.errors import ActionRefused
 from sentinel.store import Changes, Fence, Store
 
+PATIENCE = 10.0
+"""Seconds within which the store has to answer."""
+
 
 class Writer(Protocol):
     """The one thread that writes to the store."""
@@ -26,8 +29,10 @@ class Writer(Protocol):
         """Commit, or keep for later while the disk fails."""
         ...
 
-    async def call(self, function: Callable[[], Any]) -> Any:
-        """Run a function of the store after everything that was recorded before."""
+    async def call(self, function: Callable[[], Any], patience: float | None = None) -> Any:
+        """Run a function of the store after everything that was recorded before; StateStalled when
+        it lasts longer.
+        """
         ...
 
 
@@ -85,5 +90,5 @@ class LocalCoordinator:
         await self._writer.record(Changes(attempts=[attempt], events=lines))
 
     async def _call(self, function: Callable[[], Any]) -> Any:
-        waiting: Awaitable[Any] = self._writer.call(function)
+        waiting: Awaitable[Any] = self._writer.call(function, PATIENCE)
         return await waiting

@@ -11,8 +11,12 @@ from sentinel.core.health import compare
 from sentinel.core.model import Incident, IncidentState, RestartPolicy
 
 BAD = (Status.DEGRADED, Status.DOWN)
+_INSTANTS = ("opened", "unblocked", "recovered", "watched_until", "settled", "last_unhealthy")
 _SAME_FAULT = timedelta(seconds=30)
 """A dependency that is found down so soon after is the cause: its check only came later."""
+
+_A_STEP = 1.0
+"""Seconds by which the end of a watch moves before that is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,7 @@ def is_calm(incident: Incident) -> bool:
 def follow_clock(incident: Incident, step: timedelta) -> Incident:
     """The same incident after the clock was set: everything is as long ago as it was."""
     instants = {
-        name: value + step
-        for name in ("opened", "unblocked", "recovered", "settled", "last_unhealthy")
-        if (value := getattr(incident, name)) is not None
+        name: value + step for name in _INSTANTS if (value := getattr(incident, name)) is not None
     }
     return replace(incident, **instants)
 
@@ -186,6 +188,8 @@ def _continue(
         unblocked=now if incident.blocked_by and not blocked_by else incident.unblocked,
         announced=incident.announced or not blocked_by,
         recovered=None,
+        watched_until=None,
+        return_told=False,
         last_unhealthy=now,
         worst=worst((incident.worst or incident.status, status)),
     )
@@ -242,14 +246,27 @@ def _heal(
         since = incident.settled or now
         seconds = (since - incident.opened).total_seconds()
         healed = replace(
-            incident, state=IncidentState.RECOVERING, recovered=since, settled=None, blocked_by=""
+            incident,
+            state=IncidentState.RECOVERING,
+            recovered=since,
+            watched_until=_watch_until(since, policy, blind_seconds),
+            settled=None,
+            blocked_by="",
         )
         return healed, [Event("recovered", f"{_describe_return(incident)} after {seconds:.1f} s")]
-    healthy = (now - (incident.recovered or now)).total_seconds() - blind_seconds
+    recovered = incident.recovered or now
+    healthy = (now - recovered).total_seconds() - blind_seconds
     if healthy < policy.close_after:
-        return incident, []
+        until = _watch_until(recovered, policy, blind_seconds)
+        known = incident.watched_until
+        moved = known is None or abs((until - known).total_seconds()) >= _A_STEP
+        return (replace(incident, watched_until=until) if moved else incident), []
     text = f"closed after {healthy:.0f} s of observed health"
     return close(incident, now), [Event("closed", text)]
+
+
+def _watch_until(since: datetime, policy: RestartPolicy, blind_seconds: float) -> datetime:
+    return since + timedelta(seconds=policy.close_after + blind_seconds)
 
 
 def _describe_return(incident: Incident) -> str:

@@ -324,6 +324,11 @@ class Incident:
     unblocked: datetime | None = None
     """When what blocked it became healthy, while it was not."""
     recovered: datetime | None = None
+    watched_until: datetime | None = None
+    """When it is closed if the component stays healthy and sentinel sees it, while it is recovered.
+    """
+    return_told: bool = False
+    """Whether people were told that it recovered: then they hear of a relapse, too."""
     settled: datetime | None = None
     """Since when the component works and nothing but what was lost for good keeps it open."""
     closed: datetime | None = None

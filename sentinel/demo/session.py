@@ -158,7 +158,7 @@ class Session:
         self, platform: Platform, folder: Path, scenarios: Sequence[Scenario]
     ) -> dict[str, Any]:
         self._loop = asyncio.get_running_loop()
-        listen = self.options.listen or f"127.0.0.1:{_port()}"
+        listen = self.options.listen or f"127.0.0.1:{self._find_port()}"
         values = {
             **platform.environment(),
             "DEMO_LISTEN": listen,
@@ -182,6 +182,16 @@ class Session:
             following.cancel()
             await watcher.stop(stop_components=True)
             _keep_ledgers(platform, folder)
+
+    def _find_port(self) -> int:
+        """The usual port when it is free, so that prometheus.yml fits; else any, and it is said."""
+        if _is_free(PORT):
+            return PORT
+        self.say(
+            f"127.0.0.1:{PORT} is taken: the page is on another port, which prometheus.yml does not"
+            " know (--listen chooses one)"
+        )
+        return free_port()
 
     async def _live(
         self, platform: Platform, watcher: Watcher, began: float, scenarios: Sequence[Scenario]
@@ -426,15 +436,14 @@ def _keep_ledgers(platform: Platform, folder: Path) -> None:
         shutil.copytree(ledgers, folder / "ledgers", dirs_exist_ok=True)
 
 
-def _port() -> int:
-    """The usual port when it is free, so that prometheus.yml fits; else any."""
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", PORT))
+            probe.bind(("127.0.0.1", port))
         except OSError:
-            return free_port()
-    return PORT
+            return False
+    return True
 
 
 def print_document(document: Mapping[str, Any], write: Callable[[str], Any]) -> None:

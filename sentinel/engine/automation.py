@@ -30,6 +30,7 @@ from sentinel.core.remediation.restart import Reason
 from sentinel.engine.pause import PauseGuard
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
+from sentinel.store.identity import CURE
 
 log = structlog.get_logger()
 
@@ -63,6 +64,8 @@ class Automation:
     breaker: Breaker = field(default_factory=Breaker)
     brakes: Sequence[Brake] = ()
     fenced: str = ""
+    doubt: str = ""
+    """Why the state is not certainly the one that was here: then nothing is done."""
     crowd: Crowd = field(default_factory=Crowd)
     halted_by_signal: bool = False
     _told: frozenset[str] = frozenset()
@@ -81,6 +84,7 @@ class Automation:
 
     def load(self, *, crashed: bool) -> Changes:
         """Remember what was before; `crashed`: the sentinel before did not end in order."""
+        self.follow_state()
         self.breaker = _read_breaker(self.store.meta(BREAKER))
         self._exhaustions = _read_instants(self.store.meta(EXHAUSTIONS))
         self._told = frozenset(json.loads(self.store.meta(BRAKES) or "[]"))
@@ -101,9 +105,22 @@ class Automation:
             log.error("fenced" if reason else "no_longer_fenced", reason=reason)
         self.fenced = reason
 
+    def follow_state(self) -> None:
+        """See again whether the state is the one that was here. Raises StateError."""
+        trouble = self.store.trouble()
+        if trouble.doubt != self.doubt:
+            log.error(
+                "state_doubted" if trouble.doubt else "state_accepted",
+                reason=trouble.doubt,
+                guidance=trouble.cure if trouble.doubt else "actions go on",
+            )
+        self.doubt = trouble.doubt
+
     def conditions(self) -> list[tuple[Reason, str]]:
         """For people: everything that holds all actions back now, with its remedy."""
         found = []
+        if self.doubt:
+            found.append((Reason.STATE_DOUBTED, f"no action: {self.doubt}; {CURE}"))
         if self.fenced:
             found.append((Reason.FENCED, f"fenced, no action: {self.fenced}"))
         if self.is_halted():
@@ -172,6 +189,8 @@ class Automation:
         """Why nothing may be done in this very moment, or ""; asked right before an act."""
         if self.is_halted():
             return "halted between intent and act"
+        if self.doubt:
+            return f"{self.doubt}: `sentinel state accept --reason …`"
         if self.fenced:
             return f"fenced between intent and act: {self.fenced}"
         if automatic and not self.enabled:

@@ -30,7 +30,9 @@ from sentinel.store.document import clean_text
 MAX_NAME = 300
 """Characters of a subject's name; those of Redis and PostgreSQL that people give are shorter."""
 MAX_TEXT = 1000
-"""Characters of a sentence or a command about a fault."""
+"""Characters of a sentence about a fault."""
+MAX_COMMAND = 8 * MAX_TEXT
+"""Characters of a command, with every quote of the longest names written as a shell needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Faults:
         blind = finding.status is Status.UNKNOWN
         hidden = any(fault.key in HIDING for fault in found)
         unseen = _find_unseen(watched.standing, found, blind=blind) if blind or hidden else []
-        losses = loss_core.carry(rules, watched.standing, named, watched.at)
+        accept = watched.check.accept
+        losses = loss_core.carry(rules, watched.standing, named, watched.at, accept)
         step = self._step(watched, [*found, *unseen, *losses])
         watched.moved, watched.standing = step, step.present
         if not (blind or hidden):  # who can't see does not know that there are fewer
@@ -115,10 +118,16 @@ class Faults:
         return replace(
             fault,
             text=shorten(self._clean_text(fault.text)),
-            cure=tuple(cure for cure in map(self._clean_text, fault.cure) if len(cure) <= MAX_TEXT),
+            cure=tuple(each for each in fault.cure if self._is_shown_whole(each)),
             guidance=shorten(self._clean_text(fault.guidance)),
             parameters=parameters,
         )
+
+    def _is_shown_whole(self, command: str) -> bool:
+        """Whether a command can be shown as it is: half of one, or one in which a name is scrubbed,
+        would be about something else.
+        """
+        return self._clean_text(command) == command and len(command) <= MAX_COMMAND
 
     def _clean_text(self, text: str) -> str:
         return clean_text(str(self.scrub(text)))

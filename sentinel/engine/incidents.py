@@ -126,6 +126,10 @@ class Incidents:
         )
         if after is None:
             return
+        if any(event.kind == "recovered" for event in events) and not self.picture.is_flapping(
+            name
+        ):
+            after = replace(after, return_told=after.announced)
         told = known is not None and known.announced
         if after.announced and not told and self._is_silent(component, after, now):
             after = replace(after, announced=False)
@@ -133,6 +137,8 @@ class Incidents:
             self._keep(after, changes)
         for event in events:
             self._note(after, event, changes, now)
+            if event.kind == "relapsed" and known is not None and known.return_told:
+                _tell(after, event, changes, now)
         if after.announced and not told:
             self._announce(after, changes)
 
@@ -250,6 +256,8 @@ class Incidents:
         changes.events.append((incident.id, now, event, evidence))
         if event.kind in {"settled", "closed"} and incident.announced:
             _tell(incident, event, changes)
+        if event.kind == "recovered" and incident.return_told:
+            _tell(incident, _until(incident, event), changes, now)
 
     def _evidence(self, incident: Incident) -> Mapping[str, Any]:
         watched = self.picture.check(incident.check)
@@ -295,8 +303,20 @@ class Incidents:
         await self.recorder.record(changes)
 
 
-def _tell(incident: Incident, event: Event, changes: Changes) -> None:
-    """Order a notification; its key makes it one for each incident and event."""
+def _until(incident: Incident, event: Event) -> Event:
+    """That it is over, and why the incident is not yet."""
+    if incident.watched_until is None:
+        return event
+    text = f"{event.text}; watched until {incident.watched_until:%H:%M:%S} UTC"
+    return replace(event, text=text)
+
+
+def _tell(
+    incident: Incident, event: Event, changes: Changes, again: datetime | None = None
+) -> None:
+    """Order a notification; its key makes it one for each incident and event, and for each instant
+    where it may happen `again`.
+    """
     payload = {"event": event.kind, "text": event.text, "incident": incident.id}
-    key = f"{incident.id}/{event.kind}"
+    key = f"{incident.id}/{event.kind}" + (f"/{again.isoformat()}" if again else "")
     changes.orders.append(Order(OrderKind.NOTIFY, key, incident.component, payload))

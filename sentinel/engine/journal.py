@@ -15,7 +15,7 @@ from sentinel.core.moment import Moment, read_moment
 from sentinel.core.remediation.brake import Recent
 from sentinel.core.remediation.restart import UNCOUNTED
 from sentinel.core.schedule import shard_of
-from sentinel.errors import StateError
+from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
 from sentinel.store import Store
 
@@ -40,6 +40,8 @@ class Journal:
     concurrent: int = 1
     writable: bool = True
     resets: dict[str, Moment] = field(default_factory=dict)
+    losses: dict[str, Moment] = field(default_factory=dict)
+    """Since when the budget of a component counts as spent, because a row of it was damaged."""
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
 
     def load(self, name: str) -> list[Attempt]:
@@ -48,7 +50,16 @@ class Journal:
         reset = self.store.meta(f"reset/{name}")
         if reset:
             self.resets[name] = read_moment(reset)
+        lost = self.store.lost(name)
+        if lost:
+            self.losses[name] = read_moment(lost)
         return self.all(name)
+
+    def is_lost(self, name: str, everything: Moment | None = None) -> bool:
+        """Whether it is not known what was attempted; `everything`: since when that holds for all."""
+        reset = self.resets.get(name)
+        losses = [lost for lost in (everything, self.losses.get(name)) if lost is not None]
+        return any(reset is None or not reset.is_after(lost) for lost in losses)
 
     def reset(self, name: str, now: Moment) -> None:
         """Attempts until now count into no budget any more."""
@@ -116,6 +127,9 @@ class Journal:
             )
         except StateError as error:
             self.writable = False
+            if isinstance(error, StateStalled):  # the row may come later: its number is taken
+                unsure = replace(attempt, outcome="unknown", detail=error.message, verdict="failed")
+                self._attempts.setdefault(attempt.component, []).append(unsure)
             log.error("journal_not_writable", component=attempt.component, error=error.message)
             return Refused(f"the journal can't be written: {error.message}")
         if isinstance(claimed, Refused):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from sentinel.core.order import OrderKind
-from sentinel.errors import StateError
+from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
 
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 MAX_WAITING = 50_000
+PATIENCE = 5.0
+"""Seconds after which a disk counts as blocked: checks then go on, and actions wait."""
 
 
 class Recorder:
@@ -41,19 +43,41 @@ class Recorder:
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._waiting: deque[Changes] = deque(maxlen=MAX_WAITING)
-        self.writable = True
+        self._stalled: Future[Any] | None = None
+        """The flush that comes when a blocked disk answers again."""
+        self.trouble = ""
+        """Why nothing can be written, or ""."""
         self.asked = self.answered = self.thread_id = 0
         """Calls so far, those that have ended, and the thread that carries them out: how it is
         seen from outside that it stands.
         """
 
+    @property
+    def writable(self) -> bool:
+        """Whether what was recorded last could be written."""
+        return not self.trouble
+
+    def waiting(self) -> list[Changes]:
+        """What is not written yet, oldest first."""
+        return list(self._waiting)
+
     async def record(self, changes: Changes) -> None:
-        """Commit one turn of the pipeline; on a full or failing disk it waits for the next turn."""
+        """Commit one turn of the pipeline; on a full, failing or blocked disk it waits for the next
+        turn, and nobody waits for it.
+        """
         if not changes:
             return
         self._clean(changes)
+        if len(self._waiting) == MAX_WAITING:
+            self._metrics.swallowed.labels("recorder").inc()
         self._waiting.append(changes)
-        await self.call(self._flush)
+        if self._stalled is not None and not self._stalled.done():
+            return  # it flushes everything when the disk answers again
+        self._stalled = None
+        try:
+            await self.call(self._flush, PATIENCE)
+        except StateStalled as error:
+            self._note_trouble(error)
 
     def _clean(self, changes: Changes) -> None:
         """What drivers, programs and servers said is told in sentences of ours: the last place
@@ -73,12 +97,33 @@ class Recorder:
             for each in changes.orders
         ]
 
-    async def call(self, function: Callable[[], T]) -> T:
-        """Run a function of the store in its thread, after everything that was recorded before."""
+    async def call(self, function: Callable[[], T], patience: float | None = None) -> T:
+        """Run a function of the store in its thread, after everything that was recorded before.
+        Raises StateStalled when it does not end within `patience` seconds.
+        """
+        running = self._submit(function)
+        try:
+            async with asyncio.timeout(patience):
+                return await asyncio.shield(asyncio.wrap_future(running))
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        except TimeoutError as error:
+            if patience is None:
+                raise
+            if running.done():
+                return running.result()
+            running.cancel()  # what has not begun does not come after all
+            text = f"the disk of the state does not answer within {patience:g} s"
+            if self._stalled is None or self._stalled.done():
+                self._stalled = self._submit(self._flush)
+            raise StateStalled(text, "look at the disk of the state folder") from error
+
+    def _submit(self, function: Callable[[], T]) -> Future[T]:
         self.asked += 1
         call = self._thread.submit(self._carry_out, function)
         call.add_done_callback(self._note_answered)
-        return await asyncio.wrap_future(call)
+        return call
 
     def _carry_out(self, function: Callable[[], T]) -> T:
         self.thread_id = threading.get_native_id()
@@ -87,20 +132,22 @@ class Recorder:
     def _note_answered(self, _call: Future[Any]) -> None:
         self.answered += 1  # also of a call that was cancelled before its turn
 
+    def _note_trouble(self, error: StateError) -> None:
+        if self.writable:
+            guidance = f"actions stop until it is; {error.guidance}"
+            log.error("state_not_writable", error=error.message, guidance=guidance)
+        self.trouble = f"{error.message}; {error.guidance}" if error.guidance else error.message
+
     def _flush(self) -> None:
         while self._waiting:
             try:
                 self._store.commit(self._waiting[0])
             except StateError as error:
-                if self.writable:
-                    log.error(
-                        "state_not_writable",
-                        error=error.message,
-                        guidance="actions stop until it is",
-                    )
-                self.writable = False
+                self._note_trouble(error)
                 return
-            except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            except MemoryError:
+                raise  # it is no fault of what waits, and it goes on waiting
+            except Exception as error:  # noqa: BLE001 - whatever it is, it would come again
                 # Not the disk but a value that no store takes: it would stand in the way of all
                 # that follow.
                 self._metrics.swallowed.labels("recorder").inc()
@@ -108,7 +155,9 @@ class Recorder:
                 self._waiting.popleft()
                 continue
             self._waiting.popleft()
-            self.writable = True
+            if not self.writable:
+                log.warning("state_writable_again", waited=len(self._waiting))
+            self.trouble = ""
             self._metrics.persisted.set(self._utcnow().timestamp())
 
     def close(self) -> None:

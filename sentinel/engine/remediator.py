@@ -87,6 +87,9 @@ class Remediator:
         incident = self.picture.incidents.get(name)
         self.metrics.add_supervised(name, exhausted=incident is not None and incident.exhausted)
         self.journal.load(name)
+        if row is None and name in self.journal.losses:
+            # It ran, stood or was stopped: nobody knows, so it is not started as if it were new.
+            row = ProcessRow(name, 0, "", self.moment().at, True)
         if row is not None and not row.wanted and not row.with_platform:
             self.fleet.stopped.add(name)
         if supervises:

@@ -62,7 +62,7 @@ class Circumstances:
 
     def of(self, name: str) -> Situation:
         """All that a decision about a component needs."""
-        lost, reset = self.journal_lost, self.journal.resets.get(name)
+        lost = self.journal.is_lost(name, self.journal_lost)
         incident = self.picture.incidents.get(name)
         automation, busy = self.automation, self.fleet.busy
         full = len(busy) >= automation.restraint.limits.concurrent or name in busy
@@ -76,11 +76,12 @@ class Circumstances:
             halted=automation.is_halted(),
             busy=", ".join(busy) if full else "",
             flapping=self.picture.is_flapping(name),
-            journal_lost=lost is not None and (reset is None or not reset.is_after(lost)),
+            journal_lost=lost,
             journal_unwritable=not (self.recorder.writable and self.journal.writable),
             settling_until=self._settling_until(name),
             quiet_until=self.instant(self._quiet_ends),
             down_for=self._down_for(incident) if incident else 0.0,
+            doubted=automation.doubt,
             fenced=automation.fenced,
             breaker=automation.breaker.reason if automation.breaker.opened else "",
             brake=automation.brake(name),

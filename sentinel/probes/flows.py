@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sentinel.adapters.flows.reader import (
     FlowReading,
@@ -44,11 +44,20 @@ from sentinel.core.flows.verdict import judge
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration
+from sentinel.strict.field import Duration, refusal
 from sentinel.watch.flow_mapping import OF_JOIN, ChildMapping, TableMapping, lower
 from sentinel.watch.flow_neighbours import FlowWorkers, Transitions
 
 _PROVE_EVERY = 60.0
+
+
+def _is_budget(alarms: float) -> float:
+    if not LEAST_ALARMS <= alarms <= 100:
+        raise refusal(
+            "must be from 7/30 to 100: a limit is learned from 30 days, and these hold at least one",
+            "write 0.25 or more; without any alarm from learned limits: `learn: false`",
+        )
+    return alarms
 
 
 class FlowsOptions(TableMapping, Options):
@@ -69,10 +78,8 @@ class FlowsOptions(TableMapping, Options):
             " stays, the configured limit holds"
         ),
     )
-    alarms_per_week: float = Field(
+    alarms_per_week: Annotated[float, AfterValidator(_is_budget)] = Field(
         1.0,
-        ge=LEAST_ALARMS,
-        le=100,
         description=(
             "false alarms a week of each type and status that a learned limit may cost; at least"
             " one in the 30 days that are learned from (7/30), never more than 1 in 100 stays"

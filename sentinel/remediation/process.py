@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from sentinel.adapters.marked import MarkedProcess, list_marked
+from sentinel.adapters.marked import MarkedProcess, list_marked, list_writers
 from sentinel.adapters.output import OUTPUTS
 from sentinel.adapters.process import AmbiguousMark, Process, adopt, find_marked, let_go, spawn
 from sentinel.core.model import Component
@@ -32,10 +32,16 @@ MARK = "SENTINEL_SUPERVISED"
 """Environment variable that marks what sentinel started, as state folder and component."""
 DAEMONIZES_WITHIN = 60.0
 """Seconds of life after which an end with status 0 is no step of a daemon into the background."""
+LAST_ACTS = 0.5
+"""Seconds for which what it starts while it ends may live."""
 _SHOWN = 3
 """Processes that are named one by one."""
 _DAEMONIZED = "left processes of its own"
 _ONE_OF_THEM = "end all but the right one (`ps -o pid,lstart,args -p PID`), and it is taken over"
+_UNSEEN = (
+    "it ended in order right after its start: if it has put itself into the background, with neither"
+    " its environment nor its output, have it stay in the foreground; else look at its log"
+)
 _FOREGROUND = (
     "have it stay in the foreground (often --foreground, -F or --nodaemon) and end what it left; or"
     " give it the driver systemd or command"
@@ -131,8 +137,10 @@ class ProcessDriver:
         pid = self.pid
         if pid is None:
             how = f"process {self.how_ended or 'does not run'}"
-            left = self._parted is not None and _DAEMONIZED in how
-            return Observation(False, detail=how, guidance=_FOREGROUND if left else "")
+            if self._parted is None:
+                return Observation(False, detail=how)
+            guidance = _FOREGROUND if _DAEMONIZED in how else _UNSEEN
+            return Observation(False, detail=how, guidance=guidance if self.how_ended else "")
         return Observation(True, self.start_id, pid, f"runs (pid {pid}){self._describe_loss()}")
 
     def _describe_loss(self) -> str:
@@ -159,11 +167,27 @@ class ProcessDriver:
         """
         if self._parted is None:
             return []
+        return [each for each in self._list_own() if each.session != self._parted]
+
+    def _list_own(self) -> list[MarkedProcess]:
+        """All that descends from it, as far as that shows: by the mark, and by its output."""
         try:
-            marked = list_marked(self._mark)
+            found = [*list_marked(self._mark), *list_writers(self._log.resolve())]
         except OSError:
             return []
-        return [each for each in marked if each.session != self._parted]
+        return sorted({each.pid: each for each in found}.values(), key=lambda each: each.pid)
+
+    async def _find_successors(
+        self, process: Process, known: Container[int]
+    ) -> list[MarkedProcess]:
+        """What it has started in a session of its own while it was told to end, and lives on."""
+        for last in (False, True):
+            own = await asyncio.to_thread(self._list_own)
+            new = [each for each in own if each.pid not in known and each.session != process.pid]
+            if last or not new:
+                return new
+            await asyncio.sleep(LAST_ACTS)
+        return []
 
     async def start(self, key: str = "") -> Outcome:  # noqa: ARG002 - a second start of what runs starts nothing
         """Start it in a session of its own."""
@@ -197,6 +221,7 @@ class ProcessDriver:
         if process is None or not process.is_alive():
             return Outcome(True, "was not running")
         self._expected = True
+        known = {each.pid for each in await asyncio.to_thread(self._list_own)}
         process.signal(signal.SIGTERM)
         process.signal(signal.SIGCONT)  # a stopped process takes TERM only when it goes on
         if not await process.wait(self._component.restart.stop_timeout) and not await self._kill(
@@ -216,6 +241,10 @@ class ProcessDriver:
             )
         process.signal_group(signal.SIGTERM)
         self._forget()
+        if new := await self._find_successors(process, known):
+            self._parted = process.pid
+            text = f"it ended, and {_describe_left(new)}"
+            return Outcome(False, text, guidance=_FOREGROUND, futile=True)
         return Outcome(True, f"stopped: {process.describe_exit()}")
 
     async def restart(self, key: str = "") -> Outcome:

@@ -13,7 +13,7 @@ VIEWS = ("components", "checks", "incidents", "timeline", "attempts", "gaps", "a
 """
 CONDITIONS = (
     "unknown", "observe", "halted", "blocked", "braked", "breaker_open", "flapping", "limited",
-    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "fenced",
+    "exhausted", "budget_spent", "journal_lost", "journal_unwritable", "state_doubted", "fenced",
     "blind", "coverage_low", "stalled", "overdue", "not_running",
 )  # fmt: skip
 """States of a component, of its restarts, and of sentinel itself that a runbook can be for."""

@@ -156,6 +156,70 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StateTrouble:
+    """What is wrong with the state itself. `doubt`: why it is not certainly the one that was here,
+    with its `cure`; `damaged`: rows that were set aside and that nobody has accepted, by table.
+    """
+
+    doubt: str = ""
+    cure: str = ""
+    damaged: Mapping[str, int] = field(default_factory=dict)
+    last: datetime | None = None
+
+    @property
+    def damage(self) -> str:
+        """Which rows were set aside, for people, with the next step; ""."""
+        if not self.damaged:
+            return ""
+        parts = ", ".join(f"{n} of {name}" for name, n in sorted(self.damaged.items()))
+        return (
+            f"damaged rows of the state were set aside ({parts}), and budgets that they counted"
+            " are spent: `sentinel state show`, then `sentinel state accept --reason …`"
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it for people, with the next step."""
+        doubt = f"no action: {self.doubt}; {self.cure}" if self.doubt else ""
+        return [line for line in (doubt, self.damage) if line]
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRow:
+    """A row that was set aside: from which table, why, what it held (an SQL literal), and whose
+    budget counts as spent for it ("*": everybody's).
+    """
+
+    at: datetime
+    source: str
+    why: str
+    content: str
+    lost: str
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Instants before which is forgotten: what happened, attempts and caps (they count budgets for
+    a day at least), reports, the audit log.
+    """
+
+    before: datetime
+    journal: datetime
+    reports: datetime
+    audit: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionStep:
+    """What one step of forgetting did: rows dropped, pages given back, and whether there is `more`."""
+
+    rows: int = 0
+    pages: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Fence:
     """What must hold in the ledger in the moment of a claim, whatever the claimant believes
     (scale.md §4.3).
@@ -262,6 +326,10 @@ class Reader(Protocol):
 
     def audit(self, limit: int = 100) -> list[AuditRow]:
         """The audit log, newest first."""
+        ...
+
+    def trouble(self) -> StateTrouble:
+        """Whether this is the state that was here, and what of it was damaged."""
         ...
 
 
@@ -375,8 +443,20 @@ class Store(Reader, Protocol):
         """Remember a rendered report; its id."""
         ...
 
-    def forget(self, before: datetime) -> None:
-        """Drop what is older than the retention."""
+    def forget(self, retention: Retention) -> RetentionStep:
+        """Drop a little of what is older than the retention, in one short transaction."""
+        ...
+
+    def lost(self, component: str) -> str | None:
+        """Since when the budget of a component counts as spent for a damaged row: a moment."""
+        ...
+
+    def accept(self, at: datetime, actor: str, reason: str) -> None:
+        """At a person's word this state counts from now on, and its damage was seen."""
+        ...
+
+    def damaged(self, limit: int = 100) -> list[DamagedRow]:
+        """Rows that were set aside, newest first."""
         ...
 
     def close(self) -> None:

@@ -31,6 +31,14 @@ def read_instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def decode(content: bytes) -> str | bytes:
+    """A text of the database, or the bytes of what is none."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
+
+
 def clean_text(text: str) -> str:
     """Text that every database takes: lone surrogates written out, NUL as its picture."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "␀")
@@ -95,7 +103,7 @@ def read_plain(text: str) -> Any:
 def _damaged(what: str, error: Exception) -> StateError:
     return StateError(
         f"the state holds a damaged document ({what}: {error})",
-        "bring a backup of the state back, or move sentinel.db aside: its journal is lost then",
+        "the daemon sets it aside",
     )
 
 

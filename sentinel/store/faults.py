@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sentinel.core.fault import StandingFault
 from sentinel.store.document import clean_text, read, write, write_instant
+from sentinel.store.table import TABLES, is_sealed
+from sentinel.store.table import replace as replace_rows
 
-_WRITE = "INSERT OR REPLACE INTO fault VALUES (?, ?, ?, ?, ?, ?, ?)"
 _READ = """
-SELECT document FROM fault WHERE (? IS NULL OR check_name = ?)
+WHERE (? IS NULL OR check_name = ?)
 AND (ended IS NULL OR (? IS NOT NULL AND ended >= ?)) ORDER BY check_name, began, fault, subject LIMIT ?
 """
 _TRIM = """
@@ -26,9 +27,9 @@ MAX_ENDED = 5000
 """Faults of one check that are over and still remembered: the latest of them. Subjects that come
 and go at every look would else fill the disk long before retention.
 """
-_STANDING = "SELECT document FROM fault WHERE ended IS NULL"
+_STANDING = f"{TABLES['fault'].select} WHERE ended IS NULL"
 
-Query = Callable[..., Sequence[tuple[Any, ...]]]
+ReadRows = Callable[..., list[StandingFault]]
 
 
 def write_faults(db: sqlite3.Connection, faults: Iterable[StandingFault]) -> None:
@@ -36,7 +37,8 @@ def write_faults(db: sqlite3.Connection, faults: Iterable[StandingFault]) -> Non
     MAX_ENDED others of its check have ended since.
     """
     written = list(faults)
-    db.executemany(_WRITE, [_row(fault) for fault in written])
+    if written:
+        replace_rows(db, "fault", *map(_row, written))
     for check in {each.check for each in written if each.ended is not None}:
         db.execute(_TRIM, (check, check, MAX_ENDED - 1))
 
@@ -50,23 +52,34 @@ def _row(standing: StandingFault) -> tuple[Any, ...]:
 
 
 def read_faults(
-    query: Query, check: str | None, since: datetime | None, limit: int
+    rows: ReadRows, check: str | None, since: datetime | None, limit: int
 ) -> list[StandingFault]:
     """Faults that stand, and with `since` those that ended after it."""
     instant = write_instant(since) if since else None
-    rows = query(_READ, check, check, instant, instant, limit)
-    return [read(StandingFault, document) for (document,) in rows]
+    given = check, check, instant, instant, limit
+    return rows("fault", lambda *row: read(StandingFault, row[-1]), _READ, *given)
 
 
 def move_faults(db: sqlite3.Connection, step: timedelta) -> None:
     """The clock was set: what stands has stood as long as before."""
-    standing = [read(StandingFault, document) for (document,) in db.execute(_STANDING)]
-    db.execute("DELETE FROM fault WHERE ended IS NULL")
-    write_faults(db, [each.follow_clock(step) for each in standing])
+    standing = _read_standing(db)
+    for _, number in standing:
+        db.execute("DELETE FROM fault WHERE rowid = ?", (number,))
+    write_faults(db, [each.follow_clock(step) for each, _ in standing])
 
 
 def end_faults(db: sqlite3.Connection, checks: Iterable[str], at: datetime) -> None:
     """A check that the configuration no longer has finds nothing any more: its faults end."""
     kept = set(checks)
-    standing = [read(StandingFault, document) for (document,) in db.execute(_STANDING)]
-    write_faults(db, [replace(each, ended=at) for each in standing if each.check not in kept])
+    standing = _read_standing(db)
+    write_faults(db, [replace(each, ended=at) for each, _ in standing if each.check not in kept])
+
+
+def _read_standing(db: sqlite3.Connection) -> list[tuple[StandingFault, int]]:
+    """Every fault that stands and is as it was written, and the number of its row."""
+    rows = [
+        (row, number)
+        for number, seal, *row in db.execute(_STANDING)
+        if is_sealed("fault", seal, row)
+    ]
+    return [(read(StandingFault, row[-1]), number) for row, number in rows]

@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sentinel.core.model import Incident
-from sentinel.store import HELD_KEY, OWN_KEY
+from sentinel.store import HELD_KEY, OWN_KEY, StateTrouble
 from sentinel.store.document import write, write_instant
+from sentinel.store.table import replace
 
+DAMAGED = "state_damaged"
 RUNNING = "running"
 CONDITIONS_KEY = "runbooks"
 """Under this word the daemon remembers which runbook is for which condition, as JSON."""
@@ -47,7 +49,7 @@ class RunbookRun:
 def write_run(db: sqlite3.Connection, run: RunbookRun) -> None:
     """Put a run, or its newer version."""
     row = (run.id, write_instant(run.began), run.state, write(run))
-    db.execute("INSERT OR REPLACE INTO runbook_run VALUES (?, ?, ?, ?)", row)
+    replace(db, "runbook_run", row)
 
 
 class _Views(Protocol):
@@ -61,11 +63,21 @@ class _Views(Protocol):
         """Every check."""
         ...
 
+    def trouble(self) -> StateTrouble:
+        """What is wrong with the state itself."""
+        ...
+
 
 def held_back(store: _Views) -> list[dict[str, str]]:
-    """Everything that holds all actions of the daemon back: `reason`, `text` and its `runbook`."""
+    """Everything that holds all actions of the daemon back, and what of the state was damaged:
+    `reason`, `text` and its `runbook`.
+    """
     books = json.loads(store.meta(CONDITIONS_KEY) or "{}")
     held = json.loads(store.meta(HELD_KEY) or "[]")
+    damage = store.trouble().damage
+    if damage:
+        held.append([DAMAGED, damage])
+        books.setdefault(DAMAGED, books.get("journal_lost", ""))
     return [
         {"reason": reason, "text": text, "runbook": books.get(reason, "")} for reason, text in held
     ]

@@ -10,25 +10,25 @@ from sentinel.core.model import Attempt
 from sentinel.core.remediation.restart import UNCOUNTED
 from sentinel.core.schedule import SHARDS
 from sentinel.store import Fence
+from sentinel.store.table import change, insert, replace
 
 
 def take_shards(db: sqlite3.Connection, member: str, at: str) -> int:
     """Give every shard to a new member under the next epoch."""
-    (epoch,) = db.execute("SELECT coalesce(max(epoch), 0) + 1 FROM member").fetchone()
+    (epoch,) = db.execute(
+        "SELECT max((SELECT coalesce(max(epoch), 0) FROM member),"
+        " (SELECT coalesce(max(epoch), 0) FROM shard)) + 1"
+    ).fetchone()
+    marks = dict(db.execute("SELECT n, watermark FROM shard").fetchall())
     db.execute("DELETE FROM member")
-    db.execute("INSERT INTO member VALUES (?, ?, ?, ?)", (member, at, at, epoch))
-    rows = ((n, member, epoch) for n in range(SHARDS))
-    db.executemany(
-        "INSERT INTO shard (n, owner, epoch) VALUES (?, ?, ?)"
-        " ON CONFLICT (n) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch",
-        rows,
-    )
+    insert(db, "member", (member, at, at, epoch))
+    replace(db, "shard", *((n, member, epoch, marks.get(n)) for n in range(SHARDS)))
     return int(epoch)
 
 
 def beat(db: sqlite3.Connection, member: str, at: str) -> int:
     """Note that a member lives, and tell whose epoch is the newest."""
-    db.execute("UPDATE member SET beat = ? WHERE id = ?", (at, member))
+    change(db, "member", "id = ?", (member,), beat=at)
     (epoch,) = db.execute("SELECT coalesce(max(epoch), 0) FROM member").fetchone()
     return int(epoch)
 
@@ -59,7 +59,8 @@ WHERE incident = ? AND coalesce(json_extract(document, '$.by'), 'sentinel') NOT 
 """
 _RUNNING = """
 SELECT count(*) FROM attempt
-WHERE json_extract(document, '$.outcome') = '' AND coalesce(json_extract(document, '$.epoch'), 0) = ?
+WHERE CASE WHEN json_valid(document) THEN json_extract(document, '$.outcome') = '' END
+AND coalesce(json_extract(document, '$.epoch'), 0) = ?
 """
 # Of an older epoch nothing runs any more: its row may be of a component that the configuration no
 # longer has.

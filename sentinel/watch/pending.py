@@ -516,5 +516,5 @@ def _sort_roster(
     )
 
 
-def _explain(stream: str, error: TargetError, group: str = "") -> Fault:
+def _explain(stream: str, error: TargetError, group: str | None = None) -> Fault:
     return find_unjudged(stream, *describe_error(error), group)

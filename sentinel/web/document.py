@@ -116,9 +116,11 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "id": incident.id,
         "component": incident.component,
         "status": incident.status.value,
+        "shown": _show(incident),
         "state": incident.state.value,
         "opened": incident.opened,
         "recovered": incident.recovered,
+        "watched_until": incident.watched_until,
         "closed": incident.closed,
         "age": age,
         "age_text": format_duration(age),
@@ -136,8 +138,15 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
     }
 
 
+def _show(incident: Incident) -> str:
+    """The status as it is shown: what works again is no red card because it is watched."""
+    return Status.UP.value if incident.recovered is not None else incident.status.value
+
+
 def _tell_state(incident: Incident, now: datetime) -> str:
-    """The state and since when: `open for 3 min`, `recovering for 20.0 s, was bad for 3 min`."""
+    """The state and since when: `open for 3 min`, `recovered 20.0 s ago, watched until 12:10:04
+    UTC, was bad for 3 min`.
+    """
     opened, recovered = incident.opened, incident.recovered
     if incident.closed is not None:
         return f"closed, lasted {_span(opened, incident.closed)}"
@@ -147,7 +156,9 @@ def _tell_state(incident: Incident, now: datetime) -> str:
     if recovered is None:
         return f"{incident.state.value} for {_span(opened, now)}"
     since, bad = _span(recovered, now), _span(opened, recovered)
-    return f"{incident.state.value} for {since}, was bad for {bad}"
+    until = incident.watched_until
+    watched = f"watched until {until:%H:%M:%S} UTC, " if until is not None else ""
+    return f"recovered {since} ago, {watched}was bad for {bad}"
 
 
 def _span(began: datetime, ended: datetime) -> str:
@@ -164,7 +175,10 @@ def _why(incident: Incident, action: str) -> str:
     if incident.blocked_by:
         return f"blocked by {incident.blocked_by}: repair that first"
     if incident.recovered is not None:
-        return "healthy again: observed for a while before the incident is closed"
+        return (
+            f"it works since {incident.recovered:%H:%M:%S} UTC: this incident is closed when it"
+            " has been seen healthy for long enough, so that a relapse is no incident of its own"
+        )
     return action
 
 

@@ -49,6 +49,8 @@ class DoorLimits:
     patience_answered: float = 2.0
     kept_descriptors: float = 0.25
     """Share of the descriptors of this process that is kept for checks and the state."""
+    unsent: int = 32 * 1024 * 1024
+    """Bytes of answers that may wait for all who take them slowly."""
 
 
 _RANK = {
@@ -210,6 +212,14 @@ class Door:
             default=None,
         )
 
+    def _bound_unsent(self) -> None:
+        """Before one more answer is made: who lets the most wait is let go."""
+        waiting = {visitor: visitor.unsent for visitor in self._visitors}
+        while waiting and sum(waiting.values()) > self._limits.unsent:
+            slowest = max(waiting, key=lambda visitor: waiting[visitor])
+            del waiting[slowest]
+            self._displace(slowest)
+
     def _may_displace(self, visitor: Visitor, now: float) -> bool:
         answered = visitor.stage in {Stage.ANSWERED, Stage.TAKING}
         limits = self._limits
@@ -248,6 +258,7 @@ class Door:
         """What aiohttp makes a request with; its visitor is told."""
         request: web.BaseRequest = self._make_request(message, payload, protocol, *rest)  # type: ignore[arg-type]
         if isinstance(protocol, Visitor):
+            self._bound_unsent()
             protocol.begin(request)
         return request
 

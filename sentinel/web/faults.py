@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sentinel.core.fault import Acceptance, StandingFault, describe_subject
+from sentinel.core.fault import Acceptance, StandingFault, describe_subject, find_prompt
 from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, Reader
 from sentinel.store.document import to_json
@@ -66,6 +66,7 @@ def describe_fault(standing: StandingFault, now: datetime) -> Document:
         "age": age,
         "age_text": format_duration(age),
         "cure": list(fault.cure),
+        "prompts": [find_prompt(command) for command in fault.cure],
         "guidance": fault.guidance,
         "parameters": dict(fault.parameters),
         "accepted": _describe_acceptance(accepted) if accepted else None,

@@ -65,7 +65,7 @@ class RefusalBook:
         log.warning(
             "page_refused",
             **self._unsaid,
-            guidance="look who connects to the page: `ss -tnp` shows it",
+            guidance="look who connects to the page",
         )
         self._unsaid.clear()
         return True

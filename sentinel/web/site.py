@@ -27,6 +27,10 @@ METRICS_EVERY = 1.0
 """Seconds for which one render of /metrics is shared: scrapers can't make us render more often."""
 
 
+TURNS = 4
+"""Answers that are being made at a time: what a flood costs the loop in one go."""
+
+
 class Shared(Generic[T]):
     """One result for everybody who asks while it is being made, and for `seconds` after it began."""
 
@@ -69,6 +73,7 @@ class Site:
 
     store: Reader
     readers: Readers
+    turns: asyncio.Semaphore
     metrics: Shared[bytes]
     status: Shared[dict[str, Any]]
     ready: Callable[[], tuple[bool, str]]
@@ -135,6 +140,7 @@ def make_site(
     return Site(
         store=store,
         readers=readers,
+        turns=asyncio.Semaphore(TURNS),
         metrics=Shared(render_metrics, METRICS_EVERY, monotonic),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,

@@ -108,6 +108,11 @@ class Visitor(web.RequestHandler):
         self._request: web.BaseRequest | None = None
         self._has_ended = False
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that wait in memory until it takes them."""
+        return 0 if self._line is None else self._line.get_write_buffer_size()
+
     # -- what happens ------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -173,7 +178,7 @@ class Visitor(web.RequestHandler):
         self._request = None
         if self.stage is Stage.LEAVING or not request.content.is_eof():
             return done
-        if self._line is not None and self._line.get_write_buffer_size():
+        if self.unsent:
             self.stage = Stage.TAKING
         else:
             idle = self._reception.limits.idle
@@ -236,7 +241,7 @@ class Visitor(web.RequestHandler):
             return
         self._reception.note(why)
         self._line.write(write_refusal(status, message))
-        if self._request is not None or self._line.get_write_buffer_size():
+        if self._request is not None or self.unsent:
             self.force_close()
         else:  # closed while it still sends, it would lose the answer
             with suppress(OSError):

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 import types
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sentinel import __version__
 from sentinel.adapters.redis import RedisClient
 from sentinel.cli import build_parser
 from sentinel.config import load
@@ -84,6 +86,17 @@ async def test_example_kind_runs(valkey: ValkeyServer, monkeypatch: pytest.Monke
     await client.close()
     assert finding.status is Status.DEGRADED
     assert finding.rows[0].values == {"keys": 1}
+
+
+def test_it_is_installed_under_its_name(tmp_path: Path) -> None:
+    """`pip install .`: the distribution is `sentinel-sre`, its version is what the command says."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.iterdir()
+    assert wheel.name == f"sentinel_sre-{__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as content:
+        entry = content.read(f"sentinel_sre-{__version__}.dist-info/entry_points.txt")
+    assert b"sentinel = sentinel.cli:main" in entry
 
 
 def test_every_kind_is_documented() -> None:

@@ -30,7 +30,8 @@ from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
 from sentinel.store import Changes
-from sentinel.store.sqlite import SqliteStore, lock_state, prepare_folder
+from sentinel.store.folder import lock_state, prepare_folder
+from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.conftest import Clock
 from tests.unit.engine.house import POLICY, House, open_house, settle
 
@@ -239,7 +240,7 @@ async def test_d5_the_end_of_sentinel_in_the_middle_of_an_action(
 
 async def test_e1_the_disk_of_the_state_is_full(house: House) -> None:
     """What can't be journaled is not done; when there is room again, it is."""
-    for connection in house.store._connections:
+    for connection in house.store.database.connections:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
     text = "x" * 100_000
@@ -251,7 +252,7 @@ async def test_e1_the_disk_of_the_state_is_full(house: House) -> None:
         await house.consider()
     assert house.reason is Reason.JOURNAL_UNWRITABLE
     assert house.driver.pid is None
-    for connection in house.store._connections:
+    for connection in house.store.database.connections:
         connection.execute("PRAGMA max_page_count = 1000000")
     await house.see("worker.process", Status.DOWN)
     await settle(house)

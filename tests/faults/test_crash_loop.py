@@ -265,7 +265,9 @@ def check(run: Run) -> Verdict:
         (incident.id, entry.kind) for incident in incidents for entry in store.timeline(incident.id)
         if entry.kind == "exhausted"
     )  # fmt: skip
-    rows = store._all("SELECT key FROM orders WHERE kind = 'notify' AND key LIKE '%/exhausted'")
+    rows = store.database.query(
+        "SELECT key FROM orders WHERE kind = 'notify' AND key LIKE '%/exhausted'"
+    )
     orders = Counter(key.removesuffix("/exhausted") for (key,) in rows)
     store.close()
     lines = [line.split() for line in (run.folder / "victim.log").read_text().splitlines()]

@@ -15,6 +15,7 @@ from sentinel.app import Daemon
 from sentinel.cli import main
 from sentinel.config import load
 from sentinel.demo.servers import free_port
+from sentinel.store.table import insert
 
 KEY, GROUP = "agent:1", "g1"
 CONFIG = """
@@ -162,9 +163,9 @@ async def test_nothing_is_cleaned_while_an_action_is_running(place, capsys):
     await daemon.start()
     try:
         plan = await plan_of(place, capsys, "poison")
-        with daemon.store._transaction(daemon.store._journal) as db:
+        with daemon.store.database.act() as db:
             row = ("i-1", 1, "x", "2026-01-01", '{"outcome": "", "epoch": 1}')
-            db.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", row)
+            insert(db, "attempt", row)
         assert await place.run("clean", "apply", str(plan["id"])) == 75
         assert "an action on a component is running" in capsys.readouterr().err
         assert place.pending() == 1

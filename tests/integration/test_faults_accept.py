@@ -198,6 +198,7 @@ async def test_a_loss_from_the_bus_to_the_audit_log(
         listed = faults_document(daemon.store, now)["faults"]
         (shown,) = [each for each in listed if each["fault"] == "lost"]
         assert (shown["accepted"]["by"], shown["count"]) == ("ann", [25, 25])
+        assert shown["prompts"] == ["redis>"] * (len(shown["cure"]) - 1) + ["$"]
         assert shown["status"] == "down"  # all of the window was lost: as bad it stays
         await asyncio.to_thread(lose, 3)
         await wait_until(lambda: count_of(daemon) == [(3, False)])

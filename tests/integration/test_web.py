@@ -26,6 +26,7 @@ from sentinel.web.app import ROUTES, SCOPES, make_app
 from sentinel.web.document import status_document
 from sentinel.web.guard import is_served, listen_hosts
 from sentinel.web.page import open_page
+from sentinel.web.site import SITE, TURNS, Site
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -57,6 +58,7 @@ class World:
         self.clock = 0.0
         self.port = 0
         self.trusted: list[HostName] = []
+        self.site: Site
         self.session: aiohttp.ClientSession
 
     def metrics(self) -> bytes:
@@ -114,6 +116,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         now=lambda: at(100),
         monotonic=lambda: made.clock,
     )
+    made.site = app[SITE]
     page = await open_page(app, "127.0.0.1", [sock])
     async with aiohttp.ClientSession() as made.session:
         yield made
@@ -383,7 +386,8 @@ async def test_nothing_invisible_is_shown(world: World) -> None:
 
 
 def stand(component: str, text: str, accepted: Acceptance | None = None) -> StandingFault:
-    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text)
+    cure = (f"XLEN {text}", "sentinel faults")
+    fault = Fault("lost", {"stream": text}, Status.DEGRADED, text, cure=cure)
     return StandingFault(f"{component}-port", component, fault, T0, fault.status, accepted=accepted)
 
 
@@ -399,6 +403,8 @@ async def test_faults_of_one_component(world: World) -> None:
     page = (await world.get(link))[1]
     assert "Only component bus." in page
     assert "other" not in page
+    assert "redis&gt;</span> <code>XLEN mine</code>" in page
+    assert "$</span> <code>sentinel faults</code>" in page
     assert "Accepted until 2026-03-02 12:00 UTC: known" in page
     assert f"/api/v1{link}" in page
     document = json.loads((await world.get("/api/v1/faults?component=a%26b"))[1])
@@ -427,6 +433,16 @@ async def test_answers_have_a_deadline(world: World, monkeypatch: pytest.MonkeyP
     """What can't be made in time is 503."""
     monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.0)
     assert (await world.get("/"))[0].status == 503
+
+
+async def test_a_flood_waits_for_its_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few answers are made at a time; who waits too long for a turn is told so."""
+    monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.1)
+    for _ in range(TURNS):
+        await world.site.turns.acquire()
+    assert (await world.get("/-/healthy"))[0].status == 503
+    world.site.turns.release()
+    assert (await world.get("/-/healthy"))[0].status == 200
 
 
 def test_document(tmp_path: Path) -> None:
@@ -478,7 +494,7 @@ def test_document(tmp_path: Path) -> None:
     assert document["incidents"][1]["root_cause"] == "bus"
     told = {item["id"]: item["state_text"] for item in document["incidents"]}
     assert told["B"] == "open for 50.0 s"
-    assert told["R"] == "recovering for 40.0 s, was bad for 40.0 s"
+    assert told["R"] == "recovered 40.0 s ago, was bad for 40.0 s"
     assert document["blind"]["text"] == "saw nothing for 3.0 s"
     store.close()
 

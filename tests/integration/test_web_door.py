@@ -5,12 +5,14 @@ who is too many.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import re
 import socket
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -21,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from sentinel.store import CheckView
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web import door as web_door
 from sentinel.web import guard
@@ -29,7 +32,7 @@ from sentinel.web.app import make_app
 from sentinel.web.door import DoorLimits
 from sentinel.web.guard import listen_hosts
 from sentinel.web.page import Page, open_page
-from sentinel.web.visitor import MAX_BODY, MAX_HEAD, VisitorLimits
+from sentinel.web.visitor import MAX_BODY, MAX_HEAD, Visitor, VisitorLimits
 from tests.malformed_http import Attempt, make_attempts
 
 QUICK = VisitorLimits(head=0.3, request=0.6, idle=0.4)
@@ -124,6 +127,13 @@ async def until(holds: Callable[[], bool], seconds: float = 3.0) -> None:
             await asyncio.sleep(0.01)
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a RST."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
 # -- malformed -------------------------------------------------------------------------------------
 
 
@@ -138,8 +148,7 @@ async def send(world: World, attempt: Attempt) -> list[int]:
         if attempt.ending == "half":
             writer.write_eof()
         elif attempt.ending == "reset":
-            linger = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset(writer)
         if attempt.ending in {"close", "reset"}:
             return []
         async with asyncio.timeout(15):  # a long pipeline on a busy machine
@@ -246,6 +255,9 @@ async def test_a_body_is_not_heard_out(open_world: OpenWorld) -> None:
     (answer,) = await world.ask(sent)
     assert answer[0] == 200
     assert b"\nConnection: close" in answer[1]
+    packed = world.request("/-/healthy", "Content-Encoding: gzip", "Content-Length: 4")
+    assert [status for status, _ in await world.ask(packed + b"none")] == [200]
+    assert world.refused == {}  # nobody unpacks what nobody reads
     reader, writer = await world.connect()
     writer.write(world.request("/-/healthy", "Transfer-Encoding: chunked"))
     async with asyncio.timeout(5):
@@ -328,6 +340,74 @@ async def test_who_takes_nothing_is_cut(open_world: OpenWorld) -> None:
     writer.close()
 
 
+async def test_the_last_bytes_have_a_deadline_too(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of which little is left to take counts as made, and its visitor may ask again; its
+    deadline stays.
+    """
+    world = await open_world(visitor_limits=VisitorLimits(head=5.0, request=0.5, idle=60.0))
+    monkeypatch.setattr(Visitor, "unsent", property(lambda _: 100))  # no buffer is that exact
+    reader, writer = await world.connect()
+    for _ in range(3):
+        writer.write(world.request("/-/healthy"))
+        await reader.readuntil(b"ok\n")
+        await asyncio.sleep(0.2)
+    assert {each.stage.value for each in world.page.door} == {"taking"}
+    await until(lambda: len(world.page.door) == 0, 1.5)
+    assert world.refused == {"stuck": 1}
+    writer.close()
+
+
+async def test_answers_that_wait_are_bounded(open_world: OpenWorld) -> None:
+    """However many take nothing, what waits for them in memory has a limit; who lets the most wait
+    is let go first.
+    """
+    world = await open_world(limits=DoorLimits(unsent=60_000_000))
+    world.exposition = b"x" * 30_000_000
+    writers = []
+    for n in range(6):
+        writers.append((await world.connect())[1])
+        writers[-1].transport.pause_reading()  # type: ignore[attr-defined]
+        writers[-1].write(world.request("/metrics"))
+        asked = n + 1
+        await until(
+            lambda asked=asked: (
+                world.refused["displaced"] + sum(each.unsent > 0 for each in world.page.door)
+                == asked
+            )
+        )
+    assert sum(each.unsent for each in world.page.door) < 90_000_000
+    assert world.refused == {"displaced": 3}
+    assert await world.status() == 200
+    for writer in writers:
+        writer.close()
+
+
+async def test_who_has_gone_is_forgotten(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visitors that leave in the middle of everything are kept by nothing, no timer, either."""
+    world = await open_world()
+    checks = world.store.checks
+
+    def read_slowly() -> list[CheckView]:
+        time.sleep(0.1)
+        return checks()
+
+    monkeypatch.setattr(world.store, "checks", read_slowly)
+    for sent in (b"", b"GET /", world.request("/"), world.request("/nothing"), b"\0\r\n\r\n"):
+        for pause in (0.0, 0.05):
+            _, writer = await world.connect()
+            writer.write(sent)
+            await asyncio.sleep(pause)
+            reset(writer)
+    await until(lambda: len(world.page.door) == 0)
+    await asyncio.sleep(0.3)  # answers that nobody waits for any more
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, Visitor)] == []
+
+
 # -- number ----------------------------------------------------------------------------------------
 
 
@@ -406,21 +486,26 @@ async def test_who_makes_room(open_world: OpenWorld) -> None:
         writer.close()
 
 
-async def test_descriptors_are_kept(open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "kept", "most"),
+    [(40, -9.0, 10), (10_000, 1.0, 4)],
+    ids=["a quarter of few", "a few when they run out"],
+)
+async def test_descriptors_are_kept(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch, allowed: int, kept: float, most: int
+) -> None:
     """Where this process may open few descriptors the page takes a quarter of them at most; when
     they run out, a few places.
     """
-    world = await open_world(limits=DoorLimits(patience_silent=60.0))
-    monkeypatch.setattr(web_door, "count_allowed", lambda: 10_000)
-    with socket.socket() as newest:
-        used = newest.fileno()
-    monkeypatch.setattr(web_door, "count_allowed", lambda: used + 2)
-    held = [await world.connect("127.0.0.2") for _ in range(8)]
+    limits = DoorLimits(patience_silent=60.0, share=1.0, kept_descriptors=kept)
+    world = await open_world(limits=limits)
+    monkeypatch.setattr(web_door, "count_allowed", lambda: allowed)
+    held = [await world.connect("127.0.0.2") for _ in range(14)]
+    await until(lambda: len(world.page.door) == most)
     await asyncio.sleep(0.1)
-    assert len(world.page.door) <= 4
-    assert world.refused["crowded"] >= 4
+    assert len(world.page.door) == most
     monkeypatch.setattr(web_door, "count_allowed", lambda: 10_000)
-    assert await world.status() == 200
+    world.page.door.clear()
     for _, writer in held:
         writer.close()
 

@@ -58,6 +58,7 @@ NOTATION = {
         "+@read +@connection +info", "+xadd ~sentinel:canary:reply:*", "* * * * 1",
         "default-src 'none'", "grant usage on sequence",
     },
+    "a line of nginx": {"proxy_set_header Host $host"},
     "what a message holds, or a finding says": {
         '"{\\"a\\": 1}"', "{'a': 1}", "<Task object at 0x…>", "[object Object]", "group … lost",
         "no counters", "no group …", "planner (agent-7)",

@@ -176,6 +176,7 @@ FOREIGN = {
         "agent_messages", "app_user", "from_agent", "platform_owner", "watch_owner", "updated_at",
         "assigned_agent_id",
     },
+    "nginx": {"proxy_set_header"},
     "another product": {"redis_exporter"},
 }  # fmt: skip
 """Names of other systems, by whose they are: tried on the servers, where they have them."""

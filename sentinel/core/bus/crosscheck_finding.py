@@ -164,7 +164,7 @@ def _make_single(
         within = format_duration(rules.effect_within)
         told = f"its entry {sample['entry']} was acknowledged, and it is still assigned {within}"
         told += " later"
-    where = describe_place(place.get("stream", ""), place.get("group", ""))
+    where = describe_place(place.get("stream"), place.get("group"))
     return Fault(
         SINGLE[direction],
         {"flow": _name(rules, direction), "task": place["task"], "stream": place["stream"]},

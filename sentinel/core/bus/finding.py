@@ -25,18 +25,18 @@ BLIND_KINDS = (
 """What keeps a kind of the bus from judging: nobody else is to blame for it."""
 
 
-def subject_of(stream: str, group: str = "", **others: str) -> Labels:
-    """Labels of a stream, of a group on it, or of something in that group; empty ones left out."""
+def subject_of(stream: str, group: str | None = None, **others: str | None) -> Labels:
+    """Labels of a stream, of a group on it, or of something in that group; None is left out. A name
+    may be empty, and is one all the same: without its label a command would be about others, too.
+    """
     labels = {"stream": stream, "group": group, **others}
-    return {label: value for label, value in labels.items() if value}
+    return {label: value for label, value in labels.items() if value is not None}
 
 
-def describe_place(stream: str, group: str = "") -> str:
+def describe_place(stream: str | None, group: str | None = None) -> str:
     """`stream orders, group workers`, each name as one word."""
-    words = f"stream {quote(stream)}" if stream else ""
-    if not group:
-        return words
-    return f"{words}, group {quote(group)}" if words else f"group {quote(group)}"
+    names = (("stream", stream), ("group", group))
+    return ", ".join(f"{label} {quote(name)}" for label, name in names if name is not None)
 
 
 def name_some(names: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def read_instant(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def find_unjudged(stream: str, problem: str, remedy: str, group: str = "") -> Fault:
+def find_unjudged(stream: str, problem: str, remedy: str, group: str | None = None) -> Fault:
     """One stream, or a group on it, that can't be judged: why, and what would mend it."""
     subject = subject_of(stream, group)
     return Fault(

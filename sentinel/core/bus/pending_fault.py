@@ -217,7 +217,7 @@ def _find_overdue(standing: PendingStanding, limits: PendingLimits) -> PendingCa
         _describe_rows(rows),
         cure=_claim(standing, [row.id for row in rows], standing.roster, limits),
         guidance=_explain_claim(standing.roster),
-        parameters=subject_of(standing.stream, standing.group, consumer=holder),
+        parameters=subject_of(standing.stream, standing.group, consumer=holder or None),
     )
 
 

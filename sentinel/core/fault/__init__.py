@@ -2,6 +2,7 @@
 
 from sentinel.core.fault.value import (
     HIDING,
+    MAX_CURES,
     MAX_FAULTS,
     REJECTED,
     STARTING,
@@ -18,9 +19,11 @@ from sentinel.core.fault.value import (
     Severity,
     StandingFault,
     Status,
+    add_cures,
     count_by_key,
     describe_subject,
     find_breach,
+    find_prompt,
     fits,
     headline,
     judge,
@@ -31,6 +34,7 @@ from sentinel.core.fault.value import (
 
 __all__ = [
     "HIDING",
+    "MAX_CURES",
     "MAX_FAULTS",
     "REJECTED",
     "STARTING",
@@ -47,9 +51,11 @@ __all__ = [
     "Severity",
     "StandingFault",
     "Status",
+    "add_cures",
     "count_by_key",
     "describe_subject",
     "find_breach",
+    "find_prompt",
     "fits",
     "headline",
     "judge",

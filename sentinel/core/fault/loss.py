@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +20,7 @@ from sentinel.core.fault.value import (
     Labels,
     Loss,
     StandingFault,
+    add_cures,
     describe_subject,
     fits,
     worst,
@@ -32,6 +33,8 @@ MAX_LOSSES = 300
 """Subjects of one check whose losses are told one by one; those of all others are told as one."""
 OTHERS: Labels = {"others": "together"}
 """The subject of what is told as one."""
+MAX_CURES = 8
+"""Commands that are printed for one loss."""
 ONE = Bounds(1, 1)
 
 
@@ -53,12 +56,17 @@ class LossRules:
 
 
 def carry(
-    rules: LossRules, standing: Sequence[StandingFault], found: Iterable[Fault], now: datetime
+    rules: LossRules,
+    standing: Sequence[StandingFault],
+    found: Iterable[Fault],
+    now: datetime,
+    accept: Sequence[Acceptance] = (),
 ) -> list[Fault]:
     """All losses that stand after a look: what stood before, and what it `found` beside it.
 
     Counts are sums; the status is the worst so far, for nothing is mended by waiting. What somebody
     accepted by hand stays as it is, and what the subject lost since begins a loss of its own.
+    `accept` is what the configuration bears.
     """
     before = {each.fault.identity: each for each in standing if each.fault.loss is not None}
     kept = {
@@ -69,7 +77,12 @@ def carry(
     for fault in found:
         if rules.lasts(fault):
             _take(rules, kept, fault, before.get(fault.identity), now)
-    return _compact(rules, kept, before)
+    borne = {
+        identity
+        for identity, fault in kept.items()
+        if any(word.covers(fault, now) for word in accept)
+    }
+    return _compact(rules, kept, before, borne)
 
 
 def _take(
@@ -169,12 +182,20 @@ def _add(rules: LossRules, known: Fault, fault: Fault, now: datetime) -> Fault:
         return known if status is known.status else replace(known, status=status)
     until = now + timedelta(seconds=rules.keep)
     return replace(
-        fault,
+        add_cures(fault, known.cure),
         status=status,
         count=_sum(known.count or ONE, fault.count),
         since=known.since,
+        cure=_join_cures(fault.cure, known.cure),
         loss=replace(known.loss, last=now, until=until),
     )
+
+
+def _join_cures(newer: Sequence[str], older: Sequence[str]) -> tuple[str, ...]:
+    """Each loss of the sum has its own: of a group that was moved twice the second cure alone puts
+    back only the second part. The oldest come last, so that who types them all ends with all of it.
+    """
+    return tuple(dict.fromkeys((*newer, *older)))[:MAX_CURES]
 
 
 def _sum(left: Bounds, right: Bounds) -> Bounds:
@@ -226,9 +247,11 @@ def _compact(
     rules: LossRules,
     kept: Mapping[FaultIdentity, Fault],
     before: Mapping[FaultIdentity, StandingFault],
+    borne: Container[FaultIdentity],
 ) -> list[Fault]:
-    """At most MAX_LOSSES subjects: more are forgotten where somebody accepted them, and the oldest
-    of the others are told as one, so that no sum gets lost.
+    """At most MAX_LOSSES subjects: more are forgotten where somebody accepted them, by hand or in
+    the configuration, and the oldest of the others are told as one, so that no sum gets lost. What
+    is borne is no part of that sum: no pattern fits it, and it would be open again.
     """
     if len(kept) <= MAX_LOSSES:
         return list(kept.values())
@@ -237,14 +260,17 @@ def _compact(
         for identity, fault in kept.items()
         if identity not in before or not before[identity].is_settled or _has_changed(before, fault)
     }
-    listed = sorted(open_ones.values(), key=_age)
+    spared = sorted((f for i, f in open_ones.items() if i in borne), key=_age)
+    listed = sorted((f for i, f in open_ones.items() if i not in borne), key=_age)
+    room = max(0, MAX_LOSSES - len(listed))
+    kept_too = spared[len(spared) - room :] if room < len(spared) else spared
     first = max(0, len(listed) - MAX_LOSSES)
     few = {fault.identity: fault for fault in listed[first:]}
     for fault in listed[:first]:
         rest = few.get((fault.key, tuple(sorted(OTHERS.items()))))
         told = _join(rest, fault)
         few[told.identity] = _tell(rules, told)
-    return list(few.values())
+    return [*few.values(), *kept_too]
 
 
 def _has_changed(before: Mapping[FaultIdentity, StandingFault], fault: Fault) -> bool:

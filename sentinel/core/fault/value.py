@@ -363,7 +363,29 @@ def headline(faults: Sequence[Fault]) -> str:
 
 def describe_subject(subject: Labels) -> str:
     """`stream orders, group workers`; "" for the target itself."""
-    return ", ".join(f"{label} {value}" for label, value in subject.items())
+    return ", ".join(
+        f"{label} {value}" if value else f'{label} ""' for label, value in subject.items()
+    )
+
+
+def find_prompt(command: str) -> str:
+    """Where to type a command: in SQL it ends so, and the words of Redis are in capitals."""
+    if command.endswith(";"):
+        return "sql>"
+    return "redis>" if command.partition(" ")[0].isupper() else "$"
+
+
+MAX_CURES = 12
+"""Commands that one fault shows."""
+
+
+def add_cures(fault: Fault, earlier: Sequence[str]) -> Fault:
+    """The fault with the commands for what befell its subject before, behind its own: the first of
+    all stay when there are too many, for they reach furthest back.
+    """
+    others = [each for each in earlier if each not in fault.cure]
+    room = max(0, MAX_CURES - len(fault.cure))
+    return replace(fault, cure=(*fault.cure, *others[len(others) - min(room, len(others)) :]))
 
 
 def count_by_key(faults: Iterable[Fault]) -> dict[str, int]:

@@ -15,6 +15,13 @@ _DAY = 86_400.0
 _SAMPLES = tuple(day * 30 * _DAY for day in range(-12, 13))
 
 
+_NO_PLACES = frozenset({"factory", "localtime", "posixrules"})
+_COPIES = ("posix/", "right/")
+"""Files beside the zones that are none: a machine that was never set up, whatever this one has, a
+rule for others, copies (those of `right/` count leap seconds).
+"""
+
+
 @lru_cache(maxsize=512)
 def find_zone(name: str) -> ZoneInfo | None:
     """The zone of that name, in any case as PostgreSQL takes it; None where there is none."""
@@ -35,7 +42,8 @@ def _by_lower() -> dict[str, str]:
 
 def find_zone_fault(name: str) -> str:
     """What is wrong with the name of a zone, or ""."""
-    return "" if find_zone(name) else f"unknown time zone {name[:60]!r}"
+    is_place = name.lower() not in _NO_PLACES and not name.lower().startswith(_COPIES)
+    return "" if is_place and find_zone(name) else f"unknown time zone {name[:60]!r}"
 
 
 def offset_at(zone: str, at: float) -> float:

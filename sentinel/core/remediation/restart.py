@@ -40,6 +40,7 @@ class Reason(StrEnum):
     FLAPPING = "flapping"
     JOURNAL_LOST = "journal_lost"
     JOURNAL_UNWRITABLE = "journal_unwritable"
+    STATE_DOUBTED = "state_doubted"
     BRAKED = "braked"
     BREAKER_OPEN = "breaker_open"
     LIMITED = "limited"
@@ -71,6 +72,8 @@ class Situation:
     """No automatic action before this instant: the daemon has just started."""
     down_for: float = 0.0
     """Seconds since the incident opened."""
+    doubted: str = ""
+    """Why the state is not certainly the one that was here."""
     fenced: str = ""
     """Why another sentinel, and not this one, may act."""
     breaker: str = ""
@@ -177,6 +180,9 @@ def _observe(situation: Situation) -> Decision | None:
 
 
 def _request_permission(situation: Situation) -> Decision | None:
+    if situation.doubted:
+        text = f"{situation.doubted}: `sentinel state accept --reason …`"
+        return _no(Reason.STATE_DOUBTED, text)
     if situation.journal_unwritable:
         return _no(
             Reason.JOURNAL_UNWRITABLE,

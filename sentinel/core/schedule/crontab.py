@@ -171,6 +171,11 @@ def _read_part(text: str, field: _Field) -> set[int]:
         )
     if least > most:
         raise ValueError(f"{field.name} {text!r} runs backwards{_advise(field)}")
+    if slash and int(step) > field.most - field.least:
+        raise ValueError(
+            f"{field.name} {text!r}: a step of {step} leads out of {field.least} to {field.most},"
+            f" write {least}"
+        )
     return set(range(least, most + 1, int(step) if slash else 1))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,10 @@ from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import FORMATS, Rendered, render
 from sentinel.store import Store
+
+_FILE = re.compile(
+    rf"\.?[a-z][\w-]*-(\d{{8}}T\d{{6}}Z)(-\d+)?\.({'|'.join(FORMATS)})(\.draft)?", re.ASCII
+)
 
 
 def write_report(
@@ -55,6 +61,24 @@ def keep_report(
         ) from error
     store.add_report(kind, now, [str(path) for path in paths], facts)
     return paths
+
+
+def forget_reports(folder: Path, before: datetime, most: int = 100) -> int:
+    """Remove report files of `folder` that were written before an instant, as their names say; at
+    most so many, how many. What has another name is not ours.
+    """
+    limit, removed = f"{before.astimezone(UTC):%Y%m%dT%H%M%SZ}", 0
+    if not folder.is_dir():
+        return 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            match = _FILE.fullmatch(entry.name)
+            if match and match[1] < limit and entry.is_file(follow_symlinks=False):
+                (folder / entry.name).unlink(missing_ok=True)
+                removed += 1
+                if removed >= most:
+                    break
+    return removed
 
 
 def _write(texts: Mapping[str, str], folder: Path, stem: str) -> list[Path]:

@@ -48,11 +48,11 @@ function checkRow(item) {
 }
 
 function incidentCard(item) {
-  const card = make("article", "incident " + (STATUSES.has(item.status) ? item.status : "unknown"));
+  const card = make("article", "incident " + (STATUSES.has(item.shown) ? item.shown : "unknown"));
   const what = make("p", "what");
   const link = make("a", "", item.component);
   link.href = "/incident/" + encodeURIComponent(item.id);
-  what.append(badge(item.status), " ", link, " ", make("span", "soft", item.state_text));
+  what.append(badge(item.shown), " ", link, " ", make("span", "soft", item.state_text));
   const found = item.check ? ", found by " + item.check : "";
   const summary = make("p", "", item.summary + " ");
   const faults = make("a", "faults", "faults");

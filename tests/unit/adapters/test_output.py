@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sentinel.adapters import output
 from sentinel.adapters.output import OutputBound, put_aside
@@ -146,3 +147,25 @@ def test_its_thread_ends_with_the_last_log(bound: OutputBound, tmp_path: Path) -
     bound.leave(log)
     until(lambda: bound._thread is None)
     assert bound.dropped(log) == 0
+
+
+def test_what_is_raised_at_one_log_leaves_the_others_bounded(
+    bound: OutputBound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread goes on, and says it once."""
+    seen: list[Path] = []
+
+    def look(log: Path) -> None:
+        seen.append(log)
+        if log.name == "bad.log":
+            raise RuntimeError("canary")
+
+    monkeypatch.setattr(type(bound), "_look", lambda _self, log: look(log))
+    with capture_logs() as lines:
+        for name in ("bad.log", "good.log"):
+            bound.follow(tmp_path / name)
+        end = time.monotonic() + 5
+        while len(seen) < 10 and time.monotonic() < end:
+            time.sleep(0.005)
+    assert {path.name for path in seen} == {"bad.log", "good.log"}
+    assert [line["log"] for line in lines] == ["bad.log"]

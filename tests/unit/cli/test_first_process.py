@@ -159,7 +159,7 @@ def test_a_daemon_as_entry_point_leaves_no_zombie(tmp_path: Path, seconds: int) 
     (tmp_path / "checks" / "sentinel.yaml").write_text(text)
     done = begin("-m", "sentinel", "--config", str(tmp_path / "checks"), "run")
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while len(descendants(done.pid)) < 6 and time.monotonic() < deadline:
             time.sleep(0.1)
         looks = []

@@ -117,6 +117,19 @@ def test_time_that_nobody_observed_is_no_health():
     assert turn(incident, UP, 710, blind=100)[0].state is IncidentState.CLOSED
 
 
+def test_it_says_until_when_it_is_watched():
+    """From the recovery on; what sentinel did not see is added; a relapse ends it."""
+    incident, _ = turn(opened(), UP, 10)
+    assert incident.watched_until == T0 + timedelta(seconds=610)
+    assert turn(incident, UP, 20)[0] is incident
+    assert turn(incident, UP, 20, blind=0.5)[0] is incident
+    later = turn(incident, UP, 200, blind=100)[0]
+    assert later.watched_until == T0 + timedelta(seconds=710)
+    assert turn(later, DOWN, 300)[0].watched_until is None
+    older = replace(incident, watched_until=None)  # by an older sentinel
+    assert turn(older, UP, 20)[0] == incident
+
+
 def test_a_relapse_belongs_to_the_same_incident():
     """Down again while recovering: open again, same id, the ten minutes begin anew."""
     first = opened()
@@ -298,6 +311,5 @@ def test_an_incident_moves_with_the_clock():
     recovering = turn(opened(), UP, 5)[0]
     moved = follow_clock(recovering, hour)
     assert (moved.opened, moved.recovered) == (T0 + hour, recovering.recovered + hour)
-    assert (
-        replace(moved, opened=T0, recovered=recovering.recovered, last_unhealthy=T0) == recovering
-    )
+    assert moved.watched_until == recovering.watched_until + hour
+    assert follow_clock(moved, -hour) == recovering

@@ -102,8 +102,8 @@ async def test_the_degradation_outlives_the_failure_and_ends_by_itself(house: Ho
     for _ in range(10):
         await look(house, Status.UP, seconds=POLICY.close_after / 8)
     assert [state for state, *_ in incidents(house)] == ["closed", "closed"]
-    told = {order.key.split("/")[-1] for order in house.store.take_orders()}
-    assert told == {"opened", "closed"}
+    told = {order.key.split("/")[1] for order in house.store.take_orders()}
+    assert told == {"opened", "recovered", "closed"}
 
 
 async def test_a_component_that_comes_back_worse_was_not_helped(house: House) -> None:

@@ -26,6 +26,7 @@ from sentinel.engine.requests import is_put_off
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
 from sentinel.remediation import Outcome
+from sentinel.store import Retention
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.house import AT_ONCE, POLICY, House, open_house, settle
 
@@ -288,9 +289,9 @@ async def test_a_reload_cuts_no_hot_reload_short(house: House) -> None:
 async def test_attempts_by_hand_are_forgotten_too(house: House) -> None:
     """They belong to no incident: they go with their age."""
     await house.requests.restart("worker", "x")
-    house.store.forget(house.clock.utcnow() - timedelta(days=1))
+    house.store.forget(Retention(*[house.clock.utcnow() - timedelta(days=1)] * 4))
     assert len(house.store.attempts()) == 1
-    house.store.forget(house.clock.utcnow() + timedelta(days=1))
+    house.store.forget(Retention(*[house.clock.utcnow() + timedelta(days=1)] * 4))
     assert house.store.attempts() == []
 
 
@@ -365,6 +366,25 @@ async def test_a_refused_restart_does_not_take_back_a_stop(tmp_path, store, cloc
     async with open_house(House(tmp_path, store, clock, metrics)) as house:
         assert "worker" in house.fleet.stopped
         assert house.driver.pid is None
+
+
+async def test_a_failed_restart_of_what_waits_leaves_it_waiting(
+    tmp_path, store, clock, metrics
+) -> None:
+    """The next sentinel starts what waited, and not what was stopped on request."""
+
+    async def fails(_key: str = "") -> Outcome:
+        return Outcome(False, "no")
+
+    async with open_house(House(tmp_path, store, clock, metrics)) as house:
+        house.driver.restart = fails
+        for wait, kept in ((False, False), (True, True)):
+            await house.requests.stop("worker", "maintenance")
+            if wait:
+                await house.remediator.ask_start("worker")
+            assert (await house.requests.restart("worker", "x")).line == "failed: no"
+            rows = {row.component: row for row in store.processes()}
+            assert (rows["worker"].wanted, rows["worker"].with_platform) == (False, kept)
 
 
 async def test_what_waits_when_sentinel_ends_is_started_by_the_next_one(

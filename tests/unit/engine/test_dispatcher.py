@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sentinel.core.order import Answer, Order
@@ -96,15 +98,18 @@ async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
         calls.append(order.subject)
         if order.subject == "bad":
             raise ValueError("no")
+        if order.subject == "cut":
+            raise asyncio.CancelledError("from within")
         return Answer.done("reset")
 
     dispatcher.actions = {"reset": reset}
-    for name in ("api", "bad"):
+    for name in ("api", "cut", "bad"):
         store.add_order(Order("reset", f"reset/{name}", name), clock.utcnow())
     store.add_order(Order("dance", "dance/1", "api"), clock.utcnow())
     for _ in range(3):
         await dispatcher.drain()
-    assert calls == ["api", "bad"]
+    assert calls == ["api", "cut", "bad"]
+    assert store.order_outcome("reset/cut") == Answer.failed("from within")
     outcomes = [store.order_outcome(key) for key in ("reset/api", "reset/bad", "dance/1")]
     assert outcomes == [
         Answer.done("reset"),

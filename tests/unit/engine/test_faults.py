@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,10 +17,11 @@ from sentinel.core.fault import (
     StandingFault,
     Status,
 )
+from sentinel.core.fault.loss import acceptance_command
 from sentinel.core.health import Health
 from sentinel.core.model import Check, Finding
 from sentinel.engine.fault_lines import MAX_LINES, bound_lines, describe_begun, describe_standing
-from sentinel.engine.faults import Faults
+from sentinel.engine.faults import MAX_TEXT, Faults
 from sentinel.engine.picture import WatchedCheck
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind, Options
@@ -148,7 +150,17 @@ def test_no_part_of_a_fault_shows_a_secret(faults: Faults, watched: WatchedCheck
     leaky = slow("hunter2", cure=("PING hunter2",), guidance="hunter2", parameters={"a": "hunter2"})
     finding = faults.take(watched, found(leaky), Changes())
     assert "hunter2" not in repr(finding) + repr(watched.standing)
-    assert finding.faults[0].cure == ("PING ***",)
+    assert finding.faults[0].cure == ()  # with another name in it, it would be about another thing
+
+
+def test_the_longest_names_keep_their_command(faults: Faults, watched: WatchedCheck) -> None:
+    """Whatever a shell needs of quotes: it is shown whole, and accepts this loss alone."""
+    name = "'" * 290
+    command = acceptance_command("a", "slow", {"stream": name, "group": name})
+    assert len(command) > MAX_TEXT
+    finding = faults.take(watched, found(slow("orders", cure=(command, "x" * 9000))), Changes())
+    assert finding.faults[0].cure == (command,)
+    assert shlex.split(command)[6] == f"stream={name}"
 
 
 # -- as lines --------------------------------------------------------------------------------------

@@ -153,9 +153,9 @@ class World:
         return [kind for kind in kinds if not kind.startswith("fault")]
 
     def notified(self):
-        """Keys of notifications, without the incident's instant."""
+        """Keys of notifications, without instants."""
         return [
-            order.key.split("Z-", 1)[1]
+            "/".join(order.key.split("Z-", 1)[1].split("/")[:2])
             for order in self.store.take_orders()
             if order.kind == "notify"
         ]
@@ -206,7 +206,7 @@ async def test_unknown_opens_nothing(world):
 
 
 async def test_recovery_and_closing(world):
-    """Recovered at the first health, closed after ten observed minutes, told at the end."""
+    """Recovered at the first health and closed after ten observed minutes; told both times."""
     await world.see("bus", DOWN)
     incident = world.picture.incidents["bus"]
     await world.see("bus", UP, seconds=5)
@@ -217,7 +217,32 @@ async def test_recovery_and_closing(world):
     await world.see("bus", UP, seconds=10)
     assert world.picture.incidents == {}
     assert world.kinds(incident) == ["opened", "recovered", "closed"]
-    assert world.notified() == ["bus/opened", "bus/closed"]
+    assert world.notified() == ["bus/opened", "bus/recovered", "bus/closed"]
+
+
+async def test_who_heard_that_it_is_over_hears_that_it_is_not(world):
+    """H9: recovery is told at once, with the end of the watch; a relapse after it, too; what flaps
+    is not told each time.
+    """
+    await world.see("bus", DOWN)
+    await world.see("bus", UP, seconds=5)
+    incident = world.picture.incidents["bus"]
+    assert incident.watched_until == incident.recovered + timedelta(seconds=600)
+    told = [o.payload["text"] for o in world.store.take_orders() if "recovered" in o.key]
+    assert told == [
+        f"bus is healthy after 5.0 s; watched until {incident.watched_until:%H:%M:%S} UTC"
+    ]
+    await world.see("bus", DOWN, seconds=5)
+    assert world.picture.incidents["bus"].watched_until is None
+    await world.see("bus", UP, seconds=5)
+    kinds = ["opened", "recovered", "relapsed", "recovered"]
+    assert world.notified() == [f"bus/{kind}" for kind in kinds]
+    (watched,) = world.picture.of("bus")
+    watched.health = replace(watched.health, flapping=True, flap_hold=99)
+    await world.see("bus", DOWN, seconds=5)
+    await world.see("bus", UP, seconds=5)
+    await world.see("bus", DOWN, seconds=5)
+    assert world.notified() == [f"bus/{kind}" for kind in [*kinds, "relapsed"]]
 
 
 async def test_time_without_sentinel_is_no_observed_health(world):
@@ -434,7 +459,7 @@ async def test_nobody_is_told_of_an_effect(world):
     await world.see("api", DOWN)
     await world.see("bus", UP)
     await world.see("api", UP)
-    assert world.notified() == ["bus/opened"]
+    assert world.notified() == ["bus/opened", "bus/recovered"]
 
 
 async def test_people_are_told_once_the_dependencies_are_known_to_be_healthy(world):
@@ -452,10 +477,10 @@ async def test_what_stays_bad_without_its_cause_is_told(world):
     await world.see("orchestrator", UP)
     await world.see("api", DOWN)
     await world.see("bus", UP)
-    assert world.notified() == ["bus/opened"]
+    assert world.notified() == ["bus/opened", "bus/recovered"]
     await world.see("orchestrator", UP)
     await world.see("api", DOWN)
-    assert world.notified() == ["bus/opened", "api/opened"]
+    assert world.notified() == ["bus/opened", "bus/recovered", "api/opened"]
 
 
 async def test_people_are_told_in_the_end(world):

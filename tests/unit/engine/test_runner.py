@@ -116,6 +116,7 @@ async def test_an_error_is_of_the_resource_that_it_came_from(runner, answered, b
         AssertionError(),
         RecursionError(),
         SystemExit(3),
+        BaseExceptionGroup("a panic of a library", [GeneratorExit()]),
         Exception(),
     ],
 )

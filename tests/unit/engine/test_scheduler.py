@@ -139,9 +139,12 @@ async def test_trigger_while_running_runs_once_more(scheduler, runs):
     assert len(runs.started) == 2
 
 
-async def test_a_run_that_raises_is_counted_and_goes_on(scheduler, runs, clock, metrics):
+@pytest.mark.parametrize(
+    "error", [ValueError("broken"), SystemExit(1), BaseExceptionGroup("panic", [GeneratorExit()])]
+)
+async def test_a_run_that_raises_is_counted_and_goes_on(scheduler, runs, clock, metrics, error):
     """The schedule survives its checks."""
-    runs.error = ValueError("broken")
+    runs.error = error
     scheduler.add(check())
     due = first_due("a", 10.0, 1000.0)
     for i in range(3):

@@ -73,6 +73,51 @@ async def test_what_daemonizes_is_noticed_and_not_multiplied(drive) -> None:
     assert (await driver.start()).done
 
 
+async def test_who_cleans_its_environment_is_known_by_its_output(drive) -> None:
+    """Without the mark, and still no second copy: it holds the log that it was given."""
+    driver = drive("/bin/sh", "-c", "env -i setsid sleep 3 & sleep 0.2; exit 0")
+    await driver.start()
+    await until(lambda: driver.how_ended)
+    assert "left processes of its own: sleep" in driver.how_ended
+    assert not (await driver.restart("7/1")).done
+    assert not (await driver.start()).done
+
+
+async def test_who_leaves_no_trace_is_asked_for(drive) -> None:
+    """Neither mark nor output: nobody can know, and the end right after the start says so."""
+    driver = drive("/bin/sh", "-c", "env -i setsid sleep 1 > /dev/null 2>&1 & sleep 0.2; exit 0")
+    await driver.start()
+    await until(lambda: driver.how_ended)
+    assert driver.how_ended == "exited with status 0"
+    assert "into the background" in (await driver.observe()).guidance
+    crashes = drive("/bin/sh", "-c", "exit 3")
+    await crashes.start()
+    await until(lambda: crashes.how_ended)
+    assert (await crashes.observe()).guidance == ""
+
+
+RESPAWNS = "trap 'setsid sleep 63 & exit 0' TERM; touch \"$0\"; while :; do sleep 0.05; done"
+
+
+async def test_who_starts_itself_anew_when_it_is_told_to_end(drive, tmp_path: Path) -> None:
+    """A restart does not make a second one of it; what it does in its last moments is no fault."""
+    driver = drive("/bin/sh", "-c", RESPAWNS, str(tmp_path / "up"))
+    await driver.start()
+    await until((tmp_path / "up").exists)
+    outcome = await driver.restart("7/1")
+    (left,) = list_marked(driver._mark)
+    assert (outcome.word, outcome.futile) == ("failed", True)
+    assert f"it ended, and left processes of its own: sleep (pid {left.pid})" in outcome.detail
+    assert not (await driver.start()).done
+    os.kill(left.pid, signal.SIGKILL)
+    await until(lambda: not list_marked(driver._mark))
+    (tmp_path / "up").unlink()
+    driver = drive("/bin/sh", "-c", RESPAWNS.replace("63", "0.2"), str(tmp_path / "up"))
+    await driver.start()
+    await until((tmp_path / "up").exists)
+    assert (await driver.stop()).done
+
+
 async def test_the_next_sentinel_does_not_multiply_it_either(drive) -> None:
     """A grandchild that leads no session is nobody to adopt, and still no reason to start."""
     background = "os.fork() and (time.sleep(0.3), os._exit(0)); os.setsid()"

@@ -10,7 +10,8 @@ import pytest
 
 from sentinel.cli import main
 from sentinel.store.audit import HEADS, parse_head
-from sentinel.store.sqlite import FILE, SqliteStore
+from sentinel.store.folder import FILE
+from sentinel.store.sqlite import SqliteStore
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 10

@@ -11,6 +11,7 @@ import pytest
 
 from sentinel.core.bus.housekeeping import BusLife, CleanPlan, Refusal, ServerSign, Target
 from sentinel.core.moment import Moment
+from sentinel.store import Retention
 from sentinel.store.plans import ChoreRun
 from sentinel.store.sqlite import SqliteStore
 
@@ -92,8 +93,8 @@ def test_the_retention_forgets_old_plans_and_reservations(stores):
     store = stores[0]
     store.cleaning.add_plan(PLAN)
     store.cleaning.reserve("a", 5, 10, NOW)
-    store.forget(T0 - timedelta(seconds=1))
+    store.forget(Retention(*[T0 - timedelta(seconds=1)] * 4))
     assert store.cleaning.plan("id") == PLAN
-    store.forget(T0 + timedelta(seconds=1))
+    store.forget(Retention(*[T0 + timedelta(seconds=1)] * 4))
     assert store.cleaning.plan("id") is None
     assert store.cleaning.left("a", 10, NOW) == 10

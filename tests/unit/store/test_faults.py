@@ -10,7 +10,7 @@ import pytest
 
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
 from sentinel.core.quantity import MANY, Bounds
-from sentinel.store import Changes
+from sentinel.store import Changes, Retention
 from sentinel.store.faults import MAX_ENDED
 from sentinel.store.sqlite import SqliteStore
 
@@ -65,7 +65,7 @@ def test_an_ended_fault_stays_for_reports_and_goes_with_retention(store: SqliteS
     assert store.faults() == []
     assert store.faults(since=NOW) == [ended]
     assert store.faults(since=NOW + timedelta(hours=1)) == []
-    store.forget(NOW + timedelta(hours=1))
+    store.forget(Retention(*[NOW + timedelta(hours=1)] * 4))
     assert store.faults(since=NOW) == []
 
 

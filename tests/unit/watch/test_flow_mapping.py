@@ -96,8 +96,8 @@ def test_children_in_the_masters_table_have_its_mapping() -> None:
         ({"phase_log": {"column": "log", "zone": "Nowhere"}}, "unknown time zone"),
         ({"phase_log": "log"}, "valid dictionary"),
         ({"fallback_tenants": ["x"]}, "name the column of the tenant"),
-        ({"alarms_per_week": 0.1}, "greater than or equal to"),
-        ({"alarms_per_week": 101}, "less than or equal to"),
+        ({"alarms_per_week": 0}, "must be from 7/30 to 100"),
+        ({"alarms_per_week": 101}, "must be from 7/30 to 100"),
         ({"children": [{"table": "c", "join": ["m"], "begun_when": {}}]}, "names no evidence"),
         (
             {"children": [{"table": "c", "join": ["m"], "begun_when": {"progress": 1}}]},

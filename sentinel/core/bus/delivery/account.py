@@ -313,15 +313,16 @@ class StreamAccount:
         if broken.reason == RECREATED:
             base = replace(base, after=before.now)
             self.lags.begin(before.renumbers)
-        if broken.reason == XSETID or view.swaps != before.swaps:
+        if broken.reason == XSETID or broken.open or view.swaps != before.swaps:
             # why swaps: groups that come from elsewhere bring what XCLAIM did to them there
             self.lags.doubt(view.groups)
         if self.present:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
-            self._roll_back(max(0, before.added - base.rank))
+            taken_back = max(0, before.added - base.rank)
+            self._roll_back(taken_back, before.added if broken.open else taken_back)
         # why `<`: the anchor that still holds takes the place of one with its rank
-        kept = broken.reason == ROLLBACK and not view.legacy
+        kept = broken.reason == ROLLBACK and not (view.legacy or broken.open)
         older = [anchor for anchor in self.anchors if kept and anchor.rank < base.rank]
         self.anchors = [*older, base]
         self.view = StreamView(before.now, base.rank, base.rank, base.id, **before.calls._asdict())
@@ -337,13 +338,15 @@ class StreamAccount:
         for group in self.groups.values():
             group.returned = group.returned and not group.gone
 
-    def _roll_back(self, count: int) -> None:
-        """So many entries were taken back: at most so many more of each group may be lost."""
+    def _roll_back(self, count: int, most: int) -> None:
+        """So many entries were taken back, at least: at most `most` more of each group may be
+        lost.
+        """
         self.rolled_back += count
         for group in self.groups.values():
             closed = group.closed
-            most = min(closed.lost.hi + count, closed.published)
-            group.closed = replace(closed, lost=Bounds(closed.lost.lo, most))
+            highest = min(closed.lost.hi + most, closed.published)
+            group.closed = replace(closed, lost=Bounds(closed.lost.lo, highest))
 
     def _advance(self, view: StreamView, *, proven: bool) -> list[Settlement]:
         """Move on to a snapshot of the same life; gives what groups that vanished left open.

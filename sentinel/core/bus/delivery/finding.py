@@ -25,7 +25,15 @@ from sentinel.core.bus.finding import (
     subject_of,
 )
 from sentinel.core.bus.naming import is_literal, quote
-from sentinel.core.fault import Fault, FaultKind, Severity, Status, sort_faults
+from sentinel.core.fault import (
+    Fault,
+    FaultIdentity,
+    FaultKind,
+    Severity,
+    Status,
+    add_cures,
+    sort_faults,
+)
 from sentinel.core.quantity import MANY, Bounds, format_duration
 
 FORGET_AFTER = 3600.0
@@ -204,14 +212,26 @@ def _make_lost(window: Window, pair: Pair, count: int, *, is_down: bool) -> Faul
     )
 
 
+_OF_A_GROUP = frozenset({GROUP_LOST, SKIPPED})
+"""Mishaps of a group; all others are of a whole stream."""
+
+
 def find_mishaps(window: Window) -> list[Fault]:
-    """What befell streams and groups within the window, the latest first."""
-    return [_make_mishap(window, each) for each in reversed(window.mishaps)]
+    """What befell streams and groups within the window, the latest first; of several of one subject
+    the cures of all stand behind the latest, so that who follows them ends with the first.
+    """
+    found: dict[FaultIdentity, Fault] = {}
+    for each in reversed(window.mishaps):
+        fault = _make_mishap(window, each)
+        later = found.get(fault.identity)
+        found[fault.identity] = fault if later is None else add_cures(later, fault.cure)
+    return list(found.values())
 
 
 def _make_mishap(window: Window, mishap: Mishap) -> Fault:
     """An event: what it took for good is counted by the look that found it."""
-    subject, span = subject_of(mishap.stream, mishap.group), format_duration(window.seconds)
+    group = mishap.group if mishap.key in _OF_A_GROUP else None
+    subject, span = subject_of(mishap.stream, group), format_duration(window.seconds)
     count = None
     if mishap.high:
         is_new = mishap in window.latest.mishaps
@@ -453,7 +473,7 @@ def find_drops_unseen(reason: str, remedy: str) -> Fault:
 
 
 def _name(pair: Pair) -> str:
-    return describe_place(*pair) or "all streams"
+    return describe_place(*pair) if any(pair) else "all streams"
 
 
 def _of_group(
@@ -474,13 +494,13 @@ def _of_group(
         looks = (_show_groups(pair),)
     return Fault(
         key,
-        subject_of(*pair),
+        subject_of(*pair) if any(pair) else {},
         status,
         text,
         count=count,
         cure=looks,
         guidance="does the group's consumer run, and what does it do with what it holds?",
-        parameters=subject_of(*pair),
+        parameters=subject_of(*pair) if any(pair) else {},
     )
 
 

@@ -150,11 +150,11 @@ def judge_break(
         # why open: XSETID may have run elsewhere, and what was put in place here may be new
         swapped = view.swaps != before.swaps
         return Break(XSETID, sign, Anchor(view.end, view.added, view.now), open=swapped)
-    alive = survivors or set()
-    proven = view.swaps != before.swaps
-    kept = _find_ancestor(before, view, anchors, alive, proven=proven)
-    if kept is not None:
-        return Break(ROLLBACK, sign, kept)
+    kept = [anchor for anchor in anchors if anchor.rank and anchor.id in (survivors or ())]
+    if kept:
+        return Break(ROLLBACK, sign, kept[-1])
+    if _may_be_rolled_back(before, view):
+        return Break(ROLLBACK, sign, Anchor(view.end, view.added, view.now), open=True)
     return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
 
 
@@ -177,21 +177,10 @@ def _is_renumbered(
     return moved or bool(anchors and anchors[-1].rank and anchors[-1].id in survivors)
 
 
-def _find_ancestor(
-    before: StreamView,
-    view: StreamView,
-    anchors: Sequence[Anchor],
-    survivors: AbstractSet[Id],
-    *,
-    proven: bool,
-) -> Anchor | None:
-    """The newest anchor of the old life that this stream still contains, or, if that needs no
-    proof, must have contained and removed.
+def _may_be_rolled_back(before: StreamView, view: StreamView) -> bool:
+    """Whether an older state of the stream may have come back of which nothing known is left: that
+    takes another process. Without one, whatever lost its numbers was ended and made anew.
     """
-    alive = [anchor for anchor in anchors if anchor.rank and anchor.id in survivors]
-    if alive:
-        return alive[-1]
-    if proven or not view.length or view.first > before.last:
-        return None
-    passed = [a for a in anchors if 0 < a.rank <= view.removed and a.id < view.first]
-    return passed[-1] if passed else None
+    ended = view.ends != before.ends and view.epochs == before.epochs
+    fresh = not view.removed and (not view.length or view.first > before.last)
+    return not (ended or fresh or view.swaps != before.swaps)

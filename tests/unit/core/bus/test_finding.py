@@ -27,21 +27,23 @@ from sentinel.core.fault import Fault, Severity, Status
     ("stream", "group", "labels", "words"),
     [
         ("orders", "workers", {"stream": "orders", "group": "workers"}, "stream orders, group workers"),
-        ("orders", "", {"stream": "orders"}, "stream orders"),
-        ("", "workers", {"group": "workers"}, "group workers"),
-        ("", "", {}, ""),
-        ("a b", "", {"stream": "a b"}, 'stream "a b"'),
+        ("orders", None, {"stream": "orders"}, "stream orders"),
+        ("orders", "", {"stream": "orders", "group": ""}, 'stream orders, group ""'),
+        ("", "workers", {"stream": "", "group": "workers"}, 'stream "", group workers'),
+        ("a b", None, {"stream": "a b"}, 'stream "a b"'),
     ],
 )  # fmt: skip
-def test_places(stream: str, group: str, labels: dict[str, str], words: str) -> None:
-    """What is not there is left out; a name is one word, and stays itself as a label."""
+def test_places(stream: str, group: str | None, labels: dict[str, str], words: str) -> None:
+    """What is not there is left out; a name is one word, and stays itself as a label, also an empty
+    one: Redis has such.
+    """
     assert subject_of(stream, group) == labels
     assert describe_place(stream, group) == words
 
 
 def test_more_labels_of_a_subject() -> None:
-    """Beside its place; empty ones are none."""
-    found = subject_of("s", "g", consumer="c", entry="")
+    """Beside its place."""
+    found = subject_of("s", "g", consumer="c", entry=None)
     assert found == {"stream": "s", "group": "g", "consumer": "c"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.fault import (
+    MAX_CURES,
     MAX_FAULTS,
     Acceptance,
     Fault,
@@ -234,6 +236,27 @@ def test_the_printed_command_accepts_its_own_loss_and_no_other(name):
     assert len(find_acceptable(seen, "lost", {"stream": name})) >= 1  # as it is called, too
 
 
+def test_an_empty_name_is_one():
+    """Its label stands in the command: without it the command would be about all streams."""
+    seen = look((), lost(1, ""), lost(1, "orders")).present
+    [own] = [each.fault for each in seen if each.fault.subject == {"stream": ""}]
+    words = shlex.split(own.cure[-1])
+    label, _, pattern = words[words.index("--subject") + 1].partition("=")
+    assert [each.fault for each in find_acceptable(seen, "lost", {label: pattern})] == [own]
+    assert own.text.startswith('stream "": 1 lost unread')
+
+
+def test_the_cures_of_earlier_losses_stay():
+    """Behind those of the latest; of too many the first ones, which reach furthest back."""
+    seen = look((), replace(lost(1), cure=("BACK 1",))).present
+    seen = look(seen, replace(lost(1), cure=("BACK 2",)), seconds=1).present
+    assert [each for each in seen[0].fault.cure if "BACK" in each] == ["BACK 2", "BACK 1"]
+    for n in range(3, 30):
+        seen = look(seen, replace(lost(1), cure=(f"BACK {n}",)), seconds=n).present
+    backs = [each for each in seen[0].fault.cure if "BACK" in each]
+    assert (backs[0], backs[-1], len(backs) <= MAX_CURES) == ("BACK 29", "BACK 1", True)
+
+
 def test_who_accepts_many_is_told_how_many():
     """Those that are told as one are as many as they are."""
     seen = look((), *(lost(2, f"s{n}") for n in range(MAX_LOSSES + 50))).present
@@ -256,6 +279,43 @@ def test_many_subjects_are_told_as_one():
     again = look(seen.present, lost(1, "new"), seconds=60)
     assert len(again.present) <= MAX_LOSSES + 1
     assert sum(counts(again.present).values()) == 2 * len(many) + 1
+
+
+def test_what_the_configuration_bears_is_not_told_among_the_others():
+    """A pattern of names fits no sum: 50 old streams that are borne would be open again. They are
+    kept by name where there is room, and every other loss is told.
+    """
+    word = Acceptance("lost", {"stream": "old-*"}, "is replaced", T0 + timedelta(days=30))
+    many = [lost(2, f"old-{n}") for n in range(50)]
+    many += [lost(3, f"s{n}") for n in range(MAX_LOSSES - 10)]
+    carried = carry(RULES, (), many, T0, [word])
+    names = [fault.subject.get("stream", "") for fault in carried]
+    assert OTHERS not in [fault.subject for fault in carried]
+    assert sum(name.startswith("s") for name in names) == MAX_LOSSES - 10
+    assert sum(name.startswith("old-") for name in names) == 10
+    more = [*many, *(lost(3, f"t{n}") for n in range(30))]
+    carried = carry(RULES, (), more, T0, [word])
+    assert [f.subject["stream"] for f in carried if f.subject.get("stream", "s")[0] == "o"] == []
+    assert sum(fault.count.hi for fault in carried if fault.count) == 3 * (MAX_LOSSES + 20)
+    assert [str(f.count) for f in carried if f.subject == OTHERS] == ["60"]
+
+
+def test_each_part_of_a_sum_keeps_its_cure():
+    """Moved over twice: both are put back, the older one last; the way to accept it stays last of
+    all, and there are not more than a few.
+    """
+    first = replace(lost(5), cure=("XRANGE a (5-0 +", "XGROUP SETID a g 5-0"))
+    second = replace(lost(3), cure=("XRANGE a (20-0 +", "XGROUP SETID a g 20-0"))
+    seen = look(look((), first).present, second, seconds=60).present
+    *cures, word = seen[0].fault.cure
+    assert tuple(cures) == (*second.cure, *first.cure)
+    assert word.startswith("sentinel faults accept")
+    again = look(seen, second, seconds=120).present
+    assert again[0].fault.cure == seen[0].fault.cure
+    for n in range(20):
+        again = look(again, replace(lost(1), cure=(f"XLEN {n}",)), seconds=180 + n).present
+    assert again[0].fault.cure[0] == "XLEN 19"
+    assert len(again[0].fault.cure) <= 9
 
 
 def test_what_is_told_as_one_can_be_accepted():

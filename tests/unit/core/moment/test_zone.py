@@ -53,6 +53,14 @@ def test_names_are_those_of_the_data_base():
 
 
 @pytest.mark.parametrize(
+    "name", ["Factory", "posixrules", "localtime", "POSIXRULES", "right/UTC", "posix/Asia/Tokyo"]
+)
+def test_files_beside_the_zones_are_none(name):
+    """Nobody's clock shows them; what a server calls so is still read."""
+    assert "unknown time zone" in find_zone_fault(name)
+
+
+@pytest.mark.parametrize(
     ("seconds", "name"),
     [(0, "UTC"), (7200, "UTC+2"), (-12600, "UTC-3:30"), (20700, "UTC+5:45"), (-28800, "UTC-8")],
 )

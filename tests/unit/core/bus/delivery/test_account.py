@@ -316,7 +316,7 @@ def test_what_was_removed_before_a_rollback_is_not_removed_again() -> None:
 def test_a_stream_made_anew_counts_from_one() -> None:
     """Nothing is rolled back; removals of its new life count from its beginning."""
     account = watch(look(0.0, 5, g=5), look(1.0, 8, g=8))
-    view = replace(look(2.0, 3, g=0), last=(103, 0), first=(102, 0), length=2)
+    view = replace(look(2.0, 3, g=0), last=(103, 0), first=(102, 0), length=2, ends=1)
     broken, _ = account.feed(view, survivors=frozenset())
     assert broken is not None
     assert broken.reason == RECREATED

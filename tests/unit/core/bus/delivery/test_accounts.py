@@ -279,7 +279,7 @@ ANCHORS = [Anchor(at(60), 60, 8.0), Anchor(at(90), 90, 9.0), Anchor(at(100), 100
         (replace(BEFORE, last=at(150)), {at(100)}, "xsetid", 100),
         (replace(BEFORE, added=120), {at(100)}, "xsetid", 120),
         (replace(BEFORE, added=80), {at(100)}, "xsetid", 80),
-        (StreamView(11.0, 95, 10, at(95), at(86)), set(), "rollback", 60),
+        (StreamView(11.0, 95, 10, at(95), at(86)), set(), "rollback", 95),
         (replace(BEFORE, added=105, length=55, last=at(205)), {at(60), at(90)}, "rollback", 90),
     ],
 )

@@ -176,6 +176,14 @@ def test_a_skip_counts_what_it_went_over():
         "XRANGE s (5-0 + COUNT 10",
         "XGROUP SETID s g 5-0",
     )  # back to where it was
+    again = replace(skip, after=12, upto=20, start=(12, 0), end=(20, 0))
+    twice = window(mishaps=[note_skip("s", "g", skip), note_skip("s", "g", again)])
+    (fault,) = find_mishaps(twice)  # who does all of it is back before the first
+    assert "from 12-0 to 20-0" in fault.text
+    assert [each for each in fault.cure if "SETID" in each] == [
+        "XGROUP SETID s g 12-0",
+        "XGROUP SETID s g 5-0",
+    ]
     maybe = window(mishaps=[note_skip("s", "g", replace(skip, certain=False))])
     assert find_mishaps(maybe)[0].count == Bounds(0, 5)
     maybe.add(tally(1_700_000_002.0, {}, {}))

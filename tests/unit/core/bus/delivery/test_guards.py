@@ -80,8 +80,8 @@ def test_counters_that_moved_over_an_untouched_stream_are_an_xsetid():
 @pytest.mark.parametrize(
     "changed",
     [
-        StreamView(now=2.0, added=20, length=3, last=(9, 0), first=(1, 0)),
-        StreamView(now=2.0, added=20, length=9, last=(9, 0), first=(2, 0)),
+        StreamView(now=2.0, added=20, length=3, last=(9, 0), first=(1, 0), ends=1),
+        StreamView(now=2.0, added=20, length=9, last=(9, 0), first=(2, 0), ends=1),
     ],
 )
 def test_a_stream_whose_entries_changed_too_is_not_renumbered(changed):

@@ -111,11 +111,24 @@ def test_a_rollback_goes_on_from_the_newest_anchor_that_survives():
     assert (found.reason, found.anchor) == (ROLLBACK, ANCHORS[1])
 
 
-def test_a_rollback_is_known_by_what_was_removed_since():
-    """No anchor lives, but the removed ones reach beyond it."""
-    rolled = later(added=19, length=9, last=(19, 0))
-    found = judge_break(BEFORE, rolled, ANCHORS, set())
-    assert (found.reason, found.anchor) == (ROLLBACK, ANCHORS[1])
+@pytest.mark.parametrize(
+    ("changes", "reason", "base"),
+    [
+        ({"epochs": 1}, ROLLBACK, Anchor((19, 0), 19, 20.0)),
+        ({"epochs": 1, "ends": 1}, ROLLBACK, Anchor((19, 0), 19, 20.0)),
+        ({}, ROLLBACK, Anchor((19, 0), 19, 20.0)),
+        ({"ends": 1}, RECREATED, Anchor(ZERO, 0, 20.0)),
+        ({"epochs": 1, "length": 19, "last": (39, 0), "first": (21, 0)}, RECREATED, None),
+    ],
+)
+def test_an_older_state_of_which_nothing_known_is_left(changes, reason, base):
+    """Another process may have brought it back, and nobody knows how much is new; where the same
+    process goes on, and something was deleted, it was made anew.
+    """
+    view = replace(later(added=19, length=9, last=(19, 0)), **changes)
+    found = judge_break(BEFORE, view, ANCHORS, set())
+    assert (found.reason, found.open) == (reason, reason == ROLLBACK)
+    assert found.anchor == (base or Anchor(ZERO, 0, 20.0))
 
 
 def test_a_new_life_begins_at_nothing():

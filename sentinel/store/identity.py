@@ -1,0 +1,255 @@
+"""Which state this is, and how far it had come: noted beside the database, so that one which
+vanished, shrank, was replaced or came back older is not taken for a new one.
+
+The database holds a name and a generation, which grows with every act; the file has both, too.
+While they do not agree nothing is done, until the right file is back or a person says that this one
+counts (`sentinel state accept`). What neither sees: a folder that was brought back as a whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import sqlite3
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sentinel.errors import StateError
+from sentinel.store import table
+from sentinel.store.audit import HEADS
+
+BESIDE = "identity"
+NAME, GENERATION, DOUBT = "identity", "generation", "doubt"
+CURE = "bring the right file back and start sentinel anew, or `sentinel state accept --reason …`"
+CURE_ABSENT = (
+    "bring the right file back; or `sentinel run` begins a new one, and does nothing before"
+    " `sentinel state accept --reason …`"
+)
+CURE_RUNNING = "put the file back in its place, or start sentinel anew and follow what it says then"
+_LINE = re.compile(r"([0-9a-f]{16}) +(\d{1,15}) +schema (\d{1,4})\s*", re.ASCII)
+_WIDTH = 64
+_OTHER = "the database is not the one that was here"
+
+
+@dataclass(frozen=True, slots=True)
+class StateMark:
+    """Name, generation and schema of a state."""
+
+    name: str
+    generation: int
+    schema: int
+
+
+class Identity:
+    """The note beside the database, and the place of the database itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.beside = path, path.with_name(BESIDE)
+        self.name = ""
+        """The name of the database that is open; "" before a daemon gave it one."""
+        self._place: tuple[int, int] | None = None
+        self._generation = 0
+        self._absent = ""
+        """What was there in place of the database, although there had been one."""
+
+    # -- the note ---------------------------------------------------------------------------------
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether anything stands beside the database, readable or not."""
+        return os.path.lexists(self.beside)
+
+    def read(self) -> StateMark | None:
+        """What is noted; None: nothing, or nothing that can be read."""
+        try:
+            with self.beside.open("rb") as file:
+                match = _LINE.fullmatch(file.read(4 * _WIDTH).decode("ascii", "replace"))
+        except OSError:
+            return None
+        return StateMark(match[1], int(match[2]), int(match[3])) if match else None
+
+    def _note(self, mark: StateMark, *, further: bool = False) -> None:
+        """Write it in place: that needs no room on a full disk. `further`: only beyond what is
+        noted of the same state. Raises StateError.
+        """
+        line = f"{mark.name} {mark.generation:>15} schema {mark.schema}".ljust(_WIDTH - 1) + "\n"
+        try:
+            create = 0 if further else os.O_CREAT
+            handle = os.open(self.beside, os.O_RDWR | os.O_CLOEXEC | create, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                known = self.read()
+                if further and not (known and replace(known, generation=0) == _origin(mark)):
+                    return  # it names another one: that is for a person to judge
+                if not further or (known and known.generation < mark.generation):
+                    os.pwrite(handle, line.encode(), 0)
+                    os.ftruncate(handle, _WIDTH)
+            finally:
+                os.close(handle)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StateError(
+                f"{self.beside} can't be written: {error.strerror}",
+                "look at the disk and the rights of the state folder",
+            ) from error
+
+    # -- at the start -----------------------------------------------------------------------------
+
+    def approach(self, *, writable: bool, owner: bool, schema: int) -> None:
+        """Before the database is opened: a command makes no new one where there was one. Raises
+        StateError.
+        """
+        size = _size_of(self.path)
+        if size is None and not writable and not self._has_history():
+            raise StateError(
+                f"no sentinel has run on {self.path.parent} yet",
+                "start one with `sentinel run`, or name its folder",
+            )
+        if size:
+            return
+        what = "is empty" if size == 0 else "is not there"
+        mark = self.read()
+        is_first = mark is not None and mark.generation == 0
+        if self._has_history() or (size == 0 and not is_first):
+            self._absent = f"the database {what}, although one was written here"
+        if self._absent and not owner:
+            raise StateError(f"{self.path}: {self._absent}", CURE_ABSENT)
+        if owner and not self._absent and mark is None:
+            self._note(StateMark(secrets.token_hex(8), 0, schema))
+
+    def _has_history(self) -> bool:
+        """Whether anything says that something was journaled in this folder."""
+        mark = self.read()
+        if mark is not None:
+            return mark.generation > 0
+        return self.is_noted or (self.path.parent / HEADS).exists()
+
+    def meet(self, db: sqlite3.Connection, *, owner: bool) -> None:
+        """See which database was opened; the daemon names one that has no name."""
+        self._place = _place_of(self.path)
+        self.name, self._generation = _word(db, NAME), _number(db)
+        if not owner:
+            return
+        mark, is_known = self.read(), self.is_noted
+        is_new, story = not self.name, self._judge(mark, _word(db, DOUBT))
+        if is_new or story:
+            # Under its old name it would by acts to come catch up with the generation that is noted.
+            first = not story and mark is not None and mark.generation == 0
+            self._rename(db, mark.name if first and mark else secrets.token_hex(8), story)
+        if not story and ((is_new and not is_known) or (mark and mark.name == self.name)):
+            self._note(StateMark(self.name, self._generation, _schema(db)))
+
+    def _judge(self, mark: StateMark | None, said: str) -> str:
+        """Why a database that was opened is not the one that is noted; "" also when that was `said`
+        at an earlier start.
+        """
+        if self._absent:
+            return self._absent
+        if mark is None:
+            return self._miss_note() if self.name and not said else ""
+        if not self.name:
+            return "" if mark.generation == 0 else _OTHER
+        if mark.name == self.name and self._generation < mark.generation:
+            return (
+                "the database is older than the one that was here: it lacks"
+                f" {mark.generation - self._generation} journaled steps"
+            )
+        return ""
+
+    def _rename(self, db: sqlite3.Connection, name: str, story: str) -> None:
+        self.name = name
+        db.execute("BEGIN IMMEDIATE")
+        words = (NAME, name), (GENERATION, str(self._generation)), (DOUBT, story)
+        table.replace(db, "meta", *words)
+        db.execute("COMMIT")
+
+    # -- while it is open -------------------------------------------------------------------------
+
+    def check_place(self) -> None:
+        """The database still is where it was opened. Raises StateError: what would be written
+        would be lost with the process.
+        """
+        if self._place is None:
+            return
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            text = "was removed beside the running sentinel"
+        except OSError as error:
+            text = f"can't be reached: {error.strerror}"
+        else:
+            if (stat.st_dev, stat.st_ino) != self._place:
+                text = "was replaced beside the running sentinel"
+            elif not stat.st_size:
+                text = "was emptied beside the running sentinel"
+            else:
+                return
+        raise StateError(f"{self.path} {text}", CURE_RUNNING)
+
+    def count(self, db: sqlite3.Connection) -> int:
+        """In the transaction of an act: its generation. Raises StateError when it went back."""
+        present = _number(db)
+        if present < self._generation:
+            text = f"{self.path} went back to an older copy beside the running sentinel"
+            raise StateError(text, CURE_RUNNING)
+        table.replace(db, "meta", (GENERATION, str(present + 1)))
+        return present + 1
+
+    def advance(self, db: sqlite3.Connection, generation: int) -> None:
+        """After the act was committed. Raises StateError: then it must not be done."""
+        self._generation = max(self._generation, generation)
+        self._note(StateMark(self.name, generation, _schema(db)), further=True)
+
+    def find_doubt(self, story: str) -> str:
+        """Why this state is not certainly the one that was here, or "". `story` is what was found
+        when it was opened.
+        """
+        mark = self.read()
+        if not self.name or (mark is not None and mark.name == self.name):
+            return ""
+        if story:
+            return story
+        return self._miss_note() if mark is None else _OTHER
+
+    def _miss_note(self) -> str:
+        what = "can't be read" if self.is_noted else "is not there"
+        return f"the file `{BESIDE}`, which tells which state this is, {what}"
+
+    def accept(self, db: sqlite3.Connection) -> None:
+        """From now on this one counts."""
+        table.replace(db, "meta", (DOUBT, ""))
+        self._note(StateMark(self.name, _number(db), _schema(db)))
+
+
+def _origin(mark: StateMark) -> StateMark:
+    return replace(mark, generation=0)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _word(db: sqlite3.Connection, key: str) -> str:
+    row = db.execute("SELECT seal, value FROM meta WHERE key = ?", (key,)).fetchone()
+    whole = row is not None and table.is_sealed("meta", row[0], (key, row[1]))
+    return str(row[1]) if whole else ""
+
+
+def _number(db: sqlite3.Connection) -> int:
+    word = _word(db, GENERATION)
+    return int(word) if word.isascii() and word.isdigit() else 0
+
+
+def _schema(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
