@@ -39,7 +39,7 @@ def run(report: Report) -> None:
     report.add("`python -c pass`, wall", f"{floor.median:.0f} ms", floor.spread("ms"))
     report.add("ratio of the medians", f"{mine.median / floor.median:.1f} ×")
     _measure_import(report, "sentinel.cli", "what `--help` imports")
-    _measure_import(report, "sentinel.cli.commands", "everything the daemon imports")
+    _measure_import(report, "sentinel.cli.running", "everything the daemon imports")
     report.notes.append(
         "Warm file cache and byte code; import time inside the process, start of Python excluded."
     )

@@ -64,12 +64,13 @@ class Problem:
 
 
 class ConfigurationError(SentinelError):
-    """The configuration can't be used; `problems` has them all."""
+    """The configuration can't be used; `problems` has them all, `digest` is that of its files."""
 
     exit_code = 78
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
+        self.digest = ""
         count = len(problems)
         lines = "\n".join(str(problem) for problem in self.problems)
         super().__init__(f"{count} problem{'s' * (count != 1)} in the configuration\n{lines}")

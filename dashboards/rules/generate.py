@@ -130,11 +130,21 @@ OURSELVES = (
     },
     {
         "alert": "SentinelProbeStale",
-        "expr": "time() - sentinel_probe_last_success_timestamp_seconds > 3 * sentinel_probe_interval_seconds",
+        "expr": "sentinel_check_stale_seconds > 0",
         "for": "1m",
         "labels": {"severity": "page"},
         "annotations": {
             "summary": "Check {{ $labels.check }} has given no verdict for three intervals",
+            "runbook": "sentinel-blind",
+        },
+    },
+    {
+        "alert": "SentinelSeriesLeftOut",
+        "expr": "sentinel_series_left_out > 0",
+        "for": "5m",
+        "labels": {"severity": "ticket"},
+        "annotations": {
+            "summary": "{{ $labels.family }} is not exported: the checks count more subjects than /metrics holds",
             "runbook": "sentinel-blind",
         },
     },

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ import structlog
 from sentinel.app.calendar import Calendar
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
+from sentinel.app.following import FILES_KEY, Following
 from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
@@ -54,7 +55,7 @@ from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
 from sentinel.store.folder import lock_state, prepare_folder
 from sentinel.store.salvage import JOURNAL_LOST
 from sentinel.strict.attempt import REMEDY, describe_surprise
-from sentinel.web.page import Page
+from sentinel.web.page import OpenPage
 
 log = structlog.get_logger()
 
@@ -72,10 +73,11 @@ class Daemon:
         self.redaction = Redaction(configuration.secrets)
         self.metrics = Metrics()
         self.clock = SteadyClock()
+        self.following = Following(str(configuration.folder.resolve()), pid=os.getpid())
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
         self._halted = False
-        self._page: Page | None = None
+        self._page: OpenPage | None = None
         self._lock = -1
 
     # -- start ------------------------------------------------------------------------------------
@@ -218,6 +220,7 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
+        self.following.take(self.configuration.digest, now)
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -229,6 +232,7 @@ class Daemon:
             "platform": self.configuration.platform,
             BEAT: write_moment(self.clock.moment()),
             "stopped": "",
+            FILES_KEY: self.following.dump(),
         }
         meta |= describe_conditions(self.bookcase.shelf)
         first = self.store.meta("watching_since") or now.isoformat()
@@ -279,6 +283,7 @@ class Daemon:
         meta = {
             BEAT: write_moment(self.clock.moment()),
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
+            FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
@@ -325,15 +330,17 @@ class Daemon:
         whatever was raised while it was read or put in its place.
         """
         was = self.configuration
+        self.following.begin(self.clock.utcnow())
         try:
             fresh = await load_beside(was.folder, environment)
             await self._replace(fresh)
         except ConfigurationError as error:
-            self._note_reload(good=False)
-            log.error("reload_refused", problems=[str(problem) for problem in error.problems])
+            problems = [str(problem) for problem in error.problems]
+            self._note_reload(good=False, digest=error.digest, why=problems)
+            log.error("reload_refused", problems=problems)
             return False
         except StateError as error:
-            self._note_reload(good=False)
+            self._note_reload(good=False, why=[error.message])
             log.error(
                 "reload_not_remembered",
                 error=error.message,
@@ -345,7 +352,7 @@ class Daemon:
                 raise
             await self._go_back(was, error)
             return False
-        self._note_reload(good=True)
+        self._note_reload(good=True, digest=fresh.digest)
         log.info("reloaded", checks=len(fresh.checks))
         tell_what_is_kept(was, fresh)
         tell_what_lapsed(fresh)
@@ -353,7 +360,7 @@ class Daemon:
 
     async def _go_back(self, was: Configuration, error: BaseException) -> None:
         """What could not be put in force is taken out again."""
-        self._note_reload(good=False)
+        self._note_reload(good=False, why=[f"can't be put in force: {describe_surprise(error)}"])
         log.error("reload_failed", error=describe_surprise(error), guidance=REMEDY)
         try:
             await self._replace(was)
@@ -377,10 +384,10 @@ class Daemon:
         for name in differences.gone:
             await self.roster.remove(name)
         for name in differences.left:
-            await self.enrolment.release(name, gone=True)
+            await self._release(name, gone=True)
         await self.enrolment.add_components(differences.joined)
         for component in differences.redriven:
-            await self.enrolment.release(component.name, gone=False)
+            await self._release(component.name, gone=False)
             await self.enrolment.add_components([component])
         # In the order of the new configuration, which is that of the dependencies.
         self.engine.picture.replace_components(fresh.components)
@@ -395,6 +402,12 @@ class Daemon:
         await self.enrolment.add_checks(differences.changed, self.configuration.components)
         await self.enrolment.reconsider_left(watched)
 
+    async def _release(self, name: str, *, gone: bool) -> None:
+        if self.engine.remediator.acts_on(name):
+            self.following.waits = f"the action on {name} that is under way"
+        await self.enrolment.release(name, gone=gone)
+        self.following.waits = ""
+
     def halt(self) -> None:
         """The kill switch by signal: at once in memory, and as the file that `sentinel resume`
         takes away. From any thread, and before the engine is there, too.
@@ -403,10 +416,13 @@ class Daemon:
         if hasattr(self, "engine"):
             self.engine.automation.halt("SIGUSR1")
 
-    def _note_reload(self, *, good: bool) -> None:
+    def _note_reload(self, *, good: bool, digest: str = "", why: Sequence[str] = ()) -> None:
         self.metrics.reload_ok.set(good)
         if good:
             self.metrics.reload_time.set_to_current_time()
+            self.following.take(digest or self.configuration.digest, self.clock.utcnow())
+        else:
+            self.following.refuse(digest, self.clock.utcnow(), why)
 
     async def stop(self, *, stop_components: bool = False, within: float | None = None) -> None:
         """End in order: no new work, actions, components if asked, states, clients, store; all of

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sentinel.app.housekeeping import clean_orders, find_amnesia
-from sentinel.app.ordering import actor, give_order, is_halted, is_running
+from sentinel.app.ordering import actor, give_order
+from sentinel.app.presence import is_halted, is_running
 from sentinel.app.wiring import Clients
 from sentinel.clock import read_moment_now
 from sentinel.config import Configuration

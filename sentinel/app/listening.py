@@ -16,8 +16,8 @@ from sentinel.metrics import Metrics
 from sentinel.store import Reader
 from sentinel.web.app import make_app
 from sentinel.web.guard import listen_hosts
-from sentinel.web.page import Page, open_page
-from sentinel.web.refusals import Refusal
+from sentinel.web.page import OpenPage, open_page
+from sentinel.web.refusals import DoorRefusal
 
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -28,7 +28,7 @@ async def listen(
     metrics: Metrics,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
-) -> Page:
+) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force. PortInUse when the address can't be had.
     """
@@ -41,13 +41,13 @@ async def listen(
 
     application = make_app(
         store,
-        metrics=metrics.render,
+        metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
         reports=configuration().state / REPORTS,
         hosts=served,
     )
-    for why in Refusal:  # at zero, so that `rate()` sees the first one
+    for why in DoorRefusal:  # at zero, so that `rate()` sees the first one
         metrics.page_refused.labels(why.value)
     return await open_page(
         application,

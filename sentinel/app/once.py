@@ -36,7 +36,7 @@ async def run_once(
     beat = asyncio.create_task(guard.run())
     runner = Runner(clients, guard, metrics, utcnow, time.monotonic, supervised)
     kind = load_kinds()[check.kind]
-    metrics.add_check(check.name, check.component, check.every)
+    metrics.add_check(check)
     try:
         if kind.load_state is not None:
             runner.states[name] = kind.load_state(None)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import structlog
-
 from sentinel.store import Store
 from sentinel.store.folder import FILE
 from sentinel.store.sqlite import SqliteStore
-
-log = structlog.get_logger()
 
 
 def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> Store:
@@ -20,6 +16,15 @@ def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> S
     alone.
     """
     store = SqliteStore(folder, writable=writable, owner=owner)
+    if owner:  # who only reads is not to wait for what writes logs
+        _tell_trouble(store)
+    return store
+
+
+def _tell_trouble(store: SqliteStore) -> None:
+    import structlog  # noqa: PLC0415 - see above
+
+    log = structlog.get_logger()
     if store.moved_aside:
         log.error(
             "state_was_damaged",
@@ -27,9 +32,8 @@ def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> S
             guidance="what was recorded is in there: `sqlite3 … .recover`",
         )
     trouble = store.trouble()
-    if owner and trouble.damaged:
+    if trouble.damaged:
         log.error("state_has_damaged_rows", rows=dict(trouble.damaged), guidance=trouble.damage)
-    return store
 
 
 def find_store(folder: Path) -> Store | None:

@@ -16,6 +16,7 @@ from typing import Any
 from sentinel.adapters.process import read_start_id
 from sentinel.app.once import run_once
 from sentinel.app.opening import open_store
+from sentinel.app.presence import is_halted, is_running
 from sentinel.app.runbooks.places import known_faults
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
@@ -25,11 +26,10 @@ from sentinel.core.model import Finding
 from sentinel.core.moment import write_moment
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.quantity import format_names
-from sentinel.engine.automation import HALT_FILE
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
 from sentinel.errors import NoDaemon, StateError, UsageError
-from sentinel.store import BEAT, CheckView, Store, show_time, unobserved_since
+from sentinel.store import HALT_FILE, CheckView, Store
 from sentinel.store.folder import prepare_folder
 
 PATIENCE = 60.0
@@ -45,12 +45,6 @@ def actor() -> str:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-
-
-def is_running(store: Store) -> bool:
-    """Whether a daemon wrote its sign of life lately, and was not stopped since."""
-    now = show_time(store, read_moment_now())
-    return store.meta(BEAT) is not None and unobserved_since(store, now) is None
 
 
 async def give_order(
@@ -90,19 +84,6 @@ async def give_order(
             "no daemon runs that could carry it out", f"start one with `sentinel run`; {later}"
         ) from error
     return answer
-
-
-def is_halted(folder: Path) -> bool:
-    """The kill switch, looked at right before an act: anything but a certain "no such file" counts
-    as halted.
-    """
-    try:
-        (folder / HALT_FILE).lstat()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def halt(folder: Path, reason: str) -> str:
@@ -295,7 +276,7 @@ async def close_breaker(store: Store, reason: str) -> Answer:
 
 
 async def run_check(
-    configuration: Configuration, store: Store | None, name: str
+    configuration: Configuration | None, store: Store | None, name: str
 ) -> tuple[CheckView | None, Finding]:
     """Run a check now: in the daemon, with its memory (then there is a view); without a daemon,
     here.
@@ -310,6 +291,8 @@ async def run_check(
         return view, Finding(
             Status(view.soft), view.detail, evidence=view.evidence, guidance=view.guidance
         )
+    if configuration is None:
+        raise NoDaemon("no daemon runs that could carry it out", "start one with `sentinel run`")
     result = await run_once(configuration, name, lambda component: _pid(store, component))
     finding = result.finding
     guidance = next((fault.guidance for fault in finding.faults), finding.guidance)

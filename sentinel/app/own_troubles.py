@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sentinel.core.quantity import format_duration
 from sentinel.log import count_dropped, stuck_for
 from sentinel.metrics import Metrics
+from sentinel.metrics.cap import describe_left_out
 
 TOLD_FOR = 600.0
 """Seconds for which it is said that something failed."""
@@ -49,16 +50,16 @@ class OwnTroubles:
             told.append(
                 f"nobody has taken a line of its log for {format_duration(seconds)}: {READER}"
             )
+        if self.metrics.left_out:
+            told.append(describe_left_out(self.metrics.left_out))
         return [f"sentinel itself: {each}" for each in told]
 
     def _count(self) -> dict[str, float]:
         """Since the start."""
         found: dict[str, float] = {LOG: self.dropped()}
-        for family in self.metrics.swallowed.collect():
-            for sample in family.samples:
-                part = sample.labels.get("place", "")
-                if sample.name.endswith("_total") and part != SAID_BY_CHECK:
-                    found[part] = sample.value
+        for (part,), count in self.metrics.swallowed.figures().items():
+            if part != SAID_BY_CHECK:
+                found[part] = count
         return found
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from sentinel.cli import tables
+from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.errors import UsageError
 from sentinel.store.audit import parse_head
@@ -29,7 +28,7 @@ def audit_list(arguments: Arguments) -> int:
         for row in rows
     ]
     columns = ("time (UTC)", "who", "did", "to", "detail", "hash")
-    tables.show(tables.mapping_table(shown, *columns) if shown else Text("nobody did anything yet"))
+    show(tables.mapping_table(shown, *columns) if shown else "nobody did anything yet")
     return 0
 
 

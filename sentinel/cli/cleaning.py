@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rich.text import Text
-
 from sentinel.app.housekeeping_by_hand import order_cleaning
 from sentinel.cli import tables
+from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
 from sentinel.config import Configuration, load
@@ -41,7 +40,7 @@ def clean_list(arguments: Arguments) -> int:
         "outcome",
         "detail",
     )
-    tables.show(tables.mapping_table(rows, *columns))
+    show(tables.mapping_table(rows, *columns))
     return 0
 
 
@@ -68,15 +67,15 @@ def clean_kinds(arguments: Arguments) -> int:
         rows = [{"kind": kind.name, "what": kind.summary} for kind in known.values()]
         if arguments.json:
             return print_json(rows)
-        tables.show(tables.mapping_table(rows, "kind", "what"))
+        show(tables.mapping_table(rows, "kind", "what"))
         return 0
     if arguments.name not in known:
         raise UsageError(f"there is no kind {arguments.name!r}", f"known: {', '.join(known)}")
     rows = _options_of(known[arguments.name])
     if arguments.json:
         return print_json(rows)
-    tables.show(
-        Text(f"{arguments.name}: {known[arguments.name].summary}\n"),
+    show(
+        f"{arguments.name}: {known[arguments.name].summary}\n",
         tables.mapping_table(rows, *rows[0]),
     )
     return 0
@@ -110,7 +109,7 @@ def clean_plan(arguments: Arguments) -> int:
         return print_json(document)
     kind = load_chores()[document["kind"]]
     count = sum(target["count"] for target in document["targets"])
-    parts = [Text(f"{document['chore']}: {count:,} {kind.noun} would be cleaned")]
+    parts = [f"{document['chore']}: {count:,} {kind.noun} would be cleaned"]
     rows = [
         {
             "place": f"{target['key']} {target['group']}".strip(),
@@ -124,11 +123,11 @@ def clean_plan(arguments: Arguments) -> int:
     refusals = [
         {"place": r["place"], "left": r["count"], "why": r["text"]} for r in document["refusals"]
     ]
-    tables.show(*parts)
+    show(*parts)
     if rows:
-        tables.show(tables.mapping_table(rows, *rows[0]))
+        show(tables.mapping_table(rows, *rows[0]))
     if refusals:
-        tables.show(Text(), tables.mapping_table(refusals, *refusals[0], title="left alone"))
+        show("", tables.mapping_table(refusals, *refusals[0], title="left alone"))
     if count:
         print(
             f"\nto do exactly this within {PLAN_LIFE:.0f} s:  sentinel clean apply {document['id']}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from sentinel.app.ordering import actor
 from sentinel.cli import tables
+from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, confirm, open_store, print_json, say
 from sentinel.clock import utcnow
 from sentinel.store.document import to_json
@@ -19,7 +18,7 @@ def state_show(arguments: Arguments) -> int:
     if arguments.json:
         print_json({**to_json(trouble), "rows": to_json(rows)})
         return code
-    lines = [Text(tables.clean(line)) for line in trouble.lines or ["the state is whole"]]
+    lines = [tables.clean(line) for line in trouble.lines or ["the state is whole"]]
     shown = [
         {
             "time (UTC)": f"{row.at:%Y-%m-%d %H:%M:%S}",
@@ -32,7 +31,7 @@ def state_show(arguments: Arguments) -> int:
         for row in rows
     ]
     columns = ("time (UTC)", "from", "why", "spent", "seen", "held")
-    tables.show(*lines, *([tables.mapping_table(shown, *columns)] if shown else []))
+    show(*lines, *([tables.mapping_table(shown, *columns)] if shown else []))
     return code
 
 

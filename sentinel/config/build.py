@@ -136,5 +136,6 @@ def make_configuration(
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
         chores=chores,
+        digest=written.digest,
         lapsed=written.lapsed,
     )

@@ -40,10 +40,18 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Configurat
     """The configuration of a folder of YAML files, or of one file. Raises ConfigurationError with
     all problems: nothing is built from a configuration that has one.
     """
+    return load_written(path, environment)[0]
+
+
+def load_written(
+    path: Path, environment: Mapping[str, str] | None = None
+) -> tuple[Configuration, Written]:
+    """`load`, with what was written: for who asks where a value comes from."""
     written = Written(path, os.environ if environment is None else environment)
     try:
-        return _load(written)
-    except ConfigurationError:
+        return _load(written), written
+    except ConfigurationError as error:
+        error.digest = written.digest
         raise
     except Exception as error:
         # A running daemon reads, too: nothing that a file can hold may end it.

@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.strict.describe import Beside, Of
 from sentinel.strict.field import Duration, Name, Percentage, Strict, Text
 
 MIN_INTERVAL = 0.05
+_OWN_KEYS = "the keys of its kind: `sentinel kinds NAME` lists them"
+_DRIVERS_KEYS = "the keys of its driver: `sentinel kinds NAME` lists them"
 
 
 def _not_zero(seconds: float) -> float:
@@ -32,17 +35,38 @@ Finite = Annotated[float, AfterValidator(_finite)]
 class ResourceSettings(Strict):
     """One foreign system by address: exactly one of `redis`, `postgres` or `http`."""
 
-    redis: str | None = None
-    postgres: str | None = None
-    http: str | None = None
-    password_file: str | None = None
-    password: SecretStr | None = None
-    timeout: Positive = 2.0
+    redis: str | None = Field(
+        None,
+        description="address of a Redis, Valkey, Sentinel or Cluster",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
+    postgres: str | None = Field(
+        None,
+        description="address of a PostgreSQL, as URL or key=value",
+        examples=["postgresql://sentinel@127.0.0.1/platform"],
+    )
+    http: str | None = Field(
+        None, description="address of an HTTP service", examples=["http://127.0.0.1:8000"]
+    )
+    password_file: str | None = Field(
+        None,
+        description="file that holds the password, and nothing else",
+        examples=["/run/secrets/bus"],
+    )
+    password: SecretStr | None = Field(
+        None,
+        description="the password; better a reference to the environment, or a file",
+        examples=['"${BUS_PASSWORD:-}"'],
+    )
+    timeout: Positive = Field(2.0, description="time for one answer of a Redis or PostgreSQL")
     budget: str | None = Field(
         None, description="requests per time, such as 60/15m: spread over it"
     )
-    user_agent: str = "sentinel"
-    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    user_agent: str = Field("sentinel", description="how sentinel names itself to an HTTP service")
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="headers of every HTTP request; their values are never shown",
+    )
     ca_file: str | None = Field(None, description="issuers to trust beside the system's, as PEM")
     certificate_file: str | None = Field(None, description="certificate to show, as PEM")
     key_file: str | None = Field(None, description="its key, if not in the same file")
@@ -51,25 +75,39 @@ class ResourceSettings(Strict):
 class BackoffSettings(Strict):
     """Delays before attempts."""
 
-    first: Duration | None = None
-    initial: Duration = 5.0
-    factor: float = Field(4.0, ge=1, le=100)
-    max: Duration = 300.0
-    jitter: float = Field(0.2, ge=0, lt=1)
+    first: Duration | None = Field(
+        None, description="delay before the first attempt; without it `initial`"
+    )
+    initial: Duration = Field(
+        5.0, description="delay from which each further one grows by `factor`"
+    )
+    factor: float = Field(
+        4.0, ge=1, le=100, description="each further delay is so many times the one before"
+    )
+    max: Duration = Field(300.0, description="the longest delay")
+    jitter: float = Field(0.2, ge=0, lt=1, description="each delay varies by this share")
 
 
 class RestartSettings(Strict):
     """Caps and times of automatic restarts."""
 
-    max_attempts: int = Field(3, ge=0, le=10)
-    per_hour: int = Field(3, ge=0)
-    per_day: int = Field(6, ge=0)
-    backoff: BackoffSettings = BackoffSettings()
-    startup_grace: Duration = 60.0
-    success_after: Duration = 60.0
-    close_after: Duration = 600.0
-    stop_timeout: Duration = 30.0
-    kill_safe: bool = False
+    max_attempts: int = Field(
+        3, ge=0, le=10, description="attempts in one incident; after them only a person helps"
+    )
+    per_hour: int = Field(3, ge=0, description="restarts in an hour")
+    per_day: int = Field(6, ge=0, description="restarts in a day")
+    backoff: BackoffSettings = Field(BackoffSettings(), description="delays before attempts")
+    startup_grace: Duration = Field(
+        60.0, description="a component that was started is not judged before"
+    )
+    success_after: Duration = Field(
+        60.0, description="healthy for so long, an attempt has succeeded"
+    )
+    close_after: Duration = Field(600.0, description="healthy for so long, an incident is closed")
+    stop_timeout: Duration = Field(30.0, description="time to end in order")
+    kill_safe: bool = Field(
+        False, description="whether it may be killed when it does not end in time"
+    )
 
 
 class ComponentSettings(Strict):
@@ -79,31 +117,49 @@ class ComponentSettings(Strict):
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
-    resource: str = ""
-    driver: str = ""
-    depends_on: list[str] = Field(default_factory=list)
-    group: str = ""
-    watch: list[str] = Field(default_factory=list)
-    restart: RestartSettings = RestartSettings()
+    resource: str = Field("", description="the resource that this component is", examples=["bus"])
+    driver: str = Field(
+        "",
+        description="how it is started and stopped: `sentinel kinds` lists the drivers; without one it is only watched",
+        examples=["process"],
+    )
+    depends_on: list[str] = Field(
+        default_factory=list, description="components that it needs: they are healed first"
+    )
+    group: str = Field(
+        "", description="components that fail together: limits and the brake count by it"
+    )
+    watch: list[str] = Field(
+        default_factory=list, description="files and folders whose change has it reload or restart"
+    )
+    restart: RestartSettings = Field(
+        RestartSettings(), description="caps and times of automatic restarts"
+    )
 
 
 class LimitsSettings(Strict):
     """Caps over all components together."""
 
-    concurrent: int = Field(1, ge=1, le=20)
-    per_window: int = Field(3, ge=1)
-    window: Positive = 300.0
-    group_share: Percentage = 0.2
-    group_window: Duration = 600.0
+    concurrent: int = Field(1, ge=1, le=20, description="so many actions at the same time")
+    per_window: int = Field(3, ge=1, description="so many actions within window")
+    window: Positive = Field(300.0, description="the time over which actions are counted")
+    group_share: Percentage = Field(
+        0.2, description="so large a share of a group is acted upon within group_window"
+    )
+    group_window: Duration = Field(600.0, description="the time for group_share")
 
 
 class BrakeSettings(Strict):
     """When so many are down together that there is one cause."""
 
-    group_share: Percentage = 0.5
-    total_share: Percentage = 0.3
-    minimum: int = Field(3, ge=2)
-    announce_after: Duration = 10.0
+    group_share: Percentage = Field(
+        0.5, description="a group with this share down has one cause: nothing is restarted"
+    )
+    total_share: Percentage = Field(0.3, description="as group_share, of all components")
+    minimum: int = Field(3, ge=2, description="fewer than so many never brake")
+    announce_after: Duration = Field(
+        10.0, description="time after which the brake is told to people"
+    )
 
 
 class BreakerSettings(Strict):
@@ -111,34 +167,52 @@ class BreakerSettings(Strict):
     off.
     """
 
-    exhausted: int = Field(2, ge=0)
-    exhausted_window: Positive = 900.0
-    last_attempts: int = Field(6, ge=0)
-    success_share: Percentage = 0.5
-    starts: int = Field(3, ge=0)
-    starts_window: Positive = 600.0
-    stall: Duration = 5.0
-    stall_window: Positive = 120.0
+    exhausted: int = Field(
+        2, ge=0, description="so many components out of attempts switch automation off"
+    )
+    exhausted_window: Positive = Field(900.0, description="the time for exhausted")
+    last_attempts: int = Field(6, ge=0, description="so many last attempts are looked at")
+    success_share: Percentage = Field(
+        0.5, description="fewer of them succeeded: automation switches itself off"
+    )
+    starts: int = Field(
+        3, ge=0, description="so many starts of sentinel itself switch automation off"
+    )
+    starts_window: Positive = Field(600.0, description="the time for starts")
+    stall: Duration = Field(
+        5.0,
+        description="sentinel stood still for so long within stall_window: automation switches itself off",
+    )
+    stall_window: Positive = Field(120.0, description="the time for stall")
 
 
 class ActionsSettings(Strict):
     """Whether sentinel may act, how soon after its own start, and what holds it back."""
 
-    enabled: bool = False
-    start_grace: Duration = 60.0
-    limits: LimitsSettings = LimitsSettings()
-    brake: BrakeSettings = BrakeSettings()
-    breaker: BreakerSettings = BreakerSettings()
+    enabled: bool = Field(
+        False, description="whether sentinel may act; false: it only says what it would do"
+    )
+    start_grace: Duration = Field(60.0, description="so long after its own start it does not act")
+    limits: LimitsSettings = Field(
+        LimitsSettings(), description="caps over all components together"
+    )
+    brake: BrakeSettings = Field(
+        BrakeSettings(), description="when so many are down together that there is one cause"
+    )
+    breaker: BreakerSettings = Field(
+        BreakerSettings(),
+        description="when automation switches itself off until a person closes the breaker; 0 switches a cause off",
+    )
 
 
 class ObjectiveSettings(Strict):
     """A target for an SLI that a check measures."""
 
-    name: str
-    check: str
-    sli: str
-    target: Percentage
-    window: Duration
+    name: str = Field(description="name of the objective", examples=["delivery"])
+    check: str = Field(description="the check that measures", examples=["delivery"])
+    sli: str = Field(description="its measurement", examples=["delivered_ratio"])
+    target: Percentage = Field(description="what it has to reach", examples=["99.9%"])
+    window: Duration = Field(description="over which time", examples=["30d"])
 
 
 class RunbookSettings(Strict):
@@ -146,19 +220,23 @@ class RunbookSettings(Strict):
     bounds.
     """
 
-    diagnose: bool = False
-    deadline: Positive = 60.0
-    concurrent: int = Field(2, ge=1, le=10)
-    per_hour: int = Field(30, ge=1)
+    diagnose: bool = Field(
+        False, description="whether reading steps run by themselves when an incident opens"
+    )
+    deadline: Positive = Field(60.0, description="time for one diagnosis")
+    concurrent: int = Field(2, ge=1, le=10, description="so many at the same time")
+    per_hour: int = Field(30, ge=1, description="so many in an hour")
 
 
 class ReportSettings(Strict):
     """A report on a calendar."""
 
-    kind: str
-    cron: str
-    timezone: str = "UTC"
-    to: list[str] = Field(default_factory=list)
+    kind: str = Field(
+        description="name of the report: `sentinel kinds` lists them", examples=["progress"]
+    )
+    cron: str = Field(description="when, as five fields of cron", examples=['"0 8 * * *"'])
+    timezone: str = Field("UTC", description="zone of the cron line")
+    to: list[str] = Field(default_factory=list, description="who gets it")
 
 
 class ChoreSettings(Strict):
@@ -166,35 +244,125 @@ class ChoreSettings(Strict):
     hand only.
     """
 
-    name: Name
-    kind: str
-    resource: str = ""
-    every: Positive | None = None
-    cron: str | None = None
-    timezone: str = "UTC"
-    dry_run: bool = True
-    max_per_hour: int = Field(1000, ge=1)
-    settle: Duration = 600.0
+    name: Name = Field(description="name of the chore", examples=["nightly"])
+    kind: str = Field(
+        description="kind of cleaning: `sentinel kinds` lists the chores", examples=["safe_trim"]
+    )
+    resource: str = Field(
+        "", description="the Redis resource; default: the only one", examples=["bus"]
+    )
+    every: Positive | None = Field(None, description="how often; without it and cron: by hand only")
+    cron: str | None = Field(
+        None, description="when, as five fields of cron", examples=['"0 3 * * *"']
+    )
+    timezone: str = Field("UTC", description="zone of the cron line")
+    dry_run: bool = Field(True, description="only say what would be done")
+    max_per_hour: int = Field(1000, ge=1, description="at most so many things cleaned in an hour")
+    settle: Duration = Field(600.0, description="so long after a failover nothing is cleaned")
+
+
+class LevelSettings(Strict):
+    """Enter at `raise`, leave at `clear`."""
+
+    raise_at: Finite = Field(
+        alias="raise", description="enter the status at this value", examples=["20"]
+    )
+    clear: Finite = Field(description="leave the status at this value", examples=["10"])
+
+
+class ThresholdSettings(Strict):
+    """Levels of one measurement."""
+
+    degraded: LevelSettings | None = Field(None, description="when it is degraded")
+    down: LevelSettings | None = Field(None, description="when it is down")
+
+
+class AcceptSettings(Strict):
+    """A fault of a check that somebody knows and bears, until a day or an instant."""
+
+    fault: str = Field(
+        description="key of the fault: `sentinel kinds KIND` lists them", examples=["ghost"]
+    )
+    subject: dict[str, Text] = Field(default_factory=dict, description="label: pattern")
+    reason: Text = Field(description="why it is borne", examples=["known until the next release"])
+    until: str = Field(
+        description="a date, or an instant with its zone: then somebody decides anew",
+        examples=["2099-01-31"],
+    )
+
+
+class CheckSettings(Strict):
+    """The keys that every check has; the others belong to its kind."""
+
+    name: Name = Field(description="name of the check", examples=["bus"])
+    kind: str = Field(
+        description="kind of the check: `sentinel kinds` lists them", examples=["redis_server"]
+    )
+    component: str = Field(description="the component that it tells about", examples=["NAME"])
+    every: Positive | None = Field(None, description="time between two runs; default: as its kind")
+    timeout: Positive | None = Field(
+        None, description="time for one run; default: every, between 5s and 10s"
+    )
+    failures: int = Field(
+        3, ge=1, description="so many bad results of the last `of` make the status hard"
+    )
+    of: int = Field(5, ge=1, description="so many last results are looked at")
+    recoveries: int = Field(2, ge=1, description="so many good ones in a row end it")
+    recovery_time: Duration = Field(30.0, description="and for at least so long")
+    thresholds: dict[str, ThresholdSettings] = Field(
+        default_factory=dict,
+        description="levels of a measurement, by its name: `sentinel kinds KIND` lists them",
+    )
+    runbook: str = Field(
+        "",
+        description="the runbook for all of its faults; default: that of each fault",
+        examples=["bus-unreachable"],
+    )
+    diagnose: bool | None = Field(
+        None, description="whether reading steps run by themselves; default: runbooks.diagnose"
+    )
+    accept: Annotated[list[Any], Of(AcceptSettings)] = Field(
+        default_factory=list, description="faults that somebody knows and bears"
+    )
+    keep_losses: Positive | None = Field(
+        None, description="for how long a loss that nobody accepts stands open; default 7d"
+    )
 
 
 class PlatformSettings(Strict):
     """Every key outside of checks."""
 
-    platform: str = "platform"
-    listen: str = "127.0.0.1:9130"
+    platform: str = Field("platform", description="name of the platform: on the page, in reports")
+    listen: str = Field(
+        "127.0.0.1:9130",
+        description="address of the page, the API and /metrics: loopback only",
+        examples=["127.0.0.1:9130"],
+    )
     trusted_hosts: list[str] = Field(
         default_factory=list,
         description="names under which a proxy that keeps Host serves the page: name or name:port",
     )
-    state: str = "./var"
-    resources: dict[Name, ResourceSettings] = Field(default_factory=dict)
-    components: dict[Name, ComponentSettings] = Field(default_factory=dict)
-    actions: ActionsSettings = ActionsSettings()
-    objectives: list[ObjectiveSettings] = Field(default_factory=list)
-    reports: list[ReportSettings] = Field(default_factory=list)
-    runbooks: RunbookSettings = RunbookSettings()
-    report_templates: str = ""
-    tasks_per_hour_target: float | None = Field(None, gt=0)
+    state: str = Field("./var", description="folder of the state", examples=["./var"])
+    resources: dict[Name, ResourceSettings] = Field(
+        default_factory=dict, description="foreign systems by name"
+    )
+    components: dict[Name, Annotated[ComponentSettings, Beside(_DRIVERS_KEYS)]] = Field(
+        default_factory=dict, description="parts of the platform by name"
+    )
+    actions: ActionsSettings = Field(
+        ActionsSettings(), description="whether sentinel may act, and what holds it back"
+    )
+    objectives: list[ObjectiveSettings] = Field(
+        default_factory=list, description="targets for what checks measure"
+    )
+    reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
+    runbooks: RunbookSettings = Field(
+        RunbookSettings(), description="diagnosis by runbooks when an incident opens"
+    )
+    report_templates: str = Field("", description="folder of *.j2 that override ours by name")
+    tasks_per_hour_target: float | None = Field(
+        None, gt=0, description="what the platform should do, for reports"
+    )
     retention: Positive = Field(14 * 86400.0, description="how long what happened is remembered")
     report_retention: Positive = Field(
         90 * 86400.0, description="how long reports are kept, and rows that were damaged"
@@ -207,50 +375,12 @@ class PlatformSettings(Strict):
             " lets a service manager start it anew"
         ),
     )
-    housekeeping: list[Any] = Field(default_factory=list)
-    checks: list[Any] = Field(default_factory=list)
-
-
-class LevelSettings(Strict):
-    """Enter at `raise`, leave at `clear`."""
-
-    raise_at: Finite = Field(alias="raise")
-    clear: Finite
-
-
-class ThresholdSettings(Strict):
-    """Levels of one measurement."""
-
-    degraded: LevelSettings | None = None
-    down: LevelSettings | None = None
-
-
-class AcceptSettings(Strict):
-    """A fault of a check that somebody knows and bears, until a day or an instant."""
-
-    fault: str
-    subject: dict[str, Text] = Field(default_factory=dict, description="label: pattern")
-    reason: Text
-    until: str
-
-
-class CheckSettings(Strict):
-    """The keys that every check has; the others belong to its kind."""
-
-    name: Name
-    kind: str
-    component: str
-    every: Positive | None = None
-    timeout: Positive | None = None
-    failures: int = Field(3, ge=1)
-    of: int = Field(5, ge=1)
-    recoveries: int = Field(2, ge=1)
-    recovery_time: Duration = 30.0
-    thresholds: dict[str, ThresholdSettings] = Field(default_factory=dict)
-    runbook: str = ""
-    diagnose: bool | None = None
-    accept: list[Any] = Field(default_factory=list)
-    keep_losses: Positive | None = None
+    housekeeping: Annotated[list[Any], Of(ChoreSettings, _OWN_KEYS)] = Field(
+        default_factory=list, description="chores: what is cleaned, and when"
+    )
+    checks: Annotated[list[Any], Of(CheckSettings, _OWN_KEYS)] = Field(
+        default_factory=list, description="what is watched; also as a list that is a file by itself"
+    )
 
 
 class Overrides(BaseSettings):
@@ -260,8 +390,12 @@ class Overrides(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
 
-    listen: str | None = None
-    state: str | None = None
-    actions_enabled: bool | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "console", "json"] = "auto"
+    listen: str | None = Field(None, description="as `listen`")
+    state: str | None = Field(None, description="as `state`; --state comes before it")
+    actions_enabled: bool | None = Field(None, description="as `actions.enabled`")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="from which level on log lines are written"
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="form of log lines; auto: console in a terminal, else json"
+    )

@@ -77,6 +77,8 @@ class Configuration:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
+    digest: str = ""
+    """One word for the files that it was made from."""
     lapsed: tuple[Problem, ...] = ()
     """What was right when it was written, and is over: `sentinel validate` refuses it, a daemon
     goes on without it.

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sentinel.config.model import PlatformSettings
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.strict.explain import explain, unknown_message
+from sentinel.strict.folder import digest_folder, list_files
 from sentinel.strict.place import Document, KeyPath, Place
 from sentinel.strict.read import read_document
 
@@ -60,9 +61,7 @@ class Written:
         """
         remedy = "name the folder with `--config`, or copy one from checks/packs/"
         try:
-            if self.path.is_file():
-                return [self.path]
-            names = sorted(path for path in self.path.iterdir() if not path.name.startswith("."))
+            files = list_files(self.path)
         except (FileNotFoundError, NotADirectoryError):
             self.note(str(self.path), "is no folder", remedy)
             return []
@@ -70,7 +69,6 @@ class Written:
             message = f"can't be read: {error.strerror}"
             self.note(str(self.path), message, "check the path and its rights")
             return []
-        files = [path for path in names if path.suffix in {".yaml", ".yml"}]
         if not files:
             self.note(str(self.path), "has no *.yaml file", remedy)
         return files
@@ -115,6 +113,11 @@ class Written:
         what = f"{section.removesuffix('s') or 'key'} `{name}`"
         place.note(f"{what} is given twice (first in {first})", "keep one of them")
         return False
+
+    @property
+    def digest(self) -> str:
+        """One word for all files together: another one when anything in them differs."""
+        return digest_folder({Path(each.file).name: each.digest for each in self._documents})
 
     # -- settings -----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sentinel.coordination import Coordinator
 from sentinel.coordination.local import LocalCoordinator
 from sentinel.core.moment import Moment
-from sentinel.engine.automation import HALT_FILE, Automation, Restraint
+from sentinel.engine.automation import Automation, Restraint
 from sentinel.engine.conductor import Conductor
 from sentinel.engine.coverage import Coverage
 from sentinel.engine.faults import Faults
@@ -35,7 +35,7 @@ from sentinel.engine.upkeep import Upkeep
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
-from sentinel.store import Store
+from sentinel.store import HALT_FILE, Store
 
 
 class EngineClock(Protocol):

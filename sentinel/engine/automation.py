@@ -34,7 +34,6 @@ from sentinel.store.identity import CURE
 
 log = structlog.get_logger()
 
-HALT_FILE = "HALT"
 BREAKER, STARTS, EXHAUSTIONS, BRAKES = "breaker", "crashes", "exhaustions", "brakes"
 KEPT = 10
 _NOTED_WITHIN = 0.2

@@ -245,9 +245,7 @@ class Picture:
         watched = WatchedCheck(check, kind, restored, standing=kept, newcomer=newcomer)
         self._checks[check.name] = watched
         self._of_component.setdefault(check.component, {})[check.name] = watched
-        self.metrics.add_check(check.name, check.component, check.every)
-        self.metrics.set_check_status(check.name, check.component, watched.shown)
-        self.metrics.describe_check(check, kind.fault_kinds)
+        self.metrics.add_check(check, watched.shown)
         self.metrics.set_faults(check.name, *watched.count_faults())
 
     def remove_check(self, name: str) -> None:
@@ -256,7 +254,7 @@ class Picture:
         for mine in self._of_component.values():
             mine.pop(name, None)
         if watched is not None:
-            self.metrics.remove_check(name, watched.check.component)
+            self.metrics.remove_check(name)
 
     # -- what changes -----------------------------------------------------------------------------
 

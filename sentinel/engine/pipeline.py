@@ -154,7 +154,7 @@ class Pipeline:
         check, after = watched.check, watched.shown
         if before is after or watched.finding is None:
             return
-        self.metrics.set_check_status(check.name, check.component, after)
+        self.metrics.set_check_status(check.name, after)
         reason = self.scrub(watched.finding.detail)
         changes.transitions.append(
             Transition(check.name, "check", before, after, watched.at, reason)

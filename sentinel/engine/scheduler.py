@@ -146,10 +146,10 @@ class Scheduler:
         if entry.task is not None:
             skipped += 1
         else:
-            self._start(entry)
+            self._start(entry, entry.due)
         entry.due = following
         if skipped:
-            self.metrics.probe_runs.labels(entry.check.name, "skipped").inc(skipped)
+            self.metrics.skip(entry.check.name, skipped)
             self.on_skip(skipped)
         self._push(entry, entry.due)
 
@@ -159,12 +159,17 @@ class Scheduler:
         heapq.heappush(self._heap, (at, entry.version, entry.check.name))
         self.wanted.wake()
 
-    def _start(self, entry: _Entry) -> None:
-        entry.task = asyncio.create_task(self._guarded(entry), name=f"check {entry.check.name}")
+    def _start(self, entry: _Entry, slot: float | None = None) -> None:
+        run = self._guarded(entry, slot)
+        entry.task = asyncio.create_task(run, name=f"check {entry.check.name}")
 
-    async def _guarded(self, entry: _Entry) -> None:
-        """The task guard: an error here is ours, is counted, and never stops the schedule."""
+    async def _guarded(self, entry: _Entry, slot: float | None) -> None:
+        """The task guard: an error here is ours, is counted, and never stops the schedule. A run
+        that was asked for beside its schedule has no slot, and is never late.
+        """
         try:
+            if slot is not None:
+                self.metrics.lateness.observe(max(self.monotonic() - slot, 0.0))
             fast = await self.run(entry.check)
         except BaseException as error:
             if is_told_to_end(error):

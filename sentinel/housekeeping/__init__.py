@@ -34,7 +34,11 @@ class ChoreOptions(BaseModel):
 class ChoreStreams(ChoreOptions):
     """Which streams: glob patterns. Nothing is cleaned that was not named."""
 
-    include: list[str] = Field(min_length=1, description="glob patterns of the streams to clean")
+    include: list[str] = Field(
+        min_length=1,
+        description="glob patterns of the streams to clean",
+        examples=['["orders:*"]'],
+    )
     exclude: list[str] = Field([], description="glob patterns that win over include")
 
 

@@ -30,8 +30,10 @@ MAX_PENDING = 10_000
 class DrainOptions(ChoreOptions):
     """Options of `drain`."""
 
-    streams: ChoreStreams
-    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
+    streams: ChoreStreams = Field(description="which streams")
+    groups: ChoreGroups = Field(
+        ChoreGroups(include=["*"], exclude=[]), description="which consumer groups"
+    )
     handler_time: Duration = Field(
         description="entries delivered more lately than this may be in work: they stay"
     )

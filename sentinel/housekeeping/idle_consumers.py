@@ -27,8 +27,10 @@ LEAST_SILENCE = 1.0
 class IdleConsumersOptions(ChoreOptions):
     """Options of `idle_consumers`."""
 
-    streams: ChoreStreams
-    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
+    streams: ChoreStreams = Field(description="which streams")
+    groups: ChoreGroups = Field(
+        ChoreGroups(include=["*"], exclude=[]), description="which consumer groups"
+    )
     silent_for: Duration = Field(
         86400.0, description="longer than any BLOCK and any pause between two messages"
     )

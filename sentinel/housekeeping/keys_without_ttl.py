@@ -23,7 +23,9 @@ class KeysOptions(ChoreOptions):
     """Options of `keys_without_ttl`."""
 
     prefixes: list[str] = Field(
-        min_length=1, description="only keys that begin with one of these, such as `cache:`"
+        min_length=1,
+        description="only keys that begin with one of these, such as `cache:`",
+        examples=['["cache:"]'],
     )
     action: Literal["expire", "unlink"] = Field(
         "expire", description="give them `ttl`, or unlink them at once"

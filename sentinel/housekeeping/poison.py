@@ -29,8 +29,10 @@ MAX_PENDING = 10_000
 class PoisonOptions(ChoreOptions):
     """Options of `poison`."""
 
-    streams: ChoreStreams
-    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
+    streams: ChoreStreams = Field(description="which streams")
+    groups: ChoreGroups = Field(
+        ChoreGroups(include=["*"], exclude=[]), description="which consumer groups"
+    )
     more_than: int = Field(
         10,
         ge=1,
@@ -41,7 +43,11 @@ class PoisonOptions(ChoreOptions):
     handler_time: Duration = Field(
         60.0, description="entries delivered more lately than this may be in work: left"
     )
-    dead_letter: str = Field(min_length=1, description="stream that gets the copy, with its origin")
+    dead_letter: str = Field(
+        min_length=1,
+        description="stream that gets the copy, with its origin",
+        examples=["dead-letters"],
+    )
 
 
 def _is_poison(options: PoisonOptions, row: PendingView) -> bool:

@@ -30,8 +30,10 @@ ANY = -1
 class ReclaimOptions(ChoreOptions):
     """Options of `reclaim`."""
 
-    streams: ChoreStreams
-    groups: ChoreGroups = ChoreGroups(include=["*"], exclude=[])
+    streams: ChoreStreams = Field(description="which streams")
+    groups: ChoreGroups = Field(
+        ChoreGroups(include=["*"], exclude=[]), description="which consumer groups"
+    )
     handler_time: Duration = Field(description="the longest time a handler works on one entry")
     min_idle: Duration = Field(
         description="only entries delivered longer ago than this; not below handler_time"
@@ -40,7 +42,9 @@ class ReclaimOptions(ChoreOptions):
         "", description="name of the consumer that gets them: it must exist and live"
     )
     dead_letter: str = Field(
-        "", description="or the stream that gets a copy, and the entry is acknowledged"
+        "",
+        description="or the stream that gets a copy, and the entry is acknowledged",
+        examples=["dead-letters"],
     )
     alive_within: Duration = Field(
         60.0, description="a consumer lives that was heard of within this time"

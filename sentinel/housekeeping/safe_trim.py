@@ -29,8 +29,10 @@ class RequiredGroups(ChoreOptions):
 class SafeTrimOptions(ChoreOptions):
     """Options of `safe_trim`."""
 
-    streams: ChoreStreams
-    groups: RequiredGroups = RequiredGroups(required=["*"])
+    streams: ChoreStreams = Field(description="which streams")
+    groups: RequiredGroups = Field(
+        RequiredGroups(required=["*"]), description="which groups have to have read it"
+    )
     keep: Duration = Field(
         86400.0, description="entries younger than this stay, also when they are acknowledged"
     )

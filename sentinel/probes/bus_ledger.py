@@ -151,7 +151,10 @@ class LedgerOptions(Options):
 
     resource: str | None = Field(None, description="Redis resource that carries the places")
     places: list[LedgerPlace] = Field(
-        min_length=1, max_length=50, description="dead-letter and retry places"
+        min_length=1,
+        max_length=50,
+        description="dead-letter and retry places",
+        examples=['[{name: dead, type: stream, key: "dead:*"}]'],
     )
     growth_window: Duration = Field(
         300.0, ge=60, description="growth per minute is taken over this time"

@@ -21,7 +21,10 @@ from sentinel.strict.field import Duration
 class TcpOptions(Options):
     """Options of `tcp`."""
 
-    address: str = Field(description="host:port, an IPv6 address in brackets: [::1]:5432")
+    address: str = Field(
+        description="host:port, an IPv6 address in brackets: [::1]:5432",
+        examples=['"127.0.0.1:5432"'],
+    )
     send: str = Field("", description='text to send after connecting, such as "PING\\r\\n"')
     expect: str = Field("", description="text that the answer must contain")
     max_connect: Duration | None = Field(

@@ -65,9 +65,13 @@ class TenantOptions(Options):
     tables: list[str] = Field([], description="tables with their schema: public.tasks")
     column: str = Field("tenant_id", description="column with the tenant")
     setting: str = Field("app.tenant_id", description="setting that tells PostgreSQL the tenant")
-    role: str = Field(description="role of the application")
-    tenant_a: str = Field(min_length=1, description="identity of canary tenant A")
-    tenant_b: str = Field(min_length=1, description="identity of canary tenant B")
+    role: str = Field(description="role of the application", examples=["app"])
+    tenant_a: str = Field(
+        min_length=1, description="identity of canary tenant A", examples=["canary-a"]
+    )
+    tenant_b: str = Field(
+        min_length=1, description="identity of canary tenant B", examples=["canary-b"]
+    )
     requests: list[HttpHalf] = Field([], description="requests as tenant A")
 
 

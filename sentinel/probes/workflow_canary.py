@@ -270,8 +270,13 @@ class WorkflowOptions(Options):
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="name of the path in metrics and tokens; one for each sentinel",
     )
-    enqueue: Enqueue = Field(description="how a task is given to the platform")
-    rows: RowOptions = Field(description="where its row is read")
+    enqueue: Enqueue = Field(
+        description="how a task is given to the platform",
+        examples=['{http: {path: /tasks, body: {type: canary, payload: {token: "{token}"}}}}'],
+    )
+    rows: RowOptions = Field(
+        description="where its row is read", examples=["{table: public.tasks, marker: payload}"]
+    )
     statuses: Statuses = Field(Statuses(), description="what statuses mean")
     deadlines: HopDeadlines = Field(HopDeadlines(), description="time for each hop")
     patience: float = Field(

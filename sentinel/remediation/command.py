@@ -77,7 +77,7 @@ class CommandOptions(DriverOptions):
 
     commands: Commands = Field(
         description="programs as lists of arguments",
-        examples=["{restart: [/usr/local/bin/restart-it]}"],
+        examples=["{restart: [/usr/bin/env, restart-orders]}"],
     )
     env: dict[str, str] = Field({}, description="their environment, beside PATH and locale")
     deadline: Duration = Field(60.0, gt=0, description="time for each program that acts")

@@ -54,7 +54,7 @@ class ProcessDriverOptions(DriverOptions):
     command: list[str] = Field(
         min_length=1,
         description="program and arguments; no shell",
-        examples=["[program, argument, …]"],
+        examples=["[/usr/bin/env, python3, worker.py]"],
     )
     env: dict[str, str] = Field(
         {}, description="its environment, beside PATH, HOME, locale and time zone"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # they are made of what stands here
 
 FRESH = 10.0
 """Seconds after its last sign of life in which a daemon counts as running."""
+HALT_FILE = "HALT"
+"""The kill switch: while this file is in the state folder, nothing acts by itself."""
 BEAT = "beat"
 """Under this word the daemon remembers its last sign of life: a moment."""
 HELD_KEY = "held"

@@ -105,8 +105,7 @@ class Database:
                 self._compact()
             self.journal = self._connect("FULL")
             self._reader = self._connect("NORMAL")
-            if writable:
-                self.identity.meet(self.results, owner=self.owner)
+            self.identity.meet(self.results, owner=self.owner)
         except sqlite3.DatabaseError as error:
             self.close()
             if not self.owner or not is_corrupt(error):

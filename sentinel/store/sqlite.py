@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinel.clock import utcnow
 from sentinel.core.fault import StandingFault, Status
@@ -44,13 +44,15 @@ from sentinel.store.document import (
 )
 from sentinel.store.faults import end_faults, read_faults
 from sentinel.store.identity import CURE, DOUBT
-from sentinel.store.plans import CleaningLedger
 from sentinel.store.retention import forget_some
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.salvage import LOST
 from sentinel.store.shards import beat, find_refusal, take_shards
 from sentinel.store.table import TABLES, change, insert, replace
 from sentinel.store.writing import read_answer, write_changes, write_order
+
+if TYPE_CHECKING:
+    from sentinel.store.plans import CleaningLedger
 
 T = TypeVar("T")
 
@@ -181,6 +183,9 @@ class SqliteStore:
     @property
     def cleaning(self) -> CleaningLedger:
         """What housekeeping remembers."""
+        # Read when it is asked for: it knows all of the bus, and most commands ask for none of it.
+        from sentinel.store.plans import CleaningLedger  # noqa: PLC0415
+
         return CleaningLedger(self.database.act, self._read, self.database.query)
 
     def add_report(

@@ -10,6 +10,13 @@ from sentinel.strict.place import Place
 _REFERENCE = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{)[^}])*))?\})")
 
 
+def find_variables(text: str) -> tuple[str, ...]:
+    """The variables that a text names."""
+    return (
+        tuple(found[2] for found in _REFERENCE.finditer(text) if found[2]) if "${" in text else ()
+    )
+
+
 def substitute(text: str, place: Place, environment: Mapping[str, str]) -> str:
     """The text with every reference replaced, once: a value is never looked at again."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -34,6 +34,12 @@ def refusal(message: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "remedy": remedy})
 
 
+def _called(check: Callable[[str], str], words: str) -> AfterValidator:
+    """The validator, with what it lets through in the words of who writes it: `describe_type`."""
+    check.__dict__["words"] = words
+    return AfterValidator(check)
+
+
 def choice(what: str, known: Collection[str]) -> AfterValidator:
     """One of some words; another one is refused with the nearest that exists."""
 
@@ -42,7 +48,7 @@ def choice(what: str, known: Collection[str]) -> AfterValidator:
             raise refusal(*unknown_message(what, word, known))
         return word
 
-    return AfterValidator(check)
+    return _called(check, f"one of {', '.join(known)}")
 
 
 def shaped(pattern: str, what: str, remedy: str) -> AfterValidator:
@@ -54,7 +60,7 @@ def shaped(pattern: str, what: str, remedy: str) -> AfterValidator:
             raise refusal(f"{text[:60]!r} is no {what}", remedy)
         return text
 
-    return AfterValidator(check)
+    return _called(check, what)
 
 
 def _not_blank(text: str) -> str:
@@ -85,7 +91,7 @@ def _in_the_world(zone: str) -> str:
     return zone
 
 
-Zone = Annotated[str, AfterValidator(_in_the_world)]
+Zone = Annotated[str, _called(_in_the_world, "time zone")]
 """A time zone that exists."""
 ZONE = (
     "zone in which times without a zone are written here, such as Europe/Athens; default: what the"

@@ -24,6 +24,9 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     lapsed: list[Problem] = field(default_factory=list)
+    digest: str = ""
+    references: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
+    """The variables of the environment that a value names, by its path."""
     _unread: set[tuple[int, str]] = field(default_factory=set)
 
     def at(self, *path: str | int) -> Place:

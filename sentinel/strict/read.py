@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from sentinel.strict.environment import substitute
+from sentinel.strict.environment import find_variables, substitute
 from sentinel.strict.file import UnreadableFile, read_regular_file
+from sentinel.strict.folder import digest_file
 from sentinel.strict.place import Document, Place
 
 MAX_DIGITS = 18
@@ -68,6 +69,7 @@ def read_text(path: Path, document: Document, limits: ReadLimits = CONFIGURATION
     """The text of a regular file of bounded size in UTF-8; None with the problem noted."""
     try:
         data = read_regular_file(path, limits.size).data
+        document.digest = digest_file(data)
     except UnreadableFile as error:
         document.note(0, "", error.message, error.guidance)
         return None
@@ -209,7 +211,11 @@ class _Builder:
                 return int(text)
             if len(text) <= MAX_DIGITS and _FLOAT.fullmatch(text):
                 return float(text)
-        return text if self._environment is None else substitute(text, place, self._environment)
+        if self._environment is None:
+            return text
+        if names := find_variables(text):
+            self._document.references[place.path] = names
+        return substitute(text, place, self._environment)
 
 
 def _is_plain(node: yaml.Node, place: Place) -> bool:

@@ -108,7 +108,9 @@ class TableMapping(Strict):
     """
 
     table: str = Field(
-        min_length=1, description="table of the flows, with its schema: public.flows"
+        min_length=1,
+        description="table of the flows, with its schema: public.flows",
+        examples=["public.flows"],
     )
     id: str = Field("id", description="column with the identity of a flow")
     name: str | None = Field(

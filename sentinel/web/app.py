@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from sentinel.clock import utcnow
 from sentinel.core.host import HostName
@@ -22,6 +21,7 @@ from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.web.answer import REPORT_POLICY
 from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, make_answer
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
@@ -44,7 +44,7 @@ _REPORT_TYPES = {".md": "text/plain", ".html": "text/html", ".json": "applicatio
 
 def make_app(
     store: Reader,
-    metrics: Callable[[], bytes],
+    metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
     hosts: Callable[[], Sequence[HostName]],
     *,
@@ -54,8 +54,9 @@ def make_app(
 ) -> web.Application:
     """The web application.
 
-    `metrics()` gives the exposition, `ready()` whether the daemon is and one line why, `hosts()`
-    what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of report files.
+    `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
+    line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
+    report files.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -147,8 +148,11 @@ async def _page(site: Site, template: str, **facts: Any) -> web.Response:
 
 async def serve_metrics(request: web.Request) -> web.Response:
     """The exposition for Prometheus, rendered at most once a second for everybody."""
-    body = await request.app[SITE].metrics.get()
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    content_type = choose_format(request.headers.get("Accept", ""))
+    packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    sheet = await request.app[SITE].metrics.get(content_type)
+    pieces = await sheet.packed() if packed else sheet.text
+    return make_answer(content_type, pieces, packed=packed)
 
 
 async def tell_healthy(_request: web.Request) -> web.Response:

@@ -53,7 +53,7 @@ def status_document(store: Reader, now: datetime) -> Document:
             "incidents": incidents,
             "components": components,
             "checks": checks,
-            "blind": _last_gap(store, now),
+            "blind": describe_blindness(store, now),
         }
     )
     return document
@@ -237,7 +237,7 @@ def _ahead(seconds: float | None) -> str:
     return "due" if seconds < 1 else f"in {format_duration(seconds)}"
 
 
-def _last_gap(store: Reader, now: datetime) -> Document | None:
+def describe_blindness(store: Reader, now: datetime) -> Document | None:
     """The latest time in which sentinel saw nothing, within the last hour."""
     gaps = store.gaps(since=now - timedelta(hours=1))
     if not gaps:

@@ -22,8 +22,8 @@ import structlog
 from aiohttp import web
 
 from sentinel.web.answer import write_refusal
-from sentinel.web.refusals import Refusal, RefusalBook
-from sentinel.web.visitor import Stage, Visitor, VisitorLimits
+from sentinel.web.refusals import DoorRefusal, RefusalBook
+from sentinel.web.visitor import Visitor, VisitorLimits, VisitorStage
 
 log = structlog.get_logger()
 BATCH = 16
@@ -54,12 +54,12 @@ class DoorLimits:
 
 
 _RANK = {
-    Stage.SILENT: 0,
-    Stage.ASKING: 0,
-    Stage.IDLE: 1,
-    Stage.TAKING: 2,
-    Stage.ANSWERED: 3,
-    Stage.LEAVING: 4,
+    VisitorStage.SILENT: 0,
+    VisitorStage.ASKING: 0,
+    VisitorStage.IDLE: 1,
+    VisitorStage.TAKING: 2,
+    VisitorStage.ANSWERED: 3,
+    VisitorStage.LEAVING: 4,
 }
 
 
@@ -148,7 +148,7 @@ class Door:
         """The system gives no descriptor: asking again at once would only burn its time."""
         if error.errno not in _OUT_OF:
             self.note_raised(error)
-        self._book.note(Refusal.EXHAUSTED)
+        self._book.note(DoorRefusal.EXHAUSTED)
         if victim := self._find_victim(None):
             self._displace(victim)
         self._stop_listening(STARVED)
@@ -156,7 +156,7 @@ class Door:
     def _admit(self, newcomer: socket.socket, address: str) -> None:
         newcomer.setblocking(False)
         if not self._make_room(newcomer.fileno(), address):
-            self._book.note(Refusal.CROWDED)
+            self._book.note(DoorRefusal.CROWDED)
             with newcomer, suppress(OSError):
                 newcomer.send(write_refusal(503, "too many visitors at a time"))
             return
@@ -221,7 +221,7 @@ class Door:
             self._displace(slowest)
 
     def _may_displace(self, visitor: Visitor, now: float) -> bool:
-        answered = visitor.stage in {Stage.ANSWERED, Stage.TAKING}
+        answered = visitor.stage in {VisitorStage.ANSWERED, VisitorStage.TAKING}
         limits = self._limits
         return now - visitor.since >= (
             limits.patience_answered if answered else limits.patience_silent
@@ -234,7 +234,7 @@ class Door:
 
     # -- what visitors tell ------------------------------------------------------------------------
 
-    def note(self, why: Refusal) -> None:
+    def note(self, why: DoorRefusal) -> None:
         """A visitor was refused."""
         self._book.note(why)
 

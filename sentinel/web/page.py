@@ -15,7 +15,7 @@ SHUT_WITHIN = 0.5
 """Seconds that an answer under way may take when sentinel ends."""
 
 
-class Page:
+class OpenPage:
     """Open until `close`."""
 
     def __init__(self, runner: web.AppRunner, door: Door, address: tuple[str, int]) -> None:
@@ -43,7 +43,7 @@ async def open_page(
     raised: Callable[[], None] = lambda: None,
     limits: DoorLimits | None = None,
     visitor_limits: VisitorLimits | None = None,
-) -> Page:
+) -> OpenPage:
     """Serve an application on bound sockets. `count` is told why each visitor was refused, `raised`
     when code of ours raised.
     """
@@ -56,4 +56,4 @@ async def open_page(
         raise RuntimeError("a runner that is set up has a server")
     door = Door(server, RefusalBook(count), raised, limits, visitor_limits)
     door.open(sockets)
-    return Page(runner, door, (host, sockets[0].getsockname()[1]))
+    return OpenPage(runner, door, (host, sockets[0].getsockname()[1]))

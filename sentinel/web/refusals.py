@@ -15,7 +15,7 @@ GATHER = 1.0
 SAY_EVERY = 60.0
 
 
-class Refusal(Enum):
+class DoorRefusal(Enum):
     """Why the page refused somebody. Values are the label of the metric and the word in the log."""
 
     MALFORMED = "malformed"
@@ -40,7 +40,7 @@ class RefusalBook:
         self._unsaid: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, why: Refusal) -> None:
+    def note(self, why: DoorRefusal) -> None:
         """One more."""
         self._count(why.value)
         self._unsaid[why.value] += 1

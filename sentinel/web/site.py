@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,52 +19,14 @@ from sentinel.clock import utcnow
 from sentinel.core.host import HostName
 from sentinel.core.visible import make_document_visible
 from sentinel.store import Reader
+from sentinel.web.exposition import MetricsPage, Pieces
 from sentinel.web.readers import Readers
+from sentinel.web.shared import Shared
 
-T = TypeVar("T")
 FOLDER = Path(__file__).parent
-METRICS_EVERY = 1.0
-"""Seconds for which one render of /metrics is shared: scrapers can't make us render more often."""
-
 
 TURNS = 4
 """Answers that are being made at a time: what a flood costs the loop in one go."""
-
-
-class Shared(Generic[T]):
-    """One result for everybody who asks while it is being made, and for `seconds` after it began."""
-
-    def __init__(
-        self, make: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]
-    ) -> None:
-        self._make, self._seconds, self._monotonic = make, seconds, monotonic
-        self._task: asyncio.Task[T] | None = None
-        self._began = float("-inf")
-
-    async def get(self) -> T:
-        """The shared result. A waiter that goes away doesn't take it from the others; errors are
-        not kept.
-        """
-        task = self._task
-        if task is None or (task.done() and self._is_old(task)):
-            self._began = self._monotonic()
-            task = self._task = asyncio.create_task(_call(self._make))
-            task.add_done_callback(_take_error)
-        return await asyncio.shield(task)
-
-    def _is_old(self, task: asyncio.Task[T]) -> bool:
-        failed = task.cancelled() or task.exception() is not None
-        return failed or self._monotonic() - self._began >= self._seconds
-
-
-async def _call(make: Callable[[], Awaitable[T]]) -> T:
-    return await make()
-
-
-def _take_error(task: asyncio.Task[Any]) -> None:
-    """Whoever waited has been told; when everybody had gone, nobody is missed."""
-    if not task.cancelled():
-        task.exception()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +36,7 @@ class Site:
     store: Reader
     readers: Readers
     turns: asyncio.Semaphore
-    metrics: Shared[bytes]
+    metrics: MetricsPage
     status: Shared[dict[str, Any]]
     ready: Callable[[], tuple[bool, str]]
     hosts: Callable[[], Sequence[HostName]]
@@ -117,7 +79,7 @@ def load_static() -> dict[str, tuple[str, bytes]]:
 
 def make_site(
     store: Reader,
-    metrics: Callable[[], bytes],
+    metrics: Pieces,
     ready: Callable[[], tuple[bool, str]],
     hosts: Callable[[], Sequence[HostName]],
     document: Callable[[Reader, datetime], dict[str, Any]],
@@ -126,13 +88,8 @@ def make_site(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Site:
-    """Put a site together. The status is shared only while it is being made, metrics for
-    METRICS_EVERY.
-    """
+    """Put a site together. The status is shared only while it is being made."""
     readers = Readers()
-
-    async def render_metrics() -> bytes:
-        return metrics()
 
     async def render_status() -> dict[str, Any]:
         return await readers.call(lambda: make_document_visible(document(store, now())))
@@ -141,7 +98,7 @@ def make_site(
         store=store,
         readers=readers,
         turns=asyncio.Semaphore(TURNS),
-        metrics=Shared(render_metrics, METRICS_EVERY, monotonic),
+        metrics=MetricsPage(metrics, monotonic),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
         hosts=hosts,

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from sentinel.web.answer import make_refusal, write_refusal
-from sentinel.web.refusals import Refusal
+from sentinel.web.refusals import DoorRefusal
 
 MAX_LINE = 8190
 """Bytes of a request line or of one header."""
@@ -44,7 +44,7 @@ class VisitorLimits:
     """Between two requests: longer than a usual scrape interval."""
 
 
-class Stage(Enum):
+class VisitorStage(Enum):
     """How far a visitor is."""
 
     SILENT = "silent"
@@ -63,7 +63,7 @@ class Reception(Protocol):
 
     limits: VisitorLimits
 
-    def note(self, why: Refusal) -> None:
+    def note(self, why: DoorRefusal) -> None:
         """A visitor was refused."""
         ...
 
@@ -98,7 +98,7 @@ class Visitor(web.RequestHandler):
             auto_decompress=False,
         )
         self.address = address
-        self.stage = Stage.SILENT
+        self.stage = VisitorStage.SILENT
         self.since = loop.time()
         """When this stage began, on the clock of the loop."""
         self._reception, self._clock = reception, loop
@@ -119,7 +119,7 @@ class Visitor(web.RequestHandler):
         """It is here."""
         self._line = cast(asyncio.Transport, transport)
         super().connection_made(transport)
-        self._enter(Stage.SILENT, self._reception.limits.head)
+        self._enter(VisitorStage.SILENT, self._reception.limits.head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is gone."""
@@ -131,16 +131,16 @@ class Visitor(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """More of a request, within the limits."""
-        if self.stage is Stage.LEAVING:
+        if self.stage is VisitorStage.LEAVING:
             return
-        if self.stage not in {Stage.ASKING, Stage.ANSWERED}:
+        if self.stage not in {VisitorStage.ASKING, VisitorStage.ANSWERED}:
             self._begin_asking()
-            self._enter(Stage.ASKING, self._reception.limits.head)
+            self._enter(VisitorStage.ASKING, self._reception.limits.head)
         self._size += len(data)
         self._follow_first_line(data)
-        if self.stage is Stage.ASKING and self._size > MAX_HEAD:
-            self._refuse(Refusal.MALFORMED, *self._find_excess())
-        elif self.stage is Stage.ANSWERED and self._size > MAX_BODY:
+        if self.stage is VisitorStage.ASKING and self._size > MAX_HEAD:
+            self._refuse(DoorRefusal.MALFORMED, *self._find_excess())
+        elif self.stage is VisitorStage.ANSWERED and self._size > MAX_BODY:
             self.leave()  # it was answered: nobody reads on
         else:
             super().data_received(data)
@@ -153,20 +153,20 @@ class Visitor(web.RequestHandler):
 
     def _end_asking(self) -> None:
         """Nothing more will come."""
-        if self.stage is Stage.ASKING:
-            self._refuse(Refusal.MALFORMED, 400, "the request has no end")
-        elif self.stage in {Stage.SILENT, Stage.IDLE, Stage.LEAVING}:
+        if self.stage is VisitorStage.ASKING:
+            self._refuse(DoorRefusal.MALFORMED, 400, "the request has no end")
+        elif self.stage in {VisitorStage.SILENT, VisitorStage.IDLE, VisitorStage.LEAVING}:
             self.leave()
 
     def begin(self, request: web.BaseRequest) -> None:
         """A whole head is there."""
-        if self.stage is Stage.LEAVING:
+        if self.stage is VisitorStage.LEAVING:
             return
-        if self.stage is not Stage.ASKING:  # it came together with the one before
+        if self.stage is not VisitorStage.ASKING:  # it came together with the one before
             self._begin_asking()
         self._request, self._size = request, 0
         left = self._begun + self._reception.limits.request - self._clock.time()
-        self._enter(Stage.ANSWERED, left)
+        self._enter(VisitorStage.ANSWERED, left)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -176,13 +176,13 @@ class Visitor(web.RequestHandler):
         """
         done = await super().finish_response(request, resp, start_time)
         self._request = None
-        if self.stage is Stage.LEAVING or not request.content.is_eof():
+        if self.stage is VisitorStage.LEAVING or not request.content.is_eof():
             return done
         if self.unsent:
-            self.stage = Stage.TAKING
+            self.stage = VisitorStage.TAKING
         else:
             idle = self._reception.limits.idle
-            self._enter(Stage.IDLE, PATIENCE_ENDED if self._has_ended else idle)
+            self._enter(VisitorStage.IDLE, PATIENCE_ENDED if self._has_ended else idle)
         return done
 
     def _begin_asking(self) -> None:
@@ -207,7 +207,7 @@ class Visitor(web.RequestHandler):
         if status >= 500:
             self._reception.note_raised(exc)
         else:
-            self._reception.note(Refusal.MALFORMED)
+            self._reception.note(DoorRefusal.MALFORMED)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun: it can only be cut")
         if status >= 500:
@@ -219,16 +219,16 @@ class Visitor(web.RequestHandler):
         else is ours.
         """
         if isinstance(exc_info, web.RequestPayloadError):
-            self._reception.note(Refusal.MALFORMED)
+            self._reception.note(DoorRefusal.MALFORMED)
         else:
             self._reception.note_raised(exc_info if isinstance(exc_info, BaseException) else None)
 
     def displace(self) -> None:
         """Make room for a newcomer."""
         if self._request is not None and not self._request.writer.output_size:
-            self._refuse(Refusal.DISPLACED, 503, "too many visitors at a time")
+            self._refuse(DoorRefusal.DISPLACED, 503, "too many visitors at a time")
         else:
-            self._reception.note(Refusal.DISPLACED)
+            self._reception.note(DoorRefusal.DISPLACED)
             self.leave()
 
     def leave(self) -> None:
@@ -236,7 +236,7 @@ class Visitor(web.RequestHandler):
         if self._line is not None:
             self._line.abort()
 
-    def _refuse(self, why: Refusal, status: int, message: str) -> None:
+    def _refuse(self, why: DoorRefusal, status: int, message: str) -> None:
         if self._line is None or self._line.is_closing():
             return
         self._reception.note(why)
@@ -246,7 +246,7 @@ class Visitor(web.RequestHandler):
         else:  # closed while it still sends, it would lose the answer
             with suppress(OSError):
                 self._line.get_extra_info("socket").shutdown(socket.SHUT_WR)
-        self._enter(Stage.LEAVING, LINGER)
+        self._enter(VisitorStage.LEAVING, LINGER)
 
     def _find_excess(self, exc: BaseException | None = None) -> tuple[int, str]:
         """Status and words for what the parser refused, or for a head that is too large."""
@@ -258,7 +258,7 @@ class Visitor(web.RequestHandler):
 
     # -- time --------------------------------------------------------------------------------------
 
-    def _enter(self, stage: Stage, seconds: float) -> None:
+    def _enter(self, stage: VisitorStage, seconds: float) -> None:
         self.stage, self.since = stage, self._clock.time()
         if self._timer is not None:
             self._timer.cancel()
@@ -267,10 +267,10 @@ class Visitor(web.RequestHandler):
 
     def _end_stage(self) -> None:
         """Its time is up. Who never said a word is no news: browsers connect in advance."""
-        if self.stage is Stage.ASKING:
+        if self.stage is VisitorStage.ASKING:
             seconds = self._reception.limits.head
-            self._refuse(Refusal.LATE, 408, f"no whole head within {seconds:g} s")
+            self._refuse(DoorRefusal.LATE, 408, f"no whole head within {seconds:g} s")
             return
-        if self.stage in {Stage.ANSWERED, Stage.TAKING}:
-            self._reception.note(Refusal.STUCK)
+        if self.stage in {VisitorStage.ANSWERED, VisitorStage.TAKING}:
+            self._reception.note(DoorRefusal.STUCK)
         self.leave()

@@ -133,7 +133,7 @@ class Daemon:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.store = store
-        self._page: web_page.Page | None = None
+        self._page: web_page.OpenPage | None = None
 
     @property
     def url(self) -> str:
@@ -142,7 +142,7 @@ class Daemon:
     async def start(self) -> None:
         app = make_app(
             self.store,
-            lambda: b"",
+            lambda _: iter(()),
             lambda: (True, ""),
             lambda: listen_hosts("127.0.0.1", self.port),
         )

@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 import structlog
 
-from sentinel.app.ordering import HALT_FILE, command_component, halt, is_halted, resume
+from sentinel.app.ordering import command_component, halt, resume
+from sentinel.app.presence import is_halted
 from sentinel.app.runbooks.hands import OperatorHands
 from sentinel.cli import main
 from sentinel.config import load
@@ -31,7 +32,7 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ActionRefused, NoDaemon, StateError
 from sentinel.runbook.book import Action, Argv, BookStep
-from sentinel.store import Changes, ComponentView
+from sentinel.store import HALT_FILE, Changes, ComponentView
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import check
 
@@ -194,7 +195,7 @@ def test_killed_in_a_change_of_unknown_outcome(world: World) -> None:
     world.write(then=HANG)
     run = kill_in_the_change(world)
     code, transcript = world.call("runbook", "resume", run, "--yes")
-    assert code == 2
+    assert code == 75
     assert [record["outcome"] for record in transcript["records"]] == [
         "done",
         "declined",
@@ -210,7 +211,7 @@ def test_killed_in_a_change_of_unknown_outcome(world: World) -> None:
 def test_a_changed_runbook_is_not_resumed(world: World) -> None:
     """Its steps may mean something else now: a new run is the way."""
     world.write()
-    assert world.call("runbook", "run", "repair", "--execute")[0] == 2
+    assert world.call("runbook", "run", "repair", "--execute")[0] == 75
     ((run, state),) = [(row["run"], row["state"]) for row in world.call("runbook", "runs")[1]]
     assert state == "declined"
     path = world.folder / "config" / "runbooks" / "repair.md"

@@ -20,6 +20,7 @@ from sentinel.engine.housekeeper import Housekeeper
 from sentinel.housekeeping import load_chores
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore
+from tests.exposition import read_sample
 
 KEY, GROUP, DLQ = "agent:1", "g1", "agent:dlq"
 DAY = 86_400_000
@@ -93,7 +94,7 @@ class Bench:
 
     def count(self, metric: str, **labels: str) -> float:
         """A figure of /metrics."""
-        return self.metrics.registry.get_sample_value(metric, labels) or 0.0
+        return read_sample(self.metrics, metric, **labels) or 0.0
 
     # -- the platform -----------------------------------------------------------------------------
 

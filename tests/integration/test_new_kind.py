@@ -252,10 +252,9 @@ def test_its_figures_and_faults_are_exported(site: Site) -> None:
     page = site.ask("/metrics")
     assert 'sentinel_spool_files{check="spool",queue="mail"} 5.0' in page
     assert 'sentinel_faults{check="spool",component="disk",fault="piled_up"} 1.0' in page
-    assert 'sentinel_faults{check="spool",component="disk",fault="threshold"} 0.0' in page
-    assert (
-        'sentinel_check_info{check="spool",component="disk",kind="spool",resource=""} 1.0' in page
-    )
+    assert 'fault="threshold"' not in page
+    labels = 'check="spool",component="disk",kind="spool",resource="",status="degraded"'
+    assert f"sentinel_check_status{{{labels}}} 1.0" in page
 
 
 def test_its_incident_names_the_subject_and_is_diagnosed(site: Site) -> None:

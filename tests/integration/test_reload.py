@@ -319,13 +319,13 @@ async def test_an_acceptance_that_is_over_does_not_stop_a_start(
 
 
 async def test_a_start_that_fails_half_way_says_why(tmp_path: Path) -> None:
-    """A state whose tables are gone: that is the error, and not what is missing because of it."""
+    """A state of a newer version: that is the error, and not what is missing because of it."""
     (tmp_path / "checks.yaml").write_text(HEAD.format(folder=tmp_path))
     (tmp_path / "state").mkdir(mode=0o700)
     with closing(sqlite3.connect(tmp_path / "state" / FILE)) as database:
-        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     daemon = Daemon(load(tmp_path / "checks.yaml"))
-    with pytest.raises(StateError, match="no such table"):
+    with pytest.raises(StateError, match="written by a newer sentinel"):
         await daemon.start()
     await daemon.stop()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ class World:
         self.site: Site
         self.session: aiohttp.ClientSession
 
-    def metrics(self) -> bytes:
+    def metrics(self, _openmetrics: bool) -> Iterator[bytes]:
         self.renders += 1
-        return f"renders {self.renders}\n".encode()
+        yield f"renders {self.renders}\n".encode()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -128,7 +128,7 @@ def test_every_route_declares_its_scope() -> None:
     """The route table is the whole of the application: each route that is served stands in it, with
     a scope; what only reads has the scope read, and nothing else is served today.
     """
-    app = make_app(None, lambda: b"", lambda: (True, ""), tuple)  # type: ignore[arg-type]
+    app = make_app(None, lambda _: iter(()), lambda: (True, ""), tuple)  # type: ignore[arg-type]
     declared = {route.path: route for route in ROUTES}
     assert len(declared) == len(ROUTES)
     served = set()

@@ -31,7 +31,7 @@ from sentinel.web.answer import SECURITY_HEADERS
 from sentinel.web.app import make_app
 from sentinel.web.door import DoorLimits
 from sentinel.web.guard import listen_hosts
-from sentinel.web.page import Page, open_page
+from sentinel.web.page import OpenPage, open_page
 from sentinel.web.visitor import MAX_BODY, MAX_HEAD, Visitor, VisitorLimits
 from tests.malformed_http import Attempt, make_attempts
 
@@ -44,7 +44,7 @@ class World:
     """A page on a free port, and what it told."""
 
     store: SqliteStore
-    page: Page = field(init=False)
+    page: OpenPage = field(init=False)
     port: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     raised: int = 0

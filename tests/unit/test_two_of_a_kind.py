@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from sentinel.core.fault import Fault, Status
 from sentinel.core.model import Check, Finding, Histogram, Measurement, Result, Row
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, load_kinds
+from tests.exposition import Samples, read_sample, read_samples
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 KINDS = load_kinds()
-Series = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -24,8 +22,7 @@ def test_a_good_and_a_bad_one(kind: Kind) -> None:
     metrics = Metrics()
     for name in ("good", "bad"):
         check = Check(name, kind.name, f"{name}-component", 5.0, 1.0, None)
-        metrics.add_check(check.name, check.component, check.every)
-        metrics.describe_check(check, kind.fault_kinds)
+        metrics.add_check(check)
     observe(metrics, kind, "good", Finding(Status.UP, "well", rows(kind, 1.0)))
     observe(metrics, kind, "bad", Finding(Status.UP, "well", rows(kind, 7.0)))
     before = series_of(metrics, "good")
@@ -38,7 +35,7 @@ def test_a_good_and_a_bad_one(kind: Kind) -> None:
         assert not measurement.metric or any(
             name.startswith(measurement.metric) for name in exported
         )
-    assert counted(metrics, "good", fault.key) == 0.0
+    assert counted(metrics, "good", fault.key) is None
     assert counted(metrics, "bad", fault.key) == 1.0
 
 
@@ -62,17 +59,13 @@ def figure(measurement: Measurement, value: float) -> float | Histogram:
     return Histogram((0.1, 1.0), (1, int(value)), int(value), value)
 
 
-def series_of(metrics: Metrics, check: str) -> Series:
+def series_of(metrics: Metrics, check: str) -> Samples:
     """Every sample that bears a check."""
-    found = {}
-    for family in text_string_to_metric_families(metrics.render().decode()):
-        for sample in family.samples:
-            if sample.labels.get("check") == check:
-                found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
-    return found
+    found = read_samples(metrics.render().decode())
+    return {key: value for key, value in found.items() if ("check", check) in key[1]}
 
 
-def counted(metrics: Metrics, check: str, fault: str) -> float:
+def counted(metrics: Metrics, check: str, fault: str) -> float | None:
     """What `sentinel_faults` says."""
     labels = {"check": check, "component": f"{check}-component", "fault": fault}
-    return series_of(metrics, check)["sentinel_faults", tuple(sorted(labels.items()))]
+    return read_sample(metrics, "sentinel_faults", **labels)

@@ -167,7 +167,7 @@ def _field(values: Mapping[str, str], path: str) -> str:
         return text
     try:
         value: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None

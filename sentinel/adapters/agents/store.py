@@ -176,7 +176,7 @@ def _read_text(value: bytes) -> Mapping[str, Any] | None:
     text = display(value)
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None if text.lstrip()[:1] in ("{", "[") else {"status": text}
     return found if isinstance(found, dict) else {"status": text}
 

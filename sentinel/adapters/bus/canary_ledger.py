@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.redis import RedisClient
+from sentinel.adapters.redis.reply import display, parse_time
 from sentinel.core.canary.hash_tag import tag_of
 from sentinel.core.canary.letter import Outcome
 from sentinel.core.canary.record import CanaryTally
@@ -22,6 +24,7 @@ from sentinel.errors import SubjectError, TargetError
 
 GROUP = "sentinel"
 MAXLEN = 1000
+_TOTAL = re.compile(rb"\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class CanaryLedger:
         clock, score = _checked(
             await self.client.transaction([("TIME",), ("ZSCORE", self._open, seq)])
         )
-        return int(clock[0]) + int(clock[1]) / 1e6, score is not None
+        return parse_time(clock), score is not None
 
     async def settle(
         self, outcome: Outcome, seq: str, entries: Sequence[bytes], *extras: str
@@ -166,7 +169,8 @@ class CanaryLedger:
 
     async def oldest(self, count: int = 1000) -> list[str]:
         """Sequence names of open promises, oldest first."""
-        return [seq.decode() for seq in await self.client.call("ZRANGE", self._open, 0, count - 1)]
+        found = await self.client.call("ZRANGE", self._open, 0, count - 1)
+        return [display(seq) for seq in found]
 
     async def audit(self) -> tuple[int, int]:
         """(open promises, canaries wiped from the server since the last audit): the conservation
@@ -177,8 +181,9 @@ class CanaryLedger:
                 await self.client.transaction([("HGETALL", self._totals), ("ZCARD", self._open)])
             )
             said = {
-                name.decode(): int(total)
+                display(name): int(total)
                 for name, total in zip(totals[::2], totals[1::2], strict=True)
+                if _TOTAL.fullmatch(total)  # anybody may write into this key
             }
             for name in {*self._tally.mirror, *said}:
                 self._tally.absorb(name, said.get(name, 0))

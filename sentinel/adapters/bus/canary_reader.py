@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.adapters.bus.canary_ledger import GROUP, CanaryLedger
+from sentinel.adapters.bus.stream import parse_entry_id
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.canary import letter as canary
 from sentinel.core.canary.letter import Arrival, Letter, Outcome
 from sentinel.core.canary.traffic import CanaryTraffic
-from sentinel.errors import TargetError, TargetRejected
+from sentinel.errors import TargetError, TargetRejected, WrongTarget
 
 CONSUMER = "sentinel"  # one fixed name: a restarted sentinel inherits what it had not settled
 BATCH = 100
@@ -160,10 +161,16 @@ class CanaryReader:
 
     async def _read_pending(self) -> None:
         cursor = b"0"
-        while entries := await self._read(cursor):
+        while not self._closed and (entries := await self._read(cursor)):
+            before = parse_entry_id(cursor)
             for entry, fields in entries:
                 await self._receive(entry, fields, self._clock.monotonic(), again=True)
                 cursor = entry
+            if parse_entry_id(cursor) <= before:
+                raise WrongTarget(
+                    "not a Redis server: it answers XREADGROUP with entries that were read before",
+                    "check the address: another kind of server answers there",
+                )
 
     async def _read_new(self, block_ms: int = 0) -> int:
         issued = self._clock.monotonic()

@@ -17,6 +17,7 @@ from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis.reply import display, parse_map, parse_time
 from sentinel.adapters.redis.reply_walk import Part, ReplyWalk
 from sentinel.adapters.redis.resp import converse, encode_all, pipeline
+from sentinel.adapters.redis.shape import judge_reply
 from sentinel.core.bus.delivery import ZERO, Id, format_id
 from sentinel.core.bus.pending import (
     BEYOND,
@@ -117,6 +118,7 @@ class PendingReader:
         walk = ReplyWalk([None, *[known[key][0] if key in known else b"" for key in keys]])
         await converse(self.client, payload, walk.feed)
         clock, *parts = walk.found
+        clock = judge_reply(("TIME",), clock)
         if isinstance(clock, TargetError):
             raise clock
         found: dict[bytes, list[GroupSummary] | TargetError] = {}
@@ -125,7 +127,7 @@ class PendingReader:
         return parse_time(clock), found
 
     def _take_groups(self, key: bytes, part: Part) -> list[GroupSummary] | TargetError:
-        (reply,) = part.replies
+        reply = judge_reply(("XINFO", "GROUPS"), part.replies[0])
         if isinstance(reply, TargetError):
             self.known.pop(key, None)
             return reply

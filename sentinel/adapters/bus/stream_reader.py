@@ -25,6 +25,7 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import is_text, parse_info, parse_time
 from sentinel.adapters.redis.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
 from sentinel.adapters.redis.resp import converse, encode, encode_all
+from sentinel.adapters.redis.shape import judge_reply
 from sentinel.core.bus.delivery import (
     NO_CALLS,
     ZERO,
@@ -66,6 +67,7 @@ class StreamRequest:
     most: int = 1000
     payload: bytes = field(init=False)
     count: int = field(init=False)
+    _asked: Sequence[Sequence[Any]] = field(init=False)
 
     @property
     def plain(self) -> bool:
@@ -78,6 +80,11 @@ class StreamRequest:
             commands.append(question_command(self.key, self._listing))
         commands += [question_command(self.key, question) for question in self.questions]
         self.payload, self.count = encode_all(commands), len(commands)
+        self._asked = tuple(command[:2] for command in commands)
+
+    def judge(self, replies: Sequence[Any]) -> list[Any]:
+        """The replies, with an error in the place of each that no Redis would give."""
+        return [judge_reply(*pair) for pair in zip(self._asked, replies, strict=True)]
 
     @property
     def _listing(self) -> Question:
@@ -301,6 +308,7 @@ class StreamReader:
         refused: list[StreamRequest] = []
         for batch, got in zip(batches, walk.found[1:-1], strict=True):
             refused += self._unpack(batch, got, haul)
+        walk.found[0], walk.found[-1] = (judge_reply(("INFO",), walk.found[n]) for n in (0, -1))
         before, after = _parse_info(walk.found[0]), _parse_info(walk.found[-1])
         self.refused = walk.found[-1] if isinstance(walk.found[-1], TargetError) else None
         if refused:
@@ -347,7 +355,10 @@ class StreamReader:
         if error is not None:
             self._fresh.append((batch[0], [error] * (1 + batch[0].count)))
             return ()
-        now = parse_time(got.clock)
+        clock = judge_reply(("TIME",), got.clock)
+        if isinstance(clock, TargetError):
+            raise clock
+        now = parse_time(clock)
         for request, part in zip(batch, got.parts, strict=True):
             if part is None:
                 haul.same[request.key] = now
@@ -359,7 +370,7 @@ class StreamReader:
         self, request: StreamRequest, clock: list[bytes], now: float, part: Part, haul: Haul
     ) -> None:
         """Same as before, or to be parsed."""
-        replies, taken = part.replies, self._taken.get(request.key)
+        replies, taken = request.judge(part.replies), self._taken.get(request.key)
         plain = 2 + len(request.groups)
         listed = [
             *replies[:2],

@@ -23,6 +23,8 @@ from redis.backoff import NoBackoff
 
 from sentinel.adapters.reconnect import Reconnect
 from sentinel.adapters.redis.address import UnreadableFile, plain_url, share_time
+from sentinel.adapters.redis.gate import GatedParser, TooMuch
+from sentinel.adapters.redis.shape import judge_reply
 from sentinel.adapters.resolver import Resolver
 from sentinel.adapters.tcp import OUR_FAULT, who_answers
 from sentinel.adapters.tls import judge_certificate
@@ -88,6 +90,7 @@ class RedisClient:
             retry=Retry(NoBackoff(), 0),
             client_name="sentinel",
             driver_info=None,
+            parser_class=GatedParser,
             **credentials,
         )
         share_time(pool)
@@ -99,7 +102,11 @@ class RedisClient:
     async def call(self, *command: Any) -> Any:
         """Send one command, once; the raw reply."""
         async with self._translated():
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+            reply = await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+            reply = judge_reply(command, reply)
+            if isinstance(reply, TargetError):
+                raise reply
+            return reply
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one write. A command that failed yields its TargetError as the value."""
@@ -118,19 +125,27 @@ class RedisClient:
         whole batch.
         """
         flat = [c for batch in batches for c in (("MULTI",), *batch, ("EXEC",))]
-        replies = iter(await self.pipeline(flat))
+        replies = iter(await self._send(flat, transaction=False))
         return [
-            _unpack_transaction([next(replies) for _ in range(len(batch) + 2)]) for batch in batches
+            _unpack_transaction(batch, [next(replies) for _ in range(len(batch) + 2)])
+            for batch in batches
         ]
 
     async def _batch(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+        replies = await self._send(commands, transaction=transaction)
+        return [judge_reply(*pair) for pair in zip(commands, replies, strict=True)]
+
+    async def _send(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
         if not commands:
             return []
         async with self._translated(), self._client.pipeline(transaction=transaction) as pipe:
             pipe.annotate_exception = _keep  # type: ignore[assignment]
             for command in commands:
                 pipe.execute_command(*command)
-            replies = await pipe.execute(raise_on_error=False)
+            try:
+                replies = await pipe.execute(raise_on_error=False)
+            except (TypeError, LookupError) as error:  # the library takes EXEC's reply for a list
+                raise rx.InvalidResponse("EXEC answers with no list") from error
         return [
             translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies
         ]
@@ -251,13 +266,17 @@ def _keep(error: BaseException, number: int, command: object) -> None:
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
-def _unpack_transaction(replies: list[Any]) -> list[Any]:
+def _unpack_transaction(batch: Sequence[Command], replies: list[Any]) -> list[Any]:
     """Replies of the commands between MULTI and EXEC."""
     refused = next((reply for reply in replies if isinstance(reply, TargetError)), None)
     if refused is not None:
         return [refused] * (len(replies) - 2)
+    done = replies[-1]
+    if not isinstance(done, list) or len(done) != len(batch):
+        return [judge_reply(("EXEC",), done)] * len(batch)
     return [
-        translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies[-1]
+        translate(reply) if isinstance(reply, rx.RedisError) else judge_reply(command, reply)
+        for command, reply in zip(batch, done, strict=True)
     ]
 
 
@@ -269,9 +288,13 @@ _NO_MULTI = "EXEC without MULTI"
 _DISCARDED = "Transaction discarded because of: "
 
 
+_MAX_SAID = 1000
+"""Characters of what a server says that are kept."""
+
+
 def translate(error: BaseException) -> TargetError:
     """A client library's error in our words: who is to blame, what to do next."""
-    text = str(error).strip() or type(error).__name__
+    text = str(error)[:_MAX_SAID].strip() or type(error).__name__
     if _NO_MULTI in text:
         return NotMeasurable(
             "permission denied: the 'multi' command", "add +multi to sentinel's ACL", code="NOPERM"
@@ -378,6 +401,10 @@ def _wrong_server(text: str, _code: str) -> TargetError:
     )
 
 
+def _too_much(text: str, _code: str) -> TargetError:
+    return NotMeasurable(text, "who answers at this address, and why so much?", code="SIZE")
+
+
 def _pool_exhausted(text: str, _code: str) -> TargetError:
     return NotMeasurable(
         f"own connection pool exhausted: {text}", "sentinel's own limit, not the server's"
@@ -392,6 +419,7 @@ _BY_TYPE: list[
     (rx.BusyLoadingError, _starting),
     (rx.MaxConnectionsError, _pool_exhausted),
     ((rx.TimeoutError, TimeoutError), _timed_out),
+    (TooMuch, _too_much),
     (rx.InvalidResponse, _wrong_server),
     (rx.ConnectionError, _unreachable),
     (OSError, _unreachable),

@@ -15,6 +15,7 @@ from typing import Any
 
 from redis import exceptions as rx
 
+from sentinel.adapters.redis.gate import MAX_BYTES, MAX_LINE, MAX_PLACES, TooMuch, read_length
 from sentinel.adapters.redis.resp import make_reader
 
 _LINE = b"\r\n"
@@ -68,10 +69,14 @@ class ReplyWalk:
         self._position = 0
         self._head = head
         self._reader = make_reader()
+        self._skipped: dict[int, tuple[int, int]] = {}
+        """Of each reply that begins there: how far it was gone over, and how many parts are left."""
 
     def feed(self, data: bytes) -> bool:
-        """Take in bytes; True when all replies are there."""
+        """Take in bytes; True when all replies are there. Raises InvalidResponse for what are none."""
         self._buffer += data
+        if len(self._buffer) - self._position > MAX_BYTES:
+            raise TooMuch(f"own limit: more than {MAX_BYTES >> 20} MiB of replies at once")
         while len(self.found) < len(self._expected):
             if not self._step(self._expected[len(self.found)]):
                 return False
@@ -85,6 +90,7 @@ class ReplyWalk:
     def _step(self, expected: Expected | bytes | None) -> bool:
         """Go over one transaction, or nothing when it has not come yet in whole."""
         if self._position > _COMPACT_AT:
+            self._skipped.clear()
             del self._buffer[: self._position]
             self._position = 0
         start = self._position
@@ -99,16 +105,17 @@ class ReplyWalk:
             return False
         self.found.append(found)
         self._position = end
+        self._skipped.clear()
         return True
 
     def _take_plain(self, start: int) -> tuple[Any, int]:
-        end = skip(self._buffer, start)
+        end = self._skip(start)
         return (self._parse(start, end, 1)[0] if end > 0 else None), end
 
     def _take_known(self, start: int, known: bytes) -> tuple[Part | None, int]:
         if known and self._buffer.startswith(known, start):
             return None, start + len(known)
-        end = skip(self._buffer, start)
+        end = self._skip(start)
         if end < 0:
             return None, -1
         return Part(self._parse(start, end, 1), bytes(self._buffer[start:end])), end
@@ -119,7 +126,7 @@ class ReplyWalk:
         there = bytes(buffer[start : start + len(usual)])
         if there != usual:
             return (None, -1) if usual.startswith(there) else self._take_refused(start, total + 2)
-        position = skip(buffer, start + len(usual))
+        position = self._skip(start + len(usual))
         if position < 0:
             return None, -1
         clock = bytes(buffer[start + len(usual) : position]).split(_LINE)[2:5:2]
@@ -158,9 +165,18 @@ class ReplyWalk:
         self._head = self._head or _find_head(raw)
         return Part(self._parse(start, end, count), raw)
 
+    def _skip(self, start: int) -> int:
+        """Where the reply that begins here ends, -1 when it has not come in whole. What was gone
+        over before is not gone over again for each byte that comes.
+        """
+        position, left = self._skipped.get(start, (start, 1))
+        position, left = advance(self._buffer, position, left)
+        self._skipped[start] = position, left
+        return -1 if left else position
+
     def _skip_many(self, position: int, count: int) -> int:
         for _ in range(count):
-            position = skip(self._buffer, position)
+            position = self._skip(position)
             if position < 0:
                 break
         return position
@@ -175,6 +191,7 @@ class ReplyWalk:
         return None
 
     def _parse(self, start: int, end: int, count: int) -> list[Any]:
+        """Raises InvalidResponse."""
         replies = self._try(bytes(self._buffer[start:end]), count)
         if replies is None:
             raise rx.InvalidResponse("replies do not end where they say")
@@ -188,24 +205,28 @@ def parse_known(raw: bytes, count: int) -> list[Any]:
     return [reader.gets() for _ in range(count)]
 
 
-def skip(buffer: bytearray, position: int) -> int:
-    """Where the reply that begins here ends, -1 when it has not come in whole. RESP2."""
-    left = 1
+def advance(buffer: bytearray, position: int, left: int) -> tuple[int, int]:
+    """Over so many replies, as far as they have come in whole: where that is, and what is left.
+    RESP2. Raises InvalidResponse for what can't be a reply.
+    """
     while left:
         end = buffer.find(_LINE, position)
         if end < 0:
-            return -1
-        sort = buffer[position]
-        left -= 1
+            if len(buffer) - position > MAX_LINE:
+                raise TooMuch(f"own limit: a line of more than {MAX_LINE >> 10} KiB")
+            break
+        sort, after, more = buffer[position], end + 2, 0
         if sort == _BULK:
-            size = int(buffer[position + 1 : end])
-            end += size + 2 if size >= 0 else 0
+            size = read_length(buffer[position + 1 : end])
+            after += size + 2 if size >= 0 else 0
         elif sort == _ARRAY:
-            left += max(0, int(buffer[position + 1 : end]))
-        position = end + 2
-        if position > len(buffer):
-            return -1
-    return position
+            more = max(0, read_length(buffer[position + 1 : end]))
+        if after > len(buffer):
+            break
+        position, left = after, left - 1 + more
+        if left > MAX_PLACES:
+            raise TooMuch(f"own limit: a list of more than {MAX_PLACES:,} places")
+    return position, left
 
 
 @lru_cache(maxsize=64)

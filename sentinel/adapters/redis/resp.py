@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import hiredis
 from redis import exceptions as rx
 from redis._parsers import BaseParser
 
 from sentinel.adapters.redis.client import Command, RedisClient, translate
+from sentinel.adapters.redis.gate import GatedReader
+from sentinel.adapters.redis.shape import judge_reply
 from sentinel.errors import TargetError
 
 READ_BYTES = 2**18
@@ -48,7 +49,7 @@ async def exchange(client: RedisClient, payload: bytes, count: int) -> list[Any]
 
     def take(received: bytes) -> bool:
         reader.feed(received)
-        while (reply := reader.gets()) is not False:
+        while len(replies) < count and (reply := reader.gets()) is not False:
             replies.append(reply)
         return len(replies) >= count
 
@@ -94,7 +95,7 @@ async def _receive(connection: Any, take: Callable[[bytes], bool], timeout: floa
 
 def make_reader() -> Any:
     """A parser of RESP2: errors of the server become values in our words."""
-    return hiredis.Reader(protocolError=rx.InvalidResponse, replyError=_refuse)
+    return GatedReader(protocolError=rx.InvalidResponse, replyError=_refuse)
 
 
 def _refuse(text: str) -> TargetError:
@@ -103,4 +104,5 @@ def _refuse(text: str) -> TargetError:
 
 async def pipeline(client: RedisClient, commands: Sequence[Command]) -> list[Any]:
     """As `RedisClient.pipeline`."""
-    return await exchange(client, encode_all(commands), len(commands))
+    replies = await exchange(client, encode_all(commands), len(commands))
+    return [judge_reply(*pair) for pair in zip(commands, replies, strict=True)]

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sentinel.app.ordering import actor, command_component, halt, is_halted, resume, run_check
+from sentinel.app.ordering import actor, command_component, halt, resume, run_check
+from sentinel.app.presence import is_halted
 from sentinel.app.wiring import make_client
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration

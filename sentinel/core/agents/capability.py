@@ -81,7 +81,7 @@ def _read_text(text: str) -> frozenset[str]:
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return read_capabilities(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # an array of PostgreSQL as text: {a,b}
     return frozenset(part for raw in text.split(",") if (part := raw.strip(' {}[]"')))
 

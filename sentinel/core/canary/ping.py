@@ -126,7 +126,7 @@ def _is_equal(came: bytes | None, sent: str) -> bool:
         return came is not None
     try:
         return is_same(json.loads(came), json.loads(sent))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -135,7 +135,7 @@ def read_hops(text: bytes) -> tuple[tuple[str, int], ...]:
     try:
         steps: Any = json.loads(text)
         return tuple((str(name), int(ns)) for name, ns, *_ in steps[-MAX_HOPS:])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return ()
 
 

@@ -31,7 +31,7 @@ async def test_each_step_has_its_turn() -> None:
     assert time.monotonic() - began < 2
     assert done == ["work", "work"]
     assert [line["step"] for line in lines] == ["a", "b", "d"]
-    assert metrics.swallowed.labels("end")._value.get() == 3
+    assert metrics.swallowed.labels("end").value == 3
 
 
 async def test_without_a_limit() -> None:

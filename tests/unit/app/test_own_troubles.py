@@ -53,6 +53,17 @@ def test_parts_by_name_with_their_number(world: World) -> None:
     assert world.troubles.look() == []
 
 
+def test_families_that_are_not_exported(world: World) -> None:
+    """As long as it is so."""
+    world.metrics.left_out = {"bus_lag_entries": 120_000}
+    (told,) = world.troubles.look()
+    assert told.startswith(
+        "sentinel itself: left out of /metrics: bus_lag_entries (120,000 series)"
+    )
+    world.metrics.left_out = {}
+    assert world.troubles.look() == []
+
+
 def test_lines_that_were_dropped(world: World) -> None:
     """Said, counted in the figures, and what is wrong now before all."""
     world.dropped, world.seconds = 1234, 65.0
@@ -62,4 +73,4 @@ def test_lines_that_were_dropped(world: World) -> None:
     assert own_troubles.READER in dropped
     world.dropped, world.seconds = 1300, 0.0
     assert "1,300 lines" in world.troubles.look()[0]
-    assert world.metrics.log_dropped._value.get() == 1300
+    assert world.metrics.log_dropped.value == 1300

@@ -31,13 +31,13 @@ FAULT = {
 )
 def test_a_command_says_where_it_is_typed(command: str, prompt: str) -> None:
     """`$ XRANGE …` is no command of a shell."""
-    assert _describe_fault({**FAULT, "cure": [command]})[-1].plain == f"    {prompt} {command}"
+    assert _describe_fault({**FAULT, "cure": [command]})[-1] == f"    {prompt} {command}"
 
 
 def test_an_accepted_loss_is_accepted_for_good() -> None:
     """Only the list forgets it; what is borne by configuration is borne until a date."""
     word = {"until_text": "2026-12-07 08:37 UTC", "by": "ann", "reason": "known"}
-    borne = _describe_fault({**FAULT, "accepted": word})[-1].plain
+    borne = _describe_fault({**FAULT, "accepted": word})[-1]
     assert borne.strip() == "accepted until 2026-12-07 08:37 UTC by ann: known"
-    lost = _describe_fault({**FAULT, "accepted": word, "lasts_until": "2026-12-07"})[-1].plain
+    lost = _describe_fault({**FAULT, "accepted": word, "lasts_until": "2026-12-07"})[-1]
     assert lost.strip() == "accepted by ann, shown until 2026-12-07 08:37 UTC: known"

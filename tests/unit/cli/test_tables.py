@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from sentinel.cli import tables
-from sentinel.cli.tables import live_page
+from sentinel.cli.columns import show
+from sentinel.cli.live import live_page
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import ComponentView
@@ -64,5 +65,5 @@ def test_a_large_terminal_shows_everything() -> None:
 def test_a_command_is_never_broken(capsys):
     """What is copied from the terminal must run."""
     command = "sentinel faults accept d lost " + " ".join(["--subject stream=x"] * 40)
-    tables.show(tables.command_text(command))
+    show(tables.command_text(command))
     assert capsys.readouterr().out == f"    $ {command}\n"

@@ -127,7 +127,7 @@ EXPECTED = {
             5,
             "components.agent.driver",
             "driver process needs a command",
-            "add `command: [program, argument, …]`",
+            "add `command: [/usr/bin/env, python3, worker.py]`",
         ),
     ],
     "component_name_is_a_path.yaml": [

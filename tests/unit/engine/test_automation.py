@@ -62,7 +62,7 @@ def test_nothing_holds_it_back(automation: Automation, metrics: Metrics) -> None
     assert automation.conditions() == []
     assert automation.may_act(automatic=True) == ""
     assert automation.enabled
-    assert metrics.actions_enabled._value.get() == 1
+    assert metrics.actions_enabled.value == 1
 
 
 def test_fenced(automation: Automation) -> None:
@@ -85,7 +85,7 @@ def test_observe_mode_holds_back_what_is_automatic(
     assert reasons(automation) == [Reason.OBSERVE]
     assert automation.may_act(automatic=True) == "actions were switched off between intent and act"
     assert automation.may_act(automatic=False) == ""
-    assert metrics.actions_enabled._value.get() == 0
+    assert metrics.actions_enabled.value == 0
 
 
 def test_halted_by_a_file(automation: Automation) -> None:
@@ -138,12 +138,12 @@ def test_a_brake_is_told_once_and_released_once(automation: Automation, metrics:
         (Reason.BRAKED, "braked, no restart: 3 of 5 agents down, which has one common cause")
     ]
     assert (automation.brake("a4"), automation.brake("s1")) == ("3 of 5 agents down", "")
-    assert metrics.braked._value.get() == 1
+    assert metrics.braked.value == 1
     assert automation.look(GROUPS, DOWN) == Changes()
     (page,) = automation.look(GROUPS, DOWN[:2]).orders
     assert (page.payload["event"], page.subject) == ("brake_released", "agents")
     assert automation.look(GROUPS, []) == Changes()
-    assert metrics.braked._value.get() == 0
+    assert metrics.braked.value == 0
 
 
 def test_a_brake_over_everything_has_a_name(automation: Automation) -> None:
@@ -193,7 +193,7 @@ def test_two_given_up_open_the_breaker(
     assert automation.breaker == Breaker(automation.moment(), cause)
     assert [order.payload["event"] for order in changes.orders] == ["breaker_opened"]
     assert reasons(automation) == [Reason.BREAKER_OPEN]
-    assert metrics.breaker_open._value.get() == 1
+    assert metrics.breaker_open.value == 1
     assert automation.judge([]) == Changes()
     assert again(automation).breaker == automation.breaker
 
@@ -208,7 +208,7 @@ def test_an_operator_closes_it(
     keep(store, automation.judge([]))
     clock.now += 1
     keep(store, automation.close_breaker("looked"))
-    assert metrics.breaker_open._value.get() == 0
+    assert metrics.breaker_open.value == 0
     later = again(automation)
     moment = later.closed_at()
     assert moment is not None

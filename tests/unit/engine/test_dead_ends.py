@@ -88,7 +88,7 @@ async def test_an_error_about_one_component_leaves_the_others_alone(
         finally:
             house.remediator.__class__._verify = kept
         assert [attempt.component for attempt in store.attempts()] == ["worker-1"]
-        assert metrics.swallowed.labels("remediator")._value.get() >= 1
+        assert metrics.swallowed.labels("remediator").value >= 1
 
 
 async def test_an_open_attempt_of_a_component_that_is_gone(tmp_path, store, clock, metrics) -> None:

@@ -67,7 +67,7 @@ async def test_a_channel_that_fails_is_tried_again_with_backoff(
         clock.now += 0.02
         await dispatcher.drain()
     assert [key for key, *_ in channel.sent] == ["i-1/opened"]
-    assert metrics.swallowed.labels("dispatcher")._value.get() == 3
+    assert metrics.swallowed.labels("dispatcher").value == 3
 
 
 async def test_a_delay_ends_at_its_instant(dispatcher, store, channel, clock):

@@ -26,6 +26,7 @@ from sentinel.engine.picture import WatchedCheck
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind, Options
 from sentinel.store import Changes
+from tests.exposition import read_sample
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WORD = Acceptance("slow", {"stream": "old*"}, "is replaced", NOW + timedelta(days=1))
@@ -55,7 +56,7 @@ def watched(metrics: Metrics) -> WatchedCheck:
     slowness = FaultKind("slow", Severity.TICKET, "slow", "a stream is slow")
     gone = FaultKind("gone", Severity.PAGE, "gone", "a stream is gone")
     kind = Kind("kind", "", Options, run, (), faults=(slowness, gone))
-    metrics.describe_check(check, kind.fault_kinds)
+    metrics.add_check(check)
     return WatchedCheck(check, kind, Health(), at=NOW)
 
 
@@ -103,9 +104,9 @@ def test_how_many_have_a_fault_is_exported(
 ) -> None:
     """Those that count, and those that are accepted."""
     faults.take(watched, found(slow("s"), slow("old-1"), slow("old-2")), Changes())
-    labels = ("a", "bus", "slow")
-    assert metrics.faults.labels(*labels)._value.get() == 1
-    assert metrics.accepted.labels(*labels)._value.get() == 2
+    labels = {"check": "a", "component": "bus", "fault": "slow"}
+    assert read_sample(metrics, "sentinel_faults", **labels) == 1
+    assert read_sample(metrics, "sentinel_faults_accepted", **labels) == 2
 
 
 def test_what_is_accepted_makes_no_check_bad(faults: Faults, watched: WatchedCheck) -> None:

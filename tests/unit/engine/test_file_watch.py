@@ -187,4 +187,4 @@ async def test_what_is_raised_loses_no_change_and_ends_no_watch(
     assert watch.seen == [{"app.conf"}]
     said = [(line["part"], line["component"]) for line in lines if line["event"] == "part_failed"]
     assert said == [("file_watch", "api")] * 3
-    assert watch.upkeep.metrics.swallowed.labels("file_watch")._value.get() == 3
+    assert watch.upkeep.metrics.swallowed.labels("file_watch").value == 3

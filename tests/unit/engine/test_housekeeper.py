@@ -16,6 +16,7 @@ from sentinel.errors import ActionRefused, SubjectError, TargetUnreachable, Usag
 from sentinel.housekeeping import ChoreKind, ChoreOptions
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore
+from tests.exposition import read_samples
 from tests.unit.engine.conftest import Clock
 
 RUN_ID = "1" * 40
@@ -106,7 +107,7 @@ def named(*items: str, key: str = "orders*") -> Target:
 
 
 def count(bench: Bench, outcome: str) -> float:
-    value: float = bench.metrics.chore_runs.labels("tidy", outcome)._value.get()
+    value: float = bench.metrics.chore_runs.labels("tidy", outcome).value
     return value
 
 
@@ -144,7 +145,7 @@ async def test_it_goes_in_portions(bench: Bench) -> None:
     assert (run.outcome, run.found, run.removed, run.refused) == ("done", 4, 4, 0)
     assert [part.items for part in bench.acted] == [("a", "b"), ("c",), ("d",)]
     assert bench.audit() == ["clean", "clean ended"] * 3
-    assert bench.metrics.chore_removed.labels("tidy")._value.get() == 4
+    assert bench.metrics.chore_removed.labels("tidy").value == 4
 
 
 async def test_what_has_no_names_goes_on_until_nothing_more_goes(bench: Bench) -> None:
@@ -164,7 +165,7 @@ async def test_named_things_that_were_left_do_not_stop_the_others(bench: Bench) 
     run = await bench.keeper.run("tidy")
     assert (run.outcome, run.removed, run.refused) == ("done", 1, 2)
     assert run.detail == "orders*: delivered too lately"
-    assert bench.metrics.chore_refused.labels("tidy", "in_work")._value.get() == 2
+    assert bench.metrics.chore_refused.labels("tidy", "in_work").value == 2
 
 
 async def test_the_cap_of_an_hour(bench: Bench) -> None:
@@ -288,8 +289,8 @@ async def test_only_three_refusals_are_told(bench: Bench) -> None:
 def test_a_chore_that_is_gone_leaves_no_series(bench: Bench) -> None:
     """The others have all outcomes at zero."""
     bench.keeper.configure([replace(bench.chore, name="other")])
-    samples = [each for family in bench.metrics.registry.collect() for each in family.samples]
-    chores = {each.labels["chore"] for each in samples if "chore" in each.labels}
+    samples = read_samples(bench.metrics.render().decode())
+    chores = {value for _, labels in samples for name, value in labels if name == "chore"}
     assert chores == {"other"}
 
 

@@ -330,12 +330,12 @@ def test_an_incident_is_kept_until_it_is_closed(picture: Picture, metrics: Metri
     )
     picture.keep_incident(incident)
     assert picture.incidents == {"bus": incident}
-    assert metrics.incidents_open.labels("bus")._value.get() == 1
-    assert metrics.exhausted.labels("bus")._value.get() == 1
+    assert metrics.incidents_open.labels("bus").value == 1
+    assert metrics.exhausted.labels("bus").value == 1
     picture.keep_incident(replace(incident, state=IncidentState.CLOSED, exhausted=False))
     assert picture.incidents == {}
-    assert metrics.incidents_open.labels("bus")._value.get() == 0
-    assert metrics.exhausted.labels("bus")._value.get() == 0
+    assert metrics.incidents_open.labels("bus").value == 0
+    assert metrics.exhausted.labels("bus").value == 0
 
 
 def test_a_component_from_before_a_restart(picture: Picture) -> None:

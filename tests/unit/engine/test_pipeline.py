@@ -30,6 +30,7 @@ from sentinel.engine.faults import MAX_NAME, MAX_TEXT
 from sentinel.probes import Kind, Options
 from sentinel.redaction import Redaction
 from sentinel.store import Gap
+from tests.exposition import read_sample
 
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -371,7 +372,7 @@ async def test_an_exhausted_incident_shows_after_a_restart(world):
     """
 
     def gauge():
-        return world.metrics.exhausted.labels("bus")._value.get()
+        return world.metrics.exhausted.labels("bus").value
 
     await world.see("bus", DOWN)
     incident = world.picture.incidents["bus"]
@@ -550,7 +551,7 @@ async def test_faults_stand_from_the_look_that_finds_them_to_the_look_that_does_
     (standing,) = world.store.faults("bus-check")
     assert standing.fault.subject == {"agent": "agent-4"}
     labels = {"check": "bus-check", "component": "bus", "fault": "broken"}
-    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 1.0
+    assert read_sample(world.metrics, "sentinel_faults", **labels) == 1.0
     await world.see("bus", UP)
     assert world.store.faults() == []
     lasted = {
@@ -558,7 +559,7 @@ async def test_faults_stand_from_the_look_that_finds_them_to_the_look_that_does_
         for each in world.store.faults(since=world.clock.utcnow() - timedelta(hours=1))
     }
     assert lasted == {"agent-2": 5.0, "agent-4": 6.0}
-    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 0.0
+    assert read_sample(world.metrics, "sentinel_faults", **labels) is None
 
 
 async def test_a_run_that_can_not_see_ends_no_fault(world):
@@ -669,11 +670,11 @@ async def test_more_subjects_than_can_be_kept_are_counted_all_the_same(world):
     await world.see("bus", DEGRADED, faults=many)
     await world.see("bus", UNKNOWN, "no rights")
     assert len(world.store.faults()) == 500
-    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 700.0
+    assert read_sample(world.metrics, "sentinel_faults", **labels) == 700.0
     (view,) = [view for view in world.store.checks() if view.name == "bus-check"]
     assert (view.faults, view.cut) == ({"broken": 700}, 200)
     await world.see("bus", DEGRADED, faults=many[:3])
-    assert world.metrics.registry.get_sample_value("sentinel_faults", labels) == 3.0
+    assert read_sample(world.metrics, "sentinel_faults", **labels) == 3.0
 
 
 async def test_a_target_that_is_away_ends_no_fault_of_what_it_holds(world):

@@ -125,7 +125,7 @@ async def test_any_other_exception_is_ours(runner, metrics, error):
     result = await ended(runner, raising(error))
     assert (result.finding.status, result.error_class) == (Status.UNKNOWN, ErrorClass.OURS)
     assert "sentinel's own error in kind kind" in result.finding.detail
-    assert metrics.swallowed.labels("runner")._value.get() == 1
+    assert metrics.swallowed.labels("runner").value == 1
 
 
 async def test_an_error_of_ours_is_counted_each_time_and_written_once(runner, metrics):
@@ -134,7 +134,7 @@ async def test_an_error_of_ours_is_counted_each_time_and_written_once(runner, me
         for error in (ValueError("x"), ValueError("x"), ValueError("y"), ValueError("x")):
             await ended(runner, raising(error))
     assert [line["error"] for line in lines] == [repr(ValueError(word)) for word in "xyx"]
-    assert metrics.swallowed.labels("runner")._value.get() == 4
+    assert metrics.swallowed.labels("runner").value == 4
 
 
 async def test_the_timeout_of_the_check_is_ours(runner):
@@ -195,7 +195,7 @@ async def test_the_state_is_dumped_after_the_run(runner, metrics):
     runner.states["a"] = object()
     result = await ended(runner, run)
     assert (result.state, result.finding) == (None, FINE)
-    assert metrics.swallowed.labels("runner")._value.get() == 1
+    assert metrics.swallowed.labels("runner").value == 1
 
 
 # -- standstill -----------------------------------------------------------------------------------

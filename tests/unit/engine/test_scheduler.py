@@ -11,6 +11,7 @@ from sentinel.core.model import Check
 from sentinel.core.schedule import first_due
 from sentinel.engine.scheduler import Scheduler
 from sentinel.probes import Options
+from tests.exposition import read_sample
 
 
 def check(name="a", every=10.0, timeout=5.0):
@@ -64,7 +65,7 @@ def runs():
 def scheduler(runs, clock, metrics):
     """A scheduler on the test's clock, without its loop: the test asks for what is due."""
     made = Scheduler(runs, clock.monotonic, metrics)
-    metrics.add_check("a", "component", 10.0)
+    metrics.add_check(check())
     return made
 
 
@@ -77,7 +78,9 @@ async def tick(scheduler, clock, at):
 
 def skipped(metrics):
     """Slots that were counted as skipped."""
-    return metrics.probe_runs.labels("a", "skipped")._value.get()
+    found = read_sample(metrics, "sentinel_probe_runs_total", kind="kind", outcome="skipped")
+    assert found is not None
+    return found
 
 
 async def test_fixed_rate_without_drift(scheduler, runs, clock):
@@ -90,6 +93,24 @@ async def test_fixed_rate_without_drift(scheduler, runs, clock):
         assert len(runs.started) == i + 1
         await tick(scheduler, clock, due + 10 * (i + 1) - 0.01)
         assert len(runs.started) == i + 1, "nothing before its time"
+
+
+async def test_lateness_is_that_of_the_start(scheduler, runs, clock, metrics):
+    """From the slot to the start; a run beside the schedule has no slot and is not counted."""
+    scheduler.add(check())
+    due = first_due("a", 10.0, 1000.0)
+    for i, late in enumerate((0.0, 0.02, 3.0)):
+        await tick(scheduler, clock, due + 10 * i + late)
+        await runs.end()
+    scheduler.trigger("a")
+    await settle()
+    await runs.end()
+    name = "sentinel_check_lateness_seconds"
+    assert len(runs.started) == 4
+    assert read_sample(metrics, f"{name}_count") == 3
+    assert read_sample(metrics, f"{name}_bucket", le="0.01") == 1
+    assert read_sample(metrics, f"{name}_bucket", le="0.025") == 2
+    assert read_sample(metrics, f"{name}_sum") == pytest.approx(3.02)
 
 
 async def test_no_overlap_and_every_skipped_slot_is_counted(scheduler, runs, clock, metrics):
@@ -151,7 +172,7 @@ async def test_a_run_that_raises_is_counted_and_goes_on(scheduler, runs, clock, 
         await tick(scheduler, clock, due + 10 * i)
         await runs.end()
     assert len(runs.started) == 3
-    assert metrics.swallowed.labels("scheduler")._value.get() == 3
+    assert metrics.swallowed.labels("scheduler").value == 3
 
 
 async def test_a_soft_failure_is_looked_at_again_soon(scheduler, runs, clock, monkeypatch):

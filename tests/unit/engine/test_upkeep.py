@@ -30,7 +30,7 @@ RAISED = [
 
 
 def count(owner: Upkeep, part: str) -> float:
-    return owner.metrics.swallowed.labels(part)._value.get()
+    return owner.metrics.swallowed.labels(part).value
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_a_standstill_is_told_once(body: Body) -> None:
     assert "test_a_standstill_is_told_once" in stood["stacks"]
     assert (missed["event"], missed["of"]) == ("no_sign_of_life", "the loop of events")
     assert (goes["event"], goes["stood_still_seconds"]) == ("loop_goes_on", 22.0)
-    assert body.metrics.standstills._value.get() == 1
+    assert body.metrics.standstills.value == 1
 
 
 def test_a_process_that_was_stopped_has_not_stood_still(body: Body) -> None:

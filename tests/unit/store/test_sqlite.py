@@ -466,7 +466,7 @@ async def test_a_change_that_no_store_takes_does_not_stop_the_others(store, deep
     await recorder.record(Changes(meta={"after": "x"}))
     assert store.meta("after") == "x"
     assert recorder.writable
-    assert recorder._metrics.swallowed.labels("recorder")._value.get() == 1
+    assert recorder._metrics.swallowed.labels("recorder").value == 1
     recorder.close()
 
 

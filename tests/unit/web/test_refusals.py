@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sentinel.web import refusals
-from sentinel.web.refusals import Refusal, RefusalBook
+from sentinel.web.refusals import DoorRefusal, RefusalBook
 
 
 async def test_said_once_with_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,17 +22,17 @@ async def test_said_once_with_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
     book = RefusalBook(lambda why: counted.update([why]))
     with capture_logs() as told:
         for _ in range(300):
-            book.note(Refusal.DISPLACED)
-        book.note(Refusal.LATE)
+            book.note(DoorRefusal.DISPLACED)
+        book.note(DoorRefusal.LATE)
         await asyncio.sleep(0.03)
         assert [(line["displaced"], line["late"]) for line in told] == [(300, 1)]
         for _ in range(5):
-            book.note(Refusal.MALFORMED)
+            book.note(DoorRefusal.MALFORMED)
             await asyncio.sleep(0)
         assert len(told) == 1
         await asyncio.sleep(0.15)
         assert [line.get("malformed") for line in told] == [None, 5]
-        book.note(Refusal.STUCK)
+        book.note(DoorRefusal.STUCK)
         book.close()
         book.close()
     assert [line.get("stuck") for line in told] == [None, None, 1]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from sentinel.adapters.redis.reply_walk import Expected, ReplyWalk, parse_known, skip
+from sentinel.adapters.redis.reply_walk import Expected, ReplyWalk, advance, parse_known
 from sentinel.errors import TargetError
 
 HOSTILE = [
@@ -91,6 +91,9 @@ def test_every_part_is_the_known_one_or_parsed():
 def test_the_end_of_a_reply_is_found_without_parsing_it():
     """Nested, empty and missing values; -1 for each beginning of a reply."""
     reply = encode([b"a", None, [], [1, [b"\r\n", None]], b""])
-    assert skip(bytearray(reply + b":1\r\n"), 0) == len(reply)
-    assert {skip(bytearray(reply[:n]), 0) for n in range(len(reply))} == {-1}
+    assert advance(bytearray(reply + b":1\r\n"), 0, 1) == (len(reply), 0)
+    for n in range(len(reply)):
+        position, left = advance(bytearray(reply[:n]), 0, 1)
+        assert left
+        assert advance(bytearray(reply), position, left) == (len(reply), 0)
     assert parse_known(reply, 1) == [[b"a", None, [], [1, [b"\r\n", None]], b""]]

@@ -6,7 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.remediation.change import ChangePolicy, count_streak, decide_change
+from sentinel.core.remediation.change import (
+    ChangeDecision,
+    ChangePolicy,
+    count_streak,
+    decide_change,
+)
 
 POLICY = ChangePolicy()
 
@@ -45,7 +50,8 @@ def test_who_writes_now_and_then_meets_the_cap() -> None:
 def test_a_person_is_served_at_once() -> None:
     """Saves that leave it in peace in between; a break forgives a streak."""
     assert decide_change(POLICY, 0, [40.0]).wait == 0
-    assert count_streak(POLICY, 9, 31.0) == 0
+    assert count_streak(POLICY, 9, POLICY.soon) == 0
+    assert decide_change(POLICY, POLICY.free - 1, [0.0]) == ChangeDecision(0.0)
     assert count_streak(POLICY, 9, None) == 0
 
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
-from sentinel.core.fault import Acceptance, Status
+from sentinel.core.fault import Status
 from sentinel.core.model import Check, Finding, Histogram, Measurement, Result, Row
 from sentinel.metrics import MAX_LABEL, Metrics, safe_label
+from tests.exposition import read_samples
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LAG = Measurement("lag", "Lag.", "bus_lag_entries", "gauge", "entries", ("stream",))
@@ -49,13 +49,7 @@ def row(stream="a", **values):
 
 def parse(metrics):
     """Every sample of the exposition: {(name, labels): value}."""
-    found = {}
-    for family in text_string_to_metric_families(metrics.render().decode()):
-        for sample in family.samples:
-            key = (sample.name, tuple(sorted(sample.labels.items())))
-            assert key not in found, f"{key} twice"
-            found[key] = sample.value
-    return found
+    return read_samples(metrics.render().decode())
 
 
 def value(metrics, name, **labels):
@@ -139,28 +133,31 @@ def test_runs_and_the_last_success():
     Prometheus compares it.
     """
     metrics = Metrics()
-    metrics.add_check("bus-check", "bus", 2.0)
+    metrics.add_check(check_of())
     before = time.time() - result([]).duration
     metrics.observe(result([]), DECLARED)
     after = time.time() - result([]).duration
     metrics.observe(result([], Status.UNKNOWN, outcome="timeout"), DECLARED)
+    metrics.skip("bus-check", 3)
     runs = {
-        o: value(metrics, "sentinel_probe_runs_total", check="bus-check", outcome=o)
-        for o in ("ok", "timeout")
+        outcome: value(metrics, "sentinel_probe_runs_total", kind="demo", outcome=outcome)
+        for outcome in ("ok", "error", "timeout", "skipped")
     }
-    assert runs == {"ok": 1.0, "timeout": 1.0}
+    assert runs == {"ok": 1.0, "error": 0.0, "timeout": 1.0, "skipped": 3.0}
+    assert value(metrics, "sentinel_check_runs_total", check="bus-check") == 2.0
+    assert value(metrics, "sentinel_check_duration_seconds", check="bus-check") == 0.01
+    assert value(metrics, "sentinel_probe_duration_seconds_count", kind="demo") == 2.0
     at = value(metrics, "sentinel_probe_last_success_timestamp_seconds", check="bus-check")
-    assert before <= at <= after
+    assert before - 0.001 <= at <= after + 0.001
 
 
 def test_label_sets_exist_from_the_start():
     """`rate()` sees the first failure because the counter was there at zero."""
     metrics = Metrics()
-    metrics.add_check("bus-check", "bus", 2.0)
+    metrics.add_check(check_of())
     for outcome in ("ok", "error", "timeout", "skipped"):
-        assert (
-            value(metrics, "sentinel_probe_runs_total", check="bus-check", outcome=outcome) == 0.0
-        )
+        assert value(metrics, "sentinel_probe_runs_total", kind="demo", outcome=outcome) == 0.0
+    assert value(metrics, "sentinel_check_runs_total", check="bus-check") == 0.0
     for reason in ("cap", "invalid"):
         assert value(metrics, "sentinel_series_dropped_total", reason=reason) == 0.0
 
@@ -194,28 +191,28 @@ def check_of(name="bus-check", **options):
 
 
 def test_what_a_check_is_of():
-    """One series joins check, component, kind and resource."""
+    """One series joins check, component, kind, resource and status."""
     metrics = Metrics()
-    metrics.describe_check(check_of(), ["lost"])
+    metrics.add_check(check_of(), Status.DOWN)
     labels = {"check": "bus-check", "component": "bus", "kind": "demo", "resource": "valkey"}
-    assert value(metrics, "sentinel_check_info", **labels) == 1.0
+    assert value(metrics, "sentinel_check_status", status="down", **labels) == 1.0
 
 
 def test_faults_are_counted_by_key_and_accepted_ones_apart():
-    """Zero from the start, and zero again when it is over."""
+    """A series while the fault stands, and none before and after."""
     metrics = Metrics()
-    known = Acceptance("late", {}, "known", NOW)
-    metrics.describe_check(check_of(accept=(known,)), ["lost", "late"])
+    metrics.add_check(check_of())
     labels = {"check": "bus-check", "component": "bus"}
-    assert value(metrics, "sentinel_faults_accepted", fault="late", **labels) == 0.0
-    assert value(metrics, "sentinel_faults_accepted", fault="lost", **labels) is None
-    assert value(metrics, "sentinel_faults", fault="lost", **labels) == 0.0
-    metrics.set_faults("bus-check", {"lost": 3}, {"late": 1})
+    assert value(metrics, "sentinel_faults", fault="lost", **labels) is None
+    metrics.set_faults("bus-check", {"lost": 3, "late": 0}, {"late": 1})
     assert value(metrics, "sentinel_faults", fault="lost", **labels) == 3.0
-    assert value(metrics, "sentinel_faults", fault="late", **labels) == 0.0
+    assert value(metrics, "sentinel_faults", fault="late", **labels) is None
     assert value(metrics, "sentinel_faults_accepted", fault="late", **labels) == 1.0
+    metrics.set_faults("bus-check", {"lost": 2}, {})
+    assert value(metrics, "sentinel_faults", fault="lost", **labels) == 2.0
+    assert value(metrics, "sentinel_faults_accepted", fault="late", **labels) is None
     metrics.set_faults("bus-check", {}, {})
-    assert value(metrics, "sentinel_faults", fault="lost", **labels) == 0.0
+    assert value(metrics, "sentinel_faults", fault="lost", **labels) is None
 
 
 @pytest.mark.parametrize(
@@ -256,43 +253,96 @@ def test_any_number_is_valid_exposition(number):
     assert value(metrics, "bus_lag_entries", stream="a") == pytest.approx(number, nan_ok=True)
 
 
-def test_the_number_of_series_is_capped(monkeypatch):
-    """Beyond the cap series are dropped and counted; what fits is exported."""
-    monkeypatch.setattr("sentinel.metrics.MAX_SERIES", 50)
-    metrics = Metrics()
-    metrics.observe(result([row(f"s{i}", lag=1.0) for i in range(80)]), DECLARED)
-    found = parse(metrics)
-    assert sum(name == "bus_lag_entries" for name, _ in found) == 50
-    assert value(metrics, "sentinel_series_dropped_total", reason="cap") >= 30.0
+def test_a_family_over_the_cap_is_left_out_whole_and_said():
+    """Never a part of it; the others stay. It comes back when there is room for good."""
+    metrics = Metrics(most=50)
+    few = [row(f"s{i}", sent=1.0) for i in range(9)]
+    metrics.observe(result([*few, *(row(f"s{i}", lag=1.0) for i in range(80))]), DECLARED)
+    names = [name for name, _ in parse(metrics)]
+    assert (names.count("bus_lag_entries"), names.count("bus_sent_total")) == (0, 9)
+    assert metrics.left_out == {"bus_lag_entries": 80}
+    assert value(metrics, "sentinel_series_left_out", family="bus_lag_entries") == 80.0
+    assert value(metrics, "sentinel_series_dropped_total", reason="cap") == 240.0
+    metrics.observe(result([*few, *(row(f"s{i}", lag=1.0) for i in range(30))]), DECLARED)
+    names = [name for name, _ in parse(metrics)]
+    assert (names.count("bus_lag_entries"), names.count("bus_sent_total")) == (30, 9)
+    assert metrics.left_out == {}
+    assert value(metrics, "sentinel_series_left_out", family="bus_lag_entries") is None
 
 
-def test_statuses_are_one_series_each():
-    """Exactly one of the four is 1."""
+def test_a_status_is_one_series():
+    """Its label is the status; the one before is gone."""
     metrics = Metrics()
-    metrics.add_check("bus-check", "bus", 2.0)
+    metrics.add_check(check_of())
     for status in Status:
-        metrics.set_check_status("bus-check", "bus", status)
+        metrics.set_check_status("bus-check", status)
         metrics.set_component_status("bus", status)
-        for name, labels in (
-            ("check", {"check": "bus-check", "component": "bus"}),
-            ("component", {"component": "bus"}),
-        ):
-            found = {
-                each: value(metrics, f"sentinel_{name}_status", status=each.value, **labels)
-                for each in Status
-            }
-            assert found == {each: float(each is status) for each in Status}
+        found = [dict(labels) for name, labels in parse(metrics) if name.endswith("_status")]
+        assert [each["status"] for each in found] == [status.value, status.value]
+
+
+def test_a_check_has_at_most_five_series_of_sentinels_own():
+    """Whatever it is and however its runs end: four, and one for each fault while that stands."""
+    metrics = Metrics()
+    names = [f"c{i}" for i in range(20)]
+    for name in names:
+        metrics.add_check(check_of(name))
+    empty = len(parse(Metrics()))
+    for outcome, status in (("ok", Status.UP), ("error", Status.DOWN), ("timeout", Status.UNKNOWN)):
+        for name in names:
+            metrics.observe(result([], status, name, outcome), DECLARED)
+            metrics.set_check_status(name, status)
+            metrics.skip(name, 1)
+            metrics.set_faults(name, {"unreachable": 1} if status is Status.DOWN else {}, {})
+        found = [dict(labels).get("check") for _, labels in parse(metrics)]
+        expected = 5 if status is Status.DOWN else 4
+        assert {found.count(name) for name in names} == {expected}
+    a_kind = 4 + 9  # runs by outcome, a histogram
+    assert len(parse(metrics)) == empty + a_kind + 20 * 4
+
+
+def test_a_check_without_a_verdict_is_stale_by_the_scrape_itself():
+    """After three intervals, also when it never gave one; until it gives the next."""
+    clock = [100.0]
+    metrics = Metrics(monotonic=lambda: clock[0])
+    metrics.add_check(check_of())
+    labels = {"check": "bus-check", "component": "bus"}
+    clock[0] += 15.0
+    assert value(metrics, "sentinel_check_stale_seconds", **labels) is None
+    clock[0] += 1.0
+    assert value(metrics, "sentinel_check_stale_seconds", **labels) == 16.0
+    metrics.observe(result([], Status.UNKNOWN, outcome="timeout"), DECLARED)
+    assert value(metrics, "sentinel_check_stale_seconds", **labels) == 16.0
+    metrics.observe(result([]), DECLARED)
+    assert value(metrics, "sentinel_check_stale_seconds", **labels) is None
+    clock[0] += 15.5
+    assert value(metrics, "sentinel_check_stale_seconds", **labels) == 15.5
+
+
+def test_a_check_that_is_described_anew_keeps_its_counters():
+    """A reload is no reset; nothing of what it was of before is left."""
+    metrics = Metrics()
+    metrics.add_check(check_of())
+    metrics.observe(result([row(sent=7.0)]), DECLARED)
+    metrics.set_faults("bus-check", {"lost": 1}, {"late": 1})
+    metrics.add_check(Check("bus-check", "other", "bus", 9.0, 1.0, None), Status.UP)
+    assert value(metrics, "sentinel_check_runs_total", check="bus-check") == 1.0
+    assert value(metrics, "bus_sent_total", stream="a") == 7.0
+    text = metrics.render().decode()
+    assert 'resource="valkey"' not in text
+    assert "sentinel_faults{" not in text
+    assert "sentinel_faults_accepted{" not in text
 
 
 def test_a_removed_check_leaves_nothing():
     """No series of a check that the configuration no longer has; also when it never succeeded."""
     metrics = Metrics()
     for name in ("bus-check", "never-ran"):
-        metrics.add_check(name, "bus", 2.0)
-        metrics.describe_check(check_of(name), ["lost"])
+        metrics.add_check(check_of(name))
     metrics.observe(result([row(lag=3.0, sent=7.0)]), DECLARED)
-    metrics.remove_check("bus-check", "bus")
-    metrics.remove_check("never-ran", "bus")
+    metrics.set_faults("bus-check", {"lost": 1}, {"late": 1})
+    metrics.remove_check("bus-check")
+    metrics.remove_check("never-ran")
     text = metrics.render().decode()
     assert "bus-check" not in text
     assert "never-ran" not in text

@@ -1,0 +1,194 @@
+"""Whether a reply can be one to its command: a server that answers otherwise is none of Redis, and
+what its words would mean is not guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sentinel.errors import TargetError, WrongTarget
+
+Shape = Callable[[Any], bool]
+
+_ID = re.compile(rb"\d{1,20}(?:-\d{1,20})?")
+_INSTANT = re.compile(rb"\d{1,15}")
+_FIGURES = (
+    "aof_delayed_fsync|evicted_keys|rejected_connections|used_memory|maxmemory|blocked_clients"
+    "|total_connections_received|connected_clients|uptime_in_seconds|second_repl_offset"
+    "|master_repl_offset|loading|total_eviction_exceeded_time|expired_keys|connected_slaves"
+)
+_ODD_INFO = re.compile(
+    rf"^(?:(?:{_FIGURES}):(?!-?\d{{1,19}}\r?$)|cmdstat_[^:\r\n]{{1,80}}:(?!calls=\d{{1,19}},))"
+    r"|failed_calls=(?!\d{1,19}(?:\r?$|,))".encode(),
+    re.MULTILINE,
+)
+
+
+def find_odd(command: Sequence[Any], reply: Any) -> str:
+    """Why this can't be the reply to a command, for after "answers"; "" when it can."""
+    words = [_word(part) for part in command[:2]]
+    shape = _SHAPES.get(" ".join(words)) or _SHAPES.get(words[0])
+    if shape is None or shape(reply):
+        return ""
+    return f"{words[0]} with what no Redis would say ({type(reply).__name__})"
+
+
+def judge_reply(command: Sequence[Any], reply: Any) -> Any:
+    """The reply; a TargetError in its place when no Redis would give it."""
+    odd = "" if isinstance(reply, TargetError) else find_odd(command, reply)
+    if not odd:
+        return reply
+    return WrongTarget(
+        f"not a Redis server: it answers {odd}",
+        "check the address: another kind of server answers there",
+    )
+
+
+def _word(part: Any) -> str:
+    text = part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
+    return text[:20].upper()
+
+
+def _is_number(reply: Any) -> bool:
+    return type(reply) is int
+
+
+def _is_text(reply: Any) -> bool:
+    return isinstance(reply, bytes)
+
+
+def _is_id(reply: Any) -> bool:
+    return isinstance(reply, bytes) and _ID.fullmatch(reply) is not None
+
+
+def _maybe(shape: Shape) -> Shape:
+    return lambda reply: reply is None or shape(reply)
+
+
+def _list_of(shape: Shape) -> Shape:
+    return lambda reply: isinstance(reply, list) and all(map(shape, reply))
+
+
+_TEXTS = _list_of(_maybe(_is_text))
+
+
+def _is_pairs(reply: Any) -> bool:
+    return _TEXTS(reply) and len(reply) % 2 == 0
+
+
+def _is_time(reply: Any) -> bool:
+    return (
+        isinstance(reply, list)
+        and len(reply) == 2
+        and all(isinstance(part, bytes) and _INSTANT.fullmatch(part) for part in reply)
+    )
+
+
+def _scan_of(rows: Shape) -> Shape:
+    return lambda reply: (
+        isinstance(reply, list) and len(reply) == 2 and _is_cursor(reply[0]) and rows(reply[1])
+    )
+
+
+def _is_cursor(reply: Any) -> bool:
+    return isinstance(reply, bytes) and len(reply) <= 20 and reply.isdigit()
+
+
+def _is_entry(reply: Any) -> bool:
+    if not isinstance(reply, list) or len(reply) != 2 or not _is_id(reply[0]):
+        return False
+    return reply[1] is None or _is_pairs(reply[1])
+
+
+_ENTRIES = _list_of(_maybe(_is_entry))
+
+
+def _is_read(reply: Any) -> bool:
+    return isinstance(reply, list) and all(
+        isinstance(row, list) and len(row) == 2 and _is_text(row[0]) and _ENTRIES(row[1])
+        for row in reply
+    )
+
+
+def _is_owed(reply: Any) -> bool:
+    """XPENDING in both of its forms."""
+    if not isinstance(reply, list):
+        return False
+    if len(reply) == 4 and type(reply[0]) is int:
+        return _maybe(_is_id)(reply[1]) and _maybe(_is_id)(reply[2])
+    return all(
+        isinstance(row, list)
+        and len(row) == 4
+        and _is_id(row[0])
+        and _maybe(_is_text)(row[1])
+        and _is_number(row[2])
+        and _is_number(row[3])
+        for row in reply
+    )
+
+
+_FIELDS: Mapping[bytes, Shape] = {
+    b"name": _is_text,
+    b"consumers": _is_number,
+    b"pending": _is_number,
+    b"idle": _is_number,
+    b"inactive": _is_number,
+    b"last-delivered-id": _is_id,
+    b"entries-read": _maybe(_is_number),
+    b"lag": _maybe(_is_number),
+    b"length": _is_number,
+    b"groups": _is_number,
+    b"last-generated-id": _is_id,
+    b"max-deleted-entry-id": _is_id,
+    b"recorded-first-entry-id": _is_id,
+    b"entries-added": _is_number,
+    b"first-entry": _maybe(_is_entry),
+    b"last-entry": _maybe(_is_entry),
+}
+
+
+def _map_with(*needed: bytes) -> Shape:
+    def check(reply: Any) -> bool:
+        if not isinstance(reply, list) or len(reply) % 2:
+            return False
+        found = {name: value for name, value in zip(reply[::2], reply[1::2]) if _is_text(name)}  # noqa: B905
+        return (
+            len(found) * 2 == len(reply)
+            and all(name in found for name in needed)
+            and all(_FIELDS[name](value) for name, value in found.items() if name in _FIELDS)
+        )
+
+    return check
+
+
+def _is_info(reply: Any) -> bool:
+    return isinstance(reply, bytes) and _ODD_INFO.search(reply) is None
+
+
+_SHAPES: Mapping[str, Shape] = {
+    **dict.fromkeys(
+        ("XLEN", "XDEL", "XTRIM", "XACK", "ZCARD", "ZADD", "ZREM", "LLEN", "HLEN", "EXPIRE",
+         "PEXPIRE", "TTL", "PTTL", "EXISTS", "DEL"), _is_number,
+    ),
+    **dict.fromkeys(("GET", "SET", "HGET", "LINDEX", "ZSCORE"), _maybe(_is_text)),
+    **dict.fromkeys(("ZRANGE", "ZREVRANGE", "LRANGE"), _TEXTS),
+    "HGETALL": _is_pairs,
+    "CONFIG GET": _is_pairs,
+    "TYPE": _is_text,
+    "INFO": _is_info,
+    "TIME": _is_time,
+    "SCAN": _scan_of(_list_of(_is_text)),
+    "HSCAN": _scan_of(_is_pairs),
+    "EXEC": lambda _reply: False,
+    "XADD": _maybe(_is_id),
+    "XRANGE": _ENTRIES,
+    "XREVRANGE": _ENTRIES,
+    "XREAD": _maybe(_is_read),
+    "XREADGROUP": _maybe(_is_read),
+    "XPENDING": _is_owed,
+    "XINFO GROUPS": _list_of(_map_with(b"name", b"consumers", b"pending", b"last-delivered-id")),
+    "XINFO CONSUMERS": _list_of(_map_with(b"name", b"pending", b"idle")),
+    "XINFO STREAM": _map_with(b"length", b"last-generated-id"),
+}  # fmt: skip

@@ -1,0 +1,67 @@
+"""`sentinel status`: what is the matter, and what stands in the way of the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sentinel.app.presence import is_halted, is_running
+from sentinel.cli import tables
+from sentinel.cli.columns import Line, show
+from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.cli.standing import look_at_files
+from sentinel.clock import read_moment_now
+from sentinel.core.fault import Status, worst
+from sentinel.core.moment import read_moment
+from sentinel.core.remediation.restart import Reason
+from sentinel.store import BEAT, Reader, show_time
+from sentinel.store.runbook import held_back, own_troubles, runbook_of
+from sentinel.web.document import describe_blindness, status_document
+
+
+def status(arguments: Arguments) -> int:
+    """`sentinel status`"""
+    folder, store = open_store(arguments)
+    now = show_time(store, read_moment_now())
+    running = is_running(store)
+    files = look_at_files(arguments, store, running=running)
+    if arguments.json:
+        document = {**status_document(store, now), "running": running}
+        overall = Status(document["status"])
+        if not running:
+            document["status"] = Status.UNKNOWN.value
+        print_json({**document, "files": {"state": files.state, "text": files.text}})
+        return (overall if running else Status.UNKNOWN).exit_code
+    checks, components = store.checks(), store.components()
+    overall = worst([Status(component.status) for component in components])
+    beat = store.meta(BEAT)
+    seen = read_moment(beat).at if beat else None
+    platform = store.meta("platform") or "platform"
+    head = f"{platform}: {overall}; sentinel last wrote {tables.age(seen, now)}"
+    warning = [] if running else [tables.silence_text(store.meta("stopped"))]
+    blind = describe_blindness(store, now)
+    lines = [f"{blind['text']} at {blind['began']:%H:%M:%S}Z ({blind['reason']})"] if blind else []
+    lines += [*_held(store, folder), *files.text.splitlines()]
+    held = [Line(tables.clean(line), "bold yellow") for line in lines]
+    open_ones = store.incidents(open_only=True)
+    runbooks = {incident.id: runbook_of(store, incident) for incident in open_ones}
+    incidents = tables.incidents_table(open_ones, now, "open incidents", runbooks)
+    show(
+        tables.clean(head), *warning, *held, "",
+        tables.components_table(components, checks, now), "",
+        tables.checks_table(checks, now), "",
+        incidents if open_ones else "no open incident",
+    )  # fmt: skip
+    return (overall if running else Status.UNKNOWN).exit_code
+
+
+def _held(store: Reader, folder: Path) -> list[str]:
+    """What holds all actions back. The HALT file is looked at: the daemon may hang, or not have
+    seen it yet.
+    """
+    lines = [item["text"] for item in held_back(store) if item["reason"] != Reason.HALTED]
+    halted = (
+        ["halted, no automatic action: `sentinel resume` when it is over"]
+        if is_halted(folder)
+        else []
+    )
+    return halted + lines + own_troubles(store)
