@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
-from sentinel.core.host import HostName, read_host
+from sentinel.core.foreign.host import HostName, read_host
 from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
