@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import UNREACHABLE, Status

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from sentinel.adapters.http import HttpClient
-from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.http.client import HttpClient
+from sentinel.adapters.network.resolver import Resolver
 from sentinel.core.fault import Status
 from sentinel.core.servers.pace import RequestBudget
 from sentinel.demo.servers import free_port

@@ -22,6 +22,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from sentinel.adapters.network.reconnect import Reconnect
+from sentinel.adapters.network.resolver import Resolver
+from sentinel.adapters.network.tcp import who_answers
+from sentinel.adapters.network.tls import check_files
 from sentinel.adapters.postgres.address import (
     OWN_NAME,
     PORT,
@@ -31,10 +35,6 @@ from sentinel.adapters.postgres.address import (
 )
 from sentinel.adapters.postgres.error import translate
 from sentinel.adapters.postgres.start import start_session
-from sentinel.adapters.reconnect import Reconnect
-from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import who_answers
-from sentinel.adapters.tls import check_files
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,

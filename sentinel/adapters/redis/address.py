@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import redis.asyncio as aredis
 from redis.asyncio.connection import Connection, SSLConnection
 
-from sentinel.adapters.tls import check_files
+from sentinel.adapters.network.tls import check_files
 from sentinel.strict import file as unreadable
 
 _HEAD_START = 0.25

@@ -15,7 +15,7 @@ from typing import Any
 
 from sentinel.adapters.bus.entry_reader import StreamEntry, read_clock, read_stretch
 from sentinel.adapters.columns import as_instant, as_wall, find_clocks
-from sentinel.adapters.http import HttpClient, HttpResponse
+from sentinel.adapters.http.client import HttpClient, HttpResponse
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
+from sentinel.adapters.network.tls import MAX_FILE
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.adapters.tls import MAX_FILE
 from sentinel.errors import NotMeasurable
 
 

@@ -22,10 +22,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import LineTooLong
 
-from sentinel.adapters.redirect import is_same_origin, leave_origin, next_hop
-from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import unreachable, who_answers
-from sentinel.adapters.tls import judge_certificate, trust
+from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
+from sentinel.adapters.network.resolver import Resolver
+from sentinel.adapters.network.tcp import unreachable, who_answers
+from sentinel.adapters.network.tls import judge_certificate, trust
 from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
