@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sentinel.adapters.process import read_start_id
+from sentinel.adapters.process.handle import read_start_id
 from sentinel.clock import utcnow
 from sentinel.core.component.incident import Event
 from sentinel.errors import ActionRefused, UsageError
