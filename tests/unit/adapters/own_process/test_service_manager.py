@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.service_manager import ServiceManager
+from sentinel.adapters.own_process.service_manager import ServiceManager
 
 
 @pytest.mark.parametrize("abstract", [False, True])
