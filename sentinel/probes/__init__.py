@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity

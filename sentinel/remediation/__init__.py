@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
 from sentinel.core.model import Component
 from sentinel.errors import ReplyLost, TargetError
 from sentinel.shelf import LazyShelf

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sentinel.clock import read_moment_now, utcnow
+from sentinel.core.component.health import Health
 from sentinel.core.fault import StandingFault
-from sentinel.core.health import Health
 from sentinel.core.model import Attempt, Incident
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.errors import StateError
