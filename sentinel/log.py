@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from sentinel.adapters.outlet import Outlet
+from sentinel.adapters.own_process.outlet import Outlet
 from sentinel.redaction import Redaction
 
 LAST_WORDS = 1.0

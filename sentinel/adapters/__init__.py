@@ -1,1 +1,1 @@
-"""One file per foreign system; their errors come out in our words (sentinel.errors)."""
+"""One file or room for each foreign system; their errors come out in our words (sentinel.errors)."""

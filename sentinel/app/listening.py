@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sentinel.app.calendar import REPORTS
 from sentinel.config import Configuration
-from sentinel.core.host import HostName
+from sentinel.core.foreign.host import HostName
 from sentinel.errors import PortInUse
 from sentinel.metrics import Metrics
 from sentinel.store import Reader

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sentinel.adapters.process import read_start_id
+from sentinel.adapters.process.handle import read_start_id
 from sentinel.app.once import run_once
 from sentinel.app.opening import open_store
 from sentinel.app.presence import is_halted, is_running

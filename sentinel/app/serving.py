@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sentinel.adapters.service_manager import ServiceManager
+from sentinel.adapters.own_process.service_manager import ServiceManager
 from sentinel.app.daemon import Daemon
 from sentinel.app.ending import WITHIN
 from sentinel.app.reading import beside

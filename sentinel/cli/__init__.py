@@ -20,5 +20,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 64
     if arguments.call == "running.run":  # before all that takes time: no signal is lost
-        arguments.bell = importlib.import_module("sentinel.adapters.bell").Bell()
+        arguments.bell = importlib.import_module("sentinel.adapters.own_process.bell").Bell()
     return int(importlib.import_module("sentinel.cli.calling").call(arguments))

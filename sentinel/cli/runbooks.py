@@ -1,4 +1,4 @@
-"""Commands that act: hands on the restarts, and runbooks."""
+"""Commands of runbooks: list, show, plan and run them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ from sentinel.log import configure_logging
 from sentinel.redaction import Redaction
 from sentinel.runbook.book import Runbook
 from sentinel.runbook.plan import BookPlan, make_plan
+from sentinel.runbook.read import FILE
 from sentinel.runbook.run import show_plan
 from sentinel.runbook.shelf import list_parameters
 from sentinel.runbook.supply import leads_to
 from sentinel.runbook.transcript import Transcript
 from sentinel.store.document import to_json
 from sentinel.store.runbook import RunbookRun
+from sentinel.strict.file import read_regular_file
 
 _EXIT_CODES = {"done": 0, "declined": 75}
 """Others failed: 2."""
@@ -87,7 +89,7 @@ def runbook_show(arguments: Arguments) -> int:
     book = _find_runbook(arguments)
     if arguments.json:
         return print_json(to_json(book))
-    print(Path(book.source).read_text())
+    print(read_regular_file(Path(book.source), FILE.size).data.decode("utf-8-sig", "replace"))
     return 0
 
 

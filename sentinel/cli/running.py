@@ -13,8 +13,8 @@ from typing import Any
 
 import structlog
 
-from sentinel.adapters.bell import Bell
-from sentinel.adapters.service_manager import ServiceManager
+from sentinel.adapters.own_process.bell import Bell
+from sentinel.adapters.own_process.service_manager import ServiceManager
 from sentinel.app import Daemon, Signals, serve
 from sentinel.cli.first_process import stand_as_first_process
 from sentinel.cli.place import Arguments

@@ -20,7 +20,7 @@ from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
 from sentinel.core.fault.loss import KEEP_LOSSES
-from sentinel.core.host import HostName
+from sentinel.core.foreign.host import HostName
 from sentinel.core.model import (
     Backoff,
     Check,

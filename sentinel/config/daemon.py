@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sentinel.config.calendar import is_on_calendar
 from sentinel.config.model import Overrides, PlatformSettings
 from sentinel.config.written import Written
-from sentinel.core.host import HostName, NoHost, read_host
+from sentinel.core.foreign.host import HostName, NoHost, read_host
 from sentinel.reports import load_reports
 from sentinel.strict.file import UnreadableFile, find_file, show_path
 

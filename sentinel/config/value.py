@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from sentinel.core.bus.housekeeping import Chore
-from sentinel.core.host import HostName
+from sentinel.core.foreign.host import HostName
 from sentinel.core.model import Check, Component
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from sentinel.core.incident import Event
+from sentinel.core.component.incident import Event
 from sentinel.core.model import Attempt
 from sentinel.core.schedule import SHARDS
 

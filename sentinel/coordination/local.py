@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sentinel.coordination import ClaimPolicy, Participant, Placement, Refused, View
-from sentinel.core.incident import Event
+from sentinel.core.component.incident import Event
 from sentinel.core.model import Attempt
 from sentinel.errors import ActionRefused
 from sentinel.store import Changes, Fence, Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import FaultStep, StandingFault
-from sentinel.core.incident import Event
 
 MAX_LINES = 10
 """Lines about faults that one turn may write; the rest is one line with their number."""

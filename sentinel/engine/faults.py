@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sentinel.core import fault as fault_core
+from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     HIDING,
     Acceptance,
@@ -20,7 +21,6 @@ from sentinel.core.fault import (
 )
 from sentinel.core.fault import loss as loss_core
 from sentinel.core.fault.loss import LossRules
-from sentinel.core.incident import BAD
 from sentinel.core.model import Finding
 from sentinel.engine.picture import WatchedCheck
 from sentinel.metrics import Metrics

@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 from watchfiles import Change, DefaultFilter, awatch
 
-from sentinel.adapters.marked import list_written
+from sentinel.adapters.process.marked import list_written
 from sentinel.clock import utcnow
 from sentinel.core.model import Component
 from sentinel.core.order import Answer, AnswerWord

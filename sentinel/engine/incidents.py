@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.core import incident as incident_core
+from sentinel.core.component import incident as incident_core
+from sentinel.core.component.incident import BAD, Event
 from sentinel.core.fault import Status, worst
-from sentinel.core.incident import BAD, Event
 from sentinel.core.model import Component, Incident
 from sentinel.core.order import Order, OrderKind
 from sentinel.engine.automation import Automation

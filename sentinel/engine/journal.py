@@ -9,7 +9,7 @@ from functools import cmp_to_key
 import structlog
 
 from sentinel.coordination import ClaimPolicy, Coordinator, Refused
-from sentinel.core.incident import Event
+from sentinel.core.component.incident import Event
 from sentinel.core.model import Attempt, Component, Incident
 from sentinel.core.moment import Moment, read_moment
 from sentinel.core.remediation.brake import Recent

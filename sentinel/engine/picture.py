@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from sentinel.core import dependencies
-from sentinel.core import health as health_core
-from sentinel.core import incident as incident_core
+from sentinel.core.component import dependencies
+from sentinel.core.component import health as health_core
+from sentinel.core.component import incident as incident_core
+from sentinel.core.component.health import Health
+from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
@@ -19,8 +21,6 @@ from sentinel.core.fault import (
     Status,
     worst,
 )
-from sentinel.core.health import Health
-from sentinel.core.incident import BAD
 from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result, Section
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind

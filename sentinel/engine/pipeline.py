@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sentinel.core import health as health_core
+from sentinel.core.component import health as health_core
 from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
 from sentinel.core.fault.loss import describe_extent, find_acceptable
 from sentinel.core.model import Finding, RestartPolicy, Result, Row, Transition

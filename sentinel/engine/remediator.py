@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from sentinel.coordination import Refused
-from sentinel.core.dependencies import put_in_order
+from sentinel.core.component.dependencies import put_in_order
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident, IncidentState
 from sentinel.core.moment import Moment
 from sentinel.core.remediation.restart import Decision, Reason, decide_restart

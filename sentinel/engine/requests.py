@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sentinel.coordination import Refused
-from sentinel.core.incident import Event
+from sentinel.core.component.incident import Event
 from sentinel.core.moment import write_moment
 from sentinel.core.order import Answer
 from sentinel.core.remediation.restart import Reason, decide_request

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sentinel.core.component.incident import Event, find_degraded
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event, find_degraded
 from sentinel.core.model import Attempt, Incident, RestartPolicy
 from sentinel.core.moment import Moment
 from sentinel.engine.journal import Journal

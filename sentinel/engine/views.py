@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.component.incident import BAD, Cause
 from sentinel.core.fault import Status, headline
-from sentinel.core.incident import BAD, Cause
 from sentinel.core.model import Component, Finding, Row
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.engine.runbooks import RunbookGuide

@@ -5,17 +5,17 @@ writes the marked ones.
 from __future__ import annotations
 
 import bisect
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from sentinel.clock import utcnow
 from sentinel.core.model import Histogram
 from sentinel.metrics.text import write_head, write_label, write_number
 
-PATCHED = 1000
-"""Lines that are written between two rests: about a millisecond."""
-JOINED = 2000
-"""Lines in one piece of text: about 200 kB."""
+PATCHED = 250
+"""Lines that are written between two rests: a quarter of a millisecond."""
+JOINED = 1000
+"""Lines in one piece of text: about 100 kB."""
 GONE = -1
 """The place of a series that was taken out."""
 WHOLE = 0
@@ -69,7 +69,7 @@ class Gauge(Series):
 
     def set_to_current_time(self) -> None:
         """Seconds since the epoch."""
-        self.put(round(time.time(), 3))
+        self.put(round(utcnow().timestamp(), 3))
 
 
 class Counter(Series):

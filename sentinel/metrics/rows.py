@@ -19,8 +19,8 @@ from sentinel.metrics.text import are_names_valid, list_sample_names, write_numb
 
 EXACT = 2**53
 """Whole numbers below are floats without loss."""
-SETTLED = 1000
-"""Figures that are compared between two rests: about a millisecond."""
+SETTLED = 250
+"""Figures that are compared between two rests: a quarter of a millisecond."""
 Key = tuple[str, ...]
 
 

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from sentinel.adapters.http import HttpResponse
+from sentinel.adapters.http.client import HttpResponse
 from sentinel.core.fault import Fault, FaultKind, Severity, Status, headline, judge
-from sentinel.core.foreign_json import ForeignDocument, OwnLimit, read_foreign_json
+from sentinel.core.foreign.document import ForeignDocument, OwnLimit, read_foreign_json
 from sentinel.core.model import Finding, Histogram, Measurement, Row
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.http import (

@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sentinel.adapters.proc import ProcReader
+from sentinel.adapters.process.proc import ProcReader
 from sentinel.clock import read_moment_now, read_uptime_offset
-from sentinel.core.expression import compile_expression
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
+from sentinel.core.foreign.expression import compile_expression
 from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.moment import Moment, read_moment, write_moment
 from sentinel.core.quantity import format_bytes, format_duration

@@ -24,7 +24,7 @@ from sentinel.core.agents.pulse import Pulse
 from sentinel.core.agents.registration import ACTIVE, INACTIVE, SLEEPING, Arrivals, Takeovers
 from sentinel.core.agents.suspects import Suspect, Suspects, find_suspects
 from sentinel.core.bus.naming import matches
-from sentinel.core.expression import Expression, compile_expression
+from sentinel.core.foreign.expression import Expression, compile_expression
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
 from sentinel.core.moment.skew import Basis
 from sentinel.probes import Context, GroupPatterns, Kind, Options, faults_of_target

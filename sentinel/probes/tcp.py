@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import converse
+from sentinel.adapters.network.resolver import Resolver
+from sentinel.adapters.network.tcp import converse
 from sentinel.core.fault import FaultKind, Severity, headline, judge
 from sentinel.core.model import Finding, Measurement, Row
 from sentinel.core.quantity import format_duration

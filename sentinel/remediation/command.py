@@ -15,8 +15,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sentinel.adapters.output import MAX_LOG, put_aside
-from sentinel.adapters.program import Ended, find_program, run_program
+from sentinel.adapters.process.output import MAX_LOG, put_aside
+from sentinel.adapters.process.program import Ended, find_program, run_program
 from sentinel.core.model import Component
 from sentinel.core.quantity import format_duration
 from sentinel.errors import NotMeasurable, ReplyLost

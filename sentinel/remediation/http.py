@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from sentinel.adapters.http import HttpClient, HttpResponse, may_have_arrived
-from sentinel.core.foreign_json import ForeignDocument, read_foreign_json
+from sentinel.adapters.http.client import HttpClient, HttpResponse, may_have_arrived
+from sentinel.core.foreign.document import ForeignDocument, read_foreign_json
 from sentinel.core.model import Component
 from sentinel.errors import NotMeasurable, ReplyLost, TargetError
 from sentinel.remediation import (

@@ -13,9 +13,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from sentinel.adapters.marked import MarkedProcess, list_marked, list_writers
-from sentinel.adapters.output import OUTPUTS
-from sentinel.adapters.process import AmbiguousMark, Process, adopt, find_marked, let_go, spawn
+from sentinel.adapters.process.handle import (
+    AmbiguousMark,
+    Process,
+    adopt,
+    find_marked,
+    let_go,
+    spawn,
+)
+from sentinel.adapters.process.marked import MarkedProcess, list_marked, list_writers
+from sentinel.adapters.process.output import OUTPUTS
 from sentinel.core.model import Component
 from sentinel.core.quantity import format_bytes
 from sentinel.remediation import (

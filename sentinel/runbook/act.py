@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sentinel.adapters.program import MAX_OUTPUT, find_program, run_program
+from sentinel.adapters.process.program import MAX_OUTPUT, find_program, run_program
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sentinel.core.expression import compile_expression
+from sentinel.core.foreign.expression import compile_expression
 from sentinel.errors import UsageError
 from sentinel.runbook.book import (
     Act,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sentinel.core.expression import compile_expression
+from sentinel.core.foreign.expression import compile_expression
 from sentinel.errors import ConfigurationError, Problem
 from sentinel.runbook.book import SECTIONS, AppliesTo, Parameter, Runbook
 from sentinel.runbook.steps import read_steps

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sentinel.core.component.health import Health
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import StandingFault
-from sentinel.core.health import Health
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.moment import Moment, read_moment
 from sentinel.core.order import Answer, Order

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinel.clock import utcnow
+from sentinel.core.component.health import Health
 from sentinel.core.fault import StandingFault, Status
-from sentinel.core.health import Health
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused

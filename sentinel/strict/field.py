@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from sentinel.core.expression import InvalidExpression, compile_expression
+from sentinel.core.foreign.expression import InvalidExpression, compile_expression
 from sentinel.core.moment.zone import find_zone_fault
 from sentinel.core.quantity import parse_bytes, parse_duration, parse_percentage
 from sentinel.strict.explain import unknown_message
@@ -113,7 +113,7 @@ RegularExpression = Annotated[str, AfterValidator(_is_expression)]
 
 
 def _is_json_path(path: str) -> str:
-    from sentinel.core.foreign_json import check_path  # noqa: PLC0415 - few checks have paths
+    from sentinel.core.foreign.document import check_path  # noqa: PLC0415 - few checks have paths
 
     try:
         return check_path(path)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.tasks.synthetic import (
@@ -30,7 +30,7 @@ from sentinel.adapters.tasks.synthetic import (
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.canary.letter import is_same
 from sentinel.core.fault import Fault, Status
-from sentinel.core.foreign_json import ForeignDocument, OwnLimit, read_foreign_json
+from sentinel.core.foreign.document import ForeignDocument, OwnLimit, read_foreign_json
 from sentinel.core.quantity import Bounds
 from sentinel.core.tasks.synthetic import (
     CREATED,

@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from sentinel.clock import utcnow
-from sentinel.core.host import HostName
+from sentinel.core.foreign.host import HostName
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file

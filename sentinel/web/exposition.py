@@ -18,8 +18,8 @@ from sentinel.web.shared import Shared
 
 METRICS_EVERY = 1.0
 """Seconds for which one render of /metrics is shared: scrapers can't make us render more often."""
-SLICE = 0.002
-"""Seconds for which we render before others have their turn."""
+SLICE = 0.001
+"""Seconds for which we render before others have their turn. Who is due just then waits for two."""
 SENT = 64 * 1024
 """Bytes of text that are worth a write of their own."""
 PACKED = 256 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from sentinel.core.host import WEB_PORTS, HostName, NoHost, read_host
+from sentinel.core.foreign.host import WEB_PORTS, HostName, NoHost, read_host
 from sentinel.errors import StateError
 from sentinel.web.answer import dress
 from sentinel.web.site import SITE

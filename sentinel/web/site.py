@@ -16,8 +16,8 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sentinel.clock import utcnow
-from sentinel.core.host import HostName
-from sentinel.core.visible import make_document_visible
+from sentinel.core.foreign.host import HostName
+from sentinel.core.foreign.visible import make_document_visible
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces
 from sentinel.web.readers import Readers

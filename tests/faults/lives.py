@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel import cli
-from sentinel.adapters.bell import Bell
+from sentinel.adapters.own_process.bell import Bell
 from sentinel.app import calendar, daemon, opening
 from sentinel.cli import running
 from sentinel.probes import load_kinds

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from sentinel.adapters.http import HttpClient
-from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.http.client import HttpClient
+from sentinel.adapters.network.resolver import Resolver
 from sentinel.core.fault import Status
 from sentinel.core.servers.pace import RequestBudget
 from sentinel.demo.servers import free_port
@@ -644,7 +644,7 @@ async def test_descriptors_exhausted_is_our_side(monkeypatch):
         raise OSError(24, "Too many open files")
 
     async with client_of("http://127.0.0.1:9") as client:
-        client._opened()
+        await client._opened()
         monkeypatch.setattr("aiohappyeyeballs.impl.socket.socket", no_socket)
         with pytest.raises(NotMeasurable, match="own limit"):
             await client.request("GET", "/", timeout=1)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sentinel.adapters.http import HttpClient, HttpResponse
+from sentinel.adapters.http.client import HttpClient, HttpResponse
 from sentinel.core.model import Component
 from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.demo.servers import free_port

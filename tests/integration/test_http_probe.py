@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from pydantic import ValidationError
 
-from sentinel.adapters.http import HttpClient, HttpResponse
+from sentinel.adapters.http.client import HttpClient, HttpResponse
 from sentinel.core.fault import Status
 from sentinel.core.model import Histogram
 from sentinel.core.servers.http import Endpoint

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from sentinel.adapters.network.resolver import Resolver
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.resolver import Resolver
 from sentinel.demo.servers import PostgresServer, ValkeyServer, free_port
 from sentinel.errors import (
     NotMeasurable,

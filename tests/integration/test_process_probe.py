@@ -14,7 +14,7 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from sentinel.adapters.proc import ProcReader
+from sentinel.adapters.process.proc import ProcReader
 from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status
 from sentinel.core.servers.process import PidFileLook

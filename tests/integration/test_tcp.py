@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import ValidationError
 
-from sentinel.adapters import tcp
-from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.network import tcp
+from sentinel.adapters.network.resolver import Resolver
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetUnreachable

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from aiohttp import web
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port

@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
-from sentinel.core.host import HostName, read_host
-from sentinel.core.incident import Event
+from sentinel.core.foreign.host import HostName, read_host
 from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
 from sentinel.store import Changes, CheckView, ComponentView, Gap

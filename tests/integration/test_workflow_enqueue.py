@@ -13,7 +13,7 @@ import redis
 from aiohttp import web
 from pydantic import ValidationError
 
-from sentinel.adapters.http import HttpClient
+from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import Status

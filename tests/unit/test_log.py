@@ -180,7 +180,7 @@ async def test_strays(monkeypatch):
 
 def test_lines_that_nobody_takes(monkeypatch):
     """They are told of, in the log itself, when they flow again."""
-    monkeypatch.setattr("sentinel.adapters.outlet.MAX_WAITING", 4096)
+    monkeypatch.setattr("sentinel.adapters.own_process.outlet.MAX_WAITING", 4096)
     monkeypatch.setattr(logs.Outlet.__init__, "__defaults__", (None, 4096))
     with hooked(monkeypatch) as reading:
         log = structlog.get_logger()

@@ -178,7 +178,9 @@ def test_the_collector_collects() -> None:
 
 def fill_in(text: str) -> list[str]:
     """A command with names for its marks; with what `[…]` marks as optional, and without."""
-    text = re.sub(r"\{\{.*?\}\}|\{\{.*$|\{[^}]*\}|\"? \+ \w.*", "NAME", text.partition(" #")[0])
+    text = re.sub(
+        r"\{\{.*?\}\}|\{\{.*$|\{[^}]*\}|\"? \+ \w.*", "NAME", re.split(r" #| \\?\| ", text)[0]
+    )
     if "[" not in text:
         return [text]
     return [re.sub(r"\[([^]]*)\]", r"\1", text), re.sub(r"\s*\[[^]]*\]", "", text)]
@@ -204,23 +206,24 @@ def _refuse(argv: list[str]) -> str:
 
 def _refuse_names(given: argparse.Namespace) -> str:
     """Names that sentinel itself gives must exist; those of a platform are written as marks."""
+    call = given.call.rpartition(".")[2]
     name = getattr(given, "name", None) or getattr(given, "kind", None)
     known = {
-        "commands.kinds": set(load_kinds()),
-        "commands.report": {*load_reports(), "outages"},  # outages: the example of CONTRIBUTING.md
-        "cleaning.clean_kinds": set(load_chores()),
-        "acting.runbook_show": set(read_books()),
-        "acting.runbook_run": set(read_books()),
-    }.get(given.call)
+        "kinds": set(load_kinds()),
+        "report": {*load_reports(), "outages"},  # outages: the example of CONTRIBUTING.md
+        "clean_kinds": set(load_chores()),
+        "runbook_show": set(read_books()),
+        "runbook_run": set(read_books()),
+    }.get(call)
     if known is not None and name and not is_mark(name) and name not in known:
         return f"there is no {name}"
     if known is None and name and not is_mark(name):
         return f"{name} is a name of one platform only"
-    if given.call == "faults.show_faults" and given.words[:1] == ["accept"]:
+    if call == "show_faults" and given.words[:1] == ["accept"]:
         if len(given.words) != 3 or not given.reason:
             return "accept needs CHECK FAULT and --reason"
         return "" if is_mark(given.words[2]) or given.words[2] in list_faults() else "no such fault"
-    if given.call == "commands.demo" and set(given.chaos) - set(load_scenarios()):
+    if call == "demo" and set(given.chaos) - set(load_scenarios()):
         return "no such scenario"
     return ""
 

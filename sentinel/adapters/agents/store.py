@@ -13,7 +13,7 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import display, parse_time
 from sentinel.core.agents.census import Beats
 from sentinel.core.agents.registration import Registration, read_registration
-from sentinel.core.expression import Expression
+from sentinel.core.foreign.expression import Expression
 from sentinel.core.moment import is_time, is_wall_time, read_instant
 from sentinel.core.moment.skew import Basis, ColumnClock
 from sentinel.errors import SubjectError, TargetError

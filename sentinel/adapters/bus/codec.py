@@ -21,7 +21,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from sentinel.adapters.process import read_start_id
+from sentinel.adapters.process.handle import read_start_id
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.errors import NotMeasurable, TargetError
 

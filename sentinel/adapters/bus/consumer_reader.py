@@ -12,7 +12,7 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import display, parse_map, parse_time
 from sentinel.core.agents.census import Consumer, Listeners
 from sentinel.core.bus.age import SLACK
-from sentinel.core.expression import Expression
+from sentinel.core.foreign.expression import Expression
 from sentinel.core.moment import is_time
 from sentinel.errors import SubjectError, TargetError
 

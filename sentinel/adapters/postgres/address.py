@@ -17,7 +17,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from sentinel.adapters.resolver import Resolver
+from sentinel.adapters.network.resolver import Resolver
 from sentinel.errors import NotMeasurable
 
 PORT = 5432

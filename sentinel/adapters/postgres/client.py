@@ -22,6 +22,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from sentinel.adapters.network.reconnect import Reconnect
+from sentinel.adapters.network.resolver import Resolver
+from sentinel.adapters.network.tcp import who_answers
+from sentinel.adapters.network.tls import check_files
 from sentinel.adapters.postgres.address import (
     OWN_NAME,
     PORT,
@@ -31,9 +35,6 @@ from sentinel.adapters.postgres.address import (
 )
 from sentinel.adapters.postgres.error import translate
 from sentinel.adapters.postgres.start import start_session
-from sentinel.adapters.reconnect import Reconnect
-from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import who_answers
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -44,6 +45,7 @@ from sentinel.errors import (
     WrongTarget,
     name_resource,
 )
+from sentinel.strict.file import UnreadableFile
 
 Record = dict[str, Any]
 Params = Mapping[str, Any] | Sequence[Any] | None
@@ -219,6 +221,7 @@ class PostgresClient:
     async def _connect(self) -> Connection:
         try:
             settings = read_settings(self._dsn)
+            await _check_files(settings)
             places = await find_places(settings, self._resolver)
             wanted = float(settings.get("connect_timeout") or 0)
         except (psycopg.Error, ValueError) as error:
@@ -321,6 +324,19 @@ class PostgresClient:
 
 _READ_ONLY = "-c default_transaction_read_only=on"
 _ASK_WRITES = {"read-write", "read-only"}
+
+
+async def _check_files(settings: Mapping[str, str]) -> None:
+    """libpq opens these by itself: a pipe would stand the event loop still."""
+    named = (settings.get(key, "") for key in ("sslrootcert", "sslcert", "sslcrl"))
+    try:
+        await check_files(name for name in named if name not in {"", "system"})
+    except UnreadableFile as error:
+        raise NotMeasurable(
+            f"TLS: a file of its address: {error.message}",
+            "look at sslrootcert, sslcert and sslcrl of this resource's address",
+            code="TLS_FILE",
+        ) from error
 
 
 def _wishes(settings: Mapping[str, str]) -> list[str]:

@@ -10,6 +10,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import redis.asyncio as aredis
 from redis.asyncio.connection import Connection, SSLConnection
 
+from sentinel.adapters.network.tls import check_files
+from sentinel.strict import file as unreadable
+
 _HEAD_START = 0.25
 """Seconds that an address of a name has before the next is tried beside it (RFC 8305)."""
 _TLS_OPTIONS = {
@@ -49,6 +52,15 @@ class _Encrypted(SSLConnection):
 
     def __init__(self, *, ssl_password: str | None = None, **options: Any) -> None:
         super().__init__(ssl_password=ssl_password or "", **options)
+
+    async def _connect(self) -> None:
+        """Its files are looked at first, by a thread: a pipe would stand the event loop still."""
+        named = (self.ca_certs, self.certfile, self.keyfile)
+        try:
+            await check_files(str(name) for name in named if name)
+        except unreadable.UnreadableFile as error:
+            raise UnreadableFile(f"a file of its ssl_ options: {error.message}") from error
+        await super()._connect()  # type: ignore[no-untyped-call]
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         try:

@@ -21,13 +21,13 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from sentinel.adapters.reconnect import Reconnect
+from sentinel.adapters.network.reconnect import Reconnect
+from sentinel.adapters.network.resolver import Resolver
+from sentinel.adapters.network.tcp import OUR_FAULT, who_answers
+from sentinel.adapters.network.tls import judge_certificate
 from sentinel.adapters.redis.address import UnreadableFile, plain_url, share_time
 from sentinel.adapters.redis.gate import GatedParser, TooMuch
 from sentinel.adapters.redis.shape import judge_reply
-from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import OUR_FAULT, who_answers
-from sentinel.adapters.tls import judge_certificate
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,

@@ -15,12 +15,12 @@ from typing import Any
 
 from sentinel.adapters.bus.entry_reader import StreamEntry, read_clock, read_stretch
 from sentinel.adapters.columns import as_instant, as_wall, find_clocks
-from sentinel.adapters.http import HttpClient, HttpResponse
+from sentinel.adapters.http.client import HttpClient, HttpResponse
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.relation import Relation, fill, prove_visible, quote_name, refuse_large_scan
 from sentinel.core.bus.envelope import Envelope
-from sentinel.core.foreign_json import ForeignDocument, read_foreign_json
+from sentinel.core.foreign.document import ForeignDocument, read_foreign_json
 from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.tasks.synthetic import Span
 from sentinel.core.tasks.synthetic_fleet import PATTERN

@@ -19,7 +19,7 @@ import structlog
 from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.places import find_told, plan_here
 from sentinel.config import Configuration
-from sentinel.core.incident import Event
+from sentinel.core.component.incident import Event
 from sentinel.core.model import Finding, Incident, IncidentState
 from sentinel.core.moment import Moment
 from sentinel.core.order import Answer, Order, OrderKind

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sentinel.adapters.process import read_start_id
+from sentinel.adapters.process.handle import read_start_id
 from sentinel.clock import utcnow
-from sentinel.core.incident import Event
+from sentinel.core.component.incident import Event
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.runbook.act import Hands
 from sentinel.runbook.plan import BookPlan, make_plan

@@ -33,8 +33,6 @@ MAX_LOSSES = 300
 """Subjects of one check whose losses are told one by one; those of all others are told as one."""
 OTHERS: Labels = {"others": "together"}
 """The subject of what is told as one."""
-MAX_CURES = 8
-"""Commands that are printed for one loss."""
 ONE = Bounds(1, 1)
 
 
@@ -186,16 +184,8 @@ def _add(rules: LossRules, known: Fault, fault: Fault, now: datetime) -> Fault:
         status=status,
         count=_sum(known.count or ONE, fault.count),
         since=known.since,
-        cure=_join_cures(fault.cure, known.cure),
         loss=replace(known.loss, last=now, until=until),
     )
-
-
-def _join_cures(newer: Sequence[str], older: Sequence[str]) -> tuple[str, ...]:
-    """Each loss of the sum has its own: of a group that was moved twice the second cure alone puts
-    back only the second part. The oldest come last, so that who types them all ends with all of it.
-    """
-    return tuple(dict.fromkeys((*newer, *older)))[:MAX_CURES]
 
 
 def _sum(left: Bounds, right: Bounds) -> Bounds:

@@ -375,13 +375,14 @@ def find_prompt(command: str) -> str:
     return "redis>" if command.partition(" ")[0].isupper() else "$"
 
 
-MAX_CURES = 12
+MAX_CURES = 9
 """Commands that one fault shows."""
 
 
 def add_cures(fault: Fault, earlier: Sequence[str]) -> Fault:
-    """The fault with the commands for what befell its subject before, behind its own: the first of
-    all stay when there are too many, for they reach furthest back.
+    """The fault with the commands for what befell its subject before, behind its own: of a group that
+    was moved twice the second command alone puts back only the second part. The oldest come last,
+    so that who types them all ends with all of it; of too many they stay.
     """
     others = [each for each in earlier if each not in fault.cure]
     room = max(0, MAX_CURES - len(fault.cure))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sentinel.core.expression import MAX_WORK, compile_expression
 from sentinel.core.fault import MAX_FAULTS, Fault, Status, sort_faults
+from sentinel.core.foreign.expression import MAX_WORK, compile_expression
 from sentinel.core.quantity import format_bytes, format_duration
 
 SHOWN = 120

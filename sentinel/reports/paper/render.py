@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sentinel.core.visible import make_document_visible
+from sentinel.core.foreign.visible import make_document_visible
 from sentinel.reports import find_report
 from sentinel.reports.paper.child import generate_apart
 from sentinel.reports.paper.inert import write_json

@@ -150,4 +150,4 @@ async def test_what_a_job_or_a_trigger_raises_ends_no_calendar(
     bench.jobs.resume()
     async with asyncio.timeout(10):
         await came.wait()
-    assert bench.metrics.swallowed.labels("calendar")._value.get() == 2
+    assert bench.metrics.swallowed.labels("calendar").value == 2

@@ -15,7 +15,7 @@ import pytest
 from sentinel.app.listening import bind, listen
 from sentinel.clock import utcnow
 from sentinel.config import Configuration
-from sentinel.core.host import HostName
+from sentinel.core.foreign.host import HostName
 from sentinel.errors import PortInUse
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sentinel.core.component.health import Health
 from sentinel.core.fault import (
     Acceptance,
     Fault,
@@ -18,7 +19,6 @@ from sentinel.core.fault import (
     Status,
 )
 from sentinel.core.fault.loss import acceptance_command
-from sentinel.core.health import Health
 from sentinel.core.model import Check, Finding
 from sentinel.engine.fault_lines import MAX_LINES, bound_lines, describe_begun, describe_standing
 from sentinel.engine.faults import MAX_TEXT, Faults

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sentinel.coordination import Refused
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Component, Incident, IncidentState, RestartPolicy
 from sentinel.core.moment import Moment, read_moment, write_moment
 from sentinel.core.remediation.brake import Recent

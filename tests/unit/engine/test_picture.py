@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from sentinel.core.component.health import BLIND_AFTER, Health
 from sentinel.core.fault import (
     Acceptance,
     Fault,
@@ -16,7 +17,6 @@ from sentinel.core.fault import (
     StandingFault,
     Status,
 )
-from sentinel.core.health import BLIND_AFTER, Health
 from sentinel.core.model import (
     Check,
     Component,

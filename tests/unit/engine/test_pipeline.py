@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.core.component.incident import BAD
 from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, Status, headline
-from sentinel.core.incident import BAD
 from sentinel.core.model import (
     Check,
     Component,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sentinel.core.component.health import Health
 from sentinel.core.fault import Status
-from sentinel.core.health import Health
 from sentinel.core.model import Check, Finding, Histogram, Row
 from sentinel.engine.picture import WatchedCheck, roll_up
 from sentinel.probes.registry import KIND as REGISTRY

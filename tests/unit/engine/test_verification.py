@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState, RestartPolicy
 from sentinel.core.moment import Moment
 from sentinel.engine.verification import PASSES, Verification

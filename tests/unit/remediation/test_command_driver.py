@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.process import read_start_id
-from sentinel.adapters.program import MAX_OUTPUT
+from sentinel.adapters.process.handle import read_start_id
+from sentinel.adapters.process.program import MAX_OUTPUT
 from sentinel.core.model import Component
 from sentinel.remediation import DriverContext, OutsideDriver
 from sentinel.remediation.command import DRIVER, CommandOptions

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.marked import list_marked, list_written
-from sentinel.adapters.process import read_start_id
+from sentinel.adapters.process.handle import read_start_id
+from sentinel.adapters.process.marked import list_marked, list_written
 from sentinel.core.model import Component, RestartPolicy
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters import output
-from sentinel.adapters import process as adapter
-from sentinel.adapters.process import adopt, find_marked, read_start_id, spawn
+from sentinel.adapters.process import handle, output
+from sentinel.adapters.process.handle import adopt, find_marked, read_start_id, spawn
 from sentinel.core.model import Component, RestartPolicy
 from sentinel.remediation import Observation
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
@@ -221,7 +220,7 @@ async def test_nothing_of_sentinels_environment_leaks(drivers, monkeypatch):
     assert "canary" not in drivers.output()
     assert {"PATH", "MINE", "SENTINEL_SUPERVISED"} <= names
     assert names <= {
-        *adapter._INHERITED,
+        *handle._INHERITED,
         "MINE",
         "SENTINEL_SUPERVISED",
         "PWD",

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.store import Changes, CheckView, ComponentView, Gap, Sample
 from sentinel.store.document import write_instant

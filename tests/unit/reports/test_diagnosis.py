@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Incident, IncidentState
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
-from sentinel.core.incident import Event
 from sentinel.core.model import (
     Attempt,
     Finding,

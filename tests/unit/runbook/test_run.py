@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sentinel.adapters.program import MAX_OUTPUT, _read, find_program
+from sentinel.adapters.process.program import MAX_OUTPUT, _read, find_program
 from sentinel.core.fault import Status
 from sentinel.core.model import Finding
 from sentinel.errors import ActionRefused, TargetUnreachable, UsageError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.core.component.health import Health
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
-from sentinel.core.health import Health
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment
 from sentinel.core.order import Order

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sentinel.core.component.health import Health
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
-from sentinel.core.health import Health
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.core.order import Order
 from sentinel.store import Changes, ProcessRow

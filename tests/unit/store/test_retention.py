@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment
 from sentinel.core.order import Answer, Order

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.component.health import Health
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Status
-from sentinel.core.health import Health
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.order import Answer, Order
 from sentinel.engine.recorder import Recorder

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from sentinel.adapters.network.resolver import Resolver
 from sentinel.adapters.postgres.address import (
     Place,
     find_dsn_fault,
@@ -14,7 +15,6 @@ from sentinel.adapters.postgres.address import (
     read_settings,
 )
 from sentinel.adapters.postgres.start import find_state
-from sentinel.adapters.resolver import Resolver
 from sentinel.errors import NotMeasurable
 
 

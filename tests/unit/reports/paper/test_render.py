@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.component.incident import Event
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
-from sentinel.core.incident import Event
 from sentinel.core.model import Attempt, Incident, IncidentState
 from sentinel.errors import StateError
 from sentinel.reports.paper.collect import collect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.adapters.reconnect import Reconnect
+from sentinel.adapters.network.reconnect import Reconnect
 from sentinel.errors import NotMeasurable, TargetUnreachable
 
 

@@ -7,13 +7,13 @@ import time
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from sentinel.core.expression import (
+from sentinel.core.fault import Status
+from sentinel.core.foreign.expression import (
     MAX_PATTERN,
     MAX_WORK,
     InvalidExpression,
     compile_expression,
 )
-from sentinel.core.fault import Status
 from sentinel.core.servers.http import BodyExpectation, Endpoint, judge_values
 from sentinel.probes.http import Assertion
 from sentinel.probes.process import ProcessProbeOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.host import HostName, NoHost, read_host
+from sentinel.core.foreign.host import HostName, NoHost, read_host
 
 
 @pytest.mark.parametrize(

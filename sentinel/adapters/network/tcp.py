@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from sentinel.adapters.resolver import Address, Resolver
+from sentinel.adapters.network.resolver import Address, Resolver
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
 
 OUR_FAULT = {

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from sentinel.core.component.health import compare
 from sentinel.core.fault import Fault, Status, worst
-from sentinel.core.health import compare
 from sentinel.core.model import Incident, IncidentState, RestartPolicy
 
 BAD = (Status.DEGRADED, Status.DOWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.adapters.redirect import is_same_origin, leave_origin, next_hop
+from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.errors import TargetRejected
 
 

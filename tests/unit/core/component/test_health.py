@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.component.health import (
+    BLIND_AFTER,
+    Health,
+    compare,
+    cross_thresholds,
+    flap_score,
+    step,
+)
 from sentinel.core.fault import Status
-from sentinel.core.health import BLIND_AFTER, Health, compare, cross_thresholds, flap_score, step
 from sentinel.core.model import HealthPolicy, Level, Quality, Row, Threshold
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -266,7 +273,7 @@ def test_no_periodic_pattern_makes_the_flap_state_itself_flap():
 
 def test_the_band_matters(monkeypatch):
     """The same patterns find Icinga's narrower band (30/25) flapping: the test above can fail."""
-    monkeypatch.setattr("sentinel.core.health.FLAP_STOP", 25.0)
+    monkeypatch.setattr("sentinel.core.component.health.FLAP_STOP", 25.0)
     assert flapping_patterns(8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.visible import make_document_visible, make_visible
+from sentinel.core.foreign.visible import make_document_visible, make_visible
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel.adapters.process import Process, read_start_id
+from sentinel.adapters.process.handle import Process, read_start_id
 
 MAX_OUTPUT = 64 * 1024
 GRACE = 1.0

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters import outlet
-from sentinel.adapters.outlet import Outlet
+from sentinel.adapters.own_process import outlet
+from sentinel.adapters.own_process.outlet import Outlet
 
 LINE = "x" * 99 + "\n"
 MOST = 50_000

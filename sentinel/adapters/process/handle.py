@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sentinel.adapters import output
-from sentinel.adapters.marked import PROC, list_marked, read_fields
-from sentinel.adapters.output import put_aside
+from sentinel.adapters.process import output
+from sentinel.adapters.process.marked import PROC, list_marked, read_fields
+from sentinel.adapters.process.output import put_aside
 from sentinel.strict.file import open_at_once
 
 _INHERITED = (

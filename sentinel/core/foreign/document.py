@@ -17,7 +17,7 @@ from jsonpath.function_extensions import ExpressionType, FilterFunction
 from jsonpath.segments import JSONPathRecursiveDescentSegment, JSONPathSegment
 from jsonpath.selectors import Filter
 
-from sentinel.core.expression import MAX_WORK, InvalidExpression, compile_expression
+from sentinel.core.foreign.expression import MAX_WORK, InvalidExpression, compile_expression
 
 MAX_DEPTH = 100
 """Levels of a document."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sentinel.adapters import output
-from sentinel.adapters.output import OutputBound, put_aside
+from sentinel.adapters.process import output
+from sentinel.adapters.process.output import OutputBound, put_aside
 
 LIMIT = 100_000
 

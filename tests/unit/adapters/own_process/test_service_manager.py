@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.service_manager import ServiceManager
+from sentinel.adapters.own_process.service_manager import ServiceManager
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -62,7 +62,7 @@ def test_nobody_is_there(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("pid", "microseconds", "watchdog"),
     [
-        (str(os.getpid()), "2000000", 2.0),
+        pytest.param(str(os.getpid()), "2000000", 2.0, id="ours"),
         ("1", "2000000", None),
         ("", "no number", None),
         ("", "", None),

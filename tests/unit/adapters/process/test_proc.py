@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.adapters.proc import ProcReader
+from sentinel.adapters.process.proc import ProcReader
 from sentinel.errors import NotMeasurable
 
 TICKS = os.sysconf("SC_CLK_TCK")

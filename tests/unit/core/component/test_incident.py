@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel.core.fault import Fault, Status
-from sentinel.core.incident import (
+from sentinel.core.component.incident import (
     Cause,
     close,
     compare_with_before,
@@ -19,6 +18,7 @@ from sentinel.core.incident import (
     is_calm,
     step,
 )
+from sentinel.core.fault import Fault, Status
 from sentinel.core.model import IncidentState, RestartPolicy
 
 T0 = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC)

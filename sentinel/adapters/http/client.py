@@ -22,10 +22,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import LineTooLong
 
-from sentinel.adapters.redirect import is_same_origin, leave_origin, next_hop
-from sentinel.adapters.resolver import Resolver
-from sentinel.adapters.tcp import unreachable, who_answers
-from sentinel.adapters.tls import judge_certificate
+from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
+from sentinel.adapters.network.resolver import Resolver
+from sentinel.adapters.network.tcp import unreachable, who_answers
+from sentinel.adapters.network.tls import judge_certificate, trust
 from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
@@ -37,6 +37,7 @@ from sentinel.errors import (
     WrongTarget,
     name_resource,
 )
+from sentinel.strict.file import UnreadableFile
 
 MAX_BODY = 65536
 MAX_HEADERS = 1000
@@ -98,6 +99,7 @@ class HttpClient:
         self._certificate_file, self._key_file = certificate_file, key_file
         self._resolver = resolver or Resolver()
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
 
     async def request(
         self,
@@ -228,7 +230,8 @@ class HttpClient:
     ) -> HttpResponse:
         self._spend()
         begin = self._monotonic()
-        async with self._opened().request(
+        session = await self._opened()
+        async with session.request(
             method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
             raw, truncated = await _read(answer.content, max_body)
@@ -258,48 +261,51 @@ class HttpClient:
             f"not an HTTP server: {kind} answers there", "check the address of this resource"
         )
 
-    def _opened(self) -> aiohttp.ClientSession:
-        """The session, made in the running loop; its TLS context costs 20 ms once."""
+    async def _opened(self) -> aiohttp.ClientSession:
+        """The session, made in the running loop; its TLS context costs 20 ms and files once."""
         if self._session is None:
-            context = self._trust()
-            connector = aiohttp.TCPConnector(
-                resolver=_Names(self._resolver),
-                use_dns_cache=False,
-                force_close=True,
-                limit=0,
-                ssl=context,
-            )  # no limit: to wait for a connection of our own would look like a target that does not answer
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                response_class=_Response,
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                read_bufsize=16384,
-                max_line_size=MAX_HEADER,
-                max_field_size=MAX_HEADER,
-                max_headers=MAX_HEADERS,
-            )
+            async with self._opening:
+                return self._session or self._open(await self._find_trust())
+        return self._session
+
+    async def _find_trust(self) -> ssl.SSLContext:
+        """Files are read by a thread: their disk may be away."""
+        if self._ca_file or self._certificate_file:
+            return await asyncio.to_thread(self._trust)
+        return self._trust()
+
+    def _open(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            resolver=_Names(self._resolver),
+            use_dns_cache=False,
+            force_close=True,
+            limit=0,
+            ssl=context,
+        )  # no limit: to wait for a connection of our own would look like a target that does not answer
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=_Response,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            read_bufsize=16384,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+        )
         return self._session
 
     def _trust(self) -> ssl.SSLContext:
         """Whom we trust, and who we are. A file that can't be read is ours: nobody was asked."""
-        context = ssl.create_default_context()
         try:
-            if self._ca_file:
-                context.load_verify_locations(self._ca_file)
-            if self._certificate_file:
-                key = self._key_file or None
-                # An empty password: OpenSSL would ask the terminal for one.
-                context.load_cert_chain(self._certificate_file, key, password="")
-        except OSError as error:
-            text = error.strerror or str(error)
+            return trust(self._ca_file, self._certificate_file, self._key_file)
+        except (UnreadableFile, OSError, ValueError) as error:
+            text = getattr(error, "message", "") or getattr(error, "strerror", "")
             raise NotMeasurable(
-                f"TLS: a file of this resource: {text}",
+                f"TLS: a file of this resource: {text or error}",
                 "look at ca_file, certificate_file and key_file of this resource",
                 code="TLS_FILE",
             ) from error
-        return context
 
 
 class _Response(aiohttp.ClientResponse):

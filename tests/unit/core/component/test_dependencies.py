@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sentinel.core.dependencies import find_circle, find_needed, find_root_cause, put_in_order
+from sentinel.core.component.dependencies import (
+    find_circle,
+    find_needed,
+    find_root_cause,
+    put_in_order,
+)
 from sentinel.core.fault import Status
 
 UP, DOWN, UNKNOWN = Status.UP, Status.DOWN, Status.UNKNOWN

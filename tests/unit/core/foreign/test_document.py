@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sentinel.core.foreign_json import (
+from sentinel.core.foreign.document import (
     MAX_DEPTH,
     MAX_PATH,
     ForeignDocument,

@@ -1,0 +1,1 @@
+"""HTTP targets, and where their redirects may lead."""

@@ -1,0 +1,1 @@
+"""What every client of a server needs: addresses of names, a connection, a certificate, patience."""

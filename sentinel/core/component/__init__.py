@@ -1,0 +1,1 @@
+"""A component: what it needs, how it stands, and what befalls it. Pure."""
