@@ -108,6 +108,7 @@ class Daemon:
         self.upkeep.keep("dispatcher", self.dispatcher.run)
         self.upkeep.keep("daemon", lambda: self._keep_doing(CONSIDER_EVERY, self._consider))
         self.upkeep.keep("daemon", lambda: self._keep_doing(BEAT_EVERY, self._beat))
+        self.upkeep.once("runbooks", beside(self.bookcase.reload))
         self.calendar.start()
         self.upkeep.once("calendar", self.calendar.take_baseline())
         self.upkeep.keep("retention", self.calendar.keep_forgetting)
@@ -234,7 +235,6 @@ class Daemon:
             "stopped": "",
             FILES_KEY: self.following.dump(),
         }
-        meta |= describe_conditions(self.bookcase.shelf)
         first = self.store.meta("watching_since") or now.isoformat()
         changes = Changes(gaps=gaps, meta={**meta, "watching_since": first})
         await self.engine.recorder.record(changes)
@@ -285,6 +285,7 @@ class Daemon:
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
+            **describe_conditions(self.bookcase.shelf),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
 
