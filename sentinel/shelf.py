@@ -1,14 +1,16 @@
 """Shelves: packages in which each file is one thing of a kind, declared as one value.
 
-A new file is a new thing; nothing else is edited.
+A new file is a new thing; nothing else is edited. Who asks for one thing reads its file alone: all
+kinds of check together are half of what a start would take.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 
 class Named(Protocol):
@@ -21,6 +23,53 @@ class Named(Protocol):
 
 
 ThingT = TypeVar("ThingT", bound=Named)
+
+
+class LazyShelf(Mapping[str, ThingT], Generic[ThingT]):
+    """A shelf by name. A file that is called as its thing is read when that is asked for; all files
+    are read by `read_shelf`, and what it raises is raised, when another name is asked for, or all.
+    """
+
+    def __init__(self, package: str, type_: type[ThingT], attribute: str) -> None:
+        self._place = package, type_, attribute
+        self._taken: dict[str, ThingT] = {}
+        self._is_whole = False
+
+    def __getitem__(self, name: str) -> ThingT:
+        if not name:  # no driver
+            raise KeyError(name)
+        found = self._taken.get(name) or self._take(name)
+        return self._read()[name] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def _take(self, name: str) -> ThingT | None:
+        package, type_, attribute = self._place
+        file = f"{package}.{name}"
+        if self._is_whole or not name.isidentifier():
+            return None
+        try:
+            thing = take_from(importlib.import_module(file), type_, attribute)
+        except ModuleNotFoundError as error:
+            if error.name != file:
+                raise
+            return None
+        except TypeError:  # a room of the shelf, or a mistake that is told with all others
+            return None
+        if thing.name != name:
+            return None
+        self._taken[name] = thing
+        return thing
+
+    def _read(self) -> dict[str, ThingT]:
+        if not self._is_whole:
+            self._taken = read_shelf(*self._place)
+            self._is_whole = True
+        return self._taken
 
 
 def read_shelf(package: str, type_: type[ThingT], attribute: str) -> dict[str, ThingT]:

@@ -22,7 +22,7 @@ from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.opening import open_store
-from sentinel.app.orders import Action, make_orders
+from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
 from sentinel.app.reading import beside, load_beside
 from sentinel.app.reloading import compare, tell_what_is_kept, tell_what_lapsed
@@ -108,6 +108,7 @@ class Daemon:
         self.upkeep.keep("dispatcher", self.dispatcher.run)
         self.upkeep.keep("daemon", lambda: self._keep_doing(CONSIDER_EVERY, self._consider))
         self.upkeep.keep("daemon", lambda: self._keep_doing(BEAT_EVERY, self._beat))
+        self.upkeep.once("runbooks", beside(self.bookcase.reload))
         self.calendar.start()
         self.upkeep.once("calendar", self.calendar.take_baseline())
         self.upkeep.keep("retention", self.calendar.keep_forgetting)
@@ -160,17 +161,7 @@ class Daemon:
             self.membership,
             self.upkeep,
         )
-        self.diagnosis = Diagnosis(
-            lambda: self.configuration,
-            self.bookcase,
-            store,
-            recorder,
-            lambda: ReadingHands(
-                self.configuration, self.configuration.state, store, self._latest_finding
-            ),
-            self.redaction.scrub,
-            self.clock.moment,
-        )
+        self.diagnosis = self._make_diagnosis(engine)
         self.housekeeper = Housekeeper(
             store, recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
         )
@@ -185,21 +176,27 @@ class Daemon:
             self.configuration.state,
             self.metrics,
         )
-        self.dispatcher = Dispatcher(
-            store,
-            recorder,
-            self.metrics,
-            list(load_channels().values()),
-            self._make_orders(engine),
-            utcnow,
-            self.clock.monotonic,
-        )
+        self.dispatcher = self._make_dispatcher(engine)
         self.enrolment = Enrolment(
             store, engine, self.roster, self.clients, self.configuration.state / "log"
         )
 
-    def _make_orders(self, engine: Engine) -> Mapping[str, Action]:
-        return make_orders(
+    def _make_diagnosis(self, engine: Engine) -> Diagnosis:
+        store = self.store
+        return Diagnosis(
+            lambda: self.configuration,
+            self.bookcase,
+            store,
+            engine.recorder,
+            lambda: ReadingHands(
+                self.configuration, self.configuration.state, store, self._latest_finding
+            ),
+            self.redaction.scrub,
+            self.clock.moment,
+        )
+
+    def _make_dispatcher(self, engine: Engine) -> Dispatcher:
+        orders = make_orders(
             engine.requests,
             engine.conductor,
             self.housekeeper,
@@ -208,6 +205,10 @@ class Daemon:
             engine.pipeline,
             self.diagnosis.carry_out,
             self.clock.moment,
+        )
+        channels, time = list(load_channels().values()), self.clock
+        return Dispatcher(
+            self.store, engine.recorder, self.metrics, channels, orders, time.utcnow, time.monotonic
         )
 
     def _may_clean(self) -> str:
@@ -234,7 +235,6 @@ class Daemon:
             "stopped": "",
             FILES_KEY: self.following.dump(),
         }
-        meta |= describe_conditions(self.bookcase.shelf)
         first = self.store.meta("watching_since") or now.isoformat()
         changes = Changes(gaps=gaps, meta={**meta, "watching_since": first})
         await self.engine.recorder.record(changes)
@@ -285,6 +285,7 @@ class Daemon:
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
+            **describe_conditions(self.bookcase.shelf),
         }
         await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sentinel.coordination import Coordinator
 from sentinel.coordination.local import LocalCoordinator
@@ -125,7 +126,8 @@ def make_engine(given: Surroundings) -> Engine:
     incidents = _make_incidents(given, ground, circumstances, views)
     pipeline = _make_pipeline(given, ground, incidents, views)
     remediator = _make_remediator(given, ground, circumstances, incidents)
-    kinds = {**given.kinds, "supervision": make_kind(ground.fleet)}
+    # Read one by one, when a check of theirs comes.
+    kinds = ChainMap({"supervision": make_kind(ground.fleet)}, cast("dict[str, Kind]", given.kinds))
     runner = _make_runner(given, ground)
     coverage = Coverage(clock.monotonic)
     turn = Turn(kinds, runner, coverage, pipeline, remediator)

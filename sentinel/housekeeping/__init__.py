@@ -7,7 +7,7 @@ failover (engine/housekeeper.py).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from sentinel.adapters.bus.housekeeping import BusCleaner, StreamShape
 from sentinel.core.bus.housekeeping import MAX_SAMPLES, Done, Refusal, Survey, Target
 from sentinel.core.bus.naming import matches
 from sentinel.errors import SubjectError
-from sentinel.shelf import read_shelf
+from sentinel.shelf import LazyShelf
 
 MAX_STREAMS = 20_000
 OWN_KEYS = "sentinel:*"
@@ -129,9 +129,9 @@ class ChoreKind:
     whole: bool = False
 
 
-def load_chores() -> dict[str, ChoreKind]:
+def load_chores() -> Mapping[str, ChoreKind]:
     """Every kind of chore by name: a new file is a new kind, nothing else is edited."""
-    return read_shelf(__name__, ChoreKind, "KIND")
+    return LazyShelf(__name__, ChoreKind, "KIND")
 
 
 _WORDS = {

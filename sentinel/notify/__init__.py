@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sentinel.shelf import read_shelf
+from sentinel.shelf import LazyShelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,6 @@ class Channel:
     send: Callable[[str, str, Mapping[str, Any]], Awaitable[None]]
 
 
-def load_channels() -> dict[str, Channel]:
+def load_channels() -> Mapping[str, Channel]:
     """Every channel of this folder by name: a new file is a new channel, nothing else is edited."""
-    return read_shelf(__name__, Channel, "CHANNEL")
+    return LazyShelf(__name__, Channel, "CHANNEL")

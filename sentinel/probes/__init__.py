@@ -16,7 +16,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
 from sentinel.core.model import Finding, Impact, Measurement
-from sentinel.shelf import read_shelf
+from sentinel.shelf import LazyShelf
 
 
 class Options(BaseModel):
@@ -157,6 +157,6 @@ class Kind:
         object.__setattr__(self, "fault_kinds", known)
 
 
-def load_kinds() -> dict[str, Kind]:
+def load_kinds() -> Mapping[str, Kind]:
     """Every kind of this folder by name: a new file is a new kind, nothing else is edited."""
-    return read_shelf(__name__, Kind, "KIND")
+    return LazyShelf(__name__, Kind, "KIND")

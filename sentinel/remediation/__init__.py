@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from sentinel.adapters.http.client import HttpClient
 from sentinel.core.model import Component
 from sentinel.errors import ReplyLost, TargetError
-from sentinel.shelf import read_shelf
+from sentinel.shelf import LazyShelf
 
 START, STOP, RESTART, RELOAD = "start", "stop", "restart", "reload"
 ACTIONS = frozenset({START, STOP, RESTART, RELOAD})
@@ -176,9 +176,9 @@ class DriverKind:
     unavailable: str = ""
 
 
-def load_drivers() -> dict[str, DriverKind]:
+def load_drivers() -> Mapping[str, DriverKind]:
     """Every driver of this folder by name: a new file is a new driver, nothing else is edited."""
-    return read_shelf(__name__, DriverKind, "DRIVER")
+    return LazyShelf(__name__, DriverKind, "DRIVER")
 
 
 class Manager(Protocol):

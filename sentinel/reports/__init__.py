@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinel.errors import UsageError
-from sentinel.shelf import read_shelf
+from sentinel.shelf import LazyShelf
 
 if TYPE_CHECKING:  # the program that renders templates needs neither, and starts faster without
     from sentinel.probes import Kind
@@ -51,9 +51,9 @@ class Report:
     templates: Path = TEMPLATES
 
 
-def load_reports() -> dict[str, Report]:
+def load_reports() -> Mapping[str, Report]:
     """Every report of this folder by name: a new file is a new report, nothing else is edited."""
-    return read_shelf(__name__, Report, "REPORT")
+    return LazyShelf(__name__, Report, "REPORT")
 
 
 def find_report(name: str) -> Report:

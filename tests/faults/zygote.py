@@ -101,8 +101,8 @@ def say(word: str) -> None:
 def main() -> None:
     """Fork on demand."""
     folder, mode = Path(sys.argv[1]), sys.argv[2]
-    load_kinds()  # every life would spend its time with importing them
-    load_drivers()
+    for shelf in load_kinds(), load_drivers():  # every life would spend its time with importing
+        list(shelf)
     slow_down()
     MUTATIONS[mode]()
     say("ready")

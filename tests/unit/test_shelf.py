@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from sentinel.housekeeping import load_chores
 from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.remediation import load_drivers
-from sentinel.shelf import read_shelf, take_from
+from sentinel.shelf import LazyShelf, read_shelf, take_from
 
 SHELVES = [load_kinds, load_drivers, load_chores, load_channels]
 
@@ -85,3 +86,29 @@ def test_the_shelves_of_the_house(load: Callable[[], dict[str, Thing]]) -> None:
     shelf = load()
     assert shelf
     assert all(thing.name == name for name, thing in shelf.items())
+
+
+def test_only_what_is_asked_for_is_read(write: Callable[..., str]) -> None:
+    """A file that is called as its thing is read alone; another name, or all of them, reads all."""
+    package = write("lazy", a='THING = Thing("a")', b='THING = Thing("bee")', broken="OTHER = 1")
+    shelf = LazyShelf(package, Thing, "THING")
+    assert "" not in shelf
+    assert shelf["a"] == Thing("a")
+    assert f"{package}.b" not in sys.modules
+    for ask in (lambda: "b" in shelf, lambda: "broken" in shelf, lambda: list(shelf)):
+        with pytest.raises(TypeError, match="broken declares no THING"):
+            ask()
+    whole = LazyShelf(
+        write("whole", a='THING = Thing("a")', b='THING = Thing("bee")'), Thing, "THING"
+    )
+    assert whole["bee"] == Thing("bee")
+    assert "b" not in whole
+    assert "../a" not in whole
+    assert dict(whole) == {"a": Thing("a"), "bee": Thing("bee")}
+
+
+def test_what_a_file_raises_is_raised(write: Callable[..., str]) -> None:
+    """A file that lacks a library is no file that is not there."""
+    shelf = LazyShelf(write("lacks", a="import no_such_library"), Thing, "THING")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        assert shelf["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import structlog
@@ -10,25 +11,46 @@ from sentinel.app.runbooks.places import find_runbook, known_faults, open_shelf
 from sentinel.config import Configuration
 from sentinel.core.model import Check
 from sentinel.errors import ConfigurationError
+from sentinel.runbook.shelf import Shelf
 
 log = structlog.get_logger()
 
+PATIENCE = 1.0
+"""Seconds for which who asks waits for files that somebody else reads just now."""
+
 
 class Bookcase:
-    """Read anew at every reload; what can't be read leaves the shelf of before."""
+    """Read when it is first needed, as a start has no time for it, and anew at every reload; what
+    can't be read leaves the shelf of before. From any thread.
+    """
 
     def __init__(self, configuration: Callable[[], Configuration]) -> None:
         self._configuration = configuration
         self._faults = known_faults()
-        self.shelf = open_shelf()
-        self.reload()
+        self._shelf: Shelf | None = None
+        self._reading = threading.Lock()
+
+    @property
+    def shelf(self) -> Shelf:
+        """What is on it; nothing while the first look at a folder does not come to its end."""
+        if self._shelf is None and self._reading.acquire(timeout=PATIENCE):
+            try:
+                self._shelf = self._shelf or self._read()
+            finally:
+                self._reading.release()
+        return self._shelf or Shelf()
 
     def reload(self) -> None:
         """Read the runbooks anew. Broken ones stop nobody from watching: the shelf of before stays."""
+        with self._reading:
+            self._shelf = self._read()
+
+    def _read(self) -> Shelf:
         try:
-            self.shelf = open_shelf(self._configuration().folder)
+            return open_shelf(self._configuration().folder)
         except ConfigurationError as error:
             log.error("runbooks_refused", problems=[str(problem) for problem in error.problems])
+            return self._shelf or open_shelf()
 
     def runbook_of(self, check: Check, fault: str) -> str:
         """The runbook for a fault of a check, or ""; without a fault, what the check names."""

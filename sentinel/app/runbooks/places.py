@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config import Configuration, shipped_folder
-from sentinel.core.fault import StandingFault, Status
+from sentinel.core.fault import FaultKind, StandingFault, Status
 from sentinel.core.model import Check, Incident
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import make_kind
@@ -77,14 +77,29 @@ def check_runbooks(configuration: Configuration) -> None:
         raise ConfigurationError(problems)
 
 
+class _KnownFaults(Mapping[str, Mapping[str, FaultKind]]):
+    """Of a kind that is asked for: to read all of them takes time."""
+
+    def __init__(self) -> None:
+        self._kinds, self._supervision = load_kinds(), make_kind(Fleet())
+
+    def __getitem__(self, kind: str) -> Mapping[str, FaultKind]:
+        own = self._supervision
+        return (own if kind == own.name else self._kinds[kind]).fault_kinds
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*self._kinds, self._supervision.name)
+
+    def __len__(self) -> int:
+        return len(self._kinds) + 1
+
+
 @cache
 def known_faults() -> FaultKinds:
     """The faults of every kind, that of supervision among them, by kind and key. Kinds are code:
     they are read once.
     """
-    supervision = make_kind(Fleet())
-    kinds = {**load_kinds(), supervision.name: supervision}
-    return {name: kind.fault_kinds for name, kind in kinds.items()}
+    return _KnownFaults()
 
 
 def describe_conditions(shelf: Shelf) -> dict[str, str]:

@@ -225,3 +225,24 @@ def test_a_write_ahead_log_that_was_cut_is_seen(folder):
     store = start(kept)
     assert "older than the one that was here" in store.trouble().doubt
     store.close()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_nothing_is_journaled_in_a_log_that_is_gone(folder, is_replaced):
+    """What is in an unlinked write-ahead log ends with the process; a new start takes it over."""
+    store = start(folder)
+    store.claim_attempt(Attempt("i", 3, "api", "restart", "down", T0))
+    log = folder / f"{FILE}-wal"
+    log.unlink()
+    if is_replaced:
+        log.touch()
+    with pytest.raises(
+        StateError, match=r"-wal was (removed|replaced) beside the running sentinel"
+    ):
+        store.claim_attempt(Attempt("i", 4, "api", "restart", "down", T0))
+    store.close()
+    store = start(folder)
+    assert len(store.attempts()) == 2
+    assert store.trouble().lines == []
+    store.claim_attempt(Attempt("i", 4, "api", "restart", "down", T0))
+    store.close()

@@ -290,6 +290,7 @@ async def test_who_wants_it(world: World) -> None:
 
 async def test_a_broken_runbook_changes_nothing_at_a_reload(world: World) -> None:
     """The shelf of before stays; a good one is taken over."""
+    assert world.bookcase.shelf
     (world.folder / "runbooks" / "mine.md").write_text("broken")
     world.bookcase.reload()
     assert world.bookcase.shelf.books["mine"].title == "A book"
