@@ -221,7 +221,7 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
-        self.following.take(self.configuration.digest, now)
+        self.following.take(self.configuration.digest, now, len(self.configuration.checks))
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -421,7 +421,8 @@ class Daemon:
         self.metrics.reload_ok.set(good)
         if good:
             self.metrics.reload_time.set_to_current_time()
-            self.following.take(digest or self.configuration.digest, self.clock.utcnow())
+            took = self.configuration
+            self.following.take(digest or took.digest, self.clock.utcnow(), len(took.checks))
         else:
             self.following.refuse(digest, self.clock.utcnow(), why)
 
