@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.core.component.health import Health
 from sentinel.core.fault import Fault, StandingFault, Status
-from sentinel.core.health import Health
 from sentinel.core.model import Transition
 from sentinel.store import Changes, Sample
 from sentinel.store.absorbing import MAX_SAMPLES, absorb
