@@ -37,6 +37,7 @@ from sentinel.core.bus.delivery import (
     Question,
     StreamAccount,
     StreamView,
+    doubt,
     parse_id,
 )
 from sentinel.core.bus.delivery.finding import (
@@ -225,7 +226,7 @@ class BusWatch:
             account, view = self.books.find(key), reading.view
             if view is None or view.legacy or account is None or account.view is None:
                 continue
-            if account.may_be_another(view):
+            if doubt.may_be_another(account, view):
                 wanted[key] = account.anchors[-1].id
         if not wanted:
             return
@@ -245,8 +246,8 @@ class BusWatch:
             account, view = self.books.find(key), reading.view
             if view is None or view.legacy or account is None or account.view is None:
                 continue
-            if account.present and (changed or account.needs_survivors(view)):
-                doubts = account.list_doubts(view, listing_cap(account))
+            if account.present and (changed or doubt.needs_survivors(account, view)):
+                doubts = doubt.list_doubts(account, view, listing_cap(account))
                 requests.append(self._make_request(key, [*asked.get(key, ()), *doubts]))
         if not requests:
             return {}
@@ -255,7 +256,7 @@ class BusWatch:
             account = self.accounts[key.decode()]
             readings[key] = reading
             if reading.view is not None:
-                view, found[key] = account.resolve(reading.view, reading.answers)
+                view, found[key] = doubt.resolve_doubts(account, reading.view, reading.answers)
                 readings[key] = replace(reading, view=view)
         return found
 
@@ -319,7 +320,7 @@ class BusWatch:
             self.census.turns.reset()
         self.census.absent.discard(name)
         known = account.view is not None and view.legacy
-        if known and (changed or account.needs_survivors(view)):
+        if known and (changed or doubt.needs_survivors(account, view)):
             anchors = [anchor.id for anchor in account.anchors]
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
