@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,10 +68,24 @@ class Sentinel:
             command = [sys.executable, "-m", "sentinel", "--config", str(folder), "run"]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def get(self, path: str, seconds: float = AT_ONCE) -> str:
+    def get(self, path: str) -> str:
         address = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(address, timeout=seconds) as answer:
+        with urllib.request.urlopen(address, timeout=AT_ONCE) as answer:
             return str(answer.read().decode())
+
+    def get_soon(self, path: str) -> str:
+        """The answer to who asks again when it is told that its address is too many just now: it
+        came with more than an address may have in, all within a tenth of a second.
+        """
+        end = time.monotonic() + AT_ONCE
+        while True:
+            try:
+                return self.get(path)
+            except urllib.error.HTTPError as error:
+                told = error.read().decode()
+                if "too many visitors" not in told or time.monotonic() > end:
+                    pytest.fail(f"{path}: {error.status} {told}")
+                time.sleep(0.1)
 
     def wait_until_ready(self) -> None:
         end = time.monotonic() + 30
@@ -87,7 +102,7 @@ class Sentinel:
 
     def runs(self) -> dict[str, float]:
         """Runs of all checks by outcome."""
-        found = _RUNS.findall(self.get("/metrics"))
+        found = _RUNS.findall(self.get_soon("/metrics"))
         return {outcome: float(value) for outcome, value in found}
 
     def allow_descriptors(self, soft: int) -> None:
@@ -131,7 +146,7 @@ def crowd_in(port: int) -> list[socket.socket]:
 
 
 def test_half_open_crowd(sentinel: Sentinel) -> None:
-    """With 256 descriptors: every request is answered at once, all checks go on and are fine, the
+    """With 256 descriptors: whoever asks is answered soon, all checks go on and are fine, the
     page leaves most descriptors to them; none left at all is said once, and is over when it is
     over; SIGTERM ends it within 5 s with the crowd at the door.
     """
@@ -141,7 +156,7 @@ def test_half_open_crowd(sentinel: Sentinel) -> None:
     end, most = time.monotonic() + SECONDS, 0
     while after["ok"] - before["ok"] < RUNS:
         assert time.monotonic() < end, (before, after)
-        assert "Open incidents" in sentinel.get("/")
+        assert "Open incidents" in sentinel.get_soon("/")
         most = max(most, sentinel.count_descriptors())
         time.sleep(0.2)
         after = sentinel.runs()
@@ -155,7 +170,7 @@ def test_half_open_crowd(sentinel: Sentinel) -> None:
     sentinel.allow_descriptors(sentinel.count_descriptors())
     time.sleep(0.3)
     sentinel.allow_descriptors(FEW_DESCRIPTORS)
-    assert sentinel.get("/-/healthy", 5.0) == "ok\n"
+    assert sentinel.get_soon("/-/healthy") == "ok\n"
     crowd += crowd_in(sentinel.port)
     sentinel.process.send_signal(signal.SIGTERM)
     assert sentinel.process.wait(5.0) == 0
