@@ -116,12 +116,8 @@ class Daemon:
         self._note_reload(good=True)
         gc.freeze()
         self.watchdog.start()
-        log.info(
-            "started",
-            platform=configuration.platform,
-            checks=len(configuration.checks),
-            url=self.url,
-        )
+        checks = len(configuration.checks)
+        log.info("started", platform=configuration.platform, checks=checks, url=self.url)
         tell_what_lapsed(configuration)
 
     def _open(self) -> Store:

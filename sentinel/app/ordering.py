@@ -31,6 +31,7 @@ from sentinel.engine.requests import describe_budget
 from sentinel.errors import NoDaemon, StateError, UsageError
 from sentinel.store import HALT_FILE, CheckView, Store
 from sentinel.store.folder import prepare_folder
+from sentinel.strict.file import open_at_once
 
 PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
@@ -96,7 +97,8 @@ def halt(folder: Path, reason: str) -> str:
         if not is_halted(folder):
             raise
     try:
-        (folder / HALT_FILE).write_text(f"{utcnow().isoformat()} {actor()}: {reason}\n")
+        with open(folder / HALT_FILE, "w", opener=open_at_once) as file:
+            file.write(f"{utcnow().isoformat()} {actor()}: {reason}\n")
     except OSError as error:
         if not is_halted(folder):
             raise _unusable(

@@ -19,6 +19,7 @@ from pathlib import Path
 from sentinel.errors import StateError
 from sentinel.store import table
 from sentinel.store.audit import HEADS
+from sentinel.strict.file import open_at_once
 
 BESIDE = "identity"
 NAME, GENERATION, DOUBT = "identity", "generation", "doubt"
@@ -66,8 +67,9 @@ class Identity:
     def read(self) -> StateMark | None:
         """What is noted; None: nothing, or nothing that can be read."""
         try:
-            with self.beside.open("rb") as file:
-                match = _LINE.fullmatch(file.read(4 * _WIDTH).decode("ascii", "replace"))
+            with open(self.beside, "rb", buffering=0, opener=open_at_once) as file:
+                content = file.read(4 * _WIDTH) or b""
+            match = _LINE.fullmatch(content.decode("ascii", "replace"))
         except OSError:
             return None
         return StateMark(match[1], int(match[2]), int(match[3])) if match else None
