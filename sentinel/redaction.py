@@ -2,7 +2,8 @@
 that nobody told us by the company they keep (`password=`, `://user:…@`, `Authorization:`). Pure.
 
 Known secrets are found raw, percent-encoded, JSON-escaped, HTML-escaped, as Python writes them
-(`repr`), and in base64 or base64url, alone or inside of something longer such as `user:password`.
+(`repr`), in hexadecimal, and in base64 or base64url, alone or inside of something longer such as
+`user:password`.
 """
 
 from __future__ import annotations
@@ -91,11 +92,12 @@ class Redaction:
             return
         self._secrets, self._seen = known, {}
         ordered = sorted(known, key=lambda secret: (-len(secret), secret))
-        self._plain = re.compile("|".join(map(_escaped, ordered)))
+        hexed = [word for secret in ordered for word in _hexadecimal(secret)]
+        self._plain = re.compile("|".join((*map(_escaped, ordered), *hexed)))
         inner = sorted({part for secret in ordered for part in _base64_parts(secret)})
         tail = r"(?:[A-Za-z0-9+/_=-]|%2[BbFf]|%3[Dd])*"
         self._encoded = re.compile(f"(?:{'|'.join(map(_escaped, inner))}){tail}")
-        begun = "|".join(map(_begun, (*ordered, *inner)))
+        begun = "|".join(map(_begun, (*ordered, *inner, *hexed)))
         self._cut = re.compile(rf"(?:{begun})(?:[\\%&][\\%&#;\w]{{0,15}})?(?=…|\\+u2026|\Z)")
 
     def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
@@ -214,6 +216,11 @@ def _faces(sign: str) -> Iterator[str]:
     if sign == " ":
         yield r"\+"
     yield r"\\{1,8}" if sign == "\\" else rf"\\{{0,8}}{re.escape(sign)}"
+
+
+def _hexadecimal(secret: str) -> tuple[str, str]:
+    digits = secret.encode("utf-8", "surrogatepass").hex()
+    return digits, digits.upper()
 
 
 def _base64_parts(secret: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.opening import open_store
-from sentinel.app.orders import Action, make_orders
+from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
 from sentinel.app.reading import beside, load_beside
 from sentinel.app.reloading import compare, tell_what_is_kept, tell_what_lapsed
@@ -116,12 +116,8 @@ class Daemon:
         self._note_reload(good=True)
         gc.freeze()
         self.watchdog.start()
-        log.info(
-            "started",
-            platform=configuration.platform,
-            checks=len(configuration.checks),
-            url=self.url,
-        )
+        checks = len(configuration.checks)
+        log.info("started", platform=configuration.platform, checks=checks, url=self.url)
         tell_what_lapsed(configuration)
 
     def _open(self) -> Store:
@@ -161,17 +157,7 @@ class Daemon:
             self.membership,
             self.upkeep,
         )
-        self.diagnosis = Diagnosis(
-            lambda: self.configuration,
-            self.bookcase,
-            store,
-            recorder,
-            lambda: ReadingHands(
-                self.configuration, self.configuration.state, store, self._latest_finding
-            ),
-            self.redaction.scrub,
-            self.clock.moment,
-        )
+        self.diagnosis = self._make_diagnosis(engine)
         self.housekeeper = Housekeeper(
             store, recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
         )
@@ -186,21 +172,27 @@ class Daemon:
             self.configuration.state,
             self.metrics,
         )
-        self.dispatcher = Dispatcher(
-            store,
-            recorder,
-            self.metrics,
-            list(load_channels().values()),
-            self._make_orders(engine),
-            utcnow,
-            self.clock.monotonic,
-        )
+        self.dispatcher = self._make_dispatcher(engine)
         self.enrolment = Enrolment(
             store, engine, self.roster, self.clients, self.configuration.state / "log"
         )
 
-    def _make_orders(self, engine: Engine) -> Mapping[str, Action]:
-        return make_orders(
+    def _make_diagnosis(self, engine: Engine) -> Diagnosis:
+        store = self.store
+        return Diagnosis(
+            lambda: self.configuration,
+            self.bookcase,
+            store,
+            engine.recorder,
+            lambda: ReadingHands(
+                self.configuration, self.configuration.state, store, self._latest_finding
+            ),
+            self.redaction.scrub,
+            self.clock.moment,
+        )
+
+    def _make_dispatcher(self, engine: Engine) -> Dispatcher:
+        orders = make_orders(
             engine.requests,
             engine.conductor,
             self.housekeeper,
@@ -209,6 +201,10 @@ class Daemon:
             engine.pipeline,
             self.diagnosis.carry_out,
             self.clock.moment,
+        )
+        channels, time = list(load_channels().values()), self.clock
+        return Dispatcher(
+            self.store, engine.recorder, self.metrics, channels, orders, time.utcnow, time.monotonic
         )
 
     def _may_clean(self) -> str:
@@ -221,7 +217,7 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
-        self.following.take(self.configuration.digest, now)
+        self.following.take(self.configuration.digest, now, len(self.configuration.checks))
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -421,7 +417,8 @@ class Daemon:
         self.metrics.reload_ok.set(good)
         if good:
             self.metrics.reload_time.set_to_current_time()
-            self.following.take(digest or self.configuration.digest, self.clock.utcnow())
+            took = self.configuration
+            self.following.take(digest or took.digest, self.clock.utcnow(), len(took.checks))
         else:
             self.following.refuse(digest, self.clock.utcnow(), why)
 

@@ -41,7 +41,8 @@ def find_secrets(
     options = [*(check.options for check in checks), *(each.options for each in components)]
     yield from _hide_header(_secrets_in(options))
     for name, value in (environment or {}).items():
-        if not name.lower().endswith(("_file", "_path", "_dir")):
+        # PWD is where a shell stands: hidden, no text could name a file below it.
+        if name != "PWD" and not name.lower().endswith(("_file", "_path", "_dir")):
             yield from _hide_header(_named(name, value))
 
 

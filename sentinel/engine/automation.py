@@ -31,6 +31,7 @@ from sentinel.engine.pause import PauseGuard
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
 from sentinel.store.identity import CURE
+from sentinel.strict.file import open_at_once
 
 log = structlog.get_logger()
 
@@ -170,7 +171,8 @@ class Automation:
 
     def _write_halt(self, by: str) -> None:
         try:
-            self.halt_file.write_text(f"{self.moment().at.isoformat()} {by}\n")
+            with open(self.halt_file, "w", opener=open_at_once) as file:
+                file.write(f"{self.moment().at.isoformat()} {by}\n")
         except OSError as error:
             log.error(
                 "halt_file_not_written",
@@ -187,7 +189,9 @@ class Automation:
     def may_act(self, *, automatic: bool) -> str:
         """Why nothing may be done in this very moment, or ""; asked right before an act."""
         if self.is_halted():
-            return "halted between intent and act"
+            return (
+                "halted between intent and act" if automatic else "halted: `sentinel resume` first"
+            )
         if self.doubt:
             return f"{self.doubt}: `sentinel state accept --reason …`"
         if self.fenced:

@@ -19,11 +19,15 @@ from sentinel.core.order import OrderKind
 from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
+from sentinel.store.absorbing import absorb
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-MAX_WAITING = 50_000
+MANY = 200
+"""So many turns wait each by itself; later ones are put together, so that a disk that is full for a
+week does not fill the memory.
+"""
 PATIENCE = 5.0
 """Seconds after which a disk counts as blocked: checks then go on, and actions wait."""
 
@@ -42,7 +46,9 @@ class Recorder:
         self._metrics = metrics
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._waiting: deque[Changes] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[Changes] = deque()
+        self._queueing = threading.Lock()
+        """Held while the end of the queue is looked at: never over a commit."""
         self._stalled: Future[Any] | None = None
         """The flush that comes when a blocked disk answers again."""
         self.trouble = ""
@@ -68,9 +74,7 @@ class Recorder:
         if not changes:
             return
         self._clean(changes)
-        if len(self._waiting) == MAX_WAITING:
-            self._metrics.swallowed.labels("recorder").inc()
-        self._waiting.append(changes)
+        self._queue(changes)
         if self._stalled is not None and not self._stalled.done():
             return  # it flushes everything when the disk answers again
         self._stalled = None
@@ -78,6 +82,12 @@ class Recorder:
             await self.call(self._flush, PATIENCE)
         except StateStalled as error:
             self._note_trouble(error)
+
+    def _queue(self, changes: Changes) -> None:
+        """The first that waits may be with the store just now: what is beyond MANY is not."""
+        with self._queueing:
+            if len(self._waiting) <= MANY or not absorb(self._waiting[-1], changes):
+                self._waiting.append(changes)
 
     def _clean(self, changes: Changes) -> None:
         """What drivers, programs and servers said is told in sentences of ours: the last place
@@ -152,13 +162,17 @@ class Recorder:
                 # that follow.
                 self._metrics.swallowed.labels("recorder").inc()
                 log.error("change_not_storable", error=repr(error))
-                self._waiting.popleft()
+                self._pop()
                 continue
-            self._waiting.popleft()
+            self._pop()
             if not self.writable:
                 log.warning("state_writable_again", waited=len(self._waiting))
             self.trouble = ""
             self._metrics.persisted.set(self._utcnow().timestamp())
+
+    def _pop(self) -> None:
+        with self._queueing:
+            self._waiting.popleft()
 
     def close(self) -> None:
         """Write what waits and end the thread."""

@@ -11,6 +11,7 @@ import faulthandler
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -126,7 +127,7 @@ class Watchdog:
 
     def _run(self) -> None:
         try:
-            file = (self.folder / STACKS).open("ab+", buffering=0)
+            file = self._open_stacks()
             self._tell_written(
                 file, "stood_still_before", "the process before this one stood still"
             )
@@ -140,10 +141,19 @@ class Watchdog:
                     self._look()
             faulthandler.cancel_dump_traceback_later()
             file.close()
-            (self.folder / STACKS).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.folder / STACKS).unlink(missing_ok=True)
         except Exception as error:
             self.metrics.swallowed.labels("watchdog").inc()
             log.error("part_failed", part="watchdog", error=repr(error), exc_info=error)
+
+    def _open_stacks(self) -> FileIO:
+        """Where stacks are written down; in memory when there is no place in the state folder."""
+        try:
+            return (self.folder / STACKS).open("ab+", buffering=0)
+        except OSError as error:
+            log.warning("stacks_not_kept", error=str(error), guidance="stacks end with the process")
+            return FileIO(os.memfd_create("stacks", os.MFD_CLOEXEC), "ab+")
 
     def _tell_written(self, file: FileIO, event: str, what: str) -> None:
         """What was written down while not even this thread could run."""

@@ -5,10 +5,10 @@ writes the marked ones.
 from __future__ import annotations
 
 import bisect
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from sentinel.clock import utcnow
 from sentinel.core.model import Histogram
 from sentinel.metrics.text import write_head, write_label, write_number
 
@@ -69,7 +69,7 @@ class Gauge(Series):
 
     def set_to_current_time(self) -> None:
         """Seconds since the epoch."""
-        self.put(round(time.time(), 3))
+        self.put(round(utcnow().timestamp(), 3))
 
 
 class Counter(Series):

@@ -69,8 +69,11 @@ class Metrics:
         self._families: list[FigureFamily[Any]] = []
         self._watched: dict[str, _Watched] = {}
         self._declare_checks()
+        self._declare_runs()
         self._declare_components()
         self._declare_ourselves()
+        self._declare_authority()
+        self._declare_troubles()
         self._declare_chores()
         reserved: set[str] = set()
         for family in self._families:
@@ -95,6 +98,9 @@ class Metrics:
 
     def _gauges(self, name: str, text: str, *labels: str) -> FigureFamily[Gauge]:
         return self._family("gauge", Gauge, name, text, *labels)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return self._gauges(name, text).labels()
 
     def _counters(self, name: str, text: str, *labels: str) -> FigureFamily[Counter]:
         return self._family("counter", Counter, name, text, *labels)
@@ -138,7 +144,9 @@ class Metrics:
             "check",
             "component",
         )
-        self._probe_runs = counters(
+
+    def _declare_runs(self) -> None:
+        self._probe_runs = self._counters(
             "sentinel_probe_runs_total", "Runs by kind and outcome.", "kind", "outcome"
         )
         self._probe_duration = self._histograms(
@@ -168,9 +176,7 @@ class Metrics:
         self._statuses: dict[str, Status] = {}
 
     def _declare_ourselves(self) -> None:
-        def gauge(name: str, text: str) -> Gauge:
-            return self._gauges(name, text).labels()
-
+        gauge = self._gauge
         self.loop_lag = self._histograms(
             "sentinel_event_loop_lag_seconds", "Lateness of the event loop's heartbeat.", LAGS
         ).labels()
@@ -192,6 +198,10 @@ class Metrics:
         self.persisted = gauge(
             "sentinel_state_persisted_timestamp_seconds", "When the state was last committed."
         )
+
+    def _declare_authority(self) -> None:
+        """What sentinel may do, and by which configuration."""
+        gauge = self._gauge
         self.halted = gauge("sentinel_actions_halted", "1 while the kill switch is on.")
         self.breaker_open = gauge(
             "sentinel_automation_breaker_open", "1 while automation has switched itself off."
@@ -205,6 +215,9 @@ class Metrics:
         self.reload_time = gauge(
             "sentinel_config_last_reload_success_timestamp_seconds", "Last good (re)load."
         )
+
+    def _declare_troubles(self) -> None:
+        """What sentinel could not do, or refused."""
         self.swallowed = self._counters(
             "sentinel_unclassified_errors_total", "Errors of sentinel's own code.", "place"
         )

@@ -7,12 +7,14 @@ what the budget or the target's own limit (429, Retry-After) holds back is never
 
 from __future__ import annotations
 
+import encodings
 import json
 import re
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email import message
+from encodings.aliases import aliases
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
@@ -259,12 +261,18 @@ def _read_text(response: HttpResponse) -> str:
     sent["Content-Type"] = response.headers.get("Content-Type", "")
     charset = "" if marked else str(sent.get_content_charset("") or "")
     try:
+        if charset and encodings.normalize_encoding(charset) not in _CHARSETS:
+            raise LookupError
         return response.body.decode(charset or json.detect_encoding(response.body), "replace")
     except (LookupError, ValueError) as error:
         raise LookupError(f"its charset {show(charset)} is not known here") from error
 
 
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
+_CHARSETS = {*aliases.keys(), *aliases.values(), "utf_8_sig", "cp874", "koi8_u", "koi8_t"}
+"""What a foreign word may name. Python looks for a module of any other name, and remembers each in
+vain; its codecs of domain names take seconds for a long body.
+"""
 
 
 def _judge_assertions(

@@ -29,6 +29,7 @@ from sentinel.remediation import (
     OutsideDriver,
 )
 from sentinel.strict.field import Duration
+from sentinel.strict.file import open_at_once
 
 ATTEMPT = "SENTINEL_ATTEMPT"
 """Environment variable with the name of the attempt: a program that sees it twice does its work
@@ -146,7 +147,7 @@ class CommandManager:
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             put_aside(self._log, MAX_LOG, 2 * MAX_LOG)
-            with self._log.open("a") as log:
+            with open(self._log, "a", opener=open_at_once) as log:
                 log.write(f"--- {what}: {how}\n{ended.output}{cut}\n")
         except OSError:
             return  # a full disk must not turn a restart that worked into one that failed

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from sentinel.clock import utcnow
 from sentinel.store.document import write_instant
+from sentinel.strict.file import open_at_once
 
 HEADS = "audit.heads"
 _HEAD = re.compile(r"(\d+):([0-9a-f]{64})")
@@ -109,7 +110,7 @@ def remember_head(folder: Path, head: str) -> None:
 def _append(path: Path, head: str) -> None:
     """To the file that is in place: it may be rewritten just now."""
     for _ in range(10):
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = open_at_once(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             if os.fstat(handle).st_ino == path.stat().st_ino:
@@ -122,7 +123,7 @@ def _append(path: Path, head: str) -> None:
 def forget_heads(folder: Path, last: int, digest: str) -> None:
     """Leave out the heads of rows that were dropped, but for the last of them."""
     path = folder / HEADS
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open(path, "rb", opener=open_at_once) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         kept = [f"{last}:{digest}"]
         for line in file.read().decode("ascii", "replace").splitlines():
@@ -139,7 +140,9 @@ def read_heads(folder: Path) -> dict[int, set[str]]:
     """Every remembered head by row id; lines cut short by a crash are left out."""
     heads: dict[int, set[str]] = {}
     with suppress(FileNotFoundError):
-        for line in (folder / HEADS).read_text("ascii", "replace").splitlines():
+        with open(folder / HEADS, "rb", opener=open_at_once) as file:
+            text = file.read().decode("ascii", "replace")
+        for line in text.splitlines():
             if match := _HEAD.fullmatch(line.strip()):
                 heads.setdefault(int(match[1]), set()).add(match[2])
     return heads

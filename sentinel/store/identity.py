@@ -19,6 +19,7 @@ from pathlib import Path
 from sentinel.errors import StateError
 from sentinel.store import table
 from sentinel.store.audit import HEADS
+from sentinel.strict.file import open_at_once
 
 BESIDE = "identity"
 NAME, GENERATION, DOUBT = "identity", "generation", "doubt"
@@ -50,6 +51,8 @@ class Identity:
         self.name = ""
         """The name of the database that is open; "" before a daemon gave it one."""
         self._place: tuple[int, int] | None = None
+        self._log_place: tuple[int, int] | None = None
+        """Where the write-ahead log is: SQLite makes it with the first transaction."""
         self._generation = 0
         self._absent = ""
         """What was there in place of the database, although there had been one."""
@@ -64,8 +67,9 @@ class Identity:
     def read(self) -> StateMark | None:
         """What is noted; None: nothing, or nothing that can be read."""
         try:
-            with self.beside.open("rb") as file:
-                match = _LINE.fullmatch(file.read(4 * _WIDTH).decode("ascii", "replace"))
+            with open(self.beside, "rb", buffering=0, opener=open_at_once) as file:
+                content = file.read(4 * _WIDTH) or b""
+            match = _LINE.fullmatch(content.decode("ascii", "replace"))
         except OSError:
             return None
         return StateMark(match[1], int(match[2]), int(match[3])) if match else None
@@ -129,7 +133,7 @@ class Identity:
 
     def meet(self, db: sqlite3.Connection, *, owner: bool) -> None:
         """See which database was opened; the daemon names one that has no name."""
-        self._place = _place_of(self.path)
+        self._place, self._log_place = _place_of(self.path), None
         self.name, self._generation = _word(db, NAME), _number(db)
         if not owner:
             return
@@ -186,8 +190,25 @@ class Identity:
             elif not stat.st_size:
                 text = "was emptied beside the running sentinel"
             else:
+                self._check_log()
                 return
         raise StateError(f"{self.path} {text}", CURE_RUNNING)
+
+    def _check_log(self) -> None:
+        """What is in a write-ahead log that was unlinked or replaced is seen by nobody else, and
+        lost with the process.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        try:
+            place = _place_of(log)
+        except OSError:
+            place = None
+        if self._log_place is None:
+            self._log_place = place
+        elif place != self._log_place:
+            what = "removed" if place is None else "replaced"
+            text = f"{log} was {what} beside the running sentinel"
+            raise StateError(text, "start sentinel anew: it takes over what it has written")
 
     def count(self, db: sqlite3.Connection) -> int:
         """In the transaction of an act: its generation. Raises StateError when it went back."""

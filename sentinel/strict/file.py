@@ -60,6 +60,13 @@ def read_regular_file(path: Path, most: int, patience: float = PATIENCE) -> File
     return _ask(lambda: _read(path, most), patience)
 
 
+def open_at_once(path: str | Path, flags: int, mode: int = 0o666) -> int:
+    """An `opener` that waits for nobody: a pipe without a reader raises OSError, and one without a
+    writer is empty.
+    """
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+
+
 def find_file(path: Path, patience: float = PATIENCE) -> os.stat_result | None:
     """What the system says of a path, None when nothing is there. Raises UnreadableFile when that
     can't be told: a link to itself, a name that is too long, a folder without rights.

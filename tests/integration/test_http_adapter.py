@@ -196,15 +196,53 @@ async def test_gzip_bomb_does_not_go_off():
     assert (len(response.body), response.truncated) == (65536, True)
 
 
-async def test_gzip_is_unpacked_though_not_asked_for():
-    """A server that packs all the same is understood."""
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (gzip.compress(b'{"a": 1}'), ("gzip",)),
+        (gzip.compress(b'{"a"') + gzip.compress(b": 1}"), ("gzip",)),
+        (gzip.compress(b'{"a": 1}') + b"\0\0", ("gzip, identity",)),
+        (gzip.compress(b'{"a": 1}'), ("identity", ",gzip")),
+    ],
+)
+async def test_gzip_is_unpacked_though_not_asked_for(body, lines):
+    """A server that packs all the same is understood, in several members and by several headers."""
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"})
+        response = web.Response(body=body)
+        for line in lines:
+            response.headers.add("Content-Encoding", line)
+        return response
 
     async with serving(answer) as address:
         response = await ask(address)
-    assert (response.body, response.truncated) == (b'{"a": 1}', False)
+    assert (response.body, response.truncated, response.packed) == (b'{"a": 1}', False, "")
+
+
+async def test_what_is_packed_for_the_transfer_is_unpacked():
+    """RFC 9112 §6.1, though nobody asked for it."""
+
+    async def answer(_reader, writer):
+        body = gzip.compress(b'{"a": 1}')
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+        writer.write(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as address:
+        assert (await ask(address)).body == b'{"a": 1}'
+
+
+@pytest.mark.parametrize("member", [b"", b"\0" * 1000])
+async def test_very_many_members_are_a_long_body(member):
+    """What stands behind each member is copied: their number has an end."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        body = gzip.compress(member) * 1000
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async with serving(answer) as address:
+        response = await ask(address)
+    assert (len(response.body), response.truncated) == (min(65536, 100 * len(member)), True)
 
 
 async def test_broken_gzip_is_the_targets_fault():
@@ -448,6 +486,7 @@ async def test_redirect_hops_spend_the_budget():
         (503, "7", 7.0),
         (429, "99999999", 900.0),
         (429, "nonsense", 30.0),
+        (429, "Mon, 30 Nov 2026 10:00:00 +99999999999999999999", 30.0),
     ],
 )
 async def test_target_that_asks_for_time_gets_it(status, header, wait):

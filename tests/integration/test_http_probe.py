@@ -337,6 +337,7 @@ def plainly(body: bytes, **headers: str) -> Handler:
         (plainly(b'{"n": ' + b"9" * 5000 + b"}"), "own limit: an integer of too many digits"),
         (plainly(b"[" * 60_000), "own limit: it is nested too deep"),
         (plainly(b"{}", Content_Type="application/json; charset=klingon"), "charset"),
+        (plainly(b"9" * 60_000, Content_Type="text/plain; charset=punycode"), "charset"),
     ],
 )
 async def test_body_that_we_can_not_read_is_unknown(look, answer, text):

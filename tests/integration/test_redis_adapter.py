@@ -183,6 +183,23 @@ async def test_http_server_is_the_wrong_target():
         await client.close()
 
 
+@pytest.mark.parametrize("reply", [b"$-1\r\n", b"*0\r\n", b",nan\r\n", b"%1\r\n+a\r\n+b\r\n"])
+async def test_an_answer_to_the_first_words_that_can_not_be_is_no_outage(reply):
+    """Whoever says neither OK nor an error to CLIENT SETNAME is no Redis: unknown, never down."""
+
+    async def answer(reader, writer):
+        while await reader.read(1000):
+            writer.write(reply)
+            await writer.drain()
+
+    server, url = await _serve(answer)
+    async with server:
+        client = RedisClient("bus", url)
+        with pytest.raises(WrongTarget, match="not a Redis server: a reply that can't be"):
+            await client.call("PING")
+        await client.close()
+
+
 async def test_postgresql_server_is_the_wrong_target(postgres):
     """A PostgreSQL behind the address hangs up without a word, and is recognised all the same."""
     client = RedisClient("bus", f"redis://127.0.0.1:{postgres.port}/0")

@@ -40,6 +40,8 @@ def _texts(secret: str) -> list[str]:
         repr(secret)[1:-1],
         ascii(secret)[1:-1],
         repr(secret.encode())[2:-1],
+        secret.encode().hex(),
+        secret.encode().hex().upper(),
     ]
 
 

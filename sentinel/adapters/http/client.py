@@ -235,7 +235,7 @@ class HttpClient:
             method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
             raw, truncated = await _read(answer.content, max_body)
-            packed = answer.headers.get("Content-Encoding", "").strip().lower()
+            packed = _encoding(answer)
             content, cut = _unpack(raw, packed, max_body)
             answer.close()
         seconds = self._monotonic() - begin
@@ -348,24 +348,44 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, bool]
     return body[:limit], True
 
 
-_READABLE = {"", "identity", "gzip", "x-gzip", "deflate"}
+_READABLE = {"", "gzip", "x-gzip", "deflate"}
+_GZIP = b"\x1f\x8b"
+_MEMBERS = 100
+"""So many members of a body are read: what stands behind each one is copied."""
+_UNPACKED = {"", "identity", "chunked"}
+
+
+def _encoding(answer: aiohttp.ClientResponse) -> str:
+    """How the body is packed: codings may stand in several headers and lists, and a server may pack
+    for the transfer (RFC 9110 §8.4, RFC 9112 §6.1). "" for not at all.
+    """
+    headers = answer.headers
+    lists = [*headers.getall("Content-Encoding", ()), *headers.getall("Transfer-Encoding", ())]
+    words = [word.strip().lower() for line in lists for word in line.split(",")]
+    return ", ".join(word for word in words if word not in _UNPACKED)
 
 
 def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     """Undo gzip or deflate up to `limit` bytes: a bomb does not go off. Other encodings stay as
-    they are. As browsers do, deflate is taken with and without its frame.
+    they are. As browsers do, deflate is taken with and without its frame; gzip may have several
+    members (RFC 1952 §2.2).
     """
-    if encoding not in _READABLE - {"", "identity"} or not raw:
+    if encoding not in _READABLE - {""} or not raw:
         return raw, False
     framed = encoding != "deflate" or raw[0] & 0x0F == 8
-    unpacker = zlib.decompressobj(wbits=47 if framed else -15)
+    content = b""
     try:
-        content = unpacker.decompress(raw, limit)
+        for _ in range(_MEMBERS):
+            unpacker = zlib.decompressobj(wbits=47 if framed else -15)
+            content += unpacker.decompress(raw, limit - len(content) + 1)
+            raw = unpacker.unused_data
+            if len(content) > limit or not raw.startswith(_GZIP):
+                return content[:limit], len(content) > limit
     except zlib.error as error:
         raise TargetRejected(
             f"broken body: {error}", f"the body is not {encoding}, as its header says"
         ) from error
-    return content, bool(unpacker.unconsumed_tail)
+    return content, True
 
 
 def _short(text: str) -> str:
@@ -388,7 +408,7 @@ def _retry_after(response: HttpResponse) -> float | None:
 def _until(date: str) -> float | None:
     try:
         when = email.utils.parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a zone of twenty digits
         return None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - utcnow().timestamp()
 

@@ -16,6 +16,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
+STRAY = frozenset(
+    {
+        signal.SIGUSR2,
+        signal.SIGALRM,
+        signal.SIGVTALRM,
+        signal.SIGPROF,
+        signal.SIGIO,
+        signal.SIGPWR,
+        *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+    }
+)
+"""What means nothing here, and would end the process: a slip of the hand is no word to end."""
 HEARD = ENDING | {signal.SIGHUP, signal.SIGUSR1}
 END_WITHIN = 4.3
 """Seconds from the first word to end, after which the process ends without order."""
@@ -29,7 +41,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        for number in HEARD:
+        for number in HEARD | STRAY:  # a handler and not SIG_IGN, which components would inherit
             signal.signal(number, _do_nothing)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self._lock = threading.Lock()

@@ -97,8 +97,13 @@ _TEXTS: list[tuple[tuple[str, ...], type[TargetError], str, str]] = [
         TargetUnreachable, "no server as target_session_attrs asks", "which of the servers is the primary?",
     ),
     (
-        ("invalid response", "expected authentication request"),
+        ("invalid response", "expected authentication request", "received invalid",
+         "got no result from the query"),
         WrongTarget, "not a PostgreSQL server", "check the address: another kind of server answers there",
+    ),
+    (
+        ("none of the server's SASL authentication mechanisms", "authentication method"),
+        NotMeasurable, "no way to sign in", "sentinel signs in by password (SCRAM, MD5), certificate or trust",
     ),
     (
         ("certificate", "SSL", "GSSAPI", "private key file", "channel binding"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from sentinel.adapters.process import output
 from sentinel.adapters.process.marked import PROC, list_marked, read_fields
 from sentinel.adapters.process.output import put_aside
+from sentinel.strict.file import open_at_once
 
 _INHERITED = (
     "PATH",
@@ -151,7 +152,8 @@ def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     put_aside(log, output.MAX_LOG, 2 * output.MAX_LOG)
-    with log.open("ab") as stream:
+    with open(log, "ab", opener=open_at_once) as stream:
+        os.set_blocking(stream.fileno(), True)
         popen = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,

@@ -286,6 +286,8 @@ _CREDENTIALS = {"NOAUTH", "WRONGPASS"}
 _NO_MULTI = "EXEC without MULTI"
 """MULTI was refused, and nothing but a missing right refuses MULTI."""
 _DISCARDED = "Transaction discarded because of: "
+_NOT_OK = {"Error setting client name", "Invalid Database"}
+"""What the client library says of an answer to its first words that is neither OK nor an error."""
 
 
 _MAX_SAID = 1000
@@ -308,6 +310,8 @@ def translate(error: BaseException) -> TargetError:
         return NotMeasurable(
             f"no such database: {text}", "correct the number behind the address", code="DB"
         )
+    if isinstance(error, rx.ConnectionError) and text in _NOT_OK:
+        return _wrong_server(f"a reply that can't be: {text}", "")
     text = text.rpartition(_DISCARDED)[2]
     code = _code(error, text)
     if code in _CUT_OFF and not text.startswith(code):

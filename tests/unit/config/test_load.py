@@ -199,9 +199,10 @@ def test_the_secrets_of_queries_and_documents_are_known(folder):
   method: POST
   body: '{"user": "operator", "login": {"password": "canary-body"}}'
 """)
-    secrets = load(folder, {**ENVIRONMENT, "SHOP_TOKEN": "canary-env", "A_FILE": "/x"}).secrets
+    others = {"SHOP_TOKEN": "canary-env", "A_FILE": "/x", "PWD": "/srv/platform"}
+    secrets = load(folder, {**ENVIRONMENT, **others}).secrets
     assert {"canary%2Dquery", "canary-query", "canary-body", "canary-env"} <= secrets
-    assert not secrets & {"500000", "operator", "/x"}
+    assert not secrets & {"500000", "operator", "/x", "/srv/platform"}
 
 
 @pytest.mark.parametrize(

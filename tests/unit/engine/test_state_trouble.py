@@ -14,6 +14,7 @@ from sentinel.core.fault import Status
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine import recorder as recorder_module
 from sentinel.engine.present import PresentReader
+from sentinel.engine.recorder import MANY
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.store import HELD_KEY, Changes
@@ -196,3 +197,22 @@ def test_halt_is_in_force_on_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(StateError, match="full"):
         ordering.halt(tmp_path, "x")
     (tmp_path / FILE).unlink()
+
+
+async def test_what_waits_for_a_disk_is_put_together(house, monkeypatch):
+    """A full disk for a week: the memory does not fill, and every word gets written."""
+    plain = house.store.commit
+
+    def refuse(_changes):
+        raise StateError("the disk is full", "make room")
+
+    monkeypatch.setattr(house.store, "commit", refuse)
+    for n in range(3 * MANY):
+        await house.recorder.record(Changes(probe_state={"a": {"look": n}}, meta={f"m{n}": "x"}))
+    waiting = house.recorder.waiting()
+    assert len(waiting) == MANY + 1
+    assert waiting[-1].probe_state == {"a": {"look": 3 * MANY - 1}}
+    monkeypatch.setattr(house.store, "commit", plain)
+    await house.recorder.record(Changes(meta={"last": "x"}))
+    assert not house.recorder.waiting()
+    assert all(house.store.meta(key) for key in ("m0", f"m{3 * MANY - 1}", "last"))

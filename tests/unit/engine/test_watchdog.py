@@ -192,11 +192,15 @@ def test_what_the_process_before_wrote(hasty: Body, tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_can_not_be_written(body: Body, tmp_path: Path) -> None:
-    """It is said, and nothing else fails."""
-    body.dog.folder = tmp_path / "nowhere"
+def test_a_place_that_takes_no_stacks_does_not_end_it(body: Body, tmp_path: Path) -> None:
+    """Without a file it watches all the same."""
+    (tmp_path / STACKS).mkdir()
+    body.dog.look_every = 0.01
     with capture_logs() as lines:
         body.dog.start()
-        body.dog._thread.join(5)
-    assert [(line["event"], line["part"]) for line in lines] == [("part_failed", "watchdog")]
-    assert list(tmp_path.iterdir()) == []
+        deadline = time.monotonic() + 5
+        while not body.pings and time.monotonic() < deadline:
+            time.sleep(0.01)
+        body.dog.stop()
+    assert body.pings
+    assert [line["event"] for line in lines] == ["stacks_not_kept"]

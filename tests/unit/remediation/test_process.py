@@ -440,3 +440,13 @@ async def test_who_was_let_go_is_waited_for(drivers):
     driver.close()
     os.kill(pid, signal.SIGKILL)
     await until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+async def test_a_pipe_in_the_place_of_the_log_blocks_nobody(drivers):
+    """A component that turns its own log into a pipe would keep the loop in `open` for ever."""
+    (drivers.folder / "log").mkdir()
+    os.mkfifo(drivers.folder / "log" / "worker.log")
+    async with asyncio.timeout(5):
+        outcome = await drivers("sleep 5").start()
+    assert not outcome.done
+    assert "worker.log" in outcome.detail

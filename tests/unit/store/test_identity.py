@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,7 +13,7 @@ import pytest
 from sentinel.core.model import Attempt
 from sentinel.errors import StateError
 from sentinel.store import Changes
-from sentinel.store.audit import HEADS
+from sentinel.store.audit import HEADS, read_heads
 from sentinel.store.folder import FILE
 from sentinel.store.identity import BESIDE, DOUBT
 from sentinel.store.sqlite import SqliteStore
@@ -225,3 +226,35 @@ def test_a_write_ahead_log_that_was_cut_is_seen(folder):
     store = start(kept)
     assert "older than the one that was here" in store.trouble().doubt
     store.close()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_nothing_is_journaled_in_a_log_that_is_gone(folder, is_replaced):
+    """What is in an unlinked write-ahead log ends with the process; a new start takes it over."""
+    store = start(folder)
+    store.claim_attempt(Attempt("i", 3, "api", "restart", "down", T0))
+    log = folder / f"{FILE}-wal"
+    log.unlink()
+    if is_replaced:
+        log.touch()
+    with pytest.raises(
+        StateError, match=r"-wal was (removed|replaced) beside the running sentinel"
+    ):
+        store.claim_attempt(Attempt("i", 4, "api", "restart", "down", T0))
+    store.close()
+    store = start(folder)
+    assert len(store.attempts()) == 2
+    assert store.trouble().lines == []
+    store.claim_attempt(Attempt("i", 4, "api", "restart", "down", T0))
+    store.close()
+
+
+def test_a_pipe_in_the_place_of_a_file_blocks_nobody(folder):
+    """Neither the note nor the heads of the audit log: what can't be read is doubted."""
+    for name in (BESIDE, HEADS):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    reader = SqliteStore(folder, writable=False)
+    assert reader.trouble().lines
+    assert read_heads(folder) == {}
+    reader.close()

@@ -1,0 +1,26 @@
+"""Signals that mean nothing end nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import os, subprocess
+from sentinel.adapters.own_process.bell import STRAY, Bell
+Bell()
+for number in sorted(STRAY):
+    os.kill(os.getpid(), number)
+print("lives", flush=True)
+subprocess.run(["/bin/grep", "SigIgn", "/proc/self/status"], restore_signals=True)
+"""
+
+
+def test_a_stray_signal_ends_nobody_and_is_no_heritage() -> None:
+    """Neither by its default, nor does a component start deaf to it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], check=False, capture_output=True, text=True
+    )
+    said, ignored = ended.stdout.splitlines()
+    assert (said, ended.returncode) == ("lives", 0)
+    assert int(ignored.split()[1], 16) == 0

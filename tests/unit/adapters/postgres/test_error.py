@@ -1,0 +1,35 @@
+"""What libpq and psycopg say of an answer that is none: garbage is never an outage."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from sentinel.adapters.postgres.error import translate
+from sentinel.core.fault import Status
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("received invalid error message", "not a PostgreSQL server"),
+        ("received invalid protocol negotiation message: …", "not a PostgreSQL server"),
+        ("got no result from the query", "not a PostgreSQL server"),
+        ("authentication method 99 not supported", "no way to sign in"),
+        (
+            "none of the server's SASL authentication mechanisms are supported",
+            "no way to sign in",
+        ),
+    ],
+)
+def test_what_no_server_would_say_is_unknown(text: str, prefix: str) -> None:
+    """So is a way to sign in that we do not know: the server answers."""
+    error = translate(psycopg.OperationalError(f"connection failed: {text}"))
+    assert error.status is Status.UNKNOWN
+    assert error.message.startswith(prefix)
+
+
+def test_who_hangs_up_is_down() -> None:
+    """It is no garbage."""
+    error = translate(psycopg.OperationalError("server closed the connection unexpectedly"))
+    assert error.status is Status.DOWN
