@@ -116,12 +116,8 @@ class Daemon:
         self._note_reload(good=True)
         gc.freeze()
         self.watchdog.start()
-        log.info(
-            "started",
-            platform=configuration.platform,
-            checks=len(configuration.checks),
-            url=self.url,
-        )
+        checks = len(configuration.checks)
+        log.info("started", platform=configuration.platform, checks=checks, url=self.url)
         tell_what_lapsed(configuration)
 
     def _open(self) -> Store:
@@ -221,7 +217,7 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
-        self.following.take(self.configuration.digest, now)
+        self.following.take(self.configuration.digest, now, len(self.configuration.checks))
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -421,7 +417,8 @@ class Daemon:
         self.metrics.reload_ok.set(good)
         if good:
             self.metrics.reload_time.set_to_current_time()
-            self.following.take(digest or self.configuration.digest, self.clock.utcnow())
+            took = self.configuration
+            self.following.take(digest or took.digest, self.clock.utcnow(), len(took.checks))
         else:
             self.following.refuse(digest, self.clock.utcnow(), why)
 

@@ -21,6 +21,7 @@ class Following:
     """The files that are in force, by their digest, and those that were refused. Times are texts:
     aware UTC, ISO.
 
+    `checks`: how many of them are configured there, 0 where nobody told.
     `began`: a reload runs since then; `waits`: for what, "" while the files are read.
     """
 
@@ -33,14 +34,15 @@ class Following:
     refused: str = ""
     refused_at: str = ""
     problems: list[str] = field(default_factory=list)
+    checks: int = 0
 
     def begin(self, now: datetime) -> None:
         """A reload was asked for."""
         self.began, self.waits = _write(now), ""
 
-    def take(self, digest: str, now: datetime) -> None:
-        """Files are in force."""
-        self.digest, self.since = digest, _write(now)
+    def take(self, digest: str, now: datetime, checks: int = 0) -> None:
+        """Files are in force, with so many checks."""
+        self.digest, self.since, self.checks = digest, _write(now), checks
         self.began, self.waits, self.refused, self.refused_at = "", "", "", ""
         self.problems = []
 

@@ -104,7 +104,9 @@ def halt(folder: Path, reason: str) -> str:
             raise _unusable(
                 folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
             ) from error
-    done = f"halted: no automatic action while {folder / HALT_FILE} exists"
+    done = (
+        f"halted: no automatic action while {folder / HALT_FILE} exists; `sentinel resume` ends it"
+    )
     try:
         open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
     except StateError as error:
@@ -189,7 +191,7 @@ def find_lost(
             f"{check} has no such loss that stands open",
             f"open: {format_names(named)}"
             if named
-            else "what can be repaired is borne by `accept:` of the check in its configuration",
+            else f"it has none; what can be repaired is borne by `accept:` of check {check}",
         )
     return found
 
@@ -199,13 +201,13 @@ def _refuse_no_loss(store: Store, check: str, fault: str) -> None:
     kind = next(view.kind for view in store.checks() if view.name == check)
     declared = known_faults().get(kind, {})
     lasting = [each.key for each in declared.values() if each.lasting]
-    known = f"those that are accepted: {format_names(lasting)}" if lasting else "it loses nothing"
+    known = f"losses that are accepted: {format_names(lasting)}" if lasting else f"{kind} has none"
     if fault not in declared:
         raise UsageError(f"{kind} has no fault {fault!r}", known)
     if fault not in lasting:
         raise UsageError(
             f"{fault} is no loss: it ends when it is repaired",
-            f"bear it by `accept:` of the check in its configuration; {known}",
+            f"to bear it, write it under `accept:` of check {check}; {known}",
         )
 
 

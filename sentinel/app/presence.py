@@ -25,3 +25,13 @@ def is_halted(folder: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def read_halt(folder: Path) -> str:
+    """Who halted it, when and why, as the file has it; "" when it says nothing that can be read."""
+    try:
+        text = (folder / HALT_FILE).read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    at, _, rest = text.strip().partition(" ")
+    return f"{at[:10]} {at[11:19]}Z {rest}"[:300] if rest else ""

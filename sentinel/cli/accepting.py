@@ -25,7 +25,8 @@ def accept(arguments: argparse.Namespace, check: str, fault: str) -> int:
     extent = describe_extent(found)
     lines = "\n".join(tables.clean(f"  {each.fault.text}") for each in found[:MAX_ASKED])
     more = f"\n  and {len(found) - MAX_ASKED} more" if len(found) > MAX_ASKED else ""
-    confirm(arguments, f"{lines}{more}\naccept {extent}, for ever?")
+    question = f"accept for ever what was lost ({extent})?"
+    confirm(arguments, f"{check} {fault}\n{lines}{more}\n{question}")
     by = arguments.by.strip() or actor()
     answer = asyncio.run(accept_lost(store, check, fault, subject, arguments.reason, by, extent))
     if not answer.is_done:

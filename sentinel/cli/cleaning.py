@@ -30,6 +30,9 @@ def clean_list(arguments: Arguments) -> int:
     rows = [_describe(chore, store) for chore in configuration.chores]
     if arguments.json:
         return print_json(rows)
+    if not rows:
+        show("no chores: `housekeeping:` of the configuration has none; `sentinel clean kinds`")
+        return 0
     columns = (
         "chore",
         "kind",

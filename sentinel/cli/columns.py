@@ -85,9 +85,12 @@ class Columns:
                     yield [Line("    "), _like(cells[-1], line)]
 
     def _stacked(self, width: int) -> Iterator[list[Line]]:
-        """A row as a few lines: its name, then each cell beside its heading."""
+        """A row as a few lines: its name, in the colour of its status, then each cell beside its
+        heading.
+        """
         for cells in self.rows:
-            yield [_like(cells[0], line) for line in wrap(cells[0], width)[:1]]
+            tint = next((c.style for c in cells[:-1] if isinstance(c, Line) and c.style), "")
+            yield [Line(line, tint) for line in wrap(cells[0], width)[:1]]
             named = zip(self.names[1:-1], cells[1:-1], strict=True)
             facts = " · ".join(f"{name} {cell}" for name, cell in named if cell)
             for text in filter(None, (facts, cells[-1])):

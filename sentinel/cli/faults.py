@@ -30,9 +30,10 @@ def show_faults(arguments: argparse.Namespace) -> int:
         from sentinel.cli.accepting import accept  # noqa: PLC0415
 
         return accept(arguments, *words[1:])
-    if len(words) > 1:
+    if len(words) > 1 or words == [_ACCEPT]:
         usage = "`sentinel faults [CHECK]`, or `sentinel faults accept CHECK FAULT --reason TEXT`"
-        raise UsageError(f"too many words, or too few: {' '.join(words)}", usage)
+        said = "nothing is named to accept" if words[0] == _ACCEPT else "only one check at a time"
+        raise UsageError(f"{said}: {' '.join(words)}", f"{usage}; `sentinel faults` names them")
     check = words[0] if words else None
     _, store = open_store(arguments)
     if check is not None or arguments.component is not None:

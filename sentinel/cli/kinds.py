@@ -89,8 +89,20 @@ def describe_thing(shelf: str, thing: Any) -> dict[str, Any]:
     return document
 
 
+def _casting(resources: Mapping[str, str]) -> str:
+    """Which resources it takes, and which it gets where nobody names them."""
+    roles = ", ".join(
+        f"`{role}` ({type_.removesuffix('?')}{', may be missing' if type_.endswith('?') else ''})"
+        for role, type_ in resources.items()
+    )
+    usual = "the component's, or the only one of its type"
+    return f"resources: {roles}; where none is named: {usual}"
+
+
 def _page(document: Mapping[str, Any]) -> Iterator[Part]:
     yield f"{document['shelf']} {document['name']}: {document['summary']}"
+    if document["resources"]:
+        yield _casting(document["resources"])
     if document["options"]:
         rows = [OptionRow(**row) for row in document["options"]]
         yield ""

@@ -10,14 +10,14 @@ from sentinel.app.glance import Glance, glance_at
 from sentinel.app.presence import is_running
 from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, open_store, print_json
-from sentinel.cli.standing import warn_of_files
+from sentinel.cli.standing import look_at_files, tell_of_files
 from sentinel.cli.tables import mapping_table
 from sentinel.core.quantity import parse_duration
 from sentinel.errors import SentinelError
 from sentinel.store import CheckView, Store
 
 _COLUMNS = ("check", "kind", "component", "every", "where")
-NOT_LOADED, NOT_IN_FILES = "not loaded yet", "no longer in the files"
+NOT_LOADED, NOT_RUN, NOT_IN_FILES = "not loaded yet", "not run yet", "no longer in the files"
 
 
 def check_list(arguments: Arguments) -> int:
@@ -30,8 +30,10 @@ def check_list(arguments: Arguments) -> int:
         rows = _load_rows(arguments)
     else:
         running = is_running(store)
-        rows = list(_compare(glance, store, running=running))
-        warn_of_files(arguments, store, running=running)
+        files = look_at_files(arguments, store, running=running)
+        absent = NOT_RUN if files.state == "same" else NOT_LOADED
+        rows = list(_compare(glance, store, absent if running else ""))
+        tell_of_files(files)
     if arguments.json:
         return print_json(rows)
     extra = ("in force",) if any(row["in force"] for row in rows) else ()
@@ -63,8 +65,10 @@ def _load_rows(arguments: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def _compare(glance: Glance, store: Store, *, running: bool) -> Iterator[dict[str, Any]]:
-    """Each check of the files, then those that the daemon has and the files have not."""
+def _compare(glance: Glance, store: Store, absent: str) -> Iterator[dict[str, Any]]:
+    """Each check of the files, then those that the daemon has and the files have not; `absent` is
+    said of what has no result.
+    """
     views = {view.name: view for view in store.checks()}
     driven = {f"{each.name}.process" for each in store.components() if each.driver}
     listed: set[str] = set()
@@ -78,7 +82,7 @@ def _compare(glance: Glance, store: Store, *, running: bool) -> Iterator[dict[st
             "component": str(item.get("component", "")),
             "every": _every(item, view),
             "where": str(place),
-            "in force": NOT_LOADED if running and view is None else "",
+            "in force": absent if view is None else "",
         }
     for name, view in views.items():
         if name not in listed and name not in driven:

@@ -84,7 +84,8 @@ def _tell_difference(glance: Glance, following: Following, *, running: bool) -> 
 
 
 def _first_line(problems: list[str]) -> str:
-    return " ".join(problems[0].split()) if problems else ""
+    lines = (problems[0] if problems else "").splitlines()
+    return "; ".join(" ".join(line.split()) for line in lines)
 
 
 def _clock(text: str) -> str:
@@ -93,9 +94,25 @@ def _clock(text: str) -> str:
 
 def warn_of_files(arguments: Arguments, store: Reader, *, running: bool) -> None:
     """Say on stderr what is the matter with the files, for commands that show something else."""
-    files = look_at_files(arguments, store, running=running)
+    tell_of_files(look_at_files(arguments, store, running=running))
+
+
+def tell_of_files(files: FileStanding) -> None:
+    """On stderr, unless nothing is the matter or only a reload is to be asked for."""
     if files.state in {"refused", "broken", "missing", "waiting"}:
         print(f"sentinel: {files.text}", file=sys.stderr)
+
+
+def count_unrun(store: Reader) -> str:
+    """Checks in force without a result yet, in words; "" when there are none."""
+    following = read_following(store.meta(FILES_KEY))
+    total = following.checks if following is not None else 0
+    driven = {f"{each.name}.process" for each in store.components() if each.driver}
+    ran = sum(view.name not in driven for view in store.checks())
+    if ran >= total:
+        return ""
+    have = "has" if total - ran == 1 else "have"
+    return f"{total - ran} of {total} checks {have} not run yet: `sentinel check list` names them"
 
 
 def explain_absence(arguments: Arguments, store: Reader, known: Sequence[str]) -> SentinelError:

@@ -59,7 +59,7 @@ class Written:
         """The *.yaml of the folder, without hidden ones: an editor's lock or backup is no
         configuration.
         """
-        remedy = "name the folder with `--config`, or copy one from checks/packs/"
+        remedy = "name the folder with `--config`, or write one as README shows"
         try:
             files = list_files(self.path)
         except (FileNotFoundError, NotADirectoryError):

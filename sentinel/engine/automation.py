@@ -189,7 +189,9 @@ class Automation:
     def may_act(self, *, automatic: bool) -> str:
         """Why nothing may be done in this very moment, or ""; asked right before an act."""
         if self.is_halted():
-            return "halted between intent and act"
+            return (
+                "halted between intent and act" if automatic else "halted: `sentinel resume` first"
+            )
         if self.doubt:
             return f"{self.doubt}: `sentinel state accept --reason …`"
         if self.fenced:

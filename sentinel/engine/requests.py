@@ -82,7 +82,9 @@ class OperatorRequests:
         driver = self.remediator.fleet.drivers.get(name)
         if driver is None:
             return f"{name} has no driver: sentinel only watches it"
-        return "" if action in driver.actions else f"{action} is not configured for {name}"
+        if action in driver.actions:
+            return ""
+        return f"{action} is not configured for {name}: `sentinel kinds` has the keys of its driver"
 
     async def _note(self, name: str, text: str) -> None:
         await self.remediator.incidents.note(name, Event("operator", text))

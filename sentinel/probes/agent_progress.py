@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
@@ -45,82 +44,9 @@ from sentinel.core.quantity import is_true, read_number
 from sentinel.errors import NotMeasurable, SubjectError
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import ZONE, Duration, Zone
+from sentinel.watch.progress_mapping import AgentTasks, StepEntries, StepTable, TableShape
 
 _PROVE_EVERY = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Columns that a table must have, those that must be times, and the one that an index is needed
-    for; the zone of times without one, as declared.
-    """
-
-    table: str
-    columns: Sequence[str | None]
-    times: Sequence[str | None]
-    indexed: str
-    zone: str | None
-
-
-class AgentTasks(Options):
-    """The task table: what agents hold, and what they have finished."""
-
-    table: str = Field("tasks", min_length=1, description="table or view of tasks, with its schema")
-    agent: str = Field("assigned_agent_id", description="column of the agent that has the task")
-    status: str = Field("status", description="column of the status")
-    created_at: str | None = Field(
-        "created_at", description="column that bounds the query; null for small tables"
-    )
-    finished_at: str | None = Field(
-        None, description="column of the end of a task: makes the last progress exact"
-    )
-    lookback: Duration = Field(
-        86400.0, gt=0, description="only tasks created in this time are looked at"
-    )
-    open: list[str] = Field(
-        ["assigned", "in_progress", "running"], description="statuses that an agent works on"
-    )
-    finished: list[str] = Field(
-        ["completed", "done", "failed", "cancelled"],
-        description="statuses of tasks that an agent has done with",
-    )
-    zone: Zone | None = Field(None, description=ZONE)
-
-    @property
-    def shape(self) -> _Shape:
-        """What the table must have."""
-        times = [self.created_at, self.finished_at]
-        indexed = self.created_at or self.agent
-        return _Shape(self.table, [self.agent, self.status], times, indexed, self.zone)
-
-
-class StepTable(Options):
-    """A table with one row per step of an agent."""
-
-    table: str = Field(min_length=1, description="table or view of steps, with its schema")
-    agent: str = Field("agent_id", description="column of the agent")
-    step: str = Field(
-        "step", description="column of the step's text or hash; column->key reads from JSON"
-    )
-    at: str = Field("created_at", description="column of the time; needs an index")
-    lookback: Duration = Field(3600.0, gt=0, description="only steps of this time are looked at")
-    zone: Zone | None = Field(None, description=ZONE)
-
-    @property
-    def shape(self) -> _Shape:
-        """What the table must have."""
-        return _Shape(self.table, [self.agent, self.step], [self.at], self.at, self.zone)
-
-
-class Stream(Options):
-    """A stream with one entry per step of an agent."""
-
-    key: str = Field(min_length=1, description="key of the stream")
-    agent: str = Field("agent_id", description="field of the agent; field->key reads from JSON")
-    step: str = Field(
-        "step", description="field of the step's text or hash; field->key reads from JSON"
-    )
-    entries: int = Field(1000, gt=0, le=10_000, description="newest entries to read")
 
 
 class ProgressOptions(Options):
@@ -160,7 +86,7 @@ class ProgressOptions(Options):
     counters: list[str] = Field([], description="columns whose change is progress")
     spend: list[str] = Field([], description="columns with totals of tokens or cost")
     steps: StepTable | None = Field(None, description="table of steps")
-    stream: Stream | None = Field(None, description="stream of steps, in place of a table")
+    stream: StepEntries | None = Field(None, description="stream of steps, in place of a table")
     stalled_after: Duration = Field(
         1800.0, gt=0, description="longest time with open work and without progress"
     )
@@ -187,10 +113,10 @@ class ProgressOptions(Options):
         )
 
     @property
-    def shape(self) -> _Shape:
+    def shape(self) -> TableShape:
         """What the table of agents must have."""
         columns = [self.id, self.name, self.status, self.open_work, *self.counters, *self.spend]
-        return _Shape(self.table, columns, [self.last_heartbeat], self.id, self.zone)
+        return TableShape(self.table, columns, [self.last_heartbeat], self.id, self.zone)
 
     @property
     def step_count(self) -> int:
@@ -198,7 +124,7 @@ class ProgressOptions(Options):
         return (self.repeats + 1) * self.longest_cycle
 
     @property
-    def shapes(self) -> dict[str, _Shape]:
+    def shapes(self) -> dict[str, TableShape]:
         """What each table must have, by name: agents, tasks, steps."""
         parts = {"agents": self, "tasks": self.tasks, "steps": self.steps}
         return {name: part.shape for name, part in parts.items() if part is not None}
@@ -388,7 +314,7 @@ async def _prove(options: ProgressOptions, client: PostgresClient, context: Cont
 
 
 async def _prove_table(
-    options: ProgressOptions, client: PostgresClient, name: str, shape: _Shape
+    options: ProgressOptions, client: PostgresClient, name: str, shape: TableShape
 ) -> Clocks:
     await prove_visible(client.query, Relation.of(shape.table))
     await prove_columns(client.query, shape.table, shape.columns, shape.times)

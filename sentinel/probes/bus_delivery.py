@@ -20,16 +20,16 @@ from sentinel.core.bus.delivery.finding import (
     DELIVERY_KINDS,
     DeliveryRules,
     find_delivery_faults,
-    find_group_faults,
     find_replica,
 )
 from sentinel.core.bus.delivery.fleet import Standing
+from sentinel.core.bus.delivery.presence import find_group_faults
+from sentinel.core.bus.delivery.statement import describe_ratio, describe_total
 from sentinel.core.bus.delivery.window import LossBook, Pair, Window, tally
 from sentinel.core.bus.finding import BLIND_KINDS, describe_faults, find_nothing
 from sentinel.core.bus.naming import Naming
-from sentinel.core.fault import Fault, Status, headline, judge
+from sentinel.core.fault import Fault, Status, judge
 from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Term
-from sentinel.core.quantity import format_duration
 from sentinel.probes import (
     Context,
     GroupPatterns,
@@ -230,7 +230,7 @@ async def run(options: DeliveryOptions, context: Context) -> Finding:
     account = describe_account(watch, board, totals)
     return Finding(
         status=judge(faults),
-        detail=describe(options, account, faults, measured=board.measured > 0),
+        detail=describe_total(options.deadlines, account, faults, measured=board.measured > 0),
         rows=[
             *totals.rows(),
             *_gauge_rows(options, board),
@@ -260,21 +260,6 @@ def _find_faults(
     )
 
 
-# -- words ----------------------------------------------------------------------------------------
-
-
-def describe(
-    options: DeliveryOptions, account: dict[str, Any], faults: Sequence[Fault], *, measured: bool
-) -> str:
-    """One line: the worst fault first, then the figures of all streams since the watch began."""
-    news = [headline(faults)] if faults else []
-    if not measured:
-        return "; ".join(news)
-    figures = f"{account['published']:,} published, {_describe_ratios(options, account)}"
-    lost = _describe_bounds(account["lost"])
-    return "; ".join([*news, f"all streams since the watch began: {figures}; {lost} lost"])
-
-
 def _show(
     state: DeliveryState,
     watch: BusWatch,
@@ -294,32 +279,6 @@ def _show(
         "capability": watch.nature.capability.family,
         "note": watch.nature.note or (LEGACY if watch.legacy.needed else ""),
     }
-
-
-def _describe_ratios(options: DeliveryOptions, account: dict[str, Any]) -> str:
-    """Both reliabilities; the one of deliveries only where it says something of its own."""
-    acked, reached = describe_ratio(account["ratio"]), describe_ratio(account["ratio_delivered"])
-    words = f"{acked} acknowledged in {format_duration(options.deadline)}"
-    if reached == acked and options.deadlines.deliver == options.deadline:
-        return words
-    return f"{words}, {reached} delivered in {format_duration(options.deadlines.deliver)}"
-
-
-def describe_ratio(ratio: Sequence[float] | None) -> str:
-    """`99.95 %` or `[94.2, 99.0] %`; a dash while nothing is settled."""
-    if ratio is None or ratio == [0.0, 1.0]:
-        return "–"
-    lo, hi = (100 * each for each in ratio)
-    return f"{_floor(lo):.4g} %" if lo == hi else f"[{_floor(lo):.4g}, {hi:.4g}] %"
-
-
-def _floor(percent: float) -> float:
-    """Never round a miss up to 100."""
-    return min(percent, 99.99) if percent < 100 else percent
-
-
-def _describe_bounds(bounds: Sequence[int]) -> str:
-    return f"{bounds[0]:,}" if bounds[0] == bounds[1] else f"{bounds[0]:,} to {bounds[1]:,}"
 
 
 # -- figures --------------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ from sentinel.probes import (
     faults_of_target,
 )
 from sentinel.strict.field import Duration
-from sentinel.watch.pending import GroupKey, Habits, PendingLook, PendingWatch
+from sentinel.watch.pending import PendingWatch
+from sentinel.watch.pending_look import GroupKey, Habits, PendingLook
 from sentinel.watch.scope import Scope
 
 WORST = 20

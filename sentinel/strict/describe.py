@@ -27,7 +27,10 @@ REQUIRED = "required"
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@+-]*(:[A-Za-z0-9_./@+-]+)*")
 _WORDS = {"true", "false", "null", "~", "yes", "no", "on", "off"}
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"), (0.001, "ms"))
-_SIZES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+_SIZES = (
+    (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"),
+    (10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (1, "B"),
+)  # fmt: skip
 _SCALARS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _SAMPLES = {
     "duration": "30s",
@@ -251,8 +254,8 @@ def _write_number(number: float, words: str) -> str:
     if "percentage" in words:
         return f"{100 * number:.10g}%"
     if "size" in words:
-        size, unit = next(pair for pair in _SIZES if number % pair[0] == 0 or pair[0] == 1)
-        return f"{int(number // size)}{unit}"
+        whole = (f"{int(number // size)}{unit}" for size, unit in _SIZES if number % size == 0)
+        return min(whole, key=len, default=f"{number:.15g}")
     return f"{number:.15g}"
 
 

@@ -15,9 +15,7 @@ from sentinel.adapters.bus.stream import (
     find_kept,
     find_survivors,
     overdue_command,
-    parse_answer,
     parse_pending,
-    question_command,
 )
 from sentinel.adapters.bus.stream_reader import (
     DropWatch,
@@ -25,10 +23,10 @@ from sentinel.adapters.bus.stream_reader import (
     Reading,
     StreamReader,
     StreamRequest,
+    ask_apart,
 )
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import display, is_missing
-from sentinel.adapters.redis.resp import pipeline
 from sentinel.core.bus.age import find_age, find_published_by
 from sentinel.core.bus.delivery import (
     Answer,
@@ -39,6 +37,7 @@ from sentinel.core.bus.delivery import (
     Question,
     StreamAccount,
     StreamView,
+    doubt,
     parse_id,
 )
 from sentinel.core.bus.delivery.finding import (
@@ -227,7 +226,7 @@ class BusWatch:
             account, view = self.books.find(key), reading.view
             if view is None or view.legacy or account is None or account.view is None:
                 continue
-            if account.may_be_another(view):
+            if doubt.may_be_another(account, view):
                 wanted[key] = account.anchors[-1].id
         if not wanted:
             return
@@ -247,8 +246,8 @@ class BusWatch:
             account, view = self.books.find(key), reading.view
             if view is None or view.legacy or account is None or account.view is None:
                 continue
-            if account.present and (changed or account.needs_survivors(view)):
-                doubts = account.list_doubts(view, listing_cap(account))
+            if account.present and (changed or doubt.needs_survivors(account, view)):
+                doubts = doubt.list_doubts(account, view, listing_cap(account))
                 requests.append(self._make_request(key, [*asked.get(key, ()), *doubts]))
         if not requests:
             return {}
@@ -257,7 +256,7 @@ class BusWatch:
             account = self.accounts[key.decode()]
             readings[key] = reading
             if reading.view is not None:
-                view, found[key] = account.resolve(reading.view, reading.answers)
+                view, found[key] = doubt.resolve_doubts(account, reading.view, reading.answers)
                 readings[key] = replace(reading, view=view)
         return found
 
@@ -321,7 +320,7 @@ class BusWatch:
             self.census.turns.reset()
         self.census.absent.discard(name)
         known = account.view is not None and view.legacy
-        if known and (changed or account.needs_survivors(view)):
+        if known and (changed or doubt.needs_survivors(account, view)):
             anchors = [anchor.id for anchor in account.anchors]
             survivors = await find_survivors(run.client, key, anchors)
         vanished = _find_vanished(account, view)
@@ -383,7 +382,7 @@ class BusWatch:
         with_snapshot, apart = self._ask(run, names, due)
         if with_snapshot:
             await self._feed(run, sorted(with_snapshot), with_snapshot)
-        told = await _ask_apart(run.client, apart)
+        told = await ask_apart(run.client, apart)
         for name in sorted({*due, *apart, *map(bytes.decode, with_snapshot)}):
             account, key = self.accounts[name], name.encode()
             if not account.present:
@@ -495,18 +494,3 @@ def _keep_late(
     ages = (find_age(parse_id(row.id), account.now, account.anchors) for row in rows)
     # why `>=`: at the deadline an entry is late
     return [row for row, age in zip(rows, ages, strict=True) if age and age.seconds >= deadline]
-
-
-async def _ask_apart(
-    client: RedisClient, questions: Mapping[str, Sequence[Question]]
-) -> dict[str, dict[Question, Answer]]:
-    """Answers that need no snapshot with them."""
-    wanted = [(name, question) for name, asked in questions.items() for question in asked]
-    commands = [question_command(name.encode(), question) for name, question in wanted]
-    replies = await pipeline(client, commands)
-    found: dict[str, dict[Question, Answer]] = {}
-    for (name, question), reply in zip(wanted, replies, strict=True):
-        answer = parse_answer(question, reply)
-        if answer is not None:
-            found.setdefault(name, {})[question] = answer
-    return found

@@ -40,15 +40,21 @@ from sentinel.core.bus.pending import (
 )
 from sentinel.core.bus.pending_fault import (
     MAX_SAMPLES,
-    PendingCase,
     PendingLimits,
     PendingStanding,
     find_absent_groups,
     find_crowded,
 )
 from sentinel.core.fault import Fault
-from sentinel.core.quantity import Bounds
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
+from sentinel.watch.pending_look import (
+    GroupKey,
+    Habits,
+    PendingLook,
+    PendingPlace,
+    SeenGroup,
+    StreamStand,
+)
 from sentinel.watch.scope import Scope, describe_error
 
 SCAN_STEPS = 20
@@ -57,72 +63,6 @@ MAX_CONSUMERS = 20_000
 LEAST_LISTED, MOST_LISTED = 200, 2000
 """Groups plus consumers that are listed in turn per run."""
 MAX_OWNERS = 10
-
-GroupKey = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """How consumers are looked at: expected names, and every how many runs quiet or large groups
-    are listed.
-    """
-
-    known: Sequence[str]
-    every: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A group to look at."""
-
-    key: bytes
-    stream: str
-    summary: GroupSummary
-    id: GroupKey
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was read of a group, and counted: overdue below `bound`, without payload."""
-
-    reading: GroupReading
-    bound: Id
-    late: Bounds
-    gone: Bounds
-
-
-@dataclass(slots=True)
-class PendingLook:
-    """What one run found. `read` of `known` streams were looked at; the oldest look is `width`
-    seconds ago. `crowded` are groups with too many consumers to list.
-    """
-
-    now: float = 0.0
-    read: int = 0
-    known: int = 0
-    width: float = 0.0
-    standings: list[PendingStanding] = field(default_factory=list)
-    unjudged: list[Fault] = field(default_factory=list)
-    crowded: list[PendingCase] = field(default_factory=list)
-    streams: int = 0
-
-
-@dataclass(slots=True)
-class StreamStand:
-    """What was found at one stream when it was looked at, at server time `at`."""
-
-    at: float
-    readable: bool
-    standings: list[PendingStanding] = field(default_factory=list)
-    unjudged: list[Fault] = field(default_factory=list)
-    crowded: list[PendingCase] = field(default_factory=list)
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is pending, or was found to be wrong."""
-        if self.unjudged or self.crowded:
-            return True
-        return any(each.pending for each in self.standings)
 
 
 @dataclass(slots=True)
@@ -265,7 +205,7 @@ class PendingWatch:
         scope: Scope,
         look: PendingLook,
         stands: Mapping[bytes, StreamStand],
-    ) -> list[_Place]:
+    ) -> list[PendingPlace]:
         """The groups that are judged; what can't be read concerns that stream alone."""
         places, literals = [], {name.encode() for name in scope.literals}
         for key, groups in found.items():
@@ -275,7 +215,7 @@ class PendingWatch:
                     stands[key].unjudged.append(_explain(name, groups))
                 continue
             places += [
-                _Place(key, name, each, (name, each.name))
+                PendingPlace(key, name, each, (name, each.name))
                 for each in groups
                 if self._judges(scope, each.name)
             ]
@@ -294,7 +234,7 @@ class PendingWatch:
     async def _read(
         self,
         reader: PendingReader,
-        places: Sequence[_Place],
+        places: Sequence[PendingPlace],
         stands: Mapping[bytes, StreamStand],
     ) -> dict[GroupKey, tuple[Plan, GroupReading]]:
         for place in places:
@@ -312,7 +252,7 @@ class PendingWatch:
                 stands[place.key].unjudged.append(_explain(place.stream, reading, place.id[1]))
         return readings
 
-    def _plan(self, place: _Place) -> Plan:
+    def _plan(self, place: PendingPlace) -> Plan:
         sweep = self.sweeps[place.id]
         many = place.summary.pending >= HEAD
         rechecks = tuple(sweep.list_rechecks()) if many else ()
@@ -323,7 +263,7 @@ class PendingWatch:
         reader: PendingReader,
         readings: Mapping[GroupKey, tuple[Plan, GroupReading]],
         limits: PendingLimits,
-    ) -> dict[GroupKey, _Seen]:
+    ) -> dict[GroupKey, SeenGroup]:
         """How many are overdue, and how many have no payload."""
         pairs = list(readings.values())
         bounds = [
@@ -334,7 +274,7 @@ class PendingWatch:
             [(*pair, bound) for pair, bound in zip(pairs, bounds, strict=True)]
         )
         gone = await reader.count([(*pair, pair[1].first) for pair in pairs])
-        seen = map(_Seen, (reading for _, reading in pairs), bounds, late, gone)
+        seen = map(SeenGroup, (reading for _, reading in pairs), bounds, late, gone)
         return dict(zip(readings, seen, strict=True))
 
     def _bound_overdue(self, place: GroupKey, reading: GroupReading, deadline: float) -> Id:
@@ -345,8 +285,8 @@ class PendingWatch:
 
     def _stand(
         self,
-        place: _Place,
-        seen: _Seen | None,
+        place: PendingPlace,
+        seen: SeenGroup | None,
         label: GroupKey,
         limits: PendingLimits,
         owned: Mapping[str, Sequence[Id]],
@@ -376,7 +316,7 @@ class PendingWatch:
     async def _list_consumers(
         self,
         reader: PendingReader,
-        places: Sequence[_Place],
+        places: Sequence[PendingPlace],
         limits: PendingLimits,
         habits: Habits,
         stands: Mapping[bytes, StreamStand],
@@ -394,8 +334,8 @@ class PendingWatch:
                 self.rosters[place.id] = (self.turn, _sort_roster(views, limits, habits))
 
     def _choose(
-        self, places: Sequence[_Place], every: int, stands: Mapping[bytes, StreamStand]
-    ) -> list[_Place]:
+        self, places: Sequence[PendingPlace], every: int, stands: Mapping[bytes, StreamStand]
+    ) -> list[PendingPlace]:
         """Small groups that hold something in every run; others in turn, oldest listing first,
         within a budget.
         """
@@ -422,11 +362,11 @@ class PendingWatch:
             budget -= 1 + place.summary.consumers
         return chosen
 
-    def _listed(self, place: _Place) -> int:
+    def _listed(self, place: PendingPlace) -> int:
         return self.rosters.get(place.id, (-1_000_000, None))[0]
 
     async def _read_owned(
-        self, reader: PendingReader, places: Sequence[_Place]
+        self, reader: PendingReader, places: Sequence[PendingPlace]
     ) -> dict[GroupKey, dict[str, list[Id]]]:
         """Sample ids of dead consumers, for the few that hold most."""
         holders = [
@@ -474,7 +414,7 @@ class PendingWatch:
 
 
 def _measure(
-    standing: PendingStanding, seen: _Seen, sweep: Sweep, limits: PendingLimits
+    standing: PendingStanding, seen: SeenGroup, sweep: Sweep, limits: PendingLimits
 ) -> PendingStanding:
     """The standing with what the pages proved."""
     reading = seen.reading

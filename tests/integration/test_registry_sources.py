@@ -267,7 +267,7 @@ async def test_entries_without_a_name_are_told(place, tmp_path):
     path = tmp_path / "agents.json"
     path.write_text(json.dumps({"agents": [{"name": "a", "state": "active"}, {"nom": "b"}, "c"]}))
     finding = await place.poll(agents={"file": str(path), "id": "name", "status": "state"})
-    assert (finding.status, finding.key) == (Status.UNKNOWN, ("live agents", "1 of 1"))
+    assert (finding.status, finding.key) == (Status.UNKNOWN, ("active agents", "1"))
     assert finding.evidence["not_judged"] == {
         "file": "2 entries have no name; name the field of the name as agents.id"
     }
@@ -476,7 +476,7 @@ async def test_entries_of_a_registry_that_are_none(place):
     place.raw.hset("agents", mapping={"a": '{"state": "active"}', "b": '{"state"'})
     finding = await place.poll(agents={"hash": "agents", **FIELDS})
     assert finding.evidence["not_judged"].keys() == {"agent b"}
-    assert finding.key == ("live agents", "1 of 1")
+    assert finding.key == ("active agents", "1")
     place.raw.hset("agent:a", mapping={"state": "active"})
     place.raw.rpush("agent:list", "x")
     finding = await place.poll(agents={"keys": "agent:*", **FIELDS})

@@ -184,7 +184,7 @@ async def test_each_queue_is_named_with_its_oldest_tasks(rig, method):
     oldest = rig.execute("SELECT id::text FROM {schema}.tasks WHERE kind = 'mail'").fetchall()
     assert len(waiting["mail"]["sample"]) == 3
     assert set(waiting["mail"]["sample"]) <= {name for (name,) in oldest}
-    assert f"({', '.join(waiting['mail']['sample'])} and 2 more)" in faults["mail"].text
+    assert f": tasks {', '.join(waiting['mail']['sample'])} and 2 more" in faults["mail"].text
     assert faults["mail"].parameters == {"queue": "mail", "table": f"{rig.schema}.tasks"}
 
 
@@ -194,7 +194,7 @@ async def test_a_table_without_an_id_is_counted_all_the_same(rig):
     rig.execute("INSERT INTO {schema}.tasks (created_at) VALUES (now() - interval '1 hour')")
     (fault,) = (await rig.run()).faults
     assert fault.subject == {"queue": "default"}
-    assert fault.text.endswith("; 1 wait for longer than 2.0 s")
+    assert fault.text.endswith("; 1 waits for longer than 2.0 s")
 
 
 async def test_a_late_queue_is_named(rig, at_once):

@@ -21,6 +21,8 @@ from sentinel.core.bus.dead_letter import KeyReading, PlaceLimits, PlaceStanding
 from sentinel.core.bus.delivery import Anchor
 from sentinel.core.bus.delivery import finding as delivery
 from sentinel.core.bus.delivery.lineage import REASONS, Break
+from sentinel.core.bus.delivery.presence import find_group_faults
+from sentinel.core.bus.delivery.statement import describe_total
 from sentinel.core.bus.pending import ConsumerRoster, ConsumerView
 from sentinel.core.bus.pending_fault import find_cases, find_crowded
 from sentinel.core.canary.finding import CanaryLimits, find_canary_faults
@@ -35,7 +37,6 @@ from sentinel.core.tasks.finding import AssignmentFacts, AssignmentLimits, Minut
 from sentinel.core.tasks.workflow import judge_path, judge_pause
 from sentinel.probes import load_kinds
 from sentinel.probes.bus_delivery import DeliveryOptions
-from sentinel.probes.bus_delivery import describe as describe_delivery
 from tests.unit.core.agents import test_mismatch as agents
 from tests.unit.core.agents import test_standstill as progress
 from tests.unit.core.bus import test_crosscheck_finding as crosscheck
@@ -122,7 +123,7 @@ def of_delivery() -> list[Fault]:
         oldest_pending=12.0,
     )
     gone = bus.account("h", known=("g",))
-    lost = delivery.find_group_faults(bus.RULES, "t", gone)
+    lost = find_group_faults(bus.RULES, "t", gone)
     return delivery.find_delivery_faults(bus.RULES, made, [late], {}, lost, [])
 
 
@@ -413,7 +414,7 @@ def test_a_line_names_its_scope_when_it_changes_it() -> None:
     """What is wrong with one stream, then the figures of all: over which time they were counted."""
     late, *_ = of_delivery()
     account = {"published": 907, "lost": [0, 3], "ratio": [1.0, 1.0], "ratio_delivered": [1.0, 1.0]}
-    line = describe_delivery(DeliveryOptions(), account, [late], measured=True)
+    line = describe_total(DeliveryOptions().deadlines, account, [late], measured=True)
     assert line == (
         f"{late.text}; all streams since the watch began: 907 published, 100 % acknowledged in"
         " 5.0 s; 0 to 3 lost"

@@ -24,7 +24,7 @@ from sentinel.adapters.bus.stream import (
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import is_text, parse_info, parse_time
 from sentinel.adapters.redis.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
-from sentinel.adapters.redis.resp import converse, encode, encode_all
+from sentinel.adapters.redis.resp import converse, encode, encode_all, pipeline
 from sentinel.adapters.redis.shape import judge_reply
 from sentinel.core.bus.delivery import (
     NO_CALLS,
@@ -430,3 +430,18 @@ def _parse(request: StreamRequest, replies: list[Any], watch: DropWatch) -> Read
         view = replace(view, kept=request.since in fresh.ids[:1])
         fresh = replace(fresh, ids=tuple(each for each in fresh.ids if each > request.since))
     return Reading(view, answers, odd_groups=odd, fresh=fresh)
+
+
+async def ask_apart(
+    client: RedisClient, questions: Mapping[str, Sequence[Question]]
+) -> dict[str, dict[Question, Answer]]:
+    """Answers of streams, by their names, that need no snapshot with them."""
+    wanted = [(name, question) for name, asked in questions.items() for question in asked]
+    commands = [question_command(name.encode(), question) for name, question in wanted]
+    replies = await pipeline(client, commands)
+    found: dict[str, dict[Question, Answer]] = {}
+    for (name, question), reply in zip(wanted, replies, strict=True):
+        answer = parse_answer(question, reply)
+        if answer is not None:
+            found.setdefault(name, {})[question] = answer
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -143,11 +144,20 @@ async def who_answers(host: str, port: int, resolver: Resolver) -> str:
         return ""
 
 
+def _say_cause(error: OSError) -> str:
+    """In the system's words: asyncio says `Connect call failed` for whatever it was."""
+    text = error.strerror or str(error) or type(error).__name__
+    called, _, address = text.partition("Connect call failed ")
+    if address and not called and error.errno:
+        return f"{os.strerror(error.errno)} {address}"
+    return text
+
+
 def unreachable(error: OSError) -> TargetError:
     """A socket error in our words: out of descriptors or forbidden is ours, all else is the
     target's.
     """
-    text = error.strerror or str(error) or type(error).__name__
+    text = _say_cause(error)
     if error.errno in OUR_FAULT:
         return NotMeasurable(
             f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its firewall"

@@ -111,9 +111,16 @@ def make_finding(
         rows=_rows(census, counts, live, vitals, facts),
         evidence=_evidence(census, confirmed, counts, facts),
         guidance=faults[0].guidance if faults else "",
-        key=("live agents", f"{len(live)} of {active}"),
+        key=_key(census, len(live), active),
         faults=faults,
     )
+
+
+def _key(census: Census, live: int, active: int) -> tuple[str, str]:
+    """Who is alive, is only known where somebody beats."""
+    if has_heartbeats(census):
+        return ("live agents", f"{live} of {active}")
+    return ("active agents", f"{active}")
 
 
 def _find_faults(
@@ -163,7 +170,13 @@ def _figures(
     resting = f", {asleep} asleep" if asleep else ""
     unsure = len(_find_unsure(seen))
     unknown = f", {unsure} not known" if unsure else ""
-    figures = [f"{live} of {active} active agents live{unknown}{resting}"]
+    alive = f"{live} of {active} active agents live{unknown}"
+    if not has_heartbeats(seen.census):
+        noun = "agent is" if active == 1 else "agents are"
+        alive = (
+            f"{active} {noun} active by the registry; no heartbeat is configured to tell who lives"
+        )
+    figures = [f"{alive}{resting}"]
     for kind, suspects in confirmed.items():
         if suspects:
             names = format_names([seen.call(name) for name in sorted(suspects)])

@@ -119,11 +119,13 @@ def _find_unassigned(facts: AssignmentFacts, limits: AssignmentLimits) -> Iterat
         is_down = tasks.oldest >= limits.unassigned_down
         limit = limits.unassigned_down if is_down else limits.unassigned_degraded
         count = count_waiting(tasks, limits.unassigned_degraded)
-        sample = f" ({_name_tasks(tasks, count)})" if tasks.ids else ""
+        noun = "task" if len(tasks.ids[: count.lo]) == 1 else "tasks"
+        sample = f": {noun} {_name_tasks(tasks, count)}" if tasks.ids else ""
+        verb = "waits" if count == Bounds(1, 1) else "wait"
         text = (
             f"queue {tasks.called:.80}: the oldest unassigned task waits"
             f" {format_duration(tasks.oldest)} (limit {format_duration(limit)});"
-            f" {count} wait for longer than {format_duration(limits.unassigned_degraded)}{sample}"
+            f" {count} {verb} for longer than {format_duration(limits.unassigned_degraded)}{sample}"
         )
         yield Fault(
             "unassigned",

@@ -17,6 +17,14 @@ function badge(status) {
   return make("span", "badge " + (STATUSES.has(status) ? status : "unknown"), status);
 }
 
+// The hard status stands until it is sure; what the last look said is beside it.
+function verdict(item) {
+  const shown = make("span", "");
+  shown.append(badge(item.status));
+  if (item.soft && item.soft !== item.hard) shown.append(" ", make("span", "soft", "now " + item.soft));
+  return shown;
+}
+
 function row(cells) {
   const line = document.createElement("tr");
   for (const [className, content] of cells) {
@@ -42,7 +50,7 @@ function componentRow(item) {
 
 function checkRow(item) {
   return row([
-    ["name", item.name], ["", badge(item.status)], ["t", item.age_text], ["t", item.next_text],
+    ["name", item.name], ["", verdict(item)], ["t", item.age_text], ["t", item.next_text],
     ["soft", item.kind], ["soft", item.component], ["detail", item.detail],
   ]);
 }

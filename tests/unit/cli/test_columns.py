@@ -46,6 +46,7 @@ def test_forty_columns_are_readable(table: Columns) -> None:
     _, first, facts, *_ = draw(table, 56)
     assert first == "20261130T100000-bus"
     assert facts == "    component bus · state open, exhausted · opened"
+    assert list(render(table, 56, coloured=True))[1] == "\x1b[1;31m20261130T100000-bus\x1b[0m"
 
 
 def test_a_pipe_has_one_line_a_row(table: Columns) -> None:

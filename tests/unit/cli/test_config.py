@@ -122,6 +122,7 @@ def test_a_duration_as_it_is_written(seconds: float, text: str) -> None:
     ("value", "words", "text"),
     [
         (0.995, "percentage", "99.5%"), (65536, "size", "64KiB"), (1000, "size", "1000B"),
+        (20 * 10**9, "size", "20GB"), (2**20, "size", "1MiB"), (10**6 + 1, "size", "1000001B"),
         (True, "", "true"), (None, "", "null"), ("no", "", '"no"'), ("a: b", "", '"a: b"'),
         ("12:30", "", '"12:30"'), ("${X}", "", '"$${X}"'), (["*"], "list of texts", '["*"]'),
         ({"a": 60.0}, "mapping of texts to duration", "{a: 1m}"),

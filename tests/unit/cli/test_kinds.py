@@ -115,3 +115,13 @@ def test_a_name_on_two_shelves_shows_both(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert "check process: " in shown
     assert "driver process: " in shown
+
+
+def test_which_resource_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """An option without a default is no riddle: a resource that nobody names is the component's."""
+    assert main(["kinds", "agent_progress"]) == 0
+    out = capsys.readouterr().out
+    assert "resources: `database` (postgres), `bus` (redis, may be missing); where none is" in out
+    assert "named: the component's, or the only one of its type" in out
+    assert main(["kinds", "tcp"]) == 0
+    assert "resources:" not in capsys.readouterr().out

@@ -191,6 +191,21 @@ def test_a_check_that_no_reload_has_brought(
     assert "there is no check 'gate'" in capsys.readouterr().err
 
 
+def test_a_check_that_has_not_run_yet_is_loaded(
+    tell: Tell, following: Following, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A minute after the start, with `every: 5m`: it is in force, and status says that it is to come."""
+    both = GOOD + GOOD.replace("port", "door")
+    (place / "checks" / "checks.yaml").write_text(both)
+    following.take(load(place / "checks").digest, NOW, checks=2)
+    tell(following)
+    main(["check", "list", "--json"])
+    rows = {row["check"]: row["in force"] for row in json.loads(capsys.readouterr().out)}
+    assert rows == {"port": "", "door": "not run yet"}
+    main(["status"])
+    assert "1 of 2 checks has not run yet: `sentinel check list`" in capsys.readouterr().out
+
+
 def test_a_word_of_an_older_daemon_is_none() -> None:
     """What is missing or can't be understood says nothing."""
     assert read_following(None) is None

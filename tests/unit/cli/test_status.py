@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sentinel.cli import main
+from sentinel.clock import read_moment_now
 from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
-from sentinel.store import Changes, CheckView, Gap
+from sentinel.core.moment import write_moment
+from sentinel.store import BEAT, Changes, CheckView, ComponentView, Gap
 from sentinel.store.sqlite import SqliteStore
 
 
@@ -92,3 +94,35 @@ def test_an_incident_says_what_to_do(tmp_path, capsys):
     assert "q is late" not in out
     assert main(["--state", str(tmp_path), "faults", "--component", "agnets"]) == 64
     assert "known: agents, assignment" in capsys.readouterr().err
+
+
+def test_the_worst_stands_in_the_second_line(tmp_path, capsys):
+    """Who is down, who is degraded, where to go on; nothing of it where all is well."""
+    store, now = SqliteStore(tmp_path), datetime.now(UTC)
+    parts = [("db", "up"), ("api", "down"), ("worker", "degraded"), ("bus", "down")]
+    made = [ComponentView(name, status, now, "", (), "", None, 0, "") for name, status in parts]
+    store.commit(Changes(components=made, meta={BEAT: write_moment(read_moment_now())}))
+    (tmp_path / "HALT").write_text("2026-11-30T11:40:00.123456+00:00 anna: deploy\n")
+    assert main(["--state", str(tmp_path), "status"]) == 2
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == "down: api, bus; degraded: worker (what to do: `sentinel faults`)"
+    text = "halted, no automatic action: `sentinel resume` when it is over"
+    assert " ".join(lines[2:4]).startswith(f"{text} (2026-11-30 11:40:00Z anna: deploy)")
+    store.commit(Changes(components=made[:1]))
+    store.replace_configuration([], ["db"])
+    assert main(["--state", str(tmp_path), "status"]) == 0
+    assert "what to do" not in capsys.readouterr().out
+    store.close()
+
+
+def test_a_list_of_nothing_says_so(tmp_path, capsys):
+    """No heads without rows, and no check that is called `accept`."""
+    file = tmp_path / "sentinel.yaml"
+    check = "{name: port, kind: tcp, component: api, address: '127.0.0.1:1'}"
+    file.write_text(f"state: {tmp_path}/var\ncomponents: {{api: {{}}}}\nchecks: [{check}]\n")
+    assert main(["--config", str(file), "clean", "list"]) == 0
+    assert capsys.readouterr().out.startswith("no chores: ")
+    assert main(["--state", str(tmp_path), "faults", "accept"]) == 64
+    told = capsys.readouterr().err
+    assert "nothing is named to accept" in told
+    assert "`sentinel faults accept CHECK FAULT --reason TEXT`" in told

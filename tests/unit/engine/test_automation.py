@@ -94,7 +94,8 @@ def test_halted_by_a_file(automation: Automation) -> None:
     automation.halt_file.symlink_to(automation.halt_file.parent / "nowhere")
     assert automation.is_halted()
     assert reasons(automation) == [Reason.HALTED]
-    assert automation.may_act(automatic=False) == "halted between intent and act"
+    assert automation.may_act(automatic=False) == "halted: `sentinel resume` first"
+    assert automation.may_act(automatic=True) == "halted between intent and act"
 
 
 def test_halted_by_a_signal_is_written_down(automation: Automation) -> None:

@@ -39,7 +39,9 @@ async def test_nobody_knows_it(house: House) -> None:
 async def test_an_action_that_is_not_configured(house: House) -> None:
     """The worker has no reload."""
     answer = await house.requests.reload("worker", "x")
-    assert answer.line == "refused: reload is not configured for worker"
+    assert answer.line == (
+        "refused: reload is not configured for worker: `sentinel kinds` has the keys of its driver"
+    )
 
 
 async def test_no_action_while_halted_or_fenced(house: House) -> None:

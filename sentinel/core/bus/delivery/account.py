@@ -4,15 +4,12 @@ back.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 
 from sentinel.core.bus.delivery.balance import Account
 from sentinel.core.bus.delivery.cohort import (
-    ACK,
     STAGES,
     Answer,
     Cohort,
@@ -20,6 +17,9 @@ from sentinel.core.bus.delivery.cohort import (
     Due,
     Question,
     Settlement,
+    forget_settled,
+    list_open,
+    list_ripe,
     merge_cohorts,
 )
 from sentinel.core.bus.delivery.group import GroupAccount
@@ -33,22 +33,22 @@ from sentinel.core.bus.delivery.lineage import (
     XSETID,
     Break,
     begin_again,
-    find_sign,
     judge_break,
-    may_be_set_unseen,
 )
 from sentinel.core.bus.delivery.owed import (
     add_missing,
     find_heirs,
     find_origin,
+    find_vanished,
     may_have_come,
     observe_missing,
     open_history,
     rename_pairs,
     stands_for,
 )
-from sentinel.core.bus.delivery.settle import END, CohortJudge
+from sentinel.core.bus.delivery.settle import END, CohortJudge, count_settlement
 from sentinel.core.bus.delivery.step import TOUCHING, SnapshotStep, find_quiet
+from sentinel.core.bus.delivery.still import is_still, may_drop
 from sentinel.core.bus.delivery.stream import (
     NO_CALLS,
     NOTHING,
@@ -60,7 +60,6 @@ from sentinel.core.bus.delivery.stream import (
     Id,
     StreamView,
     bound_head_gap,
-    precede,
     seen_by,
     thin_anchors,
 )
@@ -69,8 +68,6 @@ from sentinel.core.quantity import Bounds
 MAX_ANCHORS = 64
 MAX_COHORTS = 128
 MAX_INTERVALS = 128
-_AT = attrgetter("at")
-_NOBODY: frozenset[tuple[str, str]] = frozenset()
 EMPTY = StreamView(now=0.0, added=0, length=0, last=ZERO)
 
 
@@ -79,8 +76,8 @@ class StreamAccount:
     """Everything remembered of one stream; pure: time comes from the snapshots (seconds, server
     clock).
 
-    Per poll: `needs_survivors` → `feed` → `list_due` → `ask` → (snapshot with answers) `feed` →
-    `settle`. Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began
+    Per poll: `feed` (what doubt.py asks comes before) → `list_due` → `ask` → (snapshot with answers)
+    `feed` → `settle`. Totals (`published`, `removed`, `rolled_back`, `resets`) count since the watch began
     and never go back.
     `unseen`: at most so many more were published (Redis 6.2).
     `now` and `calls` are those of the last snapshot; `touch` moves only these. `skips` are what
@@ -115,55 +112,6 @@ class StreamAccount:
     """Groups that took over the account of a pattern (owed.py)."""
 
     # -- snapshots --------------------------------------------------------------------------------
-
-    def needs_survivors(self, view: StreamView) -> bool:
-        """Whether the caller should look which `anchors` still exist before it feeds this view."""
-        return (
-            self.view is not None
-            and self.present
-            and (view.kept is False or find_sign(self.view, view) != "")
-        )
-
-    def may_be_another(self, view: StreamView) -> bool:
-        """Whether it takes a look at the newest entry of the last snapshot to know that this is the
-        same stream (measurement.md §11.6).
-        """
-        before = self.view
-        return (
-            before is not None
-            and self.present
-            and view.last > before.last
-            and view.length > 0
-            and view.first <= self.anchors[-1].id
-            and view.max_deleted < self.anchors[-1].id
-            and self.anchors[-1].rank > 0
-            and (before.last_lives or before.newest is not None)
-        )
-
-    def list_doubts(self, view: StreamView, cap: int) -> list[Question]:
-        """What must be asked, in one transaction with another snapshot, to know how this stream
-        goes on: its anchors, and what came since (at most `cap` of it).
-        """
-        anchors = [anchor.id for anchor in self.anchors if anchor.id != ZERO]
-        asked = [Question("live", "", precede(entry), entry, 2) for entry in anchors]
-        if may_be_set_unseen(self.view or EMPTY, view):
-            asked.append(Question("live", "", self.anchors[-1].id, None, cap))
-        return asked
-
-    def resolve(
-        self, view: StreamView, answers: Mapping[Question, Answer]
-    ) -> tuple[StreamView, frozenset[Id]]:
-        """The snapshot with what the answers taken with it prove, and the anchors that exist."""
-        end, known = self.anchors[-1].id, (self.view or EMPTY).added
-        alive = {entry for answer in answers.values() for entry in answer.ids}
-        found = frozenset(anchor.id for anchor in self.anchors if anchor.id in alive)
-        later = [each for each in answers if each.after == end and each.upto is None]
-        counted = any(
-            not answers[each].full and len(answers[each].ids) == view.added - known
-            for each in later
-        )
-        whole = view.length > 0 and view.first <= end and view.max_deleted <= end
-        return replace(view, kept=end in found or None, recounted=counted and whole), found
 
     def feed(
         self,
@@ -229,7 +177,7 @@ class StreamAccount:
         """
         if not (self.still and self.present):
             return False
-        if calls[:TOUCHING] != self.calls[:TOUCHING] and self._may_drop():
+        if calls[:TOUCHING] != self.calls[:TOUCHING] and may_drop(self.view or EMPTY, self.groups):
             return False
         self._follow_clock(now)
         self.now, self.calls = now, calls
@@ -247,26 +195,11 @@ class StreamAccount:
             for cohort in self.cohorts
         ]
 
-    def _may_drop(self) -> bool:
-        """Whether a deletion or claim could have taken something of a group with it."""
-        groups = (self.view or EMPTY).groups
-        return any(
-            now.pending or now.missing or not self.groups[name].high_rank.exact
-            for name, now in groups.items()
-        )
-
     def _catch_up(self) -> None:
         """Bring what `touch` moved into the last view, before the next one is compared with it."""
         view = self.view
         if view is not None and (self.now, self.calls) != (view.now, view.calls):
             self.view = replace(view, now=self.now, **self.calls._asdict())
-
-    def _find_still(self) -> bool:
-        """Whether nothing about the groups is vague or was found by asking for what equal numbers
-        don't prove.
-        """
-        now = (self.view or EMPTY).groups
-        return all(g.gone or _is_still(g, now.get(name)) for name, g in self.groups.items())
 
     def mark_gone(self, calls: Calls | None = None) -> list[Settlement]:
         """The key no longer exists: settle what is open. A stream that comes back is another.
@@ -365,11 +298,11 @@ class StreamAccount:
             self.anchors.append(Anchor(view.end, view.added, view.now, looked))
         step = self._make_step(view)
         self._count_stream(step)
-        settled = self._close_groups(self._find_vanished(view))
+        settled = self._close_groups(find_vanished(self.view or EMPTY, view, self.groups))
         self._observe_groups(step, newest)
         self.view, self.gap = view, step.gap
         self.now, self.calls = view.now, view.calls
-        self.still = self._find_still()
+        self.still = is_still(self.view or EMPTY, self.groups)
         if grown:
             self._open_cohort(newest, self.anchors[-1], view.unseen)
         self._prune()
@@ -389,17 +322,6 @@ class StreamAccount:
         self.published += max(0, view.added - step.before.added)
         self.removed += max(0, view.removed - self.removed_seen)
         self.removed_seen = view.removed
-
-    def _find_vanished(self, view: StreamView) -> dict[str, GroupAccount]:
-        """Groups that were there at the last snapshot and are not at this one."""
-        before = (self.view or EMPTY).groups
-        found = {}
-        for name, group in self.groups.items():
-            now, was = view.groups.get(name), before.get(name)
-            went = now is None or (now.missing and was is not None and not was.missing)
-            if went and not group.gone:
-                found[name] = group
-        return found
 
     def _observe_groups(self, step: SnapshotStep, newest: Anchor) -> None:
         for name, now in step.view.groups.items():
@@ -478,24 +400,16 @@ class StreamAccount:
         view, judge = self.view or EMPTY, self._judge
         missed = {name for name, now in view.groups.items() if now.missing}
         lost = missed if unread else ()
-        due = self._list_open(alive)
+        due = list_open(self.cohorts, alive)
         judged = (
             (judge.judge_unread if each.group in lost else judge.judge_blind)(each) for each in due
         )
-        settled = [self._record(each) for each in judged]
-        self._forget(due)
+        settled = [count_settlement(self.groups, each) for each in judged]
+        self.cohorts = forget_settled(self.cohorts, due)
         for name, group in alive.items():
             group.close(view, self.gap, missing=name in missed, unread=name in lost)
             group.count_up(group.closed)
         return settled
-
-    def _list_open(self, groups: Container[str]) -> list[Due]:
-        """Everything that is not settled yet for these groups."""
-        found = []
-        for cohort in self.cohorts:
-            mine = (pair for pair in sorted(cohort.open) if pair[0] in groups)
-            found += [Due(cohort, name, stage) for name, stage in mine]
-        return found
 
     # -- settlement -------------------------------------------------------------------------------
 
@@ -505,20 +419,9 @@ class StreamAccount:
 
     def list_due(self) -> list[Due]:
         """Cohorts old enough to be judged, at the server time of the last snapshot."""
-        if self.view is None or not self.present or not self.cohorts:
+        if self.view is None or not self.present:
             return []
-        first = min(self.deadlines.deliver, self.deadlines.ack)
-        # why the first one tells: cohorts are in the order of their age
-        if self.now - self.cohorts[0].end.at < first:
-            return []
-        return [each for cohort in self.cohorts for each in self._list_due_of(cohort)]
-
-    def _list_due_of(self, cohort: Cohort) -> list[Due]:
-        """Stages whose deadline has passed for the youngest entry of the cohort."""
-        age = self.now - cohort.end.at
-        # why `>=`: at the deadline an entry is late
-        ripe = (pair for pair in sorted(cohort.open) if age >= self.deadlines.of(pair[1]))
-        return [Due(cohort, group, stage) for group, stage in ripe]
+        return list_ripe(self.cohorts, self.deadlines, self.now)
 
     def ask(self, due: Sequence[Due], cap: int) -> list[Question]:
         """What must be asked, in one transaction with the next snapshot, to settle these; often
@@ -535,10 +438,10 @@ class StreamAccount:
         judge, known = self._judge, {id(cohort) for cohort in self.cohorts}
         mine = (each for each in due if id(each.cohort) in known)
         ready = [each for each in mine if judge.is_answered(each, answers)]
-        settled = [self._record(judge.judge(each, answers)) for each in ready]
-        self._forget(ready)
+        settled = [count_settlement(self.groups, judge.judge(each, answers)) for each in ready]
+        self.cohorts = forget_settled(self.cohorts, ready)
         self._prune()
-        self.still = self._find_still()
+        self.still = is_still(self.view or EMPTY, self.groups)
         return settled
 
     def _learn(self, answers: Mapping[Question, Answer]) -> None:
@@ -569,33 +472,6 @@ class StreamAccount:
         elif question.after == ZERO and question.upto == group.base.id and not answer.full:
             group.learn_history(len(answer.ids), now.pending)
 
-    def _record(self, settlement: Settlement) -> Settlement:
-        """Count a settlement in the totals of its group."""
-        group = self.groups[settlement.group]
-        counts = group.settled if settlement.stage == ACK else group.reached
-        if settlement.clean:
-            counts["acked" if settlement.stage == ACK else "delivered"] += settlement.size
-            return settlement
-        for outcome, count in settlement.outcomes.items():
-            counts[outcome] += count
-        return settlement
-
-    def _forget(self, done: Sequence[Due]) -> None:
-        """What is settled is not open any more; a cohort with nothing open is let go."""
-        gone: dict[int, set[tuple[str, str]]] = {}
-        for each in done:
-            gone.setdefault(id(each.cohort), set()).add((each.group, each.stage))
-        if not gone:
-            return
-        kept = []
-        for cohort in self.cohorts:
-            left = cohort.open - gone.get(id(cohort), _NOBODY)
-            if left:
-                # the same object where nothing was settled: `settle` knows cohorts by identity
-                same = len(left) == len(cohort.open)
-                kept.append(cohort if same else replace(cohort, open=left))
-        self.cohorts = kept
-
     def _prune(self) -> None:
         """Bounded memory: at most MAX_ANCHORS, and loss intervals no older than the oldest open
         cohort.
@@ -614,30 +490,6 @@ class StreamAccount:
     def account_of(self, name: str) -> Account:
         """The account of a group at the last snapshot."""
         return self.groups[name].settle_account(self.view or EMPTY, self.gap)
-
-    def publish_rate(self, window: float = 60.0) -> float:
-        """Entries per second over about the last `window` seconds, 0 when it can't be told."""
-        if not self.anchors:
-            return 0.0
-        begin = bisect_left(self.anchors, self.now - window, key=_AT)
-        # why `min`: when every anchor is older than the window, the newest one is
-        old = self.anchors[min(begin, len(self.anchors) - 1)]
-        seconds = self.now - old.at
-        return ((self.view or EMPTY).added - old.rank) / seconds if seconds > 0 else 0.0
-
-    def headroom(self, name: str) -> Bounds:
-        """Entries already read but still kept: so many publishes until the first unread one is
-        trimmed (measurement.md §1.5).
-        """
-        group, length = self.groups[name], (self.view or EMPTY).length
-        return Bounds(max(0, length - group.waiting.hi), max(0, length - group.waiting.lo))
-
-
-def _is_still(group: GroupAccount, now: GroupView | None) -> bool:
-    """Whether all that is told of a group is exact, or can't be, and follows from equal numbers."""
-    waiting, vague = group.waiting, now is not None and now.missing
-    named = not waiting.hi or group.oldest_waiting is not None
-    return (waiting.exact or vague) and named and not group.asked_history
 
 
 def begin_account(deadlines: Deadlines, capability: Capability | None = None) -> StreamAccount:

@@ -18,6 +18,7 @@ from sentinel.core.bus.delivery.fleet import (
     count_group,
     count_stream,
     describe_gauges,
+    find_publish_rate,
     stand,
 )
 from sentinel.core.bus.delivery.group import GroupAccount
@@ -159,7 +160,7 @@ class Board:
         """
         resting = {card.labels[group] for group in groups}
         length = (account.view or EMPTY).length
-        rate = account.publish_rate() if resting else 0.0
+        rate = find_publish_rate(account) if resting else 0.0
         for key in card.labels.values():
             room, seconds = self.headroom.setdefault(key, {}), self.seconds.setdefault(key, {})
             if key in resting:

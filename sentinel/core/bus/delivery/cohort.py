@@ -4,7 +4,7 @@ settled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ DELIVER = "deliver"
 ACK = "ack"
 STAGES = (DELIVER, ACK)
 Open = frozenset[tuple[str, str]]
+_NOBODY: Open = frozenset()
 _OUTCOMES = {DELIVER: DELIVERY_OUTCOMES, ACK: OUTCOMES}
 
 
@@ -192,3 +193,45 @@ def merge_cohorts(cohorts: list[Cohort], cap: int) -> list[Cohort]:
 
 def _mergeable(first: Cohort, second: Cohort) -> bool:
     return first.open == second.open and first.end.rank == second.start.rank
+
+
+def list_open(cohorts: Iterable[Cohort], groups: Container[str]) -> list[Due]:
+    """Everything that is not settled yet for these groups."""
+    found = []
+    for cohort in cohorts:
+        mine = (pair for pair in sorted(cohort.open) if pair[0] in groups)
+        found += [Due(cohort, name, stage) for name, stage in mine]
+    return found
+
+
+def list_ripe(cohorts: Sequence[Cohort], deadlines: Deadlines, now: float) -> list[Due]:
+    """What has passed its deadline, of cohorts in the order of their age; `now` in seconds."""
+    # why the first one tells: cohorts are in the order of their age
+    if not cohorts or now - cohorts[0].end.at < min(deadlines.deliver, deadlines.ack):
+        return []
+    return [each for cohort in cohorts for each in _list_ripe_of(cohort, deadlines, now)]
+
+
+def _list_ripe_of(cohort: Cohort, deadlines: Deadlines, now: float) -> list[Due]:
+    """Stages whose deadline has passed for the youngest entry of the cohort."""
+    age = now - cohort.end.at
+    # why `>=`: at the deadline an entry is late
+    ripe = (pair for pair in sorted(cohort.open) if age >= deadlines.of(pair[1]))
+    return [Due(cohort, group, stage) for group, stage in ripe]
+
+
+def forget_settled(cohorts: list[Cohort], done: Sequence[Due]) -> list[Cohort]:
+    """What is settled is not open any more; a cohort with nothing open is let go."""
+    gone: dict[int, set[tuple[str, str]]] = {}
+    for each in done:
+        gone.setdefault(id(each.cohort), set()).add((each.group, each.stage))
+    if not gone:
+        return cohorts
+    kept = []
+    for cohort in cohorts:
+        left = cohort.open - gone.get(id(cohort), _NOBODY)
+        if left:
+            # the same object where nothing was settled: `settle` knows cohorts by identity
+            same = len(left) == len(cohort.open)
+            kept.append(cohort if same else replace(cohort, open=left))
+    return kept

@@ -4,8 +4,10 @@ bounded.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from sentinel.core.bus.age import find_age, is_sharp
@@ -17,6 +19,7 @@ from sentinel.core.quantity import Bounds
 
 GroupKey = tuple[str, str]
 Counts = tuple[int, ...]
+_AT = attrgetter("at")
 
 
 @dataclass(slots=True)
@@ -190,8 +193,8 @@ def stand(stream: str, name: str, account: StreamAccount, overdue: int) -> Stand
     """Read the standing of a group from its stream's account."""
     group, view = account.groups[name], account.view or EMPTY
     now = view.groups[name]
-    rate = account.publish_rate()
-    headroom = account.headroom(name).lo
+    rate = find_publish_rate(account)
+    headroom = bound_headroom(account, name).lo
     waiting = find_age(group.oldest_waiting, account.now, account.anchors)
     pending = find_age(now.oldest_pending, account.now, account.anchors)
     return Standing(
@@ -234,3 +237,22 @@ def describe_gauges(
         "trim_headroom_entries": float(min(rooms)),
     }
     return {**values, "trim_headroom_seconds": min(times)} if times else values
+
+
+def find_publish_rate(account: StreamAccount, window: float = 60.0) -> float:
+    """Entries per second over about the last `window` seconds, 0 when it can't be told."""
+    if not account.anchors:
+        return 0.0
+    begin = bisect_left(account.anchors, account.now - window, key=_AT)
+    # why `min`: when every anchor is older than the window, the newest one is
+    old = account.anchors[min(begin, len(account.anchors) - 1)]
+    seconds = account.now - old.at
+    return ((account.view or EMPTY).added - old.rank) / seconds if seconds > 0 else 0.0
+
+
+def bound_headroom(account: StreamAccount, name: str) -> Bounds:
+    """Entries already read but still kept: so many publishes until the first unread one is
+    trimmed (measurement.md §1.5).
+    """
+    group, length = account.groups[name], (account.view or EMPTY).length
+    return Bounds(max(0, length - group.waiting.hi), max(0, length - group.waiting.lo))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from sentinel.core.bus.delivery.balance import NO_BALANCE, Account, list_account
 from sentinel.core.bus.delivery.jump import Skip, find_idle, judge_jump, judge_overshoot
@@ -19,14 +18,10 @@ from sentinel.core.bus.delivery.stream import (
     Id,
     StreamView,
     bound_waiting,
-    format_id,
-    parse_id,
     point,
 )
 from sentinel.core.quantity import Bounds
 
-_NO_FLAGS = (False, 0, 0, False, 0, "0-0")
-"""Replayed, doubt, unseen, returned, unaccounted, stood: what earlier versions did not write."""
 OUTCOMES: tuple[str, ...] = ("acked", "pending", "waiting", "lost", "dropped", "uncertain")
 DELIVERY_OUTCOMES: tuple[str, ...] = ("delivered", "waiting", "lost", "uncertain")
 
@@ -465,68 +460,4 @@ class GroupAccount:
             max(self.counted[0], now[0]),
             max(self.counted[1], now[1]),
             max(self.counted[2], now[2]),
-        )
-
-    # -- persistence ------------------------------------------------------------------------------
-
-    def dump(self) -> dict[str, Any]:
-        """JSON-able document."""
-        closed = self.closed
-        return {
-            "base": self.base.dump(),
-            "delivered": format_id(self.delivered),
-            "high": format_id(self.high),
-            "bounds": [
-                [b.lo, b.hi]
-                for b in (self.position, self.high_rank, self.waiting, self.pending, closed.lost)
-            ],
-            "reads": self.reads.dump(),
-            "losses": self.losses.dump(),
-            "closed": [closed.published, closed.dropped],
-            "settled": dict(self.settled),
-            "reached": dict(self.reached),
-            "counted": list(self.counted),
-            "flags": [
-                self.fresh,
-                self.gone,
-                self.replayed,
-                self.doubt,
-                self.unseen,
-                self.returned,
-                closed.unaccounted,
-                format_id(self.stood),
-            ],
-            "ended": self.ended,
-        }
-
-    @classmethod
-    def load(cls, document: dict[str, Any]) -> GroupAccount:
-        """What `dump` gave."""
-        position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
-        published, dropped = document["closed"]
-        fresh, gone, *later = document["flags"]
-        later += _NO_FLAGS[len(later) :]
-        replayed, doubt, unseen, returned, unaccounted, stood = later
-        return cls(
-            Anchor.load(document["base"]),
-            position,
-            parse_id(document["delivered"]),
-            parse_id(document["high"]),
-            high_rank,
-            waiting,
-            pending,
-            ReadCount(*document.get("reads", ())),
-            Losses.load(document["losses"]),
-            Account(published, NOTHING, NOTHING, lost, dropped, unseen, unaccounted),
-            dict(document["settled"]),
-            dict(document["reached"]),
-            tuple(document["counted"]),
-            fresh,
-            gone,
-            ended=document["ended"],
-            replayed=bool(replayed),
-            unseen=unseen,
-            doubt=doubt,
-            returned=bool(returned),
-            stood=parse_id(stood),
         )

@@ -186,3 +186,16 @@ def open_history(name: str, origin: Anchor, anchors: Collection[Anchor]) -> list
     later = [anchor for anchor in anchors if anchor.rank > origin.rank and anchor.id > origin.id]
     starts = [origin, *later[:-1]]
     return [Cohort(start, end, pairs) for start, end in zip(starts, later, strict=True)]
+
+
+def find_vanished(
+    before: StreamView, view: StreamView, groups: Mapping[str, GroupAccount]
+) -> dict[str, GroupAccount]:
+    """Groups that were there at the last snapshot and are not at this one."""
+    found = {}
+    for name, group in groups.items():
+        now, was = view.groups.get(name), before.groups.get(name)
+        went = now is None or (now.missing and was is not None and not was.missing)
+        if went and not group.gone:
+            found[name] = group
+    return found

@@ -10,13 +10,16 @@ from functools import lru_cache
 from typing import Any
 
 from sentinel.core.bus.delivery.account import StreamAccount
+from sentinel.core.bus.delivery.balance import Account
 from sentinel.core.bus.delivery.cohort import Cohort, Deadlines, Open
 from sentinel.core.bus.delivery.group import DELIVERY_OUTCOMES, OUTCOMES, GroupAccount
 from sentinel.core.bus.delivery.lag import LagDoubt
 from sentinel.core.bus.delivery.lineage import REASONS
 from sentinel.core.bus.delivery.loss import Losses
+from sentinel.core.bus.delivery.reads import ReadCount
 from sentinel.core.bus.delivery.stream import (
     NO_CALLS,
+    NOTHING,
     Anchor,
     Calls,
     Capability,
@@ -34,7 +37,7 @@ def dump_account(account: StreamAccount) -> dict[str, Any]:
     return {
         "anchors": [anchor.dump() for anchor in account.anchors],
         "cohorts": [cohort.dump() for cohort in account.cohorts],
-        "groups": {name: group.dump() for name, group in account.groups.items()},
+        "groups": {name: dump_group(group) for name, group in account.groups.items()},
         "view": _dump_view(account.view) if account.view else None,
         "gap": [account.gap.lo, account.gap.hi],
         "present": account.present,
@@ -83,7 +86,7 @@ def _quote(name: str) -> str:
 
 
 def _write_group(group: GroupAccount) -> str:
-    """As `GroupAccount.dump`; its rare parts by that very way."""
+    """As `dump_group`; its rare parts by that very way."""
     losses = group.losses
     ledger = _NO_LOSSES if losses.spotless else json.dumps(losses.dump(), separators=(",", ":"))
     position, high, waiting, pending, lost = (
@@ -129,6 +132,10 @@ def _write_group(group: GroupAccount) -> str:
     )
 
 
+_NO_FLAGS = (False, 0, 0, False, 0, "0-0")
+"""Replayed, doubt, unseen, returned, unaccounted, stood: what earlier versions did not write."""
+
+
 def _counts(names: Sequence[str]) -> str:
     return "{" + ",".join(f'"{name}":%d' for name in names) + "}"
 
@@ -164,6 +171,69 @@ def _write_group_view(group: GroupView) -> str:
     return f'[{_quote(group.name)},"{delivered}",{numbers}]'
 
 
+def dump_group(group: GroupAccount) -> dict[str, Any]:
+    """JSON-able document."""
+    closed = group.closed
+    return {
+        "base": group.base.dump(),
+        "delivered": format_id(group.delivered),
+        "high": format_id(group.high),
+        "bounds": [
+            [b.lo, b.hi]
+            for b in (group.position, group.high_rank, group.waiting, group.pending, closed.lost)
+        ],
+        "reads": group.reads.dump(),
+        "losses": group.losses.dump(),
+        "closed": [closed.published, closed.dropped],
+        "settled": dict(group.settled),
+        "reached": dict(group.reached),
+        "counted": list(group.counted),
+        "flags": [
+            group.fresh,
+            group.gone,
+            group.replayed,
+            group.doubt,
+            group.unseen,
+            group.returned,
+            closed.unaccounted,
+            format_id(group.stood),
+        ],
+        "ended": group.ended,
+    }
+
+
+def load_group(document: dict[str, Any]) -> GroupAccount:
+    """What `dump_group` gave."""
+    position, high_rank, waiting, pending, lost = (Bounds(*pair) for pair in document["bounds"])
+    published, dropped = document["closed"]
+    fresh, gone, *later = document["flags"]
+    later += _NO_FLAGS[len(later) :]
+    replayed, doubt, unseen, returned, unaccounted, stood = later
+    return GroupAccount(
+        Anchor.load(document["base"]),
+        position,
+        parse_id(document["delivered"]),
+        parse_id(document["high"]),
+        high_rank,
+        waiting,
+        pending,
+        ReadCount(*document.get("reads", ())),
+        Losses.load(document["losses"]),
+        Account(published, NOTHING, NOTHING, lost, dropped, unseen, unaccounted),
+        dict(document["settled"]),
+        dict(document["reached"]),
+        tuple(document["counted"]),
+        fresh,
+        gone,
+        ended=document["ended"],
+        replayed=bool(replayed),
+        unseen=unseen,
+        doubt=doubt,
+        returned=bool(returned),
+        stood=parse_id(stood),
+    )
+
+
 def load_account(
     document: dict[str, Any], deadlines: Deadlines, capability: Capability
 ) -> StreamAccount:
@@ -177,7 +247,7 @@ def load_account(
         capability,
         [Anchor.load(anchor) for anchor in document["anchors"]],
         [Cohort.load(cohort) for cohort in document["cohorts"]],
-        {name: GroupAccount.load(group) for name, group in document["groups"].items()},
+        {name: load_group(group) for name, group in document["groups"].items()},
         view,
         Bounds(*document["gap"]),
         document["present"],
@@ -214,7 +284,7 @@ def _dump_view(view: StreamView) -> dict[str, Any]:
     return {
         "numbers": [view.now, view.added, view.length, *view.calls],
         "ids": [format_id(entry) for entry in _list_ids(view)],
-        "groups": [_dump_group(group) for group in view.groups.values()],
+        "groups": [_dump_group_view(group) for group in view.groups.values()],
     }
 
 
@@ -222,7 +292,7 @@ def _load_view(document: dict[str, Any]) -> StreamView:
     now, added, length, *calls = document["numbers"]
     ids = [parse_id(entry) for entry in document["ids"]]
     (last, first, max_deleted), newest_of = ids[:3], iter(ids[3:])
-    groups = [_load_group(group) for group in document["groups"]]
+    groups = [_load_group_view(group) for group in document["groups"]]
     by_name = {group.name: group for group in groups}
     return StreamView(
         now,
@@ -237,7 +307,7 @@ def _load_view(document: dict[str, Any]) -> StreamView:
     )
 
 
-def _dump_group(group: GroupView) -> list[Any]:
+def _dump_group_view(group: GroupView) -> list[Any]:
     oldest = format_id(group.oldest_pending) if group.oldest_pending else None
     delivered = format_id(group.last_delivered)
     return [
@@ -252,7 +322,7 @@ def _dump_group(group: GroupView) -> list[Any]:
     ]
 
 
-def _load_group(document: list[Any]) -> GroupView:
+def _load_group_view(document: list[Any]) -> GroupView:
     name, delivered, pending, consumers, read, lag, oldest, *missing = document
     first = parse_id(oldest) if oldest else None
     position, gone = parse_id(delivered), bool(missing)

@@ -295,3 +295,15 @@ def make_settlement(
         cohort.unseen,
         shared,
     )
+
+
+def count_settlement(groups: Mapping[str, GroupAccount], settlement: Settlement) -> Settlement:
+    """Count it in the totals of its group, and hand it on."""
+    group = groups[settlement.group]
+    counts = group.settled if settlement.stage == ACK else group.reached
+    if settlement.clean:
+        counts["acked" if settlement.stage == ACK else "delivered"] += settlement.size
+        return settlement
+    for outcome, count in settlement.outcomes.items():
+        counts[outcome] += count
+    return settlement

@@ -1,4 +1,4 @@
-"""Accounts as the JSON that people and tests read."""
+"""Accounts as the JSON that people and tests read, and the one line of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sentinel.core.bus.delivery.balance import Account, list_account
+from sentinel.core.bus.delivery.cohort import Deadlines
 from sentinel.core.bus.delivery.fleet import Standing
 from sentinel.core.bus.delivery.group import GroupAccount
-from sentinel.core.quantity import Bounds
+from sentinel.core.fault import Fault, headline
+from sentinel.core.quantity import Bounds, format_duration
 
 
 def find_ratio(settled: Mapping[str, int], good: str = "acked") -> list[float]:
@@ -88,3 +90,44 @@ def load_figures(document: Sequence[int]) -> Account:
     published, dropped, *ends = document
     waiting, pending, lost = (Bounds(*ends[n : n + 2]) for n in (0, 2, 4))
     return Account(published, waiting, pending, lost, dropped, *ends[6:])
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+
+def describe_total(
+    deadlines: Deadlines, account: Mapping[str, Any], faults: Sequence[Fault], *, measured: bool
+) -> str:
+    """One line: the worst fault first, then the figures of all streams since the watch began."""
+    news = [headline(faults)] if faults else []
+    if not measured:
+        return "; ".join(news)
+    figures = f"{account['published']:,} published, {_describe_ratios(deadlines, account)}"
+    lost = _describe_bounds(account["lost"])
+    return "; ".join([*news, f"all streams since the watch began: {figures}; {lost} lost"])
+
+
+def _describe_ratios(deadlines: Deadlines, account: Mapping[str, Any]) -> str:
+    """Both reliabilities; the one of deliveries only where it says something of its own."""
+    acked, reached = describe_ratio(account["ratio"]), describe_ratio(account["ratio_delivered"])
+    words = f"{acked} acknowledged in {format_duration(deadlines.ack)}"
+    if reached == acked and deadlines.deliver == deadlines.ack:
+        return words
+    return f"{words}, {reached} delivered in {format_duration(deadlines.deliver)}"
+
+
+def describe_ratio(ratio: Sequence[float] | None) -> str:
+    """`99.95 %` or `[94.2, 99.0] %`; a dash while nothing is settled."""
+    if ratio is None or ratio == [0.0, 1.0]:
+        return "–"
+    lo, hi = (100 * each for each in ratio)
+    return f"{_floor(lo):.4g} %" if lo == hi else f"[{_floor(lo):.4g}, {hi:.4g}] %"
+
+
+def _floor(percent: float) -> float:
+    """Never round a miss up to 100."""
+    return min(percent, 99.99) if percent < 100 else percent
+
+
+def _describe_bounds(bounds: Sequence[int]) -> str:
+    return f"{bounds[0]:,}" if bounds[0] == bounds[1] else f"{bounds[0]:,} to {bounds[1]:,}"

@@ -232,6 +232,15 @@ def test_a_healthy_registry() -> None:
     assert finding.detail == "2 of 2 active agents live, 1 asleep"
 
 
+def test_nobody_lives_where_nobody_beats() -> None:
+    """Without a heartbeat anywhere it is not known who lives, and no figure says so."""
+    finding = find(census_of(RegisteredAgent("a", "active"), RegisteredAgent("z", "sleeping")))
+    told = (
+        "1 agent is active by the registry; no heartbeat is configured to tell who lives, 1 asleep"
+    )
+    assert (finding.detail, finding.key) == (told, ("active agents", "1"))
+
+
 def test_the_detail_says_who_and_how_many() -> None:
     """The first ghost's sentence, how many more, then the figures of the whole check."""
     ghosts = [active(f"g{n}", beat=NOW - 99) for n in range(5)]

@@ -121,7 +121,7 @@ def test_a_queue_that_waits() -> None:
         {"queue": "mail"},
         Status.DOWN,
         "queue mail: the oldest unassigned task waits 7.5 s (limit 5.0 s); 4 wait for longer than"
-        " 2.0 s (t1, t2, t3 and 1 more)",
+        " 2.0 s: tasks t1, t2, t3 and 1 more",
         since=from_unix(NOW - 7.5),
         count=Bounds(4, 4),
         guidance=ASK_THE_ASSIGNER,
@@ -142,8 +142,8 @@ def test_each_queue_is_judged_by_itself() -> None:
         ("hung", Status.DOWN),
         ("slow", Status.DEGRADED),
     ]
-    assert "waits 3.0 s (limit 2.0 s); 1 wait for longer than 2.0 s (s)" in faults[1].text
-    assert faults[0].text.endswith("; 1 wait for longer than 2.0 s")
+    assert "waits 3.0 s (limit 2.0 s); 1 waits for longer than 2.0 s: task s" in faults[1].text
+    assert faults[0].text.endswith("; 1 waits for longer than 2.0 s")
 
 
 def test_tasks_that_were_given_back_wait_too() -> None:
@@ -158,7 +158,7 @@ def test_of_very_many_only_a_lower_bound_is_known() -> None:
     assert count_waiting(OpenTasks("q", 900, (9.0, 8.0)), 2.0) == Bounds(2, MANY)
     assert count_waiting(OpenTasks("q", 900, (9.0, 1.0)), 2.0) == Bounds(1, 1)
     (fault,) = find(waiting=[OpenTasks("q", 900, (9.0, 8.0), ids=("a", "b"))])
-    assert "; 2 or more wait for longer than 2.0 s (a, b)" in fault.text
+    assert "; 2 or more wait for longer than 2.0 s: tasks a, b" in fault.text
 
 
 def test_a_queue_beyond_the_labels_keeps_its_name() -> None:

@@ -29,6 +29,8 @@ from sentinel.core.bus.delivery import (
     write_account,
 )
 from sentinel.core.bus.delivery.account import MAX_ANCHORS
+from sentinel.core.bus.delivery.doubt import needs_survivors
+from sentinel.core.bus.delivery.fleet import bound_headroom, find_publish_rate
 from sentinel.core.bus.delivery.jump import begins_at_end
 from sentinel.core.bus.delivery.step import SnapshotStep
 from sentinel.core.bus.delivery.stream import NOTHING, ZERO, point, thin_anchors
@@ -284,13 +286,13 @@ def test_survivors_are_looked_for_when_something_is_odd() -> None:
     another one.
     """
     account = begin_account(DEADLINES)
-    assert not account.needs_survivors(look(0.0, 5, g=5))
+    assert not needs_survivors(account, look(0.0, 5, g=5))
     account.feed(look(0.0, 5, g=5))
-    assert not account.needs_survivors(look(1.0, 8, g=8))
-    assert account.needs_survivors(look(1.0, 4, g=4))
-    assert account.needs_survivors(look(1.0, 8, g=8, kept=False))
+    assert not needs_survivors(account, look(1.0, 8, g=8))
+    assert needs_survivors(account, look(1.0, 4, g=4))
+    assert needs_survivors(account, look(1.0, 8, g=8, kept=False))
     account.mark_gone()
-    assert not account.needs_survivors(look(1.0, 4, g=4))
+    assert not needs_survivors(account, look(1.0, 4, g=4))
 
 
 def test_a_rollback_takes_entries_back() -> None:
@@ -380,21 +382,21 @@ def test_a_group_made_at_the_end(group: GroupView, facts: dict[str, object], end
 
 def test_entries_a_second() -> None:
     """Over the last minute; none where no time has passed, or nothing is known."""
-    assert begin_account(DEADLINES).publish_rate() == 0.0
-    assert watch(look(5.0, 5)).publish_rate() == 0.0
-    assert watch(look(0.0, 0), look(0.5, 4), look(1.0, 4)).publish_rate() == 4.0
+    assert find_publish_rate(begin_account(DEADLINES)) == 0.0
+    assert find_publish_rate(watch(look(5.0, 5))) == 0.0
+    assert find_publish_rate(watch(look(0.0, 0), look(0.5, 4), look(1.0, 4))) == 4.0
     account = watch(look(0.0, 0), look(40.0, 400), look(80.0, 440), look(90.0, 440))
-    assert account.publish_rate() == pytest.approx(40 / 50)
-    assert account.publish_rate(window=10.0) == 0.0
-    assert account.publish_rate(window=90.0) == pytest.approx(440 / 90)
+    assert find_publish_rate(account) == pytest.approx(40 / 50)
+    assert find_publish_rate(account, window=10.0) == 0.0
+    assert find_publish_rate(account, window=90.0) == pytest.approx(440 / 90)
 
 
 def test_room_before_the_next_loss() -> None:
     """What was read and is still kept."""
     account = watch(look(0.0, 5, g=5), look(1.0, 9, 3, g=5))
-    assert account.headroom("g") == point(3)
+    assert bound_headroom(account, "g") == point(3)
     vague = watch(look(0.0, 5, g=5), look(1.0, 9, g=7))
-    assert vague.headroom("g") == Bounds(5, 8)
+    assert bound_headroom(vague, "g") == Bounds(5, 8)
 
 
 def test_anchors_are_thinned_where_they_are_dense() -> None:

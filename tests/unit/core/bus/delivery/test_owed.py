@@ -16,8 +16,9 @@ from sentinel.core.bus.delivery import (
     StreamView,
     begin_account,
 )
-from sentinel.core.bus.delivery.finding import DeliveryRules, find_group_faults
+from sentinel.core.bus.delivery.finding import DeliveryRules
 from sentinel.core.bus.delivery.owed import stands_for
+from sentinel.core.bus.delivery.presence import find_group_faults
 from sentinel.core.bus.delivery.stream import MAX_SEQUENCE, precede
 from sentinel.core.bus.delivery.window import LossBook
 from sentinel.core.quantity import Bounds

@@ -1,0 +1,16 @@
+"""What a person reads of a socket that could not be connected."""
+
+from __future__ import annotations
+
+import errno
+
+from sentinel.adapters.network.tcp import unreachable
+
+
+def test_the_cause_is_said_in_the_words_of_the_system() -> None:
+    """asyncio says `Connect call failed` for refused, unreachable and every other cause."""
+    refused = OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 7480)")
+    assert unreachable(refused).message == "unreachable: Connection refused ('127.0.0.1', 7480)"
+    away = OSError(errno.EHOSTUNREACH, "Connect call failed ('10.0.0.9', 80)")
+    assert unreachable(away).message == "unreachable: No route to host ('10.0.0.9', 80)"
+    assert unreachable(OSError("odd")).message == "unreachable: odd"
