@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ from sentinel.web.visitor import MAX_BODY, MAX_HEAD, Visitor, VisitorLimits
 from tests.malformed_http import Attempt, make_attempts
 
 QUICK = VisitorLimits(head=0.3, request=0.6, idle=0.4)
+PATIENT = VisitorLimits(head=60.0, request=60.0, idle=60.0)
+"""Where nobody's time is up before the test is done, however busy the machine."""
 _ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 
 
@@ -48,14 +50,14 @@ class World:
     port: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     raised: int = 0
-    exposition: bytes = b"exposition\n"
+    exposition: list[bytes] = field(default_factory=lambda: [b"exposition\n"])
 
     async def open(self, **limits: Any) -> None:
         bound = socket.create_server(("127.0.0.1", 0))
         self.port = bound.getsockname()[1]
         app = make_app(
             self.store,
-            lambda: self.exposition,
+            self.pieces,
             lambda: (True, "ready"),
             lambda: listen_hosts("127.0.0.1", self.port),
         )
@@ -67,6 +69,9 @@ class World:
             raised=self._note_raised,
             **limits,
         )
+
+    def pieces(self, _openmetrics: bool) -> Iterator[bytes]:
+        return iter(self.exposition)
 
     def _note_raised(self) -> None:
         self.raised += 1
@@ -84,7 +89,7 @@ class World:
         """What comes back until the end of the connection: (status, head) of each answer."""
         reader, writer = await self.connect(source)
         writer.write(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             answers = read_answers(await reader.read())
         writer.close()
         return answers
@@ -120,8 +125,8 @@ async def open_world(tmp_path: Path) -> AsyncIterator[OpenWorld]:
     made.store.close()
 
 
-async def until(holds: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Wait for it."""
+async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for it, long enough for a busy machine."""
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.01)
@@ -151,7 +156,7 @@ async def send(world: World, attempt: Attempt) -> list[int]:
             reset(writer)
         if attempt.ending in {"close", "reset"}:
             return []
-        async with asyncio.timeout(15):  # a long pipeline on a busy machine
+        async with asyncio.timeout(20):  # a long pipeline on a busy machine
             return [status for status, _ in read_answers(await reader.read())]
     except OSError:  # it was cut while it was still sending
         return []
@@ -189,6 +194,7 @@ async def test_malformed_requests(
     assert statuses[400] > 20, told_seed
     assert world.refused["malformed"] > 50
     assert world.raised == 0
+    world.page.door.limits = PATIENT
     assert await world.status("/") == 200
     await until(lambda: len(world.page.door) == 0)
     await world.page.close()
@@ -235,11 +241,11 @@ async def test_refusals_are_told_apart(open_world: OpenWorld, sent: bytes, statu
     """Each refusal has its status and, as every answer, the security headers; also of a client that
     ends its sending with its request.
     """
-    world = await open_world(visitor_limits=QUICK)
+    world = await open_world(visitor_limits=PATIENT)
     reader, writer = await world.connect()
     writer.write(sent.replace(b"HERE", f"127.0.0.1:{world.port}".encode()))
     writer.write_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answers = read_answers(await reader.read())
     writer.close()
     assert [found for found, _ in answers] == [status]
@@ -260,7 +266,7 @@ async def test_a_body_is_not_heard_out(open_world: OpenWorld) -> None:
     assert world.refused == {}  # nobody unpacks what nobody reads
     reader, writer = await world.connect()
     writer.write(world.request("/-/healthy", "Transfer-Encoding: chunked"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
         with suppress(OSError):
             for _ in range(100):
@@ -300,7 +306,6 @@ async def test_a_head_has_its_time(open_world: OpenWorld) -> None:
     """
     world = await open_world(visitor_limits=QUICK)
     reader, writer = await world.connect()
-    began = asyncio.get_running_loop().time()
 
     async def trickle() -> None:
         with suppress(OSError):
@@ -310,33 +315,44 @@ async def test_a_head_has_its_time(open_world: OpenWorld) -> None:
                 await asyncio.sleep(0.02)
 
     trickling = asyncio.create_task(trickle())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         received = await reader.read()
     trickling.cancel()
     assert [status for status, _ in read_answers(received)] == [408]
     silent, _ = await world.connect()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert await silent.read() == b""
     idle, asking = await world.connect()
     asking.write(world.request("/-/healthy"))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert len(read_answers(await idle.read())) == 1
-    assert asyncio.get_running_loop().time() - began < 6
     assert world.refused == {"late": 1}
 
 
-async def test_who_takes_nothing_is_cut(open_world: OpenWorld) -> None:
+@pytest.mark.parametrize(
+    "exposition", [[b"x" * 30_000_000], [b"x" * 100_000] * 300], ids=["one piece", "many pieces"]
+)
+async def test_who_takes_nothing_is_cut(open_world: OpenWorld, exposition: list[bytes]) -> None:
     """An answer that nobody takes is given up at the deadline of its request, with what waits in
-    memory for it.
+    memory for it: of one that is sent in pieces little ever does. It is no mistake of ours.
     """
     world = await open_world(visitor_limits=QUICK)
-    world.exposition = b"x" * 30_000_000
+    world.exposition = exposition
     _, writer = await world.connect()
     writer.transport.pause_reading()  # type: ignore[attr-defined]
+    began, most = asyncio.get_running_loop().time(), 0
+
+    def is_cut() -> bool:
+        nonlocal most
+        most = max([most, *(each.unsent for each in world.page.door)])
+        return world.refused["stuck"] > 0 and len(world.page.door) == 0
+
     writer.write(world.request("/metrics") * 3)
-    await until(lambda: len(world.page.door) == 1)
-    await until(lambda: len(world.page.door) == 0, 2.0)
+    await until(is_cut)
+    assert asyncio.get_running_loop().time() - began >= QUICK.request
     assert world.refused == {"stuck": 1}
+    assert world.raised == 0
+    assert len(exposition) == 1 or 0 < most < 1_000_000
     writer.close()
 
 
@@ -346,15 +362,14 @@ async def test_the_last_bytes_have_a_deadline_too(
     """An answer of which little is left to take counts as made, and its visitor may ask again; its
     deadline stays.
     """
-    world = await open_world(visitor_limits=VisitorLimits(head=5.0, request=0.5, idle=60.0))
+    world = await open_world(visitor_limits=VisitorLimits(head=60.0, request=1.5, idle=60.0))
     monkeypatch.setattr(Visitor, "unsent", property(lambda _: 100))  # no buffer is that exact
     reader, writer = await world.connect()
     for _ in range(3):
         writer.write(world.request("/-/healthy"))
         await reader.readuntil(b"ok\n")
-        await asyncio.sleep(0.2)
-    assert {each.stage.value for each in world.page.door} == {"taking"}
-    await until(lambda: len(world.page.door) == 0, 1.5)
+        await until(lambda: {each.stage.value for each in world.page.door} == {"taking"}, 1.0)
+    await until(lambda: len(world.page.door) == 0)
     assert world.refused == {"stuck": 1}
     writer.close()
 
@@ -363,8 +378,8 @@ async def test_answers_that_wait_are_bounded(open_world: OpenWorld) -> None:
     """However many take nothing, what waits for them in memory has a limit; who lets the most wait
     is let go first.
     """
-    world = await open_world(limits=DoorLimits(unsent=60_000_000))
-    world.exposition = b"x" * 30_000_000
+    world = await open_world(limits=DoorLimits(unsent=60_000_000), visitor_limits=PATIENT)
+    world.exposition = [b"x" * 30_000_000]
     writers = []
     for n in range(6):
         writers.append((await world.connect())[1])
@@ -389,6 +404,7 @@ async def test_who_has_gone_is_forgotten(
 ) -> None:
     """Visitors that leave in the middle of everything are kept by nothing, no timer, either."""
     world = await open_world()
+    world.exposition = [b"x" * 100_000] * 100
     checks = world.store.checks
 
     def read_slowly() -> list[CheckView]:
@@ -396,16 +412,21 @@ async def test_who_has_gone_is_forgotten(
         return checks()
 
     monkeypatch.setattr(world.store, "checks", read_slowly)
-    for sent in (b"", b"GET /", world.request("/"), world.request("/nothing"), b"\0\r\n\r\n"):
+    paths = ("/", "/metrics", "/nothing")
+    for sent in (b"", b"GET /", b"\0\r\n\r\n", *map(world.request, paths)):
         for pause in (0.0, 0.05):
             _, writer = await world.connect()
             writer.write(sent)
             await asyncio.sleep(pause)
             reset(writer)
     await until(lambda: len(world.page.door) == 0)
-    await asyncio.sleep(0.3)  # answers that nobody waits for any more
-    gc.collect()
-    assert [each for each in gc.get_objects() if isinstance(each, Visitor)] == []
+
+    def is_forgotten() -> bool:
+        gc.collect()
+        return not any(isinstance(each, Visitor) for each in gc.get_objects())
+
+    await until(is_forgotten)  # when the answers are made that nobody waits for any more
+    assert world.raised == 0
 
 
 # -- number ----------------------------------------------------------------------------------------
@@ -415,7 +436,7 @@ async def test_silent_crowd(open_world: OpenWorld, capfd: pytest.CaptureFixture[
     """Three hundred who say nothing, or half a request: never more than a hundred are in, everybody
     who asks is answered at once, and the log says it once.
     """
-    world = await open_world()
+    world = await open_world(visitor_limits=PATIENT)
     crowd = []
     most = 0
     for n in range(300):
@@ -423,12 +444,21 @@ async def test_silent_crowd(open_world: OpenWorld, capfd: pytest.CaptureFixture[
         if n % 2:
             crowd[-1][1].write(b"GET / HTTP/1.1\r\nHost:")
         most = max(most, len(world.page.door))
+
+    def are_many_in() -> bool:
+        """All have knocked, and who is in has been for as long as anybody may stay silent."""
+        long_ago = asyncio.get_running_loop().time() - DoorLimits().patience_silent
+        known = len(world.page.door) + sum(world.refused.values())
+        return known == 300 and all(each.since <= long_ago for each in world.page.door)
+
+    await until(are_many_in)
     for _ in range(10):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             assert await world.status("/") == 200
         most = max(most, len(world.page.door))
     assert 50 < most <= 100
-    assert world.refused["displaced"] >= 200
+    assert world.refused["displaced"] > 50
+    assert set(world.refused) <= {"displaced", "crowded"}
     for _, writer in crowd:
         writer.close()
     await world.page.close()
@@ -457,8 +487,8 @@ async def test_who_makes_room(open_world: OpenWorld) -> None:
     does not take its answer.
     """
     limits = DoorLimits(visitors=5, share=1.0, patience_silent=0.0, patience_answered=0.0)
-    world = await open_world(limits=limits)
-    world.exposition = b"x" * 30_000_000
+    world = await open_world(limits=limits, visitor_limits=PATIENT)
+    world.exposition = [b"x" * 30_000_000]
     _, silent_writer = await world.connect("127.0.0.3")
     _, taking_writer = await world.connect()
     taking_writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -476,7 +506,7 @@ async def test_who_makes_room(open_world: OpenWorld) -> None:
         newcomers.append(await world.connect("127.0.0.4"))
         if len(newcomers) == 1:
             newcomers.append(await world.connect("127.0.0.5"))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert await expected.read() == b""
     assert {each.address for each in world.page.door} == {f"127.0.0.{n}" for n in (1, 3, 4, 5)}
     assert world.refused == {"displaced": 2}
