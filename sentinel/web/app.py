@@ -28,6 +28,7 @@ from sentinel.web.guard import (
     Handler,
     add_headers,
     ignore_expectation,
+    is_short,
 )
 from sentinel.web.site import SITE, Site, make_site
 from sentinel.web.visitor import MAX_BODY
@@ -118,12 +119,16 @@ async def show_report(request: web.Request) -> web.Response:
 
 
 def _read_report(path: Path) -> bytes | None:
-    """A report as it lies there; None for what is none: a link, a folder, a pipe, too large."""
+    """A report as it lies there; None for what is none: a link, a folder, a pipe, too large.
+    Raises OSError when the system is short of something: the report may well be there.
+    """
     if path.is_symlink():
         return None
     try:
         return read_regular_file(path, MAX_REPORT).data
-    except UnreadableFile:
+    except UnreadableFile as error:
+        if is_short(cause := error.__cause__):
+            raise cause from None
         return None
 
 

@@ -5,7 +5,9 @@ programs.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeGuard
 
 from aiohttp import web
 
@@ -17,6 +19,8 @@ from sentinel.web.visitor import MAX_BODY
 
 REQUEST_SECONDS = 9.0
 """For the making of an answer: a little less than a visitor has for all of its request."""
+SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EIO}
+"""What the system may be short of, or unable to read: no mistake of ours, and it may pass."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -60,6 +64,11 @@ async def check_host(request: web.Request, handler: Handler) -> web.StreamRespon
     return await handler(request)
 
 
+def is_short(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether the system is short of something, which may pass."""
+    return isinstance(error, OSError) and error.errno in SHORT_OF
+
+
 def is_served(text: str, served: Iterable[HostName]) -> bool:
     """Whether a Host names one of these."""
     try:
@@ -79,7 +88,9 @@ async def refuse_large(request: web.Request, handler: Handler) -> web.StreamResp
 
 @web.middleware
 async def explain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """404, 405 and a store that can't be read, as JSON under /api and as plain text elsewhere."""
+    """404, 405, a store that can't be read and a system that gives nothing more, as JSON under /api
+    and as plain text elsewhere.
+    """
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
@@ -94,6 +105,10 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return make_error(request, error.status, error.text or error.reason)
     except StateError as error:
         return make_error(request, 503, error.message)
+    except OSError as error:
+        if not is_short(error):
+            raise
+        return make_error(request, 503, f"the system refuses: {error.strerror}")
 
 
 @web.middleware

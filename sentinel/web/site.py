@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 from sentinel.clock import utcnow
 from sentinel.core.foreign.host import HostName
@@ -57,9 +57,14 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def load_templates() -> Environment:
-    """The page's own templates; everything they print is escaped."""
+    """The page's own templates; everything they print is escaped. They are read here and never
+    again: a page is there also without a descriptor to open a file with, and while sentinel is
+    upgraded under a running daemon.
+    """
+    sources = {file.name: file.read_text() for file in (FOLDER / "templates").glob("*.j2")}
     return Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
+        loader=DictLoader(sources),
+        auto_reload=False,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

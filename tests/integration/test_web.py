@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
 import aiohttp
@@ -241,6 +244,34 @@ async def test_store_that_cannot_be_read(world: World, monkeypatch: pytest.Monke
             assert "disk gone" in text
     answer, _ = await world.get("/api/v1/status")
     assert answer.status == 200
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open nothing meanwhile."""
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    setrlimit(RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        setrlimit(RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_without_a_descriptor_the_page_says_why(world: World) -> None:
+    """When this process can open nothing more, whoever is in reads every page, also for the first
+    time; what lies in a file is 503 with what the system says, and is there again later.
+    """
+    (world.reports / "w1.md").write_text("fine")
+    await world.get("/-/healthy")  # the connection is there
+    with no_descriptors():
+        for path in ("/", "/faults", "/incident/I1", "/reports/", "/static/page.css", "/metrics",
+                     "/api/v1/status", "/api/v1/incidents", "/api/v1/faults"):  # fmt: skip
+            assert (await world.get(path))[0].status == 200, path
+        answer, text = await world.get("/reports/w1.md")
+        assert (answer.status, text) == (503, "503: the system refuses: Too many open files\n")
+    assert (await world.get("/reports/w1.md"))[1] == "fine"
 
 
 async def test_metrics_are_rendered_once_a_second(world: World) -> None:
