@@ -21,7 +21,7 @@ import pytest
 CHECKS, EVERY = 20, 0.5
 FEW_DESCRIPTORS = 256
 SECONDS = 2.5
-_RUNS = re.compile(r'^sentinel_probe_runs_total\{check="[^"]+",outcome="(\w+)"\} (\S+)', re.M)
+_RUNS = re.compile(r'^sentinel_probe_runs_total\{kind="[^"]+",outcome="(\w+)"\} (\S+)', re.M)
 
 
 class Target:
