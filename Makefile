@@ -22,6 +22,7 @@ $(RUN_READY): | $(BIN)/python
 	@echo "installing what sentinel and its demo need …" >&2
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock >&2
 	@$(PIP) install --no-deps --no-build-isolation --editable . >&2
+	@$(BIN)/python -m compileall -q sentinel >&2 || true
 	@touch $@
 
 $(DEV_READY): $(RUN_READY)
@@ -32,7 +33,9 @@ $(DEV_READY): $(RUN_READY)
 run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--for 60s --chaos crash-agent --json"
 	@exec $(BIN)/sentinel demo $(ARGS)
 
+# Python may have been told to write no byte code (containers): then each start would compile everything, for a second.
 setup: $(DEV_READY)  ## make the environment with everything the tests need
+	@$(BIN)/python -m compileall -q sentinel || true
 
 # Whole runs of the demo, and what kills and pauses, have the machine for themselves. The others run side by side.
 # A failure of the first half does not hide the second. 5 means that the options in ARGS chose none of them.

@@ -209,7 +209,7 @@ def classify(word: str) -> str:
 
 _ARGUMENT = r"(?:\{\w+\}|\(?\{\w+\}|[A-Z]+(?:-[A-Z]+)*|[-+*~$]|-?\d[\d-]*|<[^>]*>|[\w.:-]+-[\w-]+)"
 _REDIS_SHAPE = re.compile(
-    rf"\bCONFIG SET \S+ \w+|\b(?:{'|'.join(sorted(REDIS_WORDS))})(?: {_ARGUMENT}(?![\w'’]))*(?:; ?(?=X))?"
+    rf"\bCONFIG SET \S+ \w+|(?<!# )\b(?:{'|'.join(sorted(REDIS_WORDS))})(?: {_ARGUMENT}(?![\w'’]))*(?:; ?(?=X))?"
 )
 _STATEMENT = re.compile(
     r"\b(?:ALTER (?:DATABASE|ROLE|TABLE)|ANALYZE \{|CREATE (?:INDEX|STATISTICS)|GRANT"

@@ -35,6 +35,8 @@ class Membership:
     automation: Automation
     journal: Journal
     _view: View = field(default_factory=View)
+    _said: str = ""
+    """What failed at the latest tick: it is told once, and not every two seconds of a full night."""
 
     async def start(self, me: Participant) -> None:
         """Join and learn what is ours. StateError when that can't be written."""
@@ -53,12 +55,17 @@ class Membership:
             view = await self.coordinator.tick(Placement())
             await asyncio.to_thread(self.automation.follow_state)
         except StateError as error:
-            log.error(
-                "coordination_failed",
-                error=error.message,
-                guidance="checks go on, actions are refused",
-            )
+            if error.message != self._said:
+                log.error(
+                    "coordination_failed",
+                    error=error.message,
+                    guidance="checks go on, actions are refused",
+                )
+            self._said = error.message
             return False
+        if self._said:
+            self._said = ""
+            log.warning("coordination_works_again")
         self.automation.fence(view.reason)
         self.journal.note_writable()
         before, self._view = self._view, view

@@ -17,7 +17,7 @@ def reset(arguments: Arguments) -> int:
     planned = plan_reset(store, arguments.component)
     confirm(
         arguments,
-        f"{arguments.component} is {planned}: end it there, and give it a full restart budget?",
+        f"{arguments.component}: {planned}. End what is there, and give it a full restart budget?",
     )
     answer = asyncio.run(apply_reset(store, arguments.component, arguments.reason, planned))
     if not answer.is_done:

@@ -47,6 +47,11 @@ def age(at: datetime | None, now: datetime) -> str:
     return f"{format_duration(max((now - at).total_seconds(), 0))} ago"
 
 
+def _cut(text: str) -> str:
+    """Short enough for a table of components; the whole of it stands with its check."""
+    return text if len(text) <= 160 else f"{text[:159]}…"
+
+
 def components_table(
     components: Sequence[ComponentView], checks: Sequence[CheckView], now: datetime
 ) -> Columns:
@@ -67,7 +72,7 @@ def components_table(
             age(last, now),
             clean(" · ".join(figures[:2]) or "–"),
             str(component.restarts) if component.driver else "–",
-            Line(clean(detail)[:160], "dim"),
+            Line(_cut(clean(detail)), "dim"),
         )
     return table
 

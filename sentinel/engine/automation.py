@@ -141,7 +141,10 @@ class Automation:
             )
             found.append((Reason.BREAKER_OPEN, text))
         found += [
-            (Reason.BRAKED, f"braked, no restart: {brake.text}, which has one common cause")
+            (
+                Reason.BRAKED,
+                f"braked, no restart until fewer are: {brake.text}, taken for one common cause",
+            )
             for brake in self.brakes
         ]
         return found

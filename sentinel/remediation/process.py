@@ -46,8 +46,9 @@ _SHOWN = 3
 _DAEMONIZED = "left processes of its own"
 _ONE_OF_THEM = "end all but the right one (`ps -o pid,lstart,args -p PID`), and it is taken over"
 _UNSEEN = (
-    "it ended in order right after its start: if it has put itself into the background, with neither"
-    " its environment nor its output, have it stay in the foreground; else look at its log"
+    "it ended while nobody looked, or in order right after its start: look at its log; if it has put"
+    " itself into the background, with neither its environment nor its output, have it stay in the"
+    " foreground"
 )
 _FOREGROUND = (
     "have it stay in the foreground (often --foreground, -F or --nodaemon) and end what it left; or"

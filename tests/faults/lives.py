@@ -21,6 +21,7 @@ from typing import Any
 from sentinel import cli
 from sentinel.adapters.own_process.bell import Bell
 from sentinel.app import calendar, daemon, opening
+from sentinel.app.runbooks import bookcase
 from sentinel.cli import running
 from sentinel.probes import load_kinds
 from sentinel.remediation import load_drivers
@@ -36,7 +37,7 @@ def sleep_for_ever(*_arguments: object, **_named: object) -> Any:
 
 def block_the_loop(folder: Path) -> None:
     """A plugin that waits for something, in the loop of events."""
-    kinds = load_kinds()
+    kinds = dict(load_kinds())
     real = kinds["tcp"].run
 
     async def wait_for_a_plugin(options: Any, context: Any) -> Any:
@@ -164,10 +165,17 @@ def live(folder: Path, state: str) -> None:
     os._exit(cli.main(["--config", str(folder / "checks"), "run"]))
 
 
+def read_all() -> None:
+    """What each would read by itself, all at once, for seconds: kinds, drivers, runbooks."""
+    dict(load_kinds())
+    dict(load_drivers())
+    shelf = bookcase.open_shelf()
+    bookcase.open_shelf = lambda _folder=None: shelf
+
+
 def main() -> None:
     """Fork on demand."""
-    load_kinds()
-    load_drivers()
+    read_all()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         asked = json.loads(line)

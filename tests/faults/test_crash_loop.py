@@ -36,8 +36,10 @@ VICTIM = next(
     name for name in map("victim{}".format, range(999)) if phase(f"{name}.process") < 0.005
 )
 BASE = next(name for name in map("base{}".format, range(999)) if phase(name) < 0.005)
+SHORT_LIFE = 0.7
+"""Seconds at most, on a machine on which a start takes less than half of that."""
 LONG_LIFE = 2.5
-"""Seconds: longer than the interval of the victim's check. The first result after a start changes
+"""Seconds after a start: longer than the interval of the victim's check. The first result changes
 no status: a victim that died unseen, or was never started after the intent of its first start, is
 found by the second result."""
 SEEN_LATE = 1.0
@@ -101,19 +103,21 @@ class Base:
         self._socket.listen(128)
         return int(self._socket.getsockname()[1])
 
-    def fail_now_and_then(self, seed: int) -> None:
-        """Up for about three seconds, away for about two, until `heal`."""
+    def fail_now_and_then(self, seed: int, stretch: float) -> None:
+        """Up for about three seconds, away for about two, until `heal`; `stretch` times as long
+        where lives are.
+        """
         self._thread = threading.Thread(
-            target=self._toggle, args=(random.Random(seed),), daemon=True
+            target=self._toggle, args=(random.Random(seed), stretch), daemon=True
         )
         self._thread.start()
 
-    def _toggle(self, chance: random.Random) -> None:
-        while not self._end.wait(chance.uniform(2.0, 4.0)):
+    def _toggle(self, chance: random.Random, stretch: float) -> None:
+        while not self._end.wait(stretch * chance.uniform(2.0, 4.0)):
             assert self._socket is not None
             self._socket.close()
             began = time.time()
-            self._end.wait(chance.uniform(1.5, 2.5))
+            self._end.wait(stretch * chance.uniform(1.5, 2.5))
             self.outages.append((began, time.time()))
             self._listen(self.port)
 
@@ -144,16 +148,19 @@ class Run:
     base: Base
     kills: int = 0
     resets: int = 0
+    alive: int = 0
 
     def start(self) -> int:
         """Start a daemon; its process id."""
         self._say("start")
-        return int(self._hear())
+        self.alive = int(self._hear())
+        return self.alive
 
     def end(self, pid: int, signum: int = signal.SIGKILL) -> None:
         """End a daemon and wait for its end."""
         os.kill(pid, signum)
         assert self._hear() == "ended"
+        self.alive = 0
         self.kills += signum == signal.SIGKILL
 
     def exhausted(self) -> bool:
@@ -178,6 +185,13 @@ class Run:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and (not path.exists() or path.stat().st_size == size):
             time.sleep(0.001)
+
+    def wait_until_started(self, pid: int) -> None:
+        """Until a daemon watches: that takes some tenths of a second, on a busy machine seconds."""
+        path, deadline = self.folder / "sentinel.log", time.monotonic() + 60
+        while not path.exists() or f'"process": {pid}' not in path.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def wait_until_settled(self) -> None:
         """Until the last reset is carried out and the incident after it is given up."""
@@ -214,10 +228,21 @@ def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
         try:
             yield run
         finally:
+            if run.alive:  # a test that failed: the starter waits for it
+                os.kill(run.alive, signal.SIGKILL)
             base.close()
             run.store.close()
             assert zygote.stdin is not None
             zygote.stdin.close()
+
+
+def measure_start(run: Run) -> float:
+    """Seconds that a daemon needs until it watches."""
+    began, pid = time.monotonic(), run.start()
+    run.wait_until_started(pid)
+    took = time.monotonic() - began
+    run.end(pid)
+    return took
 
 
 def torture(run: Run, kills: int, seed: int) -> None:
@@ -225,11 +250,13 @@ def torture(run: Run, kills: int, seed: int) -> None:
     few of them live.
     """
     chance = random.Random(seed)
-    run.base.fail_now_and_then(seed)
+    longest = max(SHORT_LIFE, 2 * measure_start(run))
+    run.base.fail_now_and_then(seed, stretch=longest / SHORT_LIFE)
     for i in range(kills):
         pid = run.start()
-        patience = chance.uniform(0.0, 0.7)
+        patience = chance.uniform(0.0, longest)
         if i % 15 == 7:
+            run.wait_until_started(pid)
             time.sleep(LONG_LIFE)
         elif i % 3 == 2:
             run.wait_for_an_act(patience + 0.2)

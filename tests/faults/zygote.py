@@ -15,6 +15,8 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from sentinel.app import Signals, serve
 from sentinel.engine.journal import Journal
 from sentinel.engine.situation import Circumstances
@@ -23,6 +25,8 @@ from sentinel.log import configure_logging
 from sentinel.probes import load_kinds
 from sentinel.remediation import load_drivers
 from sentinel.remediation.process import ProcessDriver
+
+log = structlog.get_logger()
 
 SLOW = 0.03
 
@@ -89,7 +93,7 @@ def run(folder: Path) -> None:
 async def _serve(folder: Path) -> None:
     signals = Signals()
     asyncio.get_running_loop().add_signal_handler(15, signals.stop.set)
-    await serve(folder / "checks", signals, lambda _daemon: None)
+    await serve(folder / "checks", signals, lambda _daemon: log.info("runs", process=os.getpid()))
 
 
 def say(word: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from sentinel.adapters.redis import RedisClient
+from sentinel.adapters.redis.shape import judge_reply
 from sentinel.core.fault import Status
 from sentinel.errors import (
     NotMeasurable,
@@ -198,6 +199,50 @@ async def test_an_answer_to_the_first_words_that_can_not_be_is_no_outage(reply):
         with pytest.raises(WrongTarget, match="not a Redis server: a reply that can't be"):
             await client.call("PING")
         await client.close()
+
+
+@pytest.mark.parametrize("queued", [b"+QUEUED\r\n", b"-ERR no\r\n"])
+@pytest.mark.parametrize(
+    "done",
+    [b":7\r\n", b"$2\r\nab\r\n", b"+OK\r\n", b"*-1\r\n", b"*1\r\n:1\r\n", b"%2\r\n+a\r\n:1\r\n+b\r\n:2\r\n"],
+)  # fmt: skip
+async def test_a_transaction_that_ends_with_what_can_not_be_measures_nothing(queued, done):
+    """Whatever EXEC answers instead of a list of so many replies, with and without a refusal before
+    it, becomes no number and no error of our own.
+    """
+
+    async def answer(reader, writer):
+        while asked := await reader.read(1000):
+            writer.write(b"+OK\r\n" + queued * 2 + done if b"EXEC" in asked else b"+OK\r\n")
+            await writer.drain()
+
+    server, url = await _serve(answer)
+    async with server:
+        client = RedisClient("bus", url)
+        wrong = WrongTarget if queued.startswith(b"+") else TargetRejected
+        with pytest.raises(wrong) as caught:
+            await client.transaction([("XLEN", "a"), ("XLEN", "b")])
+        assert caught.value.resource == "bus"
+        ((first, second),) = await client.transactions([[("XLEN", "a"), ("XLEN", "b")]])
+        assert isinstance(first, wrong)
+        assert first is second
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "sound"),
+    [
+        ([[0, 16383, [b"10.0.0.1", 6379, b"id", []], [None, 6380, b"other"]]], True),
+        ([], True),
+        (7, False),
+        ([[0, 16383]], False),
+        ([[0, 16383, [b"10.0.0.1", b"6379", b"id"]]], False),
+        ([[0, b"x", [b"10.0.0.1", 6379, b"id"]]], False),
+    ],
+)
+def test_slots_of_a_cluster_have_a_shape(reply, sound):
+    """What is none is no Redis's word, not an error of our own."""
+    assert (judge_reply(("CLUSTER", "SLOTS"), reply) is reply) is sound
 
 
 async def test_postgresql_server_is_the_wrong_target(postgres):

@@ -110,13 +110,24 @@ class RedisClient:
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one write. A command that failed yields its TargetError as the value."""
-        return await self._batch(commands, transaction=False)
+        replies = await self._send(commands)
+        return [judge_reply(*pair) for pair in zip(commands, replies, strict=True)]
 
     async def transaction(self, commands: Sequence[Command]) -> list[Any]:
         """MULTI … EXEC: an atomic snapshot or an atomic change. A failed command yields its
         TargetError.
+
+        Raises the first refusal when the server did not run it as a whole. The client library's own
+        transaction takes whatever EXEC answers for a list: of a text it makes numbers.
         """
-        return await self._batch(commands, transaction=True)
+        if not commands:
+            return []
+        with name_resource(self.name):
+            replies = await self._send([("MULTI",), *commands, ("EXEC",)])
+            refusal = _find_refusal(commands, replies)
+            if refusal is not None:
+                raise refusal
+        return _unpack_transaction(commands, replies)
 
     async def transactions(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
         """Many atomic snapshots in one write: each batch is a MULTI … EXEC of its own.
@@ -125,27 +136,20 @@ class RedisClient:
         whole batch.
         """
         flat = [c for batch in batches for c in (("MULTI",), *batch, ("EXEC",))]
-        replies = iter(await self._send(flat, transaction=False))
+        replies = iter(await self._send(flat))
         return [
             _unpack_transaction(batch, [next(replies) for _ in range(len(batch) + 2)])
             for batch in batches
         ]
 
-    async def _batch(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        replies = await self._send(commands, transaction=transaction)
-        return [judge_reply(*pair) for pair in zip(commands, replies, strict=True)]
-
-    async def _send(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
         if not commands:
             return []
-        async with self._translated(), self._client.pipeline(transaction=transaction) as pipe:
+        async with self._translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.annotate_exception = _keep  # type: ignore[assignment]
             for command in commands:
                 pipe.execute_command(*command)
-            try:
-                replies = await pipe.execute(raise_on_error=False)
-            except (TypeError, LookupError) as error:  # the library takes EXEC's reply for a list
-                raise rx.InvalidResponse("EXEC answers with no list") from error
+            replies = await pipe.execute(raise_on_error=False)
         return [
             translate(reply) if isinstance(reply, rx.RedisError) else reply for reply in replies
         ]
@@ -266,17 +270,25 @@ def _keep(error: BaseException, number: int, command: object) -> None:
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
+def _find_refusal(batch: Sequence[Command], replies: list[Any]) -> TargetError | None:
+    """Why the server did not run a transaction as a whole, by its replies from MULTI to EXEC."""
+    for reply in replies:
+        if isinstance(reply, TargetError):
+            return reply
+    if not isinstance(replies[-1], list) or len(replies[-1]) != len(batch):
+        wrong: TargetError = judge_reply(("EXEC",), replies[-1])
+        return wrong
+    return None
+
+
 def _unpack_transaction(batch: Sequence[Command], replies: list[Any]) -> list[Any]:
     """Replies of the commands between MULTI and EXEC."""
-    refused = next((reply for reply in replies if isinstance(reply, TargetError)), None)
-    if refused is not None:
-        return [refused] * (len(replies) - 2)
-    done = replies[-1]
-    if not isinstance(done, list) or len(done) != len(batch):
-        return [judge_reply(("EXEC",), done)] * len(batch)
+    refusal = _find_refusal(batch, replies)
+    if refusal is not None:
+        return [refusal] * len(batch)
     return [
         translate(reply) if isinstance(reply, rx.RedisError) else judge_reply(command, reply)
-        for command, reply in zip(batch, done, strict=True)
+        for command, reply in zip(batch, replies[-1], strict=True)
     ]
 
 

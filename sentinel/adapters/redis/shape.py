@@ -163,6 +163,27 @@ def _map_with(*needed: bytes) -> Shape:
     return check
 
 
+def _is_slots(reply: Any) -> bool:
+    """CLUSTER SLOTS: of each range the nodes, the master first; one may know no address of its own."""
+    return isinstance(reply, list) and all(
+        isinstance(row, list)
+        and len(row) >= 3
+        and all(map(_is_number, row[:2]))
+        and all(map(_is_node, row[2:]))
+        for row in reply
+    )
+
+
+def _is_node(reply: Any) -> bool:
+    return (
+        isinstance(reply, list)
+        and len(reply) >= 3
+        and _maybe(_is_text)(reply[0])
+        and _is_number(reply[1])
+        and _is_text(reply[2])
+    )
+
+
 def _is_info(reply: Any) -> bool:
     return isinstance(reply, bytes) and _ODD_INFO.search(reply) is None
 
@@ -170,13 +191,15 @@ def _is_info(reply: Any) -> bool:
 _SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(
         ("XLEN", "XDEL", "XTRIM", "XACK", "ZCARD", "ZADD", "ZREM", "LLEN", "HLEN", "EXPIRE",
-         "PEXPIRE", "TTL", "PTTL", "EXISTS", "DEL"), _is_number,
+         "PEXPIRE", "TTL", "PTTL", "EXISTS", "DEL", "HINCRBY", "UNLINK"), _is_number,
     ),
     **dict.fromkeys(("GET", "SET", "HGET", "LINDEX", "ZSCORE"), _maybe(_is_text)),
     **dict.fromkeys(("ZRANGE", "ZREVRANGE", "LRANGE"), _TEXTS),
     "HGETALL": _is_pairs,
     "CONFIG GET": _is_pairs,
     "TYPE": _is_text,
+    "OBJECT IDLETIME": _maybe(_is_number),
+    "CLUSTER SLOTS": _is_slots,
     "INFO": _is_info,
     "TIME": _is_time,
     "SCAN": _scan_of(_list_of(_is_text)),

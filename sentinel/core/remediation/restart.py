@@ -205,7 +205,8 @@ def _blocked(situation: Situation) -> Decision | None:
         if status is not Status.UP:
             return _no(Reason.BLOCKED, f"blocked by {name}, which is {status}")
     if situation.brake:
-        return _no(Reason.BRAKED, f"braked: {situation.brake}, which has one common cause")
+        text = f"braked until fewer are: {situation.brake}, taken for one common cause"
+        return _no(Reason.BRAKED, text)
     return None
 
 

@@ -27,6 +27,10 @@ class DriverSight(Protocol):
     def busy(self) -> bool: ...  # noqa: D102
 
 
+LOOK_AT_STATUS = "`sentinel status` says what is done about it, or why nothing is"
+"""Where a driver has no better word: who is on call must know whether it heals by itself."""
+
+
 def judge_supervised(component: str, seen: DriverSight, age: float, proven: float) -> Finding:
     """`age`: seconds since we have started it; it counts as started after `proven` seconds. Who
     can't be seen is unknown, never down.
@@ -53,4 +57,5 @@ def _find_fault(component: str, seen: DriverSight, *, running: bool) -> Fault | 
     else:
         return None
     text, parameters = f"{component}: {seen.detail}", {"component": component}
-    return Fault(word, {}, status, text, guidance=seen.guidance, parameters=parameters)
+    guidance = seen.guidance or LOOK_AT_STATUS
+    return Fault(word, {}, status, text, guidance=guidance, parameters=parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -33,6 +34,20 @@ except SystemExit as ended:
 sys.stdout.flush()
 print("loaded", *sorted(sys.modules), file=sys.stderr)
 sys.exit(code)
+"""
+
+STARTED = """
+import asyncio, sys
+from pathlib import Path
+import sentinel.cli.running
+from sentinel.app import Signals, serve
+async def main():
+    signals = Signals()
+    def ready(_daemon):
+        print("loaded", *sorted(sys.modules))
+        signals.stop.set()
+    await serve(Path(sys.argv[1]), signals, ready)
+asyncio.run(main())
 """
 
 
@@ -94,6 +109,23 @@ def test_a_command_loads_what_it_uses(place: Path, words: tuple[str, ...], needs
         assert {name for name in loaded if name.startswith("sentinel")} == {
             "sentinel", "sentinel.cli", "sentinel.cli.commands", "sentinel.cli.parser",
         }  # fmt: skip
+
+
+def test_a_start_loads_what_it_runs(place: Path) -> None:
+    """Of each shelf what is configured: all of them were half of a start."""
+    argv = [sys.executable, "-c", STARTED, str(place / "checks")]
+    ended = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "SENTINEL_LISTEN": "127.0.0.1:0"},
+    )
+    loaded = set(ended.stdout.split("loaded ")[1].split())
+    shelves = ("probes", "remediation", "housekeeping")
+    things = {name for name in loaded for each in shelves if name.startswith(f"sentinel.{each}.")}
+    assert things == {"sentinel.probes.tcp"}
+    assert not loaded & {"aiodocker", "dbus_fast", "jsonpath", "sentinel.reports.recovery"}
 
 
 def test_who_reads_may_stop_reading(place: Path) -> None:

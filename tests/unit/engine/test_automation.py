@@ -136,7 +136,10 @@ def test_a_brake_is_told_once_and_released_once(automation: Automation, metrics:
     }
     assert page.subject == "agents"
     assert automation.conditions() == [
-        (Reason.BRAKED, "braked, no restart: 3 of 5 agents down, which has one common cause")
+        (
+            Reason.BRAKED,
+            "braked, no restart until fewer are: 3 of 5 agents down, taken for one common cause",
+        )
     ]
     assert (automation.brake("a4"), automation.brake("s1")) == ("3 of 5 agents down", "")
     assert metrics.braked.value == 1

@@ -172,9 +172,9 @@ def test_the_state_is_judged_whole_before_it_is_hurt(made, tmp_path):
     store.close()
 
 
-def test_sixty_states_with_flipped_bits_and_cut_files(made, tmp_path):
+def test_thirty_states_with_flipped_bits_and_cut_files(made, tmp_path):
     """A sample of the long run."""
-    run(made, tmp_path, range(60))
+    run(made, tmp_path, range(30))
 
 
 @pytest.mark.nightly

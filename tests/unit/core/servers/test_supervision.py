@@ -69,3 +69,9 @@ def test_a_death_is_told_at_any_age():
     finding = judge_supervised("api", Seen(running=False, pid=None), 0.1, 1.0)
     assert finding.status is Status.DOWN
     assert finding.key == ("pid", "–")
+
+
+def test_without_a_word_of_the_driver_it_is_said_where_to_look():
+    """Whether it heals by itself is what who is on call asks first."""
+    (fault,) = judge_supervised("api", Seen(running=False, guidance=""), 60.0, 1.0).faults
+    assert fault.guidance == "`sentinel status` says what is done about it, or why nothing is"
