@@ -27,7 +27,6 @@ from sentinel.web.guard import (
     MIDDLEWARES,
     Handler,
     add_headers,
-    ignore_expectation,
     is_short,
 )
 from sentinel.web.site import SITE, Site, make_site
@@ -71,7 +70,7 @@ def make_app(
         monotonic=monotonic,
     )
     for route in ROUTES:
-        app.router.add_get(route.path, route.handler, expect_handler=ignore_expectation)
+        app.router.add_get(route.path, route.handler)
     app.on_response_prepare.append(add_headers)
     return app
 

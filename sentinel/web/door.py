@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from sentinel.web.answer import write_refusal
 from sentinel.web.refusals import DoorRefusal, RefusalBook
@@ -250,12 +251,18 @@ class Door:
 
     def _begin_request(
         self,
-        message: object,
+        message: RawRequestMessage,
         payload: object,
         protocol: web.RequestHandler,
         *rest: object,
     ) -> web.BaseRequest:
-        """What aiohttp makes a request with; its visitor is told."""
+        """What aiohttp makes a request with; its visitor is told. No body is wanted, so nobody is
+        told to go on with one: the answer itself comes at once, also where no page is.
+        """
+        if "Expect" in message.headers:
+            headers = message.headers.copy()
+            headers.popall("Expect")
+            message = message._replace(headers=type(message.headers)(headers))
         request: web.BaseRequest = self._make_request(message, payload, protocol, *rest)  # type: ignore[arg-type]
         if isinstance(protocol, Visitor):
             self._bound_unsent()

@@ -43,10 +43,6 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.force_close()
 
 
-async def ignore_expectation(_request: web.Request) -> None:
-    """No body is wanted, so nobody is told to go on: the answer itself comes at once."""
-
-
 @web.middleware
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """421 for any Host that is not on the list: a name that somebody rebinds to us reads nothing."""

@@ -190,7 +190,7 @@ async def test_malformed_requests(
     statuses = await attack(world, seed, 200)
     told_seed = f"seed {seed}: {dict(statuses)}"
     sys.stdout.write(f"{told_seed}\n")
-    assert set(statuses) <= {200, 400, 404, 405, 408, 413, 414, 417, 421, 431}, told_seed
+    assert set(statuses) <= {200, 400, 404, 405, 408, 413, 414, 421, 431}, told_seed
     assert statuses[400] > 20, told_seed
     assert world.refused["malformed"] > 50
     assert world.raised == 0
@@ -209,7 +209,7 @@ async def test_many_malformed_requests(open_world: OpenWorld, seed: int) -> None
     """Ten thousand more."""
     world = await open_world(visitor_limits=QUICK)
     statuses = await attack(world, seed, 1000)
-    assert 500 not in statuses, f"seed {seed}: {dict(statuses)}"
+    assert not {100, 417, 500} & statuses.keys(), f"seed {seed}: {dict(statuses)}"
     assert world.raised == 0
 
 
@@ -233,6 +233,8 @@ async def test_many_malformed_requests(open_world: OpenWorld, seed: int) -> None
         (b"PUT / HTTP/1.1\r\nHost: HERE\r\n\r\n", 405),
         (b"PUT / HTTP/1.1\r\nHost: HERE\r\nContent-Length: 65537\r\n\r\n", 413),
         (b"GET /-/healthy HTTP/1.1\r\nHost: HERE\r\nExpect: 100-continue\r\n\r\n", 200),
+        (b"GET /nothing HTTP/1.1\r\nHost: HERE\r\nExpect: 100-continue\r\n\r\n", 404),
+        (b"PUT / HTTP/1.1\r\nHost: HERE\r\nexpect: much\r\n\r\n", 405),
         (b"GET / HTTP/1.1\r\nHost: HERE\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", 200),
         (b"GET / HT", 400),
     ],
