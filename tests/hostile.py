@@ -37,17 +37,19 @@ async def serve(script: Script, greet: Callable[[bytes], bytes]) -> AsyncIterato
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
-        with suppress(OSError):
-            while request := await reader.read(65536):
-                sound = greet(request)
-                if sound:
-                    writer.write(sound)
-                    continue
-                await _follow(script, writer)
-                if script.hang_up:
-                    break
-        writer.transport.abort()
-        done.release()
+        try:
+            with suppress(OSError):
+                while request := await reader.read(65536):
+                    sound = greet(request)
+                    if sound:
+                        writer.write(sound)
+                        continue
+                    await _follow(script, writer)
+                    if script.hang_up:
+                        break
+        finally:
+            writer.transport.abort()
+            done.release()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     try:

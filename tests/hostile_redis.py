@@ -113,6 +113,8 @@ class AlmostRedis:
         self._reader = hiredis.Reader()
 
     def __call__(self, request: bytes) -> bytes:
+        if request.startswith(b"GET "):  # who asks what answers here speaks HTTP, too
+            return b"-ERR Protocol error\r\n"
         self._reader.feed(request)
         said = b""
         while (words := self._reader.gets()) is not False:

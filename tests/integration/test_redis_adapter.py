@@ -245,6 +245,24 @@ def test_slots_of_a_cluster_have_a_shape(reply, sound):
     assert (judge_reply(("CLUSTER", "SLOTS"), reply) is reply) is sound
 
 
+@pytest.mark.parametrize("command", ["XRANGE", "XREVRANGE", "XREAD", "XREADGROUP"])
+@pytest.mark.parametrize(
+    "row", [None, 7, [b"x", [b"f", b"v"]], [b"1-1", [b"f"]], [b"1-1", [b"f", None]]]
+)
+def test_no_entry_is_nothing(command, row):
+    """No Redis gives nil in an entry's place, or in one of its fields."""
+    reply = [row] if command.endswith("RANGE") else [[b"stream", [row]]]
+    assert isinstance(judge_reply((command, "stream"), reply), WrongTarget)
+
+
+def test_an_entry_that_was_trimmed_while_pending_has_no_fields():
+    """Only what a group reads again of its own may be so."""
+    kept = [b"1-1", None]
+    reply = [[b"stream", [kept]]]
+    assert judge_reply(("XREADGROUP", "GROUP"), reply) is reply
+    assert isinstance(judge_reply(("XRANGE", "stream"), [kept]), WrongTarget)
+
+
 async def test_postgresql_server_is_the_wrong_target(postgres):
     """A PostgreSQL behind the address hangs up without a word, and is recognised all the same."""
     client = RedisClient("bus", f"redis://127.0.0.1:{postgres.port}/0")

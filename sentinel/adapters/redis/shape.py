@@ -71,7 +71,7 @@ def _list_of(shape: Shape) -> Shape:
     return lambda reply: isinstance(reply, list) and all(map(shape, reply))
 
 
-_TEXTS = _list_of(_maybe(_is_text))
+_TEXTS = _list_of(_is_text)
 
 
 def _is_pairs(reply: Any) -> bool:
@@ -97,17 +97,22 @@ def _is_cursor(reply: Any) -> bool:
 
 
 def _is_entry(reply: Any) -> bool:
+    return _is_kept(reply) and reply[1] is not None
+
+
+def _is_kept(reply: Any) -> bool:
+    """An entry of a pending list: its id is left when it was trimmed."""
     if not isinstance(reply, list) or len(reply) != 2 or not _is_id(reply[0]):
         return False
-    return reply[1] is None or _is_pairs(reply[1])
+    return _maybe(_is_pairs)(reply[1])
 
 
-_ENTRIES = _list_of(_maybe(_is_entry))
+_ENTRIES, _KEPT = _list_of(_is_entry), _list_of(_is_kept)
 
 
 def _is_read(reply: Any) -> bool:
     return isinstance(reply, list) and all(
-        isinstance(row, list) and len(row) == 2 and _is_text(row[0]) and _ENTRIES(row[1])
+        isinstance(row, list) and len(row) == 2 and _is_text(row[0]) and _KEPT(row[1])
         for row in reply
     )
 
