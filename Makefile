@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-$(shell cksum < requirements.lock | cut -d' ' -f1)
 DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | cksum | cut -d' ' -f1)
-ALONE := tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
+ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run setup test coverage nightly mutants matrix lint measure bench format lock clean
@@ -37,12 +37,14 @@ run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--f
 setup: $(DEV_READY)  ## make the environment with everything the tests need
 	@$(BIN)/python -m compileall -q sentinel || true
 
-# Whole runs of the demo, and what kills and pauses, have the machine for themselves. The others run side by side.
-# A failure of the first half does not hide the second. 5 means that the options in ARGS chose none of them.
+# Many demos at once, and what kills and pauses, have the machine for themselves; what mostly waits for one demo runs by
+# twos, all others by threes. A failure of a part does not hide the next. 5: the options in ARGS chose none of them.
+OTHERS = $(addprefix --ignore=,$(ALONE)) $(ARGS)
 test: setup  ## run all tests (options in ARGS)
 	@failed=0; \
-	$(BIN)/python -m pytest tests/acceptance tests/browser $(ALONE) $(ARGS) || [ $$? -eq 5 ] || failed=1; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests/faults tests/integration tests/unit $(addprefix --ignore=,$(ALONE)) $(ARGS) || [ $$? -eq 5 ] || failed=1; \
+	$(BIN)/python -m pytest $(ALONE) $(ARGS) || [ $$? -eq 5 ] || failed=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/acceptance tests/browser $(OTHERS) || [ $$? -eq 5 ] || failed=1; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/faults tests/integration tests/unit $(OTHERS) || [ $$? -eq 5 ] || failed=1; \
 	exit $$failed
 
 # Also of child processes, each of which writes a file of its own.

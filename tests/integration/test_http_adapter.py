@@ -204,6 +204,7 @@ async def test_gzip_bomb_does_not_go_off():
         (gzip.compress(b'{"a": 1}') + b"\0\0", ("gzip, identity",)),
         (gzip.compress(b'{"a": 1}'), ("identity", ",gzip")),
     ],
+    ids=["one member", "two members", "padded", "two lines"],  # why: a member holds the time
 )
 async def test_gzip_is_unpacked_though_not_asked_for(body, lines):
     """A server that packs all the same is understood, in several members and by several headers."""
