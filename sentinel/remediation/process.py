@@ -204,7 +204,9 @@ class ProcessDriver:
         options = self._options
         if self._is_in_doubt():
             return Outcome(False, f"not started: {self._why_in_doubt()}", guidance=_ONE_OF_THEM)
-        if left := self._left_behind():  # another start would make a second one of it
+        # why a thread: it looks at every descriptor of the machine
+        if left := await asyncio.to_thread(self._left_behind):
+            # another start would make a second one of it
             text = f"not started again: it {_describe_left(left)}"
             return Outcome(False, text, guidance=_FOREGROUND, futile=True)
         self.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,26 +73,40 @@ def list_writers(path: Path, root: Path = PROC) -> list[MarkedProcess]:
     """
     found = []
     for folder in _folders(root):
-        if int(folder.name) != os.getpid() and path in _open_for_writing(folder):
+        if int(folder.name) != os.getpid() and _writes_to(path, folder):
             named = _name(folder)
             if named is not None:
                 found.append(named)
     return sorted(found, key=lambda each: each.pid)
 
 
+def _writes_to(path: Path, folder: Path) -> bool:
+    """Whether one of a process's descriptors is this file, open for writing."""
+    return any(at == path and _is_for_writing(folder, each) for each, at in _descriptors(folder))
+
+
 def _open_for_writing(folder: Path) -> Iterator[Path]:
+    return (at for each, at in _descriptors(folder) if _is_for_writing(folder, each))
+
+
+def _descriptors(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Number and file of each."""
     try:
         descriptors = list((folder / "fd").iterdir())
     except OSError:
         return
     for each in descriptors:
-        try:
-            facts = (folder / "fdinfo" / each.name).read_bytes().split()
-            flags = int(facts[facts.index(b"flags:") + 1], 8)
-            if flags & os.O_ACCMODE != os.O_RDONLY:
-                yield each.readlink()
-        except (OSError, ValueError, IndexError):
-            continue
+        with suppress(OSError):
+            yield each.name, each.readlink()
+
+
+def _is_for_writing(folder: Path, descriptor: str) -> bool:
+    try:
+        facts = (folder / "fdinfo" / descriptor).read_bytes().split()
+        flags = int(facts[facts.index(b"flags:") + 1], 8)
+    except (OSError, ValueError, IndexError):
+        return False
+    return flags & os.O_ACCMODE != os.O_RDONLY
 
 
 def _folders(root: Path) -> Iterator[Path]:
