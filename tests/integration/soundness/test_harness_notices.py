@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.bus.delivery import lineage
-from sentinel.core.bus.delivery.account import StreamAccount
+from sentinel.core.bus.delivery import account, lineage
 from sentinel.core.bus.delivery.loss import Losses
 from sentinel.core.bus.delivery.settle import CohortJudge
 from sentinel.core.quantity import Bounds
@@ -41,7 +40,7 @@ def _overlook_holes(monkeypatch) -> None:
 
 def _settle_twice(monkeypatch) -> None:
     """What is settled stays open."""
-    monkeypatch.setattr(StreamAccount, "_forget", lambda *_: None)
+    monkeypatch.setattr(account, "forget_settled", lambda cohorts, _done: cohorts)
 
 
 def _overlook_lives(monkeypatch) -> None:

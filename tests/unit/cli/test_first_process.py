@@ -44,9 +44,9 @@ for _ in range(40):
     subprocess.run(["/bin/sh", "-c", "(exit 3) & (sleep 0.02; exit 4) & exit 0"])
     codes.append(subprocess.run(["/bin/sh", "-c", "exit 7"]).returncode)
 deadline = time.monotonic() + 10
-while zombies() and time.monotonic() < deadline:
+while (left := zombies()) and time.monotonic() < deadline:
     time.sleep(0.02)
-print(json.dumps([os.getppid(), codes, zombies()]))
+print(json.dumps([os.getppid(), codes, left]))
 sys.exit(5)
 """
 WAITING = """
