@@ -6,6 +6,10 @@ from pathlib import Path
 
 from sentinel.clock import read_moment_now
 from sentinel.store import BEAT, HALT_FILE, Reader, show_time, unobserved_since
+from sentinel.strict.file import UnreadableFile, read_regular_file
+
+MOST_OF_HALT = 64 << 10
+"""Bytes; anybody who may write there may make the file, of any kind."""
 
 
 def is_running(store: Reader) -> bool:
@@ -30,8 +34,9 @@ def is_halted(folder: Path) -> bool:
 def read_halt(folder: Path) -> str:
     """Who halted it, when and why, as the file has it; "" when it says nothing that can be read."""
     try:
-        text = (folder / HALT_FILE).read_text("utf-8", "replace")
-    except OSError:
+        data = read_regular_file(folder / HALT_FILE, MOST_OF_HALT).data
+    except UnreadableFile:
         return ""
+    text = data.decode("utf-8", "replace")
     at, _, rest = text.strip().partition(" ")
     return f"{at[:10]} {at[11:19]}Z {rest}"[:300] if rest else ""

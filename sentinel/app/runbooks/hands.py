@@ -21,6 +21,7 @@ from sentinel.errors import ActionRefused, UsageError
 from sentinel.runbook.book import Action, BookStep
 from sentinel.runbook.transcript import redact, show_rows
 from sentinel.store import Reader, Store, show_time
+from sentinel.strict.file import open_at_once
 
 MAX_LINES = 40
 MAX_TAIL = 32 * 1024
@@ -99,9 +100,10 @@ def read_log(folder: Path, component: str) -> str:
     """The last lines of a supervised component's own output."""
     path = folder / f"{component}.log"
     try:
-        with path.open("rb") as file:
+        # why at once, and so much: a component may make a pipe or a link of its own log
+        with open(path, "rb", opener=open_at_once) as file:
             file.seek(max(path.stat().st_size - MAX_TAIL, 0))
-            tail = file.read().decode(errors="replace")
+            tail = (file.read(MAX_TAIL) or b"").decode(errors="replace")
     except OSError as error:
         text = f"no log of {component or 'no component'}: {error.strerror}"
         raise UsageError(
