@@ -410,7 +410,10 @@ KIND = Kind(
         ),
         _declare("removed_entries_total", "Entries trimmed or deleted.", "counter", _STREAM),
         _declare(
-            "rolled_back_entries_total", "Entries that a rollback took back.", "counter", _STREAM
+            "rolled_back_entries_total",
+            "Entries that a rollback took back, at least.",
+            "counter",
+            _STREAM,
         ),
         _declare(
             "stream_resets_total", "Breaks of a stream's life.", "counter", ("stream", "reason"), ""

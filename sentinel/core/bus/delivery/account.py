@@ -253,7 +253,7 @@ class StreamAccount:
             self.resets[broken.reason] += 1
         if broken.reason == ROLLBACK:
             taken_back = max(0, before.added - base.rank)
-            self._roll_back(taken_back, before.added if broken.open else taken_back)
+            self._roll_back(taken_back, max(taken_back, broken.most))
         # why `<`: the anchor that still holds takes the place of one with its rank
         kept = broken.reason == ROLLBACK and not (view.legacy or broken.open)
         older = [anchor for anchor in self.anchors if kept and anchor.rank < base.rank]

@@ -261,9 +261,10 @@ def _cure_mishap(mishap: Mishap) -> tuple[tuple[str, ...], str]:
 
 
 def note_break(stream: str, broken: Break, taken_back: int = 0) -> Mishap:
-    """A break of a stream's life, in words, and how many entries a rollback took back."""
+    """A break of a stream's life, in words, and how many entries a rollback took back, at least."""
     text = f"{describe_place(stream)}: {broken.reason} ({broken.sign})"
-    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back, taken_back)
+    most = max(taken_back, broken.most)
+    return Mishap(MISHAP_OF[broken.reason], stream, "", text, taken_back, most)
 
 
 def note_gone(stream: str, last: Id) -> Mishap:

@@ -29,6 +29,8 @@ class Break:
     anchor: Anchor
     open: bool = False
     """It may as well go on: of what there is now, nobody knows how much is new."""
+    most: int = 0
+    """So many entries may have been taken back, where the anchor tells only the least."""
 
 
 def find_sign(before: StreamView, view: StreamView) -> str:
@@ -154,7 +156,8 @@ def judge_break(
     if kept:
         return Break(ROLLBACK, sign, kept[-1])
     if _may_be_rolled_back(before, view):
-        return Break(ROLLBACK, sign, Anchor(view.end, view.added, view.now), open=True)
+        base = Anchor(view.end, view.added, view.now)
+        return Break(ROLLBACK, sign, base, open=True, most=before.added)
     return Break(RECREATED, sign, Anchor(ZERO, 0, view.now))
 
 

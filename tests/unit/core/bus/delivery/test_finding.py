@@ -159,6 +159,14 @@ def test_a_rollback_counts_what_it_took_back():
     assert find_mishaps(window(mishaps=[note_break("s", broken)]))[0].count is None
 
 
+def test_a_rollback_of_which_only_the_least_is_known_says_so():
+    """Nothing known is left of the stream: as many as there were may be gone."""
+    sign = "entries-added went back"
+    broken = Break("rollback", sign, Anchor((0, 0), 0, 0.0), open=True, most=20)
+    count = find_mishaps(window(mishaps=[note_break("s", broken, 7)]))[0].count
+    assert count == Bounds(7, 20)
+
+
 def test_a_skip_counts_what_it_went_over():
     """Exactly, or at most so many; once."""
     skip = Skip(5, 10, (5, 0), (10, 0), certain=True)

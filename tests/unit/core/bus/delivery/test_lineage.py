@@ -127,7 +127,8 @@ def test_an_older_state_of_which_nothing_known_is_left(changes, reason, base):
     """
     view = replace(later(added=19, length=9, last=(19, 0)), **changes)
     found = judge_break(BEFORE, view, ANCHORS, set())
-    assert (found.reason, found.open) == (reason, reason == ROLLBACK)
+    open_most = (True, BEFORE.added) if reason == ROLLBACK else (False, 0)
+    assert (found.reason, found.open, found.most) == (reason, *open_most)
     assert found.anchor == (base or Anchor(ZERO, 0, 20.0))
 
 
