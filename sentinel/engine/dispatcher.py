@@ -51,6 +51,7 @@ class Dispatcher:
         except StateError as error:
             log.error("orders_not_readable", error=error.message)
             return
+        await self._tell_unwritten()
         for order in orders:
             if order.key in self._done:
                 await self._finish(order, self._done[order.key])
@@ -58,6 +59,19 @@ class Dispatcher:
                 answer = await self._carry_out(order)
                 if answer is not None:
                     await self._finish(order, answer)
+
+    async def _tell_unwritten(self) -> None:
+        """What people are to be told does not wait for a disk; when it is written it is noted as
+        sent.
+        """
+        waiting = [order for changes in self.recorder.waiting() for order in changes.orders]
+        for order in waiting:
+            if order.kind != OrderKind.NOTIFY or order.key in self._done:
+                continue
+            if not self.recorder.writable and self._is_due(order):
+                answer = await self._carry_out(order)
+                if answer is not None:
+                    self._done[order.key] = answer
 
     def _is_due(self, order: Order) -> bool:
         return order.key not in self._retries or self.monotonic() >= self._retries[order.key][1]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any
 
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.core.moment import write_moment
-from sentinel.errors import StateError
+from sentinel.errors import ActionRefused, StateError, StateUnwritable
 from sentinel.store.audit import move_heads_aside
 from sentinel.store.document import decode
-from sentinel.store.folder import FILE
+from sentinel.store.folder import FILE, MAKE_ROOM, find_cause
 from sentinel.store.identity import Identity
 from sentinel.store.pages import (
     DamagedPages,
@@ -32,12 +33,16 @@ from sentinel.store.pages import (
 )
 from sentinel.store.reading import RowReader
 from sentinel.store.salvage import JOURNAL_LOST, inspect
+from sentinel.store.standby import copied_aside, fill
 from sentinel.store.table import TABLES, make_seal, replace
 
 SCHEMA_VERSION = 4
 SEALED_SINCE = 4
+_LOOK = "look at the disk and the rights of the state folder"
 KEPT_ASIDE = 5
 """Damaged files that are kept; a disk that damages one after the other must not fill up with them."""
+TRY_AGAIN = 1.0
+"""Seconds after which a state is tried again that could not be written when it was opened."""
 WAL_LIMIT = 8 << 20
 """Bytes that the write-ahead log keeps after it was worked off."""
 _MIGRATIONS = {
@@ -61,6 +66,14 @@ _OF_THE_DISK = {
     sqlite3.SQLITE_NOMEM,
 }
 """What another look may not find: no reason to call a file damaged."""
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+}
+"""What a disk says that takes nothing."""
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _UNSTORABLE = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -74,11 +87,25 @@ class Database:
     """One file. Safe to use from several threads; each write is one transaction.
 
     `owner` is the daemon that holds the lock of the state folder: only it looks for damage and sets
-    aside what is damaged; a command beside a running daemon never does.
+    aside what is damaged; a command beside a running daemon never does. It takes that lock with
+    `prepare`.
+
+    For a daemon, and for who only reads, a disk that takes nothing is no reason to end: what is
+    there is read into memory, and each write is refused, until the daemon finds that it can be
+    written. `standby` says why.
     """
 
-    def __init__(self, folder: Path, *, writable: bool, owner: bool) -> None:
-        self.path, self.owner = folder / FILE, owner
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writable: bool,
+        owner: bool,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.path, self.owner, self._prepare = folder / FILE, owner, prepare
+        self.standby: StateUnwritable | None = None
+        self._is_blind, self._tried = False, 0.0
         self.moved_aside: list[Path] = []
         """A file that was damaged, under its new name."""
         self.stride = 200
@@ -86,12 +113,18 @@ class Database:
         self._writing, self._reading = threading.RLock(), threading.RLock()
         self.identity = Identity(self.path)
         self.rows = RowReader(self)
-        self._open(writable=writable)
+        try:
+            self._open(writable=writable)
+        except StateUnwritable as error:
+            if writable and not owner:
+                raise
+            self._stand_by(error)
 
     # -- open and close ---------------------------------------------------------------------------
 
     def _open(self, *, writable: bool) -> None:
         self.connections: list[sqlite3.Connection] = []
+        self._prepare()
         self.identity.approach(writable=writable, owner=self.owner, schema=SCHEMA_VERSION)
         try:
             if self.owner:
@@ -104,16 +137,71 @@ class Database:
                 self._inspect()
                 self._compact()
             self.journal = self._connect("FULL")
-            self._reader = self._connect("NORMAL")
+            reader = self._connect("NORMAL")
             self.identity.meet(self.results, owner=self.owner)
+            self._reader = reader
         except sqlite3.DatabaseError as error:
             self.close()
             if not self.owner or not is_corrupt(error):
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error, opening=True) from error
             self._begin_anew()
         except StateError:
             self.close()
             raise
+        except OSError as error:  # the file itself can't be looked at
+            self.close()
+            text = f"{self.path} can't be read: {error.strerror}"
+            raise StateUnwritable(text, _LOOK) from error
+
+    def _stand_by(self, error: StateUnwritable) -> None:
+        """Nothing can be written, and what was written is known all the same, if it can be read."""
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            with copied_aside(self.path) as folder:
+                # As at any start: brought up to date, looked through, mended.
+                Database(folder, writable=self.owner, owner=self.owner).close()
+                fill(memory, folder / FILE)
+        except (OSError, sqlite3.Error, StateError) as unread:
+            if not self.owner:
+                memory.close()
+                raise error from None
+            self._is_blind = True
+            text = f"{error.message}, and what is in it could not be read ({unread})"
+            error = StateUnwritable(text, error.guidance)
+            memory.executescript(_model().script)
+        self.connections, self._tried = [memory], time.monotonic()
+        self.results = self.journal = self._reader = memory
+        self.standby = error
+
+    def _leave_standby(self) -> None:
+        """Raises StateUnwritable while nothing can be written yet."""
+        if self.standby is None:
+            return
+        if not self.owner or time.monotonic() - self._tried < TRY_AGAIN:
+            raise self.standby
+        memory = self.results
+        try:
+            self.identity = Identity(self.path)
+            self._open(writable=True)
+            self._refuse_unseen()
+            self.standby = None
+            with self._reading:
+                memory.close()
+        except (StateError, ActionRefused, sqlite3.Error) as error:
+            self.connections, self._tried = [memory], time.monotonic()
+            self.results = self.journal = self._reader = memory
+            self.identity = Identity(self.path)
+            self.standby = StateUnwritable(str(error), getattr(error, "guidance", "") or _LOOK)
+            raise self.standby from error
+
+    def _refuse_unseen(self) -> None:
+        """What was there and could not be read is not to be written over. Raises StateError."""
+        if self._is_blind and self.identity.generation:
+            self.close()
+            raise StateError(
+                f"{self.path} could not be read when sentinel started, and can be now",
+                "start sentinel anew: then it goes by what is in there",
+            )
 
     def _begin_anew(self) -> None:
         """A file that can't be mended goes aside as a whole; what it had recorded is in there."""
@@ -256,8 +344,10 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction of results: synced lazily."""
-        with self._transaction(self.results) as db:
-            yield db
+        with self._writing:
+            self._leave_standby()
+            with self._transaction(self.results) as db:
+                yield db
 
     @contextmanager
     def act(self) -> Iterator[sqlite3.Connection]:
@@ -265,6 +355,7 @@ class Database:
         which comes back older would lack: it is counted beside the database, too.
         """
         with self._writing:
+            self._leave_standby()
             with self._transaction(self.journal) as db:
                 yield db
                 generation = self.identity.count(db)
@@ -283,7 +374,7 @@ class Database:
                 raise ValueError(f"can't be stored: {error}") from error
             except sqlite3.Error as error:
                 _roll_back(connection)
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error) from error
             except BaseException:
                 _roll_back(connection)
                 raise
@@ -293,6 +384,7 @@ class Database:
         file shrinks at its next checkpoint.
         """
         with self._writing:
+            self._leave_standby()
             try:
                 self.identity.check_place()
                 (free,) = self.results.execute("PRAGMA freelist_count").fetchone()
@@ -303,7 +395,7 @@ class Database:
                 self.results.executescript(f"PRAGMA incremental_vacuum({count});")
                 (left,) = self.results.execute("PRAGMA freelist_count").fetchone()
             except sqlite3.Error as error:
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error) from error
             return int(free - left)
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -313,17 +405,27 @@ class Database:
                 return self._reader.execute(sql, parameters).fetchall()
             except sqlite3.OperationalError as error:
                 if hasattr(error, "sqlite_errorcode"):
-                    raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                    raise self._explain(error) from error
                 return self._query_bytes(sql, parameters)
             except sqlite3.Error as error:
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error, *, opening: bool = False) -> StateError:
+        """In our words. Somebody who holds the file while a daemon starts passes, too."""
+        code = _code_of(error)
+        cause, remedy = find_cause(self.path.parent) if code in _UNWRITABLE else ("", "")
+        if cause:
+            return StateUnwritable(f"{self.path}: {cause}", remedy)
+        passing = code in _UNWRITABLE or (opening and self.owner and code in _BUSY)
+        kind = StateUnwritable if passing else StateError
+        return kind(f"{self.path}: {error}", _guidance_for(error))
 
     def _query_bytes(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         self._reader.text_factory = decode
         try:
             return self._reader.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+            raise self._explain(error) from error
         finally:
             self._reader.text_factory = str
 
@@ -346,7 +448,9 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 def _guidance_for(error: sqlite3.Error) -> str:
     if isinstance(error, sqlite3.DatabaseError) and is_corrupt(error):
         return "the file is damaged: the daemon moves it aside at its next start"
-    return "look at the disk and the rights of the state folder"
+    if _code_of(error) == sqlite3.SQLITE_FULL:
+        return MAKE_ROOM
+    return _LOOK
 
 
 @cache

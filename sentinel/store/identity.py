@@ -16,7 +16,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sentinel.errors import StateError
+from sentinel.errors import StateError, StateUnwritable
 from sentinel.store import table
 from sentinel.store.audit import HEADS
 from sentinel.strict.file import open_at_once
@@ -53,7 +53,8 @@ class Identity:
         self._place: tuple[int, int] | None = None
         self._log_place: tuple[int, int] | None = None
         """Where the write-ahead log is: SQLite makes it with the first transaction."""
-        self._generation = 0
+        self.generation = 0
+        """How many acts it had journaled when that was seen last."""
         self._absent = ""
         """What was there in place of the database, although there had been one."""
 
@@ -80,7 +81,7 @@ class Identity:
         """
         line = f"{mark.name} {mark.generation:>15} schema {mark.schema}".ljust(_WIDTH - 1) + "\n"
         try:
-            create = 0 if further else os.O_CREAT
+            create, is_new = (0 if further else os.O_CREAT), not self.is_noted
             handle = os.open(self.beside, os.O_RDWR | os.O_CLOEXEC | create, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -95,7 +96,9 @@ class Identity:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StateError(
+            if is_new and not further:  # one without a word would tell of a state that never was
+                self.beside.unlink(missing_ok=True)
+            raise StateUnwritable(
                 f"{self.beside} can't be written: {error.strerror}",
                 "look at the disk and the rights of the state folder",
             ) from error
@@ -134,7 +137,7 @@ class Identity:
     def meet(self, db: sqlite3.Connection, *, owner: bool) -> None:
         """See which database was opened; the daemon names one that has no name."""
         self._place, self._log_place = _place_of(self.path), None
-        self.name, self._generation = _word(db, NAME), _number(db)
+        self.name, self.generation = _word(db, NAME), _number(db)
         if not owner:
             return
         mark, is_known = self.read(), self.is_noted
@@ -144,7 +147,7 @@ class Identity:
             first = not story and mark is not None and mark.generation == 0
             self._rename(db, mark.name if first and mark else secrets.token_hex(8), story)
         if not story and ((is_new and not is_known) or (mark and mark.name == self.name)):
-            self._note(StateMark(self.name, self._generation, _schema(db)))
+            self._note(StateMark(self.name, self.generation, _schema(db)))
 
     def _judge(self, mark: StateMark | None, said: str) -> str:
         """Why a database that was opened is not the one that is noted; "" also when that was `said`
@@ -156,17 +159,17 @@ class Identity:
             return self._miss_note() if self.name and not said else ""
         if not self.name:
             return "" if mark.generation == 0 else _OTHER
-        if mark.name == self.name and self._generation < mark.generation:
+        if mark.name == self.name and self.generation < mark.generation:
             return (
                 "the database is older than the one that was here: it lacks"
-                f" {mark.generation - self._generation} journaled steps"
+                f" {mark.generation - self.generation} journaled steps"
             )
         return ""
 
     def _rename(self, db: sqlite3.Connection, name: str, story: str) -> None:
         self.name = name
         db.execute("BEGIN IMMEDIATE")
-        words = (NAME, name), (GENERATION, str(self._generation)), (DOUBT, story)
+        words = (NAME, name), (GENERATION, str(self.generation)), (DOUBT, story)
         table.replace(db, "meta", *words)
         db.execute("COMMIT")
 
@@ -213,7 +216,7 @@ class Identity:
     def count(self, db: sqlite3.Connection) -> int:
         """In the transaction of an act: its generation. Raises StateError when it went back."""
         present = _number(db)
-        if present < self._generation:
+        if present < self.generation:
             text = f"{self.path} went back to an older copy beside the running sentinel"
             raise StateError(text, CURE_RUNNING)
         table.replace(db, "meta", (GENERATION, str(present + 1)))
@@ -221,7 +224,7 @@ class Identity:
 
     def advance(self, db: sqlite3.Connection, generation: int) -> None:
         """After the act was committed. Raises StateError: then it must not be done."""
-        self._generation = max(self._generation, generation)
+        self.generation = max(self.generation, generation)
         self._note(StateMark(self.name, generation, _schema(db)), further=True)
 
     def find_doubt(self, story: str) -> str:
