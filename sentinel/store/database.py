@@ -31,6 +31,7 @@ from sentinel.store.pages import (
     check_schema,
     make_model,
 )
+from sentinel.store.place import StatePlace
 from sentinel.store.reading import RowReader
 from sentinel.store.salvage import JOURNAL_LOST, inspect
 from sentinel.store.standby import copied_aside, fill
@@ -55,6 +56,8 @@ _MIGRATIONS = {
     )
 }
 _INCREMENTAL = 2
+_abandoned: list[sqlite3.Connection] = []
+"""Not closed: what is in a log that was written over would go into the database."""
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _OF_THE_DISK = {
     sqlite3.SQLITE_FULL,
@@ -112,6 +115,7 @@ class Database:
         """Rows of the next step of retention."""
         self._writing, self._reading = threading.RLock(), threading.RLock()
         self.identity = Identity(self.path)
+        self.place = StatePlace(self.path)
         self.rows = RowReader(self)
         try:
             self._open(writable=writable)
@@ -139,6 +143,7 @@ class Database:
             self.journal = self._connect("FULL")
             reader = self._connect("NORMAL")
             self.identity.meet(self.results, owner=self.owner)
+            self.place.settle()
             self._reader = reader
         except sqlite3.DatabaseError as error:
             self.close()
@@ -230,8 +235,22 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         with self._writing, self._reading:
+            if not self._is_sound():
+                _abandoned.extend(self.connections)
+                return
             for connection in self.connections:
                 connection.close()
+            self.place.leave()
+
+    def _is_sound(self) -> bool:
+        """Whether the log may be worked off into the database, as SQLite does when it is closed."""
+        try:
+            self._check_place()
+        except StateUnwritable:
+            return True
+        except StateError:
+            return not self.place.is_log_hurt
+        return True
 
     def _check_version(self, *, writable: bool) -> None:
         (version,) = self.results.execute("PRAGMA user_version").fetchone()
@@ -365,8 +384,10 @@ class Database:
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         with self._writing:
             try:
-                self.identity.check_place()
+                self._check_place()
                 connection.execute("BEGIN IMMEDIATE")
+                if self.owner:
+                    self.identity.check(connection)
                 yield connection
                 connection.execute("COMMIT")
             except _UNSTORABLE as error:
@@ -386,7 +407,7 @@ class Database:
         with self._writing:
             self._leave_standby()
             try:
-                self.identity.check_place()
+                self._check_place()
                 (free,) = self.results.execute("PRAGMA freelist_count").fetchone()
                 if free <= spare:
                     return 0
@@ -398,8 +419,20 @@ class Database:
                 raise self._explain(error) from error
             return int(free - left)
 
+    def _check_place(self) -> None:
+        """Raises StateError when the files are not what they were."""
+        self._mend_index()
+        self.place.check()
+
+    def _mend_index(self) -> None:
+        """Raises StateUnwritable when nobody may touch it."""
+        if self.place.is_cut:
+            with self._writing, self._reading:
+                self.place.mend()
+
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows as they are. What is no text comes as bytes."""
+        self._mend_index()
         with self._reading:
             try:
                 return self._reader.execute(sql, parameters).fetchall()

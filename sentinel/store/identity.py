@@ -19,6 +19,7 @@ from pathlib import Path
 from sentinel.errors import StateError, StateUnwritable
 from sentinel.store import table
 from sentinel.store.audit import HEADS
+from sentinel.store.place import CURE as CURE_PLACE
 from sentinel.strict.file import open_at_once
 
 BESIDE = "identity"
@@ -28,7 +29,6 @@ CURE_ABSENT = (
     "bring the right file back; or `sentinel run` begins a new one, and does nothing before"
     " `sentinel state accept --reason …`"
 )
-CURE_RUNNING = "put the file back in its place, or start sentinel anew and follow what it says then"
 _LINE = re.compile(r"([0-9a-f]{16}) +(\d{1,15}) +schema (\d{1,4})\s*", re.ASCII)
 _WIDTH = 64
 _OTHER = "the database is not the one that was here"
@@ -44,15 +44,12 @@ class StateMark:
 
 
 class Identity:
-    """The note beside the database, and the place of the database itself."""
+    """The note beside the database."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.beside = path, path.with_name(BESIDE)
         self.name = ""
         """The name of the database that is open; "" before a daemon gave it one."""
-        self._place: tuple[int, int] | None = None
-        self._log_place: tuple[int, int] | None = None
-        """Where the write-ahead log is: SQLite makes it with the first transaction."""
         self.generation = 0
         """How many acts it had journaled when that was seen last."""
         self._absent = ""
@@ -136,7 +133,6 @@ class Identity:
 
     def meet(self, db: sqlite3.Connection, *, owner: bool) -> None:
         """See which database was opened; the daemon names one that has no name."""
-        self._place, self._log_place = _place_of(self.path), None
         self.name, self.generation = _word(db, NAME), _number(db)
         if not owner:
             return
@@ -175,50 +171,18 @@ class Identity:
 
     # -- while it is open -------------------------------------------------------------------------
 
-    def check_place(self) -> None:
-        """The database still is where it was opened. Raises StateError: what would be written
-        would be lost with the process.
-        """
-        if self._place is None:
-            return
-        try:
-            stat = self.path.stat()
-        except FileNotFoundError:
-            text = "was removed beside the running sentinel"
-        except OSError as error:
-            text = f"can't be reached: {error.strerror}"
-        else:
-            if (stat.st_dev, stat.st_ino) != self._place:
-                text = "was replaced beside the running sentinel"
-            elif not stat.st_size:
-                text = "was emptied beside the running sentinel"
-            else:
-                self._check_log()
-                return
-        raise StateError(f"{self.path} {text}", CURE_RUNNING)
-
-    def _check_log(self) -> None:
-        """What is in a write-ahead log that was unlinked or replaced is seen by nobody else, and
-        lost with the process.
-        """
-        log = self.path.with_name(f"{self.path.name}-wal")
-        try:
-            place = _place_of(log)
-        except OSError:
-            place = None
-        if self._log_place is None:
-            self._log_place = place
-        elif place != self._log_place:
-            what = "removed" if place is None else "replaced"
-            text = f"{log} was {what} beside the running sentinel"
-            raise StateError(text, "start sentinel anew: it takes over what it has written")
+    def check(self, db: sqlite3.Connection) -> int:
+        """In a transaction: the generation. Raises StateError when it went back, or is another's."""
+        present, name = _number(db), _word(db, NAME)
+        if present < self.generation or name != self.name:
+            what = "went back to an older copy" if name == self.name else "became another one"
+            text = f"{self.path} {what} beside the running sentinel"
+            raise StateError(text, CURE_PLACE)
+        return present
 
     def count(self, db: sqlite3.Connection) -> int:
-        """In the transaction of an act: its generation. Raises StateError when it went back."""
-        present = _number(db)
-        if present < self.generation:
-            text = f"{self.path} went back to an older copy beside the running sentinel"
-            raise StateError(text, CURE_RUNNING)
+        """In the transaction of an act: its generation. Raises StateError as `check` does."""
+        present = self.check(db)
         table.replace(db, "meta", (GENERATION, str(present + 1)))
         return present + 1
 
@@ -257,11 +221,6 @@ def _size_of(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _place_of(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino
 
 
 def _word(db: sqlite3.Connection, key: str) -> str:

@@ -5,33 +5,17 @@ done; with room again what was seen meanwhile is written, and actions go on by t
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-CONFIGURATION = """
-listen: 127.0.0.1:{port}
-state: {disk}/state
-actions: {{enabled: true, start_grace: 0s}}
-components:
-  worker:
-    driver: process
-    command: [sleep, "600"]
-    restart: {{startup_grace: 1s, backoff: {{first: 0s, initial: 0s, max: 0s}}}}
-checks:
-- {{name: port, kind: tcp, component: worker, address: "127.0.0.1:{port}", every: 1s}}
-"""
+from tests.faults.real_daemon import RealDaemon
+
 NAMESPACE = ["unshare", "-r", "-m"]
 HOLD = 'mount -t tmpfs -o size="$1",nr_inodes=200 tmpfs "$2" && echo up && exec sleep 600'
 
@@ -48,60 +32,16 @@ pytestmark = pytest.mark.skipif(not _permitted(), reason="no mount namespaces he
 
 
 @dataclass
-class Disk:
+class Disk(RealDaemon):
     """A small disk of its own, and the sentinel on it."""
-
-    folder: Path
-    holder: subprocess.Popen[bytes]
-    port: int
-    daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    @property
-    def mount(self) -> Path:
-        """As those within see it."""
-        return self.folder / "disk"
-
-    @property
-    def state(self) -> Path:
-        """As it is seen from here."""
-        return Path(f"/proc/{self.holder.pid}/root{self.mount}/state")
 
     def within(self, *command: str) -> list[str]:
         """A command on the disk."""
-        return ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--", *command]
-
-    def sentinel(self, *words: str) -> list[str]:
-        """A command of sentinel."""
-        checks = str(self.folder / "checks")
-        return self.within(sys.executable, "-m", "sentinel", "--config", checks, *words)
-
-    def start(self) -> None:
-        """A daemon."""
-        with (self.folder / "log").open("ab") as log:
-            daemon = subprocess.Popen(self.sentinel("run"), stdout=log, stderr=log)
-        self.daemons.append(daemon)
-        self.wait(lambda: bool(self.get("/api/v1/status")))
-
-    def kill(self) -> None:
-        """It is killed, and its worker, too."""
-        worker = self.worker()
-        os.kill(self.daemons[-1].pid, signal.SIGKILL)
-        self.daemons[-1].wait(30)
-        os.kill(worker, signal.SIGKILL)
-
-    def worker(self) -> int:
-        """The worker's process."""
-        components = json.loads(self.get("/api/v1/status"))["components"]
-        return next((each["pid"] or 0 for each in components if each["name"] == "worker"), 0)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """What a command says."""
-        command = self.sentinel(*words)
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return [*self.prefix, *command]
 
     def fill(self) -> None:
         """To the last byte."""
-        with (self.state.parent / "filler").open("ab", buffering=0) as filler, suppress(OSError):
+        with (self.state.parent / "filler").open("ab", buffering=0) as filler:
             for size in (1 << 16, 1):
                 with suppress(OSError):
                     while filler.write(b"x" * size):
@@ -111,46 +51,24 @@ class Disk:
         """As a person does."""
         (self.state.parent / "filler").unlink()
 
-    def get(self, path: str) -> str:
-        """Of the page; "" while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as seen:
-                return str(seen.read().decode())
-        except OSError:
-            return ""
-
-    def log(self) -> str:
-        """All of its lines."""
-        return (self.folder / "log").read_text()
-
-    def wait(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Until it holds."""
-        deadline = time.monotonic() + seconds
-        while not true():
-            daemon = self.daemons[-1]
-            assert daemon.poll() is None, f"ended with {daemon.returncode}: {self.log()[-4000:]}"
-            assert time.monotonic() < deadline, self.log()[-4000:]
-            time.sleep(0.05)
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """Sixteen megabytes."""
-    (tmp_path / "disk").mkdir()
-    command = [*NAMESPACE, "sh", "-c", HOLD, "sh", "16m", str(tmp_path / "disk")]
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = [*NAMESPACE, "sh", "-c", HOLD, "sh", "16m", str(mount)]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        made = Disk(tmp_path, holder, int(probe.getsockname()[1]))
-    (tmp_path / "checks").mkdir()
-    text = CONFIGURATION.format(port=made.port, disk=made.mount)
-    (tmp_path / "checks" / "sentinel.yaml").write_text(text)
+    prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--")
+    made = Disk(tmp_path, Path(f"/proc/{holder.pid}/root{mount}/state"), prefix)
+    made.write(mount / "state")
     yield made
-    for process in (*made.daemons, holder):
-        process.kill()
-        process.wait()
+    made.end()
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
 
 
 def metric(disk: Disk, name: str) -> float:
@@ -176,7 +94,7 @@ def mount_as(way: str) -> Callable[[Disk], None]:
     """The disk is mounted anew."""
 
     def mount(disk: Disk) -> None:
-        command = disk.within("mount", "-o", f"remount,{way}", str(disk.mount))
+        command = disk.within("mount", "-o", f"remount,{way}", str(disk.folder / "disk"))
         subprocess.run(command, check=True)
 
     return mount
