@@ -158,7 +158,14 @@ def test_a_time_that_nobody_saw_is_not_claimed() -> None:
         (((1800, 0, 100),), Severity.TICKET),
         (((0, 9_600, 10_000),), Severity.TICKET),
     ],
-    ids=["20 % bad", "ten events", "within budget", "four bad ones", "over for half an hour", "4 %"],
+    ids=[
+        "20 % bad",
+        "ten events",
+        "within budget",
+        "four bad ones",
+        "over for half an hour",
+        "4 %",
+    ],
 )
 def test_burning_calls_somebody(
     counted: tuple[tuple[float, float, float], ...], alarm: Severity | None
