@@ -89,17 +89,5 @@ def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
     return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
 
 
-def may_have_arrived(error: TargetError) -> bool:
-    """Whether the request behind this error may have reached the target: only then may it have had
-    an effect.
-
-    What the budget or a back-off held back has no cause; what found no connection was never sent.
-    """
-    cause = error.__cause__
-    return cause is not None and not isinstance(
-        cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL
-    )
-
-
 def _short(text: str) -> str:
     return ascii(" ".join(text.split())[:200])
