@@ -130,7 +130,8 @@ class Kind:
     `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
     first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
     requests one run may send, which a budget must allow. `impact` are the figures that reports
-    show of it; a report knows no other.
+    show of it; a report knows no other. `patient`: what it remembers may be half a minute old after
+    a kill, and no figure is false for it, at most wider; else it is written at once, run by run.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Kind:
     impact: tuple[Impact, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
+    patient: bool = False
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
@@ -155,6 +157,11 @@ class Kind:
         )
         known = {each.key: each for each in (*self.faults, limit)}
         object.__setattr__(self, "fault_kinds", known)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it exports totals, which a kill must not take back."""
+        return any(each.type != "gauge" for each in self.measurements)
 
 
 def load_kinds() -> Mapping[str, Kind]:
