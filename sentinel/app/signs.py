@@ -12,9 +12,9 @@ from sentinel.store.looks import LOOKS, write_looks
 
 SIGN_EVERY = 4.0
 """Seconds between two signs of life; without one for FRESH (10 s) a daemon counts as silent."""
-FEW = 500
-"""So many checks are told of with each sign of life; of more, every LOOKS_EVERY seconds."""
-LOOKS_EVERY = 30.0
+LOOKS_EVERY, MANY_EVERY = 10.0, 30.0
+"""Seconds between two words on when the checks ran, and with many of them."""
+MANY = 500
 
 
 @dataclass(slots=True)
@@ -43,7 +43,8 @@ class SignsOfLife:
         return chosen
 
     def _tell_looks(self, now: Moment, ran: Mapping[str, tuple[datetime, int]]) -> dict[str, str]:
-        if len(ran) > FEW and not _is_due(self._told, now, LOOKS_EVERY):
+        every = MANY_EVERY if len(ran) > MANY else LOOKS_EVERY
+        if not _is_due(self._told, now, every):
             return {}
         self._told = now
         return {LOOKS: write_looks(now.at, ran)}
