@@ -333,6 +333,7 @@ KIND = Kind(
     resources={"resource": "http"},
     requests=lambda options: 1 + int(options.redirects),
     load_state=HttpState,
+    patient=True,
     measurements=(
         Measurement(
             "status_code",
