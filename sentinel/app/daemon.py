@@ -225,7 +225,8 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
-        self.following.take(self.configuration.digest, now, len(self.configuration.checks))
+        now_is = self.configuration
+        self.following.take(now_is.digest, now, len(now_is.checks), now_is.chores)
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -430,7 +431,8 @@ class Daemon:
         if good:
             self.metrics.reload_time.set_to_current_time()
             took = self.configuration
-            self.following.take(digest or took.digest, self.clock.utcnow(), len(took.checks))
+            count, now = len(took.checks), self.clock.utcnow()
+            self.following.take(digest or took.digest, now, count, took.chores)
         else:
             self.following.refuse(digest, self.clock.utcnow(), why)
 
