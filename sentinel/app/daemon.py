@@ -468,6 +468,7 @@ class Daemon:
             *([("components", engine.remediator.stop_all)] if stop_components else []),
             ("diagnoses", self.diagnosis.close),
             ("actions", engine.remediator.close),
+            ("roll-ups", lambda: engine.recorder.record(self.calendar.end())),
             ("shards", lambda: self.membership.leave(self.clock.utcnow())),
             ("memories", self.roster.close),
         ]

@@ -142,9 +142,15 @@ class ReportRow:
     facts: Mapping[str, Any]
 
 
+ROLLED_UP_WITHIN = timedelta(hours=6)
+"""A total that does not move has a reading at least so often while it is looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure at the end of a minute: a roll-up for reports."""
+    """One figure at the end of a minute in which a total of its check moved, or at the end of the
+    time in which none did: a roll-up for reports.
+    """
 
     at: datetime
     check: str
@@ -327,7 +333,7 @@ class Reader(Protocol):
         ...
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Minute roll-ups since an instant, oldest first."""
+        """Roll-ups since an instant, oldest first."""
         ...
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
