@@ -18,27 +18,19 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from sentinel.adapters.http.exchange import (
-    MAX_HEADER,
-    MAX_HEADERS,
-    Answer,
-    Connections,
-    NeverSent,
-    Request,
-    read_target,
-)
+from sentinel.adapters.http.arrival import NeverSent, Way
+from sentinel.adapters.http.error import FOREIGN, no_status, translate, unusable
+from sentinel.adapters.http.exchange import Answer, Connections, Request, read_target
 from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.adapters.network.resolver import Resolver
-from sentinel.adapters.network.tcp import unreachable, who_answers
-from sentinel.adapters.network.tls import find_trust, judge_certificate
+from sentinel.adapters.network.tcp import who_answers
+from sentinel.adapters.network.tls import find_trust
 from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.errors import (
     NotMeasurable,
-    TargetError,
     TargetRejected,
     TargetUnreachable,
     WrongTarget,
@@ -50,6 +42,7 @@ MAX_BODY = 65536
 _MAX_BACK_OFF = 900.0
 _BACK_OFF_WITHOUT_WORD = 30.0
 _REDIRECTS = {301, 302, 303, 307, 308}
+_STATUSES = range(100, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +124,13 @@ class HttpClient:
             self._admit_again()
             url = self.base_url.rstrip("/") + path
             sent = {**self._headers, **(headers or {})}
-            work = self._follow(Asked(method, url, sent, body, max_body, keep), redirects)
-            return self._note(await self._within(timeout, work))
+            way = Way()
+            work = self._follow(Asked(method, url, sent, body, max_body, keep, way), redirects)
+            return self._note(await self._within(timeout, work, way))
 
-    async def _within(self, seconds: float, work: Awaitable[HttpResponse]) -> HttpResponse:
+    async def _within(
+        self, seconds: float, work: Awaitable[HttpResponse], way: Way
+    ) -> HttpResponse:
         """The answer, or what kept it from us, in our words."""
         try:
             async with asyncio.timeout(seconds):
@@ -143,10 +139,10 @@ class HttpClient:
             raise TargetUnreachable(
                 f"no whole answer within {format_duration(seconds)}",
                 "is the process frozen, or just too slow?",
-            ) from error
+            ) from (error if way.connected else NeverSent())
         except aiohttp.ServerDisconnectedError as error:
             raise await self._identify() or translate(error) from error
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise translate(error) from error
 
     def succeed(self, former: HttpClient) -> None:
@@ -223,6 +219,8 @@ class HttpClient:
         self._spend()
         begin = self._monotonic()
         answer = await self._connections.send(asked.write())
+        if answer.status not in _STATUSES:
+            raise no_status(answer.status)
         packed = _encoding(answer)
         content, cut = _unpack(answer.body, packed, asked.max_body)
         return HttpResponse(
@@ -273,17 +271,17 @@ class Asked:
     body: bytes | None
     max_body: int
     keep: bool
+    way: Way
 
     def write(self) -> Request:
         """As it is sent. Raises NotMeasurable."""
         try:
             target = read_target(self.url)
         except ValueError as error:
-            raise NotMeasurable(
-                f"not a usable address: {_short(str(error))}",
-                "correct the address of this resource",
-            ) from None
-        return Request(self.method, target, self.headers, self.body, self.max_body, self.keep)
+            raise unusable(error) from None
+        return Request(
+            self.method, target, self.headers, self.body, self.max_body, self.keep, self.way
+        )
 
     def go_on(self, status: int, location: str) -> Asked:
         """What is asked where a redirect leads. Raises TargetRejected where we do not go."""
@@ -334,10 +332,6 @@ def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     return content, True
 
 
-def _short(text: str) -> str:
-    return ascii(" ".join(text.split())[:200])
-
-
 def _retry_after(response: HttpResponse) -> float | None:
     """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585
     §4).
@@ -366,73 +360,3 @@ def _expiry(answer: Answer) -> datetime | None:
         if certificate
         else None
     )
-
-
-_FOREIGN = (aiohttp.ClientError, HttpProcessingError, NeverSent, OSError, ValueError)
-
-
-def translate(error: BaseException) -> TargetError:
-    """A socket's, a parser's or a TLS error in our words."""
-    if isinstance(error, NeverSent):
-        return _not_connected(error.__cause__)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return TargetUnreachable(
-            "closed the connection without an answer", "is the process crashing on requests?"
-        )
-    if isinstance(error, HttpProcessingError):
-        return _malformed(error)
-    if isinstance(error, aiohttp.ClientPayloadError | ValueError):
-        return TargetRejected(
-            f"broken body: {_short(str(error))}", "the answer ended early or is malformed"
-        )
-    if isinstance(error, OSError):
-        return unreachable(error)
-    return TargetUnreachable(
-        f"unreachable: {_short(str(error))}", "is the process running, and the address right?"
-    )
-
-
-def _not_connected(cause: BaseException | None) -> TargetError:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return judge_certificate(cause)
-    if isinstance(cause, ssl.SSLError):
-        return TargetRejected(
-            f"TLS: {cause.strerror or cause}",
-            "does the server speak TLS, and a version of this century?",
-        )
-    return unreachable(cause if isinstance(cause, OSError) else OSError(str(cause)))
-
-
-def _is_own_limit(error: BaseException) -> bool:
-    """Whether the client library stopped reading a head because of its length, not of its form."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):
-            return True
-        cause = cause.__cause__
-    return False
-
-
-def _malformed(error: HttpProcessingError) -> TargetError:
-    text = _short(error.message)
-    if _is_own_limit(error):
-        return NotMeasurable(
-            f"own limit: more than {MAX_HEADER} bytes in a header, or {MAX_HEADERS} headers",
-            "look at the server's headers",
-            code="HEADER",
-        )
-    if error.message.startswith("Bad status line"):
-        return WrongTarget(
-            f"not an HTTP server: {text}", "check the address: another kind of server answers there"
-        )
-    return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
-
-
-def may_have_arrived(error: TargetError) -> bool:
-    """Whether the request behind this error may have reached the target: only then may it have had
-    an effect.
-
-    What the budget or a back-off held back has no cause; what found no connection was never sent.
-    """
-    cause = error.__cause__
-    return cause is not None and not isinstance(cause, NeverSent)

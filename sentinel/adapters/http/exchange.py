@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +21,15 @@ from aiohttp import ClientConnectionError, ClientPayloadError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from sentinel.adapters.http.arrival import NeverSent, Way
+from sentinel.adapters.http.error import MAX_HEADER, MAX_HEADERS
 from sentinel.adapters.network.resolver import Address, Resolver
 from sentinel.adapters.network.tcp import open_socket
 from sentinel.adapters.network.tls import GoingOn
 from sentinel.clock import utcnow
 
-MAX_HEADERS = 1000
-MAX_HEADER = 65536
-"""Bytes of one line of a head, and of one header: ours to read, and four times what servers send."""
+_HEAD_END, _HEADS = re.compile(rb"\r\n\r\n"), 8
+"""How a head ends, and of how many in one piece it is looked for: 100 (Continue) may come first."""
 KEPT_FOR = 60.0
 """Seconds after which a kept connection is opened anew: so long a full backlog, a moved name or
 another certificate may stay unseen.
@@ -41,10 +43,6 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be sent once more when nobody can know whether they arrived (RFC 9110 §9.2)."""
 Origin = tuple[str, str, int]
 """Scheme, host, port."""
-
-
-class NeverSent(Exception):
-    """No connection came about: nothing was sent. Its cause says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ class Request:
     body: bytes | None = None
     max_body: int = 65536
     keep: bool = False
+    way: Way = field(default_factory=Way)
 
 
 @dataclass(slots=True)
@@ -83,13 +82,20 @@ class Answer:
 
 
 class _Handler(ResponseHandler):
-    """Knows whether a byte has come since the last request."""
+    """Knows whether a byte has come since the last request, and feeds the parser one head at a time:
+    what a server sends behind an answer that has no body (204, 304) is nobody's, and would else be
+    taken for a second answer that spoils the first.
+    """
 
     heard = False
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
-        super().data_received(data)
+        *heads, rest = _HEAD_END.split(data, _HEADS)
+        for head in heads:
+            super().data_received(head + b"\r\n\r\n")
+        if rest or not heads:
+            super().data_received(rest)
 
 
 @dataclass(slots=True)
@@ -190,6 +196,7 @@ class Connections:
                 max_headers=MAX_HEADERS,
             )
             handler.heard = False
+            request.way.connected = True
             if handler.transport is None:
                 raise ConnectionResetError(errno.ECONNRESET, "closed before it was used")
             handler.transport.write(write_request(request))
