@@ -30,6 +30,7 @@ from sentinel.core.model import (
     RestartPolicy,
     Threshold,
 )
+from sentinel.core.objective import Objective
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.probes import Kind
@@ -103,6 +104,7 @@ def make_configuration(
     components: tuple[Component, ...],
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
+    objectives: tuple[Objective, ...],
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
 ) -> Configuration:
@@ -136,6 +138,7 @@ def make_configuration(
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
         chores=chores,
+        objectives=objectives,
         digest=written.digest,
         lapsed=written.lapsed,
     )

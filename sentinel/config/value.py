@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
 from sentinel.core.model import Check, Component
+from sentinel.core.objective import Objective
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.errors import Problem
@@ -76,6 +77,7 @@ class Configuration:
     brake: BrakePolicy = field(default_factory=BrakePolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
     digest: str = ""
     """One word for the files that it was made from."""

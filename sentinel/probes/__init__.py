@@ -15,7 +15,8 @@ from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
-from sentinel.core.model import Finding, Impact, Measurement
+from sentinel.core.model import Finding, Impact, Measurement, Sli
+from sentinel.core.objective import LOOK_SLIS
 from sentinel.shelf import LazyShelf
 
 
@@ -130,7 +131,8 @@ class Kind:
     `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
     first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
     requests one run may send, which a budget must allow. `impact` are the figures that reports
-    show of it; a report knows no other.
+    show of it; a report knows no other. `slis` are what an objective can be set for beside the two
+    of every kind, `up` and `working`.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Kind:
     measurements: tuple[Measurement, ...]
     faults: tuple[FaultKind, ...] = ()
     impact: tuple[Impact, ...] = ()
+    slis: tuple[Sli, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0
@@ -155,6 +158,11 @@ class Kind:
         )
         known = {each.key: each for each in (*self.faults, limit)}
         object.__setattr__(self, "fault_kinds", known)
+
+    @property
+    def sli_meanings(self) -> dict[str, str]:
+        """Every SLI that an objective for a check of this kind may name, with what is good."""
+        return {**{each.name: each.meaning for each in self.slis}, **LOOK_SLIS}
 
 
 def load_kinds() -> Mapping[str, Kind]:
