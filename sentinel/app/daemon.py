@@ -97,8 +97,9 @@ class Daemon:
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
         present, utcnow = PresentReader.over(self.store, self.engine.recorder), self.clock.utcnow
+        books = self.bookcase.text_of
         self._page = await listen(
-            lambda: self.configuration, present, self.metrics, self._ready, utcnow
+            lambda: self.configuration, present, self.metrics, self._ready, utcnow, books
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)

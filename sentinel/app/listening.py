@@ -28,9 +28,10 @@ async def listen(
     metrics: Metrics,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
+    runbooks: Callable[[str], str | None],
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
-    `configuration` gives the one in force. PortInUse when the address can't be had.
+    `configuration` gives the one in force, `runbooks(name)` the text of one. PortInUse when the address can't be had.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -44,6 +45,7 @@ async def listen(
         metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
+        runbooks=runbooks,
         reports=configuration().state / REPORTS,
         hosts=served,
     )

@@ -58,7 +58,9 @@ def draw_picture(document: Mapping[str, Any], answers: Answers) -> str:
     }
     bottom = max(each["gridPos"]["y"] + each["gridPos"]["h"] for each in document["panels"])
     width, height = 24 * UNIT_WIDTH + GAP, bottom * UNIT_HEIGHT + HEAD + GAP
-    body = "\n".join(_draw_panel(panel, found.get(panel["id"], [])) for panel in document["panels"])
+    span = _find_span(answers)
+    panels = (_draw_panel(panel, found.get(panel["id"], []), span) for panel in document["panels"])
+    body = "\n".join(panels)
     title, about = escape(document["title"]), escape(document["description"])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">\n'

@@ -85,7 +85,8 @@ TRENDS = (
                 "restarts.",
                 (
                     Query(
-                        "sum by (check) (increase(sentinel_agent_registrations_total{@check}[$__rate_interval]))",
+                        "sum by (check)"
+                        " (increase(sentinel_agent_registrations_total{@check}[$__rate_interval]))",
                         "{{check}}",
                     ),
                 ),

@@ -74,7 +74,8 @@ TRENDS = (
                 "Entries published a second, by stream pattern.",
                 (
                     Query(
-                        "sum by (stream) (rate(sentinel_bus_published_total{@check}[$__rate_interval]))",
+                        "sum by (stream)"
+                        " (rate(sentinel_bus_published_total{@check}[$__rate_interval]))",
                         "{{stream}}",
                     ),
                 ),
@@ -106,11 +107,13 @@ TRENDS = (
                 "fall, readers are.",
                 (
                     Query(
-                        f"sum(rate({_DELIVERED}[$__rate_interval])) / sum(rate({_DELIVERABLE}[$__rate_interval]))",
+                        f"sum(rate({_DELIVERED}[$__rate_interval]))"
+                        f" / sum(rate({_DELIVERABLE}[$__rate_interval]))",
                         "delivered",
                     ),
                     Query(
-                        f"sum(rate({_ACKED}[$__rate_interval])) / sum(rate({_SETTLED}[$__rate_interval]))",
+                        f"sum(rate({_ACKED}[$__rate_interval]))"
+                        f" / sum(rate({_SETTLED}[$__rate_interval]))",
                         "acknowledged",
                     ),
                 ),
@@ -183,7 +186,8 @@ TRENDS = (
                 (
                     Query("sum by (place) (sentinel_bus_ledger_entries{@check})", "{{place}}"),
                     Query(
-                        "sum by (place) (increase(sentinel_bus_ledger_added_total{@check}[$__rate_interval]))",
+                        "sum by (place)"
+                        " (increase(sentinel_bus_ledger_added_total{@check}[$__rate_interval]))",
                         "new in {{place}}",
                     ),
                 ),
@@ -201,19 +205,23 @@ TRENDS = (
                 "never moved, samples that could not be judged.",
                 (
                     Query(
-                        "sum(increase(sentinel_bus_producer_missing_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_bus_producer_missing_total{@check}[$__rate_interval]))",
                         "never published",
                     ),
                     Query(
-                        "sum(increase(sentinel_bus_acked_without_effect_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_bus_acked_without_effect_total{@check}[$__rate_interval]))",
                         "without effect",
                     ),
                     Query(
-                        "sum(increase(sentinel_bus_crosscheck_not_measurable_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_bus_crosscheck_not_measurable_total{@check}[$__rate_interval]))",
                         "not judged",
                     ),
                     Query(
-                        "sum(increase(sentinel_bus_crosscheck_samples_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_bus_crosscheck_samples_total{@check}[$__rate_interval]))",
                         "judged",
                     ),
                 ),
@@ -263,19 +271,23 @@ TRENDS = (
                 "per interval.",
                 (
                     Query(
-                        "sum(increase(sentinel_redis_evicted_keys_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_redis_evicted_keys_total{@check}[$__rate_interval]))",
                         "evicted",
                     ),
                     Query(
-                        "sum(increase(sentinel_redis_rejected_connections_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_redis_rejected_connections_total{@check}[$__rate_interval]))",
                         "rejected",
                     ),
                     Query(
-                        "sum(increase(sentinel_redis_role_changes_total{@check}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_redis_role_changes_total{@check}[$__rate_interval]))",
                         "role changes",
                     ),
                     Query(
-                        "sum by (reason) (increase(sentinel_bus_stream_resets_total{@check}[$__rate_interval]))",
+                        "sum by (reason)"
+                        " (increase(sentinel_bus_stream_resets_total{@check}[$__rate_interval]))",
                         "stream {{reason}}",
                     ),
                 ),
@@ -306,8 +318,8 @@ TABLES = Row(
                     "Overdue",
                 ),
                 Query(
-                    "sum by (check, stream, group) "
-                    "(increase(sentinel_bus_lost_before_read_total{@check}[$__range]))",
+                    "round(sum by (check, stream, group)"
+                    " (increase(sentinel_bus_lost_before_read_total{@check}[$__range])))",
                     "Lost",
                 ),
             ),

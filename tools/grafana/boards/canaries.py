@@ -57,7 +57,9 @@ STATS = Row(
             "shown.",
             (
                 Query(
-                    'sum(increase(sentinel_workflow_canary_outcomes_total{@check, outcome!~"ok|orphan"}[$__range]))'
+                    "sum(increase("
+                    ""
+                    'sentinel_workflow_canary_outcomes_total{@check, outcome!~"ok|orphan"}[$__range]))'
                 ),
             ),
             runbook="workflow-canary-failing",
@@ -75,7 +77,8 @@ TRENDS = (
                 "Per second; each canary ends in exactly one.",
                 (
                     Query(
-                        "sum by (result) (rate(sentinel_canary_results_total{@check}[$__rate_interval]))",
+                        "sum by (result)"
+                        " (rate(sentinel_canary_results_total{@check}[$__rate_interval]))",
                         "{{result}}",
                     ),
                 ),
@@ -91,6 +94,8 @@ TRENDS = (
                 (
                     Query(
                         "histogram_quantile(0.99, sum by (le, path, leg)"
+                        ""
+                        ""
                         " (rate(sentinel_canary_latency_seconds_bucket{@check}[$__rate_interval])))",
                         "{{path}} {{leg}}",
                     ),
@@ -116,6 +121,19 @@ TRENDS = (
                 unit="percentunit",
                 runbook="bus-canary-failing",
                 top=1,
+            ),
+            Trend(
+                "Failures by hop",
+                "Canaries that failed, per interval: the first silent hop of a lost, the slowest "
+                "of a late one.",
+                (
+                    Query(
+                        "sum by (path, hop)"
+                        " (increase(sentinel_canary_hop_failures_total{@check}[$__rate_interval]))",
+                        "{{path}} {{hop}}",
+                    ),
+                ),
+                runbook="bus-canary-failing",
             ),
             Trend(
                 "Out of the ordinary",
@@ -145,19 +163,6 @@ TRENDS = (
     ),
     Row(
         (
-            Trend(
-                "Failures by hop",
-                "Canaries that failed, per interval: the first silent hop of a lost, the slowest "
-                "of a late one.",
-                (
-                    Query(
-                        "sum by (path, hop)"
-                        " (increase(sentinel_canary_hop_failures_total{@check}[$__rate_interval]))",
-                        "{{path}} {{hop}}",
-                    ),
-                ),
-                runbook="bus-canary-failing",
-            ),
             Trend(
                 "Synthetic tasks by outcome",
                 "How they ended, per interval.",
@@ -198,7 +203,7 @@ TABLES = Row(
             "By path, outcome and hop, over the range shown. The hop is where it stopped.",
             (
                 Query(
-                    f"sum by (path, outcome, hop) (increase({_OUTCOMES}[$__range])) > 0",
+                    f"round(sum by (path, outcome, hop) (increase({_OUTCOMES}[$__range]))) > 0",
                     "Tasks",
                 ),
             ),
@@ -211,10 +216,11 @@ TABLES = Row(
             "shown.",
             (
                 Query(
-                    "sum by (check, path) (increase(sentinel_canary_sent_total{@check}[$__range]))",
+                    "round(sum by (check, path)"
+                    " (increase(sentinel_canary_sent_total{@check}[$__range])))",
                     "Sent",
                 ),
-                Query(f"sum by (check, path) (increase({_OK}[$__range]))", "In time"),
+                Query(f"round(sum by (check, path) (increase({_OK}[$__range])))", "In time"),
                 Query(
                     'min by (check, path) (sentinel_canary_effective_samples{@check, window="1h"})',
                     "Worth, in independent ones",

@@ -41,7 +41,8 @@ STATS = Row(
             "nothing where it made none.",
             (
                 Query(
-                    'sum(increase(sentinel_restart_attempts_total{@component, outcome="recovered"}[$__range]))'
+                    "sum(increase("
+                    'sentinel_restart_attempts_total{@component, outcome="recovered"}[$__range]))'
                     f" / (sum(increase({_ATTEMPTS}[$__range])) > 0)"
                 ),
             ),
@@ -171,6 +172,8 @@ TRENDS = (
                     Query("sum by (component) (sentinel_processes{@component})", "{{component}}"),
                     Query(
                         "sum by (component)"
+                        ""
+                        ""
                         " (increase(sentinel_process_restarts_total{@component}[$__rate_interval])) > 0",
                         "new: {{component}}",
                     ),
@@ -249,7 +252,8 @@ TABLES = Row(
             "Restarts by component and outcome, over the range shown.",
             (
                 Query(
-                    f"sum by (component, outcome) (increase({_ATTEMPTS}[$__range])) > 0", "Attempts"
+                    f"round(sum by (component, outcome) (increase({_ATTEMPTS}[$__range]))) > 0",
+                    "Attempts",
                 ),
             ),
             runbook="component-exhausted",
@@ -261,11 +265,13 @@ TABLES = Row(
             (
                 Query("max by (chore) (sentinel_housekeeping_found{@platform})", "Found"),
                 Query(
-                    "sum by (chore) (increase(sentinel_housekeeping_removed_total{@platform}[$__range]))",
+                    "round(sum by (chore)"
+                    " (increase(sentinel_housekeeping_removed_total{@platform}[$__range])))",
                     "Removed",
                 ),
                 Query(
-                    "sum by (chore) (increase(sentinel_housekeeping_runs_total{@platform}[$__range]))",
+                    "round(sum by (chore)"
+                    " (increase(sentinel_housekeeping_runs_total{@platform}[$__range])))",
                     "Runs",
                 ),
             ),

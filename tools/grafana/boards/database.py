@@ -131,7 +131,8 @@ TRENDS = (
                 "memory.",
                 (
                     Query(
-                        "sum by (server) (rate(sentinel_pg_temp_bytes_total{@check}[$__rate_interval]))",
+                        "sum by (server)"
+                        " (rate(sentinel_pg_temp_bytes_total{@check}[$__rate_interval]))",
                         "{{server}}",
                     ),
                 ),

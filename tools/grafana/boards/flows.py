@@ -66,7 +66,8 @@ TRENDS = (
                 "Per second, from one status to another; _new_ is the beginning.",
                 (
                     Query(
-                        "sum by (from, to) (rate(sentinel_flow_transitions_total{@check}[$__rate_interval])) > 0",
+                        "sum by (from, to)"
+                        " (rate(sentinel_flow_transitions_total{@check}[$__rate_interval])) > 0",
                         "{{from}} → {{to}}",
                     ),
                 ),
@@ -78,7 +79,8 @@ TRENDS = (
                 "Per interval: progress, status or phase.",
                 (
                     Query(
-                        "sum by (kind) (increase(sentinel_flow_regressions_total{@check}[$__rate_interval]))",
+                        "sum by (kind)"
+                        " (increase(sentinel_flow_regressions_total{@check}[$__rate_interval]))",
                         "{{kind}}",
                     ),
                 ),

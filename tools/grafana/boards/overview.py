@@ -160,7 +160,8 @@ TRENDS = (
                 "Share of messages acknowledged, and of tasks assigned, within their deadlines.",
                 (
                     Query(
-                        f"sum(rate({_ACKED}[$__rate_interval])) / sum(rate({_SETTLED}[$__rate_interval]))",
+                        f"sum(rate({_ACKED}[$__rate_interval]))"
+                        f" / sum(rate({_SETTLED}[$__rate_interval]))",
                         "messages",
                     ),
                     Query(
@@ -202,7 +203,8 @@ TABLES = Row(
             "Each with its status, and how many of its incidents are open.",
             (
                 Query(
-                    'sum by (component, status) (sentinel_component_status{@component, status!="up"})'
+                    "sum by (component, status)"
+                    ' (sentinel_component_status{@component, status!="up"})'
                     " * on (component) group_left () sum by (component) "
                     "(sentinel_incidents_open{@component})",
                     "Open incidents",

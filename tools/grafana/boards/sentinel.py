@@ -85,6 +85,8 @@ TRENDS = (
                 (
                     Query(
                         "histogram_quantile(0.95, sum by (le, kind)"
+                        ""
+                        ""
                         " (rate(sentinel_probe_duration_seconds_bucket{@platform}[$__rate_interval])))",
                         "{{kind}}",
                     ),
@@ -99,11 +101,15 @@ TRENDS = (
                 (
                     Query(
                         "histogram_quantile(0.99, sum by (le)"
+                        ""
+                        ""
                         " (rate(sentinel_check_lateness_seconds_bucket{@platform}[$__rate_interval])))",
                         "runs",
                     ),
                     Query(
                         "histogram_quantile(0.99, sum by (le)"
+                        ""
+                        ""
                         " (rate(sentinel_event_loop_lag_seconds_bucket{@platform}[$__rate_interval])))",
                         "event loop",
                     ),
@@ -122,7 +128,8 @@ TRENDS = (
                 "per interval.",
                 (
                     Query(
-                        "sum(increase(sentinel_unobserved_seconds_total{@platform}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_unobserved_seconds_total{@platform}[$__rate_interval]))",
                         "seconds stalled",
                     ),
                     Query(
@@ -130,7 +137,8 @@ TRENDS = (
                         "times stalled",
                     ),
                     Query(
-                        "sum(increase(sentinel_log_lines_dropped_total{@platform}[$__rate_interval]))",
+                        "sum(increase("
+                        "sentinel_log_lines_dropped_total{@platform}[$__rate_interval]))",
                         "lines dropped",
                     ),
                 ),
@@ -143,6 +151,8 @@ TRENDS = (
                 (
                     Query(
                         "sum by (place)"
+                        ""
+                        ""
                         " (increase(sentinel_unclassified_errors_total{@platform}[$__rate_interval]))",
                         "{{place}}",
                     ),

@@ -60,7 +60,8 @@ TRENDS = (
                 "From creation to assignment: the median, p95 and p99.",
                 tuple(
                     Query(
-                        f"histogram_quantile({share}, sum by (le) (rate({_BUCKETS}[$__rate_interval])))",
+                        f"histogram_quantile({share}, sum by (le)"
+                        f" (rate({_BUCKETS}[$__rate_interval])))",
                         name,
                     )
                     for share, name in ((0.5, "median"), (0.95, "p95"), (0.99, "p99"))
@@ -117,7 +118,8 @@ TRENDS = (
                 "last time.",
                 (
                     Query(
-                        "sum by (stage) (rate(sentinel_task_stage_unfinished_total{@check}[$__rate_interval]))",
+                        "sum by (stage)"
+                        " (rate(sentinel_task_stage_unfinished_total{@check}[$__rate_interval]))",
                         "{{stage}}",
                     ),
                 ),
@@ -200,18 +202,20 @@ TABLES = Row(
     (
         Table(
             "Queues",
-            "Each queue with its open tasks, and with those late or unassigned in the range shown.",
+            "Each queue with the open tasks that nobody has, and with those late"
+            " or unassigned at their deadline "
+            "in the range shown.",
             (
                 Query(
                     "sum by (check, queue) (sentinel_task_unassigned{@check})", "Without an agent"
                 ),
                 Query(
-                    f"sum by (check, queue) (increase({_LATE}[$__range]))",
+                    f"round(sum by (check, queue) (increase({_LATE}[$__range])))",
                     "Late",
                 ),
                 Query(
-                    f"sum by (check, queue) (increase({_UNASSIGNED}[$__range]))",
-                    "Unassigned at the deadline",
+                    f"round(sum by (check, queue) (increase({_UNASSIGNED}[$__range])))",
+                    "Unassigned",
                 ),
             ),
             runbook="assigner-hung",
@@ -223,8 +227,8 @@ TABLES = Row(
             "many to follow.",
             (
                 Query(
-                    "sum by (check, reason) "
-                    "(increase(sentinel_task_censored_total{@check}[$__range]))",
+                    "round(sum by (check, reason)"
+                    " (increase(sentinel_task_censored_total{@check}[$__range])))",
                     "Tasks",
                 ),
             ),

@@ -22,6 +22,8 @@ STATS = Row(
             (
                 Query(
                     'sum(increase(sentinel_tenant_probe_total{@check, result="pass"}[$__range]))'
+                    ""
+                    ""
                     ' / sum(increase(sentinel_tenant_probe_total{@check, result=~"pass|leak"}[$__range]))'
                 ),
             ),
@@ -118,9 +120,9 @@ TABLES = Row(
             "Probes",
             "Each way in with its tries and its leaks, over the range shown.",
             (
-                Query(f"sum by (check, probe) (increase({_TRIES}[$__range]))", "Tries"),
+                Query(f"round(sum by (check, probe) (increase({_TRIES}[$__range])))", "Tries"),
                 Query(
-                    f"sum by (check, probe) (increase({_LEAKS}[$__range]))",
+                    f"round(sum by (check, probe) (increase({_LEAKS}[$__range])))",
                     "Leaks",
                 ),
             ),
