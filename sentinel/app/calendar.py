@@ -222,6 +222,7 @@ class Calendar:
         """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
+        await self.recorder.settle()
         request = ReportRequest(
             incident=incident_id,
             target_per_hour=configuration.tasks_per_hour_target,

@@ -25,10 +25,13 @@ STATUS_COLORS = {"up": GREEN, "degraded": YELLOW, "down": RED, "unknown": PURPLE
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question to Prometheus; `legend` names its series, in a table its column."""
+    """One question to Prometheus; `legend` names its series, in a table its column, which may have
+    a `unit` of its own.
+    """
 
     expr: str
     legend: str = ""
+    unit: str = ""
 
     @property
     def promql(self) -> str:

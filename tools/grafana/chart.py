@@ -17,6 +17,8 @@ PALETTE = (
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 10.0, 34.0, 44.0
 """Pixels around the curves: for figures, a title, times and the legend."""
 TICKS = 4
+TOPS = (60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 345600)
+"""Seconds that read well as the end of an axis, from a minute on."""
 MOST_POINTS = 80
 _LETTER = 6.3
 Points = Sequence[tuple[float, float]]
@@ -95,9 +97,13 @@ def _stack(curves: Sequence[Curve]) -> Iterator[Curve]:
 
 
 def _round_up(value: float, unit: str) -> float:
-    """The next figure that is 1, 2, 4 or 5 and zeros; of bytes a power of two."""
+    """The next figure that is 1, 2, 4 or 5 and zeros; of bytes a power of two, of
+    time whole minutes or hours.
+    """
     if value <= 0:
         return 1.0
+    if unit == "s" and TOPS[0] / 2 < value <= TOPS[-1]:
+        return float(next(each for each in TOPS if value <= each))
     if unit in {"bytes", "Bps"}:
         return 2.0 ** math.ceil(math.log2(value))
     size = 10.0 ** math.floor(math.log10(value))

@@ -257,6 +257,11 @@ def _make_table(panel: Table) -> table.Panel:
     for target in _list_targets(panel.queries):
         made.with_target(target.instant().format(PromQueryFormat.TABLE))
     made.transformations(_make_columns(panel))
+    for query in panel.queries:
+        if query.unit:
+            made.override_by_name(
+                query.legend, [DynamicConfigValue(id_val="unit", value=query.unit)]
+            )
     return made
 
 

@@ -191,7 +191,11 @@ def _write_legend(form: str, line: Line) -> str:
 
 def _draw_table(panel: Mapping[str, Any], frame: Frame, answers: Sequence[Answer]) -> str:
     columns = panel["transformations"][-1]["options"]["renameByName"]
-    rows = list(_join_rows(columns, answers))
+    units = {
+        each["matcher"]["options"]: each["properties"][0]["value"]
+        for each in panel["fieldConfig"].get("overrides", ())
+    }
+    rows = list(_join_rows(columns, answers, units))
     edges = _find_edges([list(columns.values()), *rows], frame.width)
     room = int((frame.height - 48) / 18)
     shown = rows if len(rows) <= room else rows[: room - 1]
@@ -205,16 +209,18 @@ def _draw_table(panel: Mapping[str, Any], frame: Frame, answers: Sequence[Answer
     return f'{_box(frame)}<text class="t" x="8" y="18">{title}</text>{rule}{"".join(lines)}'
 
 
-def _join_rows(columns: Mapping[str, str], answers: Sequence[Answer]) -> Iterator[list[str]]:
+def _join_rows(
+    columns: Mapping[str, str], answers: Sequence[Answer], units: Mapping[str, str]
+) -> Iterator[list[str]]:
     """Rows of the same labels are one, as Grafana's transformation `merge` has it."""
     labels = [name for name in columns if not name.startswith("Value")]
-    figures = len(columns) - len(labels)
+    figures = [title for name, title in columns.items() if name.startswith("Value")]
     rows = dict[tuple[str, ...], list[str]]()
     for i, answer in enumerate(answers):
         for line in answer.lines:
             key = tuple(line.labels.get(label, "") for label in labels)
-            row = rows.setdefault(key, [""] * figures)
-            row[i] = write_quantity(line.points[-1][1], "short")
+            row = rows.setdefault(key, [""] * len(figures))
+            row[i] = write_quantity(line.points[-1][1], units.get(figures[i], "short"))
     yield from ([*key, *row] for key, row in sorted(rows.items()))
 
 

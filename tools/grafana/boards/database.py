@@ -157,26 +157,35 @@ TABLES = Row(
         ),
         Table(
             "What must be 0",
-            "Each server with what should never be there.",
+            "Each server with its invalid indexes, changed collations, wrong checksums, and 1 while "
+            "archiving fails.",
             (
-                Query("max by (server) (sentinel_pg_invalid_indexes{@check})", "Invalid indexes"),
+                Query("max by (server) (sentinel_pg_invalid_indexes{@check})", "Indexes"),
                 Query(
                     "max by (server) (sentinel_pg_collation_mismatches{@check})",
-                    "Collations changed",
+                    "Collations",
                 ),
                 Query(
                     "max by (server) (sentinel_pg_checksum_failures_total{@check})",
-                    "Wrong checksums",
+                    "Checksums",
                 ),
-                Query("max by (server) (sentinel_pg_archiver_failing{@check})", "Archiving fails"),
+                Query("max by (server) (sentinel_pg_archiver_failing{@check})", "Archiving"),
             ),
             runbook="database-degraded",
             labels=(("server", "Server"),),
         ),
         Table(
             "Checks of the database",
-            "Each with its status. Faults and their subjects: `sentinel faults CHECK`.",
-            (Query("sum by (check, component, status) (sentinel_check_status{@check})", "Checks"),),
+            "Each with its status, and the time since it last had a verdict.",
+            (
+                Query(
+                    "sum by (check, component, status) (sentinel_check_status{@check})"
+                    " * on (check) group_left () max by (check)"
+                    " (time() - sentinel_probe_last_success_timestamp_seconds{@check})",
+                    "Since a verdict",
+                    "s",
+                ),
+            ),
             runbook="database-unreachable",
             labels=(("check", "Check"), ("component", "Component"), ("status", "Status")),
         ),

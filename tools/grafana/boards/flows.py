@@ -133,11 +133,13 @@ TABLES = Row(
                 Query("sum by (flow_type, status) (sentinel_flow_open{@check})", "Open"),
                 Query(
                     "max by (flow_type, status) (sentinel_flow_oldest_age_seconds{@check})",
-                    "Longest stay (s)",
+                    "Longest stay",
+                    "s",
                 ),
                 Query(
                     "min by (flow_type, status) (sentinel_flow_stuck_threshold_seconds{@check})",
-                    "Limit (s)",
+                    "Limit",
+                    "s",
                 ),
                 Query("sum by (flow_type, status) (sentinel_flow_stays{@check})", "Stays"),
                 Query("max by (flow_type, status) (sentinel_flow_stays_needed{@check})", "Needed"),

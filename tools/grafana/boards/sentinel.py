@@ -183,14 +183,16 @@ TABLES = Row(
                     "sum by (check, kind, status) (sentinel_check_status{@check})"
                     " * on (check) group_left () max by (check) "
                     "(sentinel_check_duration_seconds{@check})",
-                    "Last run (s)",
+                    "Last run",
+                    "s",
                 ),
                 Query(
                     "sum by (check, kind, status) (sentinel_check_status{@check}) * on (check) "
                     "group_left ()"
                     " max by (check) (time() - "
                     "sentinel_probe_last_success_timestamp_seconds{@check})",
-                    "Since a verdict (s)",
+                    "Since a verdict",
+                    "s",
                 ),
             ),
             runbook="sentinel-blind",
@@ -212,7 +214,8 @@ TABLES = Row(
                     "group_left ()"
                     " max by (instance)"
                     " (time() - sentinel_config_last_reload_success_timestamp_seconds{@platform})",
-                    "Since (s)",
+                    "Since",
+                    "s",
                 ),
             ),
             runbook="sentinel-down",

@@ -26,7 +26,7 @@ from tools.grafana.schema import find_violations
 
 NAMES = (
     "overview", "bus", "canaries", "tasks", "agents", "flows", "tenants", "database", "components",
-    "objectives", "sentinel",
+    "sentinel",
 )  # fmt: skip
 DOCUMENTS = read_dashboards()
 PROVISIONING = FOLDER / "provisioning"
