@@ -106,8 +106,8 @@ class Daemon:
             self.metrics,
             self._ready,
             utcnow,
-            self.bookcase.text_of,
             partial(self.engine.recorder.settle, counted=True),
+            self.bookcase.text_of,
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)

@@ -29,8 +29,8 @@ async def listen(
     metrics: Metrics,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
-    runbooks: Callable[[str], str | None],
     settle: Settle = keep_nothing,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
