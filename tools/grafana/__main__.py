@@ -1,4 +1,5 @@
-"""`python -m tools.grafana`: write `dashboards/*.json` anew. With `--pictures` the pictures in
+"""`python -m tools.grafana`: write `dashboards/*.json` anew (`--schema v2 --into DIR`: as Grafana 13 has
+them, elsewhere). With `--pictures` the pictures in
 `docs/dashboards/` too: a demo runs under chaos for a minute, and a Prometheus scrapes it.
 
 Exit status: 0 written, 1 a picture would have an empty panel, 69 Prometheus or the demo is missing.
@@ -14,16 +15,23 @@ from pathlib import Path
 
 from tools.grafana.live import PATIENCE, NoAnswer, ask_until, list_empty, watch_demo
 from tools.grafana.picture import draw_picture
-from tools.grafana.render import FOLDER, PICTURES, read_dashboards, render_dashboards
+from tools.grafana.render import (
+    FOLDER,
+    PICTURES,
+    SCHEMA,
+    SCHEMAS,
+    read_dashboards,
+    render_dashboards,
+)
 
 LENGTH = 60.0
 """Seconds that a picture shows, at least."""
 
 
-def write_dashboards() -> None:
-    """Every file of `dashboards/`."""
-    for name, text in render_dashboards().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+def write_dashboards(folder: Path, schema: str) -> None:
+    """Every file."""
+    for name, text in render_dashboards(schema).items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def write_pictures() -> list[str]:
@@ -48,9 +56,13 @@ def write_pictures() -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tools.grafana", description=__doc__)
+    parser.add_argument(
+        "--schema", choices=SCHEMAS, default=SCHEMA, help="of Grafana, with --into another folder"
+    )
+    parser.add_argument("--into", type=Path, default=FOLDER, help="folder of the JSON files")
     parser.add_argument("--pictures", action="store_true", help="draw docs/dashboards anew")
     options = parser.parse_args(arguments)
-    write_dashboards()
+    write_dashboards(options.into, options.schema)
     if not options.pictures:
         return 0
     try:

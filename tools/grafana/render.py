@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sentinel.shelf import read_shelf
 from tools.grafana.board import Board
 from tools.grafana.classic import build_classic
+from tools.grafana.v2 import build_v2
 
 FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
 PICTURES = FOLDER.parent / "docs" / "dashboards"
-build_dashboard = build_classic
-"""The switch: whatever is assigned here makes all of them."""
+SCHEMAS: Mapping[str, Callable[[Board], dict[str, Any]]] = {
+    "classic": build_classic,
+    "v2": build_v2,
+}
+SCHEMA = "classic"
+"""The switch: in which of them the committed files are written."""
 
 
 def read_boards() -> Mapping[str, Board]:
@@ -23,11 +28,11 @@ def read_boards() -> Mapping[str, Board]:
     return dict(sorted(boards.items(), key=lambda each: each[1].order))
 
 
-def render_dashboards() -> dict[str, str]:
+def render_dashboards(schema: str = SCHEMA) -> dict[str, str]:
     """The text of each file of `dashboards/` by its name."""
+    build = SCHEMAS[schema]
     return {
-        f"{board.name}.json": json.dumps(build_dashboard(board), indent=1, ensure_ascii=False)
-        + "\n"
+        f"{board.name}.json": json.dumps(build(board), indent=1, ensure_ascii=False) + "\n"
         for board in read_boards().values()
     }
 

@@ -1,4 +1,5 @@
-"""Grafana's schema of a classic dashboard as draft-07 JSON schema, read from the models of the SDK.
+"""Grafana's schemas of a dashboard as draft-07 JSON schema, read from the models of the SDK: the
+classic one, and v2.
 
 The models are generated from Grafana's own definitions: what they do not name is refused here, in
 panels down to the options of their type. Models tell the type of a field by its annotation, and its
@@ -17,7 +18,14 @@ from functools import cache
 from typing import Any
 
 from grafana_foundation_sdk.cog import variants
-from grafana_foundation_sdk.models import dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.models import (
+    dashboard,
+    dashboardv2,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
 from jsonschema import Draft7Validator
 
 PANELS = {"stat": stat, "table": table, "timeseries": timeseries}
@@ -29,20 +37,31 @@ Schema = dict[str, Any]
 
 
 def find_violations(document: Mapping[str, Any]) -> list[str]:
-    """What Grafana's schema refuses in a dashboard, each with its place."""
-    errors = sorted(_validator().iter_errors(document), key=lambda each: list(each.absolute_path))
-    return [f"{error.json_path}: {error.message}" for error in errors]
+    """What Grafana's schema refuses in a dashboard, each with its place. A manifest is judged by the
+    schema of v2.
+    """
+    is_manifest = "apiVersion" in document
+    asked = document["spec"] if is_manifest else document
+    errors = _validator(is_manifest).iter_errors(asked)
+    ordered = sorted(errors, key=lambda each: str(each.json_path))
+    return [f"{error.json_path}: {error.message}" for error in ordered]
 
 
 @cache
-def _validator() -> Draft7Validator:
-    schema = make_schema()
+def _validator(is_manifest: bool) -> Draft7Validator:
+    schema = make_schema_v2() if is_manifest else make_schema()
     Draft7Validator.check_schema(schema)
     return Draft7Validator(schema)
 
 
+def make_schema_v2() -> Schema:
+    """The whole schema of the spec of a manifest; options of panels are open in it."""
+    definitions = dict[str, Schema]()
+    return {**_define(dashboardv2.Dashboard, definitions), "definitions": definitions}
+
+
 def make_schema() -> Schema:
-    """The whole schema."""
+    """The whole classic schema."""
     definitions = dict[str, Schema]()
     _define(dashboard.Dashboard, definitions)
     for name, module in PANELS.items():

@@ -18,6 +18,7 @@ from tools.grafana.question import list_panels
 from tools.grafana.render import (
     FOLDER,
     PICTURES,
+    SCHEMAS,
     read_boards,
     read_dashboards,
     render_dashboards,
@@ -87,12 +88,43 @@ def test_questions_come_first() -> None:
         assert [panel["type"] for panel in first] == ["stat"] * 5
 
 
-def test_files_are_written_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_written_by_the_command(tmp_path: Path) -> None:
     """All of them."""
-    monkeypatch.setattr("tools.grafana.__main__.FOLDER", tmp_path)
-    assert main([]) == 0
+    assert main(["--into", str(tmp_path)]) == 0
     written = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
     assert written == render_dashboards()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_other_schema_is_one_switch(name: str) -> None:
+    """Each dashboard as a resource of v2: valid, with every panel and every query of the classic one."""
+    manifest = SCHEMAS["v2"](read_boards()[name])
+    assert find_violations(manifest) == []
+    panels = {f"panel-{panel['id']}": panel for panel in list_panels(DOCUMENTS[name])}
+    elements = manifest["spec"]["elements"]
+    assert elements.keys() == panels.keys()
+    for key, element in elements.items():
+        queries = [
+            each["spec"]["query"]["spec"] for each in element["spec"]["data"]["spec"]["queries"]
+        ]
+        assert [each["expr"] for each in queries] == [
+            each["expr"] for each in panels[key]["targets"]
+        ]
+    placed = [
+        item["spec"]["element"]["name"]
+        for row in manifest["spec"]["layout"]["spec"]["rows"]
+        for item in row["spec"]["layout"]["spec"]["items"]
+    ]
+    assert placed == list(panels)
+
+
+def test_the_other_schema_is_strict() -> None:
+    """What v2 does not name is refused."""
+    manifest = SCHEMAS["v2"](read_boards()["overview"])
+    manifest["spec"]["elements"]["panel-1"]["spec"]["colour"] = "red"
+    assert find_violations(manifest) != []
+    manifest["spec"].pop("layout")
+    assert any("layout" in each for each in find_violations(manifest))
 
 
 # -- provisioning ----------------------------------------------------------------------------------
