@@ -107,6 +107,7 @@ class Daemon:
             self._ready,
             utcnow,
             partial(self.engine.recorder.settle, counted=True),
+            self.bookcase.text_of,
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
