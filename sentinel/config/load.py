@@ -20,6 +20,7 @@ from sentinel.config.daemon import (
     read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
+from sentinel.config.notice import read_notices
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
 from sentinel.config.value import Configuration
@@ -74,10 +75,20 @@ def _load(written: Written) -> Configuration:
     check_objectives(written, settings)
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)
+    notices = read_notices(written, settings)
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
     written.raise_problems()
     return make_configuration(
-        written, settings, overrides, resources, components, checks, chores, listen, trusted
+        written,
+        settings,
+        overrides,
+        resources,
+        components,
+        checks,
+        chores,
+        notices,
+        listen,
+        trusted,
     )

@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from pydantic import BaseModel, SecretStr
 
 from sentinel.config.address import find_passwords
-from sentinel.config.value import Resource
+from sentinel.config.value import ConfiguredChannel, Resource
 from sentinel.core.model import Check, Component
 from sentinel.redaction import tells_secret
 
@@ -29,6 +29,7 @@ def find_secrets(
     checks: Iterable[Check],
     components: Iterable[Component] = (),
     environment: Mapping[str, str] | None = None,
+    channels: Iterable[ConfiguredChannel] = (),
 ) -> Iterator[str]:
     """Every value that must not be printed: passwords, header values and their last words, secrets
     of checks and of what drives components, what a telling name says is one.
@@ -38,7 +39,7 @@ def find_secrets(
             yield resource.password.get_secret_value()
         yield from filter(None, find_passwords(resource.type, resource.address))
         yield from _hide_header(resource.options.get("headers", {}).values())
-    options = [*(check.options for check in checks), *(each.options for each in components)]
+    options = [each.options for group in (checks, components, channels) for each in group]
     yield from _hide_header(_secrets_in(options))
     for name, value in (environment or {}).items():
         # PWD is where a shell stands: hidden, no text could name a file below it.

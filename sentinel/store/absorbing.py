@@ -40,7 +40,7 @@ def absorb(earlier: Changes, later: Changes) -> bool:
             newest.pop(key(each), None)
             newest[key(each)] = each
         setattr(earlier, name, list(newest.values()))
-    for name in ("health", "probe_state", "meta"):
+    for name in ("health", "probe_state", "meta", "payloads", "answers"):
         getattr(earlier, name).update(getattr(later, name))
     for name in ("transitions", "events", "gaps", "samples", "orders"):
         getattr(earlier, name).extend(getattr(later, name))
