@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.adapters.network.resolver import Address, Resolver
-from sentinel.adapters.network.tls import judge_certificate, trust
+from sentinel.adapters.network.tls import find_trust, judge_certificate
 from sentinel.core.model import ErrorClass
 from sentinel.errors import NotDelivered, TargetError
 from sentinel.strict.file import UnreadableFile
@@ -89,7 +89,7 @@ class _Smtp(smtplib.SMTP):
     def _wrap(self, connection: socket.socket) -> socket.socket:
         if self._server.tls != IMPLICIT:
             return connection
-        context = trust(self._server.ca_file)
+        context = find_trust(self._server.ca_file)
         wrapped = context.wrap_socket(connection, server_hostname=self._server.host)
         self._talk.connection = wrapped
         return wrapped
@@ -167,7 +167,7 @@ class MailClient:
         try:
             smtp.connect(server.host, server.port)
             if server.tls == STARTTLS:
-                smtp.starttls(context=trust(server.ca_file))
+                smtp.starttls(context=find_trust(server.ca_file))
                 talk.connection = smtp.sock
             if server.user:
                 smtp.login(server.user, server.password)

@@ -36,6 +36,7 @@ from sentinel.core.model import (
     RestartPolicy,
     Threshold,
 )
+from sentinel.core.objective import Objective
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.probes import Kind
@@ -110,6 +111,7 @@ def make_configuration(
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
     notices: NoticeSetup,
+    objectives: tuple[Objective, ...],
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
 ) -> Configuration:
@@ -146,6 +148,7 @@ def make_configuration(
         trusted_hosts=trusted,
         chores=chores,
         notices=notices,
+        objectives=objectives,
         digest=written.digest,
         lapsed=written.lapsed,
     )

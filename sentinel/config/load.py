@@ -12,7 +12,6 @@ from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
-    check_objectives,
     check_places,
     check_reports,
     read_listen,
@@ -21,6 +20,7 @@ from sentinel.config.daemon import (
 )
 from sentinel.config.housekeeping import read_chores
 from sentinel.config.notice import read_notices
+from sentinel.config.objective import read_objectives
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
 from sentinel.config.value import Configuration
@@ -72,7 +72,7 @@ def _load(written: Written) -> Configuration:
     resources = share_budgets(written, resources, reader, components, checks, kinds)
     reader.check_needed()
     check_reports(written, settings)
-    check_objectives(written, settings)
+    objectives = read_objectives(written, settings.objectives, reader, kinds)
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)
     notices = read_notices(written, settings)
@@ -89,6 +89,7 @@ def _load(written: Written) -> Configuration:
         checks,
         chores,
         notices,
+        objectives,
         listen,
         trusted,
     )

@@ -15,6 +15,7 @@ from sentinel.core.model import Check, Component
 from sentinel.core.notice.maintenance import MaintenanceWindow
 from sentinel.core.notice.route import NoticeRoute
 from sentinel.core.notice.storm import StormLimit
+from sentinel.core.objective import Objective
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.errors import Problem
@@ -99,6 +100,7 @@ class Configuration:
     brake: BrakePolicy = field(default_factory=BrakePolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
     notices: NoticeSetup = field(default_factory=NoticeSetup)
     digest: str = ""
