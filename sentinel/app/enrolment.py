@@ -67,6 +67,7 @@ class Enrolment:
         if self._untold is None:
             return
         names, known = self._untold
+        await self.engine.recorder.settle()  # else what left would come back
         try:
             await self.engine.recorder.call(lambda: self.store.replace_configuration(names, known))
         except StateUnwritable:

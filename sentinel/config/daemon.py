@@ -1,4 +1,4 @@
-"""What the daemon itself is told: address, folders, reports, objectives, the environment's word."""
+"""What the daemon itself is told: address, folders, reports, the environment's word."""
 
 from __future__ import annotations
 
@@ -117,17 +117,3 @@ def check_reports(written: Written, settings: PlatformSettings) -> None:
             message = f"there is no report {report.kind!r}"
             written.at("reports", i, "kind").note(message, f"write one of {', '.join(shelf)}")
         is_on_calendar(written.at("reports", i), report.cron, report.timezone, "0 8,20 * * *")
-
-
-def check_objectives(written: Written, settings: PlatformSettings) -> None:
-    """Each objective has a name of its own and a check that measures it."""
-    seen: set[str] = set()
-    checks = [name for name in written.check_keys("name") if isinstance(name, str)]
-    for i, objective in enumerate(settings.objectives):
-        place = written.at("objectives", i)
-        if objective.name in seen:
-            message = f"objective `{objective.name}` is given twice"
-            (place / "name").note(message, "keep one of them")
-        seen.add(objective.name)
-        if objective.check not in checks:
-            written.unknown(place / "check", "check", objective.check, checks)

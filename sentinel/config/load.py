@@ -12,7 +12,6 @@ from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
-    check_objectives,
     check_places,
     check_reports,
     read_listen,
@@ -20,6 +19,8 @@ from sentinel.config.daemon import (
     read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
+from sentinel.config.notice import read_notices
+from sentinel.config.objective import read_objectives
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
 from sentinel.config.value import Configuration
@@ -71,13 +72,24 @@ def _load(written: Written) -> Configuration:
     resources = share_budgets(written, resources, reader, components, checks, kinds)
     reader.check_needed()
     check_reports(written, settings)
-    check_objectives(written, settings)
+    objectives = read_objectives(written, settings.objectives, reader, kinds)
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)
+    notices = read_notices(written, settings)
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
     written.raise_problems()
     return make_configuration(
-        written, settings, overrides, resources, components, checks, chores, listen, trusted
+        written,
+        settings,
+        overrides,
+        resources,
+        components,
+        checks,
+        chores,
+        notices,
+        objectives,
+        listen,
+        trusted,
     )

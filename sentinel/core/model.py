@@ -131,6 +131,27 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True)
+class Sli:
+    """Declaration of what an objective can be set for, beside the counters that it is made of.
+
+    Each event was judged once and for good: `whole` adds up all of them, `good` those that were as
+    they should be; or `bad` those that were not, where a kind counts those. `name` is stable:
+    `objectives:` of the configuration names it. `meaning` says what a good event is.
+    """
+
+    name: str
+    meaning: str
+    whole: tuple[Term, ...]
+    good: tuple[Term, ...] = ()
+    bad: tuple[Term, ...] = ()
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Everything that it reads."""
+        return (*self.whole, *self.good, *self.bad)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Named measurements of one subject (a stream and group, a queue, a database …)."""
 
@@ -207,7 +228,8 @@ class Check:
     """Whether reading steps of its runbook run by themselves; None leaves it to the runbook and the
     platform.
     """
-    source: str = ""
+    source: str = field(default="", compare=False)
+    """Where it is written, as file:line. A check that only moved is the same one."""
     accept: tuple[Acceptance, ...] = ()
     """Faults that somebody knows of and bears, each with its reason and end."""
     keep_losses: float = KEEP_LOSSES
@@ -327,6 +349,9 @@ class Incident:
     watched_until: datetime | None = None
     """When it is closed if the component stays healthy and sentinel sees it, while it is recovered.
     """
+    acknowledged: datetime | None = None
+    """When somebody said that they see to it: nobody else is called any more."""
+    acknowledged_by: str = ""
     return_told: bool = False
     """Whether people were told that it recovered: then they hear of a relapse, too."""
     settled: datetime | None = None

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,17 @@ from sentinel.store.folder import FILE, MAKE_ROOM, find_cause
 from sentinel.store.identity import Identity
 from sentinel.store.pages import (
     DamagedPages,
-    SchemaModel,
     check_header,
     check_pages,
     check_schema,
-    make_model,
 )
 from sentinel.store.place import StatePlace
 from sentinel.store.reading import RowReader
 from sentinel.store.salvage import JOURNAL_LOST, inspect
+from sentinel.store.schema import SCHEMA_VERSION, find_model, migrate, roll_back
 from sentinel.store.standby import copied_aside, fill
-from sentinel.store.table import TABLES, make_seal, replace
+from sentinel.store.table import replace
 
-SCHEMA_VERSION = 4
-SEALED_SINCE = 4
 _LOOK = "look at the disk and the rights of the state folder"
 KEPT_ASIDE = 5
 """Damaged files that are kept; a disk that damages one after the other must not fill up with them."""
@@ -46,15 +42,6 @@ TRY_AGAIN = 1.0
 """Seconds after which a state is tried again that could not be written when it was opened."""
 WAL_LIMIT = 8 << 20
 """Bytes that the write-ahead log keeps after it was worked off."""
-_MIGRATIONS = {
-    n: Path(__file__).with_name(name)
-    for n, name in (
-        (1, "schema.sql"),
-        (2, "schema_2.sql"),
-        (3, "schema_3.sql"),
-        (4, "schema_4.sql"),
-    )
-}
 _INCREMENTAL = 2
 _abandoned: list[sqlite3.Connection] = []
 """Not closed: what is in a log that was written over would go into the database."""
@@ -136,7 +123,7 @@ class Database:
             self.results = self._connect("NORMAL")
             self._check_version(writable=writable)
             if writable:
-                self._migrate()
+                migrate(self.results)
             if self.owner:
                 self._inspect()
                 self._compact()
@@ -173,7 +160,7 @@ class Database:
             self._is_blind = True
             text = f"{error.message}, and what is in it could not be read ({unread})"
             error = StateUnwritable(text, error.guidance)
-            memory.executescript(_model().script)
+            memory.executescript(find_model().script)
         self.connections, self._tried = [memory], time.monotonic()
         self.results = self.journal = self._reader = memory
         self.standby = error
@@ -282,32 +269,14 @@ class Database:
         if mark is None or mark.schema != SCHEMA_VERSION:
             return False
         try:
-            check_schema(self.results, _model(), exactly=True)
+            check_schema(self.results, find_model(), exactly=True)
         except DamagedPages:
             return False
         return True
 
-    def _migrate(self) -> None:
-        (version,) = self.results.execute("PRAGMA user_version").fetchone()
-        if version >= SCHEMA_VERSION:
-            return
-        # All steps or none: a state that can't be brought up to date is left as it was.
-        db, steps = self.results, range(version + 1, SCHEMA_VERSION + 1)
-        try:
-            script = ";".join(_MIGRATIONS[number].read_text() for number in steps)
-            script = script if version else _model().script
-            db.executescript(f"BEGIN IMMEDIATE;{script}")
-            if 0 < version < SEALED_SINCE:
-                _seal_all(db)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            db.execute("COMMIT")
-        except BaseException:
-            _roll_back(db)
-            raise
-
     def _inspect(self) -> None:
         """Raises DatabaseError for what can't be mended row by row."""
-        check_schema(self.results, _model())
+        check_schema(self.results, find_model())
         try:
             check_pages(self.results)
             whole = True
@@ -318,7 +287,7 @@ class Database:
         try:
             self._mend(whole=whole)
         except sqlite3.DatabaseError as error:
-            _roll_back(self.results)
+            roll_back(self.results)
             if _code_of(error) in _OF_THE_DISK:
                 raise
             raise DamagedPages(f"malformed: {error}") from error
@@ -391,13 +360,13 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
             except _UNSTORABLE as error:
-                _roll_back(connection)
+                roll_back(connection)
                 raise ValueError(f"can't be stored: {error}") from error
             except sqlite3.Error as error:
-                _roll_back(connection)
+                roll_back(connection)
                 raise self._explain(error) from error
             except BaseException:
-                _roll_back(connection)
+                roll_back(connection)
                 raise
 
     def give_back(self, spare: int, most: int) -> int:
@@ -472,38 +441,9 @@ def _code_of(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-
-
 def _guidance_for(error: sqlite3.Error) -> str:
     if isinstance(error, sqlite3.DatabaseError) and is_corrupt(error):
         return "the file is damaged: the daemon moves it aside at its next start"
     if _code_of(error) == sqlite3.SQLITE_FULL:
         return MAKE_ROOM
     return _LOOK
-
-
-@cache
-def _model() -> SchemaModel:
-    return make_model(";".join(path.read_text() for path in _MIGRATIONS.values()))
-
-
-def _seal_all(db: sqlite3.Connection) -> None:
-    """What an older sentinel wrote is taken as it is; a text that is none gets no seal."""
-    db.text_factory = decode
-    try:
-        for table in TABLES.values():
-            rows = db.execute(table.select).fetchall()
-            seals = [(_seal_or_none(table.name, row), number) for number, _, *row in rows]
-            db.executemany(f"UPDATE {table.name} SET seal = ? WHERE rowid = ?", seals)  # noqa: S608 - ours
-    finally:
-        db.text_factory = str
-
-
-def _seal_or_none(table: str, row: Sequence[Any]) -> int | None:
-    with suppress(TypeError):
-        return make_seal(table, row)
-    return None

@@ -25,7 +25,9 @@ _BESIDE = "beside the running sentinel"
 _INDEX_HEADER, _LOG_HEADER, _FRAME_HEADER = 48, 32, 24
 _VERSION = 3007000
 _INDEX = struct.Struct("=I8xBxHI4xII8s8x")
-"""Version, isInit, page size, last frame, its checksum, salt (sqlite.org/walformat.html#the_wal_index_header)."""
+"""Version, isInit, page size, last frame, its checksum, salt
+(https://sqlite.org/walformat.html#the_wal_index_header).
+"""
 Place = tuple[int, int]
 _holders: Counter[Place] = Counter()
 _handles: dict[Place, int] = {}
