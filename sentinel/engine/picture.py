@@ -15,6 +15,7 @@ from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
+    FaultKind,
     FaultStep,
     Severity,
     StandingFault,
@@ -106,8 +107,7 @@ class WatchedCheck:
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
-        declared = self.kind.fault_kinds.get(fault.key)
-        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
+        return rank_severity(self.kind.fault_kinds, fault)
 
     @property
     def matter(self) -> str:
@@ -432,6 +432,12 @@ class Picture:
         for watched in self._checks.values():
             found += roll_up(watched, now)
         return found
+
+
+def rank_severity(kinds: Mapping[str, FaultKind], fault: Fault) -> int:
+    """How soon somebody must hear of a fault, as its kind declares it; less is sooner."""
+    declared = kinds.get(fault.key)
+    return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:

@@ -406,7 +406,7 @@ def _of_group(
     """A fault of one group that is late: who reads it, and what does it hold?"""
     place = " ".join(map(quote, pair))
     looks: tuple[str, ...] = ()
-    if all(pair):
+    if any(pair):  # either of them may be empty
         looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10")
     if looks and (missing or not is_literal(pair[1])):
         looks = (_show_groups(pair),)

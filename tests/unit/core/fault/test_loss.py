@@ -242,7 +242,13 @@ def test_only_open_losses_can_be_accepted():
     assert describe_extent(find_acceptable(seen, "lost", {})) == "27 of 2 subjects"
 
 
-@pytest.mark.parametrize("name", ["orders[1]", "a*", "what?", "it's", "two\nlines", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "orders[1]", "a*", "what?", "it's", "two\nlines", "\x1b[31m",
+        pytest.param("'" * 290, id="many quotes"),
+    ],
+)  # fmt: skip
 def test_the_printed_command_accepts_its_own_loss_and_no_other(name):
     """Whatever a pattern, a shell or a terminal would make of the name."""
     seen = look((), lost(1, name), lost(1, "orders1"), lost(1, "a1"), lost(1, "whats")).present
