@@ -387,6 +387,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=CanaryPaths,
+    patient=True,
     faults=(
         *CANARY_KINDS,
         FaultKind(NOT_ASKED, Severity.INFO, "sentinel-blind", "a path could not be asked"),

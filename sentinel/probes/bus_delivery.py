@@ -321,6 +321,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=DeliveryState,
+    patient=True,
     faults=(*DELIVERY_KINDS, *BLIND_KINDS, *faults_of_target("bus-unreachable")),
     default_every=2.0,
     measurements=(

@@ -383,6 +383,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "postgres"},
     load_state=AssignmentState,
+    patient=True,
     default_every=1.0,
     faults=FAULTS,
     measurements=MEASUREMENTS,
