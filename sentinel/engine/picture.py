@@ -15,6 +15,7 @@ from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
+    FaultKind,
     FaultStep,
     Severity,
     StandingFault,
@@ -120,8 +121,7 @@ class WatchedCheck:
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
-        declared = self.kind.fault_kinds.get(fault.key)
-        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
+        return rank_severity(self.kind.fault_kinds, fault)
 
     @property
     def matter(self) -> str:
@@ -447,6 +447,12 @@ def _names_each(watched: WatchedCheck, impact: Impact) -> bool:
     read = {term.measurement for term in impact.certain}
     rows = watched.finding.rows if watched.finding is not None else ()
     return any(impact.each in row.labels and read & row.values.keys() for row in rows)
+
+
+def rank_severity(kinds: Mapping[str, FaultKind], fault: Fault) -> int:
+    """How soon somebody must hear of a fault, as its kind declares it; less is sooner."""
+    declared = kinds.get(fault.key)
+    return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:
