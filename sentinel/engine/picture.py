@@ -78,8 +78,9 @@ class WatchedCheck:
     """Key of the worst fault of that finding."""
     dump: str = ""
     """What its kind remembers, as it is written; "" of nothing."""
-    noted: str = ""
-    """Of that, what was given to the recorder last, by a kind that is not patient."""
+    pledge: object = None
+    noted: object = None
+    """Of that, what must be written before the next run; and what was given to the recorder last."""
     told: object = None
     """What of it was written last, as far as it matters at once."""
 

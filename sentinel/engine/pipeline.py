@@ -98,13 +98,13 @@ class Pipeline:
         """At the pace of what is new: at once with everything that belongs to it, soon, or later."""
         essence, pressing = find_essence(watched), is_pressing(changes, watched.moved)
         if pressing or essence != watched.told:
-            watched.told, watched.noted = essence, watched.dump
+            watched.told, watched.noted = essence, watched.pledge
             changes.components.extend(patient)
             self._show(watched, changes)
             await (self.recorder.record if pressing else self.recorder.later)(changes)
             return
-        if not watched.kind.patient and watched.dump != watched.noted:
-            watched.noted = watched.dump
+        if watched.pledge != watched.noted:
+            watched.noted = watched.pledge
             changes.probe_state.update(_remember(watched))
             await self.recorder.record(changes)
         else:
@@ -150,7 +150,8 @@ class Pipeline:
         watched.result = result
         self.metrics.observe(result, watched.kind.measurements)
         if result.state is not None:  # the kind goes on changing it: it is written down here
-            watched.dump = write(result.state)
+            watched.dump, kind, options = write(result.state), watched.kind, watched.check.options
+            watched.pledge = kind.pledge(options, result.state) if kind.patient else watched.dump
 
     def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         """Apply the thresholds of the configuration on top of the kind's own judgement, and take

@@ -121,6 +121,10 @@ def _one_request(_options: Any) -> int:
     return 1
 
 
+def _no_pledge(_options: Any, _dump: Any) -> object:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
@@ -133,7 +137,8 @@ class Kind:
     requests one run may send, which a budget must allow. `impact` are the figures that reports
     show of it; a report knows no other. `slis` are what an objective can be set for beside the two
     of every kind, `up` and `working`. `patient`: what it remembers may be half a minute old after a
-    kill, and no figure is false for it, at most wider; else it is written at once, run by run.
+    kill, and no figure is false for it, at most wider; else it is written at once, run by run, as
+    it is of a patient kind when the `pledge(options, dump)` changes.
     """
 
     name: str
@@ -147,6 +152,7 @@ class Kind:
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     patient: bool = False
+    pledge: Callable[[Any, Any], object] = _no_pledge
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)

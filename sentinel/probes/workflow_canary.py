@@ -181,6 +181,10 @@ class WorkflowOptions(Options):
         return TaskBoard(client, described)
 
 
+KEPT_LONG = 60.0
+"""Seconds; a patient state is never so old."""
+
+
 class WorkflowState:
     """The fleet survives; what was proved of the table, and that we looked for leftovers, does not."""
 
@@ -196,6 +200,14 @@ class WorkflowState:
 
     async def close(self) -> None:
         """Holds nothing."""
+
+
+def find_pledge(options: WorkflowOptions, dump: dict[str, Any]) -> object:
+    """What a kill must not take back: the number, for no later life may give its name to another
+    task; and where rows are cleaned away soon after their end everything, for a task that is gone
+    must be known to have ended.
+    """
+    return dump["number"] if options.cleanup.keep >= KEPT_LONG else dump
 
 
 async def run(options: WorkflowOptions, context: Context) -> Finding:
@@ -380,6 +392,8 @@ KIND = Kind(
     run=run,
     resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
     load_state=WorkflowState,
+    patient=True,
+    pledge=find_pledge,
     default_every=30.0,
     requests=lambda options: int(options.enqueue.http is not None),
     faults=FAULTS,
