@@ -202,12 +202,13 @@ class WorkflowState:
         """Holds nothing."""
 
 
-def find_pledge(options: WorkflowOptions, dump: dict[str, Any]) -> object:
-    """What a kill must not take back: the number, for no later life may give its name to another
-    task; and where rows are cleaned away soon after their end everything, for a task that is gone
-    must be known to have ended.
+def find_pledge(options: WorkflowOptions, dump: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The name of the next task, before it is sent. Where rows are cleaned away soon after their end
+    everything: a task that is gone must be known to have ended.
     """
-    return dump["number"] if options.cleanup.keep >= KEPT_LONG else dump
+    if not dump["promised"] or options.cleanup.keep < KEPT_LONG:
+        return None
+    return {"pledged": dump["promised"][-1][0]}
 
 
 async def run(options: WorkflowOptions, context: Context) -> Finding:

@@ -178,18 +178,21 @@ async def test_a_loss_and_the_count_of_it_are_one(bench: Bench) -> None:
     assert bench.remembered()["lost"] == 7
 
 
-@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("pledges", [False, True])
 async def test_who_is_not_patient_is_written_before_the_next_run(
-    store: SqliteStore, clock: Any, tmp_path: Path, patient: bool
+    store: SqliteStore, clock: Any, tmp_path: Path, pledges: bool
 ) -> None:
-    """Of a patient kind that is its pledge."""
-    kind = replace(PATIENT, patient=patient, pledge=lambda _options, dump: dump["seen"] // 10)
+    """Of a patient kind that is its pledge, a small row."""
+
+    def pledge(_options: Any, dump: dict[str, int]) -> dict[str, int]:
+        return {"tens": dump["seen"] // 10}
+
+    kind = replace(PATIENT, patient=pledges, pledge=pledge)
     bench = Bench(store, clock, tmp_path, kind, NEVER)
-    await bench.rest(looks=3)
-    assert bench.remembered()["seen"] == (3 if patient else 6)
-    for _ in range(4):
-        await bench.see()
-    assert bench.remembered()["seen"] == 10
+    await bench.rest(looks=9)
+    assert bench.remembered()["seen"] == (3 if pledges else 12)
+    assert store.meta("pledge/queue") == ('{"tens":1}' if pledges else None)
+    assert len(bench.commits) == (1 if pledges else 9)
     assert not any(turn.checks for turn in bench.commits), "its view waits all the same"
     bench.recorder.close()
 
