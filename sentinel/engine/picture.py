@@ -79,8 +79,10 @@ class WatchedCheck:
     """Key of the worst fault of that finding."""
     dump: str = ""
     """What its kind remembers, as it is written; "" of nothing."""
-    noted: str = ""
-    """Of that, what was given to the recorder last, by a kind that is not patient."""
+    pledge: str | None = None
+    """What of it must be written before the next run; None: all of it."""
+    noted: str | None = None
+    """What was given to the recorder last of what must be."""
     told: object = None
     """What of it was written last, as far as it matters at once."""
 
