@@ -16,7 +16,13 @@ from sentinel.config.model import (
     PlatformSettings,
 )
 from sentinel.config.secrecy import find_secrets
-from sentinel.config.value import Configuration, Diagnosing, Resource, ScheduledReport
+from sentinel.config.value import (
+    Configuration,
+    Diagnosing,
+    NoticeSetup,
+    Resource,
+    ScheduledReport,
+)
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
@@ -109,6 +115,7 @@ def make_configuration(
     components: tuple[Component, ...],
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
+    notices: NoticeSetup,
     objectives: tuple[Objective, ...],
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
@@ -137,12 +144,15 @@ def make_configuration(
         audit_retention=settings.audit_retention,
         standstill=settings.standstill,
         secrets=frozenset(
-            find_secrets(resources.values(), checks, components, written.environment)
+            find_secrets(
+                resources.values(), checks, components, written.environment, notices.channels
+            )
         ),
         folder=written.path,
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
         chores=chores,
+        notices=notices,
         objectives=objectives,
         digest=written.digest,
         lapsed=written.lapsed,

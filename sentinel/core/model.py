@@ -349,6 +349,9 @@ class Incident:
     watched_until: datetime | None = None
     """When it is closed if the component stays healthy and sentinel sees it, while it is recovered.
     """
+    acknowledged: datetime | None = None
+    """When somebody said that they see to it: nobody else is called any more."""
+    acknowledged_by: str = ""
     return_told: bool = False
     """Whether people were told that it recovered: then they hear of a relapse, too."""
     settled: datetime | None = None
