@@ -186,6 +186,8 @@ class Picture:
     since: dict[str, datetime] = field(default_factory=dict)
     present_since: dict[str, datetime] = field(default_factory=dict)
     """When each of both changed last."""
+    _critical: frozenset[str] | None = None
+    """Components that others rest on; None while nobody has asked."""
     _checks: dict[str, WatchedCheck] = field(default_factory=dict)
     _of_component: dict[str, dict[str, WatchedCheck]] = field(default_factory=dict)
 
@@ -198,6 +200,7 @@ class Picture:
         before.
         """
         self.components[component.name] = component
+        self._critical = None
         self.statuses.setdefault(component.name, Status.UNKNOWN)
         self.present.setdefault(component.name, Status.UNKNOWN)
         self.metrics.set_component_status(component.name, self.statuses[component.name])
@@ -212,6 +215,7 @@ class Picture:
         the store.
         """
         self.components.pop(name, None)
+        self._critical = None
         self.incidents.pop(name, None)
         self.beneath.pop(name, None)
         self.statuses.pop(name, None)
@@ -223,6 +227,7 @@ class Picture:
     def replace_components(self, components: Sequence[Component]) -> None:
         """Take the components of a configuration, in its order, which is that of dependencies."""
         self.components = {component.name: component for component in components}
+        self._critical = None
 
     def add_check(
         self,
@@ -345,6 +350,14 @@ class Picture:
     def depends_on(self) -> dependencies.DependsOn:
         """Each component with what it needs directly."""
         return Edges(self.components)
+
+    def is_critical(self, check: Check) -> bool:
+        """Whether others rest on what a check says: what sentinel drives, and what that needs."""
+        if self._critical is None:
+            driven = [each.name for each in self.components.values() if each.driver]
+            needed = [need for each in self.components.values() for need in each.depends_on]
+            self._critical = frozenset([*driven, *needed])
+        return check.component in self._critical
 
     def needed(self, component: str) -> list[str]:
         """Every transitive dependency of a component."""
