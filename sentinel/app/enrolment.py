@@ -37,11 +37,12 @@ class Enrolment:
         open_incidents: dict[str, list[Incident]] = {}
         for incident in incidents:  # the newest first: an older one is beneath it
             open_incidents.setdefault(incident.component, []).append(incident)
+        shown = await self.engine.recorder.call(self.store.components)
+        before = {view.name: view for view in shown}
         rows = {row.component: row for row in await self.engine.recorder.call(self.store.processes)}
         for component in components:
-            self.engine.picture.add_component(
-                component, *open_incidents.get(component.name, [None])[:2]
-            )
+            upper, lower = [*open_incidents.get(component.name, []), None, None][:2]
+            self.engine.picture.add_component(component, upper, lower, before.get(component.name))
         context = DriverContext(self.log_folder, self.clients)
         for component in components:
             if component.driver:
