@@ -122,6 +122,7 @@ class Daemon:
         self.calendar.start()
         self.upkeep.once("calendar", self.calendar.take_baseline())
         self.upkeep.keep("retention", self.calendar.keep_forgetting)
+        self.upkeep.once("state", self.calendar.look_through_state())
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
         gc.freeze()
