@@ -187,20 +187,21 @@ class Calendar:
 
     async def look_through_state(self) -> None:
         """Once after the start, what it left out of a large state; nothing waits for it."""
-        step = await beside(self.store.look_through)
-        if not step.more:
+        found, rows = await beside(self.store.look_through), 0
+        if found is None:
             return
         log.info("state_is_large", guidance="it is looked through while sentinel runs")
         try:
-            while step.more:
+            while found is not None:
+                rows = found
                 await asyncio.sleep(FORGET_PAUSE)
-                step = await beside(self.store.look_through)
+                found = await beside(self.store.look_through)
         except StateError as error:
             self.picture.metrics.swallowed.labels("state").inc()
             guidance = "start sentinel anew: what can't be read is moved aside then"
             log.error("state_not_readable", error=error.message, guidance=guidance)
             return
-        log.info("state_looked_through", rows=step.rows)
+        log.info("state_looked_through", rows=rows)
 
     async def keep_forgetting(self) -> None:
         """From the start on and for ever, in steps so short that nothing waits for them."""

@@ -245,14 +245,6 @@ class RetentionStep:
 
 
 @dataclass(frozen=True, slots=True)
-class LookThrough:
-    """Whether there is `more` of a large state to be looked through, and how many `rows` were."""
-
-    more: bool
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class Fence:
     """What must hold in the ledger in the moment of a claim, whatever the claimant believes
     (scale.md §4.3).
@@ -484,8 +476,10 @@ class Store(Reader, Protocol):
         """Drop a little of what is older than the retention, in one short transaction."""
         ...
 
-    def look_through(self) -> LookThrough:
-        """Some rows more of what the start left out. StateError: some of it can't be read."""
+    def look_through(self) -> int | None:
+        """Some rows more of what the start left out; how many were whole so far, None when nothing
+        is left. StateError: some of it can't be read.
+        """
         ...
 
     def lost(self, component: str) -> str | None:

@@ -34,7 +34,7 @@ class Scrub:
     ) -> bool:
         """The next rows; whether there are more. Raises StateError for what SQLite can't read."""
         if not self.tables:
-            return False
+            return False  # also after the last of them
         table = self.tables[0]
         end = query(_END.format(table), self._after, ROWS - 1)
         last = int(end[0][0]) if end else (1 << 63) - 1
@@ -45,4 +45,4 @@ class Scrub:
         if not end:
             self._after = 0
             del self.tables[0]
-        return bool(self.tables)
+        return True

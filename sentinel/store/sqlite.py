@@ -24,7 +24,6 @@ from sentinel.store import (
     DamagedRow,
     Fence,
     Gap,
-    LookThrough,
     ProcessRow,
     ReportRow,
     Retention,
@@ -273,11 +272,12 @@ class SqliteStore:
         """Since when the budget of a component counts as spent for a damaged row: a moment."""
         return self.meta(LOST + component)
 
-    def look_through(self) -> LookThrough:
-        """Some rows more of what the start left out of a large file."""
+    def look_through(self) -> int | None:
+        """Some rows more of what the start left out of a large file; how many were whole so far,
+        None when nothing is left.
+        """
         scrub = self.database.scrub
-        more = scrub is not None and scrub.step(self._read, self.database.query)
-        return LookThrough(more, scrub.rows if scrub else 0)
+        return scrub.rows if scrub and scrub.step(self._read, self.database.query) else None
 
     def accept(self, at: datetime, actor: str, reason: str) -> None:
         """At a person's word this state counts from now on, and its damage was seen."""
