@@ -94,9 +94,12 @@ class Database:
         writable: bool,
         owner: bool,
         prepare: Callable[[], None] = lambda: None,
+        blocked: StateUnwritable | None = None,
     ) -> None:
         self.path, self.owner, self._prepare = folder / FILE, owner, prepare
         self.standby: StateUnwritable | None = None
+        self.is_unseen = False
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
         self._is_blind, self._tried = False, 0.0
         self.moved_aside: list[Path] = []
         """A file that was damaged, under its new name."""
@@ -109,11 +112,13 @@ class Database:
         """What is left to be looked through of a large file."""
         self.rows = RowReader(self)
         try:
+            if blocked is not None:  # not even to be looked at
+                raise blocked
             self._open(writable=writable)
         except StateUnwritable as error:
             if writable and not owner:
                 raise
-            self._stand_by(error)
+            self._stand_by(error, is_readable=blocked is None)
 
     # -- open and close ---------------------------------------------------------------------------
 
@@ -150,10 +155,12 @@ class Database:
             text = f"{self.path} can't be read: {error.strerror}"
             raise StateUnwritable(text, _LOOK) from error
 
-    def _stand_by(self, error: StateUnwritable) -> None:
+    def _stand_by(self, error: StateUnwritable, *, is_readable: bool) -> None:
         """Nothing can be written, and what was written is known all the same, if it can be read."""
         memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         try:
+            if not is_readable:
+                raise error
             with copied_aside(self.path) as folder:
                 # As at any start: brought up to date, looked through, mended.
                 Database(folder, writable=self.owner, owner=self.owner).close()
@@ -163,8 +170,9 @@ class Database:
                 memory.close()
                 raise error from None
             self._is_blind = True
-            text = f"{error.message}, and what is in it could not be read ({unread})"
-            error = StateUnwritable(text, error.guidance)
+            if unread is not error:
+                text = f"{error.message}, and what is in it could not be read ({unread})"
+                error = StateUnwritable(text, error.guidance)
             memory.executescript(find_model().script)
         self.connections, self._tried = [memory], time.monotonic()
         self.results = self.journal = self._reader = memory
@@ -194,6 +202,7 @@ class Database:
     def _refuse_unseen(self) -> None:
         """What was there and could not be read is not to be written over. Raises StateError."""
         if self._is_blind and self.identity.generation:
+            self.is_unseen = True
             self.close()
             raise StateError(
                 f"{self.path} could not be read when sentinel started, and can be now",

@@ -75,8 +75,11 @@ class SqliteStore:
         writable: bool = True,
         owner: bool = False,
         prepare: Callable[[], None] = lambda: None,
+        blocked: StateUnwritable | None = None,
     ) -> None:
-        self.database = Database(folder, writable=writable, owner=owner, prepare=prepare)
+        self.database = Database(
+            folder, writable=writable, owner=owner, prepare=prepare, blocked=blocked
+        )
         self.path = self.database.path
         self._read = self.database.rows.read
 
@@ -84,6 +87,11 @@ class SqliteStore:
     def standby(self) -> StateUnwritable | None:
         """Why it is read from memory and takes nothing, or None."""
         return self.database.standby
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
+        return self.database.is_unseen
 
     @property
     def moved_aside(self) -> list[Path]:
