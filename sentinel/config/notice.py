@@ -54,7 +54,7 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     if LOG not in settings.channels:
         options = shelf[LOG].options()
         channels.append(ConfiguredChannel(LOG, LOG, options, StormLimit()))
-    names = written.names("channels") | {LOG}
+    names = written.names("channels", LOG)
     routes = tuple(_read_routes(written, settings.routes, names))
     windows = tuple(_read_windows(written, settings.maintenance))
     return NoticeSetup(tuple(channels), routes, windows, _read_page(written, settings))
