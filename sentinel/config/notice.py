@@ -4,7 +4,7 @@ is used given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -126,7 +126,7 @@ def _fill_secrets(
 
 
 def _read_routes(
-    written: Written, routes: list[RouteSettings], names: set[str]
+    written: Written, routes: list[RouteSettings], names: Container[str]
 ) -> Iterator[NoticeRoute]:
     for i, route in enumerate(routes):
         place = written.at("routes", i)
@@ -136,10 +136,11 @@ def _read_routes(
         yield make_route(route)
 
 
-def _check_names(place: Place, channels: list[str], names: set[str]) -> None:
+def _check_names(place: Place, channels: list[str], names: Container[str]) -> None:
     for i, name in enumerate(channels):
         if name not in names:
-            (place / i).note(*unknown_message("channel", name, names))
+            known = names if isinstance(names, Collection) else ()
+            (place / i).note(*unknown_message("channel", name, known))
 
 
 def make_route(route: RouteSettings) -> NoticeRoute:
