@@ -159,12 +159,12 @@ class Written:
             return place.document
         return self._documents[0] if self._documents else Document(str(self.path))
 
-    def names(self, section: str) -> Container[str]:
+    def names(self, section: str, *beside: str) -> Container[str]:
         """Every name that a section has, those with problems among them: a second complaint would
-        not help.
+        not help. `beside`: names that are there without being written.
         """
         given = self.settings.get(section, {})
-        return given if isinstance(given, dict) else _Everything()
+        return {*given, *beside} if isinstance(given, dict) else _Everything()
 
     def check_keys(self, key: str) -> list[Any]:
         """What every check that is a mapping has for a key, as it is written."""
