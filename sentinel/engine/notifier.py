@@ -106,6 +106,7 @@ class Notifier:
     maintenance: tuple[Maintenance, ...] = ()
     _spans: dict[MaintenanceWindow, Span | None] = field(default_factory=dict)
     """The time of each window that is on or comes next."""
+    _begins_anew: bool = False
     _effects: Counter[str] = field(default_factory=Counter)
     _graph: Mapping[str, Component] = field(default_factory=dict)
     _size: int = 0
@@ -114,16 +115,17 @@ class Notifier:
     """Announcements that are worked off, and whose answer may not be written yet."""
 
     def load(self) -> None:
-        """What the sentinel before this one knew. A document that can't be read begins anew: then
-        people may be told again of what stands.
+        """What the sentinel before this one knew. Without a book, or with one that can't be read,
+        people are rather told again of what stands than not at all.
         """
-        self.state = self._read(BOOK_KEY, NoticeState) or NoticeState()
+        known = self._read(BOOK_KEY, NoticeState)
+        self.state, self._begins_anew = known or NoticeState(), known is None
         silences = self._read(SILENCES_KEY, StandingSilences)
         self.silences = silences.silences if silences else ()
         windows = self._read(WINDOWS_KEY, OrderedWindows)
         self.ordered = windows.windows if windows else ()
-        known = self._read(MAINTENANCE_KEY, PlannedMaintenance)
-        self.maintenance = known.times if known else ()
+        times = self._read(MAINTENANCE_KEY, PlannedMaintenance)
+        self.maintenance = times.times if times else ()
         self._show_maintenance()
 
     def _read(self, key: str, kind: type[Any]) -> Any:
@@ -144,7 +146,7 @@ class Notifier:
         self._forget_silences(now, changes)
         self._count_effects()
         policy = self._policy()
-        book, tellings = self.state.book, Tellings()
+        book, tellings = self._begin_anew(policy, now)
         for order in announced:
             if order.key not in self._answered:
                 book, more = self._take(book, order, policy, now)
@@ -161,6 +163,18 @@ class Notifier:
             changes.meta[BOOK_KEY] = write(self.state)
         await self.recorder.record(changes)
         return bool(notices)
+
+    def _begin_anew(self, policy: NoticePolicy, now: datetime) -> tuple[NoticeBook, Tellings]:
+        """The book, and what has to be told because there was none."""
+        book, tellings = self.state.book, Tellings()
+        if self._begins_anew:
+            self._begins_anew = False
+            for incident in [*self.picture.incidents.values(), *self.picture.beneath.values()]:
+                affair = self._describe(incident)
+                if incident.announced and not affair.over:
+                    book, more = begin(book, affair, policy, now)
+                    tellings += more
+        return book, tellings
 
     def forget(self, waiting: set[str]) -> None:
         """Announcements that are no orders any more are answered for good."""
