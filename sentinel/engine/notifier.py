@@ -169,6 +169,8 @@ class Notifier:
         book, tellings = self.state.book, Tellings()
         if self._begins_anew:
             self._begins_anew = False
+            if self.store.order_keys(OrderKind.DELIVER):  # their numbers are used
+                book = replace(book, base=int(now.timestamp()))
             for incident in [*self.picture.incidents.values(), *self.picture.beneath.values()]:
                 affair = self._describe(incident)
                 if incident.announced and not affair.over:

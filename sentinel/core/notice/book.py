@@ -40,9 +40,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class NoticeBook:
-    """Every affair that is not closed, by its id."""
+    """Every affair that is not closed, by its id. Numbers of notices begin after `base`: who has
+    lost the book must not use a number again.
+    """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
+    base: int = 0
+
+    def find(self, affair: Affair) -> Entry:
+        """What is known of an affair, or the beginning of it."""
+        return self.entries.get(affair.id) or Entry(affair, messages=self.base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,7 @@ def look(
         else:
             entries[name], more = _look_at(entry, affair, policy, now)
         tellings += more
-    return NoticeBook(entries), tellings
+    return replace(book, entries=entries), tellings
 
 
 def _find_causes(book: NoticeBook) -> set[str]:
@@ -230,10 +237,10 @@ def begin(
     book: NoticeBook, affair: Affair, policy: NoticePolicy, now: datetime
 ) -> tuple[NoticeBook, Tellings]:
     """People may be told of it from now on, and are at once unless something holds it back."""
-    entry, tellings = book.entries.get(affair.id, Entry(affair)), Tellings()
+    entry, tellings = book.find(affair), Tellings()
     if not _is_folded(entry, affair, _find_causes(book)):
         entry, tellings = _look_at(replace(entry, returned=None), affair, policy, now)
-    return NoticeBook({**book.entries, affair.id: entry}), tellings
+    return replace(book, entries={**book.entries, affair.id: entry}), tellings
 
 
 def tell_again(
@@ -242,21 +249,19 @@ def tell_again(
     """Something happened to an affair: whoever was told of it hears of that, too. That it gets
     worse is held back as the first notice would be.
     """
-    known = book.entries.get(affair.id)
-    if known is None:  # nobody was told, and nobody has to be told of its end
-        if told in OVER:
-            return book, []
-        known = Entry(affair)
+    if affair.id not in book.entries and told in OVER:
+        return book, []  # nobody was told, and nobody has to be told of its end
+    known = book.find(affair)
     fresh = replace(known, affair=_rise(known, affair))
     if told in OPENING and policy.holds_back(fresh.affair, now):
-        return NoticeBook({**book.entries, affair.id: known}), []
+        return replace(book, entries={**book.entries, affair.id: known}), []
     wanted = _closing(known) if told is Told.CLOSED else dict.fromkeys(known.told, told)
     former = None if fresh.affair.severity is known.affair.severity else known.affair
     fresh, tellings = _tell(_note(fresh, told, now), wanted, text, now, former)
     entries = {**book.entries, affair.id: fresh}
     if told is Told.CLOSED:
         del entries[affair.id]
-    return NoticeBook(entries), tellings
+    return replace(book, entries=entries), tellings
 
 
 def _note(entry: Entry, told: Told, now: datetime) -> Entry:
