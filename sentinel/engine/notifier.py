@@ -16,7 +16,7 @@ from typing import Any
 from sentinel.core.component import dependencies
 from sentinel.core.fault import Severity
 from sentinel.core.model import Component, Incident
-from sentinel.core.notice import Affair, Notice, Told, judge_severity
+from sentinel.core.notice import Affair, Notice, Tidings, judge_severity
 from sentinel.core.notice.book import (
     NoticeBook,
     NoticePolicy,
@@ -57,11 +57,11 @@ BRAKE, BREAKER, INCIDENT = "brake", "breaker", "incident"
 _BEGINS = {"braked": BRAKE, "breaker_opened": BREAKER}
 _ENDS = {"brake_released": BRAKE, "breaker_closed": BREAKER}
 _HAPPENS = {
-    "exhausted": Told.EXHAUSTED,
-    "acknowledged": Told.ACKNOWLEDGED,
-    "recovered": Told.RECOVERED,
-    "settled": Told.RECOVERED,
-    "closed": Told.CLOSED,
+    "exhausted": Tidings.EXHAUSTED,
+    "acknowledged": Tidings.ACKNOWLEDGED,
+    "recovered": Tidings.RECOVERED,
+    "settled": Tidings.RECOVERED,
+    "closed": Tidings.CLOSED,
 }
 KEPT = timedelta(days=400)
 MOST_KEPT = 2000
@@ -204,7 +204,7 @@ class Notifier:
         if event in _ENDS:
             for entry in book.entries.values():
                 if (entry.affair.kind, entry.affair.component) == (_ENDS[event], order.subject):
-                    return tell_again(book, entry.affair, Told.CLOSED, text, policy, now)
+                    return tell_again(book, entry.affair, Tidings.CLOSED, text, policy, now)
             return book, []
         incident = self._find_incident(str(order.payload.get("incident", "")))
         if incident is None:
@@ -302,7 +302,7 @@ class Notifier:
         now, head = self.utcnow(), self.rules.head
         return [
             write_notice(
-                Telling(entry.affair, channel, Told.OPENED, entry.messages, entry.affair.text),
+                Telling(entry.affair, channel, Tidings.OPENED, entry.messages, entry.affair.text),
                 head,
                 now,
             )
