@@ -27,7 +27,7 @@ from sentinel.app.opening import open_store
 from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
 from sentinel.app.reading import beside, load_beside
-from sentinel.app.reloading import compare, tell_what_is_kept, tell_what_lapsed
+from sentinel.app.reloading import compare, keep_known, tell_what_is_kept, tell_what_lapsed
 from sentinel.app.roster import CheckRoster
 from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
@@ -393,7 +393,7 @@ class Daemon:
 
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
-        differences = compare(old, fresh)
+        fresh, differences = await beside(lambda: (keep_known(old, fresh), compare(old, fresh)))
         watched = self.enrolment.checks_by_component()
         self.redaction.learn(fresh.secrets)
         learn_secrets(fresh.secrets)

@@ -5,6 +5,7 @@ their defaults.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def make_check(
         options=options,
         resources=roles,
         thresholds=thresholds,
-        health=HealthPolicy(
+        health=_share_policy(
             base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time
         ),
         runbook=base.runbook,
@@ -95,6 +96,10 @@ def make_check(
         accept=accept,
         keep_losses=KEEP_LOSSES if base.keep_losses is None else base.keep_losses,
     )
+
+
+_share_policy = lru_cache(maxsize=256)(HealthPolicy)
+"""Most checks have the same: they share the value."""
 
 
 def make_level(item: Any) -> Level | None:

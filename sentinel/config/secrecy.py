@@ -24,6 +24,8 @@ blank half of every text.
 _OPTION = re.compile(r"-{0,2}([\w.-]+)=(.+)", re.DOTALL)
 _PAIR = re.compile(r"([\w.-]{1,64})\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s']+))")
 """As in `host=db password=…`, libpq's other form of an address."""
+_TELLING = re.compile(r"[=?{\[]|://")
+"""Without any of these a text has no name to go by, and nothing that is looked for below."""
 _USER = re.compile(r"://([^\s'\"<>]*)@")
 
 
@@ -93,6 +95,8 @@ def _arguments(words: Sequence[object]) -> Iterator[str]:
 
 def _in_text(text: str) -> Iterator[str]:
     """A word of a command line, an address or path with a query, a JSON document."""
+    if _TELLING.search(text) is None:
+        return
     option = _OPTION.fullmatch(text)
     if option is not None and tells_secret(option[1]):
         yield option[2]

@@ -228,7 +228,8 @@ class Check:
     """Whether reading steps of its runbook run by themselves; None leaves it to the runbook and the
     platform.
     """
-    source: str = ""
+    source: str = field(default="", compare=False)
+    """Where it is written, as file:line. A check that only moved is the same one."""
     accept: tuple[Acceptance, ...] = ()
     """Faults that somebody knows of and bears, each with its reason and end."""
     keep_losses: float = KEEP_LOSSES
