@@ -54,8 +54,7 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     if LOG not in settings.channels:
         options = shelf[LOG].options()
         channels.append(ConfiguredChannel(LOG, LOG, options, StormLimit()))
-    names = written.names("channels") | {LOG}
-    routes = tuple(_read_routes(written, settings.routes, names))
+    routes = tuple(_read_routes(written, settings))
     windows = tuple(_read_windows(written, settings.maintenance))
     return NoticeSetup(tuple(channels), routes, windows, _read_page(written, settings))
 
@@ -125,21 +124,20 @@ def _fill_secrets(
 # -- routes ---------------------------------------------------------------------------------------
 
 
-def _read_routes(
-    written: Written, routes: list[RouteSettings], names: set[str]
-) -> Iterator[NoticeRoute]:
-    for i, route in enumerate(routes):
+def _read_routes(written: Written, settings: PlatformSettings) -> Iterator[NoticeRoute]:
+    given, known = written.names("channels"), [*settings.channels, LOG]
+
+    def check_names(place: Place, channels: list[str]) -> None:
+        for i, name in enumerate(channels):
+            if name != LOG and name not in given:
+                (place / i).note(*unknown_message("channel", name, known))
+
+    for i, route in enumerate(settings.routes):
         place = written.at("routes", i)
-        _check_names(place / "channels", route.channels, names)
+        check_names(place / "channels", route.channels)
         for n, step in enumerate(route.escalate):
-            _check_names(place.at("escalate", n, "channels"), step.channels, names)
+            check_names(place.at("escalate", n, "channels"), step.channels)
         yield make_route(route)
-
-
-def _check_names(place: Place, channels: list[str], names: set[str]) -> None:
-    for i, name in enumerate(channels):
-        if name not in names:
-            (place / i).note(*unknown_message("channel", name, names))
 
 
 def make_route(route: RouteSettings) -> NoticeRoute:
