@@ -18,6 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
+from sentinel.app.reporting import make_request
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
 from sentinel.core.schedule.crontab import SAVED
@@ -28,7 +29,6 @@ from sentinel.engine.recorder import Recorder
 from sentinel.errors import SentinelError, StateError
 from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
-from sentinel.reports import ReportRequest
 from sentinel.reports.figures.totals import BASELINE, make_baseline
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import FORMATS, render
@@ -222,9 +222,10 @@ class Calendar:
         """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
-        request = ReportRequest(
+        request = make_request(
+            configuration,
+            kind=kind,
             incident=incident_id,
-            target_per_hour=configuration.tasks_per_hour_target,
             next_update=self._next_report(kind),
         )
         facts = await self.recorder.call(lambda: collect(self.store, kind, now, request))

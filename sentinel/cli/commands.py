@@ -52,7 +52,7 @@ _MOVE = (
 TOPICS = {
     "config": "show the configuration, or every key that it may have",
     "check": "list the configured checks, or run one once",
-    "incident": "list incidents, or show one with its timeline",
+    "incident": "list incidents, show one with its timeline, or note what a person did",
     "runbook": "list, show, run or resume a runbook",
     "breaker": "the breaker of automation",
     "clean": "housekeeping: list the chores, plan one, apply a plan",
@@ -190,6 +190,13 @@ COMMANDS = (
             help="the incident of a recovery report (default: the cause of the last one)",
         ),
         Argument(
+            "--from",
+            dest="begin",
+            metavar="TIME",
+            help="a period over the whole platform: since 2026-03-01T08:00 (UTC), or since 8h ago",
+        ),
+        Argument("--to", dest="end", metavar="TIME", help="its end (default: now)"),
+        Argument(
             "--output",
             type=Path,
             metavar="DIR",
@@ -213,6 +220,14 @@ COMMANDS = (
         "incidents.incident_show",
         "show an incident: timeline, attempts, evidence",
         Argument("id", nargs="?", help="default: the last one"),
+    ),
+    Command(
+        "incident note",
+        "noting.incident_note",
+        "write what a person did or saw into an incident: it is in its timeline and its report",
+        Argument("id", help="the incident, as `sentinel incident list` lists it"),
+        Argument("text", nargs="+", help="one sentence"),
+        Argument("--by", default="", metavar="NAME", help="who did it (default: you)"),
     ),
     # -- act --
     Command("runbook list", "runbooks.runbook_list", "list the runbooks and what they apply to"),

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from sentinel.app.calendar import REPORTS
+from sentinel.app.reporting import make_request, read_bound
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
-from sentinel.config import load
-from sentinel.errors import ConfigurationError
+from sentinel.config import Configuration, load
+from sentinel.errors import ConfigurationError, UsageError
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.write import write_report
@@ -20,11 +21,21 @@ def report(arguments: Arguments) -> int:
     """`sentinel report`"""
     folder, store = open_store(arguments, writable=True)
     now = show_time(store, read_moment_now())
-    templates, target = _report_settings(arguments)
-    request = ReportRequest(incident=arguments.incident, target_per_hour=target)
+    configuration = _find_configuration(arguments.config)
+    request = make_request(
+        configuration,
+        kind=arguments.kind,
+        incident=arguments.incident,
+        began=read_bound(arguments.begin, now, "--from"),
+        ended=read_bound(arguments.end, now, "--to"),
+    )
+    _refuse_both(request)
     if arguments.json:
         return print_json(collect(store, arguments.kind, now, request))
     output = arguments.output or folder / REPORTS
+    templates = arguments.templates
+    if templates is None and configuration is not None:
+        templates = configuration.report_templates
     paths, rendered = write_report(store, arguments.kind, now, output, request, templates=templates)
     if "md" in rendered.texts:
         print(rendered.texts["md"])
@@ -34,15 +45,16 @@ def report(arguments: Arguments) -> int:
     return 0
 
 
-def _report_settings(arguments: Arguments) -> tuple[Path | None, float | None]:
-    """Templates and target: from the command line, else from the configuration when that can be
-    read here.
-    """
+def _refuse_both(request: ReportRequest) -> None:
+    if request.ended is not None and request.began is None:
+        raise UsageError("--to needs --from", "say when the period begins")
+    if request.began is not None and request.incident is not None:
+        raise UsageError("a report is about an incident or a period", "leave one of them out")
+
+
+def _find_configuration(path: Path) -> Configuration | None:
+    """What is configured here, when that can be read: a report is made all the same."""
     try:
-        configuration = load(arguments.config)
+        return load(path)
     except ConfigurationError:
-        return arguments.templates, None
-    return (
-        arguments.templates or configuration.report_templates,
-        configuration.tasks_per_hour_target,
-    )
+        return None

@@ -25,6 +25,7 @@ from sentinel.core.model import (
     Backoff,
     Check,
     Component,
+    EscalationStep,
     HealthPolicy,
     Level,
     RestartPolicy,
@@ -55,6 +56,7 @@ def make_component(
         depends_on=tuple(item.depends_on),
         group=item.group,
         watch=watch,
+        owner=item.owner or "",
         restart=RestartPolicy(**values, backoff=delays),
     )
 
@@ -122,7 +124,10 @@ def make_configuration(
         brake=BrakePolicy(**actions.brake.model_dump()),
         breaker=BreakerPolicy(**actions.breaker.model_dump()),
         runbooks=Diagnosing(**settings.runbooks.model_dump()),
-        reports=tuple(ScheduledReport(r.kind, r.cron, r.timezone) for r in settings.reports),
+        reports=tuple(
+            ScheduledReport(r.kind, r.cron, r.timezone, tuple(r.to)) for r in settings.reports
+        ),
+        escalation=tuple(EscalationStep(each.after, each.who) for each in settings.escalation),
         report_templates=written.relative(templates) if templates else None,
         tasks_per_hour_target=settings.tasks_per_hour_target,
         retention=settings.retention,

@@ -12,6 +12,7 @@ from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
+    check_escalation,
     check_objectives,
     check_places,
     check_reports,
@@ -71,6 +72,7 @@ def _load(written: Written) -> Configuration:
     resources = share_budgets(written, resources, reader, components, checks, kinds)
     reader.check_needed()
     check_reports(written, settings)
+    check_escalation(written, settings)
     check_objectives(written, settings)
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)

@@ -135,6 +135,16 @@ class ComponentSettings(Strict):
     restart: RestartSettings = Field(
         RestartSettings(), description="caps and times of automatic restarts"
     )
+    owner: Text | None = Field(
+        None, description="who answers for it: reports name them", examples=["team platform"]
+    )
+
+
+class EscalationSettings(Strict):
+    """Who is called when an incident still stands after some time: reports show the path."""
+
+    after: Duration = Field(description="time since the incident opened", examples=["15m"])
+    who: Text = Field(description="who is called then", examples=["on-call"])
 
 
 class LimitsSettings(Strict):
@@ -236,7 +246,11 @@ class ReportSettings(Strict):
     )
     cron: str = Field(description="when, as five fields of cron", examples=['"0 8 * * *"'])
     timezone: str = Field("UTC", description="zone of the cron line")
-    to: list[str] = Field(default_factory=list, description="who gets it")
+    to: list[Text] = Field(
+        default_factory=list,
+        description="who is to read it: named in the report, as those who meet next",
+        examples=["[team platform]"],
+    )
 
 
 class ChoreSettings(Strict):
@@ -356,6 +370,9 @@ class PlatformSettings(Strict):
         default_factory=list, description="targets for what checks measure"
     )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
+    escalation: list[EscalationSettings] = Field(
+        default_factory=list, description="who is called after how long, the first one first"
+    )
     runbooks: RunbookSettings = Field(
         RunbookSettings(), description="diagnosis by runbooks when an incident opens"
     )

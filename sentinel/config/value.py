@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
-from sentinel.core.model import Check, Component
+from sentinel.core.model import Check, Component, EscalationStep
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.errors import Problem
@@ -37,6 +37,7 @@ class ScheduledReport:
     kind: str
     cron: str
     timezone: str
+    to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Configuration:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
+    escalation: tuple[EscalationStep, ...] = ()
     digest: str = ""
     """One word for the files that it was made from."""
     lapsed: tuple[Problem, ...] = ()

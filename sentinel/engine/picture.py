@@ -152,6 +152,9 @@ class Edges(Mapping[str, tuple[str, ...]]):
         return len(self.components)
 
 
+_ROLLED_UP = (Section.INCIDENT, Section.POSITION)
+
+
 def roll_up(watched: WatchedCheck, now: datetime) -> list[Sample]:
     """The latest rows of a check, as far as its kind counts the cost of an incident from them.
 
@@ -159,7 +162,7 @@ def roll_up(watched: WatchedCheck, now: datetime) -> list[Sample]:
     """
     read: set[str] = set()
     for impact in watched.kind.impact:
-        if impact.section is Section.INCIDENT:
+        if impact.section in _ROLLED_UP:
             read |= {term.measurement for term in impact.terms}
     found = []
     for row in watched.finding.rows if watched.finding is not None else ():

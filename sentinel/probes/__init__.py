@@ -15,7 +15,7 @@ from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
-from sentinel.core.model import Finding, Impact, Measurement
+from sentinel.core.model import Finding, Impact, Margin, Measurement
 from sentinel.shelf import LazyShelf
 
 
@@ -130,7 +130,7 @@ class Kind:
     `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
     first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
     requests one run may send, which a budget must allow. `impact` are the figures that reports
-    show of it; a report knows no other.
+    show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
     """
 
     name: str
@@ -140,6 +140,7 @@ class Kind:
     measurements: tuple[Measurement, ...]
     faults: tuple[FaultKind, ...] = ()
     impact: tuple[Impact, ...] = ()
+    margins: tuple[Margin, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sentinel.core.fault import Status
 from sentinel.core.model import IncidentState, Section
-from sentinel.probes import Kind
 from sentinel.reports import Report, ReportRequest
 from sentinel.reports.figures import (
-    AgentFact,
-    ComponentFact,
-    Figure,
     Period,
     ProgressFacts,
-    Throughput,
 )
+from sentinel.reports.figures.agents import list_agents
+from sentinel.reports.figures.component import describe_component
 from sentinel.reports.figures.episode import read_status
 from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults, list_open
-from sentinel.reports.figures.measure import FigureSource, find_sources
 from sentinel.reports.figures.period import watch_began
+from sentinel.reports.figures.throughput import measure_throughput
 from sentinel.reports.figures.totals import (
-    Earlier,
     collect_totals,
-    earlier_each,
     measure_section,
-    measure_since,
-    read_each,
     read_earlier,
 )
 from sentinel.store import CheckView, ComponentView, Reader
 
-MIN_SECONDS = 1.0
-"""A rate over less than this says nothing."""
 NAME = "progress"
 
 
@@ -48,8 +39,8 @@ def progress_facts(store: Reader, now: datetime, request: ReportRequest) -> Prog
         generated=now,
         headline=_headline([view.status for view in components], blockers),
         since=earlier.at,
-        throughput=_throughput(kinds, checks, earlier, now, request.target_per_hour),
-        components=[_component(view) for view in components],
+        throughput=measure_throughput(kinds, checks, earlier, now, request.target_per_hour),
+        components=[describe_component(view, request.owners) for view in components],
         agents=list_agents(kinds, checks, earlier),
         assignment=measure_section(kinds, checks, Section.ASSIGNMENT, earlier),
         delivery=measure_section(kinds, checks, Section.DELIVERY, earlier),
@@ -60,118 +51,6 @@ def progress_facts(store: Reader, now: datetime, request: ReportRequest) -> Prog
         totals=collect_totals(kinds, checks),
         cut=cut,
     )
-
-
-def _component(view: ComponentView) -> ComponentFact:
-    return ComponentFact(
-        view.name, view.status, view.since, view.detail, view.restarts, view.action
-    )
-
-
-# -- agents ----------------------------------------------------------------------------------------
-
-
-def list_agents(
-    kinds: Mapping[str, Kind], checks: Sequence[CheckView], earlier: Earlier
-) -> list[AgentFact]:
-    """Every agent with its tasks. Of several checks that see an agent, those that count its tasks
-    are told; a check that counts none makes no zero of it.
-    """
-    held = {each.check.name: each for each in find_sources(kinds, checks, Section.HELD)}
-    found: list[AgentFact] = []
-    for source in find_sources(kinds, checks, Section.COMPLETED):
-        found += _agents_of(source, held.get(source.check.name), earlier)
-    counted = {agent.name for agent in found if _counts(agent)}
-    told = [agent for agent in found if _counts(agent) or agent.name not in counted]
-    return sorted(told, key=lambda agent: (agent.name, agent.check))
-
-
-def _counts(agent: AgentFact) -> bool:
-    return agent.tasks_to is not None or agent.tasks_open is not None
-
-
-def _agents_of(
-    source: FigureSource, held: FigureSource | None, earlier: Earlier
-) -> Iterator[AgentFact]:
-    """The agents that one check lists."""
-    done, before = read_each(source), earlier_each(source, earlier)
-    holds = {} if held is None else read_each(held)
-    for name, labels in _listed(source).items():
-        now, then = done.get(name), before.get(name)
-        yield AgentFact(
-            name=name,
-            label=labels.get("name", ""),
-            check=source.check.name,
-            status=labels.get("status") or "unknown",
-            tasks_from=then,
-            tasks_to=now,
-            done=_gained(now, then),
-            tasks_open=holds.get(name),
-        )
-
-
-def _listed(source: FigureSource) -> dict[str, Mapping[str, str]]:
-    """The labels of every row that names one, also of a row without a figure."""
-    each = source.impact.each
-    labels = (row.get("labels", {}) for row in source.check.rows)
-    return {named[each]: named for named in labels if each in named}
-
-
-def _gained(now: float | None, earlier: float | None) -> float | None:
-    """The difference, or None when one is unknown or the counter went back (an agent table was
-    reset).
-    """
-    if now is None or earlier is None or now < earlier:
-        return None
-    return now - earlier
-
-
-# -- throughput ------------------------------------------------------------------------------------
-
-
-def _throughput(
-    kinds: Mapping[str, Kind],
-    checks: Sequence[CheckView],
-    earlier: Earlier,
-    now: datetime,
-    target: float | None,
-) -> Throughput:
-    """Tasks per hour since the last report: completed ones, else created ones, by the first check
-    that counts them. Two checks may count the same tasks, so they are not added up.
-    """
-    seconds = (now - earlier.at).total_seconds() if earlier.at else 0.0
-    why = "no check counts tasks"
-    for section, verb in ((Section.COMPLETED, "completed"), (Section.CREATED, "created")):
-        for source in find_sources(kinds, checks, section):
-            gained, left_out = _count_tasks(source, earlier)
-            if gained is not None and seconds >= MIN_SECONDS:
-                basis = f"{gained:g} tasks {verb} in {seconds:.0f} s{left_out}"
-                per_hour = gained * 3600 / seconds
-                ratio = per_hour / target if target else None
-                return Throughput(per_hour, target, ratio, basis, source.check.name)
-            why = left_out or why
-    return Throughput(None, target, None, f"not measured: {why}")
-
-
-def _count_tasks(source: FigureSource, earlier: Earlier) -> tuple[float | None, str]:
-    """(tasks, what the number leaves out), or (None, why there is none)."""
-    if not source.impact.each:
-        figure = measure_since(source, earlier)
-        return figure.low, "" if figure.low is not None else _reason(figure)
-    now, before = read_each(source), earlier_each(source, earlier)
-    if not now:
-        return None, ""
-    gains = [_gained(count, before.get(name)) for name, count in now.items()]
-    known = [gain for gain in gains if gain is not None]
-    if not known:
-        return None, "the first report has nothing to compare with"
-    missing = len(gains) - len(known)
-    left_out = f"; {missing} of {len(gains)} counts have no earlier value and are left out"
-    return sum(known), left_out if missing else ""
-
-
-def _reason(figure: Figure) -> str:
-    return figure.basis.removeprefix("not measured: ")
 
 
 # -- blockers --------------------------------------------------------------------------------------

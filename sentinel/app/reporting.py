@@ -1,0 +1,56 @@
+"""What a report is told of the configuration, and periods as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sentinel.config import Configuration
+from sentinel.core.quantity import parse_duration
+from sentinel.errors import UsageError
+from sentinel.reports import ReportRequest
+
+
+def make_request(
+    configuration: Configuration | None,
+    *,
+    kind: str = "",
+    incident: str | None = None,
+    began: datetime | None = None,
+    ended: datetime | None = None,
+    next_update: datetime | None = None,
+) -> ReportRequest:
+    """A request with everything that the configuration says; without one, nothing of it."""
+    if configuration is None:
+        return ReportRequest(incident=incident, began=began, ended=ended, next_update=next_update)
+    readers = [
+        name for report in configuration.reports if report.kind == kind for name in report.to
+    ]
+    return ReportRequest(
+        incident=incident,
+        began=began,
+        ended=ended,
+        next_update=next_update,
+        target_per_hour=configuration.tasks_per_hour_target,
+        owners={one.name: one.owner for one in configuration.components if one.owner},
+        escalation=configuration.escalation,
+        to=tuple(dict.fromkeys(readers)),
+        remembered=configuration.retention,
+    )
+
+
+def read_bound(text: str | None, now: datetime, option: str) -> datetime | None:
+    """An end of a period: an instant or a date (UTC when it names no zone), or `8h` for so long
+    ago. Raises UsageError.
+    """
+    if text is None:
+        return None
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        remedy = "write 2026-03-01T12:00, with a zone if it is not UTC, or 8h for so long ago"
+        raise UsageError(f"{option} {text[:60]!r} is no instant", remedy) from error
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
