@@ -5,11 +5,12 @@ and cron.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -17,6 +18,7 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
+from sentinel.app.evidence import LOOKS_AT_EVIDENCE, read_evidence, read_known
 from sentinel.app.housekeeping import schedule_chores
 from sentinel.app.reporting import make_request
 from sentinel.clock import read_uptime, utcnow
@@ -48,6 +50,8 @@ BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first
 minute.
 """
+LOOKING, LOOK_AFTER = "evidence", 5.0
+"""The job that looks at evidence, and seconds until it does so first: checks have told by then."""
 TRY_AGAIN = 10.0
 """Seconds after which the calendar is looked at again that could not be looked at."""
 BASELINE_TRIES = 60
@@ -94,6 +98,7 @@ class Calendar:
     recorder: Recorder
     picture: Picture
     housekeeper: Housekeeper
+    clients: Mapping[str, Any]
     utcnow: Callable[[], datetime]
     _jobs: AsyncIOScheduler = field(init=False)
     _ahead: float = field(default_factory=_wall_ahead)
@@ -126,6 +131,22 @@ class Calendar:
                 id=f"report-{i}-{report.kind}",
             )
         schedule_chores(self._jobs, self.housekeeper, self.configuration().chores)
+        self._follow_plan()
+
+    def _follow_plan(self) -> None:
+        """Evidence is looked at every so often, while something is to be reached."""
+        plan, job = self.configuration().plan, self._jobs.get_job(LOOKING)
+        if job is not None:
+            job.remove()
+        if plan:
+            looking = EverySoOften(plan.every, min(plan.every, LOOK_AFTER))
+            self._jobs.add_job(self.look, looking, id=LOOKING)
+
+    async def look(self) -> None:
+        """One round of looks at the evidence of what is to be reached."""
+        plan, now = self.configuration().plan, self.utcnow()
+        known = await self.recorder.call(lambda: read_known(self.store, now))
+        await self.recorder.record(await read_evidence(plan, known, self.clients, now))
 
     def follow_clock(self) -> None:
         """Asked every few seconds: after the wall clock was set, what comes every so often goes on
@@ -222,6 +243,8 @@ class Calendar:
         """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
+        if configuration.plan and kind in LOOKS_AT_EVIDENCE:
+            await self.look()
         request = make_request(
             configuration,
             kind=kind,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from sentinel.config import Configuration
-from sentinel.core.quantity import parse_duration
+from sentinel.core.quantity import format_duration, parse_duration
 from sentinel.errors import UsageError
 from sentinel.reports import ReportRequest
+from sentinel.reports.figures.automation import EVIDENCE, RESTARTS, name_report
 
 
 def make_request(
@@ -35,7 +37,24 @@ def make_request(
         escalation=configuration.escalation,
         to=tuple(dict.fromkeys(readers)),
         remembered=configuration.retention,
+        plan=configuration.plan,
+        automations=tuple(_list_automations(configuration)),
     )
+
+
+def _list_automations(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """What runs by itself, and when."""
+    driven = [one for one in configuration.components if one.driver]
+    if driven:
+        mode = "when a component fails" if configuration.actions_enabled else "only observed"
+        yield RESTARTS, f"{mode}; {len(driven)} components"
+    for chore in configuration.chores:
+        when = chore.cron or (f"every {format_duration(chore.every)}" if chore.every else "by hand")
+        yield chore.name, f"{when}{', dry run' if chore.dry_run else ''}"
+    for report in configuration.reports:
+        yield name_report(report.kind), f"{report.cron} {report.timezone}"
+    if configuration.plan:
+        yield EVIDENCE, f"every {format_duration(configuration.plan.every)}"
 
 
 def read_bound(text: str | None, now: datetime, option: str) -> datetime | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sentinel.app.calendar import REPORTS
+from sentinel.app.evidence import LOOKS_AT_EVIDENCE, look_once
 from sentinel.app.reporting import make_request, read_bound
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
@@ -30,8 +34,12 @@ def report(arguments: Arguments) -> int:
         ended=read_bound(arguments.end, now, "--to"),
     )
     _refuse_both(request)
+    if configuration is not None and arguments.kind in LOOKS_AT_EVIDENCE:
+        asyncio.run(look_once(configuration, store, now))
     if arguments.json:
-        return print_json(collect(store, arguments.kind, now, request))
+        facts = collect(store, arguments.kind, now, request)
+        print_json(facts)
+        return _find_code(facts)
     output = arguments.output or folder / REPORTS
     templates = arguments.templates
     if templates is None and configuration is not None:
@@ -42,7 +50,12 @@ def report(arguments: Arguments) -> int:
     for path in paths:
         print(f"written: {path}", file=sys.stderr)
     rendered.complain()
-    return 0
+    return _find_code(rendered.facts)
+
+
+def _find_code(facts: Mapping[str, Any]) -> int:
+    """0, or 2 for a gate that says no."""
+    return 2 if facts.get("go") is False else 0
 
 
 def _refuse_both(request: ReportRequest) -> None:

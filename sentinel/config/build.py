@@ -31,6 +31,7 @@ from sentinel.core.model import (
     RestartPolicy,
     Threshold,
 )
+from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.probes import Kind
@@ -107,6 +108,7 @@ def make_configuration(
     chores: tuple[Chore, ...],
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
+    plan: Plan,
 ) -> Configuration:
     """Everything that was read, as one value. The environment's word comes before the file's."""
     actions, templates = settings.actions, settings.report_templates
@@ -143,4 +145,5 @@ def make_configuration(
         chores=chores,
         digest=written.digest,
         lapsed=written.lapsed,
+        plan=plan,
     )

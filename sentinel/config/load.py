@@ -21,6 +21,7 @@ from sentinel.config.daemon import (
     read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
+from sentinel.config.progress import PlanReader
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
 from sentinel.config.value import Configuration
@@ -75,11 +76,12 @@ def _load(written: Written) -> Configuration:
     check_escalation(written, settings)
     check_objectives(written, settings)
     check_places(written, settings)
+    plan = PlanReader(written, settings, resources, checks, kinds).read()
     chores = read_chores(written, settings.housekeeping, resources)
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
     written.raise_problems()
     return make_configuration(
-        written, settings, overrides, resources, components, checks, chores, listen, trusted
+        written, settings, overrides, resources, components, checks, chores, listen, trusted, plan
     )

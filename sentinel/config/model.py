@@ -8,6 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.config.progress_model import (
+    MilestoneSettings,
+    ProgressSettings,
+    RequirementSettings,
+    TrackSettings,
+)
 from sentinel.strict.describe import Beside, Of
 from sentinel.strict.field import Duration, Name, Percentage, Strict, Text
 
@@ -370,6 +376,18 @@ class PlatformSettings(Strict):
         default_factory=list, description="targets for what checks measure"
     )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
+    progress: ProgressSettings = Field(
+        ProgressSettings(), description="how evidence of milestones is looked at"
+    )
+    tracks: dict[Name, TrackSettings] = Field(
+        default_factory=dict, description="teams and agents by name, for the progress report"
+    )
+    milestones: dict[Name, MilestoneSettings] = Field(
+        default_factory=dict, description="what is to be reached by name, with its evidence"
+    )
+    readiness: list[RequirementSettings] = Field(
+        default_factory=list, description="what must hold before it is a go"
+    )
     escalation: list[EscalationSettings] = Field(
         default_factory=list, description="who is called after how long, the first one first"
     )

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
 from sentinel.core.model import Check, Component, EscalationStep
+from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.errors import Problem
@@ -79,6 +80,7 @@ class Configuration:
     chores: tuple[Chore, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
     escalation: tuple[EscalationStep, ...] = ()
+    plan: Plan = field(default_factory=Plan)
     digest: str = ""
     """One word for the files that it was made from."""
     lapsed: tuple[Problem, ...] = ()

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentinel.core.progress.plan import Plan
 from sentinel.errors import UsageError
 from sentinel.shelf import LazyShelf
 
@@ -32,7 +33,8 @@ class ReportRequest:
     one that matters most; `began` and `ended` ask for a period over the whole platform instead.
     `target_per_hour` is what the platform should do. `owners` says who answers for a component,
     `escalation` who is called after how long, `to` who reads the report. `remembered`: seconds
-    after which the store forgets what happened; nothing is claimed of what was before.
+    after which the store forgets what happened; nothing is claimed of what was before. `plan` is
+    what is to be reached, `automations` what runs by itself: (name, when).
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class ReportRequest:
     escalation: Sequence[EscalationStep] = ()
     to: Sequence[str] = ()
     remembered: float | None = None
+    plan: Plan = field(default_factory=Plan)
+    automations: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

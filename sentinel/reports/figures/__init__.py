@@ -6,10 +6,9 @@ A figure that sentinel did not measure is None, and its `basis` says why; no fig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 NOT_MEASURED = "not measured"
 
@@ -337,25 +336,3 @@ class Throughput:
     ratio: float | None
     basis: str
     check: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressFacts:
-    """What a progress report says."""
-
-    platform: str
-    generated: datetime
-    headline: str
-    since: datetime | None
-    throughput: Throughput
-    components: Sequence[ComponentFact] = ()
-    agents: Sequence[AgentFact] = ()
-    assignment: Sequence[Figure] = ()
-    delivery: Sequence[Figure] = ()
-    work: Sequence[Figure] = ()
-    blockers: Sequence[str] = ()
-    accepted: Sequence[AcceptedFault] = ()
-    next_update: datetime | None = None
-    totals: Mapping[str, Any] = field(default_factory=dict)
-    """What every figure stood at, by check: the next report takes its differences from it."""
-    cut: int = 0

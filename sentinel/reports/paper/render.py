@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,13 @@ Make = Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The documents by format, and what is wrong with the templates of those that are missing."""
+    """The documents by format, what is wrong with the templates of those that are missing, and the
+    facts that they were made from.
+    """
 
     texts: Mapping[str, str]
     problems: Sequence[TemplateBroken] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def complain(self) -> None:
         """Raise one TemplateBroken that tells every problem; nothing when there is none."""
@@ -66,7 +69,7 @@ def render(
             )
         except TemplateBroken as error:
             problems.append(error)
-    return Rendered(texts, problems)
+    return Rendered(texts, problems, clean)
 
 
 def _maker(sheet: ReportSheet) -> Make:

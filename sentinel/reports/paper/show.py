@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from sentinel.core.quantity import format_bytes, format_duration
 from sentinel.reports.figures import NOT_MEASURED
+from sentinel.reports.paper.picture.network import draw_network
 from sentinel.reports.paper.picture.timeline import draw_timeline
 from sentinel.reports.paper.picture.uptime import draw_key, draw_uptime
 
@@ -111,6 +112,7 @@ FILTERS = {
     "uptime_bar": draw_uptime,
     "key": draw_key,
     "timeline_picture": draw_timeline,
+    "network_picture": draw_network,
     "met": show_met,
     "position": show_position,
     "commands": show_commands,

@@ -51,6 +51,13 @@ def frame(x: float, y: float, width: float, height: float, *, bold: bool, dashed
     ).format(INK, "2.6" if bold else "1", dash, *map(number, (x, y, width, height)))
 
 
+def ground(x: float, y: float, width: float, height: float) -> Markup:
+    """Paper below a frame, so that no line shines through it."""
+    return Markup(
+        '<rect class="ground" fill="#fff" x="{}" y="{}" width="{}" height="{}" rx="5"/>'
+    ).format(*map(number, (x, y, width, height)))
+
+
 def line(x1: float, y1: float, x2: float, y2: float, *, bold: bool = False) -> Markup:
     """A straight line; a bold one is dark."""
     return Markup(
