@@ -243,6 +243,7 @@ class Calendar:
         """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
+        await self.recorder.settle()
         if configuration.plan and kind in LOOKS_AT_EVIDENCE:
             await self.look()
         request = make_request(

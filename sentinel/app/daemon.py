@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
+from sentinel.app.signs import SignsOfLife
 from sentinel.app.wiring import Clients
 from sentinel.config import Configuration
 from sentinel.core.model import Check, Finding, Result
@@ -76,6 +78,7 @@ class Daemon:
         self.following = Following(str(configuration.folder.resolve()), pid=os.getpid())
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
+        self._signs = SignsOfLife(self.clock.moment)
         self._halted = False
         self._page: OpenPage | None = None
         self._lock = -1
@@ -98,7 +101,12 @@ class Daemon:
         await self._remember_start()
         present, utcnow = PresentReader.over(self.store, self.engine.recorder), self.clock.utcnow
         self._page = await listen(
-            lambda: self.configuration, present, self.metrics, self._ready, utcnow
+            lambda: self.configuration,
+            present,
+            self.metrics,
+            self._ready,
+            utcnow,
+            partial(self.engine.recorder.settle, counted=True),
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -277,14 +285,17 @@ class Daemon:
         self.calendar.follow_clock()
         if await self.membership.tick():
             self.roster.place()
-        meta = {
-            BEAT: write_moment(self.clock.moment()),
+        words = {
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
             **describe_conditions(self.bookcase.shelf),
         }
-        await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
+        changes = Changes(
+            meta=self._signs.choose(words, self.engine.picture.looks()),
+            gaps=self.engine.guard.take_gaps(),
+        )
+        await self.engine.recorder.later(changes)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
@@ -319,6 +330,7 @@ class Daemon:
         async with asyncio.timeout(CHECK_PATIENCE):
             while picture.last_result(name) is before:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
+        await self.engine.recorder.settle()  # who asked reads it in the store
         return Answer.done("done")
 
     # -- reload and stop --------------------------------------------------------------------------

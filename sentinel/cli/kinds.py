@@ -86,6 +86,7 @@ def describe_thing(shelf: str, thing: Any) -> dict[str, Any]:
     if isinstance(thing, Kind):
         document["measurements"] = [to_json(each) for each in thing.measurements]
         document["faults"] = [to_json(each) for each in thing.fault_kinds.values()]
+        document["slis"] = [{"name": n, "good": m} for n, m in thing.sli_meanings.items()]
     return document
 
 
@@ -118,6 +119,9 @@ def _page(document: Mapping[str, Any]) -> Iterator[Part]:
         yield ""
         heads = ("key", "severity", "runbook", "meaning")
         yield mapping_table(document["faults"], *heads, title="faults")
+    if document.get("slis"):
+        yield ""
+        yield mapping_table(document["slis"], "name", "good", title="SLIs: `sli:` in `objectives:`")
 
 
 def _measurements(rows: list[dict[str, Any]]) -> Columns:

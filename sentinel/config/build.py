@@ -31,6 +31,7 @@ from sentinel.core.model import (
     RestartPolicy,
     Threshold,
 )
+from sentinel.core.objective import Objective
 from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
@@ -106,6 +107,7 @@ def make_configuration(
     components: tuple[Component, ...],
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
+    objectives: tuple[Objective, ...],
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
     plan: Plan,
@@ -143,6 +145,7 @@ def make_configuration(
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
         chores=chores,
+        objectives=objectives,
         digest=written.digest,
         lapsed=written.lapsed,
         plan=plan,

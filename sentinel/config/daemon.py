@@ -1,4 +1,4 @@
-"""What the daemon itself is told: address, folders, reports, objectives, the environment's word."""
+"""What the daemon itself is told: address, folders, reports, the environment's word."""
 
 from __future__ import annotations
 
@@ -128,17 +128,3 @@ def check_escalation(written: Written, settings: PlatformSettings) -> None:
             place.note(
                 "does not come after the step before it", "write a longer time, or move the step"
             )
-
-
-def check_objectives(written: Written, settings: PlatformSettings) -> None:
-    """Each objective has a name of its own and a check that measures it."""
-    seen: set[str] = set()
-    checks = [name for name in written.check_keys("name") if isinstance(name, str)]
-    for i, objective in enumerate(settings.objectives):
-        place = written.at("objectives", i)
-        if objective.name in seen:
-            message = f"objective `{objective.name}` is given twice"
-            (place / "name").note(message, "keep one of them")
-        seen.add(objective.name)
-        if objective.check not in checks:
-            written.unknown(place / "check", "check", objective.check, checks)

@@ -13,7 +13,6 @@ from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
     check_escalation,
-    check_objectives,
     check_places,
     check_reports,
     read_listen,
@@ -21,6 +20,7 @@ from sentinel.config.daemon import (
     read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
+from sentinel.config.objective import read_objectives
 from sentinel.config.progress import PlanReader
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
@@ -74,7 +74,7 @@ def _load(written: Written) -> Configuration:
     reader.check_needed()
     check_reports(written, settings)
     check_escalation(written, settings)
-    check_objectives(written, settings)
+    objectives = read_objectives(written, settings.objectives, reader, kinds)
     check_places(written, settings)
     plan = PlanReader(written, settings, resources, checks, kinds).read()
     chores = read_chores(written, settings.housekeeping, resources)
@@ -83,5 +83,15 @@ def _load(written: Written) -> Configuration:
     overrides = read_overrides(written)
     written.raise_problems()
     return make_configuration(
-        written, settings, overrides, resources, components, checks, chores, listen, trusted, plan
+        written,
+        settings,
+        overrides,
+        resources,
+        components,
+        checks,
+        chores,
+        objectives,
+        listen,
+        trusted,
+        plan,
     )

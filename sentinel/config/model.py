@@ -14,8 +14,9 @@ from sentinel.config.progress_model import (
     RequirementSettings,
     TrackSettings,
 )
+from sentinel.core.objective import MAX_WINDOW, MIN_EVENTS, MIN_WINDOW
 from sentinel.strict.describe import Beside, Of
-from sentinel.strict.field import Duration, Name, Percentage, Strict, Text
+from sentinel.strict.field import Duration, Name, Percentage, Strict, Text, refusal
 
 MIN_INTERVAL = 0.05
 _OWN_KEYS = "the keys of its kind: `sentinel kinds NAME` lists them"
@@ -32,6 +33,18 @@ def _finite(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError("must be a finite number")
     return number
+
+
+def _below_all(share: float) -> float:
+    if not 0 < share < 1:
+        raise refusal("leaves no error budget", "write more than 0% and less than 100%")
+    return share
+
+
+def _fitting_window(seconds: float) -> float:
+    if not MIN_WINDOW <= seconds <= MAX_WINDOW:
+        raise refusal("is no window for an objective", "write at least 1h and at most 90d")
+    return seconds
 
 
 Positive = Annotated[Duration, AfterValidator(_not_zero)]
@@ -222,13 +235,30 @@ class ActionsSettings(Strict):
 
 
 class ObjectiveSettings(Strict):
-    """A target for an SLI that a check measures."""
+    """A target for the events that a check judges, one by one."""
 
-    name: str = Field(description="name of the objective", examples=["delivery"])
-    check: str = Field(description="the check that measures", examples=["delivery"])
-    sli: str = Field(description="its measurement", examples=["delivered_ratio"])
-    target: Percentage = Field(description="what it has to reach", examples=["99.9%"])
-    window: Duration = Field(description="over which time", examples=["30d"])
+    name: Name = Field(description="name of the objective", examples=["delivery"])
+    check: str = Field(description="the check that measures", examples=["bus"])
+    sli: str = Field(
+        description="what counts as good: `sentinel kinds KIND` lists them; `up` and `working` have all",
+        examples=["up"],
+    )
+    target: Annotated[Percentage, AfterValidator(_below_all)] = Field(
+        description="so large a share of the events has to be good", examples=["99.9%"]
+    )
+    window: Annotated[Duration, AfterValidator(_fitting_window)] = Field(
+        description="over which time, 1h to 90d", examples=["30d"]
+    )
+    min_events: int = Field(
+        MIN_EVENTS, ge=1, description="with fewer events nothing is claimed, and nobody is called"
+    )
+    title: str = Field("", max_length=200, description="what people call it; default: its name")
+    description: str = Field(
+        "", max_length=1000, description="why it matters, for whoever is called"
+    )
+    runbook: str = Field(
+        "", description="the runbook of its alerts; default: that of the check's first fault"
+    )
 
 
 class RunbookSettings(Strict):
@@ -372,7 +402,7 @@ class PlatformSettings(Strict):
     actions: ActionsSettings = Field(
         ActionsSettings(), description="whether sentinel may act, and what holds it back"
     )
-    objectives: list[ObjectiveSettings] = Field(
+    objectives: Annotated[list[Any], Of(ObjectiveSettings)] = Field(
         default_factory=list, description="targets for what checks measure"
     )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
 from sentinel.core.model import Check, Component, EscalationStep
+from sentinel.core.objective import Objective
 from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
@@ -78,6 +79,7 @@ class Configuration:
     brake: BrakePolicy = field(default_factory=BrakePolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
     escalation: tuple[EscalationStep, ...] = ()
     plan: Plan = field(default_factory=Plan)

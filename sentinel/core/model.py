@@ -151,6 +151,27 @@ class Margin:
 
 
 @dataclass(frozen=True, slots=True)
+class Sli:
+    """Declaration of what an objective can be set for, beside the counters that it is made of.
+
+    Each event was judged once and for good: `whole` adds up all of them, `good` those that were as
+    they should be; or `bad` those that were not, where a kind counts those. `name` is stable:
+    `objectives:` of the configuration names it. `meaning` says what a good event is.
+    """
+
+    name: str
+    meaning: str
+    whole: tuple[Term, ...]
+    good: tuple[Term, ...] = ()
+    bad: tuple[Term, ...] = ()
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Everything that it reads."""
+        return (*self.whole, *self.good, *self.bad)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Named measurements of one subject (a stream and group, a queue, a database …)."""
 

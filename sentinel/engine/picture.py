@@ -68,6 +68,12 @@ class WatchedCheck:
     """
     blamed: str = ""
     """Key of the worst fault of that finding."""
+    dump: str = ""
+    """What its kind remembers, as it is written; "" of nothing."""
+    noted: str = ""
+    """Of that, what was given to the recorder last, by a kind that is not patient."""
+    told: object = None
+    """What of it was written last, as far as it matters at once."""
 
     @property
     def counting(self) -> list[StandingFault]:
@@ -428,6 +434,11 @@ class Picture:
     def results(self) -> list[CheckState]:
         """Every check as it is now."""
         return [(w.check, w.result, w.finding, w.shown, w.runs) for w in self._checks.values()]
+
+    def looks(self) -> dict[str, tuple[datetime, int]]:
+        """When each check that has a result began last, and how often it ran."""
+        known = self._checks.items()
+        return {name: (w.result.started, w.runs) for name, w in known if w.result is not None}
 
     def samples(self) -> list[Sample]:
         """What figures of an incident are counted from, as it is now, of every check."""

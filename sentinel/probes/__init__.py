@@ -15,7 +15,8 @@ from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
-from sentinel.core.model import Finding, Impact, Margin, Measurement
+from sentinel.core.model import Finding, Impact, Margin, Measurement, Sli
+from sentinel.core.objective import LOOK_SLIS
 from sentinel.shelf import LazyShelf
 
 
@@ -131,6 +132,9 @@ class Kind:
     first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
     requests one run may send, which a budget must allow. `impact` are the figures that reports
     show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
+    `slis` are what an objective can be set for beside the two of every kind, `up` and `working`.
+    `patient`: what it remembers may be half a minute old after a kill, and no figure is false for
+    it, at most wider; else it is written at once, run by run.
     """
 
     name: str
@@ -141,8 +145,10 @@ class Kind:
     faults: tuple[FaultKind, ...] = ()
     impact: tuple[Impact, ...] = ()
     margins: tuple[Margin, ...] = ()
+    slis: tuple[Sli, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
+    patient: bool = False
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
@@ -156,6 +162,16 @@ class Kind:
         )
         known = {each.key: each for each in (*self.faults, limit)}
         object.__setattr__(self, "fault_kinds", known)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it exports totals, which a kill must not take back."""
+        return any(each.type != "gauge" for each in self.measurements)
+
+    @property
+    def sli_meanings(self) -> dict[str, str]:
+        """Every SLI that an objective for a check of this kind may name, with what is good."""
+        return {**{each.name: each.meaning for each in self.slis}, **LOOK_SLIS}
 
 
 def load_kinds() -> Mapping[str, Kind]:

@@ -410,6 +410,7 @@ KIND = Kind(
     run=run,
     resources={"database": "postgres", "bus": "redis?"},
     load_state=ProgressState,
+    patient=True,
     default_every=30.0,
     faults=FAULTS,
     measurements=(

@@ -31,7 +31,7 @@ from sentinel.core.canary.proof import Confidence, Windows, judge
 from sentinel.core.canary.record import RECENT
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, sort_faults
 from sentinel.core.fault import judge as judge_faults
-from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Sli, Term
 from sentinel.core.quantity import format_duration
 from sentinel.errors import TargetError
 from sentinel.probes import Context, Kind, Options, faults_of_target
@@ -387,6 +387,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=CanaryPaths,
+    patient=True,
     faults=(
         *CANARY_KINDS,
         FaultKind(NOT_ASKED, Severity.INFO, "sentinel-blind", "a path could not be asked"),
@@ -438,6 +439,14 @@ KIND = Kind(
             "effective_samples",
             "",
             "window",
+        ),
+    ),
+    slis=(
+        Sli(
+            "in_time",
+            "canaries that came through whole and within the deadline",
+            tuple(Term("results", {"result": each}) for each in ("ok", "late", "lost", "corrupt")),
+            (Term("results", {"result": "ok"}),),
         ),
     ),
     impact=(

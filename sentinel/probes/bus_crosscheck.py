@@ -29,7 +29,7 @@ from sentinel.core.bus.crosscheck_finding import (
 )
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import Fault, headline, judge
-from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Sli, Term
 from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import format_duration
 from sentinel.probes import Context, Kind, Options, faults_of_target
@@ -303,6 +303,7 @@ KIND = Kind(
     run=run,
     resources={"bus": "redis", "database": "postgres"},
     load_state=CrosscheckState,
+    patient=True,
     faults=(*CROSSCHECK_KINDS, *faults_of_target("bus-unreachable")),
     default_every=30.0,
     measurements=(
@@ -323,6 +324,14 @@ KIND = Kind(
             "late_arrivals",
             "crosscheck_late_arrivals",
             "Tasks that became visible after their range was read, at least",
+        ),
+    ),
+    slis=(
+        Sli(
+            "consistent",
+            "sampled tasks whose message was on the bus, and sampled messages that had an effect",
+            (Term("samples"),),
+            bad=(Term("producer_missing"), Term("acked_without_effect")),
         ),
     ),
     impact=(

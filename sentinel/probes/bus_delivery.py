@@ -29,7 +29,7 @@ from sentinel.core.bus.delivery.window import LossBook, Pair, Window, tally
 from sentinel.core.bus.finding import BLIND_KINDS, describe_faults, find_nothing
 from sentinel.core.bus.naming import Naming
 from sentinel.core.fault import Fault, Status, judge
-from sentinel.core.model import Finding, Fold, Impact, Margin, Measurement, Row, Section, Term
+from sentinel.core.model import Finding, Fold, Impact, Margin, Measurement, Row, Section, Sli, Term
 from sentinel.probes import (
     Context,
     GroupPatterns,
@@ -321,6 +321,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=DeliveryState,
+    patient=True,
     faults=(*DELIVERY_KINDS, *BLIND_KINDS, *faults_of_target("bus-unreachable")),
     default_every=2.0,
     measurements=(
@@ -432,6 +433,20 @@ KIND = Kind(
             "gauge",
             ("family", "version", "role"),
             "",
+        ),
+    ),
+    slis=(
+        Sli(
+            "acked_in_deadline",
+            "published entries that each group acknowledged within the deadline",
+            (Term("settled_total"),),
+            (Term("settled_total", {"outcome": "acked"}),),
+        ),
+        Sli(
+            "delivered_in_deadline",
+            "published entries that each group was given within its deadline to deliver",
+            (Term("delivery_settled_total"),),
+            (Term("delivery_settled_total", {"outcome": "delivered"}),),
         ),
     ),
     impact=(

@@ -367,6 +367,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=LedgerState,
+    patient=True,
     faults=(*LEDGER_KINDS, *faults_of_target("bus-unreachable")),
     default_every=10.0,
     measurements=(

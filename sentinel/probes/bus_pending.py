@@ -358,6 +358,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "redis"},
     load_state=PendingState,
+    patient=True,
     default_every=10.0,
     faults=FAULTS,
     measurements=(

@@ -405,6 +405,7 @@ KIND = Kind(
     run=run,
     resources={"resource": "postgres"},
     load_state=FlowsState,
+    patient=True,
     default_every=30.0,
     faults=FAULTS,
     measurements=(

@@ -40,7 +40,7 @@ from sentinel.core.servers.http import (
 )
 from sentinel.errors import TargetUnreachable
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration, JsonPath, RegularExpression, Size
+from sentinel.strict.field import Duration, HttpStatus, JsonPath, RegularExpression, Size
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -105,7 +105,7 @@ class HttpProbeOptions(Options):
         {}, description="headers to send; their values are never shown"
     )
     body: str | None = Field(None, description="body to send")
-    expect: list[int] = Field([200], min_length=1, description="status codes that are good")
+    expect: list[HttpStatus] = Field([200], min_length=1, description="status codes that are good")
     latency: Latency = Field(Latency(), description="how long the whole answer may take")
     contains: str | None = Field(None, description="text that the body must contain")
     assertions: list[Assertion] = Field([], description="what the JSON body must say")
@@ -333,6 +333,7 @@ KIND = Kind(
     resources={"resource": "http"},
     requests=lambda options: 1 + int(options.redirects),
     load_state=HttpState,
+    patient=True,
     measurements=(
         Measurement(
             "status_code",

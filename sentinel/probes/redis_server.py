@@ -263,6 +263,7 @@ KIND = Kind(
     faults=FAULTS,
     resources={"resource": "redis"},
     load_state=RedisServerState,
+    patient=True,
     default_every=5.0,
     measurements=(
         _declare("memory_used_bytes", "Memory in use.", unit="bytes"),

@@ -410,6 +410,7 @@ KIND = Kind(
     run=run,
     resources={"database": "postgres?", "bus": "redis?"},
     load_state=RegistryState,
+    patient=True,
     default_every=5.0,
     faults=FAULTS,
     measurements=(

@@ -23,7 +23,7 @@ from sentinel.adapters.relation import Relation, prove_visible
 from sentinel.adapters.tasks import reader as task_reader
 from sentinel.adapters.tasks.queries import TaskStatements, TaskTable
 from sentinel.core.fault import FaultKind, Severity, headline, judge
-from sentinel.core.model import Finding, Fold, Impact, Row, Section, Term
+from sentinel.core.model import Finding, Fold, Impact, Row, Section, Sli, Term
 from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks import assignment
@@ -383,9 +383,18 @@ KIND = Kind(
     run=run,
     resources={"resource": "postgres"},
     load_state=AssignmentState,
+    patient=True,
     default_every=1.0,
     faults=FAULTS,
     measurements=MEASUREMENTS,
+    slis=(
+        Sli(
+            "in_deadline",
+            "tasks that were assigned within the deadline",
+            (Term("settled"),),
+            (Term("settled", {"outcome": "in_deadline"}),),
+        ),
+    ),
     impact=(
         Impact("tasks assigned late", Section.INCIDENT, (Term("settled", {"outcome": "late"}),)),
         Impact(

@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr
 
 from sentinel.adapters.postgres import PostgresClient, Query, identifier
 from sentinel.core.fault import Fault, FaultKind, Labels, Severity, headline, judge
-from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Sli, Term
 from sentinel.core.tenants.finding import (
     COUNTED,
     TenantAnswer,
@@ -264,6 +264,7 @@ KIND = Kind(
     faults=FAULTS,
     resources={"resource": "postgres", "api": "http?"},
     load_state=TenantState,
+    patient=True,
     default_every=60.0,
     requests=lambda options: len(options.requests),
     measurements=(
@@ -273,6 +274,14 @@ KIND = Kind(
             "sentinel_tenant_probe_total",
             "counter",
             labels=("probe", "result"),
+        ),
+    ),
+    slis=(
+        Sli(
+            "isolated",
+            "tries to see rows of another tenant that saw none",
+            (Term("probes_total", {"result": "pass"}), Term("probes_total", {"result": "leak"})),
+            (Term("probes_total", {"result": "pass"}),),
         ),
     ),
     impact=(

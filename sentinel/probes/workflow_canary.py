@@ -18,7 +18,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.tasks.synthetic import Rows, TaskBoard
 from sentinel.core.bus.envelope import Envelope, Template
 from sentinel.core.fault import FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Histogram, Impact, Measurement, Row, Section, Term
+from sentinel.core.model import Finding, Histogram, Impact, Measurement, Row, Section, Sli, Term
 from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.quantity import format_duration
 from sentinel.core.tasks.synthetic import (
@@ -423,6 +423,14 @@ KIND = Kind(
             "uncleaned",
             "Rows of synthetic tasks whose clean-up has failed so far",
             "gauge",
+        ),
+    ),
+    slis=(
+        Sli(
+            "in_time",
+            "synthetic tasks that came through every hop in time",
+            tuple(Term("outcomes", {"outcome": each}, sparse=True) for each in ("ok", *_FAILED)),
+            (Term("outcomes", {"outcome": "ok"}, sparse=True),),
         ),
     ),
     impact=(

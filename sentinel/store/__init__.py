@@ -67,6 +67,14 @@ class CheckView:
     """Fault → number of subjects that have it and for which somebody accepted it."""
     cut: int = 0
     """Subjects with faults that are more than can be remembered one by one."""
+    looked: datetime | None = None
+    noted: datetime | None = None
+    """When it ran last, which may be later than the run that it tells of, and when that was noted."""
+
+    @property
+    def latest(self) -> datetime | None:
+        """When it ran last."""
+        return self.looked or self.last_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,8 +415,8 @@ class Store(Reader, Protocol):
         """Take all shards under a new epoch; every earlier member is fenced. Returns the epoch."""
         ...
 
-    def newest_epoch(self, member: str, at: datetime) -> int:
-        """Sign of life of a member; the epoch of whoever joined last."""
+    def newest_epoch(self, member: str, at: datetime | None = None) -> int:
+        """The epoch of whoever joined last; with `at` it is a sign of life of a member, too."""
         ...
 
     def set_watermarks(self, watermarks: Mapping[int, str]) -> None:

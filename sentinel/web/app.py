@@ -21,7 +21,14 @@ from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.web.answer import REPORT_POLICY
 from sentinel.web.document import describe_incident, incident_document, status_document
-from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, make_answer
+from sentinel.web.exposition import (
+    Pieces,
+    Settle,
+    accepts_gzip,
+    choose_format,
+    keep_nothing,
+    make_answer,
+)
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
@@ -51,12 +58,13 @@ def make_app(
     reports: Path | None = None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
+    settle: Settle = keep_nothing,
 ) -> web.Application:
     """The web application.
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
-    report files.
+    report files; `settle()` writes down what totals were counted, before anybody is shown them.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -68,6 +76,7 @@ def make_app(
         reports=reports,
         now=now,
         monotonic=monotonic,
+        settle=settle,
     )
     for route in ROUTES:
         app.router.add_get(route.path, route.handler)

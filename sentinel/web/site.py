@@ -19,7 +19,7 @@ from sentinel.clock import utcnow
 from sentinel.core.foreign.host import HostName
 from sentinel.core.foreign.visible import make_document_visible
 from sentinel.store import Reader
-from sentinel.web.exposition import MetricsPage, Pieces
+from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
 from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
 
@@ -92,6 +92,7 @@ def make_site(
     reports: Path | None = None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
+    settle: Settle = keep_nothing,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
     readers = Readers()
@@ -103,7 +104,7 @@ def make_site(
         store=store,
         readers=readers,
         turns=asyncio.Semaphore(TURNS),
-        metrics=MetricsPage(metrics, monotonic),
+        metrics=MetricsPage(metrics, monotonic, settle),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
         hosts=hosts,

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import re
 import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import LineTooLong
 
+from sentinel.adapters.http.arrival import NeverSent, Way, make_tracing
+from sentinel.adapters.http.error import MAX_HEADER, MAX_HEADERS, no_status, translate
 from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.adapters.network.resolver import Resolver
-from sentinel.adapters.network.tcp import unreachable, who_answers
-from sentinel.adapters.network.tls import judge_certificate, trust
+from sentinel.adapters.network.tcp import who_answers
+from sentinel.adapters.network.tls import trust
 from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.errors import (
     NotMeasurable,
-    TargetError,
     TargetRejected,
     TargetUnreachable,
     WrongTarget,
@@ -40,12 +43,12 @@ from sentinel.errors import (
 from sentinel.strict.file import UnreadableFile
 
 MAX_BODY = 65536
-MAX_HEADERS = 1000
-MAX_HEADER = 65536
-"""Bytes of one line of a head, and of one header: ours to read, and four times what servers send."""
 _MAX_BACK_OFF = 900.0
 _BACK_OFF_WITHOUT_WORD = 30.0
 _REDIRECTS = {301, 302, 303, 307, 308}
+_STATUSES = range(100, 600)
+_HEAD_END, _HEADS = re.compile(rb"\r\n\r\n"), 8
+"""How a head ends, and of how many in one piece it is looked for: 100 (Continue) may come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +126,13 @@ class HttpClient:
             self._admit_again()
             url = self.base_url.rstrip("/") + path
             sent = {**self._headers, **(headers or {})}
-            work = self._follow(method, url, sent, body, max_body, redirects)
-            return self._note(await self._within(timeout, work))
+            way = Way()
+            work = self._follow(method, url, sent, body, max_body, redirects, way)
+            return self._note(await self._within(timeout, work, way))
 
-    async def _within(self, seconds: float, work: Awaitable[HttpResponse]) -> HttpResponse:
+    async def _within(
+        self, seconds: float, work: Awaitable[HttpResponse], way: Way
+    ) -> HttpResponse:
         """The answer, or what kept it from us, in our words."""
         try:
             async with asyncio.timeout(seconds):
@@ -135,7 +141,7 @@ class HttpClient:
             raise TargetUnreachable(
                 f"no whole answer within {format_duration(seconds)}",
                 "is the process frozen, or just too slow?",
-            ) from error
+            ) from (error if way.connected else NeverSent())
         except aiohttp.ServerDisconnectedError as error:
             raise await self._identify() or translate(error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -201,10 +207,11 @@ class HttpClient:
         body: bytes | None,
         max_body: int,
         redirects: int,
+        way: Way,
     ) -> HttpResponse:
         asked_to_keep = False
         for left in range(redirects, -1, -1):
-            response = await self._once(method, url, headers, body, max_body)
+            response = await self._once(method, url, headers, body, max_body, way)
             target = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not target or redirects == 0:
                 return response
@@ -226,14 +233,22 @@ class HttpClient:
         )
 
     async def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, max_body: int
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_body: int,
+        way: Way,
     ) -> HttpResponse:
         self._spend()
         begin = self._monotonic()
         session = await self._opened()
         async with session.request(
-            method, url, headers=headers, data=body, allow_redirects=False
+            method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=way
         ) as answer:
+            if answer.status not in _STATUSES:
+                raise no_status(answer.status)
             raw, truncated = await _read(answer.content, max_body)
             packed = _encoding(answer)
             content, cut = _unpack(raw, packed, max_body)
@@ -282,6 +297,7 @@ class HttpClient:
             limit=0,
             ssl=context,
         )  # no limit: to wait for a connection of our own would look like a target that does not answer
+        connector._factory = partial(_Handler, asyncio.get_running_loop())  # type: ignore[assignment]
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -292,6 +308,7 @@ class HttpClient:
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
+            trace_configs=[make_tracing()],
         )
         return self._session
 
@@ -319,6 +336,19 @@ class _Response(aiohttp.ClientResponse):
         if connection.transport is not None:
             self.certificate = connection.transport.get_extra_info("peercert")
         return await super().start(connection)
+
+
+class _Handler(ResponseHandler):
+    """Feeds the parser one head at a time: what a server sends behind an answer that has no body
+    (204, 304) is nobody's, and would else be taken for a second answer that spoils the first.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        *heads, rest = _HEAD_END.split(data, _HEADS)
+        for head in heads:
+            super().data_received(head + b"\r\n\r\n")
+        if rest or not heads:
+            super().data_received(rest)
 
 
 class _Names(AbstractResolver):
@@ -388,10 +418,6 @@ def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     return content, True
 
 
-def _short(text: str) -> str:
-    return ascii(" ".join(text.split())[:200])
-
-
 def _retry_after(response: HttpResponse) -> float | None:
     """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585
     §4).
@@ -419,76 +445,4 @@ def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:
         datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
         if certificate
         else None
-    )
-
-
-def translate(error: BaseException) -> TargetError:
-    """An aiohttp or socket error in our words."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return judge_certificate(error.certificate_error)
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return TargetRejected(
-            f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?"
-        )
-    if isinstance(error, aiohttp.InvalidURL):
-        return NotMeasurable(
-            f"not a usable address: {_short(str(error))}", "correct the address of this resource"
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return unreachable(error.os_error)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return TargetUnreachable(
-            "closed the connection without an answer", "is the process crashing on requests?"
-        )
-    if isinstance(error, aiohttp.ClientResponseError):
-        return _malformed(error)
-    if isinstance(error, aiohttp.ClientPayloadError | ValueError):
-        return TargetRejected(
-            f"broken body: {_short(str(error))}", "the answer ended early or is malformed"
-        )
-    if isinstance(error, OSError):
-        return unreachable(error)
-    return TargetUnreachable(
-        f"unreachable: {_short(str(error))}", "is the process running, and the address right?"
-    )
-
-
-def _cause(error: aiohttp.ClientConnectorError) -> str:
-    return error.os_error.strerror or str(error.os_error)
-
-
-def _is_own_limit(error: BaseException) -> bool:
-    """Whether the client library stopped reading a head because of its length, not of its form."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):
-            return True
-        cause = cause.__cause__
-    return False
-
-
-def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
-    text = _short(error.message)
-    if _is_own_limit(error):
-        return NotMeasurable(
-            f"own limit: more than {MAX_HEADER} bytes in a header, or {MAX_HEADERS} headers",
-            "look at the server's headers",
-            code="HEADER",
-        )
-    if error.message.startswith("Bad status line"):
-        return WrongTarget(
-            f"not an HTTP server: {text}", "check the address: another kind of server answers there"
-        )
-    return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
-
-
-def may_have_arrived(error: TargetError) -> bool:
-    """Whether the request behind this error may have reached the target: only then may it have had
-    an effect.
-
-    What the budget or a back-off held back has no cause; what found no connection was never sent.
-    """
-    cause = error.__cause__
-    return cause is not None and not isinstance(
-        cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL
     )

@@ -56,7 +56,7 @@ class EndRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class EndForecast:
     """When each milestone, and all of them, will be done. `unknown`: milestones of which nobody
     knows, and which take no time here: then all is at least so late.
     """
@@ -70,7 +70,9 @@ class Forecast:
     unknown: tuple[str, ...]
 
 
-def forecast(needs: Needs, work: Mapping[str, RemainingWork], seed: int, trials: int) -> Forecast:
+def forecast(
+    needs: Needs, work: Mapping[str, RemainingWork], seed: int, trials: int
+) -> EndForecast:
     """The ends of milestones that need each other (no circle)."""
     order = put_in_order(list(work), needs)
     made = _bound_trials(work, trials)
@@ -84,7 +86,7 @@ def forecast(needs: Needs, work: Mapping[str, RemainingWork], seed: int, trials:
         wholes.append(max(end.values(), default=0.0))
         for name in _walk_critical(order, needs, end):
             last[name] += 1
-    return Forecast(
+    return EndForecast(
         seed,
         made,
         _rank(wholes),

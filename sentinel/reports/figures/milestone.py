@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sentinel.core.progress.forecast import Forecast, RemainingWork, forecast
+from sentinel.core.progress.forecast import EndForecast, RemainingWork, forecast
 from sentinel.core.progress.network import CriticalPath, find_critical_path
 from sentinel.core.progress.plan import Plan, Reading
 from sentinel.core.progress.standing import WorkStanding, WorkState, judge_plan
@@ -139,7 +139,7 @@ def _tell(
     standing: WorkStanding,
     work: RemainingWork,
     path: CriticalPath,
-    ends: Forecast,
+    ends: EndForecast,
     now: datetime,
 ) -> MilestoneFact:
     milestone, name = standing.milestone, standing.milestone.name

@@ -534,6 +534,57 @@ EXPECTED = {
             "did you mean `api-port`?",
         ),
     ],
+    "objective_of_no_sli.yaml": [
+        (
+            "objective_of_no_sli.yaml",
+            4,
+            "objectives[0].sli",
+            "unknown SLI `upp`",
+            "did you mean `up`? (`sentinel kinds tcp` lists them)",
+        ),
+        (
+            "objective_of_no_sli.yaml",
+            5,
+            "objectives[1].sli",
+            "unknown SLI `in_time`",
+            "known: up, working",
+        ),
+        (
+            "objective_of_no_sli.yaml",
+            5,
+            "objectives[1].target",
+            "leaves no error budget",
+            "write more than 0% and less than 100%",
+        ),
+        (
+            "objective_of_no_sli.yaml",
+            5,
+            "objectives[1].window",
+            "is no window for an objective",
+            "write at least 1h and at most 90d",
+        ),
+        (
+            "objective_of_no_sli.yaml",
+            6,
+            "objectives[2].min_events",
+            "input should be greater than or equal to 1 (found int '0')",
+            "correct the value",
+        ),
+        (
+            "objective_of_no_sli.yaml",
+            7,
+            "objectives[3].name",
+            "'bad kind' is no name",
+            "use letters, digits and . _ : - (at most 100, a letter or digit first)",
+        ),
+        (
+            "objective_of_no_sli.yaml",
+            11,
+            "checks[1].kind",
+            "unknown kind `bus_delivry`",
+            "did you mean `bus_delivery`? (`sentinel kinds` lists them)",
+        ),
+    ],
     "python_tag.yaml": [
         (
             "python_tag.yaml",

@@ -18,6 +18,7 @@ from sentinel.engine.automation import Restraint
 from sentinel.engine.conductor import PROGRESS
 from sentinel.probes import Kind, Options
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
+from tests.unit.engine.house import NO_WAITING
 
 CHAIN = ("database", "orchestrator", "agent")
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -30,7 +31,8 @@ class Platform:
         self.clock, self.store = clock, store
         self.sick: set[str] = set()
         self.started: list[str] = []
-        given = Surroundings(store, metrics, clock, folder, Restraint(enabled=True), quiet=-1.0)
+        restraint = Restraint(enabled=True)
+        given = Surroundings(store, metrics, clock, folder, restraint, quiet=-1.0, paces=NO_WAITING)
         self.engine = engine = make_engine(given)
         self.recorder, self.picture, self.turn = engine.recorder, engine.picture, engine.turn
         self.remediator, self.conductor = engine.remediator, engine.conductor
@@ -65,7 +67,7 @@ class Platform:
             self.picture.add_check(check, plain, None)
             await self.remediator.manage(self.picture.components[name], self.drivers[name], None)
         self.beat = asyncio.create_task(self._look())
-        while len(self.started) < len(CHAIN):
+        while any(driver.pid is None for driver in self.drivers.values()):
             await asyncio.sleep(0.01)
 
     async def _look(self) -> None:
@@ -117,6 +119,31 @@ async def test_restart_of_everything(platform: Platform) -> None:
     assert all(driver.pid not in {None, before[name]} for name, driver in platform.drivers.items())
     assert platform.store.incidents() == []
     assert platform.store.attempts() == []
+
+
+async def test_stop_is_not_overtaken_by_a_start_under_way(platform: Platform) -> None:
+    """The process is not there yet, and will be: a stop waits for it instead of finding nothing."""
+    driver, gate, ended = platform.drivers["agent"], asyncio.Event(), asyncio.Event()
+    await platform.conductor.move("a", "stop", "agent", "first")
+    plain = driver.start
+
+    async def slowly(key: str = ""):
+        gate.set()
+        await asyncio.sleep(0.1)
+        try:
+            return await plain(key)
+        finally:
+            ended.set()
+
+    driver.start = slowly
+    starting = asyncio.create_task(platform.remediator.ask_start("agent"))
+    await gate.wait()
+    refused = await platform.engine.requests.restart("agent", "at once")
+    assert refused.line == "refused: one action at a time: agent is being started"
+    await platform.conductor.move("b", "stop", "agent", "second")
+    await asyncio.gather(starting, ended.wait())
+    assert driver.pid is None
+    assert "agent" in platform.remediator.fleet.stopped
 
 
 async def test_start_waits_for_health_not_for_the_process(platform: Platform) -> None:
