@@ -29,8 +29,6 @@ from sentinel.store import Changes, CheckView, Reader, Sample, Store, unobserved
 from sentinel.store.document import write
 from sentinel.strict.file import read_regular_file, show_path
 
-LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
-"""Reports before which the evidence is looked at."""
 PATIENCE = 10.0
 """Seconds for one look."""
 MAX_FILE = 8 * 2**20

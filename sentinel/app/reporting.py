@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sentinel.config import Configuration
 from sentinel.core.quantity import format_duration, parse_duration
+from sentinel.engine.fleet import Fleet
+from sentinel.engine.supervision import make_kind
 from sentinel.errors import UsageError
+from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures.automation import EVIDENCE, RESTARTS, name_report
+
+LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
+"""Reports before which the evidence is looked at."""
 
 
 def make_request(
@@ -22,16 +29,21 @@ def make_request(
     next_update: datetime | None = None,
 ) -> ReportRequest:
     """A request with everything that the configuration says; without one, nothing of it."""
-    if configuration is None:
-        return ReportRequest(incident=incident, began=began, ended=ended, next_update=next_update)
-    readers = [
-        name for report in configuration.reports if report.kind == kind for name in report.to
-    ]
-    return ReportRequest(
+    own = make_kind(Fleet())
+    asked = ReportRequest(
+        kinds={**load_kinds(), own.name: own},
         incident=incident,
         began=began,
         ended=ended,
         next_update=next_update,
+    )
+    if configuration is None:
+        return asked
+    readers = [
+        name for report in configuration.reports if report.kind == kind for name in report.to
+    ]
+    return replace(
+        asked,
         target_per_hour=configuration.tasks_per_hour_target,
         owners={one.name: one.owner for one in configuration.components if one.owner},
         escalation=configuration.escalation,

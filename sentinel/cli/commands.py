@@ -182,8 +182,12 @@ COMMANDS = (
     Command(
         "report",
         "reporting.report",
-        "make a report (recovery, progress) from what the daemon recorded",
-        Argument("kind", metavar="NAME", help="recovery or progress"),
+        "make a report (recovery, progress, readiness, shift, daily) from what the daemon recorded",
+        Argument(
+            "kind",
+            metavar="NAME",
+            help="recovery, progress, shift, daily, or readiness (ends with 0: go, or 2: no-go)",
+        ),
         Argument(
             "--incident",
             metavar="ID",
@@ -196,6 +200,7 @@ COMMANDS = (
             help="a period over the whole platform: since 2026-03-01T08:00 (UTC), or since 8h ago",
         ),
         Argument("--to", dest="end", metavar="TIME", help="its end (default: now)"),
+        Argument("--pdf", action="store_true", help="PDF, too: needs the extra `pdf`"),
         Argument(
             "--output",
             type=Path,

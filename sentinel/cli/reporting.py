@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.app.calendar import REPORTS
-from sentinel.app.evidence import LOOKS_AT_EVIDENCE, look_once
-from sentinel.app.reporting import make_request, read_bound
+from sentinel.app.evidence import look_once
+from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request, read_bound
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
 from sentinel.config import Configuration, load
 from sentinel.errors import ConfigurationError, UsageError
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import EVERY_FORMAT, FORMATS
 from sentinel.reports.paper.write import write_report
 from sentinel.store import show_time
 
@@ -44,7 +45,10 @@ def report(arguments: Arguments) -> int:
     templates = arguments.templates
     if templates is None and configuration is not None:
         templates = configuration.report_templates
-    paths, rendered = write_report(store, arguments.kind, now, output, request, templates=templates)
+    formats = EVERY_FORMAT if arguments.pdf else FORMATS
+    paths, rendered = write_report(
+        store, arguments.kind, now, output, request, formats=formats, templates=templates
+    )
     if "md" in rendered.texts:
         print(rendered.texts["md"])
     for path in paths:

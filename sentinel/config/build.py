@@ -129,7 +129,8 @@ def make_configuration(
         breaker=BreakerPolicy(**actions.breaker.model_dump()),
         runbooks=Diagnosing(**settings.runbooks.model_dump()),
         reports=tuple(
-            ScheduledReport(r.kind, r.cron, r.timezone, tuple(r.to)) for r in settings.reports
+            ScheduledReport(r.kind, r.cron, r.timezone, tuple(r.to), r.pdf)
+            for r in settings.reports
         ),
         escalation=tuple(EscalationStep(each.after, each.who) for each in settings.escalation),
         report_templates=written.relative(templates) if templates else None,

@@ -287,6 +287,7 @@ class ReportSettings(Strict):
         description="who is to read it: named in the report, as those who meet next",
         examples=["[team platform]"],
     )
+    pdf: bool = Field(False, description="whether it is made as PDF, too: needs the extra `pdf`")
 
 
 class ChoreSettings(Strict):

@@ -40,6 +40,7 @@ class ScheduledReport:
     cron: str
     timezone: str
     to: tuple[str, ...] = ()
+    pdf: bool = False
 
 
 @dataclass(frozen=True, slots=True)

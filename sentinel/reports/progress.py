@@ -17,7 +17,7 @@ from sentinel.reports.figures.episode import read_status
 from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults, list_open
 from sentinel.reports.figures.measure import read_number
 from sentinel.reports.figures.milestone import picture_work
-from sentinel.reports.figures.period import watch_began
+from sentinel.reports.figures.period import last_look, watch_began
 from sentinel.reports.figures.target import list_targets
 from sentinel.reports.figures.throughput import measure_throughput
 from sentinel.reports.figures.totals import (
@@ -45,7 +45,9 @@ def progress_facts(store: Reader, now: datetime, request: ReportRequest) -> Prog
         generated=now,
         headline=_headline([view.status for view in components], blockers, work.milestones),
         since=earlier.at,
-        throughput=measure_throughput(kinds, checks, earlier, now, request.target_per_hour),
+        throughput=measure_throughput(
+            kinds, checks, earlier, last_look(store, now), request.target_per_hour
+        ),
         components=[describe_component(view, request.owners) for view in components],
         agents=agents,
         assignment=measure_section(kinds, checks, Section.ASSIGNMENT, earlier),

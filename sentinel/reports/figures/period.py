@@ -47,3 +47,8 @@ def list_gaps(
     if beat is not None and beat < period.ended:
         gaps.append(Gap(max(beat, period.began), period.ended, "sentinel does not run"))
     return sorted(gaps, key=lambda gap: gap.began)
+
+
+def last_look(store: Reader, now: datetime) -> datetime:
+    """Until when somebody looked: what nobody saw is no time without work."""
+    return unobserved_since(store, now) or now

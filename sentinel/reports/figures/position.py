@@ -27,7 +27,9 @@ def list_positions(
 def _around(
     store: Reader, source: FigureSource, period: Period
 ) -> tuple[Reading | None, Reading | None]:
-    """The last reading before the period, and the first one at or after its end."""
+    """The last reading before the period, and the first one after its end; while there is none, the
+    last one within it.
+    """
     term = source.impact.certain[0]
     found = store.samples(since=period.began - LOOK_BACK, measurement=term.measurement)
     own = [
@@ -40,8 +42,9 @@ def _around(
         own.append((source.check.last_run, now))
     own.sort()
     before = [reading for reading in own if reading[0] <= period.began]
-    after = [reading for reading in own if reading[0] >= period.ended]
-    return (before[-1] if before else None), (after[0] if after else None)
+    later = [reading for reading in own if reading[0] > period.began]
+    after = next((reading for reading in later if reading[0] >= period.ended), None)
+    return (before[-1] if before else None), after or (later[-1] if later else None)
 
 
 def _compare(source: FigureSource, before: Reading | None, after: Reading | None) -> PositionFact:
@@ -64,7 +67,7 @@ def _judge(before: Reading | None, after: Reading | None, *, strict: bool) -> st
     if before is None:
         return "not measured before it began"
     if after is None:
-        return "not measured since it ended"
+        return "not measured since it began"
     if strict and before[1] != after[1]:
         return "another history: what only the former one had is lost"
     if after[1] < before[1]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import Figure, TargetFact
-from sentinel.reports.figures.period import watch_began
+from sentinel.reports.figures.period import last_look, watch_began
 from sentinel.reports.figures.throughput import measure_throughput
 from sentinel.reports.figures.totals import read_earlier
 from sentinel.store import Reader
@@ -26,7 +26,9 @@ def _throughput(store: Reader, request: ReportRequest, now: datetime) -> Iterabl
     if target is None:
         return ()
     earlier = read_earlier(store, "progress", watch_began(store))
-    found = measure_throughput(request.kinds, store.checks(), earlier, now, target)
+    found = measure_throughput(
+        request.kinds, store.checks(), earlier, last_look(store, now), target
+    )
     actual = Figure("tasks per hour", found.per_hour, found.per_hour, "", found.check, found.basis)
     met = None if found.per_hour is None else found.per_hour >= target
     return (TargetFact("tasks per hour", target, actual, met),)

@@ -24,8 +24,9 @@ def measure_throughput(
     now: datetime,
     target: float | None,
 ) -> Throughput:
-    """Tasks per hour since the last report: completed ones, else created ones, by the first check
-    that counts them. Two checks may count the same tasks, so they are not added up.
+    """Tasks per hour from the last report to `now`, when somebody looked last: completed ones, else
+    created ones, by the first check that counts them. Two checks may count the same tasks, so they
+    are not added up.
     """
     seconds = (now - earlier.at).total_seconds() if earlier.at else 0.0
     why = "no check counts tasks"
@@ -37,7 +38,7 @@ def measure_throughput(
                 per_hour = gained * 3600 / seconds
                 ratio = per_hour / target if target else None
                 return Throughput(per_hour, target, ratio, basis, source.check.name)
-            why = left_out or why
+            why = left_out or (why if gained is None else "nobody has looked since the last report")
     return Throughput(None, target, None, f"not measured: {why}")
 
 

@@ -61,10 +61,15 @@ def _place(milestones: Sequence[Milestone]) -> dict[str, tuple[float, float]]:
 def _draw_need(
     places: Places, names: Mapping[str, Milestone], milestone: Milestone, need: str
 ) -> Markup:
+    """A line to the neighbouring column; a longer one goes below the boxes that are in its way."""
     (from_x, from_y), (to_x, to_y) = places[need], places[milestone["name"]]
     bold = milestone["on_path"] and names[need]["on_path"]
-    middle = HIGH / 2
-    return svg.line(from_x + BOX, from_y + middle, to_x, to_y + middle, bold=bold)
+    begin, end = (from_x + BOX, from_y + HIGH / 2), (to_x, to_y + HIGH / 2)
+    way = [begin, end]
+    if to_x - from_x > BOX + GAP + 1:
+        channel = from_y + HIGH + (ROW - HIGH) / 2
+        way = [begin, (begin[0] + GAP / 2, channel), (to_x - GAP / 2, channel), end]
+    return svg.path(way, "ink" if bold else "thin")
 
 
 def _draw_box(milestone: Milestone, x: float, y: float) -> list[Markup]:

@@ -17,6 +17,7 @@ FILL = {
     "accent": "#2f6db5",
 }
 """Fills for paper; a style sheet may change them by class where there is one."""
+_STROKES = {"curve": (FILL["accent"], "1.8"), "ink": (INK, "2.6"), "thin": (LINE, "1.2")}
 MAX_TEXT = 60
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
@@ -70,12 +71,13 @@ def line(x1: float, y1: float, x2: float, y2: float, *, bold: bool = False) -> M
     )
 
 
-def path(points: Iterable[tuple[float, float]], kind: str = "accent") -> Markup:
-    """A line through points."""
-    text = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+def path(points: Iterable[tuple[float, float]], kind: str = "curve") -> Markup:
+    """A line through points: a `curve` of figures, or one in `ink` or `thin`."""
+    words = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+    stroke, width = _STROKES[kind]
     return Markup(
-        '<polyline class="curve" fill="none" stroke="{}" stroke-width="1.8" points="{}"/>'
-    ).format(FILL[kind], text)
+        '<polyline class="{}" fill="none" stroke="{}" stroke-width="{}" points="{}"/>'
+    ).format(kind, stroke, width, words)
 
 
 def dot(x: float, y: float, kind: str, title: str) -> Markup:

@@ -69,7 +69,7 @@ class Tags(HTMLParser):
         self.seen.append((tag, dict(attrs)))
 
 
-@pytest.mark.parametrize("kind", ["recovery", "progress"])
+@pytest.mark.parametrize("kind", ["recovery", "progress", "shift", "daily", "readiness"])
 def test_hostile_names_are_inert_in_html(hostile_store: SqliteStore, kind: str) -> None:
     """No element, link or handler comes out of a name; nothing foreign is loaded; direction marks
     are visible.
@@ -86,7 +86,7 @@ def test_hostile_names_are_inert_in_html(hostile_store: SqliteStore, kind: str) 
     assert "{{7*7}}" in html
 
 
-@pytest.mark.parametrize("kind", ["recovery", "progress"])
+@pytest.mark.parametrize("kind", ["recovery", "progress", "shift", "daily", "readiness"])
 def test_hostile_names_are_inert_in_markdown(hostile_store: SqliteStore, kind: str) -> None:
     """No raw HTML, link, code, extra table cell or formula comes out of a name."""
     text = render(kind, collect(hostile_store, kind, LATER), ("md",)).texts["md"]
@@ -100,7 +100,7 @@ def test_hostile_names_are_inert_in_markdown(hostile_store: SqliteStore, kind: s
             assert line.replace("\\|", "").count("|") in {3, *range(5, 12)}
 
 
-@pytest.mark.parametrize("kind", ["recovery", "progress"])
+@pytest.mark.parametrize("kind", ["recovery", "progress", "shift", "daily", "readiness"])
 def test_hostile_names_are_inert_in_json(hostile_store: SqliteStore, kind: str) -> None:
     """The JSON keeps the text, and can stand inside a script element without ending it."""
     text = render(kind, collect(hostile_store, kind, LATER), ("json",)).texts["json"]
@@ -135,12 +135,21 @@ def test_numbers_arrive_in_every_format(incident_store: SqliteStore) -> None:
     assert (lost["low"], lost["high"]) == (7, 11)
 
 
-@pytest.mark.parametrize("kind", ["recovery", "progress"])
-def test_nothing_to_report_is_still_a_report(store: SqliteStore, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("recovery", "Nothing to report"),
+        ("progress", "Nothing to report"),
+        ("shift", "Nothing happened in 8 h"),
+        ("daily", "Nothing happened in 1 d"),
+        ("readiness", "nothing is required"),
+    ],
+)
+def test_nothing_to_report_is_still_a_report(store: SqliteStore, kind: str, said: str) -> None:
     """An empty store gives a whole report that says so."""
     texts = render(kind, collect(store, kind, T0)).texts
-    assert "Nothing to report" in texts["md"]
-    assert "Nothing to report" in texts["html"]
+    assert said in texts["md"]
+    assert said in texts["html"]
     assert json.loads(texts["json"])["kind"] == kind
 
 
