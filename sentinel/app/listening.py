@@ -30,10 +30,11 @@ async def listen(
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
     settle: Settle = keep_nothing,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
-    `configuration` gives the one in force, `settle()` writes what totals were counted. PortInUse
-    when the address can't be had.
+    `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
+    totals were counted. PortInUse when the address can't be had.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -47,6 +48,7 @@ async def listen(
         metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
+        runbooks=runbooks,
         reports=configuration().state / REPORTS,
         hosts=served,
         settle=settle,

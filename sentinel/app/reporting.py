@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sentinel.config import Configuration
+from sentinel.core.notice.route import NoticeRoute
 from sentinel.core.quantity import format_duration, parse_duration
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.supervision import make_kind
@@ -46,12 +47,24 @@ def make_request(
         asked,
         target_per_hour=configuration.tasks_per_hour_target,
         owners={one.name: one.owner for one in configuration.components if one.owner},
-        escalation=configuration.escalation,
+        escalation=_list_calls(configuration.notices.routes),
         to=tuple(dict.fromkeys(readers)),
         remembered=configuration.retention,
         plan=configuration.plan,
         automations=tuple(_list_automations(configuration)),
     )
+
+
+def _list_calls(routes: Iterable[NoticeRoute]) -> tuple[tuple[float, str], ...]:
+    """Which channels are told after how many seconds: those of every route together."""
+    found: dict[float, dict[str, None]] = {}
+    for route in routes:
+        for after, channels in (
+            (0.0, route.channels),
+            *((s.after, s.channels) for s in route.escalate),
+        ):
+            found.setdefault(after, {}).update(dict.fromkeys(channels))
+    return tuple((after, ", ".join(found[after])) for after in sorted(found))
 
 
 def _list_automations(configuration: Configuration) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ their defaults.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from sentinel.config.model import (
     PlatformSettings,
 )
 from sentinel.config.secrecy import find_secrets
-from sentinel.config.value import Configuration, Diagnosing, Resource, ScheduledReport
+from sentinel.config.value import (
+    Configuration,
+    Diagnosing,
+    NoticeSetup,
+    Resource,
+    ScheduledReport,
+)
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
@@ -25,7 +32,6 @@ from sentinel.core.model import (
     Backoff,
     Check,
     Component,
-    EscalationStep,
     HealthPolicy,
     Level,
     RestartPolicy,
@@ -83,7 +89,7 @@ def make_check(
         options=options,
         resources=roles,
         thresholds=thresholds,
-        health=HealthPolicy(
+        health=_share_policy(
             base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time
         ),
         runbook=base.runbook,
@@ -92,6 +98,10 @@ def make_check(
         accept=accept,
         keep_losses=KEEP_LOSSES if base.keep_losses is None else base.keep_losses,
     )
+
+
+_share_policy = lru_cache(maxsize=256)(HealthPolicy)
+"""Most checks have the same: they share the value."""
 
 
 def make_level(item: Any) -> Level | None:
@@ -107,6 +117,7 @@ def make_configuration(
     components: tuple[Component, ...],
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
+    notices: NoticeSetup,
     objectives: tuple[Objective, ...],
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
@@ -132,7 +143,6 @@ def make_configuration(
             ScheduledReport(r.kind, r.cron, r.timezone, tuple(r.to), r.pdf)
             for r in settings.reports
         ),
-        escalation=tuple(EscalationStep(each.after, each.who) for each in settings.escalation),
         report_templates=written.relative(templates) if templates else None,
         tasks_per_hour_target=settings.tasks_per_hour_target,
         retention=settings.retention,
@@ -140,12 +150,15 @@ def make_configuration(
         audit_retention=settings.audit_retention,
         standstill=settings.standstill,
         secrets=frozenset(
-            find_secrets(resources.values(), checks, components, written.environment)
+            find_secrets(
+                resources.values(), checks, components, written.environment, notices.channels
+            )
         ),
         folder=written.path,
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
         chores=chores,
+        notices=notices,
         objectives=objectives,
         digest=written.digest,
         lapsed=written.lapsed,

@@ -117,14 +117,3 @@ def check_reports(written: Written, settings: PlatformSettings) -> None:
             message = f"there is no report {report.kind!r}"
             written.at("reports", i, "kind").note(message, f"write one of {', '.join(shelf)}")
         is_on_calendar(written.at("reports", i), report.cron, report.timezone, "0 8,20 * * *")
-
-
-def check_escalation(written: Written, settings: PlatformSettings) -> None:
-    """Each step of the path comes after the one before it."""
-    steps = settings.escalation
-    for i in range(1, len(steps)):
-        if steps[i].after <= steps[i - 1].after:
-            place = written.at("escalation", i, "after")
-            place.note(
-                "does not come after the step before it", "write a longer time, or move the step"
-            )

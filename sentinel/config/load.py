@@ -12,7 +12,6 @@ from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
 from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
-    check_escalation,
     check_places,
     check_reports,
     read_listen,
@@ -20,6 +19,7 @@ from sentinel.config.daemon import (
     read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
+from sentinel.config.notice import read_notices
 from sentinel.config.objective import read_objectives
 from sentinel.config.progress import PlanReader
 from sentinel.config.resource import read_resources
@@ -73,11 +73,11 @@ def _load(written: Written) -> Configuration:
     resources = share_budgets(written, resources, reader, components, checks, kinds)
     reader.check_needed()
     check_reports(written, settings)
-    check_escalation(written, settings)
     objectives = read_objectives(written, settings.objectives, reader, kinds)
     check_places(written, settings)
     plan = PlanReader(written, settings, resources, checks, kinds).read()
     chores = read_chores(written, settings.housekeeping, resources)
+    notices = read_notices(written, settings)
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
@@ -90,6 +90,7 @@ def _load(written: Written) -> Configuration:
         components,
         checks,
         chores,
+        notices,
         objectives,
         listen,
         trusted,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.config.notice_model import ChannelSettings, MaintenanceSettings, RouteSettings
 from sentinel.config.progress_model import (
     MilestoneSettings,
     ProgressSettings,
@@ -157,13 +158,6 @@ class ComponentSettings(Strict):
     owner: Text | None = Field(
         None, description="who answers for it: reports name them", examples=["team platform"]
     )
-
-
-class EscalationSettings(Strict):
-    """Who is called when an incident still stands after some time: reports show the path."""
-
-    after: Duration = Field(description="time since the incident opened", examples=["15m"])
-    who: Text = Field(description="who is called then", examples=["on-call"])
 
 
 class LimitsSettings(Strict):
@@ -419,8 +413,21 @@ class PlatformSettings(Strict):
     readiness: list[RequirementSettings] = Field(
         default_factory=list, description="what must hold before it is a go"
     )
-    escalation: list[EscalationSettings] = Field(
-        default_factory=list, description="who is called after how long, the first one first"
+    channels: dict[Name, Annotated[ChannelSettings, Beside(_OWN_KEYS)]] = Field(
+        default_factory=dict,
+        description="ways to tell people, by name; `log` is always there",
+    )
+    routes: list[RouteSettings] = Field(
+        default_factory=list,
+        description="who is told of what; without any, every channel hears of everything",
+    )
+    maintenance: list[MaintenanceSettings] = Field(
+        default_factory=list, description="times in which people work on components"
+    )
+    page_address: str = Field(
+        "",
+        description="where people open the page: links in notices begin with it",
+        examples=["https://sentinel.example.org/"],
     )
     runbooks: RunbookSettings = Field(
         RunbookSettings(), description="diagnosis by runbooks when an incident opens"

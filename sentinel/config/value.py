@@ -11,7 +11,10 @@ from pydantic import SecretStr
 
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
-from sentinel.core.model import Check, Component, EscalationStep
+from sentinel.core.model import Check, Component
+from sentinel.core.notice.maintenance import MaintenanceWindow
+from sentinel.core.notice.route import NoticeRoute
+from sentinel.core.notice.storm import StormLimit
 from sentinel.core.objective import Objective
 from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
@@ -54,6 +57,26 @@ class Diagnosing:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredChannel:
+    """One way to tell people. `options` is the kind's own Options object."""
+
+    name: str
+    kind: str
+    options: Any
+    limit: StormLimit = field(default_factory=StormLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSetup:
+    """Who is told of what. `page` is the address of the page for people, "" when it is our own."""
+
+    channels: tuple[ConfiguredChannel, ...] = ()
+    routes: tuple[NoticeRoute, ...] = ()
+    windows: tuple[MaintenanceWindow, ...] = ()
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that was configured, checked as a whole. `components` come in dependency order."""
 
@@ -82,7 +105,7 @@ class Configuration:
     chores: tuple[Chore, ...] = ()
     objectives: tuple[Objective, ...] = ()
     runbooks: Diagnosing = field(default_factory=Diagnosing)
-    escalation: tuple[EscalationStep, ...] = ()
+    notices: NoticeSetup = field(default_factory=NoticeSetup)
     plan: Plan = field(default_factory=Plan)
     digest: str = ""
     """One word for the files that it was made from."""

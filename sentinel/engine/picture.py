@@ -21,10 +21,18 @@ from sentinel.core.fault import (
     Status,
     worst,
 )
-from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result, Section
+from sentinel.core.model import (
+    Check,
+    Component,
+    Finding,
+    Impact,
+    Incident,
+    IncidentState,
+    Result,
+    Section,
+)
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
-from sentinel.store import Sample
 
 CheckState = tuple[Check, Result | None, Finding | None, Status, int]
 """A check with its latest result, finding after thresholds, shown status and number of runs."""
@@ -156,27 +164,6 @@ class Edges(Mapping[str, tuple[str, ...]]):
 
     def __len__(self) -> int:
         return len(self.components)
-
-
-_ROLLED_UP = (Section.INCIDENT, Section.POSITION)
-
-
-def roll_up(watched: WatchedCheck, now: datetime) -> list[Sample]:
-    """The latest rows of a check, as far as its kind counts the cost of an incident from them.
-
-    Reports read no other roll-up: the rows of each agent, once a minute, would fill the store.
-    """
-    read: set[str] = set()
-    for impact in watched.kind.impact:
-        if impact.section in _ROLLED_UP:
-            read |= {term.measurement for term in impact.terms}
-    found = []
-    for row in watched.finding.rows if watched.finding is not None else ():
-        for name in read & row.values.keys():
-            value = row.values[name]
-            if isinstance(value, int | float):
-                found.append(Sample(now, watched.check.name, name, dict(row.labels), float(value)))
-    return found
 
 
 @dataclass(slots=True)
@@ -440,12 +427,26 @@ class Picture:
         known = self._checks.items()
         return {name: (w.result.started, w.runs) for name, w in known if w.result is not None}
 
-    def samples(self) -> list[Sample]:
-        """What figures of an incident are counted from, as it is now, of every check."""
-        now, found = self.utcnow(), list[Sample]()
-        for watched in self._checks.values():
-            found += roll_up(watched, now)
-        return found
+    def watched(self) -> list[WatchedCheck]:
+        """Everything that is known of each check."""
+        return list(self._checks.values())
+
+    def has_told(self, section: Section) -> bool:
+        """Whether every check that may name figures of a section one by one has done so."""
+        known = ((watched, watched.kind.impact) for watched in self._checks.values())
+        told = [
+            _names_each(watched, impact)
+            for watched, impacts in known
+            for impact in impacts
+            if impact.section is section
+        ]
+        return bool(told) and all(told)
+
+
+def _names_each(watched: WatchedCheck, impact: Impact) -> bool:
+    read = {term.measurement for term in impact.certain}
+    rows = watched.finding.rows if watched.finding is not None else ()
+    return any(impact.each in row.labels and read & row.values.keys() for row in rows)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:

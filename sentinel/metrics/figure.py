@@ -28,6 +28,7 @@ PLACES = (
 )  # fmt: skip
 """Parts of sentinel whose errors are counted from the start."""
 ATTEMPT_OUTCOMES = ("recovered", "failed")
+NOTICE_OUTCOMES = ("delivered", "again", "refused", "expired", "unanswered", "renewed")
 STALE_INTERVALS = 3.0
 """A check without an observed verdict for so many intervals is blind: its age is exported."""
 DURATIONS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
@@ -75,6 +76,7 @@ class Metrics:
         self._declare_authority()
         self._declare_troubles()
         self._declare_chores()
+        self._declare_notices()
         reserved: set[str] = set()
         for family in self._families:
             reserved |= list_sample_names(family.name, family.kind)
@@ -83,6 +85,11 @@ class Metrics:
         """Families that the last scrape did not export, with their numbers of series."""
 
     # -- what there is ----------------------------------------------------------------------------
+
+    @property
+    def families(self) -> Sequence[FigureFamily[Any]]:
+        """Every figure of sentinel's own, whether it has series or not."""
+        return tuple(self._families)
 
     def _family(
         self,
@@ -255,6 +262,32 @@ class Metrics:
         self.chore_last_run = gauges(
             "sentinel_housekeeping_last_run_timestamp_seconds", "When a chore last ended.", "chore"
         )
+
+    def _declare_notices(self) -> None:
+        self.notifications = self._counters(
+            "sentinel_notifications_total",
+            "Tries to deliver a notice, by what came of it.",
+            "channel",
+            "outcome",
+        )
+        self.notifications_waiting = self._gauges(
+            "sentinel_notifications_waiting", "Notices that are not delivered yet.", "channel"
+        )
+        self.maintenance = self._gauges(
+            "sentinel_maintenance", "1 while a maintenance window is on.", "window"
+        )
+
+    def add_channel(self, name: str) -> None:
+        """Create the series of a channel at zero."""
+        for outcome in NOTICE_OUTCOMES:
+            self.notifications.labels(name, outcome)
+        self.notifications_waiting.labels(name)
+
+    def remove_channel(self, name: str) -> None:
+        """Remove every series of a channel that the configuration no longer has."""
+        for outcome in NOTICE_OUTCOMES:
+            self.notifications.remove(name, outcome)
+        self.notifications_waiting.remove(name)
 
     # -- checks -----------------------------------------------------------------------------------
 

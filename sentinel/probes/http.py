@@ -113,6 +113,13 @@ class HttpProbeOptions(Options):
         None, description="time for the whole exchange; default: the check's timeout"
     )
     max_body: Size = Field(65536, gt=0, le=1048576, description="how much of the body is read")
+    connection: Literal["new", "kept"] = Field(
+        "new",
+        description=(
+            "`new`: one for each run, as each user has one; `kept`: the one before, for a minute at"
+            " most: cheaper, and blind for so long to a full backlog or another certificate"
+        ),
+    )
     redirects: int = Field(0, ge=0, le=10, description="redirects to follow on the same host")
     certificate_warning: Duration = Field(
         14 * 86400.0, description="warn when the certificate ends within this time"
@@ -170,6 +177,7 @@ async def run(options: HttpProbeOptions, context: Context) -> Finding:
             timeout=options.deadline or 0.95 * context.timeout,
             max_body=options.max_body,
             redirects=options.redirects,
+            keep=options.connection == "kept",
         )
     except TargetUnreachable as error:
         fault = error.as_fault(client.name)
@@ -205,6 +213,7 @@ def _finding(
         {
             "status_code": response.status,
             "seconds": response.seconds,
+            "phases": {name: round(took, 6) for name, took in response.phases.items()},
             "complaints": [fault.text for fault in faults[:20]],
         },
         faults[0].guidance if faults else "",

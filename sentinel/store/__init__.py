@@ -142,9 +142,15 @@ class ReportRow:
     facts: Mapping[str, Any]
 
 
+ROLLED_UP_WITHIN = timedelta(hours=6)
+"""A total that does not move has a reading at least so often while it is looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure at the end of a minute: a roll-up for reports."""
+    """One figure at the end of a minute in which a total of its check moved, or at the end of the
+    time in which none did: a roll-up for reports.
+    """
 
     at: datetime
     check: str
@@ -265,6 +271,10 @@ class Changes:
     gaps: list[Gap] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    payloads: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Key of an order that waits → what it carries from now on."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """Key of an order → what became of it."""
     faults: list[StandingFault] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
     clock_step: timedelta = timedelta()
@@ -327,7 +337,7 @@ class Reader(Protocol):
         ...
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Minute roll-ups since an instant, oldest first."""
+        """Roll-ups since an instant, oldest first."""
         ...
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:

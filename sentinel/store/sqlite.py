@@ -349,7 +349,7 @@ class SqliteStore:
         )
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Minute roll-ups since an instant, oldest first."""
+        """Roll-ups since an instant, oldest first."""
         return self._read(
             "sample",
             lambda at, name, what, labels, value: Sample(

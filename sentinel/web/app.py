@@ -61,15 +61,17 @@ def make_app(
     hosts: Callable[[], Sequence[HostName]],
     *,
     reports: Path | None = None,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
 ) -> web.Application:
     """The web application.
 
-    `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
-    line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
-    report files; `settle()` writes down what totals were counted, before anybody is shown them.
+        `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
+        line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
+    report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
+    before anybody is shown them.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -79,6 +81,7 @@ def make_app(
         hosts,
         status_document,
         reports=reports,
+        runbooks=runbooks,
         now=now,
         monotonic=monotonic,
         settle=settle,
@@ -130,6 +133,15 @@ async def show_report(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=_REPORT_TYPES[path.suffix], charset=charset, headers=headers
     )
+
+
+async def show_runbook(request: web.Request) -> web.Response:
+    """One runbook as its Markdown: where alerts and dashboards lead."""
+    site, name = request.app[SITE], request.match_info["name"]
+    text = await site.readers.call(lambda: site.runbooks(name))
+    if text is None:
+        raise web.HTTPNotFound(text="no such runbook")
+    return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
 def _read_report(path: Path) -> bytes | None:
@@ -299,6 +311,7 @@ ROUTES = (
     Route("/faults", show_faults, "read"),
     Route("/reports/", list_reports, "read"),
     Route("/reports/{name}", show_report, "read"),
+    Route("/runbooks/{name}", show_runbook, "read"),
     Route("/static/{name}", serve_static, "read"),
     Route("/metrics", serve_metrics, "read"),
     Route("/-/healthy", tell_healthy, "read"),

@@ -42,6 +42,8 @@ class Site:
     hosts: Callable[[], Sequence[HostName]]
     """Those that are served: a reload may change them."""
     reports: Path | None
+    runbooks: Callable[[str], str | None]
+    """The text of a runbook by its name; None when there is none."""
     now: Callable[[], datetime]
     templates: Environment
     static: dict[str, tuple[str, bytes]]
@@ -90,6 +92,7 @@ def make_site(
     document: Callable[[Reader, datetime], dict[str, Any]],
     *,
     reports: Path | None = None,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
@@ -109,6 +112,7 @@ def make_site(
         ready=ready,
         hosts=hosts,
         reports=reports,
+        runbooks=runbooks,
         now=now,
         templates=load_templates(),
         static=load_static(),

@@ -683,8 +683,7 @@ async def test_descriptors_exhausted_is_our_side(monkeypatch):
         raise OSError(24, "Too many open files")
 
     async with client_of("http://127.0.0.1:9") as client:
-        await client._opened()
-        monkeypatch.setattr("aiohappyeyeballs.impl.socket.socket", no_socket)
+        monkeypatch.setattr("sentinel.adapters.network.tcp.socket.socket", no_socket)
         with pytest.raises(NotMeasurable, match="own limit"):
             await client.request("GET", "/", timeout=1)
 

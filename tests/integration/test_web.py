@@ -116,6 +116,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         lambda: made.ready,
         lambda: [*listen_hosts("127.0.0.1", made.port), *made.trusted],
         reports=made.reports,
+        runbooks={"bus-unreachable": "# <b>Nobody answers</b>\n"}.get,
         now=lambda: at(100),
         monotonic=lambda: made.clock,
     )
@@ -152,6 +153,7 @@ async def test_every_route_answers_with_security_headers(world: World) -> None:
     """
     (world.reports / "r.md").write_text("text")
     names = {"/reports/{name}": "r.md", "/static/{name}": "page.css"}
+    names["/runbooks/{name}"] = "bus-unreachable"
     for route in ROUTES:
         path = route.path.replace("{id}", "I1").replace("{name}", names.get(route.path, ""))
         answer, _ = await world.get(path)
@@ -322,6 +324,15 @@ async def test_reports_are_served_sandboxed(world: World) -> None:
     listed = json.loads((await world.get("/api/v1/reports"))[1])
     assert listed[0]["files"] == ["recovery-1.html"]
     assert "/reports/recovery-1.html" in (await world.get("/reports/"))[1]
+
+
+async def test_runbooks_are_shown_as_text(world: World) -> None:
+    """Where alerts and dashboards lead: the Markdown as it is; a name that is not there is 404."""
+    answer, text = await world.get("/runbooks/bus-unreachable")
+    assert (answer.content_type, text) == ("text/plain", "# <b>Nobody answers</b>\n")
+    for name in ("bus", "..%2f..%2fetc%2fpasswd"):
+        answer, _ = await world.get(f"/runbooks/{name}")
+        assert answer.status == 404
 
 
 @pytest.mark.parametrize(

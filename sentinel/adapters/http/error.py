@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import aiohttp
-from aiohttp.http_exceptions import LineTooLong
+import ssl
 
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from sentinel.adapters.http.arrival import NeverSent
 from sentinel.adapters.network.tcp import unreachable
 from sentinel.adapters.network.tls import judge_certificate
 from sentinel.errors import (
@@ -20,25 +23,19 @@ MAX_HEADER = 65536
 """Bytes of one line of a head, and of one header: ours to read, and four times what servers send."""
 
 
+FOREIGN = (aiohttp.ClientError, HttpProcessingError, NeverSent, OSError, ValueError)
+"""What sockets, TLS and the parser of answers raise."""
+
+
 def translate(error: BaseException) -> TargetError:
-    """An aiohttp or socket error in our words."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return judge_certificate(error.certificate_error)
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return TargetRejected(
-            f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?"
-        )
-    if isinstance(error, aiohttp.InvalidURL):
-        return NotMeasurable(
-            f"not a usable address: {_short(str(error))}", "correct the address of this resource"
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return unreachable(error.os_error)
+    """A socket's, a parser's or a TLS error in our words."""
+    if isinstance(error, NeverSent):
+        return _not_connected(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return TargetUnreachable(
             "closed the connection without an answer", "is the process crashing on requests?"
         )
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, HttpProcessingError):
         return _malformed(error)
     if isinstance(error, aiohttp.ClientPayloadError | ValueError):
         return TargetRejected(
@@ -51,6 +48,24 @@ def translate(error: BaseException) -> TargetError:
     )
 
 
+def _not_connected(cause: BaseException | None) -> TargetError:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return judge_certificate(cause)
+    if isinstance(cause, ssl.SSLError):
+        return TargetRejected(
+            f"TLS: {cause.strerror or cause}",
+            "does the server speak TLS, and a version of this century?",
+        )
+    return unreachable(cause if isinstance(cause, OSError) else OSError(str(cause)))
+
+
+def unusable(error: ValueError) -> TargetError:
+    """An address that leads nowhere."""
+    return NotMeasurable(
+        f"not a usable address: {_short(str(error))}", "correct the address of this resource"
+    )
+
+
 def no_status(number: int) -> TargetError:
     """An answer whose status is a number that is none (RFC 9110 §15)."""
     return TargetRejected(
@@ -58,10 +73,6 @@ def no_status(number: int) -> TargetError:
         "look at what answers there: statuses go from 100 to 599",
         code="STATUS",
     )
-
-
-def _cause(error: aiohttp.ClientConnectorError) -> str:
-    return error.os_error.strerror or str(error.os_error)
 
 
 def _is_own_limit(error: BaseException) -> bool:
@@ -74,7 +85,7 @@ def _is_own_limit(error: BaseException) -> bool:
     return False
 
 
-def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
+def _malformed(error: HttpProcessingError) -> TargetError:
     text = _short(error.message)
     if _is_own_limit(error):
         return NotMeasurable(

@@ -19,11 +19,12 @@ _FIGURES = (
     "|total_connections_received|connected_clients|uptime_in_seconds|second_repl_offset"
     "|master_repl_offset|loading|total_eviction_exceeded_time|expired_keys|connected_slaves"
 )
-_ODD_INFO = re.compile(
-    rf"^(?:(?:{_FIGURES}):(?!-?\d{{1,19}}\r?$)|cmdstat_[^:\r\n]{{1,80}}:(?!calls=\d{{1,19}},))"
-    r"|failed_calls=(?!\d{1,19}(?:\r?$|,))".encode(),
-    re.MULTILINE,
+_ODD_LINE = re.compile(
+    rf"\n(?:(?:{_FIGURES}):(?!-?\d{{1,19}}\r?(?:\n|\Z))"
+    r"|cmdstat_[^:\r\n]{1,80}:(?!calls=\d{1,19},))".encode()
 )
+"""Each begins with a line break: so the search goes from one to the next, and not by letters."""
+_ODD_CALLS = re.compile(rb"failed_calls=(?!\d{1,19}(?:\r?$|,))", re.MULTILINE)
 
 
 def find_odd(command: Sequence[Any], reply: Any) -> str:
@@ -205,7 +206,9 @@ def _is_node(reply: Any) -> bool:
 
 
 def _is_info(reply: Any) -> bool:
-    return isinstance(reply, bytes) and _ODD_INFO.search(reply) is None
+    if not isinstance(reply, bytes) or _ODD_LINE.search(b"\n" + reply) is not None:
+        return False
+    return b"failed_calls=" not in reply or _ODD_CALLS.search(reply) is None
 
 
 _SHAPES: Mapping[str, Shape] = {

@@ -59,6 +59,17 @@ class Bookcase:
             return check.runbook
         return find_runbook(self.shelf, check, fault, known.runbook)
 
+    def text_of(self, name: str) -> str | None:
+        """Its Markdown as it stands on the shelf, without its steps; None for a name that is not
+        there.
+        """
+        book = self.shelf.books.get(name)
+        if book is None:
+            return None
+        sections = (f"## {heading}\n\n{text.strip()}" for heading, text in book.sections.items())
+        steps = f"Its steps, in a dry run: `sentinel runbook run {name}`."
+        return "\n\n".join((f"# {book.title}", *sections, steps)) + "\n"
+
     def is_wanted(self, check: Check, runbook: str) -> bool:
         """The check's word counts first, then the runbook's, then the platform's."""
         book = self.shelf.books.get(runbook)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sentinel.core.fault import Severity
-from sentinel.core.model import EscalationStep, Incident, IncidentState
+from sentinel.core.model import Incident, IncidentState
 from sentinel.probes import Kind
 from sentinel.reports.figures import Calling, FaultFact, Period, PersonAct
 from sentinel.store import CheckView, Reader, TimelineEntry
@@ -48,18 +48,14 @@ def _assign(fault: FaultFact, kind: Kind | None, owners: Mapping[str, str]) -> F
 
 
 def list_calls(
-    steps: Sequence[EscalationStep], incidents: Iterable[Incident], now: datetime
+    steps: Sequence[tuple[float, str]], incidents: Iterable[Incident], now: datetime
 ) -> list[Calling]:
     """The escalation path, and which of its steps an open incident has reached."""
     opened = [each.opened for each in incidents if each.state is IncidentState.OPEN]
     oldest = min(opened, default=None)
     return [
-        Calling(
-            step.after,
-            step.who,
-            oldest if oldest and (now - oldest).total_seconds() >= step.after else None,
-        )
-        for step in steps
+        Calling(after, who, oldest if oldest and (now - oldest).total_seconds() >= after else None)
+        for after, who in steps
     ]
 
 

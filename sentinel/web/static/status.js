@@ -55,6 +55,12 @@ function checkRow(item) {
   ]);
 }
 
+function channelRow(item) {
+  return row([
+    ["name", item.name], ["soft", item.kind], ["n", item.waiting], ["t", item.last_text], ["detail", item.error],
+  ]);
+}
+
 function incidentCard(item) {
   const card = make("article", "incident " + (STATUSES.has(item.shown) ? item.shown : "unknown"));
   const what = make("p", "what");
@@ -103,6 +109,8 @@ function show(status) {
   fill("incidents", status.incidents, incidentCard, make("p", "soft", "None."));
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));
+  document.getElementById("maintenance").replaceChildren(...status.maintenance.map((text) => make("p", "held", text)));
+  fill("channels", status.channels, channelRow, emptyRow("No channel is known yet."));
   const blind = status.blind;
   document.getElementById("blind").textContent = blind
     ? "Sentinel itself " + blind.text + " at " + blind.began.slice(11, 19) + " UTC: " + blind.reason : "";

@@ -465,13 +465,6 @@ EXPECTED = {
             "names no evidence",
             "write exactly one of check, no_fault, objective, sql, promql, checklist, json, milestone",
         ),
-        (
-            "milestones.yaml",
-            27,
-            "escalation[1].after",
-            "does not come after the step before it",
-            "write a longer time, or move the step",
-        ),
     ],
     "missing_environment_variable.yaml": [
         (

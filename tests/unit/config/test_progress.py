@@ -16,8 +16,6 @@ components:
   api: {resource: api, owner: team api}
 checks:
   - {name: port, kind: tcp, component: api, address: "127.0.0.1:80"}
-escalation:
-  - {after: 15m, who: on-call}
 progress: {every: 1m, seed: 7, trials: 100}
 tracks:
   back: {title: Back end, agents: ["agent-*"], owner: ada}
@@ -69,7 +67,6 @@ def test_a_plan(tmp_path: Path) -> None:
     assert kinds == [EvidenceKind.CHECK, EvidenceKind.NO_FAULT, EvidenceKind.MILESTONE]
     assert plan.requirements[2].waiver is not None
     assert configuration.components[0].owner == "team api"
-    assert configuration.escalation[0].who == "on-call"
     assert configuration.reports[0].to == ("team api",)
 
 

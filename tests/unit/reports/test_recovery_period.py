@@ -10,7 +10,7 @@ import pytest
 
 from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
-from sentinel.core.model import EscalationStep, Incident, IncidentState, Transition
+from sentinel.core.model import Incident, IncidentState, Transition
 from sentinel.core.moment import Moment, write_moment
 from sentinel.errors import UsageError
 from sentinel.probes import load_kinds
@@ -172,7 +172,7 @@ def test_what_is_close_to_a_limit(incident_store: SqliteStore) -> None:
 
 def test_targets_and_escalation(incident_store: SqliteStore) -> None:
     """What is missed is said; a step is reached by the oldest open incident."""
-    steps = (EscalationStep(60, "on-call"), EscalationStep(6000, "head"))
+    steps = ((60.0, "on-call"), (6000.0, "head"))
     opened = Incident("I2", "api", at(300), IncidentState.OPEN, Status.DOWN, "api refuses")
     incident_store.commit(Changes(incidents=[opened]))
     facts = told(incident_store, 1200, escalation=steps, target_per_hour=1000.0)
