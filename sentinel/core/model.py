@@ -127,6 +127,8 @@ class Impact:
     each: str = ""
     basis: str = ""
     loss: bool = False
+    trend: bool = False
+    """Whether reports draw it as a curve: its largest value is kept once a minute."""
 
     @property
     def terms(self) -> tuple[Term, ...]:

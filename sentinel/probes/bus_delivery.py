@@ -505,6 +505,7 @@ KIND = Kind(
             (Term("oldest_waiting_age_seconds"),),
             fold=Fold.LARGEST,
             unit="seconds",
+            trend=True,
         ),
     ),
     margins=(

@@ -253,6 +253,25 @@ class RiskTable:
 
 
 @dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """The largest value of a stretch of time that ends at `at`."""
+
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrendFact:
+    """How a figure went over a period, as a curve; `target` is what it should stay below, if set."""
+
+    name: str
+    check: str
+    unit: str
+    points: Sequence[TrendPoint]
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Calling:
     """A step of the escalation path. `since` is the oldest incident that has stood so long, None
     while none has.
@@ -293,6 +312,7 @@ class RecoveryFacts:
     positions: Sequence[PositionFact] = ()
     targets: Sequence[TargetFact] = ()
     risks: RiskTable = RiskTable()
+    trends: Sequence[TrendFact] = ()
     escalation: Sequence[Calling] = ()
     next_update: datetime | None = None
     cut: int = 0

@@ -13,6 +13,7 @@ from sentinel.core.quantity import format_bytes, format_duration
 from sentinel.reports.figures import NOT_MEASURED
 from sentinel.reports.paper.picture.network import draw_network
 from sentinel.reports.paper.picture.timeline import draw_timeline
+from sentinel.reports.paper.picture.trend import draw_trend
 from sentinel.reports.paper.picture.uptime import draw_key, draw_uptime
 
 FINE_FROM = 0.99
@@ -113,6 +114,7 @@ FILTERS = {
     "key": draw_key,
     "timeline_picture": draw_timeline,
     "network_picture": draw_network,
+    "trend_picture": draw_trend,
     "met": show_met,
     "position": show_position,
     "commands": show_commands,

@@ -101,6 +101,12 @@ def test_people_and_sentinel_are_told_apart(incident_store: SqliteStore) -> None
     ]
 
 
+def add_fault(store: SqliteStore) -> None:
+    """One that stands."""
+    lost = Fault("lost", {"stream": "a"}, Status.DOWN, "7 lost", cure=("XINFO STREAM a",))
+    store.commit(Changes(faults=[StandingFault("bus-delivery", "bus", lost, at(1), Status.DOWN)]))
+
+
 def test_a_fault_has_priority_owner_and_command(incident_store: SqliteStore) -> None:
     """Pending ones come first, each with who answers for it and what to type."""
     lost = Fault("lost", {"stream": "a"}, Status.DOWN, "7 lost", cure=("XINFO STREAM a",))

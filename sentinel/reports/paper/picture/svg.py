@@ -96,6 +96,7 @@ def text(
     anchor: str = "start",
     soft: bool = False,
     bold: bool = False,
+    most: int = MAX_TEXT,
 ) -> Markup:
     """Words; too many are cut, and say so."""
     return Markup(
@@ -106,7 +107,7 @@ def text(
         *map(number, (x, y, size)),
         anchor,
         Markup(' font-weight="700"') if bold else Markup(""),
-        shorten(words),
+        shorten(words, most),
     )
 
 
