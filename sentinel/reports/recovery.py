@@ -105,7 +105,7 @@ def _tell(case: _Case) -> RecoveryFacts:
     checks, kinds = store.checks(), request.kinds
     faults, accepted, unlisted = list_faults(store, case.period, now)
     faults = assign_faults(faults, checks, kinds, request.owners)
-    entries = [each for one in case.incidents for each in store.timeline(one.id)]
+    entries, left_out = _read_entries(case)
     timeline, cut = _bounded(_timeline(case, entries))
     people, unnamed = list_people(store, case.period, entries)
     gaps = list_gaps(store, window, now, request.remembered)
@@ -139,7 +139,7 @@ def _tell(case: _Case) -> RecoveryFacts:
         trends=list_trends(store, kinds, checks, window),
         escalation=list_calls(request.escalation, list_open(store), now),
         next_update=request.next_update or _plan_update(case),
-        cut=cut + unlisted + unnamed,
+        cut=cut + left_out + unlisted + unnamed,
     )
     facts = replace(facts, headline=_headline(facts, case))
     return replace(facts, summary=summarize(facts))
@@ -204,6 +204,20 @@ def _whole_failure(incident: Incident, incidents: Sequence[Incident]) -> list[In
 
 
 # -- what happened ---------------------------------------------------------------------------------
+
+
+def _read_entries(case: _Case) -> tuple[list[TimelineEntry], int]:
+    """Both ends of the timeline of each incident, and how many lines of those that are told were
+    left between them.
+    """
+    entries: list[TimelineEntry] = []
+    left_out = 0
+    for one in case.incidents:
+        found = case.store.timeline(one.id, most=MAX_MOMENTS)
+        entries += found
+        if len(found) >= MAX_MOMENTS and case.incident in (None, one):
+            left_out += case.store.count_timeline(one.id) - len(found)
+    return entries, left_out
 
 
 def _timeline(case: _Case, entries: Sequence[TimelineEntry]) -> list[TimelineLine]:

@@ -17,6 +17,8 @@ from sentinel.store.runbook import runbook_of
 
 MAX_INCIDENTS = 500
 """Newest incidents among which causes and symptoms are looked for."""
+MAX_SIGNS = 400
+"""Lines of a timeline among which the first sign is looked for: it is told when it opens."""
 _FIRST_SIGNS = ("failing_since", "died_at", "first_failure")
 
 
@@ -119,7 +121,7 @@ def describe_episode(
         opened=incident.opened,
         recovered=incident.recovered or incident.settled,
         closed=incident.closed,
-        detection=_detection(incident, store.timeline(incident.id)),
+        detection=_detection(incident, store.timeline(incident.id, most=MAX_SIGNS)),
         response=_response(cause or incident, attempts),
         recovery=_recovery(incident, now),
         spent=measure_ill_time(store, incident, now),

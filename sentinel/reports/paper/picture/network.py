@@ -75,13 +75,13 @@ def _draw_need(
 def _draw_box(milestone: Milestone, x: float, y: float) -> list[Markup]:
     ratio = milestone["ratio"]
     dashed = milestone["claimed"] or ratio is None
-    share = "not measured" if ratio is None else f"{100 * ratio:.0f} %"
-    told = f"{share} claimed" if milestone["claimed"] else share
+    share = "" if ratio is None else f", {100 * ratio:.0f} %"
+    told = f"{milestone['state']}{share}{' claimed' if milestone['claimed'] else ''}"
     kind = "unknown" if milestone["claimed"] else "accent"
     return [
         svg.ground(x, y, BOX, HIGH),
         svg.box(x + 8, y + HIGH - 9, (BOX - 16) * (ratio or 0.0), 4, kind, radius=2),
         svg.frame(x, y, BOX, HIGH, bold=milestone["on_path"], dashed=dashed),
         svg.text(x + 8, y + 17, svg.shorten(milestone["title"], 24), bold=milestone["on_path"]),
-        svg.text(x + 8, y + 31, f"{milestone['state']}, {told}", size=9.5, soft=True),
+        svg.text(x + 8, y + 31, told, size=9.5, soft=True),
     ]

@@ -214,6 +214,29 @@ def test_long_reports_are_cut_and_say_so(incident_store: SqliteStore, form: str)
         assert text.rstrip().endswith("</html>")
 
 
+@pytest.mark.parametrize(
+    "count",
+    [50_000, pytest.param(1_000_000, marks=[pytest.mark.nightly, pytest.mark.timeout(900)])],
+)
+def test_a_report_over_very_many_events(incident_store: SqliteStore, count: int) -> None:
+    """Of a million events both ends are told; every format is at most 1 MiB and says what was cut."""
+    for begin in range(0, count, 50_000):
+        events = [
+            ("I1", T0 + timedelta(milliseconds=n), Event("fault", f"number {n} " + "x" * 80), {})
+            for n in range(begin, min(begin + 50_000, count))
+        ]
+        incident_store.commit(Changes(events=events))
+    facts = collect(incident_store, "recovery", LATER)
+    assert len(facts["timeline"]) == 400
+    assert facts["cut"] == count + 4 - 400
+    rendered = render("recovery", facts)
+    rendered.complain()
+    for text in rendered.texts.values():
+        assert len(text.encode()) <= MAX_BYTES
+        assert "number 3 " in text
+    assert f"cut: {count + 4 - 400} lines" in rendered.texts["md"]
+
+
 def test_long_template_is_cut_by_lines(incident_store: SqliteStore, tmp_path: Path) -> None:
     """A user's template that writes too much by itself is cut at whole lines, with the count."""
     (tmp_path / "progress.md.j2").write_text("{% for n in range(3000) %}line\n{% endfor %}")
