@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from sentinel.core.component.health import Health
 from sentinel.core.fault import StandingFault, Status
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.order import Answer, Order
-from sentinel.errors import ActionRefused
+from sentinel.errors import ActionRefused, StateUnwritable
 from sentinel.store import (
     NO_FENCE,
     AuditRow,
@@ -43,6 +43,7 @@ from sentinel.store.document import (
     write_instant,
 )
 from sentinel.store.faults import end_faults, read_faults
+from sentinel.store.folder import find_cause
 from sentinel.store.identity import CURE, DOUBT
 from sentinel.store.looks import LOOKS, lay_looks_over
 from sentinel.store.retention import forget_some
@@ -67,10 +68,22 @@ class SqliteStore:
     `owner` is the daemon that holds the lock of the state folder.
     """
 
-    def __init__(self, folder: Path, *, writable: bool = True, owner: bool = False) -> None:
-        self.database = Database(folder, writable=writable, owner=owner)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writable: bool = True,
+        owner: bool = False,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.database = Database(folder, writable=writable, owner=owner, prepare=prepare)
         self.path = self.database.path
         self._read = self.database.rows.read
+
+    @property
+    def standby(self) -> StateUnwritable | None:
+        """Why it is read from memory and takes nothing, or None."""
+        return self.database.standby
 
     @property
     def moved_aside(self) -> list[Path]:
@@ -236,7 +249,16 @@ class SqliteStore:
         doubt = self.database.identity.find_doubt(self.meta(DOUBT) or "")
         rows = self.database.query(_DAMAGED)
         last = max((read_instant(at) for *_, at in rows), default=None)
-        return StateTrouble(doubt, CURE, {str(name): int(n) for name, n, _ in rows}, last)
+        damaged = {str(name): int(n) for name, n, _ in rows}
+        return StateTrouble(doubt, CURE, damaged, last, self._find_no_room())
+
+    def _find_no_room(self) -> str:
+        """For commands: a daemon knows it by what it writes."""
+        if self.database.owner:
+            return ""
+        if self.standby is not None:
+            return f"{self.standby.message}; {self.standby.guidance}"
+        return "; ".join(filter(None, find_cause(self.path.parent)))
 
     def damaged(self, limit: int = 100) -> list[DamagedRow]:
         """Rows that were set aside, newest first."""
