@@ -15,7 +15,7 @@ from sentinel.strict.folder import digest_folder, list_files
 from sentinel.strict.place import Document, KeyPath, Place
 from sentinel.strict.read import read_document
 
-MERGED = frozenset({"resources", "components", "channels"})
+MERGED = frozenset({"resources", "components", "channels", "tracks", "milestones"})
 """Sections that several files may add to."""
 
 
