@@ -1,4 +1,4 @@
-"""What is new about a turn of a check: by it follows how soon it is written (docs/reliability.md §3.4)."""
+"""What is new about a turn of a check: by it follows how soon it is written (docs/reliability.md §3.8)."""
 
 from __future__ import annotations
 
