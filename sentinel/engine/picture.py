@@ -15,6 +15,7 @@ from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
+    FaultKind,
     FaultStep,
     Severity,
     StandingFault,
@@ -122,8 +123,7 @@ class WatchedCheck:
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
-        declared = self.kind.fault_kinds.get(fault.key)
-        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
+        return rank_severity(self.kind.fault_kinds, fault)
 
     @property
     def matter(self) -> str:
@@ -186,6 +186,8 @@ class Picture:
     since: dict[str, datetime] = field(default_factory=dict)
     present_since: dict[str, datetime] = field(default_factory=dict)
     """When each of both changed last."""
+    _critical: frozenset[str] | None = None
+    """Components that others rest on; None while nobody has asked."""
     _checks: dict[str, WatchedCheck] = field(default_factory=dict)
     _of_component: dict[str, dict[str, WatchedCheck]] = field(default_factory=dict)
 
@@ -198,6 +200,7 @@ class Picture:
         before.
         """
         self.components[component.name] = component
+        self._critical = None
         self.statuses.setdefault(component.name, Status.UNKNOWN)
         self.present.setdefault(component.name, Status.UNKNOWN)
         self.metrics.set_component_status(component.name, self.statuses[component.name])
@@ -212,6 +215,7 @@ class Picture:
         the store.
         """
         self.components.pop(name, None)
+        self._critical = None
         self.incidents.pop(name, None)
         self.beneath.pop(name, None)
         self.statuses.pop(name, None)
@@ -223,6 +227,7 @@ class Picture:
     def replace_components(self, components: Sequence[Component]) -> None:
         """Take the components of a configuration, in its order, which is that of dependencies."""
         self.components = {component.name: component for component in components}
+        self._critical = None
 
     def add_check(
         self,
@@ -346,6 +351,14 @@ class Picture:
         """Each component with what it needs directly."""
         return Edges(self.components)
 
+    def is_critical(self, check: Check) -> bool:
+        """Whether others rest on what a check says: what sentinel drives, and what that needs."""
+        if self._critical is None:
+            driven = [each.name for each in self.components.values() if each.driver]
+            needed = [need for each in self.components.values() for need in each.depends_on]
+            self._critical = frozenset([*driven, *needed])
+        return check.component in self._critical
+
     def needed(self, component: str) -> list[str]:
         """Every transitive dependency of a component."""
         return dependencies.find_needed(component, self.depends_on())
@@ -449,6 +462,12 @@ def _names_each(watched: WatchedCheck, impact: Impact) -> bool:
     read = {term.measurement for term in impact.certain}
     rows = watched.finding.rows if watched.finding is not None else ()
     return any(impact.each in row.labels and read & row.values.keys() for row in rows)
+
+
+def rank_severity(kinds: Mapping[str, FaultKind], fault: Fault) -> int:
+    """How soon somebody must hear of a fault, as its kind declares it; less is sooner."""
+    declared = kinds.get(fault.key)
+    return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:

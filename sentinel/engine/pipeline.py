@@ -236,5 +236,9 @@ def _with_thresholds(finding: Finding, crossed: Sequence[Fault]) -> Finding:
         return finding
     faults = sort_faults([*crossed, *finding.faults])
     status = worst([finding.status, *(fault.status for fault in crossed)])
-    detail = f"{headline(crossed)} – {finding.detail}"
+    said = headline(finding.faults)
+    if said and finding.detail.startswith(said):  # one line about all of them, the worst first
+        detail = headline(faults) + finding.detail.removeprefix(said)
+    else:
+        detail = f"{headline(crossed)} – {finding.detail}"
     return replace(finding, status=status, detail=detail, faults=faults)

@@ -83,6 +83,8 @@ class Metrics:
         self.rows = RowBook(self._dropped.labels("invalid").inc, reserved)
         self.left_out: Mapping[str, int] = {}
         """Families that the last scrape did not export, with their numbers of series."""
+        self.shed = 0
+        """Slots that were left out because sentinel did not keep up."""
 
     # -- what there is ----------------------------------------------------------------------------
 
