@@ -16,9 +16,9 @@ LATE = 0.1
 """Seconds: a schedule that is later than this does not keep up with its runs."""
 AFTER = 3.0
 """Seconds for which it has to last: a standstill is caught up with in less."""
-_UP, _DOWN = 1.1, 0.6
+_UP, _DOWN = 1.1, 0.5
 """By what the age is multiplied in a second of being that late, and of being in time."""
-_STEEP = 10.0
+_STEEP = 3.0
 """Whoever is later grows faster, by up to so much."""
 _LEAST, _MOST = 0.25, 3600.0
 _WEIGHT = 10.0
