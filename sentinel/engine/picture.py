@@ -15,6 +15,7 @@ from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
+    FaultKind,
     FaultStep,
     Severity,
     StandingFault,
@@ -78,8 +79,10 @@ class WatchedCheck:
     """Key of the worst fault of that finding."""
     dump: str = ""
     """What its kind remembers, as it is written; "" of nothing."""
-    noted: str = ""
-    """Of that, what was given to the recorder last, by a kind that is not patient."""
+    pledge: str | None = None
+    """What of it must be written before the next run; None: all of it."""
+    noted: str | None = None
+    """What was given to the recorder last of what must be."""
     told: object = None
     """What of it was written last, as far as it matters at once."""
 
@@ -120,8 +123,7 @@ class WatchedCheck:
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
-        declared = self.kind.fault_kinds.get(fault.key)
-        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
+        return rank_severity(self.kind.fault_kinds, fault)
 
     @property
     def matter(self) -> str:
@@ -460,6 +462,12 @@ def _names_each(watched: WatchedCheck, impact: Impact) -> bool:
     read = {term.measurement for term in impact.certain}
     rows = watched.finding.rows if watched.finding is not None else ()
     return any(impact.each in row.labels and read & row.values.keys() for row in rows)
+
+
+def rank_severity(kinds: Mapping[str, FaultKind], fault: Fault) -> int:
+    """How soon somebody must hear of a fault, as its kind declares it; less is sooner."""
+    declared = kinds.get(fault.key)
+    return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:

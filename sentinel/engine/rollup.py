@@ -6,11 +6,11 @@ the reading before or after an instant finds what stood then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sentinel.core.model import Section
+from sentinel.core.model import Row, Section, Term
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.store import ROLLED_UP_WITHIN, Sample
 
@@ -20,19 +20,26 @@ Totals = Mapping[Series, float]
 
 def find_totals(watched: WatchedCheck) -> Totals:
     """The latest totals of a check by measurement and labels, as far as its kind counts the cost of
-    an incident from them; reports read no others of the past.
+    an incident from them; reports read no others of the past. A measurement that counts other
+    things only is there with no labels, at 0: it was looked at.
     """
-    read: set[str] = set()
-    for impact in watched.kind.impact:
-        if impact.section is Section.INCIDENT:
-            read |= {term.measurement for term in impact.terms}
     found: dict[Series, float] = {}
-    for row in watched.finding.rows if watched.finding is not None and read else ():
-        for name in read & row.values.keys():
-            value = row.values[name]
-            if isinstance(value, int | float):
-                found[name, tuple(row.labels.items())] = float(value)
+    for impact in watched.kind.impact:
+        if impact.section is Section.INCIDENT and watched.finding is not None:
+            for term in impact.terms:
+                found |= _read_term(term, watched.finding.rows)
     return found
+
+
+def _read_term(term: Term, rows: Sequence[Row]) -> dict[Series, float]:
+    name, found, measured = term.measurement, dict[Series, float](), False
+    for row in rows:
+        value = row.values.get(name)
+        if isinstance(value, int | float):
+            measured = True
+            if term.fits(row.labels):
+                found[name, tuple(row.labels.items())] = float(value)
+    return found or ({(name, ()): 0.0} if measured else {})
 
 
 @dataclass(slots=True)

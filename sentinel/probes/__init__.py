@@ -121,6 +121,10 @@ def _one_request(_options: Any) -> int:
     return 1
 
 
+def _no_pledge(_options: Any, _dump: Any) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
@@ -133,7 +137,9 @@ class Kind:
     requests one run may send, which a budget must allow. `impact` are the figures that reports
     show of it; a report knows no other. `slis` are what an objective can be set for beside the two
     of every kind, `up` and `working`. `patient`: what it remembers may be half a minute old after a
-    kill, and no figure is false for it, at most wider; else it is written at once, run by run.
+    kill, and no figure is false for it, at most wider; else it is written at once, run by run. Of a
+    patient kind that holds for what `pledge(options, dump)` gives, parts of a dump that `load_state`
+    gets over those that were written before (None: all of it).
     """
 
     name: str
@@ -147,6 +153,7 @@ class Kind:
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     patient: bool = False
+    pledge: Callable[[Any, Any], Mapping[str, Any] | None] = _no_pledge
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
@@ -160,6 +167,11 @@ class Kind:
         )
         known = {each.key: each for each in (*self.faults, limit)}
         object.__setattr__(self, "fault_kinds", known)
+
+    @property
+    def pledges(self) -> bool:
+        """Whether a part of its dump is written before the rest."""
+        return self.pledge is not _no_pledge
 
     @property
     def counts(self) -> bool:

@@ -31,6 +31,8 @@ HELD_KEY = "held"
 """Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason,
 text].
 """
+PLEDGE = "pledge/"
+"""With the name of a check behind it: what its kind pledged, newer than its state (JSON)."""
 OWN_KEY = "own"
 """Under this word the daemon remembers what of itself does not work: JSON, a list of sentences."""
 
