@@ -4,7 +4,7 @@ is used given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -126,7 +126,7 @@ def _fill_secrets(
 
 
 def _read_routes(
-    written: Written, routes: list[RouteSettings], names: set[str]
+    written: Written, routes: list[RouteSettings], names: Set[str]
 ) -> Iterator[NoticeRoute]:
     for i, route in enumerate(routes):
         place = written.at("routes", i)
@@ -136,7 +136,7 @@ def _read_routes(
         yield make_route(route)
 
 
-def _check_names(place: Place, channels: list[str], names: set[str]) -> None:
+def _check_names(place: Place, channels: list[str], names: Set[str]) -> None:
     for i, name in enumerate(channels):
         if name not in names:
             (place / i).note(*unknown_message("channel", name, names))
