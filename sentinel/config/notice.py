@@ -4,7 +4,7 @@ is used given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -54,8 +54,7 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     if LOG not in settings.channels:
         options = shelf[LOG].options()
         channels.append(ConfiguredChannel(LOG, LOG, options, StormLimit()))
-    names = written.names("channels") | {LOG}
-    routes = tuple(_read_routes(written, settings.routes, names))
+    routes = tuple(_read_routes(written, settings.routes, [LOG, *settings.channels]))
     windows = tuple(_read_windows(written, settings.maintenance))
     return NoticeSetup(tuple(channels), routes, windows, _read_page(written, settings))
 
@@ -126,19 +125,20 @@ def _fill_secrets(
 
 
 def _read_routes(
-    written: Written, routes: list[RouteSettings], names: Set[str]
+    written: Written, routes: list[RouteSettings], names: list[str]
 ) -> Iterator[NoticeRoute]:
     for i, route in enumerate(routes):
         place = written.at("routes", i)
-        _check_names(place / "channels", route.channels, names)
+        _check_names(written, place / "channels", route.channels, names)
         for n, step in enumerate(route.escalate):
-            _check_names(place.at("escalate", n, "channels"), step.channels, names)
+            _check_names(written, place.at("escalate", n, "channels"), step.channels, names)
         yield make_route(route)
 
 
-def _check_names(place: Place, channels: list[str], names: Set[str]) -> None:
+def _check_names(written: Written, place: Place, channels: list[str], names: list[str]) -> None:
+    given = written.names("channels")
     for i, name in enumerate(channels):
-        if name not in names:
+        if name not in names and name not in given:
             (place / i).note(*unknown_message("channel", name, names))
 
 

@@ -15,7 +15,7 @@ from sentinel.strict.folder import digest_folder, list_files
 from sentinel.strict.place import Document, KeyPath, Place
 from sentinel.strict.read import read_document
 
-MERGED = frozenset({"resources", "components", "channels"})
+MERGED = frozenset({"resources", "components", "channels", "tracks", "milestones"})
 """Sections that several files may add to."""
 
 
@@ -159,12 +159,14 @@ class Written:
             return place.document
         return self._documents[0] if self._documents else Document(str(self.path))
 
-    def names(self, section: str) -> Set[str]:
+    def names(self, section: str, *beside: str) -> Set[str]:
         """Every name that a section has, those with problems among them: a second complaint would
-        not help.
+        not help. `beside`: names that are there without being written.
         """
         given = self.settings.get(section, {})
-        return given.keys() if isinstance(given, dict) else _Everything()
+        if not isinstance(given, dict):
+            return _Everything()
+        return {*given, *beside} if beside else given.keys()
 
     def check_keys(self, key: str) -> list[Any]:
         """What every check that is a mapping has for a key, as it is written."""
