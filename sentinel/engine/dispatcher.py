@@ -114,7 +114,8 @@ class Dispatcher:
 
     async def close(self) -> None:
         """End every courier; a delivery under way may end."""
-        await asyncio.gather(*map(self._release, self.couriers.values()))
+        couriers, self.couriers = self.couriers, {}
+        await asyncio.gather(*map(self._release, couriers.values()))
 
     async def _release(self, courier: Courier) -> None:
         await courier.close()

@@ -15,13 +15,13 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP
 
 from sentinel.core.fault import Severity
-from sentinel.core.notice import Notice, Told
+from sentinel.core.notice import Notice, Tidings
 
 T0 = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOSTILE = 'bus<!channel> & "x"\\ {{7*7}} ${HOME} |> *a* _b_ \u202e\x1b[2J\x00\r\nBcc: evil@x.org\r\n\r\n.\r\n'
 
 
-def make_notice(told: Told = Told.OPENED, **facts: Any) -> Notice:
+def make_notice(told: Tidings = Tidings.OPENED, **facts: Any) -> Notice:
     """A notice that a bus is down."""
     labels = {"alertname": "SentinelIncident", "component": "bus", "incident": "i-1"}
     made = Notice(

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from sentinel.core.fault import Severity
 from sentinel.core.model import ErrorClass
-from sentinel.core.notice import Told
+from sentinel.core.notice import Tidings
 from sentinel.errors import NotDelivered
 from sentinel.notify import ChannelRoom, load_channels
 from tests.unit.notify.rig import HOSTILE, T0, http_sink, mail_sink, make_notice
@@ -97,12 +97,12 @@ async def test_slack_finds_no_markup_in_what_others_wrote(room, sink) -> None:
 @pytest.mark.parametrize(
     ("told", "action"),
     [
-        (Told.OPENED, "trigger"),
-        (Told.WORSE, "trigger"),
-        (Told.EXHAUSTED, "trigger"),
-        (Told.ACKNOWLEDGED, "acknowledge"),
-        (Told.RECOVERED, "resolve"),
-        (Told.CLOSED, "resolve"),
+        (Tidings.OPENED, "trigger"),
+        (Tidings.WORSE, "trigger"),
+        (Tidings.EXHAUSTED, "trigger"),
+        (Tidings.ACKNOWLEDGED, "acknowledge"),
+        (Tidings.RECOVERED, "resolve"),
+        (Tidings.CLOSED, "resolve"),
     ],
 )
 async def test_pagerduty_hears_of_one_affair(room, sink, told, action) -> None:
@@ -123,7 +123,7 @@ async def test_pagerduty_hears_of_one_affair(room, sink, told, action) -> None:
 async def test_a_long_name_of_an_affair_is_one_key(room, sink) -> None:
     """255 bytes are all that PagerDuty takes."""
     given = options("pagerduty", routing_key=SecretStr("R" * 32), address=sink.url)
-    for told in (Told.OPENED, Told.RECOVERED):
+    for told in (Tidings.OPENED, Tidings.RECOVERED):
         await send("pagerduty", given, room, make_notice(told, affair="ä" * 200))
     keys = {json.loads(body)["dedup_key"] for body in sink.posts}
     assert [len(key) for key in keys] == [64]
@@ -132,7 +132,7 @@ async def test_a_long_name_of_an_affair_is_one_key(room, sink) -> None:
 async def test_a_test_of_pagerduty_leaves_nothing_open(room, sink) -> None:
     """It is resolved at once."""
     given = options("pagerduty", routing_key=SecretStr("R" * 32), address=sink.url)
-    await send("pagerduty", given, room, make_notice(Told.TEST, severity=Severity.INFO))
+    await send("pagerduty", given, room, make_notice(Tidings.TEST, severity=Severity.INFO))
     actions = [json.loads(body)["event_action"] for body in sink.posts]
     assert actions == ["trigger", "resolve"]
 
