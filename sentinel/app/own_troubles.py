@@ -29,6 +29,8 @@ class OwnTroubles:
     dropped: Callable[[], int] = count_dropped
     stuck: Callable[[], float] = stuck_for
     monotonic: Callable[[], float] = time.monotonic
+    state: Callable[[], str] = str
+    """Why the state can't be written, or ""."""
     _totals: dict[str, float] = field(default_factory=dict)
     _recent: deque[tuple[float, str, int]] = field(default_factory=deque)
 
@@ -51,6 +53,8 @@ class OwnTroubles:
             told.append(
                 f"nobody has taken a line of its log for {format_duration(seconds)}: {READER}"
             )
+        if trouble := self.state():
+            told.append(f"its state can't be written: {trouble}")
         if self.metrics.left_out:
             told.append(describe_left_out(self.metrics.left_out))
         return [f"sentinel itself: {each}" for each in told]

@@ -54,7 +54,7 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     if LOG not in settings.channels:
         options = shelf[LOG].options()
         channels.append(ConfiguredChannel(LOG, LOG, options, StormLimit()))
-    routes = tuple(_read_routes(written, settings))
+    routes = tuple(_read_routes(written, settings.routes, [LOG, *settings.channels]))
     windows = tuple(_read_windows(written, settings.maintenance))
     return NoticeSetup(tuple(channels), routes, windows, _read_page(written, settings))
 
@@ -127,20 +127,22 @@ def _fill_secrets(
 # -- routes ---------------------------------------------------------------------------------------
 
 
-def _read_routes(written: Written, settings: PlatformSettings) -> Iterator[NoticeRoute]:
-    given, known = written.names("channels"), [*settings.channels, LOG]
-
-    def check_names(place: Place, channels: list[str]) -> None:
-        for i, name in enumerate(channels):
-            if name != LOG and name not in given:
-                (place / i).note(*unknown_message("channel", name, known))
-
-    for i, route in enumerate(settings.routes):
+def _read_routes(
+    written: Written, routes: list[RouteSettings], names: list[str]
+) -> Iterator[NoticeRoute]:
+    for i, route in enumerate(routes):
         place = written.at("routes", i)
-        check_names(place / "channels", route.channels)
+        _check_names(written, place / "channels", route.channels, names)
         for n, step in enumerate(route.escalate):
-            check_names(place.at("escalate", n, "channels"), step.channels)
+            _check_names(written, place.at("escalate", n, "channels"), step.channels, names)
         yield make_route(route)
+
+
+def _check_names(written: Written, place: Place, channels: list[str], names: list[str]) -> None:
+    given = written.names("channels")
+    for i, name in enumerate(channels):
+        if name not in names and name not in given:
+            (place / i).note(*unknown_message("channel", name, names))
 
 
 def make_route(route: RouteSettings) -> NoticeRoute:

@@ -90,10 +90,19 @@ class Dispatcher:
     async def _take(self) -> list[Order] | None:
         """None when the disk fails: then nothing is known of what waits."""
         try:
-            return await self.recorder.call(self.store.take_orders)
+            written = await self.recorder.call(self.store.take_orders)
         except StateError as error:
             log.error("orders_not_readable", error=error.message)
             return None
+        return written + self._find_unwritten({order.key for order in written})
+
+    def _find_unwritten(self, written: set[str]) -> list[Order]:
+        """What people are to be told waits for no disk; that it was told is written after it."""
+        if self.recorder.writable:
+            return []
+        waiting = (order for changes in self.recorder.waiting() for order in changes.orders)
+        told = {OrderKind.NOTIFY, OrderKind.DELIVER}
+        return [each for each in waiting if each.kind in told and each.key not in written]
 
     # -- notices ----------------------------------------------------------------------------------
 

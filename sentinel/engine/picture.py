@@ -34,6 +34,7 @@ from sentinel.core.model import (
 )
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
+from sentinel.store import ComponentView
 
 CheckState = tuple[Check, Result | None, Finding | None, Status, int]
 """A check with its latest result, finding after thresholds, shown status and number of runs."""
@@ -186,6 +187,10 @@ class Picture:
     since: dict[str, datetime] = field(default_factory=dict)
     present_since: dict[str, datetime] = field(default_factory=dict)
     """When each of both changed last."""
+    _before: dict[str, ComponentView] = field(default_factory=dict)
+    """As people saw each when sentinel ended, until it is judged again: a restart of sentinel makes
+    nothing younger.
+    """
     _critical: frozenset[str] | None = None
     """Components that others rest on; None while nobody has asked."""
     _checks: dict[str, WatchedCheck] = field(default_factory=dict)
@@ -194,12 +199,18 @@ class Picture:
     # -- who is watched ---------------------------------------------------------------------------
 
     def add_component(
-        self, component: Component, incident: Incident | None, beneath: Incident | None = None
+        self,
+        component: Component,
+        incident: Incident | None,
+        beneath: Incident | None = None,
+        before: ComponentView | None = None,
     ) -> None:
         """Begin to keep the picture of a component, with the incident that is still open from
-        before.
+        before, and as it was shown then.
         """
         self.components[component.name] = component
+        if before is not None and component.name not in self.statuses:
+            self._before[component.name] = before
         self._critical = None
         self.statuses.setdefault(component.name, Status.UNKNOWN)
         self.present.setdefault(component.name, Status.UNKNOWN)
@@ -268,11 +279,14 @@ class Picture:
         now, where what was lost before makes a difference.
         """
         present = status if present is None else present
+        before = self._before.pop(component, None)
         if self.statuses.get(component) is not status:
-            self.statuses[component], self.since[component] = status, now
+            was = before.since if before is not None and before.status == status else None
+            self.statuses[component], self.since[component] = status, was or now
             self.metrics.set_component_status(component, status)
         if self.present.get(component) is not present:
-            self.present[component], self.present_since[component] = present, now
+            was = before.present_since if before and before.present == present else None
+            self.present[component], self.present_since[component] = present, was or now
 
     @property
     def calm(self) -> bool:
@@ -290,6 +304,7 @@ class Picture:
         for incidents in (self.incidents, self.beneath):
             for name, incident in incidents.items():
                 incidents[name] = incident_core.follow_clock(incident, step)
+        self._before.clear()  # by another clock
         for since in (self.since, self.present_since):
             since.update({name: at + step for name, at in since.items()})
         for watched in self._checks.values():

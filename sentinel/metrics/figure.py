@@ -204,6 +204,10 @@ class Metrics:
         self.log_dropped = self._counters(
             "sentinel_log_lines_dropped_total", "Lines of the log that nobody took in time."
         ).labels()
+        self.state_writable = gauge(
+            "sentinel_state_writable", "1 while the state can be written; else nothing is done."
+        )
+        self.state_writable.set(1)
         self.persisted = gauge(
             "sentinel_state_persisted_timestamp_seconds", "When the state was last committed."
         )

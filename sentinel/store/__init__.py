@@ -176,13 +176,15 @@ class AuditRow:
 @dataclass(frozen=True, slots=True)
 class StateTrouble:
     """What is wrong with the state itself. `doubt`: why it is not certainly the one that was here,
-    with its `cure`; `damaged`: rows that were set aside and that nobody has accepted, by table.
+    with its `cure`; `damaged`: rows that were set aside and that nobody has accepted, by table;
+    `unwritable`: why a command could only read it.
     """
 
     doubt: str = ""
     cure: str = ""
     damaged: Mapping[str, int] = field(default_factory=dict)
     last: datetime | None = None
+    unwritable: str = ""
 
     @property
     def damage(self) -> str:
@@ -199,7 +201,12 @@ class StateTrouble:
     def lines(self) -> list[str]:
         """All of it for people, with the next step."""
         doubt = f"no action: {self.doubt}; {self.cure}" if self.doubt else ""
-        return [line for line in (doubt, self.damage) if line]
+        return [line for line in (doubt, self.no_room, self.damage) if line]
+
+    @property
+    def no_room(self) -> str:
+        """Why nothing is done with a state that can only be read, for people; ""."""
+        return f"no action, the state can't be written: {self.unwritable}" * bool(self.unwritable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +316,14 @@ class Reader(Protocol):
         """One incident by id."""
         ...
 
-    def timeline(self, incident_id: str) -> list[TimelineEntry]:
-        """What happened in an incident, oldest first."""
+    def timeline(self, incident_id: str, *, most: int | None = None) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first; of more than `most` lines the first quarter
+        of it and the rest from the end.
+        """
+        ...
+
+    def count_timeline(self, incident_id: str) -> int:
+        """How many lines that are."""
         ...
 
     def attempts(
