@@ -167,8 +167,9 @@ class Daemon:
             store, recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
         )
         self.housekeeper.configure(self.configuration.chores)
+        picture, clients, configured = engine.picture, self.clients, lambda: self.configuration
         self.calendar = Calendar(
-            lambda: self.configuration, store, recorder, engine.picture, self.housekeeper, utcnow
+            configured, store, recorder, picture, self.housekeeper, clients, utcnow
         )
         self.aside = Aside()
         self.watchdog = Watchdog(

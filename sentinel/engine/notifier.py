@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from sentinel.core.component import dependencies
 from sentinel.core.fault import Severity
 from sentinel.core.model import Component, Incident
-from sentinel.core.notice import Affair, Notice, Told, judge_severity
+from sentinel.core.notice import Affair, Notice, Tidings, judge_severity
 from sentinel.core.notice.book import (
     NoticeBook,
     NoticePolicy,
@@ -53,15 +55,17 @@ from sentinel.store.notices import (
     StandingSilences,
 )
 
+log = structlog.get_logger()
+
 BRAKE, BREAKER, INCIDENT = "brake", "breaker", "incident"
 _BEGINS = {"braked": BRAKE, "breaker_opened": BREAKER}
 _ENDS = {"brake_released": BRAKE, "breaker_closed": BREAKER}
 _HAPPENS = {
-    "exhausted": Told.EXHAUSTED,
-    "acknowledged": Told.ACKNOWLEDGED,
-    "recovered": Told.RECOVERED,
-    "settled": Told.RECOVERED,
-    "closed": Told.CLOSED,
+    "exhausted": Tidings.EXHAUSTED,
+    "acknowledged": Tidings.ACKNOWLEDGED,
+    "recovered": Tidings.RECOVERED,
+    "settled": Tidings.RECOVERED,
+    "closed": Tidings.CLOSED,
 }
 KEPT = timedelta(days=400)
 MOST_KEPT = 2000
@@ -106,6 +110,7 @@ class Notifier:
     maintenance: tuple[Maintenance, ...] = ()
     _spans: dict[MaintenanceWindow, Span | None] = field(default_factory=dict)
     """The time of each window that is on or comes next."""
+    _begins_anew: bool = False
     _effects: Counter[str] = field(default_factory=Counter)
     _graph: Mapping[str, Component] = field(default_factory=dict)
     _size: int = 0
@@ -114,16 +119,17 @@ class Notifier:
     """Announcements that are worked off, and whose answer may not be written yet."""
 
     def load(self) -> None:
-        """What the sentinel before this one knew. A document that can't be read begins anew: then
-        people may be told again of what stands.
+        """What the sentinel before this one knew. Without a book, or with one that can't be read,
+        people are rather told again of what stands than not at all.
         """
-        self.state = self._read(BOOK_KEY, NoticeState) or NoticeState()
+        known = self._read(BOOK_KEY, NoticeState)
+        self.state, self._begins_anew = known or NoticeState(), known is None
         silences = self._read(SILENCES_KEY, StandingSilences)
         self.silences = silences.silences if silences else ()
         windows = self._read(WINDOWS_KEY, OrderedWindows)
         self.ordered = windows.windows if windows else ()
-        known = self._read(MAINTENANCE_KEY, PlannedMaintenance)
-        self.maintenance = known.times if known else ()
+        times = self._read(MAINTENANCE_KEY, PlannedMaintenance)
+        self.maintenance = times.times if times else ()
         self._show_maintenance()
 
     def _read(self, key: str, kind: type[Any]) -> Any:
@@ -144,13 +150,13 @@ class Notifier:
         self._forget_silences(now, changes)
         self._count_effects()
         policy = self._policy()
-        book, tellings = self.state.book, Tellings()
+        book, tellings = self._begin_anew(policy, now)
         for order in announced:
             if order.key not in self._answered:
-                book, more = self._take(book, order, policy, now)
-                tellings += more
                 self._answered[order.key] = None
                 changes.answers[order.key] = Answer.done("worked off")
+                book, more = self._take_or_leave(book, order, policy, now, changes)
+                tellings += more
         book, more = look(book, policy, self._present(book), now)
         tellings += more
         storm, alone, digests = admit(self.state.storm, tellings, self.rules.limits, now)
@@ -161,6 +167,20 @@ class Notifier:
             changes.meta[BOOK_KEY] = write(self.state)
         await self.recorder.record(changes)
         return bool(notices)
+
+    def _begin_anew(self, policy: NoticePolicy, now: datetime) -> tuple[NoticeBook, Tellings]:
+        """The book, and what has to be told because there was none."""
+        book, tellings = self.state.book, Tellings()
+        if self._begins_anew:
+            self._begins_anew = False
+            if self.store.order_keys(OrderKind.DELIVER):  # their numbers are used
+                book = replace(book, base=int(now.timestamp()))
+            for incident in [*self.picture.incidents.values(), *self.picture.beneath.values()]:
+                affair = self._describe(incident)
+                if incident.announced and not affair.over:
+                    book, more = begin(book, affair, policy, now)
+                    tellings += more
+        return book, tellings
 
     def forget(self, waiting: set[str]) -> None:
         """Announcements that are no orders any more are answered for good."""
@@ -178,6 +198,23 @@ class Notifier:
         notices = [write_notice(each, head, now) for each in alone]
         return notices + [write_digest(name, heap, head, now) for name, heap in digests.items()]
 
+    def _take_or_leave(
+        self,
+        book: NoticeBook,
+        order: Order,
+        policy: NoticePolicy,
+        now: datetime,
+        changes: Changes,
+    ) -> tuple[NoticeBook, Tellings]:
+        """One announcement that is none must not stop the others."""
+        try:
+            return self._take(book, order, policy, now)
+        except Exception as error:
+            self.metrics.swallowed.labels("notifier").inc()
+            log.error("announcement_not_readable", key=order.key, error=repr(error), exc_info=error)
+            changes.answers[order.key] = Answer.failed(repr(error))
+            return book, []
+
     def _take(
         self, book: NoticeBook, order: Order, policy: NoticePolicy, now: datetime
     ) -> tuple[NoticeBook, Tellings]:
@@ -188,7 +225,7 @@ class Notifier:
         if event in _ENDS:
             for entry in book.entries.values():
                 if (entry.affair.kind, entry.affair.component) == (_ENDS[event], order.subject):
-                    return tell_again(book, entry.affair, Told.CLOSED, text, policy, now)
+                    return tell_again(book, entry.affair, Tidings.CLOSED, text, policy, now)
             return book, []
         incident = self._find_incident(str(order.payload.get("incident", "")))
         if incident is None:
@@ -286,7 +323,7 @@ class Notifier:
         now, head = self.utcnow(), self.rules.head
         return [
             write_notice(
-                Telling(entry.affair, channel, Told.OPENED, entry.messages, entry.affair.text),
+                Telling(entry.affair, channel, Tidings.OPENED, entry.messages, entry.affair.text),
                 head,
                 now,
             )

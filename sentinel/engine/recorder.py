@@ -1,4 +1,4 @@
-"""Commits in order, off the event loop, each turn at its own pace (docs/reliability.md §3.4). What
+"""Commits in order, off the event loop, each turn at its own pace (docs/reliability.md §3.10). What
 can't be written now waits and is written later; nothing of it is lost.
 """
 

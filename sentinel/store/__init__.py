@@ -316,8 +316,14 @@ class Reader(Protocol):
         """One incident by id."""
         ...
 
-    def timeline(self, incident_id: str) -> list[TimelineEntry]:
-        """What happened in an incident, oldest first."""
+    def timeline(self, incident_id: str, *, most: int | None = None) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first; of more than `most` lines the first quarter
+        of it and the rest from the end.
+        """
+        ...
+
+    def count_timeline(self, incident_id: str) -> int:
+        """How many lines that are."""
         ...
 
     def attempts(

@@ -326,16 +326,23 @@ class SqliteStore:
         build = lambda *row: read(Incident, row[-1])  # noqa: E731 - as above
         return next(iter(self._read("incident", build, "WHERE id = ?", incident_id)), None)
 
-    def timeline(self, incident_id: str) -> list[TimelineEntry]:
-        """What happened in an incident, oldest first."""
+    def timeline(self, incident_id: str, *, most: int | None = None) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first; of more than `most` lines both ends."""
+        head = -1 if most is None else most // 4
+        tail = 0 if most is None else most - most // 4
         return self._read(
             "event",
             lambda incident, at, kind, text, evidence: TimelineEntry(
                 incident, read_instant(at), kind, text, read_plain(evidence)
             ),
-            "WHERE incident = ? ORDER BY at, id",
-            incident_id,
+            _BOTH_ENDS,
+            *(incident_id, head, incident_id, tail),
         )
+
+    def count_timeline(self, incident_id: str) -> int:
+        """How many lines that are."""
+        question = "SELECT count(*) FROM event WHERE incident = ?"
+        return int(self.database.query(question, incident_id)[0][0])
 
     def attempts(
         self,
@@ -424,3 +431,11 @@ class SqliteStore:
 def _show(value: Any) -> str:
     """A column of a row that has no seal: whatever damage made of it, it is shown as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+_BOTH_ENDS = """
+WHERE id IN (SELECT id FROM (SELECT id FROM event WHERE incident = ? ORDER BY at, id LIMIT ?)
+             UNION SELECT id FROM (SELECT id FROM event WHERE incident = ? ORDER BY at DESC, id DESC LIMIT ?))
+ORDER BY at, id
+"""
+"""The first so many lines of a timeline, and the last so many."""

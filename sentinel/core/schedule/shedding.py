@@ -16,8 +16,10 @@ LATE = 0.1
 """Seconds: a schedule that is later than this does not keep up with its runs."""
 AFTER = 3.0
 """Seconds for which it has to last: a standstill is caught up with in less."""
-_UP, _DOWN = 1.25, 0.6
-"""By what the age is multiplied in a second of being late, and of being in time."""
+_UP, _DOWN = 1.1, 0.5
+"""By what the age is multiplied in a second of being that late, and of being in time."""
+_STEEP = 3.0
+"""Whoever is later grows faster, by up to so much."""
 _LEAST, _MOST = 0.25, 3600.0
 _WEIGHT = 10.0
 """What others rest on counts as so many times as old."""
@@ -44,7 +46,8 @@ class Load:
         since = now if self.late_since is None else self.late_since
         if not self.age and now - since < AFTER:
             return replace(self, at=now, late_since=since)
-        return Load(min(max(self.age, _LEAST) * _UP**passed, _MOST), now, since)
+        grown = max(self.age, _LEAST) * _UP ** (passed * min(late / LATE, _STEEP))
+        return Load(min(grown, _MOST), now, since)
 
     def admits(self, name: str, unseen: float, *, critical: bool) -> bool:
         """Whether a check that was not seen for so long is run now."""

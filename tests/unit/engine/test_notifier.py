@@ -68,12 +68,16 @@ async def test_nothing_is_told_twice_after_a_restart(desk, receiver):
 
 
 async def test_a_book_that_can_not_be_read_begins_anew(desk, receiver, store, recorder):
-    """People are rather told again than not at all."""
+    """People are rather told again than not at all; what is over is not told."""
     await desk.fall("bus")
+    await desk.recover(await desk.fall("api"))
     await desk.turn()
     await recorder.record(Changes(meta={"notices": "{"}))
+    receiver.sent.clear()
     await restart(desk)
-    assert desk.notifier.state.book.entries == {}
+    await desk.turn()
+    await desk.turn()
+    assert receiver.told == ["bus opened"]
 
 
 async def test_a_silence_holds_over_ten_flaps_and_a_restart(desk, receiver, clock, store):
@@ -278,3 +282,29 @@ async def test_a_new_configuration_takes_channels_in_and_out(desk, receiver, met
     names = {name for name, _ in metrics.notifications.figures()}
     assert names == {"rig"}
     assert store.take_orders() == []
+
+
+async def test_an_announcement_that_is_none_stops_nobody(desk, receiver, store, clock, metrics):
+    """It is answered, counted and left."""
+    store.add_order(Order("notify", "k", "bus", {"event": "braked", "members": 7}), clock.utcnow())
+    await desk.fall("bus")
+    await desk.turn()
+    assert receiver.told == ["bus opened"]
+    assert store.order_outcome("k").word is AnswerWord.FAILED
+    assert metrics.swallowed.labels("notifier").value == 1
+
+
+async def test_what_is_wrong_with_notices_holds_up_no_order(desk, store, clock, monkeypatch):
+    """An operator's order is carried out all the same."""
+
+    async def fail(_announced):
+        raise ValueError("a mistake")
+
+    async def halt(_order):
+        return Answer.done("reset")
+
+    monkeypatch.setattr(type(desk.notifier), "turn", lambda _self, orders: fail(orders))
+    desk.dispatcher.actions = {"reset": halt}
+    store.add_order(Order("reset", "r", "bus"), clock.utcnow())
+    await desk.turn()
+    assert store.order_outcome("r") == Answer.done("reset")

@@ -7,18 +7,23 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
+import subprocess
+from pathlib import Path
 
 import pytest
 import structlog
 from aiohttp import web
+from aiosmtpd.smtp import AuthResult
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
 from sentinel.core.fault import Severity
 from sentinel.core.model import ErrorClass
-from sentinel.core.notice import Told
+from sentinel.core.notice import Tidings
 from sentinel.errors import NotDelivered
 from sentinel.notify import ChannelRoom, load_channels
+from tests.conftest import require_tool
 from tests.unit.notify.rig import HOSTILE, T0, http_sink, mail_sink, make_notice
 
 SHELF = load_channels()
@@ -97,12 +102,12 @@ async def test_slack_finds_no_markup_in_what_others_wrote(room, sink) -> None:
 @pytest.mark.parametrize(
     ("told", "action"),
     [
-        (Told.OPENED, "trigger"),
-        (Told.WORSE, "trigger"),
-        (Told.EXHAUSTED, "trigger"),
-        (Told.ACKNOWLEDGED, "acknowledge"),
-        (Told.RECOVERED, "resolve"),
-        (Told.CLOSED, "resolve"),
+        (Tidings.OPENED, "trigger"),
+        (Tidings.WORSE, "trigger"),
+        (Tidings.EXHAUSTED, "trigger"),
+        (Tidings.ACKNOWLEDGED, "acknowledge"),
+        (Tidings.RECOVERED, "resolve"),
+        (Tidings.CLOSED, "resolve"),
     ],
 )
 async def test_pagerduty_hears_of_one_affair(room, sink, told, action) -> None:
@@ -123,7 +128,7 @@ async def test_pagerduty_hears_of_one_affair(room, sink, told, action) -> None:
 async def test_a_long_name_of_an_affair_is_one_key(room, sink) -> None:
     """255 bytes are all that PagerDuty takes."""
     given = options("pagerduty", routing_key=SecretStr("R" * 32), address=sink.url)
-    for told in (Told.OPENED, Told.RECOVERED):
+    for told in (Tidings.OPENED, Tidings.RECOVERED):
         await send("pagerduty", given, room, make_notice(told, affair="ä" * 200))
     keys = {json.loads(body)["dedup_key"] for body in sink.posts}
     assert [len(key) for key in keys] == [64]
@@ -132,7 +137,7 @@ async def test_a_long_name_of_an_affair_is_one_key(room, sink) -> None:
 async def test_a_test_of_pagerduty_leaves_nothing_open(room, sink) -> None:
     """It is resolved at once."""
     given = options("pagerduty", routing_key=SecretStr("R" * 32), address=sink.url)
-    await send("pagerduty", given, room, make_notice(Told.TEST, severity=Severity.INFO))
+    await send("pagerduty", given, room, make_notice(Tidings.TEST, severity=Severity.INFO))
     actions = [json.loads(body)["event_action"] for body in sink.posts]
     assert actions == ["trigger", "resolve"]
 
@@ -316,6 +321,45 @@ async def test_no_mail_goes_out_in_the_open_when_tls_is_wanted(room) -> None:
             await send("email", mail_options(sink.port, tls="starttls"), room)
         assert caught.value.error_class is ErrorClass.OURS
     assert sink.mails == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A certificate for 127.0.0.1, and its key, in one file."""
+    folder = tmp_path_factory.mktemp("tls")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=x -keyout key.pem -out cert.pem"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    program = require_tool("openssl")
+    subprocess.run([program, *words.split(), *more], check=True, capture_output=True, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+async def test_a_mail_goes_out_encrypted_and_with_a_password(room, certificate, tls) -> None:
+    """To a server that its issuer vouches for; another one gets neither mail nor password."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    logins: list[bytes] = []
+
+    def authenticate(_server, _session, _envelope, _mechanism, data) -> AuthResult:
+        logins.append(data.password)
+        return AuthResult(success=data.password == b"right", handled=False)
+
+    given = {"authenticator": authenticate, "auth_require_tls": tls == "starttls"}
+    given |= {"tls_context": context} if tls == "starttls" else {"wrapped": context}
+    async with mail_sink(**given) as sink:
+        whole = {"tls": tls, "user": "me", "password": SecretStr("right")}
+        with pytest.raises(NotDelivered, match="certificate") as stranger:
+            await send("email", mail_options(sink.port, **whole), room)
+        assert stranger.value.error_class is ErrorClass.OURS
+        assert (sink.mails, logins) == ([], [])
+        whole["ca_file"] = str(certificate / "cert.pem")
+        await send("email", mail_options(sink.port, **whole), room)
+        assert (len(sink.mails), logins) == (1, [b"right"])
+        whole["password"] = SecretStr("wrong")
+        with pytest.raises(NotDelivered, match="535") as refused:
+            await send("email", mail_options(sink.port, **whole), room)
+        assert refused.value.error_class is ErrorClass.OURS
 
 
 def test_a_password_does_not_go_over_the_network_readable() -> None:
