@@ -15,6 +15,7 @@ from sentinel.core.component.health import (
     compare,
     cross_thresholds,
     flap_score,
+    follow_clock,
     step,
 )
 from sentinel.core.fault import Status
@@ -324,6 +325,12 @@ def test_thresholds_where_low_is_bad():
     assert crossings(threshold, [0.991, 0.99, 0.994, 0.995, 0.98]) == ["-", d, d, "-", d]
 
 
+def test_a_threshold_without_a_band():
+    """The same value to raise and to clear: at it a quiet one is raised, and a raised one is clear."""
+    threshold = Threshold("lag", degraded=Level(10, 10))
+    assert crossings(threshold, [3, 10, 11, 10, 9]) == ["-", "degraded", "degraded", "-", "-"]
+
+
 def test_a_threshold_remembers_each_subject_by_itself():
     """One queue that is raised does not lower the bar for another."""
     threshold = Threshold("lag", degraded=Level(10, 5))
@@ -376,6 +383,17 @@ def test_how_long_is_the_callers_matter():
         health = step(health, Status.UP, Quality.OBSERVED, AT_SIGHT, 1.0, now, 2.0)
         now += timedelta(seconds=1)
     assert health.steady is Status.UP
+
+
+def test_a_belief_moves_with_the_clock():
+    """It is as old as before; what never was stays so."""
+    hour = timedelta(hours=1)
+    assert follow_clock(Health(), hour) == Health()
+    before = play("UUUDDDUU")[-1]
+    after = follow_clock(before, hour)
+    for name in ("since", "first_pass", "last_observed", "held_since"):
+        assert getattr(after, name) == getattr(before, name) + hour, name
+    assert follow_clock(after, -hour) == before
 
 
 def test_verdicts_that_are_not_down_are_counted():
