@@ -253,6 +253,20 @@ def test_flapping_holds_ten_samples_and_stops_at_fifteen_or_below():
     assert not after[9].flapping
 
 
+@pytest.mark.parametrize(
+    ("places", "score", "was"), [((1, 2, 3, 17, 18, 19), 30.0, False), ((1, 9, 20), 15.0, True)]
+)
+def test_at_the_edge_of_the_band_it_does_not_flap(places, score, was):
+    """At thirty it has not begun, at fifteen it is over."""
+    history = [True]
+    for place in range(1, 21):
+        history.append(history[-1] is not (place in places))
+    assert flap_score(history) == score
+    before = replace(_at_score(history[:-1]), flapping=was, flap_hold=int(was))
+    verdict = Status.UP if history[-1] else Status.DOWN
+    assert not step(before, verdict, Quality.OBSERVED, POLICY, 10.0, T0).flapping
+
+
 def flapping_patterns(longest):
     """Patterns "down k times, up for the rest of the period" that switch the flap state on and off
     for ever.
