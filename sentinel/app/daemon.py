@@ -102,6 +102,7 @@ class Daemon:
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
+        await self.enrolment.take_objectives(configuration.objectives)
         await self.enrolment.add_checks(configuration.checks, configuration.components)
         await self.enrolment.reconsider_unwatched()
         self.upkeep.keep("scheduler", self.engine.scheduler.loop)
@@ -276,14 +277,16 @@ class Daemon:
         self.calendar.follow_clock()
         if await self.membership.tick():
             self.roster.place()
-        meta = {
+        changes = self.engine.objectives.settle()
+        changes.meta = {
             BEAT: write_moment(self.clock.moment()),
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
             **describe_conditions(self.bookcase.shelf),
         }
-        await self.engine.recorder.record(Changes(meta=meta, gaps=self.engine.guard.take_gaps()))
+        changes.gaps = self.engine.guard.take_gaps()
+        await self.engine.recorder.record(changes)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
@@ -392,6 +395,7 @@ class Daemon:
         self.calendar.follow()
         await self.engine.file_watch.follow(self.engine.picture.components)
         await beside(self.bookcase.reload)
+        await self.enrolment.take_objectives(fresh.objectives)
         for check in differences.changed:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
@@ -459,9 +463,9 @@ class Daemon:
         ]
 
     async def _say_goodbye(self) -> None:
-        now = self.clock.utcnow()
-        meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
-        await self.engine.recorder.record(Changes(meta=meta))
+        now, changes = self.clock.utcnow(), self.engine.objectives.settle(last=True)
+        changes.meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
+        await self.engine.recorder.record(changes)
 
     def _close_store(self) -> None:
         self.engine.recorder.close()

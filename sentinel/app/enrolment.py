@@ -10,7 +10,9 @@ from typing import Any
 
 from sentinel.app.roster import CheckRoster
 from sentinel.core.model import Check, Component, Incident
+from sentinel.core.objective import Objective
 from sentinel.engine.assembly import Engine
+from sentinel.engine.objectives import read_kept
 from sentinel.engine.supervision import make_check, name_of_check
 from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import Store
@@ -58,6 +60,13 @@ class Enrolment:
         names = [check.name for check, *_ in self.engine.picture.results()]
         known = [component.name for component in components]
         await self.engine.recorder.call(lambda: self.store.replace_configuration(names, known))
+
+    async def take_objectives(self, objectives: Sequence[Objective]) -> None:
+        """Take the objectives of a configuration, with what was counted for them before."""
+        engine = self.engine
+        now = engine.objectives.utcnow()
+        kept = await engine.recorder.call(lambda: read_kept(self.store, objectives, now))
+        engine.objectives.follow(objectives, kept)
 
     async def release(self, name: str, *, gone: bool) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""

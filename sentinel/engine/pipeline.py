@@ -16,6 +16,7 @@ from sentinel.core.model import Finding, RestartPolicy, Result, Row, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
+from sentinel.engine.objectives import Objectives
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.engine.recorder import Recorder
@@ -31,6 +32,7 @@ class Pipeline:
     picture: Picture
     incidents: Incidents
     faults: Faults
+    objectives: Objectives
     views: Views
     recorder: Recorder
     metrics: Metrics
@@ -50,6 +52,7 @@ class Pipeline:
         self._record(watched, result, changes)
         self._measure(watched, result, changes)
         self._judge_health(watched, result, changes, now)
+        self.objectives.take(watched, result)
         self._tell_status(watched, before, changes)
         await self._conclude(watched, changes)
         return watched.health.soft and watched.verdict is not Status.UNKNOWN

@@ -19,6 +19,7 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Check, Histogram, Measurement, Result
 from sentinel.metrics.cap import MAX_SERIES, decide_left_out
 from sentinel.metrics.family import Counter, FigureFamily, Gauge, OwnHistogram, Series
+from sentinel.metrics.objective import declare_objectives
 from sentinel.metrics.rows import RowBook
 from sentinel.metrics.text import END, list_sample_names
 
@@ -75,6 +76,7 @@ class Metrics:
         self._declare_authority()
         self._declare_troubles()
         self._declare_chores()
+        self.objectives = declare_objectives(self._gauges, self._counters)
         reserved: set[str] = set()
         for family in self._families:
             reserved |= list_sample_names(family.name, family.kind)

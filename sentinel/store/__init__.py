@@ -4,7 +4,7 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ from sentinel.core.component.incident import Event
 from sentinel.core.fault import StandingFault
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.moment import Moment, read_moment
+from sentinel.core.objective import Marks, ObjectiveStanding, Slice
 from sentinel.core.order import Answer, Order
 
 if TYPE_CHECKING:  # they are made of what stands here
@@ -203,13 +204,14 @@ class DamagedRow:
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Instants before which is forgotten: what happened, attempts and caps (they count budgets for
-    a day at least), reports, the audit log.
+    a day at least), reports, the audit log, what was counted for objectives.
     """
 
     before: datetime
     journal: datetime
     reports: datetime
     audit: datetime
+    objectives: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,9 @@ class Changes:
     samples: list[Sample] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     faults: list[StandingFault] = field(default_factory=list)
+    slices: list[Slice] = field(default_factory=list)
+    marks: dict[str, Marks] = field(default_factory=dict)
+    standings: dict[str, ObjectiveStanding] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     clock_step: timedelta = timedelta()
     """By how much the clock was set: faults that stand have stood as long as before."""
@@ -322,6 +327,14 @@ class Reader(Protocol):
         """Minute roll-ups since an instant, oldest first."""
         ...
 
+    def objectives(self) -> list[ObjectiveStanding]:
+        """How each objective stood at the last look, by name."""
+        ...
+
+    def slices(self, source: str, *, since: datetime) -> list[Slice]:
+        """What was counted for the source of an objective since an instant, oldest first."""
+        ...
+
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
         """Rendered reports, newest first."""
         ...
@@ -377,6 +390,16 @@ class Store(Reader, Protocol):
 
     def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
         """Drop views of what is no longer configured, and note the order of the rest."""
+        ...
+
+    def marks(self) -> dict[str, Marks]:
+        """Where the counters of each source stood when it was last counted."""
+        ...
+
+    def keep_objectives(self, names: Collection[str], sources: Collection[str]) -> None:
+        """Drop the standings of other objectives, and where the counters of other sources stood:
+        what is counted while nobody looks is nobody's.
+        """
         ...
 
     def save_run(self, run: RunbookRun) -> None:

@@ -23,6 +23,7 @@ _REPLACED: dict[str, Callable[[Any], object]] = {
         frozenset(each.fault.subject.items()),
         each.began,
     ),
+    "slices": lambda each: (each.source, each.began),
 }
 """Lists of which the latest element counts, and by what it is known."""
 
@@ -40,7 +41,7 @@ def absorb(earlier: Changes, later: Changes) -> bool:
             newest.pop(key(each), None)
             newest[key(each)] = each
         setattr(earlier, name, list(newest.values()))
-    for name in ("health", "probe_state", "meta"):
+    for name in ("health", "probe_state", "marks", "standings", "meta"):
         getattr(earlier, name).update(getattr(later, name))
     for name in ("transitions", "events", "gaps", "samples", "orders"):
         getattr(earlier, name).extend(getattr(later, name))

@@ -34,7 +34,7 @@ from sentinel.store.reading import RowReader
 from sentinel.store.salvage import JOURNAL_LOST, inspect
 from sentinel.store.table import TABLES, make_seal, replace
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SEALED_SINCE = 4
 KEPT_ASIDE = 5
 """Damaged files that are kept; a disk that damages one after the other must not fill up with them."""
@@ -47,6 +47,7 @@ _MIGRATIONS = {
         (2, "schema_2.sql"),
         (3, "schema_3.sql"),
         (4, "schema_4.sql"),
+        (5, "schema_5.sql"),
     )
 }
 _INCREMENTAL = 2
