@@ -38,14 +38,17 @@ setup: $(DEV_READY)  ## make the environment with everything the tests need
 	@$(BIN)/python -m compileall -q sentinel || true
 
 # Many demos at once, and what kills and pauses, have the machine for themselves; what mostly waits for one demo runs by
-# twos, all others by threes. A failure of a part does not hide the next. 5: the options in ARGS chose none of them.
+# twos, all others by threes. A failure of a part does not hide the next; up to three that failed
+# beside others are tried again alone, and named (tools/second_look.py). 5: the options in ARGS chose none of them.
 OTHERS = $(addprefix --ignore=,$(ALONE)) $(ARGS)
 test: setup  ## run all tests (options in ARGS)
-	@failed=0; \
-	$(BIN)/python -m pytest $(ALONE) $(ARGS) || [ $$? -eq 5 ] || failed=1; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/acceptance tests/browser $(OTHERS) || [ $$? -eq 5 ] || failed=1; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests/faults tests/integration tests/unit $(OTHERS) || [ $$? -eq 5 ] || failed=1; \
-	exit $$failed
+	@failed=0; broken=0; \
+	part() { $(BIN)/python -m pytest "$$@" || case $$? in 1) failed=1;; 5) ;; *) broken=1;; esac; }; \
+	part --cache-clear $(ALONE) $(ARGS); \
+	part -n 2 --dist loadfile tests/acceptance tests/browser $(OTHERS); \
+	part -n 3 --dist loadfile tests/faults tests/integration tests/unit $(OTHERS); \
+	[ $$broken = 0 ] || exit 1; \
+	[ $$failed = 0 ] || $(BIN)/python -m tools.second_look
 
 # Also of child processes, each of which writes a file of its own.
 coverage: setup  ## which lines and branches no test runs (TESTS=tests/unit for a part)

@@ -8,13 +8,14 @@ import atexit
 import logging
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
 
 from sentinel.adapters.own_process.outlet import Outlet
+from sentinel.adapters.own_process.run import RUN
 from sentinel.redaction import Redaction
 
 LAST_WORDS = 1.0
@@ -80,7 +81,7 @@ def configure_logging(
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _name_run,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -91,6 +92,17 @@ def configure_logging(
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LINES.direct(out))),
         cache_logger_on_first_use=False,
     )
+
+
+def _name_run(
+    _logger: object, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Whose run it was that wrote the line."""
+    run = RUN.get()
+    if run is not None:
+        line.setdefault("check", run[0])
+        line.setdefault("trace_id", run[1])
+    return line
 
 
 def say(text: str) -> None:

@@ -27,6 +27,10 @@ class Fleet:
     """Those whose process is a child of sentinel."""
     busy: dict[str, None] = field(default_factory=dict)
     """Those that are being restarted right now, in the order in which that began."""
+    starting: set[str] = field(default_factory=set)
+    """Those that waited and are being started right now: no stop may come in between, which would
+    find nothing to stop and then be overtaken by the start.
+    """
     decisions: dict[str, Decision] = field(default_factory=dict)
     """What was decided last about each."""
     notes: dict[str, str] = field(default_factory=dict)
@@ -43,6 +47,7 @@ class Fleet:
             self.stopped.discard(name)
         self.started.pop(name, None)
         self.waiting.pop(name, None)
+        self.starting.discard(name)
         self.decisions.pop(name, None)
         self.notes.pop(name, None)
         self.supervised.discard(name)

@@ -59,8 +59,13 @@ class Remediator:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def acts_on(self, name: str) -> bool:
-        """Whether it is being restarted right now."""
-        return name in self.fleet.busy
+        """Whether it is being started or restarted right now."""
+        return name in self.fleet.busy or name in self.fleet.starting
+
+    def describe_act(self, name: str) -> str:
+        """Why nothing else is done to it now."""
+        act = "restarted" if name in self.fleet.busy else "started"
+        return f"one action at a time: {name} is being {act}"
 
     def in_order(self) -> list[str]:
         """Components with a driver, what they need first; a reload may have brought a dependency
@@ -175,17 +180,20 @@ class Remediator:
         for name in [
             name
             for name in self.fleet.waiting
-            if name not in self.fleet.busy and not self.circumstances.find_missing(name)
+            if not self.acts_on(name) and not self.circumstances.find_missing(name)
         ]:
             del self.fleet.waiting[name]
+            self.fleet.starting.add(name)
             self._spawn(self._first_start(name))
 
     async def _first_start(self, name: str) -> None:
         """Its intent is noted first: a sentinel that ends in between finds the process again."""
-        await self.recorder.record(
-            Changes(processes=[ProcessRow(name, 0, "", self.moment().at, True)])
-        )
-        await self.start(name)
+        try:
+            row = ProcessRow(name, 0, "", self.moment().at, True)
+            await self.recorder.record(Changes(processes=[row]))
+            await self.start(name)
+        finally:
+            self.fleet.starting.discard(name)
 
     def note_start(self, name: str, driver: Driver, outcome: Outcome) -> None:
         """It was started just now: its grace begins, and its check looks soon."""

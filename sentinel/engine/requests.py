@@ -37,6 +37,8 @@ class OperatorRequests:
         refusal = self._refuse(name, RESTART)
         if refusal:
             return Answer.refused(refusal)
+        if name in remediator.fleet.starting:
+            return _refuse(Reason.BUSY, remediator.describe_act(name))
         policy = remediator.picture.components[name].restart
         incident = remediator.picture.incidents.get(name)
         situation, now = remediator.circumstances.of(name), remediator.moment()
@@ -73,7 +75,7 @@ class OperatorRequests:
         if refusal:
             return Answer.refused(refusal)
         if self.remediator.acts_on(name):
-            return _refuse(Reason.BUSY, f"one action at a time: {name} is being restarted")
+            return _refuse(Reason.BUSY, self.remediator.describe_act(name))
         outcome = await act()
         await self._note(name, f"{action} by an operator: {reason} ({outcome.detail})")
         return _answer(outcome)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
+import random
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from sentinel.adapters.own_process.run import RUN
 from sentinel.core.fault import Status, find_breach
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Result
 from sentinel.engine.pause import NOTICEABLE, PauseGuard
@@ -21,6 +23,8 @@ from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind
 
 log = structlog.get_logger()
+_TRACES = random.Random(os.urandom(32))  # noqa: S311 - a name, no secret: no system call each
+"""Names of runs."""
 
 
 @dataclass(slots=True)
@@ -45,10 +49,13 @@ class Runner:
 
     async def run(self, check: Check, kind: Kind) -> Result:
         """Run the probe with its timeout; classify; judge whether we were able to see."""
-        trace_id = secrets.token_hex(16)
+        trace_id = f"{_TRACES.getrandbits(128):032x}"
         started, begun = self.utcnow(), self.monotonic()
-        with structlog.contextvars.bound_contextvars(check=check.name, trace_id=trace_id):
+        named = RUN.set((check.name, trace_id))
+        try:
             finding, outcome, error_class = await self._find(check, kind, trace_id)
+        finally:
+            RUN.reset(named)
         duration = self.monotonic() - begun
         quality = Quality.OBSERVED
         paused = self.guard.paused(begun)
@@ -108,16 +115,18 @@ class Runner:
             log.error("probe_raised", error=repr(error), where=traceback.format_exc(limit=-4))
 
     def _context(self, check: Check, trace_id: str) -> Context:
-        missing = [name for name in check.resources.values() if name not in self.clients]
-        if missing:
-            raise NotMeasurable(f"no client for resource {missing[0]}")
+        clients = {}
+        for role, name in check.resources.items():
+            if name not in self.clients:
+                raise NotMeasurable(f"no client for resource {name}")
+            clients[role] = self.clients[name]
         return Context(
             check=check.name,
             component=check.component,
             trace_id=trace_id,
             interval=check.every,
             timeout=check.timeout,
-            clients={role: self.clients[name] for role, name in check.resources.items()},
+            clients=clients,
             state=self.states.get(check.name),
             utcnow=self.utcnow,
             wall=self.wall,

@@ -60,6 +60,8 @@ def _split(address: str) -> tuple[str, int]:
 class TcpState:
     """The resolver, so that a name that hangs costs one thread and not one per run."""
 
+    __slots__ = ("resolver",)
+
     def __init__(self, _document: Any = None) -> None:
         self.resolver = Resolver()
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from sentinel.adapters.http.client import HttpClient, HttpResponse, may_have_arrived
+from sentinel.adapters.http.arrival import may_have_arrived
+from sentinel.adapters.http.client import HttpClient, HttpResponse
 from sentinel.core.foreign.document import ForeignDocument, read_foreign_json
 from sentinel.core.model import Component
 from sentinel.errors import NotMeasurable, ReplyLost, TargetError

@@ -13,6 +13,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,9 +44,9 @@ from tests.hostile_redis import greet_redis, make_redis
 DEADLINE = 0.6
 SLACK = 10.0
 """Others of this process, and of a busy machine, have their turns: a hang is longer."""
-AT_ONCE = 25
+AT_ONCE, ENDLESS_AT_ONCE = 25, 2
 MOST_MEMORY = 300 << 20
-"""What a run may take beside what the process has: 64 MiB of one reply, twice, and what is read."""
+"""What a run may take beside what the process has: 64 MiB of each reply without end, and what is read."""
 
 KINDS: dict[str, list[tuple[Kind, dict[str, Any]]]] = {
     "redis": [
@@ -143,7 +144,7 @@ SAID = {"wrong_status", "wrong_body", "wrong_value"}
 async def assault(system: str, scripts: Iterator[Script]) -> list[str]:
     """All of them, some at a time; what went wrong."""
     faults: list[str] = []
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate, endless = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(ENDLESS_AT_ONCE)
     worst = 0.0
 
     async def tick() -> None:
@@ -154,7 +155,7 @@ async def assault(system: str, scripts: Iterator[Script]) -> list[str]:
             worst = max(worst, time.process_time() - began)
 
     async def one(n: int, script: Script) -> None:
-        async with gate:
+        async with endless if script.forever else nullcontext(), gate:
             await look(system, script, n, faults)
 
     ticking = asyncio.create_task(tick())

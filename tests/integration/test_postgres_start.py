@@ -14,11 +14,12 @@ import psycopg
 import pytest
 
 from sentinel.adapters.postgres import PostgresClient
-from sentinel.adapters.postgres.start import _Watch
+from sentinel.adapters.postgres.start import UNREADABLE, _Watch
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
 from sentinel.errors import NotMeasurable, TargetError, TargetUnreachable
 from tests.conftest import require_tool
+from tests.hostile import Script, serve
 
 
 @asynccontextmanager
@@ -63,6 +64,49 @@ async def test_refusal_is_judged_by_its_code(state, words, status):
         with pytest.raises(TargetError) as caught:
             await client.query("select 1")
     assert (caught.value.code, caught.value.status) == (state, status)
+
+
+_READY = b"Z\0\0\0\x05I"
+_WORDS = b"could not connect, server closed the connection"
+
+
+def _refusal(fields: bytes) -> bytes:
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+
+_WITHOUT_STATE = {
+    "nothing": _refusal(b"\0"),
+    "no_state": _refusal(b"SFATAL\0M" + _WORDS + b"\0\0"),
+    "words_only": _refusal(b"M" + _WORDS + b"\0\0"),
+    "severity_only": _refusal(b"SFATAL\0\0"),
+    "no_real_state": _refusal(b"SFATAL\0C57P0399\0M" + _WORDS + b"\0\0"),
+}
+_BROKEN = {"not_even_an_end": _refusal(b""), "old_style": b"E" + _WORDS + b"\n\0"}
+
+
+@pytest.mark.parametrize(
+    ("in_session", "name"),
+    [
+        *((False, name) for name in (*_WITHOUT_STATE, *_BROKEN)),
+        *((True, n) for n in _WITHOUT_STATE),
+    ],
+)
+async def test_an_error_without_a_state_is_never_down(in_session, name):
+    """Who refuses without a SQLSTATE answers: why can't be read, whatever the words seem to say."""
+    greeting = b"R\0\0\0\x08\0\0\0\0" + _READY
+    said = {**_WITHOUT_STATE, **_BROKEN}[name] + _READY * in_session
+
+    def greet(request: bytes) -> bytes:
+        if request[4:7] == b"\x04\xd2\x16":  # asks for TLS
+            return b"N"
+        return greeting if in_session and request[4:8] == b"\0\3\0\0" else b""
+
+    async with serve(Script(name, (said,)), greet) as port:
+        client = PostgresClient("db", f"postgresql://u@127.0.0.1:{port}/x")
+        with pytest.raises(TargetError) as caught:
+            await client.query("select 1")
+        await client.close()
+    assert (caught.value.code, caught.value.status) == (UNREADABLE, Status.UNKNOWN)
 
 
 async def test_refusal_behind_tls_is_judged_by_its_code(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 import structlog
 
 from sentinel import log as logs
+from sentinel.adapters.own_process.run import RUN
 from sentinel.log import catch_strays, configure_logging, count_dropped, finish_logging, say
 from sentinel.redaction import Redaction
 
@@ -108,8 +109,9 @@ def test_a_log_line(capsys):
         log.exception(
             "probe_raised", check="bus", password="hunter2hunter2", url="redis://:hunter2hunter2@h"
         )
-    with structlog.contextvars.bound_contextvars(trace_id="abc"):
-        log.info(f"event with {SECRET}")
+    named = RUN.set(("bus", "abc"))
+    log.info(f"event with {SECRET}")
+    RUN.reset(named)
     log.debug("not shown")
     structlog.reset_defaults()
     text = stream.getvalue()
@@ -118,7 +120,7 @@ def test_a_log_line(capsys):
     first, second = map(json.loads, text.splitlines())
     assert (first["event"], first["level"], first["check"]) == ("probe_raised", "error", "bus")
     assert "ValueError" in first["exception"]
-    assert second["trace_id"] == "abc"
+    assert (second["check"], second["trace_id"]) == ("bus", "abc")
     assert first["timestamp"].endswith("Z")
 
 

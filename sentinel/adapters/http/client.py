@@ -22,6 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import LineTooLong
 
+from sentinel.adapters.http.arrival import NeverSent, Way, make_tracing
 from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.adapters.network.resolver import Resolver
 from sentinel.adapters.network.tcp import unreachable, who_answers
@@ -123,10 +124,13 @@ class HttpClient:
             self._admit_again()
             url = self.base_url.rstrip("/") + path
             sent = {**self._headers, **(headers or {})}
-            work = self._follow(method, url, sent, body, max_body, redirects)
-            return self._note(await self._within(timeout, work))
+            way = Way()
+            work = self._follow(method, url, sent, body, max_body, redirects, way)
+            return self._note(await self._within(timeout, work, way))
 
-    async def _within(self, seconds: float, work: Awaitable[HttpResponse]) -> HttpResponse:
+    async def _within(
+        self, seconds: float, work: Awaitable[HttpResponse], way: Way
+    ) -> HttpResponse:
         """The answer, or what kept it from us, in our words."""
         try:
             async with asyncio.timeout(seconds):
@@ -135,7 +139,7 @@ class HttpClient:
             raise TargetUnreachable(
                 f"no whole answer within {format_duration(seconds)}",
                 "is the process frozen, or just too slow?",
-            ) from error
+            ) from (error if way.connected else NeverSent())
         except aiohttp.ServerDisconnectedError as error:
             raise await self._identify() or translate(error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -201,10 +205,11 @@ class HttpClient:
         body: bytes | None,
         max_body: int,
         redirects: int,
+        way: Way,
     ) -> HttpResponse:
         asked_to_keep = False
         for left in range(redirects, -1, -1):
-            response = await self._once(method, url, headers, body, max_body)
+            response = await self._once(method, url, headers, body, max_body, way)
             target = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not target or redirects == 0:
                 return response
@@ -226,13 +231,19 @@ class HttpClient:
         )
 
     async def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, max_body: int
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_body: int,
+        way: Way,
     ) -> HttpResponse:
         self._spend()
         begin = self._monotonic()
         session = await self._opened()
         async with session.request(
-            method, url, headers=headers, data=body, allow_redirects=False
+            method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=way
         ) as answer:
             raw, truncated = await _read(answer.content, max_body)
             packed = _encoding(answer)
@@ -292,6 +303,7 @@ class HttpClient:
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
+            trace_configs=[make_tracing()],
         )
         return self._session
 
@@ -480,15 +492,3 @@ def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
             f"not an HTTP server: {text}", "check the address: another kind of server answers there"
         )
     return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")
-
-
-def may_have_arrived(error: TargetError) -> bool:
-    """Whether the request behind this error may have reached the target: only then may it have had
-    an effect.
-
-    What the budget or a back-off held back has no cause; what found no connection was never sent.
-    """
-    cause = error.__cause__
-    return cause is not None and not isinstance(
-        cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL
-    )

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from sentinel.errors import NotMeasurable
@@ -28,6 +29,8 @@ class Resolver:
     A second request for a name that is under way joins the first, so a name that hangs costs one
     thread.
     """
+
+    __slots__ = ("_deadline", "_limit", "_lookup", "_pending")
 
     def __init__(
         self, *, lookup: Lookup = socket.getaddrinfo, deadline: float = 2.0, limit: int = 8
@@ -92,6 +95,7 @@ class Resolver:
         return [(family, address[0], port) for family, _type, _protocol, _name, address in found]
 
 
+@lru_cache(maxsize=16_384)
 def _literal(host: str, port: int) -> Address | None:
     try:
         version = ipaddress.ip_address(host).version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,12 +58,12 @@ async def converse(
     connected = 0.0
     try:
         async with asyncio.timeout(deadline):
-            reader, writer = await _connect(addresses, deadline)
+            connection = await _connect(addresses, deadline)
             connected = monotonic() - begin
             try:
-                answer = await _exchange(reader, writer, send, until, limit)
+                answer = await _exchange(connection, send, until, limit)
             finally:
-                writer.transport.abort()
+                connection.close()
     except TimeoutError as error:
         what = f"connected in {connected:.3f} s, then no answer" if connected else "no connection"
         raise TargetUnreachable(
@@ -74,35 +75,61 @@ async def converse(
     return Conversation(connected, monotonic() - begin, answer)
 
 
-async def _connect(
-    addresses: list[Address], deadline: float
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(addresses: list[Address], deadline: float) -> socket.socket:
     """Each address gets its share of the time, so that a black hole at the first does not hide the
     second.
     """
     *others, last = addresses
-    for _family, address, port in others:
+    for address in others:
         try:
             async with asyncio.timeout(deadline / len(addresses)):
-                return await asyncio.open_connection(address, port)
+                return await open_socket(address)
         except OSError:
             continue
-    return await asyncio.open_connection(last[1], last[2])
+    return await open_socket(last)
 
 
-async def _exchange(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    send: bytes,
-    until: bytes,
-    limit: int,
-) -> bytes:
+async def open_socket(address: Address) -> socket.socket:
+    """A connection to one address, without streams around it: they cost more than the connection
+    itself. Raises OSError; close it yourself.
+    """
+    family, host, port = address
+    connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        error = connection.connect_ex((host, port))
+        if error == errno.EINPROGRESS:
+            await _writable(connection.fileno())
+            error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, f"{os.strerror(error)} ({host!r}, {port})")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_writer(descriptor, _settle, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(descriptor)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+async def _exchange(connection: socket.socket, send: bytes, until: bytes, limit: int) -> bytes:
+    loop = asyncio.get_running_loop()
     if send:
-        writer.write(send)
-        await writer.drain()
+        await loop.sock_sendall(connection, send)
     answer = b""
     while until and until not in answer and len(answer) < limit:
-        chunk = await reader.read(limit - len(answer))
+        chunk = await loop.sock_recv(connection, limit - len(answer))
         if not chunk:
             break
         answer += chunk

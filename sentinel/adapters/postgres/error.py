@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import psycopg
 
-from sentinel.adapters.postgres.start import UNREADABLE
+from sentinel.adapters.postgres.start import UNREADABLE, read_state
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -38,13 +38,15 @@ _MISSING = {
     "42704": "no such object",
     "3F000": "no such schema",
 }
+_EMPTY = "no error message available"
+"""libpq's word for an error of the server in which nothing stands."""
 _WAIT = "wait: the server starts or recovers"
 _RUNNING = "is the server running, and the address right?"
 
 
 def translate(error: BaseException) -> TargetError:
     """A psycopg or socket error in our words; the SQLSTATE becomes `code`."""
-    state = getattr(error, "sqlstate", None) or ""
+    state = _find_state(error)
     text = " ".join(str(error).split()) or type(error).__name__
     if state:
         return _by_state(state, text)
@@ -53,6 +55,17 @@ def translate(error: BaseException) -> TargetError:
             f"no answer in time: {text}", "is the server frozen, or the network black-holed?"
         )
     return _by_text(text)
+
+
+def _find_state(error: BaseException) -> str:
+    """The SQLSTATE; UNREADABLE when the server sent an error without one, "" when it sent none."""
+    if not isinstance(error, psycopg.Error):
+        return ""
+    if error.sqlstate:
+        return read_state(error.sqlstate)
+    said = (error.diag.severity, error.diag.message_primary)
+    is_servers = any(part is not None for part in said) or _EMPTY in str(error)
+    return UNREADABLE if is_servers else ""
 
 
 def _by_state(state: str, text: str) -> TargetError:
@@ -98,7 +111,9 @@ _TEXTS: list[tuple[tuple[str, ...], type[TargetError], str, str]] = [
     ),
     (
         ("invalid response", "expected authentication request", "received invalid",
-         "got no result from the query"),
+         "got no result from the query", "do not agree with length", "lost synchronization with server",
+         "unexpected response from server", "without prior row description", "protocol error: ",
+         "insufficient data in", "extraneous data in", "unexpected field count in"),
         WrongTarget, "not a PostgreSQL server", "check the address: another kind of server answers there",
     ),
     (

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import ClassVar
 
@@ -20,11 +21,13 @@ from psycopg.pq.abc import PGconn
 _SEEN = 65536
 _TRACES = 256
 """libpq's trace costs 5 kB that nobody gives back: so many in a process, then by the text alone."""
+_ERROR_TRACED = b"ErrorResponse"
 _TRACED = re.compile(rb'ErrorResponse\b.*?\sC "([0-9A-Z]{5})"', re.DOTALL)
+_STATE = re.compile(r"[0-9A-Z]{5}")
 _SERVER_SAID = re.compile(r"(?:^|failed: |\n)\S+:  ")
 """libpq puts two blanks behind a server's severity, in whichever language; its own words have one."""
 UNREADABLE = "?????"
-"""Stands for a SQLSTATE that was not seen."""
+"""Stands for a SQLSTATE that was not seen, not sent, or that is none."""
 
 
 async def start_session(conninfo: str) -> PGconn:
@@ -64,13 +67,13 @@ def _refused(pgconn: PGconn, watch: _Watch) -> psycopg.OperationalError:
     text = pgconn.error_message.decode("utf-8", "replace").strip()
     watch.end(pgconn)
     error = psycopg.OperationalError(text)
-    if _SERVER_SAID.search(text):
+    if watch.refused or _SERVER_SAID.search(text):
         error.sqlstate = watch.learn(text)
     return error
 
 
 class _Watch:
-    """Keeps the SQLSTATE of the last error that a server sent while a session starts."""
+    """Keeps whether a server sent an error while a session starts, and the SQLSTATE of the last."""
 
     traces = _TRACES
     texts: ClassVar[dict[str, str]] = {}
@@ -78,7 +81,7 @@ class _Watch:
     understood = False
 
     def __init__(self) -> None:
-        self.state = ""
+        self.state, self.refused = "", False
         self._pipe: tuple[int, int] | None = None
 
     def look(self, pgconn: PGconn) -> None:
@@ -87,7 +90,9 @@ class _Watch:
             self._trace(pgconn)
             return
         with suppress(OSError), socket.socket(fileno=os.dup(pgconn.socket)) as peer:
-            self.state = find_state(peer.recv(_SEEN, socket.MSG_PEEK)) or self.state
+            seen = peer.recv(_SEEN, socket.MSG_PEEK)
+            self.state = find_state(seen) or self.state
+            self.refused |= holds_error(seen)
 
     def _trace(self, pgconn: PGconn) -> None:
         if self._pipe is None and _Watch.traces > 0 and not _Watch.understood:
@@ -112,26 +117,45 @@ class _Watch:
             return
         pgconn.untrace()
         with suppress(OSError):
-            found = _TRACED.findall(os.read(pipe[0], _SEEN))
+            traced = os.read(pipe[0], _SEEN)
+            found = _TRACED.findall(traced)
             self.state = found[-1].decode() if found else self.state
+            self.refused |= _ERROR_TRACED in traced
         for end in pipe:
             os.close(end)
 
 
-def find_state(data: bytes) -> str:
-    """The SQLSTATE of the last ErrorResponse in whole messages of a server, or "".
+def read_state(state: str) -> str:
+    """A SQLSTATE as it stands in a reply; UNREADABLE for what is none."""
+    return state if _STATE.fullmatch(state) else UNREADABLE
 
-    Each message is a letter and a length with itself; a field of the response a letter and a text.
-    """
+
+def find_state(data: bytes) -> str:
+    """The SQLSTATE of the last ErrorResponse in whole messages of a server, "" without one."""
     state = ""
-    while len(data) > 5:
-        length = int.from_bytes(data[1:5], "big")
-        if data[:1] == b"E":
-            fields = data[5 : 1 + length].split(b"\0")
+    for kind, content in _split(data):
+        if kind == b"E":
+            fields = content.split(b"\0")
             codes = [field[1:] for field in fields if field[:1] == b"C"]
-            state = codes[0].decode("ascii", "replace") if codes else state
-        data = data[1 + length :] if length >= 4 else b""
+            state = read_state(codes[0].decode("ascii", "replace")) if codes else state
     return state
+
+
+def holds_error(data: bytes) -> bool:
+    """Whether one of the messages is an error: with fields, empty, or in the old style, a text
+    without a length, in which also a server of today says that it can't fork.
+    """
+    return any(kind == b"E" for kind, _ in _split(data))
+
+
+def _split(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Messages as (letter, content): the length counts itself. What is behind one whose length
+    can't be true is not looked at.
+    """
+    while data:
+        length = int.from_bytes(data[1:5], "big")
+        yield data[:1], data[5 : 1 + length]
+        data = data[1 + length :] if len(data) >= 5 and length >= 4 else b""
 
 
 async def _ready(descriptor: int, *, reading: bool) -> None:

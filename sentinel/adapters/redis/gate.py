@@ -7,7 +7,7 @@ event loop, and twenty for two thousand million. A text that never ends fills th
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import hiredis
 from redis import exceptions as rx
@@ -34,21 +34,29 @@ class TooMuch(rx.InvalidResponse):
 
 
 class GatedReader:
-    """`hiredis.Reader` behind limits; raises what `redis` raises for replies that are none."""
+    """`hiredis.Reader` behind limits; raises what `redis` raises for replies that are none.
+
+    Of what the parser holds, only what is still to be gone over is kept a second time: of a text
+    that has not come in whole, its length.
+    """
 
     def __init__(self, **options: Any) -> None:
+        self._options = options
         self._reader = hiredis.Reader(**options)
+        self._nothing = options.get("notEnoughData", False)
         self._kept = bytearray()
-        self._position = 0
+        self._text_left = self._total = 0
 
     def feed(self, data: bytes) -> None:
         """Take in bytes. Raises TooMuch."""
-        kept = self._kept
+        self._total += len(data)
+        if self._total > MAX_BYTES:
+            self._refuse(f"more than {MAX_BYTES >> 20} MiB of replies at once")
+        kept, inside = self._kept, min(self._text_left, len(data))
+        self._text_left -= inside
         start = max(0, len(kept) - _HEAD)
-        kept += data
-        if len(kept) > MAX_BYTES:
-            raise TooMuch(f"own limit: more than {MAX_BYTES >> 20} MiB of replies at once")
-        if _GIANT.search(kept, start) or len(kept) - self._position > MAX_LINE:
+        kept += data[inside:] if inside else data
+        if _GIANT.search(kept, start) or len(kept) > MAX_LINE:
             self._walk()
         self._reader.feed(data)
 
@@ -58,9 +66,11 @@ class GatedReader:
             reply = self._reader.gets(*arguments)
         except (TypeError, MemoryError, ValueError) as error:
             raise rx.InvalidResponse(f"a reply that can't be: {type(error).__name__}") from error
-        if not self._reader.has_data():
+        # `has_data` alone is not enough: the parser has taken up the `*` of a list that has no length
+        # yet, and it has none left between the places of a list.
+        if reply is not self._nothing and not self._reader.has_data():
             self._kept.clear()
-            self._position = 0
+            self._text_left = self._total = 0
         return reply
 
     def has_data(self) -> bool:
@@ -69,20 +79,24 @@ class GatedReader:
 
     def _walk(self) -> None:
         """Over all that has come in: what looks like a giant may stand in a text."""
-        kept, position = self._kept, self._position
-        while (end := kept.find(_LINE, position)) > 0:
+        kept, position = self._kept, 0
+        while (end := kept.find(_LINE, position)) >= 0:
             kind, number = kept[position], read_length(kept[position + 1 : end])
             if kind in _LISTS and number > MAX_PLACES:
-                raise TooMuch(f"own limit: a list of more than {MAX_PLACES:,} places")
-            after = end + 2
+                self._refuse(f"a list of more than {MAX_PLACES:,} places")
+            position = end + 2
             if kind in _TEXTS and number >= 0:
-                after += number + 2
-            if after > len(kept):
-                break
-            position = after
-        self._position = position
-        if end < 0 and len(kept) - position > MAX_LINE:
-            raise TooMuch(f"own limit: a line of more than {MAX_LINE >> 10} KiB")
+                position += number + 2
+        self._text_left = max(0, position - len(kept))
+        del kept[:position]
+        if len(kept) > MAX_LINE:
+            self._refuse(f"a line of more than {MAX_LINE >> 10} KiB")
+
+    def _refuse(self, what: str) -> NoReturn:
+        """Let go of what has come first: whoever keeps the error would keep it, too."""
+        self._reader = hiredis.Reader(**self._options)
+        self._kept.clear()
+        raise TooMuch(f"own limit: {what}")
 
 
 def read_length(word: bytes | bytearray) -> int:

@@ -76,6 +76,7 @@ class ReplyWalk:
         """Take in bytes; True when all replies are there. Raises InvalidResponse for what are none."""
         self._buffer += data
         if len(self._buffer) - self._position > MAX_BYTES:
+            self._buffer.clear()  # whoever keeps the error would keep it, too
             raise TooMuch(f"own limit: more than {MAX_BYTES >> 20} MiB of replies at once")
         while len(self.found) < len(self._expected):
             if not self._step(self._expected[len(self.found)]):

@@ -65,7 +65,7 @@ class Platform:
             self.picture.add_check(check, plain, None)
             await self.remediator.manage(self.picture.components[name], self.drivers[name], None)
         self.beat = asyncio.create_task(self._look())
-        while len(self.started) < len(CHAIN):
+        while any(driver.pid is None for driver in self.drivers.values()):
             await asyncio.sleep(0.01)
 
     async def _look(self) -> None:
@@ -117,6 +117,31 @@ async def test_restart_of_everything(platform: Platform) -> None:
     assert all(driver.pid not in {None, before[name]} for name, driver in platform.drivers.items())
     assert platform.store.incidents() == []
     assert platform.store.attempts() == []
+
+
+async def test_stop_is_not_overtaken_by_a_start_under_way(platform: Platform) -> None:
+    """The process is not there yet, and will be: a stop waits for it instead of finding nothing."""
+    driver, gate, ended = platform.drivers["agent"], asyncio.Event(), asyncio.Event()
+    await platform.conductor.move("a", "stop", "agent", "first")
+    plain = driver.start
+
+    async def slowly(key: str = ""):
+        gate.set()
+        await asyncio.sleep(0.1)
+        try:
+            return await plain(key)
+        finally:
+            ended.set()
+
+    driver.start = slowly
+    starting = asyncio.create_task(platform.remediator.ask_start("agent"))
+    await gate.wait()
+    refused = await platform.engine.requests.restart("agent", "at once")
+    assert refused.line == "refused: one action at a time: agent is being started"
+    await platform.conductor.move("b", "stop", "agent", "second")
+    await asyncio.gather(starting, ended.wait())
+    assert driver.pid is None
+    assert "agent" in platform.remediator.fleet.stopped
 
 
 async def test_start_waits_for_health_not_for_the_process(platform: Platform) -> None:

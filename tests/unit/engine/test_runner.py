@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
+from sentinel.adapters.own_process.run import RUN
 from sentinel.core.fault import Fault, FaultKind, Severity, Status
 from sentinel.core.model import Check, ErrorClass, Finding, Quality, Row
 from sentinel.engine.pause import PauseGuard
@@ -63,6 +64,19 @@ async def test_a_finding(runner):
     assert re.fullmatch("[0-9a-f]{32}", result.trace_id)
     assert run.context.trace_id == result.trace_id
     assert result.duration >= 0
+
+
+async def test_a_line_of_the_log_is_named_after_its_run(runner):
+    """Whatever a probe writes has its check and trace id, and nothing is left of it after the run."""
+    seen = []
+
+    async def run(_options, context):
+        seen.append((RUN.get(), ("a", context.trace_id)))
+        return FINE
+
+    await ended(runner, run)
+    assert seen[0][0] == seen[0][1]
+    assert RUN.get() is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 _PYTHON = """#!/bin/sh
+[ "$2" = tools.second_look ] && exit $LOOK
 [ "$2" = pytest ] || exit 0
 echo "$*" >> "$ASKED"
 case "$*" in
@@ -23,23 +24,29 @@ esac
 @pytest.mark.parametrize(
     ("codes", "passes"),
     [
-        ("000", True),
-        ("100", False),
-        ("010", False),
-        ("001", False),
-        ("500", True),
-        ("055", True),
-        ("255", False),
+        ("0001", True),
+        ("1001", False),
+        ("0101", False),
+        ("0011", False),
+        ("1110", True),
+        ("5001", True),
+        ("0551", True),
+        ("2550", False),
+        ("0130", False),
     ],
 )
 def test_each_part_runs_and_any_fails(tmp_path: Path, codes: str, passes: bool) -> None:
-    """5 is pytest's word for: the options chose none of these tests."""
+    """5 is pytest's word for: the options chose none of these tests. The fourth is what the second
+    look comes to, which only failed tests get: a part that broke off has failed.
+    """
     python = tmp_path / "venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(_PYTHON, encoding="utf-8")
     python.chmod(0o755)
     asked = tmp_path / "asked"
-    words = dict(zip(("FIRST", "SECOND", "THIRD"), codes, strict=True)) | {"ASKED": str(asked)}
+    words = dict(zip(("FIRST", "SECOND", "THIRD", "LOOK"), codes, strict=True)) | {
+        "ASKED": str(asked)
+    }
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")} | words
     argv = ["make", "test", f"VENV={tmp_path / 'venv'}", "ARGS=-k some"]
     made = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, check=False)

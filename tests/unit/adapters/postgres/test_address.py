@@ -14,7 +14,7 @@ from sentinel.adapters.postgres.address import (
     name_options,
     read_settings,
 )
-from sentinel.adapters.postgres.start import find_state
+from sentinel.adapters.postgres.start import UNREADABLE, find_state, holds_error
 from sentinel.errors import NotMeasurable
 
 
@@ -112,3 +112,28 @@ def test_state_is_read_from_the_bytes_of_a_server():
     ready = b"R\0\0\0\x08\0\0\0\0"
     assert find_state(refusal) == find_state(ready + refusal) == "28P01"
     assert find_state(b"HTTP/1.1 400 Bad Request\r\n\r\n") == find_state(b"E\0\0") == ""
+
+
+@pytest.mark.parametrize("state", ["5", "57P0399", "57p03", "\xff" * 5])
+def test_a_state_that_is_none_is_no_state(state):
+    """No beginning of it decides anything."""
+    fields = b"SFATAL\0C" + state.encode("latin-1") + b"\0Mx\0\0"
+    assert find_state(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields) == UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("data", "is_error"),
+    [
+        (b"E\0\0\0\4", True),
+        (b"E\0\0\0\5\0", True),
+        (b"Ecould not fork new process for connection\n\0", True),
+        (b"R\0\0\0\x08\0\0\0\0E", True),
+        (b"R\0\0\0\x08\0\0\0\0", False),
+        (b"R\0\0\0\3E\0\0\0\4", False),
+        (b"S\0\0\0\x09EEEEE", False),
+        (b"", False),
+    ],
+)
+def test_an_error_is_known_by_its_letter(data, is_error):
+    """Also one that is empty, or a text without a length; not the letter inside of others."""
+    assert holds_error(data) is is_error

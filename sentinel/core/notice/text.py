@@ -1,0 +1,152 @@
+"""Affairs in the words of who reads a notice at night: one line that says everything, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from sentinel.core.fault import Severity
+from sentinel.core.foreign.visible import make_visible
+from sentinel.core.notice import RANKS, Affair, Notice, NoticeLabels, Told
+from sentinel.core.notice.book import Telling
+from sentinel.core.notice.storm import Heap
+
+MAX_TITLE, MAX_TEXT = 200, 2000
+_HEADS: Mapping[Told, str] = {
+    Told.OPENED: "",
+    Told.WORSE: "worse: ",
+    Told.ESCALATED: "not acknowledged: ",
+    Told.REMINDER: "still: ",
+    Told.EXHAUSTED: "a person has to act: ",
+    Told.ACKNOWLEDGED: "acknowledged: ",
+    Told.RELAPSED: "again: ",
+    Told.RECOVERED: "recovered: ",
+    Told.CLOSED: "closed: ",
+}
+ALERT = "SentinelIncident"
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """What every notice says of sentinel: the platform, and where its page is."""
+
+    platform: str = "platform"
+    page: str = ""
+
+    def link(self, affair: Affair) -> str:
+        """Where a person reads on; "" without a page."""
+        if not self.page:
+            return ""
+        base = self.page.rstrip("/")
+        return f"{base}/incident/{quote(affair.id)}" if affair.kind == "incident" else f"{base}/"
+
+
+def name_alert(affair: Affair) -> NoticeLabels:
+    """What an affair is called where alerts are kept: the same from its beginning to its end."""
+    return {
+        "alertname": ALERT,
+        "platform": affair.platform,
+        "component": affair.component,
+        "severity": str(affair.severity),
+        "incident": affair.id,
+    }
+
+
+def write_notice(telling: Telling, head: Letterhead, now: datetime) -> Notice:
+    """The notice of one telling."""
+    affair = telling.affair
+    return Notice(
+        key=telling.key,
+        channel=telling.channel,
+        told=telling.told,
+        affair=affair.id,
+        platform=affair.platform,
+        component=affair.component,
+        severity=affair.severity,
+        title=shorten(write_title(telling), MAX_TITLE),
+        text=shorten(_write_text(telling), MAX_TEXT),
+        at=now,
+        began=affair.began,
+        labels=name_alert(affair),
+        former=name_alert(telling.former) if telling.former is not None else {},
+        runbook=affair.runbook,
+        link=head.link(affair),
+        dependants=affair.dependants,
+    )
+
+
+def write_title(telling: Telling) -> str:
+    """One line: `[demo] recovered: bus is healthy after 12.0 s`."""
+    return f"[{telling.affair.platform}] {_HEADS.get(telling.told, '')}{_first_line(telling.text)}"
+
+
+def _first_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _write_text(telling: Telling) -> str:
+    affair = telling.affair
+    lines = [telling.text if telling.told is Told.OPENED else affair.text]
+    if telling.text not in lines:
+        lines.insert(0, telling.text)
+    if affair.dependants:
+        lines.append(f"{affair.dependants} components that depend on it are bad, too")
+    if affair.check:
+        lines.append(f"found by check {affair.check}, since {affair.began:%Y-%m-%d %H:%M:%S} UTC")
+    if affair.runbook:
+        lines.append(f"runbook: {affair.runbook}")
+    return "\n".join(lines)
+
+
+def write_digest(channel: str, heap: Heap, head: Letterhead, now: datetime) -> Notice:
+    """One notice for many."""
+    worst = max(heap.first, key=lambda each: RANKS[each.affair.severity])
+    lines = tuple(shorten(write_title(each), MAX_TITLE) for each in heap.first)
+    more = [f"… and {heap.count - len(lines)} more"] if heap.count > len(lines) else []
+    return Notice(
+        key=f"digest/{head.platform}/{heap.number}/{worst.key}",
+        channel=channel,
+        told=Told.DIGEST,
+        affair=f"digest-{heap.number}",
+        platform=head.platform,
+        component="",
+        severity=worst.affair.severity,
+        title=shorten(f"[{head.platform}] {heap.count} more notices at once", MAX_TITLE),
+        text=shorten("\n".join([*lines, *more]), 2 * MAX_TEXT),
+        at=now,
+        began=now,
+        link=head.page,
+        lines=lines,
+    )
+
+
+def write_test(channel: str, head: Letterhead, now: datetime) -> Notice:
+    """What `sentinel notify test` sends."""
+    return Notice(
+        key=f"test/{channel}/{now.isoformat()}",
+        channel=channel,
+        told=Told.TEST,
+        affair=f"test-{channel}",
+        platform=head.platform,
+        component="",
+        severity=Severity.INFO,
+        title=f"[{head.platform}] test of the channel {channel}",
+        text="Somebody asked sentinel to show that this channel works. Nothing is wrong.",
+        at=now,
+        began=now,
+        labels={
+            "alertname": "SentinelTest",
+            "platform": head.platform,
+            "severity": str(Severity.INFO),
+            "incident": f"test-{channel}",
+        },
+        link=head.page,
+    )
+
+
+def shorten(text: str, most: int) -> str:
+    """At most so many characters, nothing of which hides or moves."""
+    shown = make_visible(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
