@@ -180,6 +180,11 @@ COMMANDS = (
         ),
     ),
     Command(
+        "objectives",
+        "objectives.show_objectives",
+        "show each objective: what was kept, the error budget that is left, how fast it burns",
+    ),
+    Command(
         "report",
         "reporting.report",
         "make a report (recovery, progress) from what the daemon recorded",

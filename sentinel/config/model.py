@@ -32,7 +32,7 @@ def _finite(number: float) -> float:
 def _below_all(share: float) -> float:
     if not 0 < share < 1:
         raise refusal("leaves no error budget", "write more than 0% and less than 100%")
-    return share
+    return round(share, 12)
 
 
 def _fitting_window(seconds: float) -> float:

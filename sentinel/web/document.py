@@ -14,6 +14,7 @@ from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
+from sentinel.web.objectives import list_objectives
 
 STALE = "stale"
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
@@ -26,7 +27,7 @@ def status_document(store: Reader, now: datetime) -> Document:
 
     Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds
     all actions back), `own` (what of sentinel itself does not work), `incidents` (open ones, causes
-    and the worst first), `components`, `checks`, `blind` (the latest gap or null). Ages are
+    and the worst first), `components`, `checks`, `objectives`, `blind` (the latest gap or null). Ages are
     seconds; every `…_text` is the same figure for
     people.
     """
@@ -53,6 +54,7 @@ def status_document(store: Reader, now: datetime) -> Document:
             "incidents": incidents,
             "components": components,
             "checks": checks,
+            "objectives": list_objectives(store),
             "blind": describe_blindness(store, now),
         }
     )

@@ -55,6 +55,16 @@ function checkRow(item) {
   ]);
 }
 
+function objectiveRow(item) {
+  const state = make("span", "badge " + (STATUSES.has(item.status) ? item.status : "unknown"), item.state_text);
+  const alarm = item.alarm_text ? item.alarm_text + "; " : "";
+  return row([
+    ["name", item.title], ["", state], ["n", item.ratio_text], ["t", item.target_text], ["n", item.events_text],
+    ["n", item.budget_text],
+    ["detail", alarm + "budget lasts " + item.forecast_text + "; observed " + item.observed_text],
+  ]);
+}
+
 function incidentCard(item) {
   const card = make("article", "incident " + (STATUSES.has(item.shown) ? item.shown : "unknown"));
   const what = make("p", "what");
@@ -103,6 +113,7 @@ function show(status) {
   fill("incidents", status.incidents, incidentCard, make("p", "soft", "None."));
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));
+  fill("objectives", status.objectives, objectiveRow, emptyRow("No objective is configured."));
   const blind = status.blind;
   document.getElementById("blind").textContent = blind
     ? "Sentinel itself " + blind.text + " at " + blind.began.slice(11, 19) + " UTC: " + blind.reason : "";
