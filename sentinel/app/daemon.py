@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from sentinel.app.calendar import Calendar
+from sentinel.app.condition import show_condition
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
 from sentinel.app.following import FILES_KEY, Following
@@ -98,7 +99,12 @@ class Daemon:
         await self._remember_start()
         present, utcnow = PresentReader.over(self.store, self.engine.recorder), self.clock.utcnow
         self._page = await listen(
-            lambda: self.configuration, present, self.metrics, self._ready, utcnow
+            lambda: self.configuration,
+            present,
+            self.metrics,
+            self._ready,
+            utcnow,
+            self.bookcase.read_text,
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -270,8 +276,7 @@ class Daemon:
 
     async def _beat(self) -> None:
         """Sign of life for the next start, and figures about ourselves."""
-        self.metrics.overdue.set(len(self.engine.scheduler.overdue()))
-        self.metrics.coverage.set(self.engine.coverage.ratio())
+        show_condition(self.engine, self.metrics)
         if self.engine.picture.calm and (step := self.clock.settle()):
             await self._follow_clock(step)
         self.calendar.follow_clock()

@@ -28,8 +28,10 @@ async def listen(
     metrics: Metrics,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
+    runbook: Callable[[str], str | None],
 ) -> OpenPage:
-    """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
+    """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown,
+    and `runbook` gives the text of one by name.
     `configuration` gives the one in force. PortInUse when the address can't be had.
     """
     sockets = bind(configuration())
@@ -45,6 +47,7 @@ async def listen(
         ready=ready,
         now=utcnow,
         reports=configuration().state / REPORTS,
+        runbook=runbook,
         hosts=served,
     )
     for why in DoorRefusal:  # at zero, so that `rate()` sees the first one

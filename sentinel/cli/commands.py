@@ -185,6 +185,17 @@ COMMANDS = (
         "show each objective: what was kept, the error budget that is left, how fast it burns",
     ),
     Command(
+        "rules",
+        "ruling.rules",
+        "write rules for Prometheus and Alertmanager: an alert for each fault, component, objective",
+        Argument("--output", type=Path, metavar="DIR", help="folder below which the files go"),
+        Argument(
+            "--check",
+            action="store_true",
+            help="write nothing; exit code 1 when a file is not as it would be written",
+        ),
+    ),
+    Command(
         "report",
         "reporting.report",
         "make a report (recovery, progress) from what the daemon recorded",

@@ -15,7 +15,7 @@ from sentinel.config.model import (
     PlatformSettings,
 )
 from sentinel.config.secrecy import find_secrets
-from sentinel.config.value import Configuration, Diagnosing, Resource, ScheduledReport
+from sentinel.config.value import AlertLinks, Configuration, Diagnosing, Resource, ScheduledReport
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
@@ -105,6 +105,7 @@ def make_configuration(
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
     objectives: tuple[Objective, ...],
+    links: AlertLinks,
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
 ) -> Configuration:
@@ -139,6 +140,7 @@ def make_configuration(
         trusted_hosts=trusted,
         chores=chores,
         objectives=objectives,
+        links=links,
         digest=written.digest,
         lapsed=written.lapsed,
     )

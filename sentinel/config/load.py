@@ -14,6 +14,7 @@ from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
     check_places,
     check_reports,
+    read_links,
     read_listen,
     read_overrides,
     read_trusted_hosts,
@@ -77,6 +78,7 @@ def _load(written: Written) -> Configuration:
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
+    links = read_links(written, settings, listen)
     written.raise_problems()
     return make_configuration(
         written,
@@ -87,6 +89,7 @@ def _load(written: Written) -> Configuration:
         checks,
         chores,
         objectives,
+        links,
         listen,
         trusted,
     )

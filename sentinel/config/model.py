@@ -245,6 +245,15 @@ class ObjectiveSettings(Strict):
     )
 
 
+class LinkSettings(Strict):
+    """Where the alerts that `sentinel rules` writes lead whoever is called."""
+
+    runbooks: str = Field(
+        "", description="address before the name of a runbook; default: sentinel's own page"
+    )
+    dashboards: str = Field("http://127.0.0.1:3000", description="address of Grafana")
+
+
 class RunbookSettings(Strict):
     """Whether reading steps of runbooks run by themselves when an incident opens, and within what
     bounds.
@@ -384,6 +393,9 @@ class PlatformSettings(Strict):
     )
     objectives: Annotated[list[Any], Of(ObjectiveSettings)] = Field(
         default_factory=list, description="targets for what checks measure"
+    )
+    links: LinkSettings = Field(
+        LinkSettings(), description="addresses in alerts: of runbooks and of dashboards"
     )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
     runbooks: RunbookSettings = Field(

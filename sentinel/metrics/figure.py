@@ -172,6 +172,13 @@ class Metrics:
         self.exhausted = gauges(
             "sentinel_component_exhausted", "1 when the restart budget is spent.", "component"
         )
+        self._flapping = gauges(
+            "sentinel_component_flapping", "1 while a check of it flaps.", "component"
+        )
+        self._blocked = gauges(
+            "sentinel_component_blocked", "1 while it waits for another one.", "component", "by"
+        )
+        self._blocked_by: dict[str, str] = {}
         self.braked = gauges(
             "sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted."
         ).labels()
@@ -197,6 +204,10 @@ class Metrics:
         self.log_dropped = self._counters(
             "sentinel_log_lines_dropped_total", "Lines of the log that nobody took in time."
         ).labels()
+        self.state_writable = gauge(
+            "sentinel_state_writable", "0 while what was seen can't be written down."
+        )
+        self.state_writable.set(1)
         self.persisted = gauge(
             "sentinel_state_persisted_timestamp_seconds", "When the state was last committed."
         )
@@ -204,6 +215,10 @@ class Metrics:
     def _declare_authority(self) -> None:
         """What sentinel may do, and by which configuration."""
         gauge = self._gauge
+        self.fenced = gauge(
+            "sentinel_fenced",
+            "1 while it must not act: another member does, or its state is in doubt.",
+        )
         self.halted = gauge("sentinel_actions_halted", "1 while the kill switch is on.")
         self.breaker_open = gauge(
             "sentinel_automation_breaker_open", "1 while automation has switched itself off."
@@ -390,8 +405,9 @@ class Metrics:
             self._component_status.remove(name, status.value)
         for outcome in ATTEMPT_OUTCOMES:
             self.attempts.remove(name, outcome)
-        for family in (self.incidents_open, self.exhausted):
+        for family in (self.incidents_open, self.exhausted, self._flapping):
             family.remove(name)
+        self._blocked.remove(name, self._blocked_by.pop(name, ""))
 
     def set_component_status(self, name: str, status: Status) -> None:
         """The status of a component, as people are told it."""
@@ -400,6 +416,16 @@ class Metrics:
             self._component_status.remove(name, before.value)
         self._statuses[name] = status
         self._component_status.labels(name, status.value).set(1)
+
+    def set_plight(self, component: str, *, flapping: bool, blocked_by: str) -> None:
+        """Whether a component flaps, and for which one it waits, "" for none."""
+        self._flapping.labels(component).set(flapping)
+        before = self._blocked_by.pop(component, "")
+        if before and before != blocked_by:
+            self._blocked.remove(component, before)
+        if blocked_by:
+            self._blocked_by[component] = blocked_by
+            self._blocked.labels(component, blocked_by).set(1)
 
     def remove_chore(self, name: str, outcomes: Iterable[str]) -> None:
         """Remove every series of a chore that the configuration no longer has; refusals stay until

@@ -132,7 +132,8 @@ class Kind:
     first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
     requests one run may send, which a budget must allow. `impact` are the figures that reports
     show of it; a report knows no other. `slis` are what an objective can be set for beside the two
-    of every kind, `up` and `working`.
+    of every kind, `up` and `working`. `board` names the dashboard that shows it, without its
+    `sentinel-`.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Kind:
     faults: tuple[FaultKind, ...] = ()
     impact: tuple[Impact, ...] = ()
     slis: tuple[Sli, ...] = ()
+    board: str = "components"
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     default_every: float = 10.0

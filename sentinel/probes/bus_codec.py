@@ -347,6 +347,7 @@ KIND = Kind(
     ),
     options=CodecOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=CodecState,
     faults=(*CODEC_KINDS, *faults_of_target("bus-unreachable", rejected="bus-refuses-writes")),

@@ -319,6 +319,7 @@ KIND = Kind(
     ),
     options=DeliveryOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=DeliveryState,
     faults=(*DELIVERY_KINDS, *BLIND_KINDS, *faults_of_target("bus-unreachable")),

@@ -365,6 +365,7 @@ KIND = Kind(
     ),
     options=LedgerOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=LedgerState,
     faults=(*LEDGER_KINDS, *faults_of_target("bus-unreachable")),

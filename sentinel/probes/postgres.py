@@ -358,6 +358,7 @@ KIND = Kind(
     ),
     options=PostgresOptions,
     run=run,
+    board="database",
     faults=FAULTS,
     resources={"resource": "postgres"},
     load_state=PostgresState,

@@ -50,6 +50,7 @@ def make_app(
     hosts: Callable[[], Sequence[HostName]],
     *,
     reports: Path | None = None,
+    runbook: Callable[[str], str | None] = lambda _name: None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> web.Application:
@@ -57,7 +58,7 @@ def make_app(
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
-    report files.
+    report files, `runbook(name)` the text of a runbook.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -67,6 +68,7 @@ def make_app(
         hosts,
         status_document,
         reports=reports,
+        runbook=runbook,
         now=now,
         monotonic=monotonic,
     )
@@ -116,6 +118,15 @@ async def show_report(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=_REPORT_TYPES[path.suffix], charset="utf-8", headers=headers
     )
+
+
+async def show_runbook(request: web.Request) -> web.Response:
+    """A runbook as it is written: alerts lead here."""
+    site, name = request.app[SITE], request.match_info["name"]
+    text = await site.readers.call(lambda: site.runbook(name))
+    if text is None:
+        raise web.HTTPNotFound(text="no such runbook")
+    return web.Response(text=text, content_type="text/plain")
 
 
 def _read_report(path: Path) -> bytes | None:
@@ -291,6 +302,7 @@ ROUTES = (
     Route("/faults", show_faults, "read"),
     Route("/reports/", list_reports, "read"),
     Route("/reports/{name}", show_report, "read"),
+    Route("/runbooks/{name}", show_runbook, "read"),
     Route("/static/{name}", serve_static, "read"),
     Route("/metrics", serve_metrics, "read"),
     Route("/-/healthy", tell_healthy, "read"),

@@ -42,6 +42,7 @@ class Site:
     hosts: Callable[[], Sequence[HostName]]
     """Those that are served: a reload may change them."""
     reports: Path | None
+    runbook: Callable[[str], str | None]
     now: Callable[[], datetime]
     templates: Environment
     static: dict[str, tuple[str, bytes]]
@@ -90,6 +91,7 @@ def make_site(
     document: Callable[[Reader, datetime], dict[str, Any]],
     *,
     reports: Path | None = None,
+    runbook: Callable[[str], str | None] = lambda _name: None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Site:
@@ -108,6 +110,7 @@ def make_site(
         ready=ready,
         hosts=hosts,
         reports=reports,
+        runbook=runbook,
         now=now,
         templates=load_templates(),
         static=load_static(),

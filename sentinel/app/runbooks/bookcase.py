@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -12,9 +13,12 @@ from sentinel.config import Configuration
 from sentinel.core.model import Check
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.shelf import Shelf
+from sentinel.strict.file import read_regular_file
 
 log = structlog.get_logger()
 
+MAX_BYTES = 1024 * 1024
+"""Of the file of a runbook."""
 PATIENCE = 1.0
 """Seconds for which who asks waits for files that somebody else reads just now."""
 
@@ -58,6 +62,13 @@ class Bookcase:
         if known is None:
             return check.runbook
         return find_runbook(self.shelf, check, fault, known.runbook)
+
+    def read_text(self, name: str) -> str | None:
+        """The file of a runbook, for whoever follows the link of an alert; None of none."""
+        book = self.shelf.books.get(name)
+        if book is None:
+            return None
+        return read_regular_file(Path(book.source), MAX_BYTES).data.decode(errors="replace")
 
     def is_wanted(self, check: Check, runbook: str) -> bool:
         """The check's word counts first, then the runbook's, then the platform's."""
